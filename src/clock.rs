@@ -1,0 +1,186 @@
+//! Time, passed in: wall-clock time for what is stored or signed, monotonic time for what is waited for.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The epoch itself; earlier than anything a vault stores.
+    pub const EPOCH: Self = Self(0);
+
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// From whole seconds since the Unix epoch, as JWT claims carry them (RFC 7519 section 2).
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// How long from `earlier` until `self`; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(millis(span)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(span)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339, UTC, to the second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since_epoch = Duration::from_millis(u64::try_from(self.0).unwrap_or(0));
+        humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since_epoch).fmt(f)
+    }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A moment on a clock that never jumps; comparable only within one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Monotonic(Duration);
+
+impl Monotonic {
+    /// Milliseconds since the clock was made.
+    pub fn millis(self) -> u64 {
+        whole_millis(self.0)
+    }
+
+    /// From milliseconds since the clock was made.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    /// How long from `earlier` until `self`; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock: may jump, so it is used only for what is stored, signed or shown.
+    fn wall(&self) -> Timestamp;
+    /// A clock that never jumps: leases, throttles, deadlines.
+    fn monotonic(&self) -> Monotonic;
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic side starts at zero now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    pub fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn wall(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(millis(since_epoch))
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(self.origin.elapsed())
+    }
+}
+
+/// The machine's clocks plus an offset that tests move: time still flows, and can be made to leap.
+#[derive(Debug, Default)]
+pub struct TravelClock {
+    system: SystemClock,
+    wall_ahead: AtomicU64,
+    monotonic_ahead: AtomicU64,
+}
+
+impl TravelClock {
+    /// A clock that starts at the machine's time.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves both sides forward.
+    pub fn advance(&self, span: Duration) {
+        let span = whole_millis(span);
+        self.wall_ahead.fetch_add(span, Ordering::SeqCst);
+        self.monotonic_ahead.fetch_add(span, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TravelClock {
+    fn wall(&self) -> Timestamp {
+        self.system.wall() + Duration::from_millis(self.wall_ahead.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(
+            self.system.monotonic().0 + Duration::from_millis(self.monotonic_ahead.load(Ordering::SeqCst)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_travel_clock_leaps_on_both_sides() {
+        let clock = TravelClock::new();
+        let (wall, monotonic) = (clock.wall(), clock.monotonic());
+        clock.advance(Duration::from_secs(60));
+        assert!(clock.wall().since(wall) >= Duration::from_secs(60));
+        assert!(clock.monotonic().since(monotonic) >= Duration::from_secs(60));
+    }
+
+    #[test]
+    fn seconds_round_down_and_spans_never_go_negative() {
+        assert_eq!(Timestamp::from_millis(1999).secs(), 1);
+        assert_eq!(Timestamp::from_millis(1).since(Timestamp::from_millis(5)), Duration::ZERO);
+        assert_eq!(Timestamp::from_secs(0).to_string(), "1970-01-01T00:00:00Z");
+    }
+}

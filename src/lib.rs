@@ -1,0 +1,7 @@
+//! doorward: a reverse-proxy authentication gateway.
+#![doc(test(attr(deny(warnings))))]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod clock;
+pub mod id;
+pub mod secret;
