@@ -5,3 +5,7 @@
 pub mod clock;
 pub mod id;
 pub mod secret;
+
+pub mod error;
+pub mod identity;
+pub mod metrics;

@@ -1,0 +1,238 @@
+//! Who somebody is: login names, roles, and the identity a checked request carries.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+
+/// A login name in its one canonical form: lower case ASCII, so that what is judged, stored and put into a
+/// header is the same everywhere.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Login(Arc<str>);
+
+/// The text is not a login name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a login name has 1 to 128 characters from a-z 0-9 . _ @ + - (capitals are lowered)")]
+pub struct BadLogin;
+
+impl Login {
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Login {
+    type Err = BadLogin;
+    fn from_str(text: &str) -> Result<Self, BadLogin> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._@+-".contains(&b);
+        if text.is_empty() || text.len() > 128 || !text.bytes().all(allowed) {
+            return Err(BadLogin);
+        }
+        Ok(Self(text.to_ascii_lowercase().into()))
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.0)
+    }
+}
+
+/// The name of a role.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Role(Arc<str>);
+
+/// The text is not a role name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a role has 1 to 64 characters from a-z 0-9 . _ : -")]
+pub struct BadRole;
+
+impl Role {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Role {
+    type Err = BadRole;
+    fn from_str(text: &str) -> Result<Self, BadRole> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._:-".contains(&b);
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+            return Err(BadRole);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl Borrow<str> for Role {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Role({})", self.0)
+    }
+}
+
+/// A user's roles: sorted, each once. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Roles(Arc<[Role]>);
+
+impl Roles {
+    /// Sorts and removes repetitions.
+    pub fn new(roles: impl IntoIterator<Item = Role>) -> Self {
+        let mut roles: Vec<Role> = roles.into_iter().collect();
+        roles.sort();
+        roles.dedup();
+        Self(roles.into())
+    }
+
+    /// From names, as they stand in a token, a row or on a command line.
+    ///
+    /// # Errors
+    /// The first name that is not a role.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, BadRole> {
+        Ok(Self::new(names.into_iter().map(str::parse).collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// In order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Role> {
+        self.0.iter()
+    }
+
+    /// Whether `role` is among them.
+    pub fn contains(&self, role: &Role) -> bool {
+        self.0.binary_search(role).is_ok()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Roles {
+    /// Comma-joined and sorted, as the roles header carries them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, role) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(role.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// The version of a user's rights; a token with an older one is refused until it is refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct RightsVersion(pub u32);
+
+/// The raised-on-security-change counter of a user: a login that read an older one loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Epoch(pub u32);
+
+/// A user on a session that has passed the whole check. Made only by `auth::authenticate`
+/// (`tests/layers.rs` holds that), so holding one means: verified, not revoked, confirmed.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    user_id: UserId,
+    session_id: SessionId,
+    login: Login,
+    roles: Roles,
+    expires_at: Timestamp,
+    values: [HeaderValue; 4],
+}
+
+impl Identity {
+    /// States that the check was passed. Only `auth::authenticate` may.
+    pub(crate) fn attest(
+        user_id: UserId,
+        session_id: SessionId,
+        login: Login,
+        roles: Roles,
+        expires_at: Timestamp,
+    ) -> Self {
+        let value =
+            |text: &str| HeaderValue::from_str(text).expect("logins, roles and ids are printable ASCII");
+        let values = [
+            value(login.as_str()),
+            value(&user_id.to_string()),
+            value(&roles.to_string()),
+            value(&session_id.to_string()),
+        ];
+        Self { user_id, session_id, login, roles, expires_at, values }
+    }
+
+    /// The `sub` claim.
+    pub const fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// The `sid` claim.
+    pub const fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    /// The login name.
+    pub const fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// The roles in the token.
+    pub const fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// When the access token ends.
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Login name, user id, roles and session id, as header values: made once, not on every request.
+    pub const fn header_values(&self) -> &[HeaderValue; 4] {
+        &self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_name_has_one_spelling() {
+        assert_eq!("Ada@Example.ORG".parse::<Login>().map(|l| l.to_string()), Ok("ada@example.org".into()));
+        for bad in ["", "a b", "ada\n", "ада", "a,b", "a\"b", &"x".repeat(129)] {
+            assert_eq!(bad.parse::<Login>(), Err(BadLogin), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn roles_are_sorted_and_unique() {
+        let roles = Roles::parse(["ops", "admin", "ops"]).expect("valid roles");
+        assert_eq!(roles.to_string(), "admin,ops");
+        assert!(roles.contains(&"ops".parse().expect("valid role")));
+        assert_eq!(Roles::parse(["Admin"]), Err(BadRole));
+    }
+}
