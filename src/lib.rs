@@ -9,3 +9,5 @@ pub mod secret;
 pub mod error;
 pub mod identity;
 pub mod metrics;
+
+pub mod config;

@@ -1,0 +1,97 @@
+//! Every default, here and nowhere else. Each is the safe value, and `gateway.toml` at the root of the repository
+//! shows them all (a test holds that).
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::{
+    Admin, Algorithm, Config, HostPattern, IdentityHeaders, Limits, Log, LogFormat, LogLevel, Login,
+    MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
+};
+
+/// `[upstreams.<name>] connect_timeout`
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// `[[routes]] timeout`
+pub(super) const ROUTE_TIMEOUT: Duration = Duration::from_secs(60);
+/// `[[routes]] body_limit`
+pub(super) const BODY_LIMIT: u64 = 16 << 20;
+
+/// `[[routes]] hosts`
+pub(super) fn hosts() -> Vec<HostPattern> {
+    vec![HostPattern::Any]
+}
+
+impl Config {
+    /// What an empty file in the folder `dir` means.
+    pub fn defaults(dir: &Path) -> Self {
+        Self {
+            server: server(),
+            admin: Admin { listen: vec![loopback(9900)] },
+            vault: Vault {
+                url: VaultUrl::Sqlite(dir.join("doorward.db")),
+                master_key: MasterKey::File(dir.join("master.key")),
+                statement_timeout: Duration::from_secs(2),
+                lease: Duration::from_secs(1),
+            },
+            sessions: Sessions {
+                url: SessionsUrl::Memory,
+                recheck: Duration::from_secs(5),
+                serve_without_vault: Duration::from_secs(60),
+                idle_timeout: Duration::from_hours(14 * 24),
+                absolute_timeout: Duration::from_hours(30 * 24),
+                local_cache_bytes: 64 << 20,
+                stream_lease: Duration::from_secs(30),
+            },
+            tokens: Tokens {
+                issuer: "http://127.0.0.1:8080".to_owned(),
+                audience: "doorward".to_owned(),
+                algorithm: Algorithm::EdDsa,
+                access_ttl: Duration::from_mins(15),
+                refresh_grace: Duration::from_secs(60),
+            },
+            login: Login {
+                hash_threads: 1,
+                hash_queue: 64,
+                min_password_length: 15,
+                attempts_per_account: 10,
+                attempts_per_address: 100,
+            },
+            identity_headers: IdentityHeaders {
+                user: HeaderName::from_static("x-auth-user"),
+                user_id: HeaderName::from_static("x-auth-user-id"),
+                roles: HeaderName::from_static("x-auth-roles"),
+                session: HeaderName::from_static("x-auth-session"),
+            },
+            log: Log { format: LogFormat::Json, level: LogLevel::Info },
+            upstreams: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+fn server() -> Server {
+    Server {
+        listen: vec![loopback(8080)],
+        public_urls: vec!["http://127.0.0.1:8080".to_owned()],
+        auth_prefix: "/auth".to_owned(),
+        cors_origins: Vec::new(),
+        trusted_proxies: Vec::new(),
+        threads: 0,
+        lameduck: Duration::ZERO,
+        drain_timeout: Duration::from_secs(30),
+        keepalive_timeout: Duration::from_secs(60),
+        limits: Limits {
+            connections: 10_000,
+            connections_per_ip: 256,
+            header_bytes: 32 << 10,
+            header_deadline: Duration::from_secs(15),
+        },
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

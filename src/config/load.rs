@@ -1,0 +1,69 @@
+//! From a file to a [`Config`]: reads every section, then what concerns several of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::problem::{Problem, Problems};
+use super::reader::{Report, Table};
+use super::{Config, Env, routes, sections, server, stores, upstreams};
+
+impl Config {
+    /// Reads and checks the file at `path`; `env` answers for environment variables.
+    ///
+    /// # Errors
+    /// Every problem of the file, or why it cannot be read.
+    pub fn load(path: &Path, env: Env<'_>) -> Result<Self, Problems> {
+        let whole = |line, message| Problem { file: path.to_owned(), line, key: String::new(), message };
+        // It may hold the master key.
+        let bytes = std::fs::read(path)
+            .map(Zeroizing::new)
+            .map_err(|error| whole(0, format!("cannot be read: {error}; write it, or name another file")))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            whole(line, "not UTF-8: save the file in that encoding".to_owned())
+        })?;
+        Self::parse(text, path, env)
+    }
+
+    /// Checks the text of a file called `file_name`; relative paths in it start at the folder of that name.
+    ///
+    /// # Errors
+    /// Every problem of the text.
+    pub fn parse(text: &str, file_name: &Path, env: Env<'_>) -> Result<Self, Problems> {
+        read(text, file_name, env).0
+    }
+}
+
+/// As [`Config::parse`], with the keys that were asked for (`*` stands for every name and index).
+pub(super) fn read(text: &str, file: &Path, env: Env<'_>) -> (Result<Config, Problems>, BTreeSet<String>) {
+    let (report, root) = Report::open(text, file);
+    let dir = file.parent().unwrap_or(Path::new(""));
+    let config = config(Table::root(&report, &root), Config::defaults(dir), dir, env);
+    let (problems, known) = report.close();
+    (Problems::new(problems).map_or(Ok(config), Err), known)
+}
+
+/// The config, with the default wherever a value was reported.
+fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config {
+    let (server_table, vault_table, sessions_table) =
+        (root.table("server"), root.table("vault"), root.table("sessions"));
+    // Rules about two sections are reported at the key the file sets.
+    let (listen, lease) = (server_table.place_of("listen"), vault_table.place_of("lease"));
+    let idle = sessions_table.place_of("idle_timeout");
+    let server = server::server(server_table, defaults.server);
+    let admin = server::admin(root.table("admin"), defaults.admin, &server, &listen);
+    let vault = stores::vault(vault_table, defaults.vault, dir, env);
+    let sessions = stores::sessions(sessions_table, defaults.sessions, &vault, &lease);
+    let tokens = sections::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));
+    let login = sections::login(root.table("login"), defaults.login);
+    let identity_headers =
+        sections::identity_headers(root.table("identity_headers"), defaults.identity_headers);
+    let log = sections::log(root.table("log"), defaults.log);
+    let (upstreams, names) = upstreams::upstreams(root.table("upstreams"));
+    let routes = routes::routes(root.tables("routes"), &server.auth_prefix, &names);
+    root.finish();
+    Config { server, admin, vault, sessions, tokens, login, identity_headers, log, upstreams, routes }
+}

@@ -1,0 +1,338 @@
+//! The configuration: `gateway.toml`, read into a mirror of the file and checked into a [`Config`] that cannot
+//! be wrong. Every problem of a file is reported in one run, with its line and what to write instead.
+
+mod defaults;
+mod hint;
+mod load;
+mod origin;
+mod paths;
+mod problem;
+mod reader;
+mod routes;
+mod secrets;
+mod sections;
+mod server;
+mod stores;
+#[cfg(test)]
+mod tests;
+mod units;
+mod upstreams;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+use crate::identity::Roles;
+use crate::secret::Secret;
+
+pub use problem::{Problem, Problems};
+
+/// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[vault]`
+    pub vault: Vault,
+    /// `[sessions]`
+    pub sessions: Sessions,
+    /// `[tokens]`
+    pub tokens: Tokens,
+    /// `[login]`
+    pub login: Login,
+    /// `[identity_headers]`
+    pub identity_headers: IdentityHeaders,
+    /// `[log]`
+    pub log: Log,
+    /// `[upstreams.<name>]`, in order of name.
+    pub upstreams: Vec<Upstream>,
+    /// `[[routes]]`, in order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// `[server]`: the public listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Addresses to listen on; port 0 lets the system choose.
+    pub listen: Vec<SocketAddr>,
+    /// The exact origins served, as browsers write them: `scheme://host[:port]`, no path.
+    pub public_urls: Vec<String>,
+    /// Where our own endpoints are, such as `/auth`; no trailing slash.
+    pub auth_prefix: String,
+    /// Origins that scripts may call our endpoints from.
+    pub cors_origins: Vec<String>,
+    /// Peers whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Worker threads; 0 = one per core.
+    pub threads: usize,
+    /// From readiness turning off until the listeners close.
+    pub lameduck: Duration,
+    /// How long requests in flight may take to finish after that.
+    pub drain_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keepalive_timeout: Duration,
+    /// `[server.limits]`
+    pub limits: Limits,
+}
+
+/// `[server.limits]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_ip: usize,
+    /// Request line and header fields together, in bytes.
+    pub header_bytes: usize,
+    /// From the first byte of a request until its header is complete.
+    pub header_deadline: Duration,
+}
+
+/// `[admin]`: metrics and health, never to be reachable from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Addresses to listen on; empty = no admin listener.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// `[vault]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vault {
+    /// Where the truth is.
+    pub url: VaultUrl,
+    /// What seals the signing keys.
+    pub master_key: MasterKey,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// How long the revocation set counts as current after the last proof from the vault.
+    pub lease: Duration,
+}
+
+/// Where the vault is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VaultUrl {
+    /// `sqlite:<file>`
+    Sqlite(PathBuf),
+}
+
+/// Where the master secret is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MasterKey {
+    /// `master_key` or `master_key_env`: 32 bytes, base64url.
+    Value(Secret<String>),
+    /// `master_key_file`: made on first start (mode 0600) with an embedded vault.
+    File(PathBuf),
+}
+
+/// `[sessions]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sessions {
+    /// Where the guest list is.
+    pub url: SessionsUrl,
+    /// A confirmed session is asked for again after this; zero = on every request.
+    pub recheck: Duration,
+    /// How long a shared session store alone may vouch; zero = never.
+    pub serve_without_vault: Duration,
+    /// A session ends after this long without a refresh.
+    pub idle_timeout: Duration,
+    /// A session ends this long after its login.
+    pub absolute_timeout: Duration,
+    /// Memory for verified tokens and confirmed sessions, in bytes.
+    pub local_cache_bytes: u64,
+    /// Live streams end when the revocation set has not been current for this long.
+    pub stream_lease: Duration,
+}
+
+/// Where the session store is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionsUrl {
+    /// `memory:`
+    Memory,
+}
+
+/// `[tokens]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tokens {
+    /// `iss`
+    pub issuer: String,
+    /// `aud`
+    pub audience: String,
+    /// Of the next key made.
+    pub algorithm: Algorithm,
+    /// How long an access token lives, at most 1 h.
+    pub access_ttl: Duration,
+    /// How long the previous refresh token may be repeated.
+    pub refresh_grace: Duration,
+}
+
+/// A signature algorithm for access tokens (RFC 7518, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Ed25519.
+    EdDsa,
+    /// P-256.
+    Es256,
+    /// RSA, 2048 bits.
+    Rs256,
+}
+
+/// `[login]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Login {
+    /// Threads that hash passwords.
+    pub hash_threads: usize,
+    /// Logins that may wait for one of them before the next is turned away.
+    pub hash_queue: usize,
+    /// In characters, at least 8.
+    pub min_password_length: usize,
+    /// Failed logins allowed in a burst for one account; one more every six seconds.
+    pub attempts_per_account: u32,
+    /// Failed logins allowed in a burst from one address (IPv6: one /64); one more every second.
+    pub attempts_per_address: u32,
+}
+
+/// `[identity_headers]`: what the app learns, and what nobody else may send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentityHeaders {
+    /// The login name.
+    pub user: HeaderName,
+    /// The user id (`sub`).
+    pub user_id: HeaderName,
+    /// The roles, comma-joined and sorted.
+    pub roles: HeaderName,
+    /// The session id (`sid`).
+    pub session: HeaderName,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least important level written.
+    pub level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The least important level written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what is broken.
+    Error,
+    /// And what is wrong.
+    Warn,
+    /// And one line per request.
+    Info,
+}
+
+/// `[upstreams.<name>]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Tried in turn.
+    pub servers: Vec<UpstreamServer>,
+    /// How long one connect may take, before the next server is tried.
+    pub connect_timeout: Duration,
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// How it is spoken to.
+    pub scheme: Scheme,
+    /// A name or address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS, the certificate verified.
+    Https,
+    /// HTTP/2 with prior knowledge, in clear.
+    H2c,
+}
+
+/// `[[routes]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name, in logs and metrics.
+    pub name: String,
+    /// Hosts it answers for.
+    pub hosts: Vec<HostPattern>,
+    /// A path, `/` or segments without a trailing slash.
+    pub path: String,
+    /// Only that path, not what is below it.
+    pub exact: bool,
+    /// Methods it answers to; empty = all.
+    pub methods: Vec<Method>,
+    /// Who may.
+    pub access: Access,
+    /// The name of an upstream.
+    pub upstream: String,
+    /// Ask the session store on every request.
+    pub fresh: bool,
+    /// How long the upstream may be silent.
+    pub timeout: Duration,
+    /// Request body, in bytes.
+    pub body_limit: u64,
+    /// Whether the route's own path is taken off before forwarding.
+    pub strip_prefix: bool,
+    /// Whether the app sees the `Host` the client sent, or that of its server.
+    pub preserve_host: bool,
+    /// Whether the app is given our bearer token.
+    pub forward_bearer: bool,
+    /// Whether encoded slashes (`%2F`) pass.
+    pub encoded_slashes: bool,
+}
+
+/// Which hosts a route answers for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// `*`
+    Any,
+    /// `*.example.com`: any name below, not the name itself. Held without the `*.`, lower case.
+    Below(String),
+    /// `app.example.com`, lower case, without port.
+    Exact(String),
+}
+
+/// Who may use a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody; no identity is forwarded.
+    Public,
+    /// Everybody; identity where a good credential is present.
+    Optional,
+    /// Whoever is signed in.
+    SignedIn,
+    /// Whoever has any of these roles.
+    Roles(Roles),
+}
+
+/// Counts are at most a million, which fits everywhere.
+fn usize_from(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,41 @@
+//! Paths of requests in their one spelling.
+
+use super::hint::quoted;
+
+/// Checks `/` or plain segments, so that a path has one spelling only.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn segments(text: &str) -> Result<(), String> {
+    let Some(rest) = text.strip_prefix('/') else {
+        return Err(format!("{} does not start with /: write a path such as \"/app\"", quoted(text)));
+    };
+    if rest.is_empty() {
+        return Ok(());
+    }
+    if text.ends_with('/') {
+        let bare = text.trim_end_matches('/');
+        let bare = if bare.is_empty() { "/" } else { bare };
+        return Err(format!(
+            "{} ends in /: write {}, which covers what is below it",
+            quoted(text),
+            quoted(bare)
+        ));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&'()*+,=:@-".contains(c);
+    for segment in rest.split('/') {
+        if segment.is_empty() {
+            return Err(format!("{} has an empty segment: write one / between segments", quoted(text)));
+        }
+        if segment == "." || segment == ".." {
+            return Err(format!("{} has the segment {segment:?}: write the path it leads to", quoted(text)));
+        }
+        if let Some(odd) = segment.chars().find(|&c| !allowed(c)) {
+            return Err(format!(
+                "{} has {odd:?} in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -",
+                quoted(text)
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! `[[routes]]`: which request goes to which app, and who may send it.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use http::Method;
+
+use super::defaults::{BODY_LIMIT, ROUTE_TIMEOUT, hosts};
+use super::hint::{any_of, nearest, quoted};
+use super::origin;
+use super::paths::segments;
+use super::reader::{Place, Table};
+use super::upstreams::check_name;
+use super::value::Value;
+use super::{Access, HostPattern, Route};
+use crate::identity::{Role, Roles};
+
+const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
+/// Paths of our own that do not lie within the auth prefix (RFC 8615).
+const WELL_KNOWN: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
+
+/// Reads every route; `auth_prefix` is ours and not for routes, `upstreams` are the names they may send to.
+pub(super) fn routes(tables: Vec<Table<'_>>, auth_prefix: &str, upstreams: &[&str]) -> Vec<Route> {
+    let mut names: Vec<(String, usize)> = Vec::new();
+    let mut read: Vec<(Route, Place<'_>)> = Vec::new();
+    for table in tables {
+        let place = table.place().clone();
+        let Some(route) = route(table, auth_prefix, upstreams, &mut names) else { continue };
+        let twin = read.iter().find(|(other, _)| is_same_target(&route, other));
+        if let Some((other, there)) = twin {
+            place.problem(format!(
+                "route {:?} and route {:?} (line {}) answer the same host, path and method {}: change one of them",
+                route.name,
+                other.name,
+                there.line(),
+                quoted(&route.path)
+            ));
+        }
+        read.push((route, place));
+    }
+    read.into_iter().map(|(route, _)| route).collect()
+}
+
+/// Whether some request would fit both equally well.
+fn is_same_target(one: &Route, other: &Route) -> bool {
+    let methods = one.methods.is_empty()
+        || other.methods.is_empty()
+        || one.methods.iter().any(|method| other.methods.contains(method));
+    methods
+        && one.path == other.path
+        && one.exact == other.exact
+        && one.hosts.iter().any(|host| other.hosts.contains(host))
+}
+
+fn route(
+    table: Table<'_>,
+    auth_prefix: &str,
+    upstreams: &[&str],
+    names: &mut Vec<(String, usize)>,
+) -> Option<Route> {
+    let name = table
+        .required("name", "write a name for logs and metrics, such as name = \"app\"")
+        .and_then(|value| name(&value, names));
+    let path = table
+        .required("path", "write the path it answers for, such as path = \"/\"")
+        .and_then(|value| value.parsed(|text| path(text, auth_prefix)));
+    let access = table
+        .required("access", &format!("say who may use this route: write access = {ACCESS}"))
+        .and_then(|value| access(&value));
+    let upstream = table
+        .required("upstream", "write the name of an [upstreams.<name>] table")
+        .and_then(|value| upstream(&value, upstreams));
+    let hosts = table.value("hosts").map_or(Some(hosts()), |value| host_patterns(&value));
+    let methods = table.value("methods").map_or(Some(Vec::new()), |value| methods(&value));
+    let timeout = table.value("timeout").and_then(|value| {
+        let range = Duration::from_millis(100)..=Duration::from_hours(24);
+        value.duration(range, "an app needs 100ms, and one silent for a day is gone")
+    });
+    let body_limit = table.value("body_limit").and_then(|value| {
+        value.size(0..=1 << 40, "0B is no body at all, 1024GiB more than one request should bring")
+    });
+    let flag = |name, default| table.value(name).and_then(|value| value.flag()).unwrap_or(default);
+    let (exact, fresh) = (flag("exact", false), flag("fresh", false));
+    let (strip_prefix, preserve_host) = (flag("strip_prefix", false), flag("preserve_host", true));
+    let (forward_bearer, encoded_slashes) = (flag("forward_bearer", false), flag("encoded_slashes", false));
+    table.finish();
+    Some(Route {
+        name: name?,
+        hosts: hosts?,
+        path: path?,
+        exact,
+        methods: methods?,
+        access: access?,
+        upstream: upstream?,
+        fresh,
+        timeout: timeout.unwrap_or(ROUTE_TIMEOUT),
+        body_limit: body_limit.unwrap_or(BODY_LIMIT),
+        strip_prefix,
+        preserve_host,
+        forward_bearer,
+        encoded_slashes,
+    })
+}
+
+fn name(value: &Value<'_>, names: &mut Vec<(String, usize)>) -> Option<String> {
+    let line = value.place().line();
+    value.parsed(|text| {
+        check_name(text)?;
+        if let Some((_, line)) = names.iter().find(|(name, _)| name == text) {
+            return Err(format!("{text:?} is the name of the route at line {line} too: write another"));
+        }
+        names.push((text.to_owned(), line));
+        Ok(text.to_owned())
+    })
+}
+
+fn path(text: &str, auth_prefix: &str) -> Result<String, String> {
+    segments(text)?;
+    let within =
+        |own: &str| text.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(own) = WELL_KNOWN.into_iter().chain([auth_prefix]).find(|own| within(own)) {
+        return Err(format!(
+            "{} lies within {own:?}, which the gateway answers itself: write another path",
+            quoted(text)
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn access(value: &Value<'_>) -> Option<Access> {
+    if let Some(table) = value.as_table() {
+        let roles = table
+            .required("roles", "write at least one role, such as { roles = [\"admin\"] }")
+            .and_then(|value| {
+                let read = |item: &Value<'_>| {
+                    item.parsed(|text| {
+                        text.parse::<Role>()
+                            .map_err(|error| format!("{} is not a role: {error}", quoted(text)))
+                    })
+                };
+                let roles = value.list(r#"["admin"]"#, read)?;
+                if roles.is_empty() && !value.place().is_flawed() {
+                    value.place().problem(
+                        "empty, so nobody could use the route: write at least one role, such as [\"admin\"]",
+                    );
+                }
+                Some(Roles::new(roles))
+            });
+        table.finish();
+        return roles.map(Access::Roles);
+    }
+    match value.as_text() {
+        Some("public") => Some(Access::Public),
+        Some("optional") => Some(Access::Optional),
+        Some("signed-in") => Some(Access::SignedIn),
+        Some(other) => {
+            value.place().problem(format!("unknown form {} (write {ACCESS})", quoted(other)));
+            None
+        }
+        None => value.wrong_type(ACCESS),
+    }
+}
+
+fn upstream(value: &Value<'_>, upstreams: &[&str]) -> Option<String> {
+    let name = value.text()?;
+    // A line that could not be read may have named it.
+    if upstreams.contains(&name) || value.place().is_torn() {
+        return Some(name.to_owned());
+    }
+    let advice = match nearest(name, upstreams.iter().copied()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None if upstreams.is_empty() => "add an [upstreams.<name>] table".to_owned(),
+        None => format!("write {}, or add a table", any_of(upstreams.iter().copied())),
+    };
+    value.place().problem(format!("no upstream is named {} ({advice})", quoted(name)));
+    None
+}
+
+fn host_patterns(value: &Value<'_>) -> Option<Vec<HostPattern>> {
+    let mut seen = Vec::new();
+    let patterns = value.list(r#"["app.example.com"]"#, |item| {
+        item.parsed(|text| {
+            let pattern = host_pattern(text)?;
+            if seen.contains(&pattern) {
+                return Err(format!("{} is listed twice: remove one", quoted(text)));
+            }
+            seen.push(pattern.clone());
+            Ok(pattern)
+        })
+    })?;
+    if value.place().is_flawed() {
+        return None;
+    }
+    if patterns.is_empty() {
+        value.place().problem("empty, so the route would answer for no host: write [\"*\"] for every host");
+        return None;
+    }
+    Some(patterns)
+}
+
+fn host_pattern(text: &str) -> Result<HostPattern, String> {
+    if text == "*" {
+        return Ok(HostPattern::Any);
+    }
+    let is_ported = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_name = !host.contains(':') || host.ends_with(']');
+        is_name && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if is_ported {
+        return Err(format!("{} has a port: write the host alone, it holds for every port", quoted(text)));
+    }
+    if let Some(parent) = text.strip_prefix("*.") {
+        if parent.starts_with('[') || parent.parse::<Ipv4Addr>().is_ok() {
+            return Err(format!("{} is below an address: write a name such as *.example.com", quoted(text)));
+        }
+        return origin::host(parent).map(HostPattern::Below);
+    }
+    if text.contains('*') {
+        return Err(format!(
+            "{} has a star in an odd place: write \"*\", \"*.example.com\" or \"app.example.com\"",
+            quoted(text)
+        ));
+    }
+    origin::host(text).map(HostPattern::Exact)
+}
+
+fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
+    let mut seen = Vec::new();
+    let methods = value.list(r#"["GET", "POST"]"#, |item| {
+        item.parsed(|text| {
+            let method = method(text)?;
+            if seen.contains(&method) {
+                return Err(format!("{} is listed twice: remove one", quoted(text)));
+            }
+            seen.push(method.clone());
+            Ok(method)
+        })
+    })?;
+    (!value.place().is_flawed()).then_some(methods)
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(format!(
+            "{} has small letters: write {}",
+            quoted(text),
+            quoted(&text.to_ascii_uppercase())
+        ));
+    }
+    match text {
+        "CONNECT" => Err("CONNECT opens a tunnel past every check: remove it".to_owned()),
+        "TRACE" => Err("TRACE sends credentials back to scripts: remove it".to_owned()),
+        text => Method::from_bytes(text.as_bytes())
+            .map_err(|_| format!("{} is not a method: write one such as \"GET\"", quoted(text))),
+    }
+}

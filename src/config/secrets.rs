@@ -1,0 +1,72 @@
+//! Secrets of the file: `x` is given as `x`, `x_file` or `x_env`, and no message repeats one.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::reader::Table;
+use super::value::Value;
+use super::{Env, MasterKey};
+use crate::secret::Secret;
+
+const HOW: &str = "write 32 random bytes in base64url without padding, 43 characters \
+                   (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)";
+
+/// Reads `master_key`, `master_key_file` or `master_key_env`; `None` when the file gives none of them, or a wrong one.
+pub(super) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<MasterKey> {
+    let forms = ["master_key", "master_key_file", "master_key_env"];
+    let [value, file, variable] = forms.map(|name| table.value(name));
+    let given: Vec<&str> = forms.into_iter().filter(|name| table.has(name)).collect();
+    if let [first, second, ..] = given[..] {
+        // At the one further down, which is the one somebody added.
+        let place =
+            [first, second].map(|name| table.place_of(name)).into_iter().max_by_key(|place| place.line())?;
+        place.problem(format!("given as `{}`: keep exactly one", given.join("` and `")));
+        return None;
+    }
+    if let Some(value) = value {
+        return value.parsed(key).map(MasterKey::Value);
+    }
+    if let Some(variable) = variable {
+        return from_env(&variable, env).map(MasterKey::Value);
+    }
+    file?.parsed(|text| path(text, dir)).map(MasterKey::File)
+}
+
+/// A path as the file gives it: relative ones start at the folder of the file.
+///
+/// # Errors
+/// The text cannot be a path.
+pub(super) fn path(text: &str, dir: &Path) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("this is not a path: write the name of a file".to_owned());
+    }
+    Ok(dir.join(text))
+}
+
+fn from_env(value: &Value<'_>, env: Env<'_>) -> Option<Secret<String>> {
+    value.parsed(|name| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        // The text is not repeated: somebody may have written the secret itself here.
+        if name.is_empty() || !name.bytes().all(allowed) {
+            return Err(
+                "this is not the name of an environment variable: write one such as DOORWARD_MASTER_KEY"
+                    .to_owned(),
+            );
+        }
+        let text = env(name).map(Zeroizing::new);
+        let text =
+            text.ok_or("no environment variable of this name is set: set it, or use `master_key_file`")?;
+        key(&text).map_err(|message| format!("in the environment variable: {message}"))
+    })
+}
+
+fn key(text: &str) -> Result<Secret<String>, String> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new);
+    match bytes.map(|bytes| bytes.len()) {
+        Ok(32) => Ok(Secret::new(text.to_owned())),
+        _ => Err(format!("this is not a master key: {HOW}")),
+    }
+}

@@ -1,0 +1,181 @@
+//! `[tokens]`, `[login]`, `[identity_headers]` and `[log]`.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::hint::quoted;
+use super::origin;
+use super::reader::{Place, Table};
+use super::units::show_duration;
+use super::{Algorithm, IdentityHeaders, Log, LogFormat, LogLevel, Login, Tokens, usize_from};
+
+/// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and where it stands.
+pub(super) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<'_>)) -> Tokens {
+    const ACCESS: &str = "each refresh costs a write, and RFC 6750 5.3 asks for an hour or less";
+    const GRACE: &str = "\"0s\" takes every lost answer for a theft; as long as it lasts, a stolen refresh token can be repeated";
+    let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
+    let tokens = Tokens {
+        issuer: table
+            .value("issuer")
+            .and_then(|value| value.parsed(origin::issuer))
+            .unwrap_or(default.issuer),
+        audience: table
+            .value("audience")
+            .and_then(|value| value.parsed(audience))
+            .unwrap_or(default.audience),
+        algorithm: table
+            .value("algorithm")
+            .and_then(|value| {
+                value.choice(&[
+                    ("EdDSA", Algorithm::EdDsa),
+                    ("ES256", Algorithm::Es256),
+                    ("RS256", Algorithm::Rs256),
+                ])
+            })
+            .unwrap_or(default.algorithm),
+        access_ttl: duration("access_ttl", Duration::from_secs(10)..=Duration::from_hours(1), ACCESS)
+            .unwrap_or(default.access_ttl),
+        refresh_grace: duration("refresh_grace", Duration::ZERO..=Duration::from_mins(10), GRACE)
+            .unwrap_or(default.refresh_grace),
+    };
+    let (idle, idle_place) = idle;
+    if tokens.access_ttl > idle
+        && let Some(place) = table.place_of("access_ttl").with(idle_place)
+    {
+        place.problem(format!(
+            "tokens.access_ttl is {}, more than the {} of sessions.idle_timeout, so a session would end between two \
+             refreshes: lower tokens.access_ttl, or raise sessions.idle_timeout",
+            show_duration(tokens.access_ttl),
+            show_duration(idle)
+        ));
+    }
+    table.finish();
+    tokens
+}
+
+fn audience(text: &str) -> Result<String, String> {
+    // Every token carries it; 200 bytes is far more than any real one.
+    if text.is_empty() || text.len() > 200 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "{} is not an audience: write 1 to 200 visible ASCII characters without spaces",
+            quoted(text)
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads `[login]`.
+pub(super) fn login(table: Table<'_>, default: Login) -> Login {
+    let count = |name, range, why| table.value(name).and_then(|value| value.count(range, why));
+    let login = Login {
+        hash_threads: count("hash_threads", 1..=256, "0 could check no password, and each keeps a core busy")
+            .map_or(default.hash_threads, usize_from),
+        hash_queue: count(
+            "hash_queue",
+            0..=10_000,
+            "0 lets nobody wait; beyond 10000 they wait longer than a browser does",
+        )
+        .map_or(default.hash_queue, usize_from),
+        min_password_length: count(
+            "min_password_length",
+            8..=256,
+            "NIST SP 800-63B allows no less than 8, and nobody types more than 256",
+        )
+        .map_or(default.min_password_length, usize_from),
+        attempts_per_account: count(
+            "attempts_per_account",
+            1..=100,
+            "0 would lock everybody out, and NIST SP 800-63B allows 100",
+        )
+        .unwrap_or(default.attempts_per_account),
+        attempts_per_address: count(
+            "attempts_per_address",
+            1..=100_000,
+            "0 would lock everybody out; beyond 100000 it limits nothing",
+        )
+        .unwrap_or(default.attempts_per_address),
+    };
+    table.finish();
+    login
+}
+
+/// Reads `[identity_headers]`; no two may be the same field.
+pub(super) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> IdentityHeaders {
+    let read = |name, default: HeaderName| {
+        table.value(name).and_then(|value| value.parsed(header)).unwrap_or(default)
+    };
+    let headers = IdentityHeaders {
+        user: read("user", default.user),
+        user_id: read("user_id", default.user_id),
+        roles: read("roles", default.roles),
+        session: read("session", default.session),
+    };
+    let all = [
+        ("user", &headers.user),
+        ("user_id", &headers.user_id),
+        ("roles", &headers.roles),
+        ("session", &headers.session),
+    ];
+    for (at, (name, header)) in all.iter().enumerate() {
+        let Some((other, _)) = all[..at].iter().find(|(_, earlier)| earlier == header) else { continue };
+        if let Some(place) = table.place_of(name).with(&table.place_of(other)) {
+            place.problem(format!("\"{header}\" is the name of both {other} and {name}: give each its own"));
+        }
+    }
+    table.finish();
+    headers
+}
+
+fn header(text: &str) -> Result<HeaderName, String> {
+    /// Fields with a meaning of their own between client, gateway and app (RFC 9110 7.6.1, 10.1, 11.6, RFC 6265).
+    const TAKEN: [&str; 16] = [
+        "authorization",
+        "connection",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "origin",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    if text.contains('_') {
+        let dashes = text.replace('_', "-");
+        return Err(format!(
+            "many servers read _ and - as the same, so a client could send its twin: write {}",
+            quoted(&dashes)
+        ));
+    }
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        format!("{} is not a header name: write letters, digits and -, such as \"X-Auth-User\"", quoted(text))
+    })?;
+    let lowered = name.as_str();
+    let prefixed = lowered.starts_with("content-") || lowered.starts_with("x-forwarded-");
+    if prefixed || TAKEN.contains(&lowered) {
+        return Err(format!(
+            "{} means something else already: write a name of your own, such as \"X-Auth-User\"",
+            quoted(text)
+        ));
+    }
+    Ok(name)
+}
+
+/// Reads `[log]`.
+pub(super) fn log(table: Table<'_>, default: Log) -> Log {
+    let formats = [("json", LogFormat::Json), ("text", LogFormat::Text)];
+    let levels = [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info)];
+    let log = Log {
+        format: table.value("format").and_then(|value| value.choice(&formats)).unwrap_or(default.format),
+        level: table.value("level").and_then(|value| value.choice(&levels)).unwrap_or(default.level),
+    };
+    table.finish();
+    log
+}

@@ -1,0 +1,155 @@
+//! `[vault]` and `[sessions]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::hint::quoted;
+use super::reader::{Place, Table};
+use super::secrets::{self, path};
+use super::units::show_duration;
+use super::{Env, Sessions, SessionsUrl, Vault, VaultUrl};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+/// Browsers keep a cookie no longer (RFC 6265bis section 5.5).
+const LONGEST_SESSION: Duration = Duration::from_hours(400 * 24);
+
+/// Reads `[vault]`.
+pub(super) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) -> Vault {
+    let vault = Vault {
+        url: table
+            .value("url")
+            .and_then(|value| value.parsed(|text| vault_url(text, dir)))
+            .unwrap_or(default.url),
+        master_key: secrets::master_key(&table, dir, env).unwrap_or(default.master_key),
+        statement_timeout: table
+            .value("statement_timeout")
+            .and_then(|value| {
+                value.duration(
+                    Duration::from_millis(10)..=MINUTE,
+                    "a disk needs 10ms, and a person waits no minute",
+                )
+            })
+            .unwrap_or(default.statement_timeout),
+        lease: table
+            .value("lease")
+            .and_then(|value| {
+                value.duration(
+                    Duration::from_millis(100)..=MINUTE,
+                    "it is renewed four times in its length, and bounds how late a revocation can be",
+                )
+            })
+            .unwrap_or(default.lease),
+    };
+    table.finish();
+    vault
+}
+
+/// Reads `[sessions]`.
+pub(super) fn sessions(
+    table: Table<'_>,
+    default: Sessions,
+    vault: &Vault,
+    vault_lease: &Place<'_>,
+) -> Sessions {
+    let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
+    let life =
+        "a session lives through at least one page, and no browser keeps a cookie beyond 400d (RFC 6265bis)";
+    let sessions = Sessions {
+        url: table.value("url").and_then(|value| value.parsed(sessions_url)).unwrap_or(default.url),
+        recheck: duration(
+            "recheck",
+            Duration::ZERO..=Duration::from_mins(10),
+            "0s asks on every request; longer trusts memory too long",
+        )
+        .unwrap_or(default.recheck),
+        serve_without_vault: duration(
+            "serve_without_vault",
+            Duration::ZERO..=HOUR,
+            "0s is never; without the vault a revocation may be missed",
+        )
+        .unwrap_or(default.serve_without_vault),
+        idle_timeout: duration("idle_timeout", MINUTE..=LONGEST_SESSION, life)
+            .unwrap_or(default.idle_timeout),
+        absolute_timeout: duration("absolute_timeout", MINUTE..=LONGEST_SESSION, life)
+            .unwrap_or(default.absolute_timeout),
+        local_cache_bytes: table
+            .value("local_cache_bytes")
+            .and_then(|value| {
+                value.size(1 << 20..=64 << 30, "1MiB holds a few hundred tokens, 64GiB more than there are")
+            })
+            .unwrap_or(default.local_cache_bytes),
+        stream_lease: duration(
+            "stream_lease",
+            Duration::from_secs(1)..=HOUR,
+            "shorter ends streams at a hiccup, longer leaves revoked ones open",
+        )
+        .unwrap_or(default.stream_lease),
+    };
+    let (idle, absolute) = (table.place_of("idle_timeout"), table.place_of("absolute_timeout"));
+    if sessions.idle_timeout > sessions.absolute_timeout
+        && let Some(place) = idle.with(&absolute)
+    {
+        place.problem(format!(
+            "idle_timeout is {}, more than the {} of absolute_timeout, so it could never be reached: lower \
+             idle_timeout, or raise absolute_timeout",
+            show_duration(sessions.idle_timeout),
+            show_duration(sessions.absolute_timeout)
+        ));
+    }
+    if sessions.stream_lease < vault.lease
+        && let Some(place) = table.place_of("stream_lease").with(vault_lease)
+    {
+        place.problem(format!(
+            "sessions.stream_lease is {}, less than the {} of vault.lease, so streams would end between two \
+             renewals: raise sessions.stream_lease, or lower vault.lease",
+            show_duration(sessions.stream_lease),
+            show_duration(vault.lease)
+        ));
+    }
+    table.finish();
+    sessions
+}
+
+fn vault_url(text: &str, dir: &Path) -> Result<VaultUrl, String> {
+    let Some(file) = text.strip_prefix("sqlite:") else {
+        // The text is not repeated: the address of a database carries its password.
+        return Err(match text.split_once(':') {
+            Some(("postgres" | "postgresql", _)) => {
+                "this build has the embedded vault only: write \"sqlite:doorward.db\" instead of a postgres:// address"
+            }
+            _ => "unknown kind of vault: write \"sqlite:<file>\", such as \"sqlite:doorward.db\"",
+        }
+        .to_owned());
+    };
+    if file.starts_with("//") {
+        return Err("this is a path, not an address: write sqlite:file or sqlite:/folder/file".to_owned());
+    }
+    if file.contains(['?', '#']) {
+        return Err(format!(
+            "{} has parameters, which the embedded vault has not: write sqlite:<file> alone",
+            quoted(text)
+        ));
+    }
+    if file.starts_with(':') || file.ends_with('/') {
+        return Err(format!(
+            "{} is not a file, and users must outlive the process: write \"sqlite:doorward.db\"",
+            quoted(text)
+        ));
+    }
+    path(file, dir).map(VaultUrl::Sqlite)
+}
+
+fn sessions_url(text: &str) -> Result<SessionsUrl, String> {
+    if text == "memory:" {
+        return Ok(SessionsUrl::Memory);
+    }
+    // The text is not repeated: the address of a store carries its password.
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    Err(if scheme.starts_with("redis") || scheme.starts_with("valkey") {
+        "this build keeps sessions in memory only: write \"memory:\" instead of a redis address"
+    } else {
+        "unknown kind of session store: write \"memory:\""
+    }
+    .to_owned())
+}

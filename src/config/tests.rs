@@ -1,0 +1,314 @@
+mod bad;
+mod bad_targets;
+mod shipped;
+
+use std::path::Path;
+
+use super::load::read;
+use super::*;
+
+const APP: &str = "[upstreams.app]\nservers = [\"http://127.0.0.1:9000\"]\n";
+const ROUTE: &str = "[[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n";
+/// 32 bytes: 0, 1, 2 and so on.
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "KEY" => Some(KEY.to_owned()),
+        "SHORT" => Some("hunter2".to_owned()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    Config::parse(text, Path::new("gateway.toml"), &environment)
+}
+
+/// What is said about `text`; empty when it is good.
+fn said(text: &str) -> String {
+    parse(text).err().map(|problems| problems.to_string()).unwrap_or_default()
+}
+
+fn good(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+}
+
+fn holds(cases: &[bad::Case]) {
+    for (text, expected) in cases {
+        let text = text.replace('|', "\n").replace("{app}", APP).replace("{route}", ROUTE);
+        let said = said(&text);
+        let said: Vec<&str> =
+            said.lines().map(|line| line.strip_prefix("gateway.toml:").unwrap_or(line)).collect();
+        assert_eq!(said.join("|"), *expected, "\n{text}");
+    }
+}
+
+#[test]
+fn four_mistakes_give_four_problems_in_order_of_line() {
+    let text = "\
+[server]
+lisen = [\"127.0.0.1:8080\"]
+
+[tokens]
+access_ttl = 900
+
+[upstreams.app]
+servers = [\"http://127.0.0.1:9000\"]
+
+[[routes]]
+name = \"admin\"
+path = \"/admin\"
+access = { roles = [\"ops\", \"Admin\"] }
+upstream = \"app\"
+fresch = true
+";
+    let expected = "\
+gateway.toml:2: server.lisen: unknown key (did you mean \"listen\"?)
+gateway.toml:5: tokens.access_ttl: 900 has no unit: a duration is a string, write \"900s\"
+gateway.toml:13: routes[0].access.roles[1]: \"Admin\" is not a role: a role has 1 to 64 characters from a-z 0-9 . _ : -
+gateway.toml:15: routes[0].fresch: unknown key (did you mean \"fresh\"?)";
+    assert_eq!(said(text), expected);
+    let problems = parse(text).unwrap_err();
+    let places: Vec<_> = problems.iter().map(|problem| (problem.line, problem.key.as_str())).collect();
+    let expected = [
+        (2, "server.lisen"),
+        (5, "tokens.access_ttl"),
+        (13, "routes[0].access.roles[1]"),
+        (15, "routes[0].fresch"),
+    ];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn what_is_not_toml_is_located_and_the_rest_is_still_checked() {
+    holds(bad::NOT_TOML);
+}
+
+#[test]
+fn unknown_keys_and_wrong_types_are_refused() {
+    holds(bad::UNKNOWN_KEYS_AND_TYPES);
+}
+
+#[test]
+fn numbers_need_their_unit_and_their_range() {
+    holds(bad::UNITS_AND_RANGES);
+}
+
+#[test]
+fn addresses_and_header_names_have_one_spelling() {
+    holds(bad_targets::ADDRESSES);
+}
+
+#[test]
+fn stores_this_build_has_not_and_bad_secrets_are_refused() {
+    holds(bad_targets::STORES_AND_SECRETS);
+}
+
+#[test]
+fn upstreams_and_routes_that_cannot_work_are_refused() {
+    holds(bad_targets::UPSTREAMS_AND_ROUTES);
+}
+
+#[test]
+fn a_file_cut_off_anywhere_gives_an_answer() {
+    let text = format!(
+        "[server]\nlisten = [\"[::]:1\", 'x']\n[log]\nlevel = \"warn\"\n{APP}{ROUTE}hosts = [\"é\"]\n"
+    );
+    for (at, _) in text.char_indices() {
+        said(&text[..at]);
+        said(&text[at..]);
+        said(&format!("{}\"{}", &text[..at], &text[at..]));
+        said(&format!("{}]{}", &text[..at], &text[at..]));
+    }
+}
+
+#[test]
+fn no_message_repeats_a_secret() {
+    let every =
+        [bad_targets::STORES_AND_SECRETS, bad_targets::ADDRESSES, bad_targets::UPSTREAMS_AND_ROUTES].concat();
+    for (_, expected) in every {
+        assert!(!expected.contains("hunter2") && !expected.contains(&KEY[..8]), "{expected}");
+    }
+    let misplaced = format!("[vault]\nmaster_key_env = \"{KEY}\"\nurl = \"{KEY}\"\nmaster_kye = \"{KEY}\"\n");
+    assert!(!said(&misplaced).contains(&KEY[..8]));
+    assert_eq!(said(&misplaced).lines().count(), 3);
+}
+
+#[test]
+fn a_config_does_not_print_its_master_key() {
+    for text in
+        [format!("[vault]\nmaster_key = \"{KEY}\"\n"), "[vault]\nmaster_key_env = \"KEY\"\n".to_owned()]
+    {
+        let config = good(&text);
+        assert_eq!(config.vault.master_key, MasterKey::Value(Secret::new(KEY.to_owned())));
+        assert!(!format!("{config:?}").contains(&KEY[..8]));
+    }
+}
+
+#[test]
+fn relative_paths_start_at_the_folder_of_the_file() {
+    let file = Path::new("/etc/doorward/gateway.toml");
+    let config = Config::parse("[vault]\nmaster_key_file = \"../keys/k\"\n", file, &environment).unwrap();
+    assert_eq!(config.vault.master_key, MasterKey::File("/etc/doorward/../keys/k".into()));
+    assert_eq!(config.vault.url, VaultUrl::Sqlite("/etc/doorward/doorward.db".into()));
+    let config = Config::parse("[vault]\nurl = \"sqlite:/var/lib/d.db\"\n", file, &environment).unwrap();
+    assert_eq!(config.vault.url, VaultUrl::Sqlite("/var/lib/d.db".into()));
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    assert_eq!(good(""), Config::defaults(Path::new("")));
+    assert_eq!(good("[server]\n[server.limits]\n[upstreams]\n[vault]\n"), Config::defaults(Path::new("")));
+}
+
+#[test]
+fn a_file_is_read_from_disk_and_named_when_it_cannot_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.toml");
+    let problems = Config::load(&path, &environment).unwrap_err();
+    let problem = problems.iter().next().unwrap();
+    assert_eq!((problems.iter().len(), problem.line, &problem.file), (1, 0, &path));
+    assert!(problem.message.starts_with("cannot be read: "), "{problem}");
+
+    std::fs::write(&path, b"[log]\nlevel = \"\xff\"\n").unwrap();
+    let said = Config::load(&path, &environment).unwrap_err().to_string();
+    assert_eq!(said, format!("{}:2: not UTF-8: save the file in that encoding", path.display()));
+
+    std::fs::write(&path, "[log]\r\nlevel = \"warn\"\r\n").unwrap();
+    assert_eq!(Config::load(&path, &environment).unwrap().log.level, LogLevel::Warn);
+}
+
+#[test]
+fn settings_are_taken_as_written() {
+    let config = good(
+        r#"
+        server.listen = ["[::]:443", "0.0.0.0:0", "0.0.0.0:0"]
+        server.public_urls = ["https://app.example.com:443", "http://localhost:8080"]
+        server.auth_prefix = "/_auth/v1"
+        server.trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
+        server.limits = { connections = 1_000, header_bytes = "64KiB" }
+        admin.listen = []
+        sessions = { recheck = "0s", idle_timeout = "1h", absolute_timeout = "1h" }
+        tokens = { algorithm = "RS256", access_ttl = "1h", refresh_grace = "0s", issuer = "https://id.example.com/a" }
+        login.hash_threads = 0x2
+        identity_headers.user = "Remote-User"
+        log = { format = "text", level = "error" }
+        "#,
+    );
+    assert_eq!(config.server.listen.len(), 3);
+    assert_eq!(config.server.public_urls, ["https://app.example.com", "http://localhost:8080"]);
+    assert_eq!(config.server.auth_prefix, "/_auth/v1");
+    let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]);
+    assert_eq!((config.server.limits.connections, config.server.limits.header_bytes), (1000, 65_536));
+    assert!(config.admin.listen.is_empty());
+    assert_eq!((config.sessions.recheck, config.tokens.refresh_grace), (Duration::ZERO, Duration::ZERO));
+    assert_eq!(config.tokens.access_ttl, config.sessions.idle_timeout);
+    assert_eq!((config.tokens.algorithm, config.login.hash_threads), (Algorithm::Rs256, 2));
+    assert_eq!(config.identity_headers.user, "remote-user");
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Error));
+}
+
+#[test]
+fn upstream_servers_get_the_port_of_their_scheme() {
+    let config = good(
+        "[upstreams.b]\nservers = [\"http://b\", \"https://b.example\", \"h2c://[2001:db8::1]\"]\n\
+         [upstreams.a]\nservers = [\"http://127.0.0.1:9000\"]\nconnect_timeout = \"250ms\"\n",
+    );
+    let server = |scheme, host: &str, port| UpstreamServer { scheme, host: host.to_owned(), port };
+    let expected = [
+        server(Scheme::Http, "b", 80),
+        server(Scheme::Https, "b.example", 443),
+        server(Scheme::H2c, "2001:db8::1", 80),
+    ];
+    assert_eq!(config.upstreams[1].servers, expected);
+    let names: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(config.upstreams[0].connect_timeout, Duration::from_millis(250));
+}
+
+#[test]
+fn a_route_is_everything_its_table_says() {
+    let config = good(&format!("{APP}{ROUTE}"));
+    let route = Route {
+        name: "app".into(),
+        hosts: vec![HostPattern::Any],
+        path: "/".into(),
+        exact: false,
+        methods: Vec::new(),
+        access: Access::SignedIn,
+        upstream: "app".into(),
+        fresh: false,
+        timeout: Duration::from_secs(60),
+        body_limit: 16 << 20,
+        strip_prefix: false,
+        preserve_host: true,
+        forward_bearer: false,
+        encoded_slashes: false,
+    };
+    assert_eq!(config.routes, std::slice::from_ref(&route));
+
+    let config = good(&format!(
+        "{APP}[[routes]]\nname = \"a\"\nhosts = [\"*.example.com\", \"example.com\", \"[::1]\", \"127.0.0.1\"]\n\
+         path = \"/a/b.c~d\"\nexact = true\nmethods = [\"GET\", \"PURGE\"]\naccess = {{ roles = [\"ops\", \"admin\"] }}\n\
+         upstream = \"app\"\nfresh = true\ntimeout = \"1h\"\nbody_limit = \"0B\"\nstrip_prefix = true\n\
+         preserve_host = false\nforward_bearer = true\nencoded_slashes = true\n"
+    ));
+    let exact = |name: &str| HostPattern::Exact(name.to_owned());
+    let expected = Route {
+        name: "a".into(),
+        hosts: vec![
+            HostPattern::Below("example.com".into()),
+            exact("example.com"),
+            exact("[::1]"),
+            exact("127.0.0.1"),
+        ],
+        path: "/a/b.c~d".into(),
+        exact: true,
+        methods: vec![Method::GET, Method::from_bytes(b"PURGE").unwrap()],
+        access: Access::Roles(Roles::parse(["admin", "ops"]).unwrap()),
+        fresh: true,
+        timeout: Duration::from_hours(1),
+        body_limit: 0,
+        strip_prefix: true,
+        preserve_host: false,
+        forward_bearer: true,
+        encoded_slashes: true,
+        ..route
+    };
+    assert_eq!(config.routes, [expected]);
+}
+
+#[test]
+fn routes_that_differ_in_host_path_method_or_exactness_may_coexist() {
+    let route = |name: &str, rest: &str| {
+        format!("[[routes]]\nname = \"{name}\"\naccess = \"public\"\nupstream = \"app\"\n{rest}\n")
+    };
+    let distinct = [
+        route("a", "path = \"/\""),
+        route("b", "path = \"/b\""),
+        route("c", "path = \"/b\"\nexact = true"),
+        route("d", "path = \"/b\"\nhosts = [\"*.example.com\"]"),
+        route("e", "path = \"/b\"\nhosts = [\"example.com\"]\nmethods = [\"GET\"]"),
+        route("f", "path = \"/b\"\nhosts = [\"example.com\"]\nmethods = [\"POST\"]"),
+        route("g", "path = \"/authors\""),
+    ];
+    assert_eq!(good(&format!("{APP}{}", distinct.concat())).routes.len(), distinct.len());
+    let twins = [
+        route("a", "path = \"/x\"\nhosts = [\"a.example\", \"b.example\"]\nmethods = [\"GET\", \"PUT\"]"),
+        route("b", "path = \"/x\"\nhosts = [\"b.example\"]\nmethods = [\"PUT\"]"),
+    ];
+    let expected = "gateway.toml:10: routes[1]: route \"b\" and route \"a\" (line 3) answer the same host, path and method \
+                    \"/x\": change one of them";
+    assert_eq!(said(&format!("{APP}{}", twins.concat())), expected);
+}
+
+#[test]
+fn a_moved_auth_prefix_frees_the_old_path() {
+    let route = ROUTE.replace("\"/\"", "\"/auth\"");
+    assert_eq!(said(&format!("[server]\nauth_prefix = \"/door\"\n{APP}{route}")), "");
+    let route = ROUTE.replace("\"/\"", "\"/door/x\"");
+    assert!(
+        said(&format!("[server]\nauth_prefix = \"/door\"\n{APP}{route}")).contains("lies within \"/door\"")
+    );
+}

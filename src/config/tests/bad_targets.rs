@@ -1,0 +1,442 @@
+//! More wrong files, written as in `bad`: addresses, stores, upstreams and routes.
+
+use super::bad::Case;
+
+/// What is listened on, compared with or put into headers.
+pub(super) const ADDRESSES: &[Case] = &[
+    (
+        r#"[server]|listen = []"#,
+        r#"2: server.listen: empty, so nobody could be served: write an address such as "127.0.0.1:8080""#,
+    ),
+    (
+        r#"[server]|listen = [":8080"]"#,
+        r#"2: server.listen[0]: ":8080" is not an address and port: write one such as "127.0.0.1:8080" or "[::]:8080""#,
+    ),
+    (
+        r#"[server]|listen = ["localhost:8080"]"#,
+        r#"2: server.listen[0]: "localhost:8080" is not an address and port: write one such as "127.0.0.1:8080" or "[::]:8080""#,
+    ),
+    (
+        r#"[server]|listen = ["127.0.0.1:1", "127.0.0.1:1"]"#,
+        r#"2: server.listen[1]: "127.0.0.1:1" is listed twice: remove one"#,
+    ),
+    (
+        r#"[admin]|listen = ["127.0.0.1:8080"]"#,
+        r#"2: admin.listen: "127.0.0.1:8080" is both in server.listen and in admin.listen: give metrics and health their own port"#,
+    ),
+    (
+        r#"[server]|public_urls = []"#,
+        r#"2: server.public_urls: empty, but the Origin of every login is compared with it: write the URL people use"#,
+    ),
+    (
+        r#"[server]|public_urls = ["app.example.com"]"#,
+        r#"2: server.public_urls[0]: "app.example.com" does not start with http:// or https://: write the scheme too"#,
+    ),
+    (
+        r#"[server]|public_urls = ["https://app.example.com/"]"#,
+        r#"2: server.public_urls[0]: "https://app.example.com/" goes beyond the port: write "https://app.example.com" without a path"#,
+    ),
+    (
+        r#"[server]|public_urls = ["https://App.example.com"]"#,
+        r#"2: server.public_urls[0]: "https://App.example.com" has capital letters: write "https://app.example.com""#,
+    ),
+    (
+        r#"[server]|public_urls = [|  "https://a.example",|  "https://ada:hunter2@b.example",|]"#,
+        r#"4: server.public_urls[1]: a user or password does not belong here: write scheme://host:port alone"#,
+    ),
+    (
+        r#"[server]|public_urls = ["https://a.example?x=1"]"#,
+        r#"2: server.public_urls[0]: "https://a.example?x=1" goes beyond the port: write "https://a.example" without a query or fragment"#,
+    ),
+    (
+        r#"[server]|public_urls = ["ws://a.example"]"#,
+        r#"2: server.public_urls[0]: "ws://a.example" does not start with http:// or https://: write the scheme too"#,
+    ),
+    (
+        r#"[server]|auth_prefix = "/""#,
+        r#"2: server.auth_prefix: "/" would take every path from the app: write a path such as "/auth""#,
+    ),
+    (
+        r#"[server]|auth_prefix = "auth""#,
+        r#"2: server.auth_prefix: "auth" does not start with /: write a path such as "/app""#,
+    ),
+    (
+        r#"[server]|auth_prefix = "/auth/""#,
+        r#"2: server.auth_prefix: "/auth/" ends in /: write "/auth", which covers what is below it"#,
+    ),
+    (
+        r#"[server]|auth_prefix = "/.well-known""#,
+        r#"2: server.auth_prefix: /.well-known is shared with the app: write a path such as "/auth""#,
+    ),
+    (
+        r#"[server]|cors_origins = ["*"]"#,
+        r#"2: server.cors_origins[0]: "*" would let the scripts of every site act for whoever is signed in: list the origins"#,
+    ),
+    (
+        r#"[server]|cors_origins = ["null"]"#,
+        r#"2: server.cors_origins[0]: "null" is what any sandboxed page sends as its origin: list the origins"#,
+    ),
+    (
+        r#"[server]|cors_origins = ["https://*.example.com"]"#,
+        r#"2: server.cors_origins[0]: "*.example.com" is not a host: write a name such as app.example.com or an address"#,
+    ),
+    (
+        r#"[server]|trusted_proxies = ["0.0.0.0/0"]"#,
+        r#"2: server.trusted_proxies[0]: "0.0.0.0/0" is everybody, who could then claim any address: list your proxies"#,
+    ),
+    (
+        r#"[server]|trusted_proxies = ["::/0"]"#,
+        r#"2: server.trusted_proxies[0]: "::/0" is everybody, who could then claim any address: list your proxies"#,
+    ),
+    (
+        r#"[server]|trusted_proxies = ["10.0.0.5/8"]"#,
+        r#"2: server.trusted_proxies[0]: "10.0.0.5/8" has bits set after its prefix: write "10.0.0.0/8""#,
+    ),
+    (
+        r#"[server]|trusted_proxies = ["proxy"]"#,
+        r#"2: server.trusted_proxies[0]: "proxy" is not a network: write one such as "10.0.0.0/8", or an address"#,
+    ),
+    (
+        r#"[tokens]|issuer = "doorward""#,
+        r#"2: tokens.issuer: "doorward" does not start with http:// or https://: write the scheme too"#,
+    ),
+    (
+        r#"[tokens]|issuer = "https://id.example.com/?a""#,
+        r#"2: tokens.issuer: "https://id.example.com/?a" has a query or fragment: write the issuer without it (RFC 8414)"#,
+    ),
+    (
+        r#"[tokens]|audience = """#,
+        r#"2: tokens.audience: "" is not an audience: write 1 to 200 visible ASCII characters without spaces"#,
+    ),
+    (
+        r#"[tokens]|audience = "two words""#,
+        r#"2: tokens.audience: "two words" is not an audience: write 1 to 200 visible ASCII characters without spaces"#,
+    ),
+    (
+        r#"[identity_headers]|user = "X_Auth_User""#,
+        r#"2: identity_headers.user: many servers read _ and - as the same, so a client could send its twin: write "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "X-Auth-Roles""#,
+        r#"2: identity_headers.user: "x-auth-roles" is the name of both user and roles: give each its own"#,
+    ),
+    (
+        r#"[identity_headers]|user = "X-Who"|user_id = "x-who""#,
+        r#"3: identity_headers.user_id: "x-who" is the name of both user and user_id: give each its own"#,
+    ),
+    (
+        r#"[identity_headers]|user = "Host""#,
+        r#"2: identity_headers.user: "Host" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "Content-Length""#,
+        r#"2: identity_headers.user: "Content-Length" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "X-Forwarded-User""#,
+        r#"2: identity_headers.user: "X-Forwarded-User" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "X Auth""#,
+        r#"2: identity_headers.user: "X Auth" is not a header name: write letters, digits and -, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "Connection""#,
+        r#"2: identity_headers.user: "Connection" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[server]|listen = ["127.0.0.1:9900"]"#,
+        r#"2: server.listen: "127.0.0.1:9900" is both in server.listen and in admin.listen: give metrics and health their own port"#,
+    ),
+];
+
+/// Where things are kept, and what seals them.
+pub(super) const STORES_AND_SECRETS: &[Case] = &[
+    (
+        r#"[vault]|url = "postgres://ada:hunter2@db/doorward""#,
+        r#"2: vault.url: this build has the embedded vault only: write "sqlite:doorward.db" instead of a postgres:// address"#,
+    ),
+    (
+        r#"[vault]|url = "doorward.db""#,
+        r#"2: vault.url: unknown kind of vault: write "sqlite:<file>", such as "sqlite:doorward.db""#,
+    ),
+    (r#"[vault]|url = "sqlite:""#, r#"2: vault.url: this is not a path: write the name of a file"#),
+    (
+        r#"[vault]|url = "sqlite::memory:""#,
+        r#"2: vault.url: "sqlite::memory:" is not a file, and users must outlive the process: write "sqlite:doorward.db""#,
+    ),
+    (
+        r#"[vault]|url = "sqlite:///var/lib/doorward.db""#,
+        r#"2: vault.url: this is a path, not an address: write sqlite:file or sqlite:/folder/file"#,
+    ),
+    (
+        r#"[vault]|url = "sqlite:doorward.db?mode=ro""#,
+        r#"2: vault.url: "sqlite:doorward.db?mode=ro" has parameters, which the embedded vault has not: write sqlite:<file> alone"#,
+    ),
+    (
+        r#"[sessions]|url = "redis://:hunter2@cache""#,
+        r#"2: sessions.url: this build keeps sessions in memory only: write "memory:" instead of a redis address"#,
+    ),
+    (
+        r#"[sessions]|url = "rediss+sentinel://a,b/master""#,
+        r#"2: sessions.url: this build keeps sessions in memory only: write "memory:" instead of a redis address"#,
+    ),
+    (
+        r#"[sessions]|url = "memcached://cache""#,
+        r#"2: sessions.url: unknown kind of session store: write "memory:""#,
+    ),
+    (
+        r#"[vault]|master_key = "hunter2""#,
+        r#"2: vault.master_key: this is not a master key: write 32 random bytes in base64url without padding, 43 characters (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)"#,
+    ),
+    (
+        r#"[vault]|master_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=""#,
+        r#"2: vault.master_key: this is not a master key: write 32 random bytes in base64url without padding, 43 characters (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)"#,
+    ),
+    (r#"[vault]|master_key = 42"#, r#"2: vault.master_key: this is an integer: write a string in quotes"#),
+    (
+        r#"[vault]|master_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"|master_key_file = "k""#,
+        r#"3: vault.master_key_file: given as `master_key` and `master_key_file`: keep exactly one"#,
+    ),
+    (
+        r#"[vault]|master_key_env = "UNSET""#,
+        r#"2: vault.master_key_env: no environment variable of this name is set: set it, or use `master_key_file`"#,
+    ),
+    (
+        r#"[vault]|master_key_env = "SHORT""#,
+        r#"2: vault.master_key_env: in the environment variable: this is not a master key: write 32 random bytes in base64url without padding, 43 characters (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)"#,
+    ),
+    (
+        r#"[vault]|master_key_env = "not a name""#,
+        r#"2: vault.master_key_env: this is not the name of an environment variable: write one such as DOORWARD_MASTER_KEY"#,
+    ),
+    (
+        r#"[vault]|master_key_file = """#,
+        r#"2: vault.master_key_file: this is not a path: write the name of a file"#,
+    ),
+];
+
+/// The apps, and who may.
+pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
+    (
+        r#"[upstreams.App]|servers = ["http://127.0.0.1:9000"]"#,
+        r#"1: upstreams.App: "App" is not a name: write characters from a-z 0-9 _ -"#,
+    ),
+    (
+        r#"[upstreams."a b"]|servers = ["http://127.0.0.1:9000"]"#,
+        r#"1: upstreams."a b": "a b" is not a name: write characters from a-z 0-9 _ -"#,
+    ),
+    (
+        r#"[upstreams.app]"#,
+        r#"1: upstreams.app.servers: missing: write where the app is, such as servers = ["http://127.0.0.1:9000"]"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = []"#,
+        r#"2: upstreams.app.servers: empty: write where the app is, such as ["http://127.0.0.1:9000"]"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["127.0.0.1:9000"]"#,
+        r#"2: upstreams.app.servers[0]: "127.0.0.1:9000" does not start with http:// or https:// or h2c://: write the scheme too"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["http://127.0.0.1:9000/x"]"#,
+        r#"2: upstreams.app.servers[0]: "http://127.0.0.1:9000/x" goes beyond the port: write "http://127.0.0.1:9000" without a path"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["http://a@127.0.0.1"]"#,
+        r#"2: upstreams.app.servers[0]: a user or password does not belong here: write scheme://host:port alone"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["http://::1:9000"]"#,
+        r#"2: upstreams.app.servers[0]: an IPv6 address stands in brackets: write [::1]"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["grpc://a"]"#,
+        r#"2: upstreams.app.servers[0]: "grpc://a" does not start with http:// or https:// or h2c://: write the scheme too"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["http://a:0"]"#,
+        r#"2: upstreams.app.servers[0]: "0" is not a port: write 1 to 65535 after the colon"#,
+    ),
+    (
+        r#"{app}[[routes]]|path = "/"|access = "signed-in"|upstream = "app""#,
+        r#"3: routes[0].name: missing: write a name for logs and metrics, such as name = "app""#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "App"|path = "/"|access = "signed-in"|upstream = "app""#,
+        r#"4: routes[0].name: "App" is not a name: write characters from a-z 0-9 _ -"#,
+    ),
+    (
+        r#"{app}{route}[[routes]]|name = "app"|path = "/x"|access = "public"|upstream = "app""#,
+        r#"9: routes[1].name: "app" is the name of the route at line 4 too: write another"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|access = "signed-in"|upstream = "app""#,
+        r#"3: routes[0].path: missing: write the path it answers for, such as path = "/""#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "app"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "app" does not start with /: write a path such as "/app""#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/app/"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/app/" ends in /: write "/app", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "//"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "//" ends in /: write "/", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/a//b"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/a//b" has an empty segment: write one / between segments"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/a/../b"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/a/../b" has the segment "..": write the path it leads to"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/./a"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/./a" has the segment ".": write the path it leads to"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/a%2Fb"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/a%2Fb" has '%' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/a;b"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/a;b" has ';' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = '/a\b'|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/a\\b" has '\\' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/a?b"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/a?b" has '?' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/auth"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/auth" lies within "/auth", which the gateway answers itself: write another path"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/auth/x"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/auth/x" lies within "/auth", which the gateway answers itself: write another path"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/.well-known/jwks.json"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/.well-known/jwks.json" lies within "/.well-known/jwks.json", which the gateway answers itself: write another path"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/.well-known/oauth-authorization-server/x"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/.well-known/oauth-authorization-server/x" lies within "/.well-known/oauth-authorization-server", which the gateway answers itself: write another path"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|upstream = "app""#,
+        r#"3: routes[0].access: missing: say who may use this route: write access = "public", "optional", "signed-in" or { roles = ["admin"] }"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = "adm"|upstream = "app""#,
+        r#"6: routes[0].access: unknown form "adm" (write "public", "optional", "signed-in" or { roles = ["admin"] })"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = "Public"|upstream = "app""#,
+        r#"6: routes[0].access: unknown form "Public" (write "public", "optional", "signed-in" or { roles = ["admin"] })"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = ["admin"]|upstream = "app""#,
+        r#"6: routes[0].access: this is a list: write "public", "optional", "signed-in" or { roles = ["admin"] }"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = {}|upstream = "app""#,
+        r#"6: routes[0].access.roles: missing: write at least one role, such as { roles = ["admin"] }"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = { roles = [] }|upstream = "app""#,
+        r#"6: routes[0].access.roles: empty, so nobody could use the route: write at least one role, such as ["admin"]"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = { roles = ["Admin"] }|upstream = "app""#,
+        r#"6: routes[0].access.roles[0]: "Admin" is not a role: a role has 1 to 64 characters from a-z 0-9 . _ : -"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = { roles = "admin" }|upstream = "app""#,
+        r#"6: routes[0].access.roles: this is a string: write a list such as ["admin"]"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = { role = ["admin"] }|upstream = "app""#,
+        r#"6: routes[0].access.role: unknown key (did you mean "roles"?)"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = { roles = ["admin"], scopes = ["a"] }|upstream = "app""#,
+        r#"6: routes[0].access.scopes: unknown key: remove it, or see gateway.toml for every key"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = "signed-in""#,
+        r#"3: routes[0].upstream: missing: write the name of an [upstreams.<name>] table"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = "signed-in"|upstream = "ap""#,
+        r#"7: routes[0].upstream: no upstream is named "ap" (did you mean "app"?)"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = "signed-in"|upstream = "billing""#,
+        r#"7: routes[0].upstream: no upstream is named "billing" (write "app", or add a table)"#,
+    ),
+    (
+        r#"[[routes]]|name = "a"|path = "/"|access = "public"|upstream = "app""#,
+        r#"5: routes[0].upstream: no upstream is named "app" (add an [upstreams.<name>] table)"#,
+    ),
+    (
+        r#"{app}{route}hosts = []"#,
+        r#"8: routes[0].hosts: empty, so the route would answer for no host: write ["*"] for every host"#,
+    ),
+    (
+        r#"{app}{route}hosts = ["App.example.com"]"#,
+        r#"8: routes[0].hosts[0]: "App.example.com" has capital letters: write "app.example.com""#,
+    ),
+    (
+        r#"{app}{route}hosts = ["app.example.com:443"]"#,
+        r#"8: routes[0].hosts[0]: "app.example.com:443" has a port: write the host alone, it holds for every port"#,
+    ),
+    (
+        r#"{app}{route}hosts = ["app.*.com"]"#,
+        r#"8: routes[0].hosts[0]: "app.*.com" has a star in an odd place: write "*", "*.example.com" or "app.example.com""#,
+    ),
+    (
+        r#"{app}{route}hosts = ["*.127.0.0.1"]"#,
+        r#"8: routes[0].hosts[0]: "*.127.0.0.1" is below an address: write a name such as *.example.com"#,
+    ),
+    (
+        r#"{app}{route}hosts = ["a.example", "a.example"]"#,
+        r#"8: routes[0].hosts[1]: "a.example" is listed twice: remove one"#,
+    ),
+    (
+        r#"{app}{route}hosts = ["a b"]"#,
+        r#"8: routes[0].hosts[0]: "a b" is not a host: write a name such as app.example.com or an address"#,
+    ),
+    (r#"{app}{route}methods = ["get"]"#, r#"8: routes[0].methods[0]: "get" has small letters: write "GET""#),
+    (
+        r#"{app}{route}methods = ["GET", "GET"]"#,
+        r#"8: routes[0].methods[1]: "GET" is listed twice: remove one"#,
+    ),
+    (
+        r#"{app}{route}methods = ["CONNECT"]"#,
+        r#"8: routes[0].methods[0]: CONNECT opens a tunnel past every check: remove it"#,
+    ),
+    (
+        r#"{app}{route}methods = ["TRACE"]"#,
+        r#"8: routes[0].methods[0]: TRACE sends credentials back to scripts: remove it"#,
+    ),
+    (
+        r#"{app}{route}methods = ["G T"]"#,
+        r#"8: routes[0].methods[0]: "G T" is not a method: write one such as "GET""#,
+    ),
+    (
+        r#"{app}{route}methods = "GET""#,
+        r#"8: routes[0].methods: this is a string: write a list such as ["GET", "POST"]"#,
+    ),
+    (
+        r#"{app}{route}[[routes]]|name = "b"|path = "/"|access = "public"|upstream = "app"|methods = ["GET"]"#,
+        r#"8: routes[1]: route "b" and route "app" (line 3) answer the same host, path and method "/": change one of them"#,
+    ),
+];
