@@ -11,3 +11,5 @@ pub mod identity;
 pub mod metrics;
 
 pub mod config;
+
+pub mod vault;

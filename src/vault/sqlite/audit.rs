@@ -1,0 +1,102 @@
+//! What was done, and housekeeping.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, params};
+
+use super::fault::Fault;
+use super::writer::Tx;
+use super::{SqliteVault, rows, schema};
+use crate::vault::{Audit, AuditEvent, REVOCATION_LIFE, VaultError};
+
+/// How long events are kept: long enough to look into last month's trouble; addresses of people should not lie
+/// about for ever.
+const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+#[async_trait]
+impl Audit for SqliteVault {
+    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
+        let newest = "SELECT * FROM audit ORDER BY seq DESC LIMIT ?1";
+        self.readers
+            .ask(move |view| {
+                view.rows(newest, params![limit], |row| {
+                    Ok(AuditEvent {
+                        at: row.get("at")?,
+                        event: row.get("event")?,
+                        user: row.get("user_id")?,
+                        session: row.get("session_id")?,
+                        address: rows::address(row)?,
+                    })
+                })
+            })
+            .await
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, VaultError> {
+        self.writer.run(move |tx| sweep(tx, limit)).await
+    }
+
+    async fn schema(&self) -> Result<u32, VaultError> {
+        let version = self.readers.ask(|view| schema::version(view)).await?;
+        Ok(u32::try_from(version).unwrap_or(u32::MAX))
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), VaultError> {
+        let (from, to, timeout) = (self.path.clone(), to.to_owned(), self.options.statement_timeout);
+        // As long as it takes, on a thread where that harms nobody: it holds a snapshot and no lock.
+        let copied = tokio::task::spawn_blocking(move || copy(&from, &to, timeout)).await;
+        copied.map_err(|error| VaultError::Unavailable(format!("the backup was broken off: {error}")))?
+    }
+}
+
+fn sweep(tx: &Tx<'_>, limit: u32) -> Result<u64, Fault> {
+    let now = tx.now();
+    let sessions = tx.execute(
+        "DELETE FROM sessions WHERE place IN \
+         (SELECT place FROM sessions WHERE idle_until < ?1 OR ended_at < ?1 LIMIT ?2)",
+        params![now - REVOCATION_LIFE, limit],
+    )?;
+    let revocations = tx.execute(
+        "DELETE FROM revocations WHERE seq IN (SELECT seq FROM revocations WHERE until < ?1 LIMIT ?2)",
+        params![now, limit],
+    )?;
+    let events = tx.execute(
+        "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ?1 LIMIT ?2)",
+        params![now - AUDIT_LIFE, limit],
+    )?;
+    Ok([sessions, revocations, events].iter().map(|&deleted| deleted as u64).sum())
+}
+
+fn copy(from: &Path, to: &Path, timeout: Duration) -> Result<(), VaultError> {
+    let shown = to.display();
+    schema::create_new(to).map_err(|error| {
+        VaultError::Unavailable(match error.kind() {
+            ErrorKind::AlreadyExists => format!("`{shown}` exists already: name a new file for the backup"),
+            _ => format!("`{shown}` cannot be made: {error}"),
+        })
+    })?;
+    let source = schema::connect_to_read(from, timeout).map_err(|fault| fault.at(from))?;
+    let copied = copy_pages(&source, to).map_err(|fault| fault.at(to));
+    if copied.is_err() {
+        // Half a copy must not be taken for one; it was made by us, just now.
+        drop(std::fs::remove_file(to));
+    }
+    copied
+}
+
+fn copy_pages(source: &Connection, to: &Path) -> Result<(), Fault> {
+    let mut target = Connection::open_with_flags(to, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // All pages in one step, so that they are of one moment.
+    match Backup::new(source, &mut target)?.step(-1)? {
+        StepResult::Done => {}
+        _ => return Err(VaultError::Unavailable("the vault is locked: try the backup again".into()).into()),
+    }
+    // The copy inherits the log mode; as one plain file it can be moved about without its companions.
+    target.pragma_update(None, "journal_mode", "DELETE")?;
+    target.close().map_err(|(_, error)| error)?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Refresh rotation: one decision in the writer's transaction.
+//!
+//! ```text
+//!  generation presented    equal to the stored      one behind, inside the grace    further back, or too late
+//!                          -> rotate                -> the same token again         -> the session is ended (RFC 9700 4.14.2)
+//! ```
+
+use std::cmp::Ordering;
+
+use rusqlite::{Row, params};
+
+use super::fault::Fault;
+use super::writer::Tx;
+use super::{revoke, rows};
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+use crate::vault::{Presented, Rotation, RotationRefused};
+
+/// A session as far as rotation asks.
+struct Held {
+    id: SessionId,
+    user_id: UserId,
+    client_id: String,
+    generation: u32,
+    refresh_kid: u8,
+    rotated_at: Timestamp,
+    idle_until: Timestamp,
+    expires_at: Timestamp,
+    /// Not ended, and its user is there, enabled and of the epoch of the login.
+    standing: bool,
+}
+
+const HELD: &str = "
+    SELECT s.id, s.user_id, client_id, generation, refresh_kid, rotated_at, idle_until, expires_at,
+           coalesce(ended_at IS NULL AND u.disabled = 0 AND u.epoch = s.epoch, 0) AS standing
+    FROM sessions s LEFT JOIN users u ON u.id = s.user_id
+    WHERE family = ?1";
+
+const GRANT: &str = "
+    SELECT s.id, user_id, login, roles, rights, idle_until, expires_at
+    FROM sessions s JOIN users u ON u.id = s.user_id
+    WHERE s.id = ?1";
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Rotate,
+    Repeat,
+    Reuse,
+    Refuse(RotationRefused),
+}
+
+/// Rotates, repeats, refuses, or ends the session.
+pub(super) fn rotate(tx: &Tx<'_>, presented: &Presented) -> Result<Rotation, Fault> {
+    let Some(held) = tx.row(HELD, params![presented.family], held)? else {
+        return Ok(Rotation::Refused(RotationRefused::Unknown));
+    };
+    match judge(&held, presented, tx.now()) {
+        Verdict::Rotate => {
+            let generation = held.generation + 1;
+            tx.execute(
+                "UPDATE sessions SET generation = ?2, refresh_kid = ?3, rotated_at = ?4, idle_until = ?5 WHERE id = ?1",
+                params![
+                    held.id,
+                    generation,
+                    presented.refresh_kid,
+                    tx.now(),
+                    (tx.now() + presented.idle).min(held.expires_at)
+                ],
+            )?;
+            granted(tx, held.id, generation, presented.refresh_kid, false)
+        }
+        Verdict::Repeat => granted(tx, held.id, held.generation, held.refresh_kid, true),
+        Verdict::Reuse => {
+            let ended = revoke::reused(tx, held.id, held.user_id)?;
+            Ok(Rotation::Reused { ended, user_id: held.user_id })
+        }
+        Verdict::Refuse(why) => Ok(Rotation::Refused(why)),
+    }
+}
+
+fn judge(held: &Held, presented: &Presented, now: Timestamp) -> Verdict {
+    if held.client_id != presented.client_id {
+        return Verdict::Refuse(RotationRefused::OtherClient);
+    }
+    if !held.standing {
+        return Verdict::Refuse(RotationRefused::Ended);
+    }
+    if now >= held.idle_until || now >= held.expires_at {
+        return Verdict::Refuse(RotationRefused::Expired);
+    }
+    match presented.generation.cmp(&held.generation) {
+        Ordering::Greater => Verdict::Refuse(RotationRefused::Unknown),
+        // The count is used up: not reached in any session's life, and it must not begin anew.
+        Ordering::Equal if held.generation == u32::MAX => Verdict::Refuse(RotationRefused::Expired),
+        Ordering::Equal => Verdict::Rotate,
+        Ordering::Less
+            if held.generation - presented.generation == 1
+                && now.since(held.rotated_at) < presented.grace =>
+        {
+            Verdict::Repeat
+        }
+        Ordering::Less => Verdict::Reuse,
+    }
+}
+
+fn granted(
+    tx: &Tx<'_>,
+    id: SessionId,
+    generation: u32,
+    refresh_kid: u8,
+    repeated: bool,
+) -> Result<Rotation, Fault> {
+    let grant = tx.row(GRANT, params![id], |row| rows::grant(row, tx.now()))?;
+    // `judge` saw its user in this same transaction.
+    let grant = grant.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    Ok(Rotation::Granted { grant, generation, refresh_kid, repeated })
+}
+
+fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
+    Ok(Held {
+        id: row.get("id")?,
+        user_id: row.get("user_id")?,
+        client_id: row.get("client_id")?,
+        generation: row.get("generation")?,
+        refresh_kid: row.get("refresh_kid")?,
+        rotated_at: row.get("rotated_at")?,
+        idle_until: row.get("idle_until")?,
+        expires_at: row.get("expires_at")?,
+        standing: row.get("standing")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn verdict(stored: u32, generation: u32, age_millis: u64, grace: Duration) -> Verdict {
+        let at = Timestamp::from_secs(1_000_000);
+        let held = Held {
+            id: SessionId::from_bytes([1; 16]),
+            user_id: UserId::from_bytes([2; 16]),
+            client_id: "web".into(),
+            generation: stored,
+            refresh_kid: 1,
+            rotated_at: at,
+            idle_until: at + Duration::from_secs(3600),
+            expires_at: at + Duration::from_secs(7200),
+            standing: true,
+        };
+        let presented = Presented {
+            family: [3; 32],
+            generation,
+            client_id: "web".into(),
+            refresh_kid: 1,
+            grace,
+            idle: Duration::from_secs(3600),
+        };
+        judge(&held, &presented, at + Duration::from_millis(age_millis))
+    }
+
+    #[test]
+    fn the_grace_ends_on_the_millisecond() {
+        let grace = Duration::from_secs(60);
+        assert_eq!(verdict(1, 0, 59_999, grace), Verdict::Repeat);
+        assert_eq!(verdict(1, 0, 60_000, grace), Verdict::Reuse);
+        assert_eq!(verdict(1, 0, 0, Duration::ZERO), Verdict::Reuse);
+    }
+
+    #[test]
+    fn only_one_generation_back_is_a_repeat() {
+        let grace = Duration::from_secs(60);
+        assert_eq!(verdict(7, 7, 0, grace), Verdict::Rotate);
+        assert_eq!(verdict(7, 6, 0, grace), Verdict::Repeat);
+        assert_eq!(verdict(7, 5, 0, grace), Verdict::Reuse);
+        assert_eq!(verdict(7, 8, 0, grace), Verdict::Refuse(RotationRefused::Unknown));
+        assert_eq!(verdict(u32::MAX, u32::MAX, 0, grace), Verdict::Refuse(RotationRefused::Expired));
+    }
+}

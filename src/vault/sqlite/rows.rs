@@ -1,0 +1,113 @@
+//! How values are stored, and how a row becomes one of the vault's types.
+
+use std::error::Error;
+use std::net::IpAddr;
+
+use rusqlite::Row;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+use crate::identity::{Epoch, Login, RightsVersion, Roles};
+use crate::secret::Secret;
+use crate::vault::{Grant, User};
+
+/// Stores a type as the plain value it wraps.
+macro_rules! stored_as {
+    ($($name:ty: $plain:ty, $from:expr, $to:expr;)*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                let to: fn(&$name) -> $plain = $to;
+                Ok(ToSqlOutput::Owned(to(self).into()))
+            }
+        }
+
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let from: fn($plain) -> FromSqlResult<$name> = $from;
+                <$plain>::column_result(value).and_then(from)
+            }
+        }
+    )*};
+}
+
+stored_as! {
+    Timestamp: i64, |millis| Ok(Self::from_millis(millis)), |at| at.millis();
+    Epoch: u32, |epoch| Ok(Self(epoch)), |epoch| epoch.0;
+    RightsVersion: u32, |rights| Ok(Self(rights)), |rights| rights.0;
+    Login: String, |text| text.parse().map_err(strange), |login| login.as_str().to_owned();
+    Roles: String, |text| Self::parse(text.split(',').filter(|role| !role.is_empty())).map_err(strange),
+        |roles| roles.to_string();
+}
+
+/// Stores an id as its 16 bytes.
+macro_rules! stored_as_bytes {
+    ($($name:ty),*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.as_bytes().as_slice()))
+            }
+        }
+
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                <[u8; 16]>::column_result(value).map(Self::from_bytes)
+            }
+        }
+    )*};
+}
+
+stored_as_bytes!(SessionId, UserId);
+
+/// An address, as its text.
+pub(super) struct Address(pub(super) IpAddr);
+
+impl ToSql for Address {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Owned(self.0.to_string().into()))
+    }
+}
+
+impl FromSql for Address {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map(Self).map_err(strange)
+    }
+}
+
+fn strange(error: impl Error + Send + Sync + 'static) -> FromSqlError {
+    FromSqlError::Other(Box::new(error))
+}
+
+/// An address, if there is one.
+pub(super) fn address(row: &Row<'_>) -> rusqlite::Result<Option<IpAddr>> {
+    Ok(row.get::<_, Option<Address>>("address")?.map(|address| address.0))
+}
+
+/// A row of `users`.
+pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        id: row.get("id")?,
+        login: row.get("login")?,
+        password: Secret::new(row.get("password")?),
+        roles: row.get("roles")?,
+        disabled: row.get("disabled")?,
+        epoch: row.get("epoch")?,
+        rights: row.get("rights")?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+/// A row of `sessions` joined with its row of `users`.
+pub(super) fn grant(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Grant> {
+    let (idle_until, expires_at): (Timestamp, Timestamp) = (row.get("idle_until")?, row.get("expires_at")?);
+    Ok(Grant {
+        session_id: row.get("id")?,
+        user_id: row.get("user_id")?,
+        login: row.get("login")?,
+        roles: row.get("roles")?,
+        rights: row.get("rights")?,
+        ends_at: idle_until.min(expires_at),
+        expires_at,
+        now,
+    })
+}

@@ -1,0 +1,171 @@
+//! The file: made, recognised, brought up to date; and how a connection to it is set.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, MAIN_DB, OpenFlags, TransactionBehavior};
+
+use super::fault::Fault;
+use crate::vault::VaultError;
+
+/// Marks the file as ours: "door".
+const APPLICATION_ID: i32 = 0x646f_6f72;
+
+/// Statements a connection keeps prepared: more than this folder has.
+const STATEMENTS: usize = 64;
+
+/// Each brings the schema from its index to the next version. A released one is never edited.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+
+/// The version this program writes.
+const VERSION: usize = MIGRATIONS.len();
+
+/// Opens the vault's file for writing, with everything in place.
+pub(super) fn open(path: &Path, timeout: Duration) -> Result<Connection, Fault> {
+    create(path)?;
+    let mut connection = connect(path, timeout)?;
+    recognise(&connection, path)?;
+    write_ahead(&connection, path, timeout)?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// A connection that waits for other processes and loses nothing it has committed.
+pub(super) fn connect(path: &Path, timeout: Duration) -> Result<Connection, Fault> {
+    // No SQLITE_OPEN_CREATE: the file is made by `create`, with its mode. Each connection stays on one thread.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // A little less than callers wait, so that they still hear what it was waiting for.
+    connection.busy_timeout(timeout * 3 / 4)?;
+    if connection.is_readonly(MAIN_DB)? {
+        let text =
+            format!("`{}` can only be read: let this user write the file and its folder", path.display());
+        return Err(VaultError::Unavailable(text).into());
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // FULL: a commit is on the disk before it is answered, also when the power fails. NORMAL would not be in WAL mode.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+/// A connection that cannot write.
+pub(super) fn connect_to_read(path: &Path, timeout: Duration) -> Result<Connection, Fault> {
+    let connection = connect(path, timeout)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// Makes a file that only this user can read; fails when there is one.
+///
+/// An existing one is not even opened: closing a descriptor would drop this process's POSIX locks on it, and with
+/// them those of another vault on the same file (sqlite.org/howtocorrupt.html section 2.2).
+pub(super) fn create_new(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
+}
+
+fn create(path: &Path) -> Result<(), Fault> {
+    let Err(error) = create_new(path) else { return Ok(()) };
+    let shown = path.display();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.display().to_string(),
+        _ => ".".into(),
+    };
+    let text = match error.kind() {
+        ErrorKind::AlreadyExists if path.is_dir() => {
+            format!("`{shown}` is a folder: name a file in it, such as `{shown}/doorward.db`")
+        }
+        ErrorKind::AlreadyExists => return Ok(()),
+        ErrorKind::NotFound => format!("there is no folder `{folder}`: create it or name another path"),
+        ErrorKind::NotADirectory => format!("`{folder}` is not a folder: name another path for the vault"),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            format!("`{folder}` cannot be written: let this user write it or name another path ({error})")
+        }
+        _ => format!("`{shown}` cannot be made: {error}"),
+    };
+    Err(VaultError::Unavailable(text).into())
+}
+
+/// Refuses what is not a vault before a single byte of it is changed.
+fn recognise(connection: &Connection, path: &Path) -> Result<(), Fault> {
+    // One snapshot: another process may be making the schema at this moment.
+    let snapshot = connection.unchecked_transaction()?;
+    let application: i32 = snapshot.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let objects: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let version = version(&snapshot)?;
+    snapshot.commit()?;
+    if application == APPLICATION_ID || (application == 0 && objects == 0) {
+        return known(version, path);
+    }
+    Err(VaultError::Damaged(format!(
+        "`{}` is the database of another program: name another path for the vault",
+        path.display()
+    ))
+    .into())
+}
+
+fn known(version: usize, path: &Path) -> Result<(), Fault> {
+    if version <= VERSION {
+        return Ok(());
+    }
+    Err(VaultError::Damaged(format!(
+        "`{}` has schema {version} and this doorward knows up to {VERSION}: run the newer doorward that wrote it",
+        path.display()
+    ))
+    .into())
+}
+
+/// The schema's version in the file.
+pub(super) fn version(connection: &Connection) -> Result<usize, Fault> {
+    Ok(connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map(|version: u32| version as usize)?)
+}
+
+/// Turns write-ahead logging on: readers and the writer do not wait for each other.
+fn write_ahead(connection: &Connection, path: &Path, timeout: Duration) -> Result<(), Fault> {
+    // SQLite does not call its busy handler for this one switch, so two that open a new file together are told
+    // "busy" at once; the loser comes again.
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut patience = timeout.as_millis() / PAUSE.as_millis();
+    let mode: String = loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)) {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && patience > 0 =>
+            {
+                patience -= 1;
+                std::thread::park_timeout(PAUSE);
+            }
+            answer => break answer?,
+        }
+    };
+    if mode.eq_ignore_ascii_case("wal") {
+        return Ok(());
+    }
+    Err(VaultError::Unavailable(format!(
+        "`{}` lies on a file system without shared memory (a network share?): name a path on a local disk",
+        path.display()
+    ))
+    .into())
+}
+
+/// All missing steps in one transaction: a crash leaves the old version or the new one.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Fault> {
+    if version(connection)? == VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Read again under the lock: another process may have done it meanwhile.
+    let from = version(&transaction)?;
+    known(from, path)?;
+    for step in MIGRATIONS.iter().skip(from) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION as u32)?;
+    Ok(transaction.commit()?)
+}

@@ -1,0 +1,121 @@
+//! Sessions: opened, looked up, listed.
+
+use async_trait::async_trait;
+use rusqlite::{Row, params};
+
+use super::fault::Fault;
+use super::revoke::{Event, remember};
+use super::rows::Address;
+use super::writer::Tx;
+use super::{SqliteVault, revoke, rotate, rows};
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+use crate::vault::{
+    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, Sessions, VaultError,
+};
+
+/// How much of a `User-Agent` is kept: enough to tell devices apart, too little to fill a disk with.
+const USER_AGENT: usize = 256;
+
+/// Columns of a [`SessionRow`]; `?1` is now.
+macro_rules! session {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.id, user_id, login, roles, rights, idle_until, expires_at, s.created_at, rotated_at, \
+                    address, user_agent, \
+                    ended_at IS NULL AND idle_until > ?1 AND disabled = 0 AND u.epoch = s.epoch AS live \
+             FROM sessions s JOIN users u ON u.id = s.user_id ",
+            $rest
+        )
+    };
+}
+
+#[async_trait]
+impl Sessions for SqliteVault {
+    async fn open(&self, session: &NewSession) -> Result<Grant, VaultError> {
+        let session = session.clone();
+        self.writer.run(move |tx| open(tx, &session)).await
+    }
+
+    async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
+        let presented = presented.clone();
+        self.writer.run(move |tx| rotate::rotate(tx, &presented)).await
+    }
+
+    async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
+        let find = session!("WHERE s.id = ?2");
+        self.readers
+            .ask(move |view| view.row(find, params![view.now(), id], |row| read(row, view.now())))
+            .await
+    }
+
+    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
+        // `place` grows with every login.
+        let of_user = session!("WHERE live AND user_id = ?2 ORDER BY place DESC");
+        let of_everyone = session!("WHERE live ORDER BY place DESC LIMIT 1000");
+        self.readers
+            .ask(move |view| match user {
+                Some(user) => view.rows(of_user, params![view.now(), user], |row| read(row, view.now())),
+                None => view.rows(of_everyone, params![view.now()], |row| read(row, view.now())),
+            })
+            .await
+    }
+
+    async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {
+        self.writer.run(move |tx| revoke::revoke(tx, scope, reason)).await
+    }
+}
+
+fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
+    let now = tx.now();
+    let user = tx
+        .row("SELECT * FROM users WHERE id = ?1", params![new.user_id], rows::user)?
+        .filter(|user| !user.disabled && user.epoch == new.epoch)
+        .ok_or(VaultError::Superseded)?;
+    let expires_at = now + new.absolute;
+    let idle_until = (now + new.idle).min(expires_at);
+    let user_agent = new.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)]);
+    tx.execute(
+        "INSERT INTO sessions (id, family, user_id, client_id, epoch, refresh_kid, created_at, rotated_at, \
+                               idle_until, expires_at, address, user_agent) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            new.id,
+            new.family,
+            new.user_id,
+            new.client_id,
+            new.epoch,
+            new.refresh_kid,
+            now,
+            idle_until,
+            expires_at,
+            new.address.map(Address),
+            user_agent,
+        ],
+    )?;
+    let event =
+        Event { session: Some(new.id), address: new.address.map(Address), ..Event::of("login", new.user_id) };
+    remember(tx, &event)?;
+    Ok(Grant {
+        session_id: new.id,
+        user_id: user.id,
+        login: user.login,
+        roles: user.roles,
+        rights: user.rights,
+        ends_at: idle_until,
+        expires_at,
+        now,
+    })
+}
+
+fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<SessionRow> {
+    Ok(SessionRow {
+        grant: rows::grant(row, now)?,
+        live: row.get("live")?,
+        created_at: row.get("created_at")?,
+        // A login is its own first refresh.
+        renewed_at: row.get("rotated_at")?,
+        address: rows::address(row)?,
+        user_agent: row.get("user_agent")?,
+    })
+}

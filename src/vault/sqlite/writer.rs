@@ -1,0 +1,187 @@
+//! The writer thread: everything waiting is done in one transaction and committed once (group commit).
+//!
+//! ```text
+//!  wait for work -> BEGIN IMMEDIATE -> per job: SAVEPOINT, run, RELEASE or ROLLBACK TO -> COMMIT -> answer all
+//! ```
+//!
+//! Nothing is answered before the commit: an answered change is on the disk. A job that fails takes back only what
+//! it did itself; a commit that fails takes back the batch, and everybody in it learns that.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, Params};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::fault::Fault;
+use super::queue;
+use super::reader::View;
+use crate::clock::Clock;
+use crate::vault::VaultError;
+
+/// How many jobs share a commit. A commit costs some hundred times a job, so fewer would waste the disk; more would
+/// make the first wait for the last.
+const BATCH: usize = 64;
+
+/// A piece of work inside the writer's transaction: sees everything committed before it, and its own changes.
+pub(super) struct Tx<'a> {
+    view: View<'a>,
+    announced: &'a Cell<bool>,
+}
+
+impl<'a> Tx<'a> {
+    /// Executes one statement; answers how many rows it changed.
+    pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, Fault> {
+        Ok(self.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Wakes whoever follows the log, once this is committed.
+    pub(super) fn announce(&self) {
+        self.announced.set(true);
+    }
+}
+
+impl<'a> Deref for Tx<'a> {
+    type Target = View<'a>;
+    fn deref(&self) -> &View<'a> {
+        &self.view
+    }
+}
+
+/// The way to the writer thread.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+    path: Arc<Path>,
+    timeout: Duration,
+}
+
+impl Writer {
+    /// Starts the thread, which owns the connection.
+    pub(super) fn start(
+        connection: Connection,
+        path: &Arc<Path>,
+        clock: &Arc<dyn Clock>,
+        wake: &Arc<Notify>,
+        timeout: Duration,
+    ) -> Result<Self, Fault> {
+        let (queue, jobs) = mpsc::channel(queue::LENGTH);
+        let thread = Thread { connection, path: path.clone(), clock: clock.clone(), wake: wake.clone() };
+        queue::spawn("vault-writer", move || thread.serve(jobs))?;
+        Ok(Self { queue, path: path.clone(), timeout })
+    }
+
+    /// Changes something; answered when it is durable.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, VaultError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let task = Task { work: Some(work), outcome: None, reply, path: self.path.clone() };
+        queue::ask(&self.queue, Box::new(task), answer, self.timeout).await
+    }
+}
+
+/// One job, whatever it answers.
+trait Job: Send {
+    /// Does it; whether to keep what it did.
+    fn run(&mut self, tx: &Tx<'_>) -> bool;
+    /// Answers, now that the fate of the batch is known.
+    fn answer(self: Box<Self>, committed: &Result<(), VaultError>);
+}
+
+struct Task<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, VaultError>>,
+    reply: oneshot::Sender<Result<T, VaultError>>,
+    path: Arc<Path>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&Tx<'_>) -> Result<T, Fault> + Send,
+{
+    fn run(&mut self, tx: &Tx<'_>) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        let outcome = queue::guarded(|| work(tx)).map_err(|fault| fault.at(&self.path));
+        let keep = outcome.is_ok();
+        self.outcome = Some(outcome);
+        keep
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<(), VaultError>) {
+        let not_run = || Err(VaultError::Unavailable("the vault did not get to it".into()));
+        let answer = match committed {
+            Ok(()) => self.outcome.unwrap_or_else(not_run),
+            Err(error) => Err(error.clone()),
+        };
+        // A caller that is gone has nothing to learn.
+        drop(self.reply.send(answer));
+    }
+}
+
+struct Thread {
+    connection: Connection,
+    path: Arc<Path>,
+    clock: Arc<dyn Clock>,
+    wake: Arc<Notify>,
+}
+
+impl Thread {
+    fn serve(self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let announced = Cell::new(false);
+            let committed = self.commit(&mut batch, &announced).map_err(|fault| fault.at(&self.path));
+            if committed.is_ok() && announced.get() {
+                self.wake.notify_one();
+            }
+            for job in batch.drain(..) {
+                job.answer(&committed);
+            }
+        }
+    }
+
+    /// One transaction around all of them.
+    fn commit(&self, batch: &mut [Box<dyn Job>], announced: &Cell<bool>) -> Result<(), Fault> {
+        if !self.connection.is_autocommit() {
+            // An earlier rollback failed: until it succeeds nothing else may join that transaction.
+            self.control("ROLLBACK")?;
+        }
+        // IMMEDIATE takes the write lock at once, waiting for other processes: what a job reads cannot change
+        // under it.
+        self.control("BEGIN IMMEDIATE")?;
+        let result = self.run_each(batch, announced).and_then(|()| self.control("COMMIT"));
+        if result.is_err() && !self.connection.is_autocommit() {
+            // If this fails as well, the next batch begins with it.
+            drop(self.control("ROLLBACK"));
+        }
+        result
+    }
+
+    fn run_each(&self, batch: &mut [Box<dyn Job>], announced: &Cell<bool>) -> Result<(), Fault> {
+        for job in batch {
+            self.control("SAVEPOINT job")?;
+            let view = View::new(&self.connection, self.clock.wall());
+            let keep = job.run(&Tx { view, announced });
+            if self.connection.is_autocommit() {
+                // A full disk, for one, makes SQLite roll back everything on its own: earlier jobs are lost as well.
+                return Err(VaultError::Unavailable("SQLite gave up the transaction".into()).into());
+            }
+            if !keep {
+                self.control("ROLLBACK TO job")?;
+            }
+            self.control("RELEASE job")?;
+        }
+        Ok(())
+    }
+
+    fn control(&self, sql: &str) -> Result<(), Fault> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! What every vault does, whatever it is made of: one function per sentence of the traits' contract.
+
+pub(crate) mod audit;
+pub(crate) mod keys;
+pub(crate) mod log;
+pub(crate) mod races;
+pub(crate) mod revocation;
+pub(crate) mod rotation;
+pub(crate) mod sessions;
+pub(crate) mod users;
+pub(crate) mod world;

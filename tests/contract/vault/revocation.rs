@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use doorward::id::SessionId;
+use doorward::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, RotationRefused, Scope};
+
+use super::world::{World, granted, random, refused};
+
+async fn revoke(world: &World, scope: Scope) -> Ended {
+    world.vault.sessions.revoke(scope, EndReason::User).await.expect("revoked")
+}
+
+pub(crate) async fn a_revoked_session_is_logged_and_refused(world: World) {
+    let (_, device) = world.someone().await;
+    let ended = revoke(&world, Scope::Session(device.id, None)).await;
+    assert_eq!(ended.sessions, [device.id]);
+    assert_eq!(ended.entries, [LogEntry::Session { id: device.id, until: ended.now + REVOCATION_LIFE }]);
+    assert_eq!(world.vault.log.read(None).await.expect("a page").entries, ended.entries);
+    assert_eq!(refused(world.rotate(&device, 0).await), RotationRefused::Ended);
+}
+
+pub(crate) async fn only_the_owner_ends_a_session_by_owner(world: World) {
+    let (ada, device) = world.someone().await;
+    let bob = world.user("bob").await;
+    let refused = revoke(&world, Scope::Session(device.id, Some(bob))).await;
+    assert!(refused.sessions.is_empty() && refused.entries.is_empty());
+    assert!(world.vault.log.read(None).await.expect("a page").entries.is_empty());
+    assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
+    assert_eq!(revoke(&world, Scope::Session(device.id, Some(ada))).await.sessions, [device.id]);
+}
+
+pub(crate) async fn an_unknown_session_ends_nothing(world: World) {
+    let ended = revoke(&world, Scope::Session(SessionId::from_bytes(random()), None)).await;
+    assert!(ended.sessions.is_empty() && ended.entries.is_empty());
+}
+
+pub(crate) async fn logging_out_everywhere_writes_one_row_for_each_session(world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let (first, second, of_bob) = (world.device(ada).await, world.device(ada).await, world.device(bob).await);
+    let ended = revoke(&world, Scope::User(ada)).await;
+    let mut sessions = ended.sessions.clone();
+    sessions.sort();
+    let mut expected = [first.id, second.id];
+    expected.sort();
+    assert_eq!(sessions, expected);
+    assert_eq!(ended.entries.len(), 2);
+    assert_eq!(granted(world.rotate(&of_bob, 0).await).0, 1);
+}
+
+pub(crate) async fn everyone_is_everyone(world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let devices = [world.device(ada).await, world.device(bob).await];
+    let ended = revoke(&world, Scope::Everyone).await;
+    assert_eq!((ended.sessions.len(), ended.entries.len()), (2, 2));
+    for device in &devices {
+        assert_eq!(refused(world.rotate(device, 0).await), RotationRefused::Ended);
+    }
+}
+
+pub(crate) async fn revoking_again_reports_and_logs_again(world: World) {
+    let (ada, device) = world.someone().await;
+    let first = revoke(&world, Scope::Session(device.id, None)).await;
+    let cursor = world.vault.log.read(None).await.expect("a page").cursor;
+    world.clock.advance(Duration::from_secs(60));
+    for scope in [Scope::Session(device.id, Some(ada)), Scope::User(ada), Scope::Everyone] {
+        let again = revoke(&world, scope).await;
+        assert_eq!(again.sessions, [device.id]);
+        let [LogEntry::Session { until, .. }] = again.entries[..] else { panic!("one row") };
+        assert!(until >= first.now + REVOCATION_LIFE + Duration::from_secs(60));
+    }
+    assert_eq!(world.vault.log.read(Some(cursor)).await.expect("a page").entries.len(), 3);
+}
+
+pub(crate) async fn a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left_alone(world: World) {
+    let (ada, device) = world.someone().await;
+    revoke(&world, Scope::Session(device.id, None)).await;
+    // Revoking again does not begin its time anew.
+    world.clock.advance(REVOCATION_LIFE / 2);
+    revoke(&world, Scope::Session(device.id, None)).await;
+    world.clock.advance(REVOCATION_LIFE / 2 + Duration::from_secs(1));
+    assert!(revoke(&world, Scope::User(ada)).await.sessions.is_empty());
+}

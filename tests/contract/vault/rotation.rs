@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use doorward::vault::{
+    EndReason, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, Scope, UserChange,
+};
+
+use super::world::{
+    ABSOLUTE, Device, GRACE, HOUR, IDLE, World, granted, presented, random, refused, roles, rotate,
+};
+
+pub(crate) async fn a_current_token_rotates_and_renews_the_session(world: World) {
+    let (_, device) = world.someone().await;
+    world.clock.advance(HOUR);
+    let Rotation::Granted { grant, generation, repeated, .. } = world.rotate(&device, 0).await else {
+        panic!("a current token is good")
+    };
+    assert_eq!((generation, repeated), (1, false));
+    assert!(grant.now >= device.grant.now + HOUR);
+    assert_eq!((grant.ends_at, grant.expires_at), (grant.now + IDLE, device.grant.expires_at));
+    let row = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
+    assert_eq!((row.renewed_at, row.created_at), (grant.now, device.grant.now));
+}
+
+pub(crate) async fn repeating_inside_the_grace_answers_the_same_token(world: World) {
+    let (_, device) = world.someone().await;
+    let with_kid = |kid| Presented { refresh_kid: kid, ..presented(&device, 0) };
+    assert_eq!(granted(rotate(&world.vault, with_kid(7)).await), (1, 7, false));
+    world.clock.advance(GRACE / 2);
+    let before = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
+    // Another replica, which signs under another key by now.
+    assert_eq!(granted(rotate(&world.other, with_kid(8)).await), (1, 7, true));
+    let after = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
+    assert_eq!((before.renewed_at, before.grant.ends_at), (after.renewed_at, after.grant.ends_at));
+    assert_eq!(granted(rotate(&world.vault, presented(&device, 1)).await).0, 2);
+}
+
+pub(crate) async fn a_generation_two_back_is_reuse_and_ends_the_session(world: World) {
+    let (user, device) = world.someone().await;
+    for (generation, expected) in [(0, (1, 1, false)), (0, (1, 1, true)), (1, (2, 1, false))] {
+        assert_eq!(granted(world.rotate(&device, generation).await), expected);
+    }
+    reuse_ends(&world, &device, 0, user).await;
+}
+
+pub(crate) async fn repeating_after_the_grace_is_reuse(world: World) {
+    let (user, device) = world.someone().await;
+    world.rotate(&device, 0).await;
+    world.clock.advance(GRACE);
+    reuse_ends(&world, &device, 0, user).await;
+}
+
+pub(crate) async fn without_a_grace_every_repeat_is_reuse(world: World) {
+    let (_, device) = world.someone().await;
+    world.rotate(&device, 0).await;
+    let repeat = Presented { grace: Duration::ZERO, ..presented(&device, 0) };
+    assert!(matches!(rotate(&world.vault, repeat).await, Rotation::Reused { .. }));
+}
+
+async fn reuse_ends(world: &World, device: &Device, generation: u32, owner: doorward::id::UserId) {
+    let Rotation::Reused { ended, user_id } = world.rotate(device, generation).await else {
+        panic!("reuse is noticed")
+    };
+    assert_eq!((&ended.sessions[..], user_id), (&[device.id][..], owner));
+    let row = LogEntry::Session { id: device.id, until: ended.now + REVOCATION_LIFE };
+    assert_eq!(ended.entries, [row]);
+    assert!(world.vault.log.read(None).await.expect("a page").entries.contains(&row));
+    assert_eq!(world.vault.audit.recent(1).await.expect("events")[0].event, "refresh_reused");
+    // Thief and owner alike are out; asking again is not a second theft.
+    for generation in 0..4 {
+        assert_eq!(refused(world.rotate(device, generation).await), RotationRefused::Ended);
+    }
+}
+
+pub(crate) async fn a_generation_from_the_future_is_unknown_and_harms_nothing(world: World) {
+    let (_, device) = world.someone().await;
+    assert_eq!(refused(world.rotate(&device, 9).await), RotationRefused::Unknown);
+    assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
+}
+
+pub(crate) async fn an_unknown_family_is_unknown(world: World) {
+    let (_, device) = world.someone().await;
+    let stranger = Presented { family: random(), ..presented(&device, 0) };
+    assert_eq!(refused(rotate(&world.vault, stranger).await), RotationRefused::Unknown);
+}
+
+pub(crate) async fn another_client_is_refused_and_harms_nothing(world: World) {
+    let (_, device) = world.someone().await;
+    world.rotate(&device, 0).await;
+    world.clock.advance(GRACE);
+    for generation in [0, 1] {
+        let foreign = Presented { client_id: "cli".into(), ..presented(&device, generation) };
+        assert_eq!(refused(rotate(&world.vault, foreign).await), RotationRefused::OtherClient);
+    }
+    assert_eq!(granted(world.rotate(&device, 1).await).0, 2);
+}
+
+pub(crate) async fn an_idle_session_has_expired(world: World) {
+    let (_, device) = world.someone().await;
+    world.clock.advance(IDLE);
+    assert_eq!(refused(world.rotate(&device, 0).await), RotationRefused::Expired);
+}
+
+pub(crate) async fn refreshing_never_reaches_beyond_the_absolute_end(world: World) {
+    let (_, device) = world.someone().await;
+    let mut generation = 0;
+    for _ in 0..(ABSOLUTE.as_secs() / IDLE.as_secs() * 2 - 1) {
+        world.clock.advance(IDLE / 2 - Duration::from_secs(60));
+        let Rotation::Granted { grant, generation: next, .. } = world.rotate(&device, generation).await
+        else {
+            panic!("still before the end")
+        };
+        assert!(grant.ends_at <= device.grant.expires_at);
+        generation = next;
+    }
+    world.clock.advance(IDLE);
+    assert_eq!(refused(world.rotate(&device, generation).await), RotationRefused::Expired);
+}
+
+pub(crate) async fn an_ended_session_refuses_current_repeated_and_reused_tokens(world: World) {
+    let (_, device) = world.someone().await;
+    world.rotate(&device, 0).await;
+    world.rotate(&device, 1).await;
+    world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
+    let events = world.vault.audit.recent(100).await.expect("events").len();
+    for generation in [2, 1, 0] {
+        assert_eq!(refused(world.rotate(&device, generation).await), RotationRefused::Ended);
+    }
+    assert_eq!(world.vault.audit.recent(100).await.expect("events").len(), events);
+}
+
+pub(crate) async fn a_refresh_brings_the_roles_of_now(world: World) {
+    let (user, device) = world.someone().await;
+    world.rotate(&device, 0).await;
+    world.vault.users.change(user, &UserChange::Roles(roles(&["admin"]))).await.expect("changed");
+    let Rotation::Granted { grant, repeated: true, .. } = world.rotate(&device, 0).await else {
+        panic!("a repeat")
+    };
+    assert_eq!(grant.roles, roles(&["admin"]));
+}
+
+pub(crate) async fn plain_refreshes_are_not_in_the_audit(world: World) {
+    let (_, device) = world.someone().await;
+    let before = world.vault.audit.recent(100).await.expect("events").len();
+    world.rotate(&device, 0).await;
+    world.rotate(&device, 0).await;
+    assert_eq!(world.vault.audit.recent(100).await.expect("events").len(), before);
+}

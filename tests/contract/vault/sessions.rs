@@ -1,0 +1,82 @@
+use doorward::clock::Clock;
+use doorward::id::{SessionId, UserId};
+use doorward::identity::Epoch;
+use doorward::vault::{EndReason, NewSession, Scope, UserChange};
+
+use super::world::{ABSOLUTE, HOUR, IDLE, World, is_superseded, login, new_session, random, roles, secret};
+
+pub(crate) async fn an_opened_session_is_granted_and_found(world: World) {
+    let before = world.clock.wall();
+    let (user, device) = world.someone().await;
+    let grant = &device.grant;
+    assert_eq!((grant.session_id, grant.user_id), (device.id, user));
+    assert_eq!((grant.login.clone(), grant.roles.clone()), (login("ada"), roles(&["staff"])));
+    assert!(grant.now >= before);
+    assert_eq!((grant.ends_at, grant.expires_at), (grant.now + IDLE, grant.now + ABSOLUTE));
+    let row = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
+    assert!(row.live);
+    assert_eq!((row.grant.ends_at, row.grant.expires_at), (grant.ends_at, grant.expires_at));
+    assert_eq!((row.created_at, row.renewed_at), (grant.now, grant.now));
+    assert_eq!(row.address, Some([192, 0, 2, 7].into()));
+    assert_eq!(row.user_agent.as_deref(), Some("browser"));
+}
+
+pub(crate) async fn an_unknown_session_is_certainly_none(world: World) {
+    assert!(world.vault.sessions.find(SessionId::from_bytes(random())).await.expect("an answer").is_none());
+}
+
+pub(crate) async fn a_session_never_idles_beyond_its_absolute_end(world: World) {
+    let user = world.user("ada").await;
+    let new = NewSession { idle: ABSOLUTE * 2, ..new_session(user, Epoch(0)) };
+    let grant = world.vault.sessions.open(&new).await.expect("a session");
+    assert_eq!(grant.ends_at, grant.expires_at);
+}
+
+pub(crate) async fn a_login_that_read_an_older_epoch_is_superseded(world: World) {
+    let user = world.user("ada").await;
+    let read = world.find(user).await.epoch;
+    let change = UserChange::Password { new: secret("new"), expected: None, keep: None };
+    world.vault.users.change(user, &change).await.expect("changed");
+    assert!(is_superseded(&world.vault.sessions.open(&new_session(user, read)).await));
+    assert!(is_superseded(
+        &world.vault.sessions.open(&new_session(UserId::from_bytes(random()), read)).await
+    ));
+    assert!(world.vault.sessions.list(Some(user)).await.expect("a list").is_empty());
+}
+
+pub(crate) async fn a_users_live_sessions_are_listed_newest_first(world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let (first, second) = (world.device(ada).await, world.device(ada).await);
+    let (third, of_bob) = (world.device(ada).await, world.device(bob).await);
+    world.vault.sessions.revoke(Scope::Session(second.id, None), EndReason::User).await.expect("revoked");
+    let listed = |rows: Vec<doorward::vault::SessionRow>| {
+        rows.iter().map(|row| row.grant.session_id).collect::<Vec<_>>()
+    };
+    let of_ada = world.vault.sessions.list(Some(ada)).await.expect("a list");
+    assert_eq!(listed(of_ada), [third.id, first.id]);
+    let everyone = world.vault.sessions.list(None).await.expect("a list");
+    assert_eq!(listed(everyone), [of_bob.id, third.id, first.id]);
+    world.clock.advance(IDLE + HOUR);
+    assert!(world.vault.sessions.list(None).await.expect("a list").is_empty());
+}
+
+pub(crate) async fn a_session_is_live_until_it_ends_idles_or_its_user_changes(world: World) {
+    let user = world.user("ada").await;
+    let (ended, idle) = (world.device(user).await, world.device(user).await);
+    let live = async |id| world.vault.sessions.find(id).await.expect("an answer").expect("the session").live;
+    world.vault.sessions.revoke(Scope::Session(ended.id, None), EndReason::Logout).await.expect("revoked");
+    assert!(!live(ended.id).await && live(idle.id).await);
+    world.clock.advance(IDLE);
+    assert!(!live(idle.id).await);
+    let changed = world.device(user).await;
+    world.vault.users.change(user, &UserChange::Disabled(true)).await.expect("disabled");
+    assert!(!live(changed.id).await);
+}
+
+pub(crate) async fn an_overlong_user_agent_is_cut_at_a_character(world: World) {
+    let user = world.user("ada").await;
+    let new = NewSession { user_agent: Some("é".repeat(200) + "x"), ..new_session(user, Epoch(0)) };
+    world.vault.sessions.open(&new).await.expect("a session");
+    let row = world.vault.sessions.find(new.id).await.expect("an answer").expect("the session");
+    assert_eq!(row.user_agent, Some("é".repeat(128)));
+}

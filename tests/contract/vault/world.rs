@@ -1,0 +1,144 @@
+//! A vault of its own for each test, a second one on the same data, and people to put in.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward::clock::TravelClock;
+use doorward::id::{Random, SessionId, SystemRandom, UserId};
+use doorward::identity::{Epoch, Login, Roles};
+use doorward::secret::Secret;
+use doorward::vault::sqlite::{SqliteOptions, SqliteVault};
+use doorward::vault::{
+    Grant, NewSession, Presented, Rotation, RotationRefused, User, UserKey, Vault, VaultError,
+};
+use tempfile::TempDir;
+
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const GRACE: Duration = Duration::from_secs(60);
+pub(crate) const IDLE: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const ABSOLUTE: Duration = Duration::from_secs(72 * 3600);
+
+/// One test's data, seen by two processes (as far as the backend can tell).
+pub(crate) struct World {
+    pub(crate) vault: Vault,
+    pub(crate) other: Vault,
+    pub(crate) clock: Arc<TravelClock>,
+    _folder: TempDir,
+}
+
+/// A world on SQLite.
+pub(crate) fn sqlite() -> World {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(TravelClock::new());
+    let path = folder.path().join("vault.db");
+    // Two busy cores run many tests at once: a slow disk is no failure here.
+    let options = SqliteOptions { statement_timeout: Duration::from_secs(30) };
+    let open = || SqliteVault::open(&path, clock.clone(), options).expect("a vault");
+    World { vault: open(), other: open(), clock: clock.clone(), _folder: folder }
+}
+
+/// A session as its client holds it.
+#[derive(Clone)]
+pub(crate) struct Device {
+    pub(crate) id: SessionId,
+    pub(crate) family: [u8; 32],
+    pub(crate) grant: Grant,
+}
+
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let random: &dyn Random = &SystemRandom;
+    random.bytes()
+}
+
+pub(crate) fn login(name: &str) -> Login {
+    name.parse().expect("a login name")
+}
+
+pub(crate) fn roles(names: &[&str]) -> Roles {
+    Roles::parse(names.iter().copied()).expect("roles")
+}
+
+pub(crate) fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+pub(crate) fn new_session(user_id: UserId, epoch: Epoch) -> NewSession {
+    NewSession {
+        id: SessionId::from_bytes(random()),
+        user_id,
+        epoch,
+        client_id: "web".into(),
+        family: random(),
+        refresh_kid: 1,
+        idle: IDLE,
+        absolute: ABSOLUTE,
+        address: Some(IpAddr::from([192, 0, 2, 7])),
+        user_agent: Some("browser".into()),
+    }
+}
+
+impl World {
+    /// A user of this name, whose password hash is `hash of <name>`.
+    pub(crate) async fn user(&self, name: &str) -> UserId {
+        let id = UserId::from_bytes(random());
+        let password = secret(&format!("hash of {name}"));
+        self.vault.users.create(id, &login(name), &password, &roles(&["staff"])).await.expect("a new user");
+        id
+    }
+
+    pub(crate) async fn find(&self, user: UserId) -> User {
+        self.vault.users.find(&UserKey::Id(user)).await.expect("an answer").expect("the user")
+    }
+
+    /// Signs in.
+    pub(crate) async fn device(&self, user: UserId) -> Device {
+        let new = new_session(user, self.find(user).await.epoch);
+        let grant = self.vault.sessions.open(&new).await.expect("a session");
+        Device { id: new.id, family: new.family, grant }
+    }
+
+    /// Somebody with one session.
+    pub(crate) async fn someone(&self) -> (UserId, Device) {
+        let user = self.user("ada").await;
+        (user, self.device(user).await)
+    }
+
+    pub(crate) async fn rotate(&self, device: &Device, generation: u32) -> Rotation {
+        rotate(&self.vault, presented(device, generation)).await
+    }
+}
+
+pub(crate) fn presented(device: &Device, generation: u32) -> Presented {
+    Presented {
+        family: device.family,
+        generation,
+        client_id: "web".into(),
+        refresh_kid: 1,
+        grace: GRACE,
+        idle: IDLE,
+    }
+}
+
+pub(crate) async fn rotate(vault: &Vault, presented: Presented) -> Rotation {
+    vault.sessions.rotate(&presented).await.expect("an answer")
+}
+
+/// What was granted: the generation, its key, and whether it was a repeat.
+pub(crate) fn granted(rotation: Rotation) -> (u32, u8, bool) {
+    match rotation {
+        Rotation::Granted { generation, refresh_kid, repeated, .. } => (generation, refresh_kid, repeated),
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+pub(crate) fn refused(rotation: Rotation) -> RotationRefused {
+    match rotation {
+        Rotation::Refused(why) => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+pub(crate) fn is_superseded<T>(answer: &Result<T, VaultError>) -> bool {
+    matches!(answer, Err(VaultError::Superseded))
+}

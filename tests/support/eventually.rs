@@ -1,0 +1,14 @@
+//! Waiting for something that is bound to happen soon.
+
+use std::time::Duration;
+
+/// Polls until `check` holds; fails the test when it has not within `patience`.
+pub(crate) async fn assert_eventually(what: &str, patience: Duration, mut check: impl AsyncFnMut() -> bool) {
+    let polling = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        while !check().await {
+            tick.tick().await;
+        }
+    };
+    assert!(tokio::time::timeout(patience, polling).await.is_ok(), "not within {patience:?}: {what}");
+}
