@@ -12,4 +12,5 @@ pub mod metrics;
 
 pub mod config;
 
+pub mod session;
 pub mod vault;
