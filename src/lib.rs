@@ -13,4 +13,5 @@ pub mod metrics;
 pub mod config;
 
 pub mod session;
+pub mod token;
 pub mod vault;

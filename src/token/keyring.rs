@@ -1,0 +1,181 @@
+//! The keys in use: built whole from the key table, swapped whole when it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use aws_lc_rs::hmac;
+use serde_json::{Value, json};
+
+pub use super::signing::DamagedKey;
+use super::signing::{self, AccessKey};
+use crate::clock::Timestamp;
+use crate::config::Algorithm;
+use crate::id::{Random, base64url};
+use crate::secret::Secret;
+
+/// How long a cached JWKS may be used. A new key is published [`PUBLISH_BEFORE_USE`] before it signs.
+pub const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
+
+/// From a key being in the JWKS until it signs: twice the time a JWKS may be cached, so that no verifier meets a
+/// key it cannot know; longer only delays a rotation.
+pub const PUBLISH_BEFORE_USE: Duration = Duration::from_secs(600);
+
+/// Random bytes in the name of an access key: enough that two are never the same.
+pub(super) const KID_BYTES: usize = 9;
+
+/// Key material in clear, with when it may be used.
+pub struct OpenKey {
+    /// Its name.
+    pub kid: String,
+    /// `EdDSA`, `ES256`, `RS256`, or `HS256` for refresh tokens.
+    pub algorithm: String,
+    /// The material.
+    pub material: Secret<Vec<u8>>,
+    /// From when it signs.
+    pub signs_from: Timestamp,
+    /// Until when it verifies; `None` while it has no successor.
+    pub verifies_until: Option<Timestamp>,
+}
+
+impl OpenKey {
+    /// Fresh material for access tokens.
+    pub fn access(algorithm: Algorithm, random: &dyn Random) -> Self {
+        Self::made(
+            base64url(random.bytes::<KID_BYTES>()),
+            signing::name(algorithm),
+            signing::generate(algorithm),
+        )
+    }
+
+    /// Fresh material for refresh tokens, named by the number that goes into the token.
+    pub fn refresh(kid: u8, random: &dyn Random) -> Self {
+        Self::made(kid.to_string(), "HS256", Secret::new(random.bytes::<32>().to_vec()))
+    }
+
+    fn made(kid: String, algorithm: &str, material: Secret<Vec<u8>>) -> Self {
+        let algorithm = algorithm.to_owned();
+        Self { kid, algorithm, material, signs_from: Timestamp::EPOCH, verifies_until: None }
+    }
+}
+
+/// One key and when it may be used.
+struct Timed<K> {
+    key: K,
+    signs_from: Timestamp,
+    verifies_until: Option<Timestamp>,
+}
+
+impl<K> Timed<K> {
+    fn verifies(&self, now: Timestamp) -> bool {
+        self.verifies_until.is_none_or(|until| now < until)
+    }
+}
+
+/// A refresh-token key.
+pub(super) struct RefreshKey {
+    pub(super) kid: u8,
+    pub(super) mac: hmac::Key,
+}
+
+/// The keys of one version of the key table. Never changes: another table makes another set.
+pub struct KeySet {
+    version: u64,
+    access: Vec<Timed<AccessKey>>,
+    refresh: Vec<Timed<RefreshKey>>,
+}
+
+impl KeySet {
+    /// Reads every key.
+    ///
+    /// # Errors
+    /// [`DamagedKey`] when one is not what it says.
+    pub fn new(version: u64, access: &[OpenKey], refresh: &[OpenKey]) -> Result<Self, DamagedKey> {
+        let timed = |key: &OpenKey| (key.signs_from, key.verifies_until);
+        let access = access.iter().map(|open| {
+            let key = AccessKey::new(&open.kid, &open.algorithm, open.material.expose())?;
+            let (signs_from, verifies_until) = timed(open);
+            Ok(Timed { key, signs_from, verifies_until })
+        });
+        let refresh = refresh.iter().map(|open| {
+            let kid = open.kid.parse().map_err(|_| DamagedKey)?;
+            let key = RefreshKey { kid, mac: hmac::Key::new(hmac::HMAC_SHA256, open.material.expose()) };
+            let (signs_from, verifies_until) = timed(open);
+            Ok(Timed { key, signs_from, verifies_until })
+        });
+        Ok(Self {
+            version,
+            access: access.collect::<Result<_, _>>()?,
+            refresh: refresh.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The version of the table it was built from: a verification belongs to its version.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The key that signs access tokens now: the one that began last.
+    pub(super) fn access_signer(&self, now: Timestamp) -> Option<&AccessKey> {
+        signer(&self.access, now)
+    }
+
+    /// The key whose tokens have this header segment.
+    pub(super) fn access_by_header(&self, header: &str, now: Timestamp) -> Option<&AccessKey> {
+        self.access.iter().find(|k| k.key.header == header && k.verifies(now)).map(|k| &k.key)
+    }
+
+    /// Whether there is an access key of that name, whether or not it still verifies.
+    pub(super) fn has_access_kid(&self, kid: &str) -> bool {
+        self.access.iter().any(|k| k.key.jwk.get("kid").is_some_and(|known| known == kid))
+    }
+
+    /// The number of the key that authenticates refresh tokens now.
+    pub fn refresh_kid(&self, now: Timestamp) -> Option<u8> {
+        signer(&self.refresh, now).map(|key| key.kid)
+    }
+
+    /// A refresh key that still verifies.
+    pub(super) fn refresh_by_kid(&self, kid: u8, now: Timestamp) -> Option<&RefreshKey> {
+        self.refresh.iter().find(|k| k.key.kid == kid && k.verifies(now)).map(|k| &k.key)
+    }
+
+    /// The public keys (RFC 7517), those that do not sign yet included.
+    pub fn jwks(&self, now: Timestamp) -> Value {
+        let keys: Vec<_> = self
+            .access
+            .iter()
+            .filter(|k| k.verifies(now))
+            .map(|k| Value::Object(k.key.jwk.clone()))
+            .collect();
+        json!({ "keys": keys })
+    }
+}
+
+fn signer<K>(keys: &[Timed<K>], now: Timestamp) -> Option<&K> {
+    keys.iter()
+        .filter(|k| k.signs_from <= now && k.verifies(now))
+        .max_by_key(|k| k.signs_from)
+        .map(|k| &k.key)
+}
+
+/// The current [`KeySet`], readable without a lock.
+pub struct KeyRing(ArcSwap<KeySet>);
+
+impl KeyRing {
+    /// Starts with a set.
+    pub fn new(keys: KeySet) -> Self {
+        Self(ArcSwap::from_pointee(keys))
+    }
+
+    /// The set now.
+    pub fn current(&self) -> Guard<Arc<KeySet>> {
+        self.0.load()
+    }
+
+    /// Replaces the set, unless a newer one is there already.
+    pub fn replace(&self, keys: KeySet) {
+        let keys = Arc::new(keys);
+        self.0.rcu(|now| if now.version > keys.version { Arc::clone(now) } else { Arc::clone(&keys) });
+    }
+}

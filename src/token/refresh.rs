@@ -1,0 +1,148 @@
+//! The refresh token: `base64url(version 1 | kid 1 | family id 16 | generation 4 | HMAC 16)`, 51 characters.
+//!
+//! The MAC (HMAC-SHA256 over what precedes it, cut to 16 bytes) is checked before anything is asked of the
+//! vault, so a forged token costs no query and can end nobody's session. The vault knows only SHA-256 of the
+//! family id: a successor is computed from the token presented, never stored.
+
+use aws_lc_rs::{constant_time, hmac};
+
+use super::keyring::{KeySet, RefreshKey};
+use super::sha256;
+use crate::clock::Timestamp;
+use crate::id::{Random, base64url, from_base64url};
+use crate::secret::Secret;
+
+const VERSION: u8 = 1;
+const BODY: usize = 1 + 1 + 16 + 4;
+const MAC: usize = 16;
+
+/// The secret name of a session's refresh tokens: in every token of the session, nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FamilyId(Secret<[u8; 16]>);
+
+impl FamilyId {
+    /// A fresh one.
+    pub fn random(random: &dyn Random) -> Self {
+        Self(Secret::new(random.bytes()))
+    }
+
+    /// What the vault may know of it.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(self.0.expose())
+    }
+}
+
+/// A refresh token whose MAC is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// Which session.
+    pub family: FamilyId,
+    /// Which of its tokens.
+    pub generation: u32,
+}
+
+/// The text is not a refresh token of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RefreshTokenError {
+    /// Wrong length, alphabet or version, or a MAC that is not ours.
+    #[error("not a refresh token of this gateway")]
+    Forged,
+    /// Made under a key this set does not have.
+    #[error("a refresh token under an unknown key")]
+    UnknownKey,
+}
+
+impl RefreshToken {
+    /// Reads and authenticates.
+    ///
+    /// # Errors
+    /// See [`RefreshTokenError`].
+    pub fn parse(text: &str, keys: &KeySet, now: Timestamp) -> Result<Self, RefreshTokenError> {
+        // 51 characters, checked before anything is decoded: the work is bounded whatever is sent.
+        if text.len() != (BODY + MAC).div_ceil(3) * 4 - 1 {
+            return Err(RefreshTokenError::Forged);
+        }
+        let bytes = from_base64url(text).ok_or(RefreshTokenError::Forged)?;
+        let (body, mac) = bytes.split_at_checked(BODY).ok_or(RefreshTokenError::Forged)?;
+        let [VERSION, kid, rest @ ..] = body else { return Err(RefreshTokenError::Forged) };
+        let key = keys.refresh_by_kid(*kid, now).ok_or(RefreshTokenError::UnknownKey)?;
+        constant_time::verify_slices_are_equal(&tag(key, body), mac)
+            .map_err(|_| RefreshTokenError::Forged)?;
+        let (family, generation) = rest.split_first_chunk::<16>().ok_or(RefreshTokenError::Forged)?;
+        let generation = u32::from_be_bytes(generation.try_into().map_err(|_| RefreshTokenError::Forged)?);
+        Ok(Self { family: FamilyId(Secret::new(*family)), generation })
+    }
+
+    /// Its text under the key `kid`, or `None` when the set does not have that key: the same bytes on every
+    /// replica, however often it is asked.
+    pub fn encode(&self, kid: u8, keys: &KeySet, now: Timestamp) -> Option<Secret<String>> {
+        let key = keys.refresh_by_kid(kid, now)?;
+        let mut bytes = Vec::with_capacity(BODY + MAC);
+        bytes.extend_from_slice(&[VERSION, kid]);
+        bytes.extend_from_slice(self.family.0.expose());
+        bytes.extend_from_slice(&self.generation.to_be_bytes());
+        let mac = tag(key, &bytes);
+        bytes.extend_from_slice(&mac);
+        Some(Secret::new(base64url(bytes)))
+    }
+}
+
+fn tag(key: &RefreshKey, body: &[u8]) -> [u8; MAC] {
+    let whole = hmac::sign(&key.mac, body);
+    let mut cut = [0; MAC];
+    cut.copy_from_slice(&whole.as_ref()[..MAC]);
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SystemRandom;
+    use crate::token::keyring::OpenKey;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn keys() -> KeySet {
+        KeySet::new(1, &[], &[OpenKey::refresh(7, &SystemRandom)]).unwrap()
+    }
+
+    #[test]
+    fn a_token_survives_and_is_the_same_every_time() {
+        let keys = keys();
+        let token = RefreshToken { family: FamilyId::random(&SystemRandom), generation: 41 };
+        let text = token.encode(7, &keys, NOW).unwrap();
+        assert_eq!(text.expose().len(), 51);
+        assert_eq!(RefreshToken::parse(text.expose(), &keys, NOW), Ok(token.clone()));
+        assert_eq!(token.encode(7, &keys, NOW).unwrap().expose(), text.expose());
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_refused() {
+        let keys = keys();
+        let text = RefreshToken { family: FamilyId::random(&SystemRandom), generation: 0 }
+            .encode(7, &keys, NOW)
+            .unwrap();
+        let bytes = from_base64url(text.expose()).unwrap();
+        for at in 0..bytes.len() {
+            let mut bent = bytes.clone();
+            bent[at] ^= 1;
+            assert!(RefreshToken::parse(&base64url(&bent), &keys, NOW).is_err(), "byte {at}");
+        }
+        for cut in 0..text.expose().len() {
+            assert_eq!(
+                RefreshToken::parse(&text.expose()[..cut], &keys, NOW),
+                Err(RefreshTokenError::Forged)
+            );
+        }
+        let padded = format!("{}=", text.expose());
+        assert_eq!(RefreshToken::parse(&padded, &keys, NOW), Err(RefreshTokenError::Forged));
+    }
+
+    #[test]
+    fn the_same_name_under_another_key_is_forged() {
+        let text = RefreshToken { family: FamilyId::random(&SystemRandom), generation: 0 }
+            .encode(7, &keys(), NOW)
+            .unwrap();
+        assert_eq!(RefreshToken::parse(text.expose(), &keys(), NOW), Err(RefreshTokenError::Forged));
+    }
+}

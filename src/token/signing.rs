@@ -1,0 +1,107 @@
+//! One access-token key: how it is made, and what it needs at hand to sign and verify.
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm as Jwa, DecodingKey, EncodingKey};
+use serde_json::{Map, Value, json};
+
+use crate::config::Algorithm;
+use crate::id::base64url;
+use crate::secret::Secret;
+
+/// The media type of an access token, RFC 9068 section 2.1.
+pub(super) const TYP: &str = "at+jwt";
+
+/// A key of ours, ready to use.
+pub(super) struct AccessKey {
+    algorithm: Jwa,
+    private: EncodingKey,
+    public: DecodingKey,
+    /// The header segment every token of this key has, to the byte. Comparing it settles `alg`, `typ`, `kid` and
+    /// everything else a header could carry (`crit`, `jku`, `zip`, …) without interpreting any of it.
+    pub(super) header: String,
+    pub(super) jwk: Map<String, Value>,
+}
+
+/// The stored bytes are not a key of that algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a signing key in the vault is damaged")]
+pub struct DamagedKey;
+
+/// The name of an algorithm as stored and as in `alg` (RFC 7518, RFC 8037).
+pub(super) const fn name(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::EdDsa => "EdDSA",
+        Algorithm::Es256 => "ES256",
+        Algorithm::Rs256 => "RS256",
+    }
+}
+
+/// Makes private key material.
+pub(super) fn generate(algorithm: Algorithm) -> Secret<Vec<u8>> {
+    let reason = "key generation fails only without memory";
+    Secret::new(match algorithm {
+        Algorithm::EdDsa => {
+            Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).expect(reason).as_ref().to_vec()
+        }
+        Algorithm::Es256 => {
+            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+            made.expect(reason).as_ref().to_vec()
+        }
+        Algorithm::Rs256 => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect(reason);
+            let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).expect(reason);
+            rsa_from_pkcs8(der.as_ref()).expect("a 2048-bit key has this layout").to_vec()
+        }
+    })
+}
+
+/// The RSAPrivateKey (RFC 8017 A.1.2) inside a PKCS#8 wrapper: for 2048 bits the wrapper is 22 bytes (RFC 5958
+/// section 2: version, rsaEncryption, NULL) and the OCTET STRING header 4.
+fn rsa_from_pkcs8(der: &[u8]) -> Option<&[u8]> {
+    let inner = der.get(26..)?;
+    (der.get(22..24)? == [0x04, 0x82] && RsaKeyPair::from_der(inner).is_ok()).then_some(inner)
+}
+
+impl AccessKey {
+    /// From stored material.
+    pub(super) fn new(kid: &str, algorithm: &str, private: &[u8]) -> Result<Self, DamagedKey> {
+        let (algorithm, private) = match algorithm {
+            "EdDSA" => (Jwa::EdDSA, EncodingKey::from_ed_der(private)),
+            "ES256" => (Jwa::ES256, EncodingKey::from_ec_der(private)),
+            "RS256" => (Jwa::RS256, EncodingKey::from_rsa_der(private)),
+            _ => return Err(DamagedKey),
+        };
+        let jwk = Jwk::from_encoding_key(&private, algorithm).map_err(|_| DamagedKey)?;
+        let public = DecodingKey::from_jwk(&jwk).map_err(|_| DamagedKey)?;
+        let Ok(Value::Object(jwk)) = serde_json::to_value(&jwk) else { return Err(DamagedKey) };
+        // Public members only, RFC 7517 section 4 and RFC 7518 section 6: what is not named here stays out.
+        let mut shown: Map<String, Value> = jwk
+            .into_iter()
+            .filter(|(member, _)| matches!(member.as_str(), "kty" | "crv" | "x" | "y" | "n" | "e"))
+            .collect();
+        let alg = match algorithm {
+            Jwa::EdDSA => "EdDSA",
+            Jwa::ES256 => "ES256",
+            _ => "RS256",
+        };
+        shown.extend([("kid".into(), kid.into()), ("use".into(), "sig".into()), ("alg".into(), alg.into())]);
+        let header = base64url(json!({ "alg": alg, "kid": kid, "typ": TYP }).to_string());
+        Ok(Self { algorithm, private, public, header, jwk: shown })
+    }
+
+    /// The signature segment over `header.claims`.
+    pub(super) fn sign(&self, message: &str) -> String {
+        jsonwebtoken::crypto::sign(message.as_bytes(), &self.private, self.algorithm)
+            .expect("a key that was read signs; signing has no other failure than memory")
+    }
+
+    /// Whether `signature` (base64url) is this key's over `message`.
+    pub(super) fn verify(&self, message: &str, signature: &str) -> bool {
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.public, self.algorithm)
+            .unwrap_or(false)
+    }
+}
