@@ -12,6 +12,7 @@ pub mod metrics;
 
 pub mod config;
 
+pub mod password;
 pub mod session;
 pub mod token;
 pub mod vault;

@@ -1,0 +1,170 @@
+//! The threads that hash: few, of their own, behind a bounded queue, so that a flood of logins costs the
+//! requests beside it nothing but these threads.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::Password;
+use super::argon::{Match, Workspace};
+use crate::id::Random;
+use crate::secret::Secret;
+
+/// Every thread is busy and the queue is full, or the threads are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many logins are waiting for a hashing thread")]
+pub struct HasherBusy;
+
+/// What a stored hash says of a password.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Not the password (or there is no such user).
+    Wrong,
+    /// The password.
+    Right,
+    /// The password, stored with other parameters; a hash with today's to replace it.
+    Outdated(Secret<String>),
+}
+
+/// Hashes and verifies passwords on threads of its own, which end with it.
+pub struct Hasher {
+    queue: SyncSender<Job>,
+    random: Arc<dyn Random>,
+    /// What the password of an unknown user is compared with: same parameters, same work, never right.
+    decoy: Secret<String>,
+}
+
+struct Job {
+    work: Box<dyn FnOnce(&mut Workspace) + Send>,
+    /// Whether anybody still waits for it.
+    wanted: Box<dyn Fn() -> bool + Send>,
+}
+
+impl Hasher {
+    /// Starts `threads` threads with room for `queue` waiting jobs.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(threads: usize, queue: usize, random: Arc<dyn Random>) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel::<Job>(queue);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for at in 0..threads {
+            let receiver = Arc::clone(&receiver);
+            thread::Builder::new().name(format!("hash-{at}")).spawn(move || work(&receiver))?;
+        }
+        // The form is that of a real hash, so that it is verified with the same work; its 32 bytes are random.
+        let (salt, out) = (random.bytes::<16>(), random.bytes::<32>());
+        let encode =
+            |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, bytes);
+        let decoy = Secret::new(format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", encode(&salt), encode(&out)));
+        Ok(Self { queue: sender, random, decoy })
+    }
+
+    /// A PHC string for a new password.
+    ///
+    /// # Errors
+    /// [`HasherBusy`].
+    pub async fn hash(&self, password: Password) -> Result<Secret<String>, HasherBusy> {
+        let salt = self.random.bytes::<16>();
+        self.run(move |space| Secret::new(space.hash(&password, &salt))).await
+    }
+
+    /// Compares with a stored PHC string, or, for an unknown user, with nothing: at the same cost.
+    ///
+    /// # Errors
+    /// [`HasherBusy`].
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<&Secret<String>>,
+    ) -> Result<Verdict, HasherBusy> {
+        let known = stored.is_some();
+        let stored = stored.unwrap_or(&self.decoy).clone();
+        let salt = self.random.bytes::<16>();
+        self.run(move |space| match space.verify(&password, stored.expose()) {
+            Match::Yes if known => Verdict::Right,
+            Match::Outdated if known => Verdict::Outdated(Secret::new(space.hash(&password, &salt))),
+            _ => Verdict::Wrong,
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
+    ) -> Result<T, HasherBusy> {
+        let (answer, answered) = oneshot::channel();
+        let answer = Arc::new(Mutex::new(Some(answer)));
+        let waiting = Arc::clone(&answer);
+        let job = Job {
+            work: Box::new(move |space| {
+                let result = work(space);
+                if let Some(answer) = answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    // Nobody waits any more: the result is of no use.
+                    let _ = answer.send(result);
+                }
+            }),
+            wanted: Box::new(move || {
+                waiting
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .as_ref()
+                    .is_some_and(|answer| !answer.is_closed())
+            }),
+        };
+        match self.queue.try_send(job) {
+            Ok(()) => answered.await.map_err(|_| HasherBusy),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(HasherBusy),
+        }
+    }
+}
+
+fn work(receiver: &Mutex<Receiver<Job>>) {
+    let mut space = Workspace::default();
+    loop {
+        let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // A caller who hung up is not worth 20 ms of a core.
+        if (job.wanted)() {
+            (job.work)(&mut space);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SystemRandom;
+
+    fn hasher(queue: usize) -> Hasher {
+        Hasher::start(1, queue, Arc::new(SystemRandom)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_password_verifies_against_its_own_hash_only() {
+        let hasher = hasher(4);
+        let right = Password::new("correct horse battery").unwrap();
+        let stored = hasher.hash(right.clone()).await.unwrap();
+        assert!(matches!(hasher.verify(right.clone(), Some(&stored)).await, Ok(Verdict::Right)));
+        let wrong = Password::new("incorrect horse battery").unwrap();
+        assert!(matches!(hasher.verify(wrong, Some(&stored)).await, Ok(Verdict::Wrong)));
+        assert!(matches!(hasher.verify(right, None).await, Ok(Verdict::Wrong)));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_the_queue_is_turned_away_at_once() {
+        let hasher = Arc::new(hasher(2));
+        let password = Password::new("correct horse battery").unwrap();
+        let all = (0..16).map(|_| {
+            let (hasher, password) = (Arc::clone(&hasher), password.clone());
+            tokio::spawn(async move { hasher.hash(password).await.is_ok() })
+        });
+        let mut done = 0;
+        for one in all.collect::<Vec<_>>() {
+            done += usize::from(one.await.unwrap());
+        }
+        assert!((1..16).contains(&done), "{done} of 16 were hashed");
+    }
+}
