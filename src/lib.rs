@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod config;
 
 pub mod password;
+pub mod policy;
 pub mod session;
 pub mod token;
 pub mod vault;

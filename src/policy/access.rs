@@ -1,0 +1,47 @@
+//! Who may: the one place where a [`Permit`] is made.
+
+use std::sync::Arc;
+
+use crate::config::{Access, Route};
+use crate::error::Refusal;
+use crate::identity::Identity;
+
+/// Proof that a request may be forwarded on a route, and as whom. Only [`decide`] makes one, and an upstream is
+/// chosen only with one in hand.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    route: Arc<Route>,
+    identity: Option<Arc<Identity>>,
+}
+
+impl Permit {
+    /// The route it is for.
+    pub const fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// Whom the app is told about.
+    pub const fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+}
+
+/// Decides. `identity` is whom the check found, if it was made.
+///
+/// # Errors
+/// [`Refusal::TokenMissing`] where somebody must be signed in and nobody is; [`Refusal::RoleMissing`].
+pub fn decide(route: &Arc<Route>, identity: Option<Arc<Identity>>) -> Result<Permit, Refusal> {
+    let identity = match &route.access {
+        Access::Public => None,
+        Access::Optional => identity,
+        Access::SignedIn => Some(identity.ok_or(Refusal::TokenMissing)?),
+        Access::Roles(any_of) => {
+            let identity = identity.ok_or(Refusal::TokenMissing)?;
+            if !any_of.iter().any(|role| identity.roles().contains(role)) {
+                return Err(Refusal::RoleMissing);
+            }
+            Some(identity)
+        }
+    };
+    Ok(Permit { route: Arc::clone(route), identity })
+}

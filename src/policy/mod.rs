@@ -1,0 +1,17 @@
+//! The policy: what a request asks for, which route answers, who may, and which headers cross.
+//!
+//! Pure functions on what the configuration says. Nothing here reads a clock, a store or a socket.
+//!
+//! ```text
+//! target (every plausible reading) -> route (one, the same for each reading) -> access -> Permit -> headers
+//! ```
+
+pub mod access;
+pub mod cookies;
+pub mod forwarded;
+pub mod headers;
+pub mod route;
+pub mod target;
+
+pub use access::{Permit, decide};
+pub use route::{Match, RouteTable};

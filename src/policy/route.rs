@@ -1,0 +1,253 @@
+//! Which route answers: the most specific host, then the longest path by whole segments, then the method.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::target::Target;
+use crate::config::{HostPattern, Route};
+use crate::error::Refusal;
+
+/// Paths of ours outside the prefix.
+pub const WELL_KNOWN: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
+
+/// What a request asks for.
+#[derive(Debug, Clone)]
+pub enum Match {
+    /// One of our own endpoints.
+    Own,
+    /// A route.
+    Route(Arc<Route>),
+}
+
+/// The routes, ready to be asked.
+#[derive(Debug)]
+pub struct RouteTable {
+    auth_prefix: String,
+    exact_hosts: HashMap<String, Paths>,
+    /// The longest first.
+    below: Vec<(String, Paths)>,
+    any: Option<Paths>,
+    /// Whether any route or the prefix has a capital: only then can a folded reading of a lower-case path differ.
+    capitals: bool,
+}
+
+/// Routes of one host pattern, by path; each path has the routes that share it with different methods.
+#[derive(Debug, Default)]
+struct Paths {
+    exact: HashMap<String, Vec<Arc<Route>>>,
+    prefix: HashMap<String, Vec<Arc<Route>>>,
+    folded_exact: HashMap<String, Vec<Arc<Route>>>,
+    folded_prefix: HashMap<String, Vec<Arc<Route>>>,
+}
+
+/// How letter case is read: most servers tell cases apart, some do not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    Kept,
+    Folded,
+}
+
+impl RouteTable {
+    /// From checked routes.
+    pub fn new(auth_prefix: &str, routes: &[Route]) -> Self {
+        let mut table = Self {
+            auth_prefix: auth_prefix.to_owned(),
+            exact_hosts: HashMap::new(),
+            below: Vec::new(),
+            any: None,
+            capitals: has_capital(auth_prefix) || routes.iter().any(|r| has_capital(&r.path)),
+        };
+        for route in routes {
+            let route = Arc::new(route.clone());
+            for host in &route.hosts {
+                table.paths_of(host).insert(&route);
+            }
+        }
+        table.below.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        table
+    }
+
+    fn paths_of(&mut self, host: &HostPattern) -> &mut Paths {
+        match host {
+            HostPattern::Any => self.any.get_or_insert_default(),
+            HostPattern::Exact(name) => self.exact_hosts.entry(name.clone()).or_default(),
+            HostPattern::Below(suffix) => {
+                let at = self.below.iter().position(|(known, _)| known == suffix).unwrap_or_else(|| {
+                    self.below.push((suffix.clone(), Paths::default()));
+                    self.below.len() - 1
+                });
+                &mut self.below[at].1
+            }
+        }
+    }
+
+    /// What `method host target` asks for: the same for every reading of the target, or nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::TargetAmbiguous`], [`Refusal::RouteUnknown`], [`Refusal::MethodNotAllowed`].
+    pub fn find(&self, host: &str, target: &Target<'_>, method: &Method) -> Result<Match, Refusal> {
+        let mut found: Option<Option<Where<'_>>> = None;
+        for reading in target.readings() {
+            let cases = if self.capitals || has_capital(reading) {
+                &[Case::Kept, Case::Folded][..]
+            } else {
+                &[Case::Kept]
+            };
+            for &case in cases {
+                let here = self.place(host, reading, case);
+                match &found {
+                    None => found = Some(here),
+                    Some(first) if Where::same(first.as_ref(), here.as_ref()) => {}
+                    Some(_) => return Err(Refusal::TargetAmbiguous),
+                }
+            }
+        }
+        match found.flatten() {
+            None => Err(Refusal::RouteUnknown),
+            Some(Where::Own) => Ok(Match::Own),
+            Some(Where::Routes(routes)) => {
+                let route = by_method(routes, method)?;
+                if target.has_encoded_slash() && !route.encoded_slashes {
+                    return Err(Refusal::TargetAmbiguous);
+                }
+                Ok(Match::Route(Arc::clone(route)))
+            }
+        }
+    }
+
+    /// Where one reading of a path leads.
+    fn place(&self, host: &str, path: &str, case: Case) -> Option<Where<'_>> {
+        let folded;
+        let (path, prefix) = match case {
+            Case::Kept => (path, self.auth_prefix.as_str()),
+            Case::Folded => {
+                folded = (path.to_ascii_lowercase(), self.auth_prefix.to_ascii_lowercase());
+                (folded.0.as_str(), folded.1.as_str())
+            }
+        };
+        if is_below(path, prefix) || WELL_KNOWN.contains(&path) {
+            return Some(Where::Own);
+        }
+        let exact = self.exact_hosts.get(host);
+        let below =
+            self.below.iter().filter(|(suffix, _)| is_subdomain(host, suffix)).map(|(_, paths)| paths);
+        exact
+            .into_iter()
+            .chain(below)
+            .chain(self.any.as_ref())
+            .find_map(|paths| paths.find(path, case))
+            .map(Where::Routes)
+    }
+}
+
+/// Where a reading leads.
+enum Where<'t> {
+    Own,
+    Routes(&'t Vec<Arc<Route>>),
+}
+
+impl Where<'_> {
+    /// Whether two readings lead to the same routes (folded tables hold the same routes in lists of their own).
+    fn same(one: Option<&Self>, other: Option<&Self>) -> bool {
+        match (one, other) {
+            (None, None) | (Some(Self::Own), Some(Self::Own)) => true,
+            (Some(Self::Routes(one)), Some(Self::Routes(other))) => {
+                one.len() == other.len() && one.iter().zip(*other).all(|(a, b)| Arc::ptr_eq(a, b))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Paths {
+    fn insert(&mut self, route: &Arc<Route>) {
+        let (kept, folded) = if route.exact {
+            (&mut self.exact, &mut self.folded_exact)
+        } else {
+            (&mut self.prefix, &mut self.folded_prefix)
+        };
+        kept.entry(route.path.clone()).or_default().push(Arc::clone(route));
+        folded.entry(route.path.to_ascii_lowercase()).or_default().push(Arc::clone(route));
+    }
+
+    /// An exact path first, then the longest prefix that ends where a segment ends.
+    fn find(&self, path: &str, case: Case) -> Option<&Vec<Arc<Route>>> {
+        let (exact, prefix) = match case {
+            Case::Kept => (&self.exact, &self.prefix),
+            Case::Folded => (&self.folded_exact, &self.folded_prefix),
+        };
+        if let Some(routes) = exact.get(path) {
+            return Some(routes);
+        }
+        let mut rest = path;
+        while !rest.is_empty() {
+            if let Some(routes) = prefix.get(rest) {
+                return Some(routes);
+            }
+            rest = &rest[..rest.rfind('/').unwrap_or(0)];
+        }
+        prefix.get("/")
+    }
+}
+
+fn by_method<'t>(routes: &'t [Arc<Route>], method: &Method) -> Result<&'t Arc<Route>, Refusal> {
+    let named = |route: &&Arc<Route>| route.methods.contains(method);
+    // RFC 9110 section 9.3.2: HEAD is GET without the content, so it is judged as GET is.
+    let as_get = |route: &&Arc<Route>| method == Method::HEAD && route.methods.contains(&Method::GET);
+    let open = |route: &&Arc<Route>| route.methods.is_empty();
+    let route =
+        routes.iter().find(named).or_else(|| routes.iter().find(as_get)).or_else(|| routes.iter().find(open));
+    route.ok_or_else(|| {
+        let mut allowed: Vec<&str> =
+            routes.iter().flat_map(|r| r.methods.iter().map(Method::as_str)).collect();
+        allowed.sort_unstable();
+        allowed.dedup();
+        Refusal::MethodNotAllowed(allowed.join(", "))
+    })
+}
+
+/// Whether `path` is `prefix` or below it, by whole segments.
+pub fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn is_subdomain(host: &str, suffix: &str) -> bool {
+    host.strip_suffix(suffix).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}
+
+fn has_capital(text: &str) -> bool {
+    text.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+/// The host of a request in its canonical form: lower case, without port or trailing dot.
+///
+/// # Errors
+/// [`Refusal::RequestInvalid`] for what is not a host (RFC 3986 section 3.2.2).
+pub fn canonical_host(host: &str) -> Result<String, Refusal> {
+    let bad = || Refusal::RequestInvalid("Host: not a host name".into());
+    let port_ok = |port: &str| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    let name = if host.starts_with('[') {
+        let (address, port) = host.split_once(']').ok_or_else(bad)?;
+        address[1..].parse::<std::net::Ipv6Addr>().map_err(|_| bad())?;
+        if !(port.is_empty() || port.strip_prefix(':').is_some_and(port_ok)) {
+            return Err(bad());
+        }
+        &host[..=address.len()]
+    } else {
+        let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+        if !port_ok(port) {
+            return Err(bad());
+        }
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+            return Err(bad());
+        }
+        name
+    };
+    Ok(name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests;

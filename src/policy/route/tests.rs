@@ -1,0 +1,152 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::Access;
+
+fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
+    let host = match host.strip_prefix("*.") {
+        Some(suffix) => HostPattern::Below(suffix.into()),
+        None if host == "*" => HostPattern::Any,
+        None => HostPattern::Exact(host.into()),
+    };
+    Route {
+        name: name.into(),
+        hosts: vec![host],
+        path: path.into(),
+        exact: false,
+        methods: methods.iter().map(|m| m.parse().unwrap()).collect(),
+        access: Access::SignedIn,
+        upstream: "app".into(),
+        fresh: false,
+        timeout: Duration::from_secs(60),
+        body_limit: 1024,
+        strip_prefix: false,
+        preserve_host: true,
+        forward_bearer: false,
+        encoded_slashes: false,
+    }
+}
+
+fn found(table: &RouteTable, method: &str, host: &str, path: &str) -> Result<String, Refusal> {
+    let target = Target::read(path.as_bytes()).map_err(|_| Refusal::TargetAmbiguous)?;
+    match table.find(host, &target, &method.parse().unwrap())? {
+        Match::Own => Ok("own".into()),
+        Match::Route(route) => Ok(route.name.clone()),
+    }
+}
+
+fn table() -> RouteTable {
+    RouteTable::new(
+        "/auth",
+        &[
+            route("root", "*", "/", &[]),
+            route("admin", "*", "/admin", &[]),
+            route("read", "*", "/api", &["GET"]),
+            route("write", "*", "/api", &["POST"]),
+            Route { exact: true, ..route("health", "*", "/api/health", &["GET"]) },
+            route("app", "app.example.com", "/", &[]),
+            route("any-below", "*.example.com", "/files", &[]),
+            Route { encoded_slashes: true, ..route("npm", "*", "/npm", &[]) },
+        ],
+    )
+}
+
+#[test]
+fn the_most_specific_host_then_the_longest_path_wins() {
+    let table = table();
+    for (host, path, name) in [
+        ("x.org", "/", "root"),
+        ("x.org", "/anything/else", "root"),
+        ("x.org", "/admin", "admin"),
+        ("x.org", "/admin/users", "admin"),
+        ("x.org", "/admin2", "root"),
+        ("x.org", "/adminx/..a", "root"),
+        ("x.org", "/api/health", "health"),
+        ("x.org", "/api/health/x", "read"),
+        ("app.example.com", "/admin", "app"),
+        ("b.example.com", "/files/1", "any-below"),
+        ("b.example.com", "/admin", "admin"),
+        ("example.com", "/files/1", "root"),
+        ("evilexample.com", "/files/1", "root"),
+    ] {
+        assert_eq!(found(&table, "GET", host, path), Ok(name.into()), "{host}{path}");
+    }
+}
+
+#[test]
+fn methods_choose_among_routes_of_one_path_and_never_fall_through() {
+    let table = table();
+    assert_eq!(found(&table, "POST", "x", "/api/a"), Ok("write".into()));
+    assert_eq!(found(&table, "HEAD", "x", "/api/a"), Ok("read".into()));
+    assert_eq!(found(&table, "DELETE", "x", "/api/a"), Err(Refusal::MethodNotAllowed("GET, POST".into())));
+    assert_eq!(found(&table, "get", "x", "/api/a"), Err(Refusal::MethodNotAllowed("GET, POST".into())));
+}
+
+#[test]
+fn readings_that_disagree_are_refused() {
+    let table = table();
+    for path in [
+        "/public/../admin",
+        "/x/%2e%2e/admin",
+        "/x/..%2fadmin",
+        "//admin",
+        "/%61dmin",
+        "/ADMIN",
+        "/Admin/x",
+        "/admin;x",
+        "/x/..;/admin",
+        "/x/..%5cadmin",
+        "/auth/../admin",
+        "/AUTH/login",
+        "/%61uth/login",
+        "/x/../auth/login",
+        "/npm/..%2fadmin",
+        "/admin/..",
+        "/admin/../",
+    ] {
+        assert_eq!(found(&table, "GET", "x", path), Err(Refusal::TargetAmbiguous), "{path}");
+    }
+    // Every reading of these leads to the same place, so they pass as they are.
+    for (path, name) in [
+        ("/Images/A.png", "root"),
+        ("/a%20b", "root"),
+        ("/x/./y", "root"),
+        ("/admin/x;v=1", "admin"),
+        ("/admin/%61", "admin"),
+    ] {
+        assert_eq!(found(&table, "GET", "x", path), Ok(name.into()), "{path}");
+    }
+}
+
+#[test]
+fn encoded_slashes_pass_only_where_the_route_says_so() {
+    let table = table();
+    assert_eq!(found(&table, "GET", "x", "/npm/@scope%2fname"), Ok("npm".into()));
+    assert_eq!(found(&table, "GET", "x", "/files/@scope%2fname"), Err(Refusal::TargetAmbiguous));
+}
+
+#[test]
+fn our_own_paths_come_first_and_nothing_else_is_answered_without_routes() {
+    let table = RouteTable::new("/auth", &[]);
+    assert_eq!(found(&table, "GET", "x", "/auth/me"), Ok("own".into()));
+    assert_eq!(found(&table, "GET", "x", "/.well-known/jwks.json"), Ok("own".into()));
+    for path in ["/", "/authx", "/.well-known/other", "/a"] {
+        assert_eq!(found(&table, "GET", "x", path), Err(Refusal::RouteUnknown), "{path}");
+    }
+}
+
+#[test]
+fn a_host_has_one_spelling() {
+    for (host, canonical) in [
+        ("App.Example.COM", "app.example.com"),
+        ("app.example.com:8443", "app.example.com"),
+        ("app.example.com.", "app.example.com"),
+        ("127.0.0.1:80", "127.0.0.1"),
+        ("[::1]:8080", "[::1]"),
+    ] {
+        assert_eq!(canonical_host(host).as_deref(), Ok(canonical), "{host}");
+    }
+    for host in ["", ":80", "a:b", "host:80@evil", "a b", "a/b", "[::1", "[x]", "[::1]x", "é", "a:999999"] {
+        assert!(canonical_host(host).is_err(), "{host}");
+    }
+}
