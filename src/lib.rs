@@ -17,3 +17,7 @@ pub mod policy;
 pub mod session;
 pub mod token;
 pub mod vault;
+
+pub mod auth;
+
+pub mod snapshot;

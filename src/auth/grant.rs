@@ -1,0 +1,82 @@
+//! From a grant of the vault to the tokens a client is handed.
+
+use std::time::Duration;
+
+use super::{Auth, Settings, authenticate};
+use crate::clock::Timestamp;
+use crate::error::Refusal;
+use crate::id::SessionId;
+use crate::secret::Secret;
+use crate::token::access::{self, LEEWAY, Subject};
+use crate::token::refresh::RefreshToken;
+use crate::vault::Grant;
+
+/// What a login or a refresh hands out.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// The compact JWT.
+    pub access_token: Secret<String>,
+    /// How long it lives.
+    pub expires_in: Duration,
+    /// Opaque.
+    pub refresh_token: Secret<String>,
+    /// Which session.
+    pub session_id: SessionId,
+}
+
+impl Auth {
+    /// Signs, and tells this replica and the guest list about the session.
+    pub(super) async fn hand_out(
+        &self,
+        grant: &Grant,
+        refresh: &RefreshToken,
+        refresh_kid: u8,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
+        let refresh_token = self.encode_refresh(refresh, refresh_kid, grant).await?;
+        let subject = Subject {
+            session_id: grant.session_id,
+            user_id: grant.user_id,
+            roles: grant.roles.clone(),
+            rights: grant.rights,
+        };
+        let keys = self.parts.keys.current().clone();
+        let issued = access::issue(
+            &settings.profile,
+            &subject,
+            grant.now,
+            grant.ends_at,
+            &keys,
+            self.parts.random.as_ref(),
+        )
+        .ok_or(Refusal::StoreUnavailable)?;
+        let slot = self.live.slot(grant.session_id);
+        authenticate::learn(&slot, grant);
+        authenticate::fill(self.parts.sessions.as_ref(), grant.session_id, grant, issued.expires_at + LEEWAY)
+            .await;
+        Ok(Tokens {
+            access_token: issued.token,
+            // Both claims are whole seconds: their difference is what the token says.
+            expires_in: issued.expires_at.since(Timestamp::from_secs(grant.now.secs())),
+            refresh_token,
+            session_id: grant.session_id,
+        })
+    }
+
+    /// The refresh token's text. Another replica may have rotated under a key this one has not loaded yet.
+    async fn encode_refresh(
+        &self,
+        token: &RefreshToken,
+        kid: u8,
+        grant: &Grant,
+    ) -> Result<Secret<String>, Refusal> {
+        let encode = || token.encode(kid, &self.parts.keys.current(), grant.now);
+        match encode() {
+            Some(text) => Ok(text),
+            None => {
+                self.reload_keys().await?;
+                encode().ok_or(Refusal::StoreUnavailable)
+            }
+        }
+    }
+}

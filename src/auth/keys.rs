@@ -1,0 +1,162 @@
+//! The keys: made on first start, opened with the master secret, followed as the key table changes.
+
+use std::time::Duration;
+
+use super::Auth;
+use crate::clock::Timestamp;
+use crate::config::Algorithm;
+use crate::error::Refusal;
+use crate::id::Random;
+use crate::token::access::LEEWAY;
+use crate::token::keyring::{DamagedKey, KeySet, OpenKey, PUBLISH_BEFORE_USE};
+use crate::token::seal::{MasterSecret, WrongMasterSecret};
+use crate::vault::{KeyTable, KeyUse, NewKey, REVOCATION_LIFE, Vault, VaultError};
+
+/// A refresh token may be used until its session's absolute end, at most 400 days (RFC 6265bis section 5.5).
+const REFRESH_OVERLAP: Duration = Duration::from_secs(401 * 86_400);
+
+/// Why there are no usable keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The vault does not answer, or refuses.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Sealed under another master secret.
+    #[error(transparent)]
+    WrongMasterSecret(#[from] WrongMasterSecret),
+    /// Not what it says it is.
+    #[error(transparent)]
+    Damaged(#[from] DamagedKey),
+}
+
+/// Whether the vault holds any key yet: without one, a master secret may be made.
+///
+/// # Errors
+/// When the vault does not answer.
+pub async fn exist(vault: &Vault) -> Result<bool, VaultError> {
+    Ok(!vault.keys.load().await?.keys.is_empty())
+}
+
+/// Loads the keys, making the first of each use. Replicas that start together agree on one.
+///
+/// # Errors
+/// See [`KeysError`].
+pub async fn establish(
+    vault: &Vault,
+    master: &MasterSecret,
+    algorithm: Algorithm,
+    random: &dyn Random,
+) -> Result<KeySet, KeysError> {
+    let mut table = vault.keys.load().await?;
+    let has = |table: &KeyTable, key_use| table.keys.iter().any(|key| key.key_use == key_use);
+    if !has(&table, KeyUse::Access) || !has(&table, KeyUse::Refresh) {
+        let first = [
+            sealed(&OpenKey::access(algorithm, random), KeyUse::Access, Duration::ZERO, master, random),
+            sealed(&OpenKey::refresh(0, random), KeyUse::Refresh, Duration::ZERO, master, random),
+        ];
+        table = vault.keys.add(&first, true).await?;
+    }
+    open(&table, master)
+}
+
+/// When the keys of a rotation begin to sign.
+#[derive(Debug, Clone)]
+pub struct Rotated {
+    /// The new access key's name.
+    pub access_kid: String,
+    /// From when it signs.
+    pub signs_from: Timestamp,
+}
+
+/// Adds a new key of each use. It is published at once, signs once every JWKS cache has it, and its predecessor
+/// stays until its last token is dead.
+///
+/// # Errors
+/// See [`KeysError`].
+pub async fn rotate(
+    vault: &Vault,
+    master: &MasterSecret,
+    algorithm: Algorithm,
+    random: &dyn Random,
+) -> Result<Rotated, KeysError> {
+    let table = vault.keys.load().await?;
+    // Opening what is there proves that the master secret is the right one before anything is sealed under it.
+    open(&table, master)?;
+    let taken = |kid: u8| table.keys.iter().any(|k| k.key_use == KeyUse::Refresh && k.kid == kid.to_string());
+    let newest = table.keys.iter().filter(|k| k.key_use == KeyUse::Refresh).max_by_key(|k| k.signs_from);
+    let start = newest.and_then(|k| k.kid.parse::<u8>().ok()).unwrap_or(0);
+    let refresh_kid = (1..=u8::MAX).map(|step| start.wrapping_add(step)).find(|kid| !taken(*kid));
+    let refresh_kid = refresh_kid.ok_or_else(|| {
+        VaultError::Damaged("all 256 refresh keys are in use: wait until the oldest has ended".into())
+    })?;
+    let access = OpenKey::access(algorithm, random);
+    let new = [
+        sealed(&access, KeyUse::Access, PUBLISH_BEFORE_USE, master, random),
+        sealed(&OpenKey::refresh(refresh_kid, random), KeyUse::Refresh, PUBLISH_BEFORE_USE, master, random),
+    ];
+    let table = vault.keys.add(&new, false).await?;
+    let added = table.keys.iter().find(|k| k.kid == access.kid).map_or(table.now, |k| k.signs_from);
+    Ok(Rotated { access_kid: access.kid, signs_from: added })
+}
+
+fn sealed(
+    key: &OpenKey,
+    key_use: KeyUse,
+    signs_after: Duration,
+    master: &MasterSecret,
+    random: &dyn Random,
+) -> NewKey {
+    NewKey {
+        kid: key.kid.clone(),
+        key_use,
+        algorithm: key.algorithm.clone(),
+        sealed: master.seal(key.material.expose(), &seal_name(key_use, &key.kid, &key.algorithm), random),
+        signs_after,
+        overlap: match key_use {
+            KeyUse::Access => REVOCATION_LIFE + LEEWAY,
+            KeyUse::Refresh => REFRESH_OVERLAP,
+        },
+    }
+}
+
+/// A sealed key opens only as what it was sealed as: it cannot be passed off as another.
+fn seal_name(key_use: KeyUse, kid: &str, algorithm: &str) -> String {
+    format!("{}/{kid}/{algorithm}", key_use.as_str())
+}
+
+fn open(table: &KeyTable, master: &MasterSecret) -> Result<KeySet, KeysError> {
+    let (mut access, mut refresh) = (Vec::new(), Vec::new());
+    for key in &table.keys {
+        let material = master.open(&key.sealed, &seal_name(key.key_use, &key.kid, &key.algorithm))?;
+        let open = OpenKey {
+            kid: key.kid.clone(),
+            algorithm: key.algorithm.clone(),
+            material,
+            signs_from: key.signs_from,
+            verifies_until: key.verifies_until,
+        };
+        match key.key_use {
+            KeyUse::Access => access.push(open),
+            KeyUse::Refresh => refresh.push(open),
+        }
+    }
+    Ok(KeySet::new(table.version, &access, &refresh)?)
+}
+
+impl Auth {
+    /// Loads the key table again.
+    pub(super) async fn reload_keys(&self) -> Result<(), Refusal> {
+        let table = self.parts.vault.keys.load().await?;
+        match open(&table, &self.parts.master) {
+            Ok(keys) => {
+                self.parts.keys.replace(keys);
+                Ok(())
+            }
+            Err(error) => {
+                // Somebody rotated under another master secret: the old keys go on, the new one is unusable here.
+                tracing::error!(%error, "the keys in the vault cannot be opened; going on with those at hand");
+                Err(Refusal::StoreUnavailable)
+            }
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Who is being served, and the revocation set: one table, so that a revocation finds every request of its
+//! session.
+//!
+//! A request registers with its session's [`Slot`] *before* anything about the session is read, and looks at the
+//! slot *after* its last wait. A revocation marks the slot first and then cuts what is registered. So whichever
+//! comes first, one of them sees the other: a request either finds the mark or is found.
+//!
+//! ```text
+//!  request:     register(slot) ... read stores ... slot revoked? -> forward ... headers arrive, slot revoked?
+//!  revocation:  set insert -> mark slot -> cut every registered request
+//! ```
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use crate::clock::{Monotonic, Timestamp};
+use crate::id::{SessionId, UserId};
+use crate::identity::{Login, RightsVersion};
+
+/// Enough that two cores seldom meet on one lock.
+const SHARDS: usize = 64;
+
+/// Why a request or stream is cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Its session was revoked.
+    Revoked,
+    /// Its session reached its end.
+    Expired,
+    /// The set has not been current for `stream_lease`.
+    Unproven,
+    /// The gateway is stopping and its time is up.
+    Draining,
+}
+
+impl Cut {
+    /// The metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Unproven => "unproven",
+            Self::Draining => "draining",
+        }
+    }
+
+    const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            1 => Some(Self::Revoked),
+            2 => Some(Self::Expired),
+            3 => Some(Self::Unproven),
+            4 => Some(Self::Draining),
+            _ => None,
+        }
+    }
+
+    const fn to_u8(self) -> u8 {
+        match self {
+            Self::Revoked => 1,
+            Self::Expired => 2,
+            Self::Unproven => 3,
+            Self::Draining => 4,
+        }
+    }
+}
+
+/// How far a response has come, and so what a cut can still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not begun: a cut can be answered in words.
+    Waiting,
+    /// Being written: about to end by itself, as a rule.
+    Answering,
+    /// A WebSocket or an event stream: ends only when it is closed.
+    Open,
+}
+
+/// The handle by which one request can be cut from outside.
+#[derive(Debug, Default)]
+pub struct Control {
+    cut: AtomicU8,
+    progress: AtomicU8,
+    header_read: AtomicBool,
+    dropped: AtomicBool,
+    changed: Notify,
+}
+
+impl Control {
+    /// Cuts the request; the first cause stays.
+    pub fn cut(&self, cause: Cut) {
+        if self.cut.compare_exchange(0, cause.to_u8(), Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Why it was cut, if it was.
+    pub fn cause(&self) -> Option<Cut> {
+        Cut::from_u8(self.cut.load(Ordering::Acquire))
+    }
+
+    /// Resolves when it is cut. For one waiter.
+    pub async fn until_cut(&self) -> Cut {
+        loop {
+            if let Some(cause) = self.cause() {
+                return cause;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// How far the response has come.
+    pub fn set_progress(&self, progress: Progress) {
+        self.progress.store(progress as u8, Ordering::Release);
+    }
+
+    /// How far the response has come.
+    pub fn progress(&self) -> Progress {
+        match self.progress.load(Ordering::Acquire) {
+            0 => Progress::Waiting,
+            1 => Progress::Answering,
+            _ => Progress::Open,
+        }
+    }
+
+    /// The cut was carried out: the request did not come to its end by itself within its grace.
+    pub fn was_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
+    /// Why the request was dropped, if it was.
+    pub fn dropped(&self) -> Option<Cut> {
+        self.cause().filter(|_| self.dropped.load(Ordering::Acquire))
+    }
+
+    /// The request header is complete.
+    pub fn header_was_read(&self) {
+        self.header_read.store(true, Ordering::Release);
+    }
+
+    /// Whether the request header is complete.
+    pub fn has_header(&self) -> bool {
+        self.header_read.load(Ordering::Acquire)
+    }
+}
+
+/// What this replica knows of one session: shared by its cached tokens and its requests.
+#[derive(Debug)]
+pub(super) struct Slot {
+    id: SessionId,
+    revoked: AtomicBool,
+    /// Monotonic milliseconds plus one; 0 = never.
+    confirmed: AtomicU64,
+    /// The session's end, milliseconds; 0 = not known.
+    ends_at: AtomicI64,
+    login: OnceLock<Login>,
+    requests: Mutex<Slab<Arc<Control>>>,
+    table: Weak<LiveSessions>,
+}
+
+impl Slot {
+    /// Whether the session is in the revocation set.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
+    }
+
+    /// A store has said that the session lives.
+    pub(super) fn confirm(&self, now: Monotonic) {
+        self.confirmed.fetch_max(now.millis() + 1, Ordering::AcqRel);
+    }
+
+    /// How long ago a store last said so; `None` when none has.
+    pub(super) fn confirmed_for(&self, now: Monotonic) -> Option<Duration> {
+        match self.confirmed.load(Ordering::Acquire) {
+            0 => None,
+            at => Some(now.since(Monotonic::from_millis(at - 1))),
+        }
+    }
+
+    pub(super) fn ends_at(&self) -> Option<Timestamp> {
+        match self.ends_at.load(Ordering::Acquire) {
+            0 => None,
+            millis => Some(Timestamp::from_millis(millis)),
+        }
+    }
+
+    pub(super) fn set_ends_at(&self, at: Timestamp) {
+        self.ends_at.store(at.millis(), Ordering::Release);
+    }
+
+    pub(super) fn login(&self) -> Option<&Login> {
+        self.login.get()
+    }
+
+    pub(super) fn set_login(&self, login: Login) {
+        // Set by whoever learns it first; it is the same for everybody.
+        let _ = self.login.set(login);
+    }
+
+    pub(super) const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Enters a request; it stays until the registration is dropped. Look at the slot afterwards.
+    pub(super) fn register(self: &Arc<Self>, control: &Arc<Control>) -> Registration {
+        let key = lock(&self.requests).insert(Arc::clone(control));
+        Registration { slot: Arc::clone(self), key }
+    }
+
+    fn mark_revoked(&self) {
+        self.revoked.store(true, Ordering::SeqCst);
+        self.cut(Cut::Revoked);
+    }
+
+    fn cut(&self, cause: Cut) {
+        for (_, control) in &*lock(&self.requests) {
+            control.cut(cause);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(table) = self.table.upgrade() {
+            let mut shard = table.shard(self.id);
+            // Another slot may have taken the place meanwhile; that one stays.
+            if shard.slots.get(&self.id).is_some_and(|slot| slot.strong_count() == 0) {
+                shard.slots.remove(&self.id);
+            }
+        }
+    }
+}
+
+/// A request entered under its session.
+#[derive(Debug)]
+pub struct Registration {
+    slot: Arc<Slot>,
+    key: usize,
+}
+
+impl Registration {
+    /// The second look at the set.
+    pub fn is_revoked(&self) -> bool {
+        self.slot.is_revoked()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        lock(&self.slot.requests).try_remove(self.key);
+    }
+}
+
+/// The sessions this replica serves, and the revocation set.
+#[derive(Debug)]
+pub struct LiveSessions {
+    shards: Vec<Mutex<Shard>>,
+    rights: RwLock<HashMap<UserId, (RightsVersion, Timestamp)>>,
+    /// Entries in `rights`: almost always none, and then nothing is locked.
+    rights_changed: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    revoked: HashMap<SessionId, Timestamp>,
+    slots: HashMap<SessionId, Weak<Slot>>,
+}
+
+impl LiveSessions {
+    /// Nobody is served, nothing is revoked.
+    pub(super) fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            rights: RwLock::default(),
+            rights_changed: AtomicUsize::new(0),
+        }
+    }
+
+    fn shard(&self, id: SessionId) -> MutexGuard<'_, Shard> {
+        // Session ids are random: any byte spreads them.
+        lock(&self.shards[usize::from(id.as_bytes()[0]) % SHARDS])
+    }
+
+    /// The slot of a session, made if this replica has none. Marked already if the set says so.
+    pub(super) fn slot(self: &Arc<Self>, id: SessionId) -> Arc<Slot> {
+        let mut shard = self.shard(id);
+        if let Some(slot) = shard.slots.get(&id).and_then(Weak::upgrade) {
+            return slot;
+        }
+        let slot = Arc::new(Slot {
+            id,
+            revoked: AtomicBool::new(shard.revoked.contains_key(&id)),
+            confirmed: AtomicU64::new(0),
+            ends_at: AtomicI64::new(0),
+            login: OnceLock::new(),
+            requests: Mutex::new(Slab::new()),
+            table: Arc::downgrade(self),
+        });
+        shard.slots.insert(id, Arc::downgrade(&slot));
+        slot
+    }
+
+    /// Enters a revocation and cuts everything of that session.
+    pub(super) fn revoke(&self, id: SessionId, until: Timestamp) {
+        let slot = {
+            let mut shard = self.shard(id);
+            let held = shard.revoked.entry(id).or_insert(until);
+            *held = (*held).max(until);
+            shard.slots.get(&id).and_then(Weak::upgrade)
+        };
+        // Outside the shard's lock: dropping the last handle of a slot takes it again.
+        if let Some(slot) = slot {
+            slot.mark_revoked();
+        }
+    }
+
+    /// Enters a change of rights: tokens of an older version are refused until refreshed.
+    pub(super) fn change_rights(&self, user: UserId, rights: RightsVersion, until: Timestamp) {
+        let mut all = self.rights.write().unwrap_or_else(PoisonError::into_inner);
+        let held = all.entry(user).or_insert((rights, until));
+        *held = (held.0.max(rights), held.1.max(until));
+        self.rights_changed.store(all.len(), Ordering::SeqCst);
+    }
+
+    /// Whether rights of that version are still good for that user.
+    pub(super) fn has_rights(&self, user: UserId, rights: RightsVersion) -> bool {
+        self.rights_changed.load(Ordering::SeqCst) == 0 || {
+            let all = self.rights.read().unwrap_or_else(PoisonError::into_inner);
+            all.get(&user).is_none_or(|&(needed, _)| rights >= needed)
+        }
+    }
+
+    /// Forgets what no token can need any more; answers how many sessions remain in the set.
+    pub(super) fn prune(&self, now: Timestamp) -> usize {
+        let mut remaining = 0;
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.revoked.retain(|_, until| *until > now);
+            remaining += shard.revoked.len();
+        }
+        let mut all = self.rights.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, (_, until)| *until > now);
+        self.rights_changed.store(all.len(), Ordering::SeqCst);
+        remaining
+    }
+
+    /// Sessions with at least one request or stream now.
+    pub(super) fn busy(&self) -> Vec<Arc<Slot>> {
+        let mut busy = Vec::new();
+        for shard in &self.shards {
+            // Handles are cloned out first: the last one must not drop under the shard's lock.
+            let slots: Vec<Arc<Slot>> = lock(shard).slots.values().filter_map(Weak::upgrade).collect();
+            busy.extend(slots.into_iter().filter(|slot| !lock(&slot.requests).is_empty()));
+        }
+        busy
+    }
+
+    /// Cuts every request of one session, without revoking it.
+    pub(super) fn cut(slot: &Slot, cause: Cut) {
+        slot.cut(cause);
+    }
+}
+
+/// Every critical section here is a single step on one map: a panic elsewhere leaves nothing half-done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: Timestamp = Timestamp::from_secs(4_000_000_000);
+
+    fn sid(byte: u8) -> SessionId {
+        SessionId::from_bytes([byte; 16])
+    }
+
+    #[test]
+    fn a_revocation_finds_what_registered_before_and_marks_what_comes_after() {
+        let table = Arc::new(LiveSessions::new());
+        let slot = table.slot(sid(1));
+        let before = Arc::new(Control::default());
+        let registered = slot.register(&before);
+        table.revoke(sid(1), LATER);
+        assert_eq!(before.cause(), Some(Cut::Revoked));
+        assert!(registered.is_revoked());
+        drop((registered, slot));
+        assert!(table.slot(sid(1)).is_revoked(), "a slot made later is marked from the set");
+        assert!(!table.slot(sid(2)).is_revoked());
+    }
+
+    #[test]
+    fn registering_and_revoking_at_once_never_miss_each_other() {
+        for _ in 0..2000 {
+            let table = Arc::new(LiveSessions::new());
+            let control = Arc::new(Control::default());
+            let seen = std::thread::scope(|threads| {
+                let revoker = threads.spawn(|| table.revoke(sid(3), LATER));
+                let slot = table.slot(sid(3));
+                let registered = slot.register(&control);
+                let seen = registered.is_revoked();
+                revoker.join().unwrap();
+                seen || control.cause().is_some()
+            });
+            assert!(seen);
+        }
+    }
+
+    #[test]
+    fn a_slot_is_forgotten_with_its_last_user() {
+        let table = Arc::new(LiveSessions::new());
+        let slot = table.slot(sid(4));
+        assert!(Arc::ptr_eq(&slot, &table.slot(sid(4))));
+        let registered = slot.register(&Arc::new(Control::default()));
+        drop(slot);
+        assert_eq!(table.busy().len(), 1);
+        drop(registered);
+        assert!(table.busy().is_empty());
+        assert!(table.shard(sid(4)).slots.is_empty());
+    }
+
+    #[test]
+    fn older_rights_are_refused_until_the_row_has_passed() {
+        let (table, user) = (LiveSessions::new(), UserId::from_bytes([9; 16]));
+        assert!(table.has_rights(user, RightsVersion(0)));
+        table.change_rights(user, RightsVersion(2), LATER);
+        assert!(!table.has_rights(user, RightsVersion(1)));
+        assert!(table.has_rights(user, RightsVersion(2)));
+        table.prune(LATER);
+        assert!(table.has_rights(user, RightsVersion(0)));
+    }
+}

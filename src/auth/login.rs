@@ -1,0 +1,130 @@
+//! Login: from a name and a password to a session.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Auth, Settings, Tokens, detached};
+use crate::error::Refusal;
+use crate::id::SessionId;
+use crate::identity::Login;
+use crate::password::{HasherBusy, Password, Verdict};
+use crate::token::access::FIRST_PARTY_CLIENT;
+use crate::token::refresh::{FamilyId, RefreshToken};
+use crate::vault::{NewSession, User, UserChange, UserKey, VaultError};
+
+/// Somebody who wants to sign in.
+#[derive(Debug, Clone)]
+pub struct LoginRequest {
+    /// As typed.
+    pub username: String,
+    /// As typed.
+    pub password: Password,
+    /// Where from.
+    pub address: IpAddr,
+    /// What the client says it is.
+    pub user_agent: Option<String>,
+}
+
+impl Auth {
+    /// Signs somebody in. Unknown user, wrong password and disabled user cost and look the same.
+    ///
+    /// # Errors
+    /// `CredentialsWrong`, `RateLimited`, `Overloaded`, `StoreUnavailable`.
+    pub async fn login(
+        self: &Arc<Self>,
+        request: LoginRequest,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
+        let result = self.try_login(request, settings).await;
+        let outcome = result.as_ref().map_or_else(Refusal::code, |_| "ok");
+        self.parts.metrics.logins.with_label_values(&[outcome]).inc();
+        result
+    }
+
+    async fn try_login(
+        self: &Arc<Self>,
+        request: LoginRequest,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
+        let login: Option<Login> = request.username.parse().ok();
+        let account = login.as_ref().map_or(request.username.as_str(), Login::as_str);
+        // Charged before the work and given back after a right password, so that parallel guesses count too.
+        let charge = self.throttle.charge(account, request.address, self.parts.clock.monotonic())?;
+        let user = match login {
+            Some(login) => self.identify(UserKey::Login(login), &request.password).await,
+            // No user can have such a name: the same work, and the same answer.
+            None => self.right_password(None, &request.password).await.and(Err(Refusal::CredentialsWrong)),
+        };
+        // Only a wrong password counts: a vault or a hasher that could not tell is not the caller's failure.
+        if !matches!(user, Err(Refusal::CredentialsWrong)) {
+            self.throttle.refund(charge);
+        }
+        let user = user?;
+        let (auth, settings) = (Arc::clone(self), settings.clone());
+        detached(async move { auth.open(&user, &request, &settings).await }).await
+    }
+
+    /// The user, by name or id and password.
+    pub(super) async fn identify(&self, key: UserKey, password: &Password) -> Result<User, Refusal> {
+        let user = self.parts.vault.users.find(&key).await?;
+        self.right_password(user, password).await?.ok_or(Refusal::CredentialsWrong)
+    }
+
+    /// The user, if the password is theirs and they may sign in. The same work whoever asks.
+    async fn right_password(&self, user: Option<User>, password: &Password) -> Result<Option<User>, Refusal> {
+        let waiting = self.parts.metrics.hash_queue.clone();
+        waiting.inc();
+        let verdict = self.parts.hasher.verify(password.clone(), user.as_ref().map(|u| &u.password)).await;
+        waiting.dec();
+        let verdict = verdict.map_err(|HasherBusy| Refusal::Overloaded)?;
+        let Some(mut user) = user.filter(|user| !user.disabled) else { return Ok(None) };
+        match verdict {
+            Verdict::Wrong => Ok(None),
+            Verdict::Right => Ok(Some(user)),
+            Verdict::Outdated(new) => {
+                let change = UserChange::Rehash { old: user.password.clone(), new: new.clone() };
+                match self.parts.vault.users.change(user.id, &change).await {
+                    Ok(_) => user.password = new,
+                    // The next login tries again.
+                    Err(error) => tracing::warn!(%error, "a password hash was not renewed"),
+                }
+                Ok(Some(user))
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        user: &User,
+        request: &LoginRequest,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
+        let random = self.parts.random.as_ref();
+        let refresh_kid =
+            self.parts.keys.current().refresh_kid(self.vault_now()).ok_or(Refusal::StoreUnavailable)?;
+        let token = RefreshToken { family: FamilyId::random(random), generation: 0 };
+        let session = NewSession {
+            id: SessionId::random(random),
+            user_id: user.id,
+            epoch: user.epoch,
+            client_id: FIRST_PARTY_CLIENT.to_owned(),
+            family: token.family.digest(),
+            refresh_kid,
+            idle: settings.idle_timeout,
+            absolute: settings.absolute_timeout,
+            address: Some(request.address),
+            user_agent: request.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
+        };
+        let grant = match self.parts.vault.sessions.open(&session).await {
+            // A password change or a disable came in between: the login loses, as if it had come after.
+            Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
+            opened => opened?,
+        };
+        self.hand_out(&grant, &token, refresh_kid, settings).await
+    }
+}
+
+/// At most `bytes` bytes, cut between characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

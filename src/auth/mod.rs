@@ -1,0 +1,206 @@
+//! The use cases: authenticate, login, refresh, revoke. No HTTP, no SQL, no sockets.
+//!
+//! ```text
+//! authenticate:  verified -> register -> revoked? -> lease -> confirmed -> revoked again? -> Identity
+//! revoke:        vault commit -> set (streams cut) -> tombstone -> answer       (detached: runs to its end)
+//! feed:          log -> set, keys -> lease                                      (one task per replica)
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::Refusal;
+use crate::id::Random;
+use crate::metrics::Metrics;
+use crate::password::Hasher;
+use crate::session::SessionStore;
+use crate::token::access::Profile;
+use crate::token::keyring::KeyRing;
+use crate::token::seal::MasterSecret;
+use crate::vault::{Vault, VaultError};
+
+mod account;
+mod authenticate;
+mod feed;
+mod flight;
+mod grant;
+pub mod keys;
+mod lease;
+mod live;
+mod login;
+mod refresh;
+mod revoke;
+mod throttle;
+mod verified;
+mod watch;
+
+pub use authenticate::Admission;
+pub use feed::follow;
+pub use grant::Tokens;
+pub use live::{Control, Cut, LiveSessions, Progress, Registration};
+pub use login::LoginRequest;
+pub use revoke::{Propagation, Revoked, retry_tombstones};
+pub use watch::watch_streams;
+
+/// How a use case behaves: the part of the configuration that may change while running.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who signs for whom, and for how long.
+    pub profile: Profile,
+    /// How long the previous refresh token may be repeated.
+    pub refresh_grace: Duration,
+    /// Without a refresh.
+    pub idle_timeout: Duration,
+    /// In all.
+    pub absolute_timeout: Duration,
+    /// A confirmed session is asked for again after this.
+    pub recheck: Duration,
+    /// How long a shared session store alone may vouch.
+    pub serve_without_vault: Duration,
+    /// Of new passwords, in characters.
+    pub min_password_length: usize,
+}
+
+impl Settings {
+    /// From a checked configuration.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            profile: Profile {
+                issuer: config.tokens.issuer.clone(),
+                audience: config.tokens.audience.clone(),
+                ttl: config.tokens.access_ttl,
+            },
+            refresh_grace: config.tokens.refresh_grace,
+            idle_timeout: config.sessions.idle_timeout,
+            absolute_timeout: config.sessions.absolute_timeout,
+            recheck: config.sessions.recheck,
+            serve_without_vault: config.sessions.serve_without_vault,
+            min_password_length: config.login.min_password_length,
+        }
+    }
+}
+
+/// What the use cases work with: chosen once in `server`.
+pub struct Parts {
+    /// The truth.
+    pub vault: Vault,
+    /// The guest list.
+    pub sessions: Arc<dyn SessionStore>,
+    /// The keys in use.
+    pub keys: KeyRing,
+    /// Opens what the vault keeps sealed.
+    pub master: MasterSecret,
+    /// Hashes passwords.
+    pub hasher: Hasher,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What does not change while running.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long the set counts as current after the last proof.
+    pub lease: Duration,
+    /// Memory for verified tokens.
+    pub local_cache_bytes: u64,
+    /// Failed logins in a burst for one account.
+    pub attempts_per_account: u32,
+    /// Failed logins in a burst from one address.
+    pub attempts_per_address: u32,
+}
+
+/// The use cases of one gateway.
+pub struct Auth {
+    parts: Parts,
+    live: Arc<LiveSessions>,
+    lease: lease::Lease,
+    verified: verified::VerifiedTokens,
+    flights: flight::Flights<authenticate::FirstSight>,
+    throttle: throttle::Throttle,
+    owed: revoke::OwedTombstones,
+    questions: Arc<tokio::sync::Semaphore>,
+    /// The vault has keys that could not be loaded or opened.
+    keys_behind: AtomicBool,
+}
+
+impl Auth {
+    /// Puts the parts together. Not ready until [`follow`] has read the log once.
+    pub fn new(parts: Parts, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            live: Arc::new(LiveSessions::new()),
+            lease: lease::Lease::new(limits.lease),
+            verified: verified::VerifiedTokens::new(limits.local_cache_bytes),
+            flights: flight::Flights::new(),
+            throttle: throttle::Throttle::new(limits.attempts_per_account, limits.attempts_per_address),
+            owed: revoke::OwedTombstones::default(),
+            questions: Self::question_places(),
+            keys_behind: AtomicBool::new(false),
+            parts,
+        })
+    }
+
+    /// Whether the set and the keys are loaded and proven current.
+    pub fn is_ready(&self) -> bool {
+        self.lease.is_held(self.parts.clock.monotonic())
+    }
+
+    /// Whether a key that is not at hand does not exist: the set is current, and so are the keys.
+    fn knows_all_keys(&self) -> bool {
+        self.is_ready() && !self.keys_behind.load(Ordering::Acquire)
+    }
+
+    /// The public keys (RFC 7517).
+    pub fn jwks(&self) -> serde_json::Value {
+        self.parts.keys.current().jwks(self.vault_now())
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.parts.metrics
+    }
+
+    /// Who is being served: sessions, their requests and streams.
+    pub const fn live(&self) -> &Arc<LiveSessions> {
+        &self.live
+    }
+
+    /// This replica's best knowledge of the vault's clock, which decides about tokens.
+    fn vault_now(&self) -> crate::clock::Timestamp {
+        self.lease.vault_time(self.parts.clock.monotonic())
+    }
+}
+
+/// What a failing vault means to a caller.
+impl From<VaultError> for Refusal {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unavailable(reason) | VaultError::Damaged(reason) => {
+                tracing::warn!(reason, "the vault does not answer");
+                Self::StoreUnavailable
+            }
+            VaultError::Superseded => Self::CredentialsWrong,
+            VaultError::UserUnknown => Self::TokenRevoked,
+            VaultError::LoginTaken => Self::Internal,
+        }
+    }
+}
+
+/// Runs a use case to its end, though the caller hangs up.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    // A panic in the task is caught there and is a defect, as it would be here.
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(failed) => {
+            std::panic::resume_unwind(failed.try_into_panic().unwrap_or_else(|_| Box::new("task cancelled")))
+        }
+    }
+}

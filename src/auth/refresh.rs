@@ -1,0 +1,77 @@
+//! Refresh: a new pair for a refresh token; a reused one ends its session.
+
+use std::sync::Arc;
+
+use super::{Auth, Settings, Tokens, detached};
+use crate::error::Refusal;
+use crate::token::access::FIRST_PARTY_CLIENT;
+use crate::token::refresh::{RefreshToken, RefreshTokenError};
+use crate::vault::{EndReason, Presented, Rotation, RotationRefused};
+
+impl Auth {
+    /// Rotates, or answers a repeat within the grace with the same refresh token.
+    ///
+    /// # Errors
+    /// `RefreshInvalid`, `RefreshReused` (the session is ended), `StoreUnavailable`.
+    pub async fn refresh(self: &Arc<Self>, text: &str, settings: &Settings) -> Result<Tokens, Refusal> {
+        let result = match self.read_refresh(text).await {
+            // Forged ones end here: nothing was asked of the vault.
+            Err(refusal) => Err(refusal),
+            Ok(token) => {
+                let (auth, settings) = (Arc::clone(self), settings.clone());
+                detached(async move { auth.rotate(token, &settings).await }).await
+            }
+        };
+        if let Err(refusal) = &result {
+            self.parts.metrics.refreshes.with_label_values(&[refusal.code()]).inc();
+        }
+        result
+    }
+
+    async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {
+        let read = || RefreshToken::parse(text, &self.parts.keys.current(), self.vault_now());
+        match read() {
+            Ok(token) => Ok(token),
+            Err(RefreshTokenError::Forged) => Err(Refusal::RefreshInvalid),
+            // The keys are as current as the lease: without it this may be a key we have not heard of.
+            Err(RefreshTokenError::UnknownKey) if self.knows_all_keys() => Err(Refusal::RefreshInvalid),
+            Err(RefreshTokenError::UnknownKey) => Err(Refusal::StoreUnavailable),
+        }
+    }
+
+    async fn rotate(&self, token: RefreshToken, settings: &Settings) -> Result<Tokens, Refusal> {
+        let refresh_kid =
+            self.parts.keys.current().refresh_kid(self.vault_now()).ok_or(Refusal::StoreUnavailable)?;
+        let presented = Presented {
+            family: token.family.digest(),
+            generation: token.generation,
+            client_id: FIRST_PARTY_CLIENT.to_owned(),
+            refresh_kid,
+            grace: settings.refresh_grace,
+            idle: settings.idle_timeout,
+        };
+        match self.parts.vault.sessions.rotate(&presented).await? {
+            Rotation::Granted { grant, generation, refresh_kid, repeated } => {
+                let outcome = if repeated { "repeated" } else { "rotated" };
+                self.parts.metrics.refreshes.with_label_values(&[outcome]).inc();
+                let next = RefreshToken { family: token.family, generation };
+                self.hand_out(&grant, &next, refresh_kid, settings).await
+            }
+            Rotation::Reused { ended, user_id } => {
+                tracing::warn!(reason = "refresh_reused", user = %user_id, session = ?ended.sessions.first(), "a refresh token was used again: its session is ended");
+                self.carry_out(&ended, EndReason::Reuse).await;
+                Err(Refusal::RefreshReused)
+            }
+            Rotation::Refused(why) => {
+                let reason = match why {
+                    RotationRefused::Unknown => "unknown",
+                    RotationRefused::Expired => "expired",
+                    RotationRefused::Ended => "ended",
+                    RotationRefused::OtherClient => "other_client",
+                };
+                tracing::info!(reason, "a refresh token answers to no live session");
+                Err(Refusal::RefreshInvalid)
+            }
+        }
+    }
+}

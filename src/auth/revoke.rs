@@ -1,0 +1,133 @@
+//! Revocation: committed in the vault, applied here, told to the session store, then acknowledged.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Auth, Settings, detached};
+use crate::clock::Timestamp;
+use crate::error::Refusal;
+use crate::id::{SessionId, UserId};
+use crate::vault::{EndReason, Ended, LogEntry, Scope};
+
+/// How far a revocation has come when it is acknowledged. Either way no replica that sees the vault accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// In the vault and the session store.
+    Complete,
+    /// In the vault; the session store is away and will be told as soon as it is back.
+    Vault,
+}
+
+/// An acknowledged revocation.
+#[derive(Debug, Clone)]
+pub struct Revoked {
+    /// How many sessions it concerns.
+    pub sessions: usize,
+    /// How far it has come.
+    pub propagation: Propagation,
+}
+
+/// Tombstones the session store has not taken yet.
+#[derive(Default)]
+pub(super) struct OwedTombstones(Mutex<HashMap<SessionId, Timestamp>>);
+
+impl Auth {
+    /// Ends one session of a user.
+    ///
+    /// # Errors
+    /// `SessionUnknown` when it is not theirs (or has long ended); `StoreUnavailable`.
+    pub async fn end_session(
+        self: &Arc<Self>,
+        id: SessionId,
+        owner: UserId,
+        reason: EndReason,
+    ) -> Result<Revoked, Refusal> {
+        let revoked = self.revoke(Scope::Session(id, Some(owner)), reason).await?;
+        if revoked.sessions == 0 { Err(Refusal::SessionUnknown) } else { Ok(revoked) }
+    }
+
+    /// Ends every session of a user.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn end_all(self: &Arc<Self>, user: UserId) -> Result<Revoked, Refusal> {
+        self.revoke(Scope::User(user), EndReason::User).await
+    }
+
+    /// Ends the session a refresh token belongs to: the way out for a client whose access token has run out.
+    ///
+    /// # Errors
+    /// As [`Auth::refresh`]; a token that answers to no live session is `RefreshInvalid`.
+    pub async fn logout_by_refresh(
+        self: &Arc<Self>,
+        token: &str,
+        settings: &Settings,
+    ) -> Result<Revoked, Refusal> {
+        let renewed = self.refresh(token, settings).await?;
+        self.revoke(Scope::Session(renewed.session_id, None), EndReason::Logout).await
+    }
+
+    /// Runs to its end though the caller hangs up. What was revoked before is applied again.
+    async fn revoke(self: &Arc<Self>, scope: Scope, reason: EndReason) -> Result<Revoked, Refusal> {
+        let auth = Arc::clone(self);
+        detached(async move {
+            let ended = auth.parts.vault.sessions.revoke(scope, reason).await?;
+            let propagation = auth.carry_out(&ended, reason).await;
+            Ok(Revoked { sessions: ended.sessions.len(), propagation })
+        })
+        .await
+    }
+
+    /// Applies what the vault has committed: the set first (which cuts requests and streams), then tombstones.
+    pub(super) async fn carry_out(&self, ended: &Ended, reason: EndReason) -> Propagation {
+        self.apply(&ended.entries);
+        let counted = self.parts.metrics.revocations.with_label_values(&[reason.as_str()]);
+        counted.inc_by(ended.sessions.len() as u64);
+        let mut propagation = Propagation::Complete;
+        for entry in &ended.entries {
+            let LogEntry::Session { id, until } = *entry else { continue };
+            if let Err(error) = self.parts.sessions.revoke(id, until).await {
+                tracing::warn!(%error, session = %id, "a tombstone is owed to the session store");
+                self.owed.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
+                propagation = Propagation::Vault;
+            }
+        }
+        propagation
+    }
+
+    /// Enters log rows into the set.
+    pub(super) fn apply(&self, entries: &[LogEntry]) {
+        for entry in entries {
+            match *entry {
+                LogEntry::Session { id, until } => self.live.revoke(id, until),
+                LogEntry::Rights { user_id, rights, until } => {
+                    self.live.change_rights(user_id, rights, until);
+                }
+            }
+        }
+    }
+}
+
+/// Pays owed tombstones, trying every `pause`; never ends by itself.
+pub async fn retry_tombstones(auth: Arc<Auth>, pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        let owed: Vec<_> = auth
+            .owed
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(id, until)| (*id, *until))
+            .collect();
+        let now = auth.vault_now();
+        for (id, until) in owed {
+            if until > now && auth.parts.sessions.revoke(id, until).await.is_err() {
+                // The store is still away: the others can wait too.
+                break;
+            }
+            auth.owed.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
+    }
+}

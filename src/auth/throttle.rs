@@ -1,0 +1,158 @@
+//! The throttle: failed logins per account and per address, each a leaky bucket.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Monotonic;
+use crate::error::Refusal;
+use crate::token::sha256;
+
+/// One attempt leaks away in this time. Slower locks people out for longer; faster lets a guesser try more than
+/// 14,400 passwords a day on one account (NIST SP 800-63B 3.2.2 asks for a bound on consecutive failures).
+const ACCOUNT_LEAK: Duration = Duration::from_secs(6);
+/// An address may stand for a whole office.
+const ADDRESS_LEAK: Duration = Duration::from_secs(1);
+/// Buckets kept at most: 40 bytes each. A flood of names beyond that empties the fullest-leaked ones first.
+const BUCKETS: usize = 100_000;
+
+/// What was charged, to be given back when the password was right.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Charge([[u8; 32]; 2]);
+
+/// Failed logins of this replica.
+pub(super) struct Throttle {
+    limits: [(u32, Duration); 2],
+    buckets: Mutex<HashMap<[u8; 32], Bucket>>,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// When it will have leaked empty.
+    empty_at: Monotonic,
+    leak: Duration,
+}
+
+impl Throttle {
+    pub(super) fn new(per_account: u32, per_address: u32) -> Self {
+        Self { limits: [(per_account, ACCOUNT_LEAK), (per_address, ADDRESS_LEAK)], buckets: Mutex::default() }
+    }
+
+    /// Counts an attempt.
+    ///
+    /// # Errors
+    /// `RateLimited` with the time until the next attempt is allowed; nothing is counted then.
+    pub(super) fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Refusal> {
+        // Digests: bounded keys whatever is typed as a name, and no names kept in memory.
+        let keys = [
+            sha256(format!("account:{account}").as_bytes()),
+            sha256(format!("address:{}", network(address)).as_bytes()),
+        ];
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= BUCKETS {
+            make_room(&mut buckets, now);
+        }
+        for (key, (burst, leak)) in keys.iter().zip(self.limits) {
+            let filled = buckets.get(key).map_or(Duration::ZERO, |b| b.empty_at.since(now));
+            let room = leak * burst;
+            if filled + leak > room {
+                return Err(Refusal::RateLimited(filled + leak - room));
+            }
+        }
+        for (key, (_, leak)) in keys.iter().zip(self.limits) {
+            let bucket = buckets.entry(*key).or_insert(Bucket { empty_at: now, leak });
+            bucket.empty_at = later(bucket.empty_at.max(now), leak);
+        }
+        Ok(Charge(keys))
+    }
+
+    /// Takes an attempt back.
+    pub(super) fn refund(&self, charge: Charge) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in charge.0 {
+            if let Some(bucket) = buckets.get_mut(&key) {
+                let leak = u64::try_from(bucket.leak.as_millis()).unwrap_or(u64::MAX);
+                bucket.empty_at = Monotonic::from_millis(bucket.empty_at.millis().saturating_sub(leak));
+            }
+        }
+    }
+}
+
+fn later(at: Monotonic, span: Duration) -> Monotonic {
+    Monotonic::from_millis(at.millis() + u64::try_from(span.as_millis()).unwrap_or(0))
+}
+
+/// Drops what has leaked empty; if that is not enough, the emptier half.
+fn make_room(buckets: &mut HashMap<[u8; 32], Bucket>, now: Monotonic) {
+    buckets.retain(|_, bucket| bucket.empty_at > now);
+    if buckets.len() >= BUCKETS {
+        let mut ends: Vec<Monotonic> = buckets.values().map(|b| b.empty_at).collect();
+        let middle = ends.len() / 2;
+        let (_, &mut median, _) = ends.select_nth_unstable(middle);
+        buckets.retain(|_, bucket| bucket.empty_at > median);
+    }
+}
+
+/// One customer: an IPv4 address, or the /64 an IPv6 address is in.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Monotonic {
+        Monotonic::from_millis(secs * 1000)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_burst_is_allowed_then_one_attempt_per_leak() {
+        let throttle = Throttle::new(3, 100);
+        for _ in 0..3 {
+            throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap();
+        }
+        assert_eq!(
+            throttle.charge("ada", ip("192.0.2.2"), at(0)).unwrap_err(),
+            Refusal::RateLimited(ACCOUNT_LEAK)
+        );
+        throttle.charge("bob", ip("192.0.2.1"), at(0)).unwrap();
+        throttle.charge("ada", ip("192.0.2.2"), at(6)).unwrap();
+        assert!(throttle.charge("ada", ip("192.0.2.2"), at(6)).is_err());
+    }
+
+    #[test]
+    fn a_right_password_costs_nothing() {
+        let throttle = Throttle::new(2, 100);
+        for _ in 0..50 {
+            let charge = throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap();
+            throttle.refund(charge);
+        }
+    }
+
+    #[test]
+    fn an_address_is_bounded_across_accounts_and_an_ipv6_customer_is_one_address() {
+        let throttle = Throttle::new(100, 2);
+        throttle.charge("a", ip("2001:db8::1"), at(0)).unwrap();
+        throttle.charge("b", ip("2001:db8::2"), at(0)).unwrap();
+        assert!(throttle.charge("c", ip("2001:db8::3"), at(0)).is_err());
+        throttle.charge("c", ip("2001:db8:0:1::3"), at(0)).unwrap();
+    }
+
+    #[test]
+    fn a_flood_of_names_does_not_grow_without_bound() {
+        let throttle = Throttle::new(1, u32::MAX);
+        for at_ms in 0..(BUCKETS as u64 * 2) {
+            let _ = throttle.charge(&at_ms.to_string(), ip("192.0.2.1"), Monotonic::from_millis(at_ms / 100));
+        }
+        assert!(throttle.buckets.lock().unwrap().len() <= BUCKETS);
+    }
+}
