@@ -21,3 +21,11 @@ pub mod vault;
 pub mod auth;
 
 pub mod snapshot;
+
+pub mod admin;
+pub mod gateway;
+
+pub mod background;
+pub mod cli;
+pub mod demo;
+pub mod server;

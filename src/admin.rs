@@ -1,0 +1,81 @@
+//! The admin listener: metrics and health, for those who operate the gateway, never for the internet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use http::{Method, Response};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+
+use crate::auth::Auth;
+use crate::error::Refusal;
+use crate::gateway::respond::Answer;
+use crate::metrics;
+
+/// Whether new traffic should come here, and the state it follows from.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    draining: AtomicBool,
+}
+
+impl Readiness {
+    /// From now on, not ready: the gateway is about to stop.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Why not ready, if so.
+    fn obstacle(&self, auth: &Auth) -> Option<&'static str> {
+        if self.draining.load(Ordering::Acquire) {
+            Some("draining: this gateway is about to stop")
+        } else if !auth.is_ready() {
+            Some("vault: the revocation set and the keys are not proven current")
+        } else {
+            None
+        }
+    }
+}
+
+/// `/metrics`, `/livez`, `/readyz`.
+pub struct AdminApp {
+    auth: Arc<Auth>,
+    readiness: Arc<Readiness>,
+}
+
+impl AdminApp {
+    /// For one gateway.
+    pub const fn new(auth: Arc<Auth>, readiness: Arc<Readiness>) -> Self {
+        Self { auth, readiness }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Answer {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Answer::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()));
+        }
+        match path {
+            "/metrics" => Answer::text(metrics::CONTENT_TYPE, self.auth.metrics().text()),
+            "/livez" => Answer::text("text/plain; charset=utf-8", "alive\n"),
+            "/readyz" => match self.readiness.obstacle(&self.auth) {
+                None => Answer::text("text/plain; charset=utf-8", "ready\n"),
+                Some(why) => Answer::not_ready(why),
+            },
+            _ => Answer::refusal(&Refusal::RouteUnknown),
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for AdminApp {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let answer = self.answer(&request.method, request.uri.path());
+        let body = if answer.sends_body(&request.method) { answer.body.to_vec() } else { Vec::new() };
+        let mut response =
+            Response::builder().status(answer.status).header("content-length", answer.body.len());
+        for (name, value) in answer.headers {
+            response = response.header(name, value);
+        }
+        response.body(body).unwrap_or_default()
+    }
+}

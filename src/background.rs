@@ -1,0 +1,80 @@
+//! The jobs beside the requests. Each ends only by being dropped with its gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::auth::{self, Auth};
+use crate::metrics::Metrics;
+use crate::snapshot::Current;
+use crate::vault::Vault;
+
+/// Names of upstreams are looked up again this often: a moved service is found within it.
+const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+/// Tombstones owed to a session store that was away.
+const OWED_EVERY: Duration = Duration::from_millis(500);
+/// What no longer matters is deleted this often, in batches so small that nothing waits behind one.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_BATCH: u32 = 1000;
+
+/// A job that panicked begins again after this: soon enough for the lease to be held again at once, seldom enough
+/// that one that panics every time keeps no core busy.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// Starts them all; dropping the set ends them.
+pub fn start(auth: &Arc<Auth>, current: &Current, vault: Vault, stream_lease: Duration) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    let metrics = auth.metrics();
+    let job = Arc::clone(auth);
+    jobs.spawn(forever(Arc::clone(metrics), move || auth::follow(Arc::clone(&job))));
+    let job = Arc::clone(auth);
+    jobs.spawn(forever(Arc::clone(metrics), move || auth::watch_streams(Arc::clone(&job), stream_lease)));
+    let job = Arc::clone(auth);
+    jobs.spawn(forever(Arc::clone(metrics), move || auth::retry_tombstones(Arc::clone(&job), OWED_EVERY)));
+    let current = current.clone();
+    jobs.spawn(forever(Arc::clone(metrics), move || resolve(current.clone())));
+    jobs.spawn(forever(Arc::clone(metrics), move || sweep(vault.clone())));
+    jobs
+}
+
+/// Runs a job that never ends by itself, and again after a panic: without its feed a gateway would answer 503 until
+/// somebody restarts it.
+async fn forever<F: Future<Output = ()> + Send + 'static>(metrics: Arc<Metrics>, job: impl Fn() -> F) {
+    loop {
+        // A set of its own, so that dropping this future ends the job too.
+        let mut running = JoinSet::new();
+        running.spawn(job());
+        match running.join_next().await {
+            Some(Err(failed)) if failed.is_panic() => {
+                metrics.panics.inc();
+                tracing::error!(reason = "job_panicked", "a background job panicked; it begins again");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+async fn resolve(current: Current) {
+    loop {
+        current.load().upstreams.resolve().await;
+        tokio::time::sleep(RESOLVE_EVERY).await;
+    }
+}
+
+async fn sweep(vault: Vault) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        loop {
+            match vault.audit.sweep(SWEEP_BATCH).await {
+                Ok(swept) if swept >= u64::from(SWEEP_BATCH) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old rows stay until the next sweep");
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The command line. Everything but `serve` and `demo` works on the vault directly, beside running gateways, which
+//! follow it.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::demo;
+use crate::id::SystemRandom;
+use crate::server::{self, Surroundings};
+
+mod log;
+mod serve;
+mod session;
+mod user;
+mod vault;
+
+/// A reverse-proxy authentication gateway: login, instantly revocable tokens and safe refresh rotation in one
+/// binary.
+///
+/// It stands in front of web apps and APIs that know nothing of logins, serves login, refresh and logout itself, and
+/// checks every other request before it forwards it.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The configuration file; relative paths in it start at its folder.
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "gateway.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward demo                              try it: no server, no configuration
+  doorward check                             is gateway.toml good?
+  doorward user add ada --role admin         asks for the password
+  doorward serve                             start the gateway
+  doorward session revoke --user ada         ends all of ada's sessions, on every gateway";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the gateway; SIGTERM or Ctrl-C drains and ends it.
+    Serve,
+    /// Start a gateway with embedded stores in a fresh folder, in front of a small app, and print what to try.
+    Demo {
+        /// Where to listen; port 0 lets the system choose.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// Read the configuration and report every problem with its line.
+    Check,
+    /// Users: add, list, change, delete.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Sessions: list, revoke.
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Signing keys: rotate.
+    #[command(subcommand)]
+    Key(vault::KeyCommand),
+    /// The vault: migrate, back up, look at what was done.
+    #[command(subcommand)]
+    Vault(vault::Command),
+}
+
+/// Runs a command; what it prints goes to `out`.
+///
+/// # Errors
+/// What went wrong, saying what to do.
+pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
+    let surroundings = Surroundings { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
+    match &cli.command {
+        Command::Serve => serve::serve(&load(&cli.config)?, surroundings, out),
+        Command::Demo { listen } => {
+            log::start(&crate::config::Log {
+                format: crate::config::LogFormat::Text,
+                level: crate::config::LogLevel::Warn,
+            });
+            serve::runtime(0)?.block_on(async {
+                let demo = demo::start(*listen, surroundings).await?;
+                let mut signals = serve::Signals::listen()?;
+                let program = std::env::current_exe().context("cannot tell where this program is")?;
+                write!(out, "{}", demo.guide(&program))?;
+                out.flush()?;
+                signals.until_told().await;
+                demo.stop().await;
+                writeln!(out, "\nThe demo is over; its folder is gone.")?;
+                Ok(())
+            })
+        }
+        Command::Check => {
+            let config = load(&cli.config)?;
+            writeln!(out, "{} is good: {}", cli.config.display(), summary(&config))?;
+            Ok(())
+        }
+        command => {
+            let config = load(&cli.config)?;
+            serve::runtime(1)?.block_on(async {
+                let vault = server::open_vault(&config, &surroundings)?;
+                let desk = Desk { config, surroundings, vault };
+                match command {
+                    Command::User(command) => user::run(&desk, command, out).await,
+                    Command::Session(command) => session::run(&desk, command, out).await,
+                    Command::Key(command) => vault::run_key(&desk, command, out).await,
+                    Command::Vault(command) => vault::run(&desk, command, out).await,
+                    Command::Serve | Command::Demo { .. } | Command::Check => Ok(()),
+                }
+            })
+        }
+    }
+}
+
+/// What the commands on the vault work with.
+struct Desk {
+    config: Config,
+    surroundings: Surroundings,
+    vault: crate::vault::Vault,
+}
+
+fn load(path: &Path) -> anyhow::Result<Config> {
+    Ok(Config::load(path, &|name| std::env::var(name).ok())?)
+}
+
+fn summary(config: &Config) -> String {
+    let routes = match config.routes.len() {
+        0 => "no routes (everything is denied)".to_owned(),
+        1 => "1 route".to_owned(),
+        many => format!("{many} routes"),
+    };
+    let upstreams = match config.upstreams.len() {
+        1 => "1 upstream".to_owned(),
+        many => format!("{many} upstreams"),
+    };
+    format!("{routes}, {upstreams}")
+}
+
+/// Asks for yes before something that cannot be undone, unless told not to.
+fn confirmed(yes: bool, what: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    write!(out, "{what} Type yes to go on: ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    anyhow::ensure!(answer.trim() == "yes", "nothing was changed (give --yes to answer beforehand)");
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! `session`: list, revoke.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+use super::{Desk, confirmed, user};
+use crate::id::SessionId;
+use crate::identity::Login;
+use crate::vault::{EndReason, Scope};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List live sessions, newest first (of everyone, at most 1,000).
+    List {
+        /// Only those of this user.
+        #[arg(long, value_name = "NAME")]
+        user: Option<Login>,
+    },
+    /// End sessions; running gateways refuse them within milliseconds.
+    Revoke(Which),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// A session id, as `session list` and the login show it.
+    #[arg(value_name = "SESSION", allow_hyphen_values = true)]
+    session: Option<SessionId>,
+    /// Every session of this user.
+    #[arg(long, value_name = "NAME")]
+    user: Option<Login>,
+    /// Every session there is; after restoring a backup, for example.
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
+    match command {
+        Command::List { user: name } => {
+            let owner = match name {
+                Some(name) => Some(user::find(desk, name).await?.id),
+                None => None,
+            };
+            for row in desk.vault.sessions.list(owner).await? {
+                let address = row.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+                let (grant, agent) = (&row.grant, row.user_agent.as_deref().map(printable));
+                let agent = agent.unwrap_or_else(|| "-".to_owned());
+                writeln!(
+                    out,
+                    "{}\t{}\t{}\t{}\t{address}\t{agent}",
+                    grant.session_id, grant.login, row.created_at, row.renewed_at
+                )?;
+            }
+        }
+        Command::Revoke(which) => {
+            let scope = match which {
+                Which { session: Some(id), .. } => Scope::Session(*id, None),
+                Which { user: Some(name), .. } => Scope::User(user::find(desk, name).await?.id),
+                Which { .. } => {
+                    confirmed(false, "This signs everybody out.", out)?;
+                    Scope::Everyone
+                }
+            };
+            let ended = desk.vault.sessions.revoke(scope, EndReason::Admin).await?;
+            if let (Some(id), true) = (which.session, ended.sessions.is_empty()) {
+                anyhow::bail!("there is no session {id}: `doorward session list` shows the live ones");
+            }
+            writeln!(out, "sessions ended: {}", ended.sessions.len())?;
+        }
+    }
+    Ok(())
+}
+
+/// What a client called itself, without what could move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

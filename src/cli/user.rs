@@ -1,0 +1,173 @@
+//! `user`: add, list, passwd, disable, enable, roles, delete.
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::{Desk, confirmed};
+use crate::id::UserId;
+use crate::identity::{Login, Role, Roles};
+use crate::password::{Hasher, Password};
+use crate::secret::Secret;
+use crate::vault::{Ended, User, UserChange, UserKey};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a user; asks for the password twice.
+    Add {
+        /// The login name: a-z 0-9 . _ @ + -, capitals are lowered.
+        name: Login,
+        /// A role; may be given several times.
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<Role>,
+        #[command(flatten)]
+        source: PasswordSource,
+    },
+    /// List users.
+    List,
+    /// Set another password; ends every session of the user.
+    Passwd {
+        /// The login name.
+        name: Login,
+        #[command(flatten)]
+        source: PasswordSource,
+    },
+    /// Disable a user; ends every session and refuses the next login.
+    Disable {
+        /// The login name.
+        name: Login,
+    },
+    /// Enable a disabled user.
+    Enable {
+        /// The login name.
+        name: Login,
+    },
+    /// Replace a user's roles; access tokens with the old ones are refused until they are refreshed.
+    Roles {
+        /// The login name.
+        name: Login,
+        /// The new roles; none takes all away.
+        roles: Vec<Role>,
+    },
+    /// Delete a user and end every session.
+    Delete {
+        /// The login name.
+        name: Login,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PasswordSource {
+    /// Read the password from the first line of standard input instead of asking.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
+    match command {
+        Command::Add { name, roles, source } => {
+            if desk.vault.users.find(&UserKey::Login(name.clone())).await?.is_some() {
+                anyhow::bail!(
+                    "there is a user `{name}` already: use `doorward user passwd {name}` or `doorward user roles {name}`"
+                );
+            }
+            let hash = hashed(desk, name, source).await?;
+            let id = UserId::random(desk.surroundings.random.as_ref());
+            desk.vault.users.create(id, name, &hash, &Roles::new(roles.iter().cloned())).await?;
+            writeln!(out, "added `{name}`")?;
+        }
+        Command::List => list(desk, out).await?,
+        Command::Passwd { name, source } => {
+            let user = find(desk, name).await?;
+            let new = hashed(desk, name, source).await?;
+            let ended = desk
+                .vault
+                .users
+                .change(user.id, &UserChange::Password { new, expected: None, keep: None })
+                .await?;
+            report(out, &format!("changed the password of `{name}`"), &ended)?;
+        }
+        Command::Disable { name } => {
+            let user = find(desk, name).await?;
+            let ended = desk.vault.users.change(user.id, &UserChange::Disabled(true)).await?;
+            report(out, &format!("disabled `{name}`"), &ended)?;
+        }
+        Command::Enable { name } => {
+            let user = find(desk, name).await?;
+            desk.vault.users.change(user.id, &UserChange::Disabled(false)).await?;
+            writeln!(out, "enabled `{name}`")?;
+        }
+        Command::Roles { name, roles } => {
+            let user = find(desk, name).await?;
+            let roles = Roles::new(roles.iter().cloned());
+            desk.vault.users.change(user.id, &UserChange::Roles(roles.clone())).await?;
+            let shown = if roles.is_empty() { "none".to_owned() } else { roles.to_string() };
+            writeln!(out, "roles of `{name}`: {shown}")?;
+        }
+        Command::Delete { name, yes } => {
+            let user = find(desk, name).await?;
+            confirmed(*yes, &format!("This deletes `{name}` and ends every session."), out)?;
+            let ended = desk.vault.users.change(user.id, &UserChange::Deleted).await?;
+            report(out, &format!("deleted `{name}`"), &ended)?;
+        }
+    }
+    Ok(())
+}
+
+/// The user of that name.
+pub(super) async fn find(desk: &Desk, name: &Login) -> anyhow::Result<User> {
+    let found = desk.vault.users.find(&UserKey::Login(name.clone())).await?;
+    found.with_context(|| format!("there is no user `{name}`: `doorward user list` shows them"))
+}
+
+async fn list(desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
+    const PAGE: u32 = 500;
+    let mut after: Option<Login> = None;
+    loop {
+        let users = desk.vault.users.list(after.as_ref(), PAGE).await?;
+        if users.is_empty() && after.is_none() {
+            writeln!(out, "there are no users yet: `doorward user add NAME` makes one")?;
+        }
+        for user in &users {
+            let state = if user.disabled { "disabled" } else { "enabled" };
+            writeln!(out, "{}\t{state}\t{}\t{}\t{}", user.login, user.roles, user.id, user.created_at)?;
+        }
+        match users.last() {
+            Some(last) if users.len() == PAGE as usize => after = Some(last.login.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+async fn hashed(desk: &Desk, name: &Login, source: &PasswordSource) -> anyhow::Result<Secret<String>> {
+    let password = Password::new(ask(source)?.expose())?;
+    password.acceptable(name, desk.config.login.min_password_length)?;
+    let hasher = Hasher::start(1, 1, Arc::clone(&desk.surroundings.random))?;
+    Ok(hasher.hash(password).await?)
+}
+
+fn ask(source: &PasswordSource) -> anyhow::Result<Secret<String>> {
+    if source.password_stdin {
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .context("cannot read the password from standard input")?;
+        let line = Secret::new(line);
+        return Ok(Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    let prompt = |text| rpassword::prompt_password(text).map(Secret::new);
+    let first = prompt("Password: ").context("cannot ask for the password here: give --password-stdin")?;
+    anyhow::ensure!(first == prompt("The same again: ")?, "the two passwords differ: nothing was changed");
+    Ok(first)
+}
+
+fn report(out: &mut dyn Write, what: &str, ended: &Ended) -> anyhow::Result<()> {
+    writeln!(out, "{what}; sessions ended: {}", ended.sessions.len())?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Which credential a request carries: a bearer of our issuer, or our cookie.
+
+use http::{HeaderMap, header};
+
+use crate::error::Refusal;
+use crate::policy::cookies::{self, Found};
+use crate::token::access;
+
+/// What a request says about who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Credential<'a> {
+    /// The access token to check, if there is one.
+    pub(super) token: Option<&'a str>,
+    /// Whether it came in a cookie alone.
+    pub(super) by_cookie: bool,
+    /// Whether `Authorization` holds a bearer of ours: then it is not the app's business.
+    pub(super) bearer_is_ours: bool,
+}
+
+/// Reads `Authorization` and our access cookie. What is not ours beside our cookie is the app's business.
+///
+/// # Errors
+/// `CredentialsConflict` for two bearers of ours, or one that differs from our cookie, or several
+/// `Authorization` fields.
+pub(super) fn read<'a>(headers: &'a HeaderMap, issuer: &str) -> Result<Credential<'a>, Refusal> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = fields.next();
+    if fields.next().is_some() {
+        return Err(Refusal::CredentialsConflict);
+    }
+    let bearer = authorization.and_then(|value| value.to_str().ok()).and_then(bearer);
+    let cookie = match cookies::find(cookie_fields(headers), cookies::ACCESS) {
+        Found::One(token) => Some(token),
+        // Two of a name: one was planted; neither is believed.
+        Found::None | Found::Several => None,
+    };
+    match (bearer, cookie) {
+        (None, cookie) => {
+            let bearer_is_ours = authorization.is_some_and(|value| mentions_ours(value.as_bytes(), issuer));
+            Ok(Credential { token: cookie, by_cookie: cookie.is_some(), bearer_is_ours })
+        }
+        (Some(bearer), None) => Ok(Credential {
+            token: Some(bearer),
+            by_cookie: false,
+            bearer_is_ours: access::claims_issuer(bearer, issuer),
+        }),
+        (Some(bearer), Some(cookie)) => match access::claims_issuer(bearer, issuer) {
+            true if bearer != cookie => Err(Refusal::CredentialsConflict),
+            // Where both say the same, the header does: who sent it holds the token.
+            ours => Ok(Credential { token: Some(cookie), by_cookie: !ours, bearer_is_ours: ours }),
+        },
+    }
+}
+
+/// The values of all `Cookie` fields.
+pub(super) fn cookie_fields(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::COOKIE).iter().map(http::HeaderValue::as_bytes)
+}
+
+/// Whether a field that is no well-formed bearer credential still holds a token of ours: it is not a credential,
+/// and not for the app to see either.
+fn mentions_ours(value: &[u8], issuer: &str) -> bool {
+    let mut words = value.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b'"' | b'='));
+    words.any(|word| std::str::from_utf8(word).is_ok_and(|word| access::claims_issuer(word, issuer)))
+}
+
+/// The token of a bearer credential: the scheme in any case (RFC 9110 section 11.1), then b64token.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let token = rest.trim_matches(' ');
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty() && token.bytes().all(allowed))
+        .then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::base64url;
+
+    const ISSUER: &str = "https://door.example";
+
+    fn headers(fields: &[(header::HeaderName, String)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(name, value.parse().unwrap());
+        }
+        map
+    }
+
+    fn token(issuer: &str, nonce: u8) -> String {
+        format!("e30.{}.{nonce}", base64url(format!(r#"{{"iss":"{issuer}"}}"#)))
+    }
+
+    fn ask(fields: &[(header::HeaderName, String)]) -> Result<(Option<String>, bool, bool), Refusal> {
+        let map = headers(fields);
+        read(&map, ISSUER).map(|c| (c.token.map(str::to_owned), c.by_cookie, c.bearer_is_ours))
+    }
+
+    #[test]
+    fn one_credential_is_read_wherever_it_is() {
+        let (ours, foreign) = (token(ISSUER, 1), token("https://other.example", 1));
+        let auth = |text: String| (header::AUTHORIZATION, text);
+        let cookie = |text: &str| (header::COOKIE, format!("a=b; {}={text}", cookies::ACCESS));
+        assert_eq!(ask(&[]), Ok((None, false, false)));
+        assert_eq!(ask(&[auth(format!("bearer {ours}"))]), Ok((Some(ours.clone()), false, true)));
+        assert_eq!(ask(&[auth(format!("Bearer  {ours}"))]), Ok((Some(ours.clone()), false, true)));
+        assert_eq!(ask(&[auth(format!("Bearer {foreign}"))]), Ok((Some(foreign.clone()), false, false)));
+        assert_eq!(ask(&[auth("Basic YTpi".into())]), Ok((None, false, false)));
+        assert_eq!(
+            ask(&[auth(format!("Bearer {ours} x"))]),
+            Ok((None, false, true)),
+            "malformed, and still not the app's"
+        );
+        assert_eq!(ask(&[auth(format!("Bearer\t{ours}"))]), Ok((None, false, true)));
+        assert_eq!(ask(&[cookie(&ours)]), Ok((Some(ours.clone()), true, false)));
+        // The app's own credential beside our cookie passes.
+        assert_eq!(ask(&[auth("Basic YTpi".into()), cookie(&ours)]), Ok((Some(ours.clone()), true, false)));
+        assert_eq!(
+            ask(&[auth(format!("Bearer {foreign}")), cookie(&ours)]),
+            Ok((Some(ours.clone()), true, false))
+        );
+        assert_eq!(ask(&[auth(format!("Bearer {ours}")), cookie(&ours)]), Ok((Some(ours), false, true)));
+    }
+
+    #[test]
+    fn two_different_credentials_are_a_conflict() {
+        let auth = |text: String| (header::AUTHORIZATION, text);
+        let (one, other) = (token(ISSUER, 1), token(ISSUER, 2));
+        let cookie = (header::COOKIE, format!("{}={one}", cookies::ACCESS));
+        assert_eq!(
+            ask(&[auth(format!("Bearer {other}")), cookie.clone()]),
+            Err(Refusal::CredentialsConflict)
+        );
+        assert_eq!(
+            ask(&[auth("Basic YTpi".into()), auth(format!("Bearer {one}"))]),
+            Err(Refusal::CredentialsConflict)
+        );
+        // Planted beside ours: neither counts.
+        let planted = (header::COOKIE, format!("{}=evil", cookies::ACCESS));
+        assert_eq!(ask(&[cookie, planted]), Ok((None, false, false)));
+    }
+}

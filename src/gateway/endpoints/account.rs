@@ -1,0 +1,73 @@
+//! What somebody sees and changes about themselves.
+
+use serde_json::{Value, json};
+
+use super::sign_in::ended;
+use super::{Accept, Answer, Call};
+use crate::error::Refusal;
+use crate::password::Password;
+use crate::vault::{EndReason, SessionRow};
+
+/// `GET me`: who am I.
+pub(super) async fn me(call: &Call<'_>) -> Result<Answer, Refusal> {
+    let identity = call.caller(Accept::CookieOrBearer).await?.identity;
+    let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
+    Ok(Answer::json(&json!({
+        "user": identity.login().as_str(),
+        "user_id": identity.user_id().to_string(),
+        "roles": roles,
+        "session_id": identity.session_id().to_string(),
+        "expires_at": identity.expires_at().to_string(),
+    })))
+}
+
+/// `GET sessions`: my devices.
+pub(super) async fn sessions(call: &Call<'_>) -> Result<Answer, Refusal> {
+    let identity = call.caller(Accept::CookieOrBearer).await?.identity;
+    let rows = call.auth.sessions_of(&identity).await?;
+    let shown = |row: &SessionRow| {
+        json!({
+            "session_id": row.grant.session_id.to_string(),
+            "current": row.grant.session_id == identity.session_id(),
+            "created_at": row.created_at.to_string(),
+            "renewed_at": row.renewed_at.to_string(),
+            "ends_at": row.grant.ends_at.to_string(),
+            "address": row.address.map(|ip| ip.to_string()),
+            "user_agent": row.user_agent,
+        })
+    };
+    Ok(Answer::json(&json!({ "sessions": rows.iter().map(shown).collect::<Vec<Value>>() })))
+}
+
+/// `DELETE sessions/{sid}`: end one of mine.
+pub(super) async fn end_session(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
+    let caller = call.caller(Accept::Bearer).await?;
+    let user = caller.identity.user_id();
+    let reason =
+        if id == caller.identity.session_id().to_string() { EndReason::Logout } else { EndReason::User };
+    drop(caller);
+    let id = id.parse().map_err(|_| Refusal::SessionUnknown)?;
+    call.auth.end_session(id, user, reason).await.map(|revoked| ended(&revoked))
+}
+
+/// `POST password`: `{current_password, new_password}`; ends my other sessions.
+pub(super) async fn password(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+    let identity = match call.caller(Accept::Bearer).await {
+        Ok(caller) => caller.identity,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let passwords = call.fields().await?.and_then(|mut fields| {
+        let (current, new) = (fields.string("current_password")?, fields.string("new_password")?);
+        fields.done(&["current_password", "new_password"])?;
+        let long = |name: &str| Refusal::RequestInvalid(format!("{name}: too long"));
+        let current = Password::new(current.expose()).map_err(|_| long("current_password"))?;
+        Ok((current, Password::new(new.expose()).map_err(|_| long("new_password"))?))
+    });
+    let (current, new) = match passwords {
+        Ok(passwords) => passwords,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let address = call.address();
+    let changed = call.auth.change_password(&identity, current, new, address, &call.snapshot.settings).await;
+    Ok(changed.map(|revoked| ended(&revoked)))
+}

@@ -1,0 +1,182 @@
+//! Request bodies of our endpoints: a small JSON object, read strictly, its values never repeated in an error.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{HeaderMap, header};
+use pingora::proxy::Session;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use crate::error::Refusal;
+use crate::secret::Secret;
+
+/// A password of 1 KiB, JSON-escaped, fits several times; nothing of ours needs more.
+const LIMIT: usize = 16 * 1024;
+/// A client that takes longer for so little is not serious (or not there).
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The members of a JSON object, each of which must be asked for.
+#[derive(Debug, Default)]
+pub(super) struct Fields(Vec<(String, Value)>);
+
+/// Reads the body; an empty one is an empty object. The outer error is the transport's.
+pub(super) async fn read(session: &mut Session) -> pingora::Result<Result<Fields, Refusal>> {
+    if session.is_body_empty() {
+        return Ok(Ok(Fields::default()));
+    }
+    if let Err(refusal) = check_type(&session.req_header().headers) {
+        return Ok(Err(refusal));
+    }
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        session.write_continue_response().await?;
+    }
+    let whole = match tokio::time::timeout(DEADLINE, collect(session)).await {
+        Ok(collected) => collected?,
+        Err(_) => Err(Refusal::RequestInvalid("body: took too long".into())),
+    };
+    Ok(whole.and_then(|bytes| Fields::parse(&bytes)))
+}
+
+async fn collect(session: &mut Session) -> pingora::Result<Result<BytesMut, Refusal>> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = session.read_request_body().await? {
+        if whole.len() + chunk.len() > LIMIT {
+            return Ok(Err(Refusal::BodyTooLarge));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(Ok(whole))
+}
+
+/// Cross-site forms can send `text/plain` and forms, never this (T51).
+fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let content_type = text(header::CONTENT_TYPE);
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json")
+        || !matches!(text(header::CONTENT_ENCODING), "" | "identity")
+    {
+        return Err(Refusal::MediaTypeUnsupported);
+    }
+    Ok(())
+}
+
+impl Fields {
+    fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        // The parser's own message may quote what was sent: only its place is passed on.
+        serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => {
+                Refusal::RequestInvalid(format!("body: {}", describe(&error)))
+            }
+            _ => Refusal::RequestInvalid(format!(
+                "body: not JSON, at line {} column {}",
+                error.line(),
+                error.column()
+            )),
+        })
+    }
+
+    /// A string that must be there and not be empty.
+    pub(super) fn string(&mut self, name: &str) -> Result<Secret<String>, Refusal> {
+        self.optional(name)?.ok_or_else(|| Refusal::RequestInvalid(format!("{name}: missing")))
+    }
+
+    /// A string that may be there.
+    pub(super) fn optional(&mut self, name: &str) -> Result<Option<Secret<String>>, Refusal> {
+        let Some(at) = self.0.iter().position(|(known, _)| known == name) else { return Ok(None) };
+        match self.0.swap_remove(at).1 {
+            Value::String(text) if text.is_empty() => Err(Refusal::RequestInvalid(format!("{name}: empty"))),
+            Value::String(text) => Ok(Some(Secret::new(text))),
+            _ => Err(Refusal::RequestInvalid(format!("{name}: must be a string"))),
+        }
+    }
+
+    /// Nothing else may be there.
+    pub(super) fn done(self, known: &[&str]) -> Result<(), Refusal> {
+        let what = |names: &[&str]| if names.is_empty() { "no members".to_owned() } else { names.join(", ") };
+        match self.0.first() {
+            None => Ok(()),
+            // The name is the client's own word; only one that cannot do harm is repeated.
+            Some((name, _))
+                if name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
+                Err(Refusal::RequestInvalid(format!("{name}: unknown (known: {})", what(known))))
+            }
+            Some(_) => Err(Refusal::RequestInvalid(format!("unknown member (known: {})", what(known)))),
+        }
+    }
+}
+
+/// What is wrong with the object as such: said by our visitor, never quoting a value.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("repeated member") { text } else { "must be a JSON object".to_owned() }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut members: Vec<(String, Value)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if members.iter().any(|(known, _)| *known == name) {
+                        // Which of the two was meant is not ours to guess.
+                        return Err(serde::de::Error::custom("repeated member"));
+                    }
+                    members.push((name, value));
+                }
+                Ok(Fields(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(body: &str) -> String {
+        let refusal = Fields::parse(body.as_bytes()).and_then(|mut fields| {
+            fields.string("username")?;
+            fields.string("password")?;
+            fields.done(&["username", "password"])
+        });
+        match refusal {
+            Err(Refusal::RequestInvalid(detail)) => detail,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_problem_names_its_field_and_repeats_no_value() {
+        for (body, said) in [
+            (r#"{"username":"a","password":"b"}"#, "Ok(())"),
+            (r#"{"username":"a"}"#, "password: missing"),
+            (r#"{"username":"a","password":""}"#, "password: empty"),
+            (r#"{"username":"a","password":1234}"#, "password: must be a string"),
+            (r#"{"username":"a","password":"b","x":1}"#, "x: unknown (known: username, password)"),
+            (r#"{"username":"a","password":"b","<b>":1}"#, "unknown member (known: username, password)"),
+            (r#"{"username":"a","username":"b","password":"c"}"#, "body: repeated member"),
+            (r#"["hunter2"]"#, "body: must be a JSON object"),
+            (r#""hunter2""#, "body: must be a JSON object"),
+            (r#"{"username":"#, "body: not JSON, at line 1 column 12"),
+            ("", "body: not JSON, at line 1 column 0"),
+        ] {
+            let problem = problem(body);
+            assert!(problem.starts_with(said), "{body}: {problem}");
+            assert!(!problem.contains("hunter2"));
+        }
+    }
+}

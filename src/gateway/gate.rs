@@ -1,0 +1,293 @@
+//! The gate in front of Pingora's proxy: how many connections, how long a header may take, and the way to cut a
+//! request from outside.
+//!
+//! Pingora calls its callbacks in the task that reads the request, so a task-local hands them the request's
+//! [`Control`]; dropping that task's future closes both sockets, which no callback could do to an idle stream.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::sync::Notify;
+
+use super::caught::{Panicked, caught};
+use super::proxy::Gateway;
+use crate::auth::{Control, Cut, Progress};
+use crate::metrics::Metrics;
+use crate::policy::forwarded;
+
+/// A request whose answer has not begun is given this long to be refused in words after its session was revoked:
+/// an ordinary answer arrives within it and is replaced; what takes longer (a held long poll) is cut.
+const REFUSAL_GRACE: Duration = Duration::from_millis(500);
+
+/// An answer that was being written when its session was revoked may come to its end within this: the request was
+/// accepted before. Shorter would break off ordinary answers mid-way (a delayed acknowledgement between an app's
+/// two writes takes 40 ms); longer would let a download go on.
+const ANSWER_GRACE: Duration = Duration::from_millis(100);
+
+tokio::task_local! {
+    static CONTROL: Arc<Control>;
+    /// Whether this connection has carried a request before.
+    static REUSED: Cell<bool>;
+}
+
+/// The control of the request this task is reading.
+pub(super) fn control() -> Arc<Control> {
+    CONTROL.try_with(Arc::clone).unwrap_or_default()
+}
+
+/// Requests in flight, for the drain.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    requests: AtomicUsize,
+    controls: Mutex<slab::Slab<Arc<Control>>>,
+    idle: Notify,
+}
+
+impl Traffic {
+    pub(super) fn request_began(&self) {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn request_ended(&self) {
+        if self.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Resolves when no request is in flight.
+    pub async fn until_idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.requests.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Cuts every request in flight.
+    pub fn cut_all(&self, cause: Cut) {
+        let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, control) in &*controls {
+            control.cut(cause);
+        }
+    }
+
+    fn enter(self: &Arc<Self>, control: &Arc<Control>) -> Entered {
+        let key = self.controls.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(control));
+        Entered { traffic: Arc::clone(self), key }
+    }
+}
+
+struct Entered {
+    traffic: Arc<Traffic>,
+    key: usize,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.traffic.controls.lock().unwrap_or_else(PoisonError::into_inner).try_remove(self.key);
+    }
+}
+
+/// What the gate allows.
+#[derive(Debug, Clone, Copy)]
+struct GateLimits {
+    connections: usize,
+    connections_per_ip: usize,
+    header_deadline: Duration,
+    keepalive: Duration,
+}
+
+/// The public listener's application.
+pub struct Gate {
+    inner: Arc<Requests>,
+    limits: GateLimits,
+    trusted_proxies: Vec<IpNet>,
+    metrics: Arc<Metrics>,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Default)]
+struct Open {
+    all: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+struct Requests {
+    proxy: Arc<HttpProxy<Gateway>>,
+    traffic: Arc<Traffic>,
+    metrics: Arc<Metrics>,
+    options: HttpServerOptions,
+    limits: GateLimits,
+}
+
+impl Gate {
+    /// In front of `proxy`.
+    pub fn new(
+        proxy: HttpProxy<Gateway>,
+        traffic: Arc<Traffic>,
+        metrics: Arc<Metrics>,
+        server: &crate::config::Server,
+    ) -> Self {
+        let limits = GateLimits {
+            connections: server.limits.connections,
+            connections_per_ip: server.limits.connections_per_ip,
+            header_deadline: server.limits.header_deadline,
+            keepalive: server.keepalive_timeout,
+        };
+        let mut options = HttpServerOptions::default();
+        // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
+        options.h2_idle_timeout = Some(server.keepalive_timeout);
+        let inner = Arc::new(Requests {
+            proxy: Arc::new(proxy),
+            traffic,
+            metrics: Arc::clone(&metrics),
+            options,
+            limits,
+        });
+        Self { inner, limits, trusted_proxies: server.trusted_proxies.clone(), metrics, open: Arc::default() }
+    }
+
+    /// A place for a connection from `ip`, if there is one.
+    fn admit(&self, ip: Option<IpAddr>) -> Option<Place> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = |limit| {
+            self.metrics.connections_refused.with_label_values(&[limit]).inc();
+            None
+        };
+        if open.all >= self.limits.connections {
+            return refused("total");
+        }
+        // A trusted proxy stands for everybody behind it.
+        let ip = ip.filter(|ip| !forwarded::is_trusted(*ip, &self.trusted_proxies));
+        if let Some(ip) = ip {
+            let mine = open.by_ip.entry(ip).or_default();
+            if *mine >= self.limits.connections_per_ip {
+                return refused("address");
+            }
+            *mine += 1;
+        }
+        open.all += 1;
+        self.metrics.connections.inc();
+        Some(Place { open: Arc::clone(&self.open), metrics: Arc::clone(&self.metrics), ip })
+    }
+}
+
+/// One connection's place; given back when dropped.
+struct Place {
+    open: Arc<Mutex<Open>>,
+    metrics: Arc<Metrics>,
+    ip: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        if let Some(ip) = self.ip
+            && let Some(mine) = open.by_ip.get_mut(&ip)
+        {
+            *mine -= 1;
+            if *mine == 0 {
+                open.by_ip.remove(&ip);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Gate {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let peer = stream
+            .get_socket_digest()
+            .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).copied());
+        let _place = self.admit(peer.map(|address| address.ip().to_canonical()))?;
+        REUSED.scope(Cell::new(false), self.inner.process_new(stream, shutdown)).await
+    }
+
+    async fn cleanup(&self) {
+        self.inner.http_cleanup().await;
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Requests {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let control = Arc::new(Control::default());
+        let _entered = self.traffic.enter(&control);
+        let proxied = CONTROL.scope(Arc::clone(&control), self.proxy.process_new_http(session, shutdown));
+        let mut proxied = std::pin::pin!(caught(proxied));
+        let finished = tokio::select! {
+            biased;
+            finished = &mut proxied => finished,
+            cause = control.until_cut() => {
+                let grace = match (cause, control.progress()) {
+                    (Cut::Draining, _) | (_, Progress::Open) => None,
+                    (_, Progress::Answering) => Some(ANSWER_GRACE),
+                    (_, Progress::Waiting) => Some(REFUSAL_GRACE),
+                };
+                let finished = match grace {
+                    Some(grace) => tokio::time::timeout(grace, &mut proxied).await.ok(),
+                    None => None,
+                };
+                match finished {
+                    Some(finished) => finished,
+                    None => {
+                        control.was_dropped();
+                        return None;
+                    }
+                }
+            }
+            () = self.header_deadline(&control) => return None,
+        };
+        match finished {
+            Ok(reused) => reused,
+            Err(Panicked) => {
+                self.metrics.panics.inc();
+                None
+            }
+        }
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+
+    async fn http_cleanup(&self) {
+        // Without this, idle connections would outlive the listener.
+        self.proxy.http_cleanup().await;
+    }
+}
+
+impl Requests {
+    /// Resolves when the header has taken too long; never once it is there. On a connection that has carried a
+    /// request, the wait for the next one counts too, so that is allowed on top.
+    async fn header_deadline(&self, control: &Control) {
+        let idle = if REUSED.try_with(|reused| reused.replace(true)).unwrap_or(false) {
+            self.limits.keepalive
+        } else {
+            Duration::ZERO
+        };
+        tokio::time::sleep(self.limits.header_deadline + idle).await;
+        if control.has_header() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

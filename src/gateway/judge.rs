@@ -1,0 +1,122 @@
+//! The judgement: from a request's header to an own endpoint, a permit, or a refusal.
+
+use std::sync::Arc;
+
+use http::Method;
+use pingora::http::RequestHeader;
+
+use super::credential::{self, Credential};
+use crate::auth::{Auth, Control, Registration};
+use crate::config::{Access, Route};
+use crate::error::Refusal;
+use crate::policy::target::{Target, Unreadable};
+use crate::policy::{self, Match, Permit};
+use crate::snapshot::Snapshot;
+
+/// What is to be done with a request.
+pub(super) enum Judgement {
+    /// It is for one of our endpoints: this path.
+    Own(String),
+    /// It is to be forwarded.
+    Forward(Forward),
+}
+
+/// A request that may be forwarded.
+pub(super) struct Forward {
+    pub(super) permit: Permit,
+    /// Keeps it entered under its session, where it has one.
+    pub(super) registration: Option<Registration>,
+    /// Whether `Authorization` is not the app's business.
+    pub(super) bearer_is_ours: bool,
+}
+
+/// The request target in origin form, with the bytes as they came: an absolute form (RFC 9112 section 3.2.2) loses
+/// its scheme and authority, which the transport has found to agree with `Host`.
+pub(super) fn origin_form(request: &RequestHeader) -> &[u8] {
+    let raw = request.raw_path();
+    let is_http =
+        |scheme: &&[u8]| raw.len() > scheme.len() && raw[..scheme.len()].eq_ignore_ascii_case(scheme);
+    let Some(scheme) = [&b"http://"[..], b"https://"].into_iter().find(is_http) else { return raw };
+    let rest = &raw[scheme.len()..];
+    // RFC 3986 section 3.2: here the authority ends. Without a path the root is meant.
+    rest.iter().position(|b| b"/?#".contains(b)).map_or(b"/", |end| &rest[end..])
+}
+
+/// The path of a request target, without its query.
+pub(super) fn path_of(request: &RequestHeader) -> &[u8] {
+    origin_form(request).split(|&b| b == b'?').next().unwrap_or_default()
+}
+
+/// Judges.
+///
+/// # Errors
+/// Why it is refused.
+pub(super) async fn judge(
+    request: &RequestHeader,
+    auth: &Auth,
+    snapshot: &Snapshot,
+    control: &Arc<Control>,
+) -> Result<Judgement, Refusal> {
+    if request.method == Method::TRACE {
+        // RFC 9110 section 9.3.8 would have the app send our headers back.
+        return Err(Refusal::MethodNotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
+    }
+    let host = host_of(request)?;
+    let target = Target::read(path_of(request)).map_err(|unreadable| match unreadable {
+        Unreadable::Ambiguous => Refusal::TargetAmbiguous,
+        Unreadable::TooLong => Refusal::TargetTooLong,
+    })?;
+    match snapshot.routes.find(&host, &target, &request.method)? {
+        Match::Own => Ok(Judgement::Own(target.raw().to_owned())),
+        Match::Route(route) => {
+            let credential = credential::read(&request.headers, &snapshot.settings.profile.issuer)?;
+            admit(&route, &credential, auth, snapshot, control).await.map(Judgement::Forward)
+        }
+    }
+}
+
+/// Who it is, and whether they may.
+async fn admit(
+    route: &Arc<Route>,
+    credential: &Credential<'_>,
+    auth: &Auth,
+    snapshot: &Snapshot,
+    control: &Arc<Control>,
+) -> Result<Forward, Refusal> {
+    let bearer_is_ours = credential.bearer_is_ours;
+    let anonymous =
+        |registration| Ok(Forward { permit: policy::decide(route, None)?, registration, bearer_is_ours });
+    let token = match (&route.access, credential.token) {
+        (Access::Public, _) | (_, None) => return anonymous(None),
+        (_, Some(token)) => token,
+    };
+    match auth.authenticate(token, route.fresh, control, &snapshot.settings).await {
+        Ok(admission) => {
+            let permit = policy::decide(route, Some(admission.identity))?;
+            // A bearer that has just been found good is ours, whatever it claims.
+            let bearer_is_ours = bearer_is_ours || !credential.by_cookie;
+            Ok(Forward { permit, registration: Some(admission.registration), bearer_is_ours })
+        }
+        // Decided: not a good credential. Undecided stays undecided even here.
+        Err(Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked)
+            if route.access == Access::Optional =>
+        {
+            anonymous(None)
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The canonical host: of the `Host` field, or of `:authority`, or of an absolute-form target (RFC 9112 section
+/// 3.2.2), which the transport has found to agree where there are two.
+fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
+    let missing = || Refusal::RequestInvalid("Host: missing".into());
+    let host = match request.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => {
+            let value = request.headers.get(http::header::HOST).ok_or_else(missing)?;
+            value.to_str().map_err(|_| Refusal::RequestInvalid("Host: not a host name".into()))?
+        }
+    };
+    policy::route::canonical_host(host)
+}

@@ -1,0 +1,243 @@
+//! Answers: the one place where status codes and bodies of ours exist.
+//!
+//! Refusals are `application/problem+json` (RFC 9457) with a stable `code`, and the challenge RFC 6750 section 3
+//! asks for. Nothing here says more than a client can use: the log has the reason.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use serde_json::{Value, json};
+
+use crate::error::Refusal;
+
+/// A client that was refused for want of a store or a place should come back after this, in seconds: longer than
+/// a failover's first moments, short enough that nobody notices.
+const RETRY_AFTER: u64 = 1;
+
+/// A complete answer of ours.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Header fields, without `Content-Length`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// 200 with a JSON body nobody may keep.
+    pub fn json(body: &Value) -> Self {
+        Self::new(200, "application/json", body.to_string())
+            .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+
+    /// 200 with the public keys, to be kept for `max_age` seconds.
+    pub fn jwks(body: &Value, max_age: u64) -> Self {
+        let keep = HeaderValue::from_str(&format!("public, max-age={max_age}")).expect("digits");
+        Self::new(200, "application/jwk-set+json", body.to_string()).with(header::CACHE_CONTROL, keep)
+    }
+
+    /// 200 with plain text.
+    pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::new(200, content_type, body)
+    }
+
+    /// 204: an accepted preflight.
+    pub fn preflight() -> Self {
+        Self { status: 204, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// 503: not ready, and why.
+    pub fn not_ready(why: &str) -> Self {
+        Self::new(503, "text/plain; charset=utf-8", format!("{why}\n"))
+    }
+
+    /// What a refusal looks like.
+    pub fn refusal(refusal: &Refusal) -> Self {
+        let (status, title) = status(refusal);
+        let code = refusal.code();
+        let mut problem = json!({
+            "type": format!("urn:doorward:problem:{code}"), "title": title, "status": status, "code": code,
+        });
+        if let Refusal::RequestInvalid(detail) | Refusal::PasswordRejected(detail) = refusal {
+            problem["detail"] = detail.as_str().into();
+        }
+        let mut answer = Self::new(status, "application/problem+json", problem.to_string())
+            .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = challenge(refusal) {
+            answer = answer.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        match refusal {
+            Refusal::StoreUnavailable | Refusal::Overloaded => {
+                answer = answer.with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+            }
+            Refusal::RateLimited(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                answer = answer.with(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            Refusal::MethodNotAllowed(allowed) => {
+                if let Ok(allowed) = HeaderValue::from_str(allowed) {
+                    answer = answer.with(header::ALLOW, allowed);
+                }
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    /// With one more header field.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Whether a response to `method` carries the body (RFC 9110 section 9.3.2).
+    pub fn sends_body(&self, method: &Method) -> bool {
+        method != Method::HEAD && !self.body.is_empty()
+    }
+
+    fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let nosniff = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Self { status, headers: vec![content_type, nosniff], body: body.into() }
+    }
+}
+
+/// Status code and title of a refusal.
+const fn status(refusal: &Refusal) -> (u16, &'static str) {
+    match refusal {
+        Refusal::RequestInvalid(_) => (400, "The request is malformed"),
+        Refusal::CredentialsConflict => (400, "The request carries two different credentials"),
+        Refusal::TargetAmbiguous => (400, "The request target can be read in more than one way"),
+        Refusal::PasswordRejected(_) => (400, "The new password is not acceptable"),
+        Refusal::TokenMissing => (401, "Sign in first"),
+        Refusal::TokenInvalid => (401, "The access token is not valid"),
+        Refusal::TokenExpired => (401, "The access token has expired"),
+        Refusal::TokenRevoked => (401, "The session has ended"),
+        Refusal::CredentialsWrong => (401, "The user name or the password is wrong"),
+        Refusal::RefreshInvalid => (401, "The refresh token is not valid"),
+        Refusal::RefreshReused => (401, "The refresh token was used before; its session has been ended"),
+        Refusal::RoleMissing => (403, "The user has no role that may do this"),
+        Refusal::OriginNotAllowed => (403, "Scripts of that origin may not do this"),
+        Refusal::RouteUnknown => (404, "There is nothing here"),
+        Refusal::SessionUnknown => (404, "There is no such session"),
+        Refusal::MethodNotAllowed(_) => (405, "The method is not allowed here"),
+        Refusal::BodyTooLarge => (413, "The request body is too large"),
+        Refusal::TargetTooLong => (414, "The request target is too long"),
+        Refusal::MediaTypeUnsupported => (415, "Send application/json, not encoded"),
+        Refusal::RateLimited(_) => (429, "Too many attempts"),
+        Refusal::HeaderTooLarge => (431, "The request header is too large"),
+        Refusal::Internal => (500, "Something went wrong on our side"),
+        Refusal::UpstreamUnavailable => (502, "The application cannot be reached"),
+        Refusal::StoreUnavailable => (503, "This cannot be decided at the moment"),
+        Refusal::Overloaded => (503, "Too many requests are waiting"),
+        Refusal::UpstreamTimeout => (504, "The application did not answer in time"),
+    }
+}
+
+/// The challenge of a refusal: none without a reason, RFC 6750 section 3.1.
+const fn challenge(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::TokenMissing | Refusal::CredentialsWrong => Some(r#"Bearer realm="doorward""#),
+        Refusal::TokenInvalid => Some(
+            r#"Bearer realm="doorward", error="invalid_token", error_description="not a valid access token""#,
+        ),
+        Refusal::TokenExpired => Some(
+            r#"Bearer realm="doorward", error="invalid_token", error_description="the access token has expired""#,
+        ),
+        Refusal::TokenRevoked => Some(
+            r#"Bearer realm="doorward", error="invalid_token", error_description="the session has ended""#,
+        ),
+        Refusal::RefreshInvalid | Refusal::RefreshReused => Some(
+            r#"Bearer realm="doorward", error="invalid_token", error_description="not a valid refresh token""#,
+        ),
+        Refusal::CredentialsConflict => Some(r#"Bearer realm="doorward", error="invalid_request""#),
+        Refusal::RoleMissing => Some(r#"Bearer realm="doorward", error="insufficient_scope""#),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// One of each; a variant that is added must be added here, or the match does not compile.
+    fn all() -> Vec<Refusal> {
+        let text = || String::from("x");
+        let all = vec![
+            Refusal::TokenMissing,
+            Refusal::TokenInvalid,
+            Refusal::TokenExpired,
+            Refusal::TokenRevoked,
+            Refusal::CredentialsConflict,
+            Refusal::RoleMissing,
+            Refusal::CredentialsWrong,
+            Refusal::RefreshInvalid,
+            Refusal::RefreshReused,
+            Refusal::PasswordRejected(text()),
+            Refusal::RateLimited(Duration::from_millis(1500)),
+            Refusal::StoreUnavailable,
+            Refusal::Overloaded,
+            Refusal::RouteUnknown,
+            Refusal::MethodNotAllowed(text()),
+            Refusal::TargetAmbiguous,
+            Refusal::TargetTooLong,
+            Refusal::RequestInvalid(text()),
+            Refusal::MediaTypeUnsupported,
+            Refusal::BodyTooLarge,
+            Refusal::HeaderTooLarge,
+            Refusal::OriginNotAllowed,
+            Refusal::SessionUnknown,
+            Refusal::UpstreamUnavailable,
+            Refusal::UpstreamTimeout,
+            Refusal::Internal,
+        ];
+        for refusal in &all {
+            match refusal {
+                Refusal::TokenMissing
+                | Refusal::TokenInvalid
+                | Refusal::TokenExpired
+                | Refusal::TokenRevoked => {}
+                Refusal::CredentialsConflict | Refusal::RoleMissing | Refusal::CredentialsWrong => {}
+                Refusal::RefreshInvalid | Refusal::RefreshReused | Refusal::PasswordRejected(_) => {}
+                Refusal::RateLimited(_) | Refusal::StoreUnavailable | Refusal::Overloaded => {}
+                Refusal::RouteUnknown | Refusal::MethodNotAllowed(_) | Refusal::TargetAmbiguous => {}
+                Refusal::RequestInvalid(_) | Refusal::MediaTypeUnsupported | Refusal::BodyTooLarge => {}
+                Refusal::HeaderTooLarge
+                | Refusal::TargetTooLong
+                | Refusal::OriginNotAllowed
+                | Refusal::SessionUnknown => {}
+                Refusal::UpstreamUnavailable | Refusal::UpstreamTimeout | Refusal::Internal => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_page_about_errors_lists_each_with_its_status() {
+        let page = include_str!("../../docs/errors.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), all().len());
+        for refusal in all() {
+            let row = format!("| `{}` | {} |", refusal.code(), Answer::refusal(&refusal).status);
+            assert!(rows.iter().any(|line| line.starts_with(&row)), "no row {row}");
+        }
+    }
+
+    #[test]
+    fn every_401_challenges_and_every_wait_is_named() {
+        for refusal in all() {
+            let answer = Answer::refusal(&refusal);
+            let has = |name: HeaderName| answer.headers.iter().any(|(known, _)| *known == name);
+            assert!(answer.status != 401 || has(header::WWW_AUTHENTICATE), "{refusal:?}");
+            assert_eq!(matches!(answer.status, 429 | 503), has(header::RETRY_AFTER), "{refusal:?}");
+            assert_eq!(answer.status == 405, has(header::ALLOW), "{refusal:?}");
+            assert!(has(header::CACHE_CONTROL));
+        }
+        let waits = Answer::refusal(&Refusal::RateLimited(Duration::from_millis(1500)));
+        assert!(waits.headers.contains(&(header::RETRY_AFTER, HeaderValue::from(2))), "rounded up");
+    }
+}

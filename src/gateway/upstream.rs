@@ -1,0 +1,197 @@
+//! Towards the app: which server, and which headers it sees. Only with a [`Permit`] in hand.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::http::RequestHeader;
+use pingora::protocols::ALPN;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
+
+use super::credential::cookie_fields;
+use super::judge::{origin_form, path_of};
+use super::tunnel::{self, Tunnels};
+use crate::config::{Route, Scheme};
+use crate::error::Refusal;
+use crate::policy::headers::Kind;
+use crate::policy::{Permit, cookies, forwarded};
+use crate::snapshot::Snapshot;
+use crate::snapshot::upstreams::Candidate;
+
+/// An idle connection to an app is given up before the usual app's own limit of 60 s or more.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// Where a candidate is and how it is spoken to.
+pub(super) fn peer(candidate: &Candidate, permit: &Permit, headers: &HeaderMap) -> HttpPeer {
+    let long_lived = is_websocket(headers) || is_event_stream(headers);
+    let tls = candidate.server.scheme == Scheme::Https;
+    // Never an empty name: the verification of the certificate hangs on it.
+    let mut peer = HttpPeer::new(candidate.address, tls, candidate.server.host.clone());
+    let http1 = candidate.server.scheme != Scheme::H2c;
+    if http1 && is_websocket(headers) {
+        peer.group_key = tunnel::GROUP;
+    }
+    let Some(options) = peer.get_mut_peer_options() else { return peer };
+    if http1 && is_websocket(headers) {
+        options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
+    }
+    options.connection_timeout = Some(candidate.server.connect_timeout);
+    options.total_connection_timeout = Some(candidate.server.connect_timeout);
+    // A WebSocket or an event stream may be silent for as long as its session lives.
+    options.read_timeout = (!long_lived).then_some(permit.route().timeout);
+    options.write_timeout = Some(permit.route().timeout);
+    options.idle_timeout = Some(IDLE);
+    if candidate.server.scheme == Scheme::H2c {
+        options.alpn = ALPN::H2;
+        // One stream per connection is Pingora's default; this is what apps announce as a rule.
+        options.max_h2_streams = 100;
+    }
+    peer
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    says(headers, &header::UPGRADE, "websocket")
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    says(headers, &header::ACCEPT, "text/event-stream")
+}
+
+fn says(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
+    headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(|v| v.to_ascii_lowercase().contains(what))
+}
+
+/// What the transport knows about the client.
+pub(super) struct Downstream {
+    pub(super) peer: IpAddr,
+    pub(super) https: bool,
+}
+
+/// Rewrites the request for the app. Runs after hop-by-hop and `Connection`-nominated headers are gone, so that
+/// what is set here stays.
+pub(super) fn rewrite(
+    request: &mut RequestHeader,
+    permit: &Permit,
+    bearer_is_ours: bool,
+    candidate: &Candidate,
+    downstream: &Downstream,
+    snapshot: &Snapshot,
+) -> Result<(), Refusal> {
+    let route = permit.route();
+    let host = request
+        .headers
+        .get(header::HOST)
+        .cloned()
+        .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
+    target(request, route)?;
+    let chain = forwarded_chain(&request.headers, downstream, snapshot);
+    let unwanted: Vec<HeaderName> =
+        request.headers.keys().filter(|name| snapshot.headers.kind(name) != Kind::Pass).cloned().collect();
+    for name in &unwanted {
+        request.remove_header(name);
+    }
+    credentials(request, route, bearer_is_ours);
+    if let Some(identity) = permit.identity() {
+        let names = snapshot.headers.names();
+        for (name, value) in [&names.user, &names.user_id, &names.roles, &names.session]
+            .into_iter()
+            .zip(identity.header_values())
+        {
+            set(request, name.clone(), value.clone())?;
+        }
+    }
+    set(request, HeaderName::from_static("x-forwarded-for"), chain.for_)?;
+    set(request, HeaderName::from_static("x-forwarded-proto"), chain.proto)?;
+    if let Some(host) = chain.host.or(host.clone()) {
+        set(request, HeaderName::from_static("x-forwarded-host"), host)?;
+    }
+    match host.filter(|_| route.preserve_host) {
+        Some(host) => set(request, header::HOST, host)?,
+        None => set(request, header::HOST, candidate.server.authority.clone())?,
+    }
+    // RFC 9110 section 7.6.3: a gateway says that it was there.
+    request
+        .append_header(header::VIA, HeaderValue::from_static("1.1 doorward"))
+        .map_err(|_| Refusal::Internal)?;
+    Ok(())
+}
+
+/// Origin form, with the bytes as they came (less the route's own path where it says so).
+fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
+    let strip = if route.strip_prefix && route.path != "/" { route.path.len() } else { 0 };
+    let absolute = request.uri.authority().is_some() || !request.raw_path().starts_with(b"/");
+    if strip == 0 && !absolute {
+        return Ok(());
+    }
+    let path_length = path_of(request).len();
+    let whole = origin_form(request);
+    let (path, query) = whole.split_at(path_length);
+    let rest = path.get(strip..).unwrap_or_default();
+    // Without its prefix a path must not begin anew as something else, such as an authority.
+    if rest.starts_with(b"//") {
+        return Err(Refusal::TargetAmbiguous);
+    }
+    let mut target = Vec::with_capacity(whole.len() + 1);
+    if rest.is_empty() {
+        target.push(b'/');
+    }
+    target.extend_from_slice(rest);
+    target.extend_from_slice(query);
+    request.set_raw_path(&target).map_err(|_| Refusal::TargetAmbiguous)
+}
+
+/// Our cookies and our bearer stay here.
+fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool) {
+    if bearer_is_ours && !route.forward_bearer {
+        request.remove_header(&header::AUTHORIZATION);
+    }
+    if !request.headers.contains_key(header::COOKIE) {
+        return;
+    }
+    let left = cookies::without_ours(cookie_fields(&request.headers));
+    request.remove_header(&header::COOKIE);
+    if let Some(left) = left.and_then(|left| HeaderValue::from_bytes(&left).ok()) {
+        // A header that was there a moment ago fits again.
+        let _ = request.insert_header(header::COOKIE, left);
+    }
+}
+
+struct Chain {
+    for_: HeaderValue,
+    proto: HeaderValue,
+    host: Option<HeaderValue>,
+}
+
+/// `X-Forwarded-*`: our own observation; a trusted proxy's word goes before it.
+fn forwarded_chain(headers: &HeaderMap, downstream: &Downstream, snapshot: &Snapshot) -> Chain {
+    let peer = downstream.peer.to_canonical().to_string();
+    let own = if downstream.https { "https" } else { "http" };
+    let own = Chain {
+        for_: HeaderValue::from_str(&peer).unwrap_or(HeaderValue::from_static("unknown")),
+        proto: HeaderValue::from_static(own),
+        host: None,
+    };
+    if !forwarded::is_trusted(downstream.peer, &snapshot.server.trusted_proxies) {
+        return own;
+    }
+    let single = |name: &str| {
+        let mut all = headers.get_all(name).iter();
+        all.next().filter(|_| all.next().is_none()).cloned()
+    };
+    let hops: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .chain([peer.as_str()])
+        .collect();
+    Chain {
+        for_: HeaderValue::from_str(&hops.join(", ")).unwrap_or(own.for_),
+        proto: single("x-forwarded-proto").filter(|v| v == "http" || v == "https").unwrap_or(own.proto),
+        host: single("x-forwarded-host"),
+    }
+}
+
+fn set(request: &mut RequestHeader, name: HeaderName, value: HeaderValue) -> Result<(), Refusal> {
+    request.insert_header(name, value).map_err(|_| Refusal::Internal)
+}

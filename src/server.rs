@@ -1,0 +1,333 @@
+//! The composition root: stores are chosen, listeners bound, jobs started; and all of it ended in order.
+//!
+//! Pingora's listening services run on the runtime this is called on, without Pingora's own `Server`: that would
+//! make one runtime per service, retry a taken port for half a minute, and sleep a fixed time at the end.
+//!
+//! ```text
+//! start:  vault -> keys -> listeners bound -> jobs -> set and keys current -> listeners served
+//! drain:  readiness off -> lameduck -> listeners close -> last request ends (or is cut) -> jobs end
+//! ```
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::ServerApp;
+use pingora::apps::http_app::HttpServer;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{Fds, ListenFds};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{AdminApp, Readiness};
+use crate::auth::keys::{self, KeysError};
+use crate::auth::{Auth, Cut, Limits, Parts};
+use crate::background;
+use crate::clock::Clock;
+use crate::config::{Config, MasterKey, SessionsUrl, VaultUrl};
+use crate::gateway::{Gate, Gateway, Traffic};
+use crate::id::Random;
+use crate::metrics::Metrics;
+use crate::password::Hasher;
+use crate::session::SessionStore;
+use crate::session::memory::MemoryStore;
+use crate::snapshot::{Current, Snapshot};
+use crate::token::keyring::KeyRing;
+use crate::token::seal::{MasterSecret, MasterSecretError};
+use crate::vault::sqlite::{SqliteOptions, SqliteVault};
+use crate::vault::{Vault, VaultError};
+
+/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// The set and the keys must be current before anything is served; a vault that opened answers within this.
+const FIRST_LOAD: Duration = Duration::from_secs(10);
+
+/// What was cut gets this long to let go of its sockets.
+const AFTER_CUT: Duration = Duration::from_secs(1);
+
+/// Why a gateway does not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The vault cannot be opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// There is no usable master secret.
+    #[error(transparent)]
+    MasterSecret(#[from] MasterSecretError),
+    /// The vault has keys, so a new master secret would be the wrong one.
+    #[error("{missing}; it was not made anew, since the vault already holds keys sealed under the lost one")]
+    MasterSecretLost {
+        /// What is missing.
+        missing: MasterSecretError,
+    },
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// An address cannot be listened on.
+    #[error("{key}: cannot listen on {address} (is another process using it? choose another address)")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No thread for hashing passwords.
+    #[error("cannot start the hashing threads: {0}")]
+    Hasher(io::Error),
+    /// The vault opened but does not answer.
+    #[error("the vault does not answer: the revocation set was not loaded within {} s", FIRST_LOAD.as_secs())]
+    NotCurrent,
+}
+
+/// What a gateway takes from its surroundings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+}
+
+/// The stores of a gateway.
+#[derive(Clone)]
+pub struct Stores {
+    /// The truth.
+    pub vault: Vault,
+    /// The guest list.
+    pub sessions: Arc<dyn SessionStore>,
+}
+
+impl Stores {
+    /// Opens what the configuration names: the one place that asks which backend it is.
+    ///
+    /// # Errors
+    /// When the vault cannot be opened.
+    pub fn open(config: &Config, surroundings: &Surroundings) -> Result<Self, StartError> {
+        let sessions: Arc<dyn SessionStore> = match config.sessions.url {
+            SessionsUrl::Memory => Arc::new(MemoryStore::new(Arc::clone(&surroundings.clock))),
+        };
+        Ok(Self { vault: open_vault(config, surroundings)?, sessions })
+    }
+}
+
+/// Opens the vault alone, as the command line does beside a running gateway.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<Vault, StartError> {
+    match &config.vault.url {
+        VaultUrl::Sqlite(path) => {
+            let options = SqliteOptions { statement_timeout: config.vault.statement_timeout };
+            Ok(SqliteVault::open(path, Arc::clone(&surroundings.clock), options)?)
+        }
+    }
+}
+
+/// The master secret, made on the very first start of an embedded vault.
+///
+/// # Errors
+/// When it is missing though the vault has keys, malformed, or readable by others.
+pub async fn master_secret(
+    config: &Config,
+    vault: &Vault,
+    random: &dyn Random,
+) -> Result<MasterSecret, StartError> {
+    match &config.vault.master_key {
+        MasterKey::Value(text) => Ok(MasterSecret::parse(text.expose(), "vault.master_key")?),
+        MasterKey::File(path) => match MasterSecret::read(path) {
+            Err(missing @ MasterSecretError::Missing(_)) => {
+                if keys::exist(vault).await? {
+                    return Err(StartError::MasterSecretLost { missing });
+                }
+                Ok(MasterSecret::create(path, random)?)
+            }
+            read => Ok(read?),
+        },
+    }
+}
+
+/// A running gateway.
+pub struct Running {
+    public: Vec<SocketAddr>,
+    admin: Vec<SocketAddr>,
+    stop_listening: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    jobs: JoinSet<()>,
+    readiness: Arc<Readiness>,
+    traffic: Arc<Traffic>,
+    lameduck: Duration,
+    drain_timeout: Duration,
+}
+
+/// Starts a gateway on the current runtime. Nothing listens when this fails.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Running, StartError> {
+    let stores = Stores::open(config, &surroundings)?;
+    start_with(config, surroundings, stores).await
+}
+
+/// Starts a gateway on given stores.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start_with(
+    config: &Config,
+    surroundings: Surroundings,
+    stores: Stores,
+) -> Result<Running, StartError> {
+    let Surroundings { clock, random } = surroundings;
+    let vault = stores.vault.clone();
+    let master = master_secret(config, &vault, random.as_ref()).await?;
+    let keys = keys::establish(&vault, &master, config.tokens.algorithm, random.as_ref()).await?;
+    let hasher = Hasher::start(config.login.hash_threads, config.login.hash_queue, Arc::clone(&random))
+        .map_err(StartError::Hasher)?;
+    let public = bind_all("server.listen", &config.server.listen)?;
+    let admin = bind_all("admin.listen", &config.admin.listen)?;
+
+    let metrics = Arc::new(Metrics::new());
+    let parts = Parts {
+        vault: vault.clone(),
+        sessions: stores.sessions,
+        keys: KeyRing::new(keys),
+        master,
+        hasher,
+        clock: Arc::clone(&clock),
+        random,
+        metrics: Arc::clone(&metrics),
+    };
+    let limits = Limits {
+        lease: config.vault.lease,
+        local_cache_bytes: config.sessions.local_cache_bytes,
+        attempts_per_account: config.login.attempts_per_account,
+        attempts_per_address: config.login.attempts_per_address,
+    };
+    let auth = Auth::new(parts, limits);
+    let current = Current::new(Snapshot::new(config));
+    current.load().upstreams.resolve().await;
+    let jobs = background::start(&auth, &current, vault, config.sessions.stream_lease);
+    tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
+
+    let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));
+    let gateway = Gateway::new(Arc::clone(&auth), current, Arc::clone(&clock), Arc::clone(&traffic));
+    let gate = Gate::new(
+        http_proxy(&Arc::new(pingora_conf()), gateway),
+        Arc::clone(&traffic),
+        Arc::clone(&metrics),
+        &config.server,
+    );
+    let (stop_listening, listening) = watch::channel(false);
+    let (stop_admin, admin_listening) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    let public = serve(&mut listeners, "gateway", gate, public, listening);
+    let admin_app = HttpServer::new_app(AdminApp::new(auth, Arc::clone(&readiness)));
+    let admin = serve(&mut listeners, "admin", admin_app, admin, admin_listening);
+    metrics.started.set(clock.wall().millis() as f64 / 1000.0);
+
+    let (lameduck, drain_timeout) = (config.server.lameduck, config.server.drain_timeout);
+    Ok(Running {
+        public,
+        admin,
+        stop_listening,
+        stop_admin,
+        listeners,
+        jobs,
+        readiness,
+        traffic,
+        lameduck,
+        drain_timeout,
+    })
+}
+
+impl Running {
+    /// The addresses of the public listener, as bound.
+    pub fn public(&self) -> &[SocketAddr] {
+        &self.public
+    }
+
+    /// The addresses of the admin listener, as bound.
+    pub fn admin(&self) -> &[SocketAddr] {
+        &self.admin
+    }
+
+    /// Ends the gateway: nothing new is taken, what is in flight may finish within `drain_timeout`. Returns when the
+    /// last request has ended, not after a fixed time.
+    pub async fn drain(mut self) {
+        self.readiness.begin_draining();
+        tokio::time::sleep(self.lameduck).await;
+        let _ = self.stop_listening.send(true);
+        if tokio::time::timeout(self.drain_timeout, self.traffic.until_idle()).await.is_err() {
+            tracing::warn!(reason = "drain_timeout", "cutting the requests that are left");
+            self.traffic.cut_all(Cut::Draining);
+            let _ = tokio::time::timeout(AFTER_CUT, self.traffic.until_idle()).await;
+        }
+        let _ = self.stop_admin.send(true);
+        let closed = async { while self.listeners.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(AFTER_CUT, closed).await;
+        self.jobs.shutdown().await;
+    }
+}
+
+async fn until_ready(auth: &Auth) {
+    while !auth.is_ready() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn pingora_conf() -> ServerConf {
+    // The pool of upstream connections is sized by the number of threads.
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+    ServerConf { max_retries: Gateway::tries(), threads, ..ServerConf::default() }
+}
+
+/// A listener that is bound but not served; closed when dropped.
+struct Bound {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+fn bind_all(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<Bound>, StartError> {
+    let bind = |&address| bind(address).map_err(|source| StartError::Listen { key, address, source });
+    addresses.iter().map(bind).collect()
+}
+
+fn bind(address: SocketAddr) -> io::Result<Bound> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?.into_std()?;
+    Ok(Bound { address: listener.local_addr()?, listener })
+}
+
+/// Hands bound listeners to a Pingora service and runs it. Pingora takes a descriptor that is listed under the
+/// address it is told to listen on, instead of binding.
+fn serve<A: ServerApp + Send + Sync + 'static>(
+    listeners: &mut JoinSet<()>,
+    name: &str,
+    app: A,
+    bound: Vec<Bound>,
+    shutdown: watch::Receiver<bool>,
+) -> Vec<SocketAddr> {
+    let mut service = Service::new(name.to_owned(), app);
+    let mut table = Fds::new();
+    let mut addresses = Vec::new();
+    for Bound { listener, address } in bound {
+        service.add_tcp(&address.to_string());
+        table.add(address.to_string(), listener.into_raw_fd());
+        addresses.push(address);
+    }
+    let table: ListenFds = Arc::new(table.into());
+    listeners.spawn(async move { service.start_service(Some(table), shutdown, 1).await });
+    addresses
+}
