@@ -1,0 +1,114 @@
+//! Revocations that land while the gateway is still connecting to the app.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::support::gateway::{ROUTES, Tokens};
+use crate::support::{Client, Setup, TestGateway};
+
+/// A server that is too busy to accept: connects to it hang until it is.
+struct Busy {
+    listener: TcpListener,
+    waiting: Vec<TcpStream>,
+}
+
+impl Busy {
+    async fn start() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let listener = socket.listen(1).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let mut waiting = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
+        {
+            waiting.push(connected.expect("the queue has room"));
+            assert!(waiting.len() < 100, "the queue fills");
+        }
+        Self { listener, waiting }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("an address")
+    }
+
+    /// Accepts whoever waits and comes; counts those that send anything.
+    fn recover(self) -> Arc<AtomicUsize> {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        drop(self.waiting);
+        let listener = self.listener;
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counted = Arc::clone(&counted);
+                tokio::spawn(async move {
+                    if stream.read(&mut [0; 1]).await.is_ok_and(|read| read > 0) {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        asked
+    }
+}
+
+async fn in_front_of(servers: &[SocketAddr], connect_timeout: &str) -> (TestGateway, Tokens, Tokens) {
+    let servers: Vec<String> = servers.iter().map(|address| format!("\"http://{address}\"")).collect();
+    let servers = servers.join(", ");
+    let routes = format!(
+        r#"
+[upstreams.busy]
+servers = [{servers}]
+connect_timeout = "{connect_timeout}"
+[[routes]]
+name = "busy"
+path = "/busy"
+access = "signed-in"
+upstream = "busy"
+{ROUTES}"#
+    );
+    let gateway = TestGateway::with(Setup { routes, ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    let (one, other) = (gateway.login("ada").await, gateway.login("ada").await);
+    for tokens in [&one, &other] {
+        assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    }
+    (gateway, one, other)
+}
+
+async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
+    let answer = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
+    assert_eq!(answer.json(), json!({ "ended": 1, "propagation": "complete" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_revocation_no_further_server_is_tried() {
+    let busy = [Busy::start().await, Busy::start().await, Busy::start().await];
+    let addresses = [busy[0].address(), busy[1].address(), busy[2].address()];
+    let (gateway, tokens, other) = in_front_of(&addresses, "300ms").await;
+    let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
+    end(&gateway, &tokens, &other).await;
+    // Not 502, which three failures in a row would be.
+    let refused = client.response("GET").await.expect("an answer in words");
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_comes_about_after_the_revocation_is_not_used() {
+    let busy = Busy::start().await;
+    let (gateway, tokens, other) = in_front_of(&[busy.address()], "5s").await;
+    let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
+    // The kernel knocks again a second after the first time: by then the session is gone and the server back.
+    tokio::time::sleep(Duration::from_millis(750)).await;
+    end(&gateway, &tokens, &other).await;
+    let asked = busy.recover();
+    let refused = client.response("GET").await;
+    assert!(refused.is_none_or(|refused| refused.code() == "token_revoked"));
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}

@@ -1,0 +1,11 @@
+//! What reaches the app, and what never does.
+
+mod bodies;
+mod credentials;
+mod framing;
+mod identity;
+mod origin;
+mod routes;
+mod targets;
+mod upgrades;
+mod upstreams;

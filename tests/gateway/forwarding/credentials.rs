@@ -1,0 +1,129 @@
+//! T06, T07, T40: whose business a credential is.
+
+use crate::refusals::assert_refused;
+use crate::support::{Setup, TestGateway};
+
+/// A bearer of somebody else: `{"alg":"none"}.{"iss":"https://other.example"}.x`.
+const FOREIGN: &str = "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL290aGVyLmV4YW1wbGUifQ.x";
+
+async fn gateway_with_a_route_that_forwards_bearers() -> TestGateway {
+    let more = "[[routes]]\nname = \"api\"\npath = \"/api\"\naccess = \"signed-in\"\nupstream = \"app\"\nforward_bearer = true\n";
+    let gateway =
+        TestGateway::with(Setup { routes: Setup::default().routes + more, ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    gateway
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_bearer_stays_here_unless_the_route_forwards_it() {
+    // T06: the app can do without it; what it does not have it cannot lose.
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let tokens = gateway.login("ada").await;
+    let bearer = format!("Bearer {}", tokens.access);
+    for path in ["/", "/public", "/optional"] {
+        for scheme in ["Bearer ", "bearer ", "BEARER  "] {
+            let value = format!("{scheme}{}", tokens.access);
+            assert_eq!(gateway.get(path, &[("Authorization", &value)]).await.status, 200);
+            assert_eq!(gateway.app.last().header("authorization"), None, "{path} {scheme}");
+        }
+    }
+    assert_eq!(gateway.get("/api", &[("Authorization", &bearer)]).await.status, 200);
+    assert_eq!(gateway.app.last().header("authorization"), Some(bearer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_bearer_of_ours_is_not_handed_to_an_app_that_anybody_may_ask() {
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let tokens = gateway.login("ada").await;
+    gateway.clock.advance(std::time::Duration::from_secs(3600));
+    for path in ["/public", "/optional"] {
+        let answer = gateway.call("GET", path, &tokens.access).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(gateway.app.last().header("authorization"), None, "{path}");
+        assert_eq!(gateway.app.last().header("x-auth-user"), None, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apps_own_credential_passes_beside_our_cookie() {
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let cookie = format!("__Host-doorward-access={}", gateway.login("ada").await.access);
+    for theirs in ["Basic YWRhOnNlY3JldA==", FOREIGN, "Bearer opaque", "Digest username=\"ada\"", "Bearer"] {
+        for path in ["/", "/public", "/optional"] {
+            let headers = [("Authorization", theirs), ("Cookie", cookie.as_str())];
+            assert_eq!(gateway.get(path, &headers).await.status, 200, "{path} {theirs}");
+            let seen = gateway.app.last();
+            assert_eq!(seen.header("authorization").as_deref(), Some(theirs), "{path}");
+            assert_eq!(seen.header("x-auth-user").is_some(), path != "/public", "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_of_somebody_else_alone_is_none_of_ours() {
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    assert_refused(&gateway.get("/", &[("Authorization", "Basic YWRhOg==")]).await, 401, "token_missing");
+    assert_refused(&gateway.get("/", &[("Authorization", FOREIGN)]).await, 401, "token_invalid");
+    assert_eq!(gateway.app.seen().len(), 0);
+    for theirs in ["Basic YWRhOg==", FOREIGN] {
+        assert_eq!(gateway.get("/public", &[("Authorization", theirs)]).await.status, 200);
+        assert_eq!(gateway.app.last().header("authorization").as_deref(), Some(theirs));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_different_credentials_are_refused_wherever_they_are_sent() {
+    // T40.
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let (one, other) = (gateway.login("ada").await, gateway.login("ada").await);
+    let (bearer, cookie) =
+        (format!("Bearer {}", one.access), format!("__Host-doorward-access={}", other.access));
+    for path in ["/", "/api", "/optional", "/public"] {
+        let refused = gateway.get(path, &[("Authorization", &bearer), ("Cookie", &cookie)]).await;
+        assert_refused(&refused, 400, "credentials_conflict");
+        let refused = gateway.get(path, &[("Authorization", "Basic YTpi"), ("Authorization", &bearer)]).await;
+        assert_refused(&refused, 400, "credentials_conflict");
+    }
+    assert_eq!(gateway.app.seen().len(), 0);
+    let same = format!("__Host-doorward-access={}", one.access);
+    assert_eq!(gateway.get("/", &[("Authorization", &bearer), ("Cookie", &same)]).await.status, 200);
+    assert_eq!(gateway.app.last().header("authorization"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_cookies_stay_here_and_the_apps_are_joined_in_order() {
+    // T06.
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let first = format!("a=1; __Host-doorward-access={};b=2", gateway.login("ada").await.access);
+    let headers =
+        [("Cookie", first.as_str()), ("Cookie", "__Host-doorward-refresh=r; c=\"x y\""), ("Cookie", "d")];
+    for path in ["/", "/public", "/optional", "/api"] {
+        assert_eq!(gateway.get(path, &headers).await.status, 200, "{path}");
+        assert_eq!(gateway.app.last().header("cookie").as_deref(), Some("a=1; b=2; c=\"x y\"; d"), "{path}");
+    }
+    let planted =
+        [("Cookie", "__Host-doorward-access=x; __HOST-DOORWARD-ACCESS=y; __host-doorward-refresh=z")];
+    assert_eq!(gateway.get("/public", &planted).await.status, 200);
+    assert_eq!(gateway.app.last().header("cookie"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_of_the_apps_that_is_not_ascii_takes_nothing_with_it() {
+    // RFC 6265 section 5.2 has clients send what they were given, byte for byte.
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let cookie =
+        format!("name=Ren\u{e9}e; __Host-doorward-access={}; b=2", gateway.login("ada").await.access);
+    for path in ["/", "/public"] {
+        assert_eq!(gateway.get(path, &[("Cookie", &cookie)]).await.status, 200, "{path}");
+        assert_eq!(gateway.app.last().header("cookie").as_deref(), Some("name=Ren\u{e9}e; b=2"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_cannot_set_our_cookies_but_its_own() {
+    // T07.
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let tokens = gateway.login("ada").await;
+    let answer = gateway.call("GET", "/cookie", &tokens.access).await;
+    assert_eq!((answer.status, answer.all("set-cookie")), (200, vec!["app=1; Path=/"]));
+}

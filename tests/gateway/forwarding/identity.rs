@@ -1,0 +1,139 @@
+//! T01-T03: identity headers are ours alone.
+
+use crate::refusals::assert_refused;
+use crate::support::app::Seen;
+use crate::support::http::{Client, message};
+use crate::support::{Setup, TestGateway};
+
+const NAMES: [&str; 4] = ["x-auth-roles", "x-auth-session", "x-auth-user", "x-auth-user-id"];
+
+/// Every way a client may spell it so that some app reads it as ours.
+fn spellings() -> Vec<String> {
+    let mut all = Vec::new();
+    for name in NAMES {
+        let capitals =
+            name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect::<Vec<_>>().join("-");
+        all.extend([name.to_owned(), capitals.clone(), name.to_uppercase()]);
+        for separator in ["_", ".", "~", "!"] {
+            all.extend([name.replace('-', separator), capitals.replacen('-', separator, 1)]);
+        }
+    }
+    all
+}
+
+/// The identity headers the app saw, as a CGI-style app merges their names: sorted.
+fn identity(seen: &Seen) -> Vec<(String, String)> {
+    let merged = |name: &str| name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let fields = seen.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let mut all: Vec<_> = fields.map(|(name, value)| (merged(name), value.trim().to_owned())).collect();
+    all.retain(|(name, _)| NAMES.contains(&name.as_str()));
+    all.sort();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_sees_our_identity_headers_or_none_whatever_the_client_sends() {
+    // T01, T02: on each kind of route, with and without a credential.
+    let gateway = TestGateway::start().await;
+    let id = gateway.user("ada", &["user"]).await.to_string();
+    let tokens = gateway.login("ada").await;
+    let (good, bad) = (format!("Bearer {}", tokens.access), "Bearer garbage".to_owned());
+    let ours =
+        NAMES.map(str::to_owned).into_iter().zip(["user".into(), tokens.session.clone(), "ada".into(), id]);
+    let ours: Vec<(String, String)> = ours.collect();
+    let spoofed = spellings();
+    for (path, authorization, expected) in [
+        ("/public/x", None, &[][..]),
+        ("/public/x", Some(&good), &[]),
+        ("/optional/x", None, &[]),
+        ("/optional/x", Some(&bad), &[]),
+        ("/optional/x", Some(&good), &ours),
+        ("/x", Some(&good), &ours),
+    ] {
+        let credential = authorization.map(|value| ("Authorization", value.as_str()));
+        for name in &spoofed {
+            let headers: Vec<_> =
+                [(name.as_str(), "admin"), (name.as_str(), "")].into_iter().chain(credential).collect();
+            assert_eq!(gateway.get(path, &headers).await.status, 200, "{path} {name}");
+            assert_eq!(identity(&gateway.app.last()), expected, "{path} {name}");
+        }
+        let headers: Vec<_> =
+            spoofed.iter().map(|name| (name.as_str(), "admin,root")).chain(credential).collect();
+        assert_eq!(gateway.get(path, &headers).await.status, 200, "{path}");
+        assert_eq!(identity(&gateway.app.last()), expected, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_cannot_have_our_identity_headers_removed_on_the_way() {
+    // T03: RFC 9110 section 7.6.1 has a proxy remove what Connection names; ours come after that.
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &["user"]).await;
+    let bearer = format!("Bearer {}", gateway.login("ada").await.access);
+    let nominated = "close, x-auth-user, X-Auth-User-Id, x-auth-roles, x-auth-session, via";
+    let headers = [("Authorization", bearer.as_str()), ("Connection", nominated), ("X-Auth-User", "root")];
+    assert_eq!(gateway.get("/x", &headers).await.status, 200);
+    let seen = gateway.app.last();
+    assert_eq!(identity(&seen).len(), 4, "{}", seen.head);
+    assert_eq!(seen.header("x-auth-user").as_deref(), Some("ada"));
+    assert_eq!(seen.header("via").as_deref(), Some("1.1 doorward"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_cannot_name_what_must_not_be_removed() {
+    // T03: refused with the client's fault, not ours.
+    let gateway = TestGateway::start().await;
+    let many = ["x-a"; 10].join(", ");
+    for nominated in [
+        "host",
+        "X-Forwarded-For",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        ":authority",
+        "a b",
+        many.as_str(),
+    ] {
+        let refused = gateway.get("/public", &[("Connection", nominated)]).await;
+        assert_refused(&refused, 400, "request_invalid");
+    }
+    assert_eq!(gateway.app.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trailer_is_never_promoted_to_a_header() {
+    // T03.
+    let gateway = TestGateway::start().await;
+    let mut client = Client::connect(gateway.address()).await;
+    let headers = [("Transfer-Encoding", "chunked"), ("Trailer", "X-Auth-User"), ("TE", "trailers")];
+    client.send(&message("POST", "/public", &headers, b"")).await;
+    client.send(b"2\r\nhi\r\n0\r\nX-Auth-User: admin\r\nX-Auth-Roles: admin\r\n\r\n").await;
+    assert_eq!(client.response("POST").await.expect("an answer").status, 200);
+    let seen = gateway.app.last();
+    assert_eq!(identity(&seen), []);
+    let body = String::from_utf8_lossy(&seen.body).to_lowercase();
+    assert!(!body.contains("x-auth"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identity_headers_of_another_name_are_guarded_the_same() {
+    let names = "[identity_headers]\nuser = \"Remote-User\"\nroles = \"Remote-Groups\"\n";
+    let gateway =
+        TestGateway::with(Setup { routes: Setup::default().routes + names, ..Setup::default() }).await;
+    gateway.user("ada", &["user"]).await;
+    let bearer = format!("Bearer {}", gateway.login("ada").await.access);
+    let spoofed = [
+        ("REMOTE_USER", "root"),
+        ("remote-user", "root"),
+        ("Remote.Groups", "root"),
+        ("X-Auth-User", "mine"),
+    ];
+    let headers: Vec<_> = spoofed.into_iter().chain([("Authorization", bearer.as_str())]).collect();
+    assert_eq!(gateway.get("/x", &headers).await.status, 200);
+    let seen = gateway.app.last();
+    assert_eq!(seen.header("remote-user").as_deref(), Some("ada"));
+    assert_eq!(seen.header("remote-groups").as_deref(), Some("user"));
+    assert!(!seen.head.contains("root"), "{}", seen.head);
+    assert_eq!(seen.header("x-auth-user").as_deref(), Some("mine"), "no longer a name of ours");
+    assert_eq!(gateway.get("/public", &spoofed).await.status, 200);
+    assert!(!gateway.app.last().head.contains("root"));
+}

@@ -1,0 +1,145 @@
+//! T04: where a request comes from and what it asks for is said by us.
+
+use crate::support::{Setup, TestGateway};
+
+const SPOOFED: [(&str, &str); 20] = [
+    ("X-Forwarded-For", "6.6.6.6"),
+    ("X_Forwarded_For", "6.6.6.6"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "evil.test"),
+    ("X.Forwarded.Host", "evil.test"),
+    ("X-Forwarded-Port", "666"),
+    ("X-Forwarded-Uri", "/evil"),
+    ("X-Forwarded-Method", "EVIL"),
+    ("X-Forwarded-Prefix", "/evil"),
+    ("X-Forwarded-User", "evil"),
+    ("X-Forwarded-Email", "evil"),
+    ("Forwarded", "for=6.6.6.6;host=evil.test;proto=https"),
+    ("X-Real-IP", "6.6.6.6"),
+    ("True-Client-IP", "6.6.6.6"),
+    ("X-Client-IP", "6.6.6.6"),
+    ("X-Original-URL", "/evil"),
+    ("X_Original_URL", "/evil"),
+    ("X-Rewrite-URL", "/evil"),
+    ("X-HTTP-Method-Override", "EVIL"),
+    ("X-Method-Override", "EVIL"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobodys_word_is_taken_for_where_a_request_comes_from() {
+    let gateway = TestGateway::start().await;
+    assert_eq!(gateway.get("/public", &SPOOFED).await.status, 200);
+    let seen = gateway.app.last();
+    assert!(!seen.head.contains("6.6.6.6") && !seen.head.to_lowercase().contains("evil"), "{}", seen.head);
+    assert_eq!(seen.header("x-forwarded-for").as_deref(), Some("127.0.0.1"));
+    assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("http"));
+    assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("gateway.test"));
+    assert_eq!(seen.header("host").as_deref(), Some("gateway.test"));
+}
+
+async fn behind_a_proxy() -> TestGateway {
+    TestGateway::with(Setup { server: r#"trusted_proxies = ["127.0.0.1"]"#.into(), ..Setup::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxys_word_goes_before_our_own_observation() {
+    let gateway = behind_a_proxy().await;
+    let headers = [
+        ("X-Forwarded-For", "6.6.6.6, 198.51.100.7"),
+        ("X-Forwarded-For", "198.51.100.8"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "public.example"),
+        // Nobody is believed about these.
+        ("X-Original-URL", "/evil"),
+        ("X_Forwarded_Proto", "evil"),
+        ("Forwarded", "for=evil"),
+        ("X-Auth-User", "evil"),
+    ];
+    assert_eq!(gateway.get("/public", &headers).await.status, 200);
+    let seen = gateway.app.last();
+    assert_eq!(
+        seen.header("x-forwarded-for").as_deref(),
+        Some("6.6.6.6, 198.51.100.7, 198.51.100.8, 127.0.0.1")
+    );
+    assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("https"));
+    assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("public.example"));
+    assert_eq!(seen.header("host").as_deref(), Some("gateway.test"));
+    assert!(!seen.head.contains("evil"), "{}", seen.head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_that_contradicts_itself_is_not_believed() {
+    let gateway = behind_a_proxy().await;
+    let headers = [
+        ("X-Forwarded-Proto", "gopher"),
+        ("X-Forwarded-Host", "one.example"),
+        ("X-Forwarded-Host", "two.example"),
+    ];
+    assert_eq!(gateway.get("/public", &headers).await.status, 200);
+    let seen = gateway.app.last();
+    assert_eq!(seen.header("x-forwarded-for").as_deref(), Some("127.0.0.1"));
+    assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("http"));
+    assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("gateway.test"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routing_goes_by_host_alone_even_behind_a_trusted_proxy() {
+    // T04: path and host of a decision never come from a header beside Host.
+    let routes = "[[routes]]\nname = \"a\"\npath = \"/\"\nhosts = [\"gateway.test\"]\naccess = \"signed-in\"\nupstream = \"app\"\n\
+                  [[routes]]\nname = \"b\"\npath = \"/\"\nhosts = [\"open.test\"]\naccess = \"public\"\nupstream = \"app\"\n";
+    let gateway = TestGateway::with(Setup {
+        server: r#"trusted_proxies = ["127.0.0.1"]"#.into(),
+        routes: routes.into(),
+        ..Setup::default()
+    })
+    .await;
+    let headers = [("X-Forwarded-Host", "open.test"), ("X-Original-URL", "http://open.test/")];
+    assert_eq!(gateway.get("/", &headers).await.status, 401);
+    assert_eq!(gateway.get("/", &[("Host", "open.test")]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn via_is_appended_to_what_is_there() {
+    // RFC 9110 section 7.6.3.
+    let gateway = TestGateway::start().await;
+    assert_eq!(gateway.get("/public", &[("Via", "1.0 fred")]).await.status, 200);
+    assert_eq!(gateway.app.last().all("via"), ["1.0 fred", "1.1 doorward"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_host_is_kept_or_the_servers_own_is_set() {
+    let more = "[[routes]]\nname = \"own\"\npath = \"/own\"\naccess = \"public\"\nupstream = \"app\"\npreserve_host = false\n";
+    let gateway =
+        TestGateway::with(Setup { routes: Setup::default().routes + more, ..Setup::default() }).await;
+    for (path, host) in
+        [("/public", "Shop.Example:8080".to_owned()), ("/own", gateway.app.address().to_string())]
+    {
+        assert_eq!(gateway.get(path, &[("Host", "Shop.Example:8080")]).await.status, 200);
+        let seen = gateway.app.last();
+        assert_eq!(seen.header("host"), Some(host));
+        assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("Shop.Example:8080"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_this_hop_only_stays_here_and_the_rest_passes_in_order() {
+    let gateway = TestGateway::start().await;
+    let headers = [
+        ("Connection", "keep-alive, x-hop"),
+        ("X-Hop", "1"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Connection", "keep-alive"),
+        ("TE", "gzip"),
+        ("Upgrade", "h2c"),
+        ("Accept", "text/html"),
+        ("Accept", "*/*"),
+        ("X-Custom", "caf\u{e9}"),
+    ];
+    assert_eq!(gateway.get("/public", &headers).await.status, 200);
+    let seen = gateway.app.last();
+    for name in ["x-hop", "keep-alive", "proxy-connection", "te", "upgrade"] {
+        assert_eq!(seen.all(name), [""; 0], "{}", seen.head);
+    }
+    assert_eq!(seen.all("accept"), ["text/html", "*/*"]);
+    assert_eq!(seen.all("x-custom"), ["caf\u{e9}"]);
+}

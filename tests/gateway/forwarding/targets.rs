@@ -1,0 +1,299 @@
+//! T08-T15, T19, T20: a target that can be read in two ways goes nowhere; any other goes on to the byte.
+
+use crate::refusals::assert_refused;
+use crate::support::http::Client;
+use crate::support::{Response, Setup, TestGateway};
+
+const MORE: &str = r#"
+[[routes]]
+name = "stripped"
+path = "/api"
+access = "public"
+upstream = "app"
+strip_prefix = true
+[[routes]]
+name = "packages"
+path = "/npm"
+access = "public"
+upstream = "app"
+encoded_slashes = true
+"#;
+
+async fn gateway() -> (TestGateway, String) {
+    let gateway =
+        TestGateway::with(Setup { routes: Setup::default().routes + MORE, ..Setup::default() }).await;
+    gateway.user("ada", &["admin"]).await;
+    let access = gateway.login("ada").await.access;
+    (gateway, access)
+}
+
+/// A request line as it is, byte for byte.
+async fn raw(gateway: &TestGateway, target: &[u8], host: &str, access: &str) -> Response {
+    let mut client = Client::connect(gateway.address()).await;
+    let rest = format!(" HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {access}\r\n\r\n");
+    client.send(&[b"GET ", target, rest.as_bytes()].concat()).await;
+    client.response("GET").await.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_disguise_of_another_route_is_refused_even_to_those_who_may_use_both() {
+    let (gateway, access) = gateway().await;
+    for target in [
+        // T08
+        "/public/../admin",
+        "/public/..",
+        "/./admin",
+        "//admin",
+        "/x/..//admin",
+        "/public//../admin",
+        "/admin.",
+        "/admin./x",
+        "/admin%20",
+        "/public/./../admin",
+        "/optional/../public",
+        // T09
+        "/public/%2e%2e/admin",
+        "/public/%2E./admin",
+        "/public/.%2e/admin",
+        "/public/..%2fadmin",
+        "/public%2f..%2fadmin",
+        "/%2fadmin",
+        "/%61dmin",
+        "/%41dmin",
+        "/publi%63",
+        // T10
+        "/public/%252e%252e/admin",
+        "/public/..%252fadmin",
+        "/%2561dmin",
+        "/public/%25%32%65%25%32%65/admin",
+        // T11
+        "/admin;x",
+        "/public/..;/admin",
+        "/public/..;x=y/admin",
+        "/public/%2e%2e;/admin",
+        "/public/..%3b/admin",
+        // T12
+        "/public/..%5cadmin",
+        "/public%5c..%5cadmin",
+        "/public/..%255cadmin",
+        // T13
+        "/ADMIN",
+        "/Admin/x",
+        "/%41DMIN",
+        "/Public",
+        // T19
+        "/public/../auth/me",
+        "/aUth/me",
+        "/npm/..%2fauth/login",
+        "/npm/..%2f..%2fadmin",
+    ] {
+        let refused = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
+        assert_eq!((target, refused.status), (target, 400));
+        assert_refused(&refused, 400, "target_ambiguous");
+    }
+    assert_eq!(gateway.app.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_reading_makes_safe_is_refused_on_every_route() {
+    // T10, T12.
+    let (gateway, access) = gateway().await;
+    for prefix in ["/", "/public/", "/npm/"] {
+        for rest in [
+            &b"%00"[..],
+            b"%0d%0aX:1",
+            b"%0a",
+            b"%09",
+            b"%7f",
+            b"%",
+            b"%4",
+            b"%zz",
+            b"%c0%af",
+            b"%ff",
+            b"%u002f",
+            b"a\\b",
+            b"..\\admin",
+            b"\xc3\xa9",
+            b"\xff",
+            b"\x01",
+            b"\x0b",
+            b"a\tb",
+        ] {
+            let target = [prefix.as_bytes(), rest].concat();
+            let refused = raw(&gateway, &target, "gateway.test", &access).await;
+            assert_eq!(
+                (target.escape_ascii().to_string(), refused.status),
+                (target.escape_ascii().to_string(), 400)
+            );
+        }
+    }
+    let long = format!("/public/{}", "a".repeat(9000));
+    assert_refused(&raw(&gateway, long.as_bytes(), "gateway.test", &access).await, 414, "target_too_long");
+    assert_eq!(gateway.app.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_reading_agrees_on_is_forwarded_to_the_byte() {
+    // RFC 9110 section 7.7: a proxy does not touch path and query.
+    let (gateway, access) = gateway().await;
+    for target in [
+        "/",
+        "/x",
+        "/x/",
+        "//x",
+        "/x//y",
+        "/x/./y",
+        "/x/../y",
+        "/x/..",
+        "/x;p=1/y",
+        "/x%20y",
+        "/caf%C3%A9",
+        "/caf%c3%a9",
+        "/x.",
+        "/...",
+        "/100%25",
+        "/%7Euser",
+        "/@scope/name",
+        "/a:b@c",
+        "/x'y(z)*!$&+,=",
+        "/public/a%5cb",
+        "/public/../public/x",
+        "/public/%2e/x",
+        "/public/x/..;/y",
+        "/adminx",
+        "/publicity",
+        "/npm/@scope%2fname",
+        "/npm/@scope%2Fname",
+        "/npm/a%252fb",
+        // T14: what stands in a query decides nothing and is not looked at.
+        "/?",
+        "/x?",
+        "/public?x=/../admin",
+        "/public?x=%00%zz%2f..\\",
+        "/x?/public",
+        "/x??a=b?c",
+        "/public?q={[|]}^`",
+    ] {
+        let answer = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
+        assert_eq!((target, answer.status), (target, 200));
+        assert_eq!(gateway.app.last().target(), target);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_or_fragment_satisfies_no_rule() {
+    // T14.
+    let gateway = TestGateway::start().await;
+    for target in [
+        "/x?/public",
+        "/x?y=/public/../public",
+        "/admin?/public",
+        "/x#/public",
+        "/admin#/../public",
+        "/x?a#/public",
+    ] {
+        let refused = raw(&gateway, target.as_bytes(), "gateway.test", "").await;
+        assert!(matches!(refused.status, 400 | 401), "{target}: {}", refused.status);
+    }
+    assert_eq!(gateway.app.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_slash_passes_only_where_the_route_says_so() {
+    // T09.
+    let (gateway, access) = gateway().await;
+    for target in ["/x%2fy", "/public/x%2Fy", "/public/x%252fy", "/api/x%2fy", "/npm%2fx"] {
+        let refused = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
+        assert_refused(&refused, 400, "target_ambiguous");
+    }
+    assert_eq!(gateway.app.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stripped_prefix_leaves_a_path_and_the_query() {
+    let (gateway, access) = gateway().await;
+    for (target, forwarded) in [
+        ("/api", "/"),
+        ("/api/", "/"),
+        ("/api?x=1", "/?x=1"),
+        ("/api/x?y=/api", "/x?y=/api"),
+        ("/api/api/x", "/api/x"),
+        ("/api/x%20y/", "/x%20y/"),
+        ("/api/x?q={[|]}^`", "/x?q={[|]}^`"),
+        ("http://gateway.test/api/x?y=1", "/x?y=1"),
+    ] {
+        assert_eq!(raw(&gateway, target.as_bytes(), "gateway.test", &access).await.status, 200, "{target}");
+        assert_eq!(gateway.app.last().target(), forwarded, "{target}");
+    }
+    let before = gateway.app.seen().len();
+    // What is left would begin with an authority.
+    for target in
+        ["/api//evil.test", "/api//", "/api///x", "/api//x?y=1", "http://gateway.test/api//evil.test"]
+    {
+        assert_refused(
+            &raw(&gateway, target.as_bytes(), "gateway.test", &access).await,
+            400,
+            "target_ambiguous",
+        );
+    }
+    assert_eq!(gateway.app.seen().len(), before);
+    // Whole segments only (T20).
+    assert_eq!(raw(&gateway, b"/apis", "gateway.test", &access).await.status, 200);
+    assert_eq!(gateway.app.last().target(), "/apis");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absolute_target_is_judged_by_its_own_host_and_forwarded_in_origin_form() {
+    // T15: RFC 9112 section 3.2.2.
+    let (gateway, access) = gateway().await;
+    for (target, forwarded) in
+        [("http://gateway.test/x?y=1", "/x?y=1"), ("http://gateway.test/", "/"), ("HTTP://gateway.test", "/")]
+    {
+        let answer = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
+        assert_eq!((target, answer.status), (target, 200));
+        assert_eq!(
+            (gateway.app.last().target(), gateway.app.last().header("host").as_deref()),
+            (forwarded, Some("gateway.test"))
+        );
+    }
+    let before = gateway.app.seen().len();
+    for (target, host) in [
+        ("http://other.test/x", "gateway.test"),
+        ("http://gateway.test:81/x", "gateway.test"),
+        ("http://ada@gateway.test/x", "gateway.test"),
+        ("http://gateway.test/public/../admin", "gateway.test"),
+        ("http:///x", "gateway.test"),
+        ("*", "gateway.test"),
+        ("x", "gateway.test"),
+        ("gateway.test:80", "gateway.test"),
+        ("?x", "gateway.test"),
+    ] {
+        let refused = raw(&gateway, target.as_bytes(), host, &access).await;
+        assert_eq!((target, refused.status), (target, 400));
+    }
+    assert_eq!(gateway.app.seen().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_with_a_space_is_refused_or_judged_as_it_is_forwarded() {
+    // RFC 9112 section 3.2: the transport escapes it before anybody looks; what is judged is what that made of it.
+    let (gateway, access) = gateway().await;
+    for (target, forwarded) in [
+        (&b"/x y"[..], Some("/x%20y")),
+        (b"/public HTTP/1.1", None),
+        (b"/admin /../public", None),
+        (b"/public/ ../admin", Some("/public/%20../admin")),
+        (b"/public /../../admin", None),
+        (b"/admin ", None),
+    ] {
+        let answer = raw(&gateway, target, "gateway.test", &access).await;
+        let shown = target.escape_ascii().to_string();
+        match forwarded {
+            Some(forwarded) => {
+                assert_eq!((shown.as_str(), answer.status), (shown.as_str(), 200));
+                assert_eq!(gateway.app.last().target(), forwarded);
+            }
+            None => assert_eq!((shown.as_str(), answer.status), (shown.as_str(), 400)),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How many connections, and how long a header may take.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::support::gateway::SOON;
+use crate::support::{Client, Setup, TestGateway, assert_eventually, measured};
+
+async fn with(server: &str) -> TestGateway {
+    TestGateway::with(Setup { server: server.to_owned(), ..Setup::default() }).await
+}
+
+/// Connections that have been served once and stay open.
+async fn served(gateway: &TestGateway, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = Client::connect(gateway.address()).await;
+        assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200);
+        clients.push(client);
+    }
+    clients
+}
+
+/// Whether a new connection is served.
+async fn is_served(gateway: &TestGateway) -> bool {
+    let mut client = Client::connect(gateway.address()).await;
+    // The other side may have closed already.
+    client.try_send(b"GET /public HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await
+        && client.response("GET").await.is_some_and(|answer| answer.status == 200)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_limited_per_address_and_in_all_and_given_back() {
+    for (limit, label) in [("connections_per_ip = 3", "address"), ("connections = 3", "total")] {
+        let gateway = with(&format!("[server.limits]\n{limit}")).await;
+        let mut clients = served(&gateway, 3).await;
+        assert!(!is_served(&gateway).await, "{limit}");
+        let refused = format!(r#"doorward_connections_refused_total{{limit="{label}"}}"#);
+        assert_eq!(gateway.metric(&refused).await, 1.0, "{limit}");
+        assert_eq!(gateway.metric("doorward_connections_open").await, 3.0, "{limit}");
+        for client in &mut clients {
+            assert_eq!(
+                client.request("GET", "/public", &[], b"").await.status,
+                200,
+                "{limit}: those there stay"
+            );
+        }
+        clients.pop().expect("three").hang_up();
+        assert_eventually("its place is given back", SOON, async || is_served(&gateway).await).await;
+        drop(clients);
+        assert_eventually("all are", SOON, async || gateway.metric("doorward_connections_open").await == 0.0)
+            .await;
+    }
+}
+
+/// Sends a byte of a header now and then; how long the gateway put up with it.
+async fn trickle(mut stream: TcpStream) -> Duration {
+    let begun = Instant::now();
+    let (mut from, mut to) = stream.split();
+    let reading = async {
+        let mut nothing = [0; 1];
+        // An end and a reset are both an end.
+        let _ = tokio::io::AsyncReadExt::read(&mut from, &mut nothing).await;
+    };
+    let writing = async {
+        let header =
+            "GET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: ".bytes().chain(std::iter::repeat(b'x'));
+        for byte in header {
+            if to.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            // The slowness itself.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! { () = reading => {} () = writing => {} }
+    begun.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_takes_too_long_is_cut_on_a_new_connection_and_on_a_kept_one() {
+    let gateway = with("keepalive_timeout = \"1s\"\n[server.limits]\nheader_deadline = \"1s\"").await;
+    let fresh = async {
+        let stream = TcpStream::connect(gateway.address()).await.expect("the gateway listens");
+        trickle(stream).await
+    };
+    let kept = async {
+        let client = served(&gateway, 1).await.pop().expect("one");
+        trickle(client.into_stream()).await
+    };
+    let (fresh, kept) = tokio::join!(fresh, kept);
+    measured(format_args!("a slow header is cut after {fresh:?}, on a kept connection {kept:?}"));
+    for took in [fresh, kept] {
+        assert!(took > Duration::from_millis(900) && took < Duration::from_secs(4), "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_is_closed_after_its_keepalive() {
+    let gateway = with("keepalive_timeout = \"1s\"\n[server.limits]\nheader_deadline = \"5m\"").await;
+    let mut client = served(&gateway, 1).await.pop().expect("one");
+    let idle = Instant::now();
+    client.until_closed().await;
+    assert!(idle.elapsed() > Duration::from_millis(900) && idle.elapsed() < Duration::from_secs(4));
+}

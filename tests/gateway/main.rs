@@ -1,0 +1,20 @@
+//! The gateway over real sockets: stories, races and faults, in the test's own process.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changes;
+mod connecting;
+mod drain;
+mod endpoints;
+mod faults;
+mod forged;
+mod forwarding;
+mod limits;
+mod outages;
+mod races;
+mod refreshing;
+mod refusals;
+mod story;
+mod streams;
+mod streams_end;

@@ -1,0 +1,225 @@
+//! Revocations that land while a request waits: for a store, for the app, for its own body.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use doorward::session::Lookup;
+use doorward::vault::{EndReason, Scope};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::gateway::{SOON, Tokens};
+use crate::support::http::{Client, message};
+use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually, measured};
+
+/// What a revocation may take to reach everything of its session.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A gateway whose stores fail on command, and two sessions of one user: one to be ended, one to end it from.
+async fn two_sessions(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>, Tokens, Tokens) {
+    let faults = Faults::new();
+    let setup = Setup { sessions: sessions.to_owned(), stores: faults.wrap(), ..Setup::default() };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let (one, other) = (gateway.login("ada").await, gateway.login("ada").await);
+    (gateway, faults, one, other)
+}
+
+/// Ends a session as its user would from another device, until acknowledged.
+async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
+    let answer = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
+    assert_eq!(answer.json(), json!({ "ended": 1, "propagation": "complete" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_while_the_session_store_is_asked_is_never_forwarded() {
+    let (gateway, faults, tokens, other) = two_sessions(r#"recheck = "0s""#).await;
+    assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    // The store says that the session lives; then it is revoked; then the answer arrives.
+    let gate = faults.hold_after(Op::Check);
+    let mut client = Client::asking(gateway.address(), "/late", &tokens.access).await;
+    gate.until_reached().await;
+    end(&gateway, &tokens, &other).await;
+    gate.open();
+    let refused = client.response("GET").await.expect("an answer in words");
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
+    assert_eq!(gateway.app.seen().len(), 1, "only the first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_while_the_session_store_is_asked_is_not_answered_by_our_own_endpoints_either() {
+    let (gateway, faults, tokens, other) = two_sessions("").await;
+    assert_eq!(gateway.call("GET", "/auth/me", &tokens.access).await.status, 200);
+    let gate = faults.hold_after(Op::Check);
+    let mut client = Client::asking(gateway.address(), "/auth/me", &tokens.access).await;
+    gate.until_reached().await;
+    end(&gateway, &tokens, &other).await;
+    gate.open();
+    let refused = client.response("GET").await.expect("an answer in words");
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_stuck_in_a_store_ends_within_a_second_of_its_revocation() {
+    for op in [Op::Check, Op::FindSession] {
+        let (gateway, faults, tokens, other) = two_sessions("").await;
+        assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
+        let gate = faults.hold_before(op);
+        let mut client = Client::asking(gateway.address(), "/stuck", &tokens.access).await;
+        gate.until_reached().await;
+        let revoked = Instant::now();
+        end(&gateway, &tokens, &other).await;
+        // The store never answers: there is nobody to refuse it in words, so it is cut.
+        assert!(client.response("GET").await.is_none(), "{op:?}: cut");
+        assert!(revoked.elapsed() < SECOND, "{op:?}: {:?}", revoked.elapsed());
+        assert_eq!(gateway.app.heads(), 1, "{op:?}: only the other session's");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_during_the_first_sight_stays_though_the_vault_had_said_it_lives() {
+    let (gateway, faults, tokens, other) = two_sessions("").await;
+    assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
+    // Vault: live. Revocation. Then the guest list is filled from what the vault had said.
+    let gate = faults.hold_after(Op::FindSession);
+    let mut client = Client::asking(gateway.address(), "/late", &tokens.access).await;
+    gate.until_reached().await;
+    end(&gateway, &tokens, &other).await;
+    let fills = faults.calls(Op::Fill);
+    gate.open();
+    let refused = client.response("GET").await.expect("an answer in words");
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
+    assert_eq!(faults.calls(Op::Fill), fills + 1, "it was filled");
+    let id = tokens.session.parse().expect("an id");
+    assert_eq!(faults.real().sessions.check(id).await.expect("a store"), Lookup::Tombstone);
+    assert_eq!(gateway.call("GET", "/", &tokens.access).await.code(), "token_revoked");
+    assert_eq!(gateway.app.heads(), 1, "only the other session's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_session_is_known_even_when_no_store_answers_any_more() {
+    let faults = Faults::new();
+    let setup = Setup {
+        vault: r#"lease = "60s""#.to_owned(),
+        sessions: r#"stream_lease = "2m""#.to_owned(),
+        stores: faults.wrap(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let (tokens, other) = (gateway.login("ada").await, gateway.login("ada").await);
+    // This replica has never been asked about the session, and is not now.
+    end(&gateway, &tokens, &other).await;
+    faults.fail(&Op::VAULT);
+    faults.fail(&Op::SESSION_STORE);
+    let refused = gateway.call("GET", "/", &tokens.access).await;
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_while_the_app_thinks_replaces_its_answer() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let tokens = gateway.login("ada").await;
+    let mut client = Client::asking(gateway.address(), "/hold", &tokens.access).await;
+    assert_eventually("the app is asked", SOON, async || gateway.app.seen().len() == 1).await;
+    assert_eq!(gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await.status, 200);
+    gateway.app.release(1);
+    let refused = client.response("GET").await.expect("an answer in words");
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_is_cut_within_a_second_though_the_app_never_answers() {
+    let (gateway, _, tokens, other) = two_sessions("").await;
+    let mut poll = Client::asking(gateway.address(), "/hold", &tokens.access).await;
+    let mut others = Client::asking(gateway.address(), "/hold", &other.access).await;
+    assert_eventually("the app is asked", SOON, async || gateway.app.heads() == 2).await;
+    let revoked = Instant::now();
+    end(&gateway, &tokens, &other).await;
+    assert!(poll.response("GET").await.is_none(), "cut");
+    let took = revoked.elapsed();
+    measured(format_args!("a long poll is cut after {took:?}"));
+    assert!(took < SECOND, "{took:?}");
+    assert_eventually("it is counted", SOON, async || {
+        gateway.metric(r#"doorward_requests_cut_total{cause="revoked"}"#).await == 1.0
+    })
+    .await;
+    gateway.app.release(2);
+    assert_eq!(others.response("GET").await.expect("an answer").status, 200, "another session's stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_amid_an_upload_stops_it() {
+    let (gateway, _, tokens, other) = two_sessions("").await;
+    let mut client = Client::connect(gateway.address()).await;
+    let bearer = format!("Bearer {}", tokens.access);
+    let whole = message("POST", "/upload", &[("Authorization", &bearer)], &[b'x'; 100]);
+    let (begun, rest) = whole.split_at(whole.len() - 50);
+    client.send(begun).await;
+    assert_eventually("the upload has begun", SOON, async || gateway.app.heads() == 1).await;
+    end(&gateway, &tokens, &other).await;
+    client.send(rest).await;
+    let refused = client.response("POST").await.expect("an answer in words");
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
+    assert!(gateway.app.seen().is_empty(), "the app never got the whole");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_stalls_is_cut_within_a_second_of_its_revocation() {
+    let (gateway, _, tokens, other) = two_sessions("").await;
+    let mut client = Client::connect(gateway.address()).await;
+    let bearer = format!("Bearer {}", tokens.access);
+    let whole = message("POST", "/upload", &[("Authorization", &bearer)], &[b'x'; 100]);
+    client.send(&whole[..whole.len() - 50]).await;
+    assert_eventually("the upload has begun", SOON, async || gateway.app.heads() == 1).await;
+    let revoked = Instant::now();
+    end(&gateway, &tokens, &other).await;
+    client.until_closed().await;
+    assert!(revoked.elapsed() < SECOND, "{:?}", revoked.elapsed());
+    assert!(gateway.app.seen().is_empty(), "the app never got the whole");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_amid_requests_is_answered_in_words_and_nothing_is_accepted_after_it() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    for round in 0..20 {
+        let tokens = gateway.login("ada").await;
+        let acknowledged = AtomicBool::new(false);
+        let requests = async {
+            loop {
+                let after = acknowledged.load(Ordering::SeqCst);
+                let answer = gateway.call("GET", "/x", &tokens.access).await;
+                match answer.status {
+                    200 => assert!(!after, "round {round}: accepted after the acknowledgement"),
+                    _ => return assert_eq!(answer.code(), "token_revoked"),
+                }
+            }
+        };
+        let revocation = async {
+            assert_eventually("requests flow", SOON, async || gateway.app.seen().len() > 5 * round).await;
+            assert_eq!(gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await.status, 200);
+            acknowledged.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(requests, revocation);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_written_by_another_process_while_a_request_waits_is_found_too() {
+    let (gateway, faults, tokens, other) = two_sessions("").await;
+    assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
+    let gate = faults.hold_after(Op::FindSession);
+    let mut client = Client::asking(gateway.address(), "/late", &tokens.access).await;
+    gate.until_reached().await;
+    let id = tokens.session.parse().expect("an id");
+    gateway.vault.sessions.revoke(Scope::Session(id, None), EndReason::Admin).await.expect("a vault");
+    // Two more reads of the log: the second began after the commit.
+    let reads = faults.calls(Op::ReadLog);
+    assert_eventually("the log is read", SOON, async || faults.calls(Op::ReadLog) >= reads + 2).await;
+    gate.open();
+    let answer = client.response("GET").await;
+    assert!(answer.is_none_or(|refused| refused.code() == "token_revoked"));
+    assert_eq!(gateway.app.heads(), 1, "only the other session's");
+}

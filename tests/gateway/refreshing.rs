@@ -1,0 +1,132 @@
+//! Refreshes at the same time as each other and as what ends the session.
+
+use std::collections::HashSet;
+
+use doorward::vault::UserChange;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::gateway::Tokens;
+use crate::support::http;
+use crate::support::{Faults, Op, Setup, TestGateway, measured};
+
+/// Presents one refresh token `times` times at once.
+async fn at_once(gateway: &TestGateway, token: &str, times: usize) -> Vec<http::Response> {
+    let mut asking = JoinSet::new();
+    for _ in 0..times {
+        let (address, body) = (gateway.address(), json!({ "refresh_token": token }).to_string());
+        asking.spawn(async move {
+            let headers = [("Content-Type", "application/json")];
+            http::request(address, "POST", "/auth/refresh", &headers, body.as_bytes()).await
+        });
+    }
+    asking.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_refreshes_of_one_token_at_once_make_one_successor() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let first = gateway.login("ada").await;
+    let answers: Vec<Tokens> = at_once(&gateway, &first.refresh, 50).await.iter().map(Tokens::of).collect();
+    let successors: HashSet<&str> = answers.iter().map(|tokens| tokens.refresh.as_str()).collect();
+    assert_eq!(successors.len(), 1, "one successor, byte for byte");
+    for tokens in &answers {
+        assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    }
+    assert_eq!(gateway.metric(r#"doorward_refreshes_total{outcome="rotated"}"#).await, 1.0);
+    assert_eq!(gateway.metric(r#"doorward_refreshes_total{outcome="repeated"}"#).await, 49.0);
+    Tokens::of(&gateway.refresh(&answers[0].refresh).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_within_the_same_second_are_told_apart_by_their_generation() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let first = gateway.login("ada").await;
+    let second = Tokens::of(&gateway.refresh(&first.refresh).await);
+    assert_eq!(Tokens::of(&gateway.refresh(&first.refresh).await).refresh, second.refresh, "a lost answer");
+    let third = Tokens::of(&gateway.refresh(&second.refresh).await);
+    // Two generations behind is a theft, however soon.
+    assert_eq!(gateway.refresh(&first.refresh).await.code(), "refresh_reused");
+    assert_eq!(gateway.refresh(&third.refresh).await.code(), "refresh_invalid");
+    for tokens in [&first, &second, &third] {
+        assert_eq!(gateway.call("GET", "/", &tokens.access).await.code(), "token_revoked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_at_the_same_time_as_a_revocation_leaves_nothing_alive() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut won = 0;
+    for round in 0..100 {
+        let tokens = gateway.login("ada").await;
+        let refreshing = gateway.refresh(&tokens.refresh);
+        let ending = gateway.post("/auth/logout", Some(&tokens.access), &json!(null));
+        // Whoever is polled first is a little ahead: each in turn.
+        let (refreshed, ended) = if round % 2 == 0 {
+            tokio::join!(refreshing, ending)
+        } else {
+            let (ended, refreshed) = tokio::join!(ending, refreshing);
+            (refreshed, ended)
+        };
+        assert_eq!(ended.status, 200, "round {round}: {}", ended.text());
+        let mut dead = vec![tokens.access];
+        if refreshed.status == 200 {
+            won += 1;
+            let renewed = Tokens::of(&refreshed);
+            assert_eq!(gateway.refresh(&renewed.refresh).await.code(), "refresh_invalid", "round {round}");
+            dead.push(renewed.access);
+        } else {
+            assert_eq!(refreshed.code(), "refresh_invalid", "round {round}");
+        }
+        for access in &dead {
+            assert_eq!(gateway.call("GET", "/", access).await.code(), "token_revoked", "round {round}");
+        }
+        assert_eq!(gateway.refresh(&tokens.refresh).await.code(), "refresh_invalid", "round {round}");
+    }
+    measured(format_args!("the refresh came first in {won} of 100 rounds"));
+    assert!(gateway.app.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabling_a_user_beats_a_refresh_under_way_and_its_repetition_within_the_grace() {
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    let ada = gateway.user("ada", &[]).await;
+    let first = gateway.login("ada").await;
+    let second = Tokens::of(&gateway.refresh(&first.refresh).await);
+    let gate = faults.hold_before(Op::Rotate);
+    let disabling = async {
+        gate.until_reached().await;
+        gateway.vault.users.change(ada, &UserChange::Disabled(true)).await.expect("a change");
+        gate.open();
+    };
+    let (refused, ()) = tokio::join!(gateway.refresh(&second.refresh), disabling);
+    assert_eq!((refused.status, refused.code().as_str()), (401, "refresh_invalid"));
+    assert_eq!(gateway.refresh(&first.refresh).await.code(), "refresh_invalid", "no grace for the disabled");
+    gateway.vault.users.change(ada, &UserChange::Disabled(false)).await.expect("a change");
+    for token in [&first.refresh, &second.refresh] {
+        assert_eq!(gateway.refresh(token).await.code(), "refresh_invalid", "enabling brings nothing back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_refresh_was_granted_before_its_session_ended_is_dead_when_it_arrives() {
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    let first = gateway.login("ada").await;
+    let gate = faults.hold_after(Op::Rotate);
+    let ending = async {
+        gate.until_reached().await;
+        assert_eq!(gateway.post("/auth/logout", Some(&first.access), &json!(null)).await.status, 200);
+        gate.open();
+    };
+    let (granted, ()) = tokio::join!(gateway.refresh(&first.refresh), ending);
+    let second = Tokens::of(&granted);
+    assert_eq!(gateway.call("GET", "/", &second.access).await.code(), "token_revoked");
+    assert_eq!(gateway.refresh(&second.refresh).await.code(), "refresh_invalid");
+    assert!(gateway.app.seen().is_empty());
+}

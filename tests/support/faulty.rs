@@ -1,0 +1,313 @@
+//! Real stores that on command keep somebody waiting, fail or panic. The real one does the work; nothing is mocked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use doorward::clock::Timestamp;
+use doorward::id::{SessionId, UserId};
+use doorward::identity::{Login, Roles};
+use doorward::secret::Secret;
+use doorward::server::Stores;
+use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
+use doorward::vault::{
+    Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey, NewSession, Presented, RevocationLog,
+    Rotation, Scope, SessionRow, Sessions, User, UserChange, UserKey, Users, VaultError,
+};
+use tokio::sync::{Semaphore, watch};
+
+/// A method of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Op {
+    CreateUser,
+    FindUser,
+    ListUsers,
+    ChangeUser,
+    OpenSession,
+    Rotate,
+    FindSession,
+    ListSessions,
+    Revoke,
+    ReadLog,
+    LoadKeys,
+    AddKeys,
+    Check,
+    Fill,
+    Extend,
+    Tombstone,
+}
+
+impl Op {
+    /// Everything that asks the vault.
+    pub(crate) const VAULT: [Self; 12] = [
+        Self::CreateUser,
+        Self::FindUser,
+        Self::ListUsers,
+        Self::ChangeUser,
+        Self::OpenSession,
+        Self::Rotate,
+        Self::FindSession,
+        Self::ListSessions,
+        Self::Revoke,
+        Self::ReadLog,
+        Self::LoadKeys,
+        Self::AddKeys,
+    ];
+    /// Everything that asks the session store.
+    pub(crate) const SESSION_STORE: [Self; 4] = [Self::Check, Self::Fill, Self::Extend, Self::Tombstone];
+}
+
+/// Where one call is kept waiting.
+pub(crate) struct Gate {
+    arrived: watch::Sender<bool>,
+    open: Semaphore,
+}
+
+impl Gate {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { arrived: watch::Sender::new(false), open: Semaphore::new(0) })
+    }
+
+    async fn pass(&self) {
+        self.arrived.send_replace(true);
+        // Closing it is how it opens.
+        let _ = self.open.acquire().await;
+    }
+
+    /// Resolves when the call waits here.
+    pub(crate) async fn until_reached(&self) {
+        let mut arrived = self.arrived.subscribe();
+        let reached = tokio::time::timeout(Duration::from_secs(10), arrived.wait_for(|there| *there)).await;
+        reached.expect("the call comes to the gate").expect("the gate is there");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn open(&self) {
+        self.open.close();
+    }
+}
+
+enum Fault {
+    /// Every call from now on.
+    Fail,
+    /// The next call.
+    Panic,
+    /// The next call, before the real one works.
+    Before(Arc<Gate>),
+    /// The next call, when the real one has answered.
+    After(Arc<Gate>),
+}
+
+/// The command over the stores of one gateway.
+#[derive(Default)]
+pub(crate) struct Faults {
+    faults: Mutex<HashMap<Op, Fault>>,
+    calls: Mutex<HashMap<Op, usize>>,
+    real: OnceLock<Stores>,
+}
+
+impl Faults {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// For [`super::Setup`].
+    pub(crate) fn wrap(self: &Arc<Self>) -> Box<dyn FnOnce(Stores) -> Stores + Send> {
+        let faults = Arc::clone(self);
+        Box::new(move |real| {
+            let stores = Arc::new(Faulty { real: real.clone(), faults: Arc::clone(&faults) });
+            let mut vault = real.vault.clone();
+            vault.users = stores.clone();
+            vault.sessions = stores.clone();
+            vault.log = stores.clone();
+            vault.keys = stores.clone();
+            assert!(faults.real.set(real).is_ok(), "for one gateway");
+            Stores { vault, sessions: stores }
+        })
+    }
+
+    /// These fail until [`Faults::heal`].
+    pub(crate) fn fail(&self, ops: &[Op]) {
+        let mut faults = self.faults.lock().expect("not poisoned");
+        faults.extend(ops.iter().map(|op| (*op, Fault::Fail)));
+    }
+
+    /// The next call panics.
+    pub(crate) fn panic(&self, op: Op) {
+        self.faults.lock().expect("not poisoned").insert(op, Fault::Panic);
+    }
+
+    /// The next call waits before the real store is asked.
+    pub(crate) fn hold_before(&self, op: Op) -> Arc<Gate> {
+        let gate = Gate::new();
+        self.faults.lock().expect("not poisoned").insert(op, Fault::Before(Arc::clone(&gate)));
+        gate
+    }
+
+    /// The real store answers the next call, and then the answer waits.
+    pub(crate) fn hold_after(&self, op: Op) -> Arc<Gate> {
+        let gate = Gate::new();
+        self.faults.lock().expect("not poisoned").insert(op, Fault::After(Arc::clone(&gate)));
+        gate
+    }
+
+    /// All is well again.
+    pub(crate) fn heal(&self) {
+        self.faults.lock().expect("not poisoned").clear();
+    }
+
+    /// How often it was called so far.
+    pub(crate) fn calls(&self, op: Op) -> usize {
+        self.calls.lock().expect("not poisoned").get(&op).copied().unwrap_or(0)
+    }
+
+    /// The stores without faults.
+    pub(crate) fn real(&self) -> &Stores {
+        self.real.get().expect("the gateway was started with these")
+    }
+
+    fn next(&self, op: Op) -> Option<Fault> {
+        *self.calls.lock().expect("not poisoned").entry(op).or_default() += 1;
+        let mut faults = self.faults.lock().expect("not poisoned");
+        if matches!(faults.get(&op), Some(Fault::Fail)) { Some(Fault::Fail) } else { faults.remove(&op) }
+    }
+
+    async fn run<T, E>(
+        &self,
+        op: Op,
+        unavailable: impl FnOnce(String) -> E,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match self.next(op) {
+            None => work.await,
+            Some(Fault::Fail) => Err(unavailable("as told".to_owned())),
+            Some(Fault::Panic) => panic!("as told, in {op:?}"),
+            Some(Fault::Before(gate)) => {
+                gate.pass().await;
+                work.await
+            }
+            Some(Fault::After(gate)) => {
+                let done = work.await;
+                gate.pass().await;
+                done
+            }
+        }
+    }
+}
+
+struct Faulty {
+    real: Stores,
+    faults: Arc<Faults>,
+}
+
+impl Faulty {
+    async fn vault<T>(
+        &self,
+        op: Op,
+        work: impl Future<Output = Result<T, VaultError>>,
+    ) -> Result<T, VaultError> {
+        self.faults.run(op, VaultError::Unavailable, work).await
+    }
+
+    async fn store<T>(
+        &self,
+        op: Op,
+        work: impl Future<Output = Result<T, SessionStoreError>>,
+    ) -> Result<T, SessionStoreError> {
+        self.faults.run(op, SessionStoreError, work).await
+    }
+}
+
+#[async_trait]
+impl Users for Faulty {
+    async fn create(
+        &self,
+        id: UserId,
+        login: &Login,
+        password: &Secret<String>,
+        roles: &Roles,
+    ) -> Result<(), VaultError> {
+        self.vault(Op::CreateUser, self.real.vault.users.create(id, login, password, roles)).await
+    }
+
+    async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
+        self.vault(Op::FindUser, self.real.vault.users.find(key)).await
+    }
+
+    async fn list(&self, after: Option<&Login>, limit: u32) -> Result<Vec<User>, VaultError> {
+        self.vault(Op::ListUsers, self.real.vault.users.list(after, limit)).await
+    }
+
+    async fn change(&self, id: UserId, change: &UserChange) -> Result<Ended, VaultError> {
+        self.vault(Op::ChangeUser, self.real.vault.users.change(id, change)).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Faulty {
+    async fn open(&self, session: &NewSession) -> Result<Grant, VaultError> {
+        self.vault(Op::OpenSession, self.real.vault.sessions.open(session)).await
+    }
+
+    async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
+        self.vault(Op::Rotate, self.real.vault.sessions.rotate(presented)).await
+    }
+
+    async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
+        self.vault(Op::FindSession, self.real.vault.sessions.find(id)).await
+    }
+
+    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
+        self.vault(Op::ListSessions, self.real.vault.sessions.list(user)).await
+    }
+
+    async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {
+        self.vault(Op::Revoke, self.real.vault.sessions.revoke(scope, reason)).await
+    }
+}
+
+#[async_trait]
+impl RevocationLog for Faulty {
+    async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError> {
+        self.vault(Op::ReadLog, self.real.vault.log.read(after)).await
+    }
+
+    async fn changed(&self) {
+        self.real.vault.log.changed().await;
+    }
+}
+
+#[async_trait]
+impl Keys for Faulty {
+    async fn load(&self) -> Result<KeyTable, VaultError> {
+        self.vault(Op::LoadKeys, self.real.vault.keys.load()).await
+    }
+
+    async fn add(&self, keys: &[NewKey], only_first: bool) -> Result<KeyTable, VaultError> {
+        self.vault(Op::AddKeys, self.real.vault.keys.add(keys, only_first)).await
+    }
+}
+
+#[async_trait]
+impl SessionStore for Faulty {
+    async fn check(&self, id: SessionId) -> Result<Lookup, SessionStoreError> {
+        self.store(Op::Check, self.real.sessions.check(id)).await
+    }
+
+    async fn fill(&self, id: SessionId, record: Record, until: Timestamp) -> Result<(), SessionStoreError> {
+        self.store(Op::Fill, self.real.sessions.fill(id, record, until)).await
+    }
+
+    async fn extend(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError> {
+        self.store(Op::Extend, self.real.sessions.extend(id, until)).await
+    }
+
+    async fn revoke(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError> {
+        self.store(Op::Tombstone, self.real.sessions.revoke(id, until)).await
+    }
+
+    fn vouches_alone(&self) -> bool {
+        self.real.sessions.vouches_alone()
+    }
+}

@@ -1,0 +1,255 @@
+//! A gateway in the test's own process, on ports and in a folder of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward::clock::TravelClock;
+use doorward::config::Config;
+use doorward::id::{SystemRandom, UserId};
+use doorward::identity::Roles;
+use doorward::password::{Hasher, Password};
+use doorward::server::{self, Running, Stores, Surroundings};
+use doorward::vault::Vault;
+use serde_json::json;
+
+use super::http::{self, Response};
+use super::{PASSWORD, TestApp};
+
+/// What a gateway is to be like.
+pub(crate) struct Setup {
+    /// More lines of `gateway.toml`, by table.
+    pub(crate) server: String,
+    pub(crate) sessions: String,
+    pub(crate) vault: String,
+    pub(crate) tokens: String,
+    pub(crate) login: String,
+    /// `[[routes]]` and more upstreams; the upstream `app` is there.
+    pub(crate) routes: String,
+    /// Changes the stores before the gateway gets them.
+    pub(crate) stores: Box<dyn FnOnce(Stores) -> Stores + Send>,
+    /// The folder of an earlier gateway, to start again on.
+    pub(crate) folder: Option<Arc<tempfile::TempDir>>,
+    pub(crate) clock: Arc<TravelClock>,
+}
+
+/// Routes most tests need.
+pub(crate) const ROUTES: &str = r#"
+[[routes]]
+name = "app"
+path = "/"
+access = "signed-in"
+upstream = "app"
+[[routes]]
+name = "admin"
+path = "/admin"
+access = { roles = ["admin", "ops"] }
+upstream = "app"
+[[routes]]
+name = "public"
+path = "/public"
+access = "public"
+upstream = "app"
+[[routes]]
+name = "optional"
+path = "/optional"
+access = "optional"
+upstream = "app"
+"#;
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            server: String::new(),
+            sessions: String::new(),
+            vault: String::new(),
+            tokens: String::new(),
+            login: String::new(),
+            routes: ROUTES.to_owned(),
+            stores: Box::new(|stores| stores),
+            folder: None,
+            clock: Arc::new(TravelClock::new()),
+        }
+    }
+}
+
+/// A running gateway and its app.
+pub(crate) struct TestGateway {
+    pub(crate) app: TestApp,
+    pub(crate) vault: Vault,
+    pub(crate) clock: Arc<TravelClock>,
+    pub(crate) folder: Arc<tempfile::TempDir>,
+    running: Option<Running>,
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl TestGateway {
+    /// With routes and defaults.
+    pub(crate) async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let app = TestApp::start().await;
+        let folder = setup.folder.unwrap_or_else(|| Arc::new(tempfile::tempdir().expect("a folder")));
+        let file = write_config(
+            folder.path(),
+            &app,
+            &[&setup.server, &setup.vault, &setup.sessions, &setup.tokens, &setup.login, &setup.routes],
+        );
+        let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        let surroundings = Surroundings { clock: setup.clock.clone(), random: Arc::new(SystemRandom) };
+        let stores = Stores::open(&config, &surroundings).expect("stores");
+        let vault = stores.vault.clone();
+        let running =
+            server::start_with(&config, surroundings, (setup.stores)(stores)).await.expect("a gateway");
+        let (public, admin) = (running.public()[0], running.admin()[0]);
+        Self { app, vault, clock: setup.clock, folder, running: Some(running), public, admin }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.public
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.path().join("gateway.toml")
+    }
+
+    /// Makes a user with [`PASSWORD`].
+    pub(crate) async fn user(&self, name: &str, roles: &[&str]) -> UserId {
+        let random = Arc::new(SystemRandom);
+        let hasher = Hasher::start(1, 1, random.clone()).expect("a thread");
+        let hash = hasher.hash(Password::new(PASSWORD).expect("short")).await.expect("a hash");
+        let id = UserId::random(random.as_ref());
+        let roles = Roles::parse(roles.iter().copied()).expect("roles");
+        self.vault.users.create(id, &name.parse().expect("a login"), &hash, &roles).await.expect("a user");
+        id
+    }
+
+    /// `POST` with a JSON body and perhaps a bearer.
+    pub(crate) async fn post(&self, path: &str, bearer: Option<&str>, body: &serde_json::Value) -> Response {
+        let authorization = bearer.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("Content-Type", "application/json")];
+        headers.extend(authorization.as_deref().map(|value| ("Authorization", value)));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        http::request(self.public, "POST", path, &headers, body.as_bytes()).await
+    }
+
+    /// Any method with a bearer.
+    pub(crate) async fn call(&self, method: &str, path: &str, bearer: &str) -> Response {
+        let bearer = format!("Bearer {bearer}");
+        http::request(self.public, method, path, &[("Authorization", bearer.as_str())], b"").await
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        http::request(self.public, "GET", path, headers, b"").await
+    }
+
+    /// Signs in with [`PASSWORD`]; fails the test if that fails.
+    pub(crate) async fn login(&self, name: &str) -> Tokens {
+        Tokens::of(&self.post("/auth/login", None, &json!({ "username": name, "password": PASSWORD })).await)
+    }
+
+    pub(crate) async fn refresh(&self, token: &str) -> Response {
+        self.post("/auth/refresh", None, &json!({ "refresh_token": token })).await
+    }
+
+    /// The value of a metric line that starts with `name`.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = http::request(self.admin, "GET", "/metrics", &[], b"").await.text();
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+
+    /// `GET` on the admin listener.
+    pub(crate) async fn probe(&self, path: &str) -> Response {
+        http::request(self.admin, "GET", path, &[], b"").await
+    }
+
+    /// A `doorward` command beside it; what it printed.
+    pub(crate) async fn command(&self, words: &[&str]) -> String {
+        let file = self.config_file().display().to_string();
+        let words: Vec<String> =
+            ["doorward", "--config", &file].iter().chain(words).map(|&word| word.to_owned()).collect();
+        let printed = tokio::task::spawn_blocking(move || {
+            let mut out = Vec::new();
+            doorward::cli::run(&clap::Parser::parse_from(words), &mut out).expect("the command works");
+            String::from_utf8(out).expect("text")
+        });
+        printed.await.expect("a command")
+    }
+
+    /// Hands over what runs, to be drained while the test goes on.
+    pub(crate) fn running(&mut self) -> Running {
+        self.running.take().expect("running")
+    }
+
+    /// Stops it as SIGTERM would.
+    pub(crate) async fn drain(&mut self) {
+        self.running.take().expect("running").drain().await;
+    }
+
+    /// Stops it and hands over its folder.
+    pub(crate) async fn stop(mut self) -> Arc<tempfile::TempDir> {
+        self.drain().await;
+        Arc::clone(&self.folder)
+    }
+}
+
+/// What a login or refresh answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+    pub(crate) session: String,
+}
+
+impl Tokens {
+    pub(crate) fn of(response: &Response) -> Self {
+        assert_eq!(response.status, 200, "{}", response.text());
+        Self {
+            access: response.member("access_token"),
+            refresh: response.member("refresh_token"),
+            session: response.member("session_id"),
+        }
+    }
+}
+
+fn write_config(folder: &Path, app: &TestApp, parts: &[&str; 6]) -> PathBuf {
+    let [server, vault, sessions, tokens, login, routes] = parts;
+    let text = format!(
+        r#"
+[server]
+listen = ["127.0.0.1:0"]
+public_urls = ["http://gateway.test"]
+{server}
+[admin]
+listen = ["127.0.0.1:0"]
+[vault]
+{vault}
+[sessions]
+{sessions}
+[tokens]
+issuer = "http://gateway.test"
+{tokens}
+[login]
+{login}
+[upstreams.app]
+servers = ["http://{}"]
+{routes}
+"#,
+        app.address()
+    );
+    let file = folder.join("gateway.toml");
+    std::fs::write(&file, text).expect("a file");
+    file
+}
+
+/// Long enough for anything that is bound to happen.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
