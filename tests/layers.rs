@@ -1,0 +1,196 @@
+//! Who may know whom: the layers, the fences around foreign crates, and the few places that may state a fact.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+#[path = "layers/scan.rs"]
+mod scan;
+
+use scan::Source;
+
+/// Lowest first. A module may import modules of lower layers, and itself.
+const LAYERS: &[&[&str]] = &[
+    &["clock", "id", "secret"],
+    &["identity", "error", "metrics"],
+    &["config"],
+    &["token", "session", "vault", "password", "policy"],
+    &["auth"],
+    &["snapshot"],
+    &["gateway", "admin"],
+    &["main", "cli", "server", "background", "demo"],
+];
+
+/// Imports inside a layer, each with its reason; all others are refused.
+const SAME_LAYER: &[(&str, &str, &str)] = &[
+    ("admin", "gateway::respond", "the one place where answers of ours are made"),
+    ("main", "cli", "the program is its command line"),
+    ("cli", "server", "`serve`, and the vault the commands work on"),
+    ("cli", "demo", "`demo`"),
+    ("demo", "server", "the demo is a gateway as `serve` starts it"),
+    ("server", "background", "the composition root starts the jobs"),
+];
+
+/// Foreign crates and the only places that touch them.
+const FENCES: &[(&str, &[&str])] = &[
+    ("pingora", &["gateway/", "admin.rs", "server.rs"]),
+    ("rusqlite", &["vault/sqlite/"]),
+    ("jsonwebtoken", &["token/"]),
+    ("toml", &["config/"]),
+    ("prometheus", &["metrics.rs"]),
+    ("arc_swap", &["snapshot", "token"]),
+    ("argon2", &["password/"]),
+    ("clap", &["cli/", "main.rs"]),
+    ("tracing_subscriber", &["cli/log.rs"]),
+];
+
+/// Statuses an answer of ours can have: numbers that belong into `gateway/respond.rs`.
+const STATUSES: &[&str] =
+    &["400", "401", "403", "404", "405", "413", "415", "429", "431", "500", "502", "503", "504"];
+
+/// Such numbers that are not the status of an answer: file, line with it.
+const NOT_AN_ANSWER: &[(&str, &str)] = &[
+    // Milliseconds.
+    ("gateway/gate.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500);"),
+    // Pingora's own error, recognised so that it can be answered as ours.
+    ("gateway/proxy.rs", "HTTPStatus(413)"),
+];
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
+}
+
+/// What is wrong with one file.
+fn faults(source: &Source) -> Vec<String> {
+    let mut faults = Vec::new();
+    let module = source.module();
+    let Some(own) = layer(module) else { return vec![format!("{}: give `{module}` a layer", source.path)] };
+    for import in source.imports() {
+        let target = import.split("::").next().unwrap_or_default();
+        let Some(theirs) = layer(target) else {
+            faults.push(format!("{}: `{import}` is in no layer", source.path));
+            continue;
+        };
+        let allowed = |&(from, to, _): &(&str, &str, &str)| {
+            from == module && (import == to || import.starts_with(&format!("{to}::")))
+        };
+        if target != module && theirs >= own && !SAME_LAYER.iter().any(allowed) {
+            faults.push(format!("{}: `{module}` must not import `{import}`", source.path));
+        }
+    }
+    for (name, places) in FENCES {
+        if source.uses_crate(name) && !places.iter().any(|place| source.is_in(place)) {
+            faults.push(format!("{}: only {places:?} may use `{name}`", source.path));
+        }
+    }
+    if source.path != "auth/authenticate.rs" && source.has(&["Identity", "::", "attest"]) {
+        faults
+            .push(format!("{}: only the check in auth/authenticate.rs may attest an identity", source.path));
+    }
+    if source.path != "policy/access.rs" && source.has(&["Permit", "{"]) {
+        faults.push(format!("{}: only the decision in policy/access.rs may make a permit", source.path));
+    }
+    if (source.is_in("gateway/") || source.is_in("admin.rs")) && source.path != "gateway/respond.rs" {
+        faults.extend(statuses(source));
+    }
+    faults
+}
+
+fn statuses(source: &Source) -> Vec<String> {
+    let excepted =
+        |line: &str| NOT_AN_ANSWER.iter().any(|(file, text)| source.path == *file && line.contains(text));
+    let found = source.lines().filter(|line| !excepted(line)).filter(|line| {
+        let tokens = scan::tokens(line);
+        tokens.iter().any(|token| STATUSES.contains(&token.as_str()) || token == "StatusCode")
+    });
+    found
+        .map(|line| format!("{}: a status code outside gateway/respond.rs: {}", source.path, line.trim()))
+        .collect()
+}
+
+#[test]
+fn every_module_keeps_to_its_layer_and_its_fences() {
+    let sources = scan::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(sources.len() > 60, "only {} files: is this the right folder?", sources.len());
+    let faults: Vec<String> = sources.iter().flat_map(faults).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn no_permission_outlives_its_need() {
+    let sources = scan::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let modules: BTreeSet<&str> = sources.iter().map(Source::module).collect();
+    for module in LAYERS.iter().flat_map(|layer| layer.iter()) {
+        assert!(modules.contains(module), "there is no module `{module}`");
+    }
+    let mut imports: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for source in &sources {
+        imports.entry(source.module()).or_default().extend(source.imports());
+    }
+    for (from, to, _) in SAME_LAYER {
+        let used = |import: &String| import == to || import.starts_with(&format!("{to}::"));
+        assert!(imports[from].iter().any(used), "`{from}` no longer imports `{to}`");
+    }
+    for (name, places) in FENCES {
+        for place in *places {
+            let used = |source: &Source| source.is_in(place) && source.uses_crate(name);
+            assert!(sources.iter().any(used), "{place} no longer uses `{name}`");
+        }
+    }
+    for (file, text) in NOT_AN_ANSWER {
+        let there = |source: &Source| source.path == *file && source.lines().any(|line| line.contains(text));
+        assert!(sources.iter().any(there), "{file} no longer has `{text}`");
+    }
+}
+
+#[test]
+fn a_planted_violation_is_found() {
+    let planted = [
+        ("config/load.rs", "use crate::vault::Vault;"),
+        ("error.rs", "use crate::metrics::Metrics;"),
+        ("token/access.rs", "use crate::{\n    clock::Clock,\n    vault::{User, Vault},\n};"),
+        ("session/mod.rs", "fn f() -> crate::password::Hasher { todo!() }"),
+        ("session/deep/er.rs", "use super::super::super::vault::Vault;"),
+        ("clock.rs", "use super::auth::Auth;"),
+        ("policy/route.rs", "pub(in crate::gateway) fn f() {}"),
+        ("admin.rs", "use crate::gateway::proxy::client_ip;"),
+        ("background.rs", "use crate::server::start;"),
+        ("surprise.rs", ""),
+        ("auth/login.rs", "use pingora::proxy::Session;"),
+        ("vault/mod.rs", "fn f(c: &rusqlite::Connection) {}"),
+        ("cli/mod.rs", "use {std::io, ::tracing_subscriber::fmt};"),
+        ("server.rs", "#[derive(clap::Parser)] struct S;"),
+        ("auth/login.rs", "let i = Identity::attest(a, b);"),
+        ("gateway/judge.rs", "let p = Permit { route };"),
+        ("gateway/judge.rs", "return answer(401);"),
+        ("gateway/proxy.rs", "session.respond_error(413_u16);"),
+        ("admin.rs", "StatusCode::NOT_FOUND"),
+    ];
+    for (path, text) in planted {
+        let found = faults(&Source::new(path, text));
+        assert_eq!(found.len(), 1, "{path}: {text}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_no_violation_is_let_through() {
+    let fine = [
+        (
+            "config/load.rs",
+            "// use crate::vault::Vault;\n/* crate::auth /* nested */ crate::auth */ fn f() {}",
+        ),
+        ("config/load.rs", r###"const A: &str = "crate::vault"; const B: &str = r#"crate::"vault"#;"###),
+        ("config/load.rs", "fn f<'a>(x: &'a str) -> char { '\"' } const C: &[u8] = b\"crate::vault\\\"\";"),
+        ("config/load.rs", "#[cfg(test)]\nmod tests { use crate::vault::Vault; fn f() { if true {} } }"),
+        ("token/access.rs", "#[cfg(test)]\nmod tests;\nuse crate::clock::Clock;"),
+        ("admin.rs", "use crate::{auth::Auth, gateway::respond::Answer};"),
+        ("vault/sqlite/audit.rs", "use super::{rows, schema}; use rusqlite::params;"),
+        ("gateway/gate.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500); let n = 4010;"),
+        ("gateway/proxy.rs", "(_, HTTPStatus(413)) => 101, _ => 204"),
+        ("gateway/judge.rs", "fn f(permit: &Permit) {} // 404"),
+        ("config/value.rs", "use toml::de::DeValue;"),
+        ("secret.rs", "fn f() { self::g(); std::clap::x() }"),
+    ];
+    for (path, text) in fine {
+        assert_eq!(faults(&Source::new(path, text)), [""; 0], "{path}: {text}");
+    }
+}

@@ -1,0 +1,206 @@
+//! `doorward user` and `doorward session`: what they print, and what they refuse.
+
+use crate::app::TestApp;
+use crate::house::{House, PASSWORD};
+use crate::process::Done;
+use crate::serving::code;
+
+/// The first complaint of a refused argument; the usage follows.
+fn misuse(done: Done) -> String {
+    assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{}", done.err);
+    assert!(!done.err.contains("panic"), "{}", done.err);
+    done.err.lines().next().unwrap_or_default().to_owned()
+}
+
+/// `2026-01-31T12:00:00Z`.
+fn is_time(text: &str) -> bool {
+    text.len() == 20 && text.ends_with('Z') && text.as_bytes()[10] == b'T'
+}
+
+#[test]
+fn users_are_added_listed_and_changed() {
+    let house = House::empty();
+    let none = house.run(&["user", "list"]).good();
+    assert_eq!(none, "there are no users yet: `doorward user add NAME` makes one\n");
+    house.add("bob", &[]);
+    assert_eq!(
+        house
+            .run_with(
+                &["user", "add", "Ada", "--role", "user", "--role", "admin", "--password-stdin"],
+                PASSWORD
+            )
+            .good(),
+        "added `ada`\n"
+    );
+    let listed = || -> Vec<Vec<String>> {
+        let text = house.run(&["user", "list"]).good();
+        text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    };
+    let rows = listed();
+    assert_eq!(rows[0][..3], ["ada", "enabled", "admin,user"]);
+    assert_eq!(rows[1][..3], ["bob", "enabled", ""]);
+    for row in &rows {
+        assert!(row.len() == 5 && row[3].len() == 22 && is_time(&row[4]), "{row:?}");
+    }
+
+    assert_eq!(house.run(&["user", "roles", "ada", "ops", "dev"]).good(), "roles of `ada`: dev,ops\n");
+    assert_eq!(house.run(&["user", "roles", "bob"]).good(), "roles of `bob`: none\n");
+    assert_eq!(house.run(&["user", "disable", "bob"]).good(), "disabled `bob`; sessions ended: 0\n");
+    assert_eq!(listed()[1][..3], ["bob", "disabled", ""]);
+    assert_eq!(listed()[0][..3], ["ada", "enabled", "dev,ops"]);
+    assert_eq!(house.run(&["user", "enable", "bob"]).good(), "enabled `bob`\n");
+    let changed =
+        house.run_with(&["user", "passwd", "bob", "--password-stdin"], "another battery staple\n").good();
+    assert_eq!(changed, "changed the password of `bob`; sessions ended: 0\n");
+    assert_eq!(house.run(&["user", "delete", "bob", "--yes"]).good(), "deleted `bob`; sessions ended: 0\n");
+    assert_eq!(listed().len(), 1);
+}
+
+#[test]
+fn deleting_a_user_asks_first() {
+    let house = House::empty();
+    house.add("ada", &[]);
+    let done = house.run_with(&["user", "delete", "ada"], "no\n");
+    assert_eq!(done.code, Some(1));
+    assert_eq!(done.out, "This deletes `ada` and ends every session. Type yes to go on: ");
+    assert_eq!(done.err, "doorward: nothing was changed (give --yes to answer beforehand)\n");
+    assert_eq!(house.run(&["user", "list"]).good().lines().count(), 1);
+    let done = house.run_with(&["user", "delete", "ada"], "yes\n").good();
+    assert!(done.ends_with("deleted `ada`; sessions ended: 0\n"), "{done}");
+}
+
+#[test]
+fn what_cannot_be_done_to_a_user_says_why() {
+    let house = House::empty();
+    house.add("ada", &[]);
+    let again = house.run_with(&["user", "add", "ADA", "--password-stdin"], PASSWORD).complaint();
+    assert!(again.contains("there is a user `ada` already: use `doorward user passwd ada`"), "{again}");
+    for command in ["passwd", "disable", "enable", "roles", "delete"] {
+        let complaint = house.run_with(&["user", command, "eve"], PASSWORD).complaint();
+        assert_eq!(
+            complaint, "doorward: there is no user `eve`: `doorward user list` shows them",
+            "{command}"
+        );
+    }
+    for (password, says) in [
+        ("", "has 0 characters: choose one of at least 15"),
+        ("too short", "has 9 characters: choose one of at least 15"),
+        ("aaaaaaaaaaaaaaaaaaaa", "easily guessed"),
+        (&"long ".repeat(2_000), "choose a shorter one"),
+    ] {
+        let added = house.run_with(&["user", "add", "bob", "--password-stdin"], password).complaint();
+        assert!(added.contains(says), "{added}");
+        let changed = house.run_with(&["user", "passwd", "ada", "--password-stdin"], password).complaint();
+        assert!(changed.contains(says), "{changed}");
+    }
+    assert_eq!(house.run(&["user", "list"]).good().lines().count(), 1, "nobody was added");
+
+    let role = misuse(house.run(&["user", "add", "bob", "--role", "Big Boss"]));
+    assert!(role.contains("Big Boss") && role.contains("a role has 1 to 64 characters"), "{role}");
+    let role = misuse(house.run(&["user", "roles", "ada", "a,b"]));
+    assert!(role.contains("a,b") && role.contains("a role has 1 to 64 characters"), "{role}");
+    let name = misuse(house.run(&["user", "add", "a b"]));
+    assert!(name.contains("a b") && name.contains("a login name has 1 to 128 characters"), "{name}");
+}
+
+#[test]
+fn a_password_cannot_be_asked_for_without_a_terminal() {
+    let house = House::empty();
+    // A session of its own has no terminal, whoever runs the test.
+    let mut command = std::process::Command::new("setsid");
+    let inner = house.command(&["user", "add", "ada"]);
+    command.arg("--wait").arg(inner.get_program()).args(inner.get_args());
+    let complaint = crate::process::run(&mut command, "").complaint();
+    assert!(complaint.contains("give --password-stdin"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabling_a_user_ends_every_session_and_refuses_the_next_login() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    house.add("ada", &[]);
+    let gateway = house.serve();
+    let (one, two) = (gateway.login("ada").await, gateway.login("ada").await);
+    assert_eq!(house.run(&["user", "disable", "ada"]).good(), "disabled `ada`; sessions ended: 2\n");
+    crate::serving::assert_revoked(&gateway, &[&one, &two]).await;
+    assert_eq!(code(&gateway.sign_in("ada", PASSWORD).await), (401, "credentials_wrong".into()));
+    house.run(&["user", "enable", "ada"]).good();
+    let three = gateway.login("ada").await;
+    assert_eq!(gateway.get("/", &three.access).await.status, 200);
+    assert_eq!(
+        gateway.refusal("/", &one.access).await,
+        (401, "token_revoked".into()),
+        "the old ones stay dead"
+    );
+
+    let other = "another battery staple";
+    let changed = house.run_with(&["user", "passwd", "ada", "--password-stdin"], other).good();
+    // The two that had ended before are ended again, in case somebody has missed it.
+    assert_eq!(changed, "changed the password of `ada`; sessions ended: 3\n");
+    crate::serving::assert_revoked(&gateway, &[&three]).await;
+    assert_eq!(code(&gateway.sign_in("ada", PASSWORD).await), (401, "credentials_wrong".into()));
+    assert_eq!(gateway.sign_in("ada", other).await.status, 200);
+    assert_eq!(house.run(&["user", "delete", "ada", "--yes"]).good(), "deleted `ada`; sessions ended: 4\n");
+    assert_eq!(code(&gateway.sign_in("ada", other).await), (401, "credentials_wrong".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_and_revoked_by_id_by_user_and_all_at_once() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    house.add("ada", &[]);
+    house.add("bob", &[]);
+    let gateway = house.serve();
+    let (ada, ada2) = (gateway.login("ada").await, gateway.login("ada").await);
+    let (bob, bob2) = (gateway.login("bob").await, gateway.login("bob").await);
+    let listed = |arguments: &[&str]| -> Vec<String> {
+        let text = house.run(&[&["session", "list"], arguments].concat()).good();
+        text.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(listed(&[]).len(), 4);
+    let rows = listed(&["--user", "ada"]);
+    assert_eq!(rows.len(), 2);
+    let mut ids: Vec<&str> = rows.iter().map(|row| row.split('\t').next().unwrap_or_default()).collect();
+    ids.sort_unstable();
+    let mut expected = [ada.session.as_str(), &ada2.session];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    for row in &rows {
+        let cells: Vec<&str> = row.split('\t').collect();
+        assert!(cells.len() == 6 && is_time(cells[2]) && is_time(cells[3]), "{row}");
+        assert_eq!((cells[1], cells[4], cells[5]), ("ada", "127.0.0.1", "-"));
+    }
+
+    assert_eq!(house.run(&["session", "revoke", &ada.session]).good(), "sessions ended: 1\n");
+    crate::serving::assert_revoked(&gateway, &[&ada]).await;
+    assert_eq!(gateway.get("/", &ada2.access).await.status, 200);
+    assert_eq!(house.run(&["session", "revoke", "--user", "bob"]).good(), "sessions ended: 2\n");
+    crate::serving::assert_revoked(&gateway, &[&bob, &bob2]).await;
+    assert_eq!(gateway.get("/", &ada2.access).await.status, 200);
+
+    let asked = house.run_with(&["session", "revoke", "--all"], "\n");
+    assert_eq!((asked.code, asked.out.as_str()), (Some(1), "This signs everybody out. Type yes to go on: "));
+    assert!(asked.err.starts_with("doorward: nothing was changed"), "{}", asked.err);
+    assert_eq!(gateway.get("/", &ada2.access).await.status, 200);
+    let all = house.run_with(&["session", "revoke", "--all"], "yes\n").good();
+    assert!(all.contains("sessions ended: "), "{all}");
+    crate::serving::assert_revoked(&gateway, &[&ada2]).await;
+    assert_eq!(listed(&[]), [""; 0]);
+}
+
+#[test]
+fn a_session_that_is_not_there_or_no_id_is_refused() {
+    let house = House::empty();
+    let unknown = "AAAAAAAAAAAAAAAAAAAAAA";
+    let complaint = house.run(&["session", "revoke", unknown]).complaint();
+    assert!(
+        complaint.contains(&format!("there is no session {unknown}: `doorward session list`")),
+        "{complaint}"
+    );
+    let complaint = house.run(&["session", "revoke", "--user", "eve"]).complaint();
+    assert!(complaint.contains("there is no user `eve`"), "{complaint}");
+    let bad = misuse(house.run(&["session", "revoke", "mine"]));
+    assert!(bad.contains("mine") && bad.contains("22 characters"), "{bad}");
+    let none = misuse(house.run(&["session", "revoke"]));
+    assert!(none.contains("required"), "{none}");
+}

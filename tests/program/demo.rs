@@ -1,0 +1,132 @@
+//! `doorward demo`: what it prints is copied into a shell, and does what it says.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::house::{doorward, files};
+use crate::process::{self, Running};
+
+/// A running demo and what it printed.
+struct Demo {
+    process: Running,
+    lines: Vec<String>,
+}
+
+impl Demo {
+    /// With `temp` as the folder for temporary files.
+    fn start(temp: &tempfile::TempDir) -> Self {
+        let process =
+            Running::start(doorward().args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", temp.path()));
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line| line != "Stop with Ctrl-C.") {
+            lines.push(process.line().expect("the guide to its end"));
+        }
+        Self { process, lines }
+    }
+
+    /// What stands between two texts of one line.
+    fn between(&self, start: &str, end: &str) -> String {
+        let found = self.lines.iter().find_map(|line| Some(line.split_once(start)?.1.split_once(end)?.0));
+        found.unwrap_or_else(|| panic!("no `{start}…{end}`: {:#?}", self.lines)).to_owned()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.between("running at http://", ",").parse().expect("an address")
+    }
+
+    fn admin(&self) -> SocketAddr {
+        self.between("curl -s http://", "/metrics").parse().expect("an address")
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.between("Everything is in ", " and goes away").into()
+    }
+
+    /// Each step's comment and its lines.
+    fn steps(&self) -> Vec<(&str, String)> {
+        let from = self.lines.iter().position(|line| line.starts_with("# ")).expect("steps");
+        let to = self.lines.iter().position(|line| line.starts_with("Metrics: ")).expect("an end");
+        let mut steps: Vec<(&str, String)> = Vec::new();
+        for line in &self.lines[from..to] {
+            match (line.strip_prefix("# "), steps.last_mut()) {
+                (Some(says), _) => steps.push((says, String::new())),
+                (None, Some((_, script))) => *script += &format!("{line}\n"),
+                (None, None) => {}
+            }
+        }
+        steps
+    }
+}
+
+#[test]
+fn the_lines_of_the_demo_show_what_they_say() {
+    let temp = tempfile::tempdir().expect("a folder");
+    let demo = Demo::start(&temp);
+    let steps = demo.steps();
+    let script: String = steps.iter().map(|(_, lines)| format!("{lines}echo; echo =====\n")).collect();
+    let shown = process::run(Command::new("bash").args(["-u", "-c", &script]), "").good();
+    let shown: Vec<&str> = shown.split("=====\n").map(str::trim).collect();
+    let seen = |says: &str| {
+        let at = steps.iter().position(|(comment, _)| comment.starts_with(says));
+        shown[at.unwrap_or_else(|| panic!("no step `{says}`: {steps:#?}"))]
+    };
+    let has = |says: &str, texts: &[&str]| {
+        for text in texts {
+            assert!(seen(says).contains(text), "{says}: no `{text}` in {}", seen(says));
+        }
+    };
+
+    has("without a token: refused (401, token_missing)", &["-> 401", r#""code":"token_missing""#]);
+    let signed_in: serde_json::Value = serde_json::from_str(seen("sign in")).expect("JSON");
+    for member in ["access_token", "refresh_token", "session_id"] {
+        assert!(signed_in[member].is_string(), "{signed_in}");
+    }
+    let app = seen("call the app: it sees who you are, and neither your token nor").to_lowercase();
+    assert!(app.contains("get /hello?from=me http/1.1") && app.contains("x-auth-user: bob\n"), "{app}");
+    assert!(!app.contains("authorization") && !app.contains("bearer") && !app.contains("ada"), "{app}");
+    has("the admin route: refused (403, role_missing)", &["-> 403", r#""code":"role_missing""#]);
+    assert_eq!(seen("renew"), "same refresh token");
+    has("your devices", &["-> 200", signed_in["session_id"].as_str().expect("text")]);
+    assert_eq!(seen("revoke from another process"), "sessions ended: 1");
+    let both = ["-> 401", r#""code":"token_revoked""#, r#""code":"refresh_invalid""#];
+    has("refused from now on, everywhere (401, token_revoked)", &both);
+    assert_eq!(seen("refused from now on").matches("-> 401").count(), 2);
+    assert_eq!(steps.len(), 8, "a step that is not looked at: {steps:#?}");
+}
+
+#[test]
+fn ctrl_c_ends_the_demo_and_takes_everything_with_it() {
+    let temp = tempfile::tempdir().expect("a folder");
+    let demo = Demo::start(&temp);
+    let (address, admin, folder) = (demo.address(), demo.admin(), demo.folder());
+    assert_eq!(
+        files(&folder),
+        ["doorward.db", "doorward.db-shm", "doorward.db-wal", "gateway.toml", "master.key"]
+    );
+    for address in [address, admin] {
+        TcpStream::connect(address).expect("it listens");
+    }
+    process::signal(demo.process.id(), "INT");
+    let (status, rest, complaints) = demo.process.end();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(rest, ["", "The demo is over; its folder is gone."]);
+    assert_eq!(complaints, [""; 0]);
+    assert!(!folder.exists());
+    assert_eq!(files(temp.path()), [""; 0]);
+    for address in [address, admin] {
+        TcpStream::connect(address).expect_err("nothing listens");
+    }
+}
+
+#[test]
+fn a_demo_on_a_taken_port_says_so_and_leaves_nothing_behind() {
+    let temp = tempfile::tempdir().expect("a folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let mut command = doorward();
+    command.args(["demo", "--listen", &address]).env("TMPDIR", temp.path());
+    let complaint = process::run(&mut command, "").complaint();
+    assert!(complaint.contains(&address) && complaint.contains("choose another"), "{complaint}");
+    assert_eq!(files(temp.path()), [""; 0]);
+}

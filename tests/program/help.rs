@@ -1,0 +1,70 @@
+//! `--help`: there for every command, and about that command.
+
+use crate::house::doorward;
+use crate::process;
+
+/// Each command and what its help has to mention.
+const COMMANDS: &[(&str, &str)] = &[
+    ("", "reverse-proxy authentication gateway"),
+    ("serve", "Start the gateway"),
+    ("demo", "small app"),
+    ("check", "every problem"),
+    ("user", "Users"),
+    ("user add", "Add a user"),
+    ("user list", "List users"),
+    ("user passwd", "password"),
+    ("user disable", "ends every session"),
+    ("user enable", "Enable"),
+    ("user roles", "Replace a user's roles"),
+    ("user delete", "Delete a user"),
+    ("session", "Sessions"),
+    ("session list", "List live sessions"),
+    ("session revoke", "End sessions"),
+    ("key", "Signing keys"),
+    ("key rotate", "new signing keys"),
+    ("vault", "The vault"),
+    ("vault migrate", "schema"),
+    ("vault backup", "copy"),
+    ("vault restored", "restoring a backup"),
+    ("vault audit", "newest first"),
+];
+
+fn help(command: &str) -> String {
+    process::run(doorward().args(command.split_whitespace()).arg("--help"), "").good()
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for (command, mentions) in COMMANDS {
+        let text = help(command);
+        assert!(text.contains(mentions), "`doorward {command} --help` has no `{mentions}`: {text}");
+        assert!(
+            text.contains(&format!("Usage: doorward {command}").trim_end().to_owned()),
+            "{command}: {text}"
+        );
+        assert!(text.contains("--config <FILE>"), "{command}: {text}");
+    }
+}
+
+#[test]
+fn no_command_is_left_out_of_this_test() {
+    for (command, _) in COMMANDS {
+        let text = help(command);
+        let Some((_, listed)) = text.split_once("\nCommands:\n") else { continue };
+        let lines = listed.lines().take_while(|line| !line.is_empty());
+        let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        for name in names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+            let whole = format!("{command} {name}");
+            assert!(COMMANDS.iter().any(|(known, _)| *known == whole.trim()), "`{whole}` is not tested");
+        }
+    }
+}
+
+#[test]
+fn without_arguments_the_help_is_shown_and_nothing_is_done() {
+    let done = process::run(&mut doorward(), "");
+    assert_eq!((done.code, done.out.as_str()), (Some(2), ""));
+    assert!(done.err.contains("Usage: doorward") && done.err.contains("doorward demo"), "{}", done.err);
+    let version = process::run(doorward().arg("--version"), "").good();
+    assert_eq!(version, format!("doorward {}\n", env!("CARGO_PKG_VERSION")));
+}

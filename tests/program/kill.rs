@@ -1,0 +1,159 @@
+//! kill -9 at any moment: what was acknowledged stays.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::app::TestApp;
+use crate::eventually::assert_eventually;
+use crate::house::{House, PASSWORD};
+use crate::http;
+use crate::process::Running;
+use crate::serving::{Serving, Tokens, code, credentials, logout, post};
+
+const ROUNDS: u64 = 12;
+const SOON: Duration = Duration::from_secs(20);
+
+/// What the gateway has acknowledged before it was killed.
+#[derive(Default)]
+struct Acknowledged {
+    logins: Vec<Tokens>,
+    logouts: Vec<Tokens>,
+    /// Each a session's refresh tokens in order; the last two are acknowledged.
+    refreshes: Vec<[Tokens; 2]>,
+}
+
+impl Acknowledged {
+    fn merge(&mut self, other: Self) {
+        self.logins.extend(other.logins);
+        self.logouts.extend(other.logouts);
+        self.refreshes.extend(other.refreshes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    house.add("ada", &[]);
+    let mut all = Acknowledged::default();
+    for round in 0..ROUNDS {
+        let mut gateway = house.serve();
+        let count = Arc::new(AtomicUsize::new(0));
+        let mut clients = JoinSet::new();
+        clients.spawn(sign_in(gateway.public, Arc::clone(&count)));
+        clients.spawn(renew(gateway.public, Arc::clone(&count)));
+        clients.spawn(sign_out(gateway.public, Arc::clone(&count)));
+        // Another place in the stream of changes each time: after so many answers, and some milliseconds.
+        let enough = async || count.load(Ordering::SeqCst) as u64 > round % 5;
+        assert_eventually("changes are acknowledged", SOON, enough).await;
+        let jitter = tokio::time::Instant::now() + Duration::from_millis(round * 17 % 61);
+        tokio::time::sleep_until(jitter).await;
+        gateway.process.kill();
+        let mut round = Acknowledged::default();
+        while let Some(acknowledged) = clients.join_next().await {
+            round.merge(acknowledged.expect("a client"));
+        }
+        check(&house.serve(), &round).await;
+        all.merge(round);
+    }
+    assert!(
+        !all.logins.is_empty() && !all.logouts.is_empty() && !all.refreshes.is_empty(),
+        "nothing was tried"
+    );
+    // No later crash takes back what an earlier one left.
+    let gateway = house.serve();
+    for tokens in &all.logins {
+        assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
+    }
+    for tokens in &all.logouts {
+        assert_eq!(gateway.refusal("/", &tokens.access).await, (401, "token_revoked".into()));
+    }
+}
+
+/// After the restart: everything that was acknowledged holds.
+async fn check(gateway: &Serving, acknowledged: &Acknowledged) {
+    for tokens in &acknowledged.logins {
+        assert_eq!(gateway.get("/", &tokens.access).await.status, 200, "a login was lost");
+    }
+    for tokens in &acknowledged.logouts {
+        assert_eq!(
+            gateway.refusal("/", &tokens.access).await,
+            (401, "token_revoked".into()),
+            "a logout was lost"
+        );
+        assert_eq!(code(&gateway.refresh(&tokens.refresh).await), (401, "refresh_invalid".into()));
+    }
+    for [old, new] in &acknowledged.refreshes {
+        for token in [&old.access, &new.access] {
+            assert_eq!(gateway.get("/", token).await.status, 200);
+        }
+        // In the grace: the answer is the same, byte for byte.
+        let again = Tokens::of(&gateway.refresh(&old.refresh).await);
+        assert_eq!(again.refresh, new.refresh, "a refresh was lost");
+        let next = Tokens::of(&gateway.refresh(&new.refresh).await);
+        assert_eq!(gateway.get("/", &next.access).await.status, 200);
+        // Two generations back is a theft, also over a crash.
+        assert_eq!(code(&gateway.refresh(&old.refresh).await), (401, "refresh_reused".into()));
+        assert_eq!(gateway.refusal("/", &next.access).await, (401, "token_revoked".into()));
+    }
+}
+
+async fn sign_in(gateway: SocketAddr, count: Arc<AtomicUsize>) -> Acknowledged {
+    let mut all = Acknowledged::default();
+    while let Some(tokens) = login(gateway).await {
+        all.logins.push(tokens);
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+    all
+}
+
+async fn renew(gateway: SocketAddr, count: Arc<AtomicUsize>) -> Acknowledged {
+    let mut all = Acknowledged::default();
+    while let Some(old) = login(gateway).await {
+        let refresh = json!({ "refresh_token": old.refresh });
+        let Some(answer) = post(gateway, "/auth/refresh", &refresh).await else { break };
+        all.refreshes.push([old, Tokens::of(&answer)]);
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+    all
+}
+
+async fn sign_out(gateway: SocketAddr, count: Arc<AtomicUsize>) -> Acknowledged {
+    let mut all = Acknowledged::default();
+    while let Some(tokens) = login(gateway).await {
+        let Some(answer) = logout(gateway, &tokens.access).await else { break };
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        all.logouts.push(tokens);
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+    all
+}
+
+async fn login(gateway: SocketAddr) -> Option<Tokens> {
+    let answer = post(gateway, "/auth/login", &credentials("ada", PASSWORD)).await?;
+    Some(Tokens::of(&answer))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_during_the_very_first_start_leaves_a_folder_that_starts() {
+    for moment in 0..10_u64 {
+        let house = House::empty();
+        let mut first = Running::start(&mut house.command(&["serve"]));
+        // The moments that matter are those between the files it makes, and after them.
+        let file = ["gateway.toml", "doorward.db", "doorward.db-wal", "master.key"][moment as usize % 4];
+        assert_eventually(file, SOON, async || house.path(file).exists()).await;
+        tokio::time::sleep(Duration::from_millis(moment * 3 / 2)).await;
+        first.kill();
+        let gateway = house.serve();
+        let ready = http::request(gateway.admin, "GET", "/readyz", &[], b"").await;
+        assert_eq!(ready.status, 200, "killed after {file}, moment {moment}: {}", ready.text());
+        let keys = http::request(gateway.public, "GET", "/.well-known/jwks.json", &[], b"").await.json();
+        assert_eq!(keys["keys"].as_array().map(Vec::len), Some(1), "killed after {file}: {keys}");
+        assert_eq!(gateway.stop().code(), Some(0));
+    }
+}

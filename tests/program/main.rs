@@ -1,0 +1,26 @@
+//! The real program, as people run it: started, spoken to over its sockets, killed, started again.
+
+#[path = "../support/app.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod app;
+#[path = "../support/eventually.rs"]
+mod eventually;
+#[path = "../support/http.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod http;
+#[path = "../support/socket.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod socket;
+
+mod house;
+mod process;
+mod serving;
+
+mod cli;
+mod cli_vault;
+mod demo;
+mod help;
+mod httpbin;
+mod kill;
+mod serve;
+mod startup;

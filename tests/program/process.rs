@@ -1,0 +1,148 @@
+//! Processes: run to their end or killed, by id, and always reaped.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// No end, or no line, in this time fails the test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a process that has ended leaves.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Done {
+    /// What it printed, if it succeeded and complained of nothing.
+    pub(crate) fn good(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
+        self.out
+    }
+
+    /// Its complaint, if it failed as people expect: one line, no output, no panic.
+    pub(crate) fn complaint(self) -> String {
+        let lines = self.complaints();
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        lines.into_iter().next().expect("one line")
+    }
+
+    /// Its complaints, one a line.
+    pub(crate) fn complaints(self) -> Vec<String> {
+        assert_eq!((self.code, self.out.as_str()), (Some(1), ""), "{}", self.err);
+        assert!(!self.err.contains("panic"), "{}", self.err);
+        self.err.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Runs a command to its end, with `stdin` as its input.
+pub(crate) fn run(command: &mut Command, stdin: &str) -> Done {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // It may end without reading.
+    let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
+    let id = child.id();
+    let (tell, told) = channel();
+    let waiting = std::thread::spawn(move || tell.send(child.wait_with_output()));
+    let Ok(output) = told.recv_timeout(PATIENCE) else {
+        signal(id, "KILL");
+        let _ = waiting.join();
+        panic!("not ended within {PATIENCE:?}: {command:?}");
+    };
+    let output = output.expect("an output");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Sends a signal to one process.
+pub(crate) fn signal(id: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().expect("kill");
+    assert!(sent.success(), "no process {id}");
+}
+
+/// A process that goes on, killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    out: Receiver<String>,
+    err: Receiver<String>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        Self { child, out: lines(out), err: lines(err) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line it prints; `None` when it ends instead.
+    pub(crate) fn line(&self) -> Option<String> {
+        match self.out.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing printed within {PATIENCE:?}"),
+        }
+    }
+
+    /// The first complaint line with `text`; fails the test when it ends before.
+    pub(crate) fn complaint_with(&self, text: &str) -> String {
+        loop {
+            let line = self.err.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with `{text}`"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Whether it goes on.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Waits for its end, and gives what it printed and complained since.
+    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
+        let rest: Vec<String> = std::iter::from_fn(|| self.line()).collect();
+        let complaints = self.err.iter().collect();
+        (self.child.wait().expect("a child"), rest, complaints)
+    }
+
+    /// SIGKILL, and reaped.
+    pub(crate) fn kill(&mut self) {
+        // An ended child cannot be killed, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The lines of a pipe; read at once, so that nobody blocks on a full one.
+fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            // Nobody may be left to listen.
+            let _ = tell.send(line);
+        }
+    });
+    told
+}

@@ -1,0 +1,153 @@
+//! A gateway that is a process, and its clients.
+
+use std::net::SocketAddr;
+use std::process::{Command, ExitStatus};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::eventually::assert_eventually;
+use crate::house::PASSWORD;
+use crate::http::{self, Response};
+use crate::process::{self, Running};
+
+/// `doorward serve`, once it has said where; killed when dropped.
+pub(crate) struct Serving {
+    pub(crate) process: Running,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Serving {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let process = Running::start(command);
+        let public = address(&process, "doorward serves ");
+        let admin = address(&process, "metrics and health on ");
+        Self { process, public, admin }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        process::signal(self.process.id(), name);
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn stop(self) -> ExitStatus {
+        self.signal("TERM");
+        self.process.end().0
+    }
+
+    pub(crate) async fn get(&self, path: &str, access: &str) -> Response {
+        self.call("GET", path, access, &[], b"").await
+    }
+
+    /// Any request with a bearer.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        access: &str,
+        more: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        let bearer = format!("Bearer {access}");
+        let mut headers = vec![("Authorization", bearer.as_str())];
+        headers.extend(more);
+        http::request(self.public, method, path, &headers, body).await
+    }
+
+    pub(crate) async fn login(&self, name: &str) -> Tokens {
+        Tokens::of(&self.sign_in(name, PASSWORD).await)
+    }
+
+    pub(crate) async fn sign_in(&self, name: &str, password: &str) -> Response {
+        let body = credentials(name, password);
+        post(self.public, "/auth/login", &body).await.expect("an answer")
+    }
+
+    pub(crate) async fn refresh(&self, token: &str) -> Response {
+        post(self.public, "/auth/refresh", &json!({ "refresh_token": token })).await.expect("an answer")
+    }
+
+    /// Status and code of a refusal to serve `path`.
+    pub(crate) async fn refusal(&self, path: &str, access: &str) -> (u16, String) {
+        code(&self.get(path, access).await)
+    }
+}
+
+/// What a login or refresh answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+    pub(crate) session: String,
+}
+
+impl Tokens {
+    pub(crate) fn of(response: &Response) -> Self {
+        assert_eq!(response.status, 200, "{}", response.text());
+        Self {
+            access: response.member("access_token"),
+            refresh: response.member("refresh_token"),
+            session: response.member("session_id"),
+        }
+    }
+}
+
+/// Status and code of a refusal.
+pub(crate) fn code(response: &Response) -> (u16, String) {
+    (response.status, response.code())
+}
+
+pub(crate) fn credentials(name: &str, password: &str) -> Value {
+    json!({ "username": name, "password": password })
+}
+
+/// `POST` of JSON; `None` when there is no whole answer, as when the gateway is killed.
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> Option<Response> {
+    send(address, path, &[("Content-Type", "application/json")], body.to_string().as_bytes()).await
+}
+
+/// `POST /auth/logout`; `None` when there is no whole answer.
+pub(crate) async fn logout(address: SocketAddr, access: &str) -> Option<Response> {
+    send(address, "/auth/logout", &[("Authorization", &format!("Bearer {access}"))], b"").await
+}
+
+async fn send(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Response> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let mut headers = headers.to_vec();
+    headers.push(("Connection", "close"));
+    stream.write_all(&http::message("POST", path, &headers, body)).await.ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let (line, fields) = head.split_once("\r\n")?;
+    let pair =
+        |field: &str| field.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+    let response = Response {
+        status: line.split(' ').nth(1)?.parse().ok()?,
+        headers: fields.lines().filter_map(pair).collect(),
+        body: body.as_bytes().to_vec(),
+    };
+    let length: usize = response.header("content-length")?.parse().ok()?;
+    (response.body.len() == length).then_some(response)
+}
+
+/// The address in the next line.
+fn address(process: &Running, start: &str) -> SocketAddr {
+    let line = process.line().unwrap_or_else(|| panic!("it ended: {}", process.complaint_with("")));
+    let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("not `{start}`: {line}"));
+    rest.parse().unwrap_or_else(|_| panic!("no address: {line}"))
+}
+
+/// Fails unless every token of the sessions is refused soon, and stays refused.
+pub(crate) async fn assert_revoked(gateway: &Serving, sessions: &[&Tokens]) {
+    let patience = std::time::Duration::from_secs(20);
+    for tokens in sessions {
+        let followed = async || gateway.get("/", &tokens.access).await.status == 401;
+        assert_eventually("the gateway follows", patience, followed).await;
+        assert_eq!(gateway.refusal("/", &tokens.access).await, (401, "token_revoked".into()));
+        assert_eq!(code(&gateway.refresh(&tokens.refresh).await), (401, "refresh_invalid".into()));
+    }
+}

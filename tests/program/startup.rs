@@ -1,0 +1,177 @@
+//! What keeps a gateway from starting: each with one clear line, and nothing listening.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use crate::house::House;
+
+/// Any 32 bytes that no test has sealed with.
+const OTHER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+
+/// A folder whose vault has keys and a user.
+fn lived_in() -> House {
+    let house = House::empty();
+    house.add("ada", &[]);
+    house.run(&["key", "rotate"]).good();
+    house
+}
+
+/// Fails unless the complaint has every text.
+fn assert_says(complaint: &str, texts: &[&str]) {
+    assert!(complaint.starts_with("doorward: "), "{complaint}");
+    for text in texts {
+        assert!(complaint.contains(text), "no `{text}` in: {complaint}");
+    }
+}
+
+#[test]
+fn every_problem_of_the_configuration_is_a_line_of_its_own() {
+    let house = House::empty();
+    house.write(
+        "gateway.toml",
+        "[server]\nlisten = [\"here\"]\nlameduk = \"1s\"\n[tokens]\naccess_ttl = 15\n[log]\nlevel = \"loud\"\n",
+    );
+    for command in [&["serve"][..], &["check"], &["user", "list"]] {
+        let lines = house.run(command).complaints();
+        assert_eq!(lines.len(), 4, "{lines:#?}");
+        let expected = [
+            (":2: server.listen", "here"),
+            (":3: server.lameduk", "did you mean \"lameduck\""),
+            (":5: tokens.access_ttl", "15"),
+            (":7: log.level", "loud"),
+        ];
+        for (line, (place, text)) in lines.iter().zip(expected) {
+            assert!(line.contains("gateway.toml") && line.contains(place) && line.contains(text), "{line}");
+        }
+    }
+    assert_eq!(house.files(), ["gateway.toml"], "nothing was made");
+}
+
+#[test]
+fn a_configuration_that_is_not_toml_or_not_there_is_named() {
+    let house = House::empty();
+    house.write("gateway.toml", "[server\n");
+    assert_says(&house.run(&["serve"]).complaint(), &["gateway.toml:1:"]);
+    fs::remove_file(house.path("gateway.toml")).expect("removed");
+    let complaint = house.run(&["serve"]).complaint();
+    assert_says(&complaint, &["gateway.toml: cannot be read", "write it, or name another file"]);
+}
+
+#[test]
+fn a_taken_address_names_its_setting() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for table in ["server", "admin"] {
+        let house = House::empty();
+        let other = if table == "server" { "admin" } else { "server" };
+        let settings =
+            format!("[{other}]\nlisten = [\"127.0.0.1:0\"]\n[{table}]\nlisten = [\"{address}\"]\n");
+        house.write("gateway.toml", &settings);
+        let complaint = house.run(&["serve"]).complaint();
+        assert_says(&complaint, &[&format!("{table}.listen: "), &address, "choose another address"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_vault_is_left_alone() {
+    let house = House::empty();
+    let letter = "Dear Ada, this is a letter and not a database. ".repeat(100);
+    house.write("doorward.db", &letter);
+    let complaint = house.run(&["serve"]).complaint();
+    assert_says(&complaint, &["doorward.db", "is not a vault of doorward", "name another path"]);
+    assert_eq!(fs::read_to_string(house.path("doorward.db")).expect("a file"), letter);
+
+    let house = House::empty();
+    let other = rusqlite::Connection::open(house.path("doorward.db")).expect("a database");
+    other.execute_batch("CREATE TABLE recipes (name TEXT)").expect("a table");
+    drop(other);
+    let complaint = house.run(&["serve"]).complaint();
+    assert_says(&complaint, &["doorward.db", "another program", "name another path"]);
+}
+
+#[test]
+fn a_damaged_vault_asks_for_a_backup() {
+    let house = lived_in();
+    let file = house.path("doorward.db");
+    // The last one to close it brings the log into the file; what is damaged is then all there is.
+    let vault = rusqlite::Connection::open(&file).expect("a database");
+    vault.query_row("SELECT count(*) FROM users", [], |_| Ok(())).expect("a vault");
+    drop(vault);
+    assert!(!house.path("doorward.db-wal").exists());
+    let mut bytes = fs::read(&file).expect("a file");
+    bytes[100..].fill(0x5a);
+    fs::write(&file, bytes).expect("a file");
+    let complaint = house.run(&["serve"]).complaint();
+    assert_says(&complaint, &["doorward.db", "is damaged", "backup", "doorward vault restored"]);
+}
+
+#[test]
+fn a_vault_of_a_newer_doorward_is_left_alone() {
+    let house = lived_in();
+    let vault = rusqlite::Connection::open(house.path("doorward.db")).expect("a database");
+    vault.pragma_update(None, "user_version", 99).expect("set");
+    drop(vault);
+    let complaint = house.run(&["serve"]).complaint();
+    assert_says(&complaint, &["doorward.db", "schema 99", "run the newer doorward"]);
+}
+
+#[test]
+fn a_vault_in_a_missing_folder_or_one_that_cannot_be_written_names_the_folder() {
+    let house = House::empty();
+    house.write("gateway.toml", "[vault]\nurl = \"sqlite:vaults/doorward.db\"\n");
+    assert_says(&house.run(&["serve"]).complaint(), &["there is no folder", "vaults", "create it"]);
+
+    let made = house.path("vaults");
+    fs::create_dir(&made).expect("a folder");
+    fs::set_permissions(&made, fs::Permissions::from_mode(0o555)).expect("a mode");
+    // A mode stops nobody who is root; the kernel's own file system stops root too.
+    let root = fs::metadata(&made).expect("a folder").uid() == 0;
+    let folder = if root { Path::new("/sys") } else { &made };
+    let file = folder.join("doorward.db");
+    house.write("gateway.toml", &format!("[vault]\nurl = \"sqlite:{}\"\n", file.display()));
+    let complaint = house.run(&["serve"]).complaint();
+    assert_says(&complaint, &[&format!("`{}`", folder.display()), "cannot be written", "name another path"]);
+}
+
+#[test]
+fn a_master_key_that_is_wrong_lost_open_to_others_or_malformed_stops_the_start() {
+    let house = lived_in();
+    let file = house.path("master.key");
+    let right = fs::read_to_string(&file).expect("a key");
+
+    house.write("master.key", OTHER_KEY);
+    assert_says(&house.run(&["serve"]).complaint(), &["another master secret", "restore"]);
+
+    house.write("master.key", "not a key\n");
+    assert_says(&house.run(&["serve"]).complaint(), &["master.key", "32 bytes in base64url, 43 characters"]);
+
+    house.write("master.key", &right);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    assert_says(&house.run(&["serve"]).complaint(), &["master.key", "other users", "chmod 600"]);
+
+    fs::remove_file(&file).expect("removed");
+    for command in [&["serve"][..], &["key", "rotate"]] {
+        let complaint = house.run(command).complaint();
+        assert_says(&complaint, &["master.key", "does not exist", "restore it", "not made anew"]);
+        assert!(!file.exists(), "a lost master key must not be made anew");
+    }
+
+    house.write("master.key", &right);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    assert_eq!(house.serve().stop().code(), Some(0), "with the right key it starts again");
+}
+
+#[test]
+fn what_a_first_start_makes_is_for_this_user_only() {
+    let house = House::empty();
+    let gateway = house.serve();
+    for name in ["doorward.db", "doorward.db-wal", "doorward.db-shm", "master.key"] {
+        let mode = fs::metadata(house.path(name)).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let made = ["doorward.db", "doorward.db-shm", "doorward.db-wal", "gateway.toml", "master.key"];
+    assert_eq!(house.files(), made, "and nothing else");
+    assert_eq!(gateway.stop().code(), Some(0));
+}
