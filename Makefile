@@ -1,0 +1,43 @@
+# The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt lint build setup-demo setup-test clean
+
+help: ## Show these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup-demo ## Build, start a gateway in front of a small app, print what to try
+	@echo "==> building (the first time takes some minutes; nothing is installed outside this folder)"
+	cargo build --locked
+	@echo "==> starting the demo"
+	@exec ./target/debug/doorward demo
+
+test: setup-test ## Bring what the tests need, then format, lint and every test
+	@echo "==> [1/3] format"
+	cargo fmt --check
+	@echo "==> [2/3] lint"
+	cargo clippy --locked --all-targets -- -D warnings
+	@echo "==> [3/3] tests and documentation tests"
+	cargo test --locked
+	@echo "==> all passed"
+
+check: ## Type-check quickly
+	cargo check --locked --all-targets
+
+fmt: ## Format
+	cargo fmt
+
+lint: ## Lint
+	cargo clippy --locked --all-targets -- -D warnings
+
+build: setup-demo ## Build the release binary
+	cargo build --locked --release
+
+setup-demo:
+	@.ci/setup demo
+
+setup-test:
+	@.ci/setup test
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf .venv
