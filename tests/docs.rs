@@ -1,0 +1,159 @@
+//! What README.md says against the code.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use doorward::cli::Cli;
+use doorward::clock::SystemClock;
+use doorward::config::Config;
+use doorward::id::SystemRandom;
+use doorward::server::{self, Surroundings};
+
+#[path = "support/http.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod http;
+
+#[path = "docs/readme.rs"]
+mod readme;
+
+use readme::{Readme, endpoints, setting, words};
+
+/// An id as doorward writes them, for where a page says `SESSION` or `{id}`.
+const AN_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// What the admin listener serves.
+const ADMIN: &[&str] = &["/metrics", "/livez", "/readyz"];
+
+fn root(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn shipped() -> Readme {
+    Readme::parse(&root("README.md"))
+}
+
+#[test]
+fn every_make_verb_of_the_readme_is_in_the_makefile() {
+    let makefile = root("Makefile");
+    let targets: BTreeSet<&str> = makefile
+        .lines()
+        .filter(|line| !line.starts_with(['\t', '.', ' ']))
+        .filter_map(|l| Some(l.split_once(':')?.0))
+        .collect();
+    let verbs = shipped().commands("make");
+    assert!(!verbs.is_empty(), "README.md names no `make` verb");
+    for line in verbs {
+        for verb in
+            words(&line.text).iter().skip(1).filter(|word| !word.starts_with('-') && !word.contains('='))
+        {
+            assert!(targets.contains(verb.as_str()), "`{}`: the Makefile has no `{verb}`", line.text);
+        }
+    }
+}
+
+#[test]
+fn every_doorward_command_of_the_readme_is_understood() {
+    let commands = shipped().commands("doorward");
+    assert!(!commands.is_empty(), "README.md names no `doorward` command");
+    for line in commands {
+        let arguments = words(&line.text).into_iter().map(|word| match word.as_str() {
+            "SESSION" | "<SESSION>" | "<session>" | "ID" | "<id>" => AN_ID.to_owned(),
+            _ => word.trim_matches(['<', '>']).to_owned(),
+        });
+        let Err(error) = Cli::try_parse_from(arguments) else { continue };
+        let shown = matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp
+                | ErrorKind::DisplayVersion
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        );
+        // In running text a command is named, not typed: what has to follow may be left out.
+        let named = !line.in_block && error.kind() == ErrorKind::MissingRequiredArgument;
+        assert!(shown || named, "README.md: `{}`: {error}", line.text);
+    }
+}
+
+#[test]
+fn every_configuration_of_the_readme_is_good() {
+    let blocks = shipped().blocks("toml");
+    assert!(!blocks.is_empty(), "README.md shows no configuration");
+    for block in blocks {
+        let file = Path::new("README.md");
+        let env = |_: &str| Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned());
+        if let Err(problems) = Config::parse(&block, file, &env) {
+            panic!("README.md shows a configuration that does not work:\n{problems}\n{block}");
+        }
+    }
+}
+
+#[test]
+fn every_setting_of_the_readme_is_in_the_shipped_configuration() {
+    let settings = readme::settings_of(&root("gateway.toml"));
+    assert!(settings.len() > 40, "{settings:?}");
+    for code in shipped().inline() {
+        if let Some(name) = setting(code) {
+            assert!(settings.contains(&name), "README.md: gateway.toml has no `{name}`");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_endpoint_of_the_readme_is_served() {
+    let named = endpoints(&shipped());
+    let must =
+        [("POST", "/auth/login"), ("POST", "/auth/refresh"), ("POST", "/auth/logout"), ("GET", "/auth/me")];
+    for (method, path) in must.into_iter().chain(ADMIN.iter().map(|path| ("GET", *path))) {
+        assert!(
+            named.contains(&(method.to_owned(), path.to_owned())),
+            "README.md does not name `{method} {path}`"
+        );
+    }
+    // Without routes: whatever is not an endpoint is not there.
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n";
+    let config =
+        Config::parse(text, &folder.path().join("gateway.toml"), &|_| None).expect("a configuration");
+    let surroundings = Surroundings { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
+    let gateway = server::start(&config, surroundings).await.expect("a gateway");
+    let (public, admin) = (gateway.public()[0], gateway.admin()[0]);
+    for (method, path) in named {
+        let address = if ADMIN.contains(&path.as_str()) { admin } else { public };
+        let status = http::request(address, &method, &path, &[], b"").await.status;
+        assert!(![404, 405].contains(&status), "README.md: `{method} {path}` is not served: {status}");
+    }
+    assert_eq!(http::request(public, "GET", "/nothing", &[], b"").await.status, 404);
+    gateway.drain().await;
+}
+
+#[test]
+fn a_page_is_read_as_people_read_it() {
+    let page = Readme::parse(
+        "# Title\nRun `make test`, or `doorward user add`. See `server.listen`, `gateway.toml` and `GET /metrics`.\n\
+         ```sh\n$ make demo   # a comment\n./target/debug/doorward serve \\\n  --config x.toml\n\
+         echo 'a b' | doorward user add ada --password-stdin > log\n```\n```toml\n[server]\n```\n\
+         ```text\nGET /nothing  404\ndoorward frobnicate  it\n```\n\
+         | `DELETE` | `/auth/sessions/{id}` |\n| `POST /auth/login` | `/readyz` |\n",
+    );
+    let texts =
+        |program| -> Vec<String> { page.commands(program).into_iter().map(|line| line.text).collect() };
+    assert_eq!(texts("make"), ["make demo", "make test"]);
+    let expected =
+        ["doorward serve --config x.toml", "doorward user add ada --password-stdin", "doorward user add"];
+    assert_eq!(texts("doorward"), expected);
+    assert_eq!(page.blocks("toml"), ["[server]\n"]);
+    let settings: Vec<String> = page.inline().iter().filter_map(|code| setting(code)).collect();
+    assert_eq!(settings, ["server.listen"]);
+    let pair = |method: &str, path: String| (method.to_owned(), path);
+    let expected = [
+        pair("DELETE", format!("/auth/sessions/{AN_ID}")),
+        pair("GET", "/metrics".into()),
+        pair("GET", "/readyz".into()),
+        pair("POST", "/auth/login".into()),
+    ];
+    assert_eq!(endpoints(&page).into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(words("doorward user add 'ada b' \"c\""), ["doorward", "user", "add", "ada b", "c"]);
+}
