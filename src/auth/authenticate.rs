@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::live::{Control, Registration, Slot};
+use super::control::Control;
+use super::live::{Registration, Slot};
 use super::verified::{Digest, Known};
 use super::{Auth, Settings};
 use crate::clock::Timestamp;

@@ -24,6 +24,7 @@ use crate::vault::{Vault, VaultError};
 
 mod account;
 mod authenticate;
+mod control;
 mod feed;
 mod flight;
 mod grant;
@@ -38,9 +39,10 @@ mod verified;
 mod watch;
 
 pub use authenticate::Admission;
+pub use control::{Control, Cut, Progress};
 pub use feed::follow;
 pub use grant::Tokens;
-pub use live::{Control, Cut, LiveSessions, Progress, Registration};
+pub use live::{LiveSessions, Registration};
 pub use login::LoginRequest;
 pub use revoke::{Propagation, Revoked, retry_tombstones};
 pub use watch::watch_streams;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::live::{Cut, LiveSessions, Slot};
+use super::control::Cut;
+use super::live::{LiveSessions, Slot};
 use super::{Auth, authenticate};
 
 /// How late the end of a session may be noticed on an open stream.

@@ -14,6 +14,7 @@ mod context;
 mod cors;
 mod credential;
 mod endpoints;
+mod framing;
 mod gate;
 mod judge;
 mod proxy;

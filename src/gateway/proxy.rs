@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Version, header};
+use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -15,7 +15,7 @@ use super::context::{Account, Context, Outcome};
 use super::gate::{self, Traffic};
 use super::judge::{self, Judgement};
 use super::respond::Answer;
-use super::{cors, endpoints, upstream};
+use super::{cors, endpoints, framing, upstream};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -88,7 +88,7 @@ impl Gateway {
 
     async fn verdict(&self, session: &Session, context: &Context) -> Result<Judgement, Refusal> {
         let snapshot = &context.snapshot;
-        check_framing(session, snapshot.limits().header_bytes)?;
+        framing::check(session, snapshot.limits().header_bytes)?;
         let judgement = judge::judge(session.req_header(), &self.auth, snapshot, &context.control).await?;
         if let Judgement::Forward(forward) = &judgement {
             let declared = session
@@ -113,37 +113,6 @@ impl Gateway {
         self.auth.metrics().panics.inc();
         Self::refuse(context, Refusal::Internal)
     }
-}
-
-/// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings (6.1), a
-/// list as length (6.3), a header section beyond the limit.
-fn check_framing(session: &Session, limit: usize) -> Result<(), Refusal> {
-    let request = session.req_header();
-    if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
-        return Err(Refusal::RequestInvalid("Host: missing".into()));
-    }
-    let Some(http1) = session.as_downstream().as_http1() else { return Ok(()) };
-    let raw = http1.get_headers_raw_bytes();
-    if raw.len() > limit {
-        return Err(Refusal::HeaderTooLarge);
-    }
-    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
-    if lengths.any(|v| v.is_empty() || !v.as_bytes().iter().all(u8::is_ascii_digit)) {
-        return Err(Refusal::RequestInvalid("Content-Length: not one number".into()));
-    }
-    // The transport drops Content-Length beside Transfer-Encoding; the raw header still has it.
-    if request.headers.contains_key(header::TRANSFER_ENCODING) && names_content_length(&raw) {
-        return Err(Refusal::RequestInvalid("Content-Length: beside Transfer-Encoding".into()));
-    }
-    Ok(())
-}
-
-fn names_content_length(raw: &[u8]) -> bool {
-    let name = b"content-length";
-    let field = |line: &[u8]| {
-        line.split(|&b| b == b':').next().is_some_and(|n| n.trim_ascii().eq_ignore_ascii_case(name))
-    };
-    raw.split(|&b| b == b'\n').any(field)
 }
 
 /// Writes a whole answer.

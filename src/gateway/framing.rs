@@ -1,0 +1,37 @@
+//! Message framing that the transport lets through and RFC 9112 does not.
+
+use http::{Version, header};
+use pingora::proxy::Session;
+
+use crate::error::Refusal;
+
+/// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings (6.1), a
+/// list as length (6.3), a header section beyond the limit.
+pub(super) fn check(session: &Session, limit: usize) -> Result<(), Refusal> {
+    let request = session.req_header();
+    if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
+        return Err(Refusal::RequestInvalid("Host: missing".into()));
+    }
+    let Some(http1) = session.as_downstream().as_http1() else { return Ok(()) };
+    let raw = http1.get_headers_raw_bytes();
+    if raw.len() > limit {
+        return Err(Refusal::HeaderTooLarge);
+    }
+    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
+    if lengths.any(|v| v.is_empty() || !v.as_bytes().iter().all(u8::is_ascii_digit)) {
+        return Err(Refusal::RequestInvalid("Content-Length: not one number".into()));
+    }
+    // The transport drops Content-Length beside Transfer-Encoding; the raw header still has it.
+    if request.headers.contains_key(header::TRANSFER_ENCODING) && names_content_length(&raw) {
+        return Err(Refusal::RequestInvalid("Content-Length: beside Transfer-Encoding".into()));
+    }
+    Ok(())
+}
+
+fn names_content_length(raw: &[u8]) -> bool {
+    let name = b"content-length";
+    let field = |line: &[u8]| {
+        line.split(|&b| b == b':').next().is_some_and(|n| n.trim_ascii().eq_ignore_ascii_case(name))
+    };
+    raw.split(|&b| b == b'\n').any(field)
+}

@@ -1,0 +1,41 @@
+//! What was done, and housekeeping.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::VaultError;
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+
+/// Something worth remembering.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    /// When, by the vault's clock; ignored when written.
+    pub at: Timestamp,
+    /// What: a stable word such as `login`, `logout`, `refresh_reused`, `password_changed`, `user_disabled`.
+    pub event: String,
+    /// Whom it concerns.
+    pub user: Option<UserId>,
+    /// Which session.
+    pub session: Option<SessionId>,
+    /// From where.
+    pub address: Option<IpAddr>,
+}
+
+/// What was done, and housekeeping.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// The newest events first, at most `limit`. Changes write their own event in their own transaction.
+    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError>;
+    /// Deletes sessions and revocation rows that no longer matter, at most `limit` of each; answers how many.
+    async fn sweep(&self, limit: u32) -> Result<u64, VaultError>;
+    /// The version of the stored schema.
+    async fn schema(&self) -> Result<u32, VaultError>;
+    /// Writes a consistent copy of everything to a new file.
+    ///
+    /// # Errors
+    /// When the file exists, cannot be written, or the backend has its own tool for this (the text names it).
+    async fn backup(&self, to: &Path) -> Result<(), VaultError>;
+}

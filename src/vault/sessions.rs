@@ -1,0 +1,201 @@
+//! Sessions: opened, rotated, looked up, ended.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{LogEntry, VaultError};
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+use crate::identity::{Epoch, Login, RightsVersion, Roles};
+
+/// A session to be made.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Fresh and random.
+    pub id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// The user's epoch as read with the password hash.
+    pub epoch: Epoch,
+    /// The OAuth client it belongs to.
+    pub client_id: String,
+    /// SHA-256 of the refresh family id.
+    pub family: [u8; 32],
+    /// The key under which generation 0 of the refresh token is made.
+    pub refresh_kid: u8,
+    /// How long without a refresh until it ends.
+    pub idle: Duration,
+    /// How long in all until it ends.
+    pub absolute: Duration,
+    /// Where the login came from.
+    pub address: Option<IpAddr>,
+    /// What the login said it was (`User-Agent`), cut to 256 bytes.
+    pub user_agent: Option<String>,
+}
+
+/// What a token is made of, read in the transaction that allowed it.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The session.
+    pub session_id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// The login name now.
+    pub login: Login,
+    /// The roles now.
+    pub roles: Roles,
+    /// The version of those roles.
+    pub rights: RightsVersion,
+    /// The session's own end: the earlier of idle and absolute.
+    pub ends_at: Timestamp,
+    /// The absolute end alone: what the session store keeps.
+    pub expires_at: Timestamp,
+    /// The vault's clock: `iat`.
+    pub now: Timestamp,
+}
+
+/// A refresh token presented, its MAC already found good.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// SHA-256 of the family id.
+    pub family: [u8; 32],
+    /// The generation in the token.
+    pub generation: u32,
+    /// The client presenting it.
+    pub client_id: String,
+    /// The key a new generation would be made under.
+    pub refresh_kid: u8,
+    /// How long the previous generation may be repeated.
+    pub grace: Duration,
+    /// How long without a refresh until the session ends.
+    pub idle: Duration,
+}
+
+/// What became of a presented refresh token.
+#[derive(Clone, Debug)]
+pub enum Rotation {
+    /// The next generation was made, or (`repeated`) is handed out again inside the grace.
+    Granted {
+        /// What the access token is made of.
+        grant: Grant,
+        /// The current generation: that of the token to answer with.
+        generation: u32,
+        /// The key that generation was first made under, whoever asks again: a repeat is the same token byte for byte.
+        refresh_kid: u8,
+        /// Whether this repeats an earlier rotation.
+        repeated: bool,
+    },
+    /// A generation from further back or after the grace: the session is ended, its row written (RFC 9700 4.14.2).
+    Reused {
+        /// The session that was ended.
+        ended: Ended,
+        /// Whose.
+        user_id: UserId,
+    },
+    /// No live session answers to it.
+    Refused(RotationRefused),
+}
+
+/// Why no live session answers to a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotationRefused {
+    /// No session of this family (or a generation that was never made: the vault was restored from a backup).
+    Unknown,
+    /// Idle or absolute end reached.
+    Expired,
+    /// Ended: signed out, revoked, reused, or its user disabled or changed.
+    Ended,
+    /// The token belongs to another client.
+    OtherClient,
+}
+
+/// Why a session was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Its own logout.
+    Logout,
+    /// Ended from the user's list of devices, or by logout-all.
+    User,
+    /// The password was changed.
+    Password,
+    /// The user was disabled or deleted.
+    Disabled,
+    /// A refresh token was reused.
+    Reuse,
+    /// An administrator.
+    Admin,
+}
+
+impl EndReason {
+    /// As stored and as a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::User => "user",
+            Self::Password => "password",
+            Self::Disabled => "disabled",
+            Self::Reuse => "reuse",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What a revocation or a change of a user has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Every session concerned, those ended before included as long as their tokens could live.
+    pub sessions: Vec<SessionId>,
+    /// The rows written to the log.
+    pub entries: Vec<LogEntry>,
+    /// The vault's clock.
+    pub now: Timestamp,
+}
+
+/// Which sessions a revocation ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope {
+    /// One session; with an owner, only if it is theirs.
+    Session(SessionId, Option<UserId>),
+    /// Every session of a user.
+    User(UserId),
+    /// Every session there is.
+    Everyone,
+}
+
+/// A session as stored.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// What a token of it is made of; `now` is the vault's clock at this look.
+    pub grant: Grant,
+    /// Whether it can be used: not ended, not past its idle or absolute end, its user neither disabled nor changed.
+    pub live: bool,
+    /// When the login was.
+    pub created_at: Timestamp,
+    /// When it was last refreshed.
+    pub renewed_at: Timestamp,
+    /// Where the login came from.
+    pub address: Option<IpAddr>,
+    /// What the login said it was.
+    pub user_agent: Option<String>,
+}
+
+/// Sessions and refresh rotation.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Inserts a session, only if the user is still enabled and of the epoch given.
+    ///
+    /// # Errors
+    /// [`VaultError::Superseded`] when a password change, a disable or a deletion came in between.
+    async fn open(&self, session: &NewSession) -> Result<Grant, VaultError>;
+    /// Rotates, answers a retry, or detects reuse: one atomic decision.
+    async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError>;
+    /// The session, or `None` when there is certainly none.
+    async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;
+    /// A user's live sessions, newest first; of everyone without a user, at most 1,000.
+    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError>;
+    /// Ends sessions and writes one log row for each. What was ended before is reported and logged again, so
+    /// that repeating a revocation re-applies it everywhere.
+    async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError>;
+}
