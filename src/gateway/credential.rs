@@ -13,8 +13,25 @@ pub(super) struct Credential<'a> {
     pub(super) token: Option<&'a str>,
     /// Whether it came in a cookie alone.
     pub(super) by_cookie: bool,
-    /// Whether `Authorization` holds a bearer of ours: then it is not the app's business.
-    pub(super) bearer_is_ours: bool,
+    authorization: Authorization<'a>,
+}
+
+/// Whose business the `Authorization` field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Authorization<'a> {
+    Known(bool),
+    /// Not looked at yet: a bearer that passes the check is ours anyway, and the look costs as much as the check.
+    Bearer(&'a str),
+}
+
+impl Credential<'_> {
+    /// Whether `Authorization` holds a token of ours: then it is not for the app to see.
+    pub(super) fn authorization_is_ours(&self, issuer: &str) -> bool {
+        match self.authorization {
+            Authorization::Known(ours) => ours,
+            Authorization::Bearer(token) => access::claims_issuer(token, issuer),
+        }
+    }
 }
 
 /// Reads `Authorization` and our access cookie. What is not ours beside our cookie is the app's business.
@@ -34,22 +51,19 @@ pub(super) fn read<'a>(headers: &'a HeaderMap, issuer: &str) -> Result<Credentia
         // Two of a name: one was planted; neither is believed.
         Found::None | Found::Several => None,
     };
-    match (bearer, cookie) {
+    let (token, by_cookie, authorization) = match (bearer, cookie) {
         (None, cookie) => {
-            let bearer_is_ours = authorization.is_some_and(|value| mentions_ours(value.as_bytes(), issuer));
-            Ok(Credential { token: cookie, by_cookie: cookie.is_some(), bearer_is_ours })
+            let ours = authorization.is_some_and(|value| mentions_ours(value.as_bytes(), issuer));
+            (cookie, cookie.is_some(), Authorization::Known(ours))
         }
-        (Some(bearer), None) => Ok(Credential {
-            token: Some(bearer),
-            by_cookie: false,
-            bearer_is_ours: access::claims_issuer(bearer, issuer),
-        }),
+        (Some(bearer), None) => (Some(bearer), false, Authorization::Bearer(bearer)),
         (Some(bearer), Some(cookie)) => match access::claims_issuer(bearer, issuer) {
-            true if bearer != cookie => Err(Refusal::CredentialsConflict),
+            true if bearer != cookie => return Err(Refusal::CredentialsConflict),
             // Where both say the same, the header does: who sent it holds the token.
-            ours => Ok(Credential { token: Some(cookie), by_cookie: !ours, bearer_is_ours: ours }),
+            ours => (Some(cookie), !ours, Authorization::Known(ours)),
         },
-    }
+    };
+    Ok(Credential { token, by_cookie, authorization })
 }
 
 /// The values of all `Cookie` fields.
@@ -94,7 +108,7 @@ mod tests {
 
     fn ask(fields: &[(header::HeaderName, String)]) -> Result<(Option<String>, bool, bool), Refusal> {
         let map = headers(fields);
-        read(&map, ISSUER).map(|c| (c.token.map(str::to_owned), c.by_cookie, c.bearer_is_ours))
+        read(&map, ISSUER).map(|c| (c.token.map(str::to_owned), c.by_cookie, c.authorization_is_ours(ISSUER)))
     }
 
     #[test]

@@ -83,25 +83,27 @@ async fn admit(
     snapshot: &Snapshot,
     control: &Arc<Control>,
 ) -> Result<Forward, Refusal> {
-    let bearer_is_ours = credential.bearer_is_ours;
-    let anonymous =
-        |registration| Ok(Forward { permit: policy::decide(route, None)?, registration, bearer_is_ours });
+    let anonymous = || {
+        let bearer_is_ours = credential.authorization_is_ours(&snapshot.settings.profile.issuer);
+        Ok(Forward { permit: policy::decide(route, None)?, registration: None, bearer_is_ours })
+    };
     let token = match (&route.access, credential.token) {
-        (Access::Public, _) | (_, None) => return anonymous(None),
+        (Access::Public, _) | (_, None) => return anonymous(),
         (_, Some(token)) => token,
     };
     match auth.authenticate(token, route.fresh, control, &snapshot.settings).await {
         Ok(admission) => {
             let permit = policy::decide(route, Some(admission.identity))?;
-            // A bearer that has just been found good is ours, whatever it claims.
-            let bearer_is_ours = bearer_is_ours || !credential.by_cookie;
+            // A bearer that has just been found good is ours.
+            let bearer_is_ours =
+                !credential.by_cookie || credential.authorization_is_ours(&snapshot.settings.profile.issuer);
             Ok(Forward { permit, registration: Some(admission.registration), bearer_is_ours })
         }
         // Decided: not a good credential. Undecided stays undecided even here.
         Err(Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked)
             if route.access == Access::Optional =>
         {
-            anonymous(None)
+            anonymous()
         }
         Err(refusal) => Err(refusal),
     }
