@@ -1,17 +1,23 @@
 //! The `doorward` program.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = doorward::cli::Cli::parse();
-    match doorward::cli::run(&cli, &mut std::io::stdout().lock()) {
+    match doorward::cli::run(&cli, &mut io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has enough of it.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             // Nobody is left to tell when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "doorward: {error:#}");
+            let _ = writeln!(io::stderr(), "doorward: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -163,6 +163,7 @@ pub struct Running {
     stop_admin: watch::Sender<bool>,
     listeners: JoinSet<()>,
     jobs: JoinSet<()>,
+    vault: Vault,
     readiness: Arc<Readiness>,
     traffic: Arc<Traffic>,
     lameduck: Duration,
@@ -216,7 +217,7 @@ pub async fn start_with(
     let auth = Auth::new(parts, limits);
     let current = Current::new(Snapshot::new(config));
     current.load().upstreams.resolve().await;
-    let jobs = background::start(&auth, &current, vault, config.sessions.stream_lease);
+    let jobs = background::start(&auth, &current, vault.clone(), config.sessions.stream_lease);
     tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
 
     let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));
@@ -243,6 +244,7 @@ pub async fn start_with(
         stop_admin,
         listeners,
         jobs,
+        vault,
         readiness,
         traffic,
         lameduck,
@@ -264,6 +266,7 @@ impl Running {
     /// Ends the gateway: nothing new is taken, what is in flight may finish within `drain_timeout`. Returns when the
     /// last request has ended, not after a fixed time.
     pub async fn drain(mut self) {
+        tracing::info!(reason = "draining", "no new connections from now on; requests in flight may finish");
         self.readiness.begin_draining();
         tokio::time::sleep(self.lameduck).await;
         let _ = self.stop_listening.send(true);
@@ -276,6 +279,10 @@ impl Running {
         let closed = async { while self.listeners.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(AFTER_CUT, closed).await;
         self.jobs.shutdown().await;
+        if let Err(error) = self.vault.audit.settle().await {
+            tracing::warn!(%error, "nothing is lost, but the vault's files must be copied together");
+        }
+        tracing::info!(reason = "stopped", "drained");
     }
 }
 

@@ -21,7 +21,7 @@ impl Auth {
     /// Sets another password and ends every other session of the user.
     ///
     /// # Errors
-    /// `CredentialsWrong` when `current` is not the password, `PasswordRejected`, `RateLimited`, `Overloaded`,
+    /// `PasswordRejected`, also when `current` is not the password; `RateLimited`, `Overloaded`,
     /// `StoreUnavailable`.
     pub async fn change_password(
         self: &Arc<Self>,
@@ -40,17 +40,20 @@ impl Auth {
         if !matches!(user, Err(Refusal::CredentialsWrong)) {
             self.throttle.refund(charge);
         }
-        let user = user?;
+        // Not a 401: the caller is signed in, and a client that reads one throws its tokens away.
+        let wrong = || Refusal::PasswordRejected("the current password is wrong".into());
+        let user =
+            user.map_err(|refusal| if refusal == Refusal::CredentialsWrong { wrong() } else { refusal })?;
         let new = self.parts.hasher.hash(new).await.map_err(|HasherBusy| Refusal::Overloaded)?;
         let (auth, keep) = (Arc::clone(self), identity.session_id());
         detached(async move {
             let change = UserChange::Password { new, expected: Some(user.password), keep: Some(keep) };
             let ended = match auth.parts.vault.users.change(user.id, &change).await {
-                Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
+                Err(VaultError::Superseded) => return Err(wrong()),
                 changed => changed?,
             };
             let propagation = auth.carry_out(&ended, EndReason::Password).await;
-            Ok(Revoked { sessions: ended.sessions.len(), propagation })
+            Ok(Revoked { sessions: ended.alive, known: true, propagation })
         })
         .await
     }

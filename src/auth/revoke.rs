@@ -22,8 +22,10 @@ pub enum Propagation {
 /// An acknowledged revocation.
 #[derive(Debug, Clone)]
 pub struct Revoked {
-    /// How many sessions it concerns.
+    /// How many sessions were alive until now.
     pub sessions: usize,
+    /// Whether it concerned any session at all, those that had ended before included.
+    pub known: bool,
     /// How far it has come.
     pub propagation: Propagation,
 }
@@ -44,7 +46,7 @@ impl Auth {
         reason: EndReason,
     ) -> Result<Revoked, Refusal> {
         let revoked = self.revoke(Scope::Session(id, Some(owner)), reason).await?;
-        if revoked.sessions == 0 { Err(Refusal::SessionUnknown) } else { Ok(revoked) }
+        if !revoked.known { Err(Refusal::SessionUnknown) } else { Ok(revoked) }
     }
 
     /// Ends every session of a user.
@@ -74,7 +76,7 @@ impl Auth {
         detached(async move {
             let ended = auth.parts.vault.sessions.revoke(scope, reason).await?;
             let propagation = auth.carry_out(&ended, reason).await;
-            Ok(Revoked { sessions: ended.sessions.len(), propagation })
+            Ok(Revoked { sessions: ended.alive, known: !ended.sessions.is_empty(), propagation })
         })
         .await
     }
@@ -83,7 +85,7 @@ impl Auth {
     pub(super) async fn carry_out(&self, ended: &Ended, reason: EndReason) -> Propagation {
         self.apply(&ended.entries);
         let counted = self.parts.metrics.revocations.with_label_values(&[reason.as_str()]);
-        counted.inc_by(ended.sessions.len() as u64);
+        counted.inc_by(ended.alive as u64);
         let mut propagation = Propagation::Complete;
         for entry in &ended.entries {
             let LogEntry::Session { id, until } = *entry else { continue };

@@ -42,7 +42,11 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
                 Some(name) => Some(user::find(desk, name).await?.id),
                 None => None,
             };
-            for row in desk.vault.sessions.list(owner).await? {
+            let rows = desk.vault.sessions.list(owner).await?;
+            if rows.is_empty() {
+                writeln!(out, "there are no live sessions")?;
+            }
+            for row in rows {
                 let address = row.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
                 let (grant, agent) = (&row.grant, row.user_agent.as_deref().map(printable));
                 let agent = agent.unwrap_or_else(|| "-".to_owned());
@@ -66,7 +70,7 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
             if let (Some(id), true) = (which.session, ended.sessions.is_empty()) {
                 anyhow::bail!("there is no session {id}: `doorward session list` shows the live ones");
             }
-            writeln!(out, "sessions ended: {}", ended.sessions.len())?;
+            writeln!(out, "sessions ended: {}", ended.alive)?;
         }
     }
     Ok(())

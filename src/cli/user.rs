@@ -168,6 +168,6 @@ fn ask(source: &PasswordSource) -> anyhow::Result<Secret<String>> {
 }
 
 fn report(out: &mut dyn Write, what: &str, ended: &Ended) -> anyhow::Result<()> {
-    writeln!(out, "{what}; sessions ended: {}", ended.sessions.len())?;
+    writeln!(out, "{what}; sessions ended: {}", ended.alive)?;
     Ok(())
 }

@@ -51,7 +51,7 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
         }
         Command::Restored => {
             let ended = desk.vault.sessions.revoke(Scope::Everyone, EndReason::Admin).await?;
-            writeln!(out, "sessions ended: {}; everybody signs in again", ended.sessions.len())?;
+            writeln!(out, "sessions ended: {}; everybody signs in again", ended.alive)?;
         }
         Command::Audit { limit } => {
             for event in desk.vault.audit.recent(*limit).await? {

@@ -278,7 +278,7 @@ pub enum Scheme {
 /// `[[routes]]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// Its name, in logs and metrics.
+    /// Its name, in logs.
     pub name: String,
     /// Hosts it answers for.
     pub hosts: Vec<HostPattern>,

@@ -45,7 +45,9 @@ pub async fn start(listen: SocketAddr, surroundings: Surroundings) -> anyhow::Re
     write(listen).with_context(|| format!("cannot write {}", file.display()))?;
     let config = Config::load(&file, &|_| None)?;
     let users = add_users(&config, &surroundings).await?;
-    let gateway = server::start(&config, surroundings).await?;
+    let gateway = server::start(&config, surroundings)
+        .await
+        .context("the demo cannot start (`doorward demo --listen 127.0.0.1:0` takes any free port)")?;
     write(gateway.public()[0])?;
     Ok(Demo { gateway, app, folder, users })
 }
@@ -174,7 +176,7 @@ ACCESS=$(printf %s "$TOKENS" | {access}); REFRESH=$(printf %s "$TOKENS" | {refre
         step(
             "call the app: it sees who you are, and neither your token nor the X-Auth-User you made up",
             format!(
-                r#"curl -s -H "Authorization: Bearer $ACCESS" -H 'X-Auth-User: ada' {url}/hello?from=me"#
+                r#"curl -s -H "Authorization: Bearer $ACCESS" -H 'X-Auth-User: ada' '{url}/hello?from=me'"#
             ),
         ),
         step(

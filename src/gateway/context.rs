@@ -1,5 +1,6 @@
 //! What is remembered of one request, and its account: written when it is dropped, however it ended.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,9 @@ pub(super) struct Account {
     control: Arc<Control>,
     pub(super) method: &'static str,
     pub(super) route: Option<Arc<Route>>,
+    /// The path without its query, and who asked: only where somebody reads the log.
+    pub(super) path: String,
+    pub(super) client: Option<IpAddr>,
     pub(super) session: Option<SessionId>,
     pub(super) status: u16,
     pub(super) outcome: Outcome,
@@ -88,6 +92,8 @@ impl Account {
             control,
             method: "-",
             route: None,
+            path: String::new(),
+            client: None,
             session: None,
             status: 0,
             outcome: Outcome::Aborted,
@@ -131,6 +137,8 @@ impl Drop for Account {
             reason,
             method = self.method,
             route,
+            path = self.path,
+            client = self.client.map(tracing::field::display),
             status = self.status,
             cut = cut.map(crate::auth::Cut::as_str),
             session = self.session.map(tracing::field::display),

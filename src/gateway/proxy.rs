@@ -19,7 +19,7 @@ use super::{cors, endpoints, framing, upstream};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
-use crate::policy::cookies;
+use crate::policy::{cookies, forwarded};
 use crate::snapshot::Current;
 use crate::snapshot::upstreams::Turn;
 
@@ -160,6 +160,19 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Fallible<()> {
         context.account.method = known_method(session.req_header());
+        if tracing::enabled!(target: "doorward::access", tracing::Level::INFO) {
+            // Enough to recognise it; a query may hold secrets and is left out.
+            let path = String::from_utf8_lossy(judge::path_of(session.req_header())).into_owned();
+            context.account.path = path.chars().take(256).collect();
+            let chain = session
+                .req_header()
+                .headers
+                .get_all("x-forwarded-for")
+                .iter()
+                .filter_map(|v| v.to_str().ok());
+            let trusted = &context.snapshot.server.trusted_proxies;
+            context.account.client = Some(forwarded::client(client_ip(session), chain, trusted));
+        }
         // Only where it is on: this would switch it on for an HTTP/1.0 client that did not ask.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(context.snapshot.server.keepalive_timeout.as_secs().max(1)));

@@ -110,7 +110,7 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::RequestInvalid(_) => (400, "The request is malformed"),
         Refusal::CredentialsConflict => (400, "The request carries two different credentials"),
         Refusal::TargetAmbiguous => (400, "The request target can be read in more than one way"),
-        Refusal::PasswordRejected(_) => (400, "The new password is not acceptable"),
+        Refusal::PasswordRejected(_) => (400, "The password was not changed"),
         Refusal::TokenMissing => (401, "Sign in first"),
         Refusal::TokenInvalid => (401, "The access token is not valid"),
         Refusal::TokenExpired => (401, "The access token has expired"),

@@ -33,6 +33,8 @@ pub trait Audit: Send + Sync {
     async fn sweep(&self, limit: u32) -> Result<u64, VaultError>;
     /// The version of the stored schema.
     async fn schema(&self) -> Result<u32, VaultError>;
+    /// Brings everything that was written into the vault's main file, for those who copy it after a clean stop.
+    async fn settle(&self) -> Result<(), VaultError>;
     /// Writes a consistent copy of everything to a new file.
     ///
     /// # Errors

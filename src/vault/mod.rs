@@ -47,7 +47,7 @@ pub struct Vault {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum VaultError {
     /// It cannot be asked now; nothing is known about the answer.
-    #[error("the vault cannot answer: {0}")]
+    #[error("vault: {0}")]
     Unavailable(String),
     /// The user changed (password, disabled, deleted) since the caller read it.
     #[error("the user was changed meanwhile; start again")]

@@ -147,6 +147,8 @@ impl EndReason {
 pub struct Ended {
     /// Every session concerned, those ended before included as long as their tokens could live.
     pub sessions: Vec<SessionId>,
+    /// How many of them were alive until now.
+    pub alive: usize,
     /// The rows written to the log.
     pub entries: Vec<LogEntry>,
     /// The vault's clock.

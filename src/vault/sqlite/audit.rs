@@ -45,6 +45,17 @@ impl Audit for SqliteVault {
         Ok(u32::try_from(version).unwrap_or(u32::MAX))
     }
 
+    async fn settle(&self) -> Result<(), VaultError> {
+        let (path, timeout) = (self.path.clone(), self.options.statement_timeout);
+        let settled = tokio::task::spawn_blocking(move || {
+            let checkpoint = |connection: Connection| {
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(Fault::from)
+            };
+            schema::connect(&path, timeout).and_then(checkpoint).map_err(|fault| fault.at(&path))
+        });
+        settled.await.map_err(|error| VaultError::Unavailable(format!("settling was broken off: {error}")))?
+    }
+
     async fn backup(&self, to: &Path) -> Result<(), VaultError> {
         let (from, to, timeout) = (self.path.clone(), to.to_owned(), self.options.statement_timeout);
         // As long as it takes, on a thread where that harms nobody: it holds a snapshot and no lock.

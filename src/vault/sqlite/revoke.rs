@@ -16,13 +16,15 @@ pub(super) struct Concerned {
     id: SessionId,
     user_id: UserId,
     ended_before: bool,
+    /// Neither ended nor run out.
+    alive: bool,
 }
 
 /// Sessions that neither ended nor ran out so long ago that no token of them can be alive.
 macro_rules! concerned {
     ($and:literal) => {
         concat!(
-            "SELECT id, user_id, ended_at IS NOT NULL AS ended_before FROM sessions \
+            "SELECT id, user_id, ended_at IS NOT NULL AS ended_before, idle_until FROM sessions \
              WHERE idle_until > ?1 AND (ended_at IS NULL OR ended_at > ?1)",
             $and
         )
@@ -37,6 +39,8 @@ pub(super) fn concerned(view: &View<'_>, scope: Scope) -> Result<Vec<Concerned>,
             id: row.get("id")?,
             user_id: row.get("user_id")?,
             ended_before: row.get("ended_before")?,
+            alive: !row.get::<_, bool>("ended_before")?
+                && row.get::<_, Timestamp>("idle_until")? > view.now(),
         })
     };
     match scope {
@@ -62,7 +66,8 @@ pub(super) fn others(
 
 /// Ends sessions and writes a log row for each, those ended before included.
 pub(super) fn end(tx: &Tx<'_>, sessions: &[Concerned], reason: EndReason) -> Result<Ended, Fault> {
-    let mut ended = Ended { sessions: Vec::new(), entries: Vec::new(), now: tx.now() };
+    let alive = sessions.iter().filter(|session| session.alive).count();
+    let mut ended = Ended { sessions: Vec::new(), alive, entries: Vec::new(), now: tx.now() };
     for session in sessions {
         tx.execute(
             "UPDATE sessions SET ended_at = ?2, end_reason = ?3 WHERE id = ?1 AND ended_at IS NULL",
@@ -93,7 +98,7 @@ pub(super) fn revoke(tx: &Tx<'_>, scope: Scope, reason: EndReason) -> Result<End
 
 /// Ends one session because its refresh token was used twice.
 pub(super) fn reused(tx: &Tx<'_>, id: SessionId, user_id: UserId) -> Result<Ended, Fault> {
-    end_one(tx, Concerned { id, user_id, ended_before: false }, EndReason::Reuse)
+    end_one(tx, Concerned { id, user_id, ended_before: false, alive: true }, EndReason::Reuse)
 }
 
 fn end_one(tx: &Tx<'_>, session: Concerned, reason: EndReason) -> Result<Ended, Fault> {

@@ -139,5 +139,5 @@ fn delete(tx: &Tx<'_>, id: UserId) -> Result<Ended, Fault> {
 }
 
 fn nothing(tx: &Tx<'_>) -> Ended {
-    Ended { sessions: Vec::new(), entries: Vec::new(), now: tx.now() }
+    Ended { sessions: Vec::new(), alive: 0, entries: Vec::new(), now: tx.now() }
 }

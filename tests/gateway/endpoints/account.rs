@@ -137,7 +137,7 @@ async fn a_password_is_not_changed_without_the_current_one_or_to_a_bad_one() {
         assert!(!answer.text().contains(current) && !answer.text().contains(new), "{}", answer.text());
         answer
     };
-    assert_refused(&change("wrong battery staple", OTHER_PASSWORD).await, 401, "credentials_wrong");
+    assert_refused(&change("wrong battery staple", OTHER_PASSWORD).await, 400, "password_rejected");
     for bad in ["fourteen chars", "zzzzzzzzzzzzzzzzzzzz", "adaadaadaadaadaada"] {
         let refused = change(PASSWORD, bad).await;
         assert_refused(&refused, 400, "password_rejected");
@@ -158,8 +158,8 @@ async fn guessing_the_current_password_is_guessing_a_password() {
     for _ in 0..2 {
         assert_refused(
             &gateway.post("/auth/password", Some(&mine.access), &guess).await,
-            401,
-            "credentials_wrong",
+            400,
+            "password_rejected",
         );
     }
     let limited = gateway.post("/auth/password", Some(&mine.access), &guess).await;
