@@ -146,3 +146,13 @@ async fn a_login_under_way_is_finished_during_a_drain() {
     Tokens::of(&login.await.expect("an answer"));
     draining.await.expect("a drain");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_leaves_the_vault_in_one_file() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    gateway.login("ada").await;
+    let folder = gateway.stop().await;
+    let beside = std::fs::metadata(folder.path().join("doorward.db-wal")).map_or(0, |file| file.len());
+    assert_eq!(beside, 0, "what is copied alone must be whole");
+}
