@@ -58,18 +58,11 @@ impl Auth {
         let known = self.verify(token, digest, settings)?;
         let subject = &known.verified.subject;
         // Entered before anything about the session is read: from now on a revocation finds this request.
-        let registration = known.slot.register(control);
-        if known.slot.is_revoked() {
-            return Err(Refusal::TokenRevoked);
-        }
-        if !self.live.has_rights(subject.user_id, subject.rights) {
-            return Err(Refusal::TokenExpired);
-        }
+        let registration = known.slot.register(control, subject.user_id, subject.rights);
+        self.look(&known)?;
         self.confirm(&known, digest, fresh, settings).await?;
-        // The last wait is over: what was revoked meanwhile is refused, and what comes later finds the entry.
-        if known.slot.is_revoked() {
-            return Err(Refusal::TokenRevoked);
-        }
+        // The last wait is over: what came meanwhile is refused, and what comes later finds the entry.
+        self.look(&known)?;
         let identity = match known.identity.get() {
             Some(identity) => Arc::clone(identity),
             None => {
@@ -81,6 +74,18 @@ impl Auth {
             }
         };
         Ok(Admission { identity, registration })
+    }
+
+    /// A look at the set: is the session revoked, are the rights still those of the token?
+    fn look(&self, known: &Known) -> Result<(), Refusal> {
+        let subject = &known.verified.subject;
+        if known.slot.is_revoked() {
+            return Err(Refusal::TokenRevoked);
+        }
+        if !self.live.has_rights(subject.user_id, subject.rights) {
+            return Err(Refusal::TokenExpired);
+        }
+        Ok(())
     }
 
     /// Signature and claims: remembered, or checked now.

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 pub enum Cut {
     /// Its session was revoked.
     Revoked,
+    /// The rights it was let in with have changed.
+    Rights,
     /// Its session reached its end.
     Expired,
     /// The set has not been current for `stream_lease`.
@@ -22,6 +24,7 @@ impl Cut {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
+            Self::Rights => "rights",
             Self::Expired => "expired",
             Self::Unproven => "unproven",
             Self::Draining => "draining",
@@ -34,6 +37,7 @@ impl Cut {
             2 => Some(Self::Expired),
             3 => Some(Self::Unproven),
             4 => Some(Self::Draining),
+            5 => Some(Self::Rights),
             _ => None,
         }
     }
@@ -44,6 +48,7 @@ impl Cut {
             Self::Expired => 2,
             Self::Unproven => 3,
             Self::Draining => 4,
+            Self::Rights => 5,
         }
     }
 }

@@ -25,6 +25,14 @@ use crate::identity::{Login, RightsVersion};
 /// Enough that two cores seldom meet on one lock.
 const SHARDS: usize = 64;
 
+/// A request under its session.
+#[derive(Debug)]
+struct Entry {
+    control: Arc<Control>,
+    user_id: UserId,
+    rights: RightsVersion,
+}
+
 /// What this replica knows of one session: shared by its cached tokens and its requests.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -35,7 +43,7 @@ pub(super) struct Slot {
     /// The session's end, milliseconds; 0 = not known.
     ends_at: AtomicI64,
     login: OnceLock<Login>,
-    requests: Mutex<Slab<Arc<Control>>>,
+    requests: Mutex<Slab<Entry>>,
     table: Weak<LiveSessions>,
 }
 
@@ -83,8 +91,13 @@ impl Slot {
     }
 
     /// Enters a request; it stays until the registration is dropped. Look at the slot afterwards.
-    pub(super) fn register(self: &Arc<Self>, control: &Arc<Control>) -> Registration {
-        let key = lock(&self.requests).insert(Arc::clone(control));
+    pub(super) fn register(
+        self: &Arc<Self>,
+        control: &Arc<Control>,
+        user_id: UserId,
+        rights: RightsVersion,
+    ) -> Registration {
+        let key = lock(&self.requests).insert(Entry { control: Arc::clone(control), user_id, rights });
         Registration { slot: Arc::clone(self), key }
     }
 
@@ -94,8 +107,8 @@ impl Slot {
     }
 
     fn cut(&self, cause: Cut) {
-        for (_, control) in &*lock(&self.requests) {
-            control.cut(cause);
+        for (_, entry) in &*lock(&self.requests) {
+            entry.control.cut(cause);
         }
     }
 }
@@ -195,12 +208,23 @@ impl LiveSessions {
         }
     }
 
-    /// Enters a change of rights: tokens of an older version are refused until refreshed.
+    /// Enters a change of rights: tokens of an older version are refused until refreshed, and requests and streams
+    /// that were let in with one are cut.
     pub(super) fn change_rights(&self, user: UserId, rights: RightsVersion, until: Timestamp) {
-        let mut all = self.rights.write().unwrap_or_else(PoisonError::into_inner);
-        let held = all.entry(user).or_insert((rights, until));
-        *held = (held.0.max(rights), held.1.max(until));
-        self.rights_changed.store(all.len(), Ordering::SeqCst);
+        {
+            let mut all = self.rights.write().unwrap_or_else(PoisonError::into_inner);
+            let held = all.entry(user).or_insert((rights, until));
+            *held = (held.0.max(rights), held.1.max(until));
+            self.rights_changed.store(all.len(), Ordering::SeqCst);
+        }
+        // A change of rights is rare enough to look at every request; whoever registers now finds the entry above.
+        for slot in self.busy() {
+            for (_, entry) in &*lock(&slot.requests) {
+                if entry.user_id == user && entry.rights < rights {
+                    entry.control.cut(Cut::Rights);
+                }
+            }
+        }
     }
 
     /// Whether rights of that version are still good for that user.
@@ -253,6 +277,8 @@ mod tests {
 
     const LATER: Timestamp = Timestamp::from_secs(4_000_000_000);
 
+    const USER: UserId = UserId::from_bytes([9; 16]);
+
     fn sid(byte: u8) -> SessionId {
         SessionId::from_bytes([byte; 16])
     }
@@ -262,7 +288,7 @@ mod tests {
         let table = Arc::new(LiveSessions::new());
         let slot = table.slot(sid(1));
         let before = Arc::new(Control::default());
-        let registered = slot.register(&before);
+        let registered = slot.register(&before, USER, RightsVersion(1));
         table.revoke(sid(1), LATER);
         assert_eq!(before.cause(), Some(Cut::Revoked));
         assert!(registered.is_revoked());
@@ -279,7 +305,7 @@ mod tests {
             let seen = std::thread::scope(|threads| {
                 let revoker = threads.spawn(|| table.revoke(sid(3), LATER));
                 let slot = table.slot(sid(3));
-                let registered = slot.register(&control);
+                let registered = slot.register(&control, USER, RightsVersion(1));
                 let seen = registered.is_revoked();
                 revoker.join().unwrap();
                 seen || control.cause().is_some()
@@ -293,12 +319,23 @@ mod tests {
         let table = Arc::new(LiveSessions::new());
         let slot = table.slot(sid(4));
         assert!(Arc::ptr_eq(&slot, &table.slot(sid(4))));
-        let registered = slot.register(&Arc::new(Control::default()));
+        let registered = slot.register(&Arc::new(Control::default()), USER, RightsVersion(1));
         drop(slot);
         assert_eq!(table.busy().len(), 1);
         drop(registered);
         assert!(table.busy().is_empty());
         assert!(table.shard(sid(4)).slots.is_empty());
+    }
+
+    #[test]
+    fn a_change_of_rights_cuts_what_was_let_in_with_older_ones() {
+        let table = Arc::new(LiveSessions::new());
+        let slot = table.slot(sid(5));
+        let (older, newer) = (Arc::new(Control::default()), Arc::new(Control::default()));
+        let _older = slot.register(&older, USER, RightsVersion(1));
+        let _newer = slot.register(&newer, USER, RightsVersion(2));
+        table.change_rights(USER, RightsVersion(2), LATER);
+        assert_eq!((older.cause(), newer.cause()), (Some(Cut::Rights), None));
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The throttle: failed logins per account and per address, each a leaky bucket.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Monotonic;
 use crate::error::Refusal;
+use crate::policy::forwarded::network;
 use crate::token::sha256;
 
 /// One attempt leaks away in this time. Slower locks people out for longer; faster lets a guesser try more than
 /// 14,400 passwords a day on one account (NIST SP 800-63B 3.2.2 asks for a bound on consecutive failures).
 const ACCOUNT_LEAK: Duration = Duration::from_secs(6);
+/// An account may fail this many times as often from all addresses together as from one: a guesser at one address
+/// locks nobody else out (T57), and many guessers together are bounded (100 by default, NIST SP 800-63B 3.2.2).
+const EVERYWHERE: u32 = 10;
 /// An address may stand for a whole office.
 const ADDRESS_LEAK: Duration = Duration::from_secs(1);
 /// Buckets kept at most: 40 bytes each. A flood of names beyond that empties the fullest-leaked ones first.
@@ -19,11 +23,11 @@ const BUCKETS: usize = 100_000;
 
 /// What was charged, to be given back when the password was right.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Charge([[u8; 32]; 2]);
+pub(super) struct Charge([[u8; 32]; 3]);
 
 /// Failed logins of this replica.
 pub(super) struct Throttle {
-    limits: [(u32, Duration); 2],
+    limits: [(u32, Duration); 3],
     buckets: Mutex<HashMap<[u8; 32], Bucket>>,
 }
 
@@ -36,7 +40,9 @@ struct Bucket {
 
 impl Throttle {
     pub(super) fn new(per_account: u32, per_address: u32) -> Self {
-        Self { limits: [(per_account, ACCOUNT_LEAK), (per_address, ADDRESS_LEAK)], buckets: Mutex::default() }
+        let everywhere = per_account.saturating_mul(EVERYWHERE);
+        let limits = [(per_account, ACCOUNT_LEAK), (everywhere, ACCOUNT_LEAK), (per_address, ADDRESS_LEAK)];
+        Self { limits, buckets: Mutex::default() }
     }
 
     /// Counts an attempt.
@@ -45,10 +51,10 @@ impl Throttle {
     /// `RateLimited` with the time until the next attempt is allowed; nothing is counted then.
     pub(super) fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Refusal> {
         // Digests: bounded keys whatever is typed as a name, and no names kept in memory.
-        let keys = [
-            sha256(format!("account:{account}").as_bytes()),
-            sha256(format!("address:{}", network(address)).as_bytes()),
-        ];
+        let network = network(address);
+        let names =
+            [format!("from:{network}:{account}"), format!("account:{account}"), format!("address:{network}")];
+        let keys = names.map(|name| sha256(name.as_bytes()));
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS {
             make_room(&mut buckets, now);
@@ -94,14 +100,6 @@ fn make_room(buckets: &mut HashMap<[u8; 32], Bucket>, now: Monotonic) {
     }
 }
 
-/// One customer: an IPv4 address, or the /64 an IPv6 address is in.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,12 +119,20 @@ mod tests {
             throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap();
         }
         assert_eq!(
-            throttle.charge("ada", ip("192.0.2.2"), at(0)).unwrap_err(),
+            throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap_err(),
             Refusal::RateLimited(ACCOUNT_LEAK)
         );
+        throttle.charge("ada", ip("192.0.2.2"), at(0)).unwrap();
         throttle.charge("bob", ip("192.0.2.1"), at(0)).unwrap();
-        throttle.charge("ada", ip("192.0.2.2"), at(6)).unwrap();
-        assert!(throttle.charge("ada", ip("192.0.2.2"), at(6)).is_err());
+        throttle.charge("ada", ip("192.0.2.1"), at(6)).unwrap();
+        assert!(throttle.charge("ada", ip("192.0.2.1"), at(6)).is_err());
+    }
+
+    #[test]
+    fn many_addresses_together_are_bounded_for_one_account() {
+        let throttle = Throttle::new(2, 100);
+        let from = |host: u32| throttle.charge("ada", IpAddr::V4(host.into()), at(0)).is_ok();
+        assert_eq!((0..100).filter(|host| from(0xc000_0200 + host)).count(), 20);
     }
 
     #[test]

@@ -194,7 +194,7 @@ pub struct Login {
     pub hash_queue: usize,
     /// In characters, at least 8.
     pub min_password_length: usize,
-    /// Failed logins allowed in a burst for one account; one more every six seconds.
+    /// Failed logins allowed in a burst for one account from one address; ten times as many from everywhere.
     pub attempts_per_account: u32,
     /// Failed logins allowed in a burst from one address (IPv6: one /64); one more every second.
     pub attempts_per_address: u32,

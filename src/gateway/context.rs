@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Control, Registration};
+use crate::auth::{Control, Cut, Registration};
 use crate::clock::{Clock, Monotonic};
 use crate::config::Route;
 use crate::error::Refusal;
@@ -39,9 +39,12 @@ pub struct Context {
 }
 
 impl Context {
-    /// The second look: whether its session was revoked since it was admitted.
-    pub(super) fn is_revoked(&self) -> bool {
-        self.registration.as_ref().is_some_and(Registration::is_revoked)
+    /// The second look: what has come up since it was admitted.
+    pub(super) fn obstacle(&self) -> Option<Refusal> {
+        if self.registration.as_ref().is_some_and(Registration::is_revoked) {
+            return Some(Refusal::TokenRevoked);
+        }
+        (self.control.cause() == Some(Cut::Rights)).then_some(Refusal::TokenExpired)
     }
 }
 
@@ -140,7 +143,7 @@ impl Drop for Account {
             path = self.path,
             client = self.client.map(tracing::field::display),
             status = self.status,
-            cut = cut.map(crate::auth::Cut::as_str),
+            cut = cut.map(Cut::as_str),
             session = self.session.map(tracing::field::display),
             millis = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX),
         );

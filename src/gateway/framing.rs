@@ -21,6 +21,12 @@ pub(super) fn check(session: &Session, limit: usize) -> Result<(), Refusal> {
     if lengths.any(|v| v.is_empty() || !v.as_bytes().iter().all(u8::is_ascii_digit)) {
         return Err(Refusal::RequestInvalid("Content-Length: not one number".into()));
     }
+    let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        || codings.next().is_some()
+    {
+        return Err(Refusal::RequestInvalid("Transfer-Encoding: only chunked is understood".into()));
+    }
     // The transport drops Content-Length beside Transfer-Encoding; the raw header still has it.
     if request.headers.contains_key(header::TRANSFER_ENCODING) && names_content_length(&raw) {
         return Err(Refusal::RequestInvalid("Content-Length: beside Transfer-Encoding".into()));

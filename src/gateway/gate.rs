@@ -171,7 +171,7 @@ impl Gate {
             return refused("total");
         }
         // A trusted proxy stands for everybody behind it.
-        let ip = ip.filter(|ip| !forwarded::is_trusted(*ip, &self.trusted_proxies));
+        let ip = ip.filter(|ip| !forwarded::is_trusted(*ip, &self.trusted_proxies)).map(forwarded::network);
         if let Some(ip) = ip {
             let mine = open.by_ip.entry(ip).or_default();
             if *mine >= self.limits.connections_per_ip {

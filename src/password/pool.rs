@@ -1,6 +1,7 @@
 //! The threads that hash: few, of their own, behind a bounded queue, so that a flood of logins costs the
 //! requests beside it nothing but these threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -128,7 +129,11 @@ fn work(receiver: &Mutex<Receiver<Job>>) {
         let Ok(job) = job else { return };
         // A caller who hung up is not worth 20 ms of a core.
         if (job.wanted)() {
-            (job.work)(&mut space);
+            // A stored hash that nobody foresaw must not take the thread, and every later login, with it: its caller
+            // is told that there is no answer, and the memory is begun anew.
+            if catch_unwind(AssertUnwindSafe(|| (job.work)(&mut space))).is_err() {
+                space = Workspace::default();
+            }
         }
     }
 }

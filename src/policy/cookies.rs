@@ -72,7 +72,10 @@ fn is_ours(name: &[u8]) -> bool {
 
 /// Whether a `Set-Cookie` value of an app would set a cookie of ours (T07).
 pub fn sets_ours(set_cookie: &[u8]) -> bool {
-    let name = set_cookie.split(|&b| b == b'=' || b == b';').next().unwrap_or_default().trim_ascii();
+    // Without a name, the value is what old browsers send back as if it were a whole cookie.
+    let nameless = |byte: &u8| *byte == b'=' || byte.is_ascii_whitespace();
+    let begin = set_cookie.iter().position(|byte| !nameless(byte)).unwrap_or(set_cookie.len());
+    let name = set_cookie[begin..].split(|&b| b == b'=' || b == b';').next().unwrap_or_default().trim_ascii();
     is_ours(name)
 }
 
@@ -115,6 +118,7 @@ mod tests {
     fn an_app_cannot_set_ours() {
         assert!(sets_ours(b"__Host-doorward-access=evil; Path=/"));
         assert!(sets_ours(b" __HOST-doorward-refresh =x"));
+        assert!(sets_ours(b"=__Host-doorward-access=evil"));
         assert!(!sets_ours(b"session=__Host-doorward-access"));
     }
 }

@@ -1,6 +1,6 @@
 //! Where a request comes from: the peer, unless the peer is a proxy we were told to believe.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -19,13 +19,23 @@ pub fn client<'a>(peer: IpAddr, forwarded_for: impl Iterator<Item = &'a str>, tr
     }
     let hops: Vec<&str> = forwarded_for.flat_map(|field| field.split(',')).map(str::trim).collect();
     for hop in hops.into_iter().rev() {
-        let Ok(address) = hop.parse::<IpAddr>() else { break };
+        // Some proxies add the port.
+        let address = hop.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|socket| socket.ip()));
+        let Ok(address) = address else { break };
         client = address.to_canonical();
         if !is_trusted(client, trusted) {
             break;
         }
     }
     client
+}
+
+/// One customer: an IPv4 address, or the /64 an IPv6 address is in.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
 }
 
 #[cfg(test)]
@@ -41,6 +51,7 @@ mod tests {
         assert_eq!(ask("203.0.113.9", &["127.0.0.1"]), "203.0.113.9");
         assert_eq!(ask("10.0.0.1", &["1.1.1.1, 198.51.100.7"]), "198.51.100.7");
         assert_eq!(ask("10.0.0.1", &["1.1.1.1", "198.51.100.7, 10.0.0.2"]), "198.51.100.7");
+        assert_eq!(ask("10.0.0.1", &["198.51.100.7:5678"]), "198.51.100.7");
         assert_eq!(ask("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(ask("10.0.0.1", &["garbage"]), "10.0.0.1");
         assert_eq!(ask("::ffff:10.0.0.1", &["198.51.100.7"]), "198.51.100.7");

@@ -20,6 +20,8 @@ const ORIGIN: &[&str] = &[
     "x-envoy-external-address",
     "x-host",
     "front-end-https",
+    // CVE-2016-5385: becomes the outgoing proxy of a CGI program.
+    "proxy",
     "remote-user",
     "remote-groups",
     "remote-name",
@@ -32,6 +34,9 @@ const ORIGIN_FAMILIES: &[&str] = &["x-forwarded", "x-original-"];
 /// Headers by which some frameworks let a request claim another method. Dropped: what was judged is the method
 /// of the request line (T17).
 const METHOD_OVERRIDE: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Headers that frame a message, dropped under any spelling but their own.
+const FRAMING: &[&str] = &["content-length", "transfer-encoding"];
 
 /// What a request header is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,11 +77,16 @@ impl HeaderPolicy {
             return Kind::Identity;
         }
         // Every name in the lists begins with one of these letters: most headers end here.
-        if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'r')) {
+        if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'r' | b'p')) {
             return Kind::Pass;
         }
         let begins =
             |family: &&str| name.get(..family.len()).is_some_and(|head| same_when_merged(head, family));
+        // `Content_Length` is no framing to us and may be to an app that merges names.
+        let lookalike = |known: &&str| name != *known && same_when_merged(name, known);
+        if FRAMING.iter().any(lookalike) {
+            return Kind::Drop;
+        }
         if ORIGIN.iter().chain(METHOD_OVERRIDE).any(|known| same_when_merged(name, known))
             || ORIGIN_FAMILIES.iter().any(begins)
         {
@@ -143,6 +153,9 @@ mod tests {
             "X-Forwarded-Client-Cert",
             "X_Original_Forwarded_For",
             "Remote_User",
+            "Content_Length",
+            "Transfer.Encoding",
+            "Proxy",
         ] {
             assert_eq!(kind(name), Kind::Drop, "{name}");
         }

@@ -241,7 +241,8 @@ pub fn canonical_host(host: &str) -> Result<String, Refusal> {
             return Err(bad());
         }
         let name = name.strip_suffix('.').unwrap_or(name);
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        let empty_label = name.split('.').any(str::is_empty);
+        if empty_label || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
             return Err(bad());
         }
         name

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 /// A longer path is refused; RFC 9112 section 3 recommends at least 8,000 bytes.
 pub const MAX_PATH: usize = 8192;
 
@@ -59,15 +61,21 @@ impl<'a> Target<'a> {
         let once = decode(raw)?;
         // A second decoder only sees escapes that the first one left; where that is not an escape, it stays.
         let twice = decode(&once).unwrap_or_else(|_| once.clone());
+        // What is still escaped now was wrapped three times: nobody means that.
+        if twice.bytes().any(|b| b == b'%') && decode(&twice).is_ok() {
+            return Err(Ambiguous);
+        }
         let lower = raw.to_ascii_lowercase();
         let encoded_slash = lower.contains("%2f") || lower.contains("%252f");
         let mut others: Vec<String> = Vec::new();
-        for base in [raw, &once, &twice] {
-            for params in [Cow::Borrowed(base), without_params(base)] {
+        for base in bases(raw, &once, &twice) {
+            for params in [Cow::Borrowed(base.as_ref()), without_params(&base)] {
                 let slashed = params.replace('\\', "/");
                 let merged = merge_slashes(&slashed);
-                for reading in
-                    [remove_dots(&slashed), remove_dots(&merged), merged, slashed, params.into_owned()]
+                let resolved = remove_dots(&merged);
+                // Dropping dots and spaces can leave empty segments anew.
+                let again = remove_dots(&merge_slashes(&resolved));
+                for reading in [remove_dots(&slashed), again, resolved, merged, slashed, params.into_owned()]
                 {
                     if reading != raw && !others.contains(&reading) {
                         others.push(reading);
@@ -113,6 +121,21 @@ fn is_plain(path: &str) -> bool {
         previous = byte;
     }
     true
+}
+
+/// What different servers take for the path before they look at its segments.
+fn bases<'p>(raw: &'p str, once: &'p str, twice: &'p str) -> Vec<Cow<'p, str>> {
+    let mut bases = vec![Cow::Borrowed(raw), Cow::Borrowed(once), Cow::Borrowed(twice)];
+    // A decoded `?` or `#` ends the path for who parses again what was decoded.
+    bases.extend(
+        [once, twice].into_iter().filter_map(|path| Some(Cow::Borrowed(&path[..path.find(['?', '#'])?]))),
+    );
+    if !twice.is_ascii() {
+        // Compatibility forms (full-width letters, slashes and dots) and what has no width, as best-fit mappings drop it.
+        let visible = |c: &char| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}');
+        bases.push(Cow::Owned(twice.nfkc().filter(visible).collect()));
+    }
+    bases
 }
 
 /// Percent-decodes once. Refuses what must never be decoded: malformed escapes, control characters, non-UTF-8.
@@ -161,16 +184,16 @@ fn remove_dots(path: &str) -> String {
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        match segment {
+        match segment.trim_end_matches(' ') {
             "." | ".." => {
-                if segment == ".." {
+                if segment.starts_with("..") {
                     kept.pop();
                 }
                 if last {
                     kept.push("");
                 }
             }
-            _ => kept.push(segment.trim_end_matches(['.', ' '])),
+            _ => kept.push(segment.trim_matches(' ').trim_end_matches(['.', ' '])),
         }
     }
     format!("/{}", kept.join("/"))
@@ -219,6 +242,15 @@ mod tests {
             "/admin.",
             "/admin%20",
             "/x/..//admin",
+            "/admin%3fx",
+            "/admin%23",
+            "/admin%253fx",
+            "/%20/admin",
+            "/./%20/admin",
+            "/public/..%20/admin",
+            "/%ef%bd%81dmin",
+            "/public/..%ef%bc%8fadmin",
+            "/admin%e2%80%8b",
         ] {
             let all = readings(path);
             assert!(all.iter().any(|r| r == "/admin" || r.starts_with("/admin/")), "{path}: {all:?}");
@@ -228,8 +260,22 @@ mod tests {
     #[test]
     fn what_no_reading_makes_safe_is_refused() {
         for path in [
-            "", "a", "*", "/a b", "/a\\b", "/%00", "/%0d%0aX", "/%", "/%4", "/%zz", "/%c0%af", "/\u{e9}",
-            "/a#b", "/\t", "/%u002f",
+            "",
+            "a",
+            "*",
+            "/a b",
+            "/a\\b",
+            "/%00",
+            "/%0d%0aX",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/%c0%af",
+            "/\u{e9}",
+            "/a#b",
+            "/\t",
+            "/%u002f",
+            "/x/%25252e%25252e/y",
         ] {
             assert_eq!(Target::read(path.as_bytes()), Err(Ambiguous), "{path:?}");
         }

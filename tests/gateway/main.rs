@@ -15,6 +15,7 @@ mod outages;
 mod races;
 mod refreshing;
 mod refusals;
+mod regression;
 mod story;
 mod streams;
 mod streams_end;

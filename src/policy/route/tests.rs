@@ -146,7 +146,23 @@ fn a_host_has_one_spelling() {
     ] {
         assert_eq!(canonical_host(host).as_deref(), Ok(canonical), "{host}");
     }
-    for host in ["", ":80", "a:b", "host:80@evil", "a b", "a/b", "[::1", "[x]", "[::1]x", "é", "a:999999"] {
+    for host in [
+        "",
+        ":80",
+        "a:b",
+        "host:80@evil",
+        "a b",
+        "a/b",
+        "[::1",
+        "[x]",
+        "[::1]x",
+        "é",
+        "a:999999",
+        "a..",
+        "a..b",
+        ".a",
+        ".",
+    ] {
         assert!(canonical_host(host).is_err(), "{host}");
     }
 }

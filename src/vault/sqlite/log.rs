@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::fault::{Fault, gone};
 use super::reader::View;
+use super::schema::Inode;
 use super::{SqliteVault, keys, queue, schema};
 use crate::clock::{Clock, Timestamp};
 use crate::vault::{Cursor, LogEntry, LogPage, RevocationLog, VaultError};
@@ -70,6 +71,7 @@ impl Follower {
             looked: data_version(&connection)?,
             told,
             last: None,
+            inode: Inode::of(path),
             connection,
         };
         queue::spawn("vault-follower", move || thread.serve(&asks))?;
@@ -120,6 +122,8 @@ struct Thread {
     looked: i64,
     /// What the follower has been told or woken for.
     told: Place,
+    /// The file that was opened.
+    inode: Option<Inode>,
     /// The last page answered, with what `data_version` was before it was read.
     last: Option<(i64, Place)>,
 }
@@ -146,6 +150,7 @@ impl Thread {
     }
 
     fn read(&mut self, after: Option<Cursor>) -> Result<(LogPage, Place), Fault> {
+        self.inode.ok_or_else(gone)?.still(&self.path)?;
         // Before the snapshot: what is committed between the two makes the next read look again.
         let version = data_version(&self.connection)?;
         let now = self.clock.wall();

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +51,28 @@ pub(super) fn connect(path: &Path, timeout: Duration) -> Result<Connection, Faul
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
+}
+
+/// Which file this is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inode(u64, u64);
+
+impl Inode {
+    /// Of the file at `path` now.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|file| Self(file.dev(), file.ino()))
+    }
+
+    /// Fails when there is another file at `path`, or none: who writes there now is not heard here, and what is
+    /// written here is not found there.
+    pub(super) fn still(self, path: &Path) -> Result<(), Fault> {
+        if Self::of(path) == Some(self) {
+            return Ok(());
+        }
+        let text =
+            format!("`{}` was replaced or removed under a running doorward: restart it", path.display());
+        Err(VaultError::Unavailable(text).into())
+    }
 }
 
 /// A connection that cannot write.

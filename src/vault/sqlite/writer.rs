@@ -16,9 +16,10 @@ use std::time::Duration;
 use rusqlite::{Connection, Params};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::fault::Fault;
+use super::fault::{Fault, gone};
 use super::queue;
 use super::reader::View;
+use super::schema::Inode;
 use crate::clock::Clock;
 use crate::vault::VaultError;
 
@@ -68,7 +69,9 @@ impl Writer {
         timeout: Duration,
     ) -> Result<Self, Fault> {
         let (queue, jobs) = mpsc::channel(queue::LENGTH);
-        let thread = Thread { connection, path: path.clone(), clock: clock.clone(), wake: wake.clone() };
+        let inode = Inode::of(path);
+        let thread =
+            Thread { connection, inode, path: path.clone(), clock: clock.clone(), wake: wake.clone() };
         queue::spawn("vault-writer", move || thread.serve(jobs))?;
         Ok(Self { queue, path: path.clone(), timeout })
     }
@@ -126,6 +129,8 @@ where
 
 struct Thread {
     connection: Connection,
+    /// The file that was opened.
+    inode: Option<Inode>,
     path: Arc<Path>,
     clock: Arc<dyn Clock>,
     wake: Arc<Notify>,
@@ -155,6 +160,7 @@ impl Thread {
         // IMMEDIATE takes the write lock at once, waiting for other processes: what a job reads cannot change
         // under it.
         self.control("BEGIN IMMEDIATE")?;
+        self.inode.ok_or_else(gone)?.still(&self.path).inspect_err(|_| drop(self.control("ROLLBACK")))?;
         let result = self.run_each(batch, announced).and_then(|()| self.control("COMMIT"));
         if result.is_err() && !self.connection.is_autocommit() {
             // If this fails as well, the next batch begins with it.
