@@ -49,7 +49,11 @@ async fn step(auth: &Auth, cursor: &mut Option<Cursor>) {
         }
     };
     auth.apply(&page.entries);
-    auth.lease.learn(page.now, auth.parts.clock.monotonic());
+    let received = auth.parts.clock.monotonic();
+    // What took longer than the lease says little about the vault's clock now, and renews nothing either.
+    if received.since(sent) < auth.lease.length() {
+        auth.lease.learn(page.now, received);
+    }
     // The set is current whatever becomes of the keys: those at hand go on, and one that is not stays undecided.
     let behind =
         page.keys_version != auth.parts.keys.current().version() && auth.reload_keys().await.is_err();
