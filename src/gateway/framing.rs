@@ -5,8 +5,8 @@ use pingora::proxy::Session;
 
 use crate::error::Refusal;
 
-/// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings (6.1), a
-/// list as length (6.3), a header section beyond the limit.
+/// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings and codings
+/// that would be lost on the way (6.1), a list as length (6.3), a header section beyond the limit.
 pub(super) fn check(session: &Session, limit: usize) -> Result<(), Refusal> {
     let request = session.req_header();
     if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
