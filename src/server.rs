@@ -35,11 +35,13 @@ use crate::gateway::{Gate, Gateway, Traffic};
 use crate::id::Random;
 use crate::metrics::Metrics;
 use crate::password::Hasher;
-use crate::session::SessionStore;
 use crate::session::memory::MemoryStore;
+use crate::session::redis::{RedisOptions, RedisStore};
+use crate::session::{SessionStore, SessionStoreError};
 use crate::snapshot::{Current, Snapshot};
 use crate::token::keyring::KeyRing;
 use crate::token::seal::{MasterSecret, MasterSecretError};
+use crate::vault::postgres::{PostgresOptions, PostgresVault};
 use crate::vault::sqlite::{SqliteOptions, SqliteVault};
 use crate::vault::{Vault, VaultError};
 
@@ -58,6 +60,9 @@ pub enum StartError {
     /// The vault cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The session store cannot even be tried.
+    #[error(transparent)]
+    Sessions(#[from] SessionStoreError),
     /// There is no usable master secret.
     #[error(transparent)]
     MasterSecret(#[from] MasterSecretError),
@@ -110,12 +115,21 @@ impl Stores {
     /// Opens what the configuration names: the one place that asks which backend it is.
     ///
     /// # Errors
-    /// When the vault cannot be opened.
-    pub fn open(config: &Config, surroundings: &Surroundings) -> Result<Self, StartError> {
-        let sessions: Arc<dyn SessionStore> = match config.sessions.url {
+    /// When the vault cannot be opened. A session store that is away is no error: it is waited for beside the
+    /// requests.
+    pub async fn open(config: &Config, surroundings: &Surroundings) -> Result<Self, StartError> {
+        let sessions: Arc<dyn SessionStore> = match &config.sessions.url {
             SessionsUrl::Memory => Arc::new(MemoryStore::new(Arc::clone(&surroundings.clock))),
+            SessionsUrl::Redis(url) => {
+                let options = RedisOptions {
+                    url: url.clone(),
+                    ca_file: config.sessions.ca_file.clone(),
+                    key_prefix: config.sessions.key_prefix.clone(),
+                };
+                Arc::new(RedisStore::start(options, Arc::clone(&surroundings.random))?)
+            }
         };
-        Ok(Self { vault: open_vault(config, surroundings)?, sessions })
+        Ok(Self { vault: open_vault(config, surroundings).await?, sessions })
     }
 }
 
@@ -123,11 +137,21 @@ impl Stores {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<Vault, StartError> {
+pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<Vault, StartError> {
     match &config.vault.url {
         VaultUrl::Sqlite(path) => {
             let options = SqliteOptions { statement_timeout: config.vault.statement_timeout };
             Ok(SqliteVault::open(path, Arc::clone(&surroundings.clock), options)?)
+        }
+        VaultUrl::Postgres(url) => {
+            let options = PostgresOptions {
+                url: url.clone(),
+                ca_file: config.vault.ca_file.clone(),
+                pool_size: config.vault.pool_size,
+                prepared: config.vault.prepared,
+                statement_timeout: config.vault.statement_timeout,
+            };
+            Ok(PostgresVault::open(options).await?)
         }
     }
 }
@@ -175,7 +199,7 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Running, StartError> {
-    let stores = Stores::open(config, &surroundings)?;
+    let stores = Stores::open(config, &surroundings).await?;
     start_with(config, surroundings, stores).await
 }
 

@@ -239,9 +239,11 @@ pub(super) async fn fill(
     grant: &crate::vault::Grant,
     until: Timestamp,
 ) {
+    // By the vault's clock, which made both.
+    let keep = until.since(grant.now);
     let record = Record { user_id: grant.user_id, expires_at: grant.expires_at };
-    let filled = match sessions.fill(id, record, until).await {
-        Ok(()) => sessions.extend(id, until).await,
+    let filled = match sessions.fill(id, record, keep).await {
+        Ok(()) => sessions.extend(id, keep).await,
         Err(error) => Err(error),
     };
     if let Err(error) = filled {

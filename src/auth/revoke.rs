@@ -89,7 +89,7 @@ impl Auth {
         let mut propagation = Propagation::Complete;
         for entry in &ended.entries {
             let LogEntry::Session { id, until } = *entry else { continue };
-            if let Err(error) = self.parts.sessions.revoke(id, until).await {
+            if let Err(error) = self.parts.sessions.revoke(id, until.since(ended.now)).await {
                 tracing::warn!(%error, session = %id, "a tombstone is owed to the session store");
                 self.owed.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
                 propagation = Propagation::Vault;
@@ -125,7 +125,7 @@ pub async fn retry_tombstones(auth: Arc<Auth>, pause: Duration) {
             .collect();
         let now = auth.vault_now();
         for (id, until) in owed {
-            if until > now && auth.parts.sessions.revoke(id, until).await.is_err() {
+            if until > now && auth.parts.sessions.revoke(id, until.since(now)).await.is_err() {
                 // The store is still away: the others can wait too.
                 break;
             }

@@ -103,7 +103,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         command => {
             let config = load(&cli.config)?;
             serve::runtime(1)?.block_on(async {
-                let vault = server::open_vault(&config, &surroundings)?;
+                let vault = server::open_vault(&config, &surroundings).await?;
                 let desk = Desk { config, surroundings, vault };
                 match command {
                     Command::User(command) => user::run(&desk, command, out).await,

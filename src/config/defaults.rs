@@ -32,12 +32,17 @@ impl Config {
             admin: Admin { listen: vec![loopback(9900)] },
             vault: Vault {
                 url: VaultUrl::Sqlite(dir.join("doorward.db")),
+                ca_file: None,
                 master_key: MasterKey::File(dir.join("master.key")),
+                pool_size: 8,
+                prepared: true,
                 statement_timeout: Duration::from_secs(2),
                 lease: Duration::from_secs(1),
             },
             sessions: Sessions {
                 url: SessionsUrl::Memory,
+                ca_file: None,
+                key_prefix: "dw:".to_owned(),
                 recheck: Duration::from_secs(5),
                 serve_without_vault: Duration::from_secs(60),
                 idle_timeout: Duration::from_hours(14 * 24),

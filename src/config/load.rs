@@ -56,7 +56,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let server = server::server(server_table, defaults.server);
     let admin = server::admin(root.table("admin"), defaults.admin, &server, &listen);
     let vault = stores::vault(vault_table, defaults.vault, dir, env);
-    let sessions = stores::sessions(sessions_table, defaults.sessions, &vault, &lease);
+    let sessions = stores::sessions(sessions_table, defaults.sessions, (dir, env), &vault, &lease);
     let tokens = sections::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));
     let login = sections::login(root.table("login"), defaults.login);
     let identity_headers =

@@ -1,6 +1,7 @@
 //! The configuration: `gateway.toml`, read into a mirror of the file and checked into a [`Config`] that cannot
 //! be wrong. Every problem of a file is reported in one run, with its line and what to write instead.
 
+mod address;
 mod defaults;
 mod hint;
 mod load;
@@ -109,8 +110,14 @@ pub struct Admin {
 pub struct Vault {
     /// Where the truth is.
     pub url: VaultUrl,
+    /// Who the certificate of a Postgres must be signed by (PEM); without it, whom this system trusts.
+    pub ca_file: Option<PathBuf>,
     /// What seals the signing keys.
     pub master_key: MasterKey,
+    /// Connections to Postgres at most, beside the one that listens.
+    pub pool_size: usize,
+    /// Whether statements are prepared once a connection; false behind a pooler in transaction mode.
+    pub prepared: bool,
     /// How long one statement may take.
     pub statement_timeout: Duration,
     /// How long the revocation set counts as current after the last proof from the vault.
@@ -122,6 +129,32 @@ pub struct Vault {
 pub enum VaultUrl {
     /// `sqlite:<file>`
     Sqlite(PathBuf),
+    /// `postgres://…`
+    Postgres(PostgresUrl),
+}
+
+/// `postgres://user:password@host,host/database`
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostgresUrl {
+    /// At least one; several are tried in turn for the primary.
+    pub hosts: Vec<StoreHost>,
+    /// The role.
+    pub user: String,
+    /// Its password, if it needs one.
+    pub password: Option<Secret<String>>,
+    /// The database.
+    pub database: String,
+    /// Whether the connection is encrypted, and the server's certificate and name verified.
+    pub tls: bool,
+}
+
+/// A server of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StoreHost {
+    /// A DNS name, an IP address, or the folder of a Unix socket (Postgres).
+    pub name: String,
+    /// Its port.
+    pub port: u16,
 }
 
 /// Where the master secret is.
@@ -138,6 +171,10 @@ pub enum MasterKey {
 pub struct Sessions {
     /// Where the guest list is.
     pub url: SessionsUrl,
+    /// Who the certificate of a Redis must be signed by (PEM); without it, whom this system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// What every key in Redis begins with.
+    pub key_prefix: String,
     /// A confirmed session is asked for again after this; zero = on every request.
     pub recheck: Duration,
     /// How long a shared session store alone may vouch; zero = never.
@@ -157,6 +194,43 @@ pub struct Sessions {
 pub enum SessionsUrl {
     /// `memory:`
     Memory,
+    /// `redis://…`
+    Redis(RedisUrl),
+}
+
+/// `redis://`, `rediss://`, `redis+sentinel://`, `redis+cluster://`
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisUrl {
+    /// Which servers, and what they are to each other.
+    pub topology: RedisTopology,
+    /// The ACL user; `None` is `default`.
+    pub user: Option<String>,
+    /// Its password, if it needs one.
+    pub password: Option<Secret<String>>,
+    /// The number of the database; 0 in a cluster.
+    pub database: i64,
+    /// Whether every connection is encrypted, and the servers' certificates and names verified.
+    pub tls: bool,
+}
+
+/// What the servers of a Redis are to each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RedisTopology {
+    /// One server.
+    Single(StoreHost),
+    /// Sentinels that know where the master is.
+    Sentinel {
+        /// The Sentinels.
+        hosts: Vec<StoreHost>,
+        /// What they call the master.
+        master: String,
+        /// ACL user of the Sentinels themselves.
+        user: Option<String>,
+        /// Its password.
+        password: Option<Secret<String>>,
+    },
+    /// A cluster, found from any of these.
+    Cluster(Vec<StoreHost>),
 }
 
 /// `[tokens]`

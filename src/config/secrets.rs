@@ -16,7 +16,42 @@ const HOW: &str = "write 32 random bytes in base64url without padding, 43 charac
 
 /// Reads `master_key`, `master_key_file` or `master_key_env`; `None` when the file gives none of them, or a wrong one.
 pub(super) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<MasterKey> {
-    let forms = ["master_key", "master_key_file", "master_key_env"];
+    match one_of(table, ["master_key", "master_key_file", "master_key_env"])? {
+        Given::Value(value) => value.parsed(key).map(MasterKey::Value),
+        Given::File(value) => value.parsed(|text| path(text, dir)).map(MasterKey::File),
+        Given::Env(value) => from_env(&value, "master_key_file", env, key).map(MasterKey::Value),
+    }
+}
+
+/// Reads `url`, `url_file` or `url_env` with `parse`; `None` when the file gives none of them, or a wrong one.
+pub(super) fn url<T>(
+    table: &Table<'_>,
+    dir: &Path,
+    env: Env<'_>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    match one_of(table, ["url", "url_file", "url_env"])? {
+        Given::Value(value) => value.parsed(parse),
+        Given::File(value) => value.parsed(|text| {
+            let file = path(text, dir)?;
+            let text = std::fs::read_to_string(&file).map(Zeroizing::new);
+            let text = text.map_err(|error| {
+                format!("`{}` cannot be read: {error}; write the address into it", file.display())
+            })?;
+            parse(text.trim_end()).map_err(|message| format!("in `{}`: {message}", file.display()))
+        }),
+        Given::Env(value) => from_env(&value, "url_file", env, parse),
+    }
+}
+
+/// The one form of three that the file gives.
+enum Given<'a> {
+    Value(Value<'a>),
+    File(Value<'a>),
+    Env(Value<'a>),
+}
+
+fn one_of<'a>(table: &Table<'a>, forms: [&'static str; 3]) -> Option<Given<'a>> {
     let [value, file, variable] = forms.map(|name| table.value(name));
     let given: Vec<&str> = forms.into_iter().filter(|name| table.has(name)).collect();
     if let [first, second, ..] = given[..] {
@@ -26,13 +61,7 @@ pub(super) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<
         place.problem(format!("given as `{}`: keep exactly one", given.join("` and `")));
         return None;
     }
-    if let Some(value) = value {
-        return value.parsed(key).map(MasterKey::Value);
-    }
-    if let Some(variable) = variable {
-        return from_env(&variable, env).map(MasterKey::Value);
-    }
-    file?.parsed(|text| path(text, dir)).map(MasterKey::File)
+    value.map(Given::Value).or(file.map(Given::File)).or(variable.map(Given::Env))
 }
 
 /// A path as the file gives it: relative ones start at the folder of the file.
@@ -46,7 +75,12 @@ pub(super) fn path(text: &str, dir: &Path) -> Result<PathBuf, String> {
     Ok(dir.join(text))
 }
 
-fn from_env(value: &Value<'_>, env: Env<'_>) -> Option<Secret<String>> {
+fn from_env<T>(
+    value: &Value<'_>,
+    instead: &str,
+    env: Env<'_>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
     value.parsed(|name| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         // The text is not repeated: somebody may have written the secret itself here.
@@ -57,9 +91,10 @@ fn from_env(value: &Value<'_>, env: Env<'_>) -> Option<Secret<String>> {
             );
         }
         let text = env(name).map(Zeroizing::new);
-        let text =
-            text.ok_or("no environment variable of this name is set: set it, or use `master_key_file`")?;
-        key(&text).map_err(|message| format!("in the environment variable: {message}"))
+        let text = text.ok_or_else(|| {
+            format!("no environment variable of this name is set: set it, or use `{instead}`")
+        })?;
+        parse(&text).map_err(|message| format!("in the environment variable: {message}"))
     })
 }
 

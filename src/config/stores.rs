@@ -1,8 +1,9 @@
 //! `[vault]` and `[sessions]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::address;
 use super::hint::quoted;
 use super::reader::{Place, Table};
 use super::secrets::{self, path};
@@ -17,10 +18,13 @@ const LONGEST_SESSION: Duration = Duration::from_hours(400 * 24);
 /// Reads `[vault]`.
 pub(super) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) -> Vault {
     let vault = Vault {
-        url: table
-            .value("url")
-            .and_then(|value| value.parsed(|text| vault_url(text, dir)))
-            .unwrap_or(default.url),
+        url: secrets::url(&table, dir, env, |text| vault_url(text, dir)).unwrap_or(default.url),
+        ca_file: ca_file(&table, dir),
+        pool_size: table
+            .value("pool_size")
+            .and_then(|value| value.count(1..=1000, "Postgres has 100 connections for everybody by default"))
+            .map_or(default.pool_size, |count| count as usize),
+        prepared: table.value("prepared").and_then(|value| value.flag()).unwrap_or(default.prepared),
         master_key: secrets::master_key(&table, dir, env).unwrap_or(default.master_key),
         statement_timeout: table
             .value("statement_timeout")
@@ -49,6 +53,7 @@ pub(super) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) 
 pub(super) fn sessions(
     table: Table<'_>,
     default: Sessions,
+    (dir, env): (&Path, Env<'_>),
     vault: &Vault,
     vault_lease: &Place<'_>,
 ) -> Sessions {
@@ -56,7 +61,12 @@ pub(super) fn sessions(
     let life =
         "a session lives through at least one page, and no browser keeps a cookie beyond 400d (RFC 6265bis)";
     let sessions = Sessions {
-        url: table.value("url").and_then(|value| value.parsed(sessions_url)).unwrap_or(default.url),
+        url: secrets::url(&table, dir, env, sessions_url).unwrap_or(default.url),
+        ca_file: ca_file(&table, dir),
+        key_prefix: table
+            .value("key_prefix")
+            .and_then(|value| value.parsed(key_prefix))
+            .unwrap_or(default.key_prefix),
         recheck: duration(
             "recheck",
             Duration::ZERO..=Duration::from_mins(10),
@@ -111,16 +121,19 @@ pub(super) fn sessions(
     sessions
 }
 
+fn ca_file(table: &Table<'_>, dir: &Path) -> Option<PathBuf> {
+    table.value("ca_file").and_then(|value| value.parsed(|text| path(text, dir)))
+}
+
 fn vault_url(text: &str, dir: &Path) -> Result<VaultUrl, String> {
     let Some(file) = text.strip_prefix("sqlite:") else {
         // The text is not repeated: the address of a database carries its password.
-        return Err(match text.split_once(':') {
-            Some(("postgres" | "postgresql", _)) => {
-                "this build has the embedded vault only: write \"sqlite:doorward.db\" instead of a postgres:// address"
-            }
-            _ => "unknown kind of vault: write \"sqlite:<file>\", such as \"sqlite:doorward.db\"",
-        }
-        .to_owned());
+        return match text.split_once(':') {
+            Some(("postgres" | "postgresql", _)) => address::postgres(text).map(VaultUrl::Postgres),
+            _ => Err("unknown kind of vault: write \"sqlite:<file>\", such as \"sqlite:doorward.db\", or \
+                      postgres://<user>:<password>@<host>/<database>"
+                .to_owned()),
+        };
     };
     if file.starts_with("//") {
         return Err("this is a path, not an address: write sqlite:file or sqlite:/folder/file".to_owned());
@@ -146,10 +159,20 @@ fn sessions_url(text: &str) -> Result<SessionsUrl, String> {
     }
     // The text is not repeated: the address of a store carries its password.
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-    Err(if scheme.starts_with("redis") || scheme.starts_with("valkey") {
-        "this build keeps sessions in memory only: write \"memory:\" instead of a redis address"
-    } else {
-        "unknown kind of session store: write \"memory:\""
+    if scheme.starts_with("redis") || scheme.starts_with("valkey") {
+        return address::redis(text).map(SessionsUrl::Redis);
     }
-    .to_owned())
+    Err("unknown kind of session store: write \"memory:\" or redis://<host>".to_owned())
+}
+
+fn key_prefix(text: &str) -> Result<String, String> {
+    // Braces would put every session of a cluster into one slot.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'.');
+    if text.len() <= 16 && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{} does not suit: write at most 16 letters, digits, `:`, `-`, `_` or `.`, since every key carries them",
+        quoted(text)
+    ))
 }

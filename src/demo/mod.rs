@@ -91,7 +91,7 @@ async fn add_users(
     surroundings: &Surroundings,
 ) -> anyhow::Result<Vec<(&'static str, Secret<String>, &'static [&'static str])>> {
     let random: Arc<dyn Random> = Arc::clone(&surroundings.random);
-    let vault = server::open_vault(config, surroundings)?;
+    let vault = server::open_vault(config, surroundings).await?;
     let hasher = Hasher::start(2, 2, Arc::clone(&random))?;
     let mut users = Vec::new();
     for (name, roles) in [("ada", &["admin", "user"][..]), ("bob", &["user"][..])] {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -70,20 +71,25 @@ impl SessionStore for MemoryStore {
         })
     }
 
-    async fn fill(&self, id: SessionId, record: Record, until: Timestamp) -> Result<(), SessionStoreError> {
-        self.shard(id, self.clock.wall()).entries.entry(id).or_insert(Held { record: Some(record), until });
+    async fn fill(&self, id: SessionId, record: Record, keep: Duration) -> Result<(), SessionStoreError> {
+        let now = self.clock.wall();
+        let held = Held { record: Some(record), until: now + keep };
+        self.shard(id, now).entries.entry(id).or_insert(held);
         Ok(())
     }
 
-    async fn extend(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError> {
-        if let Some(held) = self.shard(id, self.clock.wall()).entries.get_mut(&id) {
-            held.until = held.until.max(until);
+    async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
+        let now = self.clock.wall();
+        if let Some(held) = self.shard(id, now).entries.get_mut(&id) {
+            held.until = held.until.max(now + keep);
         }
         Ok(())
     }
 
-    async fn revoke(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError> {
-        match self.shard(id, self.clock.wall()).entries.entry(id) {
+    async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
+        let now = self.clock.wall();
+        let until = now + keep;
+        match self.shard(id, now).entries.entry(id) {
             Entry::Occupied(mut held) => {
                 let until = held.get().until.max(until);
                 held.insert(Held { record: None, until });

@@ -10,12 +10,15 @@
 //!     |____________________ until has passed _________________|
 //! ```
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 
 pub mod memory;
+pub mod redis;
 
 /// What the store keeps of a live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +45,20 @@ pub enum Lookup {
 #[error("the session store cannot answer: {0}")]
 pub struct SessionStoreError(pub String);
 
-/// A session store. Every method is one atomic step on one key, and idempotent.
+/// A session store. Every method is one atomic step on one key, and idempotent. Times are spans from now: the
+/// store's clock, this machine's and the vault's need not agree.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
     /// What is known of a session.
     async fn check(&self, id: SessionId) -> Result<Lookup, SessionStoreError>;
-    /// Puts a record in, to be forgotten at `until`, if nothing is there: neither a record nor a tombstone is
-    /// overwritten.
-    async fn fill(&self, id: SessionId, record: Record, until: Timestamp) -> Result<(), SessionStoreError>;
-    /// Keeps what is there until `until`, if that is later; does nothing when nothing is there, and nothing to
-    /// the meaning of a tombstone.
-    async fn extend(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError>;
-    /// Overwrites whatever is there with a tombstone that stays until `until`, or longer if it did already.
-    async fn revoke(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError>;
+    /// Puts a record in, kept for `keep` or a little longer, if nothing is there: neither a record nor a tombstone
+    /// is overwritten.
+    async fn fill(&self, id: SessionId, record: Record, keep: Duration) -> Result<(), SessionStoreError>;
+    /// Keeps what is there for `keep` from now, if that is longer; does nothing when nothing is there, and nothing
+    /// to the meaning of a tombstone.
+    async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
+    /// Overwrites whatever is there with a tombstone that stays for `keep`, or longer if what was there would have.
+    async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
     /// Whether its word counts while the vault is lost: true for a store that other replicas write their
     /// revocations to, false for one that only this process knows.
     fn vouches_alone(&self) -> bool;

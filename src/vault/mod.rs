@@ -12,6 +12,7 @@ use std::time::Duration;
 mod audit;
 mod keys;
 mod log;
+pub mod postgres;
 mod sessions;
 pub mod sqlite;
 mod users;

@@ -36,24 +36,20 @@ impl World {
         Record { user_id: UserId::from_bytes(random.bytes()), expires_at }
     }
 
-    fn until(&self, span: Duration) -> Timestamp {
-        self.clock.wall() + span
-    }
-
     async fn check(&self, id: SessionId) -> Lookup {
         self.store.check(id).await.expect("an answer")
     }
 
     async fn fill(&self, id: SessionId, record: Record, span: Duration) {
-        self.store.fill(id, record, self.until(span)).await.expect("filled");
+        self.store.fill(id, record, span).await.expect("filled");
     }
 
     async fn extend(&self, id: SessionId, span: Duration) {
-        self.store.extend(id, self.until(span)).await.expect("extended");
+        self.store.extend(id, span).await.expect("extended");
     }
 
     async fn revoke(&self, id: SessionId, span: Duration) {
-        self.store.revoke(id, self.until(span)).await.expect("revoked");
+        self.store.revoke(id, span).await.expect("revoked");
     }
 }
 
@@ -141,8 +137,8 @@ pub(crate) async fn extending_what_is_not_there_does_nothing(world: World) {
 pub(crate) async fn a_fill_racing_a_revocation_never_wins(world: World) {
     for _ in 0..200 {
         let id = session();
-        let (store, record, until) = (world.store.clone(), world.record(), world.until(MINUTE));
-        let filling = tokio::spawn(async move { store.fill(id, record, until).await.expect("filled") });
+        let (store, record) = (world.store.clone(), world.record());
+        let filling = tokio::spawn(async move { store.fill(id, record, MINUTE).await.expect("filled") });
         world.revoke(id, MINUTE).await;
         filling.await.expect("no panic");
         assert_eq!(world.check(id).await, Lookup::Tombstone);

@@ -226,7 +226,7 @@ async fn a_session_that_only_the_session_store_knows_is_not_one() {
     let sessions = kept.lock().expect("not poisoned").clone().expect("a store");
     let until = forger.now + Duration::from_secs(3600);
     let record = Record { user_id: user, expires_at: until };
-    sessions.fill(forger.subject.session_id, record, until).await.expect("a record");
+    sessions.fill(forger.subject.session_id, record, Duration::from_secs(3600)).await.expect("a record");
     for _ in 0..2 {
         assert_refused(&gateway.call("GET", "/", &forger.token(&keys)).await, 401, "token_revoked");
     }

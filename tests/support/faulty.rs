@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use doorward::clock::Timestamp;
 use doorward::id::{SessionId, UserId};
 use doorward::identity::{Login, Roles};
 use doorward::secret::Secret;
@@ -295,16 +294,16 @@ impl SessionStore for Faulty {
         self.store(Op::Check, self.real.sessions.check(id)).await
     }
 
-    async fn fill(&self, id: SessionId, record: Record, until: Timestamp) -> Result<(), SessionStoreError> {
-        self.store(Op::Fill, self.real.sessions.fill(id, record, until)).await
+    async fn fill(&self, id: SessionId, record: Record, keep: Duration) -> Result<(), SessionStoreError> {
+        self.store(Op::Fill, self.real.sessions.fill(id, record, keep)).await
     }
 
-    async fn extend(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError> {
-        self.store(Op::Extend, self.real.sessions.extend(id, until)).await
+    async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
+        self.store(Op::Extend, self.real.sessions.extend(id, keep)).await
     }
 
-    async fn revoke(&self, id: SessionId, until: Timestamp) -> Result<(), SessionStoreError> {
-        self.store(Op::Tombstone, self.real.sessions.revoke(id, until)).await
+    async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
+        self.store(Op::Tombstone, self.real.sessions.revoke(id, keep)).await
     }
 
     fn vouches_alone(&self) -> bool {

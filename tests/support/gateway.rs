@@ -101,7 +101,7 @@ impl TestGateway {
         );
         let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
         let surroundings = Surroundings { clock: setup.clock.clone(), random: Arc::new(SystemRandom) };
-        let stores = Stores::open(&config, &surroundings).expect("stores");
+        let stores = Stores::open(&config, &surroundings).await.expect("stores");
         let vault = stores.vault.clone();
         let running =
             server::start_with(&config, surroundings, (setup.stores)(stores)).await.expect("a gateway");

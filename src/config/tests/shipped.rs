@@ -60,7 +60,21 @@ fn the_settings_of_the_shipped_file_are_live() {
     collect(DeTable::parse(SHIPPED).unwrap().get_ref(), "", &mut shown);
     let (_, known) = read("", Path::new("gateway.toml"), &environment);
     let absent: Vec<&String> = known.difference(&shown).collect();
-    assert_eq!(absent, ["routes", "upstreams", "vault.master_key", "vault.master_key_env"]);
+    assert_eq!(
+        absent,
+        [
+            "routes",
+            "sessions.ca_file",
+            "sessions.url_env",
+            "sessions.url_file",
+            "upstreams",
+            "vault.ca_file",
+            "vault.master_key",
+            "vault.master_key_env",
+            "vault.url_env",
+            "vault.url_file",
+        ]
+    );
 }
 
 #[test]

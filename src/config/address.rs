@@ -1,0 +1,220 @@
+//! Addresses of stores: `scheme://[user[:password]@]host[:port][,host…][/path][?key=value…]`.
+//!
+//! They carry passwords, so no message repeats any part of one but its scheme and the names of its parameters.
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::{PostgresUrl, RedisTopology, RedisUrl, StoreHost};
+use crate::secret::Secret;
+
+/// The parts of an address, percent-decoded.
+struct Parts<'a> {
+    scheme: &'a str,
+    user: Option<String>,
+    password: Option<Secret<String>>,
+    hosts: Vec<StoreHost>,
+    path: Vec<String>,
+    query: Vec<(String, Zeroizing<String>)>,
+}
+
+/// Reads `postgres://user:password@host,host/database?sslmode=require`.
+pub(super) fn postgres(text: &str) -> Result<PostgresUrl, String> {
+    let mut parts = Parts::of(text, 5432)?;
+    let mut tls = None;
+    for (name, value) in std::mem::take(&mut parts.query) {
+        match (name.as_str(), value.as_str()) {
+            ("sslmode", "disable") => tls = Some(false),
+            ("sslmode", "require" | "verify-full") => tls = Some(true),
+            ("sslmode", _) => {
+                return Err("sslmode is `require` (the certificate and its name are always verified) or `disable`".to_owned());
+            }
+            ("target_session_attrs", "read-write") => {}
+            ("target_session_attrs", _) => {
+                return Err("the vault needs a primary: leave target_session_attrs out, or write read-write".to_owned());
+            }
+            ("sslrootcert", _) => return Err("leave sslrootcert out and set vault.ca_file".to_owned()),
+            _ => return Err("an address of Postgres has no parameter but sslmode here: take the others out (timeouts and the pool are settings of [vault])".to_owned()),
+        }
+    }
+    let user = parts.user.take().filter(|user| !user.is_empty());
+    let user =
+        user.ok_or("the address names no user: write postgres://<user>:<password>@<host>/<database>")?;
+    let database = match &parts.path[..] {
+        [] => user.clone(),
+        [name] if name.is_empty() => user.clone(),
+        [name] => name.clone(),
+        _ => {
+            return Err("the address names more than a database: write postgres://<user>@<host>/<database>"
+                .to_owned());
+        }
+    };
+    // A password must not cross a network in clear because a parameter was forgotten.
+    let tls = tls.unwrap_or_else(|| !parts.hosts.iter().all(StoreHost::is_here));
+    Ok(PostgresUrl { hosts: parts.hosts, user, password: parts.password, database, tls })
+}
+
+/// Reads `redis://`, `rediss://` and their `+sentinel` and `+cluster` forms.
+pub(super) fn redis(text: &str) -> Result<RedisUrl, String> {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    let (base, form) = scheme.split_once('+').unwrap_or((scheme, ""));
+    let tls = matches!(base, "rediss" | "valkeys");
+    let mut parts = Parts::of(text, if form == "sentinel" { 26379 } else { 6379 })?;
+    let (mut sentinel_user, mut sentinel_password) = (None, None);
+    for (name, value) in std::mem::take(&mut parts.query) {
+        match (name.as_str(), form) {
+            ("sentinel_user", "sentinel") => sentinel_user = Some(value.to_string()),
+            ("sentinel_password", "sentinel") => sentinel_password = Some(Secret::new(value.to_string())),
+            _ if form == "sentinel" => return Err("such an address has no parameters but sentinel_user and sentinel_password: take the others out".to_owned()),
+            _ => return Err("an address of Redis has no parameters here: take them out".to_owned()),
+        }
+    }
+    let database = |text: Option<&String>| match text.map(String::as_str) {
+        None | Some("") => Ok(0),
+        Some(text) => {
+            text.parse().map_err(|_| "write the number of a database after the last /, such as 0".to_owned())
+        }
+    };
+    let (topology, database) = match (form, &parts.path[..]) {
+        ("", path @ ([] | [_])) => match <[StoreHost; 1]>::try_from(parts.hosts) {
+            Ok([host]) => (RedisTopology::Single(host), database(path.first())?),
+            Err(_) => {
+                return Err(
+                    "several hosts need their kind: write redis+sentinel:// or redis+cluster://".to_owned()
+                );
+            }
+        },
+        ("sentinel", [master, rest @ ..]) if !master.is_empty() && rest.len() < 2 => {
+            let database = database(rest.first())?;
+            let topology = RedisTopology::Sentinel {
+                hosts: parts.hosts,
+                master: master.clone(),
+                user: sentinel_user,
+                password: sentinel_password,
+            };
+            (topology, database)
+        }
+        ("sentinel", _) => {
+            return Err(
+                "write the name that the Sentinels know the master by: redis+sentinel://<host>,<host>/<name>"
+                    .to_owned(),
+            );
+        }
+        ("cluster", []) => (RedisTopology::Cluster(parts.hosts), 0),
+        ("cluster", [path]) if path.is_empty() => (RedisTopology::Cluster(parts.hosts), 0),
+        ("cluster", _) => {
+            return Err(
+                "a cluster has one database: write redis+cluster://<host>,<host> and nothing after it"
+                    .to_owned(),
+            );
+        }
+        _ => {
+            return Err("after the host stands at most the number of a database: redis://<host>/0".to_owned());
+        }
+    };
+    Ok(RedisUrl { topology, user: parts.user, password: parts.password, database, tls })
+}
+
+impl StoreHost {
+    /// Whether what is sent there never leaves this machine.
+    fn is_here(&self) -> bool {
+        self.is_socket()
+            || self.name == "localhost"
+            || self.name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether the name is the folder of a Unix socket.
+    pub fn is_socket(&self) -> bool {
+        Path::new(&self.name).is_absolute()
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str, port: u16) -> Result<Self, String> {
+        const SHAPE: &str = "this is not an address: write <scheme>://<user>:<password>@<host>:<port>/<name>";
+        let (scheme, rest) = text.split_once("://").ok_or(SHAPE)?;
+        if rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
+            return Err("the address contains a space or a #: write it as %20 or %23".to_owned());
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = match rest.split_once('/') {
+            Some((authority, path)) => (authority, path.split('/').map(decoded).collect::<Result<_, _>>()?),
+            None => (rest, Vec::new()),
+        };
+        let (credentials, hosts) = match authority.rsplit_once('@') {
+            Some((credentials, hosts)) => (Some(credentials), hosts),
+            None => (None, authority),
+        };
+        let (mut user, mut password) = (None, None);
+        if let Some(credentials) = credentials {
+            let (name, secret) = match credentials.split_once(':') {
+                Some((name, secret)) => (name, Some(secret)),
+                None => (credentials, None),
+            };
+            user = Some(decoded(name)?).filter(|name| !name.is_empty());
+            password = secret.map(decoded).transpose()?.map(Secret::new);
+        }
+        let hosts = hosts.split(',').map(|text| host(text, port)).collect::<Result<_, _>>()?;
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=').ok_or("after the ? stand pairs such as name=value")?;
+            Ok::<_, String>((decoded(name)?, Zeroizing::new(decoded(value)?)))
+        };
+        let query = query.split('&').filter(|text| !text.is_empty()).map(pair).collect::<Result<_, _>>()?;
+        Ok(Self { scheme, user, password, hosts, path, query }).and_then(Self::known)
+    }
+
+    fn known(self) -> Result<Self, String> {
+        match self.scheme {
+            "postgres" | "postgresql" | "redis" | "rediss" | "valkey" | "valkeys" | "redis+sentinel"
+            | "rediss+sentinel" | "redis+cluster" | "rediss+cluster" => Ok(self),
+            _ => Err("unknown kind of address: write redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://".to_owned()),
+        }
+    }
+}
+
+fn host(text: &str, port: u16) -> Result<StoreHost, String> {
+    const SHAPE: &str =
+        "a host is missing or misspelt: write name, name:port or [IPv6 address]:port, several with commas";
+    let number = |text: &str| text.parse().ok().filter(|port| *port > 0).ok_or(SHAPE);
+    let (name, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (name, rest) = rest.split_once(']').ok_or(SHAPE)?;
+        name.parse::<std::net::Ipv6Addr>().map_err(|_| SHAPE)?;
+        match rest.strip_prefix(':') {
+            Some(port) => (name.to_owned(), number(port)?),
+            None if rest.is_empty() => (name.to_owned(), port),
+            None => return Err(SHAPE.to_owned()),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((name, port)) => (decoded(name)?, number(port)?),
+            None => (decoded(text)?, port),
+        }
+    };
+    let is_name = |name: &str| {
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'))
+    };
+    if name.is_empty() || !(is_name(&name) || Path::new(&name).is_absolute()) {
+        return Err(SHAPE.to_owned());
+    }
+    Ok(StoreHost { name, port })
+}
+
+fn decoded(text: &str) -> Result<String, String> {
+    const WRONG: &str = "a % in the address is not followed by two hexadecimal digits: write % itself as %25";
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or(WRONG);
+                u8::try_from(digit()? * 16 + digit()?).map_err(|_| WRONG)?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| WRONG.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
