@@ -100,13 +100,30 @@ fn addresses_and_header_names_have_one_spelling() {
 }
 
 #[test]
-fn stores_this_build_has_not_and_bad_secrets_are_refused() {
+fn stores_that_cannot_be_and_bad_secrets_are_refused() {
     holds(bad_targets::STORES_AND_SECRETS);
 }
 
 #[test]
 fn upstreams_and_routes_that_cannot_work_are_refused() {
     holds(bad_targets::UPSTREAMS_AND_ROUTES);
+}
+
+#[test]
+fn the_address_of_a_store_may_lie_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("vault.url"), "postgres://door:hunter2@db/vault\n").unwrap();
+    std::fs::write(folder.path().join("bad.url"), "postgres://:hunter2@db").unwrap();
+    let read = |text: &str| Config::parse(text, &folder.path().join("gateway.toml"), &|_| None);
+    let config = read("[vault]\nurl_file = \"vault.url\"\nmaster_key_file = \"k\"").unwrap();
+    let VaultUrl::Postgres(url) = config.vault.url else { panic!("{:?}", config.vault.url) };
+    assert_eq!((url.user.as_str(), url.database.as_str()), ("door", "vault"));
+    assert!(!format!("{url:?}").contains("hunter2"));
+    for (file, says) in [("none.url", "cannot be read"), ("bad.url", "names no user")] {
+        let problems = read(&format!("[vault]\nurl_file = \"{file}\"")).unwrap_err().to_string();
+        assert!(problems.contains("vault.url_file") && problems.contains(says), "{problems}");
+        assert!(!problems.contains("hunter2"), "{problems}");
+    }
 }
 
 #[test]

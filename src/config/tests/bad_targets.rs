@@ -153,12 +153,28 @@ pub(super) const ADDRESSES: &[Case] = &[
 /// Where things are kept, and what seals them.
 pub(super) const STORES_AND_SECRETS: &[Case] = &[
     (
-        r#"[vault]|url = "postgres://ada:hunter2@db/doorward""#,
-        r#"2: vault.url: this build has the embedded vault only: write "sqlite:doorward.db" instead of a postgres:// address"#,
+        r#"[vault]|url = "postgres://ada:hunter2@db/doorward?sslmode=prefer""#,
+        r#"2: vault.url: sslmode is `require` (the certificate and its name are always verified) or `disable`"#,
+    ),
+    (
+        r#"[vault]|url = "postgres://:hunter2@db/doorward""#,
+        r#"2: vault.url: the address names no user: write postgres://<user>:<password>@<host>/<database>"#,
+    ),
+    (
+        r#"[vault]|url = "sqlite:a.db"|url_env = "VAULT""#,
+        r#"3: vault.url_env: given as `url` and `url_env`: keep exactly one"#,
+    ),
+    (
+        r#"[vault]|url_env = "NO_SUCH_VARIABLE""#,
+        r#"2: vault.url_env: no environment variable of this name is set: set it, or use `url_file`"#,
+    ),
+    (
+        r#"[vault]|pool_size = 0"#,
+        r#"2: vault.pool_size: 0 is out of range: write 1 to 1000 (Postgres has 100 connections for everybody by default)"#,
     ),
     (
         r#"[vault]|url = "doorward.db""#,
-        r#"2: vault.url: unknown kind of vault: write "sqlite:<file>", such as "sqlite:doorward.db""#,
+        r#"2: vault.url: unknown kind of vault: write "sqlite:<file>", such as "sqlite:doorward.db", or postgres://<user>:<password>@<host>/<database>"#,
     ),
     (r#"[vault]|url = "sqlite:""#, r#"2: vault.url: this is not a path: write the name of a file"#),
     (
@@ -174,16 +190,20 @@ pub(super) const STORES_AND_SECRETS: &[Case] = &[
         r#"2: vault.url: "sqlite:doorward.db?mode=ro" has parameters, which the embedded vault has not: write sqlite:<file> alone"#,
     ),
     (
-        r#"[sessions]|url = "redis://:hunter2@cache""#,
-        r#"2: sessions.url: this build keeps sessions in memory only: write "memory:" instead of a redis address"#,
+        r#"[sessions]|url = "redis://:hunter2@cache,other""#,
+        r#"2: sessions.url: several hosts need their kind: write redis+sentinel:// or redis+cluster://"#,
     ),
     (
-        r#"[sessions]|url = "rediss+sentinel://a,b/master""#,
-        r#"2: sessions.url: this build keeps sessions in memory only: write "memory:" instead of a redis address"#,
+        r#"[sessions]|url = "rediss+sentinel://:hunter2@a,b""#,
+        r#"2: sessions.url: write the name that the Sentinels know the master by: redis+sentinel://<host>,<host>/<name>"#,
+    ),
+    (
+        r#"[sessions]|key_prefix = "a b""#,
+        r#"2: sessions.key_prefix: "a b" does not suit: write at most 16 letters, digits, `:`, `-`, `_` or `.`, since every key carries them"#,
     ),
     (
         r#"[sessions]|url = "memcached://cache""#,
-        r#"2: sessions.url: unknown kind of session store: write "memory:""#,
+        r#"2: sessions.url: unknown kind of session store: write "memory:" or redis://<host>"#,
     ),
     (
         r#"[vault]|master_key = "hunter2""#,
