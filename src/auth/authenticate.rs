@@ -1,20 +1,19 @@
 //! The check: is this access token good, and does its session live? (design section 4)
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::control::Control;
 use super::live::{Registration, Slot};
 use super::verified::{Digest, Known};
 use super::{Auth, Settings};
-use crate::clock::Timestamp;
+use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::Identity;
 use crate::session::{Lookup, Record};
-use crate::token::access::{self, AccessTokenError, LEEWAY};
+use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
 use crate::token::sha256;
-use crate::vault::VaultError;
+use crate::vault::{Grant, REVOCATION_LIFE, VaultError};
 
 /// A request that has passed the check, entered under its session.
 #[derive(Debug)]
@@ -33,14 +32,6 @@ pub(super) enum FirstSight {
     Unknowable,
     Busy,
 }
-
-/// Questions about sessions that the vault answers at once for this replica. More would queue there anyway, and
-/// take their places from logins and refreshes.
-const VAULT_QUESTIONS: usize = 32;
-
-/// How long a question may wait for its place: longer than a busy vault takes for a queue of them, shorter than
-/// clients wait for an answer.
-const QUESTION_WAIT: Duration = Duration::from_secs(1);
 
 impl Auth {
     /// The check of one token for one request.
@@ -66,7 +57,7 @@ impl Auth {
         let identity = match known.identity.get() {
             Some(identity) => Arc::clone(identity),
             None => {
-                let login = known.slot.login().ok_or(Refusal::StoreUnavailable)?.clone();
+                let login = known.slot.login_of(subject.user_id).ok_or(Refusal::StoreUnavailable)?.clone();
                 let (user, session) = (subject.user_id, subject.session_id);
                 let made =
                     Identity::attest(user, session, login, subject.roles.clone(), known.verified.expires_at);
@@ -130,67 +121,83 @@ impl Auth {
         fresh: bool,
         settings: &Settings,
     ) -> Result<(), Refusal> {
-        let slot = &known.slot;
+        let (slot, user) = (&known.slot, known.verified.subject.user_id);
         let now = self.parts.clock.monotonic();
         let lease_held = self.lease.is_held(now);
         // A slot past the end it knows of is not believed: a refresh elsewhere may have moved it, the vault says.
         let ended = slot.ends_at().is_some_and(|end| end <= self.vault_now());
-        let confirmed = slot.confirmed_for(now).filter(|_| lease_held && !ended && slot.login().is_some());
+        // Nor is one whose user is another than the token's.
+        let usable = lease_held && !ended && slot.login_of(user).is_some();
+        let confirmed = slot.confirmed_for(now).filter(|_| usable);
         if !fresh && confirmed.is_some_and(|age| age < settings.recheck) {
             return Ok(());
         }
-        let counted = &self.parts.metrics.confirmations;
         if !lease_held && !self.may_vouch_alone(now, settings) {
             return Err(Refusal::StoreUnavailable);
         }
+        // Confirmed once and the set current: good without being asked for again, where nobody can answer.
+        let stays_good = confirmed.is_some() && !fresh;
         match self.parts.sessions.check(slot.id()).await {
             Ok(Lookup::Live(record)) => {
-                if record.user_id != known.verified.subject.user_id {
+                if record.user_id != user {
                     return Err(Refusal::TokenInvalid);
                 }
                 if slot.ends_at().is_none() {
                     slot.set_ends_at(record.expires_at);
                 }
-                if slot.login().is_some() && !ended {
-                    counted.with_label_values(&["session_store"]).inc();
+                if slot.login_of(user).is_none()
+                    && let Some(login) = self.logins.of(user)
+                {
+                    slot.set_owner(user, login);
+                }
+                if slot.login_of(user).is_some() && !ended {
+                    self.parts.metrics.confirmations.with_label_values(&["session_store"]).inc();
                     slot.confirm(now);
                     return Ok(());
                 }
             }
-            Ok(Lookup::Tombstone) => return Err(Refusal::TokenRevoked),
+            Ok(Lookup::Tombstone) => {
+                // As certain as a row of the log, which this replica may not see now: its streams end too.
+                self.live.revoke(slot.id(), self.vault_now() + REVOCATION_LIFE);
+                return Err(Refusal::TokenRevoked);
+            }
             Ok(Lookup::Absent) => {}
-            // Confirmed once and the set current: as good as asking again.
-            Err(_) if confirmed.is_some() && !fresh => return Ok(()),
-            Err(error) => tracing::warn!(%error, "asking the vault instead"),
+            Err(_) if stays_good => return Ok(()),
+            // Said once by the store itself, when it is lost and when it is back.
+            Err(error) => tracing::debug!(%error, "asking the vault instead"),
         }
         if !lease_held {
             return Err(Refusal::StoreUnavailable);
         }
-        counted.with_label_values(&["vault"]).inc();
-        self.first_sight(known, digest).await
+        self.parts.metrics.confirmations.with_label_values(&["vault"]).inc();
+        match self.first_sight(known, digest, stays_good).await {
+            Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(()),
+            answer => answer,
+        }
     }
 
     /// Whether the session store's word alone counts, the vault being lost for now.
-    fn may_vouch_alone(&self, now: crate::clock::Monotonic, settings: &Settings) -> bool {
+    fn may_vouch_alone(&self, now: Monotonic, settings: &Settings) -> bool {
         let lost_for = self.lease.unproven_for(now);
         self.parts.sessions.vouches_alone()
             && lost_for.is_some_and(|span| span < settings.serve_without_vault)
     }
 
-    /// Asks the vault, once for all who present this token now, and fills the session store.
-    async fn first_sight(&self, known: &Known, digest: Digest) -> Result<(), Refusal> {
+    /// Asks the vault, once for all who present this token now, and fills the session store. One who can do
+    /// without the answer waits for no place.
+    async fn first_sight(&self, known: &Known, digest: Digest, in_passing: bool) -> Result<(), Refusal> {
         let (id, user) = (known.verified.subject.session_id, known.verified.subject.user_id);
         let slot = Arc::clone(&known.slot);
         let now = self.parts.clock.monotonic();
         let until = known.verified.expires_at + LEEWAY;
         let (vault, sessions) = (self.parts.vault.clone(), Arc::clone(&self.parts.sessions));
-        let places = Arc::clone(&self.questions);
+        let (questions, logins) = (Arc::clone(&self.questions), Arc::clone(&self.logins));
         let answer = self.flights.join(digest, move || async move {
-            let Ok(Ok(_place)) = tokio::time::timeout(QUESTION_WAIT, places.acquire_owned()).await else {
-                return FirstSight::Busy;
-            };
+            let place = if in_passing { questions.place_at_once(now) } else { questions.place(now).await };
+            let Some(_place) = place else { return FirstSight::Busy };
             match vault.sessions.find(id).await {
                 Ok(Some(row)) if row.live && row.grant.user_id == user => {
+                    logins.keep(user, row.grant.login.clone());
                     learn(&slot, &row.grant);
                     fill(sessions.as_ref(), id, &row.grant, until).await;
                     slot.confirm(now);
@@ -220,15 +227,28 @@ impl Auth {
         }
     }
 
-    /// Places for [`VAULT_QUESTIONS`].
-    pub(super) fn question_places() -> Arc<tokio::sync::Semaphore> {
-        Arc::new(tokio::sync::Semaphore::new(VAULT_QUESTIONS))
+    /// Remembers a session that the vault has just granted, and the token signed for it here: its first request
+    /// asks nobody. `asked` is from before the vault decided.
+    pub(super) fn remember(
+        &self,
+        token: &str,
+        verified: Verified,
+        grant: &Grant,
+        keys_version: u64,
+        asked: Monotonic,
+    ) {
+        self.logins.keep(grant.user_id, grant.login.clone());
+        let slot = self.live.slot(grant.session_id);
+        learn(&slot, grant);
+        slot.confirm(asked);
+        let known = Known { verified, keys_version, slot, identity: std::sync::OnceLock::new() };
+        self.verified.keep(sha256(token.as_bytes()), Arc::new(known));
     }
 }
 
 /// What a grant of the vault says about its session.
-pub(super) fn learn(slot: &Slot, grant: &crate::vault::Grant) {
-    slot.set_login(grant.login.clone());
+pub(super) fn learn(slot: &Slot, grant: &Grant) {
+    slot.set_owner(grant.user_id, grant.login.clone());
     slot.set_ends_at(grant.ends_at);
 }
 
@@ -236,7 +256,7 @@ pub(super) fn learn(slot: &Slot, grant: &crate::vault::Grant) {
 pub(super) async fn fill(
     sessions: &dyn crate::session::SessionStore,
     id: SessionId,
-    grant: &crate::vault::Grant,
+    grant: &Grant,
     until: Timestamp,
 ) {
     // By the vault's clock, which made both.

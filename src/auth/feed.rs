@@ -5,11 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Auth;
+use crate::clock::Monotonic;
 use crate::vault::Cursor;
 
-/// The log is read at least this often, whatever the lease: what another process wrote without waking us is seen
-/// within it. More often costs wake-ups (one read is microseconds); less often delays a revocation by the CLI.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The log is read at least this often, however long the lease: a hint that was lost on its way delays a revocation
+/// by no more. More often would only be work; the lease is renewed four times in its length anyway.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A vault that refuses at once is not asked in a busy loop, and one that is back is noticed within this.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// Forget what no token can need any more, this often.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
@@ -18,10 +22,20 @@ const PRUNE_EVERY: Duration = Duration::from_secs(30);
 pub async fn follow(auth: Arc<Auth>) {
     let mut cursor = None;
     let mut pruned = auth.parts.clock.monotonic();
+    let mut lost: Option<Monotonic> = None;
     let pause = LONGEST_PAUSE.min(auth.lease.length() / 4);
     loop {
-        step(&auth, &mut cursor).await;
+        let read = step(&auth, &mut cursor, lost.is_some()).await;
         let now = auth.parts.clock.monotonic();
+        match (read, lost) {
+            (true, Some(since)) => {
+                let seconds = now.since(since).as_secs_f32();
+                tracing::info!(reason = "vault_back", seconds, "the revocation log can be read again");
+                lost = None;
+            }
+            (false, None) => lost = Some(now),
+            _ => {}
+        }
         auth.parts.metrics.lease_held.set(i64::from(auth.lease.is_held(now)));
         if now.since(pruned) >= PRUNE_EVERY {
             pruned = now;
@@ -35,29 +49,40 @@ pub async fn follow(auth: Arc<Auth>) {
     }
 }
 
-/// One read: enter what is new, then renew the lease from when the read was sent.
-async fn step(auth: &Auth, cursor: &mut Option<Cursor>) {
+/// One read: enter what is new, then renew the lease from when the read was sent. Whether it succeeded.
+async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool {
     let sent = auth.parts.clock.monotonic();
     let page = match auth.parts.vault.log.read(*cursor).await {
         Ok(page) => page,
         Err(error) => {
             auth.parts.metrics.feed_errors.inc();
-            tracing::warn!(%error, "the revocation log cannot be read");
-            // A pause of its own: a vault that refuses at once is not asked in a busy loop.
-            tokio::time::sleep(LONGEST_PAUSE).await;
-            return;
+            // Once an outage: it is tried ten times a second.
+            if !lost {
+                tracing::warn!(reason = "vault_lost", %error, "the revocation log cannot be read");
+            }
+            tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+            return false;
         }
     };
-    auth.apply(&page.entries);
+    let new = auth.apply(&page.entries);
+    if cursor.is_some() && !new.is_empty() {
+        // Somebody else's, who may have had no session store at hand (the command line) or died before it was told:
+        // replicas that lose the vault rely on the tombstones. Beside the feed, which does not wait for it.
+        let (auth, now) = (Arc::clone(auth), page.now);
+        tokio::spawn(async move { auth.entomb(new, now).await });
+    }
     let received = auth.parts.clock.monotonic();
     // What took longer than the lease says little about the vault's clock now, and renews nothing either.
     if received.since(sent) < auth.lease.length() {
         auth.lease.learn(page.now, received);
     }
-    // The set is current whatever becomes of the keys: those at hand go on, and one that is not stays undecided.
-    let behind =
-        page.keys_version != auth.parts.keys.current().version() && auth.reload_keys().await.is_err();
-    auth.keys_behind.store(behind, Ordering::Release);
     *cursor = Some(page.cursor);
+    // The set is current whatever becomes of the keys: those at hand go on, and one that is not stays undecided.
+    let changed = page.keys_version != auth.parts.keys.current().version();
+    auth.keys_behind.store(changed, Ordering::Release);
     auth.lease.renew(sent);
+    if changed && auth.reload_keys().await.is_ok() {
+        auth.keys_behind.store(false, Ordering::Release);
+    }
+    true
 }

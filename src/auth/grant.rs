@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Auth, Settings, authenticate};
-use crate::clock::Timestamp;
+use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::secret::Secret;
-use crate::token::access::{self, LEEWAY, Subject};
+use crate::token::access::{self, LEEWAY, Subject, Verified};
 use crate::token::refresh::RefreshToken;
 use crate::vault::Grant;
 
@@ -25,13 +25,14 @@ pub struct Tokens {
 }
 
 impl Auth {
-    /// Signs, and tells this replica and the guest list about the session.
+    /// Signs, and tells this replica and the guest list about the session. `asked` is from before the vault was.
     pub(super) async fn hand_out(
         &self,
         grant: &Grant,
         refresh: &RefreshToken,
         refresh_kid: u8,
         settings: &Settings,
+        asked: Monotonic,
     ) -> Result<Tokens, Refusal> {
         let refresh_token = self.encode_refresh(refresh, refresh_kid, grant).await?;
         let subject = Subject {
@@ -50,8 +51,8 @@ impl Auth {
             self.parts.random.as_ref(),
         )
         .ok_or(Refusal::StoreUnavailable)?;
-        let slot = self.live.slot(grant.session_id);
-        authenticate::learn(&slot, grant);
+        let verified = Verified { subject, expires_at: issued.expires_at };
+        self.remember(issued.token.expose(), verified, grant, keys.version(), asked);
         authenticate::fill(self.parts.sessions.as_ref(), grant.session_id, grant, issued.expires_at + LEEWAY)
             .await;
         Ok(Tokens {

@@ -42,7 +42,7 @@ pub(super) struct Slot {
     confirmed: AtomicU64,
     /// The session's end, milliseconds; 0 = not known.
     ends_at: AtomicI64,
-    login: OnceLock<Login>,
+    owner: OnceLock<(UserId, Login)>,
     requests: Mutex<Slab<Entry>>,
     table: Weak<LiveSessions>,
 }
@@ -77,13 +77,14 @@ impl Slot {
         self.ends_at.store(at.millis(), Ordering::Release);
     }
 
-    pub(super) fn login(&self) -> Option<&Login> {
-        self.login.get()
+    /// The login name of the session's user, if it is known and the session is that user's.
+    pub(super) fn login_of(&self, user: UserId) -> Option<&Login> {
+        self.owner.get().filter(|(owner, _)| *owner == user).map(|(_, login)| login)
     }
 
-    pub(super) fn set_login(&self, login: Login) {
-        // Set by whoever learns it first; it is the same for everybody.
-        let _ = self.login.set(login);
+    pub(super) fn set_owner(&self, user: UserId, login: Login) {
+        // Set by whoever learns it first, from a store; it is the same for everybody.
+        let _ = self.owner.set((user, login));
     }
 
     pub(super) const fn id(&self) -> SessionId {
@@ -186,7 +187,7 @@ impl LiveSessions {
             revoked: AtomicBool::new(shard.revoked.contains_key(&id)),
             confirmed: AtomicU64::new(0),
             ends_at: AtomicI64::new(0),
-            login: OnceLock::new(),
+            owner: OnceLock::new(),
             requests: Mutex::new(Slab::new()),
             table: Arc::downgrade(self),
         });
@@ -194,18 +195,20 @@ impl LiveSessions {
         slot
     }
 
-    /// Enters a revocation and cuts everything of that session.
-    pub(super) fn revoke(&self, id: SessionId, until: Timestamp) {
-        let slot = {
+    /// Enters a revocation and cuts everything of that session. Whether it was not in the set before.
+    pub(super) fn revoke(&self, id: SessionId, until: Timestamp) -> bool {
+        let (slot, is_new) = {
             let mut shard = self.shard(id);
+            let is_new = !shard.revoked.contains_key(&id);
             let held = shard.revoked.entry(id).or_insert(until);
             *held = (*held).max(until);
-            shard.slots.get(&id).and_then(Weak::upgrade)
+            (shard.slots.get(&id).and_then(Weak::upgrade), is_new)
         };
         // Outside the shard's lock: dropping the last handle of a slot takes it again.
         if let Some(slot) = slot {
             slot.mark_revoked();
         }
+        is_new
     }
 
     /// Enters a change of rights: tokens of an older version are refused until refreshed, and requests and streams

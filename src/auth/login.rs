@@ -115,12 +115,13 @@ impl Auth {
             address: Some(request.address),
             user_agent: request.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
         };
+        let asked = self.parts.clock.monotonic();
         let grant = match self.parts.vault.sessions.open(&session).await {
             // A password change or a disable came in between: the login loses, as if it had come after.
             Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
             opened => opened?,
         };
-        self.hand_out(&grant, &token, refresh_kid, settings).await
+        self.hand_out(&grant, &token, refresh_kid, settings, asked).await
     }
 }
 

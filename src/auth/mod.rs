@@ -32,6 +32,8 @@ pub mod keys;
 mod lease;
 mod live;
 mod login;
+mod logins;
+mod questions;
 mod refresh;
 mod revoke;
 mod throttle;
@@ -127,7 +129,8 @@ pub struct Auth {
     flights: flight::Flights<authenticate::FirstSight>,
     throttle: throttle::Throttle,
     owed: revoke::OwedTombstones,
-    questions: Arc<tokio::sync::Semaphore>,
+    questions: Arc<questions::Questions>,
+    logins: Arc<logins::Logins>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
 }
@@ -142,7 +145,8 @@ impl Auth {
             flights: flight::Flights::new(),
             throttle: throttle::Throttle::new(limits.attempts_per_account, limits.attempts_per_address),
             owed: revoke::OwedTombstones::default(),
-            questions: Self::question_places(),
+            questions: Arc::new(questions::Questions::new()),
+            logins: Arc::new(logins::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),
             parts,
         })

@@ -39,7 +39,7 @@ impl Auth {
         }
     }
 
-    async fn rotate(&self, token: RefreshToken, settings: &Settings) -> Result<Tokens, Refusal> {
+    async fn rotate(self: &Arc<Self>, token: RefreshToken, settings: &Settings) -> Result<Tokens, Refusal> {
         let refresh_kid =
             self.parts.keys.current().refresh_kid(self.vault_now()).ok_or(Refusal::StoreUnavailable)?;
         let presented = Presented {
@@ -50,12 +50,13 @@ impl Auth {
             grace: settings.refresh_grace,
             idle: settings.idle_timeout,
         };
+        let asked = self.parts.clock.monotonic();
         match self.parts.vault.sessions.rotate(&presented).await? {
             Rotation::Granted { grant, generation, refresh_kid, repeated } => {
                 let outcome = if repeated { "repeated" } else { "rotated" };
                 self.parts.metrics.refreshes.with_label_values(&[outcome]).inc();
                 let next = RefreshToken { family: token.family, generation };
-                self.hand_out(&grant, &next, refresh_kid, settings).await
+                self.hand_out(&grant, &next, refresh_kid, settings, asked).await
             }
             Rotation::Reused { ended, user_id } => {
                 tracing::warn!(reason = "refresh_reused", user = %user_id, session = ?ended.sessions.first(), "a refresh token was used again: its session is ended");

@@ -4,11 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::{Auth, Settings, detached};
 use crate::clock::Timestamp;
 use crate::error::Refusal;
 use crate::id::{SessionId, UserId};
 use crate::vault::{EndReason, Ended, LogEntry, Scope};
+
+/// Tombstones on their way at once: a connection carries hundreds in one write; all of a large revocation would keep
+/// every check waiting behind them.
+const AT_ONCE: usize = 256;
 
 /// How far a revocation has come when it is acknowledged. Either way no replica that sees the vault accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,33 +88,68 @@ impl Auth {
     }
 
     /// Applies what the vault has committed: the set first (which cuts requests and streams), then tombstones.
-    pub(super) async fn carry_out(&self, ended: &Ended, reason: EndReason) -> Propagation {
+    pub(super) async fn carry_out(self: &Arc<Self>, ended: &Ended, reason: EndReason) -> Propagation {
         self.apply(&ended.entries);
         let counted = self.parts.metrics.revocations.with_label_values(&[reason.as_str()]);
         counted.inc_by(ended.alive as u64);
-        let mut propagation = Propagation::Complete;
-        for entry in &ended.entries {
-            let LogEntry::Session { id, until } = *entry else { continue };
-            if let Err(error) = self.parts.sessions.revoke(id, until.since(ended.now)).await {
-                tracing::warn!(%error, session = %id, "a tombstone is owed to the session store");
-                self.owed.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
-                propagation = Propagation::Vault;
-            }
-        }
-        propagation
+        self.entomb(sessions(&ended.entries), ended.now).await
     }
 
-    /// Enters log rows into the set.
-    pub(super) fn apply(&self, entries: &[LogEntry]) {
+    /// Enters log rows into the set; answers the sessions that were not in it.
+    pub(super) fn apply(&self, entries: &[LogEntry]) -> Vec<(SessionId, Timestamp)> {
+        let mut new = Vec::new();
         for entry in entries {
             match *entry {
-                LogEntry::Session { id, until } => self.live.revoke(id, until),
+                LogEntry::Session { id, until } => {
+                    if self.live.revoke(id, until) {
+                        new.push((id, until));
+                    }
+                }
                 LogEntry::Rights { user_id, rights, until } => {
                     self.live.change_rights(user_id, rights, until);
                 }
             }
         }
+        new
     }
+
+    /// Writes tombstones, many at a time; what the session store does not take is owed to it.
+    pub(super) async fn entomb(
+        self: &Arc<Self>,
+        sessions: Vec<(SessionId, Timestamp)>,
+        now: Timestamp,
+    ) -> Propagation {
+        let mut propagation = Propagation::Complete;
+        for some in sessions.chunks(AT_ONCE) {
+            let mut writing = JoinSet::new();
+            for &(id, until) in some {
+                let auth = Arc::clone(self);
+                writing.spawn(async move {
+                    let written = auth.parts.sessions.revoke(id, until.since(now)).await;
+                    if let Err(error) = &written {
+                        tracing::debug!(%error, session = %id, "a tombstone is owed to the session store");
+                        auth.owed.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
+                    }
+                    written.is_ok()
+                });
+            }
+            while let Some(written) = writing.join_next().await {
+                if !written.unwrap_or(false) {
+                    propagation = Propagation::Vault;
+                }
+            }
+        }
+        propagation
+    }
+}
+
+/// The sessions among log rows.
+fn sessions(entries: &[LogEntry]) -> Vec<(SessionId, Timestamp)> {
+    let session = |entry: &LogEntry| match *entry {
+        LogEntry::Session { id, until } => Some((id, until)),
+        LogEntry::Rights { .. } => None,
+    };
+    entries.iter().filter_map(session).collect()
 }
 
 /// Pays owed tombstones, trying every `pause`; never ends by itself.
@@ -124,12 +165,16 @@ pub async fn retry_tombstones(auth: Arc<Auth>, pause: Duration) {
             .map(|(id, until)| (*id, *until))
             .collect();
         let now = auth.vault_now();
-        for (id, until) in owed {
-            if until > now && auth.parts.sessions.revoke(id, until.since(now)).await.is_err() {
+        for some in owed.chunks(AT_ONCE) {
+            for (id, _) in some {
+                auth.owed.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            }
+            // What has run out needs none any more.
+            let needed = some.iter().copied().filter(|(_, until)| *until > now).collect();
+            if auth.entomb(needed, now).await == Propagation::Vault {
                 // The store is still away: the others can wait too.
                 break;
             }
-            auth.owed.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         }
     }
 }

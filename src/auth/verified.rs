@@ -35,13 +35,17 @@ impl Weighter<Digest, Arc<Known>> for Weight {
     }
 }
 
+/// How many tokens of one role fit into so many bytes.
+pub(super) fn entries(bytes: u64) -> usize {
+    usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX).max(16)
+}
+
 /// Bounded by weight; an entry that falls out only costs its token another signature check.
 pub(super) struct VerifiedTokens(Cache<Digest, Arc<Known>, Weight>);
 
 impl VerifiedTokens {
     pub(super) fn new(bytes: u64) -> Self {
-        let items = usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
-        Self(Cache::with_weighter(items, bytes.max(16 * ENTRY_BYTES), Weight))
+        Self(Cache::with_weighter(entries(bytes), bytes.max(16 * ENTRY_BYTES), Weight))
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Option<Arc<Known>> {

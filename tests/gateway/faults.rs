@@ -21,21 +21,21 @@ async fn faulty(setup: Setup) -> (TestGateway, std::sync::Arc<Faults>) {
 async fn a_panic_in_a_store_fails_its_request_alone() {
     // In the request itself, in a single flight, and in a detached use case.
     let (gateway, faults) = faulty(Setup::default()).await;
-    let tokens = gateway.login("ada").await;
+    let (tokens, unseen) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
     let mut panics = 0.0;
     for op in [Op::Check, Op::FindSession, Op::Rotate, Op::Revoke] {
         faults.panic(op);
         let failed = match op {
             Op::Rotate => gateway.refresh(&tokens.refresh).await,
             Op::Revoke => gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await,
-            _ => gateway.call("GET", "/", &tokens.access).await,
+            _ => gateway.call("GET", "/", &unseen.access).await,
         };
         assert_eq!((failed.status, failed.code().as_str()), (500, "internal"), "{op:?}");
         panics += 1.0;
         assert_eq!(gateway.metric("doorward_panics_total").await, panics, "{op:?}");
     }
     assert_eq!(gateway.app.heads(), 0);
-    assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    assert_eq!(gateway.call("GET", "/", &unseen.access).await.status, 200);
     let renewed = Tokens::of(&gateway.refresh(&tokens.refresh).await);
     assert_eq!(gateway.post("/auth/logout", Some(&renewed.access), &json!(null)).await.status, 200);
     // The account is closed a moment after the answer is written.
@@ -70,7 +70,7 @@ async fn without_the_session_store_confirmed_sessions_go_on_and_others_are_asked
         ..Setup::default()
     };
     let (gateway, faults) = faulty(setup).await;
-    let (known, unknown) = (gateway.login("ada").await, gateway.login("ada").await);
+    let (known, unknown) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
     assert_eq!(gateway.call("GET", "/", &known.access).await.status, 200);
     faults.fail(&Op::SESSION_STORE);
     let asked = faults.calls(Op::FindSession);

@@ -36,7 +36,7 @@ async fn log_in(gateway: &TestGateway) -> Response {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_vault_signed_in_traffic_goes_on_while_the_lease_holds_and_is_then_undecided() {
     let (gateway, faults) = gateway().await;
-    let (known, unknown) = (gateway.login("ada").await, gateway.login("ada").await);
+    let (known, unknown) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
     assert_eq!(gateway.call("GET", "/", &known.access).await.status, 200);
     faults.fail(&Op::VAULT);
     assert_eq!(gateway.call("GET", "/", &known.access).await.status, 200);

@@ -25,6 +25,13 @@ async fn two_sessions(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>, T
     (gateway, faults, one, other)
 }
 
+/// As [`two_sessions`], the first one never seen by this gateway.
+async fn one_unseen() -> (TestGateway, std::sync::Arc<Faults>, Tokens, Tokens) {
+    let (gateway, faults, _, other) = two_sessions("").await;
+    let unseen = gateway.login_elsewhere("ada").await;
+    (gateway, faults, unseen, other)
+}
+
 /// Ends a session as its user would from another device, until acknowledged.
 async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
     let answer = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
@@ -62,7 +69,7 @@ async fn a_revocation_while_the_session_store_is_asked_is_not_answered_by_our_ow
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_stuck_in_a_store_ends_within_a_second_of_its_revocation() {
     for op in [Op::Check, Op::FindSession] {
-        let (gateway, faults, tokens, other) = two_sessions("").await;
+        let (gateway, faults, tokens, other) = one_unseen().await;
         assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
         let gate = faults.hold_before(op);
         let mut client = Client::asking(gateway.address(), "/stuck", &tokens.access).await;
@@ -78,7 +85,7 @@ async fn a_request_stuck_in_a_store_ends_within_a_second_of_its_revocation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_during_the_first_sight_stays_though_the_vault_had_said_it_lives() {
-    let (gateway, faults, tokens, other) = two_sessions("").await;
+    let (gateway, faults, tokens, other) = one_unseen().await;
     assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
     // Vault: live. Revocation. Then the guest list is filled from what the vault had said.
     let gate = faults.hold_after(Op::FindSession);
@@ -208,7 +215,7 @@ async fn a_revocation_amid_requests_is_answered_in_words_and_nothing_is_accepted
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_written_by_another_process_while_a_request_waits_is_found_too() {
-    let (gateway, faults, tokens, other) = two_sessions("").await;
+    let (gateway, faults, tokens, other) = one_unseen().await;
     assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
     let gate = faults.hold_after(Op::FindSession);
     let mut client = Client::asking(gateway.address(), "/late", &tokens.access).await;

@@ -156,6 +156,17 @@ impl TestGateway {
         Tokens::of(&self.post("/auth/login", None, &json!({ "username": name, "password": PASSWORD })).await)
     }
 
+    /// Signs in at another gateway on the same vault: this one has not seen the session, nor perhaps its user.
+    pub(crate) async fn login_elsewhere(&self, name: &str) -> Tokens {
+        let (folder, clock) = (Some(Arc::clone(&self.folder)), Arc::clone(&self.clock));
+        let written = std::fs::read(self.config_file()).expect("the file");
+        let mut other = Self::with(Setup { folder, clock, ..Setup::default() }).await;
+        std::fs::write(self.config_file(), written).expect("the file as it was");
+        let tokens = other.login(name).await;
+        other.drain().await;
+        tokens
+    }
+
     pub(crate) async fn refresh(&self, token: &str) -> Response {
         self.post("/auth/refresh", None, &json!({ "refresh_token": token })).await
     }
