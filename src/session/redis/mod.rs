@@ -1,14 +1,35 @@
 //! The session store shared by every replica: records and tombstones in Redis.
+//!
+//! Redis may be away, slow or emptied at any time: every method then fails, at once or within a tenth of a second, and
+//! the caller asks the vault. Nothing here waits for a connection.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::task::AbortHandle;
 
+use self::connect::Connector;
+use self::current::Current;
+use self::fault::Fault;
 use super::{Lookup, Record, SessionStore, SessionStoreError};
 use crate::config::RedisUrl;
 use crate::id::{Random, SessionId};
+
+mod backoff;
+mod commands;
+mod connect;
+mod current;
+mod fault;
+mod journal;
+mod key;
+mod link;
+mod look;
+mod net;
+mod record;
+mod sentinel;
+mod supervisor;
 
 /// How Redis is reached.
 #[derive(Clone, Debug)]
@@ -22,33 +43,72 @@ pub struct RedisOptions {
 }
 
 /// The session store in Redis.
-pub struct RedisStore {}
+pub struct RedisStore {
+    current: Arc<Current>,
+    key_prefix: String,
+    random: Arc<dyn Random>,
+    supervisor: AbortHandle,
+}
 
 impl RedisStore {
     /// Begins to connect, on the current runtime, and returns at once: Redis may be away.
     ///
     /// # Errors
     /// When it cannot even be tried: an unreadable `ca_file`.
-    pub fn start(_options: RedisOptions, _random: Arc<dyn Random>) -> Result<Self, SessionStoreError> {
-        Err(SessionStoreError(String::new()))
+    pub fn start(options: RedisOptions, random: Arc<dyn Random>) -> Result<Self, SessionStoreError> {
+        let current = Arc::new(Current::default());
+        let key_prefix = options.key_prefix.clone();
+        let connector = Connector::new(options)?;
+        let supervising = supervisor::supervise(Arc::clone(&current), connector, Arc::clone(&random));
+        let supervisor = tokio::spawn(supervising).abort_handle();
+        Ok(Self { current, key_prefix, random, supervisor })
+    }
+
+    fn key(&self, id: SessionId) -> String {
+        key::session(&self.key_prefix, id)
     }
 }
 
 #[async_trait]
 impl SessionStore for RedisStore {
-    async fn check(&self, _id: SessionId) -> Result<Lookup, SessionStoreError> {
-        Ok(Lookup::Absent)
+    async fn check(&self, id: SessionId) -> Result<Lookup, SessionStoreError> {
+        let live = self.current.live()?;
+        let outcome = commands::check(&live.link, &self.key(id)).await;
+        Ok(self.current.judge(&live, outcome)?)
     }
-    async fn fill(&self, _id: SessionId, _record: Record, _keep: Duration) -> Result<(), SessionStoreError> {
-        Ok(())
+
+    async fn fill(&self, id: SessionId, record: Record, keep: Duration) -> Result<(), SessionStoreError> {
+        let live = self.current.live()?;
+        let random = self.random.as_ref();
+        let outcome = commands::fill(&live.link, &self.key(id), &record, keep, random).await;
+        Ok(self.current.judge(&live, outcome)?)
     }
-    async fn extend(&self, _id: SessionId, _keep: Duration) -> Result<(), SessionStoreError> {
-        Ok(())
+
+    async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
+        let live = self.current.live()?;
+        let outcome = commands::extend(&live.link, &self.key(id), keep).await;
+        Ok(self.current.judge(&live, outcome)?)
     }
-    async fn revoke(&self, _id: SessionId, _keep: Duration) -> Result<(), SessionStoreError> {
-        Ok(())
+
+    async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
+        let live = self.current.live()?;
+        let outcome = commands::revoke(&live.link, &self.key(id), keep).await;
+        Ok(self.current.judge(&live, outcome)?)
     }
+
     fn vouches_alone(&self) -> bool {
         true
+    }
+}
+
+impl From<Fault> for SessionStoreError {
+    fn from(fault: Fault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.supervisor.abort();
     }
 }

@@ -1,0 +1,66 @@
+//! A connection to Redis that many requests share: to one server, or to the masters of a Cluster.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value, from_redis_value};
+
+use super::fault::Fault;
+
+/// Commands of concurrent requests travel together.
+#[derive(Clone)]
+pub(super) enum Link {
+    /// To one server.
+    One(MultiplexedConnection),
+    /// To every master of a Cluster.
+    Cluster(ClusterConnection),
+}
+
+impl Link {
+    /// The answer to one command.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd, limit: Duration) -> Result<T, Fault> {
+        match self.clone() {
+            Self::One(mut one) => within(limit, command.query_async(&mut one)).await,
+            Self::Cluster(mut cluster) => within(limit, command.query_async(&mut cluster)).await,
+        }
+    }
+
+    /// The answers to commands on one key, carried out in this order: as one transaction by one server; one by one
+    /// in a Cluster, where a transaction is aborted while its slot moves and a single command follows the slot.
+    pub(super) async fn in_order(&self, commands: &[Cmd], limit: Duration) -> Result<Vec<Value>, Fault> {
+        match self.clone() {
+            Self::One(mut one) => {
+                let mut transaction = Pipeline::with_capacity(commands.len());
+                transaction.atomic();
+                for command in commands {
+                    transaction.add_command(command.clone());
+                }
+                within(limit, transaction.query_async(&mut one)).await
+            }
+            Self::Cluster(_) => {
+                let mut answers = Vec::with_capacity(commands.len());
+                for command in commands {
+                    answers.push(self.ask(command, limit).await?);
+                }
+                Ok(answers)
+            }
+        }
+    }
+
+    /// The answer of any one master, to a command about the server itself.
+    pub(super) async fn ask_any<T: FromRedisValue>(&self, command: Cmd, limit: Duration) -> Result<T, Fault> {
+        let Self::Cluster(mut cluster) = self.clone() else { return self.ask(&command, limit).await };
+        let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
+        let value = within(limit, cluster.route_command(command, any)).await?;
+        from_redis_value(value).map_err(|error| Fault::from(redis::RedisError::from(error)))
+    }
+}
+
+async fn within<T>(limit: Duration, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Fault::Unanswered(format!("not within {} ms", limit.as_millis()))),
+    }
+}

@@ -1,0 +1,120 @@
+//! What a server says of itself, looked at once for each connection: can it do what is needed, will it forget?
+
+use std::time::Duration;
+
+use redis::cmd;
+
+use super::fault::Fault;
+use super::link::Link;
+
+/// Nobody waits for these; longer, and the server is too ill to be published.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// The first with `PEXPIRE .. GT`. Valkey calls itself 7.2.4 here.
+const OLDEST: (u32, u32) = (7, 0);
+
+/// What is known of a server; what an ACL forbids to ask is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    /// `redis_version`
+    pub(super) version: Option<String>,
+    /// `maxmemory-policy`
+    pub(super) policy: Option<String>,
+}
+
+impl Look {
+    /// Asks a server, or any master of a Cluster.
+    pub(super) async fn at(link: &Link) -> Result<Self, Fault> {
+        let (mut info, mut config) = (cmd("INFO"), cmd("CONFIG"));
+        info.arg("server");
+        config.arg("GET").arg("maxmemory-policy");
+        let info: Option<String> = known(link.ask_any(info, ANSWER).await)?;
+        let config: Option<Vec<String>> = known(link.ask_any(config, ANSWER).await)?;
+        Ok(Self {
+            version: info.as_deref().and_then(version).map(str::to_owned),
+            policy: config.and_then(|pair| pair.into_iter().nth(1)),
+        })
+    }
+
+    /// Whether this server lacks a command that is needed.
+    pub(super) fn is_too_old(&self) -> bool {
+        let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+        let Some(mut parts) = self.version.as_deref().map(|version| version.split('.')) else { return false };
+        let (major, minor) = (number(parts.next()), number(parts.next()));
+        major.is_some_and(|major: u32| (major, minor.unwrap_or(0)) < OLDEST)
+    }
+
+    /// What is wrong with how this server makes room, if anything is.
+    pub(super) fn eviction_warning(&self) -> Option<&'static str> {
+        match self.policy.as_deref()? {
+            "noeviction" | "volatile-ttl" => None,
+            policy if policy.starts_with("allkeys-") => Some(
+                "when memory is short this Redis removes sessions that are in use, and tombstones: requests then ask \
+                 the vault, and cannot be answered while it is lost; set maxmemory-policy to noeviction or \
+                 volatile-ttl",
+            ),
+            policy if policy.starts_with("volatile-") => Some(
+                "when memory is short this Redis may remove tombstones before sessions: a gateway that has lost the \
+                 vault then refuses their requests without knowing why; set maxmemory-policy to noeviction or \
+                 volatile-ttl",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// An answer, or nothing where an ACL or the provider forbids the question.
+fn known<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Fault::Refused(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn version(info: &str) -> Option<&str> {
+    info.lines().find_map(|line| line.strip_prefix("redis_version:")).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(version: &str, policy: &str) -> Look {
+        Look { version: Some(version.to_owned()), policy: Some(policy.to_owned()) }
+    }
+
+    #[test]
+    fn a_server_before_7_0_is_too_old() {
+        for old in ["6.2.14", "6.0", "5.0.7", "2.8", "6"] {
+            assert!(of(old, "").is_too_old(), "{old}");
+        }
+        for new in ["7.0.0", "7.0.15", "7.2.4", "8.0.1", "10.0", "255.255.255", "unstable", ""] {
+            assert!(!of(new, "").is_too_old(), "{new}");
+        }
+        assert!(!Look::default().is_too_old());
+    }
+
+    #[test]
+    fn the_version_is_found_in_what_info_says() {
+        let info = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n";
+        assert_eq!(version(info), Some("7.2.4"));
+        assert_eq!(version("# Server\r\n"), None);
+    }
+
+    #[test]
+    fn only_policies_that_may_forget_too_much_are_warned_of() {
+        for fine in ["noeviction", "volatile-ttl"] {
+            assert_eq!(of("7.0.0", fine).eviction_warning(), None, "{fine}");
+        }
+        for evicting in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
+            let warning = of("7.0.0", evicting).eviction_warning();
+            assert!(warning.is_some_and(|text| text.contains("in use")), "{evicting}");
+        }
+        for evicting in ["volatile-lru", "volatile-lfu", "volatile-random"] {
+            let warning = of("7.0.0", evicting).eviction_warning();
+            assert!(warning.is_some_and(|text| text.contains("tombstones before sessions")), "{evicting}");
+        }
+        assert_eq!(Look::default().eviction_warning(), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! The task that keeps a connection published.
+//!
+//! ```text
+//!              connected, master, new enough
+//!  connecting ------------------------------> published
+//!      ^  \__ failed: wait, longer each time      |
+//!      |__________________________________________|
+//!        2 heartbeats missed, 3 answers in a row missed, read-only, another master
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::backoff;
+use super::connect::{BEAT, ConnectError, Connected, Connector, beat};
+use super::current::{Current, Live};
+use super::fault::Fault;
+use super::journal::Journal;
+use crate::id::Random;
+
+/// One missed heartbeat is an accident.
+const MISSED: u32 = 2;
+
+/// How often the server is asked whether it is still the master: well within the seconds a failover takes.
+const ROLE: Duration = Duration::from_secs(1);
+
+/// A connection that lasted this long was a good one: the next attempt does not wait for the faults before it. One
+/// that keeps breaking is connected to ever more seldom.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// Connects, watches and connects again; never ends by itself.
+pub(super) async fn supervise(current: Arc<Current>, mut connector: Connector, random: Arc<dyn Random>) {
+    let mut journal = Journal::new();
+    let mut attempt = 0;
+    loop {
+        let lost = match connector.connect().await {
+            Ok(connected) => {
+                journal.back(&connected.look);
+                let since = Instant::now();
+                let live = current.publish(connected.link.clone());
+                let lost = watch(&live, &connected, &mut connector).await;
+                current.withdraw();
+                if since.elapsed() >= GOOD {
+                    attempt = 0;
+                }
+                lost
+            }
+            Err(error) => error,
+        };
+        journal.lost(&lost);
+        tokio::time::sleep(backoff::pause(attempt, random.as_ref())).await;
+        attempt += 1;
+    }
+}
+
+/// Waits until the connection can no longer be used, and says why.
+async fn watch(live: &Live, connected: &Connected, connector: &mut Connector) -> ConnectError {
+    tokio::select! {
+        fault = live.ended() => fault.into(),
+        fault = silence(live) => fault.into(),
+        error = demotion(connected, connector) => error,
+    }
+}
+
+async fn silence(live: &Live) -> Fault {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut missed = 0;
+    loop {
+        ticks.tick().await;
+        match beat(&live.link).await {
+            Ok(()) => missed = 0,
+            Err(fault @ Fault::Ended(_)) => return fault,
+            Err(fault) => {
+                missed += 1;
+                if missed == MISSED {
+                    return fault;
+                }
+            }
+        }
+    }
+}
+
+async fn demotion(connected: &Connected, connector: &mut Connector) -> ConnectError {
+    let mut ticks = interval(ROLE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match connector.is_current(connected).await {
+            // Silence is the heartbeat's business.
+            Ok(()) | Err(ConnectError::Fault(Fault::Unanswered(_))) => {}
+            Err(error) => return error,
+        }
+    }
+}
