@@ -1,5 +1,9 @@
 //! Every session store keeps the same contract. A new backend is one more `on!` line with a way to make a `World`.
 
+#[path = "support/eventually.rs"]
+mod eventually;
+#[path = "support/redis.rs"]
+mod servers;
 #[path = "contract/session_store.rs"]
 mod session_store;
 
@@ -29,9 +33,13 @@ macro_rules! cases {
     ($backend:ident, $($case:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
-            crate::session_store::$case(crate::session_store::$backend()).await;
+            crate::session_store::$case(crate::session_store::$backend().await).await;
         }
     )*};
 }
 
 on!(memory);
+on!(redis);
+on!(redis_tls);
+on!(redis_sentinel);
+on!(redis_cluster);

@@ -4,34 +4,108 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward::clock::{Clock, Timestamp, TravelClock};
+use doorward::config::{RedisTopology, RedisUrl, StoreHost};
 use doorward::id::{Random, SessionId, SystemRandom, UserId};
 use doorward::session::memory::MemoryStore;
+use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Lookup, Record, SessionStore};
+use tokio::sync::OnceCell;
+
+use crate::eventually::assert_eventually;
+use crate::servers::{self, Certificates, RedisServer};
 
 /// One test's store.
 pub(crate) struct World {
     store: Arc<dyn SessionStore>,
     clock: Arc<TravelClock>,
+    /// Where the store's records are, when not in this process: they have clocks of their own.
+    servers: &'static [RedisServer],
+    key_prefix: String,
     /// What [`SessionStore::vouches_alone`] must say of this backend.
     vouches_alone: bool,
 }
 
 /// A store in this process.
-pub(crate) fn memory() -> World {
+pub(crate) async fn memory() -> World {
     let clock = Arc::new(TravelClock::new());
-    World { store: Arc::new(MemoryStore::new(clock.clone())), clock, vouches_alone: false }
+    let store = Arc::new(MemoryStore::new(clock.clone()));
+    World { store, clock, servers: &[], key_prefix: String::new(), vouches_alone: false }
+}
+
+/// One Redis, shared by all cases.
+pub(crate) async fn redis() -> World {
+    static SERVER: OnceCell<[RedisServer; 1]> = OnceCell::const_new();
+    let servers = SERVER.get_or_init(async || [RedisServer::start(&[]).await]).await;
+    World::on(servers, servers::url(RedisTopology::Single(servers[0].host())), None).await
+}
+
+/// One Redis behind TLS.
+pub(crate) async fn redis_tls() -> World {
+    static SERVER: OnceCell<(Certificates, u16, [RedisServer; 1])> = OnceCell::const_new();
+    let start = async || {
+        let (certificates, port) = (Certificates::new(), servers::free_port());
+        let server = certificates.server(port).await;
+        (certificates, port, [server])
+    };
+    let (certificates, port, servers) = SERVER.get_or_init(start).await;
+    let host = StoreHost { name: "localhost".to_owned(), port: *port };
+    let url = RedisUrl { tls: true, ..servers::url(RedisTopology::Single(host)) };
+    World::on(servers, url, Some(certificates)).await
+}
+
+/// A master that a Sentinel names.
+pub(crate) async fn redis_sentinel() -> World {
+    static SERVERS: OnceCell<(RedisServer, [RedisServer; 1])> = OnceCell::const_new();
+    let start = async || {
+        let master = RedisServer::start(&[]).await;
+        (RedisServer::sentinel(master.port, 1).await, [master])
+    };
+    let (sentinel, servers) = SERVERS.get_or_init(start).await;
+    let (hosts, master) = (vec![sentinel.host()], "main".to_owned());
+    let topology = RedisTopology::Sentinel { hosts, master, user: None, password: None };
+    World::on(servers, servers::url(topology), None).await
+}
+
+/// A Cluster of three masters.
+pub(crate) async fn redis_cluster() -> World {
+    static SERVERS: OnceCell<Vec<RedisServer>> = OnceCell::const_new();
+    let servers = SERVERS.get_or_init(servers::cluster).await;
+    let hosts = servers.iter().map(RedisServer::host).collect();
+    World::on(servers, servers::url(RedisTopology::Cluster(hosts)), None).await
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// A record may be kept a little longer than asked, and no longer than this.
+fn and_a_little(span: Duration) -> Duration {
+    span + (span / 10).min(MINUTE)
+}
 
 fn session() -> SessionId {
     SessionId::random(&SystemRandom)
 }
 
 impl World {
+    /// A store of this test's own on shared servers: no key of its prefix is another's.
+    async fn on(servers: &'static [RedisServer], url: RedisUrl, certificates: Option<&Certificates>) -> Self {
+        let key_prefix = format!("{}:", session());
+        let ca_file = certificates.map(Certificates::authority);
+        let options = RedisOptions { url, ca_file, key_prefix: key_prefix.clone() };
+        let store = Arc::new(RedisStore::start(options, Arc::new(SystemRandom)).expect("started"));
+        let connected = async || store.check(session()).await.is_ok();
+        assert_eventually("the store is connected", Duration::from_secs(10), connected).await;
+        World { store, clock: Arc::default(), servers, key_prefix, vouches_alone: true }
+    }
+
+    async fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+        for server in self.servers {
+            server.travel(&self.key_prefix, span).await;
+        }
+    }
+
     fn record(&self) -> Record {
-        // Whole seconds: a store may keep no more.
-        let expires_at = Timestamp::from_secs(self.clock.wall().secs() + 3600);
+        let expires_at = Timestamp::from_millis(self.clock.wall().millis() + 3_600_123);
         let random: &dyn Random = &SystemRandom;
         Record { user_id: UserId::from_bytes(random.bytes()), expires_at }
     }
@@ -62,7 +136,9 @@ pub(crate) async fn a_filled_session_is_live_until_its_time_has_passed(world: Wo
     world.fill(id, record, MINUTE).await;
     assert_eq!(world.check(id).await, Lookup::Live(record));
     assert_eq!(world.check(session()).await, Lookup::Absent);
-    world.clock.advance(MINUTE);
+    world.advance(MINUTE - MINUTE / 10).await;
+    assert_eq!(world.check(id).await, Lookup::Live(record));
+    world.advance(and_a_little(MINUTE) - (MINUTE - MINUTE / 10)).await;
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
@@ -71,14 +147,14 @@ pub(crate) async fn filling_overwrites_no_record(world: World) {
     world.fill(id, first, MINUTE).await;
     world.fill(id, world.record(), MINUTE * 5).await;
     assert_eq!(world.check(id).await, Lookup::Live(first));
-    world.clock.advance(MINUTE);
+    world.advance(and_a_little(MINUTE)).await;
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
 pub(crate) async fn a_forgotten_session_can_be_filled_again(world: World) {
     let (id, second) = (session(), world.record());
     world.fill(id, world.record(), MINUTE).await;
-    world.clock.advance(MINUTE);
+    world.advance(and_a_little(MINUTE)).await;
     world.fill(id, second, MINUTE).await;
     assert_eq!(world.check(id).await, Lookup::Live(second));
 }
@@ -97,7 +173,7 @@ pub(crate) async fn a_tombstone_needs_no_record_before_it(world: World) {
     let id = session();
     world.revoke(id, MINUTE).await;
     assert_eq!(world.check(id).await, Lookup::Tombstone);
-    world.clock.advance(MINUTE);
+    world.advance(MINUTE).await;
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
@@ -107,9 +183,9 @@ pub(crate) async fn a_tombstone_stays_as_long_as_any_revocation_asked(world: Wor
     world.revoke(id, MINUTE).await;
     world.revoke(id, MINUTE * 5).await;
     world.revoke(id, MINUTE * 2).await;
-    world.clock.advance(MINUTE * 4);
+    world.advance(MINUTE * 4).await;
     assert_eq!(world.check(id).await, Lookup::Tombstone);
-    world.clock.advance(MINUTE);
+    world.advance(MINUTE).await;
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
@@ -117,17 +193,17 @@ pub(crate) async fn extending_keeps_a_record_longer_and_never_shorter(world: Wor
     let (id, record) = (session(), world.record());
     world.fill(id, record, MINUTE * 2).await;
     world.extend(id, MINUTE).await;
-    world.clock.advance(MINUTE + MINUTE / 2);
+    world.advance(MINUTE + MINUTE / 2).await;
     assert_eq!(world.check(id).await, Lookup::Live(record));
     world.extend(id, MINUTE * 5).await;
-    world.clock.advance(MINUTE * 4);
+    world.advance(MINUTE * 4).await;
     assert_eq!(world.check(id).await, Lookup::Live(record));
 }
 
 pub(crate) async fn extending_what_is_not_there_does_nothing(world: World) {
     let (never, forgotten) = (session(), session());
     world.fill(forgotten, world.record(), MINUTE).await;
-    world.clock.advance(MINUTE);
+    world.advance(and_a_little(MINUTE)).await;
     for id in [never, forgotten] {
         world.extend(id, MINUTE * 5).await;
         assert_eq!(world.check(id).await, Lookup::Absent);
@@ -153,7 +229,7 @@ pub(crate) async fn many_sessions_do_not_disturb_each_other(world: World) {
             world.revoke(*id, MINUTE * 4).await;
         }
     }
-    world.clock.advance(MINUTE * 3);
+    world.advance(MINUTE * 3).await;
     for (at, (id, _)) in records.iter().enumerate() {
         let expected = if at % 3 == 0 { Lookup::Tombstone } else { Lookup::Absent };
         assert_eq!(world.check(*id).await, expected);

@@ -1,0 +1,280 @@
+//! Redis servers of a test's own: private processes on free ports, nothing persisted, gone with the test process.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use doorward::config::{RedisTopology, RedisUrl, StoreHost};
+use doorward::id::{Random, SystemRandom};
+use redis::{Client, FromRedisValue};
+
+/// Where all servers of this process live, and who clears up after it.
+static HOME: LazyLock<Home> = LazyLock::new(Home::new);
+
+struct Home {
+    folder: PathBuf,
+    watchdog: Mutex<ChildStdin>,
+}
+
+/// Reads what there is to clear up, and does so when the pipe closes: the test process has ended, however it did.
+const WATCHDOG: &str = r#"
+trap '' INT TERM HUP
+while read -r what value; do
+    case $what in
+        started) running="$running $value " ;;
+        ended) running=$(printf '%s' "$running" | sed "s/ $value / /") ;;
+        folder) folder=$value ;;
+    esac
+done
+for pid in $running; do kill -9 "$pid"; done
+rm -rf "$folder"
+"#;
+
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("doorward-redis-").tempdir().expect("a folder").keep();
+        let mut sh = command("sh", "a POSIX shell");
+        sh.args(["-c", WATCHDOG]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Of its own group: an interrupt at the desk must not end it before it has cleared up.
+        let watchdog = sh.process_group(0).spawn().expect("a watchdog").stdin.take().expect("piped");
+        let home = Self { folder, watchdog: Mutex::new(watchdog) };
+        home.tell("folder", home.folder.display());
+        home
+    }
+
+    fn tell(&self, what: &str, value: impl std::fmt::Display) {
+        let mut watchdog = self.watchdog.lock().expect("no panic while telling");
+        writeln!(watchdog, "{what} {value}").expect("the watchdog listens");
+    }
+}
+
+/// A program that must be there: tests are not skipped.
+fn command(program: &str, package: &str) -> Command {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
+    assert!(found, "these tests need `{program}`: install {package}");
+    Command::new(program)
+}
+
+/// A port nobody listens on, below those the system gives to outgoing connections, so that a server that is
+/// restarted finds its port still free.
+pub(crate) fn free_port() -> u16 {
+    let random: &dyn Random = &SystemRandom;
+    let mut drawn = std::iter::repeat_with(|| 12_000 + u16::from_le_bytes(random.bytes()) % 20_000);
+    drawn.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one is free")
+}
+
+/// A folder of one server or test.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let random: &dyn Random = &SystemRandom;
+    let folder = HOME.folder.join(format!("{name}-{:016x}", u64::from_le_bytes(random.bytes())));
+    std::fs::create_dir(&folder).expect("a fresh folder");
+    folder
+}
+
+/// One server process.
+pub(crate) struct RedisServer {
+    /// Where it listens without TLS.
+    pub(crate) port: u16,
+    folder: PathBuf,
+    program: &'static str,
+    args: Vec<String>,
+    password: Option<String>,
+    pub(crate) process: Mutex<Option<Child>>,
+}
+
+impl RedisServer {
+    /// A server with these settings beside the usual ones.
+    pub(crate) async fn start(settings: &[&str]) -> Self {
+        let port = free_port();
+        let mut args: Vec<String> =
+            ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned).to_vec();
+        args.extend(["--repl-diskless-sync-delay", "0", "--port"].map(str::to_owned));
+        args.push(port.to_string());
+        args.extend(settings.iter().map(|&text| text.to_owned()));
+        let password = settings.iter().skip_while(|text| **text != "--requirepass").nth(1);
+        let password = password.map(|&text| text.to_owned());
+        Self::run("redis-server", port, folder("server"), args, password).await
+    }
+
+    /// A Sentinel for the master `main` at this port.
+    pub(crate) async fn sentinel(master: u16, quorum: usize) -> Self {
+        let (port, folder) = (free_port(), folder("sentinel"));
+        let file = folder.join("sentinel.conf");
+        let settings = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {master} {quorum}\n\
+             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+            folder.display()
+        );
+        std::fs::write(&file, settings).expect("a settings file");
+        let args = vec![file.display().to_string()];
+        Self::run("redis-sentinel", port, folder, args, None).await
+    }
+
+    async fn run(
+        program: &'static str,
+        port: u16,
+        folder: PathBuf,
+        args: Vec<String>,
+        password: Option<String>,
+    ) -> Self {
+        let server = Self { port, folder, program, args, password, process: Mutex::new(None) };
+        server.spawn().await;
+        server
+    }
+
+    /// Runs the process and waits until it answers.
+    pub(crate) async fn spawn(&self) {
+        let mut process = command(self.program, "redis-server 7.0 and redis-sentinel, or newer");
+        process.args(&self.args).current_dir(&self.folder).process_group(0);
+        let log = std::fs::File::create(self.folder.join("log")).expect("a log file");
+        let child = process.stdin(Stdio::null()).stdout(log).spawn().expect("it starts");
+        HOME.tell("started", child.id());
+        *self.process.lock().expect("no panic") = Some(child);
+        let answers = async || matches!(self.try_ask::<String>(&["PING"]).await, Ok(text) if text == "PONG");
+        for _ in 0..500 {
+            if answers().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        panic!("{} did not answer within 5 s:\n{log}", self.program);
+    }
+
+    /// Ends the process at once, as a crash does.
+    pub(crate) fn kill(&self) {
+        let Some(mut child) = self.process.lock().expect("no panic").take() else { return };
+        child.kill().expect("it can be killed");
+        child.wait().expect("it has ended");
+        HOME.tell("ended", child.id());
+    }
+
+    /// What the server answers to a command.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_ask(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// As [`Self::ask`], where an error may be the answer.
+    pub(crate) async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let mut question = redis::cmd(words[0]);
+        question.arg(&words[1..]).query_async(&mut self.connection().await?).await
+    }
+
+    /// A connection of the test's own.
+    pub(crate) async fn connection(&self) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+        let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        let client = Client::open(format!("redis://{password}127.0.0.1:{}", self.port))?;
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
+        client.get_multiplexed_async_connection_with_config(&patient).await
+    }
+
+    /// Its host.
+    pub(crate) fn host(&self) -> StoreHost {
+        StoreHost { name: "127.0.0.1".to_owned(), port: self.port }
+    }
+
+    /// Lets time pass for all keys with this prefix: what would have ended by then is gone.
+    pub(crate) async fn travel(&self, prefix: &str, span: Duration) {
+        let mut connection = self.connection().await.expect("connected");
+        let pattern = format!("{prefix}*");
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(&pattern).query_async(&mut connection).await.expect("keys");
+        if keys.is_empty() {
+            return;
+        }
+        let mut times = redis::pipe();
+        for key in &keys {
+            times.cmd("PEXPIRETIME").arg(key);
+        }
+        let times: Vec<i64> = times.query_async(&mut connection).await.expect("times");
+        let mut moves = redis::pipe();
+        for (key, time) in keys.iter().zip(times).filter(|(_, time)| *time > 0) {
+            let span = i64::try_from(span.as_millis()).expect("a short journey");
+            moves.cmd("PEXPIREAT").arg(key).arg(time - span).ignore();
+        }
+        moves.query_async::<()>(&mut connection).await.expect("moved");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The address of servers in this shape, without user, password and TLS.
+pub(crate) fn url(topology: RedisTopology) -> RedisUrl {
+    RedisUrl { topology, user: None, password: None, database: 0, tls: false }
+}
+
+/// A certificate for the name `localhost`, and who signed it.
+pub(crate) struct Certificates {
+    folder: PathBuf,
+}
+
+impl Certificates {
+    /// Made anew.
+    pub(crate) fn new() -> Self {
+        let folder = folder("certificates");
+        std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+            .expect("written");
+        let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        let run = |args: &[&str]| {
+            let mut openssl = command("openssl", "openssl");
+            let done = openssl.args(args).current_dir(&folder).output().expect("openssl runs");
+            assert!(done.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        };
+        let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=test", "-keyout", "ca.key", "-out"];
+        run(&[&authority[..], &["ca.pem"], &key[..]].concat());
+        let request = ["req", "-new", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem"];
+        run(&[&request[..], &key[..]].concat());
+        let sign = ["x509", "-req", "-days", "2", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key"];
+        run(&[&sign[..], &["-CAcreateserial", "-extfile", "names", "-out", "cert.pem"]].concat());
+        Self { folder }
+    }
+
+    /// Who signed it.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    /// A server with TLS at this port, besides its port without.
+    pub(crate) async fn server(&self, tls_port: u16) -> RedisServer {
+        let path = |name: &str| Path::display(&self.folder.join(name)).to_string();
+        let (port, certificate, key) = (tls_port.to_string(), path("cert.pem"), path("key.pem"));
+        let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file"];
+        let rest = [&path("ca.pem"), "--tls-auth-clients", "no", "--tls-port", &port];
+        RedisServer::start(&[&files[..], &rest[..]].concat()).await
+    }
+}
+
+/// A Cluster of three masters.
+pub(crate) async fn cluster() -> Vec<RedisServer> {
+    let mut nodes = Vec::new();
+    for (at, slots) in [("0", "5460"), ("5461", "10922"), ("10923", "16383")].iter().enumerate() {
+        let bus = free_port().to_string();
+        let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &bus];
+        let node =
+            RedisServer::start(&[&settings[..], &["--cluster-announce-ip", "127.0.0.1"]].concat()).await;
+        node.ask::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]).await;
+        node.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]).await;
+        nodes.push((node, bus));
+    }
+    for (node, bus) in &nodes[1..] {
+        nodes[0].0.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]).await;
+    }
+    for (node, _) in &nodes {
+        let ready = async || {
+            let info: String = node.ask(&["CLUSTER", "INFO"]).await;
+            info.contains("cluster_state:ok") && info.contains("cluster_size:3")
+        };
+        crate::eventually::assert_eventually("the Cluster is formed", Duration::from_secs(20), ready).await;
+    }
+    nodes.into_iter().map(|(node, _)| node).collect()
+}
