@@ -1,15 +1,21 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint build setup-demo setup-test clean
+.PHONY: help demo demo-full test check fmt lint build setup-demo setup-full setup-test clean
 
 help: ## Show these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup-demo ## Build, start a gateway in front of a small app, print what to try
 	@echo "==> building (the first time takes some minutes; nothing is installed outside this folder)"
 	cargo build --locked
 	@echo "==> starting the demo"
 	@exec ./target/debug/doorward demo
+
+demo-full: setup-full ## The same on a private redis-server and postgres, started and stopped for you
+	@echo "==> building (the first time takes some minutes)"
+	cargo build --locked
+	@echo "==> starting a redis-server, a postgres and the demo"
+	@exec .ci/stores ./target/debug/doorward demo
 
 test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [1/3] format"
@@ -34,6 +40,9 @@ build: setup-demo ## Build the release binary
 
 setup-demo:
 	@.ci/setup demo
+
+setup-full:
+	@.ci/setup full
 
 setup-test:
 	@.ci/setup test

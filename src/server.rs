@@ -72,6 +72,12 @@ pub enum StartError {
         /// What is missing.
         missing: MasterSecretError,
     },
+    /// A vault that several gateways share needs the same master secret at each of them.
+    #[error(
+        "{0}: make one (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =`), keep a copy of it, and give the same \
+         one to every gateway of this vault"
+    )]
+    MasterSecretNeeded(MasterSecretError),
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -159,7 +165,7 @@ pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<
 /// The master secret, made on the very first start of an embedded vault.
 ///
 /// # Errors
-/// When it is missing though the vault has keys, malformed, or readable by others.
+/// When it is missing though the vault has keys or is shared, malformed, or readable by others.
 pub async fn master_secret(
     config: &Config,
     vault: &Vault,
@@ -171,6 +177,9 @@ pub async fn master_secret(
             Err(missing @ MasterSecretError::Missing(_)) => {
                 if keys::exist(vault).await? {
                     return Err(StartError::MasterSecretLost { missing });
+                }
+                if config.vault.url.is_shared() {
+                    return Err(StartError::MasterSecretNeeded(missing));
                 }
                 Ok(MasterSecret::create(path, random)?)
             }

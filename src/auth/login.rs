@@ -46,6 +46,7 @@ impl Auth {
         request: LoginRequest,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
+        self.vault_at_hand()?;
         let login: Option<Login> = request.username.parse().ok();
         let account = login.as_ref().map_or(request.username.as_str(), Login::as_str);
         // Charged before the work and given back after a right password, so that parallel guesses count too.

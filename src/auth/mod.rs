@@ -157,6 +157,11 @@ impl Auth {
         self.lease.is_held(self.parts.clock.monotonic())
     }
 
+    /// Fails at once while the vault is known to be away, rather than after the time one statement may take.
+    fn vault_at_hand(&self) -> Result<(), Refusal> {
+        if self.is_ready() { Ok(()) } else { Err(Refusal::StoreUnavailable) }
+    }
+
     /// Whether a key that is not at hand does not exist: the set is current, and so are the keys.
     fn knows_all_keys(&self) -> bool {
         self.is_ready() && !self.keys_behind.load(Ordering::Acquire)

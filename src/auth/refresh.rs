@@ -31,7 +31,7 @@ impl Auth {
     async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {
         let read = || RefreshToken::parse(text, &self.parts.keys.current(), self.vault_now());
         match read() {
-            Ok(token) => Ok(token),
+            Ok(token) => self.vault_at_hand().map(|()| token),
             Err(RefreshTokenError::Forged) => Err(Refusal::RefreshInvalid),
             // The keys are as current as the lease: without it this may be a key we have not heard of.
             Err(RefreshTokenError::UnknownKey) if self.knows_all_keys() => Err(Refusal::RefreshInvalid),

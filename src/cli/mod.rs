@@ -48,11 +48,17 @@ Examples:
 enum Command {
     /// Start the gateway; SIGTERM or Ctrl-C drains and ends it.
     Serve,
-    /// Start a gateway with embedded stores in a fresh folder, in front of a small app, and print what to try.
+    /// Start a gateway in a fresh folder, in front of a small app, and print what to try; embedded stores unless told.
     Demo {
         /// Where to listen; port 0 lets the system choose.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// Keep sessions in this Redis, such as redis://127.0.0.1:6379/0.
+        #[arg(long, value_name = "URL")]
+        redis: Option<String>,
+        /// Keep users, sessions and keys in this empty database, such as postgres://me@127.0.0.1/doorward.
+        #[arg(long, value_name = "URL")]
+        postgres: Option<String>,
     },
     /// Read the configuration and report every problem with its line.
     Check,
@@ -78,13 +84,14 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
     let surroundings = Surroundings { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
     match &cli.command {
         Command::Serve => serve::serve(&load(&cli.config)?, surroundings, out),
-        Command::Demo { listen } => {
+        Command::Demo { listen, redis, postgres } => {
             log::start(&crate::config::Log {
                 format: crate::config::LogFormat::Text,
                 level: crate::config::LogLevel::Warn,
             });
             serve::runtime(0)?.block_on(async {
-                let demo = demo::start(*listen, surroundings).await?;
+                let stores = demo::Stores { redis: redis.clone(), postgres: postgres.clone() };
+                let demo = demo::start(*listen, stores, surroundings).await?;
                 let mut signals = serve::Signals::listen()?;
                 let program = std::env::current_exe().context("cannot tell where this program is")?;
                 write!(out, "{}", demo.guide(&program))?;

@@ -133,6 +133,13 @@ pub enum VaultUrl {
     Postgres(PostgresUrl),
 }
 
+impl VaultUrl {
+    /// Whether several gateways may use it: it is not a file of this machine.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
 /// `postgres://user:password@host,host/database`
 #[derive(Clone, Debug, PartialEq)]
 pub struct PostgresUrl {

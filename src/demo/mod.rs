@@ -14,6 +14,7 @@ use crate::identity::Roles;
 use crate::password::{Hasher, Password};
 use crate::secret::Secret;
 use crate::server::{self, Running, Surroundings};
+use crate::token::seal::MasterSecret;
 
 pub mod app;
 
@@ -24,13 +25,23 @@ pub struct Demo {
     folder: tempfile::TempDir,
     /// Name, password, roles.
     users: Vec<(&'static str, Secret<String>, &'static [&'static str])>,
+    stores: Stores,
+}
+
+/// Stores of somebody's own, in place of the embedded ones.
+#[derive(Clone, Debug, Default)]
+pub struct Stores {
+    /// Its address, for sessions.
+    pub redis: Option<String>,
+    /// Its address, for the vault; an empty database.
+    pub postgres: Option<String>,
 }
 
 /// Starts everything, listening on `listen`.
 ///
 /// # Errors
 /// When the address is taken or the folder cannot be made.
-pub async fn start(listen: SocketAddr, surroundings: Surroundings) -> anyhow::Result<Demo> {
+pub async fn start(listen: SocketAddr, stores: Stores, surroundings: Surroundings) -> anyhow::Result<Demo> {
     let folder = tempfile::Builder::new()
         .prefix("doorward-demo-")
         .tempdir()
@@ -41,18 +52,28 @@ pub async fn start(listen: SocketAddr, surroundings: Surroundings) -> anyhow::Re
     let file = folder.path().join("gateway.toml");
     // With port 0 the port is not known yet: the demo is then called by the default's name.
     let origin = SocketAddr::new(listen.ip(), if listen.port() == 0 { 8080 } else { listen.port() });
-    let write = |listen| std::fs::write(&file, settings(listen, origin, app.address()));
+    let write = |listen| std::fs::write(&file, settings(listen, origin, app.address(), &stores));
     write(listen).with_context(|| format!("cannot write {}", file.display()))?;
+    if stores.postgres.is_some() {
+        // A shared vault's secret is made by hand; the demo's vault is its own.
+        MasterSecret::create(&folder.path().join("master.key"), surroundings.random.as_ref())?;
+    }
     let config = Config::load(&file, &|_| None)?;
     let users = add_users(&config, &surroundings).await?;
     let gateway = server::start(&config, surroundings)
         .await
         .context("the demo cannot start (`doorward demo --listen 127.0.0.1:0` takes any free port)")?;
     write(gateway.public()[0])?;
-    Ok(Demo { gateway, app, folder, users })
+    Ok(Demo { gateway, app, folder, users, stores })
 }
 
-fn settings(listen: SocketAddr, origin: SocketAddr, app: SocketAddr) -> String {
+fn settings(listen: SocketAddr, origin: SocketAddr, app: SocketAddr, stores: &Stores) -> String {
+    let table = |name: &str, url: &Option<String>| match url {
+        // A literal string, which has no escapes.
+        Some(url) => format!("[{name}]\nurl = '{url}'\n"),
+        None => String::new(),
+    };
+    let stores = table("vault", &stores.postgres) + &table("sessions", &stores.redis);
     format!(
         r#"# Written by `doorward demo`. This is all it takes; every other setting has its default.
 [server]
@@ -60,7 +81,7 @@ listen = ["{listen}"]
 public_urls = ["http://{origin}"]
 [admin]
 listen = ["127.0.0.1:0"]
-[tokens]
+{stores}[tokens]
 issuer = "http://{origin}"
 [log]
 format = "text"
@@ -94,6 +115,9 @@ async fn add_users(
     let vault = server::open_vault(config, surroundings).await?;
     let hasher = Hasher::start(2, 2, Arc::clone(&random))?;
     let mut users = Vec::new();
+    if !vault.users.list(None, 1).await?.is_empty() {
+        anyhow::bail!("there are users in that vault already: give the demo an empty database");
+    }
     for (name, roles) in [("ada", &["admin", "user"][..]), ("bob", &["user"][..])] {
         let password = Secret::new(base64url(random.bytes::<15>()));
         let hash = hasher.hash(Password::new(password.expose())?).await?;
@@ -125,12 +149,22 @@ impl Demo {
             "doorward is running at {url}, in front of a small app that shows each request as it arrives."
         ));
         say(&format!("Everything is in {} and goes away with Ctrl-C.", self.folder.path().display()));
+        match (&self.stores.postgres, &self.stores.redis) {
+            (None, None) => {}
+            (Some(_), None) => say("Users, sessions and keys are in Postgres and stay there."),
+            (None, Some(_)) => say("Confirmed sessions are remembered in Redis."),
+            (Some(_), Some(_)) => {
+                say(
+                    "Users, sessions and keys are in Postgres and stay there; confirmed sessions are remembered in Redis.",
+                );
+            }
+        }
         say("");
         for (name, password, roles) in &self.users {
             say(&format!("  user {name}   password {}   roles {}", password.expose(), roles.join(", ")));
         }
         say("\nCopy these lines into another terminal, one after the other:\n");
-        for step in steps(&url, &self.users[1], &config, program) {
+        for step in steps(&url, &self.users[1], &config, program, &self.stores) {
             say(&format!("# {}", step.says));
             say(step.line.trim_end());
             say("");
@@ -157,14 +191,20 @@ struct Step {
     line: String,
 }
 
-fn steps(url: &str, user: &(&str, Secret<String>, &[&str]), config: &Path, program: &Path) -> Vec<Step> {
+fn steps(
+    url: &str,
+    user: &(&str, Secret<String>, &[&str]),
+    config: &Path,
+    program: &Path,
+    stores: &Stores,
+) -> Vec<Step> {
     let (name, password) = (user.0, user.1.expose());
     let member = |name: &str| format!(r#"sed -n 's/.*"{name}":"\([^"]*\)".*/\1/p'"#);
     let (access, refresh) = (member("access_token"), member("refresh_token"));
     let post = "curl -s -H 'Content-Type: application/json'";
     let status = r"-w '  -> %{http_code}\n'";
     let step = |says, line: String| Step { says, line };
-    vec![
+    let mut steps = vec![
         step("without a token: refused (401, token_missing)", format!("curl -s {status} {url}/hello")),
         step(
             "sign in",
@@ -196,6 +236,16 @@ AGAIN=$({post} {url}/auth/refresh -d "{{\"refresh_token\":\"$REFRESH\"}}" | {ref
             "your devices",
             format!(r#"curl -s {status} -H "Authorization: Bearer $ACCESS" {url}/auth/sessions"#),
         ),
+    ];
+    if let Some(redis) = &stores.redis {
+        steps.push(step(
+            "lose everything in Redis: nobody is signed out (200)",
+            format!(
+                r#"redis-cli -u '{redis}' FLUSHALL; curl -s -o /dev/null {status} -H "Authorization: Bearer $ACCESS" {url}/hello"#
+            ),
+        ));
+    }
+    steps.extend([
         step(
             "revoke from another process: the running gateway follows",
             format!("{} --config {} session revoke --user {name}", program.display(), config.display()),
@@ -207,5 +257,6 @@ AGAIN=$({post} {url}/auth/refresh -d "{{\"refresh_token\":\"$REFRESH\"}}" | {ref
 {post} {status} {url}/auth/refresh -d "{{\"refresh_token\":\"$NEXT\"}}""#
             ),
         ),
-    ]
+    ]);
+    steps
 }

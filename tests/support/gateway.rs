@@ -11,6 +11,7 @@ use doorward::id::{SystemRandom, UserId};
 use doorward::identity::Roles;
 use doorward::password::{Hasher, Password};
 use doorward::server::{self, Running, Stores, Surroundings};
+use doorward::session::SessionStore;
 use doorward::vault::Vault;
 use serde_json::json;
 
@@ -78,6 +79,7 @@ impl Default for Setup {
 pub(crate) struct TestGateway {
     pub(crate) app: TestApp,
     pub(crate) vault: Vault,
+    pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) clock: Arc<TravelClock>,
     pub(crate) folder: Arc<tempfile::TempDir>,
     running: Option<Running>,
@@ -102,11 +104,11 @@ impl TestGateway {
         let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
         let surroundings = Surroundings { clock: setup.clock.clone(), random: Arc::new(SystemRandom) };
         let stores = Stores::open(&config, &surroundings).await.expect("stores");
-        let vault = stores.vault.clone();
+        let (vault, sessions) = (stores.vault.clone(), Arc::clone(&stores.sessions));
         let running =
             server::start_with(&config, surroundings, (setup.stores)(stores)).await.expect("a gateway");
         let (public, admin) = (running.public()[0], running.admin()[0]);
-        Self { app, vault, clock: setup.clock, folder, running: Some(running), public, admin }
+        Self { app, vault, sessions, clock: setup.clock, folder, running: Some(running), public, admin }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
