@@ -1,10 +1,49 @@
 //! The vault in Postgres, shared by every replica.
+//!
+//! ```text
+//!  async callers --> clients   a pool; every question runs in a task of its own, under one deadline
+//!  the follower  --> log       a connection of its own, which also listens
+//! ```
+//!
+//! Postgres decides by its own clock, in the statement that changes something. Isolation is READ COMMITTED throughout:
+//! what must not change under a statement, that statement locks, a user's row always before sessions, and sessions in
+//! order of their id.
+//!
+//! Statements name every column: a newer doorward may add some while this one runs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Vault, VaultError};
 use crate::config::PostgresUrl;
+
+mod audit;
+mod clients;
+mod connect;
+mod durability;
+mod fault;
+mod keys;
+mod log;
+mod revoke;
+mod rotate;
+mod rows;
+mod schema;
+mod sessions;
+mod users;
+
+use clients::Clients;
+use connect::Connector;
+use log::Follower;
+
+/// The current time as a one-row table `clock (now)`. Whole milliseconds, as everywhere in doorward, and read once
+/// in a statement, so that what it stores and what it answers are one time.
+macro_rules! clock {
+    () => {
+        "clock AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) AS now)"
+    };
+}
+use clock;
 
 /// How Postgres is reached.
 #[derive(Clone, Debug)]
@@ -22,14 +61,29 @@ pub struct PostgresOptions {
 }
 
 /// The vault in Postgres.
-pub struct PostgresVault {}
+pub struct PostgresVault {
+    clients: Arc<Clients>,
+    follower: Follower,
+}
 
 impl PostgresVault {
     /// Connects, and brings the schema up to date.
     ///
     /// # Errors
     /// [`VaultError::Unavailable`] or [`VaultError::Damaged`]; the text says what to do.
-    pub async fn open(_options: PostgresOptions) -> Result<Vault, VaultError> {
-        Err(VaultError::Unavailable(String::new()))
+    pub async fn open(options: PostgresOptions) -> Result<Vault, VaultError> {
+        let several = options.url.hosts.len() > 1;
+        let connector = Connector::new(&options)?;
+        let clients = Arc::new(Clients::new(connector.clone(), &options)?);
+        schema::ready(&clients).await?;
+        durability::warn(&clients, several).await?;
+        let vault = Arc::new(Self { clients, follower: Follower::new(connector, &options) });
+        Ok(Vault {
+            users: vault.clone(),
+            sessions: vault.clone(),
+            log: vault.clone(),
+            keys: vault.clone(),
+            audit: vault,
+        })
     }
 }

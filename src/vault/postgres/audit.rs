@@ -1,0 +1,95 @@
+//! What was done, and housekeeping.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::clients::{How, Talk};
+use super::fault::Fault;
+use super::rows::{self, Span};
+use super::{PostgresVault, clock, schema};
+use crate::vault::{Audit, AuditEvent, REVOCATION_LIFE, VaultError};
+
+/// How long events are kept: long enough to look into last month's trouble; addresses of people should not lie
+/// about for ever.
+const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+const RECENT: &str = "SELECT at, event, user_id, session_id, address FROM audit ORDER BY seq DESC LIMIT $1";
+
+/// One replica sweeps at a time: whoever gets the lock ("sweeping", as a number), for the length of this statement. Rows
+/// in use are left for the next time. `$1` how long revocations matter, `$2` how long events are kept, `$3` the limit.
+///
+/// The times stand in subqueries so that each is a constant to the planner, and the indexes serve.
+const SWEEP: &str = concat!(
+    "WITH ", clock!(), ", leader AS MATERIALIZED (
+         SELECT pg_try_advisory_xact_lock(8320230322942340711) AS here
+     ), past AS MATERIALIZED (
+         SELECT now - $1 * interval '1 millisecond' AS dead, now, now - $2 * interval '1 millisecond' AS forgotten
+         FROM clock
+     ), gone_sessions AS (
+         DELETE FROM sessions WHERE (SELECT here FROM leader) AND place = ANY (ARRAY(
+             SELECT place FROM sessions
+             WHERE (idle_day <= ((SELECT dead FROM past) AT TIME ZONE 'UTC')::date
+                    AND idle_until < (SELECT dead FROM past))
+             OR ended_at < (SELECT dead FROM past)
+             LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
+     ), gone_revocations AS (
+         DELETE FROM revocations WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(
+             SELECT seq FROM revocations WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
+     ), gone_events AS (
+         DELETE FROM audit WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(
+             SELECT seq FROM audit WHERE at < (SELECT forgotten FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
+     )
+     SELECT (SELECT count(*) FROM gone_sessions) + (SELECT count(*) FROM gone_revocations)
+            + (SELECT count(*) FROM gone_events) AS gone"
+);
+
+#[async_trait]
+impl Audit for PostgresVault {
+    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
+        self.clients.ask(How::AGAIN, limit, |talk, limit| Box::pin(recent(talk, *limit))).await
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, VaultError> {
+        self.clients.ask(How::AGAIN, limit, |talk, limit| Box::pin(sweep(talk, *limit))).await
+    }
+
+    async fn schema(&self) -> Result<u32, VaultError> {
+        let version = self.clients.ask(How::AGAIN, (), |talk, ()| Box::pin(schema::version(talk))).await?;
+        Ok(u32::try_from(version).unwrap_or(u32::MAX))
+    }
+
+    async fn settle(&self) -> Result<(), VaultError> {
+        Ok(())
+    }
+
+    async fn backup(&self, _to: &Path) -> Result<(), VaultError> {
+        let text =
+            "a vault in Postgres is backed up with Postgres' own tools: run `pg_dump`, or set up an archive";
+        Err(VaultError::Unavailable(text.into()))
+    }
+}
+
+async fn recent(talk: &Talk<'_>, limit: u32) -> Result<Vec<AuditEvent>, Fault> {
+    let rows = talk.rows(RECENT, &[&i64::from(limit)]).await?;
+    let event = |row| {
+        let row: &tokio_postgres::Row = row;
+        Ok(AuditEvent {
+            at: row.try_get("at")?,
+            event: row.try_get("event")?,
+            user: row.try_get("user_id")?,
+            session: row.try_get("session_id")?,
+            address: rows::address(row)?,
+        })
+    };
+    rows.iter().map(event).collect()
+}
+
+async fn sweep(talk: &Talk<'_>, limit: u32) -> Result<u64, Fault> {
+    let row = talk.one(SWEEP, &[&Span(REVOCATION_LIFE), &Span(AUDIT_LIFE), &i64::from(limit)]).await?;
+    Ok(row.try_get::<_, i64>("gone")?.unsigned_abs())
+}

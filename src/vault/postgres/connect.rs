@@ -1,0 +1,118 @@
+//! How a connection is made: whom to, how encrypted, and for how long each thing may take.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::PostgresOptions;
+use crate::config::PostgresUrl;
+use crate::vault::VaultError;
+
+/// What every connection of one vault is made with.
+#[derive(Clone)]
+pub(super) struct Connector {
+    /// Whom to, and as whom.
+    pub(super) config: Config,
+    /// How to encrypt; not used when `config` says not to.
+    pub(super) tls: MakeRustlsConnect,
+    /// The servers by name, for people.
+    pub(super) place: Arc<str>,
+}
+
+impl Connector {
+    pub(super) fn new(options: &PostgresOptions) -> Result<Self, VaultError> {
+        let roots = if options.url.tls { roots(options.ca_file.as_deref())? } else { RootCertStore::empty() };
+        // Named, because a process has no default provider when two are linked in.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| VaultError::Unavailable(format!("TLS cannot be set up: {error}")))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { config: config(options), tls: MakeRustlsConnect::new(tls), place: place(&options.url) })
+    }
+}
+
+fn place(url: &PostgresUrl) -> Arc<str> {
+    let hosts: Vec<_> = url.hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
+    format!("Postgres at {}", hosts.join(", ")).into()
+}
+
+/// By setters and never from a string: nothing in a name or a password can become another setting.
+fn config(options: &PostgresOptions) -> Config {
+    let (url, timeout) = (&options.url, options.statement_timeout);
+    let mut config = Config::new();
+    for host in &url.hosts {
+        config.host(&host.name).port(host.port);
+    }
+    config.user(&url.user).dbname(&url.database).application_name("doorward");
+    if let Some(password) = &url.password {
+        config.password(password.expose());
+    }
+    // `require` is as good as `verify-full` here: the connector always verifies the chain and the name.
+    config.ssl_mode(if url.tls { SslMode::Require } else { SslMode::Disable });
+    if url.hosts.len() > 1 {
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
+    // A host that swallows packets must leave time for the others. This covers the TCP handshake only; what comes
+    // after is under the deadline of whoever connects.
+    let share = u32::try_from(url.hosts.len()).unwrap_or(u32::MAX).saturating_add(1);
+    config.connect_timeout((timeout / share).max(Duration::from_millis(100)));
+    // The network's own ways to notice a dead peer: later than any caller gives up, they only clear away.
+    config.tcp_user_timeout(timeout * 2);
+    config.keepalives_idle(Duration::from_secs(10));
+    config.keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(3);
+    if options.prepared {
+        config.options(server_limits(timeout));
+    }
+    config
+}
+
+/// What the server itself ends, for the case that nobody is left to cancel it.
+///
+/// Twice what callers wait: Postgres that cancels a statement which only waits for a standby reports success with a
+/// warning, so the caller must have given up by then. A pooler refuses such options; there the callers' own
+/// deadline stands alone.
+fn server_limits(timeout: Duration) -> String {
+    let millis = (timeout * 2).as_millis();
+    format!(
+        "-c statement_timeout={millis} -c lock_timeout={millis} -c idle_in_transaction_session_timeout={millis}"
+    )
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, VaultError> {
+    let Some(path) = ca_file else { return system_roots() };
+    let shown = path.display();
+    let problem = |what: String| VaultError::Unavailable(format!("`{shown}` (vault.ca_file) {what}"));
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path)
+        .map_err(|error| problem(format!("cannot be read: let this user read it ({error})")))?;
+    for certificate in certificates {
+        let certificate =
+            certificate.map_err(|error| problem(format!("is not a PEM file of certificates: {error}")))?;
+        roots.add(certificate).map_err(|error| problem(format!("holds an unusable certificate: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(problem("holds no certificate: write the one that signed the server's, as PEM".into()));
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, VaultError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let text =
+            "this system has no trusted certificates: install them (ca-certificates) or set vault.ca_file";
+        return Err(VaultError::Unavailable(text.into()));
+    }
+    Ok(roots)
+}

@@ -1,0 +1,228 @@
+//! The revocation log as a follower reads it, on a connection of its own that also listens.
+//!
+//! ```text
+//!  rows written by transactions:   ... 90  91  93 |  92 (still open)  94 ...
+//!                                                 ^ xmin of the reading statement: the next cursor
+//! ```
+//!
+//! Numbers are given when a row is written and seen when it is committed, so "larger than the last I saw" would miss
+//! 92. A read answers the oldest transaction that was still running (92) as the next cursor, and takes every row from
+//! the cursor on: 93 may come twice, 92 never not at all.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinHandle;
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
+
+use super::clients::late;
+use super::connect::Connector;
+use super::fault::Fault;
+use super::rows::Value;
+use super::{PostgresOptions, PostgresVault, clock};
+use crate::vault::{Cursor, LogEntry, LogPage, RevocationLog, VaultError};
+
+/// Without notifications this is how often the follower looks: rarer would eat into the lease, which is a second by
+/// default.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The place and every row asked for, or one row of the place alone. All in one statement and so of one snapshot.
+macro_rules! page {
+    ($probe:literal, $rows:literal) => {
+        concat!(
+            "WITH ",
+            clock!(),
+            ", place AS MATERIALIZED (
+                 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
+                        pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax",
+            $probe,
+            "
+             )
+             SELECT now, xmin, xmax, v.version, r.session_id, r.user_id, r.rights, r.until
+             FROM clock CROSS JOIN place CROSS JOIN keys_version v LEFT JOIN revocations r ON ",
+            $rows
+        )
+    };
+}
+
+/// The two ways to read, on one server or on several.
+struct Pages {
+    since: &'static str,
+    all: &'static str,
+}
+
+const PLAIN: Pages = Pages { since: page!("", "r.xid >= $1::text::xid8"), all: page!("", "r.until > now") };
+
+/// With something written: its commit waits for the standby as any other does. A primary that has been cut off, and
+/// replaced without knowing it, has no standby any more, cannot answer, and so renews no lease.
+const WRITTEN: Pages = Pages {
+    since: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", "r.xid >= $1::text::xid8"),
+    all: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", "r.until > now"),
+};
+
+#[async_trait]
+impl RevocationLog for PostgresVault {
+    async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError> {
+        self.follower.read(after).await
+    }
+
+    async fn changed(&self) {
+        if self.follower.listens {
+            // A notification while nobody waits leaves a permit behind, so the next call returns at once.
+            self.follower.wake.notified().await;
+        } else {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// Reads the log.
+pub(super) struct Follower {
+    connector: Connector,
+    pages: &'static Pages,
+    /// Whether a session of its own is kept on the server; not behind a pooler.
+    listens: bool,
+    timeout: Duration,
+    wake: Arc<Notify>,
+    line: Mutex<Option<Line>>,
+}
+
+impl Follower {
+    pub(super) fn new(mut connector: Connector, options: &PostgresOptions) -> Self {
+        if let Some(limits) = connector.config.get_options() {
+            // Planned for the cursor at hand: how many rows come after it is all that the plan depends on.
+            let planned = format!("{limits} -c plan_cache_mode=force_custom_plan");
+            connector.config.options(planned);
+        }
+        Self {
+            connector,
+            pages: if options.url.hosts.len() > 1 { &WRITTEN } else { &PLAIN },
+            listens: options.prepared,
+            timeout: options.statement_timeout,
+            wake: Arc::new(Notify::new()),
+            line: Mutex::new(None),
+        }
+    }
+
+    async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError> {
+        let place = &self.connector.place;
+        match tokio::time::timeout(self.timeout, self.read_once(after)).await {
+            Ok(page) => page.map_err(|fault| fault.at(place)),
+            Err(_) => Err(late(place, self.timeout)),
+        }
+    }
+
+    /// Takes the line out while it is used: a read that fails, or is given up, leaves none behind.
+    async fn read_once(&self, after: Option<Cursor>) -> Result<LogPage, Fault> {
+        let mut place = self.line.lock().await;
+        let line = match place.take().filter(|line| !line.client.is_closed()) {
+            Some(line) => line,
+            None => self.connect().await?,
+        };
+        let page = line.page(after).await?;
+        *place = Some(line);
+        Ok(page)
+    }
+
+    async fn connect(&self) -> Result<Line, Fault> {
+        let connected = self.connector.config.connect(self.connector.tls.clone()).await;
+        let (client, connection) = connected.map_err(Fault::Unreached)?;
+        let driver = Driver(tokio::spawn(drive(connection, self.wake.clone())));
+        let mut line = Line { client, pages: self.pages, prepared: None, _driver: driver };
+        if self.listens {
+            // Before the first read, so that what comes after that read is heard.
+            line.client.batch_execute("LISTEN doorward").await?;
+            let since =
+                line.client.prepare_typed(self.pages.since, &[tokio_postgres::types::Type::INT8]).await?;
+            let all = line.client.prepare(self.pages.all).await?;
+            line.prepared = Some((since, all));
+        }
+        Ok(line)
+    }
+}
+
+/// A connection that is the follower's own.
+struct Line {
+    client: Client,
+    pages: &'static Pages,
+    prepared: Option<(Statement, Statement)>,
+    _driver: Driver,
+}
+
+impl Line {
+    async fn page(&self, after: Option<Cursor>) -> Result<LogPage, Fault> {
+        if let Some(after) = after.and_then(|after| i64::try_from(after.0).ok()) {
+            let rows = self.since(after).await?;
+            // A cursor beyond the newest transaction is from another server, or from before a backup was restored:
+            // begin anew.
+            if first(&rows)?.try_get::<_, i64>("xmax")? >= after {
+                return page(&rows);
+            }
+        }
+        page(&self.all().await?)
+    }
+
+    async fn since(&self, after: i64) -> Result<Vec<Row>, Fault> {
+        Ok(match &self.prepared {
+            Some((since, _)) => self.client.query(since, &[&after]).await?,
+            None => self.client.query_typed(self.pages.since, &[(after.sql(), after.kind())]).await?,
+        })
+    }
+
+    async fn all(&self) -> Result<Vec<Row>, Fault> {
+        Ok(match &self.prepared {
+            Some((_, all)) => self.client.query(all, &[]).await?,
+            None => self.client.query_typed(self.pages.all, &[]).await?,
+        })
+    }
+}
+
+fn first(rows: &[Row]) -> Result<&Row, Fault> {
+    let empty = || VaultError::Damaged("the vault's table `keys_version` is empty: restore a backup".into());
+    Ok(rows.first().ok_or_else(empty)?)
+}
+
+fn page(rows: &[Row]) -> Result<LogPage, Fault> {
+    let place = first(rows)?;
+    let (xmin, version): (i64, i64) = (place.try_get("xmin")?, place.try_get("version")?);
+    Ok(LogPage {
+        entries: rows.iter().map(entry).filter_map(Result::transpose).collect::<Result<_, _>>()?,
+        cursor: Cursor(xmin.unsigned_abs()),
+        keys_version: version.unsigned_abs(),
+        now: place.try_get("now")?,
+    })
+}
+
+/// A row of the log, or the row that is there when there is none.
+fn entry(row: &Row) -> Result<Option<LogEntry>, Fault> {
+    let Some(until) = row.try_get("until")? else { return Ok(None) };
+    Ok(Some(match row.try_get("session_id")? {
+        Some(id) => LogEntry::Session { id, until },
+        None => LogEntry::Rights { user_id: row.try_get("user_id")?, rights: row.try_get("rights")?, until },
+    }))
+}
+
+/// The task that moves a connection's bytes; it ends with whoever holds this.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Wakes the follower for every notification, and when the connection is lost: then it looks at once, and reconnects.
+async fn drive<S: TlsStream + Unpin>(mut connection: Connection<Socket, S>, wake: Arc<Notify>) {
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(_))) => wake.notify_one(),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => break,
+        }
+    }
+    wake.notify_one();
+}

@@ -1,0 +1,127 @@
+//! Ending sessions: one statement that locks them in order, ends them, writes their rows of the log and tells the
+//! followers.
+
+use std::time::Duration;
+
+use tokio_postgres::Row;
+
+use super::clients::{How, Talk};
+use super::clock;
+use super::fault::Fault;
+use super::rows::Span;
+use crate::id::{SessionId, UserId};
+use crate::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, Scope};
+
+/// How long ending every session there is may take: a vault of some millions of them is a minute.
+const EVERYONE: Duration = Duration::from_secs(300);
+
+/// What `$1` and `$2` are in all of them: how long a row matters, in milliseconds, and why the sessions end.
+///
+/// Concerned are sessions that neither ended nor ran out so long ago that no token of them can be alive. They are locked
+/// in the order of their ids, so that two who end the same ones wait for each other and do not deadlock; what
+/// is answered about them is what was found under the lock.
+macro_rules! end {
+    ($which:literal, $remember:literal) => {
+        concat!(
+            "WITH ",
+            clock!(),
+            ", concerned AS MATERIALIZED (
+                 SELECT s.id, s.user_id, s.ended_at IS NOT NULL AS ended_before,
+                        s.ended_at IS NULL AND s.idle_until > now AS alive
+                 FROM sessions s, clock
+                 WHERE s.idle_until > now - $1 * interval '1 millisecond'
+                 AND (s.ended_at IS NULL OR s.ended_at > now - $1 * interval '1 millisecond') AND ",
+            $which,
+            "
+                 ORDER BY s.id FOR NO KEY UPDATE OF s
+             ), ended AS (
+                 UPDATE sessions s SET ended_at = now, end_reason = $2 FROM concerned c, clock
+                 WHERE s.id = c.id AND s.ended_at IS NULL
+             ), logged AS (
+                 INSERT INTO revocations (session_id, until)
+                 SELECT id, now + $1 * interval '1 millisecond' FROM concerned, clock
+                 RETURNING pg_notify('doorward', '')
+             )",
+            $remember,
+            "
+             SELECT now, now + $1 * interval '1 millisecond' AS until, id, alive
+             FROM clock LEFT JOIN concerned ON true ORDER BY id"
+        )
+    };
+}
+
+/// The event of each session that had not ended before; `$3` is its word.
+macro_rules! revoke {
+    ($which:literal) => {
+        end!(
+            $which,
+            ", remembered AS (
+                 INSERT INTO audit (at, event, user_id, session_id)
+                 SELECT now, $3, user_id, id FROM concerned, clock WHERE NOT ended_before ORDER BY id
+             )"
+        )
+    };
+}
+
+const ONE: &str = revoke!("s.id = $4 AND ($5 IS NULL OR s.user_id = $5)");
+const OF_USER: &str = revoke!("s.user_id = $4");
+/// One event rather than one for every session there is.
+const ALL: &str =
+    end!("true", ", remembered AS (INSERT INTO audit (at, event) SELECT now, 'everyone_revoked' FROM clock)");
+const OTHERS: &str = end!("s.user_id = $3 AND s.id IS DISTINCT FROM $4", "");
+
+/// How a revocation is asked for: what it does twice is what it does once.
+pub(super) fn how(scope: Scope) -> How {
+    match scope {
+        Scope::Everyone => How::AGAIN.within(EVERYONE),
+        Scope::Session(..) | Scope::User(_) => How::AGAIN,
+    }
+}
+
+/// A revocation on its own: ends what is in scope and remembers it.
+pub(super) async fn revoke(talk: &Talk<'_>, scope: Scope, reason: EndReason) -> Result<Ended, Fault> {
+    let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), word(reason));
+    let rows = match scope {
+        Scope::Session(id, owner) => talk.rows(ONE, &[&life, &why, &word, &id, &owner]).await?,
+        Scope::User(user) => talk.rows(OF_USER, &[&life, &why, &word, &user]).await?,
+        Scope::Everyone => talk.rows(ALL, &[&life, &why]).await?,
+    };
+    ended(&rows)
+}
+
+/// Ends every session of a user but one. The user is locked, so that no session is opened meanwhile.
+pub(super) async fn others(
+    talk: &Talk<'_>,
+    user: UserId,
+    keep: Option<SessionId>,
+    reason: EndReason,
+) -> Result<Ended, Fault> {
+    ended(&talk.rows(OTHERS, &[&Span(REVOCATION_LIFE), &reason.as_str(), &user, &keep]).await?)
+}
+
+fn ended(rows: &[Row]) -> Result<Ended, Fault> {
+    let first = rows.first().ok_or_else(|| {
+        crate::vault::VaultError::Unavailable("Postgres answered a revocation without a row".into())
+    })?;
+    let mut ended = Ended { sessions: Vec::new(), alive: 0, entries: Vec::new(), now: first.try_get("now")? };
+    let until = first.try_get("until")?;
+    for row in rows {
+        let Some(id) = row.try_get("id")? else { continue };
+        ended.sessions.push(id);
+        ended.alive += usize::from(row.try_get::<_, Option<bool>>("alive")?.unwrap_or(false));
+        ended.entries.push(LogEntry::Session { id, until });
+    }
+    Ok(ended)
+}
+
+/// The word in the audit for a session ended for this reason.
+const fn word(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Logout => "logout",
+        EndReason::User => "session_revoked",
+        EndReason::Admin => "session_revoked_by_admin",
+        EndReason::Reuse => "refresh_reused",
+        EndReason::Password => "session_ended_by_password",
+        EndReason::Disabled => "session_ended_by_disable",
+    }
+}

@@ -1,0 +1,133 @@
+//! Sessions: opened, looked up, listed.
+
+use async_trait::async_trait;
+use tokio_postgres::Row;
+
+use super::clients::{How, Talk};
+use super::fault::Fault;
+use super::rows::{Address, Kid, Span};
+use super::{PostgresVault, clock, revoke, rotate, rows};
+use crate::id::{SessionId, UserId};
+use crate::vault::{
+    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, Sessions, VaultError,
+};
+
+/// How much of a `User-Agent` is kept: enough to tell devices apart, too little to fill a disk with.
+const USER_AGENT: usize = 256;
+
+/// Locked for share: a change of the user waits for this login and then ends its session, or this login waits for the
+/// change and then finds another epoch.
+const OPEN: &str = concat!(
+    "WITH ", clock!(), ", owner AS MATERIALIZED (
+         SELECT id, login, roles, rights FROM users WHERE id = $3 AND epoch = $4 AND NOT disabled FOR SHARE
+     ), opened AS (
+         INSERT INTO sessions (id, family, user_id, epoch, client_id, refresh_kid, created_at, rotated_at,
+                               idle_until, expires_at, address, user_agent)
+         SELECT $1, $2, owner.id, $4, $5, $6, now, now,
+                now + least($7, $8) * interval '1 millisecond', now + $8 * interval '1 millisecond', $9, $10
+         FROM owner, clock
+         RETURNING id, user_id, idle_until, expires_at, created_at
+     ), remembered AS (
+         INSERT INTO audit (at, event, user_id, session_id, address)
+         SELECT created_at, 'login', user_id, id, $9 FROM opened
+     )
+     SELECT opened.id, user_id, login, roles, rights, idle_until, expires_at, created_at AS now FROM opened, owner"
+);
+
+/// Columns of a [`SessionRow`].
+macro_rules! session {
+    ($rest:literal) => {
+        concat!(
+            "WITH ", clock!(), "
+             SELECT s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now, s.created_at,
+                    s.rotated_at, s.address, s.user_agent, ", live!(), " AS live
+             FROM clock, sessions s JOIN users u ON u.id = s.user_id ",
+            $rest
+        )
+    };
+}
+
+macro_rules! live {
+    () => {
+        "(s.ended_at IS NULL AND s.idle_until > now AND NOT u.disabled AND u.epoch = s.epoch)"
+    };
+}
+
+const FIND: &str = session!("WHERE s.id = $1");
+/// `place` grows with every login.
+const OF_USER: &str = concat!(session!("WHERE s.user_id = $1 AND "), live!(), " ORDER BY s.place DESC");
+const OF_EVERYONE: &str = concat!(session!("WHERE "), live!(), " ORDER BY s.place DESC LIMIT 1000");
+
+#[async_trait]
+impl Sessions for PostgresVault {
+    async fn open(&self, session: &NewSession) -> Result<Grant, VaultError> {
+        self.clients.ask(How::ONCE, session.clone(), |talk, new| Box::pin(open(talk, new))).await
+    }
+
+    async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
+        let how = rotate::how(presented, self.clients.timeout);
+        self.clients
+            .ask(how, presented.clone(), |talk, presented| Box::pin(rotate::rotate(talk, presented)))
+            .await
+    }
+
+    async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
+        self.clients.ask(How::AGAIN, id, |talk, id| Box::pin(find(talk, *id))).await
+    }
+
+    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
+        self.clients.ask(How::AGAIN, user, |talk, user| Box::pin(list(talk, *user))).await
+    }
+
+    async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {
+        let ask = (scope, reason);
+        let how = revoke::how(scope);
+        self.clients.ask(how, ask, |talk, ask| Box::pin(revoke::revoke(talk, ask.0, ask.1))).await
+    }
+}
+
+async fn open(talk: &Talk<'_>, new: &NewSession) -> Result<Grant, Fault> {
+    let user_agent = new.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)]);
+    let row = talk
+        .row(
+            OPEN,
+            &[
+                &new.id,
+                &&new.family[..],
+                &new.user_id,
+                &new.epoch,
+                &new.client_id,
+                &Kid(new.refresh_kid),
+                &Span(new.idle),
+                &Span(new.absolute),
+                &new.address.map(Address),
+                &user_agent,
+            ],
+        )
+        .await?;
+    Ok(rows::grant(&row.ok_or(VaultError::Superseded)?)?)
+}
+
+async fn find(talk: &Talk<'_>, id: SessionId) -> Result<Option<SessionRow>, Fault> {
+    talk.row(FIND, &[&id]).await?.as_ref().map(read).transpose()
+}
+
+async fn list(talk: &Talk<'_>, user: Option<UserId>) -> Result<Vec<SessionRow>, Fault> {
+    let rows = match user {
+        Some(user) => talk.rows(OF_USER, &[&user]).await?,
+        None => talk.rows(OF_EVERYONE, &[]).await?,
+    };
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<SessionRow, Fault> {
+    Ok(SessionRow {
+        grant: rows::grant(row)?,
+        live: row.try_get("live")?,
+        created_at: row.try_get("created_at")?,
+        // A login is its own first refresh.
+        renewed_at: row.try_get("rotated_at")?,
+        address: rows::address(row)?,
+        user_agent: row.try_get("user_agent")?,
+    })
+}
