@@ -16,6 +16,7 @@ mod races;
 mod refreshing;
 mod refusals;
 mod regression;
+mod remembered;
 mod story;
 mod streams;
 mod streams_end;

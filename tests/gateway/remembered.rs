@@ -1,0 +1,83 @@
+//! What a gateway knows of a session without asking.
+
+use std::time::Duration;
+
+use doorward::session::Lookup;
+
+use crate::support::gateway::{SOON, Tokens};
+use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
+
+async fn gateway(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>) {
+    let faults = Faults::new();
+    let setup = Setup {
+        vault: r#"lease = "60s""#.to_owned(),
+        sessions: format!("stream_lease = \"2m\"\n{sessions}"),
+        stores: faults.wrap(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    (gateway, faults)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_request_after_a_login_or_a_refresh_asks_nobody() {
+    let (gateway, faults) = gateway("").await;
+    let first = gateway.login("ada").await;
+    let second = Tokens::of(&gateway.refresh(&first.refresh).await);
+    let asked = [Op::Check, Op::FindSession].map(|op| faults.calls(op));
+    for tokens in [&first, &second] {
+        let answer = gateway.call("GET", "/", &tokens.access).await;
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!([Op::Check, Op::FindSession].map(|op| faults.calls(op)), asked);
+    assert_eq!(gateway.app.seen()[0].header("x-auth-user").as_deref(), Some("ada"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_on_the_guest_list_is_served_without_the_vault_once_its_user_was_seen() {
+    let (gateway, faults) = gateway(r#"recheck = "0s""#).await;
+    let (seen, unseen) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
+    let id = unseen.session.parse().expect("an id");
+    // As a gateway that shares the session store would have left it.
+    let row = gateway.vault.sessions.find(id).await.expect("an answer").expect("the session");
+    let record = doorward::session::Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at };
+    gateway.sessions.fill(id, record, Duration::from_secs(60)).await.expect("filled");
+    let asked = faults.calls(Op::FindSession);
+    for tokens in [&seen, &unseen] {
+        assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    }
+    assert_eq!(faults.calls(Op::FindSession), asked);
+    assert_eq!(gateway.app.seen()[1].header("x-auth-user").as_deref(), Some("ada"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_once_confirmed_goes_on_when_neither_store_can_say_and_the_set_is_current() {
+    let (gateway, faults) = gateway("recheck = \"0s\"\nserve_without_vault = \"0s\"").await;
+    // A session store that keeps nothing: as one that is emptied all the time.
+    faults.fail(&[Op::Fill]);
+    let tokens = gateway.login("ada").await;
+    let elsewhere = gateway.login_elsewhere("ada").await;
+    assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    let asked = faults.calls(Op::FindSession);
+    assert!(asked > 0, "nothing on the guest list: the vault is asked");
+    faults.fail(&[Op::FindSession]);
+    for _ in 0..3 {
+        assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    }
+    assert_eq!(faults.calls(Op::FindSession), asked + 3, "and asked again each time");
+    assert_eq!(gateway.call("GET", "/", &elsewhere.access).await.status, 503, "never confirmed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_process_revokes_becomes_a_tombstone_here() {
+    let (gateway, _) = gateway("").await;
+    let tokens = gateway.login("ada").await;
+    let id = tokens.session.parse().expect("an id");
+    assert!(matches!(gateway.sessions.check(id).await.expect("an answer"), Lookup::Live(_)));
+    gateway.command(&["session", "revoke", "--user", "ada"]).await;
+    assert_eventually("for gateways that lose the vault now", SOON, async || {
+        gateway.sessions.check(id).await.expect("an answer") == Lookup::Tombstone
+    })
+    .await;
+}
