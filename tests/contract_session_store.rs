@@ -6,6 +6,8 @@ mod eventually;
 mod servers;
 #[path = "contract/session_store.rs"]
 mod session_store;
+#[path = "support/redis_travel.rs"]
+mod travel;
 
 /// Runs every case on one backend. A case missing from the list is an unused function, which the lint refuses.
 macro_rules! on {

@@ -80,6 +80,8 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 pub(crate) struct RedisServer {
     /// Where it listens without TLS.
     pub(crate) port: u16,
+    /// Where nodes of a Cluster talk to it, if it is one.
+    pub(crate) bus: u16,
     folder: PathBuf,
     program: &'static str,
     args: Vec<String>,
@@ -122,7 +124,7 @@ impl RedisServer {
         args: Vec<String>,
         password: Option<String>,
     ) -> Self {
-        let server = Self { port, folder, program, args, password, process: Mutex::new(None) };
+        let server = Self { port, bus: 0, folder, program, args, password, process: Mutex::new(None) };
         server.spawn().await;
         server
     }
@@ -177,28 +179,6 @@ impl RedisServer {
     pub(crate) fn host(&self) -> StoreHost {
         StoreHost { name: "127.0.0.1".to_owned(), port: self.port }
     }
-
-    /// Lets time pass for all keys with this prefix: what would have ended by then is gone.
-    pub(crate) async fn travel(&self, prefix: &str, span: Duration) {
-        let mut connection = self.connection().await.expect("connected");
-        let pattern = format!("{prefix}*");
-        let keys: Vec<String> =
-            redis::cmd("KEYS").arg(&pattern).query_async(&mut connection).await.expect("keys");
-        if keys.is_empty() {
-            return;
-        }
-        let mut times = redis::pipe();
-        for key in &keys {
-            times.cmd("PEXPIRETIME").arg(key);
-        }
-        let times: Vec<i64> = times.query_async(&mut connection).await.expect("times");
-        let mut moves = redis::pipe();
-        for (key, time) in keys.iter().zip(times).filter(|(_, time)| *time > 0) {
-            let span = i64::try_from(span.as_millis()).expect("a short journey");
-            moves.cmd("PEXPIREAT").arg(key).arg(time - span).ignore();
-        }
-        moves.query_async::<()>(&mut connection).await.expect("moved");
-    }
 }
 
 impl Drop for RedisServer {
@@ -230,7 +210,8 @@ impl Certificates {
             let done = openssl.args(args).current_dir(&folder).output().expect("openssl runs");
             assert!(done.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
         };
-        let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=test", "-keyout", "ca.key", "-out"];
+        let name = format!("/CN={}", folder.file_name().expect("a name").display());
+        let authority = ["req", "-x509", "-days", "2", "-subj", &name, "-keyout", "ca.key", "-out"];
         run(&[&authority[..], &["ca.pem"], &key[..]].concat());
         let request = ["req", "-new", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem"];
         run(&[&request[..], &key[..]].concat());
@@ -254,27 +235,36 @@ impl Certificates {
     }
 }
 
+/// A node that may become part of a Cluster.
+pub(crate) async fn node() -> RedisServer {
+    let bus = free_port();
+    let port = bus.to_string();
+    let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &port];
+    let mut node =
+        RedisServer::start(&[&settings[..], &["--cluster-announce-ip", "127.0.0.1"]].concat()).await;
+    node.bus = bus;
+    node
+}
+
 /// A Cluster of three masters.
 pub(crate) async fn cluster() -> Vec<RedisServer> {
     let mut nodes = Vec::new();
     for (at, slots) in [("0", "5460"), ("5461", "10922"), ("10923", "16383")].iter().enumerate() {
-        let bus = free_port().to_string();
-        let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &bus];
-        let node =
-            RedisServer::start(&[&settings[..], &["--cluster-announce-ip", "127.0.0.1"]].concat()).await;
+        let node = node().await;
         node.ask::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]).await;
         node.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]).await;
-        nodes.push((node, bus));
+        nodes.push(node);
     }
-    for (node, bus) in &nodes[1..] {
-        nodes[0].0.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]).await;
+    for node in &nodes[1..] {
+        let (port, bus) = (node.port.to_string(), node.bus.to_string());
+        nodes[0].ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await;
     }
-    for (node, _) in &nodes {
+    for node in &nodes {
         let ready = async || {
             let info: String = node.ask(&["CLUSTER", "INFO"]).await;
             info.contains("cluster_state:ok") && info.contains("cluster_size:3")
         };
         crate::eventually::assert_eventually("the Cluster is formed", Duration::from_secs(20), ready).await;
     }
-    nodes.into_iter().map(|(node, _)| node).collect()
+    nodes
 }

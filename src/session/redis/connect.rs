@@ -6,6 +6,8 @@ use std::time::Duration;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{ConnectionInfo, Value, cmd};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::RedisOptions;
 use super::fault::Fault;
@@ -38,6 +40,9 @@ pub(super) enum ConnectError {
     /// The Sentinels have moved on to another.
     #[error("the Sentinels name another master")]
     OtherMaster,
+    /// The nodes of a Cluster do not hold together.
+    #[error("the Cluster is down (cluster_state:fail)")]
+    ClusterDown,
     /// Lacks commands that are needed.
     #[error("Redis {0} is too old: doorward needs Redis 7.0, or Valkey 7.2, or newer")]
     TooOld(String),
@@ -89,7 +94,7 @@ impl Connector {
             }
         };
         beat(&link).await?;
-        is_master(&link).await?;
+        takes_writes(&link).await?;
         let look = Look::at(&link).await?;
         if look.is_too_old() {
             return Err(ConnectError::TooOld(look.version.unwrap_or_default()));
@@ -100,7 +105,7 @@ impl Connector {
     /// Whether the server is still the one to write to. A demoted master answers a heartbeat happily, and one cut off
     /// from its Sentinels still believes in itself.
     pub(super) async fn is_current(&mut self, connected: &Connected) -> Result<(), ConnectError> {
-        is_master(&connected.link).await?;
+        takes_writes(&connected.link).await?;
         let (Some(sentinels), Some(master)) = (self.sentinels.as_mut(), &connected.master) else {
             return Ok(());
         };
@@ -150,20 +155,34 @@ pub(super) async fn beat(link: &Link) -> Result<(), Fault> {
     link.ask::<Value>(&cmd("PING"), BEAT).await.map(drop)
 }
 
-async fn is_master(link: &Link) -> Result<(), Fault> {
-    // A Cluster answers for its nodes itself.
-    let Link::One(_) = link else { return Ok(()) };
-    match link.ask::<Vec<Value>>(&cmd("ROLE"), BEAT).await {
-        Ok(role) if matches!(role.first(), Some(Value::BulkString(name)) if name == b"master") => Ok(()),
-        Ok(_) => Err(Fault::ReadOnly),
+/// One server must be a master; a Cluster must be whole, or its commands are retried for nothing.
+async fn takes_writes(link: &Link) -> Result<(), ConnectError> {
+    let writable = match link {
+        Link::One(_) => {
+            let role = link.ask::<Vec<Value>>(&cmd("ROLE"), BEAT).await;
+            role.map(|role| matches!(role.first(), Some(Value::BulkString(name)) if name == b"master"))
+        }
+        Link::Cluster(_) => {
+            let mut state = cmd("CLUSTER");
+            state.arg("INFO");
+            link.ask_any::<String>(state, BEAT).await.map(|info| !info.contains("cluster_state:fail"))
+        }
+    };
+    match (writable, link) {
         // An ACL may forbid the question.
-        Err(Fault::Refused(_)) => Ok(()),
-        Err(fault) => Err(fault),
+        (Ok(true) | Err(Fault::Refused(_)), _) => Ok(()),
+        (Ok(false), Link::One(_)) => Err(Fault::ReadOnly.into()),
+        (Ok(false), Link::Cluster(_)) => Err(ConnectError::ClusterDown),
+        (Err(fault), _) => Err(fault.into()),
     }
 }
 
 fn roots(options: &RedisOptions) -> Result<Option<Vec<u8>>, SessionStoreError> {
     let Some(path) = &options.ca_file else { return Ok(None) };
     let unreadable = |error| SessionStoreError(format!("sessions.ca_file: {}: {error}", path.display()));
-    std::fs::read(path).map(Some).map_err(unreadable)
+    let pem = std::fs::read(path).map_err(unreadable)?;
+    if CertificateDer::pem_slice_iter(&pem).next().is_none() {
+        return Err(SessionStoreError(format!("sessions.ca_file: {}: no certificate in it", path.display())));
+    }
+    Ok(Some(pem))
 }

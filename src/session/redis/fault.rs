@@ -9,7 +9,7 @@ pub(super) enum Fault {
     #[error("Redis is away")]
     Away,
     /// No answer in time, or from one node of a Cluster none at all.
-    #[error("Redis did not answer: {0}")]
+    #[error("no answer from Redis: {0}")]
     Unanswered(String),
     /// The connection has ended.
     #[error("the connection to Redis has ended: {0}")]

@@ -1,0 +1,110 @@
+//! A Cluster whose slots and masters move.
+
+use std::time::Duration;
+
+use doorward::config::RedisTopology;
+use doorward::id::SessionId;
+use doorward::session::redis::RedisStore;
+use doorward::session::{Lookup, SessionStore};
+
+use crate::eventually::assert_eventually;
+use crate::servers::{self, RedisServer};
+use crate::{MINUTE, assert_answers, assert_away, key, options, record, session, start};
+
+/// A node is dead after 2 s without a word; electing its replica takes as long again.
+const FAILOVER: Duration = Duration::from_secs(30);
+
+async fn on(nodes: &[RedisServer]) -> RedisStore {
+    let hosts = nodes.iter().map(RedisServer::host).collect();
+    let store = start(options(servers::url(RedisTopology::Cluster(hosts))));
+    assert_answers(&store).await;
+    store
+}
+
+/// A session whose slot the node has, and the slot.
+async fn session_at(node: &RedisServer) -> (SessionId, String) {
+    loop {
+        let id = session();
+        if node.try_ask::<Option<String>>(&["GET", &key(id)]).await.is_ok() {
+            let slot: u16 = node.ask(&["CLUSTER", "KEYSLOT", &key(id)]).await;
+            return (id, slot.to_string());
+        }
+    }
+}
+
+async fn id_of(node: &RedisServer) -> String {
+    node.ask(&["CLUSTER", "MYID"]).await
+}
+
+#[tokio::test]
+async fn sessions_are_found_while_and_after_their_slot_moves() {
+    let nodes = servers::cluster().await;
+    let store = on(&nodes).await;
+    let (from, to) = (&nodes[0], &nodes[1]);
+    let (id, slot) = session_at(from).await;
+    let record = record();
+    store.fill(id, record, MINUTE * 3).await.expect("filled");
+    to.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id_of(from).await]).await;
+    from.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id_of(to).await]).await;
+    from.ask::<()>(&["MIGRATE", "127.0.0.1", &to.port.to_string(), &key(id), "0", "5000"]).await;
+
+    assert_eq!(store.check(id).await.expect("asked there"), Lookup::Live(record));
+    store.revoke(id, MINUTE).await.expect("revoked amid the move");
+    assert_eq!(store.check(id).await.expect("asked there"), Lookup::Tombstone);
+
+    for node in [to, from] {
+        node.ask::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", &id_of(to).await]).await;
+    }
+    assert_eq!(store.check(id).await.expect("moved"), Lookup::Tombstone);
+    assert!(to.ask::<u64>(&["PTTL", &key(id)]).await > 170_000, "what was there would have stayed 3 minutes");
+    store.revoke(id, MINUTE * 5).await.expect("revoked at its new place");
+    assert!(to.ask::<u64>(&["PTTL", &key(id)]).await > 290_000);
+}
+
+#[tokio::test]
+async fn a_cluster_with_a_lost_master_is_away_at_once_and_back_with_it() {
+    let nodes = servers::cluster().await;
+    let store = on(&nodes).await;
+    nodes[2].kill();
+    assert_away(&store).await;
+    nodes[2].spawn().await;
+    assert_eventually("it is back", FAILOVER, async || {
+        let (id, _) = session_at(&nodes[2]).await;
+        store.fill(id, record(), MINUTE).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_follows_a_failover() {
+    let nodes = servers::cluster().await;
+    let replica = servers::node().await;
+    let (seed, bus) = (nodes[1].port.to_string(), &nodes[1].bus.to_string());
+    replica.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &seed, bus]).await;
+    let master = id_of(&nodes[0]).await;
+    let follows = async || replica.try_ask::<()>(&["CLUSTER", "REPLICATE", &master]).await.is_ok();
+    assert_eventually("the replica knows its master", FAILOVER, follows).await;
+    // Its voters must know it, and it what it would take over.
+    let known = async || {
+        let info: String = replica.ask(&["CLUSTER", "INFO"]).await;
+        let mut known = info.contains("cluster_state:ok");
+        for node in &nodes {
+            known &= node.ask::<Vec<String>>(&["CLUSTER", "REPLICAS", &master]).await.len() == 1;
+        }
+        known && replica.ask::<String>(&["INFO", "replication"]).await.contains("link_status:up")
+    };
+    assert_eventually("the replica could take over", FAILOVER, known).await;
+    let store = on(&nodes).await;
+    let (id, _) = session_at(&nodes[0]).await;
+    store.revoke(id, MINUTE * 5).await.expect("revoked");
+    let copied = async || {
+        let keys: Vec<String> = replica.ask(&["KEYS", "*"]).await;
+        keys == [key(id)]
+    };
+    assert_eventually("the tombstone is copied", FAILOVER, copied).await;
+    nodes[0].kill();
+    assert_away(&store).await;
+    let followed = async || matches!(store.check(id).await, Ok(Lookup::Tombstone));
+    assert_eventually("the new master is used", FAILOVER, followed).await;
+    assert!(replica.ask::<String>(&["INFO", "replication"]).await.contains("role:master"));
+}

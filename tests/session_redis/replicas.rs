@@ -1,0 +1,45 @@
+//! A replica takes no writes and may not have heard of a revocation: it is not used.
+
+use std::time::Duration;
+
+use doorward::session::SessionStore;
+
+use crate::servers::RedisServer;
+use crate::{MINUTE, assert_answers, assert_away, on, record, session, single, start};
+
+async fn demote(server: &RedisServer, master: &RedisServer) {
+    server.ask::<()>(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]).await;
+}
+
+#[tokio::test]
+async fn a_replica_is_not_used_until_it_is_promoted() {
+    let (master, replica) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    demote(&replica, &master).await;
+    let store = start(single(&replica));
+    for _ in 0..100 {
+        store.check(session()).await.expect_err("a replica");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    replica.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    assert_answers(&store).await;
+}
+
+#[tokio::test]
+async fn a_refused_write_takes_a_demoted_master_away_at_once() {
+    let (master, server) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    let (store, id) = (on(&server).await, session());
+    store.fill(id, record(), MINUTE).await.expect("filled");
+    // Just after a look at the role, so that the next is almost a second away.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    demote(&server, &master).await;
+    store.revoke(id, MINUTE).await.expect_err("read-only");
+    store.check(id).await.expect_err("what it says no longer counts");
+}
+
+#[tokio::test]
+async fn a_demoted_master_nobody_writes_to_is_noticed() {
+    let (master, server) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    let store = on(&server).await;
+    demote(&server, &master).await;
+    assert_away(&store).await;
+}

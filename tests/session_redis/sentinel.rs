@@ -1,0 +1,116 @@
+//! The master that Sentinels name, and only that.
+
+use std::time::Duration;
+
+use doorward::config::RedisTopology;
+use doorward::session::redis::RedisStore;
+use doorward::session::{Lookup, SessionStore};
+
+use crate::eventually::assert_eventually;
+use crate::servers::{self, RedisServer};
+use crate::{MINUTE, assert_answers, captured, key, options, record, session, start, text};
+
+/// Down after 0.5 s, agreed, elected and promoted: some seconds, and as many again for a busy machine.
+const FAILOVER: Duration = Duration::from_secs(30);
+
+struct Group {
+    master: RedisServer,
+    replica: RedisServer,
+    sentinels: Vec<RedisServer>,
+}
+
+async fn group(settings_of_the_master: &[&str]) -> Group {
+    let master = RedisServer::start(settings_of_the_master).await;
+    let replica = RedisServer::start(&["--replicaof", &format!("127.0.0.1 {}", master.port)]).await;
+    let linked = async || replica.ask::<String>(&["INFO", "replication"]).await.contains("link_status:up");
+    assert_eventually("the replica follows", FAILOVER, linked).await;
+    let mut sentinels = Vec::new();
+    for _ in 0..3 {
+        sentinels.push(RedisServer::sentinel(master.port, 2).await);
+    }
+    for sentinel in &sentinels {
+        let ready = async || {
+            let facts: Vec<String> = sentinel.ask(&["SENTINEL", "MASTER", "main"]).await;
+            let is =
+                |name: &str, value: &str| facts.chunks(2).any(|fact| fact[0] == name && fact[1] == value);
+            is("num-slaves", "1") && is("num-other-sentinels", "2")
+        };
+        assert_eventually("the Sentinels know all", FAILOVER, ready).await;
+    }
+    Group { master, replica, sentinels }
+}
+
+impl Group {
+    async fn store(&self) -> RedisStore {
+        let (hosts, master) = (self.sentinels.iter().map(RedisServer::host).collect(), "main".to_owned());
+        let topology = RedisTopology::Sentinel { hosts, master, user: None, password: None };
+        let store = start(options(servers::url(topology)));
+        assert_answers(&store).await;
+        store
+    }
+}
+
+/// Whether what the store writes now arrives there.
+async fn writes_to(store: &RedisStore, server: &RedisServer) -> bool {
+    let id = session();
+    store.fill(id, record(), MINUTE).await.is_ok() && server.ask::<bool>(&["EXISTS", &key(id)]).await
+}
+
+#[tokio::test]
+async fn it_follows_a_failover_and_does_not_fall_back_to_the_old_master() {
+    let group = group(&[]).await;
+    let store = group.store().await;
+    assert!(writes_to(&store, &group.master).await);
+    group.master.kill();
+    assert_eventually("the new master is used", FAILOVER, async || writes_to(&store, &group.replica).await)
+        .await;
+    let id = session();
+    store.revoke(id, MINUTE).await.expect("revoked");
+    group.master.spawn().await;
+    for _ in 0..50 {
+        if let Ok(answer) = store.check(id).await {
+            assert_eq!(answer, Lookup::Tombstone);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(writes_to(&store, &group.replica).await);
+}
+
+#[tokio::test]
+async fn a_master_that_believes_in_itself_is_left_when_the_sentinels_name_another() {
+    // The Sentinels cannot demote it: it goes on as a master cut off from them does.
+    let group = group(&["--rename-command", "SLAVEOF", "", "--rename-command", "REPLICAOF", ""]).await;
+    let store = group.store().await;
+    assert!(writes_to(&store, &group.master).await);
+    group.sentinels[0].ask::<()>(&["SENTINEL", "FAILOVER", "main"]).await;
+    assert_eventually("the new master is used", FAILOVER, async || writes_to(&store, &group.replica).await)
+        .await;
+    let role: Vec<redis::Value> = group.master.ask(&["ROLE"]).await;
+    assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()), "the old one was never told");
+}
+
+#[tokio::test]
+async fn sentinels_that_are_away_take_nothing_away() {
+    let group = group(&[]).await;
+    let store = group.store().await;
+    group.sentinels.iter().for_each(RedisServer::kill);
+    for _ in 0..30 {
+        store.check(session()).await.expect("the master is there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_the_sentinels_do_not_know_is_told() {
+    let (lines, _guard) = captured();
+    let sentinel = {
+        let master = RedisServer::start(&[]).await;
+        RedisServer::sentinel(master.port, 1).await
+    };
+    let (hosts, master) = (vec![sentinel.host()], "mian".to_owned());
+    let topology = RedisTopology::Sentinel { hosts, master, user: None, password: None };
+    let store = start(options(servers::url(topology)));
+    let told = async || text(&lines).contains("no Sentinel says where the master is");
+    assert_eventually("it is told", FAILOVER, told).await;
+    store.check(session()).await.expect_err("no master");
+}

@@ -1,0 +1,108 @@
+//! What stands in Redis, for how long, and what it costs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward::id::SessionId;
+use doorward::session::{Lookup, SessionStore};
+use tokio::task::JoinSet;
+
+use crate::servers::RedisServer;
+use crate::{MINUTE, key, on, record, session};
+
+#[tokio::test]
+async fn a_session_is_one_key_of_a_fixed_shape_and_one_allocation() {
+    let server = RedisServer::start(&[]).await;
+    let (store, id) = (on(&server).await, session());
+    store.fill(id, record(), MINUTE).await.expect("filled");
+    assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]).await, [key(id)]);
+    assert!(server.ask::<usize>(&["STRLEN", &key(id)]).await <= 44);
+    assert_eq!(server.ask::<String>(&["OBJECT", "ENCODING", &key(id)]).await, "embstr");
+    store.revoke(id, MINUTE).await.expect("revoked");
+    assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]).await, [key(id)]);
+    assert_eq!(server.ask::<usize>(&["STRLEN", &key(id)]).await, 2);
+}
+
+#[tokio::test]
+async fn records_end_apart_and_never_early_and_tombstones_when_asked() {
+    let server = RedisServer::start(&[]).await;
+    let store = on(&server).await;
+    let keep = MINUTE * 15;
+    let mut spans = Vec::new();
+    for _ in 0..100 {
+        let id = session();
+        store.fill(id, record(), keep).await.expect("filled");
+        spans.push(server.ask::<u64>(&["PTTL", &key(id)]).await);
+    }
+    spans.sort_unstable();
+    // Within 10 s of being asked for, on a busy machine.
+    let least = keep - Duration::from_secs(10);
+    let (least, most) = (least.as_millis().into(), (keep + MINUTE).as_millis().into());
+    assert!(spans.iter().all(|span| (least..=most).contains(&u128::from(*span))), "{spans:?}");
+    assert!(
+        spans[99] - spans[0] > 30_000,
+        "100 draws of a minute spread over more than half of it: {spans:?}"
+    );
+    let short = session();
+    store.fill(short, record(), Duration::from_secs(30)).await.expect("filled");
+    assert!(server.ask::<u64>(&["PTTL", &key(short)]).await <= 33_000);
+
+    let id = session();
+    store.revoke(id, keep).await.expect("revoked");
+    let span = u128::from(server.ask::<u64>(&["PTTL", &key(id)]).await);
+    assert!((least..=keep.as_millis()).contains(&span), "{span}");
+}
+
+#[tokio::test]
+async fn what_another_version_wrote_is_absent_and_can_be_revoked() {
+    let server = RedisServer::start(&[]).await;
+    let store = on(&server).await;
+    for value in ["\u{2}L0123456789abcdef01234567", "\u{1}X", "", "R"] {
+        let id = session();
+        server.ask::<()>(&["SET", &key(id), value, "PX", "60000"]).await;
+        assert_eq!(store.check(id).await.expect("an answer"), Lookup::Absent, "{value:?}");
+        store.revoke(id, MINUTE).await.expect("revoked");
+        assert_eq!(store.check(id).await.expect("an answer"), Lookup::Tombstone, "{value:?}");
+    }
+}
+
+/// As many as fill in some seconds without optimisation.
+const SESSIONS: usize = 100_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_costs_at_most_200_bytes() {
+    let server = RedisServer::start(&[]).await;
+    let store = Arc::new(on(&server).await);
+    let used = async || {
+        let info: String = server.ask(&["INFO", "memory"]).await;
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a figure");
+        line.trim().parse::<usize>().expect("a number")
+    };
+    let before = used().await;
+    let mut filling = JoinSet::new();
+    for _ in 0..50 {
+        let store = Arc::clone(&store);
+        filling.spawn(async move {
+            for _ in 0..SESSIONS / 50 {
+                store.fill(session(), record(), MINUTE * 15).await.expect("filled");
+            }
+        });
+    }
+    filling.join_all().await;
+    assert_eq!(server.ask::<usize>(&["DBSIZE"]).await, SESSIONS);
+    let each = (used().await - before) as f64 / SESSIONS as f64;
+    println!("{each:.0} bytes of Redis' memory per session, {SESSIONS} sessions");
+    assert!(each <= 200.0, "{each}");
+}
+
+#[tokio::test]
+async fn a_prefix_keeps_two_gateways_apart() {
+    let server = RedisServer::start(&[]).await;
+    let mut other = crate::single(&server);
+    other.key_prefix = "other:".to_owned();
+    let (store, other) = (on(&server).await, crate::start(other));
+    crate::assert_answers(&other).await;
+    let id: SessionId = session();
+    store.fill(id, record(), MINUTE).await.expect("filled");
+    assert_eq!(other.check(id).await.expect("an answer"), Lookup::Absent);
+}
