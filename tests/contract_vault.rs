@@ -2,6 +2,9 @@
 
 #[path = "support/eventually.rs"]
 mod eventually;
+#[expect(dead_code, reason = "what other tests of Postgres need")]
+#[path = "support/postgres.rs"]
+mod servers;
 #[path = "contract/vault/mod.rs"]
 mod vault;
 
@@ -102,10 +105,12 @@ macro_rules! cases {
         mod $module {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                crate::vault::$module::$case(crate::vault::world::$backend()).await;
+                crate::vault::$module::$case(crate::vault::world::$backend().await).await;
             }
         )*}
     )*};
 }
 
 on!(sqlite);
+on!(postgres);
+on!(pgbouncer);

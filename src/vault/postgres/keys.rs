@@ -7,53 +7,50 @@ use super::clients::{How, Talk};
 use super::fault::Fault;
 use super::rows::Span;
 use super::{PostgresVault, clock};
+use crate::clock::Timestamp;
 use crate::vault::{KeyTable, KeyUse, Keys, NewKey, StoredKey, VaultError};
 
+/// `$1` is the time it is read at, if that is not now.
 const TABLE: &str = concat!(
     "WITH ",
     clock!(),
     "
-     SELECT now, v.version, k.key_use, k.kid, k.algorithm, k.sealed, k.signs_from, k.verifies_until
+     SELECT coalesce($1, now) AS now, v.version, k.key_use, k.kid, k.algorithm, k.sealed, k.signs_from, k.verifies_until
      FROM clock CROSS JOIN keys_version v
-     LEFT JOIN keys k ON k.verifies_until IS NULL OR k.verifies_until > now
+     LEFT JOIN keys k ON k.verifies_until IS NULL OR k.verifies_until > coalesce($1, now)
      ORDER BY k.signs_from, k.kid"
 );
 
 /// Whoever adds keys holds this row, so that of replicas starting together one makes the first key and the others find it.
 const LOCK: &str = "SELECT version FROM keys_version FOR UPDATE";
 
+/// Read once the lock is held, and then the time of all that is done under it.
+const NOW: &str = concat!("WITH ", clock!(), " SELECT now FROM clock");
+
 const TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE key_use = $1) AS taken";
 
 /// The id of a key that is dead may come again: refresh keys have 256 of them for ever. Its predecessors get their end.
-const CLEAR: &str = concat!(
-    "WITH ",
-    clock!(),
-    ", dead AS (
-         DELETE FROM keys k USING clock WHERE k.key_use = $1 AND k.kid = $2 AND k.verifies_until <= now
-     )
-     UPDATE keys k SET verifies_until = now + ($3::bigint + $4::bigint) * interval '1 millisecond' FROM clock
-     WHERE k.key_use = $1 AND k.verifies_until IS NULL"
-);
+const CLEAR: &str = "
+    WITH dead AS (DELETE FROM keys WHERE key_use = $1 AND kid = $2 AND verifies_until <= $3)
+    UPDATE keys SET verifies_until = $3 + ($4 + $5) * interval '1 millisecond'
+    WHERE key_use = $1 AND verifies_until IS NULL";
 
-const ADD: &str = concat!(
-    "WITH ",
-    clock!(),
-    ", added AS (
-         INSERT INTO keys (key_use, kid, algorithm, sealed, signs_from)
-         SELECT $1, $2, $3, $4, now + $5 * interval '1 millisecond' FROM clock
-         ON CONFLICT DO NOTHING RETURNING pg_notify('doorward', '')
-     ), raised AS (
-         UPDATE keys_version SET version = version + 1 WHERE EXISTS (SELECT 1 FROM added)
-     ), remembered AS (
-         INSERT INTO audit (at, event) SELECT now, 'key_added' FROM clock WHERE EXISTS (SELECT 1 FROM added)
-     )
-     SELECT EXISTS (SELECT 1 FROM added) AS added"
-);
+const ADD: &str = "
+    WITH added AS (
+        INSERT INTO keys (key_use, kid, algorithm, sealed, signs_from)
+        VALUES ($1, $2, $3, $4, $5 + $6 * interval '1 millisecond')
+        ON CONFLICT DO NOTHING RETURNING pg_notify('doorward', '')
+    ), raised AS (
+        UPDATE keys_version SET version = version + 1 WHERE EXISTS (SELECT 1 FROM added)
+    ), remembered AS (
+        INSERT INTO audit (at, event) SELECT $5, 'key_added' FROM added
+    )
+    SELECT EXISTS (SELECT 1 FROM added) AS added";
 
 #[async_trait]
 impl Keys for PostgresVault {
     async fn load(&self) -> Result<KeyTable, VaultError> {
-        self.clients.ask(How::AGAIN, (), |talk, ()| Box::pin(table(talk))).await
+        self.clients.ask(How::AGAIN, (), |talk, ()| Box::pin(table(talk, None))).await
     }
 
     async fn add(&self, keys: &[NewKey], only_first: bool) -> Result<KeyTable, VaultError> {
@@ -66,6 +63,7 @@ impl Keys for PostgresVault {
 
 async fn add(talk: &Talk<'_>, keys: &[NewKey], only_first: bool) -> Result<KeyTable, Fault> {
     talk.one(LOCK, &[]).await?;
+    let now = talk.one(NOW, &[]).await?.try_get("now")?;
     // Looked up before anything is added: keys given together do not shut each other out.
     let (mut access, mut refresh) = (false, false);
     if only_first {
@@ -77,20 +75,20 @@ async fn add(talk: &Talk<'_>, keys: &[NewKey], only_first: bool) -> Result<KeyTa
         KeyUse::Refresh => !refresh,
     };
     for key in keys.iter().filter(wanted) {
-        add_one(talk, key).await?;
+        add_one(talk, key, now).await?;
     }
-    table(talk).await
+    table(talk, Some(now)).await
 }
 
 async fn taken(talk: &Talk<'_>, key_use: KeyUse) -> Result<bool, Fault> {
     Ok(talk.one(TAKEN, &[&key_use.as_str()]).await?.try_get("taken")?)
 }
 
-async fn add_one(talk: &Talk<'_>, key: &NewKey) -> Result<(), Fault> {
+async fn add_one(talk: &Talk<'_>, key: &NewKey, now: Timestamp) -> Result<(), Fault> {
     let key_use = key.key_use.as_str();
-    talk.rows(CLEAR, &[&key_use, &key.kid, &Span(key.signs_after), &Span(key.overlap)]).await?;
-    let row =
-        talk.one(ADD, &[&key_use, &key.kid, &key.algorithm, &key.sealed, &Span(key.signs_after)]).await?;
+    let (after, overlap) = (Span(key.signs_after), Span(key.overlap));
+    talk.rows(CLEAR, &[&key_use, &key.kid, &now, &after, &overlap]).await?;
+    let row = talk.one(ADD, &[&key_use, &key.kid, &key.algorithm, &key.sealed, &now, &after]).await?;
     if row.try_get("added")? {
         return Ok(());
     }
@@ -98,8 +96,8 @@ async fn add_one(talk: &Talk<'_>, key: &NewKey) -> Result<(), Fault> {
     Err(VaultError::Unavailable(text).into())
 }
 
-async fn table(talk: &Talk<'_>) -> Result<KeyTable, Fault> {
-    let rows = talk.rows(TABLE, &[]).await?;
+async fn table(talk: &Talk<'_>, at: Option<Timestamp>) -> Result<KeyTable, Fault> {
+    let rows = talk.rows(TABLE, &[&at]).await?;
     let first = rows.first().ok_or_else(|| {
         VaultError::Damaged("the vault's table `keys_version` is empty: restore a backup".into())
     })?;

@@ -139,19 +139,36 @@ macro_rules! stored_as_uuid {
 
 stored_as_uuid!(SessionId, UserId);
 
-/// Times are read only: Postgres makes every one that is stored.
+/// Postgres counts microseconds from 2000-01-01; this is that day in milliseconds since 1970-01-01.
+const MILLENNIUM: i64 = 946_684_800_000;
+
 impl<'a> FromSql<'a> for Timestamp {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Strange> {
-        /// Postgres counts microseconds from 2000-01-01; this is that day in milliseconds since 1970-01-01.
-        const EPOCH: i64 = 946_684_800_000;
         let micros = i64::from_be_bytes(raw.try_into()?);
-        Ok(Self::from_millis(micros.div_euclid(1000).saturating_add(EPOCH)))
+        Ok(Self::from_millis(micros.div_euclid(1000).saturating_add(MILLENNIUM)))
     }
 
     fn accepts(kind: &Type) -> bool {
         *kind == Type::TIMESTAMPTZ
     }
 }
+
+/// Only to give Postgres back a time that it made itself in the same transaction.
+impl ToSql for Timestamp {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Strange> {
+        let micros = self.millis().saturating_sub(MILLENNIUM).saturating_mul(1000);
+        out.extend_from_slice(&micros.to_be_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TIMESTAMPTZ
+    }
+
+    to_sql_checked!();
+}
+
+value! { Timestamp: TIMESTAMPTZ; Option<Timestamp>: TIMESTAMPTZ; }
 
 /// An address, if there is one.
 pub(super) fn address(row: &Row) -> Result<Option<IpAddr>, tokio_postgres::Error> {

@@ -12,7 +12,7 @@ async fn words(world: &World) -> Vec<String> {
 pub(crate) async fn every_change_leaves_its_word_newest_first(world: World) {
     let (user, device) = world.someone().await;
     world.rotate(&device, 0).await;
-    world.clock.advance(GRACE);
+    world.advance(GRACE).await;
     world.rotate(&device, 0).await;
     let out = world.device(user).await;
     world
@@ -72,19 +72,19 @@ pub(crate) async fn sweeping_deletes_only_what_no_longer_matters(world: World) {
     let (idle, ended) = (world.device(user).await, world.device(user).await);
     world.vault.sessions.revoke(Scope::Session(ended.id, None), EndReason::Logout).await.expect("revoked");
     let sweep = async || world.vault.audit.sweep(100).await.expect("swept");
-    world.clock.advance(REVOCATION_LIFE - Duration::from_secs(60));
+    world.advance(REVOCATION_LIFE - Duration::from_secs(60)).await;
     assert_eq!(sweep().await, 0);
-    world.clock.advance(Duration::from_secs(61));
+    world.advance(Duration::from_secs(61)).await;
     // The ended session and its row.
     assert_eq!(sweep().await, 2);
     assert_eq!(refused(world.rotate(&ended, 0).await), RotationRefused::Unknown);
     assert_eq!(granted(world.rotate(&idle, 0).await).0, 1);
-    world.clock.advance(IDLE + REVOCATION_LIFE - Duration::from_secs(60));
+    world.advance(IDLE + REVOCATION_LIFE - Duration::from_secs(60)).await;
     assert_eq!(sweep().await, 0);
     assert_eq!(refused(world.rotate(&idle, 1).await), RotationRefused::Expired);
-    world.clock.advance(Duration::from_secs(61));
+    world.advance(Duration::from_secs(61)).await;
     assert_eq!(sweep().await, 1);
-    world.clock.advance(HOUR * 24 * 90);
+    world.advance(HOUR * 24 * 90).await;
     sweep().await;
     assert!(words(&world).await.is_empty());
 }
@@ -95,7 +95,7 @@ pub(crate) async fn sweeping_deletes_at_most_its_limit_of_each(world: World) {
         world.device(user).await;
     }
     world.vault.sessions.revoke(Scope::User(user), EndReason::User).await.expect("revoked");
-    world.clock.advance(REVOCATION_LIFE + Duration::from_secs(1));
+    world.advance(REVOCATION_LIFE + Duration::from_secs(1)).await;
     for expected in [4, 4, 2, 0] {
         assert_eq!(world.vault.audit.sweep(2).await.expect("swept"), expected);
     }
@@ -105,7 +105,7 @@ pub(crate) async fn a_swept_log_gives_no_number_twice(world: World) {
     let (_, device) = world.someone().await;
     world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
     let cursor = world.vault.log.read(None).await.expect("a page").cursor;
-    world.clock.advance(REVOCATION_LIFE + Duration::from_secs(1));
+    world.advance(REVOCATION_LIFE + Duration::from_secs(1)).await;
     world.vault.audit.sweep(10).await.expect("swept");
     let user = world.user("bob").await;
     world.device(user).await;

@@ -44,7 +44,7 @@ pub(crate) async fn a_successor_gives_its_predecessors_of_the_same_use_an_end(wo
     assert_eq!(end(KeyUse::Access, "1").1, Some(signs_from + HOUR));
     assert_eq!(end(KeyUse::Access, "2"), (signs_from, None));
     assert_eq!(end(KeyUse::Refresh, "1").1, None);
-    world.clock.advance(HOUR * 2);
+    world.advance(HOUR * 2).await;
     let later = world.vault.keys.load().await.expect("a table");
     assert_eq!(later.keys.iter().filter(|key| key.key_use == KeyUse::Access).count(), 1);
 }
@@ -56,7 +56,7 @@ pub(crate) async fn a_kid_is_unique_among_keys_of_its_use_while_they_live(world:
     let table = world.vault.keys.load().await.expect("a table");
     assert_eq!((kids(&table.keys), table.keys[0].verifies_until), (vec!["1"], None));
     world.vault.keys.add(&[key("2")], false).await.expect("added");
-    world.clock.advance(HOUR * 2);
+    world.advance(HOUR * 2).await;
     let table = world.vault.keys.add(&[key("1")], false).await.expect("the old one is dead");
     assert_eq!(kids(&table.keys), ["2", "1"]);
 }

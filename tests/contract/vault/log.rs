@@ -1,6 +1,8 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use doorward::clock::Clock;
+use doorward::id::SessionId;
 use doorward::vault::{EndReason, LogEntry, REVOCATION_LIFE, Scope, Vault};
 
 use super::world::World;
@@ -14,22 +16,31 @@ async fn end_one(world: &World, vault: &Vault) -> LogEntry {
     ended.entries[0]
 }
 
+fn session(entry: &LogEntry) -> SessionId {
+    match entry {
+        LogEntry::Session { id, .. } => *id,
+        other @ LogEntry::Rights { .. } => panic!("{other:?}"),
+    }
+}
+
 pub(crate) async fn an_empty_log_has_a_cursor_to_go_on_from(world: World) {
     let start = world.vault.log.read(None).await.expect("a page");
     assert!(start.entries.is_empty());
     let row = end_one(&world, &world.vault).await;
     let page = world.vault.log.read(Some(start.cursor)).await.expect("a page");
     assert_eq!(page.entries, [row]);
-    assert!(page.cursor > start.cursor);
+    assert!(page.cursor >= start.cursor);
 }
 
 pub(crate) async fn what_was_committed_before_a_read_is_in_it(world: World) {
     let mut cursor = world.vault.log.read(None).await.expect("a page").cursor;
+    let mut seen = HashSet::new();
     for round in 0..40 {
         let writer = if round % 2 == 0 { &world.vault } else { &world.other };
         let row = end_one(&world, writer).await;
         let page = world.vault.log.read(Some(cursor)).await.expect("a page");
-        assert_eq!(page.entries, [row], "round {round}");
+        let new: Vec<_> = page.entries.into_iter().filter(|entry| seen.insert(session(entry))).collect();
+        assert_eq!(new, [row], "round {round}");
         cursor = page.cursor;
     }
 }
@@ -37,18 +48,20 @@ pub(crate) async fn what_was_committed_before_a_read_is_in_it(world: World) {
 pub(crate) async fn a_read_with_nothing_new_is_empty_and_carries_the_clock(world: World) {
     end_one(&world, &world.vault).await;
     let first = world.vault.log.read(None).await.expect("a page");
-    world.clock.advance(Duration::from_secs(9));
+    world.advance(Duration::from_secs(9)).await;
     let at = world.clock.wall();
     let second = world.vault.log.read(Some(first.cursor)).await.expect("a page");
-    assert!(second.entries.is_empty() && second.now >= at);
-    assert_eq!((second.cursor, second.keys_version), (first.cursor, first.keys_version));
+    // A row may come twice, while somebody else writes.
+    assert!(second.entries.iter().all(|entry| first.entries.contains(entry)));
+    assert!(second.now >= at && second.cursor >= first.cursor);
+    assert_eq!(second.keys_version, first.keys_version);
     // An older cursor still gets all that came after it.
     assert_eq!(world.vault.log.read(None).await.expect("a page").entries.len(), 1);
 }
 
 pub(crate) async fn expired_rows_are_not_in_a_fresh_read(world: World) {
     end_one(&world, &world.vault).await;
-    world.clock.advance(REVOCATION_LIFE);
+    world.advance(REVOCATION_LIFE).await;
     let row = end_one(&world, &world.vault).await;
     assert_eq!(world.vault.log.read(None).await.expect("a page").entries, [row]);
 }
@@ -70,21 +83,16 @@ pub(crate) async fn a_cursor_misses_no_row_of_concurrent_writers(world: World) {
             })
         })
         .collect();
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     while seen.len() < devices.len() {
         let done = writing.iter().all(tokio::task::JoinHandle::is_finished);
         let page = world.vault.log.read(Some(cursor)).await.expect("a page");
         cursor = page.cursor;
-        seen.extend(page.entries.iter().map(|entry| match entry {
-            LogEntry::Session { id, .. } => *id,
-            other @ LogEntry::Rights { .. } => panic!("{other:?}"),
-        }));
+        seen.extend(page.entries.iter().map(session));
         assert!(!done || seen.len() == devices.len(), "missed {}", devices.len() - seen.len());
         tokio::task::yield_now().await;
     }
-    seen.sort();
-    devices.sort();
-    assert_eq!(seen, devices);
+    assert_eq!(seen, devices.into_iter().collect());
 }
 
 pub(crate) async fn a_change_wakes_the_follower_even_before_it_waits(world: World) {

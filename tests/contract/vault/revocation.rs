@@ -60,7 +60,7 @@ pub(crate) async fn revoking_again_reports_and_logs_again(world: World) {
     let (ada, device) = world.someone().await;
     let first = revoke(&world, Scope::Session(device.id, None)).await;
     let cursor = world.vault.log.read(None).await.expect("a page").cursor;
-    world.clock.advance(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60)).await;
     for scope in [Scope::Session(device.id, Some(ada)), Scope::User(ada), Scope::Everyone] {
         let again = revoke(&world, scope).await;
         assert_eq!(again.sessions, [device.id]);
@@ -74,8 +74,8 @@ pub(crate) async fn a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left
     let (ada, device) = world.someone().await;
     revoke(&world, Scope::Session(device.id, None)).await;
     // Revoking again does not begin its time anew.
-    world.clock.advance(REVOCATION_LIFE / 2);
+    world.advance(REVOCATION_LIFE / 2).await;
     revoke(&world, Scope::Session(device.id, None)).await;
-    world.clock.advance(REVOCATION_LIFE / 2 + Duration::from_secs(1));
+    world.advance(REVOCATION_LIFE / 2 + Duration::from_secs(1)).await;
     assert!(revoke(&world, Scope::User(ada)).await.sessions.is_empty());
 }

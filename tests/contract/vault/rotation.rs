@@ -10,7 +10,7 @@ use super::world::{
 
 pub(crate) async fn a_current_token_rotates_and_renews_the_session(world: World) {
     let (_, device) = world.someone().await;
-    world.clock.advance(HOUR);
+    world.advance(HOUR).await;
     let Rotation::Granted { grant, generation, repeated, .. } = world.rotate(&device, 0).await else {
         panic!("a current token is good")
     };
@@ -25,7 +25,7 @@ pub(crate) async fn repeating_inside_the_grace_answers_the_same_token(world: Wor
     let (_, device) = world.someone().await;
     let with_kid = |kid| Presented { refresh_kid: kid, ..presented(&device, 0) };
     assert_eq!(granted(rotate(&world.vault, with_kid(7)).await), (1, 7, false));
-    world.clock.advance(GRACE / 2);
+    world.advance(GRACE / 2).await;
     let before = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
     // Another replica, which signs under another key by now.
     assert_eq!(granted(rotate(&world.other, with_kid(8)).await), (1, 7, true));
@@ -45,7 +45,7 @@ pub(crate) async fn a_generation_two_back_is_reuse_and_ends_the_session(world: W
 pub(crate) async fn repeating_after_the_grace_is_reuse(world: World) {
     let (user, device) = world.someone().await;
     world.rotate(&device, 0).await;
-    world.clock.advance(GRACE);
+    world.advance(GRACE).await;
     reuse_ends(&world, &device, 0, user).await;
 }
 
@@ -86,7 +86,7 @@ pub(crate) async fn an_unknown_family_is_unknown(world: World) {
 pub(crate) async fn another_client_is_refused_and_harms_nothing(world: World) {
     let (_, device) = world.someone().await;
     world.rotate(&device, 0).await;
-    world.clock.advance(GRACE);
+    world.advance(GRACE).await;
     for generation in [0, 1] {
         let foreign = Presented { client_id: "cli".into(), ..presented(&device, generation) };
         assert_eq!(refused(rotate(&world.vault, foreign).await), RotationRefused::OtherClient);
@@ -96,7 +96,7 @@ pub(crate) async fn another_client_is_refused_and_harms_nothing(world: World) {
 
 pub(crate) async fn an_idle_session_has_expired(world: World) {
     let (_, device) = world.someone().await;
-    world.clock.advance(IDLE);
+    world.advance(IDLE).await;
     assert_eq!(refused(world.rotate(&device, 0).await), RotationRefused::Expired);
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn refreshing_never_reaches_beyond_the_absolute_end(world: Worl
     let (_, device) = world.someone().await;
     let mut generation = 0;
     for _ in 0..(ABSOLUTE.as_secs() / IDLE.as_secs() * 2 - 1) {
-        world.clock.advance(IDLE / 2 - Duration::from_secs(60));
+        world.advance(IDLE / 2 - Duration::from_secs(60)).await;
         let Rotation::Granted { grant, generation: next, .. } = world.rotate(&device, generation).await
         else {
             panic!("still before the end")
@@ -112,7 +112,7 @@ pub(crate) async fn refreshing_never_reaches_beyond_the_absolute_end(world: Worl
         assert!(grant.ends_at <= device.grant.expires_at);
         generation = next;
     }
-    world.clock.advance(IDLE);
+    world.advance(IDLE).await;
     assert_eq!(refused(world.rotate(&device, generation).await), RotationRefused::Expired);
 }
 

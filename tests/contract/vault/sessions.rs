@@ -56,7 +56,7 @@ pub(crate) async fn a_users_live_sessions_are_listed_newest_first(world: World) 
     assert_eq!(listed(of_ada), [third.id, first.id]);
     let everyone = world.vault.sessions.list(None).await.expect("a list");
     assert_eq!(listed(everyone), [of_bob.id, third.id, first.id]);
-    world.clock.advance(IDLE + HOUR);
+    world.advance(IDLE + HOUR).await;
     assert!(world.vault.sessions.list(None).await.expect("a list").is_empty());
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn a_session_is_live_until_it_ends_idles_or_its_user_changes(wo
     let live = async |id| world.vault.sessions.find(id).await.expect("an answer").expect("the session").live;
     world.vault.sessions.revoke(Scope::Session(ended.id, None), EndReason::Logout).await.expect("revoked");
     assert!(!live(ended.id).await && live(idle.id).await);
-    world.clock.advance(IDLE);
+    world.advance(IDLE).await;
     assert!(!live(idle.id).await);
     let changed = world.device(user).await;
     world.vault.users.change(user, &UserChange::Disabled(true)).await.expect("disabled");

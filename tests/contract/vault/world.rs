@@ -8,11 +8,14 @@ use doorward::clock::TravelClock;
 use doorward::id::{Random, SessionId, SystemRandom, UserId};
 use doorward::identity::{Epoch, Login, Roles};
 use doorward::secret::Secret;
+use doorward::vault::postgres::{PostgresOptions, PostgresVault};
 use doorward::vault::sqlite::{SqliteOptions, SqliteVault};
 use doorward::vault::{
     Grant, NewSession, Presented, Rotation, RotationRefused, User, UserKey, Vault, VaultError,
 };
 use tempfile::TempDir;
+
+use crate::servers;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const GRACE: Duration = Duration::from_secs(60);
@@ -24,18 +27,55 @@ pub(crate) struct World {
     pub(crate) vault: Vault,
     pub(crate) other: Vault,
     pub(crate) clock: Arc<TravelClock>,
-    _folder: TempDir,
+    /// A way past the vault to the clock of a Postgres.
+    travel: Option<tokio_postgres::Client>,
+    _folder: Option<TempDir>,
 }
 
 /// A world on SQLite.
-pub(crate) fn sqlite() -> World {
+pub(crate) async fn sqlite() -> World {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(TravelClock::new());
     let path = folder.path().join("vault.db");
     // Two busy cores run many tests at once: a slow disk is no failure here.
     let options = SqliteOptions { statement_timeout: Duration::from_secs(30) };
     let open = || SqliteVault::open(&path, clock.clone(), options).expect("a vault");
-    World { vault: open(), other: open(), clock: clock.clone(), _folder: folder }
+    World { vault: open(), other: open(), clock: clock.clone(), travel: None, _folder: Some(folder) }
+}
+
+/// A world on Postgres.
+pub(crate) async fn postgres() -> World {
+    let server = servers::shared();
+    let database = server.database();
+    on_postgres(&database, server.options(&database)).await
+}
+
+/// A world on Postgres behind a pooler in transaction mode.
+pub(crate) async fn pgbouncer() -> World {
+    let bouncer = servers::shared_bouncer();
+    let database = servers::shared().database();
+    on_postgres(&database, PostgresOptions { prepared: false, ..bouncer.options(&database) }).await
+}
+
+/// What a Postgres goes by is its own clock. In this database alone another one is found before it, which can be put
+/// forward.
+const TRAVEL: &str = "
+    CREATE SCHEMA travel;
+    CREATE TABLE travel.ahead (by interval NOT NULL);
+    INSERT INTO travel.ahead VALUES ('0');
+    CREATE FUNCTION travel.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+        AS 'SELECT pg_catalog.clock_timestamp() + (SELECT by FROM travel.ahead)';
+    GRANT USAGE ON SCHEMA travel TO PUBLIC;
+    GRANT SELECT ON travel.ahead TO PUBLIC;";
+
+async fn on_postgres(database: &str, options: PostgresOptions) -> World {
+    let travel = servers::shared().raw(database).await;
+    travel.batch_execute(TRAVEL).await.expect("a clock that travels");
+    let path = format!("ALTER DATABASE {database} SET search_path = public, travel, pg_catalog");
+    travel.batch_execute(&path).await.expect("set");
+    let open = async || PostgresVault::open(options.clone()).await.expect("a vault");
+    let clock = Arc::new(TravelClock::new());
+    World { vault: open().await, other: open().await, clock, travel: Some(travel), _folder: None }
 }
 
 /// A session as its client holds it.
@@ -79,6 +119,15 @@ pub(crate) fn new_session(user_id: UserId, epoch: Epoch) -> NewSession {
 }
 
 impl World {
+    /// Lets time pass, for the vault and for `clock`.
+    pub(crate) async fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+        if let Some(travel) = &self.travel {
+            let ahead = format!("UPDATE travel.ahead SET by = by + interval '{} ms'", span.as_millis());
+            travel.batch_execute(&ahead).await.expect("time passes");
+        }
+    }
+
     /// A user of this name, whose password hash is `hash of <name>`.
     pub(crate) async fn user(&self, name: &str) -> UserId {
         let id = UserId::from_bytes(random());

@@ -1,0 +1,324 @@
+//! Real PostgreSQL servers, and a real PgBouncer: private to the test process, on ports and in folders of their own.
+//!
+//! However the test process ends, each is stopped and its folder removed: a watchdog reads from a pipe that only this
+//! process holds, and cleans up when it closes.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use doorward::config::{PostgresUrl, StoreHost};
+use doorward::secret::Secret;
+use doorward::vault::postgres::PostgresOptions;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// The role that owns every database, with no more rights than that.
+pub(crate) const ROLE: &str = "doorward";
+/// Its password: one that a careless URL would break on.
+pub(crate) const ROLE_PASSWORD: &str = "p@ss/w:rd 'quoted' %41";
+
+const WATCHDOG: &str = r#"
+trap '' INT TERM HUP
+cat >/dev/null
+end() { # pidfile, signal
+    [ -f "$1" ] && read -r pid <"$1" || return 0
+    kill -CONT "$pid" 2>/dev/null; kill "-$2" "$pid" 2>/dev/null
+    tries=0
+    while kill -0 "$pid" 2>/dev/null; do
+        tries=$((tries + 1)); [ "$tries" -lt 100 ] || { kill -KILL "$pid"; return 0; }
+        sleep 0.1
+    done
+}
+end "$0/pgbouncer.pid" TERM
+end "$0/data/postmaster.pid" QUIT
+rm -rf "$0"
+"#;
+
+/// A server, or a pooler, with its folder.
+pub(crate) struct Server {
+    folder: PathBuf,
+    pub(crate) port: u16,
+    /// Stops the server when its pipe is closed, at the latest with this process.
+    _watchdog: Child,
+}
+
+/// The server most tests share, each with a database of its own; started by the first that asks.
+pub(crate) fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(|| Server::start(""))
+}
+
+/// A pooler in transaction mode before the shared server, with few connections, so that statements wander.
+pub(crate) fn shared_bouncer() -> &'static Server {
+    static BOUNCER: OnceLock<Server> = OnceLock::new();
+    BOUNCER.get_or_init(|| Server::bouncer(shared()))
+}
+
+impl Server {
+    /// A new server with these lines at the end of its configuration.
+    pub(crate) fn start(extra: &str) -> Self {
+        let server = Self::prepare();
+        server.run(
+            "initdb",
+            &[
+                "-D",
+                "data",
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--no-instructions",
+                "--auth-local=trust",
+                "--auth-host=scram-sha-256",
+            ],
+        );
+        server.configure(extra);
+        server.start_again();
+        let role = format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{}'", ROLE_PASSWORD.replace('\'', "''"));
+        server.psql("postgres", &role);
+        server
+    }
+
+    /// A hot standby that follows `primary`.
+    pub(crate) fn standby_of(primary: &Self) -> Self {
+        let server = Self::prepare();
+        let (from, port) = (primary.socket(), primary.port.to_string());
+        server.run(
+            "pg_basebackup",
+            &["-D", "data", "-h", &from, "-p", &port, "-U", "postgres", "-R", "-c", "fast", "--no-sync"],
+        );
+        server.configure("");
+        server.start_again();
+        server
+    }
+
+    /// A pooler in transaction mode before `server`.
+    pub(crate) fn bouncer(server: &Self) -> Self {
+        let bouncer = Self::prepare();
+        let users = format!("\"{ROLE}\" \"{ROLE_PASSWORD}\"\n");
+        bouncer.write("users.txt", &users);
+        bouncer.write(
+            "pgbouncer.ini",
+            &format!(
+                "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
+                 unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = users.txt\npool_mode = transaction\n\
+                 default_pool_size = 4\nmax_client_conn = 500\nlogfile = pgbouncer.log\npidfile = pgbouncer.pid\n",
+                server.socket(),
+                server.port,
+                bouncer.port,
+            ),
+        );
+        bouncer.run("pgbouncer", &["-q", "-d", "pgbouncer.ini"]);
+        bouncer
+    }
+
+    fn prepare() -> Self {
+        let folder = tempfile::Builder::new().prefix("pg-").tempdir().expect("a folder").keep();
+        if let Some((uid, gid)) = account() {
+            chown(&folder, Some(uid), Some(gid)).expect("given away");
+        }
+        let mut watchdog = Command::new("sh");
+        watchdog.args(["-c", WATCHDOG]).arg(&folder).process_group(0);
+        let watchdog = watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its number").port();
+        Self { folder, port, _watchdog: watchdog.spawn().expect("`sh` runs") }
+    }
+
+    /// The last word on a setting counts.
+    pub(crate) fn configure(&self, extra: &str) {
+        let path = self.folder.join("data/postgresql.conf");
+        let before = fs::read_to_string(&path).expect("a configuration");
+        let ours = format!(
+            "{before}\nport = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
+             max_connections = 500\nshared_buffers = 16MB\nfsync = off\nfull_page_writes = off\n\
+             shared_preload_libraries = 'pg_stat_statements'\nlog_line_prefix = '%m [%p] %d %a '\n{extra}\n",
+            self.port,
+            self.folder.display()
+        );
+        fs::write(&path, ours).expect("written");
+    }
+
+    /// Starts a server that was stopped, on the same port.
+    pub(crate) fn start_again(&self) {
+        self.run("pg_ctl", &["start", "-D", "data", "-l", "log", "-w", "-s"]);
+    }
+
+    /// Ends every connection and stops.
+    pub(crate) fn stop(&self) {
+        self.run("pg_ctl", &["stop", "-D", "data", "-m", "fast", "-w", "-s"]);
+    }
+
+    /// Stops as if the machine had failed: no goodbye to anybody.
+    pub(crate) fn crash(&self) {
+        self.run("pg_ctl", &["stop", "-D", "data", "-m", "immediate", "-w", "-s"]);
+    }
+
+    /// Reads its configuration again.
+    pub(crate) fn reload(&self) {
+        self.run("pg_ctl", &["reload", "-D", "data", "-s"]);
+    }
+
+    /// Makes a standby the primary.
+    pub(crate) fn promote(&self) {
+        self.run("pg_ctl", &["promote", "-D", "data", "-w", "-s"]);
+    }
+
+    /// Every process of it stands still, and the kernel goes on answering for them; with `"-CONT"` they go on.
+    pub(crate) fn signal_all(&self, signal: &str) {
+        let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");
+        let main = text.lines().next().expect("its id").trim().to_owned();
+        let children =
+            fs::read_to_string(format!("/proc/{main}/task/{main}/children")).expect("its children");
+        let all = std::iter::once(main.as_str()).chain(children.split_whitespace());
+        let _: std::process::ExitStatus =
+            Command::new("kill").arg(signal).args(all).status().expect("`kill` runs");
+    }
+
+    /// The folder of its socket.
+    pub(crate) fn socket(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    /// Its folder, where its user may read.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes a file that only its user can read.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.join(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("private");
+        if let Some((uid, gid)) = account() {
+            chown(&path, Some(uid), Some(gid)).expect("given away");
+        }
+    }
+
+    /// Runs SQL as the superuser.
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
+        let (socket, port) = (self.socket(), self.port.to_string());
+        self.run(
+            "psql",
+            &[
+                "-h",
+                &socket,
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-XAtq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ],
+        )
+    }
+
+    /// A new empty database that the role owns.
+    pub(crate) fn database(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("vault_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name} OWNER {ROLE}"));
+        name
+    }
+
+    /// How a vault reaches a database here.
+    pub(crate) fn options(&self, database: &str) -> PostgresOptions {
+        PostgresOptions {
+            url: PostgresUrl {
+                hosts: vec![self.host()],
+                user: ROLE.into(),
+                password: Some(Secret::new(ROLE_PASSWORD.into())),
+                database: database.into(),
+                tls: false,
+            },
+            ca_file: None,
+            pool_size: 6,
+            prepared: true,
+            statement_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn host(&self) -> StoreHost {
+        StoreHost { name: "127.0.0.1".into(), port: self.port }
+    }
+
+    /// A connection of the superuser's, past everything.
+    pub(crate) async fn raw(&self, database: &str) -> Client {
+        let mut config = Config::new();
+        config.host_path(&self.folder).port(self.port).user("postgres").dbname(database);
+        let (client, connection) = config.connect(NoTls).await.expect("a connection");
+        drop(tokio::spawn(connection));
+        client
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> String {
+        let mut command = Command::new(binary(program));
+        command.args(args).current_dir(&self.folder).env("LC_ALL", "C").stdin(Stdio::null()).process_group(0);
+        // Postgres refuses to run as root.
+        if let Some((uid, gid)) = account() {
+            command.uid(uid).gid(gid);
+        }
+        // Into files: a server started by `pg_ctl` would keep a pipe open.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (out, err) = (format!("out-{number}"), format!("err-{number}"));
+        let file = |name: &str| fs::File::create(self.folder.join(name)).expect("a file");
+        let status = command.stdout(file(&out)).stderr(file(&err)).status();
+        let status = status.unwrap_or_else(|error| panic!("`{program}` does not run: {error}"));
+        let read = |name: &str| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        assert!(status.success(), "`{program}` failed: {}\n{}", read(&err), read("log"));
+        read(&out)
+    }
+}
+
+/// Whom servers run as when the tests run as root; `None` to run them as ourselves.
+fn account() -> Option<(u32, u32)> {
+    if fs::metadata("/proc/self").map_or(true, |own| own.uid() != 0) {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("users");
+    let find = |name: &str| {
+        let mut fields = users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    Some(find("postgres").or_else(|| find("nobody")).expect("an unprivileged user"))
+}
+
+/// Where a program of Postgres is: Debian keeps servers out of the path.
+fn binary(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    places.push("/usr/sbin".into());
+    for parent in ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt", "/usr"] {
+        let mut versions: Vec<_> =
+            fs::read_dir(parent).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        // The newest first.
+        versions.sort_by_key(|path| std::cmp::Reverse(version(path)));
+        places.extend(versions.into_iter().filter(|path| version(path) > 0).map(|path| path.join("bin")));
+    }
+    let found = places.iter().map(|place| place.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("`{name}` is missing: `make test` installs it (Debian: postgresql, pgbouncer)")
+    })
+}
+
+fn version(path: &Path) -> u32 {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let number = name.trim_start_matches("postgresql@").trim_start_matches("pgsql-");
+    number.parse().unwrap_or(0)
+}
