@@ -23,7 +23,8 @@ async fn assert_fails_at_once(store: &RedisStore) {
     }
     let taken = begun.elapsed();
     println!("a failing check takes {:.1} us", taken.as_secs_f64() * 1000.0);
-    assert!(taken < Duration::from_millis(500), "1000 failing checks took {taken:?}");
+    // As long as one would wait for its answer.
+    assert!(taken < Duration::from_millis(100), "1000 failing checks took {taken:?}");
 }
 
 #[tokio::test]

@@ -50,10 +50,13 @@ impl Group {
     }
 }
 
-/// Whether what the store writes now arrives there.
+/// Whether what the store writes now arrives there, and not by way of a master.
 async fn writes_to(store: &RedisStore, server: &RedisServer) -> bool {
     let id = session();
-    store.fill(id, record(), MINUTE).await.is_ok() && server.ask::<bool>(&["EXISTS", &key(id)]).await
+    let info: String = server.ask(&["INFO", "replication"]).await;
+    info.contains("role:master")
+        && store.fill(id, record(), MINUTE).await.is_ok()
+        && server.ask::<bool>(&["EXISTS", &key(id)]).await
 }
 
 #[tokio::test]
@@ -79,12 +82,14 @@ async fn it_follows_a_failover_and_does_not_fall_back_to_the_old_master() {
 #[tokio::test]
 async fn a_master_that_believes_in_itself_is_left_when_the_sentinels_name_another() {
     // The Sentinels cannot demote it: it goes on as a master cut off from them does.
+    let (lines, _guard) = captured();
     let group = group(&["--rename-command", "SLAVEOF", "", "--rename-command", "REPLICAOF", ""]).await;
     let store = group.store().await;
     assert!(writes_to(&store, &group.master).await);
     group.sentinels[0].ask::<()>(&["SENTINEL", "FAILOVER", "main"]).await;
     assert_eventually("the new master is used", FAILOVER, async || writes_to(&store, &group.replica).await)
         .await;
+    assert!(text(&lines).contains("the Sentinels name another master"), "{}", text(&lines));
     let role: Vec<redis::Value> = group.master.ask(&["ROLE"]).await;
     assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()), "the old one was never told");
 }
