@@ -12,7 +12,7 @@ use doorward::session::{Lookup, Record, SessionStore};
 use tokio::sync::OnceCell;
 
 use crate::eventually::assert_eventually;
-use crate::servers::{self, Certificates, RedisServer};
+use crate::servers::{self, Certificates, NONE, RedisServer};
 
 /// One test's store.
 pub(crate) struct World {
@@ -35,7 +35,7 @@ pub(crate) async fn memory() -> World {
 /// One Redis, shared by all cases.
 pub(crate) async fn redis() -> World {
     static SERVER: OnceCell<[RedisServer; 1]> = OnceCell::const_new();
-    let servers = SERVER.get_or_init(async || [RedisServer::start(&[]).await]).await;
+    let servers = SERVER.get_or_init(async || [RedisServer::start(NONE).await]).await;
     World::on(servers, servers::url(RedisTopology::Single(servers[0].host())), None).await
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn redis_tls() -> World {
     static SERVER: OnceCell<(Certificates, u16, [RedisServer; 1])> = OnceCell::const_new();
     let start = async || {
         let (certificates, port) = (Certificates::new(), servers::free_port());
-        let server = certificates.server(port).await;
+        let server = RedisServer::start(&certificates.settings(port)).await;
         (certificates, port, [server])
     };
     let (certificates, port, servers) = SERVER.get_or_init(start).await;
@@ -57,7 +57,7 @@ pub(crate) async fn redis_tls() -> World {
 pub(crate) async fn redis_sentinel() -> World {
     static SERVERS: OnceCell<(RedisServer, [RedisServer; 1])> = OnceCell::const_new();
     let start = async || {
-        let master = RedisServer::start(&[]).await;
+        let master = RedisServer::start(NONE).await;
         (RedisServer::sentinel(master.port, 1).await, [master])
     };
     let (sentinel, servers) = SERVERS.get_or_init(start).await;

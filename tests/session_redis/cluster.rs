@@ -1,6 +1,6 @@
 //! A Cluster whose slots and masters move.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use doorward::config::RedisTopology;
 use doorward::id::SessionId;
@@ -73,6 +73,23 @@ async fn a_cluster_with_a_lost_master_is_away_at_once_and_back_with_it() {
         store.fill(id, record(), MINUTE).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_cluster_with_a_stalled_master_is_away_soon_and_back_with_it() {
+    let nodes = servers::cluster().await;
+    let store = on(&nodes).await;
+    let (here, _) = session_at(&nodes[0]).await;
+    nodes[2].pause();
+    assert_eventually("no session waits for it", FAILOVER, async || store.check(here).await.is_err()).await;
+    let begun = Instant::now();
+    for _ in 0..1000 {
+        store.check(session()).await.expect_err("away");
+    }
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    nodes[2].resume();
+    let id = session_at(&nodes[2]).await.0;
+    assert_eventually("it is back", FAILOVER, async || store.check(id).await.is_ok()).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use doorward::session::{Lookup, SessionStore};
 use tokio::task::JoinSet;
 
 use crate::eventually::assert_eventually;
-use crate::servers::RedisServer;
+use crate::servers::{NONE, RedisServer};
 use crate::{
     MINUTE, SOON, assert_answers, assert_away, captured, key, on, record, session, single, start, text,
 };
@@ -29,7 +29,7 @@ async fn assert_fails_at_once(store: &RedisStore) {
 
 #[tokio::test]
 async fn it_starts_without_redis_and_connects_when_it_comes() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     server.kill();
     let store = start(single(&server));
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -41,7 +41,7 @@ async fn it_starts_without_redis_and_connects_when_it_comes() {
 #[tokio::test]
 async fn a_killed_redis_fails_every_call_at_once_and_is_back_by_itself() {
     let (lines, _guard) = captured();
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     store.fill(id, record(), MINUTE).await.expect("filled");
     server.kill();
@@ -61,7 +61,7 @@ async fn a_killed_redis_fails_every_call_at_once_and_is_back_by_itself() {
 
 #[tokio::test]
 async fn a_restart_from_a_dump_keeps_tombstones() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     store.revoke(id, MINUTE).await.expect("revoked");
     server.ask::<()>(&["SAVE"]).await;
@@ -73,7 +73,7 @@ async fn a_restart_from_a_dump_keeps_tombstones() {
 
 #[tokio::test]
 async fn a_stalled_redis_costs_a_few_slow_calls_and_no_more() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     let record = record();
     store.fill(id, record, MINUTE).await.expect("filled");
@@ -93,7 +93,7 @@ async fn a_stalled_redis_costs_a_few_slow_calls_and_no_more() {
 
 #[tokio::test]
 async fn a_stall_in_a_crowd_ends_for_all_within_one_answers_time() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let store = Arc::new(on(&server).await);
     server.pause();
     let begun = Instant::now();
@@ -109,7 +109,7 @@ async fn a_stall_in_a_crowd_ends_for_all_within_one_answers_time() {
 
 #[tokio::test]
 async fn a_stall_nobody_felt_is_noticed_by_the_heartbeat() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     server.pause();
     // Two heartbeats and their answers' time, and as much again for a busy machine.
@@ -169,7 +169,7 @@ async fn an_evicting_redis_is_used_and_warned_of_once() {
 
 #[tokio::test]
 async fn a_redis_that_forbids_questions_about_itself_is_used() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let acl =
         ["ACL", "SETUSER", "gate", "on", ">secret", "~test:*", "-@all", "+get", "+set", "+pexpire", "+del"];
     server.ask::<()>(&[&acl[..], &["+ping", "+multi", "+exec"]].concat()).await;
@@ -186,7 +186,7 @@ async fn a_redis_that_forbids_questions_about_itself_is_used() {
 
 #[tokio::test]
 async fn a_dropped_store_leaves_no_connection() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     let clients = async || server.ask::<String>(&["CLIENT", "LIST"]).await.lines().count();
     assert!(clients().await >= 2);

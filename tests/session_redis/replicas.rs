@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doorward::session::SessionStore;
 
-use crate::servers::RedisServer;
+use crate::servers::{NONE, RedisServer};
 use crate::{MINUTE, assert_answers, assert_away, on, record, session, single, start};
 
 async fn demote(server: &RedisServer, master: &RedisServer) {
@@ -13,7 +13,7 @@ async fn demote(server: &RedisServer, master: &RedisServer) {
 
 #[tokio::test]
 async fn a_replica_is_not_used_until_it_is_promoted() {
-    let (master, replica) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    let (master, replica) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     demote(&replica, &master).await;
     let store = start(single(&replica));
     for _ in 0..100 {
@@ -26,7 +26,7 @@ async fn a_replica_is_not_used_until_it_is_promoted() {
 
 #[tokio::test]
 async fn a_refused_write_takes_a_demoted_master_away_at_once() {
-    let (master, server) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    let (master, server) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     let (store, id) = (on(&server).await, session());
     store.fill(id, record(), MINUTE).await.expect("filled");
     // Just after a look at the role, so that the next is almost a second away.
@@ -38,7 +38,7 @@ async fn a_refused_write_takes_a_demoted_master_away_at_once() {
 
 #[tokio::test]
 async fn a_demoted_master_nobody_writes_to_is_noticed() {
-    let (master, server) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
+    let (master, server) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     let store = on(&server).await;
     demote(&server, &master).await;
     assert_away(&store).await;

@@ -7,7 +7,7 @@ use doorward::session::redis::RedisStore;
 use doorward::session::{Lookup, SessionStore};
 
 use crate::eventually::assert_eventually;
-use crate::servers::{self, RedisServer};
+use crate::servers::{self, NONE, RedisServer};
 use crate::{MINUTE, assert_answers, captured, key, options, record, session, start, text};
 
 /// Down after 0.5 s, agreed, elected and promoted: some seconds, and as many again for a busy machine.
@@ -61,7 +61,7 @@ async fn writes_to(store: &RedisStore, server: &RedisServer) -> bool {
 
 #[tokio::test]
 async fn it_follows_a_failover_and_does_not_fall_back_to_the_old_master() {
-    let group = group(&[]).await;
+    let group = group(NONE).await;
     let store = group.store().await;
     assert!(writes_to(&store, &group.master).await);
     group.master.kill();
@@ -96,7 +96,7 @@ async fn a_master_that_believes_in_itself_is_left_when_the_sentinels_name_anothe
 
 #[tokio::test]
 async fn sentinels_that_are_away_take_nothing_away() {
-    let group = group(&[]).await;
+    let group = group(NONE).await;
     let store = group.store().await;
     group.sentinels.iter().for_each(RedisServer::kill);
     for _ in 0..30 {
@@ -109,7 +109,7 @@ async fn sentinels_that_are_away_take_nothing_away() {
 async fn a_name_the_sentinels_do_not_know_is_told() {
     let (lines, _guard) = captured();
     let sentinel = {
-        let master = RedisServer::start(&[]).await;
+        let master = RedisServer::start(NONE).await;
         RedisServer::sentinel(master.port, 1).await
     };
     let (hosts, master) = (vec![sentinel.host()], "mian".to_owned());

@@ -7,12 +7,12 @@ use doorward::id::SessionId;
 use doorward::session::{Lookup, SessionStore};
 use tokio::task::JoinSet;
 
-use crate::servers::RedisServer;
+use crate::servers::{NONE, RedisServer};
 use crate::{MINUTE, key, on, record, session};
 
 #[tokio::test]
 async fn a_session_is_one_key_of_a_fixed_shape_and_one_allocation() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     store.fill(id, record(), MINUTE).await.expect("filled");
     assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]).await, [key(id)]);
@@ -25,7 +25,7 @@ async fn a_session_is_one_key_of_a_fixed_shape_and_one_allocation() {
 
 #[tokio::test]
 async fn records_end_apart_and_never_early_and_tombstones_when_asked() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     let keep = MINUTE * 15;
     let mut spans = Vec::new();
@@ -55,7 +55,7 @@ async fn records_end_apart_and_never_early_and_tombstones_when_asked() {
 
 #[tokio::test]
 async fn what_another_version_wrote_is_absent_and_can_be_revoked() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     for value in ["\u{2}L0123456789abcdef01234567", "\u{1}X", "", "R"] {
         let id = session();
@@ -71,7 +71,7 @@ const SESSIONS: usize = 100_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_costs_at_most_200_bytes() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let store = Arc::new(on(&server).await);
     let used = async || {
         let info: String = server.ask(&["INFO", "memory"]).await;
@@ -97,7 +97,7 @@ async fn a_session_costs_at_most_200_bytes() {
 
 #[tokio::test]
 async fn a_prefix_keeps_two_gateways_apart() {
-    let server = RedisServer::start(&[]).await;
+    let server = RedisServer::start(NONE).await;
     let mut other = crate::single(&server);
     other.key_prefix = "other:".to_owned();
     let (store, other) = (on(&server).await, crate::start(other));

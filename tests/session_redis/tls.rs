@@ -1,21 +1,23 @@
 //! Behind TLS: who signed it and for which name counts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward::config::{RedisTopology, RedisUrl, StoreHost};
 use doorward::id::SystemRandom;
-use doorward::session::SessionStore;
+use doorward::secret::Secret;
 use doorward::session::redis::{RedisOptions, RedisStore};
+use doorward::session::{Lookup, SessionStore};
 
 use crate::eventually::assert_eventually;
-use crate::servers::{self, Certificates};
-use crate::{SOON, assert_answers, captured, options, session, start, text};
+use crate::servers::{self, Certificates, RedisServer};
+use crate::{MINUTE, SOON, assert_answers, captured, options, record, session, start, text};
 
 #[tokio::test]
 async fn only_the_right_authority_and_the_right_name_are_trusted() {
     let (lines, _guard) = captured();
     let (right, wrong, port) = (Certificates::new(), Certificates::new(), servers::free_port());
-    let _server = right.server(port).await;
+    let _server = RedisServer::start(&right.settings(port)).await;
     let with = |name: &str, authority: &Certificates| {
         let host = StoreHost { name: name.to_owned(), port };
         let url = RedisUrl { tls: true, ..servers::url(RedisTopology::Single(host)) };
@@ -46,4 +48,53 @@ async fn an_unusable_authority_is_told_at_once() {
         let text = refused.unwrap_or_else(|| panic!("{name} was taken")).to_string();
         assert!(text.contains("sessions.ca_file"), "{name}: {text}");
     }
+}
+
+/// A store whose servers want TLS and this password.
+async fn assert_works(topology: RedisTopology, password: &str, authority: PathBuf) {
+    let password = Some(Secret::new(password.to_owned()));
+    let url = RedisUrl { tls: true, password, ..servers::url(topology) };
+    let store = start(RedisOptions { ca_file: Some(authority), ..options(url) });
+    assert_answers(&store).await;
+    let id = session();
+    store.fill(id, record(), MINUTE).await.expect("filled");
+    store.revoke(id, MINUTE).await.expect("revoked");
+    assert_eq!(store.check(id).await.expect("an answer"), Lookup::Tombstone);
+}
+
+#[tokio::test]
+async fn a_cluster_behind_tls_and_a_password_is_used() {
+    let (certificates, port, bus) = (Certificates::new(), servers::free_port(), servers::free_port());
+    let mut settings = certificates.settings(port);
+    let cluster = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--requirepass", "secret"];
+    let names = ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
+    let bus = ["--cluster-port", &bus.to_string()];
+    settings.extend([&cluster[..], &names[..], &bus[..]].concat().into_iter().map(str::to_owned));
+    let node = RedisServer::start(&settings).await;
+    node.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let topology = RedisTopology::Cluster(vec![StoreHost { name: "localhost".to_owned(), port }]);
+    assert_works(topology, "secret", certificates.authority()).await;
+}
+
+#[tokio::test]
+async fn sentinels_and_their_master_behind_tls_and_passwords_of_their_own_are_used() {
+    let certificates = Certificates::new();
+    let (master_port, port) = (servers::free_port(), servers::free_port());
+    let mut settings = certificates.settings(master_port);
+    settings.extend(["--requirepass", "secret"].map(str::to_owned));
+    let _master = RedisServer::start(&settings).await;
+    let tls = certificates.settings(port);
+    let tls: String = tls.chunks(2).map(|pair| format!("{} {}\n", &pair[0][2..], pair[1])).collect();
+    let settings = format!(
+        "{tls}tls-replication yes\nsentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n\
+         requirepass watcher\nsentinel monitor main localhost {master_port} 1\nsentinel auth-pass main secret"
+    );
+    let _sentinel = RedisServer::sentinel_with(&settings, Some("watcher")).await;
+    let topology = RedisTopology::Sentinel {
+        hosts: vec![StoreHost { name: "localhost".to_owned(), port }],
+        master: "main".to_owned(),
+        user: None,
+        password: Some(Secret::new("watcher".to_owned())),
+    };
+    assert_works(topology, "secret", certificates.authority()).await;
 }

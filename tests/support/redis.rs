@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
@@ -76,6 +76,9 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// No settings beside the usual ones.
+pub(crate) const NONE: &[&str] = &[];
+
 /// One server process.
 pub(crate) struct RedisServer {
     /// Where it listens without TLS.
@@ -91,30 +94,35 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     /// A server with these settings beside the usual ones.
-    pub(crate) async fn start(settings: &[&str]) -> Self {
+    pub(crate) async fn start(settings: &[impl AsRef<str>]) -> Self {
         let port = free_port();
         let mut args: Vec<String> =
             ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned).to_vec();
         args.extend(["--repl-diskless-sync-delay", "0", "--port"].map(str::to_owned));
         args.push(port.to_string());
-        args.extend(settings.iter().map(|&text| text.to_owned()));
-        let password = settings.iter().skip_while(|text| **text != "--requirepass").nth(1);
-        let password = password.map(|&text| text.to_owned());
+        args.extend(settings.iter().map(|text| text.as_ref().to_owned()));
+        let password = args.iter().skip_while(|text| *text != "--requirepass").nth(1).cloned();
         Self::run("redis-server", port, folder("server"), args, password).await
     }
 
     /// A Sentinel for the master `main` at this port.
     pub(crate) async fn sentinel(master: u16, quorum: usize) -> Self {
+        let settings = format!("sentinel monitor main 127.0.0.1 {master} {quorum}");
+        Self::sentinel_with(&settings, None).await
+    }
+
+    /// A Sentinel for the master `main` these settings name.
+    pub(crate) async fn sentinel_with(settings: &str, password: Option<&str>) -> Self {
         let (port, folder) = (free_port(), folder("sentinel"));
         let file = folder.join("sentinel.conf");
         let settings = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {master} {quorum}\n\
+            "port {port}\nbind 127.0.0.1\ndir {}\n{settings}\n\
              sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
             folder.display()
         );
         std::fs::write(&file, settings).expect("a settings file");
         let args = vec![file.display().to_string()];
-        Self::run("redis-sentinel", port, folder, args, None).await
+        Self::run("redis-sentinel", port, folder, args, password.map(str::to_owned)).await
     }
 
     async fn run(
@@ -225,13 +233,13 @@ impl Certificates {
         self.folder.join("ca.pem")
     }
 
-    /// A server with TLS at this port, besides its port without.
-    pub(crate) async fn server(&self, tls_port: u16) -> RedisServer {
-        let path = |name: &str| Path::display(&self.folder.join(name)).to_string();
-        let (port, certificate, key) = (tls_port.to_string(), path("cert.pem"), path("key.pem"));
-        let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file"];
-        let rest = [&path("ca.pem"), "--tls-auth-clients", "no", "--tls-port", &port];
-        RedisServer::start(&[&files[..], &rest[..]].concat()).await
+    /// Settings for TLS at this port, besides the port without.
+    pub(crate) fn settings(&self, tls_port: u16) -> Vec<String> {
+        let path = |name: &str| self.folder.join(name).display().to_string();
+        let files = [("cert-file", "cert.pem"), ("key-file", "key.pem"), ("ca-cert-file", "ca.pem")];
+        let files = files.iter().flat_map(|(name, file)| [format!("--tls-{name}"), path(file)]);
+        let rest = ["--tls-auth-clients", "no", "--tls-port", &tls_port.to_string()].map(str::to_owned);
+        files.chain(rest).collect()
     }
 }
 

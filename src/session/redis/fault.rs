@@ -56,9 +56,10 @@ fn text(error: &RedisError) -> String {
     if error.is_io_error() {
         return error.to_string();
     }
-    match error.code() {
-        Some(code) => format!("{} ({code})", error.category()),
-        None => error.category().to_owned(),
+    match (error.category(), error.code()) {
+        (_, Some("NOPERM")) => "an ACL forbids a command (NOPERM)".to_owned(),
+        (category, Some(code)) => format!("{category} ({code})"),
+        (category, None) => category.to_owned(),
     }
 }
 

@@ -11,6 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::backoff;
@@ -30,8 +32,42 @@ const ROLE: Duration = Duration::from_secs(1);
 /// that keeps breaking is connected to ever more seldom.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// Connects, watches and connects again; never ends by itself.
-pub(super) async fn supervise(current: Arc<Current>, mut connector: Connector, random: Arc<dyn Random>) {
+/// A panic that comes again at once must not fill the log.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// Keeps a connection published; never ends by itself.
+pub(super) async fn supervise(current: Arc<Current>, connector: Connector, random: Arc<dyn Random>) {
+    let connector = Arc::new(Mutex::new(connector));
+    again_after_a_panic(|| {
+        current.withdraw();
+        let (current, connector) = (Arc::clone(&current), Arc::clone(&connector));
+        let random = Arc::clone(&random);
+        async move { keep_published(&current, &mut *connector.lock().await, random.as_ref()).await }
+    })
+    .await;
+}
+
+/// A defect in what talks to Redis must not take the store away for good.
+async fn again_after_a_panic<F: Future<Output = ()> + Send + 'static>(mut task: impl FnMut() -> F) {
+    loop {
+        // Ended with its set, when this is.
+        let mut running = JoinSet::new();
+        running.spawn(task());
+        match running.join_next().await {
+            Some(Err(error)) if error.is_panic() => {
+                tracing::error!(
+                    reason = "session_store_panicked",
+                    "what talks to the session store panicked; it begins again"
+                );
+                tokio::time::sleep(AFTER_PANIC).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Connects, watches and connects again.
+async fn keep_published(current: &Current, connector: &mut Connector, random: &dyn Random) {
     let mut journal = Journal::new();
     let mut attempt = 0;
     loop {
@@ -40,7 +76,7 @@ pub(super) async fn supervise(current: Arc<Current>, mut connector: Connector, r
                 journal.back(&connected.look);
                 let since = Instant::now();
                 let live = current.publish(connected.link.clone());
-                let lost = watch(&live, &connected, &mut connector).await;
+                let lost = watch(&live, &connected, connector).await;
                 current.withdraw();
                 if since.elapsed() >= GOOD {
                     attempt = 0;
@@ -50,7 +86,7 @@ pub(super) async fn supervise(current: Arc<Current>, mut connector: Connector, r
             Err(error) => error,
         };
         journal.lost(&lost);
-        tokio::time::sleep(backoff::pause(attempt, random.as_ref())).await;
+        tokio::time::sleep(backoff::pause(attempt, random)).await;
         attempt += 1;
     }
 }
@@ -93,5 +129,23 @@ async fn demotion(connected: &Connected, connector: &mut Connector) -> ConnectEr
             Ok(()) | Err(ConnectError::Fault(Fault::Unanswered(_))) => {}
             Err(error) => return error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_survived() {
+        let attempts = Arc::new(AtomicU32::new(0));
+        again_after_a_panic(|| {
+            let attempts = Arc::clone(&attempts);
+            async move { assert!(attempts.fetch_add(1, Ordering::SeqCst) > 0, "the first attempt panics") }
+        })
+        .await;
+        assert_eq!(attempts.load(Ordering::SeqCst), 2);
     }
 }
