@@ -16,6 +16,8 @@ use crate::servers::RedisServer;
 mod eventually;
 #[path = "support/redis_faults.rs"]
 mod faults;
+#[path = "support/measured.rs"]
+mod measured;
 #[path = "support/redis.rs"]
 mod servers;
 

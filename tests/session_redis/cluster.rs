@@ -1,11 +1,12 @@
 //! A Cluster whose slots and masters move.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use doorward::config::RedisTopology;
 use doorward::id::SessionId;
 use doorward::session::redis::RedisStore;
 use doorward::session::{Lookup, SessionStore};
+use tokio::time::Instant;
 
 use crate::eventually::assert_eventually;
 use crate::servers::{self, RedisServer};

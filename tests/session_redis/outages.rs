@@ -1,15 +1,17 @@
 //! Redis away, stalled, full or refusing: nothing waits, nothing is taken for live, and it comes back by itself.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use doorward::config::RedisUrl;
 use doorward::secret::Secret;
 use doorward::session::redis::RedisStore;
 use doorward::session::{Lookup, SessionStore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::eventually::assert_eventually;
+use crate::measured::measured;
 use crate::servers::{NONE, RedisServer};
 use crate::{
     MINUTE, SOON, assert_answers, assert_away, captured, key, on, record, session, single, start, text,
@@ -22,7 +24,7 @@ async fn assert_fails_at_once(store: &RedisStore) {
         store.check(session()).await.expect_err("away");
     }
     let taken = begun.elapsed();
-    println!("a failing check takes {:.1} us", taken.as_secs_f64() * 1000.0);
+    measured(format_args!("a failing check takes {:.1} us", taken.as_secs_f64() * 1000.0));
     // As long as one would wait for its answer.
     assert!(taken < Duration::from_millis(100), "1000 failing checks took {taken:?}");
 }

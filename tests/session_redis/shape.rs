@@ -7,6 +7,7 @@ use doorward::id::SessionId;
 use doorward::session::{Lookup, SessionStore};
 use tokio::task::JoinSet;
 
+use crate::measured::measured;
 use crate::servers::{NONE, RedisServer};
 use crate::{MINUTE, key, on, record, session};
 
@@ -37,7 +38,7 @@ async fn records_end_apart_and_never_early_and_tombstones_when_asked() {
     spans.sort_unstable();
     // Within 10 s of being asked for, on a busy machine.
     let least = keep - Duration::from_secs(10);
-    let (least, most) = (least.as_millis().into(), (keep + MINUTE).as_millis().into());
+    let (least, most) = (least.as_millis(), (keep + MINUTE).as_millis());
     assert!(spans.iter().all(|span| (least..=most).contains(&u128::from(*span))), "{spans:?}");
     assert!(
         spans[99] - spans[0] > 30_000,
@@ -91,7 +92,7 @@ async fn a_session_costs_at_most_200_bytes() {
     filling.join_all().await;
     assert_eq!(server.ask::<usize>(&["DBSIZE"]).await, SESSIONS);
     let each = (used().await - before) as f64 / SESSIONS as f64;
-    println!("{each:.0} bytes of Redis' memory per session, {SESSIONS} sessions");
+    measured(format_args!("{each:.0} bytes of Redis' memory per session, {SESSIONS} sessions"));
     assert!(each <= 200.0, "{each}");
 }
 

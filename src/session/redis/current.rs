@@ -11,10 +11,6 @@ use tokio::sync::Notify;
 use super::fault::Fault;
 use super::link::Link;
 
-/// One lost answer is an accident; at three in a row every further request would only wait in vain. It also bounds
-/// what piles up on a stalled connection: what arrives during one answer's time.
-const UNANSWERED: u32 = 3;
-
 /// Where requests find the connection.
 #[derive(Default)]
 pub(super) struct Current(ArcSwapOption<Live>);
@@ -23,8 +19,7 @@ pub(super) struct Current(ArcSwapOption<Live>);
 pub(super) struct Live {
     /// The connection.
     pub(super) link: Link,
-    /// Commands in a row that brought no answer.
-    unanswered: AtomicU32,
+    breaker: Breaker,
     ended: OnceLock<Fault>,
     told: Notify,
 }
@@ -32,8 +27,8 @@ pub(super) struct Live {
 impl Current {
     /// From now on requests use this one.
     pub(super) fn publish(&self, link: Link) -> Arc<Live> {
-        let (unanswered, ended, told) = (AtomicU32::new(0), OnceLock::new(), Notify::new());
-        let live = Arc::new(Live { link, unanswered, ended, told });
+        let (breaker, ended, told) = (Breaker::default(), OnceLock::new(), Notify::new());
+        let live = Arc::new(Live { link, breaker, ended, told });
         self.0.store(Some(Arc::clone(&live)));
         live
     }
@@ -50,41 +45,22 @@ impl Current {
 
     /// Draws the conclusions from one command's outcome; what it cannot be used for any more is taken away at once.
     pub(super) fn judge<T>(&self, live: &Arc<Live>, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        let is_one_of_many = matches!(live.link, Link::Cluster(_));
         match &outcome {
-            Err(fault) if live.is_ended_by(fault) => {
-                if live.ended.set(fault.clone()).is_ok() {
+            Ok(_) => live.breaker.answered(),
+            Err(fault) => {
+                if live.breaker.trips(fault, is_one_of_many) && live.ended.set(fault.clone()).is_ok() {
                     // Unless the supervisor was first, with a new one.
                     self.0.rcu(|now| now.clone().filter(|now| !Arc::ptr_eq(now, live)));
                     live.told.notify_one();
                 }
             }
-            Err(Fault::Unanswered(_)) => {}
-            // Whatever the answer was, there was one. Looked at first: a store would bounce the line between cores.
-            _ if live.unanswered.load(Ordering::Relaxed) > 0 => live.unanswered.store(0, Ordering::Relaxed),
-            _ => {}
         }
         outcome
     }
 }
 
 impl Live {
-    fn is_ended_by(&self, fault: &Fault) -> bool {
-        match fault {
-            Fault::Ended(_) => match self.link {
-                Link::One(_) => true,
-                // One node of several, which the Cluster may replace.
-                Link::Cluster(_) => self.is_one_too_many(),
-            },
-            Fault::Unanswered(_) => self.is_one_too_many(),
-            Fault::ReadOnly | Fault::Credentials => true,
-            Fault::Away | Fault::Full | Fault::Refused(_) => false,
-        }
-    }
-
-    fn is_one_too_many(&self) -> bool {
-        self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED
-    }
-
     /// Waits until a command has ended it, and says how.
     pub(super) async fn ended(&self) -> Fault {
         loop {
@@ -92,6 +68,87 @@ impl Live {
                 return fault.clone();
             }
             self.told.notified().await;
+        }
+    }
+}
+
+/// One lost answer is an accident; at three in a row every further request would only wait in vain. It also bounds
+/// what piles up on a stalled connection: what arrives during one answer's time.
+const UNANSWERED: u32 = 3;
+
+/// Counts commands in a row that brought no answer.
+#[derive(Default)]
+struct Breaker(AtomicU32);
+
+impl Breaker {
+    fn answered(&self) {
+        // Looked at first: a store on every answer would bounce the line between cores.
+        if self.0.load(Ordering::Relaxed) > 0 {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection can no longer be used after this fault.
+    fn trips(&self, fault: &Fault, is_one_of_many: bool) -> bool {
+        match fault {
+            // Of a Cluster it is one node's connection, which may be replaced.
+            Fault::Ended(_) if !is_one_of_many => true,
+            Fault::Ended(_) | Fault::Unanswered(_) => {
+                self.0.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED
+            }
+            Fault::ReadOnly | Fault::Credentials => true,
+            // Whatever the answer was, there was one.
+            Fault::Away | Fault::Full | Fault::Refused(_) => {
+                self.answered();
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silence() -> Fault {
+        Fault::Unanswered(String::new())
+    }
+
+    fn end() -> Fault {
+        Fault::Ended(String::new())
+    }
+
+    #[test]
+    fn three_in_a_row_without_an_answer_trip() {
+        let breaker = Breaker::default();
+        assert_eq!(
+            [silence(), silence(), silence()].map(|fault| breaker.trips(&fault, false)),
+            [false, false, true]
+        );
+        let breaker = Breaker::default();
+        assert_eq!([end(), silence(), end()].map(|fault| breaker.trips(&fault, true)), [false, false, true]);
+    }
+
+    #[test]
+    fn any_answer_begins_the_count_anew() {
+        let breaker = Breaker::default();
+        for _ in 0..5 {
+            assert!(!breaker.trips(&silence(), true));
+            assert!(!breaker.trips(&end(), true));
+            breaker.answered();
+            assert!(!breaker.trips(&silence(), false));
+            assert!(!breaker.trips(&silence(), false));
+            assert!(!breaker.trips(&Fault::Refused(String::new()), false));
+            assert!(!breaker.trips(&Fault::Full, false));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_of_no_use_trips_at_once() {
+        assert!(Breaker::default().trips(&end(), false));
+        for is_one_of_many in [false, true] {
+            assert!(Breaker::default().trips(&Fault::ReadOnly, is_one_of_many));
+            assert!(Breaker::default().trips(&Fault::Credentials, is_one_of_many));
         }
     }
 }
