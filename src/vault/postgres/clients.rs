@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::Row;
+use tokio_postgres::{CancelToken, Row};
 
 use super::PostgresOptions;
 use super::connect::Connector;
@@ -108,7 +108,12 @@ impl Clients {
             let deadline = how.deadline.unwrap_or(clients.timeout);
             match tokio::time::timeout(deadline, clients.try_each(how, &input, work)).await {
                 Ok(answer) => answer.map_err(|fault| fault.at(&clients.connector.place)),
-                Err(_) => Err(late(&clients.connector.place, deadline)),
+                Err(_) => {
+                    // A network that swallows packets swallows those of every connection: keep only what has
+                    // been good meanwhile, or each of the others would cost somebody this wait again.
+                    drop(clients.pool.retain(|_, metrics| metrics.last_used() < deadline));
+                    Err(late(&clients.connector.place, deadline))
+                }
             }
         });
         task.await.unwrap_or_else(|error| {
@@ -158,7 +163,9 @@ async fn talk<I, A>(talk: &Talk<'_>, how: How, input: &I, work: Work<I, A>) -> R
     if !how.transaction {
         return work(talk, input).await;
     }
-    talk.control("BEGIN").await.map_err(Fault::not_run)?;
+    // Named, whatever the database's default is: a later statement must see what was committed while an earlier one
+    // waited for a lock, or a session opened meanwhile would not be ended.
+    talk.control("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(Fault::not_run)?;
     let result = async {
         if let Some(deadline) = how.deadline {
             // Twice as long, as for every other statement; only until the COMMIT, so a pooler may stand between.
@@ -237,14 +244,21 @@ impl Drop for Borrowed<'_> {
     /// Reached with a connection only when something went wrong with it, or the deadline passed.
     fn drop(&mut self) {
         let Some(client) = self.client.take().map(Object::take) else { return };
-        let (token, tls) = (client.cancel_token(), self.connector.tls.clone());
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            // Best effort: without it the statement would go on, with its locks, until the server's own limit.
-            drop(tokio::time::timeout(CANCEL, token.cancel_query(tls)).await);
-            drop(client);
-        });
+        cancel(client.cancel_token(), self.connector, client);
     }
+}
+
+/// Tells the server to stop what nobody waits for, then closes its connection.
+///
+/// Best effort: without it the statement would go on, with its locks, until the server's own limit, and behind a pooler
+/// for as long as it takes.
+pub(super) fn cancel(token: CancelToken, connector: &Connector, connection: impl Send + 'static) {
+    let tls = connector.tls.clone();
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        drop(tokio::time::timeout(CANCEL, token.cancel_query(tls)).await);
+        drop(connection);
+    });
 }
 
 /// Nothing was heard in time.

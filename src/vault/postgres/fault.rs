@@ -81,6 +81,8 @@ impl Fault {
         let (error, ran) = match self {
             Self::Postgres(error) => (error, Ran::Perhaps),
             Self::NotRun(error) => (error, Ran::No),
+            // Hung up on in the middle of connecting: by a server that is just going, or a pooler that lost one.
+            Self::Unreached(error) if error.is_closed() => return Remedy::Reconnect(Ran::No),
             Self::Vault(_) | Self::Unreached(_) | Self::Late(_) => return Remedy::None,
         };
         let Some(error) = error.as_db_error() else {
@@ -161,12 +163,13 @@ fn unreached(error: &tokio_postgres::Error) -> String {
 }
 
 fn untrusted(error: &rustls::Error) -> String {
-    use rustls::CertificateError::{NotValidForName, NotValidForNameContext, UnknownIssuer};
+    use rustls::CertificateError::{BadSignature, NotValidForName, NotValidForNameContext, UnknownIssuer};
     match error {
         rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
             "the server's certificate is for another name: write in vault.url the name that the certificate has".into()
         }
-        rustls::Error::InvalidCertificate(UnknownIssuer) => {
+        // The second is an authority of the same name with another key.
+        rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature) => {
             "the server's certificate is signed by nobody known here: name the file of who signed it as vault.ca_file"
                 .into()
         }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
 
-use super::clients::late;
+use super::clients::{cancel, late};
 use super::connect::Connector;
 use super::fault::Fault;
 use super::rows::Value;
@@ -123,9 +123,13 @@ impl Follower {
             Some(line) => line,
             None => self.connect().await?,
         };
-        let page = line.page(after).await?;
-        *place = Some(line);
-        Ok(page)
+        let mut used = Used { line: Some(line), connector: &self.connector };
+        if let Some(line) = &used.line {
+            let page = line.page(after).await?;
+            *place = used.line.take();
+            return Ok(page);
+        }
+        Err(Fault::Late("has no connection to give".into()))
     }
 
     async fn connect(&self) -> Result<Line, Fault> {
@@ -142,6 +146,20 @@ impl Follower {
             line.prepared = Some((since, all));
         }
         Ok(line)
+    }
+}
+
+/// A line in use. One that is not put back is closed, and what runs on it cancelled: a read that waits for a standby
+/// would else stay on the server, one more for each try.
+struct Used<'a> {
+    line: Option<Line>,
+    connector: &'a Connector,
+}
+
+impl Drop for Used<'_> {
+    fn drop(&mut self) {
+        let Some(line) = self.line.take() else { return };
+        cancel(line.client.cancel_token(), self.connector, line);
     }
 }
 

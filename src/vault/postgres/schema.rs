@@ -102,6 +102,8 @@ fn known(version: i64, readable_by: i64) -> Result<i64, Fault> {
 /// All missing steps in one transaction: a crash leaves the old version or the new one.
 async fn migrate(talk: &Talk<'_>) -> Result<(), Fault> {
     talk.one(LOCK, &[]).await?;
+    // A change of a table that waits for one long query would keep everybody else waiting behind itself.
+    talk.control("SET LOCAL lock_timeout = '5s'").await?;
     // Looked at again under the lock: another process may have done it meanwhile.
     let from = recognise(talk).await?;
     if from >= VERSION {

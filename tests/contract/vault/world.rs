@@ -27,9 +27,9 @@ pub(crate) struct World {
     pub(crate) vault: Vault,
     pub(crate) other: Vault,
     pub(crate) clock: Arc<TravelClock>,
-    /// A way past the vault to the clock of a Postgres.
-    travel: Option<tokio_postgres::Client>,
-    _folder: Option<TempDir>,
+    /// A way past the vault into its Postgres.
+    pub(crate) raw: Option<tokio_postgres::Client>,
+    pub(crate) _folder: Option<TempDir>,
 }
 
 /// A world on SQLite.
@@ -40,7 +40,7 @@ pub(crate) async fn sqlite() -> World {
     // Two busy cores run many tests at once: a slow disk is no failure here.
     let options = SqliteOptions { statement_timeout: Duration::from_secs(30) };
     let open = || SqliteVault::open(&path, clock.clone(), options).expect("a vault");
-    World { vault: open(), other: open(), clock: clock.clone(), travel: None, _folder: Some(folder) }
+    World { vault: open(), other: open(), clock: clock.clone(), raw: None, _folder: Some(folder) }
 }
 
 /// A world on Postgres.
@@ -69,13 +69,13 @@ const TRAVEL: &str = "
     GRANT SELECT ON travel.ahead TO PUBLIC;";
 
 async fn on_postgres(database: &str, options: PostgresOptions) -> World {
-    let travel = servers::shared().raw(database).await;
-    travel.batch_execute(TRAVEL).await.expect("a clock that travels");
+    let raw = servers::shared().raw(database).await;
+    raw.batch_execute(TRAVEL).await.expect("a clock that travels");
     let path = format!("ALTER DATABASE {database} SET search_path = public, travel, pg_catalog");
-    travel.batch_execute(&path).await.expect("set");
+    raw.batch_execute(&path).await.expect("set");
     let open = async || PostgresVault::open(options.clone()).await.expect("a vault");
     let clock = Arc::new(TravelClock::new());
-    World { vault: open().await, other: open().await, clock, travel: Some(travel), _folder: None }
+    World { vault: open().await, other: open().await, clock, raw: Some(raw), _folder: None }
 }
 
 /// A session as its client holds it.
@@ -122,9 +122,9 @@ impl World {
     /// Lets time pass, for the vault and for `clock`.
     pub(crate) async fn advance(&self, span: Duration) {
         self.clock.advance(span);
-        if let Some(travel) = &self.travel {
+        if let Some(raw) = &self.raw {
             let ahead = format!("UPDATE travel.ahead SET by = by + interval '{} ms'", span.as_millis());
-            travel.batch_execute(&ahead).await.expect("time passes");
+            raw.batch_execute(&ahead).await.expect("time passes");
         }
     }
 

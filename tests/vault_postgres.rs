@@ -1,0 +1,56 @@
+//! What is Postgres' own about the shared vault: how it is opened, what outages do, races that only it has, and what
+//! its statements cost.
+
+#[path = "support/eventually.rs"]
+mod eventually;
+#[path = "support/postgres.rs"]
+mod servers;
+#[expect(dead_code, reason = "what the vault's contract needs")]
+#[path = "contract/vault/world.rs"]
+mod world;
+
+#[path = "vault_postgres/cost.rs"]
+mod cost;
+#[path = "vault_postgres/opening.rs"]
+mod opening;
+#[path = "vault_postgres/outages.rs"]
+mod outages;
+#[path = "vault_postgres/races.rs"]
+mod races;
+#[path = "vault_postgres/tls.rs"]
+mod tls;
+
+use std::time::Duration;
+
+use doorward::vault::VaultError;
+use doorward::vault::postgres::{PostgresOptions, PostgresVault};
+use tokio_postgres::Client;
+use world::World;
+
+/// Far longer than anything takes here.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What opening says when it does not succeed: one line, and never the password.
+async fn complaint(options: PostgresOptions) -> String {
+    let error = PostgresVault::open(options).await.map(drop).expect_err("it cannot be opened");
+    let text = error.to_string();
+    assert!(!text.contains('\n') && !text.contains(servers::ROLE_PASSWORD), "{text}");
+    text
+}
+
+/// A way past the vault.
+fn raw(world: &World) -> &Client {
+    world.raw.as_ref().expect("a world on Postgres")
+}
+
+async fn count(client: &Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.expect("an answer").get(0)
+}
+
+/// What a vault says that cannot be asked.
+fn unavailable<T>(answer: Result<T, VaultError>) -> String {
+    match answer.map(drop) {
+        Err(VaultError::Unavailable(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}

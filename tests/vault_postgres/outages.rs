@@ -1,0 +1,245 @@
+use std::time::Duration;
+
+use doorward::config::StoreHost;
+use doorward::vault::postgres::{PostgresOptions, PostgresVault};
+use doorward::vault::{EndReason, LogEntry, Scope, UserChange, Vault};
+
+use super::eventually::assert_eventually;
+use super::servers::{Server, shared, shared_bouncer};
+use super::{PATIENCE, count, unavailable};
+use crate::world::{self, World, granted, roles};
+
+async fn open(options: PostgresOptions) -> World {
+    let open = async || PostgresVault::open(options.clone()).await.expect("a vault");
+    let clock = std::sync::Arc::new(doorward::clock::TravelClock::new());
+    World { vault: open().await, other: open().await, clock, raw: None, _folder: None }
+}
+
+fn hasty(server: &Server, database: &str) -> PostgresOptions {
+    PostgresOptions { statement_timeout: Duration::from_secs(2), ..server.options(database) }
+}
+
+/// How many statements of the vault's run or wait there.
+const BUSY: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = 'doorward' AND state <> 'idle'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_too_late_is_cancelled_and_delays_nobody() {
+    let database = shared().database();
+    let world = open(PostgresOptions { pool_size: 1, ..hasty(shared(), &database) }).await;
+    let (user, device) = world.someone().await;
+    let raw = shared().raw(&database).await;
+    raw.batch_execute("BEGIN; SELECT 1 FROM users FOR UPDATE; SELECT 1 FROM sessions FOR UPDATE")
+        .await
+        .expect("locked");
+
+    let text = unavailable(world.vault.users.change(user, &UserChange::Roles(roles(&["ops"]))).await);
+    assert!(text.contains("did not answer within 2s"), "{text}");
+    // The only place in the pool is free again at once.
+    let next = tokio::time::timeout(Duration::from_millis(1500), world.vault.sessions.find(device.id)).await;
+    assert!(next.expect("without waiting").expect("an answer").is_some());
+    assert_eventually("nothing of ours waits there any more", PATIENCE, async || {
+        count(&raw, BUSY).await == 0
+    })
+    .await;
+    // And it was not done after all.
+    raw.batch_execute("COMMIT").await.expect("unlocked");
+    assert_eq!(world.find(user).await.roles, roles(&["staff"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_all_connections_busy_is_told_so() {
+    let database = shared().database();
+    let world = open(PostgresOptions { pool_size: 1, ..hasty(shared(), &database) }).await;
+    let (user, _) = world.someone().await;
+    let raw = shared().raw(&database).await;
+    raw.batch_execute("BEGIN; SELECT 1 FROM users FOR UPDATE").await.expect("locked");
+    let vault = world.vault.clone();
+    let waiting = tokio::spawn(async move { vault.users.change(user, &UserChange::Roles(roles(&[]))).await });
+    assert_eventually("it waits", PATIENCE, async || count(&raw, BUSY).await > 0).await;
+    let text = unavailable(world.vault.users.list(None, 1).await);
+    assert!(text.contains("all 1 connections are busy") || text.contains("did not answer"), "{text}");
+    waiting.await.expect("no panic").expect_err("too late as well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_the_server_ends_are_replaced_unnoticed() {
+    let database = shared().database();
+    let world = open(shared().options(&database)).await;
+    let (user, device) = world.someone().await;
+    let cursor = world.vault.log.read(None).await.expect("a page").cursor;
+    let raw = shared().raw(&database).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND usename = 'doorward'";
+    for generation in 0..5 {
+        let log = world.vault.log.clone();
+        let follower = tokio::spawn(async move { log.changed().await });
+        tokio::task::yield_now().await;
+        assert!(count(&raw, end).await > 0);
+        // A lost connection may have lost a notification: the follower looks at once.
+        tokio::time::timeout(PATIENCE, follower).await.expect("woken").expect("no panic");
+        assert_eq!(granted(world.rotate(&device, generation).await).0, generation + 1);
+        assert!(world.vault.sessions.find(device.id).await.expect("an answer").is_some());
+        world.vault.log.read(Some(cursor)).await.expect("reconnected");
+        world.device(user).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_too_lost_connections_are_replaced() {
+    let database = shared().database();
+    let options = PostgresOptions { prepared: false, ..shared_bouncer().options(&database) };
+    let world = open(options).await;
+    let (_, device) = world.someone().await;
+    let raw = shared().raw(&database).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND usename = 'doorward'";
+    for _ in 0..5 {
+        assert!(count(&raw, end).await > 0);
+        assert!(world.vault.sessions.find(device.id).await.expect("an answer").is_some());
+        world.vault.log.read(None).await.expect("a page");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_crashed_and_came_back_is_used_again_without_reopening() {
+    let server = Server::start("");
+    let world = open(server.options(&server.database())).await;
+    let (_, device) = world.someone().await;
+    let cursor = world.vault.log.read(None).await.expect("a page").cursor;
+    server.crash();
+    let text = unavailable(world.vault.sessions.find(device.id).await);
+    assert!(text.contains(&format!("127.0.0.1:{}", server.port)), "{text}");
+    unavailable(world.vault.log.read(Some(cursor)).await);
+    server.start_again();
+    let ended =
+        world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::User).await.expect("revoked");
+    let page = world.vault.log.read(Some(cursor)).await.expect("the old cursor is good");
+    assert!(page.entries.contains(&ended.entries[0]));
+    // And it listens again.
+    let log = world.vault.log.clone();
+    let follower = tokio::spawn(async move {
+        // What the reconnecting itself left behind.
+        log.changed().await;
+        log.changed().await;
+    });
+    assert_eventually("the follower hears of it", PATIENCE, async || {
+        world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::User).await.expect("revoked");
+        follower.is_finished()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stands_still_is_unavailable_in_time_and_then_used_again() {
+    let server = Server::start("");
+    let world = open(hasty(&server, &server.database())).await;
+    let (_, device) = world.someone().await;
+    world.vault.log.read(None).await.expect("a page");
+    server.signal_all("-STOP");
+    for _ in 0..2 {
+        let (find, read) = tokio::join!(
+            tokio::time::timeout(PATIENCE, world.vault.sessions.find(device.id)),
+            tokio::time::timeout(PATIENCE, world.vault.log.read(None)),
+        );
+        unavailable(find.expect("an answer in time"));
+        unavailable(read.expect("an answer in time"));
+    }
+    server.signal_all("-CONT");
+    assert_eventually("it is used again", PATIENCE, async || {
+        world.vault.sessions.find(device.id).await.is_ok() && world.vault.log.read(None).await.is_ok()
+    })
+    .await;
+}
+
+/// A primary that waits for its standby, and the options that name the standby first.
+async fn pair() -> (Server, Server, PostgresOptions) {
+    let primary = Server::start("");
+    let database = primary.database();
+    let standby = Server::standby_of(&primary);
+    primary.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+    primary.reload();
+    let raw = primary.raw("postgres").await;
+    let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+    assert_eventually("the standby follows", PATIENCE, async || count(&raw, synchronous).await == 1).await;
+    let mut options = hasty(&primary, &database);
+    options.url.hosts = vec![standby.host(), primary.host()];
+    (primary, standby, options)
+}
+
+async fn revoked(vault: &Vault, world: &World) -> LogEntry {
+    let device =
+        world.device(world.user(&format!("u{}", doorward::id::base64url(world::random::<4>()))).await).await;
+    vault.sessions.revoke(Scope::Session(device.id, None), EndReason::User).await.expect("revoked").entries[0]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_servers_the_primary_is_used_and_a_failover_is_followed() {
+    let (primary, standby, options) = pair().await;
+    let world = open(options).await;
+    let before = revoked(&world.vault, &world).await;
+    let cursor = world.vault.log.read(None).await.expect("a page").cursor;
+    primary.crash();
+    unavailable(world.vault.log.read(Some(cursor)).await);
+    standby.promote();
+    assert_eventually("the vault follows", PATIENCE, async || world.vault.users.list(None, 1).await.is_ok())
+        .await;
+    let after = revoked(&world.vault, &world).await;
+    let page = world.vault.log.read(Some(cursor)).await.expect("the cursor is good there, too");
+    assert!(page.entries.contains(&after));
+    // What was answered before the failover is still so.
+    assert!(world.vault.log.read(None).await.expect("a page").entries.contains(&before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demoted_primary_is_left_for_the_new_one() {
+    let (primary, standby, options) = pair().await;
+    let world = open(options).await;
+    let (_, device) = world.someone().await;
+    // As if it had come back as a standby under open connections.
+    primary.psql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on");
+    primary.reload();
+    standby.promote();
+    let raw = standby.raw(&device_database(&primary).await).await;
+    assert_eventually("it is the primary", PATIENCE, async || {
+        count(&raw, "SELECT pg_is_in_recovery()::integer::bigint").await == 0
+    })
+    .await;
+    assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
+    assert_eq!(count(&raw, "SELECT max(generation) FROM sessions").await, 1);
+}
+
+async fn device_database(server: &Server) -> String {
+    let raw = server.raw("postgres").await;
+    let name = "SELECT datname::text FROM pg_database WHERE datname LIKE 'vault_%'";
+    raw.query_one(name, &[]).await.expect("one").get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_lost_its_standby_renews_no_lease() {
+    let (primary, standby, options) = pair().await;
+    let world = open(options.clone()).await;
+    let cursor = world.vault.log.read(None).await.expect("a page").cursor;
+    // As behind a pooler: the server has no limits of its own for these connections.
+    let unlimited =
+        PostgresVault::open(PostgresOptions { prepared: false, ..options.clone() }).await.expect("a vault");
+    standby.crash();
+    for _ in 0..2 {
+        unavailable(world.vault.log.read(Some(cursor)).await);
+        unavailable(unlimited.log.read(Some(cursor)).await);
+    }
+    let raw = primary.raw(&options.url.database).await;
+    assert_eventually("no read is left waiting there", PATIENCE, async || count(&raw, BUSY).await == 0).await;
+    let login = world.vault.users.list(None, 1).await;
+    assert!(login.is_ok(), "reading users needs no proof");
+    // Named alone, nobody can have taken its place.
+    let mut alone = options;
+    alone.url.hosts = vec![StoreHost { name: "127.0.0.1".into(), port: primary.port }];
+    let single = PostgresVault::open(alone).await.expect("a vault");
+    single.log.read(None).await.expect("a page");
+    standby.start_again();
+    assert_eventually("with its standby it answers again", PATIENCE, async || {
+        world.vault.log.read(Some(cursor)).await.is_ok()
+    })
+    .await;
+}

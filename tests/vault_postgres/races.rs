@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use doorward::id::SessionId;
+use doorward::vault::{EndReason, LogEntry, Presented, RotationRefused, Scope, VaultError};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+use super::eventually::assert_eventually;
+use super::servers::shared;
+use super::{PATIENCE, count, raw};
+use crate::world::{self, World, granted, new_session, presented, random, refused, rotate};
+
+/// One more connection past the vault.
+async fn another(world: &World) -> Client {
+    let row = raw(world).query_one("SELECT current_database()::text", &[]).await.expect("its name");
+    shared().raw(row.get(0)).await
+}
+
+/// Until somebody waits for a lock in this database.
+async fn somebody_waits(world: &World) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    assert_eventually("somebody waits", PATIENCE, async || count(raw(world), waiting).await > 0).await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_committed_late_is_not_missed() {
+    let world = world::postgres().await;
+    let user = world.user("ada").await;
+    let device = world.device(user).await;
+    let cursor = world.vault.log.read(None).await.expect("a page").cursor;
+    // Written first, committed last: its number and its transaction are older than what is seen meanwhile.
+    let slow = another(&world).await;
+    let late = SessionId::from_bytes(random());
+    let insert =
+        "BEGIN; INSERT INTO revocations (session_id, until) VALUES (encode($ID, 'hex')::uuid, now() + '1 h')";
+    let hex: String = late.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    slow.batch_execute(&insert.replace("encode($ID, 'hex')", &format!("'{hex}'"))).await.expect("written");
+    world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
+    let page = world.vault.log.read(Some(cursor)).await.expect("a page");
+    let ids = |entries: &[LogEntry]| {
+        let id = |entry: &LogEntry| match entry {
+            LogEntry::Session { id, .. } => *id,
+            other @ LogEntry::Rights { .. } => panic!("{other:?}"),
+        };
+        entries.iter().map(id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&page.entries), [device.id]);
+    let seen = count(raw(&world), "SELECT max(seq) FROM revocations").await;
+    slow.batch_execute("COMMIT").await.expect("committed");
+    // By number it would have been missed.
+    assert_eq!(count(raw(&world), &format!("SELECT count(*) FROM revocations WHERE seq > {seen}")).await, 0);
+    let next = world.vault.log.read(Some(page.cursor)).await.expect("a page");
+    assert!(ids(&next.entries).contains(&late), "missed");
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_server_begins_anew() {
+    let world = world::postgres().await;
+    let (_, device) = world.someone().await;
+    world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
+    let beyond = doorward::vault::Cursor(1 << 40);
+    let page = world.vault.log.read(Some(beyond)).await.expect("a page");
+    assert_eq!(page.entries.len(), 1);
+    assert!(page.cursor < beyond);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_meets_a_password_change_under_way_waits_and_loses() {
+    let world = world::postgres().await;
+    let user = world.user("ada").await;
+    let changing = another(&world).await;
+    changing.batch_execute("BEGIN; UPDATE users SET epoch = epoch + 1").await.expect("under way");
+    let opening = {
+        let (vault, new) = (world.vault.clone(), new_session(user, world.find(user).await.epoch));
+        tokio::spawn(async move { vault.sessions.open(&new).await })
+    };
+    // Long enough for a login that does not wait.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!opening.is_finished(), "it did not wait");
+    changing.batch_execute("COMMIT").await.expect("changed");
+    assert!(matches!(opening.await.expect("no panic"), Err(VaultError::Superseded)));
+    assert_eq!(count(raw(&world), "SELECT count(*) FROM sessions").await, 0);
+}
+
+/// Asks for a rotation while somebody holds the session's row, and then lets go.
+async fn meeting(world: &World, presented: Presented, changes: &str) -> doorward::vault::Rotation {
+    let changing = another(world).await;
+    changing.batch_execute(&format!("BEGIN; {changes}")).await.expect("under way");
+    let asking: JoinHandle<_> = {
+        let vault = world.other.clone();
+        tokio::spawn(async move { rotate(&vault, presented).await })
+    };
+    somebody_waits(world).await;
+    changing.batch_execute("COMMIT").await.expect("done");
+    asking.await.expect("an answer")
+}
+
+const DISABLE: &str = "UPDATE users SET disabled = true, epoch = epoch + 1;
+                       UPDATE sessions SET ended_at = clock_timestamp(), end_reason = 'disabled'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_meets_a_disable_under_way_is_refused() {
+    let world = world::postgres().await;
+    let (_, device) = world.someone().await;
+    let answer = meeting(&world, presented(&device, 0), DISABLE).await;
+    assert_eq!(refused(answer), RotationRefused::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_inside_the_grace_that_meets_a_disable_under_way_is_refused() {
+    let world = world::postgres().await;
+    let (_, device) = world.someone().await;
+    assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
+    let answer = meeting(&world, presented(&device, 0), DISABLE).await;
+    assert_eq!(refused(answer), RotationRefused::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_meets_a_password_change_which_keeps_its_session_succeeds() {
+    let world = world::postgres().await;
+    let (_, device) = world.someone().await;
+    let change = "UPDATE users SET epoch = epoch + 1; UPDATE sessions SET epoch = epoch + 1";
+    assert_eq!(granted(meeting(&world, presented(&device, 0), change).await), (1, 1, false));
+}
+
+#[tokio::test]
+async fn a_session_of_an_older_epoch_or_a_disabled_user_does_not_refresh_even_if_it_was_not_ended() {
+    for change in ["UPDATE users SET epoch = epoch + 1", "UPDATE users SET disabled = true"] {
+        let world = world::postgres().await;
+        let (_, device) = world.someone().await;
+        world.rotate(&device, 0).await;
+        raw(&world).batch_execute(change).await.expect("changed by hand");
+        for generation in [1, 0] {
+            assert_eq!(refused(world.rotate(&device, generation).await), RotationRefused::Ended, "{change}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_cross_each_other_all_end() {
+    let world = world::postgres().await;
+    let user = world.user("ada").await;
+    for _ in 0..5 {
+        for _ in 0..10 {
+            world.device(user).await;
+        }
+        let all: Vec<_> = [Scope::Everyone, Scope::User(user)]
+            .into_iter()
+            .cycle()
+            .take(6)
+            .map(|scope| {
+                let vault = world.vault.clone();
+                tokio::spawn(async move { vault.sessions.revoke(scope, EndReason::Admin).await.map(drop) })
+            })
+            .collect();
+        let change =
+            doorward::vault::UserChange::Password { new: world::secret("new"), expected: None, keep: None };
+        world.other.users.change(user, &change).await.expect("changed");
+        for one in all {
+            one.await.expect("no panic").expect("revoked");
+        }
+        assert!(world.vault.sessions.list(None).await.expect("a list").is_empty());
+    }
+}
