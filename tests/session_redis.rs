@@ -1,21 +1,25 @@
 //! What is particular to the session store in Redis: its keys, its outages, and its kinds of servers.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorward::clock::{Clock, SystemClock};
 use doorward::config::{RedisTopology, RedisUrl};
 use doorward::id::{SessionId, SystemRandom, UserId};
 use doorward::session::redis::{RedisOptions, RedisStore};
-use doorward::session::{Record, SessionStore};
+use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
+use tokio::time::Instant;
 
 use crate::eventually::assert_eventually;
+use crate::measured::measured;
 use crate::servers::RedisServer;
 
 #[path = "support/eventually.rs"]
 mod eventually;
 #[path = "support/redis_faults.rs"]
 mod faults;
+#[path = "support/captured.rs"]
+mod log;
 #[path = "support/measured.rs"]
 mod measured;
 #[path = "support/redis.rs"]
@@ -78,25 +82,41 @@ fn key(id: SessionId) -> String {
     format!("test:s:{id}")
 }
 
-/// What this thread's tasks log, as text.
-fn captured() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no panic").extend_from_slice(bytes);
-            Ok(bytes.len())
+/// Tries again until it succeeds: on a busy machine an answer may be late, and every method may be repeated.
+async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionStoreError>) -> T {
+    let trying = async {
+        loop {
+            if let Ok(answer) = call().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
-    let shared = Arc::clone(&lines);
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE);
-    let subscriber = subscriber.with_writer(move || Lines(Arc::clone(&shared))).finish();
-    (lines, tracing::subscriber::set_default(subscriber))
+    };
+    tokio::time::timeout(SOON, trying).await.unwrap_or_else(|_| panic!("not {what} within {SOON:?}"))
 }
 
-fn text(lines: &Mutex<Vec<u8>>) -> String {
-    String::from_utf8(lines.lock().expect("no panic").clone()).expect("text")
+async fn check(store: &RedisStore, id: SessionId) -> Lookup {
+    sure("checked", async || store.check(id).await).await
+}
+
+async fn fill(store: &RedisStore, id: SessionId, record: Record, keep: Duration) {
+    sure("filled", async || store.fill(id, record, keep).await).await;
+}
+
+async fn revoke(store: &RedisStore, id: SessionId, keep: Duration) {
+    sure("revoked", async || store.revoke(id, keep).await).await;
+}
+
+/// How a call fails that found no connection, and so waited for nothing.
+const AT_ONCE: &str = "the session store cannot answer: Redis is away";
+
+/// A thousand failing checks, none of which waits for anything.
+async fn assert_fails_at_once(store: &RedisStore) {
+    let begun = Instant::now();
+    for _ in 0..1000 {
+        assert_eq!(store.check(session()).await.expect_err("away").to_string(), AT_ONCE);
+    }
+    let each = begun.elapsed() / 1000;
+    measured(format_args!("a failing check takes {:.1} us", each.as_secs_f64() * 1_000_000.0));
+    assert!(each < Duration::from_millis(1), "{each:?}");
 }

@@ -5,29 +5,17 @@ use std::time::Duration;
 
 use doorward::config::RedisUrl;
 use doorward::secret::Secret;
-use doorward::session::redis::RedisStore;
 use doorward::session::{Lookup, SessionStore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::eventually::assert_eventually;
-use crate::measured::measured;
+use crate::log::{capture, captured};
 use crate::servers::{NONE, RedisServer};
 use crate::{
-    MINUTE, SOON, assert_answers, assert_away, captured, key, on, record, session, single, start, text,
+    AT_ONCE, MINUTE, SOON, assert_answers, assert_away, assert_fails_at_once, check, fill, key, on, record,
+    revoke, session, single, start,
 };
-
-/// A thousand failing checks, none of which waits for anything.
-async fn assert_fails_at_once(store: &RedisStore) {
-    let begun = Instant::now();
-    for _ in 0..1000 {
-        store.check(session()).await.expect_err("away");
-    }
-    let taken = begun.elapsed();
-    measured(format_args!("a failing check takes {:.1} us", taken.as_secs_f64() * 1000.0));
-    // As long as one would wait for its answer.
-    assert!(taken < Duration::from_millis(100), "1000 failing checks took {taken:?}");
-}
 
 #[tokio::test]
 async fn it_starts_without_redis_and_connects_when_it_comes() {
@@ -42,10 +30,10 @@ async fn it_starts_without_redis_and_connects_when_it_comes() {
 
 #[tokio::test]
 async fn a_killed_redis_fails_every_call_at_once_and_is_back_by_itself() {
-    let (lines, _guard) = captured();
+    capture();
     let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
-    store.fill(id, record(), MINUTE).await.expect("filled");
+    fill(&store, id, record(), MINUTE).await;
     server.kill();
     assert_away(&store).await;
     assert_fails_at_once(&store).await;
@@ -54,8 +42,8 @@ async fn a_killed_redis_fails_every_call_at_once_and_is_back_by_itself() {
     }
     server.spawn().await;
     assert_answers(&store).await;
-    assert_eq!(store.check(id).await.expect("an answer"), Lookup::Absent);
-    let text = text(&lines);
+    assert_eq!(check(&store, id).await, Lookup::Absent);
+    let text = captured();
     assert_eq!(text.matches("session_store_back").count(), 1, "{text}");
     // Once for each way it was away: the connection ended, then none could be made.
     assert!((1..=2).contains(&text.matches("session_store_lost").count()), "{text}");
@@ -65,12 +53,12 @@ async fn a_killed_redis_fails_every_call_at_once_and_is_back_by_itself() {
 async fn a_restart_from_a_dump_keeps_tombstones() {
     let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
-    store.revoke(id, MINUTE).await.expect("revoked");
+    revoke(&store, id, MINUTE).await;
     server.ask::<()>(&["SAVE"]).await;
     server.kill();
     server.spawn().await;
     assert_answers(&store).await;
-    assert_eq!(store.check(id).await.expect("an answer"), Lookup::Tombstone);
+    assert_eq!(check(&store, id).await, Lookup::Tombstone);
 }
 
 #[tokio::test]
@@ -78,19 +66,18 @@ async fn a_stalled_redis_costs_a_few_slow_calls_and_no_more() {
     let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     let record = record();
-    store.fill(id, record, MINUTE).await.expect("filled");
+    fill(&store, id, record, MINUTE).await;
     server.pause();
     let mut slow = 0;
     for _ in 0..20 {
-        let begun = Instant::now();
-        store.check(id).await.expect_err("stalled");
-        slow += usize::from(begun.elapsed() > Duration::from_millis(50));
+        let error = store.check(id).await.expect_err("stalled").to_string();
+        slow += usize::from(error != AT_ONCE);
     }
     assert!(slow <= 3, "{slow} slow calls");
     assert_fails_at_once(&store).await;
     server.resume();
     assert_answers(&store).await;
-    assert_eq!(store.check(id).await.expect("an answer"), Lookup::Live(record));
+    assert_eq!(check(&store, id).await, Lookup::Live(record));
 }
 
 #[tokio::test]
@@ -105,7 +92,8 @@ async fn a_stall_in_a_crowd_ends_for_all_within_one_answers_time() {
         checks.spawn(async move { store.check(session()).await.expect_err("stalled") });
     }
     checks.join_all().await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    // One after the other they would take 50 s.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_fails_at_once(&store).await;
 }
 
@@ -121,7 +109,7 @@ async fn a_stall_nobody_felt_is_noticed_by_the_heartbeat() {
 
 #[tokio::test]
 async fn a_wrong_password_is_told_without_it() {
-    let (lines, _guard) = captured();
+    capture();
     let server = RedisServer::start(&["--requirepass", "right-horse"]).await;
     let with = |password: &str| {
         let mut options = single(&server);
@@ -129,11 +117,11 @@ async fn a_wrong_password_is_told_without_it() {
         start(options)
     };
     let wrong = with("wrong-horse");
-    let told = async || text(&lines).contains("refused the user or the password");
+    let told = async || captured().contains("refused the user or the password");
     assert_eventually("it is told", SOON, told).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let error = wrong.check(session()).await.expect_err("refused").to_string();
-    let text = text(&lines);
+    let text = captured();
     assert_eq!(text.matches("session_store_lost").count(), 1, "{text}");
     assert!(!text.contains("horse") && !error.contains("horse"), "{text}");
     drop(wrong);
@@ -144,20 +132,20 @@ async fn a_wrong_password_is_told_without_it() {
 async fn a_full_redis_forgets_what_it_cannot_bury() {
     let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
     let (store, id) = (on(&server).await, session());
-    store.fill(id, record(), MINUTE).await.expect("filled");
+    fill(&store, id, record(), MINUTE).await;
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
     store.fill(session(), record(), MINUTE).await.expect_err("full");
     let error = store.revoke(id, MINUTE).await.expect_err("the tombstone is owed").to_string();
     assert!(error.contains("no memory"), "{error}");
-    assert_eq!(store.check(id).await.expect("an answer"), Lookup::Absent);
+    assert_eq!(check(&store, id).await, Lookup::Absent);
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    store.revoke(id, MINUTE).await.expect("room again");
-    assert_eq!(store.check(id).await.expect("an answer"), Lookup::Tombstone);
+    revoke(&store, id, MINUTE).await;
+    assert_eq!(check(&store, id).await, Lookup::Tombstone);
 }
 
 #[tokio::test]
 async fn an_evicting_redis_is_used_and_warned_of_once() {
-    let (lines, _guard) = captured();
+    capture();
     let server = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]).await;
     let store = on(&server).await;
     for _ in 0..2 {
@@ -166,7 +154,7 @@ async fn an_evicting_redis_is_used_and_warned_of_once() {
         server.spawn().await;
         assert_answers(&store).await;
     }
-    assert_eq!(text(&lines).matches("session_store_evicts").count(), 1);
+    assert_eq!(captured().matches("session_store_evicts").count(), 1);
 }
 
 #[tokio::test]
@@ -180,9 +168,9 @@ async fn a_redis_that_forbids_questions_about_itself_is_used() {
     options.url = RedisUrl { user: Some("gate".to_owned()), password, ..options.url };
     let (store, id) = (start(options), session());
     assert_answers(&store).await;
-    store.fill(id, record(), MINUTE).await.expect("filled");
+    fill(&store, id, record(), MINUTE).await;
     store.extend(id, MINUTE * 2).await.expect("extended");
-    store.revoke(id, MINUTE).await.expect("revoked");
+    revoke(&store, id, MINUTE).await;
     assert_eq!(server.ask::<usize>(&["STRLEN", &key(id)]).await, 2);
 }
 

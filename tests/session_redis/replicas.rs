@@ -5,7 +5,7 @@ use std::time::Duration;
 use doorward::session::SessionStore;
 
 use crate::servers::{NONE, RedisServer};
-use crate::{MINUTE, assert_answers, assert_away, on, record, session, single, start};
+use crate::{MINUTE, assert_answers, assert_away, fill, on, record, session, single, start};
 
 async fn demote(server: &RedisServer, master: &RedisServer) {
     server.ask::<()>(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]).await;
@@ -28,7 +28,7 @@ async fn a_replica_is_not_used_until_it_is_promoted() {
 async fn a_refused_write_takes_a_demoted_master_away_at_once() {
     let (master, server) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     let (store, id) = (on(&server).await, session());
-    store.fill(id, record(), MINUTE).await.expect("filled");
+    fill(&store, id, record(), MINUTE).await;
     // Just after a look at the role, so that the next is almost a second away.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     demote(&server, &master).await;

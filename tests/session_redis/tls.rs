@@ -10,12 +10,13 @@ use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Lookup, SessionStore};
 
 use crate::eventually::assert_eventually;
+use crate::log::{capture, captured};
 use crate::servers::{self, Certificates, RedisServer};
-use crate::{MINUTE, SOON, assert_answers, captured, options, record, session, start, text};
+use crate::{MINUTE, SOON, assert_answers, check, fill, options, record, revoke, session, start};
 
 #[tokio::test]
 async fn only_the_right_authority_and_the_right_name_are_trusted() {
-    let (lines, _guard) = captured();
+    capture();
     let (right, wrong, port) = (Certificates::new(), Certificates::new(), servers::free_port());
     let _server = RedisServer::start(&right.settings(port)).await;
     let with = |name: &str, authority: &Certificates| {
@@ -27,7 +28,7 @@ async fn only_the_right_authority_and_the_right_name_are_trusted() {
         [("localhost", &wrong, "UnknownIssuer"), ("127.0.0.1", &right, "not valid for name")]
     {
         let refused = start(with(name, authority));
-        assert_eventually(cause, SOON, async || text(&lines).contains(cause)).await;
+        assert_eventually(cause, SOON, async || captured().contains(cause)).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         refused.check(session()).await.expect_err("not trusted");
     }
@@ -57,9 +58,9 @@ async fn assert_works(topology: RedisTopology, password: &str, authority: PathBu
     let store = start(RedisOptions { ca_file: Some(authority), ..options(url) });
     assert_answers(&store).await;
     let id = session();
-    store.fill(id, record(), MINUTE).await.expect("filled");
-    store.revoke(id, MINUTE).await.expect("revoked");
-    assert_eq!(store.check(id).await.expect("an answer"), Lookup::Tombstone);
+    fill(&store, id, record(), MINUTE).await;
+    revoke(&store, id, MINUTE).await;
+    assert_eq!(check(&store, id).await, Lookup::Tombstone);
 }
 
 #[tokio::test]

@@ -146,14 +146,14 @@ impl RedisServer {
         HOME.tell("started", child.id());
         *self.process.lock().expect("no panic") = Some(child);
         let answers = async || matches!(self.try_ask::<String>(&["PING"]).await, Ok(text) if text == "PONG");
-        for _ in 0..500 {
+        for _ in 0..2000 {
             if answers().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        panic!("{} did not answer within 5 s:\n{log}", self.program);
+        panic!("{} did not answer within 20 s:\n{log}", self.program);
     }
 
     /// Ends the process at once, as a crash does.
