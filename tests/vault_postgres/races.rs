@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use doorward::id::SessionId;
-use doorward::vault::{EndReason, LogEntry, Presented, RotationRefused, Scope, VaultError};
+use doorward::vault::{EndReason, LogEntry, Presented, RotationRefused, Scope, UserChange, VaultError};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
@@ -82,6 +82,75 @@ async fn a_login_that_meets_a_password_change_under_way_waits_and_loses() {
     assert_eq!(count(raw(&world), "SELECT count(*) FROM sessions").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disable_or_deletion_that_meets_a_login_under_way_waits_and_ends_its_session() {
+    for change in [UserChange::Disabled(true), UserChange::Deleted] {
+        let world = world::postgres().await;
+        let (user, device) = world.someone().await;
+        let opening = another(&world).await;
+        let login = "BEGIN; SELECT 1 FROM users FOR SHARE;
+            INSERT INTO sessions (id, family, user_id, client_id, epoch, refresh_kid, created_at, rotated_at,
+                                  idle_until, expires_at)
+            SELECT gen_random_uuid(), sha256(family), user_id, client_id, epoch, refresh_kid, created_at, rotated_at,
+                   idle_until, expires_at FROM sessions";
+        opening.batch_execute(login).await.expect("under way");
+        let changing = {
+            let vault = world.vault.clone();
+            tokio::spawn(async move { vault.users.change(user, &change).await })
+        };
+        somebody_waits(&world).await;
+        opening.batch_execute("COMMIT").await.expect("signed in");
+        let ended = changing.await.expect("no panic").expect("changed").sessions;
+        assert!(ended.len() == 2 && ended.contains(&device.id), "{ended:?}");
+        assert_eq!(count(raw(&world), "SELECT count(*) FROM sessions WHERE ended_at IS NULL").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_password_changes_from_one_password_the_second_is_superseded() {
+    let world = world::postgres().await;
+    let user = world.user("ada").await;
+    let first = another(&world).await;
+    first
+        .batch_execute("BEGIN; UPDATE users SET password = 'first', epoch = epoch + 1")
+        .await
+        .expect("under way");
+    let second = {
+        let vault = world.vault.clone();
+        let expected = Some(world::secret("hash of ada"));
+        let change = UserChange::Password { new: world::secret("second"), expected, keep: None };
+        tokio::spawn(async move { vault.users.change(user, &change).await })
+    };
+    somebody_waits(&world).await;
+    first.batch_execute("COMMIT").await.expect("changed");
+    assert!(world::is_superseded(&second.await.expect("no panic")));
+    assert_eq!(world.find(user).await.password, world::secret("first"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_postgres_breaks_off_to_end_a_deadlock_is_done_again() {
+    let world = world::postgres().await;
+    let user = world.user("ada").await;
+    for _ in 0..2 {
+        world.device(user).await;
+    }
+    // The wrong way round: the vault takes sessions in the order of their ids.
+    let crossing = another(&world).await;
+    let last = "BEGIN; SELECT 1 FROM sessions ORDER BY id DESC LIMIT 1 FOR UPDATE";
+    crossing.batch_execute(last).await.expect("locked");
+    let revoking = {
+        let vault = world.vault.clone();
+        tokio::spawn(async move { vault.sessions.revoke(Scope::User(user), EndReason::User).await })
+    };
+    somebody_waits(&world).await;
+    // Postgres looks for deadlocks when somebody has waited for a second, and ends that one's statement.
+    let first = "SELECT 1 FROM sessions ORDER BY id LIMIT 1 FOR UPDATE";
+    crossing.batch_execute(first).await.expect("the other gave way");
+    crossing.batch_execute("COMMIT").await.expect("let go");
+    assert_eq!(revoking.await.expect("no panic").expect("done again").sessions.len(), 2);
+    assert_eq!(count(raw(&world), "SELECT count(*) FROM revocations").await, 2);
+}
+
 /// Asks for a rotation while somebody holds the session's row, and then lets go.
 async fn meeting(world: &World, presented: Presented, changes: &str) -> doorward::vault::Rotation {
     let changing = another(world).await;
@@ -153,8 +222,7 @@ async fn changes_that_cross_each_other_all_end() {
                 tokio::spawn(async move { vault.sessions.revoke(scope, EndReason::Admin).await.map(drop) })
             })
             .collect();
-        let change =
-            doorward::vault::UserChange::Password { new: world::secret("new"), expected: None, keep: None };
+        let change = UserChange::Password { new: world::secret("new"), expected: None, keep: None };
         world.other.users.change(user, &change).await.expect("changed");
         for one in all {
             one.await.expect("no panic").expect("revoked");
