@@ -299,18 +299,18 @@ fn account() -> Option<(u32, u32)> {
     Some(find("postgres").or_else(|| find("nobody")).expect("an unprivileged user"))
 }
 
-/// Where a program of Postgres is: Debian keeps servers out of the path.
+/// Where a program of Postgres is. Debian keeps servers out of the path, and wraps the clients that are in it.
 fn binary(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    places.push("/usr/sbin".into());
+    let mut places = Vec::new();
     for parent in ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt", "/usr"] {
         let mut versions: Vec<_> =
-            fs::read_dir(parent).into_iter().flatten().flatten().map(|e| e.path()).collect();
+            fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         // The newest first.
         versions.sort_by_key(|path| std::cmp::Reverse(version(path)));
         places.extend(versions.into_iter().filter(|path| version(path) > 0).map(|path| path.join("bin")));
     }
+    places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    places.push("/usr/sbin".into());
     let found = places.iter().map(|place| place.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| {
         panic!("`{name}` is missing: `make test` installs it (Debian: postgresql, pgbouncer)")

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use doorward::id::SessionId;
+use doorward::vault::postgres::PostgresVault;
 use doorward::vault::{EndReason, LogEntry, Presented, RotationRefused, Scope, UserChange, VaultError};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -134,16 +135,20 @@ async fn what_postgres_breaks_off_to_end_a_deadlock_is_done_again() {
     for _ in 0..2 {
         world.device(user).await;
     }
+    // Postgres looks for deadlocks once, when somebody has waited this long, and ends that one's statement.
+    let database: String =
+        raw(&world).query_one("SELECT current_database()::text", &[]).await.expect("its name").get(0);
+    let patience = format!("ALTER DATABASE {database} SET deadlock_timeout = '4s'");
+    raw(&world).batch_execute(&patience).await.expect("set");
+    let vault = PostgresVault::open(shared().options(&database)).await.expect("a vault");
     // The wrong way round: the vault takes sessions in the order of their ids.
     let crossing = another(&world).await;
+    crossing.batch_execute("SET deadlock_timeout = '60s'").await.expect("set");
     let last = "BEGIN; SELECT 1 FROM sessions ORDER BY id DESC LIMIT 1 FOR UPDATE";
     crossing.batch_execute(last).await.expect("locked");
-    let revoking = {
-        let vault = world.vault.clone();
-        tokio::spawn(async move { vault.sessions.revoke(Scope::User(user), EndReason::User).await })
-    };
+    let revoking =
+        tokio::spawn(async move { vault.sessions.revoke(Scope::User(user), EndReason::User).await });
     somebody_waits(&world).await;
-    // Postgres looks for deadlocks when somebody has waited for a second, and ends that one's statement.
     let first = "SELECT 1 FROM sessions ORDER BY id LIMIT 1 FOR UPDATE";
     crossing.batch_execute(first).await.expect("the other gave way");
     crossing.batch_execute("COMMIT").await.expect("let go");
