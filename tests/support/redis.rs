@@ -117,7 +117,7 @@ impl RedisServer {
         let file = folder.join("sentinel.conf");
         let settings = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\n{settings}\n\
-             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+             sentinel down-after-milliseconds main 2000\nsentinel failover-timeout main 5000\n",
             folder.display()
         );
         std::fs::write(&file, settings).expect("a settings file");
