@@ -4,7 +4,7 @@
 //! process holds, and cleans up when it closes.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -117,6 +117,13 @@ impl Server {
             ),
         );
         bouncer.run("pgbouncer", &["-q", "-d", "pgbouncer.ini"]);
+        // It goes into the background before it listens.
+        let listens = || TcpStream::connect(("127.0.0.1", bouncer.port)).is_ok();
+        let up = (0..1000).any(|_| {
+            std::thread::park_timeout(Duration::from_millis(10));
+            listens()
+        });
+        assert!(up, "`pgbouncer` does not listen");
         bouncer
     }
 

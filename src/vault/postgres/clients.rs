@@ -146,13 +146,14 @@ impl Clients {
     async fn attempt<I: Sync, A>(&self, how: How, input: &I, work: Work<I, A>) -> Result<A, Fault> {
         let client =
             self.pool.get().await.map_err(|error| Fault::pool(error, self.pool.status().max_size))?;
-        let mut borrowed = Borrowed { client: Some(client), connector: &self.connector };
+        let connector = self.prepared.then_some(&self.connector);
+        let mut borrowed = Borrowed { client: Some(client), connector };
         let result = match &borrowed.client {
             Some(client) => talk(&Talk { client, prepared: self.prepared }, how, input, work).await,
             None => return Err(Fault::Vault(VaultError::Unavailable("no connection".into()))),
         };
         match &result {
-            Err(fault) if matches!(fault.remedy(), Remedy::Reconnect(_)) => {}
+            Err(fault) if matches!(fault.remedy(), Remedy::Reconnect(_)) => borrowed.throw_away(),
             _ => borrowed.give_back(),
         }
         result
@@ -231,27 +232,35 @@ impl Talk<'_> {
 /// A connection that never returns to the pool with a statement running on it.
 struct Borrowed<'a> {
     client: Option<Object>,
-    connector: &'a Connector,
+    /// How to reach the server to cancel; `None` behind a pooler, see [`cancel`].
+    connector: Option<&'a Connector>,
 }
 
 impl Borrowed<'_> {
     fn give_back(&mut self) {
         self.client = None;
     }
-}
 
-impl Drop for Borrowed<'_> {
-    /// Reached with a connection only when something went wrong with it, or the deadline passed.
-    fn drop(&mut self) {
-        let Some(client) = self.client.take().map(Object::take) else { return };
-        cancel(client.cancel_token(), self.connector, client);
+    fn throw_away(&mut self) {
+        drop(self.client.take().map(Object::take));
     }
 }
 
-/// Tells the server to stop what nobody waits for, then closes its connection.
+impl Drop for Borrowed<'_> {
+    /// Reached with a connection only when the deadline has passed.
+    fn drop(&mut self) {
+        let Some(client) = self.client.take().map(Object::take) else { return };
+        if let Some(connector) = self.connector {
+            cancel(client.cancel_token(), connector, client);
+        }
+    }
+}
+
+/// Tells the server to stop what nobody waits for, then closes its connection. Best effort: without it the statement
+/// goes on, with its locks, until the server's own limit.
 ///
-/// Best effort: without it the statement would go on, with its locks, until the server's own limit, and behind a pooler
-/// for as long as it takes.
+/// Not for poolers: a cancel request kills a PgBouncer before 1.20 with all its connections, unless the client waits for
+/// the answer, which the driver does not (github.com/pgbouncer/pgbouncer/pull/846).
 pub(super) fn cancel(token: CancelToken, connector: &Connector, connection: impl Send + 'static) {
     let tls = connector.tls.clone();
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };

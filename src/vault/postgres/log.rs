@@ -123,7 +123,8 @@ impl Follower {
             Some(line) => line,
             None => self.connect().await?,
         };
-        let mut used = Used { line: Some(line), connector: &self.connector };
+        let connector = self.listens.then_some(&self.connector);
+        let mut used = Used { line: Some(line), connector };
         if let Some(line) = &used.line {
             let page = line.page(after).await?;
             *place = used.line.take();
@@ -153,13 +154,15 @@ impl Follower {
 /// would else stay on the server, one more for each try.
 struct Used<'a> {
     line: Option<Line>,
-    connector: &'a Connector,
+    /// How to reach the server to cancel; `None` behind a pooler.
+    connector: Option<&'a Connector>,
 }
 
 impl Drop for Used<'_> {
     fn drop(&mut self) {
-        let Some(line) = self.line.take() else { return };
-        cancel(line.client.cancel_token(), self.connector, line);
+        if let (Some(line), Some(connector)) = (self.line.take(), self.connector) {
+            cancel(line.client.cancel_token(), connector, line);
+        }
     }
 }
 
