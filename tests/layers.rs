@@ -37,6 +37,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_postgres", &["vault/postgres/"]),
     ("deadpool_postgres", &["vault/postgres/"]),
     ("tokio_postgres_rustls", &["vault/postgres/"]),
+    ("rustls_native_certs", &["vault/postgres/"]),
     ("redis", &["session/redis/"]),
     ("rustls", &["vault/postgres/", "session/redis/"]),
     ("jsonwebtoken", &["token/"]),

@@ -94,11 +94,28 @@ async fn behind_a_pooler_too_lost_connections_are_replaced() {
     let raw = shared().raw(&database).await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND usename = 'doorward'";
-    for _ in 0..5 {
+    for _ in 0..20 {
         assert!(count(&raw, end).await > 0);
         assert!(world.vault.sessions.find(device.id).await.expect("an answer").is_some());
         world.vault.log.read(None).await.expect("a page");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_too_late_behind_a_pooler_leaves_the_pooler_alone() {
+    let bouncer = Server::bouncer(shared());
+    let database = shared().database();
+    let world = open(PostgresOptions { prepared: false, pool_size: 2, ..hasty(&bouncer, &database) }).await;
+    let (user, device) = world.someone().await;
+    let raw = shared().raw(&database).await;
+    raw.batch_execute("BEGIN; SELECT 1 FROM users FOR UPDATE").await.expect("locked");
+    for _ in 0..3 {
+        unavailable(world.vault.users.change(user, &UserChange::Roles(roles(&["ops"]))).await);
+        assert!(world.vault.sessions.find(device.id).await.expect("an answer").is_some());
+        // Somebody else's connection was not touched.
+        assert!(world.other.sessions.find(device.id).await.expect("an answer").is_some());
+    }
+    raw.batch_execute("COMMIT").await.expect("unlocked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
