@@ -183,3 +183,50 @@ async fn a_dropped_store_leaves_no_connection() {
     drop(store);
     assert_eventually("only the question's own is left", SOON, async || clients().await == 1).await;
 }
+
+#[tokio::test]
+async fn a_user_with_the_documented_rights_and_no_more_is_enough() {
+    // README: without EXEC and with no command beyond these.
+    let server = RedisServer::start(NONE).await;
+    let rights = "+get +set +pexpire +del +ping +info +role +config|get";
+    let words: Vec<&str> =
+        ["ACL", "SETUSER", "door", "on", ">pw", "~test:*"].into_iter().chain(rights.split(' ')).collect();
+    server.ask::<()>(&words).await;
+    let login = |url: RedisUrl| RedisUrl {
+        user: Some("door".to_owned()),
+        password: Some(Secret::new("pw".to_owned())),
+        ..url
+    };
+    let options = single(&server);
+    let store = start(doorward::session::redis::RedisOptions { url: login(options.url), ..options });
+    assert_answers(&store).await;
+    let (id, record) = (session(), record());
+    fill(&store, id, record, MINUTE).await;
+    store.extend(id, MINUTE * 2).await.expect("extended");
+    assert_eq!(check(&store, id).await, Lookup::Live(record));
+    revoke(&store, id, MINUTE).await;
+    assert_eq!(check(&store, id).await, Lookup::Tombstone);
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_write_is_told_once_and_reads_go_on() {
+    capture();
+    let server = RedisServer::start(NONE).await;
+    server.ask::<()>(&["ACL", "SETUSER", "reader", "on", ">pw", "~test:*", "+get", "+ping"]).await;
+    let options = single(&server);
+    let url = RedisUrl {
+        user: Some("reader".to_owned()),
+        password: Some(Secret::new("pw".to_owned())),
+        ..options.url.clone()
+    };
+    let store = start(doorward::session::redis::RedisOptions { url, ..options });
+    assert_answers(&store).await;
+    for _ in 0..5 {
+        assert!(store.revoke(session(), MINUTE).await.is_err());
+        assert!(store.fill(session(), record(), MINUTE).await.is_err());
+        assert_eq!(check(&store, session()).await, Lookup::Absent, "the connection is still there");
+    }
+    let text = captured();
+    assert_eq!(text.matches("session_store_refuses_writes").count(), 1, "{text}");
+    assert!(text.contains("+pexpire"), "{text}");
+}

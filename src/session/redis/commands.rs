@@ -28,8 +28,8 @@ const ANSWER: Duration = Duration::from_millis(100);
 /// records that nobody asks for.
 const MOST_JITTER: Duration = Duration::from_secs(60);
 
-/// A record may end between two steps of a revocation in a Cluster, and be filled again between two others. Each
-/// time needs both within a millisecond.
+/// A record may end between two steps of a revocation, and be filled again between two others. Each time needs both
+/// within a millisecond.
 const REVOKE_ATTEMPTS: usize = 3;
 
 /// What is there.

@@ -82,6 +82,16 @@ impl Connector {
         Ok(Self { options, net, sentinels })
     }
 
+    /// The servers by name, for people.
+    pub(super) fn place(&self) -> String {
+        let hosts = match &self.options.url.topology {
+            RedisTopology::Single(host) => std::slice::from_ref(host),
+            RedisTopology::Sentinel { hosts, .. } | RedisTopology::Cluster(hosts) => hosts,
+        };
+        let names: Vec<_> = hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
+        names.join(", ")
+    }
+
     /// Connects, and looks at what is there.
     pub(super) async fn connect(&mut self) -> Result<Connected, ConnectError> {
         let (link, master) = match &self.options.url.topology {

@@ -2,7 +2,7 @@
 //!
 //! A request never waits for a connection: without one its command fails at once.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -22,13 +22,15 @@ pub(super) struct Live {
     breaker: Breaker,
     ended: OnceLock<Fault>,
     told: Notify,
+    /// It was said that writes are refused.
+    refuses: AtomicBool,
 }
 
 impl Current {
     /// From now on requests use this one.
     pub(super) fn publish(&self, link: Link) -> Arc<Live> {
         let (breaker, ended, told) = (Breaker::default(), OnceLock::new(), Notify::new());
-        let live = Arc::new(Live { link, breaker, ended, told });
+        let live = Arc::new(Live { link, breaker, ended, told, refuses: AtomicBool::new(false) });
         self.0.store(Some(Arc::clone(&live)));
         live
     }
@@ -41,6 +43,23 @@ impl Current {
     /// The connection to use now.
     pub(super) fn live(&self) -> Result<Arc<Live>, Fault> {
         self.0.load_full().ok_or(Fault::Away)
+    }
+
+    /// As [`Self::judge`], for a command that writes: a Redis that refuses it is of little use, which is said once for
+    /// each connection.
+    pub(super) fn judge_write<T>(&self, live: &Arc<Live>, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        if let Err(cause @ (Fault::Full | Fault::Refused(_))) = &outcome
+            && !live.refuses.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                reason = "session_store_refuses_writes",
+                %cause,
+                "Redis takes no sessions and no tombstones: every session is asked of the vault, and nobody vouches while \
+                 that is lost; raise maxmemory, or grant the user of sessions.url +get +set +pexpire +del +ping +info \
+                 +role +config|get on the keys of sessions.key_prefix"
+            );
+        }
+        self.judge(live, outcome)
     }
 
     /// Draws the conclusions from one command's outcome; what it cannot be used for any more is taken away at once.

@@ -10,6 +10,8 @@ use super::look::Look;
 
 /// What was said since the connection was last there.
 pub(super) struct Journal {
+    /// The servers by name, for people.
+    place: String,
     away_since: Instant,
     said: Vec<(Discriminant<ConnectError>, Option<Discriminant<Fault>>)>,
     look: Option<Look>,
@@ -17,8 +19,8 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Nothing was said, and nothing is there yet.
-    pub(super) fn new() -> Self {
-        Self { away_since: Instant::now(), said: Vec::new(), look: None }
+    pub(super) fn new(place: String) -> Self {
+        Self { place, away_since: Instant::now(), said: Vec::new(), look: None }
     }
 
     /// The connection is gone, or could not be made: each kind of cause is told once until it is back.
@@ -34,11 +36,14 @@ impl Journal {
         self.said.push(kind);
         match cause {
             ConnectError::TooOld(_) => {
-                tracing::error!(reason = "session_store_too_old", %cause, "the session store cannot be used");
+                let redis = &self.place;
+                tracing::error!(reason = "session_store_too_old", redis, %cause, "the session store cannot be used");
             }
             _ => tracing::warn!(
                 reason = "session_store_lost",
+                redis = self.place,
                 %cause,
+                advice = advice(cause),
                 "the session store is away: sessions are confirmed by the vault until it is back"
             ),
         }
@@ -47,10 +52,16 @@ impl Journal {
     /// A connection is there; what is new about the server is told.
     pub(super) fn back(&mut self, look: &Look) {
         if self.said.is_empty() {
-            tracing::info!(version = look.version.as_deref(), "the session store is there");
+            let version = look.version.as_deref();
+            tracing::info!(redis = self.place, version, "the session store is there");
         } else {
             let away_ms = u64::try_from(self.away_since.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(reason = "session_store_back", away_ms, "the session store is back");
+            tracing::info!(
+                reason = "session_store_back",
+                redis = self.place,
+                away_ms,
+                "the session store is back"
+            );
         }
         self.said.clear();
         if self.look.as_ref() != Some(look) {
@@ -59,5 +70,27 @@ impl Journal {
             }
             self.look = Some(look.clone());
         }
+    }
+}
+
+/// What to look at, for those who have just set it up.
+fn advice(cause: &ConnectError) -> &'static str {
+    match cause {
+        ConnectError::NoMaster => {
+            "does every host of sessions.url run a Sentinel, and do they know a master by the name after the slash?"
+        }
+        ConnectError::Fault(Fault::Credentials) => "correct the user or the password in sessions.url",
+        ConnectError::Fault(Fault::ReadOnly) => "name the master in sessions.url, or use redis+sentinel://",
+        ConnectError::Fault(Fault::Refused(_)) => {
+            "is it the kind of Redis that sessions.url says (one, Sentinel, Cluster), with a database of that number, \
+             and may its user do this?"
+        }
+        ConnectError::Fault(Fault::Unanswered(text) | Fault::Ended(text)) if text.contains("certificate") => {
+            "set sessions.ca_file to the certificate that signed the server's, and name the server as it does"
+        }
+        ConnectError::Fault(_) => {
+            "is Redis running there, with TLS (rediss://) or without (redis://) as sessions.url says?"
+        }
+        ConnectError::OtherMaster | ConnectError::ClusterDown | ConnectError::TooOld(_) => "",
     }
 }

@@ -27,17 +27,17 @@ impl Link {
         }
     }
 
-    /// The answers to commands on one key, carried out in this order: as one transaction by one server; one by one
-    /// in a Cluster, where a transaction is aborted while its slot moves and a single command follows the slot.
+    /// The answers to commands on one key, carried out in this order: in one write to one server; one by one in a
+    /// Cluster, where each follows its slot if that moves. No transaction: the caller does not need one, a moving slot
+    /// would abort it, and a user without the right to EXEC makes this client's library panic (1.8.1).
     pub(super) async fn in_order(&self, commands: &[Cmd], limit: Duration) -> Result<Vec<Value>, Fault> {
         match self.clone() {
             Self::One(mut one) => {
-                let mut transaction = Pipeline::with_capacity(commands.len());
-                transaction.atomic();
+                let mut pipeline = Pipeline::with_capacity(commands.len());
                 for command in commands {
-                    transaction.add_command(command.clone());
+                    pipeline.add_command(command.clone());
                 }
-                within(limit, transaction.query_async(&mut one)).await
+                within(limit, pipeline.query_async(&mut one)).await
             }
             Self::Cluster(_) => {
                 let mut answers = Vec::with_capacity(commands.len());

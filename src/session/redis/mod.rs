@@ -81,19 +81,19 @@ impl SessionStore for RedisStore {
         let live = self.current.live()?;
         let random = self.random.as_ref();
         let outcome = commands::fill(&live.link, &self.key(id), &record, keep, random).await;
-        Ok(self.current.judge(&live, outcome)?)
+        Ok(self.current.judge_write(&live, outcome)?)
     }
 
     async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
         let outcome = commands::extend(&live.link, &self.key(id), keep).await;
-        Ok(self.current.judge(&live, outcome)?)
+        Ok(self.current.judge_write(&live, outcome)?)
     }
 
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
         let outcome = commands::revoke(&live.link, &self.key(id), keep).await;
-        Ok(self.current.judge(&live, outcome)?)
+        Ok(self.current.judge_write(&live, outcome)?)
     }
 
     fn vouches_alone(&self) -> bool {

@@ -68,7 +68,7 @@ async fn again_after_a_panic<F: Future<Output = ()> + Send + 'static>(mut task: 
 
 /// Connects, watches and connects again.
 async fn keep_published(current: &Current, connector: &mut Connector, random: &dyn Random) {
-    let mut journal = Journal::new();
+    let mut journal = Journal::new(connector.place());
     let mut attempt = 0;
     loop {
         let lost = match connector.connect().await {
