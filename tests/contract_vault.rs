@@ -58,7 +58,7 @@ macro_rules! on {
                     an_unknown_session_ends_nothing
                     logging_out_everywhere_writes_one_row_for_each_session
                     everyone_is_everyone
-                    revoking_again_reports_and_logs_again
+                    revoking_again_reports_again_and_fills_no_log
                     a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left_alone
                 }
                 races {

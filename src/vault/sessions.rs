@@ -149,7 +149,7 @@ pub struct Ended {
     pub sessions: Vec<SessionId>,
     /// How many of them were alive until now.
     pub alive: usize,
-    /// The rows written to the log.
+    /// The rows that stand in the log for them.
     pub entries: Vec<LogEntry>,
     /// The vault's clock.
     pub now: Timestamp,
@@ -195,9 +195,9 @@ pub trait Sessions: Send + Sync {
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError>;
     /// The session, or `None` when there is certainly none.
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;
-    /// A user's live sessions, newest first; of everyone without a user, at most 1,000.
+    /// A user's live sessions, or everyone's without a user, newest first; at most 1,000.
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError>;
-    /// Ends sessions and writes one log row for each. What was ended before is reported and logged again, so
-    /// that repeating a revocation re-applies it everywhere.
+    /// Ends sessions and writes one log row for each. What was ended before is reported again, so that the caller
+    /// applies it again, and not logged again: its row still stands.
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError>;
 }

@@ -102,6 +102,11 @@ impl Server {
 
     /// A pooler in transaction mode before `server`.
     pub(crate) fn bouncer(server: &Self) -> Self {
+        Self::bouncer_with(server, "")
+    }
+
+    /// The same, with these lines at the end of its configuration.
+    pub(crate) fn bouncer_with(server: &Self, extra: &str) -> Self {
         let bouncer = Self::prepare();
         let users = format!("\"{ROLE}\" \"{ROLE_PASSWORD}\"\n");
         bouncer.write("users.txt", &users);
@@ -110,7 +115,7 @@ impl Server {
             &format!(
                 "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
                  unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = users.txt\npool_mode = transaction\n\
-                 default_pool_size = 4\nmax_client_conn = 500\nlogfile = pgbouncer.log\npidfile = pgbouncer.pid\n",
+                 default_pool_size = 4\nmax_client_conn = 500\nlogfile = pgbouncer.log\npidfile = pgbouncer.pid\n{extra}\n",
                 server.socket(),
                 server.port,
                 bouncer.port,

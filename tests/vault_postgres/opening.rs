@@ -144,3 +144,14 @@ async fn a_lone_standby_is_no_vault() {
     let text = complaint(standby.options(&database)).await;
     assert!(text.contains("standby") && text.contains("primary"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_drops_what_it_does_not_know_is_noticed() {
+    let extra = "ignore_startup_parameters = options,extra_float_digits";
+    let bouncer = tokio::task::spawn_blocking(move || Server::bouncer_with(shared(), extra));
+    let bouncer = bouncer.await.expect("a pooler");
+    let options = bouncer.options(&shared().database());
+    let text = complaint(options.clone()).await;
+    assert!(text.contains("set vault.prepared = false"), "{text}");
+    PostgresVault::open(PostgresOptions { prepared: false, ..options }).await.expect("a vault");
+}

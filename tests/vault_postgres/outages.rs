@@ -122,7 +122,7 @@ async fn a_statement_that_is_too_late_behind_a_pooler_leaves_the_pooler_alone() 
 async fn a_server_that_crashed_and_came_back_is_used_again_without_reopening() {
     let server = Server::start("");
     let world = open(server.options(&server.database())).await;
-    let (_, device) = world.someone().await;
+    let (user, device) = world.someone().await;
     let cursor = world.vault.log.read(None).await.expect("a page").cursor;
     server.crash();
     let text = unavailable(world.vault.sessions.find(device.id).await);
@@ -141,7 +141,8 @@ async fn a_server_that_crashed_and_came_back_is_used_again_without_reopening() {
         log.changed().await;
     });
     assert_eventually("the follower hears of it", PATIENCE, async || {
-        world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::User).await.expect("revoked");
+        let next = world.device(user).await;
+        world.vault.sessions.revoke(Scope::Session(next.id, None), EndReason::User).await.expect("revoked");
         follower.is_finished()
     })
     .await;

@@ -235,3 +235,98 @@ async fn changes_that_cross_each_other_all_end() {
         assert!(world.vault.sessions.list(None).await.expect("a list").is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_page_that_takes_longer_than_a_statement_may_is_read_to_its_end() {
+    // After everybody was signed out of a large vault; otherwise no gateway could start any more.
+    let world = world::postgres().await;
+    let database: String =
+        raw(&world).query_one("SELECT current_database()::text", &[]).await.expect("its name").get(0);
+    let rows = 200_000;
+    let planted = format!(
+        "INSERT INTO revocations (session_id, until) \
+         SELECT gen_random_uuid(), clock_timestamp() + interval '1 hour' FROM generate_series(1, {rows})"
+    );
+    raw(&world).batch_execute(&planted).await.expect("planted");
+    let timeout = Duration::from_millis(250);
+    let options = doorward::vault::postgres::PostgresOptions {
+        statement_timeout: timeout,
+        ..shared().options(&database)
+    };
+    // Opened with patience: only the reading is in a hurry.
+    let vault = loop {
+        if let Ok(vault) = PostgresVault::open(options.clone()).await {
+            break vault;
+        }
+    };
+    let begun = tokio::time::Instant::now();
+    let page = loop {
+        match vault.log.read(None).await {
+            Ok(page) => break page,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+    };
+    assert_eq!(page.entries.len(), rows);
+    assert!(begun.elapsed() > timeout, "long enough to tell: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_makes_no_old_token_young() {
+    let world = world::postgres().await;
+    let (_, device) = world.someone().await;
+    assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
+    // As if it had been rotated in ten minutes: by a server whose clock was ahead.
+    raw(&world)
+        .batch_execute("UPDATE sessions SET rotated_at = rotated_at + interval '10 minutes'")
+        .await
+        .expect("set");
+    for generation in [0, 1] {
+        let answer = world.vault.sessions.rotate(&presented(&device, generation)).await;
+        let text = super::unavailable(answer);
+        assert!(text.contains("set back"), "{text}");
+    }
+    raw(&world)
+        .batch_execute("UPDATE sessions SET rotated_at = rotated_at - interval '10 minutes'")
+        .await
+        .expect("set");
+    assert_eq!(granted(world.rotate(&device, 0).await), (1, 1, true), "nothing was harmed");
+}
+
+#[tokio::test]
+async fn nobody_elses_operators_are_called() {
+    // CVE-2018-1058: who may make things in the schema must not run anything as this role.
+    let database = shared().database();
+    let vault = PostgresVault::open(shared().options(&database)).await.expect("a vault");
+    let raw = shared().raw(&database).await;
+    let clock = std::sync::Arc::new(doorward::clock::TravelClock::new());
+    let world = World { other: vault.clone(), vault, clock, raw: None, _folder: None };
+    let plant = "
+        CREATE TABLE public.loot (whom text);
+        CREATE FUNCTION public.evil(bigint, interval) RETURNS interval LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO public.loot VALUES (current_user); RETURN interval '1 day'; END $$;
+        CREATE OPERATOR public.* (leftarg = bigint, rightarg = interval, procedure = public.evil);
+        CREATE FUNCTION public.evil2(double precision, interval) RETURNS interval LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO public.loot VALUES (current_user); RETURN interval '1 day'; END $$;
+        CREATE OPERATOR public.* (leftarg = double precision, rightarg = interval, procedure = public.evil2);
+        GRANT ALL ON public.loot TO PUBLIC";
+    raw.batch_execute(plant).await.expect("planted");
+    let (user, device) = world.someone().await;
+    granted(world.rotate(&device, 0).await);
+    granted(world.rotate(&device, 1).await);
+    world.rotate(&device, 0).await;
+    let other = world.device(user).await;
+    world.vault.sessions.revoke(Scope::Session(other.id, None), EndReason::Admin).await.expect("revoked");
+    world.vault.users.change(user, &UserChange::Roles(world::roles(&["boss"]))).await.expect("changed");
+    world.vault.users.change(user, &UserChange::Disabled(true)).await.expect("changed");
+    world.vault.audit.sweep(10).await.expect("swept");
+    let key = doorward::vault::NewKey {
+        kid: "k".into(),
+        key_use: doorward::vault::KeyUse::Access,
+        algorithm: "EdDSA".into(),
+        sealed: vec![1],
+        signs_after: Duration::ZERO,
+        overlap: Duration::ZERO,
+    };
+    world.vault.keys.add(&[key], false).await.expect("added");
+    assert_eq!(count(&raw, "SELECT count(*) FROM public.loot").await, 0);
+}

@@ -25,7 +25,7 @@ const SWEEP: &str = concat!(
     "WITH ", clock!(), ", leader AS MATERIALIZED (
          SELECT pg_try_advisory_xact_lock(8320230322942340711) AS here
      ), past AS MATERIALIZED (
-         SELECT now - $1 * interval '1 millisecond' AS dead, now, now - $2 * interval '1 millisecond' AS forgotten
+         SELECT now - $1::float8 * interval '1 millisecond' AS dead, now, now - $2::float8 * interval '1 millisecond' AS forgotten
          FROM clock
      ), gone_sessions AS (
          DELETE FROM sessions WHERE (SELECT here FROM leader) AND place = ANY (ARRAY(

@@ -92,6 +92,11 @@ impl Clients {
         Ok(Self { pool, connector, prepared: options.prepared, timeout })
     }
 
+    /// How many milliseconds the server gives a statement, where connections are opened with that limit.
+    pub(super) fn limit(&self) -> Option<i64> {
+        self.prepared.then(|| i64::try_from((self.timeout * 2).as_millis()).unwrap_or(i64::MAX))
+    }
+
     /// Asks; answered when it is durable, or with an error by the deadline.
     pub(super) async fn ask<I, A>(
         self: &Arc<Self>,

@@ -32,13 +32,13 @@ const TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE key_use = $1) AS ta
 /// The id of a key that is dead may come again: refresh keys have 256 of them for ever. Its predecessors get their end.
 const CLEAR: &str = "
     WITH dead AS (DELETE FROM keys WHERE key_use = $1 AND kid = $2 AND verifies_until <= $3)
-    UPDATE keys SET verifies_until = $3 + ($4 + $5) * interval '1 millisecond'
+    UPDATE keys SET verifies_until = $3 + ($4 + $5)::float8 * interval '1 millisecond'
     WHERE key_use = $1 AND verifies_until IS NULL";
 
 const ADD: &str = "
     WITH added AS (
         INSERT INTO keys (key_use, kid, algorithm, sealed, signs_from)
-        VALUES ($1, $2, $3, $4, $5 + $6 * interval '1 millisecond')
+        VALUES ($1, $2, $3, $4, $5 + $6::float8 * interval '1 millisecond')
         ON CONFLICT DO NOTHING RETURNING pg_notify('doorward', '')
     ), raised AS (
         UPDATE keys_version SET version = version + 1 WHERE EXISTS (SELECT 1 FROM added)

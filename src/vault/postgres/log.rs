@@ -10,21 +10,27 @@
 //! the cursor on: 93 may come twice, 92 never not at all.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
+use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, RowStream, Socket, Statement};
 
 use super::clients::{cancel, late};
 use super::connect::Connector;
 use super::fault::Fault;
-use super::rows::Value;
 use super::{PostgresOptions, PostgresVault, clock};
 use crate::vault::{Cursor, LogEntry, LogPage, RevocationLog, VaultError};
+
+/// How long the server may be at one page: of a whole hour's revocations, after everybody was signed out, say. A million
+/// rows are 3 s.
+const LONG_PAGE: Duration = Duration::from_secs(120);
 
 /// Without notifications this is how often the follower looks: rarer would eat into the lease, which is a second by
 /// default.
@@ -38,11 +44,12 @@ macro_rules! page {
             clock!(),
             ", place AS MATERIALIZED (
                  SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
-                        pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax",
+                        pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax,
+                        pg_is_in_recovery() AS standby",
             $probe,
             "
              )
-             SELECT now, xmin, xmax, v.version, r.session_id, r.user_id, r.rights, r.until
+             SELECT now, xmin, xmax, standby, v.version, r.session_id, r.user_id, r.rights, r.until
              FROM clock CROSS JOIN place CROSS JOIN keys_version v LEFT JOIN revocations r ON ",
             $rows
         )
@@ -95,7 +102,10 @@ impl Follower {
     pub(super) fn new(mut connector: Connector, options: &PostgresOptions) -> Self {
         if let Some(limits) = connector.config.get_options() {
             // Planned for the cursor at hand: how many rows come after it is all that the plan depends on.
-            let planned = format!("{limits} -c plan_cache_mode=force_custom_plan");
+            // And a page may be long: what bounds it is how long nothing of it comes.
+            let millis = LONG_PAGE.as_millis();
+            let planned =
+                format!("{limits} -c statement_timeout={millis} -c plan_cache_mode=force_custom_plan");
             connector.config.options(planned);
         }
         Self {
@@ -109,11 +119,37 @@ impl Follower {
     }
 
     async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError> {
-        let place = &self.connector.place;
-        match tokio::time::timeout(self.timeout, self.read_once(after)).await {
-            Ok(page) => page.map_err(|fault| fault.at(place)),
-            Err(_) => Err(late(place, self.timeout)),
+        self.read_once(after).await.map_err(|fault| fault.at(&self.connector.place))
+    }
+
+    /// Within the time one statement may take.
+    async fn in_time<T>(&self, step: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        match tokio::time::timeout(self.timeout, step).await {
+            Ok(answer) => answer,
+            Err(_) => Err(late(&self.connector.place, self.timeout).into()),
         }
+    }
+
+    /// Every row, each within the time a statement may take: a long page is progress and not silence.
+    async fn rows(&self, asked: impl Future<Output = Result<RowStream, Fault>>) -> Result<Vec<Row>, Fault> {
+        let mut stream = pin!(self.in_time(asked).await?);
+        let mut rows = Vec::new();
+        while let Some(row) = self.in_time(async { Ok(stream.try_next().await?) }).await? {
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    async fn page(&self, line: &Line, after: Option<Cursor>) -> Result<LogPage, Fault> {
+        if let Some(after) = after.and_then(|after| i64::try_from(after.0).ok()) {
+            let rows = self.rows(line.since(after)).await?;
+            // A cursor beyond the newest transaction is from another server, or from before a backup was restored:
+            // begin anew.
+            if first(&rows)?.try_get::<_, i64>("xmax")? >= after {
+                return page(&rows);
+            }
+        }
+        page(&self.rows(line.all()).await?)
     }
 
     /// Takes the line out while it is used: a read that fails, or is given up, leaves none behind.
@@ -121,12 +157,12 @@ impl Follower {
         let mut place = self.line.lock().await;
         let line = match place.take().filter(|line| !line.client.is_closed()) {
             Some(line) => line,
-            None => self.connect().await?,
+            None => self.in_time(self.connect()).await?,
         };
         let connector = self.listens.then_some(&self.connector);
         let mut used = Used { line: Some(line), connector };
         if let Some(line) = &used.line {
-            let page = line.page(after).await?;
+            let page = self.page(line, after).await?;
             *place = used.line.take();
             return Ok(page);
         }
@@ -141,8 +177,7 @@ impl Follower {
         if self.listens {
             // Before the first read, so that what comes after that read is heard.
             line.client.batch_execute("LISTEN doorward").await?;
-            let since =
-                line.client.prepare_typed(self.pages.since, &[tokio_postgres::types::Type::INT8]).await?;
+            let since = line.client.prepare_typed(self.pages.since, &[Type::INT8]).await?;
             let all = line.client.prepare(self.pages.all).await?;
             line.prepared = Some((since, all));
         }
@@ -175,29 +210,20 @@ struct Line {
 }
 
 impl Line {
-    async fn page(&self, after: Option<Cursor>) -> Result<LogPage, Fault> {
-        if let Some(after) = after.and_then(|after| i64::try_from(after.0).ok()) {
-            let rows = self.since(after).await?;
-            // A cursor beyond the newest transaction is from another server, or from before a backup was restored:
-            // begin anew.
-            if first(&rows)?.try_get::<_, i64>("xmax")? >= after {
-                return page(&rows);
-            }
-        }
-        page(&self.all().await?)
-    }
-
-    async fn since(&self, after: i64) -> Result<Vec<Row>, Fault> {
+    async fn since(&self, after: i64) -> Result<RowStream, Fault> {
         Ok(match &self.prepared {
-            Some((since, _)) => self.client.query(since, &[&after]).await?,
-            None => self.client.query_typed(self.pages.since, &[(after.sql(), after.kind())]).await?,
+            Some((since, _)) => self.client.query_raw(since, [after]).await?,
+            None => self.client.query_typed_raw(self.pages.since, [(after, Type::INT8)]).await?,
         })
     }
 
-    async fn all(&self) -> Result<Vec<Row>, Fault> {
+    async fn all(&self) -> Result<RowStream, Fault> {
         Ok(match &self.prepared {
-            Some((_, all)) => self.client.query(all, &[]).await?,
-            None => self.client.query_typed(self.pages.all, &[]).await?,
+            Some((_, all)) => self.client.query_raw(all, [0_i64; 0]).await?,
+            None => {
+                let nothing: [(i64, Type); 0] = [];
+                self.client.query_typed_raw(self.pages.all, nothing).await?
+            }
         })
     }
 }
@@ -209,6 +235,11 @@ fn first(rows: &[Row]) -> Result<&Row, Fault> {
 
 fn page(rows: &[Row]) -> Result<LogPage, Fault> {
     let place = first(rows)?;
+    if place.try_get("standby")? {
+        // It may lag behind as far as it likes: what it says is no proof of anything.
+        let text = "a standby answers: name the primary in vault.url, or all hosts with commas";
+        return Err(VaultError::Unavailable(text.into()).into());
+    }
     let (xmin, version): (i64, i64) = (place.try_get("xmin")?, place.try_get("version")?);
     Ok(LogPage {
         entries: rows.iter().map(entry).filter_map(Result::transpose).collect::<Result<_, _>>()?,

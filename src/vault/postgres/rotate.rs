@@ -20,7 +20,8 @@ use crate::id::SessionId;
 use crate::vault::{Ended, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, VaultError};
 
 /// `$1` family, `$2` generation presented, `$3` key of a new generation, `$4` grace, `$5` idle, `$6` client,
-/// `$7` how long a revocation matters. No row: refused, and [`HELD`] tells why.
+/// `$7` how long a revocation matters. No row: refused, and [`HELD`] tells why. A clock that was set back by more than it
+/// is corrected by every day makes the age of a rotation unknown, and with it whether a repeat is within the grace.
 const ROTATE: &str = concat!(
     "WITH ", clock!(), ", touched AS (
          UPDATE sessions s SET
@@ -29,18 +30,18 @@ const ROTATE: &str = concat!(
              refresh_kid = CASE WHEN s.generation = $2 THEN $3 ELSE s.refresh_kid END,
              rotated_at  = CASE WHEN s.generation = $2 THEN now ELSE s.rotated_at END,
              idle_until  = CASE WHEN s.generation = $2
-                                THEN least(now + $5 * interval '1 millisecond', s.expires_at) ELSE s.idle_until END,
+                                THEN least(now + $5::float8 * interval '1 millisecond', s.expires_at) ELSE s.idle_until END,
              ended_at    = CASE WHEN ", reused!(), " THEN now END,
              end_reason  = CASE WHEN ", reused!(), " THEN 'reuse' END
          FROM users u, clock
          WHERE s.family = $1 AND s.client_id = $6 AND s.generation >= $2
-         AND s.ended_at IS NULL AND s.idle_until > now
+         AND s.ended_at IS NULL AND s.idle_until > now AND s.rotated_at < now + interval '5 seconds'
          AND u.id = s.user_id AND NOT u.disabled AND u.epoch = s.epoch
          RETURNING s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
                    s.generation, s.refresh_kid, s.repeats > 0 AS repeated, s.ended_at IS NOT NULL AS reused
      ), logged AS (
          INSERT INTO revocations (session_id, until)
-         SELECT id, now + $7 * interval '1 millisecond' FROM touched WHERE reused
+         SELECT id, now + $7::float8 * interval '1 millisecond' FROM touched WHERE reused
          RETURNING pg_notify('doorward', '')
      ), remembered AS (
          INSERT INTO audit (at, event, user_id, session_id)
@@ -53,7 +54,7 @@ const ROTATE: &str = concat!(
 /// A generation that is neither the current one nor the one before inside the grace.
 macro_rules! reused {
     () => {
-        "s.generation > $2 AND NOT (s.generation = $2 + 1 AND now - s.rotated_at < $4 * interval '1 millisecond')"
+        "s.generation > $2 AND NOT (s.generation = $2 + 1 AND now - s.rotated_at < $4::float8 * interval '1 millisecond')"
     };
 }
 use reused;
@@ -63,6 +64,7 @@ const HELD: &str = concat!(
     clock!(),
     "
      SELECT s.client_id, s.generation, s.idle_until > now AS current,
+            s.rotated_at >= now + interval '5 seconds' AS set_back,
             coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS standing
      FROM clock, sessions s LEFT JOIN users u ON u.id = s.user_id
      WHERE s.family = $1"
@@ -101,6 +103,10 @@ pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rot
             return answer(&row);
         }
         let held = talk.row(HELD, &[&&presented.family[..]]).await?;
+        if held.as_ref().is_some_and(|held| held.try_get("set_back").unwrap_or(false)) {
+            let text = "the clock of Postgres was set back: it must pass the last refresh first";
+            return Err(VaultError::Unavailable(text.into()).into());
+        }
         // Postgres judges the locked row anew, but against the user's row as it was before the wait.
         if let Some(why) = refusal(held.as_ref(), presented)? {
             return Ok(Rotation::Refused(why));

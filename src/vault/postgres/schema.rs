@@ -35,6 +35,7 @@ const OLDEST_SERVER: i32 = 130_000;
 const LOOK: &str = "
     SELECT current_setting('server_version_num')::integer AS server,
            current_setting('server_version') AS shown,
+           (SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout') AS limited_to,
            pg_is_in_recovery() AS standby,
            current_schema()::text AS schema,
            EXISTS (SELECT 1 FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))
@@ -47,7 +48,8 @@ const WHICH: &str = "SELECT version, readable_by FROM doorward_schema";
 
 /// Refuses what is not a vault before anything in it is changed, then brings it up to date.
 pub(super) async fn ready(clients: &Arc<Clients>) -> Result<(), VaultError> {
-    let version = clients.ask(How::AGAIN, (), |talk, ()| Box::pin(recognise(talk))).await?;
+    let version =
+        clients.ask(How::AGAIN, clients.limit(), |talk, limit| Box::pin(recognise(talk, *limit))).await?;
     if version >= VERSION {
         return Ok(());
     }
@@ -60,16 +62,25 @@ pub(super) async fn version(talk: &Talk<'_>) -> Result<i64, Fault> {
 }
 
 /// The version there; 0 when there is nothing yet.
-async fn recognise(talk: &Talk<'_>) -> Result<i64, Fault> {
+async fn recognise(talk: &Talk<'_>, limit: Option<i64>) -> Result<i64, Fault> {
     let row = talk.one(LOOK, &[]).await?;
     let (server, shown): (i32, String) = (row.try_get("server")?, row.try_get("shown")?);
     if server < OLDEST_SERVER {
         return Err(VaultError::Unavailable(format!("Postgres {shown} is too old: run 13 or newer")).into());
     }
+    if limit.is_some() && limit != row.try_get("limited_to")? {
+        // A pooler that was told to ignore what it does not know: prepared statements would end up on other servers.
+        let text = "there is a pooler between, which drops the limits a connection is opened with: set vault.prepared = false";
+        return Err(VaultError::Unavailable(text.into()).into());
+    }
     let Some(schema) = row.try_get::<_, Option<String>>("schema")? else {
         let text = "this role has no schema to make tables in: create one of its name, or grant it USAGE on `public`";
         return Err(VaultError::Unavailable(text.into()).into());
     };
+    if row.try_get("standby")? {
+        let text = "this is a standby: name the primary in vault.url, or all hosts with commas";
+        return Err(VaultError::Unavailable(text.into()).into());
+    }
     if row.try_get("ours")? {
         let row = talk.one(WHICH, &[]).await?;
         return known(row.try_get("version")?, row.try_get("readable_by")?);
@@ -80,10 +91,6 @@ async fn recognise(talk: &Talk<'_>) -> Result<i64, Fault> {
              give this role a schema of its own (ALTER ROLE … SET search_path)"
         ))
         .into());
-    }
-    if row.try_get("standby")? {
-        let text = "this is a standby, and the vault is not made yet: name the primary in vault.url";
-        return Err(VaultError::Unavailable(text.into()).into());
     }
     Ok(0)
 }
@@ -105,7 +112,7 @@ async fn migrate(talk: &Talk<'_>) -> Result<(), Fault> {
     // A change of a table that waits for one long query would keep everybody else waiting behind itself.
     talk.control("SET LOCAL lock_timeout = '5s'").await?;
     // Looked at again under the lock: another process may have done it meanwhile.
-    let from = recognise(talk).await?;
+    let from = recognise(talk, None).await?;
     if from >= VERSION {
         return Ok(());
     }

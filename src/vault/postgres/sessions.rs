@@ -24,7 +24,7 @@ const OPEN: &str = concat!(
          INSERT INTO sessions (id, family, user_id, epoch, client_id, refresh_kid, created_at, rotated_at,
                                idle_until, expires_at, address, user_agent)
          SELECT $1, $2, owner.id, $4, $5, $6, now, now,
-                now + least($7, $8) * interval '1 millisecond', now + $8 * interval '1 millisecond', $9, $10
+                now + least($7, $8)::float8 * interval '1 millisecond', now + $8::float8 * interval '1 millisecond', $9, $10
          FROM owner, clock
          RETURNING id, user_id, idle_until, expires_at, created_at
      ), remembered AS (
@@ -55,7 +55,8 @@ macro_rules! live {
 
 const FIND: &str = session!("WHERE s.id = $1");
 /// `place` grows with every login.
-const OF_USER: &str = concat!(session!("WHERE s.user_id = $1 AND "), live!(), " ORDER BY s.place DESC");
+const OF_USER: &str =
+    concat!(session!("WHERE s.user_id = $1 AND "), live!(), " ORDER BY s.place DESC LIMIT 1000");
 const OF_EVERYONE: &str = concat!(session!("WHERE "), live!(), " ORDER BY s.place DESC LIMIT 1000");
 
 #[async_trait]

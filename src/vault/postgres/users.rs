@@ -53,7 +53,7 @@ const ROLES: &str = concat!(
          UPDATE users SET roles = $2, rights = rights + 1 WHERE id = $1 RETURNING id, rights
      ), logged AS (
          INSERT INTO revocations (user_id, rights, until)
-         SELECT id, rights, now + $3 * interval '1 millisecond' FROM changed, clock
+         SELECT id, rights, now + $3::float8 * interval '1 millisecond' FROM changed, clock
          RETURNING user_id, rights, until, pg_notify('doorward', '')
      ), remembered AS (
          INSERT INTO audit (at, event, user_id) SELECT now, 'roles_changed', id FROM changed, clock
@@ -132,7 +132,9 @@ impl Users for PostgresVault {
         let how = match change {
             UserChange::Rehash { .. } | UserChange::Disabled(false) => How::AGAIN,
             UserChange::Roles(_) => How::ONCE,
-            UserChange::Password { .. } | UserChange::Disabled(true) | UserChange::Deleted => How::TOGETHER,
+            UserChange::Password { .. } | UserChange::Disabled(true) | UserChange::Deleted => {
+                How::TOGETHER.within(revoke::ALL_OF_USER)
+            }
         };
         self.clients.ask(how, (id, change.clone()), |talk, ask| Box::pin(apply(talk, ask.0, &ask.1))).await
     }

@@ -64,7 +64,7 @@ pub(super) fn others(
     Ok(sessions)
 }
 
-/// Ends sessions and writes a log row for each, those ended before included.
+/// Ends sessions and writes a log row for each that was not ended before.
 pub(super) fn end(tx: &Tx<'_>, sessions: &[Concerned], reason: EndReason) -> Result<Ended, Fault> {
     let alive = sessions.iter().filter(|session| session.alive).count();
     let mut ended = Ended { sessions: Vec::new(), alive, entries: Vec::new(), now: tx.now() };
@@ -74,7 +74,11 @@ pub(super) fn end(tx: &Tx<'_>, sessions: &[Concerned], reason: EndReason) -> Res
             params![session.id, tx.now(), reason.as_str()],
         )?;
         ended.sessions.push(session.id);
-        ended.entries.push(log_session(tx, session.id)?);
+        // One that had ended before has its row, which stands as long as it is concerned.
+        if !session.ended_before {
+            log_session(tx, session.id)?;
+        }
+        ended.entries.push(LogEntry::Session { id: session.id, until: until(tx) });
     }
     Ok(ended)
 }
@@ -119,11 +123,10 @@ const fn word(reason: EndReason) -> &'static str {
     }
 }
 
-fn log_session(tx: &Tx<'_>, id: SessionId) -> Result<LogEntry, Fault> {
-    let until = until(tx);
-    tx.execute("INSERT INTO revocations (session_id, until) VALUES (?1, ?2)", params![id, until])?;
+fn log_session(tx: &Tx<'_>, id: SessionId) -> Result<(), Fault> {
+    tx.execute("INSERT INTO revocations (session_id, until) VALUES (?1, ?2)", params![id, until(tx)])?;
     tx.announce();
-    Ok(LogEntry::Session { id, until })
+    Ok(())
 }
 
 /// Writes that tokens of a user older than `rights` are no longer good.

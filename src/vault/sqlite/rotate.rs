@@ -6,6 +6,7 @@
 //! ```
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use rusqlite::{Row, params};
 
@@ -14,7 +15,11 @@ use super::writer::Tx;
 use super::{revoke, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::vault::{Presented, Rotation, RotationRefused};
+use crate::vault::{Presented, Rotation, RotationRefused, VaultError};
+
+/// A clock that was set back by more makes the age of a rotation unknown, and with it whether a repeat is within the
+/// grace. Less is what clocks are corrected by every day.
+const CLOCK_STEP: Duration = Duration::from_secs(5);
 
 /// A session as far as rotation asks.
 struct Held {
@@ -54,6 +59,12 @@ pub(super) fn rotate(tx: &Tx<'_>, presented: &Presented) -> Result<Rotation, Fau
     let Some(held) = tx.row(HELD, params![presented.family], held)? else {
         return Ok(Rotation::Refused(RotationRefused::Unknown));
     };
+    if held.rotated_at > tx.now() + CLOCK_STEP {
+        return Err(VaultError::Unavailable(
+            "the clock was set back: it must pass the last refresh first".into(),
+        )
+        .into());
+    }
     match judge(&held, presented, tx.now()) {
         Verdict::Rotate => {
             let generation = held.generation + 1;

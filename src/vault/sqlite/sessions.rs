@@ -51,7 +51,7 @@ impl Sessions for SqliteVault {
 
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
         // `place` grows with every login.
-        let of_user = session!("WHERE live AND user_id = ?2 ORDER BY place DESC");
+        let of_user = session!("WHERE live AND user_id = ?2 ORDER BY place DESC LIMIT 1000");
         let of_everyone = session!("WHERE live ORDER BY place DESC LIMIT 1000");
         self.readers
             .ask(move |view| match user {
