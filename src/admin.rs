@@ -8,10 +8,11 @@ use http::{Method, Response};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Settings, Standing};
 use crate::error::Refusal;
 use crate::gateway::respond::Answer;
 use crate::metrics;
+use crate::snapshot::Current;
 
 /// Whether new traffic should come here, and the state it follows from.
 #[derive(Debug, Default)]
@@ -25,14 +26,16 @@ impl Readiness {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Why not ready, if so.
-    fn obstacle(&self, auth: &Auth) -> Option<&'static str> {
+    /// What is so when it is ready, or why it is not.
+    async fn state(&self, auth: &Auth, settings: &Settings) -> Result<&'static str, &'static str> {
         if self.draining.load(Ordering::Acquire) {
-            Some("draining: this gateway is about to stop")
-        } else if !auth.is_ready() {
-            Some("vault: the revocation set and the keys are not proven current")
-        } else {
-            None
+            return Err("draining: this gateway is about to stop");
+        }
+        match auth.standing(settings).await {
+            Standing::Current => Ok("ready\n"),
+            // Still the right place for signed-in traffic: no other gateway of this vault can do more.
+            Standing::WithoutVault => Ok("ready, without the vault: nobody can sign in or refresh\n"),
+            Standing::Undecided => Err("vault: the revocation set and the keys are not proven current"),
         }
     }
 }
@@ -40,25 +43,26 @@ impl Readiness {
 /// `/metrics`, `/livez`, `/readyz`.
 pub struct AdminApp {
     auth: Arc<Auth>,
+    current: Current,
     readiness: Arc<Readiness>,
 }
 
 impl AdminApp {
     /// For one gateway.
-    pub const fn new(auth: Arc<Auth>, readiness: Arc<Readiness>) -> Self {
-        Self { auth, readiness }
+    pub const fn new(auth: Arc<Auth>, current: Current, readiness: Arc<Readiness>) -> Self {
+        Self { auth, current, readiness }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Answer {
+    async fn answer(&self, method: &Method, path: &str) -> Answer {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Answer::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()));
         }
         match path {
             "/metrics" => Answer::text(metrics::CONTENT_TYPE, self.auth.metrics().text()),
             "/livez" => Answer::text("text/plain; charset=utf-8", "alive\n"),
-            "/readyz" => match self.readiness.obstacle(&self.auth) {
-                None => Answer::text("text/plain; charset=utf-8", "ready\n"),
-                Some(why) => Answer::not_ready(why),
+            "/readyz" => match self.readiness.state(&self.auth, &self.current.load().settings).await {
+                Ok(state) => Answer::text("text/plain; charset=utf-8", state),
+                Err(why) => Answer::not_ready(why),
             },
             _ => Answer::refusal(&Refusal::RouteUnknown),
         }
@@ -69,7 +73,7 @@ impl AdminApp {
 impl ServeHttp for AdminApp {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
-        let answer = self.answer(&request.method, request.uri.path());
+        let answer = self.answer(&request.method, request.uri.path()).await;
         let body = if answer.sends_body(&request.method) { answer.body.to_vec() } else { Vec::new() };
         let mut response =
             Response::builder().status(answer.status).header("content-length", answer.body.len());

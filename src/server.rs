@@ -11,6 +11,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,8 +49,9 @@ use crate::vault::{Vault, VaultError};
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// The set and the keys must be current before anything is served; a vault that opened answers within this.
-const FIRST_LOAD: Duration = Duration::from_secs(10);
+/// The set and the keys must be current before anything is served. An hour of revocations after everybody was signed out
+/// may be millions of rows; a vault that is away says so at once.
+const FIRST_LOAD: Duration = Duration::from_secs(60);
 
 /// What was cut gets this long to let go of its sockets.
 const AFTER_CUT: Duration = Duration::from_secs(1);
@@ -74,10 +76,21 @@ pub enum StartError {
     },
     /// A vault that several gateways share needs the same master secret at each of them.
     #[error(
-        "{0}: make one (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =`), keep a copy of it, and give the same \
-         one to every gateway of this vault"
+        "{}: for a new vault make it (`(umask 077; openssl rand -base64 32 | tr '+/' '-_' | tr -d = > FILE)`) and give \
+         every gateway the same one; for a vault that has served already, restore it",
+        first_words(.0)
     )]
     MasterSecretNeeded(MasterSecretError),
+    /// A file of certificates cannot be read.
+    #[error("{key}: `{}` cannot be read: {source}; name a PEM file that this user can read", file.display())]
+    Certificates {
+        /// The setting.
+        key: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -97,6 +110,14 @@ pub enum StartError {
     /// The vault opened but does not answer.
     #[error("the vault does not answer: the revocation set was not loaded within {} s", FIRST_LOAD.as_secs())]
     NotCurrent,
+}
+
+/// What is missing, without the advice for an embedded vault.
+fn first_words(missing: &MasterSecretError) -> String {
+    match missing {
+        MasterSecretError::Missing(path) => format!("there is no master key file {}", path.display()),
+        other => other.to_string(),
+    }
 }
 
 /// What a gateway takes from its surroundings.
@@ -160,6 +181,30 @@ pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<
             Ok(PostgresVault::open(options).await?)
         }
     }
+}
+
+/// Looks at the files a configuration names, without a store at hand: what is wrong with one would end `serve`.
+///
+/// # Errors
+/// The first that is wrong.
+pub fn examine(config: &Config) -> Result<(), StartError> {
+    if let MasterKey::File(path) = &config.vault.master_key {
+        match MasterSecret::read(path) {
+            // An embedded vault makes it.
+            Err(MasterSecretError::Missing(_)) if !config.vault.url.is_shared() => {}
+            Err(missing @ MasterSecretError::Missing(_)) => {
+                return Err(StartError::MasterSecretNeeded(missing));
+            }
+            read => drop(read?),
+        }
+    }
+    for (key, file) in
+        [("vault.ca_file", &config.vault.ca_file), ("sessions.ca_file", &config.sessions.ca_file)]
+    {
+        let Some(file) = file else { continue };
+        std::fs::read(file).map_err(|source| StartError::Certificates { key, file: file.clone(), source })?;
+    }
+    Ok(())
 }
 
 /// The master secret, made on the very first start of an embedded vault.
@@ -254,6 +299,7 @@ pub async fn start_with(
     tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
 
     let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));
+    let admin_view = current.clone();
     let gateway = Gateway::new(Arc::clone(&auth), current, Arc::clone(&clock), Arc::clone(&traffic));
     let gate = Gate::new(
         http_proxy(&Arc::new(pingora_conf()), gateway),
@@ -265,7 +311,7 @@ pub async fn start_with(
     let (stop_admin, admin_listening) = watch::channel(false);
     let mut listeners = JoinSet::new();
     let public = serve(&mut listeners, "gateway", gate, public, listening);
-    let admin_app = HttpServer::new_app(AdminApp::new(auth, Arc::clone(&readiness)));
+    let admin_app = HttpServer::new_app(AdminApp::new(auth, admin_view, Arc::clone(&readiness)));
     let admin = serve(&mut listeners, "admin", admin_app, admin, admin_listening);
     metrics.started.set(clock.wall().millis() as f64 / 1000.0);
 

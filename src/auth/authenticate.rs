@@ -1,6 +1,7 @@
 //! The check: is this access token good, and does its session live? (design section 4)
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::control::Control;
 use super::live::{Registration, Slot};
@@ -13,7 +14,7 @@ use crate::identity::Identity;
 use crate::session::{Lookup, Record};
 use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
 use crate::token::sha256;
-use crate::vault::{Grant, REVOCATION_LIFE, VaultError};
+use crate::vault::{Grant, VaultError};
 
 /// A request that has passed the check, entered under its session.
 #[derive(Debug)]
@@ -22,6 +23,15 @@ pub struct Admission {
     pub identity: Arc<Identity>,
     /// Keeps it entered; ask it for the second look.
     pub registration: Registration,
+}
+
+/// Whose word a session was confirmed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// The vault's, now or earlier: good while the set is current.
+    OfVault,
+    /// The session store's: good for a while without the set, too.
+    OfSessionStore,
 }
 
 /// What the vault said at the first sight of a session on this replica.
@@ -51,9 +61,15 @@ impl Auth {
         // Entered before anything about the session is read: from now on a revocation finds this request.
         let registration = known.slot.register(control, subject.user_id, subject.rights);
         self.look(&known)?;
-        self.confirm(&known, digest, fresh, settings).await?;
+        let word = self.confirm(&known, digest, fresh, settings).await?;
         // The last wait is over: what came meanwhile is refused, and what comes later finds the entry.
         self.look(&known)?;
+        // And the set it was looked for in is still current, however long the wait was.
+        let now = self.parts.clock.monotonic();
+        let vouched = word == Word::OfSessionStore && self.may_vouch_alone(now, settings);
+        if !(self.lease.is_held(now) || vouched) {
+            return Err(Refusal::StoreUnavailable);
+        }
         let identity = match known.identity.get() {
             Some(identity) => Arc::clone(identity),
             None => {
@@ -65,6 +81,26 @@ impl Auth {
             }
         };
         Ok(Admission { identity, registration })
+    }
+
+    /// Whether a request let in a while ago may still be sent on: its session may have been revoked where this replica
+    /// could not hear of it.
+    ///
+    /// # Errors
+    /// `TokenRevoked`; `StoreUnavailable` when it cannot be decided any more.
+    pub async fn still_good(&self, registration: &Registration, settings: &Settings) -> Result<(), Refusal> {
+        let now = self.parts.clock.monotonic();
+        if self.lease.is_held(now) {
+            return Ok(());
+        }
+        if !self.may_vouch_alone(now, settings) {
+            return Err(Refusal::StoreUnavailable);
+        }
+        match self.parts.sessions.check(registration.session_id()).await {
+            Ok(Lookup::Live(_)) => Ok(()),
+            Ok(Lookup::Tombstone) => Err(Refusal::TokenRevoked),
+            Ok(Lookup::Absent) | Err(_) => Err(Refusal::StoreUnavailable),
+        }
     }
 
     /// A look at the set: is the session revoked, are the rights still those of the token?
@@ -120,7 +156,7 @@ impl Auth {
         digest: Digest,
         fresh: bool,
         settings: &Settings,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Word, Refusal> {
         let (slot, user) = (&known.slot, known.verified.subject.user_id);
         let now = self.parts.clock.monotonic();
         let lease_held = self.lease.is_held(now);
@@ -130,18 +166,24 @@ impl Auth {
         let usable = lease_held && !ended && slot.login_of(user).is_some();
         let confirmed = slot.confirmed_for(now).filter(|_| usable);
         if !fresh && confirmed.is_some_and(|age| age < settings.recheck) {
-            return Ok(());
+            return Ok(Word::OfVault);
         }
         if !lease_held && !self.may_vouch_alone(now, settings) {
+            // Once an outage; the feed says when it is over.
+            if !self.undecided.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    reason = "undecided",
+                    "the vault is away and nobody may vouch in its stead: signed-in requests are answered 503"
+                );
+            }
             return Err(Refusal::StoreUnavailable);
         }
         // Confirmed once and the set current: good without being asked for again, where nobody can answer.
-        let stays_good = confirmed.is_some() && !fresh;
+        let mut stays_good = confirmed.is_some() && !fresh;
         match self.parts.sessions.check(slot.id()).await {
+            // Somebody else's: the vault decides about a token that says otherwise.
+            Ok(Lookup::Live(record)) if record.user_id != user => stays_good = false,
             Ok(Lookup::Live(record)) => {
-                if record.user_id != user {
-                    return Err(Refusal::TokenInvalid);
-                }
                 if slot.ends_at().is_none() {
                     slot.set_ends_at(record.expires_at);
                 }
@@ -153,16 +195,14 @@ impl Auth {
                 if slot.login_of(user).is_some() && !ended {
                     self.parts.metrics.confirmations.with_label_values(&["session_store"]).inc();
                     slot.confirm(now);
-                    return Ok(());
+                    return Ok(Word::OfSessionStore);
                 }
             }
-            Ok(Lookup::Tombstone) => {
-                // As certain as a row of the log, which this replica may not see now: its streams end too.
-                self.live.revoke(slot.id(), self.vault_now() + REVOCATION_LIFE);
-                return Err(Refusal::TokenRevoked);
-            }
+            Ok(Lookup::Tombstone) if !lease_held => return Err(Refusal::TokenRevoked),
+            // Written before the log was read here, as a rule; but the vault is the truth, and it can be asked.
+            Ok(Lookup::Tombstone) => stays_good = false,
             Ok(Lookup::Absent) => {}
-            Err(_) if stays_good => return Ok(()),
+            Err(_) if stays_good => return Ok(Word::OfVault),
             // Said once by the store itself, when it is lost and when it is back.
             Err(error) => tracing::debug!(%error, "asking the vault instead"),
         }
@@ -170,14 +210,14 @@ impl Auth {
             return Err(Refusal::StoreUnavailable);
         }
         self.parts.metrics.confirmations.with_label_values(&["vault"]).inc();
-        match self.first_sight(known, digest, stays_good).await {
-            Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(()),
-            answer => answer,
+        match self.first_sight(known, digest, confirmed.is_some()).await {
+            Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(Word::OfVault),
+            answer => answer.map(|()| Word::OfVault),
         }
     }
 
     /// Whether the session store's word alone counts, the vault being lost for now.
-    fn may_vouch_alone(&self, now: Monotonic, settings: &Settings) -> bool {
+    pub(super) fn may_vouch_alone(&self, now: Monotonic, settings: &Settings) -> bool {
         let lost_for = self.lease.unproven_for(now);
         self.parts.sessions.vouches_alone()
             && lost_for.is_some_and(|span| span < settings.serve_without_vault)
@@ -267,6 +307,7 @@ pub(super) async fn fill(
         Err(error) => Err(error),
     };
     if let Err(error) = filled {
-        tracing::warn!(%error, "a session was not put on the guest list");
+        // Said once by the store itself, when it is lost and when it is back.
+        tracing::debug!(%error, "a session was not put on the guest list");
     }
 }

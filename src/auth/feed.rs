@@ -29,14 +29,17 @@ pub async fn follow(auth: Arc<Auth>) {
         let now = auth.parts.clock.monotonic();
         match (read, lost) {
             (true, Some(since)) => {
-                let seconds = now.since(since).as_secs_f32();
-                tracing::info!(reason = "vault_back", seconds, "the revocation log can be read again");
+                let away_ms = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(reason = "vault_back", away_ms, "the vault is back");
                 lost = None;
+                auth.undecided.store(false, Ordering::Relaxed);
             }
             (false, None) => lost = Some(now),
             _ => {}
         }
-        auth.parts.metrics.lease_held.set(i64::from(auth.lease.is_held(now)));
+        let held = auth.lease.is_held(now);
+        auth.parts.metrics.lease_held.set(i64::from(held));
+        auth.vault_lost.store(!read && !held, Ordering::Release);
         if now.since(pruned) >= PRUNE_EVERY {
             pruned = now;
             let remaining = auth.live.prune(auth.vault_now());
@@ -58,7 +61,11 @@ async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool
             auth.parts.metrics.feed_errors.inc();
             // Once an outage: it is tried ten times a second.
             if !lost {
-                tracing::warn!(reason = "vault_lost", %error, "the revocation log cannot be read");
+                tracing::warn!(
+                    reason = "vault_lost",
+                    cause = %error,
+                    "the vault is away: nobody can sign in or refresh, and a shared session store vouches for a while"
+                );
             }
             tokio::time::sleep(PAUSE_AFTER_ERROR).await;
             return false;

@@ -15,23 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use slab::Slab;
-
 use super::control::{Control, Cut};
+use super::requests::{Entry, Requests};
 use crate::clock::{Monotonic, Timestamp};
 use crate::id::{SessionId, UserId};
 use crate::identity::{Login, RightsVersion};
 
 /// Enough that two cores seldom meet on one lock.
 const SHARDS: usize = 64;
-
-/// A request under its session.
-#[derive(Debug)]
-struct Entry {
-    control: Arc<Control>,
-    user_id: UserId,
-    rights: RightsVersion,
-}
 
 /// What this replica knows of one session: shared by its cached tokens and its requests.
 #[derive(Debug)]
@@ -43,7 +34,7 @@ pub(super) struct Slot {
     /// The session's end, milliseconds; 0 = not known.
     ends_at: AtomicI64,
     owner: OnceLock<(UserId, Login)>,
-    requests: Mutex<Slab<Entry>>,
+    requests: Mutex<Requests>,
     table: Weak<LiveSessions>,
 }
 
@@ -108,7 +99,7 @@ impl Slot {
     }
 
     fn cut(&self, cause: Cut) {
-        for (_, entry) in &*lock(&self.requests) {
+        for entry in lock(&self.requests).iter() {
             entry.control.cut(cause);
         }
     }
@@ -134,6 +125,11 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// Whose request it is.
+    pub fn session_id(&self) -> SessionId {
+        self.slot.id
+    }
+
     /// The second look at the set.
     pub fn is_revoked(&self) -> bool {
         self.slot.is_revoked()
@@ -142,7 +138,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.slot.requests).try_remove(self.key);
+        lock(&self.slot.requests).remove(self.key);
     }
 }
 
@@ -188,7 +184,7 @@ impl LiveSessions {
             confirmed: AtomicU64::new(0),
             ends_at: AtomicI64::new(0),
             owner: OnceLock::new(),
-            requests: Mutex::new(Slab::new()),
+            requests: Mutex::default(),
             table: Arc::downgrade(self),
         });
         shard.slots.insert(id, Arc::downgrade(&slot));
@@ -222,7 +218,7 @@ impl LiveSessions {
         }
         // A change of rights is rare enough to look at every request; whoever registers now finds the entry above.
         for slot in self.busy() {
-            for (_, entry) in &*lock(&slot.requests) {
+            for entry in lock(&slot.requests).iter() {
                 if entry.user_id == user && entry.rights < rights {
                     entry.control.cut(Cut::Rights);
                 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Refusal;
-use crate::id::Random;
+use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
 use crate::password::Hasher;
 use crate::session::SessionStore;
@@ -35,6 +35,7 @@ mod login;
 mod logins;
 mod questions;
 mod refresh;
+mod requests;
 mod revoke;
 mod throttle;
 mod verified;
@@ -120,6 +121,17 @@ pub struct Limits {
     pub attempts_per_address: u32,
 }
 
+/// What signed-in requests can be decided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything: the set is proven current.
+    Current,
+    /// The session store alone, for a while; nobody can sign in or refresh.
+    WithoutVault,
+    /// Nothing.
+    Undecided,
+}
+
 /// The use cases of one gateway.
 pub struct Auth {
     parts: Parts,
@@ -133,6 +145,10 @@ pub struct Auth {
     logins: Arc<logins::Logins>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
+    /// The last read of the log failed, and the lease has run out.
+    vault_lost: AtomicBool,
+    /// It was said that nothing can be decided any more.
+    undecided: AtomicBool,
 }
 
 impl Auth {
@@ -148,6 +164,8 @@ impl Auth {
             questions: Arc::new(questions::Questions::new()),
             logins: Arc::new(logins::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),
+            vault_lost: AtomicBool::new(false),
+            undecided: AtomicBool::new(false),
             parts,
         })
     }
@@ -157,9 +175,23 @@ impl Auth {
         self.lease.is_held(self.parts.clock.monotonic())
     }
 
+    /// What signed-in requests can be decided by now.
+    pub async fn standing(&self, settings: &Settings) -> Standing {
+        let now = self.parts.clock.monotonic();
+        if self.lease.is_held(now) {
+            return Standing::Current;
+        }
+        // Any question will do: it is answered, or it is not.
+        let nobody = SessionId::from_bytes([0; 16]);
+        if self.may_vouch_alone(now, settings) && self.parts.sessions.check(nobody).await.is_ok() {
+            return Standing::WithoutVault;
+        }
+        Standing::Undecided
+    }
+
     /// Fails at once while the vault is known to be away, rather than after the time one statement may take.
     fn vault_at_hand(&self) -> Result<(), Refusal> {
-        if self.is_ready() { Ok(()) } else { Err(Refusal::StoreUnavailable) }
+        if self.vault_lost.load(Ordering::Acquire) { Err(Refusal::StoreUnavailable) } else { Ok(()) }
     }
 
     /// Whether a key that is not at hand does not exist: the set is current, and so are the keys.

@@ -228,6 +228,12 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Fallible<()> {
+        // The connect may have taken longer than the lease.
+        if let Some(registration) = &context.registration
+            && let Err(refusal) = self.auth.still_good(registration, &context.snapshot.settings).await
+        {
+            return Self::refuse(context, refusal);
+        }
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
         }

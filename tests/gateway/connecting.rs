@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::support::gateway::{ROUTES, Tokens};
-use crate::support::{Client, Setup, TestGateway};
+use crate::support::{Client, Faults, Op, Setup, TestGateway};
 
 /// A server that is too busy to accept: connects to it hang until it is.
 struct Busy {
@@ -59,6 +59,14 @@ impl Busy {
 }
 
 async fn in_front_of(servers: &[SocketAddr], connect_timeout: &str) -> (TestGateway, Tokens, Tokens) {
+    in_front_of_on(servers, connect_timeout, &Faults::new()).await
+}
+
+async fn in_front_of_on(
+    servers: &[SocketAddr],
+    connect_timeout: &str,
+    faults: &Arc<Faults>,
+) -> (TestGateway, Tokens, Tokens) {
     let servers: Vec<String> = servers.iter().map(|address| format!("\"http://{address}\"")).collect();
     let servers = servers.join(", ");
     let routes = format!(
@@ -73,7 +81,7 @@ access = "signed-in"
 upstream = "busy"
 {ROUTES}"#
     );
-    let gateway = TestGateway::with(Setup { routes, ..Setup::default() }).await;
+    let gateway = TestGateway::with(Setup { routes, stores: faults.wrap(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
     let (one, other) = (gateway.login("ada").await, gateway.login("ada").await);
     for tokens in [&one, &other] {
@@ -110,5 +118,19 @@ async fn a_connection_that_comes_about_after_the_revocation_is_not_used() {
     let asked = busy.recover();
     let refused = client.response("GET").await;
     assert!(refused.is_none_or(|refused| refused.code() == "token_revoked"));
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_comes_about_after_the_lease_is_not_used() {
+    let (busy, faults) = (Busy::start().await, Faults::new());
+    let (gateway, tokens, _) = in_front_of_on(&[busy.address()], "5s", &faults).await;
+    let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
+    // From now on a revocation elsewhere would not be heard of.
+    faults.fail(&[Op::ReadLog]);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let asked = busy.recover();
+    let refused = client.response("GET").await.expect("an answer in words");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"));
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 }

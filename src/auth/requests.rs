@@ -1,0 +1,91 @@
+//! The requests of one session that are under way.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::control::Control;
+use crate::id::UserId;
+use crate::identity::RightsVersion;
+
+/// A request under its session.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) control: Arc<Control>,
+    pub(super) user_id: UserId,
+    pub(super) rights: RightsVersion,
+}
+
+/// Most sessions have one request at a time, and most of the time none: one has its place here, so that it costs no
+/// allocation, and what more of them needed is given back when they have ended (176 bytes a session).
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    one: Option<Entry>,
+    more: Slab<Entry>,
+}
+
+impl Requests {
+    /// Enters a request; answers its key.
+    pub(super) fn insert(&mut self, entry: Entry) -> usize {
+        if self.one.is_none() {
+            self.one = Some(entry);
+            return 0;
+        }
+        self.more.insert(entry) + 1
+    }
+
+    /// Takes the request of this key out.
+    pub(super) fn remove(&mut self, key: usize) {
+        match key.checked_sub(1) {
+            None => self.one = None,
+            Some(key) => {
+                self.more.try_remove(key);
+                if self.more.is_empty() {
+                    self.more = Slab::new();
+                }
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.one.iter().chain(self.more.iter().map(|(_, entry)| entry))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.one.is_none() && self.more.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(byte: u8) -> Entry {
+        let (control, rights) = (Arc::new(Control::default()), RightsVersion(0));
+        Entry { control, user_id: UserId::from_bytes([byte; 16]), rights }
+    }
+
+    #[test]
+    fn requests_come_and_go_in_any_order() {
+        let mut requests = Requests::default();
+        let keys: Vec<_> = (0..5).map(|at| requests.insert(entry(at))).collect();
+        let present = |requests: &Requests| {
+            let mut users: Vec<_> = requests.iter().map(|entry| entry.user_id.as_bytes()[0]).collect();
+            users.sort_unstable();
+            users
+        };
+        assert_eq!(present(&requests), [0, 1, 2, 3, 4]);
+        requests.remove(keys[0]);
+        requests.remove(keys[3]);
+        assert_eq!(present(&requests), [1, 2, 4]);
+        requests.insert(entry(5));
+        assert_eq!(present(&requests), [1, 2, 4, 5]);
+        for key in [keys[1], keys[2], keys[4]] {
+            requests.remove(key);
+        }
+        assert_eq!((present(&requests), requests.is_empty()), (vec![5], false));
+        requests.remove(0);
+        assert!(requests.is_empty());
+        assert_eq!(requests.more.capacity(), 0, "nothing is kept");
+    }
+}
