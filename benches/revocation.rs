@@ -1,0 +1,276 @@
+//! When a revocation is acknowledged, who is still let in? Three gateways on one Redis and one Postgres, under load.
+//!
+//! Each round one session is used all the time at every gateway (with a pause of a millisecond between two requests, or
+//! with none, which keeps both cores of a small machine busy), and is then signed out at one of them. Counted is the time from the moment the client holds the acknowledgement until the last client has received its
+//! last accepted answer; zero when none came later. `cargo bench --bench revocation` (needs redis-server and
+//! PostgreSQL; about two minutes).
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use doorward::auth::keys;
+use doorward::config::Algorithm;
+use doorward::demo::app::App;
+use doorward::id::{Random, SessionId, SystemRandom, UserId, base64url};
+use doorward::identity::{Epoch, Roles};
+use doorward::secret::Secret;
+use doorward::token::access::FIRST_PARTY_CLIENT;
+use doorward::token::refresh::{FamilyId, RefreshToken};
+use doorward::token::seal::MasterSecret;
+use doorward::vault::postgres::PostgresVault;
+use doorward::vault::{NewSession, Vault};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+#[path = "../tests/support/eventually.rs"]
+mod eventually;
+#[path = "../tests/support/http.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod http;
+#[path = "../tests/support/postgres.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod postgres;
+#[path = "../tests/support/redis.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod servers;
+
+use http::Client;
+
+const GATEWAYS: usize = 3;
+/// Revocations of each kind: enough for a 99th percentile.
+const ROUNDS: usize = 300;
+/// Others at work at each gateway, and their pace: together some 900 requests a second.
+const OTHERS: usize = 3;
+const PACE: Duration = Duration::from_millis(10);
+/// Between two requests of the session that is about to end.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A gateway process, ended when dropped.
+struct Gateway {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct World {
+    vault: Vault,
+    master: MasterSecret,
+    master_key: String,
+    user: UserId,
+    redis: servers::RedisServer,
+    postgres: postgres::Server,
+    database: String,
+    app: App,
+    folder: tempfile::TempDir,
+}
+
+fn main() -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let world = World::start().await?;
+        let say = |line: String| writeln!(std::io::stdout(), "{line}");
+        say(format!("{GATEWAYS} gateways, {ROUNDS} revocations each; acknowledged -> last accept received"))?;
+        let gateways = world.gateways("")?;
+        say(world.measure("Redis up", &gateways, PAUSE).await?)?;
+        say(world.measure("Redis up, no pause", &gateways, Duration::ZERO).await?)?;
+        world.redis.kill();
+        say(world.measure("Redis down", &gateways, PAUSE).await?)?;
+        drop(gateways);
+        world.redis.spawn().await;
+        let gateways = world.gateways("prepared = false\n")?;
+        say(world.measure("NOTIFY off", &gateways, PAUSE).await?)?;
+        Ok(())
+    })
+}
+
+impl World {
+    async fn start() -> anyhow::Result<Self> {
+        let random: &dyn Random = &SystemRandom;
+        let redis = servers::RedisServer::start(servers::NONE).await;
+        let postgres = postgres::Server::start("");
+        let database = postgres.database();
+        let vault = PostgresVault::open(postgres.options(&database)).await?;
+        let master_key = base64url(random.bytes::<32>());
+        let master = MasterSecret::parse(&master_key, "the bench")?;
+        let user = UserId::random(random);
+        // Nobody signs in by a password here.
+        let no_password = Secret::new("-".to_owned());
+        vault.users.create(user, &"bench".parse()?, &no_password, &Roles::default()).await?;
+        let app = App::start(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        Ok(Self {
+            vault,
+            master,
+            master_key,
+            user,
+            redis,
+            postgres,
+            database,
+            app,
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    fn gateways(&self, vault: &str) -> anyhow::Result<Vec<Gateway>> {
+        let one = |at| start(self.folder.path(), at, &self.settings(vault));
+        (0..GATEWAYS).map(one).collect()
+    }
+
+    fn settings(&self, vault: &str) -> String {
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n[server.limits]\nconnections_per_ip = 10000\n\
+             [admin]\nlisten = []\n[log]\nlevel = \"error\"\n\
+             [vault]\nurl = \"{}\"\nmaster_key = \"{}\"\n{vault}\
+             [sessions]\nurl = \"redis://127.0.0.1:{}/0\"\n\
+             [upstreams.app]\nservers = [\"http://{}\"]\n\
+             [[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n",
+            self.url(),
+            self.master_key,
+            self.redis.port,
+            self.app.address()
+        )
+    }
+
+    fn url(&self) -> String {
+        let password: String = postgres::ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        format!("postgres://{}:{password}@127.0.0.1:{}/{}", postgres::ROLE, self.postgres.port, self.database)
+    }
+
+    /// Access tokens of new sessions, opened through the store traits and renewed once at a gateway.
+    async fn sessions(&self, count: usize, gateway: SocketAddr) -> anyhow::Result<Vec<String>> {
+        let random: &dyn Random = &SystemRandom;
+        let keys = keys::establish(&self.vault, &self.master, Algorithm::EdDsa, random).await?;
+        let mut client = Client::connect(gateway).await;
+        let mut tokens = Vec::new();
+        for _ in 0..count {
+            let token = RefreshToken { family: FamilyId::random(random), generation: 0 };
+            let session = NewSession {
+                id: SessionId::random(random),
+                user_id: self.user,
+                epoch: Epoch(0),
+                client_id: FIRST_PARTY_CLIENT.to_owned(),
+                family: token.family.digest(),
+                refresh_kid: 0,
+                idle: Duration::from_secs(86_400),
+                absolute: Duration::from_secs(86_400),
+                address: None,
+                user_agent: None,
+            };
+            let grant = self.vault.sessions.open(&session).await?;
+            let token = token.encode(0, &keys, grant.now).context("the first key")?;
+            let body = json!({ "refresh_token": token.expose() }).to_string();
+            let headers = [("Content-Type", "application/json")];
+            let answer = client.request("POST", "/auth/refresh", &headers, body.as_bytes()).await;
+            ensure!(answer.status == 200, "{}", answer.text());
+            tokens.push(answer.member("access_token"));
+        }
+        Ok(tokens)
+    }
+
+    async fn measure(&self, what: &str, gateways: &[Gateway], pause: Duration) -> anyhow::Result<String> {
+        let addresses: Vec<_> = gateways.iter().map(|gateway| gateway.address).collect();
+        let others = self.sessions(OTHERS, addresses[0]).await?;
+        let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut load = JoinSet::new();
+        for &address in &addresses {
+            for bearer in &others {
+                let (stop, served, bearer) = (Arc::clone(&stop), Arc::clone(&served), bearer.clone());
+                load.spawn(async move {
+                    let mut client = Client::connect(address).await;
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(get(&mut client, &bearer).await, Some(200), "nobody else notices");
+                        served.fetch_add(1, Ordering::Relaxed);
+                        sleep(PACE).await;
+                    }
+                });
+            }
+        }
+        let began = Instant::now();
+        let mut late = Vec::new();
+        for (round, bearer) in self.sessions(ROUNDS, addresses[0]).await?.into_iter().enumerate() {
+            late.push(one(&addresses, round % GATEWAYS, &bearer, pause).await?);
+        }
+        stop.store(true, Ordering::Relaxed);
+        load.join_all().await;
+        late.sort();
+        let at = |part: usize| late[(late.len() - 1) * part / 100].as_secs_f64() * 1000.0;
+        let none = late.iter().filter(|late| late.is_zero()).count();
+        Ok(format!(
+            "{what:19} p50 {:6.2} ms   p99 {:6.2} ms   max {:6.2} ms   none at all in {none} of {ROUNDS}   ({:.0} other requests/s)",
+            at(50),
+            at(99),
+            at(100),
+            served.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+        ))
+    }
+}
+
+/// One revocation: how long after the acknowledgement the last accepted answer was received.
+async fn one(gateways: &[SocketAddr], by: usize, bearer: &str, pause: Duration) -> anyhow::Result<Duration> {
+    let mut users = JoinSet::new();
+    for &address in gateways {
+        let bearer = bearer.to_owned();
+        users.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let mut last = None;
+            while get(&mut client, &bearer).await == Some(200) {
+                last = Some(Instant::now());
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+            }
+            last
+        });
+    }
+    let mut owner = Client::connect(gateways[by]).await;
+    ensure!(get(&mut owner, bearer).await == Some(200), "it lives");
+    // At another moment of the gateways' own rhythm each time.
+    sleep(Duration::from_micros(
+        20_000 + u64::from(u16::from_le_bytes((&SystemRandom as &dyn Random).bytes())),
+    ))
+    .await;
+    let bearer = format!("Bearer {bearer}");
+    let headers = [("Authorization", bearer.as_str())];
+    let answer = owner.request("POST", "/auth/logout", &headers, b"").await;
+    let acknowledged = Instant::now();
+    ensure!(answer.status == 200, "{}", answer.text());
+    let last =
+        users.join_all().await.into_iter().flatten().max().context("every client was served before")?;
+    Ok(last.saturating_duration_since(acknowledged))
+}
+
+/// The status of the next answer; `None` when the connection is closed instead.
+async fn get(client: &mut Client, bearer: &str) -> Option<u16> {
+    let bearer = format!("Bearer {bearer}");
+    let message = http::message("GET", "/", &[("Authorization", &bearer)], b"");
+    if !client.try_send(&message).await {
+        return None;
+    }
+    client.response("GET").await.map(|answer| answer.status)
+}
+
+fn start(folder: &Path, at: usize, settings: &str) -> anyhow::Result<Gateway> {
+    let file = folder.join(format!("gateway{at}.toml"));
+    fs::write(&file, settings)?;
+    let config = file.to_str().context("a UTF-8 path")?;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_doorward"))
+        .args(["--config", config, "serve"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
+    let address = line.trim().rsplit(' ').next().and_then(|a| a.parse().ok());
+    Ok(Gateway { child, address: address.with_context(|| format!("no address in `{line}`"))? })
+}
