@@ -104,6 +104,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         }
         Command::Check => {
             let config = load(&cli.config)?;
+            server::examine(&config)?;
             writeln!(out, "{} is good: {}", cli.config.display(), summary(&config))?;
             Ok(())
         }

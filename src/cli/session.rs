@@ -18,7 +18,13 @@ pub(super) enum Command {
         user: Option<Login>,
     },
     /// End sessions; running gateways refuse them within milliseconds.
-    Revoke(Which),
+    Revoke {
+        #[command(flatten)]
+        which: Which,
+        /// Do not ask before everybody is signed out.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -57,12 +63,12 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
                 )?;
             }
         }
-        Command::Revoke(which) => {
+        Command::Revoke { which, yes } => {
             let scope = match which {
                 Which { session: Some(id), .. } => Scope::Session(*id, None),
                 Which { user: Some(name), .. } => Scope::User(user::find(desk, name).await?.id),
                 Which { .. } => {
-                    confirmed(false, "This signs everybody out.", out)?;
+                    confirmed(*yes, "This signs everybody out.", out)?;
                     Scope::Everyone
                 }
             };

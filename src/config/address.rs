@@ -61,6 +61,9 @@ pub(super) fn redis(text: &str) -> Result<RedisUrl, String> {
     let (base, form) = scheme.split_once('+').unwrap_or((scheme, ""));
     let tls = matches!(base, "rediss" | "valkeys");
     let mut parts = Parts::of(text, if form == "sentinel" { 26379 } else { 6379 })?;
+    if parts.hosts.iter().any(StoreHost::is_socket) {
+        return Err("Redis is reached by TCP here: write the name or address of a host".to_owned());
+    }
     let (mut sentinel_user, mut sentinel_password) = (None, None);
     for (name, value) in std::mem::take(&mut parts.query) {
         match (name.as_str(), form) {
@@ -110,7 +113,7 @@ pub(super) fn redis(text: &str) -> Result<RedisUrl, String> {
             );
         }
         _ => {
-            return Err("after the host stands at most the number of a database: redis://<host>/0".to_owned());
+            return Err("after the host stands at most the number of a database, redis://<host>/0".to_owned());
         }
     };
     Ok(RedisUrl { topology, user: parts.user, password: parts.password, database, tls })
@@ -136,6 +139,10 @@ impl<'a> Parts<'a> {
         let (scheme, rest) = text.split_once("://").ok_or(SHAPE)?;
         if rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
             return Err("the address contains a space or a #: write it as %20 or %23".to_owned());
+        }
+        if rest.split(['/', '?']).skip(1).any(|after| after.contains('@')) {
+            return Err("there is an @ after the host: in a password write %2F, %40, %3A, %3F and %23 for /, @, :, ? and #"
+                .to_owned());
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = match rest.split_once('/') {

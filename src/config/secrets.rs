@@ -38,7 +38,11 @@ pub(super) fn url<T>(
             let text = text.map_err(|error| {
                 format!("`{}` cannot be read: {error}; write the address into it", file.display())
             })?;
-            parse(text.trim_end()).map_err(|message| format!("in `{}`: {message}", file.display()))
+            let text = text.trim_end();
+            if text.is_empty() {
+                return Err(format!("`{}` is empty: write the address into it", file.display()));
+            }
+            parse(text).map_err(|message| format!("in `{}`: {message}", file.display()))
         }),
         Given::Env(value) => from_env(&value, "url_file", env, parse),
     }

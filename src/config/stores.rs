@@ -45,6 +45,12 @@ pub(super) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) 
             })
             .unwrap_or(default.lease),
     };
+    if matches!(&vault.url, VaultUrl::Postgres(url) if url.tls) || vault.ca_file.is_none() {
+    } else if let Some(place) = table.place_of("ca_file").with(&table.place_of("url")) {
+        place.problem(
+            "the address uses no TLS, so no certificate is looked at: add ?sslmode=require to it, or take ca_file out",
+        );
+    }
     table.finish();
     vault
 }
@@ -116,6 +122,12 @@ pub(super) fn sessions(
             show_duration(sessions.stream_lease),
             show_duration(vault.lease)
         ));
+    }
+    if matches!(&sessions.url, SessionsUrl::Redis(url) if url.tls) || sessions.ca_file.is_none() {
+    } else if let Some(place) = table.place_of("ca_file").with(&table.place_of("url")) {
+        place.problem(
+            "the address uses no TLS, so no certificate is looked at: write rediss://, or take ca_file out",
+        );
     }
     table.finish();
     sessions

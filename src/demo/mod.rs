@@ -151,12 +151,10 @@ impl Demo {
         say(&format!("Everything is in {} and goes away with Ctrl-C.", self.folder.path().display()));
         match (&self.stores.postgres, &self.stores.redis) {
             (None, None) => {}
-            (Some(_), None) => say("Users, sessions and keys are in Postgres and stay there."),
+            (Some(_), None) => say("Users, sessions and keys are in Postgres."),
             (None, Some(_)) => say("Confirmed sessions are remembered in Redis."),
             (Some(_), Some(_)) => {
-                say(
-                    "Users, sessions and keys are in Postgres and stay there; confirmed sessions are remembered in Redis.",
-                );
+                say("Users, sessions and keys are in Postgres; confirmed sessions are remembered in Redis.");
             }
         }
         say("");
@@ -241,7 +239,7 @@ AGAIN=$({post} {url}/auth/refresh -d "{{\"refresh_token\":\"$REFRESH\"}}" | {ref
         steps.push(step(
             "lose everything in Redis: nobody is signed out (200)",
             format!(
-                r#"redis-cli -u '{redis}' FLUSHALL; curl -s -o /dev/null {status} -H "Authorization: Bearer $ACCESS" {url}/hello"#
+                r#"redis-cli --no-auth-warning -u '{redis}' FLUSHALL; curl -s -o /dev/null {status} -H "Authorization: Bearer $ACCESS" {url}/hello"#
             ),
         ));
     }

@@ -185,6 +185,10 @@ async fn sessions_are_listed_and_revoked_by_id_by_user_and_all_at_once() {
     let all = house.run_with(&["session", "revoke", "--all"], "yes\n").good();
     assert!(all.ends_with("sessions ended: 1\n"), "{all}");
     crate::serving::assert_revoked(&gateway, &[&ada2]).await;
+    let ada3 = gateway.login("ada").await;
+    let all = house.run(&["session", "revoke", "--all", "--yes"]).good();
+    assert_eq!(all, "sessions ended: 1\n");
+    crate::serving::assert_revoked(&gateway, &[&ada3]).await;
     assert_eq!(listed(&[]), ["there are no live sessions"]);
 }
 

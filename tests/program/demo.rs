@@ -16,8 +16,17 @@ struct Demo {
 impl Demo {
     /// With `temp` as the folder for temporary files.
     fn start(temp: &tempfile::TempDir) -> Self {
-        let process =
-            Running::start(doorward().args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", temp.path()));
+        Self::run(doorward().env("TMPDIR", temp.path()))
+    }
+
+    /// As `make demo-full` starts it: with a Redis and a Postgres that end with it.
+    fn full() -> Self {
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/stores"));
+        Self::run(command.arg(env!("CARGO_BIN_EXE_doorward")))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let process = Running::start(command.args(["demo", "--listen", "127.0.0.1:0"]));
         let mut lines = Vec::new();
         while lines.last().is_none_or(|line| line != "Stop with Ctrl-C.") {
             lines.push(process.line().expect("the guide to its end"));
@@ -62,7 +71,26 @@ impl Demo {
 #[test]
 fn the_lines_of_the_demo_show_what_they_say() {
     let temp = tempfile::tempdir().expect("a folder");
-    let demo = Demo::start(&temp);
+    shows_what_it_says(&Demo::start(&temp), 8);
+}
+
+#[test]
+fn the_demo_on_real_stores_tells_the_same_story_and_redis_may_be_emptied() {
+    let demo = Demo::full();
+    shows_what_it_says(&demo, 9);
+    let redis = demo.between("-u 'redis://default:", "/0'");
+    let redis = redis.split_once('@').expect("a password and an address").1;
+    let folder = demo.folder();
+    process::signal(demo.process.id(), "INT");
+    let (status, rest, complaints) = demo.process.end();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(complaints, [""; 0]);
+    assert_eq!(rest, ["", "The demo is over; its folder is gone."]);
+    assert!(!folder.exists());
+    TcpStream::connect(redis).expect_err("nothing listens");
+}
+
+fn shows_what_it_says(demo: &Demo, count: usize) {
     let steps = demo.steps();
     let script: String = steps.iter().map(|(_, lines)| format!("{lines}echo; echo =====\n")).collect();
     let shown = process::run(Command::new("bash").args(["-u", "-c", &script]), "").good();
@@ -92,7 +120,10 @@ fn the_lines_of_the_demo_show_what_they_say() {
     let both = ["-> 401", r#""code":"token_revoked""#, r#""code":"refresh_invalid""#];
     has("refused from now on, everywhere (401, token_revoked)", &both);
     assert_eq!(seen("refused from now on").matches("-> 401").count(), 2);
-    assert_eq!(steps.len(), 8, "a step that is not looked at: {steps:#?}");
+    if count == 9 {
+        has("lose everything in Redis: nobody is signed out (200)", &["OK", "-> 200"]);
+    }
+    assert_eq!(steps.len(), count, "a step that is not looked at: {steps:#?}");
 }
 
 #[test]

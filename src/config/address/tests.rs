@@ -77,6 +77,7 @@ fn what_is_no_address_is_told_what_to_write_and_never_repeated() {
     ];
     let redis_ones = [
         "redis://a,b",
+        "redis://:hunter2@%2Frun%2Fredis.sock",
         "redis://:hunter2@cache/x",
         "redis://:hunter2@cache/0/1",
         "redis://:hunter2@cache?x=1",

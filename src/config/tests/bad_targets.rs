@@ -198,6 +198,18 @@ pub(super) const STORES_AND_SECRETS: &[Case] = &[
         r#"2: sessions.url: write the name that the Sentinels know the master by: redis+sentinel://<host>,<host>/<name>"#,
     ),
     (
+        r#"[sessions]|url = "redis://cache"|ca_file = "ca.pem""#,
+        r#"3: sessions.ca_file: the address uses no TLS, so no certificate is looked at: write rediss://, or take ca_file out"#,
+    ),
+    (
+        r#"[vault]|url = "postgres://door@localhost/vault"|ca_file = "ca.pem""#,
+        r#"3: vault.ca_file: the address uses no TLS, so no certificate is looked at: add ?sslmode=require to it, or take ca_file out"#,
+    ),
+    (
+        r#"[vault]|url = "postgres://door:hunter/2@db/vault""#,
+        r#"2: vault.url: there is an @ after the host: in a password write %2F, %40, %3A, %3F and %23 for /, @, :, ? and #"#,
+    ),
+    (
         r#"[sessions]|key_prefix = "a b""#,
         r#"2: sessions.key_prefix: "a b" does not suit: write at most 16 letters, digits, `:`, `-`, `_` or `.`, since every key carries them"#,
     ),
