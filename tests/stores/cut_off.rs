@@ -1,0 +1,144 @@
+//! One gateway loses a store that the others still see.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::load::ask;
+use crate::support::assert_eventually;
+use crate::support::gateway::Tokens;
+use crate::world::{Replica, World, until_used};
+
+const LEASE: Duration = Duration::from_millis(500);
+const ALONE: Duration = Duration::from_secs(3);
+/// What an answer may take on two busy cores, beside the bound.
+const ANSWER: Duration = Duration::from_millis(400);
+
+/// One that will be cut off and one that will not; two sessions that both have served.
+async fn two(world: &World) -> (Replica, Replica, Tokens, Tokens) {
+    let settings = "serve_without_vault = \"3s\"";
+    let (whole, cut) =
+        (world.replica_leasing("500ms", settings).await, world.replica_leasing("500ms", settings).await);
+    whole.gateway.user("ada", &[]).await;
+    let (kept, ended) = (whole.gateway.login("ada").await, whole.gateway.login("ada").await);
+    for replica in [&whole, &cut] {
+        for tokens in [&kept, &ended] {
+            assert_eq!(ask(replica.gateway.address(), &tokens.access).await, 200);
+        }
+    }
+    (whole, cut, kept, ended)
+}
+
+async fn sign_out(replica: &Replica, tokens: &Tokens) -> String {
+    let answer = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.member("propagation")
+}
+
+/// Asks until it is no longer let through: when the last that was had been sent, and what came then.
+async fn last_accept(replica: &Replica, tokens: &Tokens, since: Instant) -> (Duration, u16) {
+    let mut last = Duration::ZERO;
+    loop {
+        let sent = since.elapsed();
+        assert!(sent < Duration::from_secs(20), "still let through");
+        match ask(replica.gateway.address(), &tokens.access).await {
+            200 => last = sent,
+            status => return (last, status),
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_vault_alone_it_hears_of_revocations_by_redis_and_stops_after_serve_without_vault() {
+    let world = World::start().await;
+    let (whole, cut, kept, ended) = two(&world).await;
+    let since = Instant::now();
+    cut.vault.fall_silent();
+    // Past the lease: from now on Redis alone vouches.
+    sleep(LEASE + ANSWER).await;
+    assert_eq!(ask(cut.gateway.address(), &ended.access).await, 200);
+    let ready = cut.gateway.probe("/readyz").await;
+    assert_eq!((ready.status, ready.text().contains("without the vault")), (200, true), "{}", ready.text());
+    assert_eq!(sign_out(&whole, &ended).await, "complete");
+    assert_eq!(ask(cut.gateway.address(), &ended.access).await, 401, "the tombstone was there first");
+    let (last, status) = last_accept(&cut, &kept, since).await;
+    assert_eq!(status, 503);
+    assert!(last > ALONE - LEASE && last < ALONE + ANSWER, "{last:?}");
+    assert_eq!(cut.gateway.probe("/readyz").await.status, 503);
+    // Nobody may say anything any more, not even no.
+    assert_eq!(ask(cut.gateway.address(), &ended.access).await, 503);
+    assert_eq!(ask(whole.gateway.address(), &kept.access).await, 200, "the other one goes on");
+    cut.vault.mend();
+    assert_eventually("as before", Duration::from_secs(5), async || {
+        ask(cut.gateway.address(), &kept.access).await == 200
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_either_store_it_stops_with_the_lease() {
+    let world = World::start().await;
+    let (whole, cut, kept, ended) = two(&world).await;
+    let since = Instant::now();
+    cut.vault.fall_silent();
+    cut.redis.fall_silent();
+    assert_eq!(sign_out(&whole, &ended).await, "complete");
+    let (last, status) = last_accept(&cut, &ended, since).await;
+    assert_eq!(status, 503);
+    assert!(last < LEASE + ANSWER, "{last:?}");
+    assert_eq!(cut.gateway.probe("/readyz").await.status, 503);
+    assert_eq!(ask(cut.gateway.address(), &kept.access).await, 503);
+    cut.vault.mend();
+    cut.redis.mend();
+    assert_eventually("as before", Duration::from_secs(5), async || {
+        ask(cut.gateway.address(), &kept.access).await == 200
+    })
+    .await;
+    assert_eq!(ask(cut.gateway.address(), &ended.access).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_without_redis_and_one_without_the_vault_still_stop_a_revoked_session_in_time() {
+    let world = World::start().await;
+    let (no_redis, no_vault, kept, ended) = two(&world).await;
+    let since = Instant::now();
+    no_redis.redis.break_off();
+    no_vault.vault.fall_silent();
+    sleep(LEASE).await;
+    assert_eq!(sign_out(&no_redis, &ended).await, "vault", "nobody told Redis");
+    assert_eq!(ask(no_redis.gateway.address(), &ended.access).await, 401);
+    // The worst that can be: no word reaches it, and it stops by itself.
+    let (last, status) = last_accept(&no_vault, &ended, since).await;
+    assert_eq!(status, 503);
+    assert!(last < ALONE + ANSWER, "{last:?}");
+    assert_eq!(ask(no_redis.gateway.address(), &kept.access).await, 200);
+    no_vault.vault.mend();
+    assert_eventually("it is decided", Duration::from_secs(5), async || {
+        ask(no_vault.gateway.address(), &ended.access).await == 401
+    })
+    .await;
+    assert_eq!(ask(no_vault.gateway.address(), &kept.access).await, 200);
+    no_redis.redis.mend();
+    until_used(&world, &no_redis, Duration::from_secs(5)).await;
+    assert_eventually("the tombstone it owed", Duration::from_secs(5), async || {
+        world.redis.is_tombstone(&ended.session).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_is_heard_by_a_gateway_that_has_lost_the_vault() {
+    let world = World::start().await;
+    let (whole, cut, kept, ended) = two(&world).await;
+    cut.vault.fall_silent();
+    sleep(LEASE + ANSWER).await;
+    // Written to the vault alone, by a process that has no Redis; a gateway that sees the row writes the tombstone.
+    whole.gateway.command(&["session", "revoke", &ended.session]).await;
+    assert_eventually("by the tombstone", Duration::from_secs(1), async || {
+        ask(cut.gateway.address(), &ended.access).await == 401
+    })
+    .await;
+    assert_eq!(ask(cut.gateway.address(), &kept.access).await, 200);
+}

@@ -1,0 +1,188 @@
+//! A store is lost to every gateway: emptied, killed, restored from an old copy, stopped.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::load::{Load, ask, assert_refused_after, assert_served};
+use crate::support::gateway::Tokens;
+use crate::support::{PASSWORD, Response, assert_eventually};
+use crate::world::{Replica, World, until_used};
+
+/// Both stores back: normal within this, without a restart.
+const BACK: Duration = Duration::from_secs(5);
+/// Asks the session store all the time, so that its loss is felt.
+const EAGER: &str = "recheck = \"50ms\"";
+
+/// Two gateways, so many people who stay and so many who will be signed out, all known to both.
+async fn at_work(world: &World, stay: usize, go: usize) -> (Vec<Replica>, Vec<Tokens>) {
+    let replicas = vec![world.replica(EAGER).await, world.replica(EAGER).await];
+    replicas[0].gateway.user("ada", &[]).await;
+    let mut people = Vec::new();
+    for at in 0..stay + go {
+        people.push(replicas[at % 2].gateway.login("ada").await);
+    }
+    (replicas, people)
+}
+
+/// Signs out, until acknowledged: when, and how far it had come.
+async fn sign_out(replica: &Replica, tokens: &Tokens) -> (Instant, String) {
+    let answer = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+    let acknowledged = Instant::now();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    (acknowledged, answer.member("propagation"))
+}
+
+fn addresses(replicas: &[Replica]) -> Vec<std::net::SocketAddr> {
+    replicas.iter().map(|replica| replica.gateway.address()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_redis_fails_no_live_session_and_revives_no_revoked_one() {
+    let world = World::start().await;
+    let (replicas, people) = at_work(&world, 6, 4).await;
+    let load = Load::start(&addresses(&replicas), &people);
+    sleep(Duration::from_millis(300)).await;
+    let mut gone = Vec::new();
+    for (at, tokens) in people.iter().enumerate().skip(6) {
+        world.redis.flush().await;
+        gone.push((at, sign_out(&replicas[at % 2], tokens).await.0));
+        sleep(Duration::from_millis(150)).await;
+        world.redis.flush().await;
+    }
+    sleep(Duration::from_millis(500)).await;
+    let seen = load.end().await;
+    assert_served(&seen, 0..6);
+    for (at, acknowledged) in gone {
+        // The other gateway hears of it within milliseconds; what was sent in these may still be served.
+        assert_refused_after(&seen, at, acknowledged + Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_killed_and_restarted_empty_is_not_noticed() {
+    let world = World::start().await;
+    let (replicas, people) = at_work(&world, 6, 3).await;
+    let load = Load::start(&addresses(&replicas), &people);
+    sleep(Duration::from_millis(300)).await;
+    let mut gone = vec![(6, sign_out(&replicas[0], &people[6]).await)];
+    world.redis.kill();
+    sleep(Duration::from_millis(500)).await;
+    gone.push((7, sign_out(&replicas[1], &people[7]).await));
+    // Somebody new, while there is no session store at all.
+    let newcomer = replicas[1].gateway.login("ada").await;
+    for replica in &replicas {
+        assert_eq!(ask(replica.gateway.address(), &newcomer.access).await, 200);
+    }
+    world.redis.restart().await;
+    for replica in &replicas {
+        until_used(&world, replica, BACK).await;
+    }
+    assert_eventually("the tombstone it could not be told", BACK, async || {
+        world.redis.is_tombstone(&people[7].session).await
+    })
+    .await;
+    gone.push((8, sign_out(&replicas[0], &people[8]).await));
+    sleep(Duration::from_millis(300)).await;
+    let seen = load.end().await;
+    assert_served(&seen, 0..6);
+    let propagated: Vec<_> = gone.iter().map(|(_, (_, far))| far.as_str()).collect();
+    assert_eq!(propagated, ["complete", "vault", "complete"]);
+    for (at, (acknowledged, _)) in gone {
+        assert_refused_after(&seen, at, acknowledged + Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_restored_from_before_a_revocation_revives_nothing() {
+    let world = World::start().await;
+    let (replicas, people) = at_work(&world, 4, 2).await;
+    let load = Load::start(&addresses(&replicas), &people);
+    sleep(Duration::from_millis(300)).await;
+    world.redis.save().await;
+    let mut gone = Vec::new();
+    for at in [4, 5] {
+        gone.push((at, sign_out(&replicas[at % 2], &people[at]).await.0));
+    }
+    world.redis.restart().await;
+    for replica in &replicas {
+        until_used(&world, replica, BACK).await;
+    }
+    assert!(!world.redis.is_tombstone(&people[4].session).await, "the old copy says that it lives");
+    // A gateway that starts on the old copy has seen nothing of before.
+    let late = world.replica(EAGER).await;
+    // It knows whose sessions they are: what Redis says of them would be enough, were it not for the set.
+    late.gateway.login("ada").await;
+    for at in [4, 5] {
+        assert_eq!(ask(late.gateway.address(), &people[at].access).await, 401);
+    }
+    assert_eq!(ask(late.gateway.address(), &people[0].access).await, 200);
+    sleep(Duration::from_millis(300)).await;
+    let seen = load.end().await;
+    assert_served(&seen, 0..4);
+    for (at, acknowledged) in gone {
+        assert_refused_after(&seen, at, acknowledged + Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_seconds_without_postgres_are_felt_by_logins_and_refreshes_alone() {
+    let world = World::start().await;
+    let (replicas, people) = at_work(&world, 4, 1).await;
+    let load = Load::start(&addresses(&replicas), &people[..4]);
+    sleep(Duration::from_millis(500)).await;
+    let (revoked, from) = (&people[4], &replicas[0]);
+    sign_out(from, revoked).await;
+    world.postgres.stop();
+    let stopped = Instant::now();
+    // Until the lease has run out, and from then on.
+    while stopped.elapsed() < Duration::from_secs(20) {
+        for replica in &replicas {
+            let asked = Instant::now();
+            assert_away(&log_in(replica).await);
+            assert_away(&replica.gateway.refresh(&people[0].refresh).await);
+            assert!(asked.elapsed() < Duration::from_secs(2), "at once, not {:?}", asked.elapsed());
+            // A load balancer goes on sending people here.
+            assert_eq!(replica.gateway.probe("/readyz").await.status, 200);
+            assert_eq!(ask(replica.gateway.address(), &revoked.access).await, 401);
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    world.postgres.start_again();
+    for replica in &replicas {
+        assert_eventually("logins as before", BACK, async || log_in(replica).await.status == 200).await;
+        Tokens::of(&replica.gateway.refresh(&people[0].refresh).await);
+        assert_eq!(replica.gateway.probe("/readyz").await.status, 200);
+    }
+    assert_served(&load.end().await, 0..4);
+}
+
+async fn log_in(replica: &Replica) -> Response {
+    let body = json!({ "username": "ada", "password": PASSWORD });
+    replica.gateway.post("/auth/login", None, &body).await
+}
+
+fn assert_away(answer: &Response) {
+    assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
+    assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_starts_and_serves_without_redis_and_uses_it_once_it_is_there() {
+    let world = World::start().await;
+    world.redis.kill();
+    let replica = world.replica(EAGER).await;
+    replica.gateway.user("ada", &[]).await;
+    let tokens = replica.gateway.login("ada").await;
+    for _ in 0..5 {
+        assert_eq!(ask(replica.gateway.address(), &tokens.access).await, 200);
+    }
+    world.redis.restart().await;
+    until_used(&world, &replica, BACK).await;
+    assert_eventually("it is filled", BACK, async || {
+        ask(replica.gateway.address(), &tokens.access).await == 200
+            && world.redis.knows(&tokens.session).await
+    })
+    .await;
+}

@@ -1,0 +1,127 @@
+//! Every form of address that `gateway.toml` takes, as a gateway uses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward::clock::SystemClock;
+use doorward::config::Config;
+use doorward::id::SystemRandom;
+use doorward::server::{self, Surroundings};
+
+use crate::instances::{self, ROLE, ROLE_PASSWORD};
+use crate::load::ask;
+use crate::servers::{Certificates, NONE, RedisServer, cluster, free_port};
+use crate::support::{Setup, TestGateway, assert_eventually};
+
+/// A gateway whose `[sessions]` says this comes to use that Redis, and serves.
+async fn assert_used(sessions: &str) {
+    let setup = Setup { sessions: format!("{sessions}\nrecheck = \"0s\""), ..Setup::default() };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let nobody = doorward::id::SessionId::from_bytes([0; 16]);
+    assert_eventually(sessions, Duration::from_secs(10), async || {
+        gateway.sessions.check(nobody).await.is_ok()
+    })
+    .await;
+    let tokens = gateway.login("ada").await;
+    let id = tokens.session.parse().expect("an id");
+    assert!(matches!(gateway.sessions.check(id).await, Ok(doorward::session::Lookup::Live(_))), "{sessions}");
+    for _ in 0..3 {
+        assert_eq!(ask(gateway.address(), &tokens.access).await, 200, "{sessions}");
+    }
+    assert!(gateway.metric("doorward_session_confirmations_total{source=\"session_store\"}").await >= 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_redis_with_a_password_in_a_file_of_its_own() {
+    let server = RedisServer::start(NONE).await;
+    server.ask::<()>(&["ACL", "SETUSER", "door", "on", ">s/e:c@ret", "~app:*", "+@all"]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sessions.url");
+    std::fs::write(&file, format!("redis://door:s%2Fe%3Ac%40ret@localhost:{}/3\n", server.port))
+        .expect("a file");
+    assert_used(&format!("url_file = \"{}\"\nkey_prefix = \"app:\"", file.display())).await;
+    let keyspace: String = server.ask(&["INFO", "keyspace"]).await;
+    assert!(keyspace.contains("db3:keys=1"), "{keyspace}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_redis_with_tls() {
+    let (certificates, port) = (Certificates::new(), free_port());
+    let _server = RedisServer::start(&certificates.settings(port)).await;
+    let authority = certificates.authority();
+    assert_used(&format!("url = \"rediss://localhost:{port}\"\nca_file = \"{}\"", authority.display())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels() {
+    let master = RedisServer::start(NONE).await;
+    let sentinels =
+        [RedisServer::sentinel(master.port, 1).await, RedisServer::sentinel(master.port, 1).await];
+    let [one, other] = sentinels.each_ref().map(|sentinel| sentinel.port);
+    // The first of them is not there.
+    assert_used(&format!(
+        "url = \"redis+sentinel://127.0.0.1:{},127.0.0.1:{one},127.0.0.1:{other}/main/0\"",
+        free_port()
+    ))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster() {
+    let nodes = cluster().await;
+    assert_used(&format!(
+        "url = \"redis+cluster://127.0.0.1:{},127.0.0.1:{}\"",
+        nodes[0].port, nodes[1].port
+    ))
+    .await;
+}
+
+/// A gateway on this vault serves, and hears of what another process revokes.
+async fn assert_heard(vault: String) {
+    let setup = Setup { vault, ..Setup::default() };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let tokens = gateway.login("ada").await;
+    assert_eq!(ask(gateway.address(), &tokens.access).await, 200);
+    gateway.command(&["session", "revoke", "--user", "ada"]).await;
+    assert_eventually("refused", Duration::from_secs(1), async || {
+        ask(gateway.address(), &tokens.access).await == 401
+    })
+    .await;
+}
+
+fn vault(hosts: &str, database: &str) -> String {
+    let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    format!("url = \"postgres://{ROLE}:{password}@{hosts}/{database}\"\nmaster_key = \"{key}\"")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_behind_pgbouncer_in_transaction_mode() {
+    let database = instances::shared().database();
+    let hosts = format!("127.0.0.1:{}", instances::shared_bouncer().port);
+    assert_heard(vault(&hosts, &database) + "\nprepared = false").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_of_two_hosts_of_which_one_is_gone() {
+    let database = instances::shared().database();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", free_port(), instances::shared().port);
+    assert_heard(vault(&hosts, &database)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_vault_wants_its_master_key_from_those_who_run_it() {
+    let database = instances::shared().database();
+    let folder = tempfile::tempdir().expect("a folder");
+    let hosts = format!("127.0.0.1:{}", instances::shared().port);
+    let vault = vault(&hosts, &database);
+    let url = vault.lines().next().expect("the address");
+    let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = []\n[vault]\n{url}\n");
+    let config = Config::parse(&text, &folder.path().join("gateway.toml"), &|_| None).expect("good");
+    let surroundings = Surroundings { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
+    let error = server::start(&config, surroundings).await.err().expect("it does not start").to_string();
+    assert!(error.contains("master.key") && error.contains("every gateway the same one"), "{error}");
+    assert!(!folder.path().join("master.key").exists());
+}
