@@ -121,8 +121,9 @@ impl RedisServer {
             folder.display()
         );
         std::fs::write(&file, settings).expect("a settings file");
-        let args = vec![file.display().to_string()];
-        Self::run("redis-sentinel", port, folder, args, password.map(str::to_owned)).await
+        // As `redis-sentinel`, which Debian keeps in a package of its own.
+        let args = vec![file.display().to_string(), "--sentinel".to_owned()];
+        Self::run("redis-server", port, folder, args, password.map(str::to_owned)).await
     }
 
     async fn run(
@@ -139,7 +140,7 @@ impl RedisServer {
 
     /// Runs the process and waits until it answers.
     pub(crate) async fn spawn(&self) {
-        let mut process = command(self.program, "redis-server 7.0 and redis-sentinel, or newer");
+        let mut process = command(self.program, "redis-server 7.0 or newer");
         process.args(&self.args).current_dir(&self.folder).process_group(0);
         let log = std::fs::File::create(self.folder.join("log")).expect("a log file");
         let child = process.stdin(Stdio::null()).stdout(log).spawn().expect("it starts");
