@@ -3,6 +3,9 @@
 
 #[path = "support/eventually.rs"]
 mod eventually;
+#[path = "support/link.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod link;
 #[path = "support/postgres.rs"]
 mod servers;
 #[expect(dead_code, reason = "what the vault's contract needs")]

@@ -233,18 +233,20 @@ async fn a_revocation_written_by_another_process_while_a_request_waits_is_found_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_vault_said_counts_no_longer_than_the_lease() {
-    let (gateway, faults, tokens, other) = one_unseen().await;
-    assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
-    // It says that the session lives; the answer is long under way, and nothing is heard of the log meanwhile.
-    let gate = faults.hold_after(Op::FindSession);
-    let mut client = Client::asking(gateway.address(), "/late", &tokens.access).await;
-    gate.until_reached().await;
-    faults.fail(&[Op::ReadLog]);
-    let id = tokens.session.parse().expect("an id");
-    gateway.vault.sessions.revoke(Scope::Session(id, None), EndReason::Admin).await.expect("a vault");
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    gate.open();
-    let refused = client.response("GET").await.expect("an answer in words");
-    assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"));
-    assert_eq!(gateway.app.heads(), 1, "only the other session's");
+    for path in ["/late", "/auth/me"] {
+        let (gateway, faults, tokens, other) = one_unseen().await;
+        assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
+        // It says that the session lives; the answer is long under way, and nothing is heard of the log meanwhile.
+        let gate = faults.hold_after(Op::FindSession);
+        let mut client = Client::asking(gateway.address(), path, &tokens.access).await;
+        gate.until_reached().await;
+        faults.fail(&[Op::ReadLog]);
+        let id = tokens.session.parse().expect("an id");
+        gateway.vault.sessions.revoke(Scope::Session(id, None), EndReason::Admin).await.expect("a vault");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        gate.open();
+        let refused = client.response("GET").await.expect("an answer in words");
+        assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"), "{path}");
+        assert_eq!(gateway.app.heads(), 1, "only the other session's");
+    }
 }

@@ -81,7 +81,8 @@ fn the_demo_on_real_stores_tells_the_same_story_and_redis_may_be_emptied() {
     let redis = demo.between("-u 'redis://default:", "/0'");
     let redis = redis.split_once('@').expect("a password and an address").1;
     let folder = demo.folder();
-    process::signal(demo.process.id(), "INT");
+    // Not INT, which a shell that was started with it ignored cannot trap.
+    process::signal(demo.process.id(), "TERM");
     let (status, rest, complaints) = demo.process.end();
     assert_eq!(status.code(), Some(0));
     assert_eq!(complaints, [""; 0]);

@@ -8,6 +8,7 @@ mod support;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod instances;
 #[path = "../support/link.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
 mod link;
 #[path = "../support/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]

@@ -1,6 +1,8 @@
 //! The wire between one gateway and one store: forwards bytes, until it is cut in one of two ways.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -20,6 +22,7 @@ enum State {
 /// A wire; gone when dropped.
 pub(crate) struct Link {
     address: SocketAddr,
+    far_end: Arc<Mutex<SocketAddr>>,
     state: watch::Sender<State>,
     _serving: JoinSet<()>,
 }
@@ -31,18 +34,30 @@ impl Link {
         let address = listener.local_addr().expect("an address");
         let state = watch::Sender::new(State::Whole);
         let (mut serving, told) = (JoinSet::new(), state.subscribe());
+        let far_end = Arc::new(Mutex::new(to));
+        let leads_to = Arc::clone(&far_end);
         serving.spawn(async move {
             let mut wires = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
+                let to = *leads_to.lock().expect("not poisoned");
                 wires.spawn(wire(client, to, told.clone()));
             }
         });
-        Self { address, state, _serving: serving }
+        Self { address, far_end, state, _serving: serving }
     }
 
     /// Where its near end is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on its connections lead elsewhere, as a name does that moves to another server.
+    pub(crate) async fn lead_to(&self, to: SocketAddr) {
+        *self.far_end.lock().expect("not poisoned") = to;
+        self.break_off();
+        // Those that carry see only the last state there was.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.mend();
     }
 
     /// Every connection breaks, also those to come.

@@ -5,6 +5,7 @@ use doorward::vault::postgres::{PostgresOptions, PostgresVault};
 use doorward::vault::{EndReason, LogEntry, Scope, UserChange, Vault};
 
 use super::eventually::assert_eventually;
+use super::link::Link;
 use super::servers::{Server, shared, shared_bouncer};
 use super::{PATIENCE, count, unavailable};
 use crate::world::{self, World, granted, roles};
@@ -257,4 +258,37 @@ async fn a_primary_that_lost_its_standby_renews_no_lease() {
         world.vault.log.read(Some(cursor)).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_behind_the_name_of_the_primary_proves_nothing() {
+    // It may lag as far as it likes; what it says would renew a lease on an old revocation set.
+    let primary = Server::start("");
+    let database = primary.database();
+    let standby = Server::standby_of(&primary);
+    let at = |server: &Server| std::net::SocketAddr::from(([127, 0, 0, 1], server.port));
+    let name = Link::to(at(&primary)).await;
+    let mut options = PostgresOptions { prepared: false, ..primary.options(&database) };
+    options.url.hosts[0].port = name.address().port();
+    let vault = PostgresVault::open(options.clone()).await.expect("a vault");
+    let cursor = vault.log.read(None).await.expect("a page").cursor;
+    let made = "SELECT to_regclass('doorward_schema') IS NOT NULL";
+    assert_eventually("the standby has the vault", PATIENCE, async || {
+        standby.psql(&database, made).trim() == "t"
+    })
+    .await;
+    name.lead_to(at(&standby)).await;
+    let begun = tokio::time::Instant::now();
+    loop {
+        match vault.log.read(Some(cursor)).await {
+            Err(error) if error.to_string().contains("standby") => break,
+            // The broken connection was noticed by this read.
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            Ok(page) => panic!("taken for proof: {page:?}"),
+        }
+    }
+    assert!(unavailable(PostgresVault::open(options).await).contains("standby"));
+    name.lead_to(at(&primary)).await;
+    assert_eventually("the primary is back", PATIENCE, async || vault.log.read(Some(cursor)).await.is_ok())
+        .await;
 }
