@@ -6,9 +6,11 @@
 //! ```
 //!
 //! Numbers are given when a row is written and seen when it is committed, so "larger than the last I saw" would miss
-//! 92. A read answers the oldest transaction that was still running (92) as the next cursor, and takes every row from
-//! the cursor on: 93 may come twice, 92 never not at all.
+//! 92. A cursor stands for the snapshot of the page it came with: the next page has the rows from the oldest transaction
+//! that was still running then (92), without those that were visible already (93). A transaction that stays open
+//! anywhere in the cluster holds the oldest one back for hours, and costs no more than looking at the rows since.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,13 +21,14 @@ use futures_util::TryStreamExt as _;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, RowStream, Socket, Statement};
 
 use super::clients::{cancel, late};
 use super::connect::Connector;
 use super::fault::Fault;
 use super::{PostgresOptions, PostgresVault, clock};
+use crate::id::{Random, SystemRandom};
 use crate::vault::{Cursor, LogEntry, LogPage, RevocationLog, VaultError};
 
 /// How long the server may be at one page: of a whole hour's revocations, after everybody was signed out, say. A million
@@ -38,21 +41,29 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// The place and every row asked for, or one row of the place alone. All in one statement and so of one snapshot.
 macro_rules! page {
-    ($probe:literal, $rows:literal) => {
+    ($probe:literal, $rows:expr) => {
         concat!(
             "WITH ",
             clock!(),
             ", place AS MATERIALIZED (
                  SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
                         pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax,
+                        pg_current_snapshot()::text AS snapshot,
                         pg_is_in_recovery() AS standby",
             $probe,
             "
              )
-             SELECT now, xmin, xmax, standby, v.version, r.session_id, r.user_id, r.rights, r.until
+             SELECT now, xmin, xmax, snapshot, standby, v.version, r.session_id, r.user_id, r.rights, r.until
              FROM clock CROSS JOIN place CROSS JOIN keys_version v LEFT JOIN revocations r ON ",
             $rows
         )
+    };
+}
+
+/// What was not visible to a snapshot (`$2`) whose oldest running transaction was `$1`.
+macro_rules! unseen {
+    () => {
+        "r.xid >= $1::text::xid8 AND NOT pg_visible_in_snapshot(r.xid, $2::text::pg_snapshot)"
     };
 }
 
@@ -62,12 +73,12 @@ struct Pages {
     all: &'static str,
 }
 
-const PLAIN: Pages = Pages { since: page!("", "r.xid >= $1::text::xid8"), all: page!("", "r.until > now") };
+const PLAIN: Pages = Pages { since: page!("", unseen!()), all: page!("", "r.until > now") };
 
 /// With something written: its commit waits for the standby as any other does. A primary that has been cut off, and
 /// replaced without knowing it, has no standby any more, cannot answer, and so renews no lease.
 const WRITTEN: Pages = Pages {
-    since: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", "r.xid >= $1::text::xid8"),
+    since: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", unseen!()),
     all: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", "r.until > now"),
 };
 
@@ -96,6 +107,36 @@ pub(super) struct Follower {
     timeout: Duration,
     wake: Arc<Notify>,
     line: Mutex<Option<Line>>,
+    seen: std::sync::Mutex<Seen>,
+}
+
+/// A cursor of a page that is not the last one given: a follower asks again with it at most when a read has failed.
+const CURSORS: usize = 8;
+
+/// What cursors stand for: the oldest running transaction and the snapshot of their page.
+struct Seen {
+    next: u64,
+    places: VecDeque<(u64, i64, String)>,
+}
+
+impl Seen {
+    fn new() -> Self {
+        // So that a cursor of another vault's follower stands for nothing here, and begins anew.
+        let random: &dyn Random = &SystemRandom;
+        Self { next: u64::from_be_bytes(random.bytes()), places: VecDeque::new() }
+    }
+
+    fn keep(&mut self, xmin: i64, snapshot: String) -> Cursor {
+        self.next = self.next.wrapping_add(1);
+        self.places.truncate(CURSORS - 1);
+        self.places.push_front((self.next, xmin, snapshot));
+        Cursor(self.next)
+    }
+
+    fn place(&self, cursor: Cursor) -> Option<(i64, String)> {
+        let (_, xmin, snapshot) = self.places.iter().find(|(id, ..)| *id == cursor.0)?;
+        Some((*xmin, snapshot.clone()))
+    }
 }
 
 impl Follower {
@@ -115,6 +156,7 @@ impl Follower {
             timeout: options.statement_timeout,
             wake: Arc::new(Notify::new()),
             line: Mutex::new(None),
+            seen: std::sync::Mutex::new(Seen::new()),
         }
     }
 
@@ -141,15 +183,21 @@ impl Follower {
     }
 
     async fn page(&self, line: &Line, after: Option<Cursor>) -> Result<LogPage, Fault> {
-        if let Some(after) = after.and_then(|after| i64::try_from(after.0).ok()) {
-            let rows = self.rows(line.since(after)).await?;
-            // A cursor beyond the newest transaction is from another server, or from before a backup was restored:
-            // begin anew.
-            if first(&rows)?.try_get::<_, i64>("xmax")? >= after {
-                return page(&rows);
+        if let Some((xmin, snapshot)) = after.and_then(|after| self.seen().place(after)) {
+            let rows = self.rows(line.since(xmin, &snapshot)).await?;
+            // A place beyond the newest transaction is of another server, or from before a backup was restored: begin
+            // anew.
+            if first(&rows)?.try_get::<_, i64>("xmax")? >= xmin {
+                return page(&rows, &mut self.seen());
             }
         }
-        page(&self.rows(line.all()).await?)
+        let rows = self.rows(line.all()).await?;
+        page(&rows, &mut self.seen())
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        // One step on one list: a panic elsewhere leaves nothing half-done.
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Takes the line out while it is used: a read that fails, or is given up, leaves none behind.
@@ -170,6 +218,9 @@ impl Follower {
     }
 
     async fn connect(&self) -> Result<Line, Fault> {
+        // Another server perhaps, or this one with a backup restored, whose transactions bear the same numbers again:
+        // the next page is of everything.
+        self.seen().places.clear();
         let connected = self.connector.config.connect(self.connector.tls.clone()).await;
         let (client, connection) = connected.map_err(Fault::Unreached)?;
         let driver = Driver(tokio::spawn(drive(connection, self.wake.clone())));
@@ -177,7 +228,7 @@ impl Follower {
         if self.listens {
             // Before the first read, so that what comes after that read is heard.
             line.client.batch_execute("LISTEN doorward").await?;
-            let since = line.client.prepare_typed(self.pages.since, &[Type::INT8]).await?;
+            let since = line.client.prepare_typed(self.pages.since, &[Type::INT8, Type::TEXT]).await?;
             let all = line.client.prepare(self.pages.all).await?;
             line.prepared = Some((since, all));
         }
@@ -210,10 +261,14 @@ struct Line {
 }
 
 impl Line {
-    async fn since(&self, after: i64) -> Result<RowStream, Fault> {
+    async fn since(&self, xmin: i64, snapshot: &str) -> Result<RowStream, Fault> {
+        let values: [&(dyn ToSql + Sync); 2] = [&xmin, &snapshot];
         Ok(match &self.prepared {
-            Some((since, _)) => self.client.query_raw(since, [after]).await?,
-            None => self.client.query_typed_raw(self.pages.since, [(after, Type::INT8)]).await?,
+            Some((since, _)) => self.client.query_raw(since, values).await?,
+            None => {
+                let typed = values.into_iter().zip([Type::INT8, Type::TEXT]);
+                self.client.query_typed_raw(self.pages.since, typed).await?
+            }
         })
     }
 
@@ -233,7 +288,7 @@ fn first(rows: &[Row]) -> Result<&Row, Fault> {
     Ok(rows.first().ok_or_else(empty)?)
 }
 
-fn page(rows: &[Row]) -> Result<LogPage, Fault> {
+fn page(rows: &[Row], seen: &mut Seen) -> Result<LogPage, Fault> {
     let place = first(rows)?;
     if place.try_get("standby")? {
         // It may lag behind as far as it likes: what it says is no proof of anything.
@@ -243,7 +298,7 @@ fn page(rows: &[Row]) -> Result<LogPage, Fault> {
     let (xmin, version): (i64, i64) = (place.try_get("xmin")?, place.try_get("version")?);
     Ok(LogPage {
         entries: rows.iter().map(entry).filter_map(Result::transpose).collect::<Result<_, _>>()?,
-        cursor: Cursor(xmin.unsigned_abs()),
+        cursor: seen.keep(xmin, place.try_get("snapshot")?),
         keys_version: version.unsigned_abs(),
         now: place.try_get("now")?,
     })
