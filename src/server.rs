@@ -31,20 +31,20 @@ use crate::auth::keys::{self, KeysError};
 use crate::auth::{Auth, Cut, Limits, Parts};
 use crate::background;
 use crate::clock::Clock;
-use crate::config::{Config, MasterKey, SessionsUrl, VaultUrl};
+use crate::config::Config;
 use crate::gateway::{Gate, Gateway, Traffic};
 use crate::id::Random;
 use crate::metrics::Metrics;
 use crate::password::Hasher;
-use crate::session::memory::MemoryStore;
-use crate::session::redis::{RedisOptions, RedisStore};
-use crate::session::{SessionStore, SessionStoreError};
+use crate::session::SessionStoreError;
 use crate::snapshot::{Current, Snapshot};
 use crate::token::keyring::KeyRing;
-use crate::token::seal::{MasterSecret, MasterSecretError};
-use crate::vault::postgres::{PostgresOptions, PostgresVault};
-use crate::vault::sqlite::{SqliteOptions, SqliteVault};
+use crate::token::seal::MasterSecretError;
 use crate::vault::{Vault, VaultError};
+
+mod stores;
+
+pub use stores::{Stores, examine, master_secret, open_vault};
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
@@ -127,110 +127,6 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub random: Arc<dyn Random>,
-}
-
-/// The stores of a gateway.
-#[derive(Clone)]
-pub struct Stores {
-    /// The truth.
-    pub vault: Vault,
-    /// The guest list.
-    pub sessions: Arc<dyn SessionStore>,
-}
-
-impl Stores {
-    /// Opens what the configuration names: the one place that asks which backend it is.
-    ///
-    /// # Errors
-    /// When the vault cannot be opened. A session store that is away is no error: it is waited for beside the
-    /// requests.
-    pub async fn open(config: &Config, surroundings: &Surroundings) -> Result<Self, StartError> {
-        let sessions: Arc<dyn SessionStore> = match &config.sessions.url {
-            SessionsUrl::Memory => Arc::new(MemoryStore::new(Arc::clone(&surroundings.clock))),
-            SessionsUrl::Redis(url) => {
-                let options = RedisOptions {
-                    url: url.clone(),
-                    ca_file: config.sessions.ca_file.clone(),
-                    key_prefix: config.sessions.key_prefix.clone(),
-                };
-                Arc::new(RedisStore::start(options, Arc::clone(&surroundings.random))?)
-            }
-        };
-        Ok(Self { vault: open_vault(config, surroundings).await?, sessions })
-    }
-}
-
-/// Opens the vault alone, as the command line does beside a running gateway.
-///
-/// # Errors
-/// When it cannot be opened.
-pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<Vault, StartError> {
-    match &config.vault.url {
-        VaultUrl::Sqlite(path) => {
-            let options = SqliteOptions { statement_timeout: config.vault.statement_timeout };
-            Ok(SqliteVault::open(path, Arc::clone(&surroundings.clock), options)?)
-        }
-        VaultUrl::Postgres(url) => {
-            let options = PostgresOptions {
-                url: url.clone(),
-                ca_file: config.vault.ca_file.clone(),
-                pool_size: config.vault.pool_size,
-                prepared: config.vault.prepared,
-                statement_timeout: config.vault.statement_timeout,
-            };
-            Ok(PostgresVault::open(options).await?)
-        }
-    }
-}
-
-/// Looks at the files a configuration names, without a store at hand: what is wrong with one would end `serve`.
-///
-/// # Errors
-/// The first that is wrong.
-pub fn examine(config: &Config) -> Result<(), StartError> {
-    if let MasterKey::File(path) = &config.vault.master_key {
-        match MasterSecret::read(path) {
-            // An embedded vault makes it.
-            Err(MasterSecretError::Missing(_)) if !config.vault.url.is_shared() => {}
-            Err(missing @ MasterSecretError::Missing(_)) => {
-                return Err(StartError::MasterSecretNeeded(missing));
-            }
-            read => drop(read?),
-        }
-    }
-    for (key, file) in
-        [("vault.ca_file", &config.vault.ca_file), ("sessions.ca_file", &config.sessions.ca_file)]
-    {
-        let Some(file) = file else { continue };
-        std::fs::read(file).map_err(|source| StartError::Certificates { key, file: file.clone(), source })?;
-    }
-    Ok(())
-}
-
-/// The master secret, made on the very first start of an embedded vault.
-///
-/// # Errors
-/// When it is missing though the vault has keys or is shared, malformed, or readable by others.
-pub async fn master_secret(
-    config: &Config,
-    vault: &Vault,
-    random: &dyn Random,
-) -> Result<MasterSecret, StartError> {
-    match &config.vault.master_key {
-        MasterKey::Value(text) => Ok(MasterSecret::parse(text.expose(), "vault.master_key")?),
-        MasterKey::File(path) => match MasterSecret::read(path) {
-            Err(missing @ MasterSecretError::Missing(_)) => {
-                if keys::exist(vault).await? {
-                    return Err(StartError::MasterSecretLost { missing });
-                }
-                if config.vault.url.is_shared() {
-                    return Err(StartError::MasterSecretNeeded(missing));
-                }
-                Ok(MasterSecret::create(path, random)?)
-            }
-            read => Ok(read?),
-        },
-    }
 }
 
 /// A running gateway.

@@ -140,6 +140,18 @@ impl EndReason {
             Self::Admin => "admin",
         }
     }
+
+    /// The word in the audit for a session ended for this reason.
+    pub const fn event(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::User => "session_revoked",
+            Self::Admin => "session_revoked_by_admin",
+            Self::Reuse => "refresh_reused",
+            Self::Password => "session_ended_by_password",
+            Self::Disabled => "session_ended_by_disable",
+        }
+    }
 }
 
 /// What a revocation or a change of a user has ended.

@@ -86,7 +86,7 @@ pub(super) fn how(scope: Scope) -> How {
 
 /// A revocation on its own: ends what is in scope and remembers it.
 pub(super) async fn revoke(talk: &Talk<'_>, scope: Scope, reason: EndReason) -> Result<Ended, Fault> {
-    let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), word(reason));
+    let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), reason.event());
     let rows = match scope {
         Scope::Session(id, owner) => talk.rows(ONE, &[&life, &why, &word, &id, &owner]).await?,
         Scope::User(user) => talk.rows(OF_USER, &[&life, &why, &word, &user]).await?,
@@ -118,16 +118,4 @@ fn ended(rows: &[Row]) -> Result<Ended, Fault> {
         ended.entries.push(LogEntry::Session { id, until });
     }
     Ok(ended)
-}
-
-/// The word in the audit for a session ended for this reason.
-const fn word(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Logout => "logout",
-        EndReason::User => "session_revoked",
-        EndReason::Admin => "session_revoked_by_admin",
-        EndReason::Reuse => "refresh_reused",
-        EndReason::Password => "session_ended_by_password",
-        EndReason::Disabled => "session_ended_by_disable",
-    }
 }

@@ -94,7 +94,7 @@ pub(super) fn revoke(tx: &Tx<'_>, scope: Scope, reason: EndReason) -> Result<End
     }
     for session in sessions.iter().filter(|session| !session.ended_before) {
         let event =
-            Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(word(reason)) };
+            Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(reason.event()) };
         remember(tx, &event)?;
     }
     Ok(ended)
@@ -106,21 +106,10 @@ pub(super) fn reused(tx: &Tx<'_>, id: SessionId, user_id: UserId) -> Result<Ende
 }
 
 fn end_one(tx: &Tx<'_>, session: Concerned, reason: EndReason) -> Result<Ended, Fault> {
-    let event = Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(word(reason)) };
+    let event =
+        Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(reason.event()) };
     remember(tx, &event)?;
     end(tx, &[session], reason)
-}
-
-/// The word in the audit for a session ended for this reason.
-const fn word(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Logout => "logout",
-        EndReason::User => "session_revoked",
-        EndReason::Admin => "session_revoked_by_admin",
-        EndReason::Reuse => "refresh_reused",
-        EndReason::Password => "session_ended_by_password",
-        EndReason::Disabled => "session_ended_by_disable",
-    }
 }
 
 fn log_session(tx: &Tx<'_>, id: SessionId) -> Result<(), Fault> {
