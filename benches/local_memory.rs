@@ -99,7 +99,8 @@ async fn open_sessions(
         ca_file: None,
         key_prefix: "dw:".to_owned(),
     };
-    let store: Arc<dyn SessionStore> = Arc::new(RedisStore::start(options, Arc::clone(&random))?);
+    let store: Arc<dyn SessionStore> =
+        Arc::new(RedisStore::start(options, Arc::clone(&random), Arc::default())?);
     let nobody = SessionId::from_bytes([0; 16]);
     eventually::assert_eventually("Redis is used", TTL, async || store.check(nobody).await.is_ok()).await;
     let roles = Roles::parse(["staff"])?;

@@ -58,7 +58,13 @@ impl AdminApp {
             return Answer::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()));
         }
         match path {
-            "/metrics" => Answer::text(metrics::CONTENT_TYPE, self.auth.metrics().text()),
+            "/metrics" => {
+                let settings = &self.current.load().settings;
+                let ready = self.readiness.state(&self.auth, settings).await.is_ok();
+                self.auth.metrics().process.ready.set(i64::from(ready));
+                self.auth.observe();
+                Answer::text(metrics::CONTENT_TYPE, self.auth.metrics().text())
+            }
             "/livez" => Answer::text("text/plain; charset=utf-8", "alive\n"),
             "/readyz" => match self.readiness.state(&self.auth, &self.current.load().settings).await {
                 Ok(state) => Answer::text("text/plain; charset=utf-8", state),

@@ -18,6 +18,9 @@ const OWED_EVERY: Duration = Duration::from_millis(500);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_BATCH: u32 = 1000;
 
+/// Time without the vault is counted in steps of this.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// A job that panicked begins again after this: soon enough for the lease to be held again at once, seldom enough
 /// that one that panics every time keeps no core busy.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -32,9 +35,11 @@ pub fn start(auth: &Arc<Auth>, current: &Current, vault: Vault, stream_lease: Du
     jobs.spawn(forever(Arc::clone(metrics), move || auth::watch_streams(Arc::clone(&job), stream_lease)));
     let job = Arc::clone(auth);
     jobs.spawn(forever(Arc::clone(metrics), move || auth::retry_tombstones(Arc::clone(&job), OWED_EVERY)));
-    let current = current.clone();
+    let (current, current_again) = (current.clone(), current.clone());
     jobs.spawn(forever(Arc::clone(metrics), move || resolve(current.clone())));
     jobs.spawn(forever(Arc::clone(metrics), move || sweep(vault.clone())));
+    let (job, current) = (Arc::clone(auth), current_again);
+    jobs.spawn(forever(Arc::clone(metrics), move || keep_time(Arc::clone(&job), current.clone())));
     jobs
 }
 
@@ -47,7 +52,7 @@ async fn forever<F: Future<Output = ()> + Send + 'static>(metrics: Arc<Metrics>,
         running.spawn(job());
         match running.join_next().await {
             Some(Err(failed)) if failed.is_panic() => {
-                metrics.panics.inc();
+                metrics.requests.panics.inc();
                 tracing::error!(reason = "job_panicked", "a background job panicked; it begins again");
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
@@ -60,6 +65,13 @@ async fn resolve(current: Current) {
     loop {
         current.load().upstreams.resolve().await;
         tokio::time::sleep(RESOLVE_EVERY).await;
+    }
+}
+
+async fn keep_time(auth: Arc<Auth>, current: Current) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        auth.keep_time(LOOK_EVERY, &current.load().settings).await;
     }
 }
 

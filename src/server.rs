@@ -37,10 +37,11 @@ use crate::id::Random;
 use crate::metrics::Metrics;
 use crate::password::Hasher;
 use crate::session::SessionStoreError;
+use crate::session::metered::Metered;
 use crate::snapshot::{Current, Snapshot};
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecretError;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{self, Vault, VaultError};
 
 mod stores;
 
@@ -127,6 +128,15 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub random: Arc<dyn Random>,
+    /// What this gateway counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Surroundings {
+    /// With nothing counted yet.
+    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self { clock, random, metrics: Arc::new(Metrics::new()) }
+    }
 }
 
 /// A running gateway.
@@ -162,8 +172,9 @@ pub async fn start_with(
     surroundings: Surroundings,
     stores: Stores,
 ) -> Result<Running, StartError> {
-    let Surroundings { clock, random } = surroundings;
-    let vault = stores.vault.clone();
+    let Surroundings { clock, random, metrics } = surroundings;
+    let vault = vault::metered(&stores.vault, &metrics, &clock);
+    let sessions = Metered::new(stores.sessions, Arc::clone(&metrics), Arc::clone(&clock));
     let master = master_secret(config, &vault, random.as_ref()).await?;
     let keys = keys::establish(&vault, &master, config.tokens.algorithm, random.as_ref()).await?;
     let hasher = Hasher::start(config.login.hash_threads, config.login.hash_queue, Arc::clone(&random))
@@ -171,10 +182,9 @@ pub async fn start_with(
     let public = bind_all("server.listen", &config.server.listen)?;
     let admin = bind_all("admin.listen", &config.admin.listen)?;
 
-    let metrics = Arc::new(Metrics::new());
     let parts = Parts {
         vault: vault.clone(),
-        sessions: stores.sessions,
+        sessions: Arc::new(sessions),
         keys: KeyRing::new(keys),
         master,
         hasher,
@@ -209,7 +219,9 @@ pub async fn start_with(
     let public = serve(&mut listeners, "gateway", gate, public, listening);
     let admin_app = HttpServer::new_app(AdminApp::new(auth, admin_view, Arc::clone(&readiness)));
     let admin = serve(&mut listeners, "admin", admin_app, admin, admin_listening);
-    metrics.started.set(clock.wall().millis() as f64 / 1000.0);
+    let now = clock.wall().millis() as f64 / 1000.0;
+    metrics.process.started.set(now);
+    metrics.process.config_loaded.set(now);
 
     let (lameduck, drain_timeout) = (config.server.lameduck, config.server.drain_timeout);
     Ok(Running {

@@ -117,7 +117,7 @@ async fn every_endpoint_of_the_readme_is_served() {
     let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n";
     let config =
         Config::parse(text, &folder.path().join("gateway.toml"), &|_| None).expect("a configuration");
-    let surroundings = Surroundings { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
+    let surroundings = Surroundings::new(Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     let gateway = server::start(&config, surroundings).await.expect("a gateway");
     let (public, admin) = (gateway.public()[0], gateway.admin()[0]);
     for (method, path) in named {

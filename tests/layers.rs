@@ -42,7 +42,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls", &["vault/postgres/", "session/redis/"]),
     ("jsonwebtoken", &["token/"]),
     ("toml", &["config/"]),
-    ("prometheus", &["metrics.rs"]),
+    ("prometheus", &["metrics/"]),
     ("arc_swap", &["snapshot", "token", "session/redis/"]),
     ("argon2", &["password/"]),
     ("clap", &["cli/", "main.rs"]),

@@ -56,7 +56,7 @@ fn options(url: RedisUrl) -> RedisOptions {
 }
 
 fn start(options: RedisOptions) -> RedisStore {
-    RedisStore::start(options, Arc::new(SystemRandom)).expect("started")
+    RedisStore::start(options, Arc::new(SystemRandom), Arc::default()).expect("started")
 }
 
 fn single(server: &RedisServer) -> RedisOptions {

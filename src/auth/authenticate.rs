@@ -11,6 +11,7 @@ use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::Identity;
+use crate::metrics::{Source, Verification};
 use crate::session::{Lookup, Record};
 use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
 use crate::token::sha256;
@@ -117,7 +118,7 @@ impl Auth {
 
     /// Signature and claims: remembered, or checked now.
     fn verify(&self, token: &str, digest: Digest, settings: &Settings) -> Result<Arc<Known>, Refusal> {
-        let counted = &self.parts.metrics.verifications;
+        let counted = &self.parts.metrics.tokens;
         let now = self.vault_now();
         let keys = self.parts.keys.current();
         if let Some(known) = self.verified.find(&digest) {
@@ -127,12 +128,13 @@ impl Auth {
             }
             // A verification belongs to its keys: under others it is made again, not refused.
             if known.keys_version == keys.version() {
-                counted.remembered.inc();
+                counted.cache_hits.inc();
                 return Ok(known);
             }
         }
+        counted.cache_misses.inc();
         let verified = access::verify(token, &settings.profile, now, &keys).map_err(|error| {
-            counted.refused.inc();
+            counted.verifications.of(Verification::Refused).inc();
             match error {
                 AccessTokenError::Invalid => Refusal::TokenInvalid,
                 AccessTokenError::Expired => Refusal::TokenExpired,
@@ -141,7 +143,7 @@ impl Auth {
                 AccessTokenError::UnknownKey => Refusal::StoreUnavailable,
             }
         })?;
-        counted.checked.inc();
+        counted.verifications.of(Verification::Good).inc();
         let slot = self.live.slot(verified.subject.session_id);
         let (keys_version, identity) = (keys.version(), std::sync::OnceLock::new());
         let known = Arc::new(Known { verified, keys_version, slot, identity });
@@ -166,7 +168,7 @@ impl Auth {
         let usable = lease_held && !ended && slot.login_of(user).is_some();
         let confirmed = slot.confirmed_for(now).filter(|_| usable);
         if !fresh && confirmed.is_some_and(|age| age < settings.recheck) {
-            return Ok(Word::OfVault);
+            return Ok(self.remembered());
         }
         if !lease_held && !self.may_vouch_alone(now, settings) {
             // Once an outage; the feed says when it is over.
@@ -193,7 +195,7 @@ impl Auth {
                     slot.set_owner(user, login);
                 }
                 if slot.login_of(user).is_some() && !ended {
-                    self.parts.metrics.confirmations.with_label_values(&["session_store"]).inc();
+                    self.parts.metrics.tokens.confirmations.of(Source::SessionStore).inc();
                     slot.confirm(now);
                     return Ok(Word::OfSessionStore);
                 }
@@ -202,18 +204,23 @@ impl Auth {
             // Written before the log was read here, as a rule; but the vault is the truth, and it can be asked.
             Ok(Lookup::Tombstone) => stays_good = false,
             Ok(Lookup::Absent) => {}
-            Err(_) if stays_good => return Ok(Word::OfVault),
+            Err(_) if stays_good => return Ok(self.remembered()),
             // Said once by the store itself, when it is lost and when it is back.
             Err(error) => tracing::debug!(%error, "asking the vault instead"),
         }
         if !lease_held {
             return Err(Refusal::StoreUnavailable);
         }
-        self.parts.metrics.confirmations.with_label_values(&["vault"]).inc();
         match self.first_sight(known, digest, confirmed.is_some()).await {
-            Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(Word::OfVault),
+            Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(self.remembered()),
             answer => answer.map(|()| Word::OfVault),
         }
+    }
+
+    /// Nobody was asked, or nobody could answer: what the vault said before is good while the set is current.
+    fn remembered(&self) -> Word {
+        self.parts.metrics.tokens.confirmations.of(Source::Local).inc();
+        Word::OfVault
     }
 
     /// Whether the session store's word alone counts, the vault being lost for now.
@@ -256,11 +263,14 @@ impl Auth {
         });
         let Some(answer) = answer.await else {
             // It panicked, in a task of its own: each request it fails counts it, as one that panics itself does.
-            self.parts.metrics.panics.inc();
+            self.parts.metrics.requests.panics.inc();
             return Err(Refusal::Internal);
         };
         match answer {
-            FirstSight::Live => Ok(()),
+            FirstSight::Live => {
+                self.parts.metrics.tokens.confirmations.of(Source::Vault).inc();
+                Ok(())
+            }
             FirstSight::Ended => Err(Refusal::TokenRevoked),
             FirstSight::Busy => Err(Refusal::Overloaded),
             FirstSight::Unknowable => Err(Refusal::StoreUnavailable),

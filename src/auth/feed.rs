@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Auth;
 use crate::clock::Monotonic;
+use crate::metrics::Origin;
 use crate::vault::Cursor;
 
 /// The log is read at least this often, however long the lease: a hint that was lost on its way delays a revocation
@@ -38,12 +39,10 @@ pub async fn follow(auth: Arc<Auth>) {
             _ => {}
         }
         let held = auth.lease.is_held(now);
-        auth.parts.metrics.lease_held.set(i64::from(held));
         auth.vault_lost.store(!read && !held, Ordering::Release);
         if now.since(pruned) >= PRUNE_EVERY {
             pruned = now;
-            let remaining = auth.live.prune(auth.vault_now());
-            auth.parts.metrics.revocation_set.set(i64::try_from(remaining).unwrap_or(i64::MAX));
+            auth.live.prune(auth.vault_now());
         }
         tokio::select! {
             () = auth.parts.vault.log.changed() => {}
@@ -58,7 +57,7 @@ async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool
     let page = match auth.parts.vault.log.read(*cursor).await {
         Ok(page) => page,
         Err(error) => {
-            auth.parts.metrics.feed_errors.inc();
+            auth.parts.metrics.revocation.feed_errors.inc();
             // Once an outage: it is tried ten times a second.
             if !lost {
                 tracing::warn!(
@@ -73,6 +72,7 @@ async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool
     };
     let new = auth.apply(&page.entries);
     if cursor.is_some() && !new.is_empty() {
+        auth.observe_revocations(&new, Origin::Elsewhere);
         // Somebody else's, who may have had no session store at hand (the command line) or died before it was told:
         // replicas that lose the vault rely on the tombstones. Beside the feed, which does not wait for it.
         let (auth, now) = (Arc::clone(auth), page.now);

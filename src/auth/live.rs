@@ -234,18 +234,19 @@ impl LiveSessions {
         }
     }
 
-    /// Forgets what no token can need any more; answers how many sessions remain in the set.
-    pub(super) fn prune(&self, now: Timestamp) -> usize {
-        let mut remaining = 0;
+    /// Forgets what no token can need any more.
+    pub(super) fn prune(&self, now: Timestamp) {
         for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.revoked.retain(|_, until| *until > now);
-            remaining += shard.revoked.len();
+            lock(shard).revoked.retain(|_, until| *until > now);
         }
         let mut all = self.rights.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (_, until)| *until > now);
         self.rights_changed.store(all.len(), Ordering::SeqCst);
-        remaining
+    }
+
+    /// How many sessions are in the set.
+    pub(super) fn revoked(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).revoked.len()).sum()
     }
 
     /// Sessions with at least one request or stream now.

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::throttle::Charge;
 use super::{Auth, Settings, Tokens, detached};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::Login;
+use crate::metrics::{GrantKind, Pattern};
 use crate::password::{HasherBusy, Password, Verdict};
 use crate::token::access::FIRST_PARTY_CLIENT;
 use crate::token::refresh::{FamilyId, RefreshToken};
@@ -37,7 +39,7 @@ impl Auth {
     ) -> Result<Tokens, Refusal> {
         let result = self.try_login(request, settings).await;
         let outcome = result.as_ref().map_or_else(Refusal::code, |_| "ok");
-        self.parts.metrics.logins.with_label_values(&[outcome]).inc();
+        self.parts.metrics.tokens.logins.with_label_values(&[outcome]).inc();
         result
     }
 
@@ -50,7 +52,7 @@ impl Auth {
         let login: Option<Login> = request.username.parse().ok();
         let account = login.as_ref().map_or(request.username.as_str(), Login::as_str);
         // Charged before the work and given back after a right password, so that parallel guesses count too.
-        let charge = self.throttle.charge(account, request.address, self.parts.clock.monotonic())?;
+        let charge = self.charge(account, request.address)?;
         let user = match login {
             Some(login) => self.identify(UserKey::Login(login), &request.password).await,
             // No user can have such a name: the same work, and the same answer.
@@ -65,6 +67,22 @@ impl Auth {
         detached(async move { auth.open(&user, &request, &settings).await }).await
     }
 
+    /// Counts an attempt against the throttle.
+    ///
+    /// # Errors
+    /// `RateLimited`.
+    pub(super) fn charge(&self, account: &str, address: IpAddr) -> Result<Charge, Refusal> {
+        self.throttle.charge(account, address, self.parts.clock.monotonic()).map_err(|exhausted| {
+            let pattern = if exhausted.by_address {
+                Pattern::PasswordGuessingAddress
+            } else {
+                Pattern::PasswordGuessingAccount
+            };
+            self.parts.metrics.requests.unusual.of(pattern).inc();
+            Refusal::RateLimited(exhausted.wait)
+        })
+    }
+
     /// The user, by name or id and password.
     pub(super) async fn identify(&self, key: UserKey, password: &Password) -> Result<User, Refusal> {
         let user = self.parts.vault.users.find(&key).await?;
@@ -73,10 +91,12 @@ impl Auth {
 
     /// The user, if the password is theirs and they may sign in. The same work whoever asks.
     async fn right_password(&self, user: Option<User>, password: &Password) -> Result<Option<User>, Refusal> {
-        let waiting = self.parts.metrics.hash_queue.clone();
-        waiting.inc();
+        let counted = &self.parts.metrics.tokens;
+        let began = self.parts.clock.monotonic();
+        counted.hash_queue.inc();
         let verdict = self.parts.hasher.verify(password.clone(), user.as_ref().map(|u| &u.password)).await;
-        waiting.dec();
+        counted.hash_queue.dec();
+        counted.hash_seconds.observe(self.parts.clock.monotonic().since(began).as_secs_f64());
         let verdict = verdict.map_err(|HasherBusy| Refusal::Overloaded)?;
         let Some(mut user) = user.filter(|user| !user.disabled) else { return Ok(None) };
         match verdict {
@@ -122,7 +142,9 @@ impl Auth {
             Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
             opened => opened?,
         };
-        self.hand_out(&grant, &token, refresh_kid, settings, asked).await
+        let tokens = self.hand_out(&grant, &token, refresh_kid, settings, asked).await?;
+        self.parts.metrics.tokens.issued.of(GrantKind::Login).inc();
+        Ok(tokens)
     }
 }
 

@@ -33,6 +33,7 @@ mod lease;
 mod live;
 mod login;
 mod logins;
+mod observe;
 mod questions;
 mod refresh;
 mod requests;
@@ -157,7 +158,7 @@ impl Auth {
         Arc::new(Self {
             live: Arc::new(LiveSessions::new()),
             lease: lease::Lease::new(limits.lease),
-            verified: verified::VerifiedTokens::new(limits.local_cache_bytes),
+            verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
             flights: flight::Flights::new(),
             throttle: throttle::Throttle::new(limits.attempts_per_account, limits.attempts_per_address),
             owed: revoke::OwedTombstones::default(),

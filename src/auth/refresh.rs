@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Auth, Settings, Tokens, detached};
 use crate::error::Refusal;
+use crate::metrics::{GrantKind, Pattern, Reuse};
 use crate::token::access::FIRST_PARTY_CLIENT;
 use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use crate::vault::{EndReason, Presented, Rotation, RotationRefused};
@@ -23,7 +24,7 @@ impl Auth {
             }
         };
         if let Err(refusal) = &result {
-            self.parts.metrics.refreshes.with_label_values(&[refusal.code()]).inc();
+            self.parts.metrics.tokens.refreshes.with_label_values(&[refusal.code()]).inc();
         }
         result
     }
@@ -32,7 +33,10 @@ impl Auth {
         let read = || RefreshToken::parse(text, &self.parts.keys.current(), self.vault_now());
         match read() {
             Ok(token) => self.vault_at_hand().map(|()| token),
-            Err(RefreshTokenError::Forged) => Err(Refusal::RefreshInvalid),
+            Err(RefreshTokenError::Forged) => {
+                self.parts.metrics.requests.unusual.of(Pattern::ForgedToken).inc();
+                Err(Refusal::RefreshInvalid)
+            }
             // The keys are as current as the lease: without it this may be a key we have not heard of.
             Err(RefreshTokenError::UnknownKey) if self.knows_all_keys() => Err(Refusal::RefreshInvalid),
             Err(RefreshTokenError::UnknownKey) => Err(Refusal::StoreUnavailable),
@@ -51,14 +55,22 @@ impl Auth {
             idle: settings.idle_timeout,
         };
         let asked = self.parts.clock.monotonic();
+        let counted = &self.parts.metrics.tokens;
         match self.parts.vault.sessions.rotate(&presented).await? {
-            Rotation::Granted { grant, generation, refresh_kid, repeated } => {
-                let outcome = if repeated { "repeated" } else { "rotated" };
-                self.parts.metrics.refreshes.with_label_values(&[outcome]).inc();
+            Rotation::Granted { grant, generation, refresh_kid, age } => {
+                let outcome = if age.is_some() { "rotated" } else { "repeated" };
+                counted.refreshes.with_label_values(&[outcome]).inc();
+                if let Some(age) = age {
+                    counted.refresh_age.observe(age.as_secs_f64());
+                }
                 let next = RefreshToken { family: token.family, generation };
-                self.hand_out(&grant, &next, refresh_kid, settings, asked).await
+                let tokens = self.hand_out(&grant, &next, refresh_kid, settings, asked).await?;
+                counted.issued.of(GrantKind::Refresh).inc();
+                Ok(tokens)
             }
-            Rotation::Reused { ended, user_id } => {
+            Rotation::Reused { ended, user_id, behind } => {
+                counted.reuses.of(if behind > 1 { Reuse::Older } else { Reuse::AfterGrace }).inc();
+                self.parts.metrics.requests.unusual.of(Pattern::RefreshReuse).inc();
                 tracing::warn!(reason = "refresh_reused", user = %user_id, session = ?ended.sessions.first(), "a refresh token was used again: its session is ended");
                 self.carry_out(&ended, EndReason::Reuse).await;
                 Err(Refusal::RefreshReused)

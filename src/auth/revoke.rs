@@ -10,6 +10,7 @@ use super::{Auth, Settings, detached};
 use crate::clock::Timestamp;
 use crate::error::Refusal;
 use crate::id::{SessionId, UserId};
+use crate::metrics::Origin;
 use crate::vault::{EndReason, Ended, LogEntry, Scope};
 
 /// Tombstones on their way at once: a connection carries hundreds in one write; all of a large revocation would keep
@@ -39,6 +40,12 @@ pub struct Revoked {
 /// Tombstones the session store has not taken yet.
 #[derive(Default)]
 pub(super) struct OwedTombstones(Mutex<HashMap<SessionId, Timestamp>>);
+
+impl OwedTombstones {
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
 
 impl Auth {
     /// Ends one session of a user.
@@ -89,8 +96,8 @@ impl Auth {
 
     /// Applies what the vault has committed: the set first (which cuts requests and streams), then tombstones.
     pub(super) async fn carry_out(self: &Arc<Self>, ended: &Ended, reason: EndReason) -> Propagation {
-        self.apply(&ended.entries);
-        let counted = self.parts.metrics.revocations.with_label_values(&[reason.as_str()]);
+        self.observe_revocations(&self.apply(&ended.entries), Origin::Here);
+        let counted = self.parts.metrics.tokens.ended.with_label_values(&[reason.as_str()]);
         counted.inc_by(ended.alive as u64);
         self.entomb(sessions(&ended.entries), ended.now).await
     }

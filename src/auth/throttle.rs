@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Monotonic;
-use crate::error::Refusal;
 use crate::policy::forwarded::network;
 use crate::token::sha256;
 
@@ -24,6 +23,15 @@ const BUCKETS: usize = 100_000;
 /// What was charged, to be given back when the password was right.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Charge([[u8; 32]; 3]);
+
+/// No further attempt for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exhausted {
+    /// Until the next attempt is allowed.
+    pub(super) wait: Duration,
+    /// Whether it is the address that has tried too many accounts, rather than the account that was tried too often.
+    pub(super) by_address: bool,
+}
 
 /// Failed logins of this replica.
 pub(super) struct Throttle {
@@ -48,8 +56,8 @@ impl Throttle {
     /// Counts an attempt.
     ///
     /// # Errors
-    /// `RateLimited` with the time until the next attempt is allowed; nothing is counted then.
-    pub(super) fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Refusal> {
+    /// What is exhausted; nothing is counted then.
+    pub(super) fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Exhausted> {
         // Digests: bounded keys whatever is typed as a name, and no names kept in memory.
         let network = network(address);
         let names =
@@ -59,11 +67,11 @@ impl Throttle {
         if buckets.len() >= BUCKETS {
             make_room(&mut buckets, now);
         }
-        for (key, (burst, leak)) in keys.iter().zip(self.limits) {
+        for (at, (key, (burst, leak))) in keys.iter().zip(self.limits).enumerate() {
             let filled = buckets.get(key).map_or(Duration::ZERO, |b| b.empty_at.since(now));
             let room = leak * burst;
             if filled + leak > room {
-                return Err(Refusal::RateLimited(filled + leak - room));
+                return Err(Exhausted { wait: filled + leak - room, by_address: at == 2 });
             }
         }
         for (key, (_, leak)) in keys.iter().zip(self.limits) {
@@ -120,7 +128,7 @@ mod tests {
         }
         assert_eq!(
             throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap_err(),
-            Refusal::RateLimited(ACCOUNT_LEAK)
+            Exhausted { wait: ACCOUNT_LEAK, by_address: false }
         );
         throttle.charge("ada", ip("192.0.2.2"), at(0)).unwrap();
         throttle.charge("bob", ip("192.0.2.1"), at(0)).unwrap();
@@ -149,7 +157,7 @@ mod tests {
         let throttle = Throttle::new(100, 2);
         throttle.charge("a", ip("2001:db8::1"), at(0)).unwrap();
         throttle.charge("b", ip("2001:db8::2"), at(0)).unwrap();
-        assert!(throttle.charge("c", ip("2001:db8::3"), at(0)).is_err());
+        assert!(throttle.charge("c", ip("2001:db8::3"), at(0)).unwrap_err().by_address);
         throttle.charge("c", ip("2001:db8:0:1::3"), at(0)).unwrap();
     }
 

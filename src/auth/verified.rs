@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use super::live::Slot;
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 use crate::token::access::Verified;
 
 /// The digest of a whole token.
@@ -36,17 +37,37 @@ impl Weighter<Digest, Arc<Known>> for Weight {
     }
 }
 
+/// Counts what falls out.
+#[derive(Clone)]
+struct Evictions(Arc<Metrics>);
+
+impl Lifecycle<Digest, Arc<Known>> for Evictions {
+    /// Dropped when no lock of the cache is held: the last handle of a slot takes another.
+    type RequestState = Vec<Arc<Known>>;
+
+    fn on_evict(&self, evicted: &mut Vec<Arc<Known>>, _: Digest, known: Arc<Known>) {
+        self.0.tokens.cache_evictions.inc();
+        evicted.push(known);
+    }
+}
+
 /// How many tokens of one role fit into so many bytes.
 pub(super) fn entries(bytes: u64) -> usize {
     usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX).max(16)
 }
 
 /// Bounded by weight; an entry that falls out only costs its token another signature check.
-pub(super) struct VerifiedTokens(Cache<Digest, Arc<Known>, Weight>);
+pub(super) struct VerifiedTokens(Cache<Digest, Arc<Known>, Weight, DefaultHashBuilder, Evictions>);
 
 impl VerifiedTokens {
-    pub(super) fn new(bytes: u64) -> Self {
-        Self(Cache::with_weighter(entries(bytes), bytes.max(16 * ENTRY_BYTES), Weight))
+    pub(super) fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
+        let (most, hasher) = (bytes.max(16 * ENTRY_BYTES), DefaultHashBuilder::default());
+        Self(Cache::with(entries(bytes), most, Weight, hasher, Evictions(metrics)))
+    }
+
+    /// Tokens held, their weight, and what it may be.
+    pub(super) fn size(&self) -> (usize, u64, u64) {
+        (self.0.len(), self.0.weight(), self.0.capacity())
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Option<Arc<Known>> {

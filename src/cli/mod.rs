@@ -81,7 +81,7 @@ enum Command {
 /// # Errors
 /// What went wrong, saying what to do.
 pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
-    let surroundings = Surroundings { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
+    let surroundings = Surroundings::new(Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     match &cli.command {
         Command::Serve => serve::serve(&load(&cli.config)?, surroundings, out),
         Command::Demo { listen, redis, postgres } => {

@@ -9,7 +9,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::config::Route;
 use crate::error::Refusal;
 use crate::id::SessionId;
-use crate::metrics::Metrics;
+use crate::metrics::{AuthenticationFailure, Label as _, Metrics, Stream};
 use crate::policy::Permit;
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Candidate, Turn};
@@ -57,6 +57,12 @@ pub(super) struct Account {
     control: Arc<Control>,
     pub(super) method: &'static str,
     pub(super) route: Option<Arc<Route>>,
+    /// Whether it was for one of our endpoints.
+    pub(super) own: bool,
+    /// When it was sent on to the app.
+    forwarded: Option<Monotonic>,
+    /// What kind of answer is being written.
+    stream: Option<Stream>,
     /// The path without its query, and who asked: only where somebody reads the log.
     pub(super) path: String,
     pub(super) client: Option<IpAddr>,
@@ -85,7 +91,7 @@ impl Account {
         traffic: Arc<Traffic>,
         control: Arc<Control>,
     ) -> Self {
-        metrics.requests_in_flight.inc();
+        metrics.requests.in_flight.inc();
         traffic.request_began();
         Self {
             started: clock.monotonic(),
@@ -95,6 +101,9 @@ impl Account {
             control,
             method: "-",
             route: None,
+            own: false,
+            forwarded: None,
+            stream: None,
             path: String::new(),
             client: None,
             session: None,
@@ -107,17 +116,46 @@ impl Account {
     pub(super) fn elapsed(&self) -> Duration {
         self.clock.monotonic().since(self.started)
     }
+
+    /// It is sent on to the app now.
+    pub(super) fn was_forwarded(&mut self) {
+        self.forwarded = Some(self.clock.monotonic());
+    }
+
+    /// The header of the app's answer is here, and what follows is of that kind.
+    pub(super) fn is_answered(&mut self, stream: Stream) {
+        if let (Some(at), Some(route)) = (self.forwarded.take(), &self.route) {
+            let took = self.clock.monotonic().since(at).as_secs_f64();
+            self.metrics.upstreams.seconds.with_label_values(&[route.upstream.as_str()]).observe(took);
+        }
+        if self.stream.replace(stream).is_none() {
+            self.metrics.requests.streams.of(stream).inc();
+        }
+    }
+
+    /// Its name for metrics and the log.
+    fn route_name(&self) -> &str {
+        match &self.route {
+            Some(route) => route.name.as_str(),
+            None if self.own => "own",
+            None => "-",
+        }
+    }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
         self.traffic.request_ended();
-        self.metrics.requests_in_flight.dec();
+        let counted = &self.metrics.requests;
+        counted.in_flight.dec();
+        if let Some(stream) = self.stream {
+            counted.streams.of(stream).dec();
+        }
         // A stream that was cut had begun to be forwarded; what came to its end within its grace was not cut.
         let cut = self.control.dropped();
         let reason = match (self.outcome, cut) {
             (Outcome::Aborted | Outcome::Forwarded, Some(cause)) => {
-                self.metrics.cuts.with_label_values(&[cause.as_str()]).inc();
+                counted.cut.with_label_values(&[cause.as_str()]).inc();
                 "cut"
             }
             (Outcome::Aborted, None) => "aborted",
@@ -133,8 +171,16 @@ impl Drop for Account {
             5 => "5xx",
             _ => "none",
         };
-        self.metrics.requests.with_label_values(&[reason, class]).inc();
-        let route = self.route.as_ref().map_or("-", |route| route.name.as_str());
+        let (route, elapsed) = (self.route_name(), self.elapsed());
+        counted.finished.with_label_values(&[route, reason, class]).inc();
+        if let Outcome::Refused(code) = self.outcome
+            && let Some(&failure) = AuthenticationFailure::ALL.iter().find(|known| known.as_str() == code)
+        {
+            counted.authentication_failures.of(failure).inc();
+        }
+        if self.outcome != Outcome::Aborted && matches!(self.stream, None | Some(Stream::Response)) {
+            counted.seconds.with_label_values(&[route]).observe(elapsed.as_secs_f64());
+        }
         tracing::info!(
             target: "doorward::access",
             reason,
@@ -145,7 +191,7 @@ impl Drop for Account {
             status = self.status,
             cut = cut.map(Cut::as_str),
             session = self.session.map(tracing::field::display),
-            millis = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         );
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Credential<'a> {
     pub(super) token: Option<&'a str>,
     /// Whether it came in a cookie alone.
     pub(super) by_cookie: bool,
+    /// Whether there were several cookies of our name: one was planted, and none is believed.
+    pub(super) planted: bool,
     authorization: Authorization<'a>,
 }
 
@@ -46,11 +48,8 @@ pub(super) fn read<'a>(headers: &'a HeaderMap, issuer: &str) -> Result<Credentia
         return Err(Refusal::CredentialsConflict);
     }
     let bearer = authorization.and_then(|value| value.to_str().ok()).and_then(bearer);
-    let cookie = match cookies::find(cookie_fields(headers), cookies::ACCESS) {
-        Found::One(token) => Some(token),
-        // Two of a name: one was planted; neither is believed.
-        Found::None | Found::Several => None,
-    };
+    let found = cookies::find(cookie_fields(headers), cookies::ACCESS);
+    let cookie = if let Found::One(token) = found { Some(token) } else { None };
     let (token, by_cookie, authorization) = match (bearer, cookie) {
         (None, cookie) => {
             let ours = authorization.is_some_and(|value| mentions_ours(value.as_bytes(), issuer));
@@ -63,7 +62,7 @@ pub(super) fn read<'a>(headers: &'a HeaderMap, issuer: &str) -> Result<Credentia
             ours => (Some(cookie), !ours, Authorization::Known(ours)),
         },
     };
-    Ok(Credential { token, by_cookie, authorization })
+    Ok(Credential { token, by_cookie, planted: found == Found::Several, authorization })
 }
 
 /// The values of all `Cookie` fields.

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use super::caught::{Panicked, caught};
 use super::proxy::Gateway;
 use crate::auth::{Control, Cut, Progress};
-use crate::metrics::Metrics;
+use crate::metrics::{ConnectionLimit, Metrics};
 use crate::policy::forwarded;
 
 /// A request whose answer has not begun is given this long to be refused in words after its session was revoked:
@@ -164,23 +164,23 @@ impl Gate {
     fn admit(&self, ip: Option<IpAddr>) -> Option<Place> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = |limit| {
-            self.metrics.connections_refused.with_label_values(&[limit]).inc();
+            self.metrics.requests.connections_refused.of(limit).inc();
             None
         };
         if open.all >= self.limits.connections {
-            return refused("total");
+            return refused(ConnectionLimit::Total);
         }
         // A trusted proxy stands for everybody behind it.
         let ip = ip.filter(|ip| !forwarded::is_trusted(*ip, &self.trusted_proxies)).map(forwarded::network);
         if let Some(ip) = ip {
             let mine = open.by_ip.entry(ip).or_default();
             if *mine >= self.limits.connections_per_ip {
-                return refused("address");
+                return refused(ConnectionLimit::Address);
             }
             *mine += 1;
         }
         open.all += 1;
-        self.metrics.connections.inc();
+        self.metrics.requests.connections.inc();
         Some(Place { open: Arc::clone(&self.open), metrics: Arc::clone(&self.metrics), ip })
     }
 }
@@ -194,7 +194,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.metrics.connections.dec();
+        self.metrics.requests.connections.dec();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
         if let Some(ip) = self.ip
@@ -260,7 +260,7 @@ impl HttpServerApp for Requests {
         match finished {
             Ok(reused) => reused,
             Err(Panicked) => {
-                self.metrics.panics.inc();
+                self.metrics.requests.panics.inc();
                 None
             }
         }

@@ -9,9 +9,19 @@ use super::credential::{self, Credential};
 use crate::auth::{Auth, Control, Registration};
 use crate::config::{Access, Route};
 use crate::error::Refusal;
+use crate::metrics::Pattern;
 use crate::policy::target::{Target, Unreadable};
 use crate::policy::{self, Match, Permit};
 use crate::snapshot::Snapshot;
+
+/// What answers for a request's host and path.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found {
+    /// One of our endpoints: this path.
+    Own(String),
+    /// A route.
+    Route(Arc<Route>),
+}
 
 /// What is to be done with a request.
 pub(super) enum Judgement {
@@ -47,16 +57,11 @@ pub(super) fn path_of(request: &RequestHeader) -> &[u8] {
     origin_form(request).split(|&b| b == b'?').next().unwrap_or_default()
 }
 
-/// Judges.
+/// Finds what answers.
 ///
 /// # Errors
 /// Why it is refused.
-pub(super) async fn judge(
-    request: &RequestHeader,
-    auth: &Auth,
-    snapshot: &Snapshot,
-    control: &Arc<Control>,
-) -> Result<Judgement, Refusal> {
+pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found, Refusal> {
     if request.method == Method::TRACE {
         // RFC 9110 section 9.3.8 would have the app send our headers back.
         return Err(Refusal::MethodNotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
@@ -67,12 +72,27 @@ pub(super) async fn judge(
         Unreadable::TooLong => Refusal::TargetTooLong,
     })?;
     match snapshot.routes.find(&host, &target, &request.method)? {
-        Match::Own => Ok(Judgement::Own(target.raw().to_owned())),
-        Match::Route(route) => {
-            let credential = credential::read(&request.headers, &snapshot.settings.profile.issuer)?;
-            admit(&route, &credential, auth, snapshot, control).await.map(Judgement::Forward)
-        }
+        Match::Own => Ok(Found::Own(target.raw().to_owned())),
+        Match::Route(route) => Ok(Found::Route(route)),
     }
+}
+
+/// Judges a request for a route.
+///
+/// # Errors
+/// Why it is refused.
+pub(super) async fn judge(
+    request: &RequestHeader,
+    route: &Arc<Route>,
+    auth: &Auth,
+    snapshot: &Snapshot,
+    control: &Arc<Control>,
+) -> Result<Judgement, Refusal> {
+    let credential = credential::read(&request.headers, &snapshot.settings.profile.issuer)?;
+    if credential.planted {
+        auth.metrics().requests.unusual.of(Pattern::PlantedCookie).inc();
+    }
+    admit(route, &credential, auth, snapshot, control).await.map(Judgement::Forward)
 }
 
 /// Who it is, and whether they may.

@@ -13,12 +13,14 @@ use pingora::{Error, ErrorSource, ErrorType};
 use super::caught::{Panicked, caught};
 use super::context::{Account, Context, Outcome};
 use super::gate::{self, Traffic};
-use super::judge::{self, Judgement};
+use super::judge::{self, Found, Judgement};
 use super::respond::Answer;
-use super::{cors, endpoints, framing, upstream};
+use super::upstream::{self, Rewritten};
+use super::{cors, endpoints, framing};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
+use crate::metrics::{Pattern, Stream};
 use crate::policy::{cookies, forwarded};
 use crate::snapshot::Current;
 use crate::snapshot::upstreams::Turn;
@@ -50,10 +52,12 @@ impl Gateway {
     /// Judges and, where the answer is ours, answers. `true` when answered.
     async fn filter(&self, session: &mut Session, context: &mut Context) -> Fallible<bool> {
         let verdict = self.verdict(session, context).await;
-        self.auth.metrics().decision_seconds.observe(context.account.elapsed().as_secs_f64());
+        if !context.account.own {
+            let added = context.account.elapsed().as_secs_f64();
+            self.auth.metrics().requests.decision_seconds.observe(added);
+        }
         match verdict {
             Ok(Judgement::Forward(forward)) => {
-                context.account.route = Some(Arc::clone(forward.permit.route()));
                 context.account.session = forward.permit.identity().map(|i| i.session_id());
                 context.bearer_is_ours = forward.bearer_is_ours;
                 context.registration = forward.registration;
@@ -86,10 +90,23 @@ impl Gateway {
         }
     }
 
-    async fn verdict(&self, session: &Session, context: &Context) -> Result<Judgement, Refusal> {
+    async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
         let snapshot = &context.snapshot;
         framing::check(session, snapshot.limits().header_bytes)?;
-        let judgement = judge::judge(session.req_header(), &self.auth, snapshot, &context.control).await?;
+        let found = judge::find(session.req_header(), snapshot);
+        if found == Err(Refusal::TargetAmbiguous) {
+            self.auth.metrics().requests.unusual.of(Pattern::AmbiguousTarget).inc();
+        }
+        let route = match found? {
+            Found::Own(path) => {
+                context.account.own = true;
+                return Ok(Judgement::Own(path));
+            }
+            Found::Route(route) => route,
+        };
+        context.account.route = Some(Arc::clone(&route));
+        let judgement =
+            judge::judge(session.req_header(), &route, &self.auth, snapshot, &context.control).await?;
         if let Judgement::Forward(forward) = &judgement {
             let declared = session
                 .req_header()
@@ -110,7 +127,7 @@ impl Gateway {
     }
 
     fn panicked<T>(&self, context: &mut Context) -> Fallible<T> {
-        self.auth.metrics().panics.inc();
+        self.auth.metrics().requests.panics.inc();
         Self::refuse(context, Refusal::Internal)
     }
 }
@@ -215,7 +232,10 @@ impl ProxyHttp for Gateway {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.auth.metrics().connect_failures.inc();
+        if let Some(route) = &context.account.route {
+            let failed = &self.auth.metrics().upstreams.connect_failures;
+            failed.with_label_values(&[route.upstream.as_str()]).inc();
+        }
         tracing::warn!(reason = "connect_failed", server = %peer, %error);
         // Nothing was sent yet: the next server may have it, whatever the method.
         error.set_retry(context.turn.has_next());
@@ -252,7 +272,11 @@ impl ProxyHttp for Gateway {
             ),
             _ => Err(Refusal::Internal),
         };
-        rewritten.or_else(|refusal| Self::refuse(context, refusal))
+        if rewritten == Ok(Rewritten { identity_was_sent: true }) {
+            self.auth.metrics().requests.unusual.of(Pattern::IdentityHeaderSent).inc();
+        }
+        context.account.was_forwarded();
+        rewritten.map(drop).or_else(|refusal| Self::refuse(context, refusal))
     }
 
     async fn request_body_filter(
@@ -299,7 +323,13 @@ impl ProxyHttp for Gateway {
         if status == 101 || status >= 200 {
             context.account.status = status;
             context.account.outcome = Outcome::Forwarded;
-            let open = status == 101 || is_event_stream(response);
+            let stream = match status {
+                101 => Stream::WebSocket,
+                _ if is_event_stream(response) => Stream::EventStream,
+                _ => Stream::Response,
+            };
+            context.account.is_answered(stream);
+            let open = stream != Stream::Response;
             context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
             // Between the look above and this mark a cut may have come: then nothing was sent, and nothing is.
             if let Some(refusal) = context.obstacle() {

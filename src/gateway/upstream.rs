@@ -68,6 +68,13 @@ pub(super) struct Downstream {
     pub(super) https: bool,
 }
 
+/// What was found in a request while it was rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rewritten {
+    /// The client tried to say who it is, in one of the identity headers.
+    pub(super) identity_was_sent: bool,
+}
+
 /// Rewrites the request for the app. Runs after hop-by-hop and `Connection`-nominated headers are gone, so that
 /// what is set here stays.
 pub(super) fn rewrite(
@@ -77,7 +84,7 @@ pub(super) fn rewrite(
     candidate: &Candidate,
     downstream: &Downstream,
     snapshot: &Snapshot,
-) -> Result<(), Refusal> {
+) -> Result<Rewritten, Refusal> {
     let route = permit.route();
     let host = request
         .headers
@@ -86,8 +93,16 @@ pub(super) fn rewrite(
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
     let chain = forwarded_chain(&request.headers, downstream, snapshot);
-    let unwanted: Vec<HeaderName> =
-        request.headers.keys().filter(|name| snapshot.headers.kind(name) != Kind::Pass).cloned().collect();
+    let mut unwanted: Vec<HeaderName> = Vec::new();
+    let mut identity_was_sent = false;
+    for name in request.headers.keys() {
+        match snapshot.headers.kind(name) {
+            Kind::Pass => continue,
+            Kind::Identity => identity_was_sent = true,
+            Kind::Drop => {}
+        }
+        unwanted.push(name.clone());
+    }
     for name in &unwanted {
         request.remove_header(name);
     }
@@ -114,7 +129,7 @@ pub(super) fn rewrite(
     request
         .append_header(header::VIA, HeaderValue::from_static("1.1 doorward"))
         .map_err(|_| Refusal::Internal)?;
-    Ok(())
+    Ok(Rewritten { identity_was_sent })
 }
 
 /// Origin form, with the bytes as they came (less the route's own path where it says so).

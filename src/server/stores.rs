@@ -38,7 +38,8 @@ impl Stores {
                     ca_file: config.sessions.ca_file.clone(),
                     key_prefix: config.sessions.key_prefix.clone(),
                 };
-                Arc::new(RedisStore::start(options, Arc::clone(&surroundings.random))?)
+                let (random, metrics) = (Arc::clone(&surroundings.random), Arc::clone(&surroundings.metrics));
+                Arc::new(RedisStore::start(options, random, metrics)?)
             }
         };
         Ok(Self { vault: open_vault(config, surroundings).await?, sessions })

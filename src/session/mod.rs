@@ -18,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 
 pub mod memory;
+pub mod metered;
 pub mod redis;
 
 /// What the store keeps of a live session.

@@ -135,6 +135,11 @@ impl KeySet {
         signer(&self.refresh, now).map(|key| key.kid)
     }
 
+    /// Since when the keys that sign now have signed: that of access tokens, that of refresh tokens.
+    pub fn active_since(&self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+        (signing(&self.access, now).map(|k| k.signs_from), signing(&self.refresh, now).map(|k| k.signs_from))
+    }
+
     /// A refresh key that still verifies.
     pub(super) fn refresh_by_kid(&self, kid: u8, now: Timestamp) -> Option<&RefreshKey> {
         self.refresh.iter().find(|k| k.key.kid == kid && k.verifies(now)).map(|k| &k.key)
@@ -153,10 +158,11 @@ impl KeySet {
 }
 
 fn signer<K>(keys: &[Timed<K>], now: Timestamp) -> Option<&K> {
-    keys.iter()
-        .filter(|k| k.signs_from <= now && k.verifies(now))
-        .max_by_key(|k| k.signs_from)
-        .map(|k| &k.key)
+    signing(keys, now).map(|k| &k.key)
+}
+
+fn signing<K>(keys: &[Timed<K>], now: Timestamp) -> Option<&Timed<K>> {
+    keys.iter().filter(|k| k.signs_from <= now && k.verifies(now)).max_by_key(|k| k.signs_from)
 }
 
 /// The current [`KeySet`], readable without a lock.

@@ -24,6 +24,19 @@ pub struct AuditEvent {
     pub address: Option<IpAddr>,
 }
 
+/// Connections to a vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Answering now.
+    pub in_use: usize,
+    /// Open, and waiting to be needed.
+    pub idle: usize,
+    /// There may be so many.
+    pub max: usize,
+    /// Questions waiting for one.
+    pub waiting: usize,
+}
+
 /// What was done, and housekeeping.
 #[async_trait]
 pub trait Audit: Send + Sync {
@@ -40,4 +53,8 @@ pub trait Audit: Send + Sync {
     /// # Errors
     /// When the file exists, cannot be written, or the backend has its own tool for this (the text names it).
     async fn backup(&self, to: &Path) -> Result<(), VaultError>;
+    /// The connections now; an embedded vault has its one writer.
+    fn connections(&self) -> Connections {
+        Connections { in_use: 0, idle: 1, max: 1, waiting: 0 }
+    }
 }

@@ -12,14 +12,16 @@ use std::time::Duration;
 mod audit;
 mod keys;
 mod log;
+mod metered;
 pub mod postgres;
 mod sessions;
 pub mod sqlite;
 mod users;
 
-pub use audit::{Audit, AuditEvent};
+pub use audit::{Audit, AuditEvent, Connections};
 pub use keys::{KeyTable, KeyUse, Keys, NewKey, StoredKey};
 pub use log::{Cursor, LogEntry, LogPage, RevocationLog};
+pub use metered::metered;
 pub use sessions::{
     EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope, SessionRow, Sessions,
 };

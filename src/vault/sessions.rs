@@ -84,8 +84,8 @@ pub enum Rotation {
         generation: u32,
         /// The key that generation was first made under, whoever asks again: a repeat is the same token byte for byte.
         refresh_kid: u8,
-        /// Whether this repeats an earlier rotation.
-        repeated: bool,
+        /// How old the generation before was when it was rotated; `None` when this repeats an earlier rotation.
+        age: Option<Duration>,
     },
     /// A generation from further back or after the grace: the session is ended, its row written (RFC 9700 4.14.2).
     Reused {
@@ -93,6 +93,8 @@ pub enum Rotation {
         ended: Ended,
         /// Whose.
         user_id: UserId,
+        /// How many generations behind the current one was presented.
+        behind: u32,
     },
     /// No live session answers to it.
     Refused(RotationRefused),

@@ -104,7 +104,8 @@ impl World {
         let key_prefix = format!("{}:", session());
         let ca_file = certificates.map(Certificates::authority);
         let options = RedisOptions { url, ca_file, key_prefix: key_prefix.clone() };
-        let store = Arc::new(RedisStore::start(options, Arc::new(SystemRandom)).expect("started"));
+        let store =
+            Arc::new(RedisStore::start(options, Arc::new(SystemRandom), Arc::default()).expect("started"));
         let connected = async || store.check(session()).await.is_ok();
         assert_eventually("the store is connected", Duration::from_secs(10), connected).await;
         World { store, clock: Arc::default(), servers, key_prefix, vouches_alone: true }

@@ -45,7 +45,8 @@ async fn an_unusable_authority_is_told_at_once() {
     std::fs::write(folder.join("empty.pem"), "").expect("written");
     for name in ["missing.pem", "broken.pem", "empty.pem"] {
         let options = RedisOptions { ca_file: Some(folder.join(name)), ..options(url.clone()) };
-        let refused = RedisStore::start(options, std::sync::Arc::new(SystemRandom)).err();
+        let refused =
+            RedisStore::start(options, std::sync::Arc::new(SystemRandom), std::sync::Arc::default()).err();
         let text = refused.unwrap_or_else(|| panic!("{name} was taken")).to_string();
         assert!(text.contains("sessions.ca_file"), "{name}: {text}");
     }

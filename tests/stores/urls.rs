@@ -120,7 +120,7 @@ async fn a_shared_vault_wants_its_master_key_from_those_who_run_it() {
     let url = vault.lines().next().expect("the address");
     let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = []\n[vault]\n{url}\n");
     let config = Config::parse(&text, &folder.path().join("gateway.toml"), &|_| None).expect("good");
-    let surroundings = Surroundings { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) };
+    let surroundings = Surroundings::new(Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     let error = server::start(&config, surroundings).await.err().expect("it does not start").to_string();
     assert!(error.contains("master.key") && error.contains("every gateway the same one"), "{error}");
     assert!(!folder.path().join("master.key").exists());

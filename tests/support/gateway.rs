@@ -102,7 +102,7 @@ impl TestGateway {
             &[&setup.server, &setup.vault, &setup.sessions, &setup.tokens, &setup.login, &setup.routes],
         );
         let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-        let surroundings = Surroundings { clock: setup.clock.clone(), random: Arc::new(SystemRandom) };
+        let surroundings = Surroundings::new(setup.clock.clone(), Arc::new(SystemRandom));
         let stores = Stores::open(&config, &surroundings).await.expect("stores");
         let (vault, sessions) = (stores.vault.clone(), Arc::clone(&stores.sessions));
         let running =

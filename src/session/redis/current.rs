@@ -10,10 +10,13 @@ use tokio::sync::Notify;
 
 use super::fault::Fault;
 use super::link::Link;
+use crate::metrics::{Metrics, SessionStore};
 
 /// Where requests find the connection.
-#[derive(Default)]
-pub(super) struct Current(ArcSwapOption<Live>);
+pub(super) struct Current {
+    live: ArcSwapOption<Live>,
+    metrics: Arc<Metrics>,
+}
 
 /// A connection in use.
 pub(super) struct Live {
@@ -27,22 +30,34 @@ pub(super) struct Live {
 }
 
 impl Current {
+    /// None yet.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { live: ArcSwapOption::empty(), metrics }
+    }
+
+    /// What is counted of it.
+    pub(super) fn metrics(&self) -> &SessionStore {
+        &self.metrics.session_store
+    }
+
     /// From now on requests use this one.
     pub(super) fn publish(&self, link: Link) -> Arc<Live> {
         let (breaker, ended, told) = (Breaker::default(), OnceLock::new(), Notify::new());
         let live = Arc::new(Live { link, breaker, ended, told, refuses: AtomicBool::new(false) });
-        self.0.store(Some(Arc::clone(&live)));
+        self.live.store(Some(Arc::clone(&live)));
+        self.metrics().up.set(1);
         live
     }
 
     /// From now on requests use none.
     pub(super) fn withdraw(&self) {
-        self.0.store(None);
+        self.live.store(None);
+        self.metrics().up.set(0);
     }
 
     /// The connection to use now.
     pub(super) fn live(&self) -> Result<Arc<Live>, Fault> {
-        self.0.load_full().ok_or(Fault::Away)
+        self.live.load_full().ok_or(Fault::Away)
     }
 
     /// As [`Self::judge`], for a command that writes: a Redis that refuses it is of little use, which is said once for
@@ -70,7 +85,8 @@ impl Current {
             Err(fault) => {
                 if live.breaker.trips(fault, is_one_of_many) && live.ended.set(fault.clone()).is_ok() {
                     // Unless the supervisor was first, with a new one.
-                    self.0.rcu(|now| now.clone().filter(|now| !Arc::ptr_eq(now, live)));
+                    self.live.rcu(|now| now.clone().filter(|now| !Arc::ptr_eq(now, live)));
+                    self.metrics().up.set(i64::from(self.live.load().is_some()));
                     live.told.notify_one();
                 }
             }

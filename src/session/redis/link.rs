@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value, from_redis_value};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Value, from_redis_value};
 
 use super::fault::Fault;
 
@@ -54,7 +54,23 @@ impl Link {
         let Self::Cluster(mut cluster) = self.clone() else { return self.ask(&command, limit).await };
         let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
         let value = within(limit, cluster.route_command(command, any)).await?;
-        from_redis_value(value).map_err(|error| Fault::from(redis::RedisError::from(error)))
+        from_redis_value(value).map_err(|error| Fault::from(RedisError::from(error)))
+    }
+}
+
+impl Link {
+    /// The answer of every master, to a command about the servers themselves.
+    pub(super) async fn ask_masters(&self, command: Cmd, limit: Duration) -> Result<Vec<String>, Fault> {
+        let Self::Cluster(mut cluster) = self.clone() else {
+            return Ok(vec![self.ask(&command, limit).await?]);
+        };
+        let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+        let read = |value| from_redis_value(value).map_err(|error| Fault::from(RedisError::from(error)));
+        match within(limit, cluster.route_command(command, all)).await? {
+            // Each by its address.
+            Value::Map(answers) => answers.into_iter().map(|(_, answer)| read(answer)).collect(),
+            other => Err(Fault::Refused(format!("an unexpected answer of a Cluster: {other:?}"))),
+        }
     }
 }
 

@@ -63,6 +63,38 @@ impl Look {
     }
 }
 
+/// How much memory the servers have in use, and may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// Bytes; of a Cluster, all masters together.
+    pub(super) used: i64,
+    /// Bytes; 0 when there is no limit, on any of them.
+    pub(super) max: i64,
+}
+
+impl Memory {
+    /// Asks; `None` where an ACL forbids the question.
+    pub(super) async fn at(link: &Link) -> Result<Option<Self>, Fault> {
+        let mut info = cmd("INFO");
+        info.arg("memory");
+        Ok(known(link.ask_masters(info, ANSWER).await)?.and_then(|all| Self::read(&all)))
+    }
+
+    fn read(infos: &[String]) -> Option<Self> {
+        let number = |info: &str, name: &str| -> Option<i64> {
+            info.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+        };
+        let (mut used, mut max, mut unlimited) = (0, 0, infos.is_empty());
+        for info in infos {
+            used += number(info, "used_memory:")?;
+            let limit = number(info, "maxmemory:").unwrap_or(0);
+            unlimited |= limit == 0;
+            max += limit;
+        }
+        (!infos.is_empty()).then_some(Self { used, max: if unlimited { 0 } else { max } })
+    }
+}
+
 /// An answer, or nothing where an ACL or the provider forbids the question.
 fn known<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match answer {
@@ -100,6 +132,16 @@ mod tests {
         let info = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n";
         assert_eq!(version(info), Some("7.2.4"));
         assert_eq!(version("# Server\r\n"), None);
+    }
+
+    #[test]
+    fn memory_is_that_of_all_masters_and_its_limit_too_if_each_has_one() {
+        let info = |used: u32, max: u32| format!("# Memory\r\nused_memory:{used}\r\nmaxmemory:{max}\r\n");
+        let read = |infos: &[String]| Memory::read(infos).map(|memory| (memory.used, memory.max));
+        assert_eq!(read(&[info(5, 100), info(7, 50)]), Some((12, 150)));
+        assert_eq!(read(&[info(5, 100), info(7, 0)]), Some((12, 0)));
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&["# Memory\r\n".to_owned()]), None);
     }
 
     #[test]

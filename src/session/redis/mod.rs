@@ -16,6 +16,7 @@ use self::fault::Fault;
 use super::{Lookup, Record, SessionStore, SessionStoreError};
 use crate::config::RedisUrl;
 use crate::id::{Random, SessionId};
+use crate::metrics::Metrics;
 
 mod backoff;
 mod commands;
@@ -55,8 +56,12 @@ impl RedisStore {
     ///
     /// # Errors
     /// When it cannot even be tried: an unreadable `ca_file`.
-    pub fn start(options: RedisOptions, random: Arc<dyn Random>) -> Result<Self, SessionStoreError> {
-        let current = Arc::new(Current::default());
+    pub fn start(
+        options: RedisOptions,
+        random: Arc<dyn Random>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SessionStoreError> {
+        let current = Arc::new(Current::new(metrics));
         let key_prefix = options.key_prefix.clone();
         let connector = Connector::new(options)?;
         let supervising = supervisor::supervise(Arc::clone(&current), connector, Arc::clone(&random));

@@ -8,6 +8,7 @@
 //!        2 heartbeats missed, 3 answers in a row missed, read-only, another master
 //! ```
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ use super::connect::{BEAT, ConnectError, Connected, Connector, beat};
 use super::current::{Current, Live};
 use super::fault::Fault;
 use super::journal::Journal;
+use super::look::Memory;
 use crate::id::Random;
+use crate::metrics::{Breaker, Connect, SessionStore};
 
 /// One missed heartbeat is an accident.
 const MISSED: u32 = 2;
@@ -31,6 +34,9 @@ const ROLE: Duration = Duration::from_secs(1);
 /// A connection that lasted this long was a good one: the next attempt does not wait for the faults before it. One
 /// that keeps breaking is connected to ever more seldom.
 const GOOD: Duration = Duration::from_secs(10);
+
+/// How often its memory is asked for: it grows in minutes.
+const MEASURE: Duration = Duration::from_secs(10);
 
 /// A panic that comes again at once must not fill the log.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -73,17 +79,22 @@ async fn keep_published(current: &Current, connector: &mut Connector, random: &d
     loop {
         let lost = match connector.connect().await {
             Ok(connected) => {
+                current.metrics().connects.of(Connect::Ok).inc();
                 journal.back(&connected.look);
                 let since = Instant::now();
                 let live = current.publish(connected.link.clone());
-                let lost = watch(&live, &connected, connector).await;
+                let lost = watch(current, &live, &connected, connector).await;
                 current.withdraw();
+                current.metrics().breaker.of(opened_by(&lost)).inc();
                 if since.elapsed() >= GOOD {
                     attempt = 0;
                 }
                 lost
             }
-            Err(error) => error,
+            Err(error) => {
+                current.metrics().connects.of(Connect::Failed).inc();
+                error
+            }
         };
         journal.lost(&lost);
         tokio::time::sleep(backoff::pause(attempt, random)).await;
@@ -92,11 +103,43 @@ async fn keep_published(current: &Current, connector: &mut Connector, random: &d
 }
 
 /// Waits until the connection can no longer be used, and says why.
-async fn watch(live: &Live, connected: &Connected, connector: &mut Connector) -> ConnectError {
+async fn watch(
+    current: &Current,
+    live: &Live,
+    connected: &Connected,
+    connector: &mut Connector,
+) -> ConnectError {
     tokio::select! {
         fault = live.ended() => fault.into(),
         fault = silence(live) => fault.into(),
         error = demotion(connected, connector) => error,
+        never = measure(current.metrics(), live) => match never {},
+    }
+}
+
+/// Keeps the memory of Redis measured; silence is the heartbeat's business.
+async fn measure(metrics: &SessionStore, live: &Live) -> Infallible {
+    let mut ticks = interval(MEASURE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Ok(memory) = Memory::at(&live.link).await {
+            metrics.memory.set(memory.map_or(-1, |memory| memory.used));
+            metrics.memory_max.set(memory.map_or(-1, |memory| memory.max));
+        }
+    }
+}
+
+/// As a metric says it.
+const fn opened_by(lost: &ConnectError) -> Breaker {
+    match lost {
+        ConnectError::OtherMaster | ConnectError::NoMaster => Breaker::Demoted,
+        ConnectError::Fault(Fault::Unanswered(_)) => Breaker::Unanswered,
+        ConnectError::Fault(Fault::ReadOnly) => Breaker::ReadOnly,
+        ConnectError::Fault(Fault::Credentials) => Breaker::Credentials,
+        ConnectError::Fault(Fault::Away | Fault::Ended(_) | Fault::Full | Fault::Refused(_))
+        | ConnectError::ClusterDown
+        | ConnectError::TooOld(_) => Breaker::Ended,
     }
 }
 

@@ -9,7 +9,7 @@ use super::clients::{How, Talk};
 use super::fault::Fault;
 use super::rows::{self, Span};
 use super::{PostgresVault, clock, schema};
-use crate::vault::{Audit, AuditEvent, REVOCATION_LIFE, VaultError};
+use crate::vault::{Audit, AuditEvent, Connections, REVOCATION_LIFE, VaultError};
 
 /// How long events are kept: long enough to look into last month's trouble; addresses of people should not lie
 /// about for ever.
@@ -71,6 +71,10 @@ impl Audit for PostgresVault {
         let text =
             "a vault in Postgres is backed up with Postgres' own tools: run `pg_dump`, or set up an archive";
         Err(VaultError::Unavailable(text.into()))
+    }
+
+    fn connections(&self) -> Connections {
+        self.clients.connections()
     }
 }
 

@@ -20,7 +20,7 @@ use super::PostgresOptions;
 use super::connect::Connector;
 use super::fault::{Fault, Ran, Remedy};
 use super::rows::Value;
-use crate::vault::VaultError;
+use crate::vault::{Connections, VaultError};
 
 /// How often a statement that Postgres broke off to resolve a deadlock is tried in all.
 const CONFLICTS: usize = 5;
@@ -95,6 +95,17 @@ impl Clients {
     /// How many milliseconds the server gives a statement, where connections are opened with that limit.
     pub(super) fn limit(&self) -> Option<i64> {
         self.prepared.then(|| i64::try_from((self.timeout * 2).as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The pool now.
+    pub(super) fn connections(&self) -> Connections {
+        let now = self.pool.status();
+        Connections {
+            in_use: now.size.saturating_sub(now.available),
+            idle: now.available,
+            max: now.max_size,
+            waiting: now.waiting,
+        }
     }
 
     /// Asks; answered when it is durable, or with an error by the deadline.

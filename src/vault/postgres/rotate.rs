@@ -28,6 +28,7 @@ const ROTATE: &str = concat!(
              generation  = s.generation + (s.generation = $2)::integer,
              repeats     = CASE WHEN s.generation = $2 THEN 0 ELSE s.repeats + 1 END,
              refresh_kid = CASE WHEN s.generation = $2 THEN $3 ELSE s.refresh_kid END,
+             rotated_before = CASE WHEN s.generation = $2 THEN s.rotated_at ELSE s.rotated_before END,
              rotated_at  = CASE WHEN s.generation = $2 THEN now ELSE s.rotated_at END,
              idle_until  = CASE WHEN s.generation = $2
                                 THEN least(now + $5::float8 * interval '1 millisecond', s.expires_at) ELSE s.idle_until END,
@@ -38,7 +39,10 @@ const ROTATE: &str = concat!(
          AND s.ended_at IS NULL AND s.idle_until > now AND s.rotated_at < now + interval '5 seconds'
          AND u.id = s.user_id AND NOT u.disabled AND u.epoch = s.epoch
          RETURNING s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
-                   s.generation, s.refresh_kid, s.repeats > 0 AS repeated, s.ended_at IS NOT NULL AS reused
+                   s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
+                   CASE WHEN s.repeats = 0 THEN
+                       greatest(0, extract(epoch FROM s.rotated_at - s.rotated_before))::float8
+                   END AS age
      ), logged AS (
          INSERT INTO revocations (session_id, until)
          SELECT id, now + $7::float8 * interval '1 millisecond' FROM touched WHERE reused
@@ -47,7 +51,7 @@ const ROTATE: &str = concat!(
          INSERT INTO audit (at, event, user_id, session_id)
          SELECT now, 'refresh_reused', user_id, id FROM touched WHERE reused
      )
-     SELECT id, user_id, login, roles, rights, idle_until, expires_at, now, generation, refresh_kid, repeated, reused
+     SELECT id, user_id, login, roles, rights, idle_until, expires_at, now, generation, refresh_kid, age, reused
      FROM touched"
 );
 
@@ -100,7 +104,7 @@ pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rot
                 )
                 .await?
         {
-            return answer(&row);
+            return answer(&row, presented);
         }
         let held = talk.row(HELD, &[&&presented.family[..]]).await?;
         if held.as_ref().is_some_and(|held| held.try_get("set_back").unwrap_or(false)) {
@@ -115,21 +119,23 @@ pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rot
     Err(VaultError::Unavailable("the session changes too quickly: try again".into()).into())
 }
 
-fn answer(row: &Row) -> Result<Rotation, Fault> {
+fn answer(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
     let grant = rows::grant(row)?;
+    let generation: Generation = row.try_get("generation")?;
     if row.try_get("reused")? {
         let (id, now): (SessionId, _) = (grant.session_id, grant.now);
         let entries = vec![LogEntry::Session { id, until: now + REVOCATION_LIFE }];
         let ended = Ended { sessions: vec![id], alive: 1, entries, now };
-        return Ok(Rotation::Reused { ended, user_id: grant.user_id });
+        let behind = generation.0.saturating_sub(presented.generation);
+        return Ok(Rotation::Reused { ended, user_id: grant.user_id, behind });
     }
-    let (generation, refresh_kid): (Generation, Kid) =
-        (row.try_get("generation")?, row.try_get("refresh_kid")?);
+    let refresh_kid: Kid = row.try_get("refresh_kid")?;
+    let age: Option<f64> = row.try_get("age")?;
     Ok(Rotation::Granted {
         grant,
         generation: generation.0,
         refresh_kid: refresh_kid.0,
-        repeated: row.try_get("repeated")?,
+        age: age.map(Duration::from_secs_f64),
     })
 }
 

@@ -16,8 +16,10 @@ struct Migration {
 }
 
 /// Each brings the schema from its index to the next version. A released one is never edited.
-const MIGRATIONS: &[Migration] =
-    &[Migration { sql: include_str!("migrations/0001_start.sql"), readable_by: 1 }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("migrations/0001_start.sql"), readable_by: 1 },
+    Migration { sql: include_str!("migrations/0002_rotated_before.sql"), readable_by: 1 },
+];
 
 /// The version this program writes.
 const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -78,12 +78,14 @@ pub(super) fn rotate(tx: &Tx<'_>, presented: &Presented) -> Result<Rotation, Fau
                     (tx.now() + presented.idle).min(held.expires_at)
                 ],
             )?;
-            granted(tx, held.id, generation, presented.refresh_kid, false)
+            let age = tx.now().since(held.rotated_at);
+            granted(tx, held.id, generation, presented.refresh_kid, Some(age))
         }
-        Verdict::Repeat => granted(tx, held.id, held.generation, held.refresh_kid, true),
+        Verdict::Repeat => granted(tx, held.id, held.generation, held.refresh_kid, None),
         Verdict::Reuse => {
             let ended = revoke::reused(tx, held.id, held.user_id)?;
-            Ok(Rotation::Reused { ended, user_id: held.user_id })
+            let behind = held.generation - presented.generation;
+            Ok(Rotation::Reused { ended, user_id: held.user_id, behind })
         }
         Verdict::Refuse(why) => Ok(Rotation::Refused(why)),
     }
@@ -119,12 +121,12 @@ fn granted(
     id: SessionId,
     generation: u32,
     refresh_kid: u8,
-    repeated: bool,
+    age: Option<Duration>,
 ) -> Result<Rotation, Fault> {
     let grant = tx.row(GRANT, params![id], |row| rows::grant(row, tx.now()))?;
     // `judge` saw its user in this same transaction.
     let grant = grant.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    Ok(Rotation::Granted { grant, generation, refresh_kid, repeated })
+    Ok(Rotation::Granted { grant, generation, refresh_kid, age })
 }
 
 fn held(row: &Row<'_>) -> rusqlite::Result<Held> {

@@ -11,10 +11,11 @@ use super::world::{
 pub(crate) async fn a_current_token_rotates_and_renews_the_session(world: World) {
     let (_, device) = world.someone().await;
     world.advance(HOUR).await;
-    let Rotation::Granted { grant, generation, repeated, .. } = world.rotate(&device, 0).await else {
+    let Rotation::Granted { grant, generation, age, .. } = world.rotate(&device, 0).await else {
         panic!("a current token is good")
     };
-    assert_eq!((generation, repeated), (1, false));
+    assert_eq!(generation, 1);
+    assert!(age.is_some_and(|age| age < Duration::from_secs(60)), "{age:?}");
     assert!(grant.now >= device.grant.now + HOUR);
     assert_eq!((grant.ends_at, grant.expires_at), (grant.now + IDLE, device.grant.expires_at));
     let row = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
@@ -39,14 +40,14 @@ pub(crate) async fn a_generation_two_back_is_reuse_and_ends_the_session(world: W
     for (generation, expected) in [(0, (1, 1, false)), (0, (1, 1, true)), (1, (2, 1, false))] {
         assert_eq!(granted(world.rotate(&device, generation).await), expected);
     }
-    reuse_ends(&world, &device, 0, user).await;
+    reuse_ends(&world, &device, 0, 2, user).await;
 }
 
 pub(crate) async fn repeating_after_the_grace_is_reuse(world: World) {
     let (user, device) = world.someone().await;
     world.rotate(&device, 0).await;
     world.advance(GRACE).await;
-    reuse_ends(&world, &device, 0, user).await;
+    reuse_ends(&world, &device, 0, 1, user).await;
 }
 
 pub(crate) async fn without_a_grace_every_repeat_is_reuse(world: World) {
@@ -56,10 +57,17 @@ pub(crate) async fn without_a_grace_every_repeat_is_reuse(world: World) {
     assert!(matches!(rotate(&world.vault, repeat).await, Rotation::Reused { .. }));
 }
 
-async fn reuse_ends(world: &World, device: &Device, generation: u32, owner: doorward::id::UserId) {
-    let Rotation::Reused { ended, user_id } = world.rotate(device, generation).await else {
+async fn reuse_ends(
+    world: &World,
+    device: &Device,
+    generation: u32,
+    behind: u32,
+    owner: doorward::id::UserId,
+) {
+    let Rotation::Reused { ended, user_id, behind: distance } = world.rotate(device, generation).await else {
         panic!("reuse is noticed")
     };
+    assert_eq!(distance, behind);
     assert_eq!((&ended.sessions[..], user_id), (&[device.id][..], owner));
     let row = LogEntry::Session { id: device.id, until: ended.now + REVOCATION_LIFE };
     assert_eq!(ended.entries, [row]);
@@ -132,7 +140,7 @@ pub(crate) async fn a_refresh_brings_the_roles_of_now(world: World) {
     let (user, device) = world.someone().await;
     world.rotate(&device, 0).await;
     world.vault.users.change(user, &UserChange::Roles(roles(&["admin"]))).await.expect("changed");
-    let Rotation::Granted { grant, repeated: true, .. } = world.rotate(&device, 0).await else {
+    let Rotation::Granted { grant, age: None, .. } = world.rotate(&device, 0).await else {
         panic!("a repeat")
     };
     assert_eq!(grant.roles, roles(&["admin"]));

@@ -176,7 +176,7 @@ pub(crate) async fn rotate(vault: &Vault, presented: Presented) -> Rotation {
 /// What was granted: the generation, its key, and whether it was a repeat.
 pub(crate) fn granted(rotation: Rotation) -> (u32, u8, bool) {
     match rotation {
-        Rotation::Granted { generation, refresh_kid, repeated, .. } => (generation, refresh_kid, repeated),
+        Rotation::Granted { generation, refresh_kid, age, .. } => (generation, refresh_kid, age.is_none()),
         other => panic!("not granted: {other:?}"),
     }
 }

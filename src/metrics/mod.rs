@@ -1,0 +1,162 @@
+//! What the gateway counts: one registry per gateway, fixed label sets, never user input as a label.
+//!
+//! `docs/metrics.md` is the contract, and a test below holds it to this.
+
+use prometheus::{Encoder, Registry, TextEncoder};
+
+mod make;
+mod process;
+mod requests;
+mod revocation;
+mod stores;
+mod tokens;
+mod upstreams;
+
+pub use make::{Each, Label};
+pub use process::{Process, Reload, Upgrade};
+pub use requests::{AuthenticationFailure, ConnectionLimit, Pattern, Requests, Stream};
+pub use revocation::{Origin, Revocation};
+pub use stores::{Breaker, Connect, Operation, Pool, SessionStore, Statement, Vault};
+pub use tokens::{GrantKind, Reuse, Source, Tokens, Verification};
+pub use upstreams::Upstreams;
+
+/// The content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Counters, gauges and histograms of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests, connections and streams.
+    pub requests: Requests,
+    /// The apps behind us.
+    pub upstreams: Upstreams,
+    /// Logins, tokens and what is remembered of them.
+    pub tokens: Tokens,
+    /// The revocation set and how current it is.
+    pub revocation: Revocation,
+    /// The session store.
+    pub session_store: SessionStore,
+    /// The vault.
+    pub vault: Vault,
+    /// The process.
+    pub process: Process,
+}
+
+impl Metrics {
+    /// A registry with everything in it, at zero.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let make = make::Maker(&registry);
+        make.process();
+        Self {
+            requests: Requests::new(&make),
+            upstreams: Upstreams::new(&make),
+            tokens: Tokens::new(&make),
+            revocation: Revocation::new(&make),
+            session_store: SessionStore::new(&make),
+            vault: Vault::new(&make),
+            process: Process::new(&make),
+            registry,
+        }
+    }
+
+    /// Everything, in the Prometheus text format.
+    pub fn text(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(32 * 1024);
+        // Writing into memory does not fail, and an encoder error would only cost this one scrape.
+        if TextEncoder::new().encode(&self.registry.gather(), &mut out).is_err() {
+            out.clear();
+        }
+        out
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn two_gateways_have_their_own_counts() {
+        let (one, other) = (Metrics::new(), Metrics::new());
+        one.requests.panics.inc();
+        assert_eq!(other.requests.panics.get(), 0);
+        assert!(String::from_utf8(one.text()).unwrap().contains("doorward_panics_total 1"));
+    }
+
+    /// Every label that takes its values from the configuration, once.
+    fn with_names(metrics: &Metrics) {
+        metrics.requests.finished.with_label_values(&["app", "forwarded", "2xx"]).inc();
+        metrics.requests.seconds.with_label_values(&["app"]).observe(1.0);
+        let upstreams = &metrics.upstreams;
+        upstreams.seconds.with_label_values(&["app"]).observe(1.0);
+        upstreams.connect_failures.with_label_values(&["app"]).inc();
+        upstreams.addresses.with_label_values(&["app", "http://a:1"]).set(1);
+        upstreams.addresses_healthy.with_label_values(&["app", "http://a:1"]).set(1);
+        upstreams.ejections.with_label_values(&["app", "http://a:1", "connect"]).inc();
+        upstreams.checks.with_label_values(&["app", "http://a:1", "ok"]).inc();
+        metrics.tokens.key_active.with_label_values(&["access"]).set(1.0);
+        metrics.process.certificate_expiry.with_label_values(&["app.example.com"]).set(1.0);
+    }
+
+    #[test]
+    fn the_page_about_metrics_lists_each_with_its_type_and_labels() {
+        let metrics = Metrics::new();
+        with_names(&metrics);
+        let page = include_str!("../../docs/metrics.md");
+        let written: BTreeSet<String> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `doorward_"))
+            .map(|row| {
+                let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+                let name = cells[0].trim_end_matches('`');
+                format!("doorward_{name} {} {}", cells[1], cells[2].replace(['`', ' '], ""))
+            })
+            .collect();
+        let made: BTreeSet<String> = metrics
+            .registry
+            .gather()
+            .iter()
+            .filter(|family| family.name().starts_with("doorward_"))
+            .map(|family| {
+                let labels = family.get_metric()[0].get_label();
+                let mut labels: Vec<&str> = labels.iter().map(|pair| pair.name()).collect();
+                labels.sort_unstable();
+                let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+                format!("{} {kind} {}", family.name(), labels.join(","))
+            })
+            .collect();
+        let sorted = |all: &BTreeSet<String>| -> BTreeSet<String> {
+            let row = |row: &String| {
+                let (head, labels) = row.rsplit_once(' ').unwrap();
+                let mut labels: Vec<&str> = labels.split(',').collect();
+                labels.sort_unstable();
+                format!("{head} {}", labels.join(","))
+            };
+            all.iter().map(row).collect()
+        };
+        assert_eq!(sorted(&written), sorted(&made));
+    }
+
+    #[test]
+    fn counters_begin_at_zero_with_every_value() {
+        let text = String::from_utf8(Metrics::new().text()).unwrap();
+        for line in [
+            r#"doorward_unusual_total{pattern="forged_token"} 0"#,
+            r#"doorward_session_store_operations_total{operation="check",result="absent"} 0"#,
+            r#"doorward_logins_total{outcome="credentials_wrong"} 0"#,
+            r#"doorward_vault_errors_total{statement="rotate"} 0"#,
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}");
+        }
+        assert!(text.contains("process_resident_memory_bytes"), "{text}");
+    }
+}

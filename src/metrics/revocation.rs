@@ -1,0 +1,69 @@
+//! The revocation set and how current it is.
+
+use prometheus::{Counter, Gauge, Histogram, IntCounter, IntGauge};
+
+use super::make::{DELAYS, Each, Maker, label};
+
+label! {
+    /// Where a revocation was taken.
+    Origin "origin" {
+        /// By this gateway.
+        Here "here",
+        /// By another gateway or the command line.
+        Elsewhere "elsewhere",
+    }
+}
+
+/// The revocation set and how current it is.
+#[derive(Debug)]
+pub struct Revocation {
+    /// From being written in the vault to being applied here.
+    pub delay: Each<Origin, Histogram>,
+    /// Sessions in the set.
+    pub set: IntGauge,
+    /// 1 while the set is proven current.
+    pub lease_held: IntGauge,
+    /// Seconds since the last proof; -1 before the first.
+    pub feed_age: Gauge,
+    /// Failed reads of the log.
+    pub feed_errors: IntCounter,
+    /// Seconds in which the session store alone vouched.
+    pub without_vault: Counter,
+    /// Seconds in which nothing could be decided.
+    pub undecided: Counter,
+}
+
+impl Revocation {
+    pub(super) fn new(make: &Maker<'_>) -> Self {
+        let made = Self {
+            delay: make.each_histogram(
+                "doorward_revocation_delay_seconds",
+                "Seconds from a revocation's being written in the vault to its being applied here.",
+                DELAYS,
+            ),
+            set: make.gauge("doorward_revocation_set_sessions", "Revoked sessions remembered."),
+            lease_held: make.gauge(
+                "doorward_lease_held",
+                "1 while the revocation set is proven current; at 0 look at the vault.",
+            ),
+            feed_age: make.real(
+                "doorward_feed_age_seconds",
+                "Seconds since the revocation set was last proven current; -1 before the first time.",
+            ),
+            feed_errors: make.counter(
+                "doorward_feed_errors_total",
+                "Failed reads of the revocation log; look at the vault.",
+            ),
+            without_vault: make.seconds(
+                "doorward_without_vault_seconds_total",
+                "Seconds in which the session store alone vouched; look at the vault.",
+            ),
+            undecided: make.seconds(
+                "doorward_undecided_seconds_total",
+                "Seconds in which signed-in requests were answered 503; look at the vault.",
+            ),
+        };
+        made.feed_age.set(-1.0);
+        made
+    }
+}
