@@ -62,10 +62,15 @@ impl Auth {
         // Entered before anything about the session is read: from now on a revocation finds this request.
         let registration = known.slot.register(control, subject.user_id, subject.rights);
         self.look(&known)?;
-        let word = self.confirm(&known, digest, fresh, settings).await?;
+        let mut word = self.confirm(&known, digest, fresh, settings).await?;
         // The last wait is over: what came meanwhile is refused, and what comes later finds the entry.
         self.look(&known)?;
         // And the set it was looked for in is still current, however long the wait was.
+        if word == Word::OfVault && !self.lease.is_held(self.parts.clock.monotonic()) {
+            // It ran out meanwhile, and the vault's word with it: the session store may say it as well.
+            word = self.confirm(&known, digest, fresh, settings).await?;
+            self.look(&known)?;
+        }
         let now = self.parts.clock.monotonic();
         let vouched = word == Word::OfSessionStore && self.may_vouch_alone(now, settings);
         if !(self.lease.is_held(now) || vouched) {

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::load::ask;
-use crate::support::assert_eventually;
+use crate::support::{Client, Faults, Op, Setup, assert_eventually};
 use crate::support::gateway::Tokens;
 use crate::world::{Replica, World, until_used};
 
@@ -141,4 +141,29 @@ async fn the_command_line_is_heard_by_a_gateway_that_has_lost_the_vault() {
     })
     .await;
     assert_eq!(ask(cut.gateway.address(), &kept.access).await, 200);
+}
+
+/// The lease runs out between the vault's "it lives" and the last look: the session store may say it as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_under_way_when_the_lease_runs_out_is_vouched_for_by_redis() {
+    let world = World::start().await;
+    let faults = Faults::new();
+    let setup = Setup { stores: faults.wrap(), ..Setup::default() };
+    let slow = world.replica_with("1s", "", setup).await;
+    let quick = world.replica("").await;
+    slow.gateway.user("ada", &[]).await;
+    // Its user is known there, its session is not.
+    slow.gateway.login("ada").await;
+    let tokens = quick.gateway.login("ada").await;
+    world.redis.flush().await;
+    let gate = faults.hold_before(Op::Fill);
+    let mut client = Client::asking(slow.gateway.address(), "/", &tokens.access).await;
+    gate.until_reached().await;
+    slow.vault.fall_silent();
+    assert_eventually("the lease has run out", Duration::from_secs(5), async || {
+        slow.gateway.probe("/readyz").await.text().contains("without the vault")
+    })
+    .await;
+    gate.open();
+    assert_eq!(client.response("GET").await.map(|answer| answer.status), Some(200));
 }
