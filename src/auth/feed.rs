@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::Auth;
 use crate::clock::Monotonic;
-use crate::metrics::Origin;
 use crate::vault::Cursor;
 
 /// The log is read at least this often, however long the lease: a hint that was lost on its way delays a revocation
@@ -72,7 +71,7 @@ async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool
     };
     let new = auth.apply(&page.entries);
     if cursor.is_some() && !new.is_empty() {
-        auth.observe_revocations(&new, Origin::Elsewhere);
+        auth.observe_revocations(&new);
         // Somebody else's, who may have had no session store at hand (the command line) or died before it was told:
         // replicas that lose the vault rely on the tombstones. Beside the feed, which does not wait for it.
         let (auth, now) = (Arc::clone(auth), page.now);

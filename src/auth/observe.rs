@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Auth, Settings, Standing};
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::metrics::{Origin, Pool};
+use crate::metrics::Pool;
 use crate::vault::REVOCATION_LIFE;
 
 impl Auth {
@@ -49,12 +49,12 @@ impl Auth {
     }
 
     /// Revocations have just been entered into the set that were not there before.
-    pub(super) fn observe_revocations(&self, new: &[(SessionId, Timestamp)], origin: Origin) {
+    pub(super) fn observe_revocations(&self, new: &[(SessionId, Timestamp)]) {
         let now = self.vault_now();
         for (_, until) in new {
             // A row matters for this long from when it was written.
             let delay = now.since(*until - REVOCATION_LIFE);
-            self.parts.metrics.revocation.delay.of(origin).observe(delay.as_secs_f64());
+            self.parts.metrics.revocation.delay.observe(delay.as_secs_f64());
         }
     }
 }

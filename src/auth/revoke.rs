@@ -10,7 +10,6 @@ use super::{Auth, Settings, detached};
 use crate::clock::Timestamp;
 use crate::error::Refusal;
 use crate::id::{SessionId, UserId};
-use crate::metrics::Origin;
 use crate::vault::{EndReason, Ended, LogEntry, Scope};
 
 /// Tombstones on their way at once: a connection carries hundreds in one write; all of a large revocation would keep
@@ -96,7 +95,7 @@ impl Auth {
 
     /// Applies what the vault has committed: the set first (which cuts requests and streams), then tombstones.
     pub(super) async fn carry_out(self: &Arc<Self>, ended: &Ended, reason: EndReason) -> Propagation {
-        self.observe_revocations(&self.apply(&ended.entries), Origin::Here);
+        self.observe_revocations(&self.apply(&ended.entries));
         let counted = self.parts.metrics.tokens.ended.with_label_values(&[reason.as_str()]);
         counted.inc_by(ended.alive as u64);
         self.entomb(sessions(&ended.entries), ended.now).await

@@ -147,7 +147,6 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.traffic.request_ended();
         let counted = &self.metrics.requests;
-        counted.in_flight.dec();
         if let Some(stream) = self.stream {
             counted.streams.of(stream).dec();
         }
@@ -193,5 +192,7 @@ impl Drop for Account {
             session = self.session.map(tracing::field::display),
             millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         );
+        // Last: whoever sees none in flight sees all of them counted.
+        counted.in_flight.dec();
     }
 }

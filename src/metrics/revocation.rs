@@ -2,23 +2,13 @@
 
 use prometheus::{Counter, Gauge, Histogram, IntCounter, IntGauge};
 
-use super::make::{DELAYS, Each, Maker, label};
-
-label! {
-    /// Where a revocation was taken.
-    Origin "origin" {
-        /// By this gateway.
-        Here "here",
-        /// By another gateway or the command line.
-        Elsewhere "elsewhere",
-    }
-}
+use super::make::{DELAYS, Maker};
 
 /// The revocation set and how current it is.
 #[derive(Debug)]
 pub struct Revocation {
     /// From being written in the vault to being applied here.
-    pub delay: Each<Origin, Histogram>,
+    pub delay: Histogram,
     /// Sessions in the set.
     pub set: IntGauge,
     /// 1 while the set is proven current.
@@ -36,7 +26,7 @@ pub struct Revocation {
 impl Revocation {
     pub(super) fn new(make: &Maker<'_>) -> Self {
         let made = Self {
-            delay: make.each_histogram(
+            delay: make.histogram(
                 "doorward_revocation_delay_seconds",
                 "Seconds from a revocation's being written in the vault to its being applied here.",
                 DELAYS,

@@ -5,6 +5,7 @@ mod support;
 
 mod changes;
 mod connecting;
+mod counted;
 mod drain;
 mod endpoints;
 mod faults;

@@ -6,8 +6,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::load::ask;
-use crate::support::{Client, Faults, Op, Setup, assert_eventually};
 use crate::support::gateway::Tokens;
+use crate::support::{Client, Faults, Op, Setup, assert_eventually};
 use crate::world::{Replica, World, until_used};
 
 const LEASE: Duration = Duration::from_millis(500);
