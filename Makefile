@@ -18,11 +18,14 @@ demo-full: setup-full ## The same on a private redis-server and postgres, starte
 	@exec .ci/stores ./target/debug/doorward demo
 
 test: setup-test ## Bring what the tests need, then format, lint and every test
-	@echo "==> [1/3] format"
+	@echo "==> [1/4] format"
 	cargo fmt --check
-	@echo "==> [2/3] lint"
+	@echo "==> [2/4] lint"
 	cargo clippy --locked --all-targets -- -D warnings
-	@echo "==> [3/3] tests and documentation tests"
+	@echo "==> [3/4] build, and the release before"
+	cargo test --locked --no-run
+	@.ci/previous
+	@echo "==> [4/4] tests and documentation tests"
 	cargo test --locked
 	@echo "==> all passed"
 

@@ -1,0 +1,188 @@
+//! Gateways of either release on one Postgres and one Redis, and people who use them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use doorward::id::{Random, SystemRandom, base64url};
+use serde_json::json;
+
+use crate::app::TestApp;
+use crate::http::{self, Response};
+use crate::instances::{ROLE, ROLE_PASSWORD, Server};
+use crate::process::{self, Running};
+use crate::servers::{NONE, RedisServer};
+
+/// Long enough for both.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// Which program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    Before,
+    This,
+}
+
+impl Release {
+    fn program(self) -> PathBuf {
+        match self {
+            Self::This => env!("CARGO_BIN_EXE_doorward").into(),
+            Self::Before => {
+                let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+                let program = target.join("previous/doorward");
+                assert!(
+                    program.is_file(),
+                    "the release before is missing: run `.ci/previous`, as `make test` does"
+                );
+                program
+            }
+        }
+    }
+}
+
+/// The stores, and the configuration that all gateways share.
+pub(crate) struct Fleet {
+    pub(crate) postgres: Server,
+    pub(crate) database: String,
+    _redis: RedisServer,
+    _app: TestApp,
+    folder: tempfile::TempDir,
+}
+
+impl Fleet {
+    pub(crate) async fn new() -> Self {
+        let redis = RedisServer::start(NONE).await;
+        let (postgres, database) = tokio::task::spawn_blocking(|| {
+            let postgres = Server::start("");
+            let database = postgres.database();
+            (postgres, database)
+        })
+        .await
+        .expect("a server");
+        let app = TestApp::start().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let random: &dyn Random = &SystemRandom;
+        let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let settings = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nlameduck = \"1s\"\n[server.limits]\nconnections_per_ip = 10000\n\
+             [admin]\nlisten = []\n[log]\nlevel = \"warn\"\n\
+             [vault]\nurl = \"postgres://{ROLE}:{password}@127.0.0.1:{}/{database}\"\nmaster_key = \"{}\"\n\
+             [sessions]\nurl = \"redis://127.0.0.1:{}/0\"\nrecheck = \"100ms\"\n\
+             [upstreams.app]\nservers = [\"http://{}\"]\n\
+             [[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n",
+            postgres.port,
+            base64url(random.bytes::<32>()),
+            redis.port,
+            app.address(),
+        );
+        std::fs::write(folder.path().join("gateway.toml"), settings).expect("written");
+        Self { postgres, database, _redis: redis, _app: app, folder }
+    }
+
+    fn command(&self, release: Release, words: &[&str]) -> Command {
+        let mut command = Command::new(release.program());
+        command.arg("--config").arg(self.folder.path().join("gateway.toml")).args(words);
+        command
+    }
+
+    /// A gateway that serves.
+    pub(crate) fn gateway(&self, release: Release) -> Gateway {
+        let process = Running::start(&mut self.command(release, &["serve"]));
+        let line = process.line().unwrap_or_else(|| panic!("{release:?} does not start"));
+        let address = line.rsplit(' ').next().and_then(|address| address.parse().ok());
+        Gateway { process, address: address.unwrap_or_else(|| panic!("no address in `{line}`")) }
+    }
+
+    /// A command on the vault, to its end.
+    pub(crate) fn run(&self, release: Release, words: &[&str], stdin: &str) -> String {
+        process::run(&mut self.command(release, words), stdin).good()
+    }
+
+    /// The schema's version, and the oldest program that can use it.
+    pub(crate) fn schema(&self) -> String {
+        self.postgres
+            .psql(&self.database, "SELECT version, readable_by FROM doorward_schema")
+            .trim()
+            .to_owned()
+    }
+}
+
+/// A gateway process.
+pub(crate) struct Gateway {
+    process: Running,
+    pub(crate) address: SocketAddr,
+}
+
+impl Gateway {
+    /// Drained, and ended well.
+    pub(crate) fn stop(self) {
+        process::signal(self.process.id(), "TERM");
+        let (status, _, complaints) = self.process.end();
+        assert!(status.success(), "{status}: {complaints:?}");
+    }
+}
+
+/// The tokens of one session.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+impl Tokens {
+    fn of(answer: &Response) -> Self {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Self { access: answer.member("access_token"), refresh: answer.member("refresh_token") }
+    }
+}
+
+pub(crate) async fn log_in(gateway: SocketAddr, user: &str) -> Tokens {
+    Tokens::of(&post(gateway, "/auth/login", None, &json!({ "username": user, "password": PASSWORD })).await)
+}
+
+pub(crate) async fn try_refresh(gateway: SocketAddr, token: &str) -> Response {
+    post(gateway, "/auth/refresh", None, &json!({ "refresh_token": token })).await
+}
+
+pub(crate) async fn refresh(gateway: SocketAddr, tokens: &Tokens) -> Tokens {
+    Tokens::of(&try_refresh(gateway, &tokens.refresh).await)
+}
+
+pub(crate) async fn sign_out(gateway: SocketAddr, tokens: &Tokens) {
+    let answer = post(gateway, "/auth/logout", Some(&tokens.access), &json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+pub(crate) async fn ask(gateway: SocketAddr, tokens: &Tokens) -> u16 {
+    let bearer = format!("Bearer {}", tokens.access);
+    http::request(gateway, "GET", "/", &[("Authorization", &bearer)], b"").await.status
+}
+
+async fn post(gateway: SocketAddr, path: &str, bearer: Option<&str>, body: &serde_json::Value) -> Response {
+    let authorization = bearer.map(|token| format!("Bearer {token}"));
+    let mut headers = vec![("Content-Type", "application/json")];
+    headers.extend(authorization.as_deref().map(|value| ("Authorization", value)));
+    http::request(gateway, "POST", path, &headers, body.to_string().as_bytes()).await
+}
+
+/// What a load balancer sends people to.
+#[derive(Clone, Default)]
+pub(crate) struct Balancer(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Balancer {
+    pub(crate) fn add(&self, gateway: SocketAddr) {
+        self.0.lock().expect("no panic").push(gateway);
+    }
+
+    pub(crate) fn remove(&self, gateway: SocketAddr) {
+        self.0.lock().expect("no panic").retain(|known| *known != gateway);
+    }
+
+    /// Any of them.
+    pub(crate) fn any(&self) -> SocketAddr {
+        let random: &dyn Random = &SystemRandom;
+        let all = self.0.lock().expect("no panic");
+        all[usize::from(u16::from_le_bytes(random.bytes())) % all.len()]
+    }
+}

@@ -1,0 +1,28 @@
+//! A rolling update: gateways of the release before, replaced one by one on the same Postgres and Redis while people
+//! are at work, and what one release writes the other reads.
+
+#[path = "../support/app.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod app;
+#[path = "../support/eventually.rs"]
+mod eventually;
+#[path = "../support/http.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod http;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod instances;
+#[path = "../support/measured.rs"]
+mod measured;
+#[path = "../program/process.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod process;
+#[path = "../support/redis.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod servers;
+#[path = "../support/socket.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod socket;
+
+mod fleet;
+mod update;

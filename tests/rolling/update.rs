@@ -1,0 +1,159 @@
+//! What a rolling update must not lose.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::eventually::assert_eventually;
+use crate::fleet::{Balancer, Fleet, PASSWORD, Release, Tokens, ask, log_in, refresh, sign_out, try_refresh};
+use crate::measured::measured;
+
+const REPLICAS: usize = 3;
+const PEOPLE: usize = 8;
+/// Between two requests of one person.
+const PAUSE: Duration = Duration::from_millis(20);
+/// What hears of a revocation by the log has it within this, on two busy cores.
+const SOON: Duration = Duration::from_secs(1);
+
+/// People at work: each at any gateway, refreshing every now and then, sometimes twice with the same token at another.
+struct AtWork {
+    stop: Arc<AtomicBool>,
+    requests: Arc<AtomicU32>,
+    refreshes: Arc<AtomicU32>,
+    people: JoinSet<Tokens>,
+}
+
+impl AtWork {
+    async fn start(gateways: &Balancer) -> Self {
+        let (stop, mut people) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+        let (requests, refreshes) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        for person in 0..PEOPLE {
+            let (gateways, stop) = (gateways.clone(), Arc::clone(&stop));
+            let (requests, refreshes) = (Arc::clone(&requests), Arc::clone(&refreshes));
+            let mut tokens = log_in(gateways.any(), "ada").await;
+            people.spawn(async move {
+                let mut turn = person;
+                while !stop.load(Ordering::Relaxed) {
+                    let gateway = gateways.any();
+                    assert_eq!(ask(gateway, &tokens).await, 200, "{gateway} refuses person {person}");
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    turn += 1;
+                    if turn % 15 == 0 {
+                        let next = refresh(gateways.any(), &tokens).await;
+                        if turn % 45 == 0 {
+                            let again = refresh(gateways.any(), &tokens).await;
+                            assert_eq!(again.refresh, next.refresh, "a lost answer, whoever is asked again");
+                        }
+                        tokens = next;
+                        refreshes.fetch_add(1, Ordering::Relaxed);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                tokens
+            });
+        }
+        Self { stop, requests, refreshes, people }
+    }
+
+    /// Waits until everybody has done something since.
+    async fn go_on(&self) {
+        let (requests, refreshes) =
+            (self.requests.load(Ordering::Relaxed), self.refreshes.load(Ordering::Relaxed));
+        assert_eventually("people go on", Duration::from_secs(30), async || {
+            self.requests.load(Ordering::Relaxed) > requests + 200
+                && self.refreshes.load(Ordering::Relaxed) > refreshes + 12
+        })
+        .await;
+    }
+
+    async fn end(self) -> Vec<Tokens> {
+        self.stop.store(true, Ordering::Relaxed);
+        let (requests, refreshes) =
+            (self.requests.load(Ordering::Relaxed), self.refreshes.load(Ordering::Relaxed));
+        measured(format_args!("rolling update: {requests} requests and {refreshes} refreshes, none lost"));
+        self.people.join_all().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_are_replaced_one_by_one_and_nobody_notices() {
+    let fleet = Fleet::new().await;
+    let gateways = Balancer::default();
+    let mut running = Vec::new();
+    for _ in 0..REPLICAS {
+        running.push(fleet.gateway(Release::Before));
+        gateways.add(running[running.len() - 1].address);
+    }
+    fleet.run(Release::Before, &["user", "add", "ada", "--password-stdin"], &format!("{PASSWORD}\n"));
+    let before = fleet.schema();
+    let people = AtWork::start(&gateways).await;
+    people.go_on().await;
+    for place in &mut running {
+        let new = fleet.gateway(Release::This);
+        gateways.add(new.address);
+        people.go_on().await;
+        let old = std::mem::replace(place, new);
+        gateways.remove(old.address);
+        tokio::task::spawn_blocking(|| old.stop()).await.expect("stopped");
+        people.go_on().await;
+    }
+    assert_ne!(fleet.schema(), before, "or there is nothing to roll over");
+    // Whose session began with the release before lives on in this one, and can be ended there.
+    for tokens in people.end().await {
+        assert_eq!(ask(running[0].address, &tokens).await, 200);
+        sign_out(running[1].address, &tokens).await;
+        for gateway in &running {
+            assert_eventually("refused", SOON, async || ask(gateway.address, &tokens).await == 401).await;
+        }
+        assert_eq!(try_refresh(running[2].address, &tokens.refresh).await.status, 401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_release_does_the_other_knows() {
+    let fleet = Fleet::new().await;
+    let old = fleet.gateway(Release::Before);
+    fleet.run(Release::Before, &["user", "add", "ada", "--password-stdin"], &format!("{PASSWORD}\n"));
+    let new = fleet.gateway(Release::This);
+    for (one, other) in [(old.address, new.address), (new.address, old.address)] {
+        let first = log_in(one, "ada").await;
+        assert_eq!(ask(other, &first).await, 200, "signed in");
+        let second = refresh(one, &first).await;
+        assert_eq!(refresh(other, &first).await.refresh, second.refresh, "repeated, byte for byte");
+        let third = refresh(other, &second).await;
+        assert_eq!(ask(one, &third).await, 200);
+        // Two behind: a theft, whoever is shown it.
+        assert_eq!(try_refresh(one, &first.refresh).await.status, 401);
+        assert_eventually("ended by reuse", SOON, async || ask(other, &third).await == 401).await;
+        let ended = log_in(one, "ada").await;
+        assert_eq!(ask(other, &ended).await, 200);
+        sign_out(one, &ended).await;
+        assert_eventually("signed out", SOON, async || ask(other, &ended).await == 401).await;
+    }
+    // The command line of either is heard by both.
+    for release in [Release::Before, Release::This] {
+        let tokens = log_in(old.address, "ada").await;
+        assert_eq!(ask(new.address, &tokens).await, 200);
+        fleet.run(release, &["session", "revoke", "--user", "ada", "--yes"], "");
+        for gateway in [old.address, new.address] {
+            assert_eventually("revoked", SOON, async || ask(gateway, &tokens).await == 401).await;
+        }
+    }
+}
+
+/// An update that is taken back: the release before starts on what this one has written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_can_be_rolled_back() {
+    let fleet = Fleet::new().await;
+    let new = fleet.gateway(Release::This);
+    fleet.run(Release::This, &["user", "add", "ada", "--password-stdin"], &format!("{PASSWORD}\n"));
+    let tokens = refresh(new.address, &log_in(new.address, "ada").await).await;
+    let old = fleet.gateway(Release::Before);
+    assert_eq!(ask(old.address, &tokens).await, 200);
+    tokio::task::spawn_blocking(|| new.stop()).await.expect("stopped");
+    let renewed = refresh(old.address, &tokens).await;
+    assert_eq!(ask(old.address, &renewed).await, 200);
+    assert_eq!(log_in(old.address, "ada").await.access.split('.').count(), 3);
+}
