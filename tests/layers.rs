@@ -46,6 +46,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("arc_swap", &["snapshot", "token", "session/redis/"]),
     ("argon2", &["password/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("clap_complete", &["cli/completions.rs"]),
     ("tracing_subscriber", &["cli/log.rs"]),
 ];
 

@@ -15,6 +15,7 @@ use crate::demo;
 use crate::id::SystemRandom;
 use crate::server::{self, Surroundings};
 
+mod completions;
 mod log;
 mod serve;
 mod session;
@@ -62,6 +63,11 @@ enum Command {
     },
     /// Read the configuration and report every problem with its line.
     Check,
+    /// Print what a shell needs to complete these commands.
+    Completions {
+        /// Which shell.
+        shell: completions::Shell,
+    },
     /// Users: add, list, change, delete.
     #[command(subcommand)]
     User(user::Command),
@@ -102,6 +108,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                 Ok(())
             })
         }
+        Command::Completions { shell } => completions::run(*shell, out),
         Command::Check => {
             let config = load(&cli.config)?;
             server::examine(&config)?;
@@ -118,7 +125,9 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                     Command::Session(command) => session::run(&desk, command, out).await,
                     Command::Key(command) => vault::run_key(&desk, command, out).await,
                     Command::Vault(command) => vault::run(&desk, command, out).await,
-                    Command::Serve | Command::Demo { .. } | Command::Check => Ok(()),
+                    Command::Serve | Command::Demo { .. } | Command::Check | Command::Completions { .. } => {
+                        Ok(())
+                    }
                 }
             })
         }

@@ -23,4 +23,5 @@ mod help;
 mod httpbin;
 mod kill;
 mod serve;
+mod shell;
 mod startup;
