@@ -3,29 +3,55 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
 use super::problem::{Problem, Problems};
 use super::reader::{Report, Table};
+use super::sources::Sources;
 use super::{Config, Env, routes, sections, server, stores, upstreams};
 
-impl Config {
+/// What a file came to, and what was read for it: a change of that is worth another reading, also of a file that is no
+/// good.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, or every problem of the file.
+    pub config: Result<Config, Problems>,
+    /// Every file that was read.
+    pub sources: Sources,
+}
+
+impl Reading {
     /// Reads and checks the file at `path`; `env` answers for environment variables.
+    pub fn of(path: &Path, env: Env<'_>) -> Self {
+        let mut sources = Sources::default();
+        let whole = |line, message| {
+            Problems::from(Problem { file: path.to_owned(), line, key: String::new(), message })
+        };
+        // It may hold the master key.
+        let bytes = sources
+            .read("", path)
+            .map_err(|error| whole(0, format!("cannot be read: {error}; write it, or name another file")));
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(problems) => return Self { config: Err(problems), sources },
+        };
+        let config = match std::str::from_utf8(&bytes) {
+            Ok(text) => read(text, path, env, &mut sources).0,
+            Err(error) => {
+                let before = &bytes[..error.valid_up_to()];
+                let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+                Err(whole(line, "not UTF-8: save the file in that encoding".to_owned()))
+            }
+        };
+        Self { config, sources }
+    }
+}
+
+impl Config {
+    /// As [`Reading::of`], for whom the configuration is all that counts.
     ///
     /// # Errors
     /// Every problem of the file, or why it cannot be read.
     pub fn load(path: &Path, env: Env<'_>) -> Result<Self, Problems> {
-        let whole = |line, message| Problem { file: path.to_owned(), line, key: String::new(), message };
-        // It may hold the master key.
-        let bytes = std::fs::read(path)
-            .map(Zeroizing::new)
-            .map_err(|error| whole(0, format!("cannot be read: {error}; write it, or name another file")))?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let before = &bytes[..error.valid_up_to()];
-            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-            whole(line, "not UTF-8: save the file in that encoding".to_owned())
-        })?;
-        Self::parse(text, path, env)
+        Reading::of(path, env).config
     }
 
     /// Checks the text of a file called `file_name`; relative paths in it start at the folder of that name.
@@ -33,16 +59,22 @@ impl Config {
     /// # Errors
     /// Every problem of the text.
     pub fn parse(text: &str, file_name: &Path, env: Env<'_>) -> Result<Self, Problems> {
-        read(text, file_name, env).0
+        read(text, file_name, env, &mut Sources::default()).0
     }
 }
 
 /// As [`Config::parse`], with the keys that were asked for (`*` stands for every name and index).
-pub(super) fn read(text: &str, file: &Path, env: Env<'_>) -> (Result<Config, Problems>, BTreeSet<String>) {
-    let (report, root) = Report::open(text, file);
+pub(super) fn read(
+    text: &str,
+    file: &Path,
+    env: Env<'_>,
+    sources: &mut Sources,
+) -> (Result<Config, Problems>, BTreeSet<String>) {
+    let (report, root) = Report::open(text, file, std::mem::take(sources));
     let dir = file.parent().unwrap_or(Path::new(""));
     let config = config(Table::root(&report, &root), Config::defaults(dir), dir, env);
-    let (problems, known) = report.close();
+    let (problems, known);
+    (problems, known, *sources) = report.close();
     (Problems::new(problems).map_or(Ok(config), Err), known)
 }
 

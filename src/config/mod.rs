@@ -2,6 +2,7 @@
 //! be wrong. Every problem of a file is reported in one run, with its line and what to write instead.
 
 mod address;
+mod change;
 mod defaults;
 mod hint;
 mod load;
@@ -13,6 +14,7 @@ mod routes;
 mod secrets;
 mod sections;
 mod server;
+mod sources;
 mod stores;
 #[cfg(test)]
 mod tests;
@@ -30,7 +32,10 @@ use ipnet::IpNet;
 use crate::identity::Roles;
 use crate::secret::Secret;
 
+pub use change::{Change, RESTART};
+pub use load::Reading;
 pub use problem::{Problem, Problems};
+pub use sources::{Digest, Source, Sources, Watch};
 
 /// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;

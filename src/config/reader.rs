@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 use super::hint::{nearest, quoted};
 use super::problem::Problem;
+use super::sources::Sources;
 use super::value::Value;
 
 /// Everything found out about one file.
@@ -19,11 +22,13 @@ pub(super) struct Report<'a> {
     problems: RefCell<Vec<Problem>>,
     /// Keys that were asked for, with `*` for every name and index.
     known: RefCell<BTreeSet<String>>,
+    /// This file, and those it names.
+    sources: RefCell<Sources>,
 }
 
 impl<'a> Report<'a> {
     /// Reads the text; what is not TOML is reported, one problem a line, and the rest is still walked.
-    pub(super) fn open(text: &'a str, file: &'a Path) -> (Self, DeTable<'a>) {
+    pub(super) fn open(text: &'a str, file: &'a Path, sources: Sources) -> (Self, DeTable<'a>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut report = Self {
             file,
@@ -31,6 +36,7 @@ impl<'a> Report<'a> {
             torn: BTreeSet::new(),
             problems: RefCell::default(),
             known: RefCell::default(),
+            sources: RefCell::new(sources),
         };
         for error in errors {
             let offset = error.span().map_or(text.len(), |span| span.start);
@@ -70,9 +76,9 @@ impl<'a> Report<'a> {
         !self.torn.is_empty()
     }
 
-    /// What was found, and the keys that were asked for.
-    pub(super) fn close(self) -> (Vec<Problem>, BTreeSet<String>) {
-        (self.problems.into_inner(), self.known.into_inner())
+    /// What was found, the keys that were asked for, and the files that were read.
+    pub(super) fn close(self) -> (Vec<Problem>, BTreeSet<String>, Sources) {
+        (self.problems.into_inner(), self.known.into_inner(), self.sources.into_inner())
     }
 
     fn line(&self, offset: usize) -> usize {
@@ -189,6 +195,15 @@ impl<'a> Table<'a> {
     /// Whether the file sets `name`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.is_some_and(|entries| entries.contains_key(name))
+    }
+
+    /// Reads a file that `name` names; from now on it is one of those a change of which is noticed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn file(&self, name: &str, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+        let key = self.place.below(name, name, 0).key;
+        self.place.report.sources.borrow_mut().read(&key, path)
     }
 
     /// The value of `name`, which from now on is a known key.

@@ -1,5 +1,6 @@
 //! Secrets of the file: `x` is given as `x`, `x_file` or `x_env`, and no message repeats one.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -34,7 +35,11 @@ pub(super) fn url<T>(
         Given::Value(value) => value.parsed(parse),
         Given::File(value) => value.parsed(|text| {
             let file = path(text, dir)?;
-            let text = std::fs::read_to_string(&file).map(Zeroizing::new);
+            let bytes = table.file("url_file", &file);
+            let text = bytes.and_then(|bytes| {
+                let text = std::str::from_utf8(&bytes).map_err(io::Error::other)?;
+                Ok(Zeroizing::new(text.to_owned()))
+            });
             let text = text.map_err(|error| {
                 format!("`{}` cannot be read: {error}; write the address into it", file.display())
             })?;

@@ -8,7 +8,7 @@ use super::hint::quoted;
 use super::reader::{Place, Table};
 use super::secrets::{self, path};
 use super::units::show_duration;
-use super::{Env, Sessions, SessionsUrl, Vault, VaultUrl};
+use super::{Env, MasterKey, Sessions, SessionsUrl, Vault, VaultUrl};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -50,6 +50,9 @@ pub(super) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) 
         place.problem(
             "the address uses no TLS, so no certificate is looked at: add ?sslmode=require to it, or take ca_file out",
         );
+    }
+    if let MasterKey::File(file) = &vault.master_key {
+        drop(table.file("master_key_file", file));
     }
     table.finish();
     vault
@@ -134,7 +137,10 @@ pub(super) fn sessions(
 }
 
 fn ca_file(table: &Table<'_>, dir: &Path) -> Option<PathBuf> {
-    table.value("ca_file").and_then(|value| value.parsed(|text| path(text, dir)))
+    let file = table.value("ca_file").and_then(|value| value.parsed(|text| path(text, dir)))?;
+    // Whoever connects reads it, and says what is wrong with it; here its changes begin to be noticed.
+    drop(table.file("ca_file", &file));
+    Some(file)
 }
 
 fn vault_url(text: &str, dir: &Path) -> Result<VaultUrl, String> {

@@ -1,5 +1,6 @@
 mod bad;
 mod bad_targets;
+mod change;
 mod shipped;
 
 use std::path::Path;

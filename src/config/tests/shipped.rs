@@ -45,7 +45,7 @@ fn the_shipped_file_sets_everything_to_its_default() {
 fn the_shipped_file_shows_every_key_the_reader_knows() {
     let (settings, example) = SHIPPED.split_once(EXAMPLE).unwrap();
     let live = format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}")));
-    let (config, known) = read(&live, Path::new("gateway.toml"), &environment);
+    let (config, known) = read(&live, Path::new("gateway.toml"), &environment, &mut Sources::default());
     assert!(config.is_ok(), "{config:?}");
 
     let mut shown = BTreeSet::new();
@@ -58,7 +58,7 @@ fn the_shipped_file_shows_every_key_the_reader_knows() {
 fn the_settings_of_the_shipped_file_are_live() {
     let mut shown = BTreeSet::new();
     collect(DeTable::parse(SHIPPED).unwrap().get_ref(), "", &mut shown);
-    let (_, known) = read("", Path::new("gateway.toml"), &environment);
+    let (_, known) = read("", Path::new("gateway.toml"), &environment, &mut Sources::default());
     let absent: Vec<&String> = known.difference(&shown).collect();
     assert_eq!(
         absent,

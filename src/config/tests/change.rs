@@ -1,0 +1,210 @@
+//! What of a new configuration a running process takes.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use super::*;
+use crate::config::change::{Change, RESTART};
+
+/// From one text to another: what stays, by key.
+fn restart(from: &str, to: &str) -> Vec<&'static str> {
+    Change::between(&good(from), good(to)).restart
+}
+
+/// Every key that stays, alone.
+const STAYING: &[(&str, &str, &str)] = &[
+    ("", "[server]\nlisten = [\"127.0.0.1:1\"]", "server.listen"),
+    ("", "[server]\nthreads = 3", "server.threads"),
+    ("", "[admin]\nlisten = []", "admin.listen"),
+    ("", "[vault]\nurl = \"sqlite:other.db\"", "vault.url"),
+    ("", "[vault]\nprepared = false", "vault.prepared"),
+    ("", "[vault]\nmaster_key_file = \"other.key\"", "vault.master_key"),
+    ("", "[vault]\nstatement_timeout = \"3s\"", "vault.statement_timeout"),
+    ("", "[vault]\nlease = \"2s\"", "vault.lease"),
+    ("", "[sessions]\nurl = \"redis://h\"", "sessions.url"),
+    ("", "[sessions]\nkey_prefix = \"x:\"", "sessions.key_prefix"),
+    ("", "[sessions]\nlocal_cache_bytes = \"1MiB\"", "sessions.local_cache_bytes"),
+    ("", "[login]\nhash_threads = 2", "login.hash_threads"),
+    ("", "[login]\nhash_queue = 2", "login.hash_queue"),
+    ("", "[log]\nformat = \"text\"", "log.format"),
+];
+
+#[test]
+fn what_needs_a_restart_stays_as_it_is_and_is_named() {
+    for (from, to, key) in STAYING {
+        let running = good(from);
+        let change = Change::between(&running, good(to));
+        assert_eq!((&change.config, &change.restart[..]), (&running, &[*key][..]), "{to}");
+    }
+    let tls = |host: &str, file: &str| {
+        format!(
+            "[vault]\nurl = \"postgres://u@{host}/d\"\nca_file = \"{file}\"\n[sessions]\nurl = \"rediss://{host}\"\nca_file = \"{file}\""
+        )
+    };
+    let all = restart(&tls("one", "a.pem"), &tls("two", "b.pem"));
+    assert_eq!(all, ["vault.url", "vault.ca_file", "sessions.url", "sessions.ca_file"]);
+    assert_eq!(
+        restart(&tls("one", "a.pem"), &tls("one", "b.pem")),
+        [""; 0],
+        "certificates alone are read anew"
+    );
+    let named = STAYING.iter().map(|(_, _, key)| *key).chain(all);
+    for key in RESTART {
+        assert!(named.clone().any(|known| known == *key), "{key} is not tested");
+    }
+}
+
+#[test]
+fn the_rest_is_taken() {
+    let text = format!(
+        "[server]\npublic_urls = [\"https://a.test\"]\nauth_prefix = \"/x\"\ncors_origins = [\"https://b.test\"]\n\
+         trusted_proxies = [\"10.0.0.0/8\"]\nlameduck = \"1s\"\ndrain_timeout = \"1s\"\nkeepalive_timeout = \"7s\"\n\
+         [server.limits]\nconnections = 5\nconnections_per_ip = 4\nheader_bytes = \"2KiB\"\nheader_deadline = \"2s\"\n\
+         [vault]\npool_size = 3\n[sessions]\nrecheck = \"1s\"\nserve_without_vault = \"1s\"\nidle_timeout = \"1d\"\n\
+         absolute_timeout = \"2d\"\nstream_lease = \"2s\"\n[tokens]\nissuer = \"https://c.test\"\naudience = \"x\"\n\
+         algorithm = \"ES256\"\naccess_ttl = \"1m\"\nrefresh_grace = \"1s\"\n[login]\nmin_password_length = 8\n\
+         attempts_per_account = 2\nattempts_per_address = 3\n[identity_headers]\nuser = \"X-A\"\nuser_id = \"X-B\"\n\
+         roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\n{APP}{ROUTE}"
+    );
+    let change = Change::between(&good(""), good(&text));
+    assert_eq!((change.restart, change.config), (Vec::new(), good(&text)));
+}
+
+#[test]
+fn other_credentials_are_taken_and_another_place_is_not() {
+    let same = [
+        ("vault", "postgres://u:a@h1,h2/d", "postgres://v:b@h1,h2/d"),
+        ("sessions", "redis://:a@h/1", "redis://u:b@h/1"),
+        ("sessions", "redis+sentinel://:a@s1,s2/m/0", "redis+sentinel://:b@s1,s2/m/0"),
+        ("sessions", "redis+cluster://:a@h1,h2", "redis+cluster://h1,h2"),
+    ];
+    for (table, from, to) in same {
+        let text = |url: &str| format!("[{table}]\nurl = \"{url}\"");
+        let change = Change::between(&good(&text(from)), good(&text(to)));
+        assert_eq!((change.restart, change.config), (Vec::new(), good(&text(to))), "{to}");
+    }
+    let other = [
+        ("vault", "postgres://u@h1,h2/d", "postgres://u@h2,h1/d"),
+        ("vault", "postgres://u@h/d", "postgres://u@h/e"),
+        ("vault", "postgres://u@h/d", "postgres://u@h/d?sslmode=disable"),
+        ("vault", "postgres://u@h/d", "sqlite:a.db"),
+        ("sessions", "redis://h", "redis://g"),
+        ("sessions", "redis://h/0", "redis://h/1"),
+        ("sessions", "redis://h", "rediss://h"),
+        ("sessions", "redis://h", "redis+cluster://h"),
+        ("sessions", "redis+sentinel://h/m", "redis+sentinel://h/n"),
+        ("sessions", "redis://h", "memory:"),
+    ];
+    for (table, from, to) in other {
+        let text = |url: &str| format!("[{table}]\nurl = \"{url}\"");
+        assert_eq!(restart(&text(from), &text(to)), [format!("{table}.url")], "{to}");
+    }
+}
+
+#[test]
+fn streams_are_given_at_least_the_lease_that_stays() {
+    let running = good("[vault]\nlease = \"10s\"");
+    let change = Change::between(&running, good("[sessions]\nstream_lease = \"2s\""));
+    assert_eq!(change.restart, ["vault.lease"]);
+    assert_eq!(change.config.sessions.stream_lease, Duration::from_secs(10));
+}
+
+/// A folder with a configuration that names two more files.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    fs::write(&file, "[vault]\nurl_file = \"vault.url\"\nmaster_key_file = \"k\"\n").unwrap();
+    fs::write(folder.path().join("vault.url"), "sqlite:a.db\n").unwrap();
+    (folder, file)
+}
+
+#[test]
+fn every_file_that_is_named_is_among_the_sources() {
+    let (folder, file) = folder();
+    let reading = Reading::of(&file, &environment);
+    let names: Vec<_> =
+        reading.sources.iter().map(|source| (source.key.as_str(), source.digest.is_some())).collect();
+    assert_eq!(names, [("", true), ("vault.url_file", true), ("vault.master_key_file", false)]);
+    assert!(reading.config.is_ok());
+    let hash = reading.sources.hash();
+    assert!(hash > 0 && hash < 1 << 48);
+    assert_eq!(Reading::of(&file, &environment).sources, reading.sources);
+    fs::write(folder.path().join("vault.url"), "mysql://h").unwrap();
+    let broken = Reading::of(&file, &environment);
+    assert!(broken.config.is_err() && broken.sources != reading.sources && broken.sources.hash() == hash);
+}
+
+#[test]
+fn a_change_is_one_of_content_and_seen_twice() {
+    let (folder, file) = folder();
+    let mut watch = Watch::new(&Reading::of(&file, &environment).sources);
+    let mut looks = |times| (0..times).map(|_| watch.has_changed()).collect::<Vec<_>>();
+    assert_eq!(looks(3), [false; 3]);
+    let text = fs::read(&file).unwrap();
+    fs::write(&file, &text).unwrap();
+    assert_eq!(looks(2), [false; 2], "written again as it was");
+    fs::write(&file, "[vault]\n").unwrap();
+    assert_eq!(looks(1), [false], "perhaps half of it");
+    fs::write(&file, "[vault]\n[log]\n").unwrap();
+    assert_eq!(looks(3), [false, true, true]);
+    fs::write(&file, &text).unwrap();
+    assert_eq!(looks(2), [false; 2], "as it was read");
+    fs::remove_file(folder.path().join("vault.url")).unwrap();
+    assert_eq!(looks(2), [false, true], "one that is gone has changed");
+}
+
+#[test]
+fn a_file_that_is_changed_by_a_link_above_it_is_found() {
+    // As Kubernetes does it: gateway.toml -> ..data/gateway.toml, ..data -> a folder, and another link in its place.
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (name, text) in [("1", "[log]\n"), ("2", "[login]\n")] {
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name).join("gateway.toml"), text).unwrap();
+    }
+    symlink("1", path("..data")).unwrap();
+    symlink("..data/gateway.toml", path("gateway.toml")).unwrap();
+    let mut watch = Watch::new(&Reading::of(&path("gateway.toml"), &environment).sources);
+    assert!(!watch.has_changed() && !watch.has_changed());
+    symlink("2", path("..new")).unwrap();
+    fs::rename(path("..new"), path("..data")).unwrap();
+    assert!(!watch.has_changed() && watch.has_changed());
+}
+
+#[test]
+fn a_file_that_we_made_ourselves_is_no_change() {
+    let (folder, file) = folder();
+    let mut sources = Reading::of(&file, &environment).sources;
+    fs::write(folder.path().join("k"), KEY).unwrap();
+    sources.made("vault.master_key_file");
+    let mut watch = Watch::new(&sources);
+    assert!(!watch.has_changed() && !watch.has_changed());
+    fs::write(folder.path().join("vault.url"), "sqlite:b.db\n").unwrap();
+    sources.made("vault.url_file");
+    let mut watch = Watch::new(&sources);
+    assert!(!watch.has_changed() && watch.has_changed(), "that one was there before");
+}
+
+#[test]
+fn the_shipped_file_says_of_each_key_whether_it_needs_a_restart() {
+    let shipped = include_str!("../../../gateway.toml");
+    let (mut table, mut comment, mut said) = (String::new(), String::new(), Vec::new());
+    for line in shipped.lines().skip_while(|line| !line.starts_with('[')) {
+        if let Some(text) = line.strip_prefix("# ") {
+            comment.push_str(text);
+            comment.push(' ');
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = name.to_owned();
+        } else if line.is_empty() {
+            comment.clear();
+        } else if let Some((key, _)) = line.trim_start_matches('#').split_once(" = ")
+            && std::mem::take(&mut comment).contains("eeds a restart")
+        {
+            said.push(format!("{table}.{}", key.trim_end_matches("_file")));
+        }
+    }
+    // Certificates stay only with an address that stays.
+    let keys = RESTART.iter().filter(|key| !key.ends_with("ca_file"));
+    assert_eq!(said, keys.copied().collect::<Vec<_>>());
+}
