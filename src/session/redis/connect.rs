@@ -1,6 +1,7 @@
 //! From an address to a connection that may be published: to one server, to the master the Sentinels name, or to a
 //! Cluster.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::cluster::ClusterClient;
@@ -53,6 +54,22 @@ pub(super) struct Connector {
     options: RedisOptions,
     net: Net,
     sentinels: Option<Sentinels>,
+    /// Where another one is put that is to be used instead.
+    next: Arc<Next>,
+}
+
+/// A place for a connector that has other credentials.
+#[derive(Default)]
+pub(super) struct Next(Mutex<Option<Connector>>);
+
+impl Next {
+    pub(super) fn set(&self, connector: Connector) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(connector);
+    }
+
+    fn take(&self) -> Option<Connector> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// A connection fit to be published.
@@ -79,7 +96,22 @@ impl Connector {
             }
             RedisTopology::Single(_) | RedisTopology::Cluster(_) => None,
         };
-        Ok(Self { options, net, sentinels })
+        Ok(Self { options, net, sentinels, next: Arc::default() })
+    }
+
+    /// Looks into `next` each time before it does anything.
+    pub(super) fn replaced_by(self, next: Arc<Next>) -> Self {
+        Self { next, ..self }
+    }
+
+    /// Takes the place of this one, if there is another.
+    fn renew(&mut self) {
+        if let Some(mut connector) = self.next.take() {
+            if let (Some(new), Some(old)) = (&mut connector.sentinels, &self.sentinels) {
+                new.knows_as_much_as(old);
+            }
+            *self = connector.replaced_by(Arc::clone(&self.next));
+        }
     }
 
     /// The servers by name, for people.
@@ -94,6 +126,7 @@ impl Connector {
 
     /// Connects, and looks at what is there.
     pub(super) async fn connect(&mut self) -> Result<Connected, ConnectError> {
+        self.renew();
         let (link, master) = match &self.options.url.topology {
             RedisTopology::Single(host) => (self.one(host).await?, None),
             RedisTopology::Cluster(hosts) => (Link::Cluster(self.cluster(hosts).await?), None),
@@ -115,6 +148,8 @@ impl Connector {
     /// Whether the server is still the one to write to. A demoted master answers a heartbeat happily, and one cut off
     /// from its Sentinels still believes in itself.
     pub(super) async fn is_current(&mut self, connected: &Connected) -> Result<(), ConnectError> {
+        // The Sentinels are asked with the new password, too.
+        self.renew();
         takes_writes(&connected.link).await?;
         let (Some(sentinels), Some(master)) = (self.sentinels.as_mut(), &connected.master) else {
             return Ok(());

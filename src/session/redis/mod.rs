@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
 
-use self::connect::Connector;
+use self::connect::{Connector, Next};
 use self::current::Current;
 use self::fault::Fault;
 use super::{Lookup, Record, SessionStore, SessionStoreError};
@@ -49,6 +49,14 @@ pub struct RedisStore {
     key_prefix: String,
     random: Arc<dyn Random>,
     supervisor: AbortHandle,
+    /// Another way to connect, for the supervisor to take.
+    next: Arc<Next>,
+}
+
+/// Credentials, or an authority for certificates, that were found good enough to connect with.
+pub struct Renewal {
+    next: Arc<Next>,
+    connector: Connector,
 }
 
 impl RedisStore {
@@ -63,14 +71,30 @@ impl RedisStore {
     ) -> Result<Self, SessionStoreError> {
         let current = Arc::new(Current::new(metrics));
         let key_prefix = options.key_prefix.clone();
-        let connector = Connector::new(options)?;
+        let next = Arc::new(Next::default());
+        let connector = Connector::new(options)?.replaced_by(Arc::clone(&next));
         let supervising = supervisor::supervise(Arc::clone(&current), connector, Arc::clone(&random));
         let supervisor = tokio::spawn(supervising).abort_handle();
-        Ok(Self { current, key_prefix, random, supervisor })
+        Ok(Self { current, key_prefix, random, supervisor, next })
+    }
+
+    /// Reads what the options name. The servers, the database and the prefix are those of the running store.
+    ///
+    /// # Errors
+    /// For a `ca_file` that is none.
+    pub fn renewal(&self, options: RedisOptions) -> Result<Renewal, SessionStoreError> {
+        Ok(Renewal { next: Arc::clone(&self.next), connector: Connector::new(options)? })
     }
 
     fn key(&self, id: SessionId) -> String {
         key::session(&self.key_prefix, id)
+    }
+}
+
+impl Renewal {
+    /// From now on connections are made with it; one that is open stays until it breaks.
+    pub fn begin(self) {
+        self.next.set(self.connector);
     }
 }
 

@@ -39,6 +39,11 @@ impl Sentinels {
         Self { name, sentinels: clients.into_iter().map(|client| (client, None)).collect(), latest: None }
     }
 
+    /// Of the failovers so far: other credentials are no reason to believe one that is out of date.
+    pub(super) fn knows_as_much_as(&mut self, other: &Self) {
+        self.latest = other.latest;
+    }
+
     /// Where the master is; `None` when no Sentinel says, or only some that have not heard of the latest failover.
     pub(super) async fn master(&mut self) -> Option<StoreHost> {
         let mut asked = JoinSet::new();

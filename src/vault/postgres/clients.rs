@@ -17,7 +17,7 @@ use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, Rec
 use tokio_postgres::{CancelToken, Row};
 
 use super::PostgresOptions;
-use super::connect::Connector;
+use super::connect::{Connector, Connectors};
 use super::fault::{Fault, Ran, Remedy};
 use super::rows::Value;
 use crate::vault::{Connections, VaultError};
@@ -67,18 +67,21 @@ impl How {
 /// The connections.
 pub(super) struct Clients {
     pool: Pool,
-    connector: Connector,
+    connectors: Connectors,
+    /// The servers by name, for people.
+    place: Arc<str>,
     prepared: bool,
     /// How long a caller waits.
     pub(super) timeout: Duration,
 }
 
 impl Clients {
-    pub(super) fn new(connector: Connector, options: &PostgresOptions) -> Result<Self, VaultError> {
+    pub(super) fn new(connectors: Connectors, options: &PostgresOptions) -> Result<Self, VaultError> {
         let timeout = options.statement_timeout;
         // Fast looks whether the connection is closed; a round trip here would double the cost of a lookup.
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(connector.config.clone(), connector.tls.clone(), how);
+        let Connector { config, place, .. } = connectors.now();
+        let manager = Manager::from_connect(config, connectors.clone(), how);
         // A little less than callers wait, so that they still hear what it was waiting for.
         let part = Some(timeout * 3 / 4);
         let pool = Pool::builder(manager)
@@ -89,12 +92,18 @@ impl Clients {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| VaultError::Unavailable(format!("no pool of connections: {error}")))?;
-        Ok(Self { pool, connector, prepared: options.prepared, timeout })
+        Ok(Self { pool, connectors, place, prepared: options.prepared, timeout })
     }
 
     /// How many milliseconds the server gives a statement, where connections are opened with that limit.
     pub(super) fn limit(&self) -> Option<i64> {
         self.prepared.then(|| i64::try_from((self.timeout * 2).as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Closes the idle connections; new ones are made as they are needed, `size` at most.
+    pub(super) fn renew(&self, size: usize) {
+        self.pool.resize(size);
+        drop(self.pool.retain(|_, _| false));
     }
 
     /// The pool now.
@@ -123,12 +132,12 @@ impl Clients {
         let task = tokio::spawn(async move {
             let deadline = how.deadline.unwrap_or(clients.timeout);
             match tokio::time::timeout(deadline, clients.try_each(how, &input, work)).await {
-                Ok(answer) => answer.map_err(|fault| fault.at(&clients.connector.place)),
+                Ok(answer) => answer.map_err(|fault| fault.at(&clients.place)),
                 Err(_) => {
                     // A network that swallows packets swallows those of every connection: keep only what has
                     // been good meanwhile, or each of the others would cost somebody this wait again.
                     drop(clients.pool.retain(|_, metrics| metrics.last_used() < deadline));
-                    Err(late(&clients.connector.place, deadline))
+                    Err(late(&clients.place, deadline))
                 }
             }
         });
@@ -162,8 +171,8 @@ impl Clients {
     async fn attempt<I: Sync, A>(&self, how: How, input: &I, work: Work<I, A>) -> Result<A, Fault> {
         let client =
             self.pool.get().await.map_err(|error| Fault::pool(error, self.pool.status().max_size))?;
-        let connector = self.prepared.then_some(&self.connector);
-        let mut borrowed = Borrowed { client: Some(client), connector };
+        let connectors = self.prepared.then_some(&self.connectors);
+        let mut borrowed = Borrowed { client: Some(client), connectors };
         let result = match &borrowed.client {
             Some(client) => talk(&Talk { client, prepared: self.prepared }, how, input, work).await,
             None => return Err(Fault::Vault(VaultError::Unavailable("no connection".into()))),
@@ -249,7 +258,7 @@ impl Talk<'_> {
 struct Borrowed<'a> {
     client: Option<Object>,
     /// How to reach the server to cancel; `None` behind a pooler, see [`cancel`].
-    connector: Option<&'a Connector>,
+    connectors: Option<&'a Connectors>,
 }
 
 impl Borrowed<'_> {
@@ -266,8 +275,8 @@ impl Drop for Borrowed<'_> {
     /// Reached with a connection only when the deadline has passed.
     fn drop(&mut self) {
         let Some(client) = self.client.take().map(Object::take) else { return };
-        if let Some(connector) = self.connector {
-            cancel(client.cancel_token(), connector, client);
+        if let Some(connectors) = self.connectors {
+            cancel(client.cancel_token(), connectors, client);
         }
     }
 }
@@ -277,8 +286,8 @@ impl Drop for Borrowed<'_> {
 ///
 /// Not for poolers: a cancel request kills a PgBouncer before 1.20 with all its connections, unless the client waits for
 /// the answer, which the driver does not (github.com/pgbouncer/pgbouncer/pull/846).
-pub(super) fn cancel(token: CancelToken, connector: &Connector, connection: impl Send + 'static) {
-    let tls = connector.tls.clone();
+pub(super) fn cancel(token: CancelToken, connectors: &Connectors, connection: impl Send + 'static) {
+    let tls = connectors.now().tls;
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     runtime.spawn(async move {
         drop(tokio::time::timeout(CANCEL, token.cancel_query(tls)).await);

@@ -1,14 +1,17 @@
 //! How a connection is made: whom to, how encrypted, and for how long each thing may take.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use deadpool_postgres::Connect;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::Config;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PostgresOptions;
@@ -37,6 +40,41 @@ impl Connector {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self { config: config(options), tls: MakeRustlsConnect::new(tls), place: place(&options.url) })
+    }
+}
+
+/// The connector in use, which every new connection is made with. Shared, so that all of them take another one.
+#[derive(Clone)]
+pub(super) struct Connectors(Arc<RwLock<Connector>>);
+
+impl Connectors {
+    pub(super) fn new(connector: Connector) -> Self {
+        Self(Arc::new(RwLock::new(connector)))
+    }
+
+    /// The one in use.
+    pub(super) fn now(&self) -> Connector {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on it is this one.
+    pub(super) fn replace(&self, connector: Connector) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = connector;
+    }
+}
+
+/// For the pool, which would else keep what it began with.
+impl Connect for Connectors {
+    fn connect(
+        &self,
+        _: &Config,
+    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+        let Connector { config, tls, .. } = self.now();
+        Box::pin(async move {
+            let (client, connection) = config.connect(tls).await?;
+            // How it ended is told by the statements on it.
+            Ok((client, tokio::spawn(async move { drop(connection.await) })))
+        })
     }
 }
 

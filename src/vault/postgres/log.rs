@@ -25,7 +25,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, RowStream, Socket, Statement};
 
 use super::clients::{cancel, late};
-use super::connect::Connector;
+use super::connect::{Connector, Connectors};
 use super::fault::Fault;
 use super::{PostgresOptions, PostgresVault, clock};
 use crate::id::{Random, SystemRandom};
@@ -100,7 +100,9 @@ impl RevocationLog for PostgresVault {
 
 /// Reads the log.
 pub(super) struct Follower {
-    connector: Connector,
+    connectors: Connectors,
+    /// The servers by name, for people.
+    place: Arc<str>,
     pages: &'static Pages,
     /// Whether a session of its own is kept on the server; not behind a pooler.
     listens: bool,
@@ -140,17 +142,10 @@ impl Seen {
 }
 
 impl Follower {
-    pub(super) fn new(mut connector: Connector, options: &PostgresOptions) -> Self {
-        if let Some(limits) = connector.config.get_options() {
-            // Planned for the cursor at hand: how many rows come after it is all that the plan depends on.
-            // And a page may be long: what bounds it is how long nothing of it comes.
-            let millis = LONG_PAGE.as_millis();
-            let planned =
-                format!("{limits} -c statement_timeout={millis} -c plan_cache_mode=force_custom_plan");
-            connector.config.options(planned);
-        }
+    pub(super) fn new(connectors: Connectors, options: &PostgresOptions) -> Self {
         Self {
-            connector,
+            place: connectors.now().place,
+            connectors,
             pages: if options.url.hosts.len() > 1 { &WRITTEN } else { &PLAIN },
             listens: options.prepared,
             timeout: options.statement_timeout,
@@ -161,14 +156,14 @@ impl Follower {
     }
 
     async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError> {
-        self.read_once(after).await.map_err(|fault| fault.at(&self.connector.place))
+        self.read_once(after).await.map_err(|fault| fault.at(&self.place))
     }
 
     /// Within the time one statement may take.
     async fn in_time<T>(&self, step: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         match tokio::time::timeout(self.timeout, step).await {
             Ok(answer) => answer,
-            Err(_) => Err(late(&self.connector.place, self.timeout).into()),
+            Err(_) => Err(late(&self.place, self.timeout).into()),
         }
     }
 
@@ -207,8 +202,8 @@ impl Follower {
             Some(line) => line,
             None => self.in_time(self.connect()).await?,
         };
-        let connector = self.listens.then_some(&self.connector);
-        let mut used = Used { line: Some(line), connector };
+        let connectors = self.listens.then_some(&self.connectors);
+        let mut used = Used { line: Some(line), connectors };
         if let Some(line) = &used.line {
             let page = self.page(line, after).await?;
             *place = used.line.take();
@@ -221,7 +216,16 @@ impl Follower {
         // Another server perhaps, or this one with a backup restored, whose transactions bear the same numbers again:
         // the next page is of everything.
         self.seen().places.clear();
-        let connected = self.connector.config.connect(self.connector.tls.clone()).await;
+        let Connector { mut config, tls, .. } = self.connectors.now();
+        if let Some(limits) = config.get_options() {
+            // Planned for the cursor at hand: how many rows come after it is all that the plan depends on.
+            // And a page may be long: what bounds it is how long nothing of it comes.
+            let millis = LONG_PAGE.as_millis();
+            let planned =
+                format!("{limits} -c statement_timeout={millis} -c plan_cache_mode=force_custom_plan");
+            config.options(planned);
+        }
+        let connected = config.connect(tls).await;
         let (client, connection) = connected.map_err(Fault::Unreached)?;
         let driver = Driver(tokio::spawn(drive(connection, self.wake.clone())));
         let mut line = Line { client, pages: self.pages, prepared: None, _driver: driver };
@@ -241,13 +245,13 @@ impl Follower {
 struct Used<'a> {
     line: Option<Line>,
     /// How to reach the server to cancel; `None` behind a pooler.
-    connector: Option<&'a Connector>,
+    connectors: Option<&'a Connectors>,
 }
 
 impl Drop for Used<'_> {
     fn drop(&mut self) {
-        if let (Some(line), Some(connector)) = (self.line.take(), self.connector) {
-            cancel(line.client.cancel_token(), connector, line);
+        if let (Some(line), Some(connectors)) = (self.line.take(), self.connectors) {
+            cancel(line.client.cancel_token(), connectors, line);
         }
     }
 }

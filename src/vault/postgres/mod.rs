@@ -12,8 +12,10 @@
 //! Statements name every column: a newer doorward may add some while this one runs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::task::AbortHandle;
 
 use super::{Vault, VaultError};
 use crate::config::PostgresUrl;
@@ -25,6 +27,7 @@ mod durability;
 mod fault;
 mod keys;
 mod log;
+mod renew;
 mod revoke;
 mod rotate;
 mod rows;
@@ -33,8 +36,9 @@ mod sessions;
 mod users;
 
 use clients::Clients;
-use connect::Connector;
+use connect::{Connector, Connectors};
 use log::Follower;
+pub use renew::Renewal;
 
 /// The current time as a one-row table `clock (now)`. Whole milliseconds, as everywhere in doorward, and read once
 /// in a statement, so that what it stores and what it answers are one time.
@@ -64,6 +68,9 @@ pub struct PostgresOptions {
 pub struct PostgresVault {
     clients: Arc<Clients>,
     follower: Follower,
+    connectors: Connectors,
+    /// The credentials that are being tried.
+    trying: Mutex<Option<AbortHandle>>,
 }
 
 impl PostgresVault {
@@ -72,18 +79,32 @@ impl PostgresVault {
     /// # Errors
     /// [`VaultError::Unavailable`] or [`VaultError::Damaged`]; the text says what to do.
     pub async fn open(options: PostgresOptions) -> Result<Vault, VaultError> {
+        Ok(Self::connect(options).await?.into())
+    }
+
+    /// The same, for the one who may later change the credentials.
+    ///
+    /// # Errors
+    /// As [`PostgresVault::open`].
+    pub async fn connect(options: PostgresOptions) -> Result<Arc<Self>, VaultError> {
         let several = options.url.hosts.len() > 1;
-        let connector = Connector::new(&options)?;
-        let clients = Arc::new(Clients::new(connector.clone(), &options)?);
+        let connectors = Connectors::new(Connector::new(&options)?);
+        let clients = Arc::new(Clients::new(connectors.clone(), &options)?);
         schema::ready(&clients).await?;
         durability::warn(&clients, several).await?;
-        let vault = Arc::new(Self { clients, follower: Follower::new(connector, &options) });
-        Ok(Vault {
+        let follower = Follower::new(connectors.clone(), &options);
+        Ok(Arc::new(Self { clients, follower, connectors, trying: Mutex::default() }))
+    }
+}
+
+impl From<Arc<PostgresVault>> for Vault {
+    fn from(vault: Arc<PostgresVault>) -> Self {
+        Self {
             users: vault.clone(),
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),
             audit: vault,
-        })
+        }
     }
 }
