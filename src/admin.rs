@@ -8,7 +8,7 @@ use http::{Method, Response};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
-use crate::auth::{Auth, Settings, Standing};
+use crate::auth::{Auth, Standing};
 use crate::error::Refusal;
 use crate::gateway::respond::Answer;
 use crate::metrics;
@@ -27,16 +27,26 @@ impl Readiness {
     }
 
     /// What is so when it is ready, or why it is not.
-    async fn state(&self, auth: &Auth, settings: &Settings) -> Result<&'static str, &'static str> {
+    async fn state(&self, auth: &Auth, current: &Current) -> Result<String, &'static str> {
         if self.draining.load(Ordering::Acquire) {
             return Err("draining: this gateway is about to stop");
         }
-        match auth.standing(settings).await {
-            Standing::Current => Ok("ready\n"),
+        let mut state = String::from("ready");
+        match auth.standing(&current.load().settings).await {
+            Standing::Current => {}
             // Still the right place for signed-in traffic: no other gateway of this vault can do more.
-            Standing::WithoutVault => Ok("ready, without the vault: nobody can sign in or refresh\n"),
-            Standing::Undecided => Err("vault: the revocation set and the keys are not proven current"),
+            Standing::WithoutVault => state.push_str(", without the vault: nobody can sign in or refresh"),
+            Standing::Undecided => {
+                return Err("vault: the revocation set and the keys are not proven current");
+            }
         }
+        // What serves is good; the file is for whoever changed it to mend.
+        if let Some(problem) = current.state().rejected.first() {
+            state.push_str(", with an older configuration: ");
+            state.push_str(problem);
+        }
+        state.push('\n');
+        Ok(state)
     }
 }
 
@@ -59,14 +69,13 @@ impl AdminApp {
         }
         match path {
             "/metrics" => {
-                let settings = &self.current.load().settings;
-                let ready = self.readiness.state(&self.auth, settings).await.is_ok();
+                let ready = self.readiness.state(&self.auth, &self.current).await.is_ok();
                 self.auth.metrics().process.ready.set(i64::from(ready));
                 self.auth.observe();
                 Answer::text(metrics::CONTENT_TYPE, self.auth.metrics().text())
             }
             "/livez" => Answer::text("text/plain; charset=utf-8", "alive\n"),
-            "/readyz" => match self.readiness.state(&self.auth, &self.current.load().settings).await {
+            "/readyz" => match self.readiness.state(&self.auth, &self.current).await {
                 Ok(state) => Answer::text("text/plain; charset=utf-8", state),
                 Err(why) => Answer::not_ready(why),
             },

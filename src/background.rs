@@ -26,13 +26,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Starts them all; dropping the set ends them.
-pub fn start(auth: &Arc<Auth>, current: &Current, vault: Vault, stream_lease: Duration) -> JoinSet<()> {
+pub fn start(auth: &Arc<Auth>, current: &Current, vault: Vault) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     let metrics = auth.metrics();
     let job = Arc::clone(auth);
     jobs.spawn(forever(Arc::clone(metrics), move || auth::follow(Arc::clone(&job))));
-    let job = Arc::clone(auth);
-    jobs.spawn(forever(Arc::clone(metrics), move || auth::watch_streams(Arc::clone(&job), stream_lease)));
+    let (job, settings) = (Arc::clone(auth), current.clone());
+    jobs.spawn(forever(Arc::clone(metrics), move || {
+        let settings = settings.clone();
+        auth::watch_streams(Arc::clone(&job), move || settings.load().settings.stream_lease)
+    }));
     let job = Arc::clone(auth);
     jobs.spawn(forever(Arc::clone(metrics), move || auth::retry_tombstones(Arc::clone(&job), OWED_EVERY)));
     let (current, current_again) = (current.clone(), current.clone());

@@ -38,14 +38,17 @@ use crate::metrics::Metrics;
 use crate::password::Hasher;
 use crate::session::SessionStoreError;
 use crate::session::metered::Metered;
-use crate::snapshot::{Current, Snapshot};
+use crate::snapshot::{Current, Snapshot, SnapshotError};
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecretError;
 use crate::vault::{self, Vault, VaultError};
 
+mod reload;
 mod stores;
 
-pub use stores::{Stores, examine, master_secret, open_vault};
+use reload::Reload;
+pub use reload::{ConfigFile, Reloads, Told};
+pub use stores::{Credentials, Stores, examine, master_secret, open_vault};
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
@@ -92,6 +95,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// What the configuration names cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -147,11 +153,16 @@ pub struct Running {
     stop_admin: watch::Sender<bool>,
     listeners: JoinSet<()>,
     jobs: JoinSet<()>,
+    /// The reloads; they end before anything else does.
+    following: JoinSet<()>,
     vault: Vault,
+    credentials: Credentials,
+    config: Arc<Config>,
+    current: Current,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
     readiness: Arc<Readiness>,
     traffic: Arc<Traffic>,
-    lameduck: Duration,
-    drain_timeout: Duration,
 }
 
 /// Starts a gateway on the current runtime. Nothing listens when this fails.
@@ -192,38 +203,31 @@ pub async fn start_with(
         random,
         metrics: Arc::clone(&metrics),
     };
-    let limits = Limits {
-        lease: config.vault.lease,
-        local_cache_bytes: config.sessions.local_cache_bytes,
-        attempts_per_account: config.login.attempts_per_account,
-        attempts_per_address: config.login.attempts_per_address,
-    };
+    let limits = Limits { lease: config.vault.lease, local_cache_bytes: config.sessions.local_cache_bytes };
     let auth = Auth::new(parts, limits);
-    let current = Current::new(Snapshot::new(config));
+    let current = Current::new(Snapshot::new(config, None)?, clock.wall());
     current.load().upstreams.resolve().await;
-    let jobs = background::start(&auth, &current, vault.clone(), config.sessions.stream_lease);
+    let jobs = background::start(&auth, &current, vault.clone());
     tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
 
     let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));
-    let admin_view = current.clone();
-    let gateway = Gateway::new(Arc::clone(&auth), current, Arc::clone(&clock), Arc::clone(&traffic));
+    let gateway = Gateway::new(Arc::clone(&auth), current.clone(), Arc::clone(&clock), Arc::clone(&traffic));
     let gate = Gate::new(
         http_proxy(&Arc::new(pingora_conf()), gateway),
         Arc::clone(&traffic),
         Arc::clone(&metrics),
-        &config.server,
+        current.clone(),
     );
     let (stop_listening, listening) = watch::channel(false);
     let (stop_admin, admin_listening) = watch::channel(false);
     let mut listeners = JoinSet::new();
     let public = serve(&mut listeners, "gateway", gate, public, listening);
-    let admin_app = HttpServer::new_app(AdminApp::new(auth, admin_view, Arc::clone(&readiness)));
+    let admin_app = HttpServer::new_app(AdminApp::new(auth, current.clone(), Arc::clone(&readiness)));
     let admin = serve(&mut listeners, "admin", admin_app, admin, admin_listening);
     let now = clock.wall().millis() as f64 / 1000.0;
     metrics.process.started.set(now);
     metrics.process.config_loaded.set(now);
 
-    let (lameduck, drain_timeout) = (config.server.lameduck, config.server.drain_timeout);
     Ok(Running {
         public,
         admin,
@@ -231,11 +235,15 @@ pub async fn start_with(
         stop_admin,
         listeners,
         jobs,
+        following: JoinSet::new(),
         vault,
+        credentials: stores.credentials,
+        config: Arc::new(config.clone()),
+        current,
+        metrics,
+        clock,
         readiness,
         traffic,
-        lameduck,
-        drain_timeout,
     })
 }
 
@@ -250,14 +258,35 @@ impl Running {
         &self.admin
     }
 
+    /// From now on changes of the file it was started from are taken; `told` hears of each.
+    pub fn follow(&mut self, file: ConfigFile, told: impl Fn(Told<'_>) + Send + Sync + 'static) -> Reloads {
+        let asked = Reloads::default();
+        let reload = Reload {
+            file,
+            running: Arc::clone(&self.config),
+            current: self.current.clone(),
+            credentials: self.credentials.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            told: Box::new(told),
+        };
+        self.following.spawn(reload.follow(asked.clone()));
+        asked
+    }
+
     /// Ends the gateway: nothing new is taken, what is in flight may finish within `drain_timeout`. Returns when the
     /// last request has ended, not after a fixed time.
     pub async fn drain(mut self) {
         tracing::info!(reason = "draining", "no new connections from now on; requests in flight may finish");
         self.readiness.begin_draining();
-        tokio::time::sleep(self.lameduck).await;
+        self.following.shutdown().await;
+        let (lameduck, drain_timeout) = {
+            let server = &self.current.load().server;
+            (server.lameduck, server.drain_timeout)
+        };
+        tokio::time::sleep(lameduck).await;
         let _ = self.stop_listening.send(true);
-        if tokio::time::timeout(self.drain_timeout, self.traffic.until_idle()).await.is_err() {
+        if tokio::time::timeout(drain_timeout, self.traffic.until_idle()).await.is_err() {
             tracing::warn!(reason = "drain_timeout", "cutting the requests that are left");
             self.traffic.cut_all(Cut::Draining);
             let _ = tokio::time::timeout(AFTER_CUT, self.traffic.until_idle()).await;

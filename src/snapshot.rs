@@ -6,13 +6,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::auth::Settings;
+use crate::clock::Timestamp;
 use crate::config::{Config, Limits, Server};
 use crate::policy::RouteTable;
 use crate::policy::headers::HeaderPolicy;
 
+mod reload_state;
 pub mod upstreams;
 
+pub use reload_state::ReloadState;
 use upstreams::Upstreams;
+
+/// Why a checked configuration cannot be compiled: what only the files it names, or the system, could tell.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {}
 
 /// Everything the configuration decides about a request.
 #[derive(Debug)]
@@ -30,15 +37,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Compiles a checked configuration.
-    pub fn new(config: &Config) -> Self {
-        Self {
+    /// Compiles a checked configuration. What the `previous` one has found out, and still counts, is carried over.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`].
+    pub fn new(config: &Config, previous: Option<&Self>) -> Result<Self, SnapshotError> {
+        Ok(Self {
             server: config.server.clone(),
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
             headers: HeaderPolicy::new(&config.identity_headers),
             settings: Settings::new(config),
-            upstreams: Upstreams::new(&config.upstreams),
-        }
+            upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
+        })
     }
 
     /// `[server.limits]`
@@ -49,16 +59,40 @@ impl Snapshot {
 
 /// The snapshot in force.
 #[derive(Debug, Clone)]
-pub struct Current(Arc<ArcSwap<Snapshot>>);
+pub struct Current(Arc<InForce>);
+
+#[derive(Debug)]
+struct InForce {
+    snapshot: ArcSwap<Snapshot>,
+    state: ArcSwap<ReloadState>,
+}
 
 impl Current {
     /// Starts with one.
-    pub fn new(snapshot: Snapshot) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(snapshot)))
+    pub fn new(snapshot: Snapshot, loaded_at: Timestamp) -> Self {
+        Self(Arc::new(InForce {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            state: ArcSwap::from_pointee(ReloadState::begun(loaded_at)),
+        }))
     }
 
     /// The one in force now.
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.0.snapshot.load_full()
+    }
+
+    /// Another one is in force from now on; requests under way keep theirs.
+    pub fn replace(&self, snapshot: Snapshot) {
+        self.0.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// What is known of it.
+    pub fn state(&self) -> Arc<ReloadState> {
+        self.0.state.load_full()
+    }
+
+    /// For the one who reloads.
+    pub fn set_state(&self, state: ReloadState) {
+        self.0.state.store(Arc::new(state));
     }
 }

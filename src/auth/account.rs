@@ -34,7 +34,7 @@ impl Auth {
         new.acceptable(identity.login(), settings.min_password_length)
             .map_err(|why| Refusal::PasswordRejected(why.to_string()))?;
         // Guessing here is guessing a password: the same throttle counts it.
-        let charge = self.charge(identity.login().as_str(), address)?;
+        let charge = self.charge(identity.login().as_str(), address, settings)?;
         let user = self.identify(UserKey::Id(identity.user_id()), &current).await;
         if !matches!(user, Err(Refusal::CredentialsWrong)) {
             self.throttle.refund(charge);

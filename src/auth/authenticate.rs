@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::control::Control;
 use super::live::{Registration, Slot};
-use super::verified::{Digest, Known};
+use super::verified::{Basis, Digest, Known};
 use super::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
@@ -131,8 +131,8 @@ impl Auth {
                 self.verified.forget(&digest);
                 return Err(Refusal::TokenExpired);
             }
-            // A verification belongs to its keys: under others it is made again, not refused.
-            if known.keys_version == keys.version() {
+            // Under other keys, or after a reload for another issuer, it is made again, not refused.
+            if known.basis == Basis::of(&keys, settings) {
                 counted.cache_hits.inc();
                 return Ok(known);
             }
@@ -150,8 +150,8 @@ impl Auth {
         })?;
         counted.verifications.of(Verification::Good).inc();
         let slot = self.live.slot(verified.subject.session_id);
-        let (keys_version, identity) = (keys.version(), std::sync::OnceLock::new());
-        let known = Arc::new(Known { verified, keys_version, slot, identity });
+        let (basis, identity) = (Basis::of(&keys, settings), std::sync::OnceLock::new());
+        let known = Arc::new(Known { verified, basis, slot, identity });
         self.verified.keep(digest, Arc::clone(&known));
         Ok(known)
     }
@@ -289,14 +289,14 @@ impl Auth {
         token: &str,
         verified: Verified,
         grant: &Grant,
-        keys_version: u64,
+        basis: Basis,
         asked: Monotonic,
     ) {
         self.logins.keep(grant.user_id, grant.login.clone());
         let slot = self.live.slot(grant.session_id);
         learn(&slot, grant);
         slot.confirm(asked);
-        let known = Known { verified, keys_version, slot, identity: std::sync::OnceLock::new() };
+        let known = Known { verified, basis, slot, identity: std::sync::OnceLock::new() };
         self.verified.keep(sha256(token.as_bytes()), Arc::new(known));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::verified::Basis;
 use super::{Auth, Settings, authenticate};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
@@ -52,7 +53,8 @@ impl Auth {
         )
         .ok_or(Refusal::StoreUnavailable)?;
         let verified = Verified { subject, expires_at: issued.expires_at };
-        self.remember(issued.token.expose(), verified, grant, keys.version(), asked);
+        let basis = Basis::of(&keys, settings);
+        self.remember(issued.token.expose(), verified, grant, basis, asked);
         authenticate::fill(self.parts.sessions.as_ref(), grant.session_id, grant, issued.expires_at + LEEWAY)
             .await;
         Ok(Tokens {

@@ -52,7 +52,7 @@ impl Auth {
         let login: Option<Login> = request.username.parse().ok();
         let account = login.as_ref().map_or(request.username.as_str(), Login::as_str);
         // Charged before the work and given back after a right password, so that parallel guesses count too.
-        let charge = self.charge(account, request.address)?;
+        let charge = self.charge(account, request.address, settings)?;
         let user = match login {
             Some(login) => self.identify(UserKey::Login(login), &request.password).await,
             // No user can have such a name: the same work, and the same answer.
@@ -71,8 +71,14 @@ impl Auth {
     ///
     /// # Errors
     /// `RateLimited`.
-    pub(super) fn charge(&self, account: &str, address: IpAddr) -> Result<Charge, Refusal> {
-        self.throttle.charge(account, address, self.parts.clock.monotonic()).map_err(|exhausted| {
+    pub(super) fn charge(
+        &self,
+        account: &str,
+        address: IpAddr,
+        settings: &Settings,
+    ) -> Result<Charge, Refusal> {
+        let now = self.parts.clock.monotonic();
+        self.throttle.charge(account, address, settings.attempts, now).map_err(|exhausted| {
             let pattern = if exhausted.by_address {
                 Pattern::PasswordGuessingAddress
             } else {

@@ -20,6 +20,7 @@ use crate::session::SessionStore;
 use crate::token::access::Profile;
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
+use crate::token::sha256;
 use crate::vault::{Vault, VaultError};
 
 mod account;
@@ -49,6 +50,7 @@ pub use grant::Tokens;
 pub use live::{LiveSessions, Registration};
 pub use login::LoginRequest;
 pub use revoke::{Propagation, Revoked, retry_tombstones};
+pub use throttle::Attempts;
 pub use watch::watch_streams;
 
 /// How a use case behaves: the part of the configuration that may change while running.
@@ -56,6 +58,8 @@ pub use watch::watch_streams;
 pub struct Settings {
     /// Who signs for whom, and for how long.
     pub profile: Profile,
+    /// Made of issuer and audience: what was verified for others is told apart by it.
+    pub profile_number: u64,
     /// How long the previous refresh token may be repeated.
     pub refresh_grace: Duration,
     /// Without a refresh.
@@ -66,14 +70,20 @@ pub struct Settings {
     pub recheck: Duration,
     /// How long a shared session store alone may vouch.
     pub serve_without_vault: Duration,
+    /// Live streams end when the set has not been current for this long.
+    pub stream_lease: Duration,
     /// Of new passwords, in characters.
     pub min_password_length: usize,
+    /// Failed logins in a burst.
+    pub attempts: Attempts,
 }
 
 impl Settings {
     /// From a checked configuration.
     pub fn new(config: &Config) -> Self {
+        let names = sha256(format!("{}\n{}", config.tokens.issuer, config.tokens.audience).as_bytes());
         Self {
+            profile_number: names[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
             profile: Profile {
                 issuer: config.tokens.issuer.clone(),
                 audience: config.tokens.audience.clone(),
@@ -84,7 +94,12 @@ impl Settings {
             absolute_timeout: config.sessions.absolute_timeout,
             recheck: config.sessions.recheck,
             serve_without_vault: config.sessions.serve_without_vault,
+            stream_lease: config.sessions.stream_lease,
             min_password_length: config.login.min_password_length,
+            attempts: Attempts {
+                per_account: config.login.attempts_per_account,
+                per_address: config.login.attempts_per_address,
+            },
         }
     }
 }
@@ -116,10 +131,6 @@ pub struct Limits {
     pub lease: Duration,
     /// Memory for verified tokens.
     pub local_cache_bytes: u64,
-    /// Failed logins in a burst for one account.
-    pub attempts_per_account: u32,
-    /// Failed logins in a burst from one address.
-    pub attempts_per_address: u32,
 }
 
 /// What signed-in requests can be decided by.
@@ -160,7 +171,7 @@ impl Auth {
             lease: lease::Lease::new(limits.lease),
             verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
             flights: flight::Flights::new(),
-            throttle: throttle::Throttle::new(limits.attempts_per_account, limits.attempts_per_address),
+            throttle: throttle::Throttle::default(),
             owed: revoke::OwedTombstones::default(),
             questions: Arc::new(questions::Questions::new()),
             logins: Arc::new(logins::Logins::new(verified::entries(limits.local_cache_bytes))),

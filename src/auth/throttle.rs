@@ -33,9 +33,18 @@ pub(super) struct Exhausted {
     pub(super) by_address: bool,
 }
 
+/// How many failed logins in a burst are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// For one account from one address.
+    pub per_account: u32,
+    /// From one address.
+    pub per_address: u32,
+}
+
 /// Failed logins of this replica.
+#[derive(Default)]
 pub(super) struct Throttle {
-    limits: [(u32, Duration); 3],
     buckets: Mutex<HashMap<[u8; 32], Bucket>>,
 }
 
@@ -47,17 +56,20 @@ struct Bucket {
 }
 
 impl Throttle {
-    pub(super) fn new(per_account: u32, per_address: u32) -> Self {
-        let everywhere = per_account.saturating_mul(EVERYWHERE);
-        let limits = [(per_account, ACCOUNT_LEAK), (everywhere, ACCOUNT_LEAK), (per_address, ADDRESS_LEAK)];
-        Self { limits, buckets: Mutex::default() }
-    }
-
     /// Counts an attempt.
     ///
     /// # Errors
     /// What is exhausted; nothing is counted then.
-    pub(super) fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Exhausted> {
+    pub(super) fn charge(
+        &self,
+        account: &str,
+        address: IpAddr,
+        allowed: Attempts,
+        now: Monotonic,
+    ) -> Result<Charge, Exhausted> {
+        let Attempts { per_account, per_address } = allowed;
+        let everywhere = per_account.saturating_mul(EVERYWHERE);
+        let limits = [(per_account, ACCOUNT_LEAK), (everywhere, ACCOUNT_LEAK), (per_address, ADDRESS_LEAK)];
         // Digests: bounded keys whatever is typed as a name, and no names kept in memory.
         let network = network(address);
         let names =
@@ -67,14 +79,14 @@ impl Throttle {
         if buckets.len() >= BUCKETS {
             make_room(&mut buckets, now);
         }
-        for (at, (key, (burst, leak))) in keys.iter().zip(self.limits).enumerate() {
+        for (at, (key, (burst, leak))) in keys.iter().zip(limits).enumerate() {
             let filled = buckets.get(key).map_or(Duration::ZERO, |b| b.empty_at.since(now));
             let room = leak * burst;
             if filled + leak > room {
                 return Err(Exhausted { wait: filled + leak - room, by_address: at == 2 });
             }
         }
-        for (key, (_, leak)) in keys.iter().zip(self.limits) {
+        for (key, (_, leak)) in keys.iter().zip(limits) {
             let bucket = buckets.entry(*key).or_insert(Bucket { empty_at: now, leak });
             bucket.empty_at = later(bucket.empty_at.max(now), leak);
         }
@@ -116,13 +128,26 @@ mod tests {
         Monotonic::from_millis(secs * 1000)
     }
 
+    /// A throttle with its limits.
+    struct Fixed(Throttle, Attempts);
+
+    impl Fixed {
+        fn new(per_account: u32, per_address: u32) -> Self {
+            Self(Throttle::default(), Attempts { per_account, per_address })
+        }
+
+        fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Exhausted> {
+            self.0.charge(account, address, self.1, now)
+        }
+    }
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     #[test]
     fn a_burst_is_allowed_then_one_attempt_per_leak() {
-        let throttle = Throttle::new(3, 100);
+        let throttle = Fixed::new(3, 100);
         for _ in 0..3 {
             throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap();
         }
@@ -138,23 +163,23 @@ mod tests {
 
     #[test]
     fn many_addresses_together_are_bounded_for_one_account() {
-        let throttle = Throttle::new(2, 100);
+        let throttle = Fixed::new(2, 100);
         let from = |host: u32| throttle.charge("ada", IpAddr::V4(host.into()), at(0)).is_ok();
         assert_eq!((0..100).filter(|host| from(0xc000_0200 + host)).count(), 20);
     }
 
     #[test]
     fn a_right_password_costs_nothing() {
-        let throttle = Throttle::new(2, 100);
+        let throttle = Fixed::new(2, 100);
         for _ in 0..50 {
             let charge = throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap();
-            throttle.refund(charge);
+            throttle.0.refund(charge);
         }
     }
 
     #[test]
     fn an_address_is_bounded_across_accounts_and_an_ipv6_customer_is_one_address() {
-        let throttle = Throttle::new(100, 2);
+        let throttle = Fixed::new(100, 2);
         throttle.charge("a", ip("2001:db8::1"), at(0)).unwrap();
         throttle.charge("b", ip("2001:db8::2"), at(0)).unwrap();
         assert!(throttle.charge("c", ip("2001:db8::3"), at(0)).unwrap_err().by_address);
@@ -163,10 +188,24 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_does_not_grow_without_bound() {
-        let throttle = Throttle::new(1, u32::MAX);
+        let throttle = Fixed::new(1, u32::MAX);
         for at_ms in 0..(BUCKETS as u64 * 2) {
             let _ = throttle.charge(&at_ms.to_string(), ip("192.0.2.1"), Monotonic::from_millis(at_ms / 100));
         }
-        assert!(throttle.buckets.lock().unwrap().len() <= BUCKETS);
+        assert!(throttle.0.buckets.lock().unwrap().len() <= BUCKETS);
+    }
+
+    #[test]
+    fn other_limits_count_for_what_was_charged_before() {
+        let throttle = Throttle::default();
+        let charge = |per_account| {
+            let allowed = Attempts { per_account, per_address: 100 };
+            throttle.charge("ada", ip("192.0.2.1"), allowed, at(0))
+        };
+        for _ in 0..3 {
+            charge(5).unwrap();
+        }
+        assert_eq!(charge(2).unwrap_err().wait, ACCOUNT_LEAK * 2, "three were charged, two are allowed");
+        charge(5).unwrap();
     }
 }

@@ -5,18 +5,33 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
+use super::Settings;
 use super::live::Slot;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::token::access::Verified;
+use crate::token::keyring::KeySet;
 
 /// The digest of a whole token.
 pub(super) type Digest = [u8; 32];
 
-/// A token that was found good, under a version of the keys.
+/// What a verification rests on beside the token: under other keys, or for another issuer or audience, it is made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Basis {
+    keys: u64,
+    profile: u64,
+}
+
+impl Basis {
+    pub(super) fn of(keys: &KeySet, settings: &Settings) -> Self {
+        Self { keys: keys.version(), profile: settings.profile_number }
+    }
+}
+
+/// A token that was found good.
 pub(super) struct Known {
     pub(super) verified: Verified,
-    pub(super) keys_version: u64,
+    pub(super) basis: Basis,
     pub(super) slot: Arc<Slot>,
     /// Made when the whole check was first passed, so that the next one costs no allocation.
     pub(super) identity: std::sync::OnceLock<Arc<Identity>>,

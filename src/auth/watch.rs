@@ -12,15 +12,15 @@ use super::{Auth, authenticate};
 /// How late the end of a session may be noticed on an open stream.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Watches requests in flight; never ends by itself.
-pub async fn watch_streams(auth: Arc<Auth>, stream_lease: Duration) {
+/// Watches requests in flight; never ends by itself. `stream_lease` is the one in force.
+pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration) {
     // Questions under way: a vault that hangs delays only its own answers, never a cut that needs none.
     let mut asking = JoinSet::new();
     loop {
         tokio::time::sleep(EVERY).await;
         while asking.try_join_next().is_some() {}
         let unproven = auth.lease.unproven_for(auth.parts.clock.monotonic());
-        let stale = unproven.is_none_or(|span| span >= stream_lease);
+        let stale = unproven.is_none_or(|span| span >= stream_lease());
         let may_ask = asking.is_empty();
         for slot in auth.live.busy() {
             if stale {

@@ -89,7 +89,7 @@ enum Command {
 pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
     let surroundings = Surroundings::new(Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     match &cli.command {
-        Command::Serve => serve::serve(&load(&cli.config)?, surroundings, out),
+        Command::Serve => serve::serve(&cli.config, surroundings, out),
         Command::Demo { listen, redis, postgres } => {
             log::start(&crate::config::Log {
                 format: crate::config::LogFormat::Text,
@@ -142,7 +142,11 @@ struct Desk {
 }
 
 fn load(path: &Path) -> anyhow::Result<Config> {
-    Ok(Config::load(path, &|name| std::env::var(name).ok())?)
+    Ok(Config::load(path, &environment)?)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn summary(config: &Config) -> String {

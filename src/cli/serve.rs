@@ -1,19 +1,20 @@
 //! `serve`: a gateway from start to drained.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::log;
-use crate::config::Config;
-use crate::server::{self, Surroundings};
+use super::{environment, log};
+use crate::server::{self, ConfigFile, Surroundings, Told};
 
-pub(super) fn serve(config: &Config, surroundings: Surroundings, out: &mut dyn Write) -> anyhow::Result<()> {
-    log::start(&config.log);
+pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let (config, file) = ConfigFile::read(path, environment)?;
+    let logging = log::start(&config.log);
     runtime(config.server.threads)?.block_on(async {
-        let running = server::start(config, surroundings).await?;
+        let mut running = server::start(&config, surroundings).await?;
         let mut signals = Signals::listen()?;
         for address in running.public() {
             writeln!(out, "doorward serves {address}")?;
@@ -25,7 +26,13 @@ pub(super) fn serve(config: &Config, surroundings: Surroundings, out: &mut dyn W
             writeln!(out, "there are no routes: everything but our own endpoints is denied")?;
         }
         out.flush()?;
-        signals.until_told().await;
+        let reloads = running.follow(file, move |told| match told {
+            Told::Begins => {}
+            Told::Ends(config) => logging.set_level(config.log.level),
+        });
+        while signals.next().await == Order::Reload {
+            reloads.now();
+        }
         tokio::select! {
             () = running.drain() => {}
             () = signals.until_told() => {}
@@ -41,6 +48,15 @@ pub(super) fn runtime(threads: usize) -> anyhow::Result<Runtime> {
         builder.worker_threads(threads);
     }
     builder.enable_all().thread_name("doorward").build().context("cannot start the runtime")
+}
+
+/// What we are told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// SIGTERM, SIGINT
+    Stop,
+    /// SIGHUP
+    Reload,
 }
 
 /// The signals that mean us. While this exists, none of them kills the process.
@@ -60,14 +76,17 @@ impl Signals {
         })
     }
 
-    /// Resolves on SIGTERM or SIGINT. SIGHUP, which would end the process by default, is told what to do instead.
-    pub(super) async fn until_told(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::warn!(reason = "sighup", "restart to apply a changed configuration"),
-            }
+    /// The next order.
+    pub(super) async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.terminate.recv() => Order::Stop,
+            _ = self.interrupt.recv() => Order::Stop,
+            _ = self.hangup.recv() => Order::Reload,
         }
+    }
+
+    /// Resolves when we are told to stop; what else we are told is of no use by then.
+    pub(super) async fn until_told(&mut self) {
+        while self.next().await != Order::Stop {}
     }
 }

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -23,8 +22,10 @@ use tokio::sync::Notify;
 use super::caught::{Panicked, caught};
 use super::proxy::Gateway;
 use crate::auth::{Control, Cut, Progress};
+use crate::config::Server;
 use crate::metrics::{ConnectionLimit, Metrics};
 use crate::policy::forwarded;
+use crate::snapshot::Current;
 
 /// A request whose answer has not begun is given this long to be refused in words after its session was revoked:
 /// an ordinary answer arrives within it and is replaced; what takes longer (a held long poll) is cut.
@@ -101,21 +102,12 @@ impl Drop for Entered {
     }
 }
 
-/// What the gate allows.
-#[derive(Debug, Clone, Copy)]
-struct GateLimits {
-    connections: usize,
-    connections_per_ip: usize,
-    header_deadline: Duration,
-    keepalive: Duration,
-}
-
 /// The public listener's application.
 pub struct Gate {
-    inner: Arc<Requests>,
-    limits: GateLimits,
-    trusted_proxies: Vec<IpNet>,
+    proxy: Arc<HttpProxy<Gateway>>,
+    traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
+    current: Current,
     open: Arc<Mutex<Open>>,
 }
 
@@ -125,12 +117,14 @@ struct Open {
     by_ip: HashMap<IpAddr, usize>,
 }
 
+/// The requests of one connection.
 struct Requests {
     proxy: Arc<HttpProxy<Gateway>>,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
+    current: Current,
+    /// As they were when it was accepted.
     options: HttpServerOptions,
-    limits: GateLimits,
 }
 
 impl Gate {
@@ -139,42 +133,39 @@ impl Gate {
         proxy: HttpProxy<Gateway>,
         traffic: Arc<Traffic>,
         metrics: Arc<Metrics>,
-        server: &crate::config::Server,
+        current: Current,
     ) -> Self {
-        let limits = GateLimits {
-            connections: server.limits.connections,
-            connections_per_ip: server.limits.connections_per_ip,
-            header_deadline: server.limits.header_deadline,
-            keepalive: server.keepalive_timeout,
-        };
+        Self { proxy: Arc::new(proxy), traffic, metrics, current, open: Arc::default() }
+    }
+
+    fn requests(&self, server: &Server) -> Arc<Requests> {
         let mut options = HttpServerOptions::default();
         // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
         options.h2_idle_timeout = Some(server.keepalive_timeout);
-        let inner = Arc::new(Requests {
-            proxy: Arc::new(proxy),
-            traffic,
-            metrics: Arc::clone(&metrics),
+        Arc::new(Requests {
+            proxy: Arc::clone(&self.proxy),
+            traffic: Arc::clone(&self.traffic),
+            metrics: Arc::clone(&self.metrics),
+            current: self.current.clone(),
             options,
-            limits,
-        });
-        Self { inner, limits, trusted_proxies: server.trusted_proxies.clone(), metrics, open: Arc::default() }
+        })
     }
 
     /// A place for a connection from `ip`, if there is one.
-    fn admit(&self, ip: Option<IpAddr>) -> Option<Place> {
+    fn admit(&self, ip: Option<IpAddr>, server: &Server) -> Option<Place> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = |limit| {
             self.metrics.requests.connections_refused.of(limit).inc();
             None
         };
-        if open.all >= self.limits.connections {
+        if open.all >= server.limits.connections {
             return refused(ConnectionLimit::Total);
         }
         // A trusted proxy stands for everybody behind it.
-        let ip = ip.filter(|ip| !forwarded::is_trusted(*ip, &self.trusted_proxies)).map(forwarded::network);
+        let ip = ip.filter(|ip| !forwarded::is_trusted(*ip, &server.trusted_proxies)).map(forwarded::network);
         if let Some(ip) = ip {
             let mine = open.by_ip.entry(ip).or_default();
-            if *mine >= self.limits.connections_per_ip {
+            if *mine >= server.limits.connections_per_ip {
                 return refused(ConnectionLimit::Address);
             }
             *mine += 1;
@@ -214,12 +205,16 @@ impl ServerApp for Gate {
         let peer = stream
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).copied());
-        let _place = self.admit(peer.map(|address| address.ip().to_canonical()))?;
-        REUSED.scope(Cell::new(false), self.inner.process_new(stream, shutdown)).await
+        let (_place, requests) = {
+            let server = &self.current.load().server;
+            (self.admit(peer.map(|address| address.ip().to_canonical()), server)?, self.requests(server))
+        };
+        REUSED.scope(Cell::new(false), requests.process_new(stream, shutdown)).await
     }
 
     async fn cleanup(&self) {
-        self.inner.http_cleanup().await;
+        // Without this, idle connections would outlive the listener.
+        self.proxy.http_cleanup().await;
     }
 }
 
@@ -269,23 +264,19 @@ impl HttpServerApp for Requests {
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
     }
-
-    async fn http_cleanup(&self) {
-        // Without this, idle connections would outlive the listener.
-        self.proxy.http_cleanup().await;
-    }
 }
 
 impl Requests {
     /// Resolves when the header has taken too long; never once it is there. On a connection that has carried a
     /// request, the wait for the next one counts too, so that is allowed on top.
     async fn header_deadline(&self, control: &Control) {
-        let idle = if REUSED.try_with(|reused| reused.replace(true)).unwrap_or(false) {
-            self.limits.keepalive
-        } else {
-            Duration::ZERO
+        let reused = REUSED.try_with(|reused| reused.replace(true)).unwrap_or(false);
+        let longest = {
+            let server = &self.current.load().server;
+            let idle = if reused { server.keepalive_timeout } else { Duration::ZERO };
+            server.limits.header_deadline + idle
         };
-        tokio::time::sleep(self.limits.header_deadline + idle).await;
+        tokio::time::sleep(longest).await;
         if control.has_header() {
             std::future::pending::<()>().await;
         }

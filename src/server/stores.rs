@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{StartError, Surroundings};
 use crate::auth::keys;
-use crate::config::{Config, MasterKey, SessionsUrl, VaultUrl};
+use crate::config::{Config, MasterKey, PostgresUrl, RedisUrl, SessionsUrl, VaultUrl};
 use crate::id::Random;
 use crate::session::SessionStore;
 use crate::session::memory::MemoryStore;
-use crate::session::redis::{RedisOptions, RedisStore};
+use crate::session::redis::{RedisOptions, RedisStore, Renewal as SessionsRenewal};
 use crate::token::seal::{MasterSecret, MasterSecretError};
 use crate::vault::Vault;
-use crate::vault::postgres::{PostgresOptions, PostgresVault};
+use crate::vault::postgres::{PostgresOptions, PostgresVault, Renewal as VaultRenewal};
 use crate::vault::sqlite::{SqliteOptions, SqliteVault};
 
 /// The stores of a gateway.
@@ -21,6 +21,8 @@ pub struct Stores {
     pub vault: Vault,
     /// The guest list.
     pub sessions: Arc<dyn SessionStore>,
+    /// What they are reached with.
+    pub credentials: Credentials,
 }
 
 impl Stores {
@@ -30,19 +32,97 @@ impl Stores {
     /// When the vault cannot be opened. A session store that is away is no error: it is waited for beside the
     /// requests.
     pub async fn open(config: &Config, surroundings: &Surroundings) -> Result<Self, StartError> {
+        let mut credentials = Credentials::default();
         let sessions: Arc<dyn SessionStore> = match &config.sessions.url {
             SessionsUrl::Memory => Arc::new(MemoryStore::new(Arc::clone(&surroundings.clock))),
             SessionsUrl::Redis(url) => {
-                let options = RedisOptions {
-                    url: url.clone(),
-                    ca_file: config.sessions.ca_file.clone(),
-                    key_prefix: config.sessions.key_prefix.clone(),
-                };
                 let (random, metrics) = (Arc::clone(&surroundings.random), Arc::clone(&surroundings.metrics));
-                Arc::new(RedisStore::start(options, random, metrics)?)
+                let store = Arc::new(RedisStore::start(redis_options(config, url), random, metrics)?);
+                credentials.redis = Some(Arc::clone(&store));
+                store
             }
         };
-        Ok(Self { vault: open_vault(config, surroundings).await?, sessions })
+        let vault = match &config.vault.url {
+            VaultUrl::Sqlite(_) => open_vault(config, surroundings).await?,
+            VaultUrl::Postgres(url) => {
+                let vault = PostgresVault::connect(postgres_options(config, url)).await?;
+                credentials.postgres = Some(Arc::clone(&vault));
+                vault.into()
+            }
+        };
+        Ok(Self { vault, sessions, credentials })
+    }
+}
+
+/// What the stores are reached with: credentials and authorities for certificates may change while they run.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    postgres: Option<Arc<PostgresVault>>,
+    redis: Option<Arc<RedisStore>>,
+}
+
+/// Which stores are to be reached otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached {
+    pub(super) vault: bool,
+    pub(super) sessions: bool,
+}
+
+/// Credentials that have been read.
+#[derive(Default)]
+pub(super) struct NewCredentials {
+    postgres: Option<VaultRenewal>,
+    redis: Option<SessionsRenewal>,
+}
+
+impl Credentials {
+    /// Reads those of a configuration that names the running stores.
+    ///
+    /// # Errors
+    /// The first that cannot even be tried.
+    pub(super) fn read(&self, config: &Config, otherwise: Reached) -> Result<NewCredentials, StartError> {
+        let mut new = NewCredentials::default();
+        if let (Some(vault), VaultUrl::Postgres(url)) = (&self.postgres, &config.vault.url)
+            && otherwise.vault
+        {
+            new.postgres = Some(vault.renewal(postgres_options(config, url))?);
+        }
+        if let (Some(store), SessionsUrl::Redis(url)) = (&self.redis, &config.sessions.url)
+            && otherwise.sessions
+        {
+            new.redis = Some(store.renewal(redis_options(config, url))?);
+        }
+        Ok(new)
+    }
+}
+
+impl NewCredentials {
+    /// New connections are made with them, as soon as they lead there.
+    pub(super) fn begin(self) {
+        if let Some(renewal) = self.postgres {
+            renewal.begin();
+        }
+        if let Some(renewal) = self.redis {
+            renewal.begin();
+        }
+    }
+}
+
+fn redis_options(config: &Config, url: &RedisUrl) -> RedisOptions {
+    RedisOptions {
+        url: url.clone(),
+        ca_file: config.sessions.ca_file.clone(),
+        key_prefix: config.sessions.key_prefix.clone(),
+    }
+}
+
+fn postgres_options(config: &Config, url: &PostgresUrl) -> PostgresOptions {
+    PostgresOptions {
+        url: url.clone(),
+        ca_file: config.vault.ca_file.clone(),
+        pool_size: config.vault.pool_size,
+        prepared: config.vault.prepared,
+        statement_timeout: config.vault.statement_timeout,
     }
 }
 
@@ -56,16 +136,7 @@ pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<
             let options = SqliteOptions { statement_timeout: config.vault.statement_timeout };
             Ok(SqliteVault::open(path, Arc::clone(&surroundings.clock), options)?)
         }
-        VaultUrl::Postgres(url) => {
-            let options = PostgresOptions {
-                url: url.clone(),
-                ca_file: config.vault.ca_file.clone(),
-                pool_size: config.vault.pool_size,
-                prepared: config.vault.prepared,
-                statement_timeout: config.vault.statement_timeout,
-            };
-            Ok(PostgresVault::open(options).await?)
-        }
+        VaultUrl::Postgres(url) => Ok(PostgresVault::open(postgres_options(config, url)).await?),
     }
 }
 

@@ -76,13 +76,13 @@ impl Iterator for Turn {
 }
 
 impl Upstreams {
-    pub(super) fn new(upstreams: &[Upstream]) -> Self {
-        Self(
-            upstreams
-                .iter()
-                .map(|upstream| (upstream.name.clone(), Arc::new(Group::new(upstream))))
-                .collect(),
-        )
+    /// A server that a `previous` upstream of the same name had keeps its addresses until its name is looked up again.
+    pub(super) fn new(upstreams: &[Upstream], previous: Option<&Self>) -> Self {
+        let group = |upstream: &Upstream| {
+            let previous = previous.and_then(|previous| previous.find(&upstream.name));
+            (upstream.name.clone(), Arc::new(Group::new(upstream, previous.map(Arc::as_ref))))
+        };
+        Self(upstreams.iter().map(group).collect())
     }
 
     /// The upstream of that name; the configuration was checked to have it.
@@ -99,14 +99,23 @@ impl Upstreams {
 }
 
 impl Group {
-    fn new(upstream: &Upstream) -> Self {
+    fn new(upstream: &Upstream, previous: Option<&Self>) -> Self {
         let servers =
             upstream.servers.iter().map(|config| Arc::new(Server::new(config, upstream.connect_timeout)));
         let servers: Vec<Arc<Server>> = servers.collect();
-        // An address literal needs no look-up, ever.
-        let literal =
-            |server: &Arc<Server>| Some(server.candidate(SocketAddr::new(server.literal()?, server.port)));
-        let candidates = servers.iter().filter_map(literal).collect();
+        let known = previous.map(|previous| previous.candidates.load_full()).unwrap_or_default();
+        let addresses = |server: &Arc<Server>| match server.literal() {
+            // An address literal needs no look-up, ever.
+            Some(ip) => vec![SocketAddr::new(ip, server.port)],
+            None => {
+                let same = |known: &&Candidate| known.server.place() == server.place();
+                known.iter().filter(same).map(|known| known.address).collect()
+            }
+        };
+        let candidates = servers.iter().flat_map(|server| {
+            addresses(server).into_iter().map(|address| server.candidate(address)).collect::<Vec<_>>()
+        });
+        let candidates = candidates.collect();
         Self { candidates: ArcSwap::from_pointee(candidates), servers, turn: AtomicUsize::new(0) }
     }
 
@@ -147,6 +156,10 @@ impl Server {
             connect_timeout,
             port: config.port,
         }
+    }
+
+    fn place(&self) -> (&str, u16) {
+        (&self.host, self.port)
     }
 
     fn literal(&self) -> Option<IpAddr> {
@@ -198,7 +211,7 @@ mod tests {
 
     #[test]
     fn each_request_begins_with_the_next_server() {
-        let group = Group::new(&group(&["127.0.0.1", "127.0.0.2", "::1"]));
+        let group = Group::new(&group(&["127.0.0.1", "127.0.0.2", "::1"]), None);
         let firsts: Vec<String> = (0..4).map(|_| group.turn().next().unwrap().address.to_string()).collect();
         assert_eq!(firsts, ["127.0.0.1:9000", "127.0.0.2:9000", "[::1]:9000", "127.0.0.1:9000"]);
         assert_eq!(group.turn().count(), 3);
@@ -206,10 +219,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_looked_up_and_one_that_fails_keeps_what_it_had() {
-        let upstreams = Upstreams::new(&[group(&["localhost"])]);
+        let upstreams = Upstreams::new(&[group(&["localhost"])], None);
         let app = upstreams.find("app").unwrap();
         assert!(!app.turn().has_next());
         upstreams.resolve().await;
         assert!(app.turn().any(|c| c.address.ip().is_loopback()));
+        let next = Upstreams::new(&[group(&["localhost", "127.0.0.9"])], Some(&upstreams));
+        let known = |next: &Upstreams| next.find("app").unwrap().turn().count();
+        assert_eq!(known(&next), app.turn().count() + 1, "before any look-up");
+        assert_eq!(known(&Upstreams::new(&[group(&["elsewhere.test"])], Some(&upstreams))), 0);
     }
 }

@@ -17,6 +17,7 @@ mod races;
 mod refreshing;
 mod refusals;
 mod regression;
+mod reloading;
 mod remembered;
 mod story;
 mod streams;

@@ -22,6 +22,7 @@ mod demo;
 mod help;
 mod httpbin;
 mod kill;
+mod reload;
 mod serve;
 mod shell;
 mod startup;

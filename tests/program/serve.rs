@@ -4,8 +4,6 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::app::TestApp;
 use crate::eventually::assert_eventually;
 use crate::house::{House, doorward};
@@ -45,22 +43,6 @@ fn a_gateway_told_to_stop_as_soon_as_it_says_that_it_serves_ends_with_0() {
     for _ in 0..10 {
         assert_eq!(house.serve().stop().code(), Some(0));
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sighup_is_told_what_to_do_and_ends_nothing() {
-    let app = TestApp::start().await;
-    let house = House::new(app.address(), "");
-    house.add("ada", &[]);
-    let gateway = house.serve();
-    gateway.signal("HUP");
-    let line: serde_json::Value =
-        serde_json::from_str(&gateway.process.complaint_with("sighup")).expect("JSON");
-    assert_eq!((&line["reason"], &line["level"]), (&json!("sighup"), &json!("WARN")));
-    assert!(line["message"].as_str().is_some_and(|text| text.contains("restart")), "{line}");
-    let tokens = gateway.login("ada").await;
-    assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
-    assert_eq!(gateway.stop().code(), Some(0));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod link;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
 
+mod credentials;
 mod cut_off;
 mod load;
 mod lost;

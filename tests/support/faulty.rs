@@ -121,8 +121,8 @@ impl Faults {
             vault.sessions = stores.clone();
             vault.log = stores.clone();
             vault.keys = stores.clone();
-            assert!(faults.real.set(real).is_ok(), "for one gateway");
-            Stores { vault, sessions: stores }
+            assert!(faults.real.set(real.clone()).is_ok(), "for one gateway");
+            Stores { vault, sessions: stores, ..real }
         })
     }
 

@@ -10,13 +10,13 @@ use doorward::config::Config;
 use doorward::id::{SystemRandom, UserId};
 use doorward::identity::Roles;
 use doorward::password::{Hasher, Password};
-use doorward::server::{self, Running, Stores, Surroundings};
+use doorward::server::{self, ConfigFile, Reloads, Running, Stores, Surroundings};
 use doorward::session::SessionStore;
 use doorward::vault::Vault;
 use serde_json::json;
 
 use super::http::{self, Response};
-use super::{PASSWORD, TestApp};
+use super::{PASSWORD, TestApp, assert_eventually};
 
 /// What a gateway is to be like.
 pub(crate) struct Setup {
@@ -121,6 +121,30 @@ impl TestGateway {
 
     pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.path().join("gateway.toml")
+    }
+
+    /// From now on it takes what its file says.
+    pub(crate) fn follow(&mut self) -> Reloads {
+        let (_, file) = ConfigFile::read(&self.config_file(), |_| None).expect("as it was started");
+        self.running.as_mut().expect("running").follow(file, |_| {})
+    }
+
+    /// Puts another text into its file, at once, as careful people do.
+    pub(crate) fn rewrite(&self, change: impl FnOnce(&str) -> String) {
+        let text = std::fs::read_to_string(self.config_file()).expect("the file");
+        let new = self.folder.path().join("gateway.toml.new");
+        std::fs::write(&new, change(&text)).expect("written");
+        std::fs::rename(new, self.config_file()).expect("renamed");
+    }
+
+    /// The same, and waits until it is in force.
+    pub(crate) async fn reconfigure(&self, change: impl FnOnce(&str) -> String) {
+        let before = self.metric("doorward_config_generation").await;
+        self.rewrite(change);
+        assert_eventually("it is in force", SOON, async || {
+            self.metric("doorward_config_generation").await > before
+        })
+        .await;
     }
 
     /// Makes a user with [`PASSWORD`].

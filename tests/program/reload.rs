@@ -1,0 +1,137 @@
+//! `doorward serve` takes another configuration: what it says, and what it takes.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::app::TestApp;
+use crate::eventually::assert_eventually;
+use crate::house::House;
+use crate::http;
+use crate::serving::Serving;
+
+const SOON: Duration = Duration::from_secs(20);
+
+const PUBLIC: &str =
+    "[[routes]]\nname = \"open\"\npath = \"/open\"\naccess = \"public\"\nupstream = \"app\"\n";
+
+/// A gateway in front of an app, and the text of its file.
+async fn serving() -> (TestApp, House, Serving, String) {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    let text = fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    let gateway = house.serve();
+    (app, house, gateway, text)
+}
+
+async fn status(gateway: &Serving, path: &str) -> u16 {
+    http::request(gateway.public, "GET", path, &[], b"").await.status
+}
+
+/// The next line with this reason.
+fn line(gateway: &Serving, reason: &str) -> Value {
+    serde_json::from_str(&gateway.process.complaint_with(&format!("\"{reason}\""))).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_applies_the_file_at_once_and_a_broken_one_leaves_everything_as_it_was() {
+    let (_app, house, gateway, text) = serving().await;
+    gateway.signal("HUP");
+    line(&gateway, "reload_unchanged");
+    assert_eq!(status(&gateway, "/open").await, 401);
+    house.write("gateway.toml", &format!("{text}{PUBLIC}"));
+    gateway.signal("HUP");
+    assert_eq!(line(&gateway, "reloaded")["generation"], 2);
+    assert_eq!(status(&gateway, "/open").await, 200);
+
+    house.write("gateway.toml", &format!("{text}{}", PUBLIC.replace("public", "publik")));
+    gateway.signal("HUP");
+    let said = line(&gateway, "reload_rejected");
+    let place = format!("gateway.toml:{}: routes[", text.lines().count() + 4);
+    let problem = said["problem"].as_str().expect("a problem");
+    assert!(problem.contains(&place) && problem.contains("publik"), "{said}");
+    assert_eq!(said["level"], "ERROR");
+    assert_eq!(status(&gateway, "/open").await, 200, "the one before is in force");
+    let ready = http::request(gateway.admin, "GET", "/readyz", &[], b"").await;
+    assert!(ready.status == 200 && ready.text().contains(problem), "{}", ready.text());
+    assert_eq!(gateway.stop().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_noticed_and_what_needs_a_restart_is_named() {
+    let (_app, house, gateway, text) = serving().await;
+    let listen = format!("listen = [\"{}\"]", gateway.public);
+    let changed = text.replacen("listen = [\"127.0.0.1:0\"]", &listen, 1) + PUBLIC;
+    let changed = changed.replace("[login]\n", "[login]\nhash_queue = 3\n");
+    house.write("gateway.toml", &changed);
+    assert_eq!(line(&gateway, "restart_needed")["keys"], "server.listen, login.hash_queue");
+    assert_eq!(status(&gateway, "/open").await, 200);
+    let key = fs::read_to_string(house.path("master.key")).expect("made at the start");
+    assert!(key.len() > 40);
+    house.write("master.key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
+    assert_eq!(line(&gateway, "restart_needed")["keys"], "server.listen, vault.master_key, login.hash_queue");
+    house.write("master.key", &key);
+    assert_eq!(line(&gateway, "restart_needed")["keys"], "server.listen, login.hash_queue");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mounted_configuration_is_noticed_when_its_folder_is_replaced() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    let text = fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    // As Kubernetes mounts a ConfigMap: each update is a new folder, put in place by one rename.
+    for (version, text) in [("v1", text.clone()), ("v2", format!("{text}{PUBLIC}"))] {
+        fs::create_dir_all(house.path(version)).expect("a folder");
+        house.write(&format!("{version}/gateway.toml"), &text);
+    }
+    fs::create_dir(house.path("mount")).expect("a folder");
+    symlink("../v1", house.path("mount/..data")).expect("a link");
+    fs::remove_file(house.path("gateway.toml")).expect("removed");
+    symlink("mount/..data/gateway.toml", house.path("gateway.toml")).expect("a link");
+    let gateway = house.serve();
+    assert_eq!(status(&gateway, "/open").await, 401);
+    symlink("../v2", house.path("mount/..new")).expect("a link");
+    fs::rename(house.path("mount/..new"), house.path("mount/..data")).expect("renamed");
+    assert_eventually("it is in force", SOON, async || status(&gateway, "/open").await == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_of_the_log_follows_the_file() {
+    let (_app, house, gateway, text) = serving().await;
+    assert_eq!(status(&gateway, "/first").await, 401);
+    let quiet = format!("{text}[log]\nlevel = \"warn\"\n{PUBLIC}");
+    house.write("gateway.toml", &quiet);
+    assert_eventually("it is in force", SOON, async || status(&gateway, "/open").await == 200).await;
+    assert_eq!(status(&gateway, "/quiet").await, 401);
+    house.write("gateway.toml", &text);
+    assert_eventually("it is in force", SOON, async || status(&gateway, "/open").await == 401).await;
+    assert_eq!(status(&gateway, "/last").await, 401);
+    gateway.process.complaint_with("/first");
+    let (status, _, rest) = {
+        gateway.signal("TERM");
+        gateway.process.end()
+    };
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        rest.iter().any(|line| line.contains("/last")) && !rest.iter().any(|line| line.contains("/quiet")),
+        "{rest:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_is_no_change() {
+    let house = House::empty();
+    let gateway = house.serve();
+    let metric = async |name: &str| {
+        let text = http::request(gateway.admin, "GET", "/metrics", &[], b"").await.text();
+        let line = text.lines().find(|line| line.starts_with(name)).expect("a line");
+        line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")
+    };
+    assert_eventually("the file is known", SOON, async || metric("doorward_config_hash").await > 0.0).await;
+    gateway.signal("HUP");
+    line(&gateway, "reload_unchanged");
+    assert_eq!(metric("doorward_config_generation").await, 1.0, "master.key was made by ourselves");
+    assert!(metric("doorward_config_loaded_timestamp_seconds").await > 1.7e9);
+}
