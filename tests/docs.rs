@@ -8,7 +8,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use doorward::cli::Cli;
 use doorward::clock::SystemClock;
-use doorward::config::Config;
+use doorward::config::{Config, RESTART};
 use doorward::id::SystemRandom;
 use doorward::server::{self, Surroundings};
 
@@ -98,6 +98,16 @@ fn every_setting_of_the_readme_is_in_the_shipped_configuration() {
         if let Some(name) = setting(code) {
             assert!(settings.contains(&name), "README.md: gateway.toml has no `{name}`");
         }
+    }
+}
+
+#[test]
+fn the_page_about_operations_names_every_key_that_needs_a_restart() {
+    let page = root("docs/operations.md");
+    let settings = readme::settings_of(&root("gateway.toml"));
+    for key in RESTART {
+        assert!(page.contains(&format!("`{key}`")), "docs/operations.md does not name `{key}`");
+        assert!(settings.contains(*key), "gateway.toml has no `{key}`");
     }
 }
 

@@ -47,7 +47,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the gateway; SIGTERM or Ctrl-C drains and ends it.
+    /// Start the gateway; SIGHUP takes another configuration, SIGTERM or Ctrl-C drains and ends it.
     Serve,
     /// Start a gateway in a fresh folder, in front of a small app, and print what to try; embedded stores unless told.
     Demo {

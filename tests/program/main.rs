@@ -8,11 +8,14 @@ mod eventually;
 #[path = "../support/http.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod http;
+#[path = "../support/measured.rs"]
+mod measured;
 #[path = "../support/socket.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod socket;
 
 mod house;
+mod load;
 mod process;
 mod serving;
 

@@ -10,7 +10,10 @@ use crate::app::TestApp;
 use crate::eventually::assert_eventually;
 use crate::house::House;
 use crate::http;
+use crate::load::Load;
+use crate::measured::measured;
 use crate::serving::Serving;
+use crate::socket::Socket;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -134,4 +137,78 @@ async fn a_first_start_is_no_change() {
     line(&gateway, "reload_unchanged");
     assert_eq!(metric("doorward_config_generation").await, 1.0, "master.key was made by ourselves");
     assert!(metric("doorward_config_loaded_timestamp_seconds").await > 1.7e9);
+}
+
+/// What is changed under load, one after the other: what it is, how, and what says that it is done.
+type Step = (&'static str, fn(&House, &str, &TestApp), &'static str);
+
+const STEPS: &[Step] = &[
+    ("another route", |house, text, _| house.write("gateway.toml", &format!("{text}{PUBLIC}")), "reloaded"),
+    (
+        "a broken file",
+        |house, text, _| house.write("gateway.toml", &format!("{text}[[routes]]\n")),
+        "reload_rejected",
+    ),
+    (
+        "a file that is named",
+        |house, text, _| {
+            house.write("vault.url", "sqlite:doorward.db\n\n");
+            house.write("gateway.toml", text);
+        },
+        "reloaded",
+    ),
+    (
+        "an app that has moved",
+        |house, text, moved| {
+            let line = text.lines().find(|line| line.starts_with("servers = ")).expect("an app");
+            house.write(
+                "gateway.toml",
+                &text.replace(line, &format!("servers = [\"http://{}\"]", moved.address())),
+            );
+        },
+        "reloaded",
+    ),
+    (
+        "limits, keepalive, log",
+        |house, text, _| {
+            let server = "[server]\nkeepalive_timeout = \"30s\"\n";
+            let text = text
+                .replace("[server]\n", server)
+                .replace("[admin]\n", "[server.limits]\nheader_deadline = \"9s\"\n[admin]\n");
+            house.write("gateway.toml", &format!("{text}[log]\nlevel = \"warn\"\n"));
+        },
+        "reloaded",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_lose_no_request_and_close_no_socket() {
+    let (app, moved) = (TestApp::start().await, TestApp::start().await);
+    let house = House::new(app.address(), "[vault]\nurl_file = \"vault.url\"\n");
+    house.write("vault.url", "sqlite:doorward.db\n");
+    house.add("ada", &[]);
+    let text = fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    let gateway = house.serve();
+    let tokens = gateway.login("ada").await;
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        sockets.push(Socket::open(gateway.public, "/ws", &tokens.access).await);
+    }
+    let load = Load::start(gateway.public, "/", &tokens.access);
+    for (what, change, says) in STEPS {
+        let before = load.sent();
+        assert_eventually("people are at work", SOON, async || load.sent() > before + 100).await;
+        change(&house, &text, &moved);
+        gateway.signal("HUP");
+        line(&gateway, says);
+        for socket in &mut sockets {
+            socket.echo(what).await;
+        }
+    }
+    let before = load.sent();
+    assert_eventually("and go on", SOON, async || load.sent() > before + 200).await;
+    assert!(moved.heads() > 100, "the app that has moved is asked");
+    let done = load.stop().await;
+    measured(format_args!("{} requests in {:?} through {} reloads", done.sent, done.took, STEPS.len()));
+    assert_eq!(done.lost, [""; 0], "of {}", done.sent);
 }

@@ -65,8 +65,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the gateway listens");
-        Self { stream, buffer: Vec::new() }
+        Self::try_connect(address).await.expect("the gateway listens")
+    }
+
+    pub(crate) async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        Ok(Self { stream: TcpStream::connect(address).await?, buffer: Vec::new() })
     }
 
     /// Opens a connection and sends a `GET` with a bearer, without waiting for the answer.
