@@ -8,6 +8,7 @@
 //! drain:  readiness off -> lameduck -> listeners close -> last request ends (or is cut) -> jobs end
 //! ```
 
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
@@ -34,7 +35,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{Gate, Gateway, Traffic};
 use crate::id::Random;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Upgrade};
 use crate::password::Hasher;
 use crate::session::SessionStoreError;
 use crate::session::metered::Metered;
@@ -43,9 +44,12 @@ use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecretError;
 use crate::vault::{self, Vault, VaultError};
 
+mod handover;
 mod reload;
 mod stores;
 
+use handover::Sockets;
+pub use handover::{HandoverError, Inherited};
 use reload::Reload;
 pub use reload::{ConfigFile, Reloads, Told};
 pub use stores::{Credentials, Stores, examine, master_secret, open_vault};
@@ -56,6 +60,9 @@ const BACKLOG: u32 = 4096;
 /// The set and the keys must be current before anything is served. An hour of revocations after everybody was signed out
 /// may be millions of rows; a vault that is away says so at once.
 const FIRST_LOAD: Duration = Duration::from_secs(60);
+
+/// From a connection's being accepted to its being counted, on a busy machine.
+const JUST_ACCEPTED: Duration = Duration::from_millis(250);
 
 /// What was cut gets this long to let go of its sockets.
 const AFTER_CUT: Duration = Duration::from_secs(1);
@@ -111,6 +118,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// No file for another handle of a socket.
+    #[error("cannot keep the sockets at hand: {0} (is the limit on open files too low?)")]
+    Sockets(io::Error),
     /// No thread for hashing passwords.
     #[error("cannot start the hashing threads: {0}")]
     Hasher(io::Error),
@@ -147,6 +157,8 @@ impl Surroundings {
 
 /// A running gateway.
 pub struct Running {
+    /// What it listens on, to be handed over.
+    sockets: Sockets,
     public: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
     stop_listening: watch::Sender<bool>,
@@ -170,8 +182,20 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Running, StartError> {
+    take_over(config, surroundings, &mut Inherited::default()).await
+}
+
+/// Starts a gateway that listens on what it has inherited, where its configuration still names it.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn take_over(
+    config: &Config,
+    surroundings: Surroundings,
+    inherited: &mut Inherited,
+) -> Result<Running, StartError> {
     let stores = Stores::open(config, &surroundings).await?;
-    start_with(config, surroundings, stores).await
+    start_on(config, surroundings, stores, inherited).await
 }
 
 /// Starts a gateway on given stores.
@@ -183,6 +207,15 @@ pub async fn start_with(
     surroundings: Surroundings,
     stores: Stores,
 ) -> Result<Running, StartError> {
+    start_on(config, surroundings, stores, &mut Inherited::default()).await
+}
+
+async fn start_on(
+    config: &Config,
+    surroundings: Surroundings,
+    stores: Stores,
+    inherited: &mut Inherited,
+) -> Result<Running, StartError> {
     let Surroundings { clock, random, metrics } = surroundings;
     let vault = vault::metered(&stores.vault, &metrics, &clock);
     let sessions = Metered::new(stores.sessions, Arc::clone(&metrics), Arc::clone(&clock));
@@ -190,8 +223,10 @@ pub async fn start_with(
     let keys = keys::establish(&vault, &master, config.tokens.algorithm, random.as_ref()).await?;
     let hasher = Hasher::start(config.login.hash_threads, config.login.hash_queue, Arc::clone(&random))
         .map_err(StartError::Hasher)?;
-    let public = bind_all("server.listen", &config.server.listen)?;
-    let admin = bind_all("admin.listen", &config.admin.listen)?;
+    let public = bind_all("server.listen", &config.server.listen, inherited)?;
+    let admin = bind_all("admin.listen", &config.admin.listen, inherited)?;
+    let sockets = public.iter().chain(&admin).map(Bound::to_hand_over).collect::<io::Result<_>>();
+    let sockets = sockets.map_err(StartError::Sockets)?;
 
     let parts = Parts {
         vault: vault.clone(),
@@ -229,6 +264,7 @@ pub async fn start_with(
     metrics.process.config_loaded.set(now);
 
     Ok(Running {
+        sockets,
         public,
         admin,
         stop_listening,
@@ -274,23 +310,86 @@ impl Running {
         asked
     }
 
+    /// Starts the program anew as it was called, gives it the sockets, and returns its process id when it serves. Then
+    /// [`Self::retire`].
+    ///
+    /// # Errors
+    /// Why it does not serve; this gateway goes on as before.
+    pub async fn hand_over(&self, called: &[OsString]) -> Result<Option<u32>, HandoverError> {
+        tracing::info!(
+            reason = "upgrading",
+            "starting the program anew; this process goes on until it serves"
+        );
+        let outcome = handover::hand_over(&self.sockets, called).await;
+        let counted = &self.metrics.process.upgrades;
+        match &outcome {
+            Ok(pid) => {
+                counted.of(Upgrade::HandedOver).inc();
+                tracing::info!(reason = "handed_over", pid, "another process serves");
+            }
+            Err(error) => {
+                counted.of(Upgrade::Failed).inc();
+                tracing::error!(reason = "upgrade_failed", %error, "this process goes on");
+            }
+        }
+        outcome
+    }
+
     /// Ends the gateway: nothing new is taken, what is in flight may finish within `drain_timeout`. Returns when the
     /// last request has ended, not after a fixed time.
     pub async fn drain(mut self) {
         tracing::info!(reason = "draining", "no new connections from now on; requests in flight may finish");
         self.readiness.begin_draining();
         self.following.shutdown().await;
-        let (lameduck, drain_timeout) = {
-            let server = &self.current.load().server;
-            (server.lameduck, server.drain_timeout)
-        };
+        let (lameduck, drain_timeout) = self.patience();
+        // Whoever keeps a connection learns with the next answer that it was the last.
+        self.traffic.wind_down();
         tokio::time::sleep(lameduck).await;
-        let _ = self.stop_listening.send(true);
+        self.close_listeners();
+        self.traffic.close_idle();
         if tokio::time::timeout(drain_timeout, self.traffic.until_idle()).await.is_err() {
-            tracing::warn!(reason = "drain_timeout", "cutting the requests that are left");
-            self.traffic.cut_all(Cut::Draining);
-            let _ = tokio::time::timeout(AFTER_CUT, self.traffic.until_idle()).await;
+            self.cut().await;
         }
+        self.end().await;
+    }
+
+    /// Ends the gateway after [`Self::hand_over`]: another process takes what comes. Idle connections stay until they have
+    /// brought one more request, so that none is closed under a client that is just sending; at most for `drain_timeout`.
+    pub async fn retire(mut self) {
+        self.traffic.wind_down();
+        self.readiness.begin_draining();
+        self.following.shutdown().await;
+        let (_, drain_timeout) = self.patience();
+        let _ = self.stop_admin.send(true);
+        self.close_listeners();
+        // What was accepted at the last moment may not have been counted yet.
+        tokio::time::sleep(JUST_ACCEPTED).await;
+        let deserted = tokio::time::timeout(drain_timeout, self.traffic.until_deserted()).await;
+        self.traffic.close_idle();
+        if deserted.is_err() && !self.traffic.is_idle() {
+            self.cut().await;
+        }
+        self.end().await;
+    }
+
+    fn patience(&self) -> (Duration, Duration) {
+        let server = &self.current.load().server;
+        (server.lameduck, server.drain_timeout)
+    }
+
+    fn close_listeners(&mut self) {
+        let _ = self.stop_listening.send(true);
+        // Our other handles of the same sockets: they would go on taking connections for nobody.
+        self.sockets.clear();
+    }
+
+    async fn cut(&self) {
+        tracing::warn!(reason = "drain_timeout", "cutting the requests that are left");
+        self.traffic.cut_all(Cut::Draining);
+        let _ = tokio::time::timeout(AFTER_CUT, self.traffic.until_idle()).await;
+    }
+
+    async fn end(mut self) {
         let _ = self.stop_admin.send(true);
         let closed = async { while self.listeners.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(AFTER_CUT, closed).await;
@@ -318,11 +417,34 @@ fn pingora_conf() -> ServerConf {
 struct Bound {
     listener: std::net::TcpListener,
     address: SocketAddr,
+    /// As it stands in the configuration: its port may be 0.
+    configured: SocketAddr,
 }
 
-fn bind_all(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<Bound>, StartError> {
-    let bind = |&address| bind(address).map_err(|source| StartError::Listen { key, address, source });
+impl Bound {
+    fn to_hand_over(&self) -> io::Result<(SocketAddr, std::net::TcpListener)> {
+        Ok((self.configured, self.listener.try_clone()?))
+    }
+}
+
+fn bind_all(
+    key: &'static str,
+    addresses: &[SocketAddr],
+    inherited: &mut Inherited,
+) -> Result<Vec<Bound>, StartError> {
+    let bind = |&address| {
+        let bound = match inherited.take(address) {
+            Some(listener) => adopt(address, listener),
+            None => bind(address),
+        };
+        bound.map_err(|source| StartError::Listen { key, address, source })
+    };
     addresses.iter().map(bind).collect()
+}
+
+fn adopt(configured: SocketAddr, listener: std::net::TcpListener) -> io::Result<Bound> {
+    listener.set_nonblocking(true)?;
+    Ok(Bound { address: listener.local_addr()?, configured, listener })
 }
 
 fn bind(address: SocketAddr) -> io::Result<Bound> {
@@ -330,7 +452,7 @@ fn bind(address: SocketAddr) -> io::Result<Bound> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?.into_std()?;
-    Ok(Bound { address: listener.local_addr()?, listener })
+    Ok(Bound { address: listener.local_addr()?, configured: address, listener })
 }
 
 /// Hands bound listeners to a Pingora service and runs it. Pingora takes a descriptor that is listed under the
@@ -345,7 +467,7 @@ fn serve<A: ServerApp + Send + Sync + 'static>(
     let mut service = Service::new(name.to_owned(), app);
     let mut table = Fds::new();
     let mut addresses = Vec::new();
-    for Bound { listener, address } in bound {
+    for Bound { listener, address, .. } in bound {
         service.add_tcp(&address.to_string());
         table.add(address.to_string(), listener.into_raw_fd());
         addresses.push(address);

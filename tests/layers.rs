@@ -39,6 +39,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_postgres_rustls", &["vault/postgres/"]),
     ("rustls_native_certs", &["vault/postgres/"]),
     ("redis", &["session/redis/"]),
+    ("rustix", &["server/handover.rs", "cli/manager.rs"]),
     ("rustls", &["vault/postgres/", "session/redis/"]),
     ("jsonwebtoken", &["token/"]),
     ("toml", &["config/"]),

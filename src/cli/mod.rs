@@ -17,6 +17,7 @@ use crate::server::{self, Surroundings};
 
 mod completions;
 mod log;
+mod manager;
 mod serve;
 mod session;
 mod user;

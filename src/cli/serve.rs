@@ -1,4 +1,4 @@
-//! `serve`: a gateway from start to drained.
+//! `serve`: a gateway from start to drained, or to its successor.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,14 +7,16 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{environment, log};
-use crate::server::{self, ConfigFile, Surroundings, Told};
+use super::{environment, log, manager};
+use crate::server::{self, ConfigFile, Inherited, Surroundings, Told};
 
 pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut inherited = Inherited::receive(environment)?;
     let (config, file) = ConfigFile::read(path, environment)?;
     let logging = log::start(&config.log);
+    let called: Vec<_> = std::env::args_os().collect();
     runtime(config.server.threads)?.block_on(async {
-        let mut running = server::start(&config, surroundings).await?;
+        let mut running = server::take_over(&config, surroundings, &mut inherited).await?;
         let mut signals = Signals::listen()?;
         for address in running.public() {
             writeln!(out, "doorward serves {address}")?;
@@ -27,14 +29,42 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
         }
         out.flush()?;
         let reloads = running.follow(file, move |told| match told {
-            Told::Begins => {}
-            Told::Ends(config) => logging.set_level(config.log.level),
+            Told::Begins => manager::reloading(),
+            Told::Ends(config) => {
+                logging.set_level(config.log.level);
+                manager::ready();
+            }
         });
-        while signals.next().await == Order::Reload {
-            reloads.now();
+        if inherited.serves() {
+            manager::is_main();
         }
+        manager::ready();
+        let handed_over = loop {
+            match signals.next().await {
+                Order::Stop => break false,
+                Order::Reload => reloads.now(),
+                Order::Upgrade => {
+                    let successor = tokio::select! {
+                        successor = running.hand_over(&called) => successor,
+                        // It is ended with what is dropped here.
+                        () = signals.until_told() => break false,
+                    };
+                    if successor.is_ok() {
+                        break true;
+                    }
+                }
+            }
+        };
+        let end = async {
+            if handed_over {
+                running.retire().await;
+            } else {
+                manager::stopping();
+                running.drain().await;
+            }
+        };
         tokio::select! {
-            () = running.drain() => {}
+            () = end => {}
             () = signals.until_told() => {}
         }
         Ok(())
@@ -57,6 +87,8 @@ pub(super) enum Order {
     Stop,
     /// SIGHUP
     Reload,
+    /// SIGUSR2
+    Upgrade,
 }
 
 /// The signals that mean us. While this exists, none of them kills the process.
@@ -64,6 +96,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -73,6 +106,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -82,6 +116,7 @@ impl Signals {
             _ = self.terminate.recv() => Order::Stop,
             _ = self.interrupt.recv() => Order::Stop,
             _ = self.hangup.recv() => Order::Reload,
+            _ = self.upgrade.recv() => Order::Upgrade,
         }
     }
 

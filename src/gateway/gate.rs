@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::caught::{Panicked, caught};
 use super::proxy::Gateway;
@@ -48,11 +48,28 @@ pub(super) fn control() -> Arc<Control> {
 }
 
 /// Requests in flight, for the drain.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Traffic {
     requests: AtomicUsize,
+    connections: AtomicUsize,
     controls: Mutex<slab::Slab<Arc<Control>>>,
-    idle: Notify,
+    /// No request is in flight any more, or no connection is open.
+    ended: Notify,
+    winding_down: AtomicBool,
+    closing: watch::Sender<bool>,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            controls: Mutex::default(),
+            ended: Notify::new(),
+            winding_down: AtomicBool::new(false),
+            closing: watch::channel(false).0,
+        }
+    }
 }
 
 impl Traffic {
@@ -62,19 +79,59 @@ impl Traffic {
 
     pub(super) fn request_ended(&self) {
         if self.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.idle.notify_waiters();
+            self.ended.notify_waiters();
+        }
+    }
+
+    fn connection_ended(&self) {
+        if self.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// Every answer from now on is the last of its connection. One that is idle stays open: closing it could meet a
+    /// request on its way.
+    pub fn wind_down(&self) {
+        self.winding_down.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_winding_down(&self) -> bool {
+        self.winding_down.load(Ordering::Acquire)
+    }
+
+    /// Idle connections are closed.
+    pub fn close_idle(&self) {
+        self.closing.send_replace(true);
+    }
+
+    async fn until_closing(&self) {
+        // The sender is ours: it outlives this.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Whether no request is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.requests.load(Ordering::Acquire) == 0
+    }
+
+    /// Resolves when no connection is open.
+    pub async fn until_deserted(&self) {
+        self.until_none(&self.connections).await;
+    }
+
+    async fn until_none(&self, count: &AtomicUsize) {
+        loop {
+            let ended = self.ended.notified();
+            if count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
         }
     }
 
     /// Resolves when no request is in flight.
     pub async fn until_idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.requests.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            idle.await;
-        }
+        self.until_none(&self.requests).await;
     }
 
     /// Cuts every request in flight.
@@ -172,13 +229,16 @@ impl Gate {
         }
         open.all += 1;
         self.metrics.requests.connections.inc();
-        Some(Place { open: Arc::clone(&self.open), metrics: Arc::clone(&self.metrics), ip })
+        self.traffic.connections.fetch_add(1, Ordering::AcqRel);
+        let (traffic, metrics) = (Arc::clone(&self.traffic), Arc::clone(&self.metrics));
+        Some(Place { open: Arc::clone(&self.open), traffic, metrics, ip })
     }
 }
 
 /// One connection's place; given back when dropped.
 struct Place {
     open: Arc<Mutex<Open>>,
+    traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
     ip: Option<IpAddr>,
 }
@@ -186,6 +246,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.metrics.requests.connections.dec();
+        self.traffic.connection_ended();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
         if let Some(ip) = self.ip
@@ -213,7 +274,8 @@ impl ServerApp for Gate {
     }
 
     async fn cleanup(&self) {
-        // Without this, idle connections would outlive the listener.
+        // The listener is closed; idle connections stay until nobody is left who might be sending.
+        self.traffic.until_closing().await;
         self.proxy.http_cleanup().await;
     }
 }

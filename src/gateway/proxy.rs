@@ -195,6 +195,9 @@ impl ProxyHttp for Gateway {
         if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
             session.set_keepalive(None);
         }
+        if self.traffic.is_winding_down() {
+            session.set_keepalive(None);
+        }
         // Only where it is on: this would switch it on for an HTTP/1.0 client that did not ask.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(context.snapshot.server.keepalive_timeout.as_secs().max(1)));
@@ -311,6 +314,9 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, refusal);
         }
         drop_our_cookies(response)?;
+        if self.traffic.is_winding_down() {
+            session.set_keepalive(None);
+        }
         let status = response.status.as_u16();
         // RFC 9110 section 7.8: nobody switches who was not asked to.
         if status == 101 && !session.is_upgrade_req() {

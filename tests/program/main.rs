@@ -29,3 +29,4 @@ mod reload;
 mod serve;
 mod shell;
 mod startup;
+mod upgrade;

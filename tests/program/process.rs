@@ -114,6 +114,17 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
+    /// Waits for the end of this one process: what it started may hold its pipes open.
+    pub(crate) fn until_exit(&mut self) -> ExitStatus {
+        for _ in 0..PATIENCE.as_millis() / 5 {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        panic!("not ended within {PATIENCE:?}")
+    }
+
     /// Waits for its end, and gives what it printed and complained since.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
         let rest: Vec<String> = std::iter::from_fn(|| self.line()).collect();
