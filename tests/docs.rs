@@ -1,4 +1,4 @@
-//! What README.md says against the code.
+//! What README.md and the runbook say against the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +36,11 @@ fn shipped() -> Readme {
     Readme::parse(&root("README.md"))
 }
 
+/// The pages that name commands and settings.
+fn pages() -> [(&'static str, Readme); 2] {
+    ["README.md", "docs/runbook.md"].map(|name| (name, Readme::parse(&root(name))))
+}
+
 #[test]
 fn every_make_verb_of_the_readme_is_in_the_makefile() {
     let makefile = root("Makefile");
@@ -56,24 +61,26 @@ fn every_make_verb_of_the_readme_is_in_the_makefile() {
 }
 
 #[test]
-fn every_doorward_command_of_the_readme_is_understood() {
-    let commands = shipped().commands("doorward");
-    assert!(!commands.is_empty(), "README.md names no `doorward` command");
-    for line in commands {
-        let arguments = words(&line.text).into_iter().map(|word| match word.as_str() {
-            "SESSION" | "<SESSION>" | "<session>" | "ID" | "<id>" => AN_ID.to_owned(),
-            _ => word.trim_matches(['<', '>']).to_owned(),
-        });
-        let Err(error) = Cli::try_parse_from(arguments) else { continue };
-        let shown = matches!(
-            error.kind(),
-            ErrorKind::DisplayHelp
-                | ErrorKind::DisplayVersion
-                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        );
-        // In running text a command is named, not typed: what has to follow may be left out.
-        let named = !line.in_block && error.kind() == ErrorKind::MissingRequiredArgument;
-        assert!(shown || named, "README.md: `{}`: {error}", line.text);
+fn every_doorward_command_of_the_pages_is_understood() {
+    for (page, text) in pages() {
+        let commands = text.commands("doorward");
+        assert!(!commands.is_empty(), "{page} names no `doorward` command");
+        for line in commands {
+            let arguments = words(&line.text).into_iter().map(|word| match word.as_str() {
+                "SESSION" | "<SESSION>" | "<session>" | "ID" | "<id>" => AN_ID.to_owned(),
+                _ => word.trim_matches(['<', '>']).to_owned(),
+            });
+            let Err(error) = Cli::try_parse_from(arguments) else { continue };
+            let shown = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp
+                    | ErrorKind::DisplayVersion
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            // In running text a command is named, not typed: what has to follow may be left out.
+            let named = !line.in_block && error.kind() == ErrorKind::MissingRequiredArgument;
+            assert!(shown || named, "{page}: `{}`: {error}", line.text);
+        }
     }
 }
 
@@ -91,12 +98,12 @@ fn every_configuration_of_the_readme_is_good() {
 }
 
 #[test]
-fn every_setting_of_the_readme_is_in_the_shipped_configuration() {
+fn every_setting_of_the_pages_is_in_the_shipped_configuration() {
     let settings = readme::settings_of(&root("gateway.toml"));
     assert!(settings.len() > 40, "{settings:?}");
-    for code in shipped().inline() {
-        if let Some(name) = setting(code) {
-            assert!(settings.contains(&name), "README.md: gateway.toml has no `{name}`");
+    for (page, text) in pages() {
+        for name in text.inline().iter().filter_map(|code| setting(code)) {
+            assert!(settings.contains(&name), "{page}: gateway.toml has no `{name}`");
         }
     }
 }
