@@ -69,7 +69,12 @@ impl Client {
     }
 
     pub(crate) async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
-        Ok(Self { stream: TcpStream::connect(address).await?, buffer: Vec::new() })
+        Ok(Self::over(TcpStream::connect(address).await?))
+    }
+
+    /// On a connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Opens a connection and sends a `GET` with a bearer, without waiting for the answer.

@@ -1,0 +1,44 @@
+//! What Prometheus' own tool says of the rules, of their tests, and of a real scrape.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::rules::RULES;
+use crate::support::TestGateway;
+
+/// Runs it in the folder of this repository; what it said, if it was content.
+fn promtool(arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new("promtool");
+    command.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| {
+        panic!("`promtool` does not run ({error}): `make test` installs it (Debian: prometheus)")
+    });
+    // It may end without reading.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("its output");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "promtool {arguments:?}:\n{said}");
+    said
+}
+
+#[test]
+fn the_rules_are_good() {
+    promtool(&["check", "rules", "--lint=all", "--lint-fatal", RULES], "");
+}
+
+#[test]
+fn every_alert_fires_when_it_should_not_before_and_clears() {
+    promtool(&["test", "rules", "tests/prometheus/alerts_test.yaml"], "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_is_as_prometheus_wants_it() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let tokens = gateway.login("ada").await;
+    assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    let scrape = gateway.probe("/metrics").await.text();
+    assert_eq!(promtool(&["check", "metrics"], &scrape), "");
+}

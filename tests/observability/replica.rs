@@ -1,0 +1,130 @@
+//! A gateway as people run it, a process on fixed addresses, that can be killed and started again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process::{self, Running};
+use crate::servers::free_port;
+use crate::support::PASSWORD;
+
+/// One gateway with its configuration.
+pub(crate) struct Replica {
+    folder: tempfile::TempDir,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    process: Option<Running>,
+}
+
+/// Where a gateway finds what it needs.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) app: SocketAddr,
+    /// Nobody listens there.
+    pub(crate) gone: SocketAddr,
+    pub(crate) postgres: &'a str,
+    pub(crate) redis: SocketAddr,
+    pub(crate) master_key: &'a str,
+}
+
+/// Everything short, so that what takes minutes in earnest is over in seconds.
+fn settings(around: &Surroundings<'_>, public: SocketAddr, admin: SocketAddr) -> String {
+    let Surroundings { app, gone, postgres, redis, master_key } = around;
+    format!(
+        r#"
+[server]
+listen = ["{public}"]
+public_urls = ["http://gateway.test"]
+drain_timeout = "1s"
+[server.limits]
+connections_per_ip = 64
+[admin]
+listen = ["{admin}"]
+[vault]
+url = "{postgres}"
+master_key = "{master_key}"
+lease = "1s"
+pool_size = 2
+statement_timeout = "1s"
+[sessions]
+url = "redis://{redis}/0"
+recheck = "100ms"
+serve_without_vault = "3s"
+stream_lease = "1s"
+[tokens]
+issuer = "http://gateway.test"
+refresh_grace = "10s"
+[login]
+hash_threads = 1
+attempts_per_account = 3
+attempts_per_address = 1000
+[upstreams.app]
+servers = ["http://{app}"]
+[upstreams.gone]
+servers = ["http://{gone}"]
+[[routes]]
+name = "app"
+path = "/"
+access = "signed-in"
+upstream = "app"
+[[routes]]
+name = "admin"
+path = "/admin"
+access = {{ roles = ["admin"] }}
+upstream = "app"
+[[routes]]
+name = "public"
+path = "/public"
+access = "public"
+upstream = "app"
+[[routes]]
+name = "gone"
+path = "/gone"
+access = "public"
+upstream = "gone"
+[[routes]]
+name = "silent"
+path = "/hold"
+access = "public"
+upstream = "app"
+timeout = "100ms"
+"#
+    )
+}
+
+impl Replica {
+    /// Configured, not yet started.
+    pub(crate) fn new(around: &Surroundings<'_>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        std::fs::write(folder.path().join("gateway.toml"), settings(around, public, admin)).expect("written");
+        Self { folder, public, admin, process: None }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("gateway.toml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.arg("--config").arg(self.file()).args(arguments);
+        command
+    }
+
+    /// Adds a user with [`PASSWORD`].
+    pub(crate) fn add(&self, name: &str) {
+        process::run(&mut self.command(&["user", "add", name, "--password-stdin"]), PASSWORD).good();
+    }
+
+    /// Starts it; returns when it listens.
+    pub(crate) fn start(&mut self) {
+        let running = Running::start(&mut self.command(&["serve"]));
+        let line = running.line().unwrap_or_else(|| panic!("it ended: {}", running.complaint_with("")));
+        assert!(line.starts_with("doorward serves "), "{line}");
+        self.process = Some(running);
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("it runs").kill();
+    }
+}

@@ -1,0 +1,180 @@
+//! People, programs and strangers at the gateways, for as long as it takes. Whatever they are answered they go on: stores and
+//! gateways are lost meanwhile.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::support::gateway::Tokens;
+use crate::support::{Client, PASSWORD, Response, http};
+
+/// Between two requests of one of them: enough to be at it all the time, little enough for two cores.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Between two rounds of what is rare.
+const NOW_AND_THEN: Duration = Duration::from_millis(300);
+/// More than `server.limits.connections_per_ip`.
+const CROWD: usize = 100;
+
+/// Everybody who is at it.
+pub(crate) struct Traffic {
+    stop: Arc<AtomicBool>,
+    people: JoinSet<()>,
+}
+
+impl Traffic {
+    /// Nobody yet.
+    pub(crate) fn new() -> Self {
+        Self { stop: Arc::default(), people: JoinSet::new() }
+    }
+
+    /// People who sign in, work, stay signed in, and leave.
+    pub(crate) fn ordinary(&mut self, gateways: [SocketAddr; 2]) {
+        for gateway in gateways.repeat(3) {
+            self.again_and_again(PAUSE, move || work(gateway));
+        }
+    }
+
+    /// What goes wrong on a bad day, and what strangers try.
+    pub(crate) fn unusual(&mut self, gateways: [SocketAddr; 2]) {
+        let [one, other] = gateways;
+        for (here, elsewhere) in [(one, other), (other, one)] {
+            self.again_and_again(NOW_AND_THEN, move || be_refused(here));
+            self.again_and_again(NOW_AND_THEN, move || present_an_old_token(here));
+            self.again_and_again(NOW_AND_THEN, move || sign_out_elsewhere(here, elsewhere));
+            self.again_and_again(NOW_AND_THEN * 5, move || crowd_in(here));
+        }
+    }
+
+    fn again_and_again<F, D>(&mut self, pause: Duration, one: F)
+    where
+        F: Fn() -> D + Send + 'static,
+        D: Future<Output = Option<()>> + Send,
+    {
+        let stop = Arc::clone(&self.stop);
+        self.people.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                // What could not be done to its end is begun anew.
+                let _ = one().await;
+                tokio::time::sleep(pause).await;
+            }
+        });
+    }
+
+    /// They stop when they have done what they are about.
+    pub(crate) async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.people.join_all().await;
+    }
+}
+
+/// One answer, on a connection of its own; `None` when nobody listens, or hangs up.
+async fn ask(
+    gateway: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<Response> {
+    let mut client = Client::over(TcpStream::connect(gateway).await.ok()?);
+    let message = http::message(method, target, headers, body.as_bytes());
+    if !client.try_send(&message).await {
+        return None;
+    }
+    client.response(method).await
+}
+
+async fn get(gateway: SocketAddr, target: &str, access: &str) -> Option<Response> {
+    ask(gateway, "GET", target, &[("Authorization", &format!("Bearer {access}"))], "").await
+}
+
+async fn post(gateway: SocketAddr, target: &str, body: &serde_json::Value) -> Option<Response> {
+    ask(gateway, "POST", target, &[("Content-Type", "application/json")], &body.to_string()).await
+}
+
+async fn tokens(gateway: SocketAddr, target: &str, body: &serde_json::Value) -> Option<Tokens> {
+    let answer = post(gateway, target, body).await?;
+    (answer.status == 200).then(|| Tokens::of(&answer))
+}
+
+async fn sign_in(gateway: SocketAddr) -> Option<Tokens> {
+    tokens(gateway, "/auth/login", &json!({ "username": "ada", "password": PASSWORD })).await
+}
+
+async fn refresh(gateway: SocketAddr, token: &str) -> Option<Tokens> {
+    tokens(gateway, "/auth/refresh", &json!({ "refresh_token": token })).await
+}
+
+async fn sign_out(gateway: SocketAddr, access: &str) -> Option<Response> {
+    ask(gateway, "POST", "/auth/logout", &[("Authorization", &format!("Bearer {access}"))], "").await
+}
+
+/// A day: each token is used for a while, and each answer to a refresh is lost once.
+async fn work(gateway: SocketAddr) -> Option<()> {
+    let mut now = sign_in(gateway).await?;
+    for _ in 0..3 {
+        for page in 0..10 {
+            get(gateway, &format!("/page/{page}"), &now.access).await?;
+            get(gateway, "/public", &now.access).await?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        let next = refresh(gateway, &now.refresh).await?;
+        refresh(gateway, &now.refresh).await?;
+        now = next;
+    }
+    sign_out(gateway, &now.access).await.map(drop)
+}
+
+/// Each way to be refused, or not to be answered by the app.
+async fn be_refused(gateway: SocketAddr) -> Option<()> {
+    ask(gateway, "GET", "/", &[], "").await?;
+    get(gateway, "/", "not.a.token").await?;
+    ask(gateway, "GET", "/public/..%2fadmin", &[], "").await?;
+    ask(gateway, "GET", "/public", &[("X-Auth-User", "root")], "").await?;
+    ask(gateway, "GET", "/gone", &[], "").await?;
+    ask(gateway, "GET", "/hold", &[], "").await?;
+    post(gateway, "/auth/login", &json!({ "username": "eve", "password": "a long guess at it" })).await?;
+    post(gateway, "/auth/refresh", &json!({ "refresh_token": "made up" })).await?;
+    let tokens = sign_in(gateway).await?;
+    get(gateway, "/admin", &tokens.access).await?;
+    sign_out(gateway, &tokens.access).await.map(drop)
+}
+
+/// A token from further back than the one before.
+async fn present_an_old_token(gateway: SocketAddr) -> Option<()> {
+    let first = sign_in(gateway).await?;
+    let second = refresh(gateway, &first.refresh).await?;
+    refresh(gateway, &second.refresh).await?;
+    post(gateway, "/auth/refresh", &json!({ "refresh_token": first.refresh })).await.map(drop)
+}
+
+/// A stream at one gateway, ended by its session's end at the other.
+async fn sign_out_elsewhere(here: SocketAddr, elsewhere: SocketAddr) -> Option<()> {
+    let tokens = sign_in(here).await?;
+    let stream = TcpStream::connect(here).await.ok()?;
+    let mut client = Client::over(stream);
+    let bearer = format!("Bearer {}", tokens.access);
+    if !client.try_send(&http::message("GET", "/events", &[("Authorization", &bearer)], b"")).await {
+        return None;
+    }
+    let open = client.head().await?.status == 200;
+    tokio::time::sleep(NOW_AND_THEN).await;
+    let signed_out = sign_out(elsewhere, &tokens.access).await?.status == 200;
+    if open && signed_out {
+        client.until_closed().await;
+    }
+    Some(())
+}
+
+/// More connections than one address may have.
+async fn crowd_in(gateway: SocketAddr) -> Option<()> {
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD {
+        crowd.push(TcpStream::connect(gateway).await.ok()?);
+    }
+    Some(())
+}

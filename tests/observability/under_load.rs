@@ -1,0 +1,149 @@
+//! The dashboard and the alerts at work: two gateways under load, a real Prometheus that scrapes them, and a bad minute in
+//! which Redis, Postgres and one gateway are killed and brought back.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use doorward::id::{Random, SystemRandom, base64url};
+use tokio::time::Instant;
+
+use crate::dashboard;
+use crate::file;
+use crate::postgres::Postgres;
+use crate::prometheus::Prometheus;
+use crate::replica::{Replica, Surroundings};
+use crate::rules::{RULES, hurried};
+use crate::servers::{RedisServer, free_port};
+use crate::support::{TestApp, measured};
+use crate::traffic::Traffic;
+
+/// An alert fires when its `for` and its window, a sixtieth of the shipped ones, have passed: 20 s at most, and as much again
+/// on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Panels that stay dark in this test, and why; one that shows something does not belong here.
+const DARK: &[(&str, &str)] = &[
+    ("doorward_certificate_expiry_timestamp_seconds", "these gateways speak plain HTTP"),
+    ("doorward_config_rejected", "their configuration is good"),
+    ("doorward_upstream_addresses_healthy", "nothing watches the upstreams"),
+    ("doorward_upstream_ejections_total", "nothing watches the upstreams"),
+];
+
+/// What Redis may use: so that it can be said how full it is.
+const REDIS: &[&str] = &["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"];
+
+/// Everything one installation is made of.
+struct Installation {
+    redis: RedisServer,
+    postgres: Postgres,
+    replicas: [Replica; 2],
+    prometheus: Prometheus,
+    _app: TestApp,
+}
+
+impl Installation {
+    async fn start() -> Self {
+        let (redis, postgres, app) =
+            tokio::join!(RedisServer::start(REDIS), Postgres::start(), TestApp::start());
+        let random: &dyn Random = &SystemRandom;
+        let around = Surroundings {
+            app: app.address(),
+            gone: SocketAddr::from(([127, 0, 0, 1], free_port())),
+            postgres: &postgres.url(postgres.address()),
+            redis: SocketAddr::from(([127, 0, 0, 1], redis.port)),
+            master_key: &base64url(random.bytes::<32>()),
+        };
+        let mut replicas = [Replica::new(&around), Replica::new(&around)];
+        for replica in &mut replicas {
+            replica.start();
+        }
+        for user in ["ada", "eve"] {
+            replicas[0].add(user);
+        }
+        let admin = [replicas[0].admin, replicas[1].admin];
+        let prometheus = Prometheus::start(&admin, &hurried(&file(RULES))).await;
+        Self { redis, postgres, replicas, prometheus, _app: app }
+    }
+
+    fn gateways(&self) -> [SocketAddr; 2] {
+        [self.replicas[0].public, self.replicas[1].public]
+    }
+
+    async fn until(&self, alerts: &[&str], fire: bool) {
+        for alert in alerts {
+            self.prometheus.until(alert, fire, PATIENCE).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_and_the_alerts_tell_what_happens() {
+    let mut all = Installation::start().await;
+    all.prometheus.until_some("count(up == 1) == 2", PATIENCE).await;
+    // Which it was before the first scrape.
+    all.until(&["DoorwardDown"], false).await;
+    let (began, start) = (Instant::now(), all.prometheus.now().await);
+    assert_rules_are_evaluated(&all.prometheus).await;
+
+    // An ordinary hour, in a hurry.
+    let mut traffic = Traffic::new();
+    traffic.ordinary(all.gateways());
+    let busy = "min(sum by (instance) (doorward_requests_total{outcome=\"forwarded\"})) > 600";
+    all.prometheus.until_some(busy, PATIENCE).await;
+    let fired = all.prometheus.firing().await;
+    assert!(fired.is_empty(), "on an ordinary day nobody is called: {fired:?}");
+
+    traffic.unusual(all.gateways());
+    // Whatever asks for a user waits, and holds its connection to the vault.
+    all.postgres.execute("BEGIN; LOCK TABLE users; SELECT pg_sleep(0.8); COMMIT");
+    all.until(&["DoorwardRefreshReuse", "DoorwardPasswordGuessing", "DoorwardAppUnreachable"], true).await;
+    assert!(!all.prometheus.firing().await.contains("DoorwardSessionStoreDown"));
+
+    all.redis.kill();
+    all.until(&["DoorwardSessionStoreDown"], true).await;
+    all.redis.spawn().await;
+    all.until(&["DoorwardSessionStoreDown"], false).await;
+
+    all.postgres.stop();
+    all.until(&["DoorwardLeaseNotHeld", "DoorwardSignInFailing", "DoorwardUndecided"], true).await;
+    all.postgres.start_again();
+    all.until(&["DoorwardLeaseNotHeld", "DoorwardSignInFailing", "DoorwardUndecided"], false).await;
+
+    all.replicas[1].kill();
+    all.until(&["DoorwardReplicaDown"], true).await;
+    all.replicas[1].start();
+    all.until(&["DoorwardReplicaDown"], false).await;
+
+    traffic.end().await;
+    let end = all.prometheus.now().await;
+    assert_every_panel_shows_something(&all.prometheus, start, end).await;
+    measured(format_args!("dashboard and alerts: {:?} under load", began.elapsed()));
+}
+
+/// Prometheus finds nothing wrong with any rule on real series.
+async fn assert_rules_are_evaluated(prometheus: &Prometheus) {
+    let answer = prometheus.ask("rules", &[]).await;
+    let groups = answer["groups"].as_array().expect("groups");
+    for rule in groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")) {
+        assert_ne!(rule["health"], "err", "{}: {}", rule["name"], rule["lastError"]);
+    }
+}
+
+/// Each question of the dashboard has an answer, and at some time of the run another than zero.
+async fn assert_every_panel_shows_something(prometheus: &Prometheus, start: f64, end: f64) {
+    let mut wrong = Vec::new();
+    for question in dashboard::questions("doorward", "3s") {
+        let history = prometheus.history(&question.query, start, end).await;
+        let shows = history.iter().flatten().any(|value| value.is_finite() && *value != 0.0);
+        let excused = DARK.iter().any(|(metric, _)| question.query.contains(metric));
+        if shows == excused {
+            let seen = match history.first() {
+                _ if shows => "something",
+                Some(_) => "only zeros",
+                None => "nothing",
+            };
+            wrong.push(format!("{} shows {seen}: {}", question.panel, question.query));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
