@@ -118,7 +118,10 @@ impl Replica {
     /// Starts it; returns when it listens.
     pub(crate) fn start(&mut self) {
         let running = Running::start(&mut self.command(&["serve"]));
-        let line = running.line().unwrap_or_else(|| panic!("it ended: {}", running.complaint_with("")));
+        let Some(line) = running.line() else {
+            let (status, _, complaints) = running.end();
+            panic!("it ended, {status}: {complaints:#?}");
+        };
         assert!(line.starts_with("doorward serves "), "{line}");
         self.process = Some(running);
     }
