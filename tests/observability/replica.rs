@@ -11,6 +11,7 @@ use crate::support::PASSWORD;
 /// One gateway with its configuration.
 pub(crate) struct Replica {
     folder: tempfile::TempDir,
+    settings: String,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     process: Option<Running>,
@@ -96,8 +97,15 @@ impl Replica {
     pub(crate) fn new(around: &Surroundings<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
-        std::fs::write(folder.path().join("gateway.toml"), settings(around, public, admin)).expect("written");
-        Self { folder, public, admin, process: None }
+        let replica =
+            Self { folder, settings: settings(around, public, admin), public, admin, process: None };
+        replica.write("");
+        replica
+    }
+
+    /// Writes its configuration with another first line.
+    pub(crate) fn write(&self, first: &str) {
+        std::fs::write(self.file(), format!("{first}\n{}", self.settings)).expect("written");
     }
 
     fn file(&self) -> PathBuf {

@@ -24,7 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Panels that stay dark in this test, and why; one that shows something does not belong here.
 const DARK: &[(&str, &str)] = &[
     ("doorward_certificate_expiry_timestamp_seconds", "these gateways speak plain HTTP"),
-    ("doorward_config_rejected", "their configuration is good"),
     ("doorward_upstream_addresses_healthy", "nothing watches the upstreams"),
     ("doorward_upstream_ejections_total", "nothing watches the upstreams"),
 ];
@@ -100,9 +99,11 @@ async fn the_dashboard_shows_and_the_alerts_tell_what_happens() {
     assert!(!all.prometheus.firing().await.contains("DoorwardSessionStoreDown"));
 
     all.redis.kill();
-    all.until(&["DoorwardSessionStoreDown"], true).await;
+    all.replicas[1].write("nonsense");
+    all.until(&["DoorwardConfigRejected", "DoorwardSessionStoreDown"], true).await;
     all.redis.spawn().await;
-    all.until(&["DoorwardSessionStoreDown"], false).await;
+    all.replicas[1].write("");
+    all.until(&["DoorwardConfigRejected", "DoorwardSessionStoreDown"], false).await;
 
     all.postgres.stop();
     all.until(&["DoorwardLeaseNotHeld", "DoorwardSignInFailing", "DoorwardUndecided"], true).await;
