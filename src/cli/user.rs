@@ -1,6 +1,8 @@
 //! `user`: add, list, passwd, disable, enable, roles, delete.
 
-use std::io::{BufRead, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -66,6 +68,9 @@ pub(super) struct PasswordSource {
     /// Read the password from the first line of standard input instead of asking.
     #[arg(long)]
     password_stdin: bool,
+    /// Read it from the first line of this file, such as a mounted secret.
+    #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
+    password_file: Option<PathBuf>,
 }
 
 pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -152,19 +157,33 @@ async fn hashed(desk: &Desk, name: &Login, source: &PasswordSource) -> anyhow::R
 }
 
 fn ask(source: &PasswordSource) -> anyhow::Result<Secret<String>> {
+    if let Some(file) = &source.password_file {
+        let refused = || {
+            format!(
+                "cannot read the password from `{}`: name a file of text that this user can read",
+                file.display()
+            )
+        };
+        let opened = File::open(file).with_context(refused)?;
+        return first_line(BufReader::new(opened)).with_context(refused);
+    }
     if source.password_stdin {
-        let mut line = String::new();
-        std::io::stdin()
-            .lock()
-            .read_line(&mut line)
-            .context("cannot read the password from standard input")?;
-        let line = Secret::new(line);
-        return Ok(Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned()));
+        return first_line(std::io::stdin().lock()).context("cannot read the password from standard input");
     }
     let prompt = |text| rpassword::prompt_password(text).map(Secret::new);
-    let first = prompt("Password: ").context("cannot ask for the password here: give --password-stdin")?;
+    let first = prompt("Password: ")
+        .context("cannot ask for the password here: give --password-stdin or --password-file")?;
     anyhow::ensure!(first == prompt("The same again: ")?, "the two passwords differ: nothing was changed");
     Ok(first)
+}
+
+/// What comes before the end of the first line.
+fn first_line(mut from: impl BufRead) -> std::io::Result<Secret<String>> {
+    let mut line = String::new();
+    let read = from.read_line(&mut line);
+    let line = Secret::new(line);
+    read?;
+    Ok(Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 fn report(out: &mut dyn Write, what: &str, ended: &Ended) -> anyhow::Result<()> {

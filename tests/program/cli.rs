@@ -114,6 +114,43 @@ fn a_password_cannot_be_asked_for_without_a_terminal() {
     assert!(complaint.contains("give --password-stdin"), "{complaint}");
 }
 
+#[test]
+fn a_password_is_read_from_the_first_line_of_a_file() {
+    let house = House::empty();
+    house.write("password", &format!("{PASSWORD}\r\nanother line\n"));
+    let file = house.path("password").display().to_string();
+    // The file is named as it is: not from the folder of the configuration, as a setting would be.
+    let added = house.run(&["user", "add", "ada", "--role", "admin", "--password-file", &file]).good();
+    assert_eq!(added, "added `ada`\n");
+    let changed = house.run(&["user", "passwd", "ada", "--password-file", &file]).good();
+    assert_eq!(changed, "changed the password of `ada`; sessions ended: 0\n");
+
+    let missing = house.path("nowhere").display().to_string();
+    house.write("short", "too short\n");
+    std::fs::write(house.path("bytes"), b"\xff\xfe").expect("a file");
+    for (name, says) in [
+        (missing.clone(), format!("cannot read the password from `{missing}`: name a file of text")),
+        (house.path("bytes").display().to_string(), "name a file of text".to_owned()),
+        (house.path("short").display().to_string(), "has 9 characters".to_owned()),
+    ] {
+        let complaint = house.run(&["user", "add", "bob", "--password-file", &name]).complaint();
+        assert!(complaint.contains(&says) && !complaint.contains("too short"), "{complaint}");
+    }
+    let both = misuse(house.run(&["user", "add", "bob", "--password-stdin", "--password-file", &file]));
+    assert!(both.contains("cannot be used with"), "{both}");
+    assert_eq!(house.run(&["user", "list"]).good().lines().count(), 1, "nobody else was added");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_of_the_file_is_the_one_that_signs_in() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    house.write("password", PASSWORD);
+    let file = house.path("password").display().to_string();
+    house.run(&["user", "add", "ada", "--password-file", &file]).good();
+    assert_eq!(house.serve().sign_in("ada", PASSWORD).await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn disabling_a_user_ends_every_session_and_refuses_the_next_login() {
     let app = TestApp::start().await;
