@@ -1,9 +1,9 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test check fmt lint build setup-demo setup-full setup-test clean
+.PHONY: help demo demo-full test check fmt lint build k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
 
 help: ## Show these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup-demo ## Build, start a gateway in front of a small app, print what to try
 	@echo "==> building (the first time takes some minutes; nothing is installed outside this folder)"
@@ -18,14 +18,16 @@ demo-full: setup-full ## The same on a private redis-server and postgres, starte
 	@exec .ci/stores ./target/debug/doorward demo
 
 test: setup-test ## Bring what the tests need, then format, lint and every test
-	@echo "==> [1/4] format"
+	@echo "==> [1/5] format"
 	cargo fmt --check
-	@echo "==> [2/4] lint"
+	@echo "==> [2/5] lint"
 	cargo clippy --locked --all-targets -- -D warnings
-	@echo "==> [3/4] build, and the release before"
+	@echo "==> [3/5] build, and the release before"
 	cargo test --locked --no-run
 	@.ci/previous
-	@echo "==> [4/4] tests and documentation tests"
+	@echo "==> [4/5] manifests"
+	@$(MAKE) --no-print-directory k8s-check
+	@echo "==> [5/5] tests and documentation tests"
 	cargo test --locked
 	@echo "==> all passed"
 
@@ -41,6 +43,14 @@ lint: ## Lint
 build: setup-demo ## Build the release binary
 	cargo build --locked --release
 
+k8s-check: setup-k8s ## Check k8s/ and the Dockerfile: every manifest, and what they say of each other
+	cargo build --locked
+	@.venv/bin/python tests/k8s/k8s_check.py
+	@.venv/bin/python -m unittest discover --quiet --start-directory tests/k8s
+
+k8s-rule: setup-k8s ## Make the PrometheusRule of alerts.yaml
+	@.venv/bin/python tests/k8s/k8s_check.py --write-rule
+
 setup-demo:
 	@.ci/setup demo
 
@@ -49,6 +59,9 @@ setup-full:
 
 setup-test:
 	@.ci/setup test
+
+setup-k8s:
+	@.ci/setup k8s
 
 clean: ## Remove what was built
 	cargo clean
