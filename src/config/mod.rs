@@ -36,6 +36,7 @@ pub use change::{Change, RESTART};
 pub use load::Reading;
 pub use problem::{Problem, Problems};
 pub use sources::{Digest, Source, Sources, Watch};
+pub use upstreams::{Scheme, Upstream, UpstreamServer};
 
 /// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -326,39 +327,6 @@ pub enum LogLevel {
     Warn,
     /// And one line per request.
     Info,
-}
-
-/// `[upstreams.<name>]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
-    /// Its name.
-    pub name: String,
-    /// Tried in turn.
-    pub servers: Vec<UpstreamServer>,
-    /// How long one connect may take, before the next server is tried.
-    pub connect_timeout: Duration,
-}
-
-/// One server of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamServer {
-    /// How it is spoken to.
-    pub scheme: Scheme,
-    /// A name or address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-/// How an upstream is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// HTTP/1.1.
-    Http,
-    /// HTTP/1.1 over TLS, the certificate verified.
-    Https,
-    /// HTTP/2 with prior knowledge, in clear.
-    H2c,
 }
 
 /// `[[routes]]`

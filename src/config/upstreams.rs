@@ -6,7 +6,39 @@ use super::defaults::CONNECT_TIMEOUT;
 use super::hint::quoted;
 use super::origin::Origin;
 use super::reader::Table;
-use super::{Scheme, Upstream, UpstreamServer};
+
+/// `[upstreams.<name>]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Tried in turn.
+    pub servers: Vec<UpstreamServer>,
+    /// How long one connect may take, before the next server is tried.
+    pub connect_timeout: Duration,
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// How it is spoken to.
+    pub scheme: Scheme,
+    /// A name or address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS, the certificate verified.
+    Https,
+    /// HTTP/2 with prior knowledge, in clear.
+    H2c,
+}
 
 /// HTTP/2 with prior knowledge has no port of its own; it is HTTP in clear.
 const SCHEMES: [(&str, u16); 3] = [("http", 80), ("https", 443), ("h2c", 80)];
