@@ -4,6 +4,7 @@
 mod address;
 mod change;
 mod defaults;
+mod health;
 mod hint;
 mod load;
 mod origin;
@@ -34,6 +35,7 @@ use crate::secret::Secret;
 
 pub use change::{Change, RESTART};
 pub use load::Reading;
+pub use health::{Checks, EjectAfter, Health};
 pub use problem::{Problem, Problems};
 pub use sources::{Digest, Source, Sources, Watch};
 pub use upstreams::{Scheme, Upstream, UpstreamServer};

@@ -192,6 +192,11 @@ impl<'a> Table<'a> {
         Place { is_written: entry.is_some(), ..self.place.below(name, name, offset) }
     }
 
+    /// Whether the file has this table at all.
+    pub(super) const fn is_written(&self) -> bool {
+        self.entries.is_some()
+    }
+
     /// Whether the file sets `name`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.is_some_and(|entries| entries.contains_key(name))

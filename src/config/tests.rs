@@ -1,4 +1,5 @@
 mod bad;
+mod bad_health;
 mod bad_targets;
 mod change;
 mod shipped;
@@ -108,6 +109,38 @@ fn stores_that_cannot_be_and_bad_secrets_are_refused() {
 #[test]
 fn upstreams_and_routes_that_cannot_work_are_refused() {
     holds(bad_targets::UPSTREAMS_AND_ROUTES);
+}
+
+#[test]
+fn checks_that_cannot_tell_anything_are_refused() {
+    holds(bad_health::HEALTH);
+}
+
+#[test]
+fn checks_are_made_where_the_table_is_and_an_interval_of_zero_takes_them_out() {
+    let health = |table: &str| good(&format!("{APP}{table}")).upstreams.remove(0).health;
+    assert_eq!(health(""), Health::default());
+    assert_eq!(health("[upstreams.app.health]").checks, Some(Checks::default()));
+    let passive = health("[upstreams.app.health]\ninterval = \"0s\"\neject_after = { connects = 0 }");
+    assert_eq!(
+        (passive.checks, passive.eject_after),
+        (None, EjectAfter { connects: 0, timeouts: 3, answers: 5 })
+    );
+    let asked = health(
+        "[upstreams.app.health]\npath = \"/up?deep=1\"\nhost = \"[::1]:80\"\nstatus = [204]\ninterval = \"1h\"",
+    );
+    let checks = asked.checks.unwrap();
+    assert!(checks.expects(204) && !checks.expects(200), "{checks:?}");
+    assert!([200, 302, 399].into_iter().all(|status| Checks::default().expects(status)));
+    assert!([199, 400, 503].into_iter().all(|status| !Checks::default().expects(status)));
+}
+
+#[test]
+fn a_server_is_named_as_it_stands_in_the_file() {
+    let text =
+        "[upstreams.app]\nservers = [\"http://a:80\", \"https://[::1]\", \"h2c://b:443\", \"https://c:444\"]";
+    let named: Vec<String> = good(text).upstreams[0].servers.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["http://a", "https://[::1]", "h2c://b:443", "https://c:444"]);
 }
 
 #[test]

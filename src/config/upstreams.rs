@@ -1,8 +1,10 @@
 //! `[upstreams.<name>]`: the apps behind the gateway.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::defaults::CONNECT_TIMEOUT;
+use super::health::{self, Health};
 use super::hint::quoted;
 use super::origin::Origin;
 use super::reader::Table;
@@ -16,6 +18,8 @@ pub struct Upstream {
     pub servers: Vec<UpstreamServer>,
     /// How long one connect may take, before the next server is tried.
     pub connect_timeout: Duration,
+    /// `[upstreams.<name>.health]`
+    pub health: Health,
 }
 
 /// One server of an upstream.
@@ -40,8 +44,38 @@ pub enum Scheme {
     H2c,
 }
 
-/// HTTP/2 with prior knowledge has no port of its own; it is HTTP in clear.
-const SCHEMES: [(&str, u16); 3] = [("http", 80), ("https", 443), ("h2c", 80)];
+impl UpstreamServer {
+    /// Host and port as they stand in a `Host`: without the port of the scheme.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == self.scheme.port() { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for UpstreamServer {
+    /// As it stands in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority())
+    }
+}
+
+impl Scheme {
+    /// HTTP/2 with prior knowledge has no port of its own; it is HTTP in clear.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http | Self::H2c => 80,
+            Self::Https => 443,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::H2c => "h2c",
+        }
+    }
+}
 
 /// Reads every upstream. The names include those with problems, so that a route to one is not a second problem.
 pub(super) fn upstreams<'a>(table: Table<'a>) -> (Vec<Upstream>, Vec<&'a str>) {
@@ -72,9 +106,10 @@ fn upstream(name: &str, table: Table<'_>) -> Option<Upstream> {
         let range = Duration::from_millis(10)..=Duration::from_mins(1);
         value.duration(range, "a near network needs 10ms, and a person waits no minute")
     });
+    let health = health::health(table.table("health"));
     table.finish();
     let connect_timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    Some(Upstream { name: name.to_owned(), servers: servers?, connect_timeout })
+    Some(Upstream { name: name.to_owned(), servers: servers?, connect_timeout, health })
 }
 
 /// Names of upstreams and routes stand in logs and metrics.
@@ -91,12 +126,10 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 }
 
 fn server(text: &str) -> Result<UpstreamServer, String> {
-    let Origin { scheme, host, port, .. } = Origin::parse(text, &SCHEMES)?;
-    let scheme = match scheme {
-        "https" => Scheme::Https,
-        "h2c" => Scheme::H2c,
-        _ => Scheme::Http,
-    };
+    let schemes = [Scheme::Http, Scheme::Https, Scheme::H2c];
+    let Origin { scheme, host, port, .. } =
+        Origin::parse(text, &schemes.map(|scheme| (scheme.as_str(), scheme.port())))?;
+    let scheme = schemes.into_iter().find(|known| known.as_str() == scheme).unwrap_or(Scheme::Http);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     Ok(UpstreamServer { scheme, host, port })
 }

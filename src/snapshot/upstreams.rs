@@ -206,6 +206,7 @@ mod tests {
             name: "app".into(),
             servers: hosts.iter().map(server).collect(),
             connect_timeout: Duration::from_secs(2),
+            health: crate::config::Health::default(),
         }
     }
 

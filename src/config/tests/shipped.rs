@@ -8,6 +8,8 @@ use super::*;
 
 const SHIPPED: &str = include_str!("../../../gateway.toml");
 const EXAMPLE: &str = "#[upstreams.app]";
+/// What follows is to be left alone by those who only want to start.
+const OPTIONAL: &str = "#[upstreams.app.health]";
 
 /// The shipped file with every line live that has no space after its `#`.
 fn uncommented(text: &str) -> String {
@@ -80,10 +82,24 @@ fn the_settings_of_the_shipped_file_are_live() {
 #[test]
 fn the_example_of_the_shipped_file_works_once_uncommented() {
     let (settings, example) = SHIPPED.split_once(EXAMPLE).unwrap();
+    let (example, _) = example.split_once(OPTIONAL).unwrap();
     let config = good(&format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}"))));
     let plain = good(&format!("{APP}{ROUTE}"));
     assert_eq!(config.upstreams, plain.upstreams);
     assert_eq!(config.routes[0], plain.routes[0]);
     assert_eq!(config.routes[1].access, Access::Roles(Roles::parse(["admin"]).unwrap()));
     assert_eq!(Config { upstreams: Vec::new(), routes: Vec::new(), ..config }, good(""));
+}
+
+#[test]
+fn the_optional_part_of_the_shipped_file_is_at_its_defaults() {
+    let (_, optional) = SHIPPED.split_once(OPTIONAL).unwrap();
+    let health =
+        |text: &str| good(&format!("{APP}[upstreams.app.health]\n{text}")).upstreams.remove(0).health;
+    let shown = health(&uncommented(optional));
+    let checks = shown.checks.clone().unwrap();
+    assert_eq!((checks.path.as_deref(), checks.host.as_deref()), (Some("/healthz"), Some("app.example.com")));
+    // These three have no value to show that means what leaving them out does.
+    let plain = Checks { path: None, host: None, statuses: Vec::new(), ..checks };
+    assert_eq!(Health { checks: Some(plain), ..shown }, health(""));
 }
