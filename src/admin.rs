@@ -70,8 +70,10 @@ impl AdminApp {
         match path {
             "/metrics" => {
                 let ready = self.readiness.state(&self.auth, &self.current).await.is_ok();
+                let snapshot = self.current.load();
                 self.auth.metrics().process.ready.set(i64::from(ready));
                 self.auth.observe();
+                snapshot.upstreams.observe();
                 Answer::text(metrics::CONTENT_TYPE, self.auth.metrics().text())
             }
             "/livez" => Answer::text("text/plain; charset=utf-8", "alive\n"),

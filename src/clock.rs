@@ -86,6 +86,13 @@ impl Monotonic {
     }
 }
 
+impl Add<Duration> for Monotonic {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
+
 fn whole_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

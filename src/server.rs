@@ -33,7 +33,7 @@ use crate::auth::{Auth, Cut, Limits, Parts};
 use crate::background;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gateway::{Gate, Gateway, Traffic};
+use crate::gateway::{Checking, Gate, Gateway, Traffic};
 use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
 use crate::password::Hasher;
@@ -235,14 +235,20 @@ async fn start_on(
         master,
         hasher,
         clock: Arc::clone(&clock),
-        random,
+        random: Arc::clone(&random),
         metrics: Arc::clone(&metrics),
     };
     let limits = Limits { lease: config.vault.lease, local_cache_bytes: config.sessions.local_cache_bytes };
     let auth = Auth::new(parts, limits);
-    let current = Current::new(Snapshot::new(config, None)?, clock.wall());
+    let current = Current::new(Snapshot::new(config, None)?, clock.wall(), &metrics);
     current.load().upstreams.resolve().await;
-    let jobs = background::start(&auth, &current, vault.clone());
+    let checking = Checking {
+        current: current.clone(),
+        clock: Arc::clone(&clock),
+        random,
+        metrics: Arc::clone(&metrics),
+    };
+    let jobs = background::start(&auth, checking, vault.clone());
     tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
 
     let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));

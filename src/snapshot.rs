@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::auth::Settings;
 use crate::clock::Timestamp;
 use crate::config::{Config, Limits, Server};
+use crate::metrics::Metrics;
 use crate::policy::RouteTable;
 use crate::policy::headers::HeaderPolicy;
 
@@ -65,14 +66,17 @@ pub struct Current(Arc<InForce>);
 struct InForce {
     snapshot: ArcSwap<Snapshot>,
     state: ArcSwap<ReloadState>,
+    metrics: Arc<Metrics>,
 }
 
 impl Current {
     /// Starts with one.
-    pub fn new(snapshot: Snapshot, loaded_at: Timestamp) -> Self {
+    pub fn new(snapshot: Snapshot, loaded_at: Timestamp, metrics: &Arc<Metrics>) -> Self {
+        snapshot.upstreams.enter(metrics);
         Self(Arc::new(InForce {
             snapshot: ArcSwap::from_pointee(snapshot),
             state: ArcSwap::from_pointee(ReloadState::begun(loaded_at)),
+            metrics: Arc::clone(metrics),
         }))
     }
 
@@ -81,9 +85,12 @@ impl Current {
         self.0.snapshot.load_full()
     }
 
-    /// Another one is in force from now on; requests under way keep theirs.
-    pub fn replace(&self, snapshot: Snapshot) {
-        self.0.snapshot.store(Arc::new(snapshot));
+    /// Puts the next one into force. Requests under way keep theirs; series of what is no longer configured are taken out.
+    pub fn replace(&self, next: Snapshot) {
+        next.upstreams.enter(&self.0.metrics);
+        let next = Arc::new(next);
+        let before = self.0.snapshot.swap(Arc::clone(&next));
+        before.upstreams.leave(&next.upstreams, &self.0.metrics.upstreams);
     }
 
     /// What is known of it.

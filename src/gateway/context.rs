@@ -30,7 +30,7 @@ pub struct Context {
     /// Servers still to be tried.
     pub(super) turn: Turn,
     /// The one being tried.
-    pub(super) candidate: Option<Candidate>,
+    pub(super) candidate: Option<Arc<Candidate>>,
     /// Request body bytes so far.
     pub(super) body_bytes: u64,
     /// Why it is being refused, once that is known.
@@ -122,15 +122,18 @@ impl Account {
         self.forwarded = Some(self.clock.monotonic());
     }
 
-    /// The header of the app's answer is here, and what follows is of that kind.
-    pub(super) fn is_answered(&mut self, stream: Stream) {
-        if let (Some(at), Some(route)) = (self.forwarded.take(), &self.route) {
-            let took = self.clock.monotonic().since(at).as_secs_f64();
-            self.metrics.upstreams.seconds.with_label_values(&[route.upstream.as_str()]).observe(took);
-        }
+    /// The header of the app's answer is here, and what follows is of that kind. Answers how long it took.
+    pub(super) fn is_answered(&mut self, stream: Stream) -> Option<Duration> {
+        let took = self.forwarded.take().map(|at| self.clock.monotonic().since(at));
         if self.stream.replace(stream).is_none() {
             self.metrics.requests.streams.of(stream).inc();
         }
+        took
+    }
+
+    /// Whether it was sent on to the app and nothing has come back.
+    pub(super) const fn awaits_answer(&self) -> bool {
+        self.forwarded.is_some()
     }
 
     /// Its name for metrics and the log.

@@ -5,15 +5,21 @@
 //!  proxy    early_request_filter -> request_filter -> upstream_peer -> upstream_request_filter -> response_filter
 //!   judge   header checks -> target -> route -> credential -> auth -> policy -> Permit | own endpoint | refusal
 //!   upstream  which server, which headers                             (only with a Permit)
+//!   checks    asks the servers how they are, beside the requests
+//!   failure   what a failed request says of the server, and to the client
 //!   endpoints login, refresh, logout, me, sessions, password, keys
+//!   answer    what of the app's answer crosses
 //!   respond   the one table of status codes and bodies
 //! ```
 
+mod answer;
 mod caught;
+mod checks;
 mod context;
 mod cors;
 mod credential;
 mod endpoints;
+mod failure;
 mod framing;
 mod gate;
 mod judge;
@@ -22,5 +28,6 @@ pub mod respond;
 mod tunnel;
 mod upstream;
 
+pub use checks::{Checking, keep_checking};
 pub use gate::{Gate, Traffic};
 pub use proxy::Gateway;

@@ -8,20 +8,21 @@ use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorType};
 
 use super::caught::{Panicked, caught};
 use super::context::{Account, Context, Outcome};
+use super::failure::Sent;
 use super::gate::{self, Traffic};
 use super::judge::{self, Found, Judgement};
 use super::respond::Answer;
 use super::upstream::{self, Rewritten};
-use super::{cors, endpoints, framing};
+use super::{answer, cors, endpoints, failure, framing};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
 use crate::metrics::{Pattern, Stream};
-use crate::policy::{cookies, forwarded};
+use crate::policy::forwarded;
 use crate::snapshot::Current;
 use crate::snapshot::upstreams::Turn;
 
@@ -62,7 +63,7 @@ impl Gateway {
                 context.bearer_is_ours = forward.bearer_is_ours;
                 context.registration = forward.registration;
                 let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
-                context.turn = group.map(|group| group.turn()).unwrap_or_default();
+                context.turn = group.map(|group| group.turn(self.clock.as_ref())).unwrap_or_default();
                 context.permit = Some(forward.permit);
                 Ok(false)
             }
@@ -81,11 +82,11 @@ impl Gateway {
                 };
                 let answer =
                     cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
-                send(session, &answer).await.map(|()| true)
+                answer.send(session).await.map(|()| true)
             }
             Err(refusal) => {
                 context.account.outcome = Outcome::Refused(refusal.code());
-                send(session, &Answer::refusal(&refusal)).await.map(|()| true)
+                Answer::refusal(&refusal).send(session).await.map(|()| true)
             }
         }
     }
@@ -130,23 +131,6 @@ impl Gateway {
         self.auth.metrics().requests.panics.inc();
         Self::refuse(context, Refusal::Internal)
     }
-}
-
-/// Writes a whole answer.
-async fn send(session: &mut Session, answer: &Answer) -> Fallible<()> {
-    let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 1))?;
-    for (name, value) in &answer.headers {
-        response.append_header(name.clone(), value.clone())?;
-    }
-    if answer.status != 204 {
-        response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
-    }
-    let with_body = answer.sends_body(&session.req_header().method);
-    session.write_response_header(Box::new(response), !with_body).await?;
-    if with_body {
-        session.write_response_body(Some(answer.body.clone()), true).await?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -235,13 +219,31 @@ impl ProxyHttp for Gateway {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(route) = &context.account.route {
-            let failed = &self.auth.metrics().upstreams.connect_failures;
-            failed.with_label_values(&[route.upstream.as_str()]).inc();
-        }
+        failure::connect(context, &error, self.clock.as_ref());
         tracing::warn!(reason = "connect_failed", server = %peer, %error);
         // Nothing was sent yet: the next server may have it, whatever the method.
         error.set_retry(context.turn.has_next());
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut Context,
+        is_reused: bool,
+    ) -> Box<Error> {
+        let sent = Sent { is_whole: session.as_mut().is_body_done(), is_reused };
+        failure::sent(context, &error, sent, self.clock.as_ref());
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        // As Pingora does by default: what was sent is sent again only where that does no harm, and only because a kept
+        // connection had ended.
+        if !session.req_header().method.is_idempotent() || session.as_ref().retry_buffer_truncated() {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(is_reused);
+        }
         error
     }
 
@@ -313,7 +315,7 @@ impl ProxyHttp for Gateway {
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
         }
-        drop_our_cookies(response)?;
+        answer::drop_our_cookies(response)?;
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);
         }
@@ -329,12 +331,11 @@ impl ProxyHttp for Gateway {
         if status == 101 || status >= 200 {
             context.account.status = status;
             context.account.outcome = Outcome::Forwarded;
-            let stream = match status {
-                101 => Stream::WebSocket,
-                _ if is_event_stream(response) => Stream::EventStream,
-                _ => Stream::Response,
-            };
-            context.account.is_answered(stream);
+            let stream = answer::stream(response);
+            let took = context.account.is_answered(stream);
+            if let Some(candidate) = &context.candidate {
+                candidate.answered(status, took, self.clock.as_ref());
+            }
             let open = stream != Stream::Response;
             context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
             // Between the look above and this mark a cut may have come: then nothing was sent, and nothing is.
@@ -351,7 +352,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let refusal = context.refusal.take().or_else(|| refusal_of(error));
+        let refusal = context.refusal.take().or_else(|| failure::refusal_of(error));
         let Some(refusal) = refusal else {
             context.account.outcome = Outcome::Aborted;
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
@@ -362,7 +363,7 @@ impl ProxyHttp for Gateway {
         }
         let answer = Answer::refusal(&refusal);
         // Once the app's answer has begun, all that is left is to close.
-        if session.response_written().is_none() && send(session, &answer).await.is_ok() {
+        if session.response_written().is_none() && answer.send(session).await.is_ok() {
             context.account.status = answer.status;
         }
         FailToProxy { error_code: answer.status, can_reuse_downstream: false }
@@ -385,46 +386,10 @@ impl ProxyHttp for Gateway {
     }
 }
 
-fn is_event_stream(response: &ResponseHeader) -> bool {
-    let content_type = response.headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
-    content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(b"text/event-stream"))
-}
-
-/// What a failure of the transport means to the client; `None` when there is no client left.
-fn refusal_of(error: &Error) -> Option<Refusal> {
-    use ErrorType::{
-        ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, TLSHandshakeTimedout,
-        WriteError, WriteTimedout,
-    };
-    match (error.esource(), error.etype()) {
-        (_, HTTPStatus(413)) => Some(Refusal::BodyTooLarge),
-        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
-            Some(Refusal::UpstreamTimeout)
-        }
-        (ErrorSource::Upstream, _) => Some(Refusal::UpstreamUnavailable),
-        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed) => None,
-        (ErrorSource::Downstream, _) => Some(Refusal::RequestInvalid("the request could not be read".into())),
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
-    }
-}
-
 /// The peer's address; what has none (it is loopback in tests of sockets) is nobody.
 pub(super) fn client_ip(session: &Session) -> std::net::IpAddr {
     let address = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
     address.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
-}
-
-/// An app cannot set our cookies (T07).
-fn drop_our_cookies(response: &mut ResponseHeader) -> Fallible<()> {
-    let all: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    if !all.iter().any(|value| cookies::sets_ours(value.as_bytes())) {
-        return Ok(());
-    }
-    response.remove_header(&header::SET_COOKIE);
-    for value in all.into_iter().filter(|value| !cookies::sets_ours(value.as_bytes())) {
-        response.append_header(header::SET_COOKIE, value)?;
-    }
-    Ok(())
 }
 
 /// The method for the log; what is not a registered one is not repeated.

@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
 use serde_json::{Value, json};
 
 use crate::error::Refusal;
@@ -90,6 +92,23 @@ impl Answer {
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// Writes the whole of it.
+    pub(super) async fn send(&self, session: &mut Session) -> pingora::Result<()> {
+        let mut response = ResponseHeader::build(self.status, Some(self.headers.len() + 1))?;
+        for (name, value) in &self.headers {
+            response.append_header(name.clone(), value.clone())?;
+        }
+        if self.status != 204 {
+            response.insert_header(header::CONTENT_LENGTH, self.body.len())?;
+        }
+        let with_body = self.sends_body(&session.req_header().method);
+        session.write_response_header(Box::new(response), !with_body).await?;
+        if with_body {
+            session.write_response_body(Some(self.body.clone()), true).await?;
+        }
+        Ok(())
     }
 
     /// Whether a response to `method` carries the body (RFC 9110 section 9.3.2).

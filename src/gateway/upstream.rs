@@ -22,12 +22,24 @@ use crate::snapshot::upstreams::Candidate;
 /// An idle connection to an app is given up before the usual app's own limit of 60 s or more.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// Where a candidate is and how it is spoken to.
-pub(super) fn peer(candidate: &Candidate, permit: &Permit, headers: &HeaderMap) -> HttpPeer {
-    let long_lived = is_websocket(headers) || is_event_stream(headers);
+/// Where a candidate is and how it is spoken to, whoever speaks: a request or a check.
+pub(super) fn place(candidate: &Candidate) -> HttpPeer {
     let tls = candidate.server.scheme == Scheme::Https;
     // Never an empty name: the verification of the certificate hangs on it.
     let mut peer = HttpPeer::new(candidate.address, tls, candidate.server.host.clone());
+    let Some(options) = peer.get_mut_peer_options() else { return peer };
+    options.connection_timeout = Some(candidate.server.connect_timeout);
+    options.total_connection_timeout = Some(candidate.server.connect_timeout);
+    if candidate.server.scheme == Scheme::H2c {
+        options.alpn = ALPN::H2;
+    }
+    peer
+}
+
+/// The peer of a request.
+pub(super) fn peer(candidate: &Candidate, permit: &Permit, headers: &HeaderMap) -> HttpPeer {
+    let long_lived = is_websocket(headers) || is_event_stream(headers);
+    let mut peer = place(candidate);
     let http1 = candidate.server.scheme != Scheme::H2c;
     if http1 && is_websocket(headers) {
         peer.group_key = tunnel::GROUP;
@@ -36,14 +48,11 @@ pub(super) fn peer(candidate: &Candidate, permit: &Permit, headers: &HeaderMap) 
     if http1 && is_websocket(headers) {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
     }
-    options.connection_timeout = Some(candidate.server.connect_timeout);
-    options.total_connection_timeout = Some(candidate.server.connect_timeout);
     // A WebSocket or an event stream may be silent for as long as its session lives.
     options.read_timeout = (!long_lived).then_some(permit.route().timeout);
     options.write_timeout = Some(permit.route().timeout);
     options.idle_timeout = Some(IDLE);
-    if candidate.server.scheme == Scheme::H2c {
-        options.alpn = ALPN::H2;
+    if !http1 {
         // One stream per connection is Pingora's default; this is what apps announce as a rule.
         options.max_h2_streams = 100;
     }

@@ -65,7 +65,7 @@ impl<L: Label, M> Each<L, M> {
         &self.0[value.place()]
     }
 
-    fn new(of: impl Fn(&str) -> M) -> Self {
+    pub(super) fn new(of: impl Fn(&str) -> M) -> Self {
         Self(L::ALL.iter().map(|value| of(value.as_str())).collect(), PhantomData)
     }
 }

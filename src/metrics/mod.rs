@@ -18,7 +18,7 @@ pub use requests::{AuthenticationFailure, ConnectionLimit, Pattern, Requests, St
 pub use revocation::Revocation;
 pub use stores::{Breaker, Connect, Operation, Pool, SessionStore, Statement, Vault};
 pub use tokens::{GrantKind, Reuse, Source, Tokens, Verification};
-pub use upstreams::Upstreams;
+pub use upstreams::{Checked, Ejection, UpstreamSeries, Upstreams};
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -96,13 +96,7 @@ mod tests {
     fn with_names(metrics: &Metrics) {
         metrics.requests.finished.with_label_values(&["app", "forwarded", "2xx"]).inc();
         metrics.requests.seconds.with_label_values(&["app"]).observe(1.0);
-        let upstreams = &metrics.upstreams;
-        upstreams.seconds.with_label_values(&["app"]).observe(1.0);
-        upstreams.connect_failures.with_label_values(&["app"]).inc();
-        upstreams.addresses.with_label_values(&["app", "http://a:1"]).set(1);
-        upstreams.addresses_healthy.with_label_values(&["app", "http://a:1"]).set(1);
-        upstreams.ejections.with_label_values(&["app", "http://a:1", "connect"]).inc();
-        upstreams.checks.with_label_values(&["app", "http://a:1", "ok"]).inc();
+        metrics.upstreams.server("app", "http://a:1");
         metrics.tokens.key_active.with_label_values(&["access"]).set(1.0);
         metrics.process.certificate_expiry.with_label_values(&["app.example.com"]).set(1.0);
     }
@@ -144,6 +138,32 @@ mod tests {
             all.iter().map(row).collect()
         };
         assert_eq!(sorted(&written), sorted(&made));
+    }
+
+    #[test]
+    fn a_server_has_its_series_until_it_is_forgotten_and_none_come_back() {
+        let metrics = Metrics::new();
+        let [kept, gone] = ["http://a", "http://b"].map(|server| metrics.upstreams.server("app", server));
+        let series = || String::from_utf8(metrics.text()).unwrap();
+        assert!(
+            series().contains(
+                r#"doorward_upstream_ejections_total{cause="timeout",server="http://b",upstream="app"} 0"#
+            ),
+            "{}",
+            series()
+        );
+        metrics.upstreams.forget_server("app", "http://b");
+        for server in [&kept, &gone] {
+            server.ejections.of(Ejection::Timeout).inc();
+            server.checks.of(Checked::Failed).inc();
+            server.addresses.set(1);
+            server.seconds.observe(0.1);
+        }
+        assert!(!series().contains("http://b"), "{}", series());
+        assert!(series().contains(r#"doorward_upstream_seconds_count{upstream="app"} 2"#), "{}", series());
+        metrics.upstreams.forget_server("app", "http://a");
+        metrics.upstreams.forget("app");
+        assert!(!series().contains("doorward_upstream"), "{}", series());
     }
 
     #[test]

@@ -1,24 +1,65 @@
 //! The apps behind us. `server` is as it stands in the configuration: a name's addresses add no series.
 
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::make::{Maker, SLOW};
+use super::make::{Each, Label as _, Maker, SLOW, label};
+
+label! {
+    /// What an address failed at when it was put last.
+    Ejection "cause" {
+        /// Connects.
+        Connect "connect",
+        /// Answers that did not come.
+        Timeout "timeout",
+        /// Answers that say the app is not there, or none.
+        Status "status",
+        /// Active checks.
+        Check "check",
+    }
+}
+
+label! {
+    /// What an active check found.
+    Checked "result" {
+        /// As it should be.
+        Ok "ok",
+        /// Not so.
+        Failed "failed",
+    }
+}
+
+/// What is counted of one server: at hand without a look-up, and of no effect once its series are taken out.
+#[derive(Debug)]
+pub struct UpstreamSeries {
+    /// From forwarding to the header of the answer; all servers of its upstream.
+    pub seconds: Histogram,
+    /// Connects that failed; all servers of its upstream.
+    pub connect_failures: IntCounter,
+    /// Addresses its name stands for.
+    pub addresses: IntGauge,
+    /// Those that are given requests first.
+    pub addresses_healthy: IntGauge,
+    /// Addresses put last for a while.
+    pub ejections: Each<Ejection, IntCounter>,
+    /// Active checks.
+    pub checks: Each<Checked, IntCounter>,
+}
 
 /// The apps behind us.
 #[derive(Debug)]
 pub struct Upstreams {
     /// From forwarding to the header of the answer, by upstream.
-    pub seconds: HistogramVec,
+    seconds: HistogramVec,
     /// Connects that failed, by upstream.
-    pub connect_failures: IntCounterVec,
+    connect_failures: IntCounterVec,
     /// Addresses each server's name stands for, by upstream and server.
-    pub addresses: IntGaugeVec,
+    addresses: IntGaugeVec,
     /// Those that are given requests first.
-    pub addresses_healthy: IntGaugeVec,
+    addresses_healthy: IntGaugeVec,
     /// Addresses put last for a while, by upstream, server and cause (`connect`, `timeout`, `status`, `check`).
-    pub ejections: IntCounterVec,
+    ejections: IntCounterVec,
     /// Active checks, by upstream, server and result (`ok`, `failed`).
-    pub checks: IntCounterVec,
+    checks: IntCounterVec,
 }
 
 impl Upstreams {
@@ -56,5 +97,36 @@ impl Upstreams {
                 &["upstream", "server", "result"],
             ),
         }
+    }
+
+    /// The series of one server, there from now on.
+    pub fn server(&self, upstream: &str, server: &str) -> UpstreamSeries {
+        UpstreamSeries {
+            seconds: self.seconds.with_label_values(&[upstream]),
+            connect_failures: self.connect_failures.with_label_values(&[upstream]),
+            addresses: self.addresses.with_label_values(&[upstream, server]),
+            addresses_healthy: self.addresses_healthy.with_label_values(&[upstream, server]),
+            ejections: Each::new(|cause| self.ejections.with_label_values(&[upstream, server, cause])),
+            checks: Each::new(|result| self.checks.with_label_values(&[upstream, server, result])),
+        }
+    }
+
+    /// Takes out the series of a server that is no longer configured.
+    pub fn forget_server(&self, upstream: &str, server: &str) {
+        // What is not there need not be taken out.
+        let _ = self.addresses.remove_label_values(&[upstream, server]);
+        let _ = self.addresses_healthy.remove_label_values(&[upstream, server]);
+        for cause in Ejection::ALL {
+            let _ = self.ejections.remove_label_values(&[upstream, server, cause.as_str()]);
+        }
+        for result in Checked::ALL {
+            let _ = self.checks.remove_label_values(&[upstream, server, result.as_str()]);
+        }
+    }
+
+    /// Takes out the series of a whole upstream that is no longer configured, beside those of its servers.
+    pub fn forget(&self, upstream: &str) {
+        let _ = self.seconds.remove_label_values(&[upstream]);
+        let _ = self.connect_failures.remove_label_values(&[upstream]);
     }
 }

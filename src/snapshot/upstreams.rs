@@ -1,233 +1,259 @@
-//! Upstreams: their servers' addresses, kept resolved, and whose turn it is.
+//! Upstreams: their servers' addresses, kept resolved, how each of them is, and whose turn it is.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 
-use crate::config::{Scheme, Upstream, UpstreamServer};
+use crate::clock::Clock;
+use crate::config::Upstream;
+use crate::metrics::{self, Metrics};
+
+mod health;
+mod server;
+#[cfg(test)]
+mod tests;
+mod turn;
+
+use health::{Changes, Health};
+use turn::Order;
+
+pub use health::{Report, Standing};
+pub use server::{Candidate, Check, Server};
+pub use turn::Turn;
 
 /// Every upstream by name.
 #[derive(Debug)]
-pub struct Upstreams(HashMap<String, Arc<Group>>);
+pub struct Upstreams {
+    groups: HashMap<String, Arc<Group>>,
+    /// Outlives a reload, as what is known of the addresses does.
+    changes: Arc<Changes>,
+}
 
 /// One upstream.
 #[derive(Debug)]
 pub struct Group {
+    name: Arc<str>,
     servers: Vec<Arc<Server>>,
     /// Every address of every server, as last resolved.
-    candidates: ArcSwap<Vec<Candidate>>,
+    found: ArcSwap<Vec<Arc<Candidate>>>,
+    /// Those in the order they are tried.
+    order: ArcSwap<Order>,
+    changes: Arc<Changes>,
     turn: AtomicUsize,
-}
-
-/// One server as configured.
-#[derive(Debug)]
-pub struct Server {
-    /// How it is spoken to.
-    pub scheme: Scheme,
-    /// Its name: what its certificate must be for.
-    pub host: String,
-    /// The `Host` an app sees that is not told the client's.
-    pub authority: HeaderValue,
-    /// How long a connect may take.
-    pub connect_timeout: Duration,
-    port: u16,
-}
-
-/// A server's address to connect to.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// Where.
-    pub address: SocketAddr,
-    /// Of which server.
-    pub server: Arc<Server>,
-}
-
-/// The candidates of one request, in the order it should try them.
-#[derive(Debug, Default)]
-pub struct Turn {
-    all: Arc<Vec<Candidate>>,
-    begin: usize,
-    tried: usize,
-}
-
-impl Turn {
-    /// Whether there is another one to try.
-    pub fn has_next(&self) -> bool {
-        self.tried < self.all.len()
-    }
-}
-
-impl Iterator for Turn {
-    type Item = Candidate;
-
-    fn next(&mut self) -> Option<Candidate> {
-        if !self.has_next() {
-            return None;
-        }
-        let at = (self.begin + self.tried) % self.all.len();
-        self.tried += 1;
-        self.all.get(at).cloned()
-    }
+    /// It was said that all of them fail.
+    panics: AtomicBool,
 }
 
 impl Upstreams {
-    /// A server that a `previous` upstream of the same name had keeps its addresses until its name is looked up again.
+    /// With what `previous` knows of the addresses that stay.
     pub(super) fn new(upstreams: &[Upstream], previous: Option<&Self>) -> Self {
+        let changes = previous.map(|previous| Arc::clone(&previous.changes)).unwrap_or_default();
         let group = |upstream: &Upstream| {
-            let previous = previous.and_then(|previous| previous.find(&upstream.name));
-            (upstream.name.clone(), Arc::new(Group::new(upstream, previous.map(Arc::as_ref))))
+            let before = previous.and_then(|previous| previous.find(&upstream.name));
+            (upstream.name.clone(), Arc::new(Group::new(upstream, before.map(Arc::as_ref), &changes)))
         };
-        Self(upstreams.iter().map(group).collect())
+        Self { groups: upstreams.iter().map(group).collect(), changes }
     }
 
     /// The upstream of that name; the configuration was checked to have it.
     pub fn find(&self, name: &str) -> Option<&Arc<Group>> {
-        self.0.get(name)
+        self.groups.get(name)
+    }
+
+    /// Each of them, in order of name.
+    pub fn all(&self) -> Vec<&Arc<Group>> {
+        let mut all: Vec<_> = self.groups.values().collect();
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
     }
 
     /// Looks every name up again. A name that does not resolve keeps its last addresses.
     pub async fn resolve(&self) {
-        for group in self.0.values() {
+        for group in self.groups.values() {
             group.resolve().await;
+        }
+    }
+
+    /// From now on these are counted: every server has its series.
+    pub(super) fn enter(&self, metrics: &Metrics) {
+        for group in self.groups.values() {
+            for server in &group.servers {
+                server.count_in(metrics.upstreams.server(&group.name, server.name()));
+            }
+        }
+        self.observe();
+    }
+
+    /// Takes out the series of those that `next` has no longer.
+    pub(super) fn leave(&self, next: &Self, metrics: &metrics::Upstreams) {
+        for (name, group) in &self.groups {
+            let after = next.find(name);
+            for server in &group.servers {
+                let stays = |after: &Arc<Group>| after.servers.iter().any(|s| s.name() == server.name());
+                if !after.is_some_and(stays) {
+                    metrics.forget_server(name, server.name());
+                }
+            }
+            if after.is_none() {
+                metrics.forget(name);
+            }
+        }
+    }
+
+    /// Brings the gauges up to date.
+    pub fn observe(&self) {
+        for group in self.groups.values() {
+            group.observe();
         }
     }
 }
 
 impl Group {
-    fn new(upstream: &Upstream, previous: Option<&Self>) -> Self {
-        let servers =
-            upstream.servers.iter().map(|config| Arc::new(Server::new(config, upstream.connect_timeout)));
-        let servers: Vec<Arc<Server>> = servers.collect();
-        let known = previous.map(|previous| previous.candidates.load_full()).unwrap_or_default();
-        let addresses = |server: &Arc<Server>| match server.literal() {
-            // An address literal needs no look-up, ever.
-            Some(ip) => vec![SocketAddr::new(ip, server.port)],
-            None => {
-                let same = |known: &&Candidate| known.server.place() == server.place();
-                known.iter().filter(same).map(|known| known.address).collect()
-            }
-        };
-        let candidates = servers.iter().flat_map(|server| {
-            addresses(server).into_iter().map(|address| server.candidate(address)).collect::<Vec<_>>()
-        });
-        let candidates = candidates.collect();
-        Self { candidates: ArcSwap::from_pointee(candidates), servers, turn: AtomicUsize::new(0) }
+    fn new(upstream: &Upstream, previous: Option<&Self>, changes: &Arc<Changes>) -> Self {
+        let (name, policy) = (Arc::from(upstream.name.as_str()), Arc::new(upstream.health.clone()));
+        let servers: Vec<Arc<Server>> = upstream
+            .servers
+            .iter()
+            .map(|config| Arc::new(Server::new(config, upstream, &name, &policy)))
+            .collect();
+        let known = previous.map(|previous| previous.found.load_full()).unwrap_or_default();
+        let mut found: Vec<Arc<Candidate>> = Vec::new();
+        for server in &servers {
+            let addresses: Vec<SocketAddr> = match server.literal() {
+                Some(address) => vec![address],
+                // Until it is looked up again, where it was.
+                None => addresses_of(&known, server),
+            };
+            extend(&mut found, server, addresses, &known, changes);
+        }
+        let seen = changes.count();
+        Self {
+            order: ArcSwap::from_pointee(Order::new(&found, seen)),
+            found: ArcSwap::from_pointee(found),
+            name,
+            servers,
+            changes: Arc::clone(changes),
+            turn: AtomicUsize::new(0),
+            panics: AtomicBool::new(previous.is_some_and(|p| p.panics.load(Ordering::Relaxed))),
+        }
     }
 
-    /// The order in which this request should try the addresses: each request begins one further.
-    pub fn turn(&self) -> Turn {
-        let all = self.candidates.load_full();
-        let begin = self.turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1);
-        Turn { all, begin, tried: 0 }
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its servers, as configured.
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+
+    /// Every address of every server, as last resolved.
+    pub fn candidates(&self) -> Arc<Vec<Arc<Candidate>>> {
+        self.found.load_full()
+    }
+
+    /// Whether every address fails, so that all take turns as if none did.
+    pub fn is_panic(&self) -> bool {
+        self.order().is_panic
+    }
+
+    /// The order in which this request should try the addresses: each request begins one further. One request may try an
+    /// address that was put last and whose time is over.
+    pub fn turn(&self, clock: &dyn Clock) -> Turn {
+        let number = self.turn.fetch_add(1, Ordering::Relaxed);
+        Turn::new(self.order(), number, || clock.monotonic())
+    }
+
+    fn order(&self) -> Arc<Order> {
+        let order = self.order.load_full();
+        if order.seen == self.changes.count() { order } else { self.reorder() }
+    }
+
+    /// Several may do it at once: an order that has not seen the last change is made again by whoever comes next.
+    fn reorder(&self) -> Arc<Order> {
+        let seen = self.changes.count();
+        let order = Arc::new(Order::new(&self.found.load(), seen));
+        self.order.store(Arc::clone(&order));
+        let was_panic = self.panics.swap(order.is_panic, Ordering::Relaxed);
+        if order.is_panic && !was_panic {
+            tracing::error!(
+                reason = "upstream_all_ejected",
+                upstream = &*self.name,
+                "every address of this app fails: all are asked, as if none did"
+            );
+        } else if was_panic && !order.is_panic {
+            tracing::info!(
+                reason = "upstream_serves_again",
+                upstream = &*self.name,
+                "an address of this app works again"
+            );
+        }
+        order
     }
 
     async fn resolve(&self) {
         if self.servers.iter().all(|server| server.literal().is_some()) {
             return;
         }
-        let known = self.candidates.load_full();
-        let mut candidates = Vec::new();
+        let known = self.found.load_full();
+        let mut found = Vec::new();
         for server in &self.servers {
-            let found = match server.literal() {
-                Some(ip) => vec![SocketAddr::new(ip, server.port)],
-                None => server.look_up().await.unwrap_or_else(|| {
-                    known.iter().filter(|c| Arc::ptr_eq(&c.server, server)).map(|c| c.address).collect()
-                }),
+            let addresses = match server.literal() {
+                Some(address) => vec![address],
+                None => server.look_up().await.unwrap_or_else(|| addresses_of(&known, server)),
             };
-            candidates.extend(found.into_iter().map(|address| server.candidate(address)));
+            extend(&mut found, server, addresses, &known, &self.changes);
         }
-        self.candidates.store(Arc::new(candidates));
-    }
-}
-
-impl Server {
-    fn new(config: &UpstreamServer, connect_timeout: Duration) -> Self {
-        let authority =
-            HeaderValue::from_str(&authority(config)).expect("a checked host and port are a header value");
-        Self {
-            scheme: config.scheme,
-            host: config.host.clone(),
-            authority,
-            connect_timeout,
-            port: config.port,
+        let place = |candidate: &Arc<Candidate>| (Arc::as_ptr(&candidate.server), candidate.address);
+        if !found.iter().map(place).eq(known.iter().map(place)) {
+            self.found.store(Arc::new(found));
+            self.changes.one_more();
         }
     }
 
-    fn place(&self) -> (&str, u16) {
-        (&self.host, self.port)
-    }
-
-    fn literal(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
-    }
-
-    fn candidate(self: &Arc<Self>, address: SocketAddr) -> Candidate {
-        Candidate { address, server: Arc::clone(self) }
-    }
-
-    /// Its addresses now, or `None` when its name does not resolve.
-    async fn look_up(&self) -> Option<Vec<SocketAddr>> {
-        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
-            Ok(found) => {
-                let mut found: Vec<SocketAddr> = found.collect();
-                found.sort_unstable();
-                found.dedup();
-                (!found.is_empty()).then_some(found)
+    fn observe(&self) {
+        let found = self.found.load();
+        for server in &self.servers {
+            let Some(series) = server.series() else { continue };
+            let (mut all, mut in_turn) = (0, 0);
+            for candidate in found.iter().filter(|candidate| Arc::ptr_eq(&candidate.server, server)) {
+                all += 1;
+                in_turn += i64::from(candidate.standing().is_in_turn());
             }
-            Err(error) => {
-                tracing::warn!(host = self.host, %error, "an upstream's name does not resolve; keeping its last addresses");
-                None
-            }
+            series.addresses.set(all);
+            series.addresses_healthy.set(in_turn);
         }
     }
 }
 
-fn authority(server: &UpstreamServer) -> String {
-    let default = match server.scheme {
-        Scheme::Http | Scheme::H2c => 80,
-        Scheme::Https => 443,
-    };
-    let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
-    if server.port == default { host } else { format!("{host}:{}", server.port) }
+/// The candidates among `known` that belong to such a server.
+fn of<'a>(known: &'a [Arc<Candidate>], server: &Server) -> impl Iterator<Item = &'a Arc<Candidate>> {
+    known.iter().filter(move |candidate| candidate.server.is_same(server))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Where a server was; one that is configured twice is not there twice as often.
+fn addresses_of(known: &[Arc<Candidate>], server: &Server) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> = of(known, server).map(|candidate| candidate.address).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
 
-    fn group(hosts: &[&str]) -> Upstream {
-        let server = |host: &&str| UpstreamServer { scheme: Scheme::Http, host: (*host).into(), port: 9000 };
-        Upstream {
-            name: "app".into(),
-            servers: hosts.iter().map(server).collect(),
-            connect_timeout: Duration::from_secs(2),
-            health: crate::config::Health::default(),
-        }
-    }
-
-    #[test]
-    fn each_request_begins_with_the_next_server() {
-        let group = Group::new(&group(&["127.0.0.1", "127.0.0.2", "::1"]), None);
-        let firsts: Vec<String> = (0..4).map(|_| group.turn().next().unwrap().address.to_string()).collect();
-        assert_eq!(firsts, ["127.0.0.1:9000", "127.0.0.2:9000", "[::1]:9000", "127.0.0.1:9000"]);
-        assert_eq!(group.turn().count(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_name_is_looked_up_and_one_that_fails_keeps_what_it_had() {
-        let upstreams = Upstreams::new(&[group(&["localhost"])], None);
-        let app = upstreams.find("app").unwrap();
-        assert!(!app.turn().has_next());
-        upstreams.resolve().await;
-        assert!(app.turn().any(|c| c.address.ip().is_loopback()));
-        let next = Upstreams::new(&[group(&["localhost", "127.0.0.9"])], Some(&upstreams));
-        let known = |next: &Upstreams| next.find("app").unwrap().turn().count();
-        assert_eq!(known(&next), app.turn().count() + 1, "before any look-up");
-        assert_eq!(known(&Upstreams::new(&[group(&["elsewhere.test"])], Some(&upstreams))), 0);
+/// Adds the addresses of a server, with what is known of them: before, or as those of its twin.
+fn extend(
+    found: &mut Vec<Arc<Candidate>>,
+    server: &Arc<Server>,
+    addresses: Vec<SocketAddr>,
+    known: &[Arc<Candidate>],
+    changes: &Arc<Changes>,
+) {
+    for address in addresses {
+        let same = of(known, server).chain(of(found, server)).find(|candidate| candidate.address == address);
+        let health = same.map_or_else(|| Health::new(changes), |same| Arc::clone(same.health()));
+        found.push(Candidate::new(address, server, health));
     }
 }

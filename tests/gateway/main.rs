@@ -4,6 +4,7 @@
 mod support;
 
 mod changes;
+mod checks;
 mod connecting;
 mod counted;
 mod drain;
@@ -11,6 +12,7 @@ mod endpoints;
 mod faults;
 mod forged;
 mod forwarding;
+mod health;
 mod limits;
 mod outages;
 mod races;

@@ -24,6 +24,7 @@ mod cli_vault;
 mod demo;
 mod help;
 mod httpbin;
+mod https;
 mod kill;
 mod reload;
 mod serve;

@@ -7,6 +7,7 @@ pub(crate) mod faulty;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod measured;
+pub(crate) mod moody;
 pub(crate) mod socket;
 
 pub(crate) use app::TestApp;
@@ -15,6 +16,7 @@ pub(crate) use faulty::{Faults, Op};
 pub(crate) use gateway::{Setup, TestGateway};
 pub(crate) use http::{Client, Response};
 pub(crate) use measured::measured;
+pub(crate) use moody::{Mood, Moody};
 pub(crate) use socket::Socket;
 
 /// A password that is long enough.

@@ -1,0 +1,135 @@
+//! An app behind TLS: requests and checks believe the same authorities.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::eventually::assert_eventually;
+use crate::house::House;
+use crate::http;
+use crate::serving::Serving;
+
+/// `openssl s_server`, which answers every path with a page; ended when dropped.
+struct App {
+    child: Child,
+    port: u16,
+}
+
+impl App {
+    /// With a certificate for `localhost`, signed by itself, in `folder`.
+    fn start(house: &House) -> Self {
+        let (certificate, key) = Self::files(house);
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            // What signs others cannot be a server's own.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let child = Command::new("openssl")
+            .args(["s_server", "-quiet", "-www", "-4", "-accept", &port.to_string()])
+            .arg("-cert")
+            .arg(&certificate)
+            .arg("-key")
+            .arg(&key)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl runs");
+        Self { child, port }
+    }
+
+    fn files(house: &House) -> (PathBuf, PathBuf) {
+        (house.path("app.pem"), house.path("app.key"))
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A gateway that believes the certificates in `trusted`, in front of the app, asked by this name.
+fn serve(house: &House, name: &str, port: u16, trusted: &PathBuf) -> Serving {
+    let text = format!(
+        r#"
+[server]
+listen = ["127.0.0.1:0"]
+[admin]
+listen = ["127.0.0.1:0"]
+[upstreams.app]
+servers = ["https://{name}:{port}"]
+[upstreams.app.health]
+path = "/"
+interval = "1s"
+[[routes]]
+name = "app"
+path = "/"
+access = "public"
+upstream = "app"
+"#
+    );
+    house.write("gateway.toml", &text);
+    let mut command = house.command(&["serve"]);
+    Serving::start(command.env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR"))
+}
+
+async fn checks(gateway: &Serving, result: &str) -> f64 {
+    let text = http::request(gateway.admin, "GET", "/metrics", &[], b"").await.text();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("doorward_upstream_checks_total{{result=\"{result}\"")));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("there from the start")
+}
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_believes_whom_requests_believe() {
+    let house = House::empty();
+    let app = App::start(&house);
+    let (certificate, _) = App::files(&house);
+    let gateway = serve(&house, "localhost", app.port, &certificate);
+    let get = async |gateway: &Serving| http::request(gateway.public, "GET", "/", &[], b"").await.status;
+    assert_eventually("the check is good", SOON, async || checks(&gateway, "ok").await >= 1.0).await;
+    assert_eq!(get(&gateway).await, 200);
+    gateway.stop();
+
+    // Another name than the certificate's.
+    let gateway = serve(&house, "127.0.0.1", app.port, &certificate);
+    assert_eventually("the check fails", SOON, async || checks(&gateway, "failed").await >= 1.0).await;
+    assert_eq!(get(&gateway).await, 502);
+    assert_eq!(checks(&gateway, "ok").await, 0.0);
+    gateway.stop();
+
+    // Another authority.
+    let stranger = House::empty();
+    drop(App::start(&stranger));
+    let gateway = serve(&house, "localhost", app.port, &App::files(&stranger).0);
+    assert_eventually("the check fails", SOON, async || checks(&gateway, "failed").await >= 1.0).await;
+    assert_eq!(get(&gateway).await, 502);
+    assert_eq!(checks(&gateway, "ok").await, 0.0);
+    gateway.stop();
+}
