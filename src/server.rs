@@ -245,14 +245,20 @@ async fn start_on(
     let checking = Checking {
         current: current.clone(),
         clock: Arc::clone(&clock),
-        random,
+        random: Arc::clone(&random),
         metrics: Arc::clone(&metrics),
     };
     let jobs = background::start(&auth, checking, vault.clone());
     tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
 
     let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));
-    let gateway = Gateway::new(Arc::clone(&auth), current.clone(), Arc::clone(&clock), Arc::clone(&traffic));
+    let gateway = Gateway::new(
+        Arc::clone(&auth),
+        current.clone(),
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        Arc::clone(&traffic),
+    );
     let gate = Gate::new(
         http_proxy(&Arc::new(pingora_conf()), gateway),
         Arc::clone(&traffic),
@@ -269,6 +275,13 @@ async fn start_on(
     metrics.process.started.set(now);
     metrics.process.config_loaded.set(now);
 
+    tracing::info!(
+        reason = "serving",
+        version = env!("CARGO_PKG_VERSION"),
+        ?public,
+        ?admin,
+        "requests are served"
+    );
     Ok(Running {
         sockets,
         public,
@@ -401,7 +414,11 @@ impl Running {
         let _ = tokio::time::timeout(AFTER_CUT, closed).await;
         self.jobs.shutdown().await;
         if let Err(error) = self.vault.audit.settle().await {
-            tracing::warn!(%error, "nothing is lost, but the vault's files must be copied together");
+            tracing::warn!(
+                reason = "vault_unsettled",
+                cause = %error,
+                "nothing is lost, but the vault's files must be copied together"
+            );
         }
         tracing::info!(reason = "stopped", "drained");
     }

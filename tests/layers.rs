@@ -11,7 +11,7 @@ use scan::Source;
 /// Lowest first. A module may import modules of lower layers, and itself.
 const LAYERS: &[&[&str]] = &[
     &["clock", "id", "secret"],
-    &["identity", "error", "metrics"],
+    &["identity", "error", "metrics", "request_id"],
     &["config"],
     &["token", "session", "vault", "password", "policy"],
     &["auth"],

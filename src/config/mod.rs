@@ -34,8 +34,8 @@ use crate::identity::Roles;
 use crate::secret::Secret;
 
 pub use change::{Change, RESTART};
-pub use load::Reading;
 pub use health::{Checks, EjectAfter, Health};
+pub use load::Reading;
 pub use problem::{Problem, Problems};
 pub use sources::{Digest, Source, Sources, Watch};
 pub use upstreams::{Scheme, Upstream, UpstreamServer};
@@ -309,6 +309,10 @@ pub struct Log {
     pub format: LogFormat,
     /// The least important level written.
     pub level: LogLevel,
+    /// Which requests have a line.
+    pub access: LogAccess,
+    /// Whether that line has the client's `User-Agent`.
+    pub user_agent: bool,
 }
 
 /// How log lines look.
@@ -318,6 +322,17 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// Which requests have a line of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAccess {
+    /// Every one.
+    All,
+    /// What was neither forwarded nor answered.
+    Refused,
+    /// None.
+    None,
 }
 
 /// The least important level written.

@@ -12,12 +12,14 @@
 //!   respond   the one table of status codes and bodies
 //! ```
 
+mod account;
 mod answer;
 mod caught;
 mod checks;
 mod context;
 mod cors;
 mod credential;
+mod downstream;
 mod endpoints;
 mod failure;
 mod framing;
@@ -28,6 +30,7 @@ pub mod respond;
 mod tunnel;
 mod upstream;
 
+pub use account::ACCESS;
 pub use checks::{Checking, keep_checking};
 pub use gate::{Gate, Traffic};
 pub use proxy::Gateway;
