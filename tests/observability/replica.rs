@@ -45,7 +45,6 @@ url = "{postgres}"
 master_key = "{master_key}"
 lease = "1s"
 pool_size = 2
-statement_timeout = "1s"
 [sessions]
 url = "redis://{redis}/0"
 recheck = "100ms"
