@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use doorward::id::SessionId;
 use doorward::vault::postgres::PostgresVault;
-use doorward::vault::{EndReason, LogEntry, Presented, RotationRefused, Scope, UserChange, VaultError};
+use doorward::vault::{
+    EndReason, LogEntry, Presented, Rotation, RotationRefused, Scope, UserChange, VaultError,
+};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
@@ -157,7 +159,7 @@ async fn what_postgres_breaks_off_to_end_a_deadlock_is_done_again() {
 }
 
 /// Asks for a rotation while somebody holds the session's row, and then lets go.
-async fn meeting(world: &World, presented: Presented, changes: &str) -> doorward::vault::Rotation {
+async fn meeting(world: &World, presented: Presented, changes: &str) -> Rotation {
     let changing = another(world).await;
     changing.batch_execute(&format!("BEGIN; {changes}")).await.expect("under way");
     let asking: JoinHandle<_> = {
@@ -187,6 +189,29 @@ async fn a_repeat_inside_the_grace_that_meets_a_disable_under_way_is_refused() {
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
     let answer = meeting(&world, presented(&device, 0), DISABLE).await;
     assert_eq!(refused(answer), RotationRefused::Ended);
+}
+
+const RENEW: &str =
+    "UPDATE sessions SET generation = generation + 1, repeats = 0, rotated_at = clock_timestamp()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_generation_that_meets_the_owners_renewal_under_way_ends_the_session() {
+    let world = world::postgres().await;
+    let (_, device) = world.someone().await;
+    assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
+    // One behind when it is presented, and so a repeat inside the grace; two behind when the row is free.
+    let answer = meeting(&world, presented(&device, 0), RENEW).await;
+    assert!(matches!(answer, Rotation::Reused { .. }), "{answer:?}");
+    assert_eq!(refused(world.rotate(&device, 2).await), RotationRefused::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_meets_another_of_the_same_token_under_way_repeats_it() {
+    let world = world::postgres().await;
+    let (_, device) = world.someone().await;
+    // Under another key, which the replica that repeats it must use.
+    let other = RENEW.replace("repeats = 0", "repeats = 0, refresh_kid = 9");
+    assert_eq!(granted(meeting(&world, presented(&device, 0), &other).await), (1, 9, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
