@@ -20,6 +20,8 @@ mod opening;
 mod outages;
 #[path = "vault_postgres/races.rs"]
 mod races;
+#[path = "vault_postgres/restored.rs"]
+mod restored;
 #[path = "vault_postgres/tls.rs"]
 mod tls;
 

@@ -247,6 +247,17 @@ impl Server {
         name
     }
 
+    /// A backup of a database here, restored to another server under the same name.
+    pub(crate) fn copy_to(&self, other: &Self, database: &str) {
+        let (file, name) = (self.folder.join("backup.sql").display().to_string(), database);
+        let (socket, port) = (self.socket(), self.port.to_string());
+        self.run("pg_dump", &["-h", &socket, "-p", &port, "-U", "postgres", "-f", &file, name]);
+        other.psql("postgres", &format!("CREATE DATABASE {name} OWNER {ROLE}"));
+        let (socket, port) = (other.socket(), other.port.to_string());
+        let into = ["-h", &socket, "-p", &port, "-U", "postgres", "-d", name, "-f", &file];
+        other.run("psql", &[&into[..], &["-Xq", "-v", "ON_ERROR_STOP=1"]].concat());
+    }
+
     /// How a vault reaches a database here.
     pub(crate) fn options(&self, database: &str) -> PostgresOptions {
         PostgresOptions {

@@ -60,10 +60,13 @@ macro_rules! page {
     };
 }
 
-/// What was not visible to a snapshot (`$2`) whose oldest running transaction was `$1`.
+/// What was not visible to a snapshot (`$2`) whose oldest running transaction was `$1`. A row of a transaction that is yet
+/// to come here was restored from another server's backup: it was in the first page, and would be in every one until
+/// this server has come as far.
 macro_rules! unseen {
     () => {
-        "r.xid >= $1::text::xid8 AND NOT pg_visible_in_snapshot(r.xid, $2::text::pg_snapshot)"
+        "r.xid >= $1::text::xid8 AND r.xid < pg_snapshot_xmax(pg_current_snapshot())
+         AND NOT pg_visible_in_snapshot(r.xid, $2::text::pg_snapshot)"
     };
 }
 
