@@ -6,6 +6,8 @@ mod eventually;
 #[path = "support/link.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod link;
+#[path = "support/captured.rs"]
+mod log;
 #[path = "support/postgres.rs"]
 mod servers;
 #[expect(dead_code, reason = "what the vault's contract needs")]
@@ -14,6 +16,8 @@ mod world;
 
 #[path = "vault_postgres/cost.rs"]
 mod cost;
+#[path = "vault_postgres/durability.rs"]
+mod durability;
 #[path = "vault_postgres/opening.rs"]
 mod opening;
 #[path = "vault_postgres/outages.rs"]
@@ -34,6 +38,9 @@ use world::World;
 
 /// Far longer than anything takes here.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A port nobody listens on.
+const NOBODY: u16 = 1;
 
 /// What opening says when it does not succeed: one line, and never the password.
 async fn complaint(options: PostgresOptions) -> String {
