@@ -197,6 +197,8 @@ pub(crate) async fn a_tombstone_stays_as_long_as_any_revocation_asked(world: Wor
     world.revoke(id, MINUTE).await;
     world.revoke(id, MINUTE * 5).await;
     world.revoke(id, MINUTE * 2).await;
+    // As a refresh does that was granted before.
+    world.extend(id, MINUTE).await;
     world.advance(MINUTE * 4).await;
     assert_eq!(world.check(id).await, Lookup::Tombstone);
     world.advance(MINUTE).await;
