@@ -123,3 +123,22 @@ async fn keys_that_cannot_be_loaded_after_a_rotation_end_the_lease_and_nothing_s
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_log_proves_nothing_beyond_the_lease_from_when_it_was_sent() {
+    let (gateway, faults) = gateway().await;
+    let tokens = gateway.login("ada").await;
+    assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
+    // The vault has answered, and the answer takes its time; what is revoked meanwhile is not in it.
+    let gate = faults.hold_after(Op::ReadLog);
+    gate.until_reached().await;
+    faults.fail(&[Op::ReadLog]);
+    gateway.command(&["session", "revoke", "--user", "ada"]).await;
+    gateway.clock.advance(Duration::from_secs(60));
+    let (read, forwarded) = (faults.calls(Op::ReadLog), gateway.app.heads());
+    gate.open();
+    assert_eventually("it has arrived", SOON, async || faults.calls(Op::ReadLog) > read).await;
+    assert_undecided(&gateway.call("GET", "/", &tokens.access).await);
+    assert_eq!(gateway.app.heads(), forwarded, "never forwarded");
+    assert_eq!(gateway.probe("/readyz").await.status, 503);
+}
