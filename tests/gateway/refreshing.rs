@@ -1,8 +1,12 @@
 //! Refreshes at the same time as each other and as what ends the session.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use doorward::vault::UserChange;
+use doorward::id::{Random, SystemRandom};
+use doorward::token::keyring::OpenKey;
+use doorward::token::seal::MasterSecret;
+use doorward::vault::{KeyUse, NewKey, UserChange};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -129,4 +133,37 @@ async fn what_a_refresh_was_granted_before_its_session_ended_is_dead_when_it_arr
     assert_eq!(gateway.call("GET", "/", &second.access).await.code(), "token_revoked");
     assert_eq!(gateway.refresh(&second.refresh).await.code(), "refresh_invalid");
     assert!(gateway.app.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_under_a_key_that_was_not_heard_of_yet_is_answered_with_the_same_successor() {
+    let faults = Faults::new();
+    let setup = Setup {
+        vault: r#"lease = "60s""#.to_owned(),
+        sessions: r#"stream_lease = "2m""#.to_owned(),
+        stores: faults.wrap(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let first = gateway.login("ada").await;
+    // From now on this gateway hears of nothing; there is a new key, and another gateway signs with it.
+    faults.fail(&[Op::ReadLog]);
+    let random: &dyn Random = &SystemRandom;
+    let master = MasterSecret::read(&gateway.folder.path().join("master.key")).expect("the master secret");
+    let key = OpenKey::refresh(77, random);
+    let name = format!("{}/{}/{}", KeyUse::Refresh.as_str(), key.kid, key.algorithm);
+    let key = NewKey {
+        sealed: master.seal(key.material.expose(), &name, random),
+        kid: key.kid,
+        algorithm: key.algorithm,
+        key_use: KeyUse::Refresh,
+        signs_after: Duration::ZERO,
+        overlap: Duration::from_secs(3600),
+    };
+    gateway.vault.keys.add(&[key], false).await.expect("added");
+    let second = Tokens::of(&gateway.elsewhere().await.refresh(&first.refresh).await);
+    let kid = |tokens: &Tokens| doorward::id::from_base64url(&tokens.refresh).expect("base64url")[1];
+    assert_eq!((kid(&first), kid(&second)), (0, 77));
+    assert_eq!(Tokens::of(&gateway.refresh(&first.refresh).await).refresh, second.refresh);
 }

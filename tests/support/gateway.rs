@@ -182,12 +182,18 @@ impl TestGateway {
         Tokens::of(&self.post("/auth/login", None, &json!({ "username": name, "password": PASSWORD })).await)
     }
 
-    /// Signs in at another gateway on the same vault: this one has not seen the session, nor perhaps its user.
-    pub(crate) async fn login_elsewhere(&self, name: &str) -> Tokens {
+    /// Another gateway on the same vault.
+    pub(crate) async fn elsewhere(&self) -> Self {
         let (folder, clock) = (Some(Arc::clone(&self.folder)), Arc::clone(&self.clock));
         let written = std::fs::read(self.config_file()).expect("the file");
-        let mut other = Self::with(Setup { folder, clock, ..Setup::default() }).await;
+        let other = Self::with(Setup { folder, clock, ..Setup::default() }).await;
         std::fs::write(self.config_file(), written).expect("the file as it was");
+        other
+    }
+
+    /// Signs in at another gateway on the same vault: this one has not seen the session, nor perhaps its user.
+    pub(crate) async fn login_elsewhere(&self, name: &str) -> Tokens {
+        let mut other = self.elsewhere().await;
         let tokens = other.login(name).await;
         other.drain().await;
         tokens
