@@ -114,8 +114,8 @@ async fn a_revoked_session_is_known_even_when_no_store_answers_any_more() {
     };
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
-    let (tokens, other) = (gateway.login("ada").await, gateway.login("ada").await);
-    // This replica has never been asked about the session, and is not now.
+    // This replica has never seen the session, and asks nobody about it now.
+    let (tokens, other) = (gateway.login_elsewhere("ada").await, gateway.login("ada").await);
     end(&gateway, &tokens, &other).await;
     faults.fail(&Op::VAULT);
     faults.fail(&Op::SESSION_STORE);
