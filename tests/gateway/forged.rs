@@ -19,23 +19,23 @@ use serde_json::{Value, json};
 use crate::refusals::assert_refused;
 use crate::support::gateway::{SOON, Tokens};
 use crate::support::http::Client;
-use crate::support::{Setup, TestGateway, assert_eventually};
+use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
 /// The gateway's own keys, as a thief of vault and master secret would have them.
-async fn stolen_keys(gateway: &TestGateway) -> KeySet {
+pub(crate) async fn stolen_keys(gateway: &TestGateway) -> KeySet {
     let master = MasterSecret::read(&gateway.folder.path().join("master.key")).expect("the master secret");
     keys::establish(&gateway.vault, &master, Algorithm::EdDsa, &SystemRandom).await.expect("the keys")
 }
 
 /// A token made by hand.
-struct Forger {
+pub(crate) struct Forger {
     profile: Profile,
     subject: Subject,
     now: Timestamp,
 }
 
 impl Forger {
-    fn new(gateway: &TestGateway, user_id: UserId) -> Self {
+    pub(crate) fn new(gateway: &TestGateway, user_id: UserId) -> Self {
         let profile = Profile {
             issuer: "http://gateway.test".into(),
             audience: "doorward".into(),
@@ -47,7 +47,7 @@ impl Forger {
         Self { profile, subject, now: gateway.clock.wall() }
     }
 
-    fn token(&self, keys: &KeySet) -> String {
+    pub(crate) fn token(&self, keys: &KeySet) -> String {
         let ends_at = self.now + Duration::from_secs(86_400);
         let issued = access::issue(&self.profile, &self.subject, self.now, ends_at, keys, &SystemRandom);
         issued.expect("a key").token.expose().clone()
@@ -203,6 +203,50 @@ async fn a_good_signature_without_a_session_is_refused() {
     let mut forger = Forger::new(&gateway, bob);
     forger.subject.session_id = live.session.parse().expect("an id");
     assert_eq!(gateway.call("GET", "/", &forger.token(&keys)).await.status, 401);
+    assert_eq!(gateway.app.seen().len(), 0);
+    assert_eq!(gateway.call("GET", "/", &live.access).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_given_the_answer_to_somebody_elses_question_about_one_session() {
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    let bob = gateway.user("bob", &[]).await;
+    let live = gateway.login_elsewhere("ada").await;
+    let mut forger = Forger::new(&gateway, bob);
+    forger.subject.session_id = live.session.parse().expect("an id");
+    let forged = forger.token(&stolen_keys(&gateway).await);
+    // The vault has answered about the forged token, and that answer is under way when the owner asks.
+    let gate = faults.hold_after(Op::FindSession);
+    let mut thief = Client::asking(gateway.address(), "/", &forged).await;
+    gate.until_reached().await;
+    let mut owner = Client::asking(gateway.address(), "/", &live.access).await;
+    assert_eventually("the owner's own is asked", SOON, async || faults.calls(Op::FindSession) == 2).await;
+    assert_eq!(owner.response("GET").await.expect("an answer").status, 200);
+    gate.open();
+    assert_refused(&thief.response("GET").await.expect("an answer"), 401, "token_revoked");
+    assert_eq!(gateway.app.seen().len(), 1, "the owner's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_another_user_says_nothing_about_this_one() {
+    // T39: as with a shared session store, which knows ada's session before this gateway does.
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let bob = gateway.user("bob", &[]).await;
+    gateway.login("bob").await;
+    let live = gateway.login_elsewhere("ada").await;
+    let id = live.session.parse().expect("an id");
+    let row = gateway.vault.sessions.find(id).await.expect("an answer").expect("the session");
+    let record = Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at };
+    gateway.sessions.fill(id, record, Duration::from_secs(900)).await.expect("a record");
+    let mut forger = Forger::new(&gateway, bob);
+    forger.subject.session_id = id;
+    let forged = forger.token(&stolen_keys(&gateway).await);
+    for _ in 0..2 {
+        assert_refused(&gateway.call("GET", "/", &forged).await, 401, "token_revoked");
+    }
     assert_eq!(gateway.app.seen().len(), 0);
     assert_eq!(gateway.call("GET", "/", &live.access).await.status, 200);
 }
