@@ -15,6 +15,7 @@ mod forwarding;
 mod health;
 mod limits;
 mod outages;
+mod questions;
 mod races;
 mod refreshing;
 mod refusals;

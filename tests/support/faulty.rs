@@ -94,6 +94,8 @@ enum Fault {
     Panic,
     /// The next call, before the real one works.
     Before(Arc<Gate>),
+    /// Every call from now on, before the real one works.
+    BeforeEach(Arc<Gate>),
     /// The next call, when the real one has answered.
     After(Arc<Gate>),
 }
@@ -144,6 +146,13 @@ impl Faults {
         gate
     }
 
+    /// Every call waits before the real store is asked, until the gate is opened.
+    pub(crate) fn hold_every(&self, op: Op) -> Arc<Gate> {
+        let gate = Gate::new();
+        self.faults.lock().expect("not poisoned").insert(op, Fault::BeforeEach(Arc::clone(&gate)));
+        gate
+    }
+
     /// The real store answers the next call, and then the answer waits.
     pub(crate) fn hold_after(&self, op: Op) -> Arc<Gate> {
         let gate = Gate::new();
@@ -169,7 +178,11 @@ impl Faults {
     fn next(&self, op: Op) -> Option<Fault> {
         *self.calls.lock().expect("not poisoned").entry(op).or_default() += 1;
         let mut faults = self.faults.lock().expect("not poisoned");
-        if matches!(faults.get(&op), Some(Fault::Fail)) { Some(Fault::Fail) } else { faults.remove(&op) }
+        match faults.get(&op) {
+            Some(Fault::Fail) => Some(Fault::Fail),
+            Some(Fault::BeforeEach(gate)) => Some(Fault::BeforeEach(Arc::clone(gate))),
+            _ => faults.remove(&op),
+        }
     }
 
     async fn run<T, E>(
@@ -182,7 +195,7 @@ impl Faults {
             None => work.await,
             Some(Fault::Fail) => Err(unavailable("as told".to_owned())),
             Some(Fault::Panic) => panic!("as told, in {op:?}"),
-            Some(Fault::Before(gate)) => {
+            Some(Fault::Before(gate) | Fault::BeforeEach(gate)) => {
                 gate.pass().await;
                 work.await
             }

@@ -1,0 +1,103 @@
+//! What the stores are asked about sessions: when, and by how many at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::forged::{Forger, stolen_keys};
+use crate::refusals::assert_refused;
+use crate::support::gateway::{ROUTES, SOON, Tokens};
+use crate::support::{Client, Faults, Op, Setup, TestGateway, assert_eventually};
+
+/// Leases that only a leap of the clock ends, and beside the usual routes one that asks every time.
+async fn gateway(sessions: &str) -> (TestGateway, Arc<Faults>, Tokens) {
+    let faults = Faults::new();
+    let fresh = "[[routes]]\nname = \"fresh\"\npath = \"/fresh\"\naccess = \"signed-in\"\nupstream = \"app\"\nfresh = true";
+    let setup = Setup {
+        vault: r#"lease = "60s""#.to_owned(),
+        sessions: format!("stream_lease = \"2m\"\n{sessions}"),
+        routes: format!("{ROUTES}{fresh}"),
+        stores: faults.wrap(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let tokens = gateway.login("ada").await;
+    (gateway, faults, tokens)
+}
+
+async fn served(gateway: &TestGateway, path: &str, tokens: &Tokens) {
+    assert_eq!(gateway.call("GET", path, &tokens.access).await.status, 200, "{path}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_store_is_asked_after_recheck_and_on_a_fresh_route_every_time() {
+    let (gateway, faults, tokens) = gateway(r#"recheck = "30s""#).await;
+    let asked = faults.calls(Op::Check);
+    for _ in 0..3 {
+        served(&gateway, "/", &tokens).await;
+    }
+    assert_eq!(faults.calls(Op::Check), asked, "confirmed by the login");
+    for _ in 0..3 {
+        served(&gateway, "/fresh", &tokens).await;
+    }
+    assert_eq!(faults.calls(Op::Check), asked + 3);
+    gateway.clock.advance(Duration::from_secs(31));
+    for _ in 0..3 {
+        served(&gateway, "/", &tokens).await;
+    }
+    assert_eq!(faults.calls(Op::Check), asked + 4, "once for the next half minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_fresh_route_what_was_confirmed_before_counts_for_nothing() {
+    let (gateway, faults, tokens) = gateway("").await;
+    served(&gateway, "/fresh", &tokens).await;
+    faults.fail(&Op::SESSION_STORE);
+    let asked = faults.calls(Op::FindSession);
+    served(&gateway, "/fresh", &tokens).await;
+    assert_eq!(faults.calls(Op::FindSession), asked + 1, "the vault instead");
+    faults.fail(&[Op::FindSession]);
+    assert_refused(&gateway.call("GET", "/fresh", &tokens.access).await, 503, "store_unavailable");
+    served(&gateway, "/", &tokens).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_ask_the_vault_at_once_and_the_others_are_told_to_come_back() {
+    const PLACES: usize = 32;
+    const MORE: usize = 8;
+    let (gateway, faults, confirmed) = gateway(r#"recheck = "0s""#).await;
+    // A session store that keeps nothing, and a vault that is slow.
+    faults.fail(&[Op::Check, Op::Fill]);
+    let (keys, user) = (stolen_keys(&gateway).await, gateway.user("bob", &[]).await);
+    let gate = faults.hold_every(Op::FindSession);
+    let begun = Instant::now();
+    let mut asking = JoinSet::new();
+    for _ in 0..PLACES + MORE {
+        let (address, token) = (gateway.address(), Forger::new(&gateway, user).token(&keys));
+        asking.spawn(async move {
+            let mut client = Client::asking(address, "/", &token).await;
+            client.response("GET").await.expect("an answer")
+        });
+    }
+    for _ in 0..MORE {
+        let refused = asking.join_next().await.expect("more").expect("no panic");
+        assert_refused(&refused, 503, "overloaded");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_eq!(faults.calls(Op::FindSession), PLACES);
+    // One that was confirmed needs no place.
+    served(&gateway, "/", &confirmed).await;
+    gate.open();
+    for answer in asking.join_all().await {
+        assert_refused(&answer, 401, "token_revoked");
+    }
+    faults.heal();
+    assert_eventually("the places are free again", SOON, async || {
+        gateway.call("GET", "/fresh", &confirmed.access).await.status == 200
+    })
+    .await;
+}
