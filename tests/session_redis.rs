@@ -37,6 +37,8 @@ mod sentinel;
 mod shape;
 #[path = "session_redis/tls.rs"]
 mod tls;
+#[path = "session_redis/versions.rs"]
+mod versions;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
