@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use doorward::config::RedisTopology;
+use doorward::config::{RedisTopology, RedisUrl};
 use doorward::id::SessionId;
+use doorward::secret::Secret;
 use doorward::session::redis::RedisStore;
 use doorward::session::{Lookup, SessionStore};
 
@@ -126,4 +127,32 @@ async fn it_follows_a_failover() {
     let followed = async || matches!(store.check(id).await, Ok(Lookup::Tombstone));
     assert_eventually("the new master is used", FAILOVER, followed).await;
     assert!(replica.ask::<String>(&["INFO", "replication"]).await.contains("role:master"));
+}
+
+#[tokio::test]
+async fn a_user_with_the_documented_rights_and_no_more_is_enough_in_a_cluster() {
+    // README: one command more than elsewhere.
+    let nodes = servers::cluster().await;
+    let rights = "+get +set +pexpire +del +ping +info +role +config|get +cluster";
+    let words: Vec<&str> =
+        ["ACL", "SETUSER", "door", "on", ">pw", "~test:*"].into_iter().chain(rights.split(' ')).collect();
+    for node in &nodes {
+        node.ask::<()>(&words).await;
+    }
+    let topology = RedisTopology::Cluster(nodes.iter().map(RedisServer::host).collect());
+    let url = RedisUrl {
+        user: Some("door".to_owned()),
+        password: Some(Secret::new("pw".to_owned())),
+        ..servers::url(topology)
+    };
+    let store = start(options(url));
+    assert_answers(&store).await;
+    for node in &nodes {
+        let ((id, _), record) = (session_at(node).await, record());
+        fill(&store, id, record, MINUTE).await;
+        store.extend(id, MINUTE * 2).await.expect("extended");
+        assert_eq!(check(&store, id).await, Lookup::Live(record));
+        revoke(&store, id, MINUTE).await;
+        assert_eq!(check(&store, id).await, Lookup::Tombstone);
+    }
 }
