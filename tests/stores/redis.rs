@@ -1,6 +1,7 @@
 //! The Redis of one test: as its gateways see it, and as somebody who breaks it does.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::servers::{NONE, RedisServer};
 
@@ -57,6 +58,17 @@ impl Redis {
 
     pub(crate) async fn keys(&self) -> Vec<String> {
         self.0.ask(&["KEYS", "*"]).await
+    }
+
+    /// How long a session's record or tombstone will stay.
+    pub(crate) async fn stays(&self, session: &str) -> Duration {
+        Duration::from_millis(self.0.ask(&["PTTL", &format!("dw:s:{session}")]).await)
+    }
+
+    /// As if most of that time had passed.
+    pub(crate) async fn leave(&self, session: &str, stay: Duration) {
+        let millis = stay.as_millis().to_string();
+        self.0.ask::<()>(&["PEXPIRE", &format!("dw:s:{session}"), &millis]).await;
     }
 
     /// Every key and value.

@@ -1,9 +1,11 @@
-//! What lies in the stores: dumped whole, and searched.
+//! What lies in the stores: dumped whole, and searched; and for how long.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward::token::seal::MasterSecret;
-use doorward::vault::KeyUse;
+use doorward::vault::{KeyUse, REVOCATION_LIFE};
 
 use crate::load::ask;
 use crate::support::PASSWORD;
@@ -75,4 +77,23 @@ async fn no_token_password_or_key_lies_in_the_stores_and_no_name_in_redis() {
         let id = key.strip_prefix("dw:s:").expect("the shape of every key");
         assert_eq!(URL_SAFE_NO_PAD.decode(id).expect("base64url").len(), 16);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_stays_as_long_as_its_token_and_a_tombstone_as_long_as_any() {
+    let world = World::start().await;
+    let replica = world.replica("").await;
+    replica.gateway.user(NAME, &[]).await;
+    // The token's life, and a little; what the test takes meanwhile.
+    let (life, more, busy) = (Duration::from_secs(900), Duration::from_secs(70), Duration::from_secs(10));
+    let tokens = replica.gateway.login(NAME).await;
+    let stays = world.redis.stays(&tokens.session).await;
+    assert!(stays > life - busy && stays < life + more, "{stays:?}");
+    world.redis.leave(&tokens.session, life / 3).await;
+    let next = Tokens::of(&replica.gateway.refresh(&tokens.refresh).await);
+    let stays = world.redis.stays(&next.session).await;
+    assert!(stays > life - busy && stays < life + more, "{stays:?}");
+    replica.gateway.post("/auth/logout", Some(&next.access), &serde_json::json!(null)).await;
+    let stays = world.redis.stays(&next.session).await;
+    assert!(stays > REVOCATION_LIFE - busy && stays <= REVOCATION_LIFE, "{stays:?}");
 }
