@@ -97,3 +97,44 @@ impl VerifiedTokens {
         self.0.remove(digest);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::LiveSessions;
+    use crate::clock::Timestamp;
+    use crate::id::{Random, SessionId, SystemRandom, UserId};
+    use crate::identity::{RightsVersion, Roles};
+    use crate::token::access::Subject;
+
+    /// How many of a thousand tokens with these roles are still remembered.
+    fn remembered(bytes: u64, roles: &[&str]) -> usize {
+        let (tokens, live) =
+            (VerifiedTokens::new(bytes, Arc::new(Metrics::new())), Arc::new(LiveSessions::new()));
+        let random: &dyn Random = &SystemRandom;
+        let digests: Vec<Digest> = (0..1000).map(|_| random.bytes()).collect();
+        for digest in &digests {
+            let (session_id, user_id) = (SessionId::random(random), UserId::random(random));
+            let roles = Roles::parse(roles.iter().copied()).unwrap();
+            let subject = Subject { session_id, user_id, roles, rights: RightsVersion(0) };
+            let verified = Verified { subject, expires_at: Timestamp::from_secs(4_000_000_000) };
+            let basis = Basis { keys: 1, profile: 1 };
+            let (slot, identity) = (live.slot(session_id), std::sync::OnceLock::new());
+            tokens.keep(*digest, Arc::new(Known { verified, basis, slot, identity }));
+        }
+        digests.iter().filter(|digest| tokens.find(digest).is_some()).count()
+    }
+
+    #[test]
+    fn as_many_are_remembered_as_fit_into_the_memory_for_them() {
+        let bytes = 500 * (ENTRY_BYTES + ROLE_BYTES);
+        let of_one_role = remembered(bytes, &["staff"]);
+        assert!((250..=500).contains(&of_one_role), "{of_one_role}");
+        let names: Vec<String> = (0..20).map(|at| format!("role-{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let of_many_roles = remembered(bytes, &names);
+        let of_twenty = 500 * (ENTRY_BYTES + ROLE_BYTES) / (ENTRY_BYTES + 20 * ROLE_BYTES);
+        assert!(of_many_roles as u64 <= of_twenty, "{of_many_roles}: roles take memory, too");
+        assert_eq!(remembered(1 << 30, &["staff"]), 1000);
+    }
+}
