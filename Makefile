@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-full test check fmt lint build k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
 
+# Where cargo puts what it builds, if the environment says so.
+TARGET := $(or $(CARGO_TARGET_DIR),./target)
+
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -9,13 +12,13 @@ demo: setup-demo ## Build, start a gateway in front of a small app, print what t
 	@echo "==> building (the first time takes some minutes; nothing is installed outside this folder)"
 	cargo build --locked
 	@echo "==> starting the demo"
-	@exec ./target/debug/doorward demo
+	@exec $(TARGET)/debug/doorward demo
 
 demo-full: setup-full ## The same on a private redis-server and postgres, started and stopped for you
 	@echo "==> building (the first time takes some minutes)"
 	cargo build --locked
 	@echo "==> starting a redis-server, a postgres and the demo"
-	@exec .ci/stores ./target/debug/doorward demo
+	@exec .ci/stores $(TARGET)/debug/doorward demo
 
 test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [1/5] format"

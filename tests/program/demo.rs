@@ -162,3 +162,18 @@ fn a_demo_on_a_taken_port_says_so_and_leaves_nothing_behind() {
     assert!(complaint.contains(&address) && complaint.contains("choose another"), "{complaint}");
     assert_eq!(files(temp.path()), [""; 0]);
 }
+
+#[test]
+fn make_runs_what_cargo_has_built_wherever_it_was_told_to() {
+    for (told, built) in [(None, "./target"), (Some("/elsewhere"), "/elsewhere")] {
+        let mut make = Command::new("make");
+        make.args(["--dry-run", "demo", "demo-full"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        match told {
+            Some(folder) => make.env("CARGO_TARGET_DIR", folder),
+            None => make.env_remove("CARGO_TARGET_DIR"),
+        };
+        let lines = process::run(&mut make, "").good();
+        assert!(lines.contains(&format!("exec {built}/debug/doorward demo\n")), "{lines}");
+        assert!(lines.contains(&format!("exec .ci/stores {built}/debug/doorward demo\n")), "{lines}");
+    }
+}
