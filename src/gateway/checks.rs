@@ -189,7 +189,7 @@ async fn drain(mut session: HttpSession) {
     session.shutdown().await;
 }
 
-/// An error of the transport, for `/admin/status`.
+/// An error of the transport, for the log.
 fn shown(what: &str, error: &Error) -> String {
     let cause = error.root_cause().to_string();
     let text = format!("{what}: {}: {cause}", error.etype().as_str());

@@ -92,7 +92,7 @@ impl Process {
             ),
             certificate_expiry: make.reals(
                 "doorward_certificate_expiry_timestamp_seconds",
-                "When a certificate of server.tls ends, seconds since the epoch.",
+                "When a certificate that is served ends, seconds since the epoch; no series without one.",
                 &["certificate"],
             ),
             upgrades: make.each("doorward_upgrades_total", "Upgrades by outcome."),

@@ -1,4 +1,4 @@
-//! Which configuration is in force, and what became of the last attempt to replace it: for `/readyz`, `/admin/status` and
+//! Which configuration is in force, and what became of the last attempt to replace it: for `/readyz` and
 //! the metrics.
 
 use crate::clock::Timestamp;

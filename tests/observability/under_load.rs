@@ -22,11 +22,8 @@ use crate::traffic::Traffic;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Panels that stay dark in this test, and why; one that shows something does not belong here.
-const DARK: &[(&str, &str)] = &[
-    ("doorward_certificate_expiry_timestamp_seconds", "these gateways speak plain HTTP"),
-    ("doorward_upstream_addresses_healthy", "nothing watches the upstreams"),
-    ("doorward_upstream_ejections_total", "nothing watches the upstreams"),
-];
+const DARK: &[(&str, &str)] =
+    &[("doorward_certificate_expiry_timestamp_seconds", "these gateways speak plain HTTP")];
 
 /// What Redis may use: so that it can be said how full it is.
 const REDIS: &[&str] = &["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"];
