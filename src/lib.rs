@@ -12,6 +12,7 @@ pub mod metrics;
 
 pub mod config;
 
+pub mod pages;
 pub mod password;
 pub mod policy;
 pub mod session;

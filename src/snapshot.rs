@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::auth::Settings;
 use crate::clock::Timestamp;
 use crate::config::{Config, Limits, Server};
+use crate::pages::Brand;
 use crate::policy::RouteTable;
 use crate::policy::headers::HeaderPolicy;
 
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Which headers cross.
     pub headers: HeaderPolicy,
+    /// What pages look like.
+    pub brand: Brand,
     /// How the use cases behave.
     pub settings: Settings,
     /// Where requests go.
@@ -46,6 +49,7 @@ impl Snapshot {
             server: config.server.clone(),
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
             headers: HeaderPolicy::new(&config.identity_headers),
+            brand: Brand::new(&config.brand, &config.server.auth_prefix),
             settings: Settings::new(config),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
         })

@@ -47,6 +47,7 @@ impl Change {
             tokens: new_tokens,
             login: new_login,
             identity_headers,
+            brand,
             log: Log { format, level },
             upstreams,
             routes,
@@ -61,6 +62,7 @@ impl Change {
             login: login(new_login, &running.login, fixed),
             // Compiled into a snapshot, and nothing else.
             identity_headers,
+            brand,
             log: Log { format: fixed.keep("log.format", format, &running.log.format), level },
             upstreams,
             routes,
