@@ -63,6 +63,8 @@ fn the_settings_of_the_shipped_file_are_live() {
     assert_eq!(
         absent,
         [
+            "brand.css_file",
+            "brand.logo_file",
             "routes",
             "sessions.ca_file",
             "sessions.url_env",
