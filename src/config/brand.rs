@@ -117,3 +117,79 @@ fn contents(text: &str, dir: &Path, most: u64) -> Result<Bytes, String> {
     }
     std::fs::read(&file).map(Bytes::from).map_err(unread)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// What `[brand]` with these lines is, in a folder with a few files; or what is said about it, line by line.
+    fn read(lines: &str) -> Result<Brand, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        write("logo.svg", b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>");
+        write("logo.png", b"\x89PNG\r\n\x1a\n rest");
+        write("logo.gif", b"GIF89a");
+        write("own.css", b"main { border-radius: 0 }");
+        write("latin1.css", b"/* \xe9 */");
+        write("large.css", &[b' '; (64 << 10) + 1]);
+        let parsed =
+            Config::parse(&format!("[brand]\n{lines}"), &folder.path().join("gateway.toml"), &|_| None);
+        let dir = format!("{}/", folder.path().display());
+        parsed.map(|config| config.brand).map_err(|problems| {
+            problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.key, problem.message).replace(&dir, ""))
+                .collect()
+        })
+    }
+
+    #[test]
+    fn a_brand_has_its_name_its_colours_and_its_files() {
+        let brand =
+            read("name = \"Example Works\"\naccent = \"#0a7d4b\"\nlogo_file = \"logo.svg\"\ncss_file = \"own.css\"")
+                .unwrap();
+        assert_eq!((brand.name.as_str(), brand.accent.to_string()), ("Example Works", "#0a7d4b".to_owned()));
+        assert!(brand.accent_dark.is_readable_on(&DARK), "lightened for the dark theme");
+        assert_eq!(brand.logo.unwrap().kind, LogoKind::Svg);
+        assert!(brand.css.unwrap().starts_with(b"main"));
+        assert_eq!(read("logo_file = \"logo.png\"").unwrap().logo.unwrap().kind, LogoKind::Png);
+    }
+
+    #[test]
+    fn every_problem_of_a_brand_is_said_with_what_to_write() {
+        let lines = "name = \" \"\naccent = \"#ffcc00\"\naccent_dark = \"#333\"\nlogo_file = \"logo.gif\"\n\
+                     css_file = \"gone.css\"";
+        assert_eq!(
+            read(lines).unwrap_err(),
+            [
+                "brand.name: \" \" is not a name: write 1 to 60 characters in one line",
+                "brand.accent: \"#ffcc00\" has a contrast of 1.3:1 on the light pages, and text needs 4.5:1 (WCAG \
+                 1.4.3): write \"#846a00\", or one that is darker still",
+                "brand.accent_dark: \"#333333\" has a contrast of 1.3:1 on the dark pages, and text needs 4.5:1 (WCAG \
+                 1.4.3): write \"#888888\", or one that is lighter still",
+                "brand.logo_file: \"logo.gif\" is none of SVG, PNG, JPEG and WebP: save the logo as one of these",
+                "brand.css_file: `gone.css` cannot be read: No such file or directory (os error 2); put the file there, \
+                 or name another one",
+            ]
+        );
+        assert_eq!(
+            read("accent = \"blue\"").unwrap_err(),
+            ["brand.accent: \"blue\" is not a colour: write one such as \"#1d5fb8\""]
+        );
+        assert_eq!(
+            read("css_file = \"latin1.css\"").unwrap_err(),
+            ["brand.css_file: \"latin1.css\" is not UTF-8: save it in that encoding"]
+        );
+        assert_eq!(
+            read("css_file = \"large.css\"").unwrap_err(),
+            [
+                "brand.css_file: `large.css` has 65537 bytes: every visitor loads it, so keep it between 1 and 65536"
+            ]
+        );
+        assert_eq!(
+            read("colour = \"#000\"").unwrap_err(),
+            ["brand.colour: unknown key: remove it, or see gateway.toml for every key"]
+        );
+    }
+}

@@ -118,8 +118,11 @@ fn whatever_a_page_is_told_is_escaped() {
 /// Elements that have no end tag.
 const VOID: &[&str] = &["meta", "link", "img", "input", "br"];
 
+/// A name, and the attributes with their values.
+type Tag<'a> = (&'a str, Vec<(&'a str, Option<&'a str>)>);
+
 /// The start tags of a page, each with its attributes, once it is seen that every element is closed where it should be.
-fn tags(html: &str) -> Vec<(&str, Vec<(&str, Option<&str>)>)> {
+fn tags(html: &str) -> Vec<Tag<'_>> {
     let (mut open, mut tags, mut rest) = (Vec::new(), Vec::new(), html);
     while let Some((_, after)) = rest.split_once('<') {
         let (tag, after) = after.split_once('>').expect("a tag ends");
