@@ -19,8 +19,8 @@ pub(super) fn brand(table: Table<'_>, default: Brand, dir: &Path) -> Brand {
         name: table.value("name").and_then(|value| value.parsed(name)).unwrap_or(default.name),
         accent_dark: dark.or(accent.map(Colour::for_dark)).unwrap_or(default.accent_dark),
         accent: accent.unwrap_or(default.accent),
-        logo: table.value("logo_file").and_then(|value| logo(&value, dir)),
-        css: table.value("css_file").and_then(|value| css(&value, dir)),
+        logo: table.value("logo_file").and_then(|value| logo(&value, &table, dir)),
+        css: table.value("css_file").and_then(|value| css(&value, &table, dir)),
     };
     table.finish();
     brand
@@ -65,10 +65,10 @@ fn colour(text: &str) -> Result<Colour, String> {
         .ok_or_else(|| format!("{} is not a colour: write one such as \"#1d5fb8\"", quoted(text)))
 }
 
-fn logo(value: &Value<'_>, dir: &Path) -> Option<Logo> {
+fn logo(value: &Value<'_>, table: &Table<'_>, dir: &Path) -> Option<Logo> {
     value.parsed(|text| {
         // Every visitor loads it before they see who asks for their password.
-        let bytes = contents(text, dir, 256 << 10)?;
+        let bytes = contents((table, "logo_file"), text, dir, 256 << 10)?;
         let kind = kind(&bytes).ok_or_else(|| {
             format!("{} is none of SVG, PNG, JPEG and WebP: save the logo as one of these", quoted(text))
         })?;
@@ -93,9 +93,9 @@ fn kind(bytes: &[u8]) -> Option<LogoKind> {
     is_svg.then_some(LogoKind::Svg)
 }
 
-fn css(value: &Value<'_>, dir: &Path) -> Option<Bytes> {
+fn css(value: &Value<'_>, table: &Table<'_>, dir: &Path) -> Option<Bytes> {
     value.parsed(|text| {
-        let bytes = contents(text, dir, 64 << 10)?;
+        let bytes = contents((table, "css_file"), text, dir, 64 << 10)?;
         if std::str::from_utf8(&bytes).is_err() {
             return Err(format!("{} is not UTF-8: save it in that encoding", quoted(text)));
         }
@@ -103,19 +103,24 @@ fn css(value: &Value<'_>, dir: &Path) -> Option<Bytes> {
     })
 }
 
-fn contents(text: &str, dir: &Path, most: u64) -> Result<Bytes, String> {
+/// The file that `key` names, remembered with the others a reload looks at.
+fn contents(key: (&Table<'_>, &'static str), text: &str, dir: &Path, most: u64) -> Result<Bytes, String> {
+    let (table, key) = key;
     let file = path(text, dir)?;
     let unread = |error| {
         format!("`{}` cannot be read: {error}; put the file there, or name another one", file.display())
     };
-    let size = std::fs::metadata(&file).map_err(unread)?.len();
-    if size > most || size == 0 {
+    // Looked at before it is read: somebody may have named a disk.
+    let size = std::fs::metadata(&file).map_or(0, |file| file.len());
+    let bytes =
+        if size > most { Bytes::new() } else { table.file(key, &file).map_err(unread)?.to_vec().into() };
+    if bytes.is_empty() {
         return Err(format!(
             "`{}` has {size} bytes: every visitor loads it, so keep it between 1 and {most}",
             file.display()
         ));
     }
-    std::fs::read(&file).map(Bytes::from).map_err(unread)
+    Ok(bytes)
 }
 
 #[cfg(test)]
