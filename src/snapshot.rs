@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::config::{Config, Limits, Server};
 use crate::pages::Brand;
 use crate::policy::RouteTable;
+use crate::policy::cookies::{self, Names};
 use crate::policy::headers::HeaderPolicy;
 
 mod reload_state;
@@ -33,6 +34,10 @@ pub struct Snapshot {
     pub headers: HeaderPolicy,
     /// What pages look like.
     pub brand: Brand,
+    /// The names of our cookies.
+    pub cookies: Names,
+    /// Whose hosts share them; `None` = each host has its own.
+    pub cookie_domain: Option<String>,
     /// How the use cases behave.
     pub settings: Settings,
     /// Where requests go.
@@ -50,6 +55,8 @@ impl Snapshot {
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
             headers: HeaderPolicy::new(&config.identity_headers),
             brand: Brand::new(&config.brand, &config.server.auth_prefix),
+            cookies: if config.browser.cookie_domain.is_some() { cookies::SHARED } else { cookies::HOST },
+            cookie_domain: config.browser.cookie_domain.clone(),
             settings: Settings::new(config),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
         })

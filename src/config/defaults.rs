@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{
-    Admin, Algorithm, Brand, Colour, Config, HostPattern, IdentityHeaders, Limits, Log, LogFormat, LogLevel,
-    Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
+    Admin, Algorithm, Brand, Browser, Colour, Config, HostPattern, IdentityHeaders, Limits, Log, LogFormat,
+    LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
 };
 
 /// `[brand] accent`
@@ -65,6 +65,11 @@ impl Config {
                 min_password_length: 15,
                 attempts_per_account: 10,
                 attempts_per_address: 100,
+            },
+            browser: Browser {
+                idle_timeout: Duration::from_hours(12),
+                remember: Duration::from_hours(30 * 24),
+                cookie_domain: None,
             },
             identity_headers: IdentityHeaders {
                 user: HeaderName::from_static("x-auth-user"),

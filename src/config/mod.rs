@@ -3,6 +3,7 @@
 
 mod address;
 mod brand;
+mod browser;
 mod change;
 mod colour;
 mod defaults;
@@ -59,6 +60,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[login]`
     pub login: Login,
+    /// `[browser]`
+    pub browser: Browser,
     /// `[identity_headers]`
     pub identity_headers: IdentityHeaders,
     /// `[brand]`
@@ -290,6 +293,17 @@ pub struct Login {
     pub attempts_per_account: u32,
     /// Failed logins allowed in a burst from one address (IPv6: one /64); one more every second.
     pub attempts_per_address: u32,
+}
+
+/// `[browser]`: people who sign in with the form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Browser {
+    /// Without "stay signed in", a session ends after this long without use.
+    pub idle_timeout: Duration,
+    /// With it, the session lives this long, used or not; zero = it is not offered.
+    pub remember: Duration,
+    /// The domain whose hosts share the cookies; `None` = each host has its own.
+    pub cookie_domain: Option<String>,
 }
 
 /// `[identity_headers]`: what the app learns, and what nobody else may send.

@@ -14,9 +14,10 @@ use super::caught::{Panicked, caught};
 use super::context::{Account, Context, Outcome};
 use super::gate::{self, Traffic};
 use super::judge::{self, Found, Judgement};
+use super::renewal::SetCookies;
 use super::respond::Answer;
 use super::upstream::{self, Rewritten};
-use super::{cors, endpoints, framing};
+use super::{cors, endpoints, framing, navigation};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -67,8 +68,9 @@ impl Gateway {
                 Ok(false)
             }
             Ok(Judgement::Own(path)) => {
+                let (snapshot, set) = (&context.snapshot, &mut context.set);
                 let answer =
-                    endpoints::serve(session, &path, &self.auth, &context.snapshot, &context.control).await?;
+                    endpoints::serve(session, &path, &self.auth, snapshot, &context.control, set).await?;
                 let answer = match answer {
                     Ok(answer) => {
                         context.account.outcome = Outcome::Answered;
@@ -76,16 +78,18 @@ impl Gateway {
                     }
                     Err(refusal) => {
                         context.account.outcome = Outcome::Refused(refusal.code());
-                        Answer::refusal(&refusal)
+                        navigation::refusal(&refusal, session.req_header(), &self.auth, &context.snapshot)
                     }
                 };
                 let answer =
                     cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
-                send(session, &answer).await.map(|()| true)
+                send(session, &context.set.on(answer)).await.map(|()| true)
             }
             Err(refusal) => {
                 context.account.outcome = Outcome::Refused(refusal.code());
-                send(session, &Answer::refusal(&refusal)).await.map(|()| true)
+                let answer =
+                    navigation::refusal(&refusal, session.req_header(), &self.auth, &context.snapshot);
+                send(session, &context.set.on(answer)).await.map(|()| true)
             }
         }
     }
@@ -105,8 +109,15 @@ impl Gateway {
             Found::Route(route) => route,
         };
         context.account.route = Some(Arc::clone(&route));
-        let judgement =
-            judge::judge(session.req_header(), &route, &self.auth, snapshot, &context.control).await?;
+        let judgement = judge::judge(
+            session.req_header(),
+            &route,
+            &self.auth,
+            snapshot,
+            &context.control,
+            &mut context.set,
+        )
+        .await?;
         if let Judgement::Forward(forward) = &judgement {
             let declared = session
                 .req_header()
@@ -164,6 +175,7 @@ impl ProxyHttp for Gateway {
             permit: None,
             registration: None,
             bearer_is_ours: false,
+            set: SetCookies::default(),
             turn: Turn::default(),
             candidate: None,
             body_bytes: 0,
@@ -318,6 +330,9 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         let status = response.status.as_u16();
+        if status == 101 || status >= 200 {
+            context.set.beside(response)?;
+        }
         // RFC 9110 section 7.8: nobody switches who was not asked to.
         if status == 101 && !session.is_upgrade_req() {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
@@ -360,7 +375,8 @@ impl ProxyHttp for Gateway {
         if !matches!(error.etype(), ErrorType::Custom("refused")) {
             tracing::warn!(reason = refusal.code(), error = %error.etype().as_str(), "not forwarded");
         }
-        let answer = Answer::refusal(&refusal);
+        let answer = navigation::refusal(&refusal, session.req_header(), &self.auth, &context.snapshot);
+        let answer = context.set.on(answer);
         // Once the app's answer has begun, all that is left is to close.
         if session.response_written().is_none() && send(session, &answer).await.is_ok() {
             context.account.status = answer.status;

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::error::Refusal;
+use crate::pages::{self, ASSET_HEADERS, Asset, Html};
 
 /// A client that was refused for want of a store or a place should come back after this, in seconds: longer than
 /// a failover's first moments, short enough that nobody notices.
@@ -85,6 +86,36 @@ impl Answer {
         answer
     }
 
+    /// 200 with a page for a person.
+    pub fn page(html: Html) -> Self {
+        Self { status: 200, headers: page_headers().collect(), body: html.into() }
+    }
+
+    /// The same refusal, said to a person.
+    pub fn refused_page(refusal: &Refusal, html: Html) -> Self {
+        let mut answer = Self::refusal(refusal);
+        answer.headers.retain(|(name, _)| {
+            *name == header::WWW_AUTHENTICATE || *name == header::RETRY_AFTER || *name == header::ALLOW
+        });
+        answer.headers.extend(page_headers());
+        answer.body = html.into();
+        answer
+    }
+
+    /// 303: the browser is to go on there (RFC 9700 section 4.12: never 307 after a password).
+    pub fn see_other(location: &str) -> Self {
+        let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
+        Self { status: 303, headers: vec![no_store, (header::LOCATION, location)], body: Bytes::new() }
+    }
+
+    /// A file that pages load.
+    pub fn asset(asset: &Asset) -> Self {
+        let mut headers = fixed(ASSET_HEADERS).collect::<Vec<_>>();
+        headers.push((header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)));
+        Self { status: 200, headers, body: asset.body.clone() }
+    }
+
     /// With one more header field.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -104,6 +135,14 @@ impl Answer {
     }
 }
 
+fn fixed(fields: &'static [(&'static str, &'static str)]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+}
+
+fn page_headers() -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    fixed(pages::HEADERS)
+}
+
 /// Status code and title of a refusal.
 const fn status(refusal: &Refusal) -> (u16, &'static str) {
     match refusal {
@@ -120,6 +159,8 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::RefreshReused => (401, "The refresh token was used before; its session has been ended"),
         Refusal::RoleMissing => (403, "The user has no role that may do this"),
         Refusal::OriginNotAllowed => (403, "Scripts of that origin may not do this"),
+        Refusal::FormInvalid => (403, "The form is not of this page any more: load it again"),
+        Refusal::CookieTooLarge => (403, "The user has more roles than a cookie can hold"),
         Refusal::RouteUnknown => (404, "There is nothing here"),
         Refusal::SessionUnknown => (404, "There is no such session"),
         Refusal::MethodNotAllowed(_) => (405, "The method is not allowed here"),
@@ -190,6 +231,8 @@ mod tests {
             Refusal::BodyTooLarge,
             Refusal::HeaderTooLarge,
             Refusal::OriginNotAllowed,
+            Refusal::FormInvalid,
+            Refusal::CookieTooLarge,
             Refusal::SessionUnknown,
             Refusal::UpstreamUnavailable,
             Refusal::UpstreamTimeout,
@@ -209,6 +252,8 @@ mod tests {
                 Refusal::HeaderTooLarge
                 | Refusal::TargetTooLong
                 | Refusal::OriginNotAllowed
+                | Refusal::FormInvalid
+                | Refusal::CookieTooLarge
                 | Refusal::SessionUnknown => {}
                 Refusal::UpstreamUnavailable | Refusal::UpstreamTimeout | Refusal::Internal => {}
             }

@@ -71,6 +71,7 @@ impl SignInTemplate<'_> {
             SignInProblem::TooMany(wait) => (t.too_many)(&(t.span)(rounded_up(wait))),
             SignInProblem::Unavailable => t.unavailable.to_owned(),
             SignInProblem::FormExpired => t.form_expired.to_owned(),
+            SignInProblem::CookiesRefused => t.cookies_refused.to_owned(),
         })
     }
 

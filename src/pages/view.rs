@@ -56,6 +56,8 @@ pub enum SignInProblem {
     Unavailable,
     /// The form was open for too long, or its token is not ours.
     FormExpired,
+    /// The browser does not send our cookies back.
+    CookiesRefused,
 }
 
 /// Somebody who is signed in, and what they can do about it. The forms post `csrf`.

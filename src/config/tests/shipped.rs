@@ -65,6 +65,7 @@ fn the_settings_of_the_shipped_file_are_live() {
         [
             "brand.css_file",
             "brand.logo_file",
+            "browser.cookie_domain",
             "routes",
             "sessions.ca_file",
             "sessions.url_env",

@@ -21,6 +21,8 @@ pub(super) const TEXT: Text = Text {
     too_many: |wait| format!("There were too many attempts. Wait {wait}, then try again."),
     unavailable: "This cannot be checked at the moment. Nothing was changed; try again in a few seconds.",
     form_expired: "This page was open for too long. Nothing was changed; please enter it once more.",
+    cookies_refused: "Your browser did not send our cookie back, and without it nobody can stay signed in. Allow cookies for this \
+                      site, open it over https, and try again.",
 
     signed_in: "You are signed in",
     signed_in_as: "Signed in as",

@@ -22,6 +22,8 @@ pub(super) const TEXT: Text = Text {
     unavailable: "Das lässt sich gerade nicht prüfen. Es wurde nichts geändert; versuchen Sie es in einigen Sekunden \
                   erneut.",
     form_expired: "Diese Seite war zu lange offen. Es wurde nichts geändert; bitte geben Sie alles noch einmal ein.",
+    cookies_refused: "Ihr Browser hat unser Cookie nicht zurückgeschickt; ohne es kann niemand angemeldet bleiben. Erlauben Sie Cookies \
+                      für diese Seite, öffnen Sie sie über https und versuchen Sie es erneut.",
 
     signed_in: "Sie sind angemeldet",
     signed_in_as: "Angemeldet als",

@@ -25,6 +25,7 @@ pub(super) struct Text {
     pub(super) too_many: fn(&str) -> String,
     pub(super) unavailable: &'static str,
     pub(super) form_expired: &'static str,
+    pub(super) cookies_refused: &'static str,
 
     pub(super) signed_in: &'static str,
     pub(super) signed_in_as: &'static str,
