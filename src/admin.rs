@@ -65,7 +65,7 @@ impl AdminApp {
 
     async fn answer(&self, method: &Method, path: &str) -> Answer {
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return Answer::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()));
+            return Answer::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()), None);
         }
         match path {
             "/metrics" => {
@@ -79,7 +79,7 @@ impl AdminApp {
                 Ok(state) => Answer::text("text/plain; charset=utf-8", state),
                 Err(why) => Answer::not_ready(why),
             },
-            _ => Answer::refusal(&Refusal::RouteUnknown),
+            _ => Answer::refusal(&Refusal::RouteUnknown, None),
         }
     }
 }

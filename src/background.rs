@@ -86,7 +86,11 @@ async fn sweep(vault: Vault) {
                 Ok(swept) if swept >= u64::from(SWEEP_BATCH) => {}
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "old rows stay until the next sweep");
+                    tracing::warn!(
+                        reason = "sweep_failed",
+                        cause = %error,
+                        "old rows stay until the next sweep"
+                    );
                     break;
                 }
             }

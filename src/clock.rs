@@ -53,11 +53,21 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// RFC 3339, UTC, to the millisecond.
+    pub fn precise(self) -> impl fmt::Display {
+        humantime::format_rfc3339_millis(self.system_time())
+    }
+
+    fn system_time(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339, UTC, to the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since_epoch = Duration::from_millis(u64::try_from(self.0).unwrap_or(0));
-        humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since_epoch).fmt(f)
+        humantime::format_rfc3339_seconds(self.system_time()).fmt(f)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod secret;
 pub mod error;
 pub mod identity;
 pub mod metrics;
+pub mod request_id;
 
 pub mod config;
 

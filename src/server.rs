@@ -235,7 +235,7 @@ async fn start_on(
         master,
         hasher,
         clock: Arc::clone(&clock),
-        random,
+        random: Arc::clone(&random),
         metrics: Arc::clone(&metrics),
     };
     let limits = Limits { lease: config.vault.lease, local_cache_bytes: config.sessions.local_cache_bytes };
@@ -246,7 +246,13 @@ async fn start_on(
     tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
 
     let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));
-    let gateway = Gateway::new(Arc::clone(&auth), current.clone(), Arc::clone(&clock), Arc::clone(&traffic));
+    let gateway = Gateway::new(
+        Arc::clone(&auth),
+        current.clone(),
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        Arc::clone(&traffic),
+    );
     let gate = Gate::new(
         http_proxy(&Arc::new(pingora_conf()), gateway),
         Arc::clone(&traffic),
@@ -263,6 +269,13 @@ async fn start_on(
     metrics.process.started.set(now);
     metrics.process.config_loaded.set(now);
 
+    tracing::info!(
+        reason = "serving",
+        version = env!("CARGO_PKG_VERSION"),
+        ?public,
+        ?admin,
+        "requests are served"
+    );
     Ok(Running {
         sockets,
         public,
@@ -395,7 +408,11 @@ impl Running {
         let _ = tokio::time::timeout(AFTER_CUT, closed).await;
         self.jobs.shutdown().await;
         if let Err(error) = self.vault.audit.settle().await {
-            tracing::warn!(%error, "nothing is lost, but the vault's files must be copied together");
+            tracing::warn!(
+                reason = "vault_unsettled",
+                cause = %error,
+                "nothing is lost, but the vault's files must be copied together"
+            );
         }
         tracing::info!(reason = "stopped", "drained");
     }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::auth::Settings;
 use crate::clock::Timestamp;
-use crate::config::{Config, Limits, Server};
+use crate::config::{Config, Limits, Log, Server};
 use crate::policy::RouteTable;
 use crate::policy::headers::HeaderPolicy;
 
@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub headers: HeaderPolicy,
     /// How the use cases behave.
     pub settings: Settings,
+    /// `[log]`
+    pub log: Log,
     /// Where requests go.
     pub upstreams: Upstreams,
 }
@@ -47,6 +49,7 @@ impl Snapshot {
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
             headers: HeaderPolicy::new(&config.identity_headers),
             settings: Settings::new(config),
+            log: config.log.clone(),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
         })
     }

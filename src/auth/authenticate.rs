@@ -256,12 +256,20 @@ impl Auth {
                     FirstSight::Live
                 }
                 Ok(_) => FirstSight::Ended,
-                Err(VaultError::Unavailable(reason)) => {
-                    tracing::warn!(reason, "the vault does not answer about a session");
+                Err(VaultError::Unavailable(cause)) => {
+                    tracing::warn!(
+                        reason = "session_unanswered",
+                        cause,
+                        "the vault does not answer about a session"
+                    );
                     FirstSight::Unknowable
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the vault cannot answer about a session");
+                    tracing::error!(
+                        reason = "session_unanswerable",
+                        cause = %error,
+                        "the vault cannot answer about a session"
+                    );
                     FirstSight::Unknowable
                 }
             }

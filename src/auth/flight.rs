@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::request_id;
+
 type Digest = [u8; 32];
 type Running<T> = Mutex<HashMap<Digest, watch::Receiver<Option<T>>>>;
 
@@ -33,12 +35,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
                     running.insert(key, receiver.clone());
                     let landing = Landing { running: Arc::clone(&self.0), key };
                     let work = work();
-                    tokio::spawn(async move {
+                    tokio::spawn(request_id::carried(async move {
                         let answer = work.await;
                         // Off the board before it is told: whoever asks from now on asks anew.
                         drop(landing);
                         let _ = sender.send(Some(answer));
-                    });
+                    }));
                     receiver
                 }
             }

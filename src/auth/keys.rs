@@ -154,7 +154,11 @@ impl Auth {
             }
             Err(error) => {
                 // Somebody rotated under another master secret: the old keys go on, the new one is unusable here.
-                tracing::error!(%error, "the keys in the vault cannot be opened; going on with those at hand");
+                tracing::error!(
+                    reason = "keys_unusable",
+                    cause = %error,
+                    "the keys in the vault cannot be opened; going on with those at hand"
+                );
                 Err(Refusal::StoreUnavailable)
             }
         }

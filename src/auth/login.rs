@@ -113,7 +113,11 @@ impl Auth {
                 match self.parts.vault.users.change(user.id, &change).await {
                     Ok(_) => user.password = new,
                     // The next login tries again.
-                    Err(error) => tracing::warn!(%error, "a password hash was not renewed"),
+                    Err(error) => tracing::warn!(
+                        reason = "password_hash_kept",
+                        cause = %error,
+                        "a password hash was not renewed; the next login tries again"
+                    ),
                 }
                 Ok(Some(user))
             }

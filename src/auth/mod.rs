@@ -16,6 +16,7 @@ use crate::error::Refusal;
 use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
 use crate::password::Hasher;
+use crate::request_id;
 use crate::session::SessionStore;
 use crate::token::access::Profile;
 use crate::token::keyring::KeyRing;
@@ -236,8 +237,8 @@ impl Auth {
 impl From<VaultError> for Refusal {
     fn from(error: VaultError) -> Self {
         match error {
-            VaultError::Unavailable(reason) | VaultError::Damaged(reason) => {
-                tracing::warn!(reason, "the vault does not answer");
+            VaultError::Unavailable(cause) | VaultError::Damaged(cause) => {
+                tracing::warn!(reason = "vault_unanswered", cause, "the vault does not answer");
                 Self::StoreUnavailable
             }
             VaultError::Superseded => Self::CredentialsWrong,
@@ -252,7 +253,7 @@ async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Refusal> {
     // A panic in the task is caught there and is a defect, as it would be here.
-    match tokio::spawn(work).await {
+    match tokio::spawn(request_id::carried(work)).await {
         Ok(result) => result,
         Err(failed) => {
             std::panic::resume_unwind(failed.try_into_panic().unwrap_or_else(|_| Box::new("task cancelled")))

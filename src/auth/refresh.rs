@@ -71,18 +71,27 @@ impl Auth {
             Rotation::Reused { ended, user_id, behind } => {
                 counted.reuses.of(if behind > 1 { Reuse::Older } else { Reuse::AfterGrace }).inc();
                 self.parts.metrics.requests.unusual.of(Pattern::RefreshReuse).inc();
-                tracing::warn!(reason = "refresh_reused", user = %user_id, session = ?ended.sessions.first(), "a refresh token was used again: its session is ended");
+                tracing::warn!(
+                    reason = "session_ended_by_reuse",
+                    user = %user_id,
+                    session = ended.sessions.first().map(tracing::field::display),
+                    "a refresh token was used again: its session is ended"
+                );
                 self.carry_out(&ended, EndReason::Reuse).await;
                 Err(Refusal::RefreshReused)
             }
             Rotation::Refused(why) => {
-                let reason = match why {
+                let cause = match why {
                     RotationRefused::Unknown => "unknown",
                     RotationRefused::Expired => "expired",
                     RotationRefused::Ended => "ended",
                     RotationRefused::OtherClient => "other_client",
                 };
-                tracing::info!(reason, "a refresh token answers to no live session");
+                tracing::info!(
+                    reason = "refresh_unanswered",
+                    cause,
+                    "a refresh token answers to no live session"
+                );
                 Err(Refusal::RefreshInvalid)
             }
         }

@@ -10,6 +10,7 @@ use super::{Auth, Settings, detached};
 use crate::clock::Timestamp;
 use crate::error::Refusal;
 use crate::id::{SessionId, UserId};
+use crate::request_id;
 use crate::vault::{EndReason, Ended, LogEntry, Scope};
 
 /// Tombstones on their way at once: a connection carries hundreds in one write; all of a large revocation would keep
@@ -130,14 +131,14 @@ impl Auth {
             let mut writing = JoinSet::new();
             for &(id, until) in some {
                 let auth = Arc::clone(self);
-                writing.spawn(async move {
+                writing.spawn(request_id::carried(async move {
                     let written = auth.parts.sessions.revoke(id, until.since(now)).await;
                     if let Err(error) = &written {
                         tracing::debug!(%error, session = %id, "a tombstone is owed to the session store");
                         auth.owed.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
                     }
                     written.is_ok()
-                });
+                }));
             }
             while let Some(written) = writing.join_next().await {
                 if !written.unwrap_or(false) {

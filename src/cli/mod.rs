@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Log, LogFormat, LogLevel};
 use crate::demo;
 use crate::id::SystemRandom;
 use crate::server::{self, Surroundings};
@@ -92,10 +92,9 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
     match &cli.command {
         Command::Serve => serve::serve(&cli.config, surroundings, out),
         Command::Demo { listen, redis, postgres } => {
-            log::start(&crate::config::Log {
-                format: crate::config::LogFormat::Text,
-                level: crate::config::LogLevel::Warn,
-            });
+            let log =
+                Log { format: LogFormat::Text, level: LogLevel::Warn, ..Config::defaults(Path::new("")).log };
+            log::start(&log);
             serve::runtime(0)?.block_on(async {
                 let stores = demo::Stores { redis: redis.clone(), postgres: postgres.clone() };
                 let demo = demo::start(*listen, stores, surroundings).await?;

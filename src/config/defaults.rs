@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{
-    Admin, Algorithm, Config, HostPattern, IdentityHeaders, Limits, Log, LogFormat, LogLevel, Login,
-    MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
+    Admin, Algorithm, Config, HostPattern, IdentityHeaders, Limits, Log, LogAccess, LogFormat, LogLevel,
+    Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
 };
 
 /// `[upstreams.<name>] connect_timeout`
@@ -70,7 +70,12 @@ impl Config {
                 roles: HeaderName::from_static("x-auth-roles"),
                 session: HeaderName::from_static("x-auth-session"),
             },
-            log: Log { format: LogFormat::Json, level: LogLevel::Info },
+            log: Log {
+                format: LogFormat::Json,
+                level: LogLevel::Info,
+                access: LogAccess::All,
+                user_agent: false,
+            },
             upstreams: Vec::new(),
             routes: Vec::new(),
         }

@@ -306,6 +306,10 @@ pub struct Log {
     pub format: LogFormat,
     /// The least important level written.
     pub level: LogLevel,
+    /// Which requests have a line.
+    pub access: LogAccess,
+    /// Whether that line has the client's `User-Agent`.
+    pub user_agent: bool,
 }
 
 /// How log lines look.
@@ -315,6 +319,17 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// Which requests have a line of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAccess {
+    /// Every one.
+    All,
+    /// What was neither forwarded nor answered.
+    Refused,
+    /// None.
+    None,
 }
 
 /// The least important level written.

@@ -8,7 +8,7 @@ use super::hint::quoted;
 use super::origin;
 use super::reader::{Place, Table};
 use super::units::show_duration;
-use super::{Algorithm, IdentityHeaders, Log, LogFormat, LogLevel, Login, Tokens, usize_from};
+use super::{Algorithm, IdentityHeaders, Log, LogAccess, LogFormat, LogLevel, Login, Tokens, usize_from};
 
 /// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and where it stands.
 pub(super) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<'_>)) -> Tokens {
@@ -129,7 +129,7 @@ pub(super) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> Id
 
 fn header(text: &str) -> Result<HeaderName, String> {
     /// Fields with a meaning of their own between client, gateway and app (RFC 9110 7.6.1, 10.1, 11.6, RFC 6265).
-    const TAKEN: [&str; 16] = [
+    const TAKEN: [&str; 17] = [
         "authorization",
         "connection",
         "cookie",
@@ -146,6 +146,7 @@ fn header(text: &str) -> Result<HeaderName, String> {
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-request-id",
     ];
     if text.contains('_') {
         let dashes = text.replace('_', "-");
@@ -171,10 +172,13 @@ fn header(text: &str) -> Result<HeaderName, String> {
 /// Reads `[log]`.
 pub(super) fn log(table: Table<'_>, default: Log) -> Log {
     let formats = [("json", LogFormat::Json), ("text", LogFormat::Text)];
+    let access = [("all", LogAccess::All), ("refused", LogAccess::Refused), ("none", LogAccess::None)];
     let levels = [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info)];
     let log = Log {
         format: table.value("format").and_then(|value| value.choice(&formats)).unwrap_or(default.format),
         level: table.value("level").and_then(|value| value.choice(&levels)).unwrap_or(default.level),
+        access: table.value("access").and_then(|value| value.choice(&access)).unwrap_or(default.access),
+        user_agent: table.value("user_agent").and_then(|value| value.flag()).unwrap_or(default.user_agent),
     };
     table.finish();
     log

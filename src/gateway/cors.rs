@@ -53,7 +53,7 @@ pub(super) fn decorate(answer: Answer, request: &RequestHeader, origins: &[Strin
     } else {
         answer.with(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("retry-after, www-authenticate"),
+            HeaderValue::from_static("retry-after, www-authenticate, x-request-id"),
         )
     }
 }

@@ -25,6 +25,7 @@ use crate::auth::{Control, Cut, Progress};
 use crate::config::Server;
 use crate::metrics::{ConnectionLimit, Metrics};
 use crate::policy::forwarded;
+use crate::request_id;
 use crate::snapshot::Current;
 
 /// A request whose answer has not begun is given this long to be refused in words after its session was revoked:
@@ -290,7 +291,7 @@ impl HttpServerApp for Requests {
         let control = Arc::new(Control::default());
         let _entered = self.traffic.enter(&control);
         let proxied = CONTROL.scope(Arc::clone(&control), self.proxy.process_new_http(session, shutdown));
-        let mut proxied = std::pin::pin!(caught(proxied));
+        let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
         let finished = tokio::select! {
             biased;
             finished = &mut proxied => finished,

@@ -9,18 +9,22 @@
 //!   respond   the one table of status codes and bodies
 //! ```
 
+mod account;
 mod caught;
 mod context;
 mod cors;
 mod credential;
+mod downstream;
 mod endpoints;
 mod framing;
 mod gate;
 mod judge;
 mod proxy;
 pub mod respond;
+mod response;
 mod tunnel;
 mod upstream;
 
+pub use account::ACCESS;
 pub use gate::{Gate, Traffic};
 pub use proxy::Gateway;

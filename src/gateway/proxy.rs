@@ -1,6 +1,7 @@
 //! Pingora's callbacks, each a step of the walk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,20 +9,23 @@ use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorType};
 
+use super::account::{Account, Outcome};
 use super::caught::{Panicked, caught};
-use super::context::{Account, Context, Outcome};
+use super::context::Context;
 use super::gate::{self, Traffic};
 use super::judge::{self, Found, Judgement};
 use super::respond::Answer;
+use super::response::{drop_our_cookies, is_event_stream, refusal_of};
 use super::upstream::{self, Rewritten};
-use super::{cors, endpoints, framing};
+use super::{cors, downstream, endpoints, framing};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
+use crate::id::Random;
 use crate::metrics::{Pattern, Stream};
-use crate::policy::{cookies, forwarded};
+use crate::request_id::{self, RequestIds};
 use crate::snapshot::Current;
 use crate::snapshot::upstreams::Turn;
 
@@ -34,14 +38,21 @@ pub struct Gateway {
     current: Current,
     clock: Arc<dyn Clock>,
     traffic: Arc<Traffic>,
+    ids: RequestIds,
 }
 
 type Fallible<T> = pingora::Result<T>;
 
 impl Gateway {
     /// Puts it together.
-    pub fn new(auth: Arc<Auth>, current: Current, clock: Arc<dyn Clock>, traffic: Arc<Traffic>) -> Self {
-        Self { auth, current, clock, traffic }
+    pub fn new(
+        auth: Arc<Auth>,
+        current: Current,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self { auth, current, clock, traffic, ids: RequestIds::new(random) }
     }
 
     /// The loop bound Pingora is given: it counts the first try too.
@@ -52,13 +63,12 @@ impl Gateway {
     /// Judges and, where the answer is ours, answers. `true` when answered.
     async fn filter(&self, session: &mut Session, context: &mut Context) -> Fallible<bool> {
         let verdict = self.verdict(session, context).await;
-        if !context.account.own {
-            let added = context.account.elapsed().as_secs_f64();
-            self.auth.metrics().requests.decision_seconds.observe(added);
-        }
+        context.account.was_decided();
         match verdict {
             Ok(Judgement::Forward(forward)) => {
-                context.account.session = forward.permit.identity().map(|i| i.session_id());
+                if let Some(identity) = forward.permit.identity() {
+                    context.account.belongs_to(identity);
+                }
                 context.bearer_is_ours = forward.bearer_is_ours;
                 context.registration = forward.registration;
                 let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
@@ -67,25 +77,22 @@ impl Gateway {
                 Ok(false)
             }
             Ok(Judgement::Own(path)) => {
-                let answer =
-                    endpoints::serve(session, &path, &self.auth, &context.snapshot, &context.control).await?;
-                let answer = match answer {
+                let answer = endpoints::serve(session, &path, &self.auth, context).await;
+                context.account.bytes_in = session.body_bytes_read() as u64;
+                let answer = match answer? {
                     Ok(answer) => {
                         context.account.outcome = Outcome::Answered;
                         answer
                     }
-                    Err(refusal) => {
-                        context.account.outcome = Outcome::Refused(refusal.code());
-                        Answer::refusal(&refusal)
-                    }
+                    Err(refusal) => self.refusal(session, &refusal, context),
                 };
                 let answer =
                     cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
-                send(session, &answer).await.map(|()| true)
+                downstream::send(session, &answer, &mut context.account).await.map(|()| true)
             }
             Err(refusal) => {
-                context.account.outcome = Outcome::Refused(refusal.code());
-                send(session, &Answer::refusal(&refusal)).await.map(|()| true)
+                let answer = self.refusal(session, &refusal, context);
+                downstream::send(session, &answer, &mut context.account).await.map(|()| true)
             }
         }
     }
@@ -120,6 +127,16 @@ impl Gateway {
         Ok(judgement)
     }
 
+    /// The answer to what is refused, taken to its account.
+    fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> Answer {
+        let answer = Answer::refusal(refusal, context.account.request_id.as_ref());
+        context.account.was_refused(refusal, answer.status);
+        if !context.account.is_shown() {
+            downstream::show(session, &mut context.account, &context.snapshot);
+        }
+        answer
+    }
+
     /// Remembers why, and stops Pingora.
     fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
         context.refusal = Some(refusal);
@@ -132,23 +149,6 @@ impl Gateway {
     }
 }
 
-/// Writes a whole answer.
-async fn send(session: &mut Session, answer: &Answer) -> Fallible<()> {
-    let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 1))?;
-    for (name, value) in &answer.headers {
-        response.append_header(name.clone(), value.clone())?;
-    }
-    if answer.status != 204 {
-        response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
-    }
-    let with_body = answer.sends_body(&session.req_header().method);
-    session.write_response_header(Box::new(response), !with_body).await?;
-    if with_body {
-        session.write_response_body(Some(answer.body.clone()), true).await?;
-    }
-    Ok(())
-}
-
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Context;
@@ -157,16 +157,17 @@ impl ProxyHttp for Gateway {
         let control: Arc<Control> = gate::control();
         control.header_was_read();
         let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
+        let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));
+        let lines = snapshot.log.access;
         Context {
-            snapshot: self.current.load(),
-            account: Account::open(metrics, clock, Arc::clone(&self.traffic), Arc::clone(&control)),
+            account: Account::open(metrics, clock, traffic, Arc::clone(&control), lines),
+            snapshot,
             control,
             permit: None,
             registration: None,
             bearer_is_ours: false,
             turn: Turn::default(),
             candidate: None,
-            body_bytes: 0,
             refusal: None,
         }
     }
@@ -176,19 +177,13 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Fallible<()> {
-        context.account.method = known_method(session.req_header());
-        if tracing::enabled!(target: "doorward::access", tracing::Level::INFO) {
-            // Enough to recognise it; a query may hold secrets and is left out.
-            let path = String::from_utf8_lossy(judge::path_of(session.req_header())).into_owned();
-            context.account.path = path.chars().take(256).collect();
-            let chain = session
-                .req_header()
-                .headers
-                .get_all("x-forwarded-for")
-                .iter()
-                .filter_map(|v| v.to_str().ok());
-            let trusted = &context.snapshot.server.trusted_proxies;
-            context.account.client = Some(forwarded::client(client_ip(session), chain, trusted));
+        context.account.method = downstream::known_method(session.req_header());
+        let sent = downstream::request_id(session, &context.snapshot);
+        let id = sent.unwrap_or_else(|| self.ids.make());
+        request_id::enter(id.clone());
+        context.account.request_id = Some(id);
+        if context.account.is_read() {
+            downstream::show(session, &mut context.account, &context.snapshot);
         }
         // The transport's reading of chunk lines is lenient (a bare LF in an extension passes). A proxy in front that is
         // stricter would see another end of the body: so nothing that follows it on the connection is read.
@@ -223,6 +218,7 @@ impl ProxyHttp for Gateway {
         let (Some(permit), Some(candidate)) = (&context.permit, candidate) else {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         };
+        context.account.server = Some(candidate.address);
         let peer = upstream::peer(&candidate, permit, &session.req_header().headers);
         context.candidate = Some(candidate);
         Ok(Box::new(peer))
@@ -231,15 +227,19 @@ impl ProxyHttp for Gateway {
     fn fail_to_connect(
         &self,
         _: &mut Session,
-        peer: &HttpPeer,
+        _: &HttpPeer,
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(route) = &context.account.route {
-            let failed = &self.auth.metrics().upstreams.connect_failures;
-            failed.with_label_values(&[route.upstream.as_str()]).inc();
-        }
-        tracing::warn!(reason = "connect_failed", server = %peer, %error);
+        let upstream = context.account.route.as_ref().map_or("-", |route| route.upstream.as_str());
+        self.auth.metrics().upstreams.connect_failures.with_label_values(&[upstream]).inc();
+        tracing::warn!(
+            reason = "upstream_connect_failed",
+            upstream,
+            server = context.account.server.map(tracing::field::display),
+            cause = %error.root_cause(),
+            "a server of an upstream cannot be connected to: is the app running?"
+        );
         // Nothing was sent yet: the next server may have it, whatever the method.
         error.set_retry(context.turn.has_next());
         error
@@ -261,8 +261,9 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, refusal);
         }
         let downstream = upstream::Downstream {
-            peer: client_ip(session),
+            peer: downstream::client_ip(session),
             https: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+            request_id: context.account.request_id.as_ref(),
         };
         let rewritten = match (&context.permit, &context.candidate) {
             (Some(permit), Some(candidate)) => upstream::rewrite(
@@ -292,12 +293,13 @@ impl ProxyHttp for Gateway {
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
         }
+        context.account.bytes_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         // What flows through a WebSocket is not a body and has no limit.
         if context.account.status == 101 {
             return Ok(());
         }
-        context.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        if context.permit.as_ref().is_some_and(|permit| context.body_bytes > permit.route().body_limit) {
+        if context.permit.as_ref().is_some_and(|permit| context.account.bytes_in > permit.route().body_limit)
+        {
             return Self::refuse(context, Refusal::BodyTooLarge);
         }
         Ok(())
@@ -314,6 +316,9 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, refusal);
         }
         drop_our_cookies(response)?;
+        if let Some(id) = &context.account.request_id {
+            response.insert_header(request_id::HEADER, id.header().clone())?;
+        }
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);
         }
@@ -345,6 +350,17 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        context: &mut Context,
+    ) -> Fallible<Option<Duration>> {
+        context.account.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(None)
+    }
+
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
@@ -356,13 +372,14 @@ impl ProxyHttp for Gateway {
             context.account.outcome = Outcome::Aborted;
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        context.account.outcome = Outcome::Refused(refusal.code());
         if !matches!(error.etype(), ErrorType::Custom("refused")) {
-            tracing::warn!(reason = refusal.code(), error = %error.etype().as_str(), "not forwarded");
+            context.account.cause = Some(error.etype().as_str().to_owned());
         }
-        let answer = Answer::refusal(&refusal);
+        let answer = self.refusal(session, &refusal, context);
         // Once the app's answer has begun, all that is left is to close.
-        if session.response_written().is_none() && send(session, &answer).await.is_ok() {
+        if session.response_written().is_none()
+            && downstream::send(session, &answer, &mut context.account).await.is_ok()
+        {
             context.account.status = answer.status;
         }
         FailToProxy { error_code: answer.status, can_reuse_downstream: false }
@@ -383,52 +400,4 @@ impl ProxyHttp for Gateway {
             context.account.status = response.status.as_u16();
         }
     }
-}
-
-fn is_event_stream(response: &ResponseHeader) -> bool {
-    let content_type = response.headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
-    content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(b"text/event-stream"))
-}
-
-/// What a failure of the transport means to the client; `None` when there is no client left.
-fn refusal_of(error: &Error) -> Option<Refusal> {
-    use ErrorType::{
-        ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, TLSHandshakeTimedout,
-        WriteError, WriteTimedout,
-    };
-    match (error.esource(), error.etype()) {
-        (_, HTTPStatus(413)) => Some(Refusal::BodyTooLarge),
-        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
-            Some(Refusal::UpstreamTimeout)
-        }
-        (ErrorSource::Upstream, _) => Some(Refusal::UpstreamUnavailable),
-        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed) => None,
-        (ErrorSource::Downstream, _) => Some(Refusal::RequestInvalid("the request could not be read".into())),
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
-    }
-}
-
-/// The peer's address; what has none (it is loopback in tests of sockets) is nobody.
-pub(super) fn client_ip(session: &Session) -> std::net::IpAddr {
-    let address = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-    address.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
-}
-
-/// An app cannot set our cookies (T07).
-fn drop_our_cookies(response: &mut ResponseHeader) -> Fallible<()> {
-    let all: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    if !all.iter().any(|value| cookies::sets_ours(value.as_bytes())) {
-        return Ok(());
-    }
-    response.remove_header(&header::SET_COOKIE);
-    for value in all.into_iter().filter(|value| !cookies::sets_ours(value.as_bytes())) {
-        response.append_header(header::SET_COOKIE, value)?;
-    }
-    Ok(())
-}
-
-/// The method for the log; what is not a registered one is not repeated.
-fn known_method(request: &RequestHeader) -> &'static str {
-    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
-    KNOWN.into_iter().find(|known| *known == request.method.as_str()).unwrap_or("other")
 }

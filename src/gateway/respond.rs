@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::error::Refusal;
+use crate::request_id::RequestId;
 
 /// A client that was refused for want of a store or a place should come back after this, in seconds: longer than
 /// a failover's first moments, short enough that nobody notices.
@@ -52,8 +53,8 @@ impl Answer {
         Self::new(503, "text/plain; charset=utf-8", format!("{why}\n"))
     }
 
-    /// What a refusal looks like.
-    pub fn refusal(refusal: &Refusal) -> Self {
+    /// What a refusal looks like, of a request that is called `id`.
+    pub fn refusal(refusal: &Refusal, id: Option<&RequestId>) -> Self {
         let (status, title) = status(refusal);
         let code = refusal.code();
         let mut problem = json!({
@@ -61,6 +62,10 @@ impl Answer {
         });
         if let Refusal::RequestInvalid(detail) | Refusal::PasswordRejected(detail) = refusal {
             problem["detail"] = detail.as_str().into();
+        }
+        if let Some(id) = id {
+            // So that whoever reports it needs no look at the header.
+            problem["request_id"] = id.as_str().into();
         }
         let mut answer = Self::new(status, "application/problem+json", problem.to_string())
             .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -222,7 +227,7 @@ mod tests {
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
         assert_eq!(rows.len(), all().len());
         for refusal in all() {
-            let row = format!("| `{}` | {} |", refusal.code(), Answer::refusal(&refusal).status);
+            let row = format!("| `{}` | {} |", refusal.code(), Answer::refusal(&refusal, None).status);
             assert!(rows.iter().any(|line| line.starts_with(&row)), "no row {row}");
         }
     }
@@ -230,14 +235,14 @@ mod tests {
     #[test]
     fn every_401_challenges_and_every_wait_is_named() {
         for refusal in all() {
-            let answer = Answer::refusal(&refusal);
+            let answer = Answer::refusal(&refusal, None);
             let has = |name: HeaderName| answer.headers.iter().any(|(known, _)| *known == name);
             assert!(answer.status != 401 || has(header::WWW_AUTHENTICATE), "{refusal:?}");
             assert_eq!(matches!(answer.status, 429 | 503), has(header::RETRY_AFTER), "{refusal:?}");
             assert_eq!(answer.status == 405, has(header::ALLOW), "{refusal:?}");
             assert!(has(header::CACHE_CONTROL));
         }
-        let waits = Answer::refusal(&Refusal::RateLimited(Duration::from_millis(1500)));
+        let waits = Answer::refusal(&Refusal::RateLimited(Duration::from_millis(1500)), None);
         assert!(waits.headers.contains(&(header::RETRY_AFTER, HeaderValue::from(2))), "rounded up");
     }
 }

@@ -16,6 +16,7 @@ use crate::config::{Route, Scheme};
 use crate::error::Refusal;
 use crate::policy::headers::Kind;
 use crate::policy::{Permit, cookies, forwarded};
+use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::Candidate;
 
@@ -62,10 +63,12 @@ fn says(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
     headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(|v| v.to_ascii_lowercase().contains(what))
 }
 
-/// What the transport knows about the client.
-pub(super) struct Downstream {
+/// What is known about the request, beside its header.
+pub(super) struct Downstream<'a> {
     pub(super) peer: IpAddr,
     pub(super) https: bool,
+    /// What the request is called.
+    pub(super) request_id: Option<&'a RequestId>,
 }
 
 /// What was found in a request while it was rewritten.
@@ -82,7 +85,7 @@ pub(super) fn rewrite(
     permit: &Permit,
     bearer_is_ours: bool,
     candidate: &Candidate,
-    downstream: &Downstream,
+    downstream: &Downstream<'_>,
     snapshot: &Snapshot,
 ) -> Result<Rewritten, Refusal> {
     let route = permit.route();
@@ -120,6 +123,9 @@ pub(super) fn rewrite(
     set(request, HeaderName::from_static("x-forwarded-proto"), chain.proto)?;
     if let Some(host) = chain.host.or(host.clone()) {
         set(request, HeaderName::from_static("x-forwarded-host"), host)?;
+    }
+    if let Some(id) = downstream.request_id {
+        set(request, request_id::HEADER, id.header().clone())?;
     }
     match host.filter(|_| route.preserve_host) {
         Some(host) => set(request, header::HOST, host)?,
@@ -179,7 +185,7 @@ struct Chain {
 }
 
 /// `X-Forwarded-*`: our own observation; a trusted proxy's word goes before it.
-fn forwarded_chain(headers: &HeaderMap, downstream: &Downstream, snapshot: &Snapshot) -> Chain {
+fn forwarded_chain(headers: &HeaderMap, downstream: &Downstream<'_>, snapshot: &Snapshot) -> Chain {
     let peer = downstream.peer.to_canonical().to_string();
     let own = if downstream.https { "https" } else { "http" };
     let own = Chain {

@@ -26,6 +26,8 @@ const ORIGIN: &[&str] = &[
     "remote-groups",
     "remote-name",
     "remote-email",
+    // Set anew for each request; a trusted proxy's is taken before.
+    "x-request-id",
 ];
 
 /// And every header that begins like this.
@@ -156,13 +158,14 @@ mod tests {
             "Content_Length",
             "Transfer.Encoding",
             "Proxy",
+            "X-Request-Id",
+            "X_Request.Id",
         ] {
             assert_eq!(kind(name), Kind::Drop, "{name}");
         }
         for name in [
             "Accept",
             "X-Requested-With",
-            "X-Request-Id",
             "Traceparent",
             "Authorization",
             "Cookie",

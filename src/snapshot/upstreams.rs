@@ -180,7 +180,12 @@ impl Server {
                 (!found.is_empty()).then_some(found)
             }
             Err(error) => {
-                tracing::warn!(host = self.host, %error, "an upstream's name does not resolve; keeping its last addresses");
+                tracing::warn!(
+                    reason = "upstream_unresolved",
+                    server = self.host,
+                    cause = %error,
+                    "an upstream's name does not resolve; its last addresses are kept"
+                );
                 None
             }
         }

@@ -19,6 +19,7 @@ mod refusals;
 mod regression;
 mod reloading;
 mod remembered;
+mod request_ids;
 mod story;
 mod streams;
 mod streams_end;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, header};
 use pingora::proxy::Session;
 
-use super::proxy::client_ip;
+use super::account::Account;
+use super::context::Context;
 use super::respond::Answer;
-use super::{cors, credential};
+use super::{cors, credential, downstream};
 use crate::auth::{Admission, Auth, Control};
 use crate::error::Refusal;
-use crate::policy::forwarded;
 use crate::policy::route::WELL_KNOWN;
 use crate::snapshot::Snapshot;
 use crate::token::keyring::JWKS_MAX_AGE;
@@ -27,6 +27,7 @@ struct Call<'a> {
     auth: &'a Arc<Auth>,
     snapshot: &'a Snapshot,
     control: &'a Arc<Control>,
+    account: &'a Account,
 }
 
 /// Serves a path of ours. The outer error is the transport's: the client is gone.
@@ -34,8 +35,7 @@ pub(super) async fn serve(
     session: &mut Session,
     path: &str,
     auth: &Arc<Auth>,
-    snapshot: &Snapshot,
-    control: &Arc<Control>,
+    Context { snapshot, control, account, .. }: &Context,
 ) -> pingora::Result<Result<Answer, Refusal>> {
     if cors::is_preflight(session.req_header()) {
         let allowed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
@@ -45,7 +45,7 @@ pub(super) async fn serve(
     if !method.is_safe() && cors::is_foreign(&session.req_header().headers, &snapshot.server) {
         return Ok(Err(Refusal::OriginNotAllowed));
     }
-    let call = Call { session, auth, snapshot, control };
+    let call = Call { session, auth, snapshot, control, account };
     // What is ours outside the prefix is not below it as well.
     let below =
         path.strip_prefix(snapshot.server.auth_prefix.as_str()).filter(|below| !WELL_KNOWN.contains(below));
@@ -95,8 +95,7 @@ impl Call<'_> {
 
     /// The client's address, through trusted proxies.
     fn address(&self) -> IpAddr {
-        let chain = self.headers().get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
-        forwarded::client(client_ip(self.session), chain, &self.snapshot.server.trusted_proxies)
+        downstream::client(self.session, self.snapshot)
     }
 
     fn user_agent(&self) -> Option<String> {
@@ -108,7 +107,9 @@ impl Call<'_> {
         let credential = credential::read(self.headers(), &self.snapshot.settings.profile.issuer)?;
         let token = credential.token.filter(|_| !credential.by_cookie || accept == Accept::CookieOrBearer);
         let token = token.ok_or(Refusal::TokenMissing)?;
-        self.auth.authenticate(token, true, self.control, &self.snapshot.settings).await
+        let admission = self.auth.authenticate(token, true, self.control, &self.snapshot.settings).await?;
+        self.account.belongs_to(&admission.identity);
+        Ok(admission)
     }
 
     /// The JSON object in the body.

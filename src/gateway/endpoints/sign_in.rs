@@ -23,7 +23,7 @@ pub(super) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<Answer,
         Ok(request) => request,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    Ok(call.auth.login(request, &call.snapshot.settings).await.map(|tokens| Answer::json(&wire(&tokens))))
+    Ok(handed_out(call, call.auth.login(request, &call.snapshot.settings).await))
 }
 
 /// `POST refresh`: `{refresh_token}` -> tokens.
@@ -37,11 +37,7 @@ pub(super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<Answe
         Ok(token) => token,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    Ok(call
-        .auth
-        .refresh(token.expose(), &call.snapshot.settings)
-        .await
-        .map(|tokens| Answer::json(&wire(&tokens))))
+    Ok(handed_out(call, call.auth.refresh(token.expose(), &call.snapshot.settings).await))
 }
 
 /// `POST logout`: ends the bearer's session; with `{refresh_token}` that token's, for a client whose access token
@@ -83,6 +79,12 @@ pub(super) fn ended(revoked: &Revoked) -> Answer {
         Propagation::Vault => "vault",
     };
     Answer::json(&json!({ "ended": revoked.sessions, "propagation": propagation }))
+}
+
+fn handed_out(call: &Call<'_>, tokens: Result<Tokens, Refusal>) -> Result<Answer, Refusal> {
+    let tokens = tokens?;
+    call.account.opened(tokens.session_id);
+    Ok(Answer::json(&wire(&tokens)))
 }
 
 fn wire(tokens: &Tokens) -> Value {

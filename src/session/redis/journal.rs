@@ -53,7 +53,12 @@ impl Journal {
     pub(super) fn back(&mut self, look: &Look) {
         if self.said.is_empty() {
             let version = look.version.as_deref();
-            tracing::info!(redis = self.place, version, "the session store is there");
+            tracing::info!(
+                reason = "session_store_there",
+                redis = self.place,
+                version,
+                "the session store is there"
+            );
         } else {
             let away_ms = u64::try_from(self.away_since.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(

@@ -80,7 +80,10 @@ async fn scripts_of_an_allowed_origin_may_read_answers_and_refusals() {
     assert_eq!(answers.each_ref().map(|answer| answer.status), [200, 401]);
     for answer in &answers {
         assert_eq!(answer.all("access-control-allow-origin"), [SPA]);
-        assert_eq!(answer.all("access-control-expose-headers"), ["retry-after, www-authenticate"]);
+        assert_eq!(
+            answer.all("access-control-expose-headers"),
+            ["retry-after, www-authenticate, x-request-id"]
+        );
         assert_eq!(answer.all("vary"), ["Origin"]);
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }

@@ -1,0 +1,71 @@
+//! The client's side of a request: who it comes from, and how it is answered.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use http::header;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+
+use super::account::Account;
+use super::respond::Answer;
+use crate::policy::forwarded;
+use crate::request_id::{self, RequestId};
+use crate::snapshot::Snapshot;
+
+/// The peer's address; what has none (it is loopback in tests of sockets) is nobody.
+pub(super) fn client_ip(session: &Session) -> IpAddr {
+    let address = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
+    address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// The client's address, through trusted proxies.
+pub(super) fn client(session: &Session, snapshot: &Snapshot) -> IpAddr {
+    let headers = &session.req_header().headers;
+    let chain = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    forwarded::client(client_ip(session), chain, &snapshot.server.trusted_proxies)
+}
+
+/// What a trusted proxy calls this request. A client's own word is not taken: it would stand in the log beside other
+/// people's requests.
+pub(super) fn request_id(session: &Session, snapshot: &Snapshot) -> Option<RequestId> {
+    let mut sent = session.req_header().headers.get_all(request_id::HEADER).iter();
+    let one = sent.next().filter(|_| sent.next().is_none())?;
+    let trusted = forwarded::is_trusted(client_ip(session), &snapshot.server.trusted_proxies);
+    RequestId::parse(one.as_bytes()).filter(|_| trusted)
+}
+
+/// Remembers what the log shows of a request.
+pub(super) fn show(session: &Session, account: &mut Account, snapshot: &Snapshot) {
+    account.show(session.req_header(), client(session, snapshot), &snapshot.log);
+}
+
+/// The method for the log; what is not a registered one is not repeated.
+pub(super) fn known_method(request: &RequestHeader) -> &'static str {
+    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == request.method.as_str()).unwrap_or("other")
+}
+
+/// Writes a whole answer.
+pub(super) async fn send(
+    session: &mut Session,
+    answer: &Answer,
+    account: &mut Account,
+) -> pingora::Result<()> {
+    let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
+    for (name, value) in &answer.headers {
+        response.append_header(name.clone(), value.clone())?;
+    }
+    if let Some(id) = &account.request_id {
+        response.insert_header(request_id::HEADER, id.header().clone())?;
+    }
+    if answer.status != 204 {
+        response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
+    }
+    let with_body = answer.sends_body(&session.req_header().method);
+    session.write_response_header(Box::new(response), !with_body).await?;
+    if with_body {
+        account.bytes_out = answer.body.len() as u64;
+        session.write_response_body(Some(answer.body.clone()), true).await?;
+    }
+    Ok(())
+}
