@@ -1,4 +1,4 @@
-//! What README.md says against the code.
+//! What README.md and docs/logs.md say against the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,11 @@ use doorward::server::{self, Surroundings};
 #[path = "support/http.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod http;
+#[path = "support/page.rs"]
+mod page;
 
+#[path = "docs/logs.rs"]
+mod logs;
 #[path = "docs/readme.rs"]
 mod readme;
 

@@ -94,7 +94,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Demo { listen, redis, postgres } => {
             let log =
                 Log { format: LogFormat::Text, level: LogLevel::Warn, ..Config::defaults(Path::new("")).log };
-            log::start(&log);
+            let _logging = log::start(&log, &surroundings)?;
             serve::runtime(0)?.block_on(async {
                 let stores = demo::Stores { redis: redis.clone(), postgres: postgres.clone() };
                 let demo = demo::start(*listen, stores, surroundings).await?;

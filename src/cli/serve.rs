@@ -13,7 +13,8 @@ use crate::server::{self, ConfigFile, Inherited, Surroundings, Told};
 pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut inherited = Inherited::receive(environment)?;
     let (config, file) = ConfigFile::read(path, environment)?;
-    let logging = log::start(&config.log);
+    let logging = log::start(&config.log, &surroundings)?;
+    let level = logging.level();
     let called: Vec<_> = std::env::args_os().collect();
     runtime(config.server.threads)?.block_on(async {
         let mut running = server::take_over(&config, surroundings, &mut inherited).await?;
@@ -31,7 +32,7 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
         let reloads = running.follow(file, move |told| match told {
             Told::Begins => manager::reloading(),
             Told::Ends(config) => {
-                logging.set_level(config.log.level);
+                level.set(config.log.level);
                 manager::ready();
             }
         });

@@ -47,7 +47,7 @@ impl Change {
             tokens: new_tokens,
             login: new_login,
             identity_headers,
-            log: Log { format, level },
+            log: Log { format, level, access, user_agent },
             upstreams,
             routes,
         } = new;
@@ -61,7 +61,12 @@ impl Change {
             login: login(new_login, &running.login, fixed),
             // Compiled into a snapshot, and nothing else.
             identity_headers,
-            log: Log { format: fixed.keep("log.format", format, &running.log.format), level },
+            log: Log {
+                format: fixed.keep("log.format", format, &running.log.format),
+                level,
+                access,
+                user_agent,
+            },
             upstreams,
             routes,
         };

@@ -96,8 +96,10 @@ impl Process {
                 &["certificate"],
             ),
             upgrades: make.each("doorward_upgrades_total", "Upgrades by outcome."),
-            log_lines_suppressed: make
-                .counter("doorward_log_lines_suppressed_total", "Log lines left out in a flood of the same."),
+            log_lines_suppressed: make.counter(
+                "doorward_log_lines_suppressed_total",
+                "Log lines left out: a flood of the same, or nobody reads the log fast enough.",
+            ),
         };
         made.config_generation.set(1);
         made

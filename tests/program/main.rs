@@ -10,6 +10,8 @@ mod eventually;
 mod http;
 #[path = "../support/measured.rs"]
 mod measured;
+#[path = "../support/page.rs"]
+mod page;
 #[path = "../support/socket.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod socket;
@@ -25,6 +27,9 @@ mod demo;
 mod help;
 mod httpbin;
 mod kill;
+mod logs;
+mod logs_floods;
+mod logs_secrets;
 mod reload;
 mod serve;
 mod shell;

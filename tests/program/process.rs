@@ -76,14 +76,20 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::complaining_to(command, Stdio::piped())
+    }
+
+    /// With its standard error elsewhere: it is read here only if it is a pipe of ours.
+    pub(crate) fn complaining_to(command: &mut Command, stderr: Stdio) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        Self { child, out: lines(out), err: lines(err) }
+        let out = lines(child.stdout.take().expect("piped"));
+        let err = child.stderr.take().map_or_else(|| channel().1, lines);
+        Self { child, out, err }
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -21,7 +21,11 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let process = Running::start(command);
+        Self::of(Running::start(command))
+    }
+
+    /// Once it has said where.
+    pub(crate) fn of(process: Running) -> Self {
         let public = address(&process, "doorward serves ");
         let admin = address(&process, "metrics and health on ");
         Self { process, public, admin }
@@ -35,6 +39,17 @@ impl Serving {
     pub(crate) fn stop(self) -> ExitStatus {
         self.signal("TERM");
         self.process.end().0
+    }
+
+    /// SIGTERM, and every line of its log.
+    pub(crate) fn log(self) -> Vec<Value> {
+        self.signal("TERM");
+        let (status, _, lines) = self.process.end();
+        assert_eq!(status.code(), Some(0), "{lines:#?}");
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .collect()
     }
 
     pub(crate) async fn get(&self, path: &str, access: &str) -> Response {
