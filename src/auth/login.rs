@@ -10,6 +10,7 @@ use crate::id::SessionId;
 use crate::identity::Login;
 use crate::metrics::{GrantKind, Pattern};
 use crate::password::{HasherBusy, Password, Verdict};
+use crate::secret::Secret;
 use crate::token::access::FIRST_PARTY_CLIENT;
 use crate::token::refresh::{FamilyId, RefreshToken};
 use crate::vault::{NewSession, User, UserChange, UserKey, VaultError};
@@ -17,8 +18,8 @@ use crate::vault::{NewSession, User, UserChange, UserKey, VaultError};
 /// Somebody who wants to sign in.
 #[derive(Debug, Clone)]
 pub struct LoginRequest {
-    /// As typed.
-    pub username: String,
+    /// As typed: now and then it is the password.
+    pub username: Secret<String>,
     /// As typed.
     pub password: Password,
     /// Where from.
@@ -49,8 +50,9 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
         self.vault_at_hand()?;
-        let login: Option<Login> = request.username.parse().ok();
-        let account = login.as_ref().map_or(request.username.as_str(), Login::as_str);
+        let username = request.username.expose();
+        let login: Option<Login> = username.parse().ok();
+        let account = login.as_ref().map_or(username.as_str(), Login::as_str);
         // Charged before the work and given back after a right password, so that parallel guesses count too.
         let charge = self.charge(account, request.address, settings)?;
         let user = match login {

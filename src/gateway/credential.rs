@@ -6,8 +6,8 @@ use crate::error::Refusal;
 use crate::policy::cookies::{self, Found};
 use crate::token::access;
 
-/// What a request says about who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a request says about who it is. Not to be printed: it is a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Credential<'a> {
     /// The access token to check, if there is one.
     pub(super) token: Option<&'a str>,
@@ -19,7 +19,7 @@ pub(super) struct Credential<'a> {
 }
 
 /// Whose business the `Authorization` field is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Authorization<'a> {
     Known(bool),
     /// Not looked at yet: a bearer that passes the check is ours anyway, and the look costs as much as the check.

@@ -14,8 +14,8 @@ use crate::request_id::RequestId;
 /// a failover's first moments, short enough that nobody notices.
 const RETRY_AFTER: u64 = 1;
 
-/// A complete answer of ours.
-#[derive(Debug, Clone)]
+/// A complete answer of ours. Not to be printed: some are tokens.
+#[derive(Clone)]
 pub struct Answer {
     /// The status code.
     pub status: u16,

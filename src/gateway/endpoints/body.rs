@@ -17,8 +17,8 @@ const LIMIT: usize = 16 * 1024;
 /// A client that takes longer for so little is not serious (or not there).
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The members of a JSON object, each of which must be asked for.
-#[derive(Debug, Default)]
+/// The members of a JSON object, each of which must be asked for. Not to be printed: they are passwords and tokens.
+#[derive(Default)]
 pub(super) struct Fields(Vec<(String, Value)>);
 
 /// Reads the body; an empty one is an empty object. The outer error is the transport's.

@@ -17,7 +17,7 @@ pub(super) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<Answer,
         let password = Password::new(password.expose())
             .map_err(|_| Refusal::RequestInvalid("password: too long".into()))?;
         let (address, user_agent) = (call.address(), call.user_agent());
-        Ok(LoginRequest { username: username.expose().clone(), password, address, user_agent })
+        Ok(LoginRequest { username, password, address, user_agent })
     });
     let request = match request {
         Ok(request) => request,
