@@ -59,7 +59,9 @@ fn calls_in(file: &str, text: &str) -> Vec<Call> {
         if !["error", "warn", "info", "debug", "trace", "event"].contains(&level) && level != "$level" {
             continue;
         }
-        let fields = arguments(after).into_iter().filter_map(|argument| field(&argument)).collect();
+        // What follows the message is put into it.
+        let arguments = arguments(after).into_iter().take_while(|argument| !argument.starts_with('"'));
+        let fields = arguments.filter_map(|argument| field(&argument)).collect();
         found.push(Call { file: file.to_owned(), level: level.to_uppercase(), fields });
     }
     found
@@ -92,9 +94,9 @@ fn arguments(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A name and a value; a message or a target is none.
+/// A name and a value; a target is none.
 fn field(argument: &str) -> Option<(String, String)> {
-    if argument.starts_with('"') || argument.starts_with("target:") {
+    if argument.starts_with("target:") {
         return None;
     }
     let (name, value) = argument.split_once(" = ").unwrap_or((argument, argument));
@@ -161,7 +163,8 @@ fn a_call_is_read_as_the_compiler_reads_it() {
             cause = %error(x, "b, c"),
             ?session,
             away_ms,
-            "a message, with (parentheses) and \"quotes\""
+            "a message, with {} and (parentheses) and \"quotes\"",
+            arguments.of(it)
         );
         Err(error) => tracing::error!(target: "t", reason, "{text}"),
     "#;
