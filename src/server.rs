@@ -342,7 +342,7 @@ impl Running {
             }
             Err(error) => {
                 counted.of(Upgrade::Failed).inc();
-                tracing::error!(reason = "upgrade_failed", %error, "this process goes on");
+                tracing::error!(reason = "upgrade_failed", cause = %error, "this process goes on");
             }
         }
         outcome

@@ -34,7 +34,7 @@ fn tell(state: &str) {
     let sent = address(&name.to_string_lossy())
         .and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
     if let Err(error) = sent {
-        tracing::warn!(reason = "manager_not_told", %error, "the service manager cannot be told how this is");
+        tracing::warn!(reason = "manager_not_told", cause = %error, "the service manager cannot be told how this is");
     }
 }
 
