@@ -65,7 +65,7 @@ fn the_rest_is_taken() {
          absolute_timeout = \"2d\"\nstream_lease = \"2s\"\n[tokens]\nissuer = \"https://c.test\"\naudience = \"x\"\n\
          algorithm = \"ES256\"\naccess_ttl = \"1m\"\nrefresh_grace = \"1s\"\n[login]\nmin_password_length = 8\n\
          attempts_per_account = 2\nattempts_per_address = 3\n[identity_headers]\nuser = \"X-A\"\nuser_id = \"X-B\"\n\
-         roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\n{APP}{ROUTE}"
+         roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\naccess = \"none\"\nuser_agent = true\n{APP}{ROUTE}"
     );
     let change = Change::between(&good(""), good(&text));
     assert_eq!((change.restart, change.config), (Vec::new(), good(&text)));
