@@ -107,10 +107,18 @@ impl Running {
 
     /// The first complaint line with `text`; fails the test when it ends before.
     pub(crate) fn complaint_with(&self, text: &str) -> String {
+        self.complaints_until(text).pop().expect("the line itself")
+    }
+
+    /// Every complaint line up to the first with `text`; fails the test when it ends before.
+    pub(crate) fn complaints_until(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
         loop {
             let line = self.err.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with `{text}`"));
-            if line.contains(text) {
-                return line;
+            let found = line.contains(text);
+            lines.push(line);
+            if found {
+                return lines;
             }
         }
     }
