@@ -51,6 +51,8 @@ pub enum Refusal {
     HeaderTooLarge,
     /// Not allowed for scripts of that origin.
     OriginNotAllowed,
+    /// Sent in clear to an address that only sends on to https.
+    HttpsRequired,
     /// The session to be ended is not one of the caller's.
     SessionUnknown,
     /// No server of the upstream could be reached, or it broke off.
@@ -87,6 +89,7 @@ impl Refusal {
             Self::BodyTooLarge => "body_too_large",
             Self::HeaderTooLarge => "header_too_large",
             Self::OriginNotAllowed => "origin_not_allowed",
+            Self::HttpsRequired => "https_required",
             Self::SessionUnknown => "session_unknown",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",

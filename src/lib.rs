@@ -6,6 +6,7 @@ pub mod clock;
 pub mod id;
 pub mod secret;
 
+pub mod certificate;
 pub mod error;
 pub mod identity;
 pub mod metrics;

@@ -33,7 +33,7 @@ use crate::auth::{Auth, Cut, Limits, Parts};
 use crate::background;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gateway::{Checking, Gate, Gateway, Traffic};
+use crate::gateway::{Checking, Gate, Gateway, Listener, Traffic};
 use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
 use crate::password::Hasher;
@@ -44,6 +44,7 @@ use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecretError;
 use crate::vault::{self, Vault, VaultError};
 
+mod certificates;
 mod handover;
 mod reload;
 mod stores;
@@ -160,6 +161,7 @@ pub struct Running {
     /// What it listens on, to be handed over.
     sockets: Sockets,
     public: Vec<SocketAddr>,
+    redirects: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
     stop_listening: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
@@ -224,8 +226,10 @@ async fn start_on(
     let hasher = Hasher::start(config.login.hash_threads, config.login.hash_queue, Arc::clone(&random))
         .map_err(StartError::Hasher)?;
     let public = bind_all("server.listen", &config.server.listen, inherited)?;
+    let redirects = bind_all("server.redirect_listen", &config.server.redirect_listen, inherited)?;
     let admin = bind_all("admin.listen", &config.admin.listen, inherited)?;
-    let sockets = public.iter().chain(&admin).map(Bound::to_hand_over).collect::<io::Result<_>>();
+    let sockets =
+        public.iter().chain(&redirects).chain(&admin).map(Bound::to_hand_over).collect::<io::Result<_>>();
     let sockets = sockets.map_err(StartError::Sockets)?;
 
     let parts = Parts {
@@ -259,7 +263,9 @@ async fn start_on(
         Arc::clone(&random),
         Arc::clone(&traffic),
     );
+    let listener = if config.server.tls.is_some() { Listener::Tls } else { Listener::Plain };
     let gate = Gate::new(
+        listener,
         http_proxy(&Arc::new(pingora_conf()), gateway),
         Arc::clone(&traffic),
         Arc::clone(&metrics),
@@ -268,12 +274,15 @@ async fn start_on(
     let (stop_listening, listening) = watch::channel(false);
     let (stop_admin, admin_listening) = watch::channel(false);
     let mut listeners = JoinSet::new();
-    let public = serve(&mut listeners, "gateway", gate, public, listening);
+    let redirecting = gate.also(Listener::Redirect);
+    let public = serve(&mut listeners, "gateway", gate, public, listening.clone());
+    let redirects = serve(&mut listeners, "redirect", redirecting, redirects, listening);
     let admin_app = HttpServer::new_app(AdminApp::new(auth, current.clone(), Arc::clone(&readiness)));
     let admin = serve(&mut listeners, "admin", admin_app, admin, admin_listening);
     let now = clock.wall().millis() as f64 / 1000.0;
     metrics.process.started.set(now);
     metrics.process.config_loaded.set(now);
+    certificates::tell(config, &metrics, clock.wall());
 
     tracing::info!(
         reason = "serving",
@@ -285,6 +294,7 @@ async fn start_on(
     Ok(Running {
         sockets,
         public,
+        redirects,
         admin,
         stop_listening,
         stop_admin,
@@ -306,6 +316,11 @@ impl Running {
     /// The addresses of the public listener, as bound.
     pub fn public(&self) -> &[SocketAddr] {
         &self.public
+    }
+
+    /// The addresses that send on to https, as bound.
+    pub fn redirects(&self) -> &[SocketAddr] {
+        &self.redirects
     }
 
     /// The addresses of the admin listener, as bound.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 
 use crate::auth::Settings;
 use crate::clock::Timestamp;
@@ -13,14 +14,20 @@ use crate::policy::RouteTable;
 use crate::policy::headers::HeaderPolicy;
 
 mod reload_state;
+mod tls;
 pub mod upstreams;
 
 pub use reload_state::ReloadState;
+pub use tls::Tls;
 use upstreams::Upstreams;
 
 /// Why a checked configuration cannot be compiled: what only the files it names, or the system, could tell.
 #[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {}
+pub enum SnapshotError {
+    /// TLS cannot be set up.
+    #[error("server.tls: TLS cannot be set up: {0}")]
+    Tls(String),
+}
 
 /// Everything the configuration decides about a request.
 #[derive(Debug)]
@@ -37,6 +44,10 @@ pub struct Snapshot {
     pub log: Log,
     /// Where requests go.
     pub upstreams: Upstreams,
+    /// What is shown in handshakes, where there are any.
+    pub tls: Option<Tls>,
+    /// What browsers are told over TLS (RFC 6797).
+    pub hsts: Option<HeaderValue>,
 }
 
 impl Snapshot {
@@ -45,6 +56,9 @@ impl Snapshot {
     /// # Errors
     /// See [`SnapshotError`].
     pub fn new(config: &Config, previous: Option<&Self>) -> Result<Self, SnapshotError> {
+        let tls = config.server.tls.as_ref();
+        let hsts = tls.map(|tls| tls.hsts.as_secs()).filter(|seconds| *seconds > 0);
+        let previous_tls = previous.and_then(|previous| previous.tls.as_ref());
         Ok(Self {
             server: config.server.clone(),
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
@@ -52,6 +66,10 @@ impl Snapshot {
             settings: Settings::new(config),
             log: config.log.clone(),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
+            tls: tls.map(|tls| Tls::new(tls, previous_tls)).transpose()?,
+            hsts: hsts.map(|seconds| {
+                HeaderValue::from_str(&format!("max-age={seconds}")).expect("digits are a header value")
+            }),
         })
     }
 

@@ -17,6 +17,9 @@ use doorward::server::{self, Surroundings};
 mod http;
 #[path = "support/page.rs"]
 mod page;
+#[path = "support/tls.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod tls;
 
 #[path = "docs/logs.rs"]
 mod logs;
@@ -92,10 +95,14 @@ fn every_doorward_command_of_the_pages_is_understood() {
 fn every_configuration_of_the_readme_is_good() {
     let blocks = shipped().blocks("toml");
     assert!(!blocks.is_empty(), "README.md shows no configuration");
+    // What the blocks name.
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("tls")).expect("a folder");
+    tls::make(&folder.path().join("tls"), "app", &["app.example.com"]);
+    let file = folder.path().join("README.md");
     for block in blocks {
-        let file = Path::new("README.md");
         let env = |_: &str| Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned());
-        if let Err(problems) = Config::parse(&block, file, &env) {
+        if let Err(problems) = Config::parse(&block, &file, &env) {
             panic!("README.md shows a configuration that does not work:\n{problems}\n{block}");
         }
     }

@@ -11,7 +11,7 @@ use scan::Source;
 /// Lowest first. A module may import modules of lower layers, and itself.
 const LAYERS: &[&[&str]] = &[
     &["clock", "id", "secret"],
-    &["identity", "error", "metrics", "request_id"],
+    &["identity", "error", "metrics", "request_id", "certificate"],
     &["config"],
     &["token", "session", "vault", "password", "policy"],
     &["auth"],
@@ -40,7 +40,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["vault/postgres/"]),
     ("redis", &["session/redis/"]),
     ("rustix", &["server/handover.rs", "cli/manager.rs"]),
-    ("rustls", &["vault/postgres/", "session/redis/"]),
+    ("rustls", &["vault/postgres/", "session/redis/", "certificate.rs", "snapshot/tls.rs"]),
+    ("x509_parser", &["certificate.rs"]),
     ("jsonwebtoken", &["token/"]),
     ("toml", &["config/"]),
     ("prometheus", &["metrics/"]),

@@ -113,6 +113,9 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             let config = load(&cli.config)?;
             server::examine(&config)?;
             writeln!(out, "{} is good: {}", cli.config.display(), summary(&config))?;
+            for warning in config.warnings(surroundings.clock.wall()) {
+                writeln!(out, "warning: {}: {}", warning.key, warning.message)?;
+            }
             Ok(())
         }
         command => {

@@ -22,6 +22,9 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
         for address in running.public() {
             writeln!(out, "doorward serves {address}")?;
         }
+        for address in running.redirects() {
+            writeln!(out, "{address} sends on to https")?;
+        }
         for address in running.admin() {
             writeln!(out, "metrics and health on {address}")?;
         }

@@ -4,13 +4,15 @@
 
 use super::{
     Admin, Config, Limits, Log, Login, MasterKey, PostgresUrl, RedisTopology, RedisUrl, Server, Sessions,
-    SessionsUrl, Tokens, Vault, VaultUrl,
+    SessionsUrl, Tls, Tokens, Vault, VaultUrl,
 };
 
 /// The keys that only a new process takes: a restart, or an upgrade (SIGUSR2), which loses nothing.
 pub const RESTART: &[&str] = &[
     "server.listen",
+    "server.redirect_listen",
     "server.threads",
+    "server.tls",
     "admin.listen",
     "vault.url",
     "vault.ca_file",
@@ -101,19 +103,31 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         drain_timeout,
         keepalive_timeout,
         limits: Limits { connections, connections_per_ip, header_bytes, header_deadline },
+        redirect_listen,
+        tls,
     } = new;
+    let listen = fixed.keep("server.listen", listen, &running.listen);
+    let redirect_listen = fixed.keep("server.redirect_listen", redirect_listen, &running.redirect_listen);
+    let threads = fixed.keep("server.threads", threads, &running.threads);
+    // Other certificates are shown in the next handshake; whether there are handshakes is the listener's.
+    let tls = match (tls, &running.tls) {
+        (Some(Tls { certificates, hsts }), Some(_)) => Some(Tls { certificates, hsts }),
+        (tls, running) => fixed.keep("server.tls", tls, running),
+    };
     Server {
-        listen: fixed.keep("server.listen", listen, &running.listen),
+        listen,
         public_urls,
         auth_prefix,
         cors_origins,
         trusted_proxies,
-        threads: fixed.keep("server.threads", threads, &running.threads),
+        threads,
         lameduck,
         drain_timeout,
         keepalive_timeout,
         // Fewer connections than are open end none: no new one is taken until there is room.
         limits: Limits { connections, connections_per_ip, header_bytes, header_deadline },
+        redirect_listen,
+        tls,
     }
 }
 

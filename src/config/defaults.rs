@@ -99,6 +99,8 @@ fn server() -> Server {
             header_bytes: 32 << 10,
             header_deadline: Duration::from_secs(15),
         },
+        redirect_listen: Vec::new(),
+        tls: None,
     }
 }
 

@@ -85,7 +85,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     // Rules about two sections are reported at the key the file sets.
     let (listen, lease) = (server_table.place_of("listen"), vault_table.place_of("lease"));
     let idle = sessions_table.place_of("idle_timeout");
-    let server = server::server(server_table, defaults.server);
+    let server = server::server(server_table, defaults.server, dir);
     let admin = server::admin(root.table("admin"), defaults.admin, &server, &listen);
     let vault = stores::vault(vault_table, defaults.vault, dir, env);
     let sessions = stores::sessions(sessions_table, defaults.sessions, (dir, env), &vault, &lease);

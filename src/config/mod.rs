@@ -19,9 +19,11 @@ mod sources;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 mod upstreams;
 mod value;
+mod warnings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,7 +40,9 @@ pub use health::{Checks, EjectAfter, Health};
 pub use load::Reading;
 pub use problem::{Problem, Problems};
 pub use sources::{Digest, Source, Sources, Watch};
+pub use tls::{Tls, TlsCertificate};
 pub use upstreams::{Scheme, Upstream, UpstreamServer};
+pub use warnings::Warning;
 
 /// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -91,6 +95,10 @@ pub struct Server {
     pub keepalive_timeout: Duration,
     /// `[server.limits]`
     pub limits: Limits,
+    /// Plain addresses that send navigations to https.
+    pub redirect_listen: Vec<SocketAddr>,
+    /// `[server.tls]`: then every address of `listen` speaks TLS.
+    pub tls: Option<Tls>,
 }
 
 /// `[server.limits]`

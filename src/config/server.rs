@@ -1,6 +1,7 @@
 //! `[server]`, `[server.limits]` and `[admin]`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,13 +10,14 @@ use super::hint::quoted;
 use super::origin::{Origin, WEB};
 use super::paths::segments;
 use super::reader::{Place, Table};
+use super::tls;
 use super::{Admin, Limits, Server, usize_from};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads `[server]`.
-pub(super) fn server(table: Table<'_>, default: Server) -> Server {
+pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
     let origins = r#"["https://app.example.com"]"#;
     let public_urls = table.value("public_urls").and_then(|value| {
         let urls = value.list(origins, |item| item.parsed(|text| Origin::parse(text, WEB)))?;
@@ -30,7 +32,8 @@ pub(super) fn server(table: Table<'_>, default: Server) -> Server {
         .value("cors_origins")
         .and_then(|value| value.list(origins, |item| item.parsed(cors_origin)))
         .map(|origins| origins.iter().map(Origin::to_string).collect());
-    let listen = listen(&table);
+    let redirect = listen(&table, "redirect_listen");
+    let listen = listen(&table, "listen");
     if listen.as_ref().is_some_and(Vec::is_empty) && !table.place_of("listen").is_flawed() {
         table
             .place_of("listen")
@@ -70,9 +73,41 @@ pub(super) fn server(table: Table<'_>, default: Server) -> Server {
         )
         .unwrap_or(default.keepalive_timeout),
         limits: limits(table.table("limits"), default.limits),
+        redirect_listen: redirect.unwrap_or(default.redirect_listen),
+        tls: tls::tls(&table, dir),
     };
+    check_https(&table, &server);
     table.finish();
     server
+}
+
+/// Addresses that speak TLS are reached by https, and only they are redirected to.
+fn check_https(table: &Table<'_>, server: &Server) {
+    let (listen, redirect) = (table.place_of("listen"), table.place_of("redirect_listen"));
+    let shared =
+        server.redirect_listen.iter().find(|address| address.port() != 0 && server.listen.contains(address));
+    if let Some(address) = shared
+        && let Some(place) = redirect.with(&listen)
+    {
+        place.problem(format!(
+            "\"{address}\" is both in listen and in redirect_listen: an address does one of the two"
+        ));
+    }
+    let tls = table.place_of("tls");
+    if !table.has("tls") {
+        if !server.redirect_listen.is_empty() && !redirect.is_flawed() {
+            redirect.problem("there is no [server.tls] to redirect to: add it, or leave the redirect to what terminates TLS");
+        }
+        return;
+    }
+    let plain = server.public_urls.iter().find(|url| url.starts_with("http://"));
+    if let (Some(url), Some(place)) = (plain, table.place_of("public_urls").with(&tls)) {
+        let https = url.replacen("http://", "https://", 1);
+        place.problem(format!(
+            "{url:?} is not how people reach addresses that speak TLS (server.tls): write what their browsers show, such as \
+             {https:?}"
+        ));
+    }
 }
 
 fn limits(table: Table<'_>, default: Limits) -> Limits {
@@ -104,22 +139,24 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
 
 /// Reads `[admin]`; an address cannot be both public and admin.
 pub(super) fn admin(table: Table<'_>, default: Admin, server: &Server, public: &Place<'_>) -> Admin {
-    let admin = Admin { listen: listen(&table).unwrap_or(default.listen) };
-    let shared = admin.listen.iter().find(|address| address.port() != 0 && server.listen.contains(address));
+    let admin = Admin { listen: listen(&table, "listen").unwrap_or(default.listen) };
+    let is_public =
+        |address: &SocketAddr| server.listen.contains(address) || server.redirect_listen.contains(address);
+    let shared = admin.listen.iter().find(|address| address.port() != 0 && is_public(address));
     if let Some(address) = shared
         && let Some(place) = table.place_of("listen").with(public)
     {
         place.problem(format!(
-            "\"{address}\" is both in server.listen and in admin.listen: give metrics and health their own port"
+            "\"{address}\" is public too (server.listen or redirect_listen): give metrics and health their own port"
         ));
     }
     table.finish();
     admin
 }
 
-fn listen(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
+fn listen(table: &Table<'_>, name: &'static str) -> Option<Vec<SocketAddr>> {
     let mut seen: Vec<SocketAddr> = Vec::new();
-    table.value("listen")?.list(r#"["127.0.0.1:8080"]"#, |item| {
+    table.value(name)?.list(r#"["127.0.0.1:8080"]"#, |item| {
         item.parsed(|text| {
             let address: SocketAddr = text.parse().map_err(|_| {
                 format!(

@@ -3,6 +3,7 @@ mod bad_health;
 mod bad_targets;
 mod change;
 mod shipped;
+mod tls;
 
 use std::path::Path;
 

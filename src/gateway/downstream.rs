@@ -7,6 +7,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
 use super::account::Account;
+use super::context::Context;
 use super::respond::Answer;
 use crate::policy::forwarded;
 use crate::request_id::{self, RequestId};
@@ -45,26 +46,47 @@ pub(super) fn known_method(request: &RequestHeader) -> &'static str {
     KNOWN.into_iter().find(|known| *known == request.method.as_str()).unwrap_or("other")
 }
 
+/// Whether nobody on the way can read it.
+pub(super) fn is_encrypted(session: &Session) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
+/// Adds what every answer has, whoever made it: which request it answers, and over TLS that it was not to be had
+/// otherwise (RFC 6797 section 7.2: never in clear). An app that says so itself is left to it.
+pub(super) fn mark(
+    session: &Session,
+    response: &mut ResponseHeader,
+    context: &Context,
+) -> pingora::Result<()> {
+    if let Some(id) = &context.account.request_id {
+        response.insert_header(request_id::HEADER, id.header().clone())?;
+    }
+    if let Some(hsts) = context.snapshot.hsts.as_ref().filter(|_| is_encrypted(session))
+        && !response.headers.contains_key(header::STRICT_TRANSPORT_SECURITY)
+    {
+        response.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    }
+    Ok(())
+}
+
 /// Writes a whole answer.
 pub(super) async fn send(
     session: &mut Session,
     answer: &Answer,
-    account: &mut Account,
+    context: &mut Context,
 ) -> pingora::Result<()> {
     let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
     for (name, value) in &answer.headers {
         response.append_header(name.clone(), value.clone())?;
     }
-    if let Some(id) = &account.request_id {
-        response.insert_header(request_id::HEADER, id.header().clone())?;
-    }
+    mark(session, &mut response, context)?;
     if answer.status != 204 {
         response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
     }
     let with_body = answer.sends_body(&session.req_header().method);
     session.write_response_header(Box::new(response), !with_body).await?;
     if with_body {
-        account.bytes_out = answer.body.len() as u64;
+        context.account.bytes_out = answer.body.len() as u64;
         session.write_response_body(Some(answer.body.clone()), true).await?;
     }
     Ok(())

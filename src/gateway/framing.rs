@@ -34,6 +34,13 @@ pub(super) fn check(session: &Session, limit: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What says that it is longer than allowed need not come first.
+pub(super) fn check_length(session: &Session, limit: u64) -> Result<(), Refusal> {
+    let declared = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
+}
+
 fn names_content_length(raw: &[u8]) -> bool {
     let name = b"content-length";
     let field = |line: &[u8]| {

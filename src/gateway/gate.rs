@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 
 use super::caught::{Panicked, caught};
 use super::proxy::Gateway;
+use super::tls;
 use crate::auth::{Control, Cut, Progress};
 use crate::config::Server;
 use crate::metrics::{ConnectionLimit, Metrics};
@@ -39,8 +40,30 @@ const ANSWER_GRACE: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
     static CONTROL: Arc<Control>;
-    /// Whether this connection has carried a request before.
-    static REUSED: Cell<bool>;
+    static CONNECTION: Connection;
+}
+
+/// What is known of the connection this task serves.
+struct Connection {
+    /// Whether it has carried a request before.
+    reused: Cell<bool>,
+    listener: Listener,
+}
+
+/// What the addresses of a public listener are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// HTTP in clear: behind a proxy that terminates TLS, or in trusted networks.
+    Plain,
+    /// HTTP over TLS.
+    Tls,
+    /// HTTP in clear, to be sent on to https.
+    Redirect,
+}
+
+/// Whether the request this task is reading came where all are sent on to https.
+pub(super) fn only_redirects() -> bool {
+    CONNECTION.try_with(|connection| connection.listener == Listener::Redirect).unwrap_or(false)
 }
 
 /// The control of the request this task is reading.
@@ -160,8 +183,10 @@ impl Drop for Entered {
     }
 }
 
-/// The public listener's application.
+/// The application of a public listener.
+#[derive(Clone)]
 pub struct Gate {
+    listener: Listener,
     proxy: Arc<HttpProxy<Gateway>>,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
@@ -188,12 +213,19 @@ struct Requests {
 impl Gate {
     /// In front of `proxy`.
     pub fn new(
+        listener: Listener,
         proxy: HttpProxy<Gateway>,
         traffic: Arc<Traffic>,
         metrics: Arc<Metrics>,
         current: Current,
     ) -> Self {
-        Self { proxy: Arc::new(proxy), traffic, metrics, current, open: Arc::default() }
+        Self { listener, proxy: Arc::new(proxy), traffic, metrics, current, open: Arc::default() }
+    }
+
+    /// The same for addresses of another kind: what is allowed is allowed to all of them together.
+    #[must_use]
+    pub fn also(&self, listener: Listener) -> Self {
+        Self { listener, ..self.clone() }
     }
 
     fn requests(&self, server: &Server) -> Arc<Requests> {
@@ -267,11 +299,24 @@ impl ServerApp for Gate {
         let peer = stream
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr().and_then(|a| a.as_inet()).copied());
-        let (_place, requests) = {
-            let server = &self.current.load().server;
-            (self.admit(peer.map(|address| address.ip().to_canonical()), server)?, self.requests(server))
+        let client = peer.map(|address| address.ip().to_canonical());
+        let snapshot = self.current.load();
+        let _place = self.admit(client, &snapshot.server)?;
+        let requests = self.requests(&snapshot.server);
+        let stream = match (self.listener, &snapshot.tls) {
+            (Listener::Plain | Listener::Redirect, _) => stream,
+            // As long for the handshake as for a header.
+            (Listener::Tls, Some(terms)) => {
+                let deadline = snapshot.server.limits.header_deadline;
+                tls::accept(stream, terms, deadline, client, &self.metrics).await?
+            }
+            // Never in clear what was to be encrypted.
+            (Listener::Tls, None) => return None,
         };
-        REUSED.scope(Cell::new(false), requests.process_new(stream, shutdown)).await
+        // A connection outlives its configuration.
+        drop(snapshot);
+        let connection = Connection { reused: Cell::new(false), listener: self.listener };
+        CONNECTION.scope(connection, requests.process_new(stream, shutdown)).await
     }
 
     async fn cleanup(&self) {
@@ -333,7 +378,7 @@ impl Requests {
     /// Resolves when the header has taken too long; never once it is there. On a connection that has carried a
     /// request, the wait for the next one counts too, so that is allowed on top.
     async fn header_deadline(&self, control: &Control) {
-        let reused = REUSED.try_with(|reused| reused.replace(true)).unwrap_or(false);
+        let reused = CONNECTION.try_with(|connection| connection.reused.replace(true)).unwrap_or(false);
         let longest = {
             let server = &self.current.load().server;
             let idle = if reused { server.keepalive_timeout } else { Duration::ZERO };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 
 use super::credential::{self, Credential};
@@ -29,6 +29,8 @@ pub(super) enum Judgement {
     Own(String),
     /// It is to be forwarded.
     Forward(Forward),
+    /// It is to be sent there.
+    Redirect(HeaderValue),
 }
 
 /// A request that may be forwarded.
@@ -131,7 +133,7 @@ async fn admit(
 
 /// The canonical host: of the `Host` field, or of `:authority`, or of an absolute-form target (RFC 9112 section
 /// 3.2.2), which the transport has found to agree where there are two.
-fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
+pub(super) fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
     let missing = || Refusal::RequestInvalid("Host: missing".into());
     let host = match request.uri.authority() {
         Some(authority) => authority.as_str(),

@@ -1,7 +1,7 @@
 //! The gateway: Pingora's callbacks around the walk of a request.
 //!
 //! ```text
-//! gate      connection cap, header deadline, cut from outside          (one task per request)
+//! gate      connection cap, TLS, header deadline, cut from outside     (one task per request)
 //!  proxy    early_request_filter -> request_filter -> upstream_peer -> upstream_request_filter -> response_filter
 //!   judge   header checks -> target -> route -> credential -> auth -> policy -> Permit | own endpoint | refusal
 //!   upstream  which server, which headers                             (only with a Permit)
@@ -26,11 +26,13 @@ mod framing;
 mod gate;
 mod judge;
 mod proxy;
+mod redirect;
 pub mod respond;
+mod tls;
 mod tunnel;
 mod upstream;
 
 pub use account::ACCESS;
 pub use checks::{Checking, keep_checking};
-pub use gate::{Gate, Traffic};
+pub use gate::{Gate, Listener, Traffic};
 pub use proxy::Gateway;

@@ -19,7 +19,7 @@ use super::gate::{self, Traffic};
 use super::judge::{self, Found, Judgement};
 use super::respond::Answer;
 use super::upstream::{self, Rewritten};
-use super::{answer, cors, downstream, endpoints, failure, framing};
+use super::{answer, cors, downstream, endpoints, failure, framing, redirect};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -88,11 +88,15 @@ impl Gateway {
                 };
                 let answer =
                     cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
-                downstream::send(session, &answer, &mut context.account).await.map(|()| true)
+                downstream::send(session, &answer, context).await.map(|()| true)
+            }
+            Ok(Judgement::Redirect(to)) => {
+                context.account.outcome = Outcome::Answered;
+                downstream::send(session, &Answer::redirect(to), context).await.map(|()| true)
             }
             Err(refusal) => {
                 let answer = self.refusal(session, &refusal, context);
-                downstream::send(session, &answer, &mut context.account).await.map(|()| true)
+                downstream::send(session, &answer, context).await.map(|()| true)
             }
         }
     }
@@ -100,6 +104,10 @@ impl Gateway {
     async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
         let snapshot = &context.snapshot;
         framing::check(session, snapshot.limits().header_bytes)?;
+        if gate::only_redirects() {
+            context.account.own = true;
+            return redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
+        }
         let found = judge::find(session.req_header(), snapshot);
         if found == Err(Refusal::TargetAmbiguous) {
             self.auth.metrics().requests.unusual.of(Pattern::AmbiguousTarget).inc();
@@ -114,16 +122,7 @@ impl Gateway {
         context.account.route = Some(Arc::clone(&route));
         let judgement =
             judge::judge(session.req_header(), &route, &self.auth, snapshot, &context.control).await?;
-        if let Judgement::Forward(forward) = &judgement {
-            let declared = session
-                .req_header()
-                .headers
-                .get(header::CONTENT_LENGTH)
-                .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-            if declared.is_some_and(|length| length > forward.permit.route().body_limit) {
-                return Err(Refusal::BodyTooLarge);
-            }
-        }
+        framing::check_length(session, route.body_limit)?;
         Ok(judgement)
     }
 
@@ -282,7 +281,7 @@ impl ProxyHttp for Gateway {
         }
         let downstream = upstream::Downstream {
             peer: downstream::client_ip(session),
-            https: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+            https: downstream::is_encrypted(session),
             request_id: context.account.request_id.as_ref(),
         };
         let rewritten = match (&context.permit, &context.candidate) {
@@ -336,11 +335,9 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, refusal);
         }
         answer::drop_our_cookies(response)?;
+        downstream::mark(session, response, context)?;
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);
-        }
-        if let Some(id) = &context.account.request_id {
-            response.insert_header(request_id::HEADER, id.header().clone())?;
         }
         let status = response.status.as_u16();
         // RFC 9110 section 7.8: nobody switches who was not asked to.
@@ -396,9 +393,7 @@ impl ProxyHttp for Gateway {
         }
         let answer = self.refusal(session, &refusal, context);
         // Once the app's answer has begun, all that is left is to close.
-        if session.response_written().is_none()
-            && downstream::send(session, &answer, &mut context.account).await.is_ok()
-        {
+        if session.response_written().is_none() && downstream::send(session, &answer, context).await.is_ok() {
             context.account.status = answer.status;
         }
         FailToProxy { error_code: answer.status, can_reuse_downstream: false }

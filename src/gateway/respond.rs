@@ -48,6 +48,11 @@ impl Answer {
         Self { status: 204, headers: Vec::new(), body: Bytes::new() }
     }
 
+    /// 308: to the same over https. Method and body would stay, and the body is none.
+    pub fn redirect(to: HeaderValue) -> Self {
+        Self { status: 308, headers: vec![(header::LOCATION, to)], body: Bytes::new() }
+    }
+
     /// 503: not ready, and why.
     pub fn not_ready(why: &str) -> Self {
         Self::new(503, "text/plain; charset=utf-8", format!("{why}\n"))
@@ -125,6 +130,7 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::RefreshReused => (401, "The refresh token was used before; its session has been ended"),
         Refusal::RoleMissing => (403, "The user has no role that may do this"),
         Refusal::OriginNotAllowed => (403, "Scripts of that origin may not do this"),
+        Refusal::HttpsRequired => (403, "Send it over https"),
         Refusal::RouteUnknown => (404, "There is nothing here"),
         Refusal::SessionUnknown => (404, "There is no such session"),
         Refusal::MethodNotAllowed(_) => (405, "The method is not allowed here"),
@@ -195,6 +201,7 @@ mod tests {
             Refusal::BodyTooLarge,
             Refusal::HeaderTooLarge,
             Refusal::OriginNotAllowed,
+            Refusal::HttpsRequired,
             Refusal::SessionUnknown,
             Refusal::UpstreamUnavailable,
             Refusal::UpstreamTimeout,
@@ -214,6 +221,7 @@ mod tests {
                 Refusal::HeaderTooLarge
                 | Refusal::TargetTooLong
                 | Refusal::OriginNotAllowed
+                | Refusal::HttpsRequired
                 | Refusal::SessionUnknown => {}
                 Refusal::UpstreamUnavailable | Refusal::UpstreamTimeout | Refusal::Internal => {}
             }

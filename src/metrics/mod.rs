@@ -14,7 +14,7 @@ mod upstreams;
 
 pub use make::{Each, Label};
 pub use process::{Process, Reload, Upgrade};
-pub use requests::{AuthenticationFailure, ConnectionLimit, Pattern, Requests, Stream};
+pub use requests::{AuthenticationFailure, ConnectionLimit, Handshake, Pattern, Requests, Stream};
 pub use revocation::Revocation;
 pub use stores::{Breaker, Connect, Operation, Pool, SessionStore, Statement, Vault};
 pub use tokens::{GrantKind, Reuse, Source, Tokens, Verification};

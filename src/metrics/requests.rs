@@ -66,6 +66,18 @@ label! {
     }
 }
 
+label! {
+    /// What a TLS handshake came to.
+    Handshake "result" {
+        /// An encrypted connection.
+        Ok "ok",
+        /// None: the two could not agree, or the client went away.
+        Failed "failed",
+        /// It took too long.
+        Late "late",
+    }
+}
+
 /// Requests, connections and streams.
 #[derive(Debug)]
 pub struct Requests {
@@ -87,6 +99,8 @@ pub struct Requests {
     pub connections: IntGauge,
     /// Connections refused at a limit.
     pub connections_refused: Each<ConnectionLimit, IntCounter>,
+    /// TLS handshakes on the public listener.
+    pub tls_handshakes: Each<Handshake, IntCounter>,
     /// What ordinary use does not do.
     pub unusual: Each<Pattern, IntCounter>,
     /// Panics caught in a request or a job.
@@ -133,6 +147,10 @@ impl Requests {
             connections_refused: make.each(
                 "doorward_connections_refused_total",
                 "Connections refused at a limit: raise server.limits, or look who it is.",
+            ),
+            tls_handshakes: make.each(
+                "doorward_tls_handshakes_total",
+                "TLS handshakes on the public listener, by result; the log has the cause of those that failed.",
             ),
             unusual: make.each(
                 "doorward_unusual_total",

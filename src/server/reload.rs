@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::certificates;
 use super::stores::{Credentials, NewCredentials, Reached};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Digest, Problems, RESTART, Reading, Sources, Watch};
@@ -207,6 +208,7 @@ impl Reload {
                 "these stay as this process was started: restart it, or upgrade it (SIGUSR2), which loses no request"
             );
         }
+        certificates::tell(&self.running, &self.metrics, self.clock.wall());
         self.current.set_state(state);
     }
 }

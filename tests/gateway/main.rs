@@ -26,3 +26,4 @@ mod request_ids;
 mod story;
 mod streams;
 mod streams_end;
+mod tls;

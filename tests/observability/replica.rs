@@ -7,14 +7,17 @@ use std::process::Command;
 use crate::process::{self, Running};
 use crate::servers::free_port;
 use crate::support::PASSWORD;
+use crate::support::tls::{self, Trust, Tunnel};
 
 /// One gateway with its configuration.
 pub(crate) struct Replica {
     folder: tempfile::TempDir,
     settings: String,
+    /// It speaks TLS: this is the near end of a tunnel.
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     process: Option<Running>,
+    _tunnel: Tunnel,
 }
 
 /// Where a gateway finds what it needs.
@@ -34,8 +37,10 @@ fn settings(around: &Surroundings<'_>, public: SocketAddr, admin: SocketAddr) ->
         r#"
 [server]
 listen = ["{public}"]
-public_urls = ["http://gateway.test"]
+public_urls = ["https://gateway.test"]
 drain_timeout = "1s"
+[server.tls]
+certificates = [{{ cert_file = "app.crt", key_file = "app.key" }}]
 [server.limits]
 connections_per_ip = 64
 [admin]
@@ -96,8 +101,16 @@ impl Replica {
     pub(crate) fn new(around: &Surroundings<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
-        let replica =
-            Self { folder, settings: settings(around, public, admin), public, admin, process: None };
+        let certificate = tls::make(folder.path(), "app", &["gateway.test"]);
+        let tunnel = Tunnel::start(Trust::of(&[&certificate]), public, "gateway.test");
+        let replica = Self {
+            folder,
+            settings: settings(around, public, admin),
+            public: tunnel.address(),
+            admin,
+            process: None,
+            _tunnel: tunnel,
+        };
         replica.write("");
         replica
     }

@@ -1,6 +1,7 @@
 //! An app behind TLS: requests and checks believe the same authorities.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use crate::eventually::assert_eventually;
 use crate::house::House;
 use crate::http;
 use crate::serving::Serving;
+use crate::tls;
 
 /// `openssl s_server`, which answers every path with a page; ended when dropped.
 struct App {
@@ -19,29 +21,8 @@ struct App {
 impl App {
     /// With a certificate for `localhost`, signed by itself, in `folder`.
     fn start(house: &House) -> Self {
+        tls::make(&house.path(""), "app", &["localhost"]);
         let (certificate, key) = Self::files(house);
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-            // What signs others cannot be a server's own.
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .output()
-            .expect("openssl runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
@@ -60,7 +41,7 @@ impl App {
     }
 
     fn files(house: &House) -> (PathBuf, PathBuf) {
-        (house.path("app.pem"), house.path("app.key"))
+        (house.path("app.crt"), house.path("app.key"))
     }
 }
 
@@ -132,4 +113,32 @@ async fn a_check_believes_whom_requests_believe() {
     assert_eq!(get(&gateway).await, 502);
     assert_eq!(checks(&gateway, "ok").await, 0.0);
     gateway.stop();
+}
+
+#[test]
+fn check_and_the_log_say_what_is_worth_a_look_about_certificates() {
+    let house = House::empty();
+    tls::make(&house.path(""), "app", &["app.test"]);
+    let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    let tls = "[server.tls]\ncertificates = [{ cert_file = \"app.crt\", key_file = \"app.key\" }]\n[admin]\n";
+    house.write(
+        "gateway.toml",
+        &text.replace("[admin]\n", tls).replace("http://gateway.test", "https://gateway.test"),
+    );
+    let key = std::fs::metadata(house.path("app.key")).expect("the key").permissions();
+    std::fs::set_permissions(house.path("app.key"), PermissionsExt::from_mode(0o644)).expect("opened");
+    let said = house.run(&["check"]).good();
+    let warnings: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+    let (open, uncovered) = (
+        "server.tls.certificates[0].key_file: every user of this machine can read the private key: chmod 600 it",
+        "server.public_urls[0]: no certificate of server.tls is for \"gateway.test\": browsers will refuse it; add one, or \
+         correct the address",
+    );
+    assert_eq!(warnings, [open, uncovered], "{said}");
+
+    std::fs::set_permissions(house.path("app.key"), key).expect("closed");
+    let gateway = house.serve();
+    let line = gateway.process.complaint_with("configuration_warning");
+    assert!(line.contains("server.public_urls[0]") && line.contains("gateway.test"), "{line}");
+    assert_eq!(gateway.stop().code(), Some(0));
 }

@@ -15,6 +15,8 @@ mod page;
 #[path = "../support/socket.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod socket;
+#[path = "../support/tls.rs"]
+mod tls;
 
 mod house;
 mod load;

@@ -14,6 +14,7 @@ use crate::load::Load;
 use crate::measured::measured;
 use crate::serving::Serving;
 use crate::socket::Socket;
+use crate::tls::{self, Trust, Tunnel};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -169,6 +170,16 @@ const STEPS: &[Step] = &[
         "reloaded",
     ),
     (
+        "another certificate",
+        |house, _, _| {
+            for kind in ["key", "crt"] {
+                fs::rename(house.path(&format!("next.{kind}")), house.path(&format!("app.{kind}")))
+                    .expect("renamed");
+            }
+        },
+        "reloaded",
+    ),
+    (
         "limits, keepalive, log",
         |house, text, _| {
             let server = "[server]\nkeepalive_timeout = \"30s\"\n";
@@ -184,16 +195,29 @@ const STEPS: &[Step] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_under_load_lose_no_request_and_close_no_socket() {
     let (app, moved) = (TestApp::start().await, TestApp::start().await);
-    let house = House::new(app.address(), "[vault]\nurl_file = \"vault.url\"\n");
+    let house = House::new(
+        app.address(),
+        "[vault]\nurl_file = \"vault.url\"\n[server.tls]\ncertificates = [{ cert_file = \"app.crt\", key_file = \"app.key\" }]\n",
+    );
+    let [first, next] = ["app", "next"].map(|stem| tls::make(&house.path(""), stem, &["gateway.test"]));
+    let trust = Trust::of(&[&first, &next]);
+    let [first, next] = [first, next].map(|file| tls::certificate(&file));
     house.write("vault.url", "sqlite:doorward.db\n");
-    house.add("ada", &[]);
     let text = fs::read_to_string(house.path("gateway.toml")).expect("the file");
-    let gateway = house.serve();
+    let text = text.replace("http://gateway.test", "https://gateway.test");
+    house.write("gateway.toml", &text);
+    house.add("ada", &[]);
+    let mut gateway = house.serve();
+    let encrypted = gateway.public;
+    let tunnel = Tunnel::start(trust.clone(), encrypted, "gateway.test");
+    gateway.public = tunnel.address();
+    let shown = async || tls::shown(&trust.connect(encrypted, "gateway.test").await.expect("a handshake"));
     let tokens = gateway.login("ada").await;
     let mut sockets = Vec::new();
     for _ in 0..3 {
         sockets.push(Socket::open(gateway.public, "/ws", &tokens.access).await);
     }
+    assert_eq!(shown().await, first);
     let load = Load::start(gateway.public, "/", &tokens.access);
     for (what, change, says) in STEPS {
         let before = load.sent();
@@ -207,6 +231,7 @@ async fn reloads_under_load_lose_no_request_and_close_no_socket() {
     }
     let before = load.sent();
     assert_eventually("and go on", SOON, async || load.sent() > before + 200).await;
+    assert_eq!(shown().await, next);
     assert!(moved.heads() > 100, "the app that has moved is asked");
     let done = load.stop().await;
     measured(format_args!("{} requests in {:?} through {} reloads", done.sent, done.took, STEPS.len()));

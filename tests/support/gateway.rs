@@ -20,6 +20,7 @@ use super::{PASSWORD, TestApp, assert_eventually};
 
 /// What a gateway is to be like.
 pub(crate) struct Setup {
+    pub(crate) public_url: &'static str,
     /// More lines of `gateway.toml`, by table.
     pub(crate) server: String,
     pub(crate) sessions: String,
@@ -62,6 +63,7 @@ upstream = "app"
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            public_url: "http://gateway.test",
             server: String::new(),
             sessions: String::new(),
             vault: String::new(),
@@ -84,6 +86,7 @@ pub(crate) struct TestGateway {
     pub(crate) folder: Arc<tempfile::TempDir>,
     running: Option<Running>,
     public: SocketAddr,
+    redirect: Option<SocketAddr>,
     admin: SocketAddr,
 }
 
@@ -99,6 +102,7 @@ impl TestGateway {
         let file = write_config(
             folder.path(),
             &app,
+            setup.public_url,
             &[&setup.server, &setup.vault, &setup.sessions, &setup.tokens, &setup.login, &setup.routes],
         );
         let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
@@ -108,7 +112,18 @@ impl TestGateway {
         let running =
             server::start_with(&config, surroundings, (setup.stores)(stores)).await.expect("a gateway");
         let (public, admin) = (running.public()[0], running.admin()[0]);
-        Self { app, vault, sessions, clock: setup.clock, folder, running: Some(running), public, admin }
+        let redirect = running.redirects().first().copied();
+        Self {
+            app,
+            vault,
+            sessions,
+            clock: setup.clock,
+            folder,
+            running: Some(running),
+            public,
+            redirect,
+            admin,
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -117,6 +132,11 @@ impl TestGateway {
 
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where it sends on to https.
+    pub(crate) fn redirect(&self) -> SocketAddr {
+        self.redirect.expect("asked for")
     }
 
     pub(crate) fn config_file(&self) -> PathBuf {
@@ -264,13 +284,13 @@ impl Tokens {
     }
 }
 
-fn write_config(folder: &Path, app: &TestApp, parts: &[&str; 6]) -> PathBuf {
+fn write_config(folder: &Path, app: &TestApp, public_url: &str, parts: &[&str; 6]) -> PathBuf {
     let [server, vault, sessions, tokens, login, routes] = parts;
     let text = format!(
         r#"
 [server]
 listen = ["127.0.0.1:0"]
-public_urls = ["http://gateway.test"]
+public_urls = ["{public_url}"]
 {server}
 [admin]
 listen = ["127.0.0.1:0"]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// No answer in this time fails the test.
@@ -58,8 +58,8 @@ impl Response {
 }
 
 /// One connection; requests one after the other.
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -72,17 +72,19 @@ impl Client {
         Ok(Self::over(TcpStream::connect(address).await?))
     }
 
-    /// On a connection that is there.
-    pub(crate) fn over(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new() }
-    }
-
     /// Opens a connection and sends a `GET` with a bearer, without waiting for the answer.
     pub(crate) async fn asking(address: SocketAddr, target: &str, bearer: &str) -> Self {
         let mut client = Self::connect(address).await;
         let bearer = format!("Bearer {bearer}");
         client.send(&message("GET", target, &[("Authorization", &bearer)], b"")).await;
         client
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// On a connection that is there.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Sends bytes as they are.
@@ -96,7 +98,7 @@ impl Client {
     }
 
     /// The connection itself.
-    pub(crate) fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> S {
         self.stream
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod measured;
 pub(crate) mod moody;
 pub(crate) mod socket;
+pub(crate) mod tls;
 
 pub(crate) use app::TestApp;
 pub(crate) use eventually::assert_eventually;

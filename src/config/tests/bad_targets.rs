@@ -22,7 +22,15 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[admin]|listen = ["127.0.0.1:8080"]"#,
-        r#"2: admin.listen: "127.0.0.1:8080" is both in server.listen and in admin.listen: give metrics and health their own port"#,
+        r#"2: admin.listen: "127.0.0.1:8080" is public too (server.listen or redirect_listen): give metrics and health their own port"#,
+    ),
+    (
+        r#"[server]|redirect_listen = ["127.0.0.1:80"]"#,
+        r#"2: server.redirect_listen: there is no [server.tls] to redirect to: add it, or leave the redirect to what terminates TLS"#,
+    ),
+    (
+        r#"[server]|redirect_listen = ["127.0.0.1:8080"]"#,
+        r#"2: server.redirect_listen: "127.0.0.1:8080" is both in listen and in redirect_listen: an address does one of the two"#,
     ),
     (
         r#"[server]|public_urls = []"#,
@@ -146,7 +154,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|listen = ["127.0.0.1:9900"]"#,
-        r#"2: server.listen: "127.0.0.1:9900" is both in server.listen and in admin.listen: give metrics and health their own port"#,
+        r#"2: server.listen: "127.0.0.1:9900" is public too (server.listen or redirect_listen): give metrics and health their own port"#,
     ),
 ];
 

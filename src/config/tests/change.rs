@@ -37,19 +37,19 @@ fn what_needs_a_restart_stays_as_it_is_and_is_named() {
         let change = Change::between(&running, good(to));
         assert_eq!((&change.config, &change.restart[..]), (&running, &[*key][..]), "{to}");
     }
-    let tls = |host: &str, file: &str| {
+    let stores = |host: &str, file: &str| {
         format!(
             "[vault]\nurl = \"postgres://u@{host}/d\"\nca_file = \"{file}\"\n[sessions]\nurl = \"rediss://{host}\"\nca_file = \"{file}\""
         )
     };
-    let all = restart(&tls("one", "a.pem"), &tls("two", "b.pem"));
+    let all = restart(&stores("one", "a.pem"), &stores("two", "b.pem"));
     assert_eq!(all, ["vault.url", "vault.ca_file", "sessions.url", "sessions.ca_file"]);
     assert_eq!(
-        restart(&tls("one", "a.pem"), &tls("one", "b.pem")),
+        restart(&stores("one", "a.pem"), &stores("one", "b.pem")),
         [""; 0],
         "certificates alone are read anew"
     );
-    let named = STAYING.iter().map(|(_, _, key)| *key).chain(all);
+    let named = STAYING.iter().map(|(_, _, key)| *key).chain(all).chain(tls::staying());
     for key in RESTART {
         assert!(named.clone().any(|known| known == *key), "{key} is not tested");
     }
@@ -65,7 +65,7 @@ fn the_rest_is_taken() {
          absolute_timeout = \"2d\"\nstream_lease = \"2s\"\n[tokens]\nissuer = \"https://c.test\"\naudience = \"x\"\n\
          algorithm = \"ES256\"\naccess_ttl = \"1m\"\nrefresh_grace = \"1s\"\n[login]\nmin_password_length = 8\n\
          attempts_per_account = 2\nattempts_per_address = 3\n[identity_headers]\nuser = \"X-A\"\nuser_id = \"X-B\"\n\
-         roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\n{APP}{ROUTE}"
+         roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\naccess = \"none\"\nuser_agent = true\n{APP}{ROUTE}"
     );
     let change = Change::between(&good(""), good(&text));
     assert_eq!((change.restart, change.config), (Vec::new(), good(&text)));
@@ -194,8 +194,13 @@ fn the_shipped_file_says_of_each_key_whether_it_needs_a_restart() {
         if let Some(text) = line.strip_prefix("# ") {
             comment.push_str(text);
             comment.push(' ');
-        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        } else if let Some(name) =
+            line.trim_start_matches('#').strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
+        {
             table = name.to_owned();
+            if std::mem::take(&mut comment).contains("eeds a restart") {
+                said.push(table.clone());
+            }
         } else if line.is_empty() {
             comment.clear();
         } else if let Some((key, _)) = line.trim_start_matches('#').split_once(" = ")

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use toml::de::{DeTable, DeValue};
 
 use super::*;
+use crate::certificate::made::make;
 
 const SHIPPED: &str = include_str!("../../../gateway.toml");
 const EXAMPLE: &str = "#[upstreams.app]";
+const TLS: &str = "#[server.tls]";
+const AFTER_TLS: &str = "[admin]";
 /// What follows is to be left alone by those who only want to start.
 const OPTIONAL: &str = "#[upstreams.app.health]";
 
@@ -47,13 +50,43 @@ fn the_shipped_file_sets_everything_to_its_default() {
 fn the_shipped_file_shows_every_key_the_reader_knows() {
     let (settings, example) = SHIPPED.split_once(EXAMPLE).unwrap();
     let live = format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}")));
-    let (config, known) = read(&live, Path::new("gateway.toml"), &environment, &mut Sources::default());
+    let (folder, live) = with_tls(&live);
+    let file = folder.path().join("gateway.toml");
+    let (config, known) = read(&live, &file, &environment, &mut Sources::default());
     assert!(config.is_ok(), "{config:?}");
 
     let mut shown = BTreeSet::new();
     collect(DeTable::parse(&uncommented(SHIPPED)).unwrap().get_ref(), "", &mut shown);
     assert!(known.len() > 50, "{known:?}");
     assert_eq!(known, shown);
+}
+
+/// The file with its lines about TLS live, and a folder with what they name.
+fn with_tls(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tls")).unwrap();
+    make(&folder.path().join("tls"), "app", "ec", &["DNS:app.example.com"]);
+    let (before, tls) = text.split_once(TLS).unwrap();
+    let (tls, after) = tls.split_once(AFTER_TLS).unwrap();
+    let live = format!("{before}{}{AFTER_TLS}{after}", uncommented(&format!("{TLS}{tls}")));
+    (
+        folder,
+        live.replace(
+            "public_urls = [\"http://127.0.0.1:8080\"]",
+            "public_urls = [\"https://app.example.com\"]",
+        ),
+    )
+}
+
+#[test]
+fn the_lines_about_tls_of_the_shipped_file_work_once_uncommented() {
+    let (folder, live) = with_tls(SHIPPED);
+    let mut config = Config::parse(&live, &folder.path().join("gateway.toml"), &environment).unwrap();
+    let tls = config.server.tls.take().unwrap();
+    assert_eq!((tls.hsts, &tls.certificates[0].hosts), (Duration::ZERO, &vec!["app.example.com".to_owned()]));
+    let default = Config::parse("", &folder.path().join("gateway.toml"), &environment).unwrap();
+    config.server.public_urls.clone_from(&default.server.public_urls);
+    assert_eq!(config, default);
 }
 
 #[test]
@@ -66,6 +99,7 @@ fn the_settings_of_the_shipped_file_are_live() {
         absent,
         [
             "routes",
+            "server.tls",
             "sessions.ca_file",
             "sessions.url_env",
             "sessions.url_file",

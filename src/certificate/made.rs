@@ -1,0 +1,28 @@
+//! Certificates for tests, made by the `openssl` command.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Makes `stem`.crt, signed by itself, and `stem`.key in `folder`: `ec`, `rsa` or `ed25519`, for these
+/// `subjectAltName`s (`DNS:app.test`, `IP:192.0.2.1`); without any, for a subject alone.
+pub(crate) fn make(folder: &Path, stem: &str, kind: &str, names: &[&str]) {
+    make_for_days(folder, stem, kind, names, 90);
+}
+
+/// The same, good for so many days.
+pub(crate) fn make_for_days(folder: &Path, stem: &str, kind: &str, names: &[&str], days: u32) {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-nodes", "-subj", "/CN=app.test", "-newkey"]);
+    match kind {
+        "ec" => command.args(["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+        kind => command.arg(kind),
+    };
+    if !names.is_empty() {
+        command.args(["-addext", &format!("subjectAltName={}", names.join(","))]);
+    }
+    command.args(["-days", &days.to_string()]);
+    command.arg("-keyout").arg(folder.join(format!("{stem}.key")));
+    command.arg("-out").arg(folder.join(format!("{stem}.crt")));
+    let made = command.output().expect("`openssl` is missing: `make test` installs it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}

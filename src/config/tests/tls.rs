@@ -1,0 +1,207 @@
+//! `[server.tls]`: what is read, what is refused, and what is worth a look.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::certificate::made::{make, make_for_days};
+use crate::clock::Timestamp;
+use crate::config::change::Change;
+
+/// A folder with certificates for `app.test`, `other.test` and `*.below.test`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), "app", "ec", &["DNS:app.test"]);
+    make(folder.path(), "other", "ec", &["DNS:other.test", "DNS:*.below.test", "IP:192.0.2.1"]);
+    folder
+}
+
+const HTTPS: &str = "[server]\npublic_urls = [\"https://app.test\"]\n[server.tls]\n";
+const APP_PAIR: &str = r#"{ cert_file = "app.crt", key_file = "app.key" }"#;
+const OTHER_PAIR: &str = r#"{ cert_file = "other.crt", key_file = "other.key" }"#;
+
+fn tls(folder: &tempfile::TempDir, text: &str) -> Result<Config, String> {
+    let text = format!("{HTTPS}{text}");
+    Config::parse(&text, &folder.path().join("gateway.toml"), &environment)
+        .map_err(|problems| problems.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn certificates_are_read_and_their_names_taken() {
+    let folder = folder();
+    let config =
+        tls(&folder, &format!("certificates = [{APP_PAIR}, {OTHER_PAIR}]\nhsts = \"365d\"")).unwrap();
+    let tls = config.server.tls.unwrap();
+    let hosts: Vec<_> = tls.certificates.iter().map(|shown| shown.hosts.join(" ")).collect();
+    assert_eq!(hosts, ["app.test", "other.test *.below.test"], "no client asks for an address");
+    assert_eq!(tls.hsts, Duration::from_hours(365 * 24));
+    assert!(good("").server.tls.is_none());
+}
+
+#[test]
+fn what_cannot_be_shown_is_refused_where_it_stands() {
+    let folder = folder();
+    fs::write(folder.path().join("empty"), "").unwrap();
+    let open = r#"certificates = [{ cert_file = "app.crt", key_file = "app.key" }]"#;
+    for (text, expected) in [
+        (
+            "",
+            r#"3: server.tls.certificates: missing: write certificates = [{ cert_file = "tls/app.crt", key_file = "tls/app.key" }]"#,
+        ),
+        (
+            "certificates = []",
+            r#"4: server.tls.certificates: empty, so there is nothing to show: write certificates = [{ cert_file = "tls/app.crt", key_file = "tls/app.key" }]"#,
+        ),
+        (
+            "certificates = [{ cert_file = \"app.crt\" }]",
+            r#"4: server.tls.certificates[0].key_file: missing: write key_file = "tls/app.key""#,
+        ),
+        (
+            "certificates = [{ cert_file = \"app.crt\", key_file = \"other.key\" }]",
+            "4: server.tls.certificates[0].key_file: `other.key`: the private key does not belong to the first certificate of cert_file: name the key it was made for, and put the server's own certificate first",
+        ),
+        (
+            "certificates = [{ cert_file = \"gone.crt\", key_file = \"app.key\" }]",
+            "4: server.tls.certificates[0].cert_file: `gone.crt` cannot be read: No such file or directory (os error 2); name a PEM file that this user can read",
+        ),
+        (
+            "certificates = [{ cert_file = \"empty\", key_file = \"app.key\" }]",
+            "4: server.tls.certificates[0].cert_file: `empty`: no certificate is in it: write PEM, the server's own first, then those that signed it",
+        ),
+        (
+            "certificates = [{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [] }]",
+            "4: server.tls.certificates[0].hosts: empty: name a host, or leave it out to take the names of the certificate",
+        ),
+        (
+            "certificates = [{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"wrong.test\"] }]",
+            r#"4: server.tls.certificates[0].hosts[0]: no client would accept this certificate for "wrong.test": it is for app.test"#,
+        ),
+        (
+            "certificates = [\n{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"app.test\"] },\n{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"app.test\"] }]",
+            r#"6: server.tls.certificates[1].hosts[0]: "app.test" has the certificate at line 5 already: keep one of the two"#,
+        ),
+        (
+            "certificates = [{ cert_file = \"other.crt\", key_file = \"other.key\", hosts = [\"192.0.2.1\"] }]",
+            r#"4: server.tls.certificates[0].hosts[0]: "192.0.2.1" is no name that a client could ask for: write app.example.com, or *.example.com for all names one label below; clients that come by address are shown the first certificate"#,
+        ),
+        (
+            &format!("{open}\nhsts = \"3000d\""),
+            r#"5: server.tls.hsts: "3000d" is out of range: write "0s" to "730d" (0s tells nobody; browsers that were told keep to it that long)"#,
+        ),
+        (
+            &format!("{open}\nciphers = \"all\""),
+            "5: server.tls.ciphers: unknown key: remove it, or see gateway.toml for every key",
+        ),
+    ] {
+        let said = tls(&folder, text).err().unwrap_or_default();
+        assert_eq!(said.replace("gateway.toml:", ""), expected.replace("gateway.toml:", ""), "\n{text}");
+    }
+}
+
+#[test]
+fn addresses_that_speak_tls_are_reached_by_https() {
+    let folder = folder();
+    let text =
+        format!("[server]\npublic_urls = [\"http://app.test\"]\n[server.tls]\ncertificates = [{APP_PAIR}]");
+    let said =
+        Config::parse(&text, &folder.path().join("gateway.toml"), &environment).unwrap_err().to_string();
+    assert_eq!(
+        said.split_once("gateway.toml:").unwrap().1,
+        "2: server.public_urls: \"http://app.test\" is not how people reach addresses that speak TLS (server.tls): write \
+         what their browsers show, such as \"https://app.test\""
+    );
+}
+
+#[test]
+fn its_files_are_among_the_sources_and_a_new_certificate_is_a_change() {
+    let folder = folder();
+    let file = folder.path().join("gateway.toml");
+    fs::write(&file, format!("{HTTPS}certificates = [{APP_PAIR}]")).unwrap();
+    let before = Reading::of(&file, &environment);
+    let keys: Vec<_> = before.sources.iter().map(|source| source.key.clone()).collect();
+    assert_eq!(
+        keys,
+        [
+            "",
+            "server.tls.certificates[0].cert_file",
+            "server.tls.certificates[0].key_file",
+            "vault.master_key_file"
+        ]
+    );
+    make(folder.path(), "app", "ec", &["DNS:app.test"]);
+    let after = Reading::of(&file, &environment);
+    assert!(after.sources != before.sources);
+    let (before, after) = (before.config.unwrap(), after.config.unwrap());
+    let change = Change::between(&before, after.clone());
+    assert_eq!((change.restart, change.config), (Vec::new(), after), "taken while it runs");
+}
+
+/// What stays of changes from clear to TLS and back, each made and looked at.
+pub(super) fn staying() -> Vec<&'static str> {
+    let folder = folder();
+    let parse = |text: &str| {
+        Config::parse(text, &folder.path().join("gateway.toml"), &environment)
+            .unwrap_or_else(|e| panic!("{e}"))
+    };
+    let (clear, encrypted) = (parse(""), parse(&format!("{HTTPS}certificates = [{APP_PAIR}]")));
+    for (running, new) in [(&clear, &encrypted), (&encrypted, &clear)] {
+        let change = Change::between(running, new.clone());
+        assert_eq!(
+            (change.restart, change.config.server.tls),
+            (vec!["server.tls"], running.server.tls.clone())
+        );
+    }
+    let redirect = "[server]\nredirect_listen = [\"127.0.0.1:0\"]\n";
+    let redirecting =
+        parse(&format!("{}certificates = [{APP_PAIR}]", HTTPS.replacen("[server]\n", redirect, 1)));
+    let change = Change::between(&encrypted, redirecting);
+    assert_eq!((&change.restart[..], &change.config), (&["server.redirect_listen"][..], &encrypted));
+    [vec!["server.tls"], change.restart].concat()
+}
+
+#[test]
+fn what_is_worth_a_look_is_said() {
+    let folder = folder();
+    make_for_days(folder.path(), "app", "ec", &["DNS:app.test"], 60);
+    let key = folder.path().join("app.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = tls(&folder, &format!("certificates = [{APP_PAIR}]")).unwrap();
+    let shown = &config.server.tls.as_ref().unwrap().certificates[0].certificate;
+    let (begins, ends) = (shown.begins(), shown.ends());
+    let day = 86_400_000;
+    let said = |config: &Config, now: i64| {
+        let warnings = config.warnings(Timestamp::from_millis(now));
+        warnings.iter().map(|warning| format!("{}: {}", warning.key, warning.message)).collect::<Vec<_>>()
+    };
+    let first = "server.tls.certificates[0]";
+    assert_eq!(said(&config, begins.millis() + day), [""; 0]);
+    assert_eq!(said(&config, ends.millis() - 11 * day), [""; 0], "a sixth of 60 days is 10");
+    let renew = "renew it, and put the new one in its place: it is taken without a restart";
+    assert_eq!(
+        said(&config, ends.millis() - 9 * day),
+        [format!("{first}.cert_file: it ends at {ends}: {renew}")]
+    );
+    assert_eq!(
+        said(&config, ends.millis() + day),
+        [format!("{first}.cert_file: it ended at {ends}, and no client accepts it: {renew}")]
+    );
+    assert_eq!(
+        said(&config, begins.millis() - day),
+        [format!(
+            "{first}.cert_file: it begins at {begins}, and no client accepts it until then; is the clock right?"
+        )]
+    );
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = tls(&folder, &format!("certificates = [{APP_PAIR}]")).unwrap();
+    assert_eq!(
+        said(&open, begins.millis() + day),
+        [format!("{first}.key_file: every user of this machine can read the private key: chmod 600 it")]
+    );
+    let other = tls(&folder, &format!("certificates = [{OTHER_PAIR}]")).unwrap();
+    assert!(
+        said(&other, begins.millis() + day).contains(&
+            "server.public_urls[0]: no certificate of server.tls is for \"app.test\": browsers will refuse it; add one, or \
+             correct the address".to_owned()
+        )
+    );
+}

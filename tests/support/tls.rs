@@ -1,0 +1,125 @@
+//! TLS as clients see it: certificates signed by themselves, a client that believes those it is told to, and a tunnel
+//! through which every other helper speaks TLS.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Makes `stem`.crt, for these hosts and signed by itself, and `stem`.key; where the certificate is.
+pub(crate) fn make(folder: &Path, stem: &str, hosts: &[&str]) -> PathBuf {
+    let (certificate, key) = (folder.join(format!("{stem}.crt")), folder.join(format!("{stem}.key")));
+    // Beside them first, and put in their place at once: somebody may be reading.
+    let [new_certificate, new_key] = [&certificate, &key].map(|file| file.with_extension("new"));
+    let new_key = new_key.with_extension("newkey");
+    let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "90",
+        ])
+        .args(["-subj", "/CN=doorward test", "-addext", &format!("subjectAltName={}", names.join(","))])
+        // What signs others cannot be a server's own.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&new_key)
+        .arg("-out")
+        .arg(&new_certificate)
+        .output()
+        .expect("`openssl` is missing: `make test` installs it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    fs::rename(new_key, key).expect("renamed");
+    fs::rename(new_certificate, &certificate).expect("renamed");
+    certificate
+}
+
+/// The certificate in a file.
+pub(crate) fn certificate(file: &Path) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(file).expect("a certificate")
+}
+
+/// A client that believes some certificates, and no others.
+#[derive(Clone)]
+pub(crate) struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// As of now: certificates that are replaced later are others.
+    pub(crate) fn of(files: &[&Path]) -> Self {
+        let mut roots = RootCertStore::empty();
+        for file in files {
+            roots.add(certificate(file)).expect("a root");
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self(Arc::new(config))
+    }
+
+    /// A connection to a gateway that proves to be `host`.
+    pub(crate) async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(address).await?;
+        let host = ServerName::try_from(host.to_owned()).expect("a name");
+        TlsConnector::from(Arc::clone(&self.0)).connect(host, stream).await
+    }
+}
+
+/// The certificate that was shown.
+pub(crate) fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    let certificates = stream.get_ref().1.peer_certificates().expect("a handshake");
+    certificates[0].clone().into_owned()
+}
+
+/// An address in clear whose connections go on to a gateway over TLS, one for one; closed when dropped.
+pub(crate) struct Tunnel {
+    address: SocketAddr,
+    running: JoinHandle<()>,
+}
+
+impl Tunnel {
+    pub(crate) fn start(trust: Trust, to: SocketAddr, host: &'static str) -> Self {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        listener.set_nonblocking(true).expect("a socket");
+        let listener = TcpListener::from_std(listener).expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        let running = tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let trust = trust.clone();
+                tokio::spawn(async move {
+                    // Who is refused there is refused here.
+                    let Ok(mut far) = trust.connect(to, host).await else { return };
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Self { address, running }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
