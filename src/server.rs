@@ -11,24 +11,17 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::IntoRawFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::ServerApp;
 use pingora::apps::http_app::HttpServer;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{Fds, ListenFds};
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
-use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{AdminApp, Readiness};
-use crate::auth::keys::{self, KeysError};
+use crate::auth::keys;
 use crate::auth::{Auth, Cut, Limits, Parts};
 use crate::background;
 use crate::clock::Clock;
@@ -37,26 +30,25 @@ use crate::gateway::{Checking, Gate, Gateway, Listener, Traffic};
 use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
 use crate::password::Hasher;
-use crate::session::SessionStoreError;
 use crate::session::metered::Metered;
-use crate::snapshot::{Current, Snapshot, SnapshotError};
+use crate::snapshot::{Current, Snapshot};
 use crate::token::keyring::KeyRing;
-use crate::token::seal::MasterSecretError;
-use crate::vault::{self, Vault, VaultError};
+use crate::vault::{self, Vault};
 
 mod certificates;
+mod error;
 mod handover;
+mod listen;
 mod reload;
 mod stores;
 
+pub use error::StartError;
 use handover::Sockets;
 pub use handover::{HandoverError, Inherited};
+use listen::{Bound, bind_all, serve};
 use reload::Reload;
 pub use reload::{ConfigFile, Reloads, Told};
 pub use stores::{Credentials, Stores, examine, master_secret, open_vault};
-
-/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: u32 = 4096;
 
 /// The set and the keys must be current before anything is served. An hour of revocations after everybody was signed out
 /// may be millions of rows; a vault that is away says so at once.
@@ -67,76 +59,6 @@ const JUST_ACCEPTED: Duration = Duration::from_millis(250);
 
 /// What was cut gets this long to let go of its sockets.
 const AFTER_CUT: Duration = Duration::from_secs(1);
-
-/// Why a gateway does not start. Each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The vault cannot be opened.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// The session store cannot even be tried.
-    #[error(transparent)]
-    Sessions(#[from] SessionStoreError),
-    /// There is no usable master secret.
-    #[error(transparent)]
-    MasterSecret(#[from] MasterSecretError),
-    /// The vault has keys, so a new master secret would be the wrong one.
-    #[error("{missing}; it was not made anew, since the vault already holds keys sealed under the lost one")]
-    MasterSecretLost {
-        /// What is missing.
-        missing: MasterSecretError,
-    },
-    /// A vault that several gateways share needs the same master secret at each of them.
-    #[error(
-        "{}: for a new vault make it (`(umask 077; openssl rand -base64 32 | tr '+/' '-_' | tr -d = > FILE)`) and give \
-         every gateway the same one; for a vault that has served already, restore it",
-        first_words(.0)
-    )]
-    MasterSecretNeeded(MasterSecretError),
-    /// A file of certificates cannot be read.
-    #[error("{key}: `{}` cannot be read: {source}; name a PEM file that this user can read", file.display())]
-    Certificates {
-        /// The setting.
-        key: &'static str,
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// What the configuration names cannot be used.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// The keys cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// An address cannot be listened on.
-    #[error("{key}: cannot listen on {address} (is another process using it? choose another address)")]
-    Listen {
-        /// The setting.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// No file for another handle of a socket.
-    #[error("cannot keep the sockets at hand: {0} (is the limit on open files too low?)")]
-    Sockets(io::Error),
-    /// No thread for hashing passwords.
-    #[error("cannot start the hashing threads: {0}")]
-    Hasher(io::Error),
-    /// The vault opened but does not answer.
-    #[error("the vault does not answer: the revocation set was not loaded within {} s", FIRST_LOAD.as_secs())]
-    NotCurrent,
-}
-
-/// What is missing, without the advice for an embedded vault.
-fn first_words(missing: &MasterSecretError) -> String {
-    match missing {
-        MasterSecretError::Missing(path) => format!("there is no master key file {}", path.display()),
-        other => other.to_string(),
-    }
-}
 
 /// What a gateway takes from its surroundings.
 #[derive(Clone)]
@@ -449,68 +371,4 @@ fn pingora_conf() -> ServerConf {
     // The pool of upstream connections is sized by the number of threads.
     let threads = tokio::runtime::Handle::current().metrics().num_workers();
     ServerConf { max_retries: Gateway::tries(), threads, ..ServerConf::default() }
-}
-
-/// A listener that is bound but not served; closed when dropped.
-struct Bound {
-    listener: std::net::TcpListener,
-    address: SocketAddr,
-    /// As it stands in the configuration: its port may be 0.
-    configured: SocketAddr,
-}
-
-impl Bound {
-    fn to_hand_over(&self) -> io::Result<(SocketAddr, std::net::TcpListener)> {
-        Ok((self.configured, self.listener.try_clone()?))
-    }
-}
-
-fn bind_all(
-    key: &'static str,
-    addresses: &[SocketAddr],
-    inherited: &mut Inherited,
-) -> Result<Vec<Bound>, StartError> {
-    let bind = |&address| {
-        let bound = match inherited.take(address) {
-            Some(listener) => adopt(address, listener),
-            None => bind(address),
-        };
-        bound.map_err(|source| StartError::Listen { key, address, source })
-    };
-    addresses.iter().map(bind).collect()
-}
-
-fn adopt(configured: SocketAddr, listener: std::net::TcpListener) -> io::Result<Bound> {
-    listener.set_nonblocking(true)?;
-    Ok(Bound { address: listener.local_addr()?, configured, listener })
-}
-
-fn bind(address: SocketAddr) -> io::Result<Bound> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?.into_std()?;
-    Ok(Bound { address: listener.local_addr()?, configured: address, listener })
-}
-
-/// Hands bound listeners to a Pingora service and runs it. Pingora takes a descriptor that is listed under the
-/// address it is told to listen on, instead of binding.
-fn serve<A: ServerApp + Send + Sync + 'static>(
-    listeners: &mut JoinSet<()>,
-    name: &str,
-    app: A,
-    bound: Vec<Bound>,
-    shutdown: watch::Receiver<bool>,
-) -> Vec<SocketAddr> {
-    let mut service = Service::new(name.to_owned(), app);
-    let mut table = Fds::new();
-    let mut addresses = Vec::new();
-    for Bound { listener, address, .. } in bound {
-        service.add_tcp(&address.to_string());
-        table.add(address.to_string(), listener.into_raw_fd());
-        addresses.push(address);
-    }
-    let table: ListenFds = Arc::new(table.into());
-    listeners.spawn(async move { service.start_service(Some(table), shutdown, 1).await });
-    addresses
 }

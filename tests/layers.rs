@@ -32,7 +32,7 @@ const SAME_LAYER: &[(&str, &str, &str)] = &[
 
 /// Foreign crates and the only places that touch them.
 const FENCES: &[(&str, &[&str])] = &[
-    ("pingora", &["gateway/", "admin.rs", "server.rs"]),
+    ("pingora", &["gateway/", "admin.rs", "server.rs", "server/listen.rs"]),
     ("rusqlite", &["vault/sqlite/"]),
     ("tokio_postgres", &["vault/postgres/"]),
     ("deadpool_postgres", &["vault/postgres/"]),
