@@ -53,7 +53,7 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// An address cannot be listened on.
-    #[error("{key}: cannot listen on {address} (is another process using it? choose another address)")]
+    #[error("{key}: cannot listen on {address} ({})", advice(source))]
     Listen {
         /// The setting.
         key: &'static str,
@@ -78,5 +78,19 @@ fn first_words(missing: &MasterSecretError) -> String {
     match missing {
         MasterSecretError::Missing(path) => format!("there is no master key file {}", path.display()),
         other => other.to_string(),
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        // Linux: below net.ipv4.ip_unprivileged_port_start, which is 1024.
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are not for every user: choose a higher one, or give the program CAP_NET_BIND_SERVICE, as \
+             packaging/doorward.service does"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: choose one of its own, or 0.0.0.0 for all"
+        }
+        _ => "is another process using it? choose another address",
     }
 }

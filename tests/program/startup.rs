@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use doorward::server::StartError;
+
 use crate::house::House;
 
 /// Any 32 bytes that no test has sealed with.
@@ -72,6 +74,23 @@ fn a_taken_address_names_its_setting() {
         let complaint = house.run(&["serve"]).complaint();
         assert_says(&complaint, &[&format!("{table}.listen: "), &address, "choose another address"]);
     }
+}
+
+#[test]
+fn an_address_that_this_machine_or_user_may_not_have_says_what_to_choose() {
+    let house = House::empty();
+    // RFC 5737: nobody's.
+    house.write(
+        "gateway.toml",
+        "[server]\nlisten = [\"192.0.2.1:8080\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n",
+    );
+    let complaint = house.run(&["serve"]).complaint();
+    assert_says(&complaint, &["server.listen: ", "192.0.2.1:8080", "no such address", "0.0.0.0"]);
+    let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let address = std::net::SocketAddr::from(([0, 0, 0, 0], 443));
+    // The tests may run as root, who may.
+    let refused = StartError::Listen { key: "server.listen", address, source }.to_string();
+    assert!(refused.contains("server.listen: ") && refused.contains("CAP_NET_BIND_SERVICE"), "{refused}");
 }
 
 #[test]
