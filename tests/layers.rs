@@ -58,7 +58,7 @@ const STATUSES: &[&str] =
 /// Such numbers that are not the status of an answer: file, line with it.
 const NOT_AN_ANSWER: &[(&str, &str)] = &[
     // Milliseconds.
-    ("gateway/gate.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500);"),
+    ("gateway/requests.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500);"),
     // Pingora's own error, recognised so that it can be answered as ours.
     ("gateway/failure.rs", "HTTPStatus(413)"),
 ];
@@ -192,7 +192,7 @@ fn what_is_no_violation_is_let_through() {
         ("token/access.rs", "#[cfg(test)]\nmod tests;\nuse crate::clock::Clock;"),
         ("admin.rs", "use crate::{auth::Auth, gateway::respond::Answer};"),
         ("vault/sqlite/audit.rs", "use super::{rows, schema}; use rusqlite::params;"),
-        ("gateway/gate.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500); let n = 4010;"),
+        ("gateway/requests.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500); let n = 4010;"),
         ("gateway/failure.rs", "(_, HTTPStatus(413)) => 101, _ => 204"),
         ("gateway/judge.rs", "fn f(permit: &Permit) {} // 404"),
         ("config/value.rs", "use toml::de::DeValue;"),

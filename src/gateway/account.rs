@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::{HeaderMap, Version, header};
 use pingora::http::RequestHeader;
 
-use super::gate::Traffic;
 use super::judge;
+use super::traffic::Traffic;
 use crate::auth::{Control, Cut};
 use crate::clock::{Clock, Monotonic};
 use crate::config::{Log, LogAccess, Route};

@@ -27,12 +27,15 @@ mod gate;
 mod judge;
 mod proxy;
 mod redirect;
+mod requests;
 pub mod respond;
 mod tls;
+mod traffic;
 mod tunnel;
 mod upstream;
 
 pub use account::ACCESS;
 pub use checks::{Checking, keep_checking};
-pub use gate::{Gate, Listener, Traffic};
+pub use gate::{Gate, Listener};
 pub use proxy::Gateway;
+pub use traffic::Traffic;

@@ -15,11 +15,11 @@ use super::account::{Account, Outcome};
 use super::caught::{Panicked, caught};
 use super::context::Context;
 use super::failure::Sent;
-use super::gate::{self, Traffic};
 use super::judge::{self, Found, Judgement};
 use super::respond::Answer;
+use super::traffic::Traffic;
 use super::upstream::{self, Rewritten};
-use super::{answer, cors, downstream, endpoints, failure, framing, redirect};
+use super::{answer, cors, downstream, endpoints, failure, framing, redirect, requests};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -104,7 +104,7 @@ impl Gateway {
     async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
         let snapshot = &context.snapshot;
         framing::check(session, snapshot.limits().header_bytes)?;
-        if gate::only_redirects() {
+        if requests::only_redirects() {
             context.account.own = true;
             return redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
         }
@@ -153,7 +153,7 @@ impl ProxyHttp for Gateway {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        let control: Arc<Control> = gate::control();
+        let control: Arc<Control> = requests::control();
         control.header_was_read();
         let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
         let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));

@@ -1,0 +1,120 @@
+//! What is going on: counted for the drain, and held to be cut.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use crate::auth::{Control, Cut};
+
+/// Requests in flight, for the drain.
+#[derive(Debug)]
+pub struct Traffic {
+    requests: AtomicUsize,
+    pub(super) connections: AtomicUsize,
+    controls: Mutex<slab::Slab<Arc<Control>>>,
+    /// No request is in flight any more, or no connection is open.
+    ended: Notify,
+    winding_down: AtomicBool,
+    closing: watch::Sender<bool>,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            controls: Mutex::default(),
+            ended: Notify::new(),
+            winding_down: AtomicBool::new(false),
+            closing: watch::channel(false).0,
+        }
+    }
+}
+
+impl Traffic {
+    pub(super) fn request_began(&self) {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn request_ended(&self) {
+        if self.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ended.notify_waiters();
+        }
+    }
+
+    pub(super) fn connection_ended(&self) {
+        if self.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// Every answer from now on is the last of its connection. One that is idle stays open: closing it could meet a
+    /// request on its way.
+    pub fn wind_down(&self) {
+        self.winding_down.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_winding_down(&self) -> bool {
+        self.winding_down.load(Ordering::Acquire)
+    }
+
+    /// Idle connections are closed.
+    pub fn close_idle(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(super) async fn until_closing(&self) {
+        // The sender is ours: it outlives this.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Whether no request is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.requests.load(Ordering::Acquire) == 0
+    }
+
+    /// Resolves when no connection is open.
+    pub async fn until_deserted(&self) {
+        self.until_none(&self.connections).await;
+    }
+
+    async fn until_none(&self, count: &AtomicUsize) {
+        loop {
+            let ended = self.ended.notified();
+            if count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Resolves when no request is in flight.
+    pub async fn until_idle(&self) {
+        self.until_none(&self.requests).await;
+    }
+
+    /// Cuts every request in flight.
+    pub fn cut_all(&self, cause: Cut) {
+        let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, control) in &*controls {
+            control.cut(cause);
+        }
+    }
+
+    pub(super) fn enter(self: &Arc<Self>, control: &Arc<Control>) -> Entered {
+        let key = self.controls.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(control));
+        Entered { traffic: Arc::clone(self), key }
+    }
+}
+
+pub(super) struct Entered {
+    traffic: Arc<Traffic>,
+    key: usize,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.traffic.controls.lock().unwrap_or_else(PoisonError::into_inner).try_remove(self.key);
+    }
+}
