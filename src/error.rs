@@ -47,6 +47,8 @@ pub enum Refusal {
     MediaTypeUnsupported,
     /// The request body is larger than allowed.
     BodyTooLarge,
+    /// The body came more slowly than allowed.
+    RequestTimeout,
     /// The header section is larger than allowed.
     HeaderTooLarge,
     /// Not allowed for scripts of that origin.
@@ -87,6 +89,7 @@ impl Refusal {
             Self::RequestInvalid(_) => "request_invalid",
             Self::MediaTypeUnsupported => "media_type_unsupported",
             Self::BodyTooLarge => "body_too_large",
+            Self::RequestTimeout => "request_timeout",
             Self::HeaderTooLarge => "header_too_large",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::HttpsRequired => "https_required",

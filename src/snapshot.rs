@@ -59,6 +59,7 @@ impl Snapshot {
         let tls = config.server.tls.as_ref();
         let hsts = tls.map(|tls| tls.hsts.as_secs()).filter(|seconds| *seconds > 0);
         let previous_tls = previous.and_then(|previous| previous.tls.as_ref());
+        let http2 = config.server.limits.http2_streams > 0;
         Ok(Self {
             server: config.server.clone(),
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
@@ -66,7 +67,7 @@ impl Snapshot {
             settings: Settings::new(config),
             log: config.log.clone(),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
-            tls: tls.map(|tls| Tls::new(tls, previous_tls)).transpose()?,
+            tls: tls.map(|tls| Tls::new(tls, http2, previous_tls)).transpose()?,
             hsts: hsts.map(|seconds| {
                 HeaderValue::from_str(&format!("max-age={seconds}")).expect("digits are a header value")
             }),

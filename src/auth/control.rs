@@ -1,6 +1,6 @@
 //! The handle by which one request is cut from outside, and what it is cut for.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -17,6 +17,8 @@ pub enum Cut {
     Unproven,
     /// The gateway is stopping and its time is up.
     Draining,
+    /// Its body came too slowly.
+    Slow,
 }
 
 impl Cut {
@@ -28,6 +30,7 @@ impl Cut {
             Self::Expired => "expired",
             Self::Unproven => "unproven",
             Self::Draining => "draining",
+            Self::Slow => "slow",
         }
     }
 
@@ -38,6 +41,7 @@ impl Cut {
             3 => Some(Self::Unproven),
             4 => Some(Self::Draining),
             5 => Some(Self::Rights),
+            6 => Some(Self::Slow),
             _ => None,
         }
     }
@@ -49,6 +53,7 @@ impl Cut {
             Self::Unproven => 3,
             Self::Draining => 4,
             Self::Rights => 5,
+            Self::Slow => 6,
         }
     }
 }
@@ -71,6 +76,8 @@ pub struct Control {
     progress: AtomicU8,
     header_read: AtomicBool,
     dropped: AtomicBool,
+    /// Bytes of a body that is waited for, and one.
+    body: AtomicU64,
     changed: Notify,
 }
 
@@ -124,6 +131,30 @@ impl Control {
     /// The request header is complete.
     pub fn header_was_read(&self) {
         self.header_read.store(true, Ordering::Release);
+    }
+
+    /// From now on its body is waited for.
+    pub fn expects_body(&self) {
+        self.body.store(1, Ordering::Release);
+    }
+
+    /// Some of the body has come.
+    pub fn body_came(&self, bytes: u64) {
+        // Nobody else writes it: the body is read by one task.
+        let before = self.body.load(Ordering::Relaxed);
+        if before > 0 {
+            self.body.store(before + bytes, Ordering::Release);
+        }
+    }
+
+    /// All of it has come.
+    pub fn body_is_complete(&self) {
+        self.body.store(0, Ordering::Release);
+    }
+
+    /// How many bytes of a body that is still waited for have come; `None` when none is.
+    pub fn awaited_body(&self) -> Option<u64> {
+        self.body.load(Ordering::Acquire).checked_sub(1)
     }
 
     /// Whether the request header is complete.

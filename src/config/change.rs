@@ -102,10 +102,21 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         lameduck,
         drain_timeout,
         keepalive_timeout,
-        limits: Limits { connections, connections_per_ip, header_bytes, header_deadline },
+        limits,
         redirect_listen,
         tls,
     } = new;
+    let Limits {
+        connections,
+        connections_per_ip,
+        header_bytes,
+        header_fields,
+        header_deadline,
+        body_rate,
+        send_timeout,
+        requests_per_connection,
+        http2_streams,
+    } = limits;
     let listen = fixed.keep("server.listen", listen, &running.listen);
     let redirect_listen = fixed.keep("server.redirect_listen", redirect_listen, &running.redirect_listen);
     let threads = fixed.keep("server.threads", threads, &running.threads);
@@ -125,7 +136,17 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         drain_timeout,
         keepalive_timeout,
         // Fewer connections than are open end none: no new one is taken until there is room.
-        limits: Limits { connections, connections_per_ip, header_bytes, header_deadline },
+        limits: Limits {
+            connections,
+            connections_per_ip,
+            header_bytes,
+            header_fields,
+            header_deadline,
+            body_rate,
+            send_timeout,
+            requests_per_connection,
+            http2_streams,
+        },
         redirect_listen,
         tls,
     }

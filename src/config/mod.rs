@@ -110,8 +110,18 @@ pub struct Limits {
     pub connections_per_ip: usize,
     /// Request line and header fields together, in bytes.
     pub header_bytes: usize,
+    /// Header fields of one request.
+    pub header_fields: usize,
     /// From the first byte of a request until its header is complete.
     pub header_deadline: Duration,
+    /// Bytes a second a request's body must come at, on average; 0 = whatever it takes.
+    pub body_rate: u64,
+    /// How long a client may take none of an answer that is there for it.
+    pub send_timeout: Duration,
+    /// After so many the client makes a new connection.
+    pub requests_per_connection: u32,
+    /// Requests at a time over one HTTP/2 connection; 0 = no HTTP/2.
+    pub http2_streams: u32,
 }
 
 /// `[admin]`: metrics and health, never to be reachable from outside.

@@ -123,6 +123,33 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
                 value.size(1 << 10..=1 << 20, "cookies need 1KiB, and each connection may take this much")
             })
             .map_or(default.header_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        header_fields: table
+            .value("header_fields")
+            .and_then(|value| value.count(10..=250, "browsers send about 20, and the transport takes 256"))
+            .map_or(default.header_fields, usize_from),
+        body_rate: table
+            .value("body_rate")
+            .and_then(|value| {
+                value.size(0..=1 << 20, "a second; the slowest modems had 600B; 0B is no limit")
+            })
+            .unwrap_or(default.body_rate),
+        send_timeout: table
+            .value("send_timeout")
+            .and_then(|value| {
+                value.duration(
+                    SECOND..=HOUR,
+                    "trains have tunnels; each that waits holds a connection to the app",
+                )
+            })
+            .unwrap_or(default.send_timeout),
+        requests_per_connection: table
+            .value("requests_per_connection")
+            .and_then(|value| value.count(1..=100_000_000, "each new connection is another handshake"))
+            .unwrap_or(default.requests_per_connection),
+        http2_streams: table
+            .value("http2_streams")
+            .and_then(|value| value.count(0..=1000, "0 is HTTP/1.1 only; each may hold a request of the app"))
+            .unwrap_or(default.http2_streams),
         header_deadline: table
             .value("header_deadline")
             .and_then(|value| {

@@ -36,6 +36,10 @@ impl Context {
         if self.registration.as_ref().is_some_and(Registration::is_revoked) {
             return Some(Refusal::TokenRevoked);
         }
-        (self.control.cause() == Some(Cut::Rights)).then_some(Refusal::TokenExpired)
+        match self.control.cause() {
+            Some(Cut::Rights) => Some(Refusal::TokenExpired),
+            Some(Cut::Slow) => Some(Refusal::RequestTimeout),
+            _ => None,
+        }
     }
 }

@@ -3,18 +3,23 @@
 use http::{Version, header};
 use pingora::proxy::Session;
 
+use crate::config::Limits;
 use crate::error::Refusal;
 
 /// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings and codings
 /// that would be lost on the way (6.1), a list as length (6.3), a header section beyond the limit.
-pub(super) fn check(session: &Session, limit: usize) -> Result<(), Refusal> {
+pub(super) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
     let request = session.req_header();
     if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
         return Err(Refusal::RequestInvalid("Host: missing".into()));
     }
+    if request.headers.len() > limits.header_fields {
+        return Err(Refusal::HeaderTooLarge);
+    }
+    // Over HTTP/2 the transport has measured it already.
     let Some(http1) = session.as_downstream().as_http1() else { return Ok(()) };
     let raw = http1.get_headers_raw_bytes();
-    if raw.len() > limit {
+    if raw.len() > limits.header_bytes {
         return Err(Refusal::HeaderTooLarge);
     }
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp as _, ServerApp};
-use pingora::protocols::Stream;
+use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
@@ -140,6 +140,10 @@ impl ServerApp for Gate {
         };
         // A connection outlives its configuration.
         drop(snapshot);
+        if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            requests.serve_http2(stream, shutdown).await;
+            return None;
+        }
         requests.process_new(stream, shutdown).await
     }
 

@@ -69,6 +69,9 @@ impl Gateway {
                 if let Some(identity) = forward.permit.identity() {
                     context.account.belongs_to(identity);
                 }
+                if !session.is_body_empty() && !upstream::is_grpc(&session.req_header().headers) {
+                    context.control.expects_body();
+                }
                 context.bearer_is_ours = forward.bearer_is_ours;
                 context.registration = forward.registration;
                 let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
@@ -103,7 +106,7 @@ impl Gateway {
 
     async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
         let snapshot = &context.snapshot;
-        framing::check(session, snapshot.limits().header_bytes)?;
+        framing::check(session, snapshot.limits())?;
         if requests::only_redirects() {
             context.account.own = true;
             return redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
@@ -192,6 +195,7 @@ impl ProxyHttp for Gateway {
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);
         }
+        session.set_write_timeout(Some(context.snapshot.limits().send_timeout));
         // Only where it is on: this would switch it on for an HTTP/1.0 client that did not ask.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(context.snapshot.server.keepalive_timeout.as_secs().max(1)));
@@ -306,13 +310,19 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        is_last: bool,
         context: &mut Context,
     ) -> Fallible<()> {
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
         }
-        context.account.bytes_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let came = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        context.account.bytes_in += came;
+        if is_last {
+            context.control.body_is_complete();
+        } else {
+            context.control.body_came(came);
+        }
         // What flows through a WebSocket is not a body and has no limit.
         if context.account.status == 101 {
             return Ok(());

@@ -8,10 +8,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp as _};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::caught::{Panicked, caught};
 use super::gate::{Gate, Listener};
@@ -61,8 +66,14 @@ pub(super) struct Requests {
     current: Current,
     /// As they were when it was accepted.
     options: HttpServerOptions,
+    header_bytes: u32,
+    streams: u32,
+    /// How many there may be.
+    most: u32,
     /// How many there were.
     begun: AtomicU32,
+    /// There were.
+    enough: Notify,
 }
 
 impl Requests {
@@ -71,6 +82,9 @@ impl Requests {
         let mut options = HttpServerOptions::default();
         // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
         options.h2_idle_timeout = Some(server.keepalive_timeout);
+        let limits = &server.limits;
+        // Counted by Pingora in reuses, of which there is one less.
+        options.keepalive_request_limit = Some(limits.requests_per_connection - 1);
         Arc::new(Self {
             listener: gate.listener,
             proxy: Arc::clone(&gate.proxy),
@@ -78,7 +92,11 @@ impl Requests {
             metrics: Arc::clone(&gate.metrics),
             current: gate.current.clone(),
             options,
+            header_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
+            streams: limits.http2_streams,
+            most: limits.requests_per_connection,
             begun: AtomicU32::new(0),
+            enough: Notify::new(),
         })
     }
 }
@@ -92,7 +110,11 @@ impl HttpServerApp for Requests {
     ) -> Option<ReusedHttpStream> {
         let control = Arc::new(Control::default());
         let _entered = self.traffic.enter(&control);
-        let is_first = self.begun.fetch_add(1, Ordering::Relaxed) == 0;
+        let before = self.begun.fetch_add(1, Ordering::Relaxed);
+        let is_first = before == 0;
+        if before + 1 == self.most {
+            self.enough.notify_one();
+        }
         let request = Request { control: Arc::clone(&control), listener: self.listener };
         let proxied = REQUEST.scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
@@ -117,7 +139,7 @@ impl HttpServerApp for Requests {
                     }
                 }
             }
-            () = self.header_deadline(&control, is_first) => return None,
+            () = self.overdue(&control, is_first) => return None,
         };
         match finished {
             Ok(reused) => reused,
@@ -131,20 +153,88 @@ impl HttpServerApp for Requests {
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
     }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        // From Pingora's bounds: those of the library alone would be 16 MiB of header and any number of streams.
+        let mut options = default_h2_options();
+        options.max_header_list_size(self.header_bytes).max_concurrent_streams(self.streams);
+        // Streams that are reset before they were looked at, and by us for errors (CVE-2023-44487, CVE-2025-8671).
+        options.max_pending_accept_reset_streams(20).max_local_error_reset_streams(Some(100));
+        // What is held of bodies that the apps have not taken yet: 1 MiB a connection.
+        options.initial_window_size(256 << 10).initial_connection_window_size(1 << 20);
+        Some(options)
+    }
 }
 
 impl Requests {
-    /// Resolves when the header has taken too long; never once it is there. On a connection that has carried a
+    /// Serves a connection that speaks HTTP/2. `stopping` is told by Pingora's listener.
+    ///
+    /// Its requests run in tasks of their own; this future reads the connection. The client is told to open no more of
+    /// them when the gateway winds down or the connection has carried its share (GOAWAY, RFC 9113 section 6.8): nothing
+    /// that is under way is lost by that.
+    pub(super) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
+        let (leave, leaving) = watch::channel(*stopping.borrow());
+        let mut stopping = stopping.clone();
+        let mut serving = std::pin::pin!(self.process_new(stream, &leaving));
+        let deadline = self.current.load().server.limits.header_deadline;
+        let mut silent = std::pin::pin!(tokio::time::sleep(deadline));
+        let mut leaves = std::pin::pin!(async {
+            tokio::select! {
+                // An error means that nobody will tell any more, as good as being told.
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+                () = self.traffic.until_winding_down() => {}
+                () = self.enough.notified() => {}
+            }
+        });
+        let (mut is_leaving, mut is_heard) = (false, false);
+        loop {
+            tokio::select! {
+                _ = &mut serving => return,
+                () = &mut leaves, if !is_leaving => {
+                    is_leaving = true;
+                    leave.send_replace(true);
+                }
+                // A client that negotiates HTTP/2 and then says nothing, or half of it.
+                () = &mut silent, if !is_heard => {
+                    if self.begun.load(Ordering::Relaxed) == 0 {
+                        return;
+                    }
+                    is_heard = true;
+                }
+            }
+        }
+    }
+
+    /// Resolves when the client has taken too long: for the header, or for the body. On a connection that has carried a
     /// request, the wait for the next one counts too, so that is allowed on top.
-    async fn header_deadline(&self, control: &Control, is_first: bool) {
-        let longest = {
+    async fn overdue(&self, control: &Control, is_first: bool) {
+        let (deadline, idle) = {
             let server = &self.current.load().server;
-            let idle = if is_first { Duration::ZERO } else { server.keepalive_timeout };
-            server.limits.header_deadline + idle
+            (server.limits.header_deadline, server.keepalive_timeout)
         };
-        tokio::time::sleep(longest).await;
-        if control.has_header() {
-            std::future::pending::<()>().await;
+        tokio::time::sleep(if is_first { deadline } else { deadline + idle }).await;
+        if !control.has_header() {
+            return;
+        }
+        if self.slow_body(control, deadline).await {
+            // In words, where there is still a chance for them.
+            control.cut(Cut::Slow);
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Whether the body comes more slowly than its rate, on average since now and with all that came before; asked again
+    /// each `grace` for as long as it is waited for. What the app has begun to answer it takes as it comes.
+    async fn slow_body(&self, control: &Control, grace: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(grace).await;
+            let awaited = control.awaited_body().filter(|_| control.progress() == Progress::Waiting);
+            let Some(came) = awaited else { return false };
+            let rate = self.current.load().server.limits.body_rate;
+            if came < begun.elapsed().as_secs().saturating_mul(rate) {
+                return true;
+            }
         }
     }
 }

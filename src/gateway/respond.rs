@@ -138,6 +138,7 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::TargetTooLong => (414, "The request target is too long"),
         Refusal::MediaTypeUnsupported => (415, "Send application/json, not encoded"),
         Refusal::RateLimited(_) => (429, "Too many attempts"),
+        Refusal::RequestTimeout => (408, "The request took too long to arrive"),
         Refusal::HeaderTooLarge => (431, "The request header is too large"),
         Refusal::Internal => (500, "Something went wrong on our side"),
         Refusal::UpstreamUnavailable => (502, "The application cannot be reached"),
@@ -199,6 +200,7 @@ mod tests {
             Refusal::RequestInvalid(text()),
             Refusal::MediaTypeUnsupported,
             Refusal::BodyTooLarge,
+            Refusal::RequestTimeout,
             Refusal::HeaderTooLarge,
             Refusal::OriginNotAllowed,
             Refusal::HttpsRequired,
@@ -218,7 +220,8 @@ mod tests {
                 Refusal::RateLimited(_) | Refusal::StoreUnavailable | Refusal::Overloaded => {}
                 Refusal::RouteUnknown | Refusal::MethodNotAllowed(_) | Refusal::TargetAmbiguous => {}
                 Refusal::RequestInvalid(_) | Refusal::MediaTypeUnsupported | Refusal::BodyTooLarge => {}
-                Refusal::HeaderTooLarge
+                Refusal::RequestTimeout
+                | Refusal::HeaderTooLarge
                 | Refusal::TargetTooLong
                 | Refusal::OriginNotAllowed
                 | Refusal::HttpsRequired

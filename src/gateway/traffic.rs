@@ -16,6 +16,7 @@ pub struct Traffic {
     /// No request is in flight any more, or no connection is open.
     ended: Notify,
     winding_down: AtomicBool,
+    wound: watch::Sender<bool>,
     closing: watch::Sender<bool>,
 }
 
@@ -27,6 +28,7 @@ impl Default for Traffic {
             controls: Mutex::default(),
             ended: Notify::new(),
             winding_down: AtomicBool::new(false),
+            wound: watch::channel(false).0,
             closing: watch::channel(false).0,
         }
     }
@@ -53,6 +55,13 @@ impl Traffic {
     /// request on its way.
     pub fn wind_down(&self) {
         self.winding_down.store(true, Ordering::Release);
+        self.wound.send_replace(true);
+    }
+
+    /// Resolves when answers are the last of their connections.
+    pub(super) async fn until_winding_down(&self) {
+        // The sender is ours: it outlives this.
+        let _ = self.wound.subscribe().wait_for(|wound| *wound).await;
     }
 
     pub(super) fn is_winding_down(&self) -> bool {

@@ -64,6 +64,11 @@ fn is_websocket(headers: &HeaderMap) -> bool {
     says(headers, &header::UPGRADE, "websocket")
 }
 
+/// Its body may be a conversation that lasts as long as its stream.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    says(headers, &header::CONTENT_TYPE, "application/grpc")
+}
+
 fn is_event_stream(headers: &HeaderMap) -> bool {
     says(headers, &header::ACCEPT, "text/event-stream")
 }

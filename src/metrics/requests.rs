@@ -114,7 +114,7 @@ impl Requests {
             "Requests and streams cut short, by cause.",
             &["cause"],
         );
-        for cause in ["revoked", "rights", "expired", "unproven", "draining"] {
+        for cause in ["revoked", "rights", "expired", "unproven", "draining", "slow"] {
             cut.with_label_values(&[cause]);
         }
         Self {

@@ -17,13 +17,20 @@ use crate::config::{Tls as Settings, TlsCertificate};
 pub struct Tls {
     config: Arc<ServerConfig>,
     certificates: Vec<TlsCertificate>,
+    http2: bool,
 }
 
 impl Tls {
     /// Of checked settings. Where the certificates are those of `previous`, so are the secrets under which clients resume
     /// their sessions; else nobody resumes one that knew the old certificate.
-    pub(super) fn new(settings: &Settings, previous: Option<&Self>) -> Result<Self, SnapshotError> {
-        if let Some(previous) = previous.filter(|previous| previous.certificates == settings.certificates) {
+    pub(super) fn new(
+        settings: &Settings,
+        http2: bool,
+        previous: Option<&Self>,
+    ) -> Result<Self, SnapshotError> {
+        let same =
+            |previous: &&Self| (&previous.certificates, previous.http2) == (&settings.certificates, http2);
+        if let Some(previous) = previous.filter(same) {
             return Ok(previous.clone());
         }
         let failed = |error: rustls::Error| SnapshotError::Tls(error.to_string());
@@ -36,8 +43,9 @@ impl Tls {
             .with_cert_resolver(Arc::new(ByName::new(&settings.certificates)));
         // Tickets instead of a table of sessions: no memory, and no session forgotten before its client comes back.
         config.ticketer = ring::Ticketer::new().map_err(failed)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), certificates: settings.certificates.clone() })
+        let known: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        config.alpn_protocols = known.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Self { config: Arc::new(config), certificates: settings.certificates.clone(), http2 })
     }
 
     /// What a handshake is made with.

@@ -6,11 +6,17 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::gateway::SOON;
-use crate::support::{Client, Setup, TestGateway, assert_eventually, measured};
+use crate::support::gateway::{ROUTES, SOON};
+use crate::support::{Client, Setup, TestGateway, assert_eventually, http, measured};
 
 async fn with(server: &str) -> TestGateway {
-    TestGateway::with(Setup { server: server.to_owned(), ..Setup::default() }).await
+    let more = |name: &str| {
+        format!(
+            "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\naccess = \"public\"\nupstream = \"app\"\n"
+        )
+    };
+    let routes = format!("{ROUTES}{}{}", more("hold"), more("download"));
+    TestGateway::with(Setup { server: server.to_owned(), routes, ..Setup::default() }).await
 }
 
 /// Connections that have been served once and stay open.
@@ -105,4 +111,65 @@ async fn an_idle_connection_is_closed_after_its_keepalive() {
     let idle = Instant::now();
     client.until_closed().await;
     assert!(idle.elapsed() > Duration::from_millis(900) && idle.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_dribbles_is_refused_in_words_and_one_that_waits_for_the_app_is_not() {
+    let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nbody_rate = \"100B\"").await;
+    let mut slow = Client::connect(gateway.address()).await;
+    slow.send(b"POST /public/slow HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000\r\n\r\n").await;
+    let begun = Instant::now();
+    let (mut from, mut to) = tokio::io::split(slow.into_stream());
+    let dribbling = tokio::spawn(async move {
+        while to.write_all(b"x").await.is_ok() {
+            // The slowness itself.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let mut said = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut from, &mut said).await;
+    dribbling.abort();
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("\"request_timeout\""), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert_eq!(
+        gateway.metric(r#"doorward_requests_cut_total{cause="slow"}"#).await,
+        0.0,
+        "it ended by itself"
+    );
+
+    // All of it is there; it is the app that takes its time.
+    let mut held = Client::connect(gateway.address()).await;
+    held.send(&http::message("POST", "/hold", &[], b"x")).await;
+    let waited = Instant::now();
+    // Longer than a body that is late may take.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    gateway.app.release(1);
+    assert_eq!(held.response("POST").await.expect("an answer").status, 200, "after {:?}", waited.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_nothing_of_its_answer_is_left() {
+    let gateway = with("[server.limits]\nsend_timeout = \"1s\"").await;
+    let mut client = Client::connect(gateway.address()).await;
+    client.send(&http::message("GET", "/download", &[], b"")).await;
+    let begun = Instant::now();
+    gateway.app.until_closed().await;
+    measured(format_args!("an answer that is not taken is given up after {:?}", begun.elapsed()));
+    assert_eventually("nothing is kept", SOON, async || {
+        gateway.metric("doorward_requests_in_flight").await == 0.0
+    })
+    .await;
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_fields_than_allowed_are_refused() {
+    let gateway = with("[server.limits]\nheader_fields = 12").await;
+    let fields: Vec<(String, String)> = (0..12).map(|at| (format!("X-{at}"), "y".to_owned())).collect();
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let answer = gateway.get("/public", &fields).await;
+    assert_eq!((answer.status, answer.code().as_str()), (431, "header_too_large"));
+    // Host is the twelfth.
+    assert_eq!(gateway.get("/public", &fields[..11]).await.status, 200);
 }

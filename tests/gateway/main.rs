@@ -13,6 +13,7 @@ mod faults;
 mod forged;
 mod forwarding;
 mod health;
+mod http2;
 mod limits;
 mod outages;
 mod questions;

@@ -12,12 +12,12 @@ use crate::support::tls::{self, Trust, Tunnel};
 use crate::support::{Client, PASSWORD, Setup, Socket, TestGateway, assert_eventually, http, measured};
 
 /// For `gateway.test` and, with a star, for what is below `other.test`.
-struct House {
-    gateway: TestGateway,
-    trust: Trust,
+pub(crate) struct House {
+    pub(crate) gateway: TestGateway,
+    pub(crate) trust: Trust,
 }
 
-async fn house(server: &str, tls: &str) -> House {
+pub(crate) async fn house(server: &str, tls: &str) -> House {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let app = tls::make(folder.path(), "app", &["gateway.test"]);
     let other = tls::make(folder.path(), "other", &["*.other.test"]);
@@ -32,7 +32,7 @@ async fn house(server: &str, tls: &str) -> House {
 }
 
 impl House {
-    async fn client(&self, host: &str) -> Client<tokio_rustls::client::TlsStream<TcpStream>> {
+    pub(crate) async fn client(&self, host: &str) -> Client<tokio_rustls::client::TlsStream<TcpStream>> {
         Client::over(self.trust.connect(self.gateway.address(), host).await.expect("a handshake"))
     }
 

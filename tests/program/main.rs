@@ -16,6 +16,7 @@ mod page;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod socket;
 #[path = "../support/tls.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
 mod tls;
 
 mod house;

@@ -6,6 +6,7 @@ pub(crate) mod eventually;
 pub(crate) mod faulty;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod measured;
 pub(crate) mod moody;
 pub(crate) mod socket;

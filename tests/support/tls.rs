@@ -74,6 +74,13 @@ impl Trust {
         Self(Arc::new(config))
     }
 
+    /// The same, offering these protocols (RFC 7301).
+    pub(crate) fn offering(&self, protocols: &[&[u8]]) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Self(Arc::new(config))
+    }
+
     /// A connection to a gateway that proves to be `host`.
     pub(crate) async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(address).await?;

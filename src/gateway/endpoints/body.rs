@@ -34,7 +34,7 @@ pub(super) async fn read(session: &mut Session) -> pingora::Result<Result<Fields
     }
     let whole = match tokio::time::timeout(DEADLINE, collect(session)).await {
         Ok(collected) => collected?,
-        Err(_) => Err(Refusal::RequestInvalid("body: took too long".into())),
+        Err(_) => Err(Refusal::RequestTimeout),
     };
     Ok(whole.and_then(|bytes| Fields::parse(&bytes)))
 }
