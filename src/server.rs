@@ -20,12 +20,12 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{AdminApp, Readiness};
+use crate::admin::{self, AdminApp, Readiness};
 use crate::auth::keys;
 use crate::auth::{Auth, Cut, Limits, Parts};
 use crate::background;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SessionsUrl};
 use crate::gateway::{Checking, Gate, Gateway, Listener, Traffic};
 use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
@@ -199,7 +199,13 @@ async fn start_on(
     let redirecting = gate.also(Listener::Redirect);
     let public = serve(&mut listeners, "gateway", gate, public, listening.clone());
     let redirects = serve(&mut listeners, "redirect", redirecting, redirects, listening);
-    let admin_app = HttpServer::new_app(AdminApp::new(auth, current.clone(), Arc::clone(&readiness)));
+    let admin_app = HttpServer::new_app(AdminApp::new(
+        auth,
+        current.clone(),
+        Arc::clone(&readiness),
+        Arc::clone(&clock),
+        fixed(config),
+    ));
     let admin = serve(&mut listeners, "admin", admin_app, admin, admin_listening);
     let now = clock.wall().millis() as f64 / 1000.0;
     metrics.process.started.set(now);
@@ -358,6 +364,16 @@ impl Running {
             );
         }
         tracing::info!(reason = "stopped", "drained");
+    }
+}
+
+fn fixed(config: &Config) -> admin::Fixed {
+    admin::Fixed {
+        vault: if config.vault.url.is_shared() { "postgres" } else { "sqlite" },
+        sessions: match config.sessions.url {
+            SessionsUrl::Memory => "memory",
+            SessionsUrl::Redis(_) => "redis",
+        },
     }
 }
 

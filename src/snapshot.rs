@@ -12,6 +12,7 @@ use crate::config::{Config, Limits, Log, Server};
 use crate::metrics::Metrics;
 use crate::policy::RouteTable;
 use crate::policy::headers::HeaderPolicy;
+use crate::token::sha256;
 
 mod reload_state;
 mod tls;
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub upstreams: Upstreams,
     /// What is shown in handshakes, where there are any.
     pub tls: Option<Tls>,
+    /// SHA-256 of what opens `/admin/…`, where anything does.
+    pub admin: Option<[u8; 32]>,
     /// What browsers are told over TLS (RFC 6797).
     pub hsts: Option<HeaderValue>,
 }
@@ -67,6 +70,7 @@ impl Snapshot {
             settings: Settings::new(config),
             log: config.log.clone(),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
+            admin: config.admin.token.as_ref().map(|token| sha256(token.expose().as_bytes())),
             tls: tls.map(|tls| Tls::new(tls, http2, previous_tls)).transpose()?,
             hsts: hsts.map(|seconds| {
                 HeaderValue::from_str(&format!("max-age={seconds}")).expect("digits are a header value")

@@ -32,7 +32,7 @@ const SAME_LAYER: &[(&str, &str, &str)] = &[
 
 /// Foreign crates and the only places that touch them.
 const FENCES: &[(&str, &[&str])] = &[
-    ("pingora", &["gateway/", "admin/", "server.rs", "server/listen.rs"]),
+    ("pingora", &["gateway/", "admin/", "server.rs", "server/listen.rs", "cli/status.rs"]),
     ("rusqlite", &["vault/sqlite/"]),
     ("tokio_postgres", &["vault/postgres/"]),
     ("deadpool_postgres", &["vault/postgres/"]),

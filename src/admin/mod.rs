@@ -4,15 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response, header};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
 use crate::auth::{Auth, Standing};
+use crate::clock::Clock;
 use crate::error::Refusal;
 use crate::gateway::respond::Answer;
 use crate::metrics;
 use crate::snapshot::Current;
+use crate::token::sha256;
+
+mod status;
+
+pub use status::Fixed;
 
 /// Whether new traffic should come here, and the state it follows from.
 #[derive(Debug, Default)]
@@ -50,20 +56,46 @@ impl Readiness {
     }
 }
 
-/// `/metrics`, `/livez`, `/readyz`.
+/// `/metrics`, `/livez`, `/readyz`; with a credential `/admin/status`.
 pub struct AdminApp {
     auth: Arc<Auth>,
     current: Current,
     readiness: Arc<Readiness>,
+    clock: Arc<dyn Clock>,
+    fixed: Fixed,
 }
 
 impl AdminApp {
     /// For one gateway.
-    pub const fn new(auth: Arc<Auth>, current: Current, readiness: Arc<Readiness>) -> Self {
-        Self { auth, current, readiness }
+    pub const fn new(
+        auth: Arc<Auth>,
+        current: Current,
+        readiness: Arc<Readiness>,
+        clock: Arc<dyn Clock>,
+        fixed: Fixed,
+    ) -> Self {
+        Self { auth, current, readiness, clock, fixed }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Answer {
+    /// Whether whoever asks has the credential of `/admin/…`; without one nobody has, and there is nothing there.
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let expected = self.current.load().admin.ok_or(Refusal::RouteUnknown)?;
+        let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(sent), None) = (sent.next(), sent.next()) else { return Err(Refusal::TokenMissing) };
+        // RFC 9110 section 11.1: the scheme in any case.
+        let token = sent.as_bytes().split_at_checked("Bearer ".len());
+        let token =
+            token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer ")).map(|(_, token)| token);
+        // Digests are compared: how many bytes agree says nothing about the token.
+        if token.map(sha256) == Some(expected) { Ok(()) } else { Err(Refusal::TokenInvalid) }
+    }
+
+    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Answer {
+        if path.starts_with("/admin/")
+            && let Err(refusal) = self.admit(headers)
+        {
+            return Answer::refusal(&refusal, None);
+        }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Answer::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()), None);
         }
@@ -81,6 +113,7 @@ impl AdminApp {
                 Ok(state) => Answer::text("text/plain; charset=utf-8", state),
                 Err(why) => Answer::not_ready(why),
             },
+            "/admin/status" => Answer::json(&self.status().await),
             _ => Answer::refusal(&Refusal::RouteUnknown, None),
         }
     }
@@ -90,7 +123,7 @@ impl AdminApp {
 impl ServeHttp for AdminApp {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
-        let answer = self.answer(&request.method, request.uri.path()).await;
+        let answer = self.answer(&request.method, request.uri.path(), &request.headers).await;
         let body = if answer.sends_body(&request.method) { answer.body.to_vec() } else { Vec::new() };
         let mut response =
             Response::builder().status(answer.status).header("content-length", answer.body.len());

@@ -40,6 +40,7 @@ mod questions;
 mod refresh;
 mod requests;
 mod revoke;
+mod status;
 mod throttle;
 mod verified;
 mod watch;
@@ -51,6 +52,7 @@ pub use grant::Tokens;
 pub use live::{LiveSessions, Registration};
 pub use login::LoginRequest;
 pub use revoke::{Propagation, Revoked, retry_tombstones};
+pub use status::Status;
 pub use throttle::Attempts;
 pub use watch::watch_streams;
 

@@ -20,6 +20,7 @@ mod log;
 mod manager;
 mod serve;
 mod session;
+mod status;
 mod user;
 mod vault;
 
@@ -44,6 +45,7 @@ Examples:
   doorward check                             is gateway.toml good?
   doorward user add ada --role admin         asks for the password
   doorward serve                             start the gateway
+  doorward status                            how is the one that runs?
   doorward session revoke --user ada         ends all of ada's sessions, on every gateway";
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +66,8 @@ enum Command {
     },
     /// Read the configuration and report every problem with its line.
     Check,
+    /// Ask the running gateway how it is; what is wrong comes first. Needs admin.token_file.
+    Status(status::Options),
     /// Print what a shell needs to complete these commands.
     Completions {
         /// Which shell.
@@ -118,6 +122,10 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Command::Status(options) => {
+            let config = load(&cli.config)?;
+            serve::runtime(1)?.block_on(status::run(&config, options, out))
+        }
         command => {
             let config = load(&cli.config)?;
             serve::runtime(1)?.block_on(async {
@@ -128,9 +136,11 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                     Command::Session(command) => session::run(&desk, command, out).await,
                     Command::Key(command) => vault::run_key(&desk, command, out).await,
                     Command::Vault(command) => vault::run(&desk, command, out).await,
-                    Command::Serve | Command::Demo { .. } | Command::Check | Command::Completions { .. } => {
-                        Ok(())
-                    }
+                    Command::Serve
+                    | Command::Demo { .. }
+                    | Command::Check
+                    | Command::Status(_)
+                    | Command::Completions { .. } => Ok(()),
                 }
             })
         }

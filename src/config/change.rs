@@ -43,7 +43,7 @@ impl Change {
     pub fn between(running: &Config, new: Config) -> Self {
         let Config {
             server: new_server,
-            admin: Admin { listen },
+            admin: Admin { listen, token },
             vault: new_vault,
             sessions: new_sessions,
             tokens: new_tokens,
@@ -56,7 +56,7 @@ impl Change {
         let fixed = &mut Fixed::default();
         let config = Config {
             server: server(new_server, &running.server, fixed),
-            admin: Admin { listen: fixed.keep("admin.listen", listen, &running.admin.listen) },
+            admin: Admin { listen: fixed.keep("admin.listen", listen, &running.admin.listen), token },
             vault: vault(new_vault, &running.vault, fixed),
             sessions: sessions(new_sessions, running, fixed),
             tokens: tokens(new_tokens),

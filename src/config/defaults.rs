@@ -29,7 +29,7 @@ impl Config {
     pub fn defaults(dir: &Path) -> Self {
         Self {
             server: server(),
-            admin: Admin { listen: vec![loopback(9900)] },
+            admin: Admin { listen: vec![loopback(9900)], token: None },
             vault: Vault {
                 url: VaultUrl::Sqlite(dir.join("doorward.db")),
                 ca_file: None,

@@ -86,7 +86,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let (listen, lease) = (server_table.place_of("listen"), vault_table.place_of("lease"));
     let idle = sessions_table.place_of("idle_timeout");
     let server = server::server(server_table, defaults.server, dir);
-    let admin = server::admin(root.table("admin"), defaults.admin, &server, &listen);
+    let admin = server::admin(root.table("admin"), defaults.admin, (&server, &listen), (dir, env));
     let vault = stores::vault(vault_table, defaults.vault, dir, env);
     let sessions = stores::sessions(sessions_table, defaults.sessions, (dir, env), &vault, &lease);
     let tokens = sections::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));

@@ -129,6 +129,8 @@ pub struct Limits {
 pub struct Admin {
     /// Addresses to listen on; empty = no admin listener.
     pub listen: Vec<SocketAddr>,
+    /// What opens `/admin/…`; without it there is no such thing.
+    pub token: Option<Secret<String>>,
 }
 
 /// `[vault]`

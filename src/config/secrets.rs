@@ -31,25 +31,55 @@ pub(super) fn url<T>(
     env: Env<'_>,
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<T> {
-    match one_of(table, ["url", "url_file", "url_env"])? {
+    text(table, ["url", "url_file", "url_env"], "the address", dir, env, parse)
+}
+
+/// Shorter ones can be guessed; 32 characters of base64 are 192 bits.
+const SHORTEST_TOKEN: usize = 32;
+
+/// Reads `token`, `token_file` or `token_env` of `[admin]`.
+pub(super) fn admin_token(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<Secret<String>> {
+    text(table, ["token", "token_file", "token_env"], "the token", dir, env, |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if text.len() < SHORTEST_TOKEN || !text.bytes().all(allowed) {
+            return Err(format!(
+                "this is not a token: write at least {SHORTEST_TOKEN} random characters from A-Z a-z 0-9 - . _ ~ + / = \
+                 (`openssl rand -base64 32` makes one)"
+            ));
+        }
+        Ok(Secret::new(text.to_owned()))
+    })
+}
+
+/// Reads `x`, `x_file` or `x_env`, which holds `what`.
+fn text<T>(
+    table: &Table<'_>,
+    forms: [&'static str; 3],
+    what: &str,
+    dir: &Path,
+    env: Env<'_>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let [_, in_file, _] = forms;
+    match one_of(table, forms)? {
         Given::Value(value) => value.parsed(parse),
         Given::File(value) => value.parsed(|text| {
             let file = path(text, dir)?;
-            let bytes = table.file("url_file", &file);
+            let bytes = table.file(in_file, &file);
             let text = bytes.and_then(|bytes| {
                 let text = std::str::from_utf8(&bytes).map_err(io::Error::other)?;
                 Ok(Zeroizing::new(text.to_owned()))
             });
             let text = text.map_err(|error| {
-                format!("`{}` cannot be read: {error}; write the address into it", file.display())
+                format!("`{}` cannot be read: {error}; write {what} into it", file.display())
             })?;
             let text = text.trim_end();
             if text.is_empty() {
-                return Err(format!("`{}` is empty: write the address into it", file.display()));
+                return Err(format!("`{}` is empty: write {what} into it", file.display()));
             }
             parse(text).map_err(|message| format!("in `{}`: {message}", file.display()))
         }),
-        Given::Env(value) => from_env(&value, "url_file", env, parse),
+        Given::Env(value) => from_env(&value, in_file, env, parse),
     }
 }
 

@@ -10,8 +10,7 @@ use super::hint::quoted;
 use super::origin::{Origin, WEB};
 use super::paths::segments;
 use super::reader::{Place, Table};
-use super::tls;
-use super::{Admin, Limits, Server, usize_from};
+use super::{Admin, Env, Limits, Server, secrets, tls, usize_from};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -165,8 +164,16 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
 }
 
 /// Reads `[admin]`; an address cannot be both public and admin.
-pub(super) fn admin(table: Table<'_>, default: Admin, server: &Server, public: &Place<'_>) -> Admin {
-    let admin = Admin { listen: listen(&table, "listen").unwrap_or(default.listen) };
+pub(super) fn admin(
+    table: Table<'_>,
+    default: Admin,
+    (server, public): (&Server, &Place<'_>),
+    (dir, env): (&Path, Env<'_>),
+) -> Admin {
+    let admin = Admin {
+        listen: listen(&table, "listen").unwrap_or(default.listen),
+        token: secrets::admin_token(&table, dir, env),
+    };
     let is_public =
         |address: &SocketAddr| server.listen.contains(address) || server.redirect_listen.contains(address);
     let shared = admin.listen.iter().find(|address| address.port() != 0 && is_public(address));

@@ -78,6 +78,21 @@ pub(super) struct RefreshKey {
     pub(super) mac: hmac::Key,
 }
 
+/// What one key is for, as people who operate the gateway see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyState {
+    /// Its name, as tokens have it.
+    pub kid: String,
+    /// Of its signatures.
+    pub algorithm: String,
+    /// `published` before it signs, `signing`, `verifying` what it signed before, `retired`.
+    pub stage: &'static str,
+    /// From when it signs.
+    pub signs_from: Timestamp,
+    /// Until when its tokens are believed, once that is known.
+    pub verifies_until: Option<Timestamp>,
+}
+
 /// The keys of one version of the key table. Never changes: another table makes another set.
 pub struct KeySet {
     version: u64,
@@ -138,6 +153,42 @@ impl KeySet {
     /// Since when the keys that sign now have signed: that of access tokens, that of refresh tokens.
     pub fn active_since(&self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
         (signing(&self.access, now).map(|k| k.signs_from), signing(&self.refresh, now).map(|k| k.signs_from))
+    }
+
+    /// Every key, and what it is for at `now`; the oldest first.
+    pub fn list(&self, now: Timestamp) -> Vec<KeyState> {
+        fn states<K>(
+            keys: &[Timed<K>],
+            now: Timestamp,
+            name: impl Fn(&K) -> (String, String),
+        ) -> Vec<KeyState> {
+            let current = signing(keys, now).map(|key| key.signs_from);
+            let state = |key: &Timed<K>| {
+                let (kid, algorithm) = name(&key.key);
+                let stage = match () {
+                    () if !key.verifies(now) => "retired",
+                    () if key.signs_from > now => "published",
+                    () if Some(key.signs_from) == current => "signing",
+                    () => "verifying",
+                };
+                KeyState {
+                    kid,
+                    algorithm,
+                    stage,
+                    signs_from: key.signs_from,
+                    verifies_until: key.verifies_until,
+                }
+            };
+            let mut states: Vec<_> = keys.iter().map(state).collect();
+            states.sort_by_key(|state| state.signs_from);
+            states
+        }
+        let member = |key: &AccessKey, name: &str| {
+            key.jwk.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let mut all = states(&self.access, now, |key| (member(key, "kid"), member(key, "alg")));
+        all.extend(states(&self.refresh, now, |key| (format!("refresh-{}", key.kid), "HS256".to_owned())));
+        all
     }
 
     /// A refresh key that still verifies.

@@ -9,6 +9,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("serve", "Start the gateway"),
     ("demo", "small app"),
     ("check", "every problem"),
+    ("status", "running gateway"),
     ("completions", "complete these commands"),
     ("user", "Users"),
     ("user add", "Add a user"),

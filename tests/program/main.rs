@@ -38,4 +38,5 @@ mod reload;
 mod serve;
 mod shell;
 mod startup;
+mod status;
 mod upgrade;

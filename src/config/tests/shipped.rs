@@ -98,6 +98,9 @@ fn the_settings_of_the_shipped_file_are_live() {
     assert_eq!(
         absent,
         [
+            "admin.token",
+            "admin.token_env",
+            "admin.token_file",
             "routes",
             "server.tls",
             "sessions.ca_file",

@@ -1,0 +1,251 @@
+//! `status`: asks the running gateway how it is, and says first what is wrong.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use http::header;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
+use serde_json::Value;
+
+use crate::config::Config;
+
+/// A gateway that is well answers within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// More is no answer of ours: an address of an app takes about 300 bytes.
+const LONGEST: usize = 8 << 20;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Print what the gateway says as JSON.
+    #[arg(long)]
+    json: bool,
+    /// The admin listener, where it is not what the file says.
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<SocketAddr>,
+}
+
+/// Asks and prints; an error when the gateway is not ready.
+pub(super) async fn run(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(token) = &config.admin.token else {
+        bail!(
+            "admin.token_file is not set, so the gateway tells nobody: make one (openssl rand -base64 32 > admin.token) and \
+             write `token_file = \"admin.token\"` under [admin]"
+        );
+    };
+    let address = match options.address {
+        Some(address) => address,
+        None => of_this_machine(config)?,
+    };
+    let (status, body) = tokio::time::timeout(PATIENCE, ask(address, token.expose()))
+        .await
+        .map_err(|_| anyhow::anyhow!("no answer within {} s", PATIENCE.as_secs()))
+        .and_then(|asked| asked.map_err(plain))
+        .with_context(|| format!("no gateway answers on {address} (admin.listen): is it running?"))?;
+    match status {
+        200 => {}
+        401 => bail!(
+            "the gateway on {address} does not know this admin.token: was it started from another file, or is the change not \
+             yet in force (systemctl reload doorward)?"
+        ),
+        404 => bail!("the gateway on {address} has no admin.token: start or reload it with this file"),
+        other => bail!("{address} answered {other}: is it a gateway of this version?"),
+    }
+    let told: Value = serde_json::from_slice(&body).with_context(|| format!("{address} is no gateway"))?;
+    if options.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
+    } else {
+        write!(out, "{}", page(&told))?;
+    }
+    out.flush()?;
+    match told["ready"].as_bool() {
+        Some(true) => Ok(()),
+        _ => bail!("the gateway is not ready: {}", text(&told["why"])),
+    }
+}
+
+/// What the transport found, without the layers it was found through.
+fn plain(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Box<pingora::Error>>() {
+        Ok(failed) => {
+            let said = failed.to_string();
+            anyhow::anyhow!("{}", said.rsplit("cause: ").next().unwrap_or(&said).trim().to_owned())
+        }
+        Err(other) => other,
+    }
+}
+
+/// The first address it listens on, as this machine reaches it.
+fn of_this_machine(config: &Config) -> anyhow::Result<SocketAddr> {
+    let Some(mut address) = config.admin.listen.first().copied() else {
+        bail!("admin.listen is empty: give the gateway an address for those who operate it");
+    };
+    if address.port() == 0 {
+        bail!(
+            "admin.listen has port 0, so only the gateway knows which: it prints it; say --address 127.0.0.1:<port>"
+        );
+    }
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(address)
+}
+
+async fn ask(address: SocketAddr, token: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+    let connector = Connector::new(None);
+    let (mut session, _) = connector.get_http_session(&HttpPeer::new(address, false, String::new())).await?;
+    let mut request = RequestHeader::build("GET", b"/admin/status", Some(3))?;
+    request.insert_header(header::HOST, address.to_string())?;
+    request.insert_header(header::AUTHORIZATION, format!("Bearer {token}"))?;
+    request.insert_header(header::CONNECTION, "close")?;
+    session.write_request_header(Box::new(request)).await?;
+    session.finish_request_body().await?;
+    session.read_response_header().await?;
+    let status = session.response_header().map_or(0, |response| response.status.as_u16());
+    let mut body = Vec::new();
+    while let Some(chunk) = session.read_response_body().await? {
+        if body.len() + chunk.len() > LONGEST {
+            bail!("the answer is too long for a gateway");
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, body))
+}
+
+/// As people read it: what is wrong, then how it stands.
+fn page(told: &Value) -> String {
+    let mut page = String::new();
+    for problem in problems(told) {
+        let _ = writeln!(page, "! {problem}");
+    }
+    let ready = if told["ready"] == true { "ready" } else { "NOT READY" };
+    let _ = writeln!(
+        page,
+        "{ready}: doorward {} ({}), process {}, since {}\n",
+        text(&told["version"]),
+        text(&told["revision"]),
+        told["pid"],
+        text(&told["started_at"])
+    );
+    let (configuration, vault, store) = (&told["configuration"], &told["vault"], &told["session_store"]);
+    let _ = writeln!(
+        page,
+        "configuration  number {}, since {}, hash {}",
+        configuration["generation"],
+        text(&configuration["loaded_at"]),
+        text(&configuration["hash"])
+    );
+    let connections = &vault["connections"];
+    let lease = match (vault["lease_held"] == true, vault["proven_seconds_ago"].as_f64()) {
+        (true, Some(ago)) => format!("proven current {ago:.1} s ago"),
+        (_, Some(ago)) => format!("not proven current for {ago:.1} s"),
+        _ => "never proven current".to_owned(),
+    };
+    let _ = writeln!(
+        page,
+        "vault          {}, {lease}; connections: {} in use, {} waiting, {} at most",
+        text(&vault["kind"]),
+        connections["in_use"],
+        connections["waiting"],
+        connections["max"]
+    );
+    let up = if store["up"] == true { "up" } else { "away" };
+    let _ = writeln!(
+        page,
+        "session store  {}, {up}; {} revocations to be told",
+        text(&store["kind"]),
+        store["tombstones_waiting"]
+    );
+    let traffic = &told["traffic"];
+    let streams = &traffic["streams"];
+    let _ = writeln!(
+        page,
+        "traffic        {} connections, {} requests, {} WebSockets, {} event streams; {} logins waiting; {} tokens known",
+        traffic["connections"],
+        traffic["requests_in_flight"],
+        streams["websocket"],
+        streams["event_stream"],
+        traffic["logins_waiting"],
+        traffic["verified_tokens"]
+    );
+    let _ = writeln!(page, "revocations    {} in the set", told["revocations"]);
+    for key in each(&told["signing_keys"]) {
+        let _ = writeln!(
+            page,
+            "key            {} ({}), {} from {}",
+            text(&key["kid"]),
+            text(&key["algorithm"]),
+            text(&key["stage"]),
+            text(&key["signs_from"])
+        );
+    }
+    for shown in each(&told["certificates"]) {
+        let hosts: Vec<&str> = each(&shown["hosts"]).map(text).collect();
+        let _ = writeln!(page, "certificate    {}, until {}", hosts.join(" "), text(&shown["ends"]));
+    }
+    for upstream in each(&told["upstreams"]) {
+        for address in each(&upstream["addresses"]) {
+            let _ = writeln!(
+                page,
+                "upstream       {}  {}  {}  {}",
+                text(&upstream["name"]),
+                text(&address["server"]),
+                text(&address["address"]),
+                standing(address)
+            );
+        }
+    }
+    page
+}
+
+/// What somebody should look at, the worst first.
+fn problems(told: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    if told["ready"] != true {
+        problems.push(format!("not ready: {}", text(&told["why"])));
+    }
+    for upstream in each(&told["upstreams"]).filter(|upstream| upstream["all_fail"] == true) {
+        problems.push(format!("every address of {} fails", text(&upstream["name"])));
+    }
+    if told["session_store"]["up"] != true {
+        problems.push("the session store is away".to_owned());
+    }
+    let configuration = &told["configuration"];
+    for problem in each(&configuration["rejected"]) {
+        problems.push(format!("the file as it is now is not in force: {}", text(problem)));
+    }
+    let keys: Vec<&str> = each(&configuration["restart_needed"]).map(text).collect();
+    if !keys.is_empty() {
+        problems.push(format!("these wait for a restart or an upgrade: {}", keys.join(", ")));
+    }
+    problems
+}
+
+fn standing(address: &Value) -> String {
+    let ejected = address["ejected"].as_object().map(|ejected| {
+        let wait = ejected["tried_again_in_seconds"].as_f64().unwrap_or_default();
+        format!("put last ({}), tried again in {wait:.0} s", text(&ejected["cause"]))
+    });
+    let failure = address["last_check"]["failure"].as_str();
+    let checks = (address["checks_fail"] == true).then(|| format!("checks fail: {}", failure.unwrap_or("-")));
+    match (ejected, checks) {
+        (None, None) => "in turn".to_owned(),
+        (ejected, checks) => ejected.into_iter().chain(checks).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn each(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}

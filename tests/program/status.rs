@@ -1,0 +1,233 @@
+//! `doorward status`, and what it asks: for the person on call, and for nobody else.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::app::TestApp;
+use crate::eventually::assert_eventually;
+use crate::house::House;
+use crate::http;
+use crate::process::{Done, PATIENCE};
+use crate::serving::Serving;
+
+const TOKEN: &str = "a-token-of-more-than-32-characters-xyz";
+const OTHER: &str = "another-token-of-more-than-32-characters";
+
+/// With a token in a file, and an app of which one server is away.
+async fn serving() -> (TestApp, House, Serving) {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    house.write("admin.token", &format!("{TOKEN}\n"));
+    house.write(
+        "gateway.toml",
+        &text
+            .replace("[admin]\n", "[admin]\ntoken_file = \"admin.token\"\n")
+            .replace("servers = [", "servers = [\"http://127.0.0.1:1\", "),
+    );
+    house.add("ada", &[]);
+    let gateway = house.serve();
+    (app, house, gateway)
+}
+
+fn status(house: &House, gateway: &Serving, more: &[&str]) -> Done {
+    let address = gateway.admin.to_string();
+    house.run(&[&["status", "--address", &address][..], more].concat())
+}
+
+async fn ask(gateway: &Serving, method: &str, path: &str, token: &str) -> http::Response {
+    let bearer = format!("Bearer {token}");
+    http::request(gateway.admin, method, path, &[("Authorization", &bearer)], b"").await
+}
+
+/// Every member, as docs/operations.md writes it.
+fn members(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (name, value) in map {
+                members(value, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, found);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for item in items {
+                members(item, &format!("{path}[]"), found);
+            }
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+/// The members that the page lists: a code that begins with a dot continues the one before it, where the two meet.
+fn documented() -> BTreeSet<String> {
+    let page = include_str!("../../docs/operations.md");
+    let (_, table) = page.split_once("| member | what it is |").expect("the table");
+    let mut all = BTreeSet::new();
+    for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let cell = row.split('|').nth(1).expect("a cell");
+        let mut last = String::new();
+        for code in cell.split('`').skip(1).step_by(2) {
+            let whole = match code.strip_prefix('.') {
+                None => code.to_owned(),
+                // `.b.c` takes the place of as much as it has.
+                Some(rest) => {
+                    let parts: Vec<&str> = last.rsplitn(rest.split('.').count() + 1, '.').collect();
+                    format!("{}.{rest}", parts.last().expect("a parent"))
+                }
+            };
+            all.insert(whole.clone());
+            last = whole;
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_is_told_to_who_has_the_token_and_to_nobody_else() {
+    let (_app, house, gateway) = serving().await;
+    let tokens = gateway.login("ada").await;
+    // Enough to put the one that is away last.
+    for _ in 0..12 {
+        assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
+    }
+    for (token, code) in
+        [(OTHER, "token_invalid"), ("", "token_invalid"), (tokens.access.as_str(), "token_invalid")]
+    {
+        let refused = ask(&gateway, "GET", "/admin/status", token).await;
+        assert_eq!((refused.status, refused.code().as_str()), (401, code));
+        assert!(refused.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")));
+    }
+    let bare = http::request(gateway.admin, "GET", "/admin/status", &[], b"").await;
+    assert_eq!((bare.status, bare.code().as_str()), (401, "token_missing"));
+    assert_eq!(ask(&gateway, "GET", "/admin/nothing", TOKEN).await.status, 404);
+    let post = ask(&gateway, "POST", "/admin/status", TOKEN).await;
+    assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(http::request(gateway.admin, "GET", "/livez", &[], b"").await.status, 200);
+    // The public listener knows nothing of it.
+    let bearer = format!("Bearer {TOKEN}");
+    let public =
+        http::request(gateway.public, "GET", "/admin/status", &[("Authorization", &bearer)], b"").await;
+    assert_eq!(public.status, 401);
+
+    let answer = ask(&gateway, "GET", "/admin/status", TOKEN).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+    for secret in ["ada", TOKEN, &tokens.access, &tokens.refresh, &tokens.session] {
+        assert!(!answer.text().contains(secret), "{secret}: {}", answer.text());
+    }
+    let told = answer.json();
+    assert_eq!((&told["ready"], &told["why"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(told["vault"]["kind"], "sqlite");
+    let addresses = told["upstreams"][0]["addresses"].as_array().expect("addresses");
+    let away = addresses.iter().find(|at| at["address"] == "127.0.0.1:1").expect("the one that is away");
+    assert_eq!((&away["in_turn"], &away["ejected"]["cause"]), (&Value::Bool(false), &"connect".into()));
+    let keys = told["signing_keys"].as_array().expect("keys");
+    assert!(keys.len() == 2 && keys.iter().all(|key| key["stage"] == "signing"), "{keys:?}");
+
+    let page = status(&house, &gateway, &[]).good();
+    assert!(page.starts_with("ready: doorward "), "{page}");
+    assert!(page.contains("127.0.0.1:1  put last (connect), tried again in "), "{page}");
+    let json: Value = serde_json::from_str(&status(&house, &gateway, &["--json"]).good()).expect("JSON");
+    assert_eq!(json["version"], told["version"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_is_on_the_page_and_every_member_of_the_page_is_there() {
+    let house = House::empty();
+    crate::tls::make(&house.path(""), "app", &["gateway.test"]);
+    let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    let health = "[upstreams.app.health]\ninterval = \"1s\"\n[[routes]]\n";
+    let tls = format!(
+        "token = \"{TOKEN}\"\n[server.tls]\ncertificates = [{{ cert_file = \"app.crt\", key_file = \"app.key\" }}]\n[login]\n"
+    );
+    house.write(
+        "gateway.toml",
+        &text.replace("http://gateway.test", "https://gateway.test").replacen("[login]\n", &tls, 1).replacen(
+            "[[routes]]\n",
+            health,
+            1,
+        ),
+    );
+    house.add("ada", &[]);
+    let gateway = house.serve();
+    let mut found = BTreeSet::new();
+    let complete = async || {
+        found.clear();
+        members(&ask(&gateway, "GET", "/admin/status", TOKEN).await.json(), "", &mut found);
+        found.contains("upstreams[].addresses[].last_check.failure")
+    };
+    assert_eventually("the app was checked", PATIENCE, complete).await;
+    let mut expected = documented();
+    // Nothing was asked of it, so nothing was met.
+    for absent in ["cause", "tried_again_in_seconds"] {
+        assert!(expected.remove(&format!("upstreams[].addresses[].ejected.{absent}")), "{absent}");
+    }
+    expected.insert("upstreams[].addresses[].ejected".to_owned());
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_comes_first_and_a_changed_token_is_taken() {
+    let (_app, house, gateway) = serving().await;
+    let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    house.write("gateway.toml", &format!("{text}[nonsense]\n"));
+    gateway.signal("HUP");
+    gateway.process.complaint_with("reload_rejected");
+    // The file that the command reads must be good: it is another one's that is not.
+    house.write("good.toml", &text);
+    let address = gateway.admin.to_string();
+    let run = |file: &str| {
+        let mut command = crate::house::doorward();
+        command.arg("--config").arg(house.path(file)).args(["status", "--address", &address]);
+        crate::process::run(&mut command, "")
+    };
+    let page = run("good.toml").good();
+    assert!(
+        page.starts_with("! the file as it is now is not in force: ") && page.contains("nonsense"),
+        "{page}"
+    );
+
+    house.write("gateway.toml", &text);
+    house.write("admin.token", OTHER);
+    gateway.signal("HUP");
+    let taken = async || ask(&gateway, "GET", "/admin/status", OTHER).await.status == 200;
+    assert_eventually("the new token opens it", PATIENCE, taken).await;
+    assert_eq!(ask(&gateway, "GET", "/admin/status", TOKEN).await.status, 401);
+
+    house.write("gateway.toml", &text.replace("token_file = \"admin.token\"\n", ""));
+    gateway.signal("HUP");
+    let closed = async || ask(&gateway, "GET", "/admin/status", OTHER).await.status == 404;
+    assert_eventually("without a token there is nothing", PATIENCE, closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_told_is_told_why() {
+    let house = House::empty();
+    let complaint = house.run(&["status"]).complaint();
+    assert!(
+        complaint.contains("admin.token_file is not set") && complaint.contains("openssl rand"),
+        "{complaint}"
+    );
+
+    let (_app, house, gateway) = serving().await;
+    let complaint = house.run(&["status"]).complaint();
+    assert!(complaint.contains("port 0") && complaint.contains("--address"), "{complaint}");
+    house.write("admin.token", "short");
+    let complaint = house.run(&["status"]).complaint();
+    assert!(
+        complaint.contains("admin.token_file") && complaint.contains("openssl rand -base64 32"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains("`short`"), "{complaint}");
+    // The one that runs keeps the token it had.
+    house.write("admin.token", OTHER);
+    house.write("gateway.toml.off", "");
+    let nobody = house.run(&["status", "--address", "127.0.0.1:1"]).complaint();
+    assert!(
+        nobody.contains("no gateway answers on 127.0.0.1:1")
+            && nobody.contains("is it running?: Connection refused"),
+        "{nobody}"
+    );
+    drop(gateway);
+}
