@@ -20,6 +20,8 @@ COPY Cargo.toml Cargo.lock ./
 # Cargo wants to see the benches it is told of; none is built.
 COPY benches benches
 COPY src src
+COPY templates templates
+COPY assets assets
 
 # What doorward_build_info says it was built from.
 ARG DOORWARD_REVISION=unknown

@@ -1,12 +1,12 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test check fmt lint build k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
+.PHONY: help demo demo-full test screenshots check fmt lint build k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
 
 help: ## Show these lines
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup-demo ## Build, start a gateway in front of a small app, print what to try
 	@echo "==> building (the first time takes some minutes; nothing is installed outside this folder)"
@@ -33,6 +33,9 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [5/5] tests and documentation tests"
 	cargo test --locked
 	@echo "==> all passed"
+
+screenshots: setup-test ## Take the pictures in docs/screenshots anew
+	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page
 
 check: ## Type-check quickly
 	cargo check --locked --all-targets

@@ -55,6 +55,10 @@ pub enum Refusal {
     OriginNotAllowed,
     /// Sent in clear to an address that only sends on to https.
     HttpsRequired,
+    /// A form that is not ours, of another browser, or open for too long.
+    FormInvalid,
+    /// The tokens of a user with so many roles do not fit into a cookie.
+    CookieTooLarge,
     /// The session to be ended is not one of the caller's.
     SessionUnknown,
     /// No server of the upstream could be reached, or it broke off.
@@ -93,6 +97,8 @@ impl Refusal {
             Self::HeaderTooLarge => "header_too_large",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::HttpsRequired => "https_required",
+            Self::FormInvalid => "form_invalid",
+            Self::CookieTooLarge => "cookie_too_large",
             Self::SessionUnknown => "session_unknown",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",

@@ -14,6 +14,7 @@ pub mod request_id;
 
 pub mod config;
 
+pub mod pages;
 pub mod password;
 pub mod policy;
 pub mod session;

@@ -10,7 +10,9 @@ use crate::auth::Settings;
 use crate::clock::Timestamp;
 use crate::config::{Config, Limits, Log, Server};
 use crate::metrics::Metrics;
+use crate::pages::Brand;
 use crate::policy::RouteTable;
+use crate::policy::cookies::{self, Names};
 use crate::policy::headers::HeaderPolicy;
 use crate::token::sha256;
 
@@ -39,6 +41,12 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Which headers cross.
     pub headers: HeaderPolicy,
+    /// What pages look like.
+    pub brand: Brand,
+    /// The names of our cookies.
+    pub cookies: Names,
+    /// Whose hosts share them; `None` = each host has its own.
+    pub cookie_domain: Option<String>,
     /// How the use cases behave.
     pub settings: Settings,
     /// `[log]`
@@ -67,6 +75,9 @@ impl Snapshot {
             server: config.server.clone(),
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
             headers: HeaderPolicy::new(&config.identity_headers),
+            brand: Brand::new(&config.brand, &config.server.auth_prefix),
+            cookies: if config.browser.cookie_domain.is_some() { cookies::SHARED } else { cookies::HOST },
+            cookie_domain: config.browser.cookie_domain.clone(),
             settings: Settings::new(config),
             log: config.log.clone(),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),

@@ -52,6 +52,13 @@ macro_rules! on {
                     a_refresh_brings_the_roles_of_now
                     plain_refreshes_are_not_in_the_audit
                 }
+                renewal {
+                    a_renewal_grants_what_is_true_now_and_makes_no_generation
+                    renewing_moves_the_idle_end_once_a_minute
+                    the_generation_before_renews_inside_the_grace_and_is_reuse_after_it
+                    a_renewal_is_refused_as_a_rotation_is
+                    fifty_renewals_of_one_token_are_all_granted
+                }
                 revocation {
                     a_revoked_session_is_logged_and_refused
                     only_the_owner_ends_a_session_by_owner

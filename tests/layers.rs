@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "id", "secret"],
     &["identity", "error", "metrics", "request_id", "certificate"],
     &["config"],
-    &["token", "session", "vault", "password", "policy"],
+    &["token", "session", "vault", "password", "policy", "pages"],
     &["auth"],
     &["snapshot"],
     &["gateway", "admin"],
@@ -47,6 +47,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("prometheus", &["metrics/"]),
     ("arc_swap", &["snapshot", "token", "session/redis/"]),
     ("argon2", &["password/"]),
+    ("askama", &["pages/"]),
     ("clap", &["cli/", "main.rs"]),
     ("clap_complete", &["cli/completions.rs"]),
 ];

@@ -23,6 +23,8 @@ pub struct Tokens {
     pub refresh_token: Secret<String>,
     /// Which session.
     pub session_id: SessionId,
+    /// How long the session lives at most, however often it is used.
+    pub session_life: Duration,
 }
 
 impl Auth {
@@ -63,6 +65,7 @@ impl Auth {
             expires_in: issued.expires_at.since(Timestamp::from_secs(grant.now.secs())),
             refresh_token,
             session_id: grant.session_id,
+            session_life: grant.expires_at.since(grant.now),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::browser::Terms;
 use super::throttle::Charge;
 use super::{Auth, Settings, Tokens, detached};
 use crate::error::Refusal;
@@ -11,7 +12,6 @@ use crate::identity::Login;
 use crate::metrics::{GrantKind, Pattern};
 use crate::password::{HasherBusy, Password, Verdict};
 use crate::secret::Secret;
-use crate::token::access::FIRST_PARTY_CLIENT;
 use crate::token::refresh::{FamilyId, RefreshToken};
 use crate::vault::{NewSession, User, UserChange, UserKey, VaultError};
 
@@ -38,7 +38,20 @@ impl Auth {
         request: LoginRequest,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
-        let result = self.try_login(request, settings).await;
+        self.login_on(request, Terms::of_api(settings), settings).await
+    }
+
+    /// Signs somebody in for a session on these terms.
+    ///
+    /// # Errors
+    /// As [`Auth::login`].
+    pub(super) async fn login_on(
+        self: &Arc<Self>,
+        request: LoginRequest,
+        terms: Terms,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
+        let result = self.try_login(request, terms, settings).await;
         let outcome = result.as_ref().map_or_else(Refusal::code, |_| "ok");
         self.parts.metrics.tokens.logins.with_label_values(&[outcome]).inc();
         result
@@ -47,6 +60,7 @@ impl Auth {
     async fn try_login(
         self: &Arc<Self>,
         request: LoginRequest,
+        terms: Terms,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
         self.vault_at_hand()?;
@@ -66,7 +80,7 @@ impl Auth {
         }
         let user = user?;
         let (auth, settings) = (Arc::clone(self), settings.clone());
-        detached(async move { auth.open(&user, &request, &settings).await }).await
+        detached(async move { auth.open(&user, &request, terms, &settings).await }).await
     }
 
     /// Counts an attempt against the throttle.
@@ -130,6 +144,7 @@ impl Auth {
         &self,
         user: &User,
         request: &LoginRequest,
+        terms: Terms,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
         let random = self.parts.random.as_ref();
@@ -140,11 +155,11 @@ impl Auth {
             id: SessionId::random(random),
             user_id: user.id,
             epoch: user.epoch,
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
+            client_id: terms.client_id.to_owned(),
             family: token.family.digest(),
             refresh_kid,
-            idle: settings.idle_timeout,
-            absolute: settings.absolute_timeout,
+            idle: terms.idle,
+            absolute: terms.absolute,
             address: Some(request.address),
             user_agent: request.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
         };

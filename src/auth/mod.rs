@@ -22,10 +22,12 @@ use crate::token::access::Profile;
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
 use crate::token::sha256;
+use crate::token::stamp::Stamps;
 use crate::vault::{Vault, VaultError};
 
 mod account;
 mod authenticate;
+mod browser;
 mod control;
 mod feed;
 mod flight;
@@ -38,6 +40,7 @@ mod logins;
 mod observe;
 mod questions;
 mod refresh;
+mod renew;
 mod requests;
 mod revoke;
 mod status;
@@ -46,11 +49,13 @@ mod verified;
 mod watch;
 
 pub use authenticate::Admission;
+pub use browser::BrowserTokens;
 pub use control::{Control, Cut, Progress};
 pub use feed::follow;
 pub use grant::Tokens;
 pub use live::{LiveSessions, Registration};
 pub use login::LoginRequest;
+pub use renew::Renewed;
 pub use revoke::{Propagation, Revoked, retry_tombstones};
 pub use status::Status;
 pub use throttle::Attempts;
@@ -69,6 +74,10 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// In all.
     pub absolute_timeout: Duration,
+    /// Without a refresh, in a browser that is not to remember.
+    pub browser_idle: Duration,
+    /// In all, in a browser that is; zero = none is.
+    pub browser_remember: Duration,
     /// A confirmed session is asked for again after this.
     pub recheck: Duration,
     /// How long a shared session store alone may vouch.
@@ -95,6 +104,8 @@ impl Settings {
             refresh_grace: config.tokens.refresh_grace,
             idle_timeout: config.sessions.idle_timeout,
             absolute_timeout: config.sessions.absolute_timeout,
+            browser_idle: config.browser.idle_timeout.min(config.sessions.idle_timeout),
+            browser_remember: config.browser.remember.min(config.sessions.absolute_timeout),
             recheck: config.sessions.recheck,
             serve_without_vault: config.sessions.serve_without_vault,
             stream_lease: config.sessions.stream_lease,
@@ -154,6 +165,8 @@ pub struct Auth {
     lease: lease::Lease,
     verified: verified::VerifiedTokens,
     flights: flight::Flights<authenticate::FirstSight>,
+    renewals: renew::Renewals,
+    stamps: Stamps,
     throttle: throttle::Throttle,
     owed: revoke::OwedTombstones,
     questions: Arc<questions::Questions>,
@@ -174,6 +187,8 @@ impl Auth {
             lease: lease::Lease::new(limits.lease),
             verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
             flights: flight::Flights::new(),
+            renewals: renew::Renewals::new(),
+            stamps: Stamps::new(&parts.master),
             throttle: throttle::Throttle::default(),
             owed: revoke::OwedTombstones::default(),
             questions: Arc::new(questions::Questions::new()),

@@ -1,13 +1,15 @@
 //! Refresh: a new pair for a refresh token; a reused one ends its session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::browser::Terms;
 use super::{Auth, Settings, Tokens, detached};
+use crate::clock::Monotonic;
 use crate::error::Refusal;
 use crate::metrics::{GrantKind, Pattern, Reuse};
-use crate::token::access::FIRST_PARTY_CLIENT;
 use crate::token::refresh::{RefreshToken, RefreshTokenError};
-use crate::vault::{EndReason, Presented, Rotation, RotationRefused};
+use crate::vault::{EndReason, Grant, Presented, Rotation, RotationRefused};
 
 impl Auth {
     /// Rotates, or answers a repeat within the grace with the same refresh token.
@@ -29,7 +31,7 @@ impl Auth {
         result
     }
 
-    async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {
+    pub(super) async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {
         let read = || RefreshToken::parse(text, &self.parts.keys.current(), self.vault_now());
         match read() {
             Ok(token) => self.vault_at_hand().map(|()| token),
@@ -44,32 +46,60 @@ impl Auth {
     }
 
     async fn rotate(self: &Arc<Self>, token: RefreshToken, settings: &Settings) -> Result<Tokens, Refusal> {
-        let refresh_kid =
-            self.parts.keys.current().refresh_kid(self.vault_now()).ok_or(Refusal::StoreUnavailable)?;
-        let presented = Presented {
+        let presented = self.presented(&token, Terms::of_api(settings), settings)?;
+        let asked = self.parts.clock.monotonic();
+        let rotation = self.parts.vault.sessions.rotate(&presented).await?;
+        self.rotated(rotation, token, settings, asked).await
+    }
+
+    /// What the vault is asked about a token.
+    pub(super) fn presented(
+        &self,
+        token: &RefreshToken,
+        terms: Terms,
+        settings: &Settings,
+    ) -> Result<Presented, Refusal> {
+        let refresh_kid = self.parts.keys.current().refresh_kid(self.vault_now());
+        Ok(Presented {
             family: token.family.digest(),
             generation: token.generation,
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
-            refresh_kid,
+            client_id: terms.client_id.to_owned(),
+            refresh_kid: refresh_kid.ok_or(Refusal::StoreUnavailable)?,
             grace: settings.refresh_grace,
-            idle: settings.idle_timeout,
-        };
-        let asked = self.parts.clock.monotonic();
+            idle: terms.idle,
+        })
+    }
+
+    /// Hands out what a rotation has granted, and counts it.
+    pub(super) async fn rotated(
+        self: &Arc<Self>,
+        rotation: Rotation,
+        token: RefreshToken,
+        settings: &Settings,
+        asked: Monotonic,
+    ) -> Result<Tokens, Refusal> {
         let counted = &self.parts.metrics.tokens;
-        match self.parts.vault.sessions.rotate(&presented).await? {
+        let granted = self.granted(rotation).await?;
+        let outcome = if granted.age.is_some() { "rotated" } else { "repeated" };
+        counted.refreshes.with_label_values(&[outcome]).inc();
+        if let Some(age) = granted.age {
+            counted.refresh_age.observe(age.as_secs_f64());
+        }
+        let next = RefreshToken { family: token.family, generation: granted.generation };
+        let tokens = self.hand_out(&granted.grant, &next, granted.refresh_kid, settings, asked).await?;
+        counted.issued.of(GrantKind::Refresh).inc();
+        Ok(tokens)
+    }
+
+    /// What was granted; a reuse is carried out here.
+    pub(super) async fn granted(self: &Arc<Self>, rotation: Rotation) -> Result<Granted, Refusal> {
+        match rotation {
             Rotation::Granted { grant, generation, refresh_kid, age } => {
-                let outcome = if age.is_some() { "rotated" } else { "repeated" };
-                counted.refreshes.with_label_values(&[outcome]).inc();
-                if let Some(age) = age {
-                    counted.refresh_age.observe(age.as_secs_f64());
-                }
-                let next = RefreshToken { family: token.family, generation };
-                let tokens = self.hand_out(&grant, &next, refresh_kid, settings, asked).await?;
-                counted.issued.of(GrantKind::Refresh).inc();
-                Ok(tokens)
+                Ok(Granted { grant, generation, refresh_kid, age })
             }
             Rotation::Reused { ended, user_id, behind } => {
-                counted.reuses.of(if behind > 1 { Reuse::Older } else { Reuse::AfterGrace }).inc();
+                let reuses = &self.parts.metrics.tokens.reuses;
+                reuses.of(if behind > 1 { Reuse::Older } else { Reuse::AfterGrace }).inc();
                 self.parts.metrics.requests.unusual.of(Pattern::RefreshReuse).inc();
                 tracing::warn!(
                     reason = "session_ended_by_reuse",
@@ -96,4 +126,12 @@ impl Auth {
             }
         }
     }
+}
+
+/// A session goes on.
+pub(super) struct Granted {
+    pub(super) grant: Grant,
+    pub(super) generation: u32,
+    pub(super) refresh_kid: u8,
+    pub(super) age: Option<Duration>,
 }

@@ -48,7 +48,9 @@ impl Change {
             sessions: new_sessions,
             tokens: new_tokens,
             login: new_login,
+            browser,
             identity_headers,
+            brand,
             log: Log { format, level, access, user_agent },
             upstreams,
             routes,
@@ -62,7 +64,9 @@ impl Change {
             tokens: tokens(new_tokens),
             login: login(new_login, &running.login, fixed),
             // Compiled into a snapshot, and nothing else.
+            browser,
             identity_headers,
+            brand,
             log: Log {
                 format: fixed.keep("log.format", format, &running.log.format),
                 level,

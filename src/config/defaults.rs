@@ -8,10 +8,12 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{
-    Admin, Algorithm, Config, HostPattern, IdentityHeaders, Limits, Log, LogAccess, LogFormat, LogLevel,
-    Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
+    Admin, Algorithm, Brand, Browser, Colour, Config, HostPattern, IdentityHeaders, Limits, Log, LogAccess,
+    LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
 };
 
+/// `[brand] accent`
+const ACCENT: Colour = Colour([0x1d, 0x5f, 0xb8]);
 /// `[upstreams.<name>] connect_timeout`
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// `[[routes]] timeout`
@@ -64,11 +66,23 @@ impl Config {
                 attempts_per_account: 10,
                 attempts_per_address: 100,
             },
+            browser: Browser {
+                idle_timeout: Duration::from_hours(12),
+                remember: Duration::from_hours(30 * 24),
+                cookie_domain: None,
+            },
             identity_headers: IdentityHeaders {
                 user: HeaderName::from_static("x-auth-user"),
                 user_id: HeaderName::from_static("x-auth-user-id"),
                 roles: HeaderName::from_static("x-auth-roles"),
                 session: HeaderName::from_static("x-auth-session"),
+            },
+            brand: Brand {
+                name: "doorward".to_owned(),
+                accent: ACCENT,
+                accent_dark: ACCENT.for_dark(),
+                logo: None,
+                css: None,
             },
             log: Log {
                 format: LogFormat::Json,

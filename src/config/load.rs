@@ -6,7 +6,7 @@ use std::path::Path;
 use super::problem::{Problem, Problems};
 use super::reader::{Report, Table};
 use super::sources::Sources;
-use super::{Config, Env, routes, sections, server, stores, upstreams};
+use super::{Config, Env, brand, browser, routes, sections, server, stores, upstreams};
 
 /// What a file came to, and what was read for it: a change of that is worth another reading, also of a file that is no
 /// good.
@@ -91,11 +91,26 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let sessions = stores::sessions(sessions_table, defaults.sessions, (dir, env), &vault, &lease);
     let tokens = sections::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));
     let login = sections::login(root.table("login"), defaults.login);
+    let browser = browser::browser(root.table("browser"), defaults.browser, &server);
     let identity_headers =
         sections::identity_headers(root.table("identity_headers"), defaults.identity_headers);
+    let brand = brand::brand(root.table("brand"), defaults.brand, dir);
     let log = sections::log(root.table("log"), defaults.log);
     let (upstreams, names) = upstreams::upstreams(root.table("upstreams"));
     let routes = routes::routes(root.tables("routes"), &server.auth_prefix, &names);
     root.finish();
-    Config { server, admin, vault, sessions, tokens, login, identity_headers, log, upstreams, routes }
+    Config {
+        server,
+        admin,
+        vault,
+        sessions,
+        tokens,
+        login,
+        browser,
+        identity_headers,
+        brand,
+        log,
+        upstreams,
+        routes,
+    }
 }

@@ -2,7 +2,10 @@
 //! be wrong. Every problem of a file is reported in one run, with its line and what to write instead.
 
 mod address;
+mod brand;
+mod browser;
 mod change;
+mod colour;
 mod defaults;
 mod health;
 mod hint;
@@ -29,6 +32,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
@@ -36,6 +40,7 @@ use crate::identity::Roles;
 use crate::secret::Secret;
 
 pub use change::{Change, RESTART};
+pub use colour::Colour;
 pub use health::{Checks, EjectAfter, Health};
 pub use load::Reading;
 pub use problem::{Problem, Problems};
@@ -62,8 +67,12 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[login]`
     pub login: Login,
+    /// `[browser]`
+    pub browser: Browser,
     /// `[identity_headers]`
     pub identity_headers: IdentityHeaders,
+    /// `[brand]`
+    pub brand: Brand,
     /// `[log]`
     pub log: Log,
     /// `[upstreams.<name>]`, in order of name.
@@ -309,6 +318,17 @@ pub struct Login {
     pub attempts_per_address: u32,
 }
 
+/// `[browser]`: people who sign in with the form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Browser {
+    /// Without "stay signed in", a session ends after this long without use.
+    pub idle_timeout: Duration,
+    /// With it, the session lives this long, used or not; zero = it is not offered.
+    pub remember: Duration,
+    /// The domain whose hosts share the cookies; `None` = each host has its own.
+    pub cookie_domain: Option<String>,
+}
+
 /// `[identity_headers]`: what the app learns, and what nobody else may send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IdentityHeaders {
@@ -320,6 +340,65 @@ pub struct IdentityHeaders {
     pub roles: HeaderName,
     /// The session id (`sid`).
     pub session: HeaderName,
+}
+
+/// `[brand]`: whose pages people see.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Brand {
+    /// Above every page and in its title.
+    pub name: String,
+    /// Of links and buttons in the light theme, where it can be read.
+    pub accent: Colour,
+    /// The same in the dark theme.
+    pub accent_dark: Colour,
+    /// Beside the name.
+    pub logo: Option<Logo>,
+    /// A style sheet that comes after ours.
+    pub css: Option<Bytes>,
+}
+
+/// A picture, as its file had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logo {
+    /// What it is.
+    pub kind: LogoKind,
+    /// What the file holds.
+    pub bytes: Bytes,
+}
+
+/// What a logo may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogoKind {
+    /// `image/svg+xml`
+    Svg,
+    /// `image/png`
+    Png,
+    /// `image/jpeg`
+    Jpeg,
+    /// `image/webp`
+    WebP,
+}
+
+impl LogoKind {
+    /// Of a file of this kind.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::WebP => "webp",
+        }
+    }
+
+    /// As `Content-Type` has it.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Svg => "image/svg+xml",
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::WebP => "image/webp",
+        }
+    }
 }
 
 /// `[log]`

@@ -9,6 +9,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Candidate, Turn};
 
 use super::account::Account;
+use super::renewal::SetCookies;
 
 /// The state of one request between Pingora's callbacks.
 pub struct Context {
@@ -21,6 +22,8 @@ pub struct Context {
     /// Keeps it entered under its session.
     pub(super) registration: Option<Registration>,
     pub(super) bearer_is_ours: bool,
+    /// Cookies the answer is to set.
+    pub(super) set: SetCookies,
     /// Servers still to be tried.
     pub(super) turn: Turn,
     /// The one being tried.

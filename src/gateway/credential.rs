@@ -3,7 +3,7 @@
 use http::{HeaderMap, header};
 
 use crate::error::Refusal;
-use crate::policy::cookies::{self, Found};
+use crate::policy::cookies::{self, Found, Names};
 use crate::token::access;
 
 /// What a request says about who it is. Not to be printed: it is a token.
@@ -41,14 +41,18 @@ impl Credential<'_> {
 /// # Errors
 /// `CredentialsConflict` for two bearers of ours, or one that differs from our cookie, or several
 /// `Authorization` fields.
-pub(super) fn read<'a>(headers: &'a HeaderMap, issuer: &str) -> Result<Credential<'a>, Refusal> {
+pub(super) fn read<'a>(
+    headers: &'a HeaderMap,
+    issuer: &str,
+    names: &Names,
+) -> Result<Credential<'a>, Refusal> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let authorization = fields.next();
     if fields.next().is_some() {
         return Err(Refusal::CredentialsConflict);
     }
     let bearer = authorization.and_then(|value| value.to_str().ok()).and_then(bearer);
-    let found = cookies::find(cookie_fields(headers), cookies::ACCESS);
+    let found = cookies::find(cookie_fields(headers), names.access);
     let cookie = if let Found::One(token) = found { Some(token) } else { None };
     let (token, by_cookie, authorization) = match (bearer, cookie) {
         (None, cookie) => {
@@ -107,14 +111,15 @@ mod tests {
 
     fn ask(fields: &[(header::HeaderName, String)]) -> Result<(Option<String>, bool, bool), Refusal> {
         let map = headers(fields);
-        read(&map, ISSUER).map(|c| (c.token.map(str::to_owned), c.by_cookie, c.authorization_is_ours(ISSUER)))
+        read(&map, ISSUER, &cookies::HOST)
+            .map(|c| (c.token.map(str::to_owned), c.by_cookie, c.authorization_is_ours(ISSUER)))
     }
 
     #[test]
     fn one_credential_is_read_wherever_it_is() {
         let (ours, foreign) = (token(ISSUER, 1), token("https://other.example", 1));
         let auth = |text: String| (header::AUTHORIZATION, text);
-        let cookie = |text: &str| (header::COOKIE, format!("a=b; {}={text}", cookies::ACCESS));
+        let cookie = |text: &str| (header::COOKIE, format!("a=b; {}={text}", cookies::HOST.access));
         assert_eq!(ask(&[]), Ok((None, false, false)));
         assert_eq!(ask(&[auth(format!("bearer {ours}"))]), Ok((Some(ours.clone()), false, true)));
         assert_eq!(ask(&[auth(format!("Bearer  {ours}"))]), Ok((Some(ours.clone()), false, true)));
@@ -140,7 +145,7 @@ mod tests {
     fn two_different_credentials_are_a_conflict() {
         let auth = |text: String| (header::AUTHORIZATION, text);
         let (one, other) = (token(ISSUER, 1), token(ISSUER, 2));
-        let cookie = (header::COOKIE, format!("{}={one}", cookies::ACCESS));
+        let cookie = (header::COOKIE, format!("{}={one}", cookies::HOST.access));
         assert_eq!(
             ask(&[auth(format!("Bearer {other}")), cookie.clone()]),
             Err(Refusal::CredentialsConflict)
@@ -150,7 +155,7 @@ mod tests {
             Err(Refusal::CredentialsConflict)
         );
         // Planted beside ours: neither counts.
-        let planted = (header::COOKIE, format!("{}=evil", cookies::ACCESS));
+        let planted = (header::COOKIE, format!("{}=evil", cookies::HOST.access));
         assert_eq!(ask(&[cookie, planted]), Ok((None, false, false)));
     }
 }

@@ -6,6 +6,7 @@ use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 
 use super::credential::{self, Credential};
+use super::renewal::{self, SetCookies};
 use crate::auth::{Auth, Control, Registration};
 use crate::config::{Access, Route};
 use crate::error::Refusal;
@@ -86,39 +87,43 @@ pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found
 pub(super) async fn judge(
     request: &RequestHeader,
     route: &Arc<Route>,
-    auth: &Auth,
+    auth: &Arc<Auth>,
     snapshot: &Snapshot,
     control: &Arc<Control>,
+    set: &mut SetCookies,
 ) -> Result<Judgement, Refusal> {
-    let credential = credential::read(&request.headers, &snapshot.settings.profile.issuer)?;
+    let credential =
+        credential::read(&request.headers, &snapshot.settings.profile.issuer, &snapshot.cookies)?;
     if credential.planted {
         auth.metrics().requests.unusual.of(Pattern::PlantedCookie).inc();
     }
-    admit(route, &credential, auth, snapshot, control).await.map(Judgement::Forward)
+    admit((request, &credential), route, auth, snapshot, control, set).await.map(Judgement::Forward)
 }
 
 /// Who it is, and whether they may.
 async fn admit(
+    (request, credential): (&RequestHeader, &Credential<'_>),
     route: &Arc<Route>,
-    credential: &Credential<'_>,
-    auth: &Auth,
+    auth: &Arc<Auth>,
     snapshot: &Snapshot,
     control: &Arc<Control>,
+    set: &mut SetCookies,
 ) -> Result<Forward, Refusal> {
     let anonymous = || {
         let bearer_is_ours = credential.authorization_is_ours(&snapshot.settings.profile.issuer);
         Ok(Forward { permit: policy::decide(route, None)?, registration: None, bearer_is_ours })
     };
-    let token = match (&route.access, credential.token) {
-        (Access::Public, _) | (_, None) => return anonymous(),
-        (_, Some(token)) => token,
-    };
-    match auth.authenticate(token, route.fresh, control, &snapshot.settings).await {
+    if route.access == Access::Public {
+        return anonymous();
+    }
+    let checked =
+        renewal::authenticate((request, credential), route.fresh, auth, snapshot, control, set).await;
+    match checked {
         Ok(admission) => {
             let permit = policy::decide(route, Some(admission.identity))?;
-            // A bearer that has just been found good is ours.
-            let bearer_is_ours =
-                !credential.by_cookie || credential.authorization_is_ours(&snapshot.settings.profile.issuer);
+            // A bearer that has just been found good is ours; so is none where a cookie was renewed.
+            let bearer_is_ours = (set.is_empty() && credential.token.is_some() && !credential.by_cookie)
+                || credential.authorization_is_ours(&snapshot.settings.profile.issuer);
             Ok(Forward { permit, registration: Some(admission.registration), bearer_is_ours })
         }
         // Decided: not a good credential. Undecided stays undecided even here.
@@ -127,6 +132,8 @@ async fn admit(
         {
             anonymous()
         }
+        // Nobody, where somebody is needed: the policy says so.
+        Err(Refusal::TokenMissing) => anonymous(),
         Err(refusal) => Err(refusal),
     }
 }

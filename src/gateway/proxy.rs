@@ -16,10 +16,11 @@ use super::caught::{Panicked, caught};
 use super::context::Context;
 use super::failure::Sent;
 use super::judge::{self, Found, Judgement};
+use super::renewal::SetCookies;
 use super::respond::Answer;
 use super::traffic::Traffic;
 use super::upstream::{self, Rewritten};
-use super::{answer, cors, downstream, endpoints, failure, framing, redirect, requests};
+use super::{answer, cors, downstream, endpoints, failure, framing, navigation, redirect, requests};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -84,13 +85,17 @@ impl Gateway {
                 context.account.bytes_in = session.body_bytes_read() as u64;
                 let answer = match answer? {
                     Ok(answer) => {
-                        context.account.outcome = Outcome::Answered;
+                        match &answer.refused {
+                            Some(refusal) => self.account_for(session, refusal, answer.status, context),
+                            None => context.account.outcome = Outcome::Answered,
+                        }
                         answer
                     }
                     Err(refusal) => self.refusal(session, &refusal, context),
                 };
                 let answer =
                     cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
+                let answer = context.set.on(answer);
                 downstream::send(session, &answer, context).await.map(|()| true)
             }
             Ok(Judgement::Redirect(to)) => {
@@ -99,6 +104,7 @@ impl Gateway {
             }
             Err(refusal) => {
                 let answer = self.refusal(session, &refusal, context);
+                let answer = context.set.on(answer);
                 downstream::send(session, &answer, context).await.map(|()| true)
             }
         }
@@ -123,20 +129,33 @@ impl Gateway {
             Found::Route(route) => route,
         };
         context.account.route = Some(Arc::clone(&route));
-        let judgement =
-            judge::judge(session.req_header(), &route, &self.auth, snapshot, &context.control).await?;
+        let judgement = judge::judge(
+            session.req_header(),
+            &route,
+            &self.auth,
+            snapshot,
+            &context.control,
+            &mut context.set,
+        )
+        .await?;
         framing::check_length(session, route.body_limit)?;
         Ok(judgement)
     }
 
     /// The answer to what is refused, taken to its account.
     fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> Answer {
-        let answer = Answer::refusal(refusal, context.account.request_id.as_ref());
-        context.account.was_refused(refusal, answer.status);
+        let id = context.account.request_id.as_ref();
+        let answer = navigation::refusal(refusal, id, session.req_header(), &self.auth, &context.snapshot);
+        self.account_for(session, refusal, answer.status, context);
+        answer
+    }
+
+    /// What was refused is in the log, whatever is not.
+    fn account_for(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
+        context.account.was_refused(refusal, status);
         if !context.account.is_shown() {
             downstream::show(session, &mut context.account, &context.snapshot);
         }
-        answer
     }
 
     /// Remembers why, and stops Pingora.
@@ -168,6 +187,7 @@ impl ProxyHttp for Gateway {
             permit: None,
             registration: None,
             bearer_is_ours: false,
+            set: SetCookies::default(),
             turn: Turn::default(),
             candidate: None,
             refusal: None,
@@ -350,6 +370,9 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         let status = response.status.as_u16();
+        if status == 101 || status >= 200 {
+            context.set.beside(response)?;
+        }
         // RFC 9110 section 7.8: nobody switches who was not asked to.
         if status == 101 && !session.is_upgrade_req() {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
@@ -402,6 +425,7 @@ impl ProxyHttp for Gateway {
             context.account.cause = Some(error.etype().as_str().to_owned());
         }
         let answer = self.refusal(session, &refusal, context);
+        let answer = context.set.on(answer);
         // Once the app's answer has begun, all that is left is to close.
         if session.response_written().is_none() && downstream::send(session, &answer, context).await.is_ok() {
             context.account.status = answer.status;

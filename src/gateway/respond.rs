@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::error::Refusal;
+use crate::pages::{self, ASSET_HEADERS, Asset, Html};
 use crate::request_id::RequestId;
 
 /// A client that was refused for want of a store or a place should come back after this, in seconds: longer than
@@ -23,6 +24,8 @@ pub struct Answer {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Bytes,
+    /// What it refuses in words for people; of others the caller knows.
+    pub refused: Option<Refusal>,
 }
 
 impl Answer {
@@ -45,12 +48,12 @@ impl Answer {
 
     /// 204: an accepted preflight.
     pub fn preflight() -> Self {
-        Self { status: 204, headers: Vec::new(), body: Bytes::new() }
+        Self { status: 204, headers: Vec::new(), body: Bytes::new(), refused: None }
     }
 
     /// 308: to the same over https. Method and body would stay, and the body is none.
     pub fn redirect(to: HeaderValue) -> Self {
-        Self { status: 308, headers: vec![(header::LOCATION, to)], body: Bytes::new() }
+        Self { status: 308, headers: vec![(header::LOCATION, to)], body: Bytes::new(), refused: None }
     }
 
     /// 503: not ready, and why.
@@ -95,6 +98,42 @@ impl Answer {
         answer
     }
 
+    /// 200 with a page for a person.
+    pub fn page(html: Html) -> Self {
+        Self { status: 200, headers: page_headers().collect(), body: html.into(), refused: None }
+    }
+
+    /// The same refusal, said to a person.
+    pub fn refused_page(refusal: &Refusal, id: Option<&RequestId>, html: Html) -> Self {
+        let mut answer = Self::refusal(refusal, id);
+        answer.headers.retain(|(name, _)| {
+            *name == header::WWW_AUTHENTICATE || *name == header::RETRY_AFTER || *name == header::ALLOW
+        });
+        answer.headers.extend(page_headers());
+        answer.body = html.into();
+        answer.refused = Some(refusal.clone());
+        answer
+    }
+
+    /// 303: the browser is to go on there (RFC 9700 section 4.12: never 307 after a password).
+    pub fn see_other(location: &str) -> Self {
+        let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
+        Self {
+            status: 303,
+            headers: vec![no_store, (header::LOCATION, location)],
+            body: Bytes::new(),
+            refused: None,
+        }
+    }
+
+    /// A file that pages load.
+    pub fn asset(asset: &Asset) -> Self {
+        let mut headers = fixed(ASSET_HEADERS).collect::<Vec<_>>();
+        headers.push((header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)));
+        Self { status: 200, headers, body: asset.body.clone(), refused: None }
+    }
+
     /// With one more header field.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -110,8 +149,16 @@ impl Answer {
     fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         let nosniff = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Self { status, headers: vec![content_type, nosniff], body: body.into() }
+        Self { status, headers: vec![content_type, nosniff], body: body.into(), refused: None }
     }
+}
+
+fn fixed(fields: &'static [(&'static str, &'static str)]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+}
+
+fn page_headers() -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    fixed(pages::HEADERS)
 }
 
 /// Status code and title of a refusal.
@@ -131,6 +178,8 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::RoleMissing => (403, "The user has no role that may do this"),
         Refusal::OriginNotAllowed => (403, "Scripts of that origin may not do this"),
         Refusal::HttpsRequired => (403, "Send it over https"),
+        Refusal::FormInvalid => (403, "The form is not of this page any more: load it again"),
+        Refusal::CookieTooLarge => (403, "The user has more roles than a cookie can hold"),
         Refusal::RouteUnknown => (404, "There is nothing here"),
         Refusal::SessionUnknown => (404, "There is no such session"),
         Refusal::MethodNotAllowed(_) => (405, "The method is not allowed here"),
@@ -204,6 +253,8 @@ mod tests {
             Refusal::HeaderTooLarge,
             Refusal::OriginNotAllowed,
             Refusal::HttpsRequired,
+            Refusal::FormInvalid,
+            Refusal::CookieTooLarge,
             Refusal::SessionUnknown,
             Refusal::UpstreamUnavailable,
             Refusal::UpstreamTimeout,
@@ -225,6 +276,8 @@ mod tests {
                 | Refusal::TargetTooLong
                 | Refusal::OriginNotAllowed
                 | Refusal::HttpsRequired
+                | Refusal::FormInvalid
+                | Refusal::CookieTooLarge
                 | Refusal::SessionUnknown => {}
                 Refusal::UpstreamUnavailable | Refusal::UpstreamTimeout | Refusal::Internal => {}
             }

@@ -131,6 +131,8 @@ label! {
         OpenSession "open_session",
         /// A refresh.
         Rotate "rotate",
+        /// A browser's access token renewed.
+        Renew "renew",
         /// A session, by id.
         FindSession "find_session",
         /// A user's sessions.

@@ -4,10 +4,46 @@
 //! (RFC 6265bis section 5.6; planted look-alikes are other cookies). Fields are bytes: clients send an app's cookie
 //! as they were given it, ASCII or not, and one that is not must not hide ours.
 
-/// Carries the access token.
-pub const ACCESS: &str = "__Host-doorward-access";
-/// Carries the refresh token.
-pub const REFRESH: &str = "__Host-doorward-refresh";
+use std::time::Duration;
+
+/// The names of our cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names {
+    /// Carries the access token.
+    pub access: &'static str,
+    /// Carries the refresh token.
+    pub refresh: &'static str,
+    /// Ties the sign-in form to the browser it was shown in.
+    pub visit: &'static str,
+}
+
+/// Cookies of one host: no other can set them.
+pub const HOST: Names = Names {
+    access: "__Host-doorward-access",
+    refresh: "__Host-doorward-refresh",
+    visit: "__Host-doorward-visit",
+};
+/// Cookies that the hosts of one domain share.
+pub const SHARED: Names = Names {
+    access: "__Secure-doorward-access",
+    refresh: "__Secure-doorward-refresh",
+    visit: "__Secure-doorward-visit",
+};
+/// What begins like this is ours, in use or not.
+const OURS: [&str; 2] = ["__Host-doorward-", "__Secure-doorward-"];
+
+/// A cookie of ours as browsers are told of it: without `life` it ends with the browser, of zero length it is deleted.
+pub fn set(name: &str, value: &str, domain: Option<&str>, life: Option<Duration>) -> String {
+    let mut cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax");
+    if let Some(domain) = domain {
+        cookie.push_str("; Domain=");
+        cookie.push_str(domain);
+    }
+    if let Some(life) = life {
+        cookie.push_str(&format!("; Max-Age={}", life.as_secs()));
+    }
+    cookie
+}
 
 /// What a request's cookies say about one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +103,10 @@ fn halves(piece: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn is_ours(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(ACCESS.as_bytes()) || name.eq_ignore_ascii_case(REFRESH.as_bytes())
+    let begins = |prefix: &&str| {
+        name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    OURS.iter().any(begins)
 }
 
 /// Whether a `Set-Cookie` value of an app would set a cookie of ours (T07).
@@ -84,7 +123,7 @@ mod tests {
     use super::*;
 
     fn find_access<'a, const N: usize>(fields: [&'a str; N]) -> Found<'a> {
-        find(fields.into_iter().map(str::as_bytes), ACCESS)
+        find(fields.into_iter().map(str::as_bytes), HOST.access)
     }
 
     #[test]
@@ -102,7 +141,7 @@ mod tests {
         ] {
             assert_eq!(find_access([field]), Found::None, "{field:?}");
         }
-        assert_eq!(find([&b"__Host-doorward-access=\xff"[..]].into_iter(), ACCESS), Found::None);
+        assert_eq!(find([&b"__Host-doorward-access=\xff"[..]].into_iter(), HOST.access), Found::None);
     }
 
     #[test]
@@ -118,6 +157,7 @@ mod tests {
     fn an_app_cannot_set_ours() {
         assert!(sets_ours(b"__Host-doorward-access=evil; Path=/"));
         assert!(sets_ours(b" __HOST-doorward-refresh =x"));
+        assert!(sets_ours(b"__secure-Doorward-visit=x"));
         assert!(sets_ours(b"=__Host-doorward-access=evil"));
         assert!(!sets_ours(b"session=__Host-doorward-access"));
     }

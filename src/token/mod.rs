@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod refresh;
 pub mod seal;
 mod signing;
+pub mod stamp;
 
 /// SHA-256, as the verified-token cache, the family digest and the single flight use it.
 pub fn sha256(data: &[u8]) -> [u8; 32] {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf;
 
 use crate::id::{Random, base64url, from_base64url};
 use crate::secret::Secret;
@@ -81,6 +82,17 @@ impl MasterSecret {
             return Err(MasterSecretError::Exposed(path.to_owned()));
         }
         Self::parse(text.expose(), &format!("master key file {}", path.display()))
+    }
+
+    /// A key for another purpose: HKDF-SHA256 (RFC 5869), `purpose` as its info.
+    pub fn derive(&self, purpose: &str) -> Secret<[u8; 32]> {
+        let mut key = [0; 32];
+        hkdf::Salt::new(hkdf::HKDF_SHA256, b"doorward")
+            .extract(self.0.expose())
+            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|derived| derived.fill(&mut key))
+            .expect("32 bytes are no more than HKDF gives");
+        Secret::new(key)
     }
 
     /// Makes the file, mode 0600, durable before this returns. When another process made it first, theirs is

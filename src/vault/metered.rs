@@ -89,6 +89,10 @@ impl Sessions for Metered<dyn Sessions> {
         self.timed(Statement::Rotate, self.inner.rotate(presented)).await
     }
 
+    async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
+        self.timed(Statement::Renew, self.inner.renew(presented)).await
+    }
+
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
         self.timed(Statement::FindSession, self.inner.find(id)).await
     }

@@ -23,7 +23,8 @@ pub use keys::{KeyTable, KeyUse, Keys, NewKey, StoredKey};
 pub use log::{Cursor, LogEntry, LogPage, RevocationLog};
 pub use metered::metered;
 pub use sessions::{
-    EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope, SessionRow, Sessions,
+    EXTEND_AFTER, EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope,
+    SessionRow, Sessions,
 };
 pub use users::{User, UserChange, UserKey, Users};
 

@@ -10,6 +10,10 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::identity::{Epoch, Login, RightsVersion, Roles};
 
+/// How much later the idle end of a session must be before a renewal writes it: less would write for every tab of a
+/// browser, more would end sessions that much before they have been idle for long.
+pub const EXTEND_AFTER: Duration = Duration::from_secs(60);
+
 /// A session to be made.
 #[derive(Clone, Debug)]
 pub struct NewSession {
@@ -207,6 +211,10 @@ pub trait Sessions: Send + Sync {
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError>;
     /// Rotates, answers a retry, or detects reuse: one atomic decision.
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError>;
+    /// Grants without making another generation, by the same decision as [`Sessions::rotate`]. The idle end moves, at most
+    /// once in [`EXTEND_AFTER`]. `age` is how old the generation presented is; `None` when it is the one before, inside
+    /// the grace: `generation` and `refresh_kid` are always those of the current one.
+    async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError>;
     /// The session, or `None` when there is certainly none.
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;
     /// A user's live sessions, or everyone's without a user, newest first; at most 1,000.

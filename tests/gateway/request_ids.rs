@@ -48,7 +48,7 @@ async fn answers_of_our_own_have_one_too() {
     }
     assert_refused(&gateway.get("/", &[]).await, 401, "token_missing");
     assert_refused(&gateway.get("/a/..%2fadmin", &[]).await, 400, "target_ambiguous");
-    assert_refused(&gateway.get("/auth/login", &[]).await, 405, "method_not_allowed");
+    assert_refused(&gateway.call("PUT", "/auth/login", "").await, 405, "method_not_allowed");
     let mut client = Client::connect(gateway.address()).await;
     client.send(b"GET / HTTP/1.1\r\n\r\n").await;
     assert_refused(&client.response("GET").await.expect("an answer"), 400, "request_invalid");

@@ -25,6 +25,7 @@ pub(crate) enum Op {
     ChangeUser,
     OpenSession,
     Rotate,
+    Renew,
     FindSession,
     ListSessions,
     Revoke,
@@ -39,13 +40,14 @@ pub(crate) enum Op {
 
 impl Op {
     /// Everything that asks the vault.
-    pub(crate) const VAULT: [Self; 12] = [
+    pub(crate) const VAULT: [Self; 13] = [
         Self::CreateUser,
         Self::FindUser,
         Self::ListUsers,
         Self::ChangeUser,
         Self::OpenSession,
         Self::Rotate,
+        Self::Renew,
         Self::FindSession,
         Self::ListSessions,
         Self::Revoke,
@@ -264,6 +266,10 @@ impl Sessions for Faulty {
 
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
         self.vault(Op::Rotate, self.real.vault.sessions.rotate(presented)).await
+    }
+
+    async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
+        self.vault(Op::Renew, self.real.vault.sessions.renew(presented)).await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {

@@ -9,7 +9,7 @@ use crate::password::Password;
 use crate::vault::{EndReason, SessionRow};
 
 /// `GET me`: who am I.
-pub(super) async fn me(call: &Call<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn me(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let identity = call.caller(Accept::CookieOrBearer).await?.identity;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     Ok(Answer::json(&json!({
@@ -22,7 +22,7 @@ pub(super) async fn me(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 /// `GET sessions`: my devices.
-pub(super) async fn sessions(call: &Call<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn sessions(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let identity = call.caller(Accept::CookieOrBearer).await?.identity;
     let rows = call.auth.sessions_of(&identity).await?;
     let shown = |row: &SessionRow| {
@@ -40,7 +40,7 @@ pub(super) async fn sessions(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 /// `DELETE sessions/{sid}`: end one of mine.
-pub(super) async fn end_session(call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
+pub(super) async fn end_session(call: &mut Call<'_>, id: &str) -> Result<Answer, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
     let user = caller.identity.user_id();
     let reason =

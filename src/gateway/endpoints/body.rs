@@ -29,6 +29,11 @@ pub(super) async fn read(session: &mut Session) -> pingora::Result<Result<Fields
     if let Err(refusal) = check_type(&session.req_header().headers) {
         return Ok(Err(refusal));
     }
+    Ok(bytes(session).await?.and_then(|bytes| Fields::parse(&bytes)))
+}
+
+/// The whole body, whatever it is.
+pub(super) async fn bytes(session: &mut Session) -> pingora::Result<Result<BytesMut, Refusal>> {
     if session.req_header().headers.contains_key(header::EXPECT) {
         session.write_continue_response().await?;
     }
@@ -36,7 +41,7 @@ pub(super) async fn read(session: &mut Session) -> pingora::Result<Result<Fields
         Ok(collected) => collected?,
         Err(_) => Err(Refusal::RequestTimeout),
     };
-    Ok(whole.and_then(|bytes| Fields::parse(&bytes)))
+    Ok(whole)
 }
 
 async fn collect(session: &mut Session) -> pingora::Result<Result<BytesMut, Refusal>> {

@@ -8,17 +8,22 @@ use pingora::proxy::Session;
 
 use super::account::Account;
 use super::context::Context;
+use super::judge::origin_form;
+use super::renewal::{self, SetCookies};
 use super::respond::Answer;
-use super::{cors, credential, downstream};
+use super::{cors, credential, downstream, navigation};
 use crate::auth::{Admission, Auth, Control};
 use crate::error::Refusal;
+use crate::identity::Identity;
 use crate::policy::route::WELL_KNOWN;
 use crate::snapshot::Snapshot;
 use crate::token::keyring::JWKS_MAX_AGE;
 use body::Fields;
+use browser::Form;
 
 mod account;
 mod body;
+mod browser;
 mod sign_in;
 
 /// A request to one of our endpoints.
@@ -28,6 +33,8 @@ struct Call<'a> {
     snapshot: &'a Snapshot,
     control: &'a Arc<Control>,
     account: &'a Account,
+    /// Cookies the answer is to set.
+    set: &'a mut SetCookies,
 }
 
 /// Serves a path of ours. The outer error is the transport's: the client is gone.
@@ -35,7 +42,7 @@ pub(super) async fn serve(
     session: &mut Session,
     path: &str,
     auth: &Arc<Auth>,
-    Context { snapshot, control, account, .. }: &Context,
+    Context { snapshot, control, account, set, .. }: &mut Context,
 ) -> pingora::Result<Result<Answer, Refusal>> {
     if cors::is_preflight(session.req_header()) {
         let allowed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
@@ -45,7 +52,7 @@ pub(super) async fn serve(
     if !method.is_safe() && cors::is_foreign(&session.req_header().headers, &snapshot.server) {
         return Ok(Err(Refusal::OriginNotAllowed));
     }
-    let call = Call { session, auth, snapshot, control, account };
+    let call = Call { session, auth, snapshot, control, account, set };
     // What is ours outside the prefix is not below it as well.
     let below =
         path.strip_prefix(snapshot.server.auth_prefix.as_str()).filter(|below| !WELL_KNOWN.contains(below));
@@ -55,24 +62,44 @@ pub(super) async fn serve(
 
 async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Result<Result<Answer, Refusal>> {
     let only = |allowed: &str| Ok(Err(Refusal::MethodNotAllowed(allowed.to_owned())));
+    let person = navigation::is_navigation(call.session.req_header());
+    let form = browser::is_form(call.headers());
     // RFC 9110 section 9.3.2: HEAD is GET without the content.
     let method = if method == Method::HEAD { &Method::GET } else { method };
     match (path, method) {
+        ("/login", &Method::GET) => Ok(browser::sign_in::show(&mut call).await),
+        ("/logout", &Method::GET) => Ok(browser::sign_out::show(&mut call).await),
+        ("/password", &Method::GET) => Ok(browser::password::show(&mut call).await),
+        ("/sessions", &Method::GET) if person => Ok(browser::devices::show(&mut call).await),
+        ("/login", &Method::POST) if form => browser::sign_in::submit(&mut call).await,
+        ("/refresh", &Method::POST) if form => browser::sign_out::refresh(&mut call).await,
+        ("/logout", &Method::POST) if form => browser::sign_out::submit(&mut call, false).await,
+        ("/logout-all", &Method::POST) if form => browser::sign_out::submit(&mut call, true).await,
+        ("/password", &Method::POST) if form => browser::password::submit(&mut call).await,
+        ("/sessions/end", &Method::POST) if form => browser::devices::end(&mut call, false).await,
+        ("/sessions/end-others", &Method::POST) if form => browser::devices::end(&mut call, true).await,
+        ("/sessions/end" | "/sessions/end-others", &Method::POST) => Ok(Err(Refusal::MediaTypeUnsupported)),
+        ("/sessions/end" | "/sessions/end-others", _) => only("POST"),
         ("/login", &Method::POST) => sign_in::login(&mut call).await,
         ("/refresh", &Method::POST) => sign_in::refresh(&mut call).await,
         ("/logout", &Method::POST) => sign_in::logout(&mut call).await,
-        ("/logout-all", &Method::POST) => Ok(sign_in::logout_all(&call).await),
+        ("/logout-all", &Method::POST) => Ok(sign_in::logout_all(&mut call).await),
         ("/password", &Method::POST) => account::password(&mut call).await,
-        ("/me", &Method::GET) => Ok(account::me(&call).await),
-        ("/sessions", &Method::GET) => Ok(account::sessions(&call).await),
+        ("/me", &Method::GET) => Ok(account::me(&mut call).await),
+        ("/sessions", &Method::GET) => Ok(account::sessions(&mut call).await),
         ("/.well-known/jwks.json", &Method::GET) => {
             Ok(Ok(Answer::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs())))
         }
-        ("/login" | "/refresh" | "/logout" | "/logout-all" | "/password", _) => only("POST"),
+        ("/refresh" | "/logout-all", _) => only("POST"),
+        ("/login" | "/logout" | "/password", _) => only("GET, HEAD, POST"),
         ("/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
         _ => match (path.strip_prefix("/sessions/"), method) {
-            (Some(id), &Method::DELETE) => Ok(account::end_session(&call, id).await),
+            (Some(id), &Method::DELETE) => Ok(account::end_session(&mut call, id).await),
             (Some(_), _) => only("DELETE"),
+            (None, &Method::GET) if path.starts_with("/assets/") => {
+                let whole = format!("{}{path}", call.snapshot.server.auth_prefix);
+                Ok(call.snapshot.brand.asset(&whole).map(Answer::asset).ok_or(Refusal::RouteUnknown))
+            }
             (None, _) => Ok(Err(Refusal::RouteUnknown)),
         },
     }
@@ -81,6 +108,8 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Resu
 /// Whether cookies count as a credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Accept {
+    /// A person with a browser.
+    Cookie,
     /// Reading changes nothing: a cookie will do.
     CookieOrBearer,
     /// What changes something must be asked for by a caller who holds the token: a browser sends cookies for
@@ -102,10 +131,36 @@ impl Call<'_> {
         self.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned)
     }
 
+    /// The query of the request, as it came.
+    fn query(&self) -> &[u8] {
+        let whole = origin_form(self.session.req_header());
+        whole.iter().position(|&byte| byte == b'?').map_or(&[], |at| &whole[at + 1..])
+    }
+
+    /// The form in the body.
+    async fn form(&mut self) -> pingora::Result<Result<Form, Refusal>> {
+        Ok(body::bytes(self.session).await?.and_then(|bytes| Form::parse(&bytes)))
+    }
+
+    /// Who is sitting there, by cookie alone.
+    async fn person(&mut self) -> Result<Arc<Identity>, Refusal> {
+        Ok(self.caller(Accept::Cookie).await?.identity)
+    }
+
     /// Who is calling, through the same check as every request.
-    async fn caller(&self, accept: Accept) -> Result<Admission, Refusal> {
-        let credential = credential::read(self.headers(), &self.snapshot.settings.profile.issuer)?;
-        let token = credential.token.filter(|_| !credential.by_cookie || accept == Accept::CookieOrBearer);
+    async fn caller(&mut self, accept: Accept) -> Result<Admission, Refusal> {
+        let issuer = &self.snapshot.settings.profile.issuer;
+        let request = self.session.req_header();
+        let credential = credential::read(&request.headers, issuer, &self.snapshot.cookies)?;
+        if accept == Accept::Cookie && credential.token.is_some() && !credential.by_cookie {
+            return Err(Refusal::TokenMissing);
+        }
+        if accept != Accept::Bearer {
+            let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
+            let asked = (request, &credential);
+            return renewal::authenticate(asked, true, auth, snapshot, control, self.set).await;
+        }
+        let token = credential.token.filter(|_| !credential.by_cookie);
         let token = token.ok_or(Refusal::TokenMissing)?;
         let admission = self.auth.authenticate(token, true, self.control, &self.snapshot.settings).await?;
         self.account.belongs_to(&admission.identity);

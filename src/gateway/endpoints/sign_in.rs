@@ -65,7 +65,7 @@ pub(super) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<Answer
 }
 
 /// `POST logout-all`: ends every session of the bearer's user.
-pub(super) async fn logout_all(call: &Call<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn logout_all(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
     let user = caller.identity.user_id();
     drop(caller);

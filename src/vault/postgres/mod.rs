@@ -28,6 +28,7 @@ mod fault;
 mod keys;
 mod log;
 mod renew;
+mod renewal;
 mod revoke;
 mod rotate;
 mod rows;

@@ -108,8 +108,7 @@ pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rot
         }
         let held = talk.row(HELD, &[&&presented.family[..]]).await?;
         if held.as_ref().is_some_and(|held| held.try_get("set_back").unwrap_or(false)) {
-            let text = "the clock of Postgres was set back: it must pass the last refresh first";
-            return Err(VaultError::Unavailable(text.into()).into());
+            return Err(set_back());
         }
         // Postgres judges the locked row anew, but against the user's row as it was before the wait.
         if let Some(why) = refusal(held.as_ref(), presented)? {
@@ -117,6 +116,12 @@ pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rot
         }
     }
     Err(VaultError::Unavailable("the session changes too quickly: try again".into()).into())
+}
+
+/// Whether a repeat is within the grace is unknown.
+pub(super) fn set_back() -> Fault {
+    let text = "the clock of Postgres was set back: it must pass the last refresh first";
+    VaultError::Unavailable(text.into()).into()
 }
 
 fn answer(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
@@ -140,7 +145,7 @@ fn answer(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
 }
 
 /// Why it was refused; `None` when it should not have been.
-fn refusal(held: Option<&Row>, presented: &Presented) -> Result<Option<RotationRefused>, Fault> {
+pub(super) fn refusal(held: Option<&Row>, presented: &Presented) -> Result<Option<RotationRefused>, Fault> {
     let Some(held) = held else { return Ok(Some(RotationRefused::Unknown)) };
     let generation: Generation = held.try_get("generation")?;
     Ok(if held.try_get::<_, &str>("client_id")? != presented.client_id {

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use super::clients::{How, Talk};
 use super::fault::Fault;
 use super::rows::{Address, Kid, Span};
-use super::{PostgresVault, clock, revoke, rotate, rows};
+use super::{PostgresVault, clock, renewal, revoke, rotate, rows};
 use crate::id::{SessionId, UserId};
 use crate::vault::{
     EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, Sessions, VaultError,
@@ -69,6 +69,13 @@ impl Sessions for PostgresVault {
         let how = rotate::how(presented, self.clients.timeout);
         self.clients
             .ask(how, presented.clone(), |talk, presented| Box::pin(rotate::rotate(talk, presented)))
+            .await
+    }
+
+    async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
+        // A reuse that is found twice has ended the session the first time.
+        self.clients
+            .ask(How::AGAIN, presented.clone(), |talk, presented| Box::pin(renewal::renew(talk, presented)))
             .await
     }
 

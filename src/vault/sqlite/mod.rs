@@ -25,6 +25,7 @@ mod keys;
 mod log;
 mod queue;
 mod reader;
+mod renew;
 mod revoke;
 mod rotate;
 mod rows;

@@ -22,15 +22,15 @@ use crate::vault::{Presented, Rotation, RotationRefused, VaultError};
 const CLOCK_STEP: Duration = Duration::from_secs(5);
 
 /// A session as far as rotation asks.
-struct Held {
-    id: SessionId,
+pub(super) struct Held {
+    pub(super) id: SessionId,
     user_id: UserId,
     client_id: String,
-    generation: u32,
-    refresh_kid: u8,
-    rotated_at: Timestamp,
-    idle_until: Timestamp,
-    expires_at: Timestamp,
+    pub(super) generation: u32,
+    pub(super) refresh_kid: u8,
+    pub(super) rotated_at: Timestamp,
+    pub(super) idle_until: Timestamp,
+    pub(super) expires_at: Timestamp,
     /// Not ended, and its user is there, enabled and of the epoch of the login.
     standing: bool,
 }
@@ -46,8 +46,9 @@ const GRANT: &str = "
     FROM sessions s JOIN users u ON u.id = s.user_id
     WHERE s.id = ?1";
 
+/// What a presented token deserves.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Rotate,
     Repeat,
     Reuse,
@@ -56,16 +57,33 @@ enum Verdict {
 
 /// Rotates, repeats, refuses, or ends the session.
 pub(super) fn rotate(tx: &Tx<'_>, presented: &Presented) -> Result<Rotation, Fault> {
-    let Some(held) = tx.row(HELD, params![presented.family], held)? else {
+    let Some(held) = find(tx, presented)? else {
         return Ok(Rotation::Refused(RotationRefused::Unknown));
     };
-    if held.rotated_at > tx.now() + CLOCK_STEP {
+    let verdict = judge(&held, presented, tx.now());
+    carry_out(tx, &held, presented, verdict)
+}
+
+/// The session of a presented token.
+pub(super) fn find(tx: &Tx<'_>, presented: &Presented) -> Result<Option<Held>, Fault> {
+    let found = tx.row(HELD, params![presented.family], held)?;
+    if found.as_ref().is_some_and(|held| held.rotated_at > tx.now() + CLOCK_STEP) {
         return Err(VaultError::Unavailable(
             "the clock was set back: it must pass the last refresh first".into(),
         )
         .into());
     }
-    match judge(&held, presented, tx.now()) {
+    Ok(found)
+}
+
+/// Does what was decided.
+pub(super) fn carry_out(
+    tx: &Tx<'_>,
+    held: &Held,
+    presented: &Presented,
+    verdict: Verdict,
+) -> Result<Rotation, Fault> {
+    match verdict {
         Verdict::Rotate => {
             let generation = held.generation + 1;
             tx.execute(
@@ -91,7 +109,7 @@ pub(super) fn rotate(tx: &Tx<'_>, presented: &Presented) -> Result<Rotation, Fau
     }
 }
 
-fn judge(held: &Held, presented: &Presented, now: Timestamp) -> Verdict {
+pub(super) fn judge(held: &Held, presented: &Presented, now: Timestamp) -> Verdict {
     if held.client_id != presented.client_id {
         return Verdict::Refuse(RotationRefused::OtherClient);
     }
@@ -116,7 +134,7 @@ fn judge(held: &Held, presented: &Presented, now: Timestamp) -> Verdict {
     }
 }
 
-fn granted(
+pub(super) fn granted(
     tx: &Tx<'_>,
     id: SessionId,
     generation: u32,

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::revoke::{Event, remember};
 use super::rows::Address;
 use super::writer::Tx;
-use super::{SqliteVault, revoke, rotate, rows};
+use super::{SqliteVault, renew, revoke, rotate, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::vault::{
@@ -40,6 +40,11 @@ impl Sessions for SqliteVault {
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
         let presented = presented.clone();
         self.writer.run(move |tx| rotate::rotate(tx, &presented)).await
+    }
+
+    async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
+        let presented = presented.clone();
+        self.writer.run(move |tx| renew::renew(tx, &presented)).await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {

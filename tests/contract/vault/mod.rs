@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod races;
+pub(crate) mod renewal;
 pub(crate) mod revocation;
 pub(crate) mod rotation;
 pub(crate) mod sessions;

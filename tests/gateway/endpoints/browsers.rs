@@ -56,7 +56,7 @@ async fn a_preflight_of_any_other_origin_is_refused() {
         let refused = preflight(&some, "/auth/login", origin).await;
         assert_refused(&refused, 403, "origin_not_allowed");
         assert_eq!(cors_headers(&refused), [""; 0], "{origin}");
-        assert_eq!(refused.all("vary"), ["Origin"]);
+        assert!(refused.all("vary").contains(&"Origin"));
     }
     assert_refused(&preflight(&none, "/auth/login", SPA).await, 403, "origin_not_allowed");
     // Without a method it is no preflight, only a method nobody offers.
@@ -84,7 +84,7 @@ async fn scripts_of_an_allowed_origin_may_read_answers_and_refusals() {
             answer.all("access-control-expose-headers"),
             ["retry-after, www-authenticate, x-request-id"]
         );
-        assert_eq!(answer.all("vary"), ["Origin"]);
+        assert!(answer.all("vary").contains(&"Origin"));
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
     let foreign = gateway.get("/.well-known/jwks.json", &[("Origin", "https://evil.example")]).await;

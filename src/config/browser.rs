@@ -1,0 +1,64 @@
+//! `[browser]`: people who sign in with a form and are remembered by cookies.
+
+use std::time::Duration;
+
+use super::hint::quoted;
+use super::origin;
+use super::reader::Table;
+use super::{Browser, Server};
+
+/// Browsers keep a cookie no longer (RFC 6265bis section 5.5).
+const LONGEST: Duration = Duration::from_hours(400 * 24);
+
+/// Reads `[browser]`.
+pub(super) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Browser {
+    let minute = Duration::from_mins(1);
+    let browser = Browser {
+        idle_timeout: table
+            .value("idle_timeout")
+            .and_then(|value| value.duration(minute..=LONGEST, "a session lives through at least one page"))
+            .unwrap_or(default.idle_timeout),
+        remember: table
+            .value("remember")
+            .and_then(|value| {
+                value.duration(
+                    Duration::ZERO..=LONGEST,
+                    "\"0s\" offers no box, and no browser keeps a cookie beyond 400d (RFC 6265bis)",
+                )
+            })
+            .unwrap_or(default.remember),
+        cookie_domain: table.value("cookie_domain").and_then(|value| value.parsed(domain)),
+    };
+    if let Some(domain) = &browser.cookie_domain
+        && let Some(stray) = server.public_urls.iter().find(|url| !is_below(url, domain))
+        && !table.place_of("cookie_domain").is_flawed()
+    {
+        table.place_of("cookie_domain").problem(format!(
+            "{} is not at or below {}, so its browsers would not take the cookies: change server.public_urls, or leave \
+             cookie_domain out",
+            quoted(stray),
+            quoted(domain)
+        ));
+    }
+    table.finish();
+    browser
+}
+
+/// Whether the host of an origin is `domain` or below it.
+fn is_below(url: &str, domain: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(':').next().unwrap_or(host);
+    host.strip_suffix(domain).is_some_and(|above| above.is_empty() || above.ends_with('.'))
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let name = origin::host(text)?;
+    // An address has no parent, and a cookie for a whole top-level domain is refused by browsers.
+    if !name.contains('.')
+        || name.starts_with('[')
+        || name.split('.').all(|label| label.parse::<u8>().is_ok())
+    {
+        return Err(format!("{} is not a domain to share: write one such as \"example.com\"", quoted(text)));
+    }
+    Ok(name)
+}

@@ -1,0 +1,94 @@
+//! For people: pages, and the forms on them. A form is taken only from a page of ours, shown in the same browser to the
+//! same session; `GET` changes nothing.
+
+use http::{HeaderMap, header};
+
+use super::{Answer, Call};
+use crate::auth::Auth;
+use crate::error::Refusal;
+use crate::pages::{self, Account, Page};
+use crate::snapshot::Snapshot;
+
+pub(super) mod devices;
+mod form;
+pub(super) use form::Form;
+pub(super) mod password;
+pub(super) mod sign_in;
+pub(super) mod sign_out;
+
+/// What a form's token is about.
+const FORM: &str = "form";
+
+/// Whether a form is sent, rather than JSON.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Whether the browser says that a page of ours is asking (T51). Every browser says where a `POST` comes from; a request
+/// that says nothing is no form of ours.
+fn is_from_our_page(headers: &HeaderMap, snapshot: &Snapshot) -> bool {
+    let site = headers.get("sec-fetch-site");
+    let origin = headers.get(header::ORIGIN);
+    let ours = |known: &String| origin.is_some_and(|origin| known.as_bytes() == origin.as_bytes());
+    (site.is_some() || origin.is_some())
+        && site.is_none_or(|site| site == "same-origin")
+        && (origin.is_none() || snapshot.server.public_urls.iter().any(ours))
+}
+
+/// Takes a form from one of our pages, shown to `whom`.
+fn guard(call: &Call<'_>, form: &Form, whom: Option<&[u8]>) -> Result<(), Refusal> {
+    if !is_from_our_page(call.headers(), call.snapshot) {
+        return Err(Refusal::FormInvalid);
+    }
+    let token = form.get("csrf").unwrap_or_default();
+    let good = whom.is_some_and(|whom| call.auth.is_stamped(token, FORM, whom));
+    if good { Ok(()) } else { Err(Refusal::FormInvalid) }
+}
+
+/// What a form of a signed-in browser is tied to.
+fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option<[u8; 32]> {
+    auth.session_mark(super::super::renewal::refresh_cookie(headers, &snapshot.cookies)?)
+}
+
+/// The addresses on every page of somebody who is signed in.
+struct Addresses {
+    devices: String,
+    password: String,
+    sign_out: String,
+    sign_out_everywhere: String,
+}
+
+impl Addresses {
+    fn new(prefix: &str) -> Self {
+        let at = |path: &str| format!("{prefix}/{path}");
+        Self {
+            devices: at("sessions"),
+            password: at("password"),
+            sign_out: at("logout"),
+            sign_out_everywhere: at("logout-all"),
+        }
+    }
+
+    fn account<'a>(&'a self, user: &'a str, csrf: &'a str) -> Account<'a> {
+        Account {
+            user,
+            csrf,
+            home: "/",
+            devices: &self.devices,
+            password: &self.password,
+            sign_out: &self.sign_out,
+            sign_out_everywhere: &self.sign_out_everywhere,
+        }
+    }
+}
+
+/// A page, in the language asked for.
+fn page(call: &Call<'_>, page: &Page<'_>) -> Answer {
+    Answer::page(rendered(call, page))
+}
+
+fn rendered(call: &Call<'_>, page: &Page<'_>) -> pages::Html {
+    pages::render(page, &call.snapshot.brand, super::super::navigation::language(call.headers()))
+}

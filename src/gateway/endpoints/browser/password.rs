@@ -1,0 +1,87 @@
+//! `password` as a page.
+
+use std::sync::Arc;
+
+use super::{Addresses, Answer, Call, FORM, guard, page, rendered, session_mark};
+use crate::error::Refusal;
+use crate::identity::Identity;
+use crate::pages::{Page, PasswordPage, PasswordProblem};
+use crate::password::Password;
+
+/// `GET password`.
+pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    let identity = call.person().await?;
+    shown(call, &identity, None, false)
+}
+
+/// `POST password`, a form.
+pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+    let form = match call.form().await? {
+        Ok(form) => form,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mark = session_mark(call.headers(), call.auth, call.snapshot);
+    if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
+        return Ok(Err(refusal));
+    }
+    let identity = match call.person().await {
+        Ok(identity) => identity,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let rejected = |what: &str| Refusal::PasswordRejected(what.to_owned());
+    let (Some(current), Some(new)) = (form.get("current_password"), form.get("new_password")) else {
+        let problem = (rejected("missing"), PasswordProblem::Incomplete);
+        return Ok(shown(call, &identity, Some(problem), false));
+    };
+    let Ok(current) = Password::new(current) else {
+        let problem = (rejected("too long"), PasswordProblem::CurrentWrong);
+        return Ok(shown(call, &identity, Some(problem), false));
+    };
+    let Ok(new) = Password::new(new) else {
+        let problem = (rejected("too long"), PasswordProblem::TooLong);
+        return Ok(shown(call, &identity, Some(problem), false));
+    };
+    let settings = &call.snapshot.settings;
+    let short = new.acceptable(identity.login(), 0).is_ok();
+    let acceptable = new.acceptable(identity.login(), settings.min_password_length).is_ok();
+    let changed = call.auth.change_password(&identity, current, new, call.address(), settings).await;
+    Ok(match changed {
+        Ok(_) => shown(call, &identity, None, true),
+        Err(refusal) => {
+            let problem = match &refusal {
+                Refusal::PasswordRejected(_) if acceptable => PasswordProblem::CurrentWrong,
+                Refusal::PasswordRejected(_) if short => PasswordProblem::TooShort,
+                Refusal::PasswordRejected(_) => PasswordProblem::Guessable,
+                Refusal::RateLimited(wait) => PasswordProblem::TooMany(*wait),
+                Refusal::StoreUnavailable | Refusal::Overloaded => PasswordProblem::Unavailable,
+                _ => return Ok(Err(refusal)),
+            };
+            shown(call, &identity, Some((refusal, problem)), false)
+        }
+    })
+}
+
+fn shown(
+    call: &Call<'_>,
+    identity: &Arc<Identity>,
+    problem: Option<(Refusal, PasswordProblem)>,
+    done: bool,
+) -> Result<Answer, Refusal> {
+    let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
+    let prefix = &call.snapshot.server.auth_prefix;
+    let (addresses, csrf) = (Addresses::new(prefix), call.auth.stamp(FORM, &mark));
+    let action = format!("{prefix}/password");
+    let what = Page::Password(PasswordPage {
+        account: addresses.account(identity.login().as_str(), &csrf),
+        action: &action,
+        min_length: call.snapshot.settings.min_password_length,
+        problem: problem.as_ref().map(|(_, problem)| *problem),
+        done,
+    });
+    Ok(match problem {
+        None => page(call, &what),
+        Some((refusal, _)) => {
+            Answer::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &what))
+        }
+    })
+}

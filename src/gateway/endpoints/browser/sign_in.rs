@@ -1,0 +1,149 @@
+//! `login`: the page and its form.
+
+use super::super::super::navigation;
+use super::super::super::renewal::{ROOM, refresh_cookie};
+use super::form::Form;
+use super::{Addresses, Answer, Call, FORM, guard, is_from_our_page, page, rendered, session_mark};
+use crate::auth::LoginRequest;
+use crate::error::Refusal;
+use crate::pages::{Page, SignIn, SignInProblem, SignedIn};
+use crate::password::Password;
+use crate::policy::cookies::{self, Found};
+use crate::secret::Secret;
+
+/// `GET login`: the form; for somebody who is signed in, on to where they were going, or what they can do.
+pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    is_planted(call)?;
+    let query = Form::parse(call.query()).unwrap_or_default();
+    let stamped = query.get("return_to").filter(|stamped| navigation::place(stamped, call.auth).is_some());
+    match call.person().await {
+        Ok(identity) => {
+            if let Some(place) = stamped.and_then(|stamped| navigation::place(stamped, call.auth)) {
+                return Ok(Answer::see_other(place));
+            }
+            Ok(signed_in(call, identity.login().as_str()))
+        }
+        Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
+            Err(undecided)
+        }
+        Err(_) => Ok(again(call, &Typed { stamped, username: "", remember: false }, None)),
+    }
+}
+
+/// What they can do.
+pub(super) fn signed_in(call: &Call<'_>, user: &str) -> Answer {
+    let addresses = Addresses::new(&call.snapshot.server.auth_prefix);
+    let csrf = session_mark(call.headers(), call.auth, call.snapshot)
+        .map(|mark| call.auth.stamp(FORM, &mark))
+        .unwrap_or_default();
+    page(call, &Page::SignedIn(SignedIn { account: addresses.account(user, &csrf) }))
+}
+
+/// `POST login`, a form: cookies, and on to where they were going.
+pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+    let form = match call.form().await?.and_then(|form| is_planted(call).map(|()| form)) {
+        Ok(form) => form,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let stamped = form.get("return_to").filter(|stamped| navigation::place(stamped, call.auth).is_some());
+    let (username, password) = (form.get("username"), form.get("password"));
+    let remember = form.get("remember").is_some();
+    let typed = Typed { stamped, username: username.unwrap_or_default(), remember };
+    let visit = visit(call).map(str::to_owned);
+    if let Err(refusal) = guard(call, &form, visit.as_deref().map(str::as_bytes)) {
+        // From a page of ours, and without the cookie that was set with it.
+        let refused = visit.is_none() && is_from_our_page(call.headers(), call.snapshot);
+        let problem = if refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
+        return Ok(Ok(again(call, &typed, Some((refusal, problem)))));
+    }
+    let (Some(username), Some(password)) = (username, password) else {
+        let refusal = Refusal::RequestInvalid("username, password: missing".into());
+        return Ok(Ok(again(call, &typed, Some((refusal, SignInProblem::Incomplete)))));
+    };
+    // Nobody has so long a password: it is as wrong as any other.
+    let Ok(password) = Password::new(password) else {
+        let wrong = (Refusal::CredentialsWrong, SignInProblem::CredentialsWrong);
+        return Ok(Ok(again(call, &typed, Some(wrong))));
+    };
+    let (address, user_agent) = (call.address(), call.user_agent());
+    let request = LoginRequest { username: Secret::new(username.to_owned()), password, address, user_agent };
+    let before = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
+    let settings = &call.snapshot.settings;
+    let tokens = match call.auth.login_browser(request, remember, ROOM, before.as_deref(), settings).await {
+        Ok(tokens) => tokens,
+        Err(refusal) => {
+            let problem = match &refusal {
+                Refusal::CredentialsWrong => SignInProblem::CredentialsWrong,
+                Refusal::RateLimited(wait) => SignInProblem::TooMany(*wait),
+                Refusal::StoreUnavailable | Refusal::Overloaded => SignInProblem::Unavailable,
+                _ => return Ok(Err(refusal)),
+            };
+            return Ok(Ok(again(call, &typed, Some((refusal, problem)))));
+        }
+    };
+    call.account.opened(tokens.session);
+    call.set.keep(&tokens, call.snapshot);
+    let place = stamped.and_then(|stamped| navigation::place(stamped, call.auth)).unwrap_or("/");
+    Ok(Ok(Answer::see_other(place)))
+}
+
+/// What was typed, to be shown again.
+struct Typed<'a> {
+    stamped: Option<&'a str>,
+    username: &'a str,
+    remember: bool,
+}
+
+/// The form, tied to this browser by a cookie: one that does not send it back is told so before it has a session, so
+/// that nobody signs in again and again.
+fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignInProblem)>) -> Answer {
+    let visit = match visit(call) {
+        Some(visit) => visit.to_owned(),
+        None => {
+            let new = call.auth.new_visit();
+            call.set.push(call.snapshot.cookies.visit, &new, call.snapshot, None);
+            new
+        }
+    };
+    let csrf = call.auth.stamp(FORM, visit.as_bytes());
+    let action = format!("{}/login", call.snapshot.server.auth_prefix);
+    let shown = Page::SignIn(SignIn {
+        action: &action,
+        csrf: &csrf,
+        return_to: typed.stamped,
+        username: typed.username,
+        problem: problem.as_ref().map(|(_, problem)| *problem),
+        remember: typed.remember,
+        remember_offered: !call.snapshot.settings.browser_remember.is_zero(),
+    });
+    match problem {
+        None => page(call, &shown),
+        Some((refusal, _)) => {
+            Answer::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
+        }
+    }
+}
+
+/// Who has several cookies of one name of ours would sign in and be none the wiser: signing in replaces one of them, and
+/// neither counts. They are told instead of going in circles.
+fn is_planted(call: &Call<'_>) -> Result<(), Refusal> {
+    let names = call.snapshot.cookies;
+    let several = |name: &str| {
+        let fields = super::super::super::credential::cookie_fields(call.headers());
+        cookies::find(fields, name) == Found::Several
+    };
+    if [names.access, names.refresh, names.visit].into_iter().any(several) {
+        return Err(Refusal::CredentialsConflict);
+    }
+    Ok(())
+}
+
+/// The cookie that ties the form to this browser. Of two, one was planted: neither counts.
+fn visit<'a>(call: &'a Call<'_>) -> Option<&'a str> {
+    let fields = super::super::super::credential::cookie_fields(call.headers());
+    match cookies::find(fields, call.snapshot.cookies.visit) {
+        // 16 bytes, base64url.
+        Found::One(visit) if visit.len() == 22 => Some(visit),
+        _ => None,
+    }
+}

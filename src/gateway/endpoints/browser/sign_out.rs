@@ -1,0 +1,92 @@
+//! `logout` and `logout-all` from a page, and `refresh` by cookie.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::super::renewal::refresh_cookie;
+use super::{Answer, Call, guard, page, rendered, session_mark, sign_in};
+use crate::error::Refusal;
+use crate::pages::{Page, SignedOut};
+
+/// Between two tries to end a session after the vault was away.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// `GET logout`: asks.
+pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+    match call.person().await {
+        Ok(identity) => Ok(sign_in::signed_in(call, identity.login().as_str())),
+        Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
+            Err(undecided)
+        }
+        Err(_) => Ok(signed_out(call, false, None)),
+    }
+}
+
+/// `POST logout` and `POST logout-all`, forms. This browser's cookies go whatever becomes of the session: where the vault
+/// is away, that is ended as soon as it is back, by this gateway if it lives so long.
+pub(in super::super) async fn submit(
+    call: &mut Call<'_>,
+    everywhere: bool,
+) -> pingora::Result<Result<Answer, Refusal>> {
+    let form = match call.form().await? {
+        Ok(form) => form,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mark = session_mark(call.headers(), call.auth, call.snapshot);
+    if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
+        return Ok(Err(refusal));
+    }
+    let Some(cookie) = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned) else {
+        return Ok(Err(Refusal::FormInvalid));
+    };
+    let settings = &call.snapshot.settings;
+    let ended = if everywhere {
+        match call.person().await {
+            Ok(identity) => call.auth.end_all(identity.user_id()).await.map(drop),
+            Err(refusal) => Err(refusal),
+        }
+    } else {
+        call.auth.logout_browser(&cookie, settings).await.map(drop)
+    };
+    call.set.forget(call.snapshot);
+    Ok(Ok(match ended {
+        Err(refusal @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
+            call.auth.logout_browser_later(cookie, settings.clone(), TRY_AGAIN);
+            signed_out(call, false, Some(refusal))
+        }
+        // What had ended before is as good.
+        ended => signed_out(call, everywhere && ended.is_ok(), None),
+    }))
+}
+
+fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> Answer {
+    let sign_in = format!("{}/login", call.snapshot.server.auth_prefix);
+    let shown = Page::SignedOut(SignedOut { sign_in: &sign_in, everywhere, pending: pending.is_some() });
+    match pending {
+        None => page(call, &shown),
+        Some(refusal) => {
+            Answer::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
+        }
+    }
+}
+
+/// `POST refresh`, a form: the refresh cookie is replaced.
+pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+    let form = match call.form().await? {
+        Ok(form) => form,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mark = session_mark(call.headers(), call.auth, call.snapshot);
+    if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
+        return Ok(Err(refusal));
+    }
+    let Some(cookie) = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned) else {
+        return Ok(Err(Refusal::FormInvalid));
+    };
+    let renewed = call.auth.refresh_browser(&cookie, &call.snapshot.settings).await;
+    Ok(renewed.map(|renewed| {
+        call.set.keep(&renewed.tokens, call.snapshot);
+        Answer::json(&json!({ "refreshed": true }))
+    }))
+}

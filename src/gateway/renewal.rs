@@ -1,0 +1,193 @@
+//! Silent renewal: who comes with an expired access cookie and a live refresh cookie is let in, and their browser is told
+//! its new cookie beside the app's answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::credential::{Credential, cookie_fields};
+use super::navigation;
+use super::respond::Answer;
+use crate::auth::{Admission, Auth, BrowserTokens, Control};
+use crate::error::Refusal;
+use crate::policy::cookies::{self, Found, Names};
+use crate::snapshot::Snapshot;
+
+/// A token with less left than this is renewed already: a slow request is not to outlive it. A quarter of its life is
+/// the most, so that short ones are not renewed with every request.
+const ENDS_SOON: Duration = Duration::from_secs(30);
+
+/// What browsers take of a cookie is 4 KiB of name, value and attributes (RFC 6265bis section 5.7): ours leave this for
+/// the value, beside the longest domain.
+pub(super) const ROOM: usize = 3 * 1024 + 512;
+
+/// `Set-Cookie` values an answer is to carry.
+#[derive(Debug, Default)]
+pub(super) struct SetCookies(Vec<HeaderValue>);
+
+impl SetCookies {
+    /// Whether there is none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts one in.
+    pub(super) fn push(&mut self, name: &str, value: &str, snapshot: &Snapshot, life: Option<Duration>) {
+        let cookie = cookies::set(name, value, snapshot.cookie_domain.as_deref(), life);
+        self.0.extend(HeaderValue::from_str(&cookie).ok());
+    }
+
+    /// What a browser is to keep from now on.
+    pub(super) fn keep(&mut self, tokens: &BrowserTokens, snapshot: &Snapshot) {
+        let names = snapshot.cookies;
+        self.push(names.access, tokens.access.expose(), snapshot, tokens.keep);
+        if let Some(refresh) = &tokens.refresh {
+            self.push(names.refresh, refresh.expose(), snapshot, tokens.keep);
+        }
+    }
+
+    /// Both are to be forgotten.
+    pub(super) fn forget(&mut self, snapshot: &Snapshot) {
+        self.0.clear();
+        for name in [snapshot.cookies.access, snapshot.cookies.refresh] {
+            self.push(name, "", snapshot, Some(Duration::ZERO));
+        }
+    }
+
+    /// Beside an answer of ours; those are never kept by anybody.
+    pub(super) fn on(&self, mut answer: Answer) -> Answer {
+        answer.headers.extend(self.0.iter().map(|value| (header::SET_COOKIE, value.clone())));
+        answer
+    }
+
+    /// Beside the app's own, in an answer that no shared cache may then keep.
+    pub(super) fn beside(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        for value in &self.0 {
+            response.append_header(header::SET_COOKIE, value.clone())?;
+        }
+        if let Some(merged) = private(&response.headers) {
+            response.insert_header(header::CACHE_CONTROL, merged)?;
+        }
+        Ok(())
+    }
+}
+
+/// `Cache-Control` with `private` in it, and without what contradicts it (RFC 9111 section 5.2.2); `None` when what is
+/// there will do.
+fn private(headers: &HeaderMap) -> Option<HeaderValue> {
+    let fields = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let whole = fields.collect::<Vec<_>>().join(", ");
+    let name = |directive: &str| directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let all: Vec<&str> = directives(&whole);
+    // `private="field"` is about that field alone.
+    if all.iter().any(|one| name(one) == "no-store" || one.eq_ignore_ascii_case("private")) {
+        return None;
+    }
+    let kept = all.into_iter().filter(|one| !matches!(name(one).as_str(), "public" | "s-maxage"));
+    let merged = ["private"].into_iter().chain(kept).collect::<Vec<_>>().join(", ");
+    Some(HeaderValue::from_str(&merged).unwrap_or(HeaderValue::from_static("private")))
+}
+
+/// A list, cut at its commas, not at those in quotes.
+fn directives(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(|c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    })
+    .map(str::trim)
+    .filter(|one| !one.is_empty())
+    .collect()
+}
+
+/// The refresh cookie, where there is one and no other.
+pub(super) fn refresh_cookie<'a>(headers: &'a HeaderMap, names: &Names) -> Option<&'a str> {
+    match cookies::find(cookie_fields(headers), names.refresh) {
+        Found::One(value) => Some(value),
+        Found::None | Found::Several => None,
+    }
+}
+
+/// The check of a request that may be a browser's: with its access cookie, or with a new one.
+///
+/// # Errors
+/// As [`Auth::authenticate`]; `TokenMissing`.
+pub(super) async fn authenticate(
+    (request, credential): (&RequestHeader, &Credential<'_>),
+    fresh: bool,
+    auth: &Arc<Auth>,
+    snapshot: &Snapshot,
+    control: &Arc<Control>,
+    set: &mut SetCookies,
+) -> Result<Admission, Refusal> {
+    let settings = &snapshot.settings;
+    let first = match credential.token {
+        Some(token) => auth.authenticate(token, fresh, control, settings).await,
+        None => Err(Refusal::TokenMissing),
+    };
+    let app_has_its_own = credential.token.is_some() && !credential.by_cookie;
+    let is_browser = !app_has_its_own || !credential.authorization_is_ours(&settings.profile.issuer);
+    let cookie = refresh_cookie(&request.headers, &snapshot.cookies);
+    let Some(cookie) = cookie.filter(|_| is_browser && !credential.planted) else { return first };
+    match &first {
+        Ok(admission) if !ends_soon(auth, &admission.identity, settings.profile.ttl) => return first,
+        Ok(_) | Err(Refusal::TokenMissing | Refusal::TokenInvalid | Refusal::TokenExpired) => {}
+        Err(_) => return first,
+    }
+    let page_view = request.method == Method::GET && navigation::is_navigation(request);
+    for anew in [false, true] {
+        let renewed = match auth.renew(cookie, page_view, anew, settings).await {
+            Ok(renewed) => renewed,
+            // What is still good needs nobody.
+            Err(_) if first.is_ok() => return first,
+            Err(Refusal::RefreshInvalid) => return first,
+            Err(Refusal::RefreshReused) => return Err(Refusal::TokenRevoked),
+            Err(undecided) => return Err(undecided),
+        };
+        match auth.authenticate(renewed.tokens.access.expose(), fresh, control, settings).await {
+            // Rights have changed since somebody else's renewal, whose answer this was.
+            Err(Refusal::TokenExpired) if !anew => {}
+            Ok(admission) => {
+                set.keep(&renewed.tokens, snapshot);
+                return Ok(admission);
+            }
+            refused => return refused,
+        }
+    }
+    first
+}
+
+fn ends_soon(auth: &Auth, identity: &crate::identity::Identity, life: Duration) -> bool {
+    auth.until(identity.expires_at()) < ENDS_SOON.min(life / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_is_merged_into_what_the_app_says() {
+        for (said, merged) in [
+            (&[][..], Some("private")),
+            (&["max-age=60"], Some("private, max-age=60")),
+            (&["public, max-age=60, s-maxage=600"], Some("private, max-age=60")),
+            (&["PUBLIC", "Max-Age=60"], Some("private, Max-Age=60")),
+            (&["no-cache=\"a, public\", public"], Some("private, no-cache=\"a, public\"")),
+            (&["private=\"x-a\""], Some("private, private=\"x-a\"")),
+            (&["private"], None),
+            (&["max-age=60", "Private"], None),
+            (&["no-store"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for field in said {
+                headers.append(header::CACHE_CONTROL, HeaderValue::from_static(field));
+            }
+            assert_eq!(private(&headers).as_ref().map(|v| v.to_str().unwrap()), merged, "{said:?}");
+        }
+    }
+}

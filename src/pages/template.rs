@@ -1,0 +1,196 @@
+//! From a page to its HTML.
+
+use std::time::Duration;
+
+use askama::Template;
+use bytes::Bytes;
+
+use super::device;
+use super::text::{ErrorText, Text};
+use super::view::{
+    Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, SignIn, SignInProblem,
+    SignedIn, SignedOut,
+};
+use super::{Brand, Language};
+use crate::clock::Timestamp;
+
+/// A whole page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Html(String);
+
+impl Html {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Html> for Bytes {
+    fn from(html: Html) -> Self {
+        Self::from(html.0)
+    }
+}
+
+/// The page in this brand and language.
+pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
+    let frame = Frame { brand, language, t: Text::of(language) };
+    let rendered = match page {
+        Page::SignIn(page) => SignInTemplate { frame, page }.render(),
+        Page::SignedIn(page) => SignedInTemplate { frame, page }.render(),
+        Page::SignedOut(page) => SignedOutTemplate { frame, page }.render(),
+        Page::Password(page) => PasswordTemplate { frame, page }.render(),
+        Page::Devices(page) => DevicesTemplate { frame, page }.render(),
+        Page::Error(page) => ErrorTemplate { frame, page }.render(),
+        Page::FormInterrupted(page) => InterruptedTemplate { frame, page }.render(),
+    };
+    Html(rendered.expect("writing into a string does not fail"))
+}
+
+/// What is around every page.
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    brand: &'a Brand,
+    language: Language,
+    t: &'static Text,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a SignIn<'a>,
+}
+
+impl SignInTemplate<'_> {
+    /// Why the form is shown again.
+    fn problem(&self) -> Option<String> {
+        let t = self.frame.t;
+        Some(match self.page.problem? {
+            SignInProblem::CredentialsWrong => t.credentials_wrong.to_owned(),
+            SignInProblem::Incomplete => t.sign_in_incomplete.to_owned(),
+            SignInProblem::TooMany(wait) => (t.too_many)(&(t.span)(rounded_up(wait))),
+            SignInProblem::Unavailable => t.unavailable.to_owned(),
+            SignInProblem::FormExpired => t.form_expired.to_owned(),
+            SignInProblem::CookiesRefused => t.cookies_refused.to_owned(),
+        })
+    }
+
+    /// Whether what was typed is what is wrong.
+    fn fields_wrong(&self) -> bool {
+        matches!(self.page.problem, Some(SignInProblem::CredentialsWrong | SignInProblem::Incomplete))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "signed_in.html")]
+struct SignedInTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a SignedIn<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOutTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a SignedOut<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "password.html")]
+struct PasswordTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a PasswordPage<'a>,
+}
+
+impl PasswordTemplate<'_> {
+    /// Why the form is shown again.
+    fn problem(&self) -> Option<String> {
+        let t = self.frame.t;
+        Some(match self.page.problem? {
+            PasswordProblem::CurrentWrong => t.current_wrong.to_owned(),
+            PasswordProblem::Incomplete => t.password_incomplete.to_owned(),
+            PasswordProblem::TooShort => (t.too_short)(self.page.min_length),
+            PasswordProblem::TooLong => t.too_long.to_owned(),
+            PasswordProblem::Guessable => t.guessable.to_owned(),
+            PasswordProblem::TooMany(wait) => (t.too_many)(&(t.span)(rounded_up(wait))),
+            PasswordProblem::Unavailable => t.unavailable.to_owned(),
+            PasswordProblem::FormExpired => t.form_expired.to_owned(),
+        })
+    }
+
+    fn hint(&self) -> String {
+        (self.frame.t.new_password_hint)(self.page.min_length)
+    }
+
+    fn current_wrong(&self) -> bool {
+        matches!(self.page.problem, Some(PasswordProblem::CurrentWrong | PasswordProblem::Incomplete))
+    }
+
+    fn new_wrong(&self) -> bool {
+        use PasswordProblem::{Guessable, Incomplete, TooLong, TooShort};
+        matches!(self.page.problem, Some(TooShort | TooLong | Guessable | Incomplete))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "devices.html")]
+struct DevicesTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a Devices<'a>,
+}
+
+impl DevicesTemplate<'_> {
+    /// What somebody knows it by.
+    fn name(&self, device: &Device) -> String {
+        let t = self.frame.t;
+        match device.user_agent.as_deref().map(device::parts) {
+            Some((Some(browser), Some(system))) => (t.browser_on)(browser, system),
+            Some((Some(name), None) | (None, Some(name))) => name.to_owned(),
+            _ => t.unknown_device.to_owned(),
+        }
+    }
+
+    fn ago(&self, then: &Timestamp) -> String {
+        (self.frame.t.ago)(self.page.now.since(*then))
+    }
+
+    fn others(&self) -> usize {
+        self.page.list.iter().filter(|device| !device.this).count()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a ErrorPage<'a>,
+}
+
+impl ErrorTemplate<'_> {
+    fn says(&self) -> &'static ErrorText {
+        self.frame.t.error(self.page.status, self.page.code)
+    }
+
+    /// What a wait is worth saying; below that "in a moment" is the better word.
+    fn wait(&self) -> Option<String> {
+        let seconds = self.page.retry_after.filter(|&seconds| seconds > 5)?;
+        Some((self.frame.t.wait)(&(self.frame.t.span)(Duration::from_secs(seconds))))
+    }
+
+    /// Whether the same request may go better later.
+    fn may_pass(&self) -> bool {
+        self.page.status == 429 || self.page.status >= 500
+    }
+}
+
+#[derive(Template)]
+#[template(path = "interrupted.html")]
+struct InterruptedTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a Interrupted<'a>,
+}
+
+/// To the whole second: nobody is told to wait for none.
+fn rounded_up(wait: Duration) -> Duration {
+    Duration::from_secs((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+}

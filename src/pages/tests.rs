@@ -1,0 +1,278 @@
+//! Every state of every page, in every language.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::text::Text;
+use super::*;
+use crate::clock::Timestamp;
+use crate::config::Config;
+
+/// Markup that must never come through.
+const HOSTILE: &str = "\"'><script>alert(1)</script>&amp;";
+
+fn brand() -> Brand {
+    let mut brand = Config::defaults(Path::new("")).brand;
+    brand.name = HOSTILE.to_owned();
+    Brand::new(&brand, "/auth")
+}
+
+const ACCOUNT: Account<'_> = Account {
+    user: HOSTILE,
+    csrf: HOSTILE,
+    home: HOSTILE,
+    devices: HOSTILE,
+    password: HOSTILE,
+    sign_out: HOSTILE,
+    sign_out_everywhere: HOSTILE,
+};
+
+fn device(this: bool) -> Device {
+    Device {
+        session_id: HOSTILE.to_owned(),
+        user_agent: Some(HOSTILE.to_owned()),
+        address: Some([192, 0, 2, 1].into()),
+        signed_in: Timestamp::EPOCH,
+        renewed: Timestamp::from_secs(86_400),
+        this,
+    }
+}
+
+/// Every page in every state, all of whose texts are hostile.
+fn pages() -> Vec<Page<'static>> {
+    let sign_in = |problem, username, return_to, remember| SignIn {
+        action: HOSTILE,
+        csrf: HOSTILE,
+        return_to,
+        username,
+        problem,
+        remember,
+        remember_offered: true,
+    };
+    let password =
+        |problem, done| PasswordPage { account: ACCOUNT, action: HOSTILE, min_length: 15, problem, done };
+    let error = |status, code, sign_in, retry_after| ErrorPage {
+        status,
+        code,
+        request_id: Some(HOSTILE),
+        sign_in,
+        retry_after,
+    };
+    let list: &'static [Device] = Box::leak(Box::new([device(true), device(false)]));
+    let devices = |list| Devices {
+        account: ACCOUNT,
+        end: HOSTILE,
+        end_others: HOSTILE,
+        list,
+        now: Timestamp::from_secs(90_000),
+    };
+    let mut pages = vec![
+        Page::SignIn(sign_in(None, "", None, false)),
+        Page::SignIn(sign_in(Some(SignInProblem::CredentialsWrong), HOSTILE, Some(HOSTILE), true)),
+        Page::SignIn(sign_in(Some(SignInProblem::Incomplete), "", None, false)),
+        Page::SignIn(sign_in(Some(SignInProblem::TooMany(Duration::from_millis(1))), HOSTILE, None, false)),
+        Page::SignIn(sign_in(Some(SignInProblem::Unavailable), HOSTILE, None, false)),
+        Page::SignIn(sign_in(Some(SignInProblem::FormExpired), HOSTILE, None, false)),
+        Page::SignedIn(SignedIn { account: ACCOUNT }),
+        Page::Password(password(None, false)),
+        Page::Password(password(None, true)),
+        Page::Devices(devices(list)),
+        Page::Devices(devices(&list[..1])),
+        Page::FormInterrupted(Interrupted { sign_in: HOSTILE }),
+        Page::Error(error(403, "origin_not_allowed", None, None)),
+        Page::Error(error(401, HOSTILE, Some(HOSTILE), None)),
+    ];
+    let problems = [
+        PasswordProblem::CurrentWrong,
+        PasswordProblem::Incomplete,
+        PasswordProblem::TooShort,
+        PasswordProblem::TooLong,
+        PasswordProblem::Guessable,
+        PasswordProblem::TooMany(Duration::from_secs(90)),
+        PasswordProblem::Unavailable,
+        PasswordProblem::FormExpired,
+    ];
+    pages.extend(problems.map(|problem| Page::Password(password(Some(problem), false))));
+    for (everywhere, pending) in [(false, false), (false, true), (true, false), (true, true)] {
+        pages.push(Page::SignedOut(SignedOut { sign_in: HOSTILE, everywhere, pending }));
+    }
+    for status in [400, 401, 403, 404, 405, 413, 414, 429, 431, 500, 502, 503, 504] {
+        pages.push(Page::Error(error(status, HOSTILE, None, Some(90))));
+    }
+    pages
+}
+
+#[test]
+fn whatever_a_page_is_told_is_escaped() {
+    for page in pages() {
+        for language in Language::ALL {
+            let html = render(&page, &brand(), language);
+            let html = html.as_str();
+            assert!(!html.contains("<script>"), "{html}");
+            assert!(!html.contains("\"'>"), "{html}");
+            assert!(!html.contains("alert(1)</"), "{html}");
+        }
+    }
+}
+
+/// Elements that have no end tag.
+const VOID: &[&str] = &["meta", "link", "img", "input", "br"];
+
+/// A name, and the attributes with their values.
+type Tag<'a> = (&'a str, Vec<(&'a str, Option<&'a str>)>);
+
+/// The start tags of a page, each with its attributes, once it is seen that every element is closed where it should be.
+fn tags(html: &str) -> Vec<Tag<'_>> {
+    let (mut open, mut tags, mut rest) = (Vec::new(), Vec::new(), html);
+    while let Some((_, after)) = rest.split_once('<') {
+        let (tag, after) = after.split_once('>').expect("a tag ends");
+        rest = after;
+        if tag.starts_with('!') {
+            continue;
+        }
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "{html}");
+            continue;
+        }
+        let is_empty = tag.ends_with('/');
+        let (name, mut rest) =
+            tag.trim_end_matches('/').split_once(' ').unwrap_or((tag.trim_end_matches('/'), ""));
+        let mut attributes = Vec::new();
+        while !rest.trim_start().is_empty() {
+            rest = rest.trim_start();
+            let end = rest.find([' ', '=']).unwrap_or(rest.len());
+            let (attribute, after) = rest.split_at(end);
+            match after.strip_prefix("=\"") {
+                Some(after) => {
+                    let (value, after) = after.split_once('"').expect("a value ends");
+                    attributes.push((attribute, Some(value)));
+                    rest = after;
+                }
+                None => {
+                    assert!(!after.starts_with('='), "a value without quotes: {tag}");
+                    attributes.push((attribute, None));
+                    rest = after;
+                }
+            }
+        }
+        let mut names: Vec<&str> = attributes.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), attributes.len(), "an attribute twice: {tag}");
+        if !is_empty && !VOID.contains(&name) {
+            open.push(name);
+        }
+        tags.push((name, attributes));
+    }
+    assert!(open.is_empty(), "{open:?} in {html}");
+    tags
+}
+
+#[test]
+fn every_page_is_well_formed_and_keeps_to_its_policy() {
+    for page in pages() {
+        let html = render(&page, &brand(), Language::English);
+        let tags = tags(html.as_str());
+        let all = |name: &str| -> Vec<&str> {
+            let values = tags.iter().flat_map(|(_, attributes)| attributes);
+            values.filter(|(known, _)| *known == name).filter_map(|(_, value)| *value).collect()
+        };
+        let ids = all("id");
+        let mut unique = ids.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), ids.len(), "an id twice in {page:?}");
+        for reference in ["for", "aria-describedby", "data-for"] {
+            for id in all(reference).iter().flat_map(|ids| ids.split(' ')) {
+                assert!(ids.contains(&id), "{reference}={id} leads nowhere in {page:?}");
+            }
+        }
+        for (name, attributes) in &tags {
+            let has = |wanted: &str| attributes.iter().any(|(name, _)| *name == wanted);
+            assert!(
+                !has("style") && !attributes.iter().any(|(name, _)| name.starts_with("on")),
+                "inline: {name}"
+            );
+            assert_ne!(*name, "style");
+            if *name == "form" {
+                assert!(attributes.contains(&("method", Some("post"))), "GET changes nothing");
+            }
+        }
+        let count = |name: &str| tags.iter().filter(|(known, _)| *known == name).count();
+        assert_eq!((count("h1"), count("main"), count("title")), (1, 1, 1), "{page:?}");
+        let csrf = all("name").iter().filter(|name| **name == "csrf").count();
+        assert_eq!(csrf, count("form"), "every form proves that it is ours: {page:?}");
+        let focused = tags.iter().filter(|(_, attributes)| attributes.contains(&("autofocus", None)));
+        assert!(focused.count() <= 1);
+    }
+}
+
+#[test]
+fn every_file_a_page_loads_is_there_under_a_name_of_its_content() {
+    let brand = brand();
+    for page in pages() {
+        let html = render(&page, &brand, Language::English);
+        for (_, attributes) in tags(html.as_str()) {
+            for (name, value) in attributes {
+                let file = value
+                    .filter(|value| matches!(name, "href" | "src") && value.starts_with("/auth/assets/"));
+                assert!(file.is_none_or(|file| brand.asset(file).is_some()), "{file:?}");
+            }
+        }
+    }
+    assert!(brand.asset("/auth/assets/page.css").is_none());
+    assert!(brand.asset(&brand.style().replace("/auth/", "/other/")).is_none());
+    let mut other = Config::defaults(Path::new("")).brand;
+    other.accent = other.accent_dark;
+    assert_ne!(Brand::new(&other, "/auth").style(), brand.style(), "another content, another name");
+}
+
+#[test]
+fn the_style_sheet_stays_small() {
+    let brand = brand();
+    let style = brand.asset(&brand.style()).unwrap();
+    assert!(style.body.len() < 8 << 10, "{} bytes", style.body.len());
+}
+
+#[test]
+fn both_languages_have_a_text_of_their_own_for_every_error() {
+    let [english, german] = Language::ALL.map(Text::of);
+    assert_eq!(english.errors.len(), german.errors.len());
+    for ((of, english), (same, german)) in english.errors.iter().zip(german.errors) {
+        assert_eq!(of, same);
+        assert_ne!(english.title, german.title, "{of:?}");
+        assert_ne!(english.text, german.text, "{of:?}");
+    }
+    assert_eq!(english.error(418, "teapot"), &english.errors.last().unwrap().1);
+    assert_eq!(english.error(403, "origin_not_allowed").title, "Sent from another site");
+}
+
+#[test]
+fn a_wait_and_an_age_are_said_in_the_largest_unit() {
+    let [english, german] = Language::ALL.map(Text::of);
+    let seconds = Duration::from_secs;
+    assert_eq!((english.span)(seconds(1)), "1 second");
+    assert_eq!((english.span)(seconds(119)), "1 minute");
+    assert_eq!((english.ago)(seconds(59)), "just now");
+    assert_eq!((english.ago)(seconds(7_200)), "2 hours ago");
+    assert_eq!((german.ago)(seconds(86_400)), "vor einem Tag");
+    assert_eq!((german.ago)(seconds(200_000)), "vor 2 Tagen");
+}
+
+#[test]
+fn the_message_is_the_same_whoever_is_asked_for() {
+    let page = |username| {
+        let problem = Some(SignInProblem::CredentialsWrong);
+        let page = SignIn {
+            action: "/a",
+            csrf: "c",
+            return_to: None,
+            username,
+            problem,
+            remember: false,
+            remember_offered: false,
+        };
+        render(&Page::SignIn(page), &brand(), Language::English).as_str().replace(username, "")
+    };
+    assert_eq!(page("ada-lovelace"), page("nobody-at-all"));
+}

@@ -1,0 +1,196 @@
+//! English.
+
+use std::time::Duration;
+
+use super::ErrorOf::{Code, Other, Status};
+use super::{ErrorOf, ErrorText, Text, Unit, largest};
+
+pub(super) const TEXT: Text = Text {
+    problem: "Problem",
+
+    sign_in: "Sign in",
+    username: "User name",
+    password: "Password",
+    show: "Show",
+    hide: "Hide",
+    show_password: "Show password",
+    remember: "Keep me signed in",
+    remember_hint: "Not on a device that others use.",
+    credentials_wrong: "The user name or the password is wrong. Check both and try again.",
+    sign_in_incomplete: "Enter your user name and your password.",
+    too_many: |wait| format!("There were too many attempts. Wait {wait}, then try again."),
+    unavailable: "This cannot be checked at the moment. Nothing was changed; try again in a few seconds.",
+    form_expired: "This page was open for too long. Nothing was changed; please enter it once more.",
+    cookies_refused: "Your browser did not send our cookie back, and without it nobody can stay signed in. Allow cookies for this \
+                      site, open it over https, and try again.",
+
+    signed_in: "You are signed in",
+    signed_in_as: "Signed in as",
+    signed_in_hint: "If you came here from a form in another tab, go back to that tab now.",
+    go_on: "Continue",
+    account: "Account",
+    sign_out: "Sign out",
+    sign_out_everywhere: "Sign out everywhere",
+
+    signed_out: "You are signed out",
+    signed_out_here: "This browser no longer has access.",
+    signed_out_everywhere: "None of your devices has access any more.",
+    signed_out_pending: "This browser no longer has access. Our records could not be reached just now, so your session \
+                         itself has not been ended yet. If you fear that somebody copied it, sign in again later and \
+                         sign out everywhere.",
+    signed_out_everywhere_pending: "This browser no longer has access. Our records could not be reached just now, so \
+                                    your other devices are still signed in. Sign in again later and repeat it.",
+    sign_in_again: "Sign in again",
+
+    change_password: "Change password",
+    current_password: "Current password",
+    new_password: "New password",
+    new_password_hint: |least| {
+        format!("At least {least} characters. A few unrelated words are easy to remember.")
+    },
+    password_effect: "Your other devices will be signed out.",
+    current_wrong: "The current password is wrong. Check it and try again.",
+    password_incomplete: "Enter your current password and a new one.",
+    too_short: |least| format!("The new password is too short. Choose one of at least {least} characters."),
+    too_long: "That password is too long. Choose a shorter one.",
+    guessable: "The new password is easily guessed. Choose one that does not repeat one character or your user name.",
+    password_changed: "Your password is changed",
+    password_changed_text: "Your other devices have been signed out. Use the new password there from now on.",
+
+    devices: "My devices",
+    devices_text: "Where you are signed in. If you do not recognise one, sign it out and change your password.",
+    browser_on: |browser, system| format!("{browser} on {system}"),
+    unknown_device: "Unknown device",
+    this_device: "This one",
+    address: "Address",
+    signed_in_at: "Signed in",
+    renewed_at: "Last renewed",
+    ago,
+    end: "Sign out",
+    end_device: |name| format!("Sign out {name}"),
+    end_others: "Sign out all others",
+    no_others: "You are signed in nowhere else.",
+
+    interrupted: "Your form was not sent",
+    interrupted_text: "Your session had ended. The app has received nothing, and what you entered is still in this tab.",
+    interrupted_steps: [
+        "Sign in, in a new tab.",
+        "Come back to this tab and reload it. When the browser asks whether to send the form again, confirm.",
+    ],
+    interrupted_or: "Or go back one page: most browsers still show what you typed.",
+    sign_in_new_tab: "Sign in (opens a new tab)",
+
+    try_again: "Try again",
+    wait: |wait| format!("Try again in {wait}."),
+    request: "Request",
+    span,
+    errors: ERRORS,
+};
+
+const ERRORS: &[(ErrorOf, ErrorText)] = &[
+    (
+        Code("origin_not_allowed"),
+        ErrorText {
+            title: "Sent from another site",
+            text: "This was not sent from a page of ours, so nothing was done. Open this site yourself and try again.",
+        },
+    ),
+    (
+        Status(400),
+        ErrorText {
+            title: "This cannot be understood",
+            text: "The address, or what was sent with it, is malformed. Check the address, or go back and try again.",
+        },
+    ),
+    (
+        Status(401),
+        ErrorText { title: "Sign in first", text: "Only people who are signed in can see this page." },
+    ),
+    (
+        Status(403),
+        ErrorText {
+            title: "No access",
+            text: "You are signed in, but your account may not open this page. Ask the people who run it for access.",
+        },
+    ),
+    (
+        Status(404),
+        ErrorText {
+            title: "Nothing here",
+            text: "There is no page at this address. Check it for typing mistakes.",
+        },
+    ),
+    (
+        Status(405),
+        ErrorText {
+            title: "Not possible here",
+            text: "This page cannot be used in this way. Go back and try again.",
+        },
+    ),
+    (
+        Status(413),
+        ErrorText {
+            title: "Too large",
+            text: "What you sent is larger than accepted here. Try a smaller file.",
+        },
+    ),
+    (
+        Status(414),
+        ErrorText {
+            title: "The address is too long",
+            text: "Go back and follow another link to the same place.",
+        },
+    ),
+    (Status(429), ErrorText { title: "Too many attempts", text: "Wait a little before you try again." }),
+    (
+        Status(431),
+        ErrorText {
+            title: "Too much sent along",
+            text: "Your browser sent more than is accepted here, most likely old cookies. Delete the cookies of this \
+                   site and try again.",
+        },
+    ),
+    (
+        Status(502),
+        ErrorText {
+            title: "The app does not answer",
+            text: "It cannot be reached at the moment. Try again soon; you stay signed in.",
+        },
+    ),
+    (
+        Status(503),
+        ErrorText {
+            title: "One moment, please",
+            text: "Your access cannot be checked just now. Try again in a few seconds; you stay signed in.",
+        },
+    ),
+    (
+        Status(504),
+        ErrorText {
+            title: "The app takes too long",
+            text: "It did not answer in time. What you asked for may have been done; look before you repeat it.",
+        },
+    ),
+    (
+        Other,
+        ErrorText {
+            title: "Something went wrong",
+            text: "The fault is on our side. Try again; if it stays, tell the people who run this site.",
+        },
+    ),
+];
+
+fn span(span: Duration) -> String {
+    let (count, unit) = largest(span);
+    let unit = match unit {
+        Unit::Second => "second",
+        Unit::Minute => "minute",
+        Unit::Hour => "hour",
+        Unit::Day => "day",
+    };
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
+fn ago(age: Duration) -> String {
+    if largest(age).1 == Unit::Second { "just now".to_owned() } else { format!("{} ago", span(age)) }
+}

@@ -1,0 +1,212 @@
+//! German.
+
+use std::time::Duration;
+
+use super::ErrorOf::{Code, Other, Status};
+use super::{ErrorOf, ErrorText, Text, Unit, largest};
+
+pub(super) const TEXT: Text = Text {
+    problem: "Problem",
+
+    sign_in: "Anmelden",
+    username: "Benutzername",
+    password: "Passwort",
+    show: "Zeigen",
+    hide: "Verbergen",
+    show_password: "Passwort zeigen",
+    remember: "Angemeldet bleiben",
+    remember_hint: "Nicht auf Geräten, die auch andere benutzen.",
+    credentials_wrong: "Der Benutzername oder das Passwort ist falsch. Prüfen Sie beide und versuchen Sie es erneut.",
+    sign_in_incomplete: "Geben Sie Benutzername und Passwort ein.",
+    too_many: |wait| format!("Das waren zu viele Versuche. Versuchen Sie es in {wait} erneut."),
+    unavailable: "Das lässt sich gerade nicht prüfen. Es wurde nichts geändert; versuchen Sie es in einigen Sekunden \
+                  erneut.",
+    form_expired: "Diese Seite war zu lange offen. Es wurde nichts geändert; bitte geben Sie alles noch einmal ein.",
+    cookies_refused: "Ihr Browser hat unser Cookie nicht zurückgeschickt; ohne es kann niemand angemeldet bleiben. Erlauben Sie Cookies \
+                      für diese Seite, öffnen Sie sie über https und versuchen Sie es erneut.",
+
+    signed_in: "Sie sind angemeldet",
+    signed_in_as: "Angemeldet als",
+    signed_in_hint: "Falls Sie von einem Formular in einem anderen Tab kommen, gehen Sie jetzt dorthin zurück.",
+    go_on: "Weiter",
+    account: "Konto",
+    sign_out: "Abmelden",
+    sign_out_everywhere: "Überall abmelden",
+
+    signed_out: "Sie sind abgemeldet",
+    signed_out_here: "Dieser Browser hat keinen Zugang mehr.",
+    signed_out_everywhere: "Keines Ihrer Geräte hat noch Zugang.",
+    signed_out_pending: "Dieser Browser hat keinen Zugang mehr. Unsere Datenbank war gerade nicht erreichbar, darum ist \
+                         die Sitzung selbst noch nicht beendet. Falls jemand sie kopiert haben könnte, melden Sie sich \
+                         später wieder an und dann überall ab.",
+    signed_out_everywhere_pending: "Dieser Browser hat keinen Zugang mehr. Unsere Datenbank war gerade nicht erreichbar, \
+                                    darum sind Ihre anderen Geräte noch angemeldet. Melden Sie sich später wieder an und \
+                                    wiederholen Sie es.",
+    sign_in_again: "Wieder anmelden",
+
+    change_password: "Passwort ändern",
+    current_password: "Bisheriges Passwort",
+    new_password: "Neues Passwort",
+    new_password_hint: |least| {
+        format!("Mindestens {least} Zeichen. Einige beliebige Wörter merkt man sich leicht.")
+    },
+    password_effect: "Ihre anderen Geräte werden abgemeldet.",
+    current_wrong: "Das bisherige Passwort ist falsch. Prüfen Sie es und versuchen Sie es erneut.",
+    password_incomplete: "Geben Sie das bisherige und ein neues Passwort ein.",
+    too_short: |least| {
+        format!("Das neue Passwort ist zu kurz. Wählen Sie eines mit mindestens {least} Zeichen.")
+    },
+    too_long: "Dieses Passwort ist zu lang. Wählen Sie ein kürzeres.",
+    guessable: "Das neue Passwort ist leicht zu erraten. Wählen Sie eines, das nicht nur ein Zeichen oder Ihren \
+                Benutzernamen wiederholt.",
+    password_changed: "Ihr Passwort ist geändert",
+    password_changed_text: "Ihre anderen Geräte wurden abgemeldet. Verwenden Sie dort ab jetzt das neue Passwort.",
+
+    devices: "Meine Geräte",
+    devices_text: "Hier sind Sie angemeldet. Falls Sie ein Gerät nicht kennen, melden Sie es ab und ändern Sie Ihr \
+                   Passwort.",
+    browser_on: |browser, system| format!("{browser} auf {system}"),
+    unknown_device: "Unbekanntes Gerät",
+    this_device: "Dieses",
+    address: "Adresse",
+    signed_in_at: "Angemeldet",
+    renewed_at: "Zuletzt erneuert",
+    ago,
+    end: "Abmelden",
+    end_device: |name| format!("{name} abmelden"),
+    end_others: "Alle anderen abmelden",
+    no_others: "Sie sind sonst nirgends angemeldet.",
+
+    interrupted: "Ihr Formular wurde nicht gesendet",
+    interrupted_text: "Ihre Sitzung war beendet. Die Anwendung hat nichts erhalten, und Ihre Eingaben sind noch in \
+                       diesem Tab.",
+    interrupted_steps: [
+        "Melden Sie sich in einem neuen Tab an.",
+        "Kommen Sie hierher zurück und laden Sie diesen Tab neu. Fragt der Browser, ob er das Formular erneut senden \
+         soll, bestätigen Sie.",
+    ],
+    interrupted_or: "Oder gehen Sie eine Seite zurück: Die meisten Browser zeigen dort noch, was Sie eingegeben haben.",
+    sign_in_new_tab: "Anmelden (öffnet einen neuen Tab)",
+
+    try_again: "Erneut versuchen",
+    wait: |wait| format!("Versuchen Sie es in {wait} erneut."),
+    request: "Anfrage",
+    span,
+    errors: ERRORS,
+};
+
+const ERRORS: &[(ErrorOf, ErrorText)] = &[
+    (
+        Code("origin_not_allowed"),
+        ErrorText {
+            title: "Von einer fremden Seite gesendet",
+            text: "Das kam nicht von einer unserer Seiten, darum wurde nichts getan. Öffnen Sie diese Seite selbst und \
+                   versuchen Sie es erneut.",
+        },
+    ),
+    (
+        Status(400),
+        ErrorText {
+            title: "Das ist nicht zu verstehen",
+            text: "Die Adresse oder etwas, das mitgesendet wurde, ist fehlerhaft. Prüfen Sie die Adresse, oder gehen Sie \
+                   zurück und versuchen Sie es erneut.",
+        },
+    ),
+    (Status(401), ErrorText { title: "Erst anmelden", text: "Diese Seite sieht nur, wer angemeldet ist." }),
+    (
+        Status(403),
+        ErrorText {
+            title: "Kein Zugang",
+            text: "Sie sind angemeldet, aber Ihr Konto darf diese Seite nicht öffnen. Bitten Sie die Betreiber um Zugang.",
+        },
+    ),
+    (
+        Status(404),
+        ErrorText {
+            title: "Hier ist nichts",
+            text: "Unter dieser Adresse gibt es keine Seite. Prüfen Sie sie auf Tippfehler.",
+        },
+    ),
+    (
+        Status(405),
+        ErrorText {
+            title: "Das geht hier nicht",
+            text: "Diese Seite lässt sich so nicht benutzen. Gehen Sie zurück und versuchen Sie es erneut.",
+        },
+    ),
+    (
+        Status(413),
+        ErrorText {
+            title: "Zu groß",
+            text: "Was Sie gesendet haben, ist größer als hier erlaubt. Versuchen Sie es mit einer kleineren Datei.",
+        },
+    ),
+    (
+        Status(414),
+        ErrorText {
+            title: "Die Adresse ist zu lang",
+            text: "Gehen Sie zurück und folgen Sie einem anderen Link zum selben Ort.",
+        },
+    ),
+    (
+        Status(429),
+        ErrorText {
+            title: "Zu viele Versuche",
+            text: "Warten Sie ein wenig, bevor Sie es erneut versuchen.",
+        },
+    ),
+    (
+        Status(431),
+        ErrorText {
+            title: "Zu viel mitgesendet",
+            text: "Ihr Browser hat mehr gesendet als hier erlaubt, wahrscheinlich alte Cookies. Löschen Sie die Cookies \
+                   dieser Seite und versuchen Sie es erneut.",
+        },
+    ),
+    (
+        Status(502),
+        ErrorText {
+            title: "Die Anwendung antwortet nicht",
+            text: "Sie ist gerade nicht erreichbar. Versuchen Sie es bald erneut; Sie bleiben angemeldet.",
+        },
+    ),
+    (
+        Status(503),
+        ErrorText {
+            title: "Einen Moment bitte",
+            text: "Ihr Zugang lässt sich gerade nicht prüfen. Versuchen Sie es in einigen Sekunden erneut; Sie bleiben \
+                   angemeldet.",
+        },
+    ),
+    (
+        Status(504),
+        ErrorText {
+            title: "Die Anwendung braucht zu lange",
+            text: "Sie hat nicht rechtzeitig geantwortet. Vielleicht ist schon geschehen, was Sie wollten; sehen Sie \
+                   nach, bevor Sie es wiederholen.",
+        },
+    ),
+    (
+        Other,
+        ErrorText {
+            title: "Etwas ist schiefgegangen",
+            text: "Der Fehler liegt bei uns. Versuchen Sie es erneut; bleibt er, sagen Sie es den Betreibern.",
+        },
+    ),
+];
+
+/// In the dative, as after "vor" and "in".
+fn span(span: Duration) -> String {
+    let (count, unit) = largest(span);
+    let (one, many) = match unit {
+        Unit::Second => ("einer Sekunde", "Sekunden"),
+        Unit::Minute => ("einer Minute", "Minuten"),
+        Unit::Hour => ("einer Stunde", "Stunden"),
+        Unit::Day => ("einem Tag", "Tagen"),
+    };
+    if count == 1 { one.to_owned() } else { format!("{count} {many}") }
+}
+
+fn ago(age: Duration) -> String {
+    if largest(age).1 == Unit::Second { "gerade eben".to_owned() } else { format!("vor {}", span(age)) }
+}

@@ -1,0 +1,148 @@
+//! Every word a person reads on a page, once for each language.
+
+use std::time::Duration;
+
+use super::Language;
+
+mod english;
+mod german;
+
+/// The words of one language.
+pub(super) struct Text {
+    /// Before the title of a page that is shown again because something was wrong.
+    pub(super) problem: &'static str,
+
+    pub(super) sign_in: &'static str,
+    pub(super) username: &'static str,
+    pub(super) password: &'static str,
+    pub(super) show: &'static str,
+    pub(super) hide: &'static str,
+    pub(super) show_password: &'static str,
+    pub(super) remember: &'static str,
+    pub(super) remember_hint: &'static str,
+    pub(super) credentials_wrong: &'static str,
+    pub(super) sign_in_incomplete: &'static str,
+    pub(super) too_many: fn(&str) -> String,
+    pub(super) unavailable: &'static str,
+    pub(super) form_expired: &'static str,
+    pub(super) cookies_refused: &'static str,
+
+    pub(super) signed_in: &'static str,
+    pub(super) signed_in_as: &'static str,
+    pub(super) signed_in_hint: &'static str,
+    pub(super) go_on: &'static str,
+    pub(super) account: &'static str,
+    pub(super) sign_out: &'static str,
+    pub(super) sign_out_everywhere: &'static str,
+
+    pub(super) signed_out: &'static str,
+    pub(super) signed_out_here: &'static str,
+    pub(super) signed_out_everywhere: &'static str,
+    pub(super) signed_out_pending: &'static str,
+    pub(super) signed_out_everywhere_pending: &'static str,
+    pub(super) sign_in_again: &'static str,
+
+    pub(super) change_password: &'static str,
+    pub(super) current_password: &'static str,
+    pub(super) new_password: &'static str,
+    pub(super) new_password_hint: fn(usize) -> String,
+    pub(super) password_effect: &'static str,
+    pub(super) current_wrong: &'static str,
+    pub(super) password_incomplete: &'static str,
+    pub(super) too_short: fn(usize) -> String,
+    pub(super) too_long: &'static str,
+    pub(super) guessable: &'static str,
+    pub(super) password_changed: &'static str,
+    pub(super) password_changed_text: &'static str,
+
+    pub(super) devices: &'static str,
+    pub(super) devices_text: &'static str,
+    pub(super) browser_on: fn(&str, &str) -> String,
+    pub(super) unknown_device: &'static str,
+    pub(super) this_device: &'static str,
+    pub(super) address: &'static str,
+    pub(super) signed_in_at: &'static str,
+    pub(super) renewed_at: &'static str,
+    pub(super) ago: fn(Duration) -> String,
+    pub(super) end: &'static str,
+    pub(super) end_device: fn(&str) -> String,
+    pub(super) end_others: &'static str,
+    pub(super) no_others: &'static str,
+
+    pub(super) interrupted: &'static str,
+    pub(super) interrupted_text: &'static str,
+    pub(super) interrupted_steps: [&'static str; 2],
+    pub(super) interrupted_or: &'static str,
+    pub(super) sign_in_new_tab: &'static str,
+
+    pub(super) try_again: &'static str,
+    pub(super) wait: fn(&str) -> String,
+    pub(super) request: &'static str,
+    /// A length of time in its largest unit.
+    pub(super) span: fn(Duration) -> String,
+    /// By code or status, the more special first; the last is for all others.
+    pub(super) errors: &'static [(ErrorOf, ErrorText)],
+}
+
+/// Which errors a text is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorOf {
+    /// Those with this code.
+    Code(&'static str),
+    /// Those with this status.
+    Status(u16),
+    /// The rest.
+    Other,
+}
+
+/// What an error page says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ErrorText {
+    /// What happened.
+    pub(super) title: &'static str,
+    /// What it means, and what to do.
+    pub(super) text: &'static str,
+}
+
+impl Text {
+    /// The words of a language.
+    pub(super) const fn of(language: Language) -> &'static Self {
+        match language {
+            Language::English => &english::TEXT,
+            Language::German => &german::TEXT,
+        }
+    }
+
+    /// What is said about an error.
+    pub(super) fn error(&self, status: u16, code: &str) -> &'static ErrorText {
+        let fits = |of: &ErrorOf| match of {
+            ErrorOf::Code(known) => *known == code,
+            ErrorOf::Status(known) => *known == status,
+            ErrorOf::Other => true,
+        };
+        self.errors
+            .iter()
+            .find(|(of, _)| fits(of))
+            .map(|(_, text)| text)
+            .expect("the last text is for all others")
+    }
+}
+
+/// The largest unit that fits, and how many of it.
+fn largest(span: Duration) -> (u64, Unit) {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => (seconds, Unit::Second),
+        60..3_600 => (seconds / 60, Unit::Minute),
+        3_600..86_400 => (seconds / 3_600, Unit::Hour),
+        _ => (seconds / 86_400, Unit::Day),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Second,
+    Minute,
+    Hour,
+    Day,
+}

@@ -1,0 +1,71 @@
+//! Renewal: a new access token for a session whose refresh token stays as it is.
+//!
+//! A look, and at most once in [`EXTEND_AFTER`] a write. The look is one snapshot: a revocation that it does not see is
+//! committed later, and its row then refuses whatever was signed on this look's word.
+
+use std::time::Duration;
+
+use super::clients::Talk;
+use super::fault::Fault;
+use super::rows::{Generation, Kid, Span};
+use super::{clock, rotate, rows};
+use crate::clock::Timestamp;
+use crate::vault::{EXTEND_AFTER, Presented, Rotation, VaultError};
+
+const LOOK: &str = concat!(
+    "WITH ",
+    clock!(),
+    "
+     SELECT s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
+            s.client_id, s.generation, s.refresh_kid, s.idle_until > now AS current,
+            s.rotated_at >= now + interval '5 seconds' AS set_back,
+            greatest(0, extract(epoch FROM now - s.rotated_at))::float8 AS age,
+            coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS standing
+     FROM clock, sessions s LEFT JOIN users u ON u.id = s.user_id
+     WHERE s.family = $1"
+);
+
+/// `$1` family, `$2` idle. Nobody's end is brought forward.
+const EXTEND: &str = concat!(
+    "WITH ",
+    clock!(),
+    "
+     UPDATE sessions s SET idle_until = least(now + $2::float8 * interval '1 millisecond', s.expires_at)
+     FROM clock
+     WHERE s.family = $1 AND s.ended_at IS NULL AND s.idle_until > now
+     AND s.idle_until < least(now + $2::float8 * interval '1 millisecond', s.expires_at)
+     RETURNING s.idle_until"
+);
+
+/// Grants, refuses, or ends the session.
+pub(super) async fn renew(talk: &Talk<'_>, presented: &Presented) -> Result<Rotation, Fault> {
+    let row = talk.row(LOOK, &[&&presented.family[..]]).await?;
+    if let Some(why) = rotate::refusal(row.as_ref(), presented)? {
+        return Ok(Rotation::Refused(why));
+    }
+    let row = row.ok_or_else(|| VaultError::Unavailable("a session came and went".into()))?;
+    if row.try_get("set_back")? {
+        return Err(rotate::set_back());
+    }
+    let generation: Generation = row.try_get("generation")?;
+    let age = Duration::from_secs_f64(row.try_get("age")?);
+    let behind = generation.0.saturating_sub(presented.generation);
+    if behind > 1 || (behind == 1 && age >= presented.grace) {
+        // The statement that decides about reuse does so here too, with the row locked.
+        return rotate::rotate(talk, presented).await;
+    }
+    let mut grant = rows::grant(&row)?;
+    if (grant.now + presented.idle).min(grant.expires_at) > grant.ends_at + EXTEND_AFTER
+        && let Some(extended) = talk.row(EXTEND, &[&&presented.family[..], &Span(presented.idle)]).await?
+    {
+        let idle_until: Timestamp = extended.try_get("idle_until")?;
+        grant.ends_at = idle_until;
+    }
+    let refresh_kid: Kid = row.try_get("refresh_kid")?;
+    Ok(Rotation::Granted {
+        grant,
+        generation: generation.0,
+        refresh_kid: refresh_kid.0,
+        age: (behind == 0).then_some(age),
+    })
+}

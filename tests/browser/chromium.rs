@@ -1,0 +1,335 @@
+//! A Chromium of the test's own, driven over its DevTools protocol: one process, as many profiles as there are devices,
+//! gone with the test process.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tungstenite::{Message, WebSocket};
+
+use crate::eventually::assert_eventually;
+
+/// Longer than anything takes that is bound to happen, on a machine that is busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// No sandbox: tests run as root in containers. The rest keeps it from asking anybody but us.
+const FLAGS: &[&str] = &[
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-breakpad",
+    "--disable-extensions",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--password-store=basic",
+    "--hide-scrollbars",
+    "--force-color-profile=srgb",
+    "--lang=en",
+    // Names of tests lead to this machine.
+    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1",
+    "--remote-debugging-port=0",
+];
+
+/// Ends the browser and removes its folder when the pipe closes: the test process has ended, however it did. The browser
+/// leads a process group of its own, so its helpers end with it.
+const WATCHDOG: &str = r#"
+trap '' INT TERM HUP
+read -r nothing
+kill -9 "-$0"
+rm -rf "$1"
+"#;
+
+/// One browser process.
+pub(crate) struct Browser {
+    process: Child,
+    watchdog: Child,
+    connection: Connection,
+    port: u16,
+}
+
+impl Browser {
+    /// Started, and answering.
+    pub(crate) async fn start() -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("doorward-chromium-").tempdir().expect("a folder").keep();
+        let mut chromium = Command::new("chromium");
+        chromium.args(FLAGS).arg(format!("--user-data-dir={}", folder.display())).arg("about:blank");
+        let log = std::fs::File::create(folder.join("log")).expect("a log file");
+        let process =
+            chromium.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let process = process.unwrap_or_else(|error| panic!("these tests need `chromium`: {error}"));
+        let mut watchdog = Command::new("sh");
+        watchdog.args(["-c", WATCHDOG, &process.id().to_string()]).arg(&folder);
+        let watchdog = watchdog
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a watchdog");
+        let (port, path) = endpoint(folder).await;
+        Self { process, watchdog, connection: Connection::open(port, path).await, port }
+    }
+
+    /// A device: cookies and storage of its own.
+    pub(crate) async fn profile(&self) -> Profile<'_> {
+        let made = self.connection.call("Target.createBrowserContext", json!({})).await;
+        Profile { browser: self, context: text(&made, "browserContextId") }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The watchdog does the rest; it is waited for, so that nothing is left when a test has ended.
+        if let Some(mut pipe) = self.watchdog.stdin.take() {
+            let _ = writeln!(pipe);
+        }
+        let _ = self.watchdog.wait();
+        let _ = self.process.wait();
+    }
+}
+
+/// Where the browser in `folder` listens, which it writes there.
+async fn endpoint(folder: PathBuf) -> (u16, String) {
+    let mut found = None;
+    assert_eventually("chromium listens", PATIENCE, async || {
+        let text = std::fs::read_to_string(folder.join("DevToolsActivePort")).unwrap_or_default();
+        found = text.split_once('\n').and_then(|(port, path)| {
+            Some((port.parse().ok()?, path.trim().to_owned())).filter(|(_, path)| !path.is_empty())
+        });
+        found.is_some()
+    })
+    .await;
+    found.expect("just found")
+}
+
+/// One device.
+pub(crate) struct Profile<'b> {
+    browser: &'b Browser,
+    context: String,
+}
+
+impl Profile<'_> {
+    /// An empty tab as large as a desktop's, in the light theme.
+    pub(crate) async fn tab(&self) -> Tab {
+        let target = json!({ "url": "about:blank", "browserContextId": self.context });
+        let made = self.browser.connection.call("Target.createTarget", target).await;
+        let path = format!("/devtools/page/{}", text(&made, "targetId"));
+        let tab = Tab { connection: Connection::open(self.browser.port, path).await };
+        tab.connection.call("Page.enable", json!({})).await;
+        tab.look(Look::DESKTOP).await;
+        tab
+    }
+
+    /// Its cookies, of every site.
+    pub(crate) async fn cookies(&self) -> Vec<Value> {
+        let found = self
+            .browser
+            .connection
+            .call("Storage.getCookies", json!({ "browserContextId": self.context }))
+            .await;
+        found["cookies"].as_array().expect("a list").clone()
+    }
+}
+
+/// How a page is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) name: &'static str,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) dark: bool,
+}
+
+impl Look {
+    pub(crate) const DESKTOP: Self = Self { name: "desktop-light", width: 1280, height: 800, dark: false };
+    /// Both themes, on a phone and on a desktop.
+    pub(crate) const ALL: [Self; 4] = [
+        Self { name: "phone-light", width: 390, height: 844, dark: false },
+        Self { name: "phone-dark", width: 390, height: 844, dark: true },
+        Self::DESKTOP,
+        Self { name: "desktop-dark", width: 1280, height: 800, dark: true },
+    ];
+}
+
+/// One tab.
+pub(crate) struct Tab {
+    connection: Connection,
+}
+
+impl Tab {
+    /// Goes there, and waits until everything is loaded.
+    pub(crate) async fn open(&self, url: &str) {
+        let answer = self.connection.call("Page.navigate", json!({ "url": url })).await;
+        assert!(answer.get("errorText").is_none(), "{url}: {answer}");
+        self.until("document.readyState === 'complete'").await;
+    }
+
+    /// What a script gives, in the page; promises are waited for.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        let answer = self.try_run(script).await.unwrap_or_else(|error| panic!("{script}: {error}"));
+        assert!(answer.get("exceptionDetails").is_none(), "{script}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    async fn try_run(&self, script: &str) -> Result<Value, String> {
+        let parameters = json!({
+            "expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": true,
+        });
+        self.connection.try_call("Runtime.evaluate", parameters).await
+    }
+
+    /// Waits until the script gives `true`, on whatever page is there by then.
+    pub(crate) async fn until(&self, script: &str) {
+        assert_eventually(script, PATIENCE, async || {
+            // A page that is being left answers with an error.
+            self.try_run(script).await.is_ok_and(|answer| answer["result"]["value"] == true)
+        })
+        .await;
+    }
+
+    /// What the title says.
+    pub(crate) async fn title(&self) -> String {
+        self.run("document.title").await.as_str().expect("a title").to_owned()
+    }
+
+    /// Where it is.
+    pub(crate) async fn url(&self) -> String {
+        self.run("location.href").await.as_str().expect("a URL").to_owned()
+    }
+
+    /// The text of the first such element.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let found = self.run(&format!("document.querySelector({selector:?})?.innerText ?? null")).await;
+        found.as_str().unwrap_or_else(|| panic!("there is no {selector}")).to_owned()
+    }
+
+    /// Clicks it as a mouse does; a click that leads elsewhere is followed with [`Tab::until`].
+    pub(crate) async fn click(&self, selector: &str) {
+        let middle = format!(
+            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }}); \
+             const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        );
+        let middle = self.run(&middle).await;
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event =
+                json!({ "type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1 });
+            self.connection.call("Input.dispatchMouseEvent", event).await;
+        }
+    }
+
+    /// Replaces what a field holds, as typing or pasting does.
+    pub(crate) async fn fill(&self, selector: &str, text: &str) {
+        self.run(&format!(
+            "(() => {{ const e = document.querySelector({selector:?}); e.focus(); e.select(); }})()"
+        ))
+        .await;
+        self.connection.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Presses a key: `Enter`, `Tab`.
+    pub(crate) async fn press(&self, key: &str) {
+        let (code, text) = match key {
+            "Enter" => (13, "\r"),
+            "Tab" => (9, ""),
+            " " => (32, " "),
+            _ => panic!("teach this harness the key {key}"),
+        };
+        let down = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
+        for kind in [down, "keyUp"] {
+            let mut event = json!({ "type": kind, "key": key, "windowsVirtualKeyCode": code });
+            if kind == "keyDown" {
+                event["text"] = text.into();
+            }
+            self.connection.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    /// As one device or another shows it.
+    pub(crate) async fn look(&self, look: Look) {
+        let size = json!({
+            "width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.width < 600,
+        });
+        self.connection.call("Emulation.setDeviceMetricsOverride", size).await;
+        self.media("prefers-color-scheme", if look.dark { "dark" } else { "light" }).await;
+    }
+
+    /// With one more media feature, such as `forced-colors`.
+    pub(crate) async fn media(&self, name: &str, value: &str) {
+        let features = json!({ "features": [{ "name": name, "value": value }] });
+        self.connection.call("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// As a browser whose `Accept-Language` is this.
+    pub(crate) async fn languages(&self, list: &str) {
+        self.connection.call("Network.enable", json!({})).await;
+        let fields = json!({ "headers": { "Accept-Language": list } });
+        self.connection.call("Network.setExtraHTTPHeaders", fields).await;
+    }
+
+    /// With or without scripts, from the next page on.
+    pub(crate) async fn scripts(&self, allowed: bool) {
+        self.connection.call("Emulation.setScriptExecutionDisabled", json!({ "value": !allowed })).await;
+    }
+
+    /// The whole page as it is seen, as WebP in base64.
+    pub(crate) async fn screenshot(&self) -> String {
+        let sides = ["Width", "Height"]
+            .map(|side| format!("Math.max(inner{side}, document.documentElement.scroll{side})"));
+        let size = self.run(&format!("[{}]", sides.join(","))).await;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
+        let format = json!({ "format": "webp", "quality": 90, "clip": clip, "captureBeyondViewport": true });
+        text(&self.connection.call("Page.captureScreenshot", format).await, "data")
+    }
+}
+
+fn text(answer: &Value, name: &str) -> String {
+    answer[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {answer}")).to_owned()
+}
+
+/// One conversation: a question, its answer. It blocks, so each step runs on a thread for such things.
+struct Connection(Arc<Mutex<(WebSocket<TcpStream>, u64)>>);
+
+impl Connection {
+    async fn open(port: u16, path: String) -> Self {
+        let opening = tokio::task::spawn_blocking(move || {
+            let stream = TcpStream::connect(("127.0.0.1", port)).expect("chromium listens");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let url = format!("ws://127.0.0.1:{port}{path}");
+            tungstenite::client(url, stream).expect("a handshake").0
+        });
+        Self(Arc::new(Mutex::new((opening.await.expect("a socket"), 0))))
+    }
+
+    async fn call(&self, method: &'static str, parameters: Value) -> Value {
+        self.try_call(method, parameters).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    async fn try_call(&self, method: &'static str, parameters: Value) -> Result<Value, String> {
+        let connection = Arc::clone(&self.0);
+        let asking = tokio::task::spawn_blocking(move || {
+            let (socket, last) = &mut *connection.lock().expect("no panic while talking");
+            *last += 1;
+            let question = json!({ "id": *last, "method": method, "params": parameters });
+            socket.send(Message::text(question.to_string())).expect("chromium listens");
+            loop {
+                let Message::Text(message) = socket.read().expect("chromium answers") else { continue };
+                let mut message: Value = serde_json::from_str(&message).expect("JSON");
+                // The others are events, which nobody asked for.
+                if message["id"] == *last {
+                    let failed = message.get("error").map(Value::to_string);
+                    return failed.map_or_else(|| Ok(message["result"].take()), Err);
+                }
+            }
+        });
+        asking.await.expect("an answer")
+    }
+}

@@ -1,0 +1,188 @@
+//! Every page in every state worth seeing, served as the gateway would.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward::clock::Timestamp;
+use doorward::config::Config;
+use doorward::pages::{
+    ASSET_HEADERS, Account, Brand, Device, Devices, ErrorPage, HEADERS, Interrupted, Language, Page,
+    PasswordPage, PasswordProblem, SignIn, SignInProblem, SignedIn, SignedOut, render,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+const ACCOUNT: Account<'_> = Account {
+    user: "ada",
+    csrf: "csrf",
+    home: "/",
+    devices: "/auth/sessions",
+    password: "/auth/password",
+    sign_out: "/auth/logout",
+    sign_out_everywhere: "/auth/logout-all",
+};
+
+/// The names of the pages, which are those of their screenshots.
+pub(crate) const NAMES: &[&str] = &[
+    "sign-in",
+    "sign-in-wrong",
+    "sign-in-too-many",
+    "signed-in",
+    "signed-out",
+    "signed-out-pending",
+    "password",
+    "password-too-short",
+    "password-changed",
+    "devices",
+    "interrupted",
+    "error-401",
+    "error-403",
+    "error-404",
+    "error-502",
+    "error-503",
+];
+
+fn sign_in(username: &'static str, problem: Option<SignInProblem>) -> Page<'static> {
+    Page::SignIn(SignIn {
+        action: "/auth/login",
+        csrf: "csrf",
+        return_to: Some("/reports?year=2026"),
+        username,
+        problem,
+        remember: false,
+        remember_offered: true,
+    })
+}
+
+fn password(problem: Option<PasswordProblem>, done: bool) -> Page<'static> {
+    Page::Password(PasswordPage { account: ACCOUNT, action: "/auth/password", min_length: 15, problem, done })
+}
+
+fn error(status: u16, code: &'static str, sign_in: Option<&'static str>) -> Page<'static> {
+    let request_id = Some("5f0c9a7e21d4");
+    Page::Error(ErrorPage { status, code, request_id, sign_in, retry_after: (status == 503).then_some(1) })
+}
+
+fn signed_out(everywhere: bool, pending: bool) -> Page<'static> {
+    Page::SignedOut(SignedOut { sign_in: "/auth/login", everywhere, pending })
+}
+
+fn devices() -> Vec<Device> {
+    let device = |id: &str, user_agent: &str, address: &str, signed_in: u64, renewed: u64| Device {
+        session_id: id.to_owned(),
+        user_agent: Some(user_agent.to_owned()),
+        address: Some(address.parse::<IpAddr>().expect("an address")),
+        signed_in: NOW - Duration::from_secs(signed_in),
+        renewed: NOW - Duration::from_secs(renewed),
+        this: id == "a",
+    };
+    vec![
+        device(
+            "a",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            "192.0.2.14",
+            3 * 86_400,
+            40,
+        ),
+        device(
+            "b",
+            "(iPhone; CPU iPhone OS 18_5 like Mac OS X) Version/18.5 Safari/604.1",
+            "2001:db8:85a3:8d3:1319:8a2e:370:7348",
+            19 * 86_400,
+            7_300,
+        ),
+        device(
+            "c",
+            "(Windows NT 10.0; Win64; x64) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0",
+            "198.51.100.7",
+            86_400,
+            5 * 3_600,
+        ),
+        device("d", "backup-script", "203.0.113.9", 1_900, 1_900),
+    ]
+}
+
+/// The HTML of one page.
+pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<String> {
+    let list = devices();
+    let page = match name {
+        "sign-in" => sign_in("", None),
+        "sign-in-wrong" => sign_in("ada", Some(SignInProblem::CredentialsWrong)),
+        "sign-in-too-many" => sign_in("ada", Some(SignInProblem::TooMany(Duration::from_secs(12)))),
+        "signed-in" => Page::SignedIn(SignedIn { account: ACCOUNT }),
+        "signed-out" => signed_out(false, false),
+        "signed-out-pending" => signed_out(true, true),
+        "password" => password(None, false),
+        "password-too-short" => password(Some(PasswordProblem::TooShort), false),
+        "password-changed" => password(None, true),
+        "devices" => Page::Devices(Devices {
+            account: ACCOUNT,
+            end: "/auth/sessions/end",
+            end_others: "/auth/sessions/end-others",
+            list: &list,
+            now: NOW,
+        }),
+        "interrupted" => Page::FormInterrupted(Interrupted { sign_in: "/auth/login" }),
+        "error-401" => error(401, "token_revoked", Some("/auth/login")),
+        "error-403" => error(403, "role_missing", None),
+        "error-404" => error(404, "route_unknown", None),
+        "error-502" => error(502, "upstream_unavailable", None),
+        "error-503" => error(503, "store_unavailable", None),
+        _ => return None,
+    };
+    Some(render(&page, brand, language).as_str().to_owned())
+}
+
+/// Serves each page at its name, in the language asked for, until the test ends.
+pub(crate) async fn serve() -> SocketAddr {
+    let mut brand = Config::defaults(Path::new("")).brand;
+    "Example Works".clone_into(&mut brand.name);
+    let brand = Arc::new(Brand::new(&brand, "/auth"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, Arc::clone(&brand)));
+        }
+    });
+    address
+}
+
+async fn answer(mut stream: TcpStream, brand: Arc<Brand>) {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+        match stream.read_buf(&mut request).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+    let request = String::from_utf8_lossy(&request);
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let asked = request.lines().filter_map(|line| line.split_once(": "));
+    let asked =
+        asked.filter(|(name, _)| name.eq_ignore_ascii_case("accept-language")).map(|(_, value)| value);
+    let (fields, content_type, body) = match brand.asset(path) {
+        Some(asset) => (ASSET_HEADERS, Some(asset.content_type), asset.body.to_vec()),
+        None => match html(path.trim_start_matches('/'), &brand, Language::accepted(asked)) {
+            Some(html) => (HEADERS, None, html.into_bytes()),
+            // Of an answer without a body, a browser makes an error page of its own.
+            None => (&[] as &[_], Some("text/plain"), b"nothing here".to_vec()),
+        },
+    };
+    let status = if content_type == Some("text/plain") { "404 Not Found" } else { "200 OK" };
+    let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let content_type = content_type.map(|content_type| ("content-type", content_type));
+    for (name, value) in fields.iter().copied().chain(content_type) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    // The browser may be gone by now.
+    let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+    let _ = stream.shutdown().await;
+    // Closing with something unread would reset the connection, and the answer with it.
+    while stream.read_buf(&mut Vec::with_capacity(1024)).await.is_ok_and(|read| read > 0) {}
+}

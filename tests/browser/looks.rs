@@ -1,0 +1,135 @@
+//! What the pages look like, and who can use them.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::chromium::{Browser, Look, Tab};
+use crate::gallery;
+
+/// axe-core, which `.ci/setup` brings: checks a page against WCAG 2.2 A and AA.
+const AXE: &str = "axe.min.js";
+
+/// axe-core's source.
+fn axe() -> String {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/lib");
+    let folders = std::fs::read_dir(&venv).into_iter().flatten().flatten();
+    let found = folders
+        .map(|python| python.path().join("site-packages/axe_core_python").join(AXE))
+        .find(|file| file.is_file());
+    let found = found.unwrap_or_else(|| panic!("no {AXE} below {}: run `.ci/setup test`", venv.display()));
+    std::fs::read_to_string(found).expect("axe-core")
+}
+
+/// What axe-core says against the page that is shown: rule and element.
+async fn violations(tab: &Tab) -> Vec<String> {
+    let found = tab
+        .run(
+            "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }) \
+             .then((r) => r.violations.flatMap((v) => v.nodes.map((n) => v.id + ': ' + n.html + ' ' + n.failureSummary)))",
+        )
+        .await;
+    found.as_array().expect("a list").iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Each page in each theme and width: fits without scrolling sideways, loads all its files under its policy, and passes
+/// axe-core. With `DOORWARD_SCREENSHOTS=<folder>` (`make screenshots`) it also leaves the pictures.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_and_is_accessible_in_both_themes_and_widths() {
+    let folder = std::env::var_os("DOORWARD_SCREENSHOTS");
+    let (address, browser, axe) = (gallery::serve().await, Browser::start().await, axe());
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    let mut faults = Vec::new();
+    for look in Look::ALL {
+        tab.look(look).await;
+        for name in gallery::NAMES {
+            tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
+            let overflow = tab.run("document.documentElement.scrollWidth - innerWidth").await;
+            if overflow.as_i64() > Some(0) {
+                faults.push(format!("{name} {}: {overflow} pixels too wide", look.name));
+            }
+            let styled = "document.styleSheets.length === 1 && document.styleSheets[0].cssRules.length > 20";
+            if tab.run(styled).await != true {
+                faults.push(format!("{name}: the style sheet did not load"));
+            }
+            tab.run(&format!("{axe};null")).await;
+            faults
+                .extend(violations(&tab).await.iter().map(|fault| format!("{name} {}: {fault}", look.name)));
+            if let Some(folder) = &folder {
+                let picture = STANDARD.decode(tab.screenshot().await).expect("base64");
+                std::fs::write(Path::new(folder).join(format!("{name}-{}.webp", look.name)), picture)
+                    .expect("a screenshot");
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A page without its words would pass every check above.
+#[tokio::test(flavor = "multi_thread")]
+async fn axe_finds_a_planted_fault() {
+    let (address, browser) = (gallery::serve().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    tab.open(&format!("http://localhost:{}/sign-in", address.port())).await;
+    tab.run("document.querySelector('label[for=username]').remove()").await;
+    tab.run(&format!("{};null", axe())).await;
+    let found = violations(&tab).await;
+    assert!(found.iter().any(|fault| fault.starts_with("label:")), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_can_be_shown_and_is_hidden_again_before_it_is_sent() {
+    let (address, browser) = (gallery::serve().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    tab.open(&format!("http://localhost:{}/sign-in", address.port())).await;
+    assert_eq!(tab.title().await, "Sign in · Example Works");
+    assert_eq!(tab.run("document.activeElement.id").await, "username", "ready to type");
+    tab.fill("#password", "correct horse").await;
+    tab.click(".show").await;
+    assert_eq!(tab.run("document.querySelector('#password').type").await, "text");
+    assert_eq!(tab.run("document.querySelector('.show').ariaPressed").await, "true");
+    tab.run("document.querySelector('form').addEventListener('submit', (e) => e.preventDefault())").await;
+    tab.fill("#username", "ada").await;
+    tab.click("button.main").await;
+    tab.until("document.querySelector('#password').type === 'password'").await;
+    assert_eq!(tab.run("document.querySelector('#password').value").await, "correct horse");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_works_without_scripts_and_offers_nothing_that_needs_them() {
+    let (address, browser) = (gallery::serve().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    tab.scripts(false).await;
+    tab.open(&format!("http://localhost:{}/sign-in", address.port())).await;
+    assert_eq!(tab.run("document.querySelector('.show').checkVisibility()").await, false);
+    tab.fill("#username", "ada").await;
+    tab.press("Tab").await;
+    assert_eq!(
+        tab.run("document.activeElement.id").await,
+        "password",
+        "the keyboard goes from field to field"
+    );
+    tab.fill("#password", "correct horse").await;
+    tab.press("Enter").await;
+    tab.until("location.pathname === '/auth/login'").await;
+    assert!(!tab.url().await.contains("correct"), "nothing typed is in an address");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_german_browser_is_spoken_to_in_german() {
+    let (address, browser) = (gallery::serve().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    tab.languages("de-AT,de;q=0.9,en;q=0.8").await;
+    tab.open(&format!("http://localhost:{}/sign-in-wrong", address.port())).await;
+    assert_eq!(tab.title().await, "Problem: Anmelden · Example Works");
+    assert_eq!(tab.run("document.documentElement.lang").await, "de");
+    assert!(tab.text("[role=alert]").await.starts_with("Der Benutzername oder das Passwort ist falsch."));
+    assert_eq!(tab.run("document.activeElement.id").await, "password", "the name is there already");
+}

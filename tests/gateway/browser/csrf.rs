@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use super::Browser;
+use super::jar::{ORIGIN, PAGE, hidden, later, with};
+use crate::support::{PASSWORD, Response, TestGateway};
+
+/// What a form is sent with, and whether that is from one of our pages.
+const SENT_FROM: [(&[(&str, &str)], bool); 10] = [
+    (&[("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin")], true),
+    (&[("Origin", ORIGIN)], true),
+    (&[("Sec-Fetch-Site", "same-origin")], true),
+    (&[], false),
+    (&[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")], false),
+    (&[("Origin", "http://sibling.gateway.test"), ("Sec-Fetch-Site", "same-site")], false),
+    (&[("Origin", "null")], false),
+    (&[("Origin", ORIGIN), ("Sec-Fetch-Site", "cross-site")], false),
+    (&[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "same-origin")], false),
+    (&[("Sec-Fetch-Site", "none")], false),
+];
+
+/// Every form of somebody who is signed in.
+const FORMS: [&str; 6] = [
+    "/auth/refresh",
+    "/auth/sessions/end",
+    "/auth/sessions/end-others",
+    "/auth/password",
+    "/auth/logout-all",
+    "/auth/logout",
+];
+
+async fn post(
+    browser: &mut Browser,
+    path: &str,
+    fields: &[(String, String)],
+    from: &[(&str, &str)],
+) -> Response {
+    let headers: Vec<_> = PAGE.into_iter().chain(from.iter().copied()).collect();
+    browser.post_with(path, fields, &headers).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sign_in_form_is_taken_from_our_page_in_this_browser_alone() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    for (from, good) in SENT_FROM {
+        let mut browser = Browser::new(&gateway);
+        let fields = hidden(&browser.go("/auth/login").await);
+        let fields = with(&with(&fields, "username", "ada"), "password", PASSWORD);
+        let answer = post(&mut browser, "/auth/login", &fields, from).await;
+        assert_eq!(answer.status, if good { 303 } else { 403 }, "{from:?}");
+        assert_eq!(browser.cookies.contains_key("__Host-doorward-access"), good, "{from:?}");
+    }
+    let ours = SENT_FROM[0].0;
+    let mut browser = Browser::new(&gateway);
+    let fields = hidden(&browser.go("/auth/login").await);
+    let fields = with(&with(&fields, "username", "ada"), "password", PASSWORD);
+    // The form of another browser, none, and one of another kind.
+    let mut attacker = Browser::new(&gateway);
+    let foreign = hidden(&attacker.go("/auth/login").await);
+    let foreign = foreign.into_iter().find(|(name, _)| name == "csrf").expect("a token").1;
+    for token in ["", "x", &foreign, &foreign[1..]] {
+        let answer = post(&mut browser, "/auth/login", &with(&fields, "csrf", token), ours).await;
+        assert_eq!(answer.status, 403, "{token}");
+        assert!(!answer.text().contains(PASSWORD));
+    }
+    // A browser that keeps no cookies is told so before it has a session: it does not go in circles.
+    let mut without = Browser::new(&gateway);
+    let told = post(&mut without, "/auth/login", &fields, ours).await;
+    assert!(told.status == 403 && told.text().contains("did not send our cookie back"), "{}", told.text());
+    assert!(!without.cookies.contains_key("__Host-doorward-access"));
+    later(&gateway, Duration::from_secs(12 * 3600 + 1)).await;
+    assert_eq!(post(&mut browser, "/auth/login", &fields, ours).await.status, 403, "open for too long");
+    assert_eq!(gateway.metric(r#"doorward_logins_total{outcome="ok"}"#).await, 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_of_a_session_is_taken_from_a_page_of_that_session_alone() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    gateway.user("eve", &[]).await;
+    let mut ada = Browser::signed_in(&gateway, "ada").await;
+    let mut other = Browser::signed_in(&gateway, "ada").await;
+    let mut eve = Browser::signed_in(&gateway, "eve").await;
+    let token_of =
+        |page: &Response| hidden(page).into_iter().find(|(name, _)| name == "csrf").expect("a token").1;
+    let own = token_of(&ada.go("/auth/password").await);
+    let foreign = [token_of(&other.go("/auth/password").await), token_of(&eve.go("/auth/password").await)];
+    let rows = gateway.vault.sessions.list(None).await.expect("rows");
+    let victim = rows.iter().find(|row| row.grant.login.as_str() == "ada").expect("one").grant.session_id;
+    let fields = |token: &str| {
+        let all = [
+            ("csrf", token),
+            ("session_id", &victim.to_string()),
+            ("current_password", PASSWORD),
+            ("new_password", "another long password of hers"),
+        ];
+        all.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    };
+    for path in FORMS {
+        for (from, good) in SENT_FROM {
+            if !good {
+                let answer = post(&mut ada, path, &fields(&own), from).await;
+                assert_eq!(answer.status, 403, "{path} {from:?}");
+                assert!(answer.all("set-cookie").is_empty());
+            }
+        }
+        for token in ["", "x", &foreign[0], &foreign[1]] {
+            let answer = post(&mut ada, path, &fields(token), SENT_FROM[0].0).await;
+            assert_eq!(answer.status, 403, "{path} {token}");
+            assert!(answer.all("set-cookie").is_empty());
+        }
+        // GET changes nothing, whatever it carries.
+        ada.go(&format!("{path}?{}", super::jar::encode(&fields(&own)))).await;
+    }
+    assert_eq!(gateway.vault.sessions.list(None).await.expect("rows").len(), 3, "nothing has ended");
+    for browser in [&mut ada, &mut other, &mut eve] {
+        assert_eq!(browser.fetch("/").await.status, 200);
+    }
+    gateway.login("ada").await;
+    // And with everything right each does what it says.
+    for path in FORMS {
+        let token = token_of(&ada.go("/auth/password").await);
+        let answer = post(&mut ada, path, &fields(&token), SENT_FROM[0].0).await;
+        assert!(matches!(answer.status, 200 | 303), "{path} {}", answer.text());
+        if path.starts_with("/auth/logout") {
+            ada = Browser::new(&gateway);
+            let again = ada.sign_in("ada", "another long password of hers", "/auth/login", &[]).await;
+            assert_eq!(again.status, 303);
+        }
+    }
+    let token = token_of(&ada.go("/auth/password").await);
+    later(&gateway, Duration::from_secs(12 * 3600 - 60)).await;
+    let mut kept = ada.clone();
+    assert_eq!(kept.fetch("/").await.status, 200);
+    later(&gateway, Duration::from_secs(61)).await;
+    let answer = post(&mut kept, "/auth/logout", &fields(&token), SENT_FROM[0].0).await;
+    assert_eq!(answer.status, 403, "open for too long");
+}

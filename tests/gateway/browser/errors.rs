@@ -1,0 +1,116 @@
+use std::time::Duration;
+
+use super::Browser;
+use super::jar::{PAGE, later};
+use crate::support::{Setup, TestGateway};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_page_views_are_sent_to_the_login_page() {
+    let gateway = TestGateway::start().await;
+    let html = PAGE[0];
+    for (method, headers, status) in [
+        ("GET", &PAGE[..], 303),
+        ("HEAD", &PAGE[..], 303),
+        ("GET", &[html], 303),
+        ("GET", &[], 401),
+        ("GET", &[("Accept", "application/json")], 401),
+        ("GET", &[html, ("X-Requested-With", "XMLHttpRequest")], 401),
+        ("GET", &[html, ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty")], 401),
+        ("GET", &[html, ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")], 401),
+        ("GET", &[html, ("Connection", "Upgrade"), ("Upgrade", "websocket")], 401),
+        ("POST", &[("Content-Type", "application/grpc")], 401),
+        ("POST", &[html, ("Content-Type", "application/json")], 401),
+        ("PUT", &[html], 401),
+    ] {
+        let answer = Browser::new(&gateway).ask(method, "/x", headers, b"").await;
+        assert_eq!(answer.status, status, "{method} {headers:?}");
+        assert!(answer.header("vary").is_some_and(|vary| vary.contains("Sec-Fetch-Mode")), "{headers:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        if status == 401 {
+            assert_eq!(answer.code(), "token_missing");
+            assert_eq!(answer.header("location"), None);
+        }
+    }
+    assert!(gateway.app.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_meets_an_ended_session_is_not_lost_in_silence() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let form: [(String, String); 1] = [("text".into(), "a long letter".into())];
+    assert_eq!(browser.post("/save", &form).await.status, 200);
+    later(&gateway, Duration::from_secs(13 * 3600)).await;
+    let answer = browser.post("/save", &form).await;
+    assert_eq!((answer.status, answer.header("content-type")), (401, Some("text/html; charset=utf-8")));
+    assert!(answer.header("www-authenticate").is_some());
+    assert!(answer.text().contains("/auth/login"), "{}", answer.text());
+    assert_eq!(gateway.app.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_refusals_are_pages_for_people_and_the_apps_own_answers_pass() {
+    let nowhere = r#"
+[upstreams.gone]
+servers = ["http://127.0.0.1:1"]
+[[routes]]
+name = "gone"
+path = "/gone"
+access = "public"
+upstream = "gone"
+[[routes]]
+name = "reading"
+path = "/reading"
+methods = ["GET"]
+access = "public"
+upstream = "app"
+[[routes]]
+name = "admin"
+path = "/admin"
+access = { roles = ["admin"] }
+upstream = "app"
+"#;
+    let gateway = TestGateway::with(Setup { routes: nowhere.into(), ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let form: [(String, String); 0] = [];
+    for (path, status, code) in [
+        ("/nothing", 404, "route_unknown"),
+        ("/gone", 502, "upstream_unavailable"),
+        ("/admin", 403, "role_missing"),
+        ("/auth/nothing", 404, "route_unknown"),
+    ] {
+        let page = browser.go(path).await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (status, Some("text/html; charset=utf-8")),
+            "{path}"
+        );
+        assert!(page.header("content-security-policy").is_some());
+        let problem = browser.fetch(path).await;
+        assert_eq!((problem.status, problem.code().as_str()), (status, code));
+    }
+    let page = browser.post("/reading", &form).await;
+    assert_eq!((page.status, page.header("allow")), (405, Some("GET")));
+    assert_eq!(browser.go("/reading").await.header("content-type"), Some("text/plain"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_load_what_they_name() {
+    let gateway = TestGateway::start().await;
+    let mut browser = Browser::new(&gateway);
+    let page = browser.go("/auth/login").await.text();
+    let mut files = 0;
+    for tag in ["href=\"/auth/assets/", "src=\"/auth/assets/"] {
+        for rest in page.split(tag).skip(1) {
+            let path = format!("/auth/assets/{}", rest.split('"').next().expect("a path"));
+            let file = browser.fetch(&path).await;
+            assert_eq!(file.status, 200, "{path}");
+            assert_eq!(file.header("cache-control"), Some("public, max-age=31536000, immutable"));
+            files += 1;
+        }
+    }
+    assert!(files >= 2, "{page}");
+    assert_eq!(browser.fetch("/auth/assets/other.css").await.code(), "route_unknown");
+}

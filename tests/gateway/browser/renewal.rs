@@ -1,0 +1,254 @@
+use std::time::Duration;
+
+use doorward::identity::Roles;
+use doorward::vault::UserChange;
+use tokio::task::JoinSet;
+
+use super::Browser;
+use super::jar::{PAGE, later};
+use crate::support::gateway::SOON;
+use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
+
+/// Just past the life of an access token.
+const EXPIRED: Duration = Duration::from_secs(15 * 60 + 6);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const RENEWED: &str = r#"doorward_vault_statement_seconds_count{statement="renew"}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_requests_with_an_expired_cookie_are_all_let_in_by_one_question() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    later(&gateway, EXPIRED).await;
+    let mut asking = JoinSet::new();
+    for n in 0..30 {
+        let mut one = browser.clone();
+        asking.spawn(async move { one.fetch(&format!("/part/{n}")).await });
+    }
+    let answers = asking.join_all().await;
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let [cookie] = answer.all("set-cookie")[..] else { panic!("{:?}", answer.all("set-cookie")) };
+        assert!(cookie.starts_with("__Host-doorward-access="), "the refresh cookie stays: {cookie}");
+        assert_eq!(answer.header("cache-control"), Some("private"));
+    }
+    assert_eq!(gateway.metric(RENEWED).await, 1.0);
+    for seen in gateway.app.seen() {
+        assert_eq!((seen.header("cookie"), seen.header("x-auth-user").as_deref()), (None, Some("ada")));
+    }
+    // With the new cookie nothing is renewed.
+    browser.take(&answers[7]);
+    let next = browser.fetch("/next").await;
+    assert_eq!((next.status, next.all("set-cookie").len(), next.header("cache-control")), (200, 0, None));
+    assert_eq!(gateway.metric(RENEWED).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apps_own_cookies_and_ours_go_side_by_side() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    browser.cookies.insert("app".into(), "1".into());
+    later(&gateway, EXPIRED).await;
+    let answer = browser.fetch("/cookie").await;
+    let set = answer.all("set-cookie");
+    assert_eq!(set.len(), 2, "{set:?}");
+    assert_eq!(set[0], "app=1; Path=/");
+    assert!(set[1].starts_with("__Host-doorward-access=ey"), "{}", set[1]);
+    assert_eq!(gateway.app.last().header("cookie").as_deref(), Some("app=1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_about_to_expire_and_one_that_is_gone_are_renewed_too() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    later(&gateway, EXPIRED - Duration::from_secs(26)).await;
+    let answer = browser.fetch("/").await;
+    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1), "20 seconds are left of it");
+    browser.cookies.remove("__Host-doorward-access");
+    assert_eq!(browser.fetch("/").await.status, 200);
+    assert_eq!(browser.fetch("/auth/me").await.member("user"), "ada");
+    // Where nobody is needed, nobody is looked up.
+    browser.cookies.remove("__Host-doorward-access");
+    let public = browser.fetch("/public").await;
+    assert_eq!((public.status, public.all("set-cookie").len()), (200, 0));
+    let optional = browser.fetch("/optional").await;
+    assert_eq!((optional.status, optional.all("set-cookie").len()), (200, 1));
+    assert_eq!(gateway.app.last().header("x-auth-user").as_deref(), Some("ada"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_gateway_renews_as_well() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let browser = Browser::signed_in(&gateway, "ada").await;
+    let written = std::fs::read(gateway.config_file()).expect("the file");
+    let (folder, clock) = (Some(gateway.folder.clone()), gateway.clock.clone());
+    let other = TestGateway::with(Setup { folder, clock, ..Setup::default() }).await;
+    std::fs::write(gateway.config_file(), written).expect("the file as it was");
+    later(&gateway, EXPIRED).await;
+    let mut there = browser.at(&other);
+    assert_eventually("the other is current", SOON, async || other.probe("/readyz").await.status == 200)
+        .await;
+    assert_eq!(there.fetch("/").await.status, 200);
+    assert_eq!(other.app.last().header("x-auth-user").as_deref(), Some("ada"));
+    // And what it has renewed is good here.
+    assert_eq!(there.at(&gateway).fetch("/").await.status, 200);
+    assert_eq!(gateway.metric(RENEWED).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_renewed_in_its_handshake() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    later(&gateway, EXPIRED).await;
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let answer = browser.ask("GET", "/ws", &upgrade, b"").await;
+    assert_eq!((answer.status, answer.all("set-cookie").len()), (101, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_roles_reach_a_browser_without_a_sign_in() {
+    let gateway = TestGateway::start().await;
+    let user = gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let refused = browser.go("/admin").await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(refused.header("content-type"), Some("text/html; charset=utf-8"));
+    let roles = Roles::parse(["admin"]).expect("a role");
+    gateway.vault.users.change(user, &UserChange::Roles(roles)).await.expect("changed");
+    assert_eventually("the new role is there", SOON, async || {
+        browser.clone().go("/admin").await.status == 200
+    })
+    .await;
+    assert_eq!(browser.go("/admin").await.status, 200);
+    assert_eq!(gateway.app.last().header("x-auth-roles").as_deref(), Some("admin"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_session_is_not_renewed() {
+    let gateway = TestGateway::start().await;
+    let user = gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let mut disabled = Browser::signed_in(&gateway, "ada").await;
+    later(&gateway, EXPIRED).await;
+    assert_eq!(browser.fetch("/").await.status, 200);
+    let api = gateway.login("ada").await;
+    gateway.post("/auth/logout-all", Some(&api.access), &serde_json::json!(null)).await;
+    assert_eq!(browser.fetch("/").await.code(), "token_revoked");
+    browser.cookies.remove("__Host-doorward-access");
+    // For some seconds by the answer that others had, which is as dead; then by the vault.
+    let refused = browser.fetch("/").await;
+    assert_eq!((refused.code().as_str(), refused.all("set-cookie").len()), ("token_revoked", 0));
+    later(&gateway, Duration::from_secs(6)).await;
+    let refused = browser.fetch("/").await;
+    assert_eq!((refused.code().as_str(), refused.all("set-cookie").len()), ("token_missing", 0));
+    gateway.vault.users.change(user, &UserChange::Disabled(true)).await.expect("changed");
+    assert_eq!(disabled.fetch("/").await.code(), "token_expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_vault_it_is_undecided_and_the_cookies_stay() {
+    let faults = Faults::new();
+    let setup = Setup { stores: faults.wrap(), ..Setup::default() };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    later(&gateway, EXPIRED).await;
+    faults.fail(&[Op::Renew]);
+    let undecided = browser.fetch("/").await;
+    assert_eq!((undecided.code().as_str(), undecided.all("set-cookie").len()), ("store_unavailable", 0));
+    let page = browser.go("/").await;
+    assert_eq!((page.status, page.header("retry-after")), (503, Some("1")));
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.all("set-cookie").is_empty());
+    faults.heal();
+    assert_eq!(browser.fetch("/").await.status, 200);
+    // What is still good needs no renewal.
+    later(&gateway, EXPIRED - Duration::from_secs(26)).await;
+    faults.fail(&[Op::Renew]);
+    assert_eq!(browser.fetch("/").await.status, 200);
+    assert_eq!(faults.calls(Op::Rotate), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_view_rotates_once_a_day_and_what_came_before_is_then_a_theft() {
+    let setup = Setup { login: "[browser]\nidle_timeout = \"7d\"".into(), ..Setup::default() };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    later(&gateway, DAY - Duration::from_secs(60)).await;
+    let before = browser.refresh().to_owned();
+    assert_eq!(browser.go("/").await.all("set-cookie").len(), 1, "not a day yet");
+    later(&gateway, EXPIRED).await;
+    let fetched = browser.fetch("/").await;
+    assert_eq!(fetched.all("set-cookie").len(), 1, "no page view");
+    later(&gateway, EXPIRED).await;
+    let mut other_tab = browser.clone();
+    let thief = browser.clone();
+    assert_eq!(browser.go("/").await.all("set-cookie").len(), 2);
+    assert_ne!(browser.refresh(), before);
+    // A tab that has not heard of it yet goes on, and is told.
+    later(&gateway, Duration::from_secs(30)).await;
+    other_tab.cookies.remove("__Host-doorward-access");
+    assert_eq!(other_tab.fetch("/").await.all("set-cookie").len(), 2);
+    assert_eq!(other_tab.refresh(), browser.refresh());
+    // After the grace the old one is a copy in other hands: the session ends for both.
+    later(&gateway, Duration::from_secs(60)).await;
+    let mut thief = thief;
+    thief.cookies.remove("__Host-doorward-access");
+    assert_eq!(thief.fetch("/").await.code(), "token_revoked");
+    assert_eq!(browser.fetch("/").await.code(), "token_revoked");
+    assert_eq!(gateway.metric(r#"doorward_refresh_reuses_total{cause="after_grace"}"#).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_and_forged_cookies_are_not_adopted() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let eve = {
+        gateway.user("eve", &[]).await;
+        Browser::signed_in(&gateway, "eve").await
+    };
+    later(&gateway, EXPIRED).await;
+    let doubled = [
+        format!("{}; __Host-doorward-refresh={}", browser.cookie(), eve.refresh()),
+        format!("{}; __Host-doorward-access={}", browser.cookie(), eve.access()),
+    ];
+    for cookie in doubled {
+        let headers = [PAGE[0], PAGE[1], PAGE[2], ("Cookie", cookie.as_str())];
+        let answer = gateway.get("/", &headers).await;
+        assert_eq!((answer.status, answer.all("set-cookie").len()), (303, 0), "{cookie}");
+        // And at the login page they are told, rather than sent in circles.
+        let login = gateway.get("/auth/login", &headers).await;
+        assert_eq!((login.status, login.header("content-type")), (400, Some("text/html; charset=utf-8")));
+    }
+    assert_eq!(gateway.metric(RENEWED).await, 0.0);
+    let good = browser.refresh().to_owned();
+    for forged in ["x", "x.r", &good[1..], &good.to_uppercase()] {
+        browser.cookies.insert("__Host-doorward-refresh".into(), forged.into());
+        assert_eq!(browser.fetch("/").await.code(), "token_expired", "{forged}");
+    }
+    assert_eq!(gateway.metric(RENEWED).await, 0.0, "no question for a forged one");
+    // A bearer of ours is answered for itself: it is no browser's.
+    let api = gateway.login("ada").await;
+    later(&gateway, EXPIRED).await;
+    let bearer = format!("Bearer {}", api.access);
+    let refresh = format!("__Host-doorward-refresh={good}");
+    let answer = gateway.get("/", &[("Authorization", bearer.as_str()), ("Cookie", refresh.as_str())]).await;
+    assert_eq!((answer.code().as_str(), answer.all("set-cookie").len()), ("token_expired", 0));
+    // The app's own Authorization beside it is the app's business.
+    let basic = [("Authorization", "Basic YTpi"), ("Cookie", refresh.as_str())];
+    let answer = gateway.get("/", &basic).await;
+    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1));
+    assert_eq!(gateway.app.last().header("authorization").as_deref(), Some("Basic YTpi"));
+}

@@ -1,0 +1,209 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Browser;
+use super::jar::{hidden, later, with};
+use crate::support::{PASSWORD, Setup, TestGateway};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_sets_two_cookies_of_this_host_and_goes_back_to_where_one_was() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::new(&gateway);
+    let away = browser.go("/reports?year=2026&q=a%2Fb").await;
+    assert_eq!((away.status, away.header("cache-control")), (303, Some("no-store")));
+    let login = away.header("location").expect("a place").to_owned();
+    assert!(login.starts_with("/auth/login?return_to="), "{login}");
+    let back = browser.sign_in("ada", PASSWORD, &login, &[]).await;
+    assert_eq!((back.status, back.header("location")), (303, Some("/reports?year=2026&q=a%2Fb")));
+    assert_eq!(back.header("cache-control"), Some("no-store"));
+    let set = back.all("set-cookie");
+    assert_eq!(set.len(), 2, "{set:?}");
+    for (cookie, name) in set.iter().zip(["__Host-doorward-access=", "__Host-doorward-refresh="]) {
+        assert!(cookie.starts_with(name), "{cookie}");
+        // No Max-Age: it ends with the browser. No Domain: of this host alone.
+        assert!(cookie.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{cookie}");
+        assert!(cookie.len() < 4096);
+    }
+    let seen = browser.go("/reports?year=2026&q=a%2Fb").await;
+    assert_eq!(seen.status, 200);
+    let forwarded = gateway.app.last();
+    assert_eq!(forwarded.header("x-auth-user").as_deref(), Some("ada"));
+    assert_eq!(forwarded.header("cookie"), None, "ours stay here");
+    // Who is signed in is not asked again.
+    let again = browser.go(&login).await;
+    assert_eq!((again.status, again.header("location")), (303, Some("/reports?year=2026&q=a%2Fb")));
+    let home = browser.go("/auth/login").await;
+    assert_eq!((home.status, home.text().contains("ada")), (200, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_sets_no_cookie_and_its_tokens_are_none() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let answer = gateway.post("/auth/login", None, &json!({ "username": "ada", "password": PASSWORD })).await;
+    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 0));
+    let mut browser = Browser::new(&gateway);
+    browser.cookies.insert("__Host-doorward-refresh".into(), answer.member("refresh_token"));
+    assert_eq!(browser.fetch("/").await.code(), "token_missing");
+    let of_browser = Browser::signed_in(&gateway, "ada").await;
+    assert_eq!(gateway.refresh(of_browser.refresh()).await.code(), "refresh_invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said_on_the_form_without_telling_who_exists() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut texts = Vec::new();
+    for name in ["ada", "eve"] {
+        let mut browser = Browser::new(&gateway);
+        let wrong = browser.sign_in(name, "not the right password", "/auth/login", &[]).await;
+        assert_eq!(wrong.status, 401);
+        assert_eq!(wrong.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(
+            wrong.header("content-security-policy").is_some_and(|v| v.contains("frame-ancestors 'none'"))
+        );
+        assert_eq!(wrong.header("cache-control"), Some("no-store"));
+        assert!(!browser.cookies.keys().any(|name| name.ends_with("access")));
+        let text = wrong.text();
+        assert!(!text.contains("not the right password"));
+        // The same form can be sent again, and nothing on it but the name and its token differs.
+        let csrf = hidden(&wrong).into_iter().find(|(name, _)| name == "csrf").expect("a token").1;
+        texts.push(text.replace(&csrf, "").replace(name, ""));
+        let fields = with(&with(&hidden(&wrong), "username", "ada"), "password", PASSWORD);
+        assert_eq!(browser.post("/auth/login", &fields).await.status, 303);
+    }
+    assert_eq!(texts[0], texts[1]);
+    let mut browser = Browser::new(&gateway);
+    assert_eq!(browser.sign_in("ada", "", "/auth/login", &[]).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remembered_sessions_outlive_the_browser_and_others_idle_soon() {
+    let setup =
+        Setup { login: "[browser]\nidle_timeout = \"1h\"\nremember = \"7d\"".into(), ..Setup::default() };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let mut forgotten = Browser::signed_in(&gateway, "ada").await;
+    let mut kept = Browser::new(&gateway);
+    let answer = kept.sign_in("ada", PASSWORD, "/auth/login", &[("remember", "on")]).await;
+    for cookie in answer.all("set-cookie") {
+        assert!(cookie.ends_with("; SameSite=Lax; Max-Age=604800"), "{cookie}");
+    }
+    // One cannot make oneself remembered by changing the cookie.
+    let mut cheat = forgotten.clone();
+    let longer = format!("{}.r", forgotten.refresh());
+    cheat.cookies.insert("__Host-doorward-refresh".into(), longer);
+    cheat.cookies.remove("__Host-doorward-access");
+    assert_eq!(cheat.fetch("/").await.code(), "token_missing");
+    later(&gateway, Duration::from_secs(2 * 3600)).await;
+    assert_eq!(forgotten.fetch("/").await.code(), "token_expired");
+    assert_eq!(kept.fetch("/").await.status, 200);
+    // Its whole life is bounded.
+    later(&gateway, Duration::from_secs(7 * 24 * 3600)).await;
+    assert_eq!(kept.fetch("/").await.code(), "token_expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_login_is_a_new_session_and_ends_the_one_before() {
+    // T50: nobody goes on in a session that somebody else has begun for them.
+    let gateway = TestGateway::start().await;
+    for name in ["ada", "eve"] {
+        gateway.user(name, &[]).await;
+    }
+    let planted = Browser::signed_in(&gateway, "eve").await;
+    let mut browser = planted.clone();
+    // Signed out to the eyes of the form: the access cookie is gone and the page was open before.
+    let mut form = Browser::new(&gateway);
+    let fields = hidden(&form.go("/auth/login").await);
+    browser.cookies.extend(form.cookies.clone());
+    let fields = with(&with(&fields, "username", "ada"), "password", PASSWORD);
+    assert_eq!(browser.post("/auth/login", &fields).await.status, 303);
+    assert_ne!(browser.refresh(), planted.refresh());
+    assert_eq!(browser.fetch("/").await.status, 200);
+    assert_eq!(gateway.app.last().header("x-auth-user").as_deref(), Some("ada"));
+    assert_eq!(planted.clone().fetch("/").await.code(), "token_revoked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_too_long_for_a_cookie_is_refused_and_leaves_no_session() {
+    let gateway = TestGateway::start().await;
+    let roles: Vec<String> = (0..60).map(|n| format!("{}-{n:02}", "r".repeat(60))).collect();
+    let user = gateway.user("ada", &roles.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut browser = Browser::new(&gateway);
+    let refused = browser.sign_in("ada", PASSWORD, "/auth/login", &[]).await;
+    assert_eq!((refused.status, browser.cookies.len()), (403, 1), "only that of the form");
+    assert!(refused.text().contains("cookie_too_large"), "{}", refused.text());
+    assert!(gateway.vault.sessions.list(Some(user)).await.expect("an answer").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_sent_anywhere_but_to_a_place_we_have_stamped() {
+    // T49. What is not ours to begin with never gets a stamp; `policy::return_to` has the table of what is.
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::new(&gateway);
+    let good = browser.go("/reports").await.header("location").expect("a place").to_owned();
+    let stamp =
+        good.split_once("return_to=").expect("a stamp").1.split_once('.').expect("two parts").0.to_owned();
+    let tried = [
+        "/reports",
+        "%2Freports",
+        "//evil.example",
+        "%2F%2Fevil.example",
+        "/%5Cevil.example",
+        "https://evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "%09//evil.example",
+        "/%09/evil.example",
+        "/%0d%0aSet-Cookie:a=b",
+        "@evil.example",
+        "data:text/html,x",
+        "/%E2%88%95evil.example",
+        "/admin",
+        "/reports%23x",
+        "/reports?x",
+    ];
+    for place in tried {
+        let unstamped = [format!("/auth/login?return_to={place}"), format!("/auth/login?return_to=.{place}")];
+        let moved = (place != "/reports" && place != "%2Freports")
+            .then(|| format!("/auth/login?return_to={stamp}.{place}"));
+        for login in unstamped.into_iter().chain(moved) {
+            let mut browser = Browser::new(&gateway);
+            let answer = browser.sign_in("ada", PASSWORD, &login, &[]).await;
+            assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{login}");
+            let again = browser.go(&login).await;
+            assert_eq!((again.status, again.header("location")), (200, None), "{login}");
+        }
+    }
+    // Posted, not in the query.
+    let mut poster = Browser::new(&gateway);
+    let more = [("return_to", "//evil.example")];
+    let answer = poster.sign_in("ada", PASSWORD, "/auth/login", &more).await;
+    assert_eq!(answer.header("location"), Some("/"));
+    // A stamp is good for a while.
+    later(&gateway, Duration::from_secs(12 * 3600 + 1)).await;
+    let answer = browser.sign_in("ada", PASSWORD, &good, &[]).await;
+    assert_eq!(answer.header("location"), Some("/"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_one_domain_can_share_a_sign_in() {
+    let setup = Setup {
+        server: String::new(),
+        login: "[browser]\ncookie_domain = \"gateway.test\"".into(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::new(&gateway);
+    let answer = browser.sign_in("ada", PASSWORD, "/auth/login", &[]).await;
+    for cookie in answer.all("set-cookie") {
+        assert!(cookie.starts_with("__Secure-doorward-"), "{cookie}");
+        assert!(cookie.ends_with("; Secure; HttpOnly; SameSite=Lax; Domain=gateway.test"), "{cookie}");
+    }
+    assert_eq!(browser.fetch("/").await.status, 200);
+    assert_eq!(gateway.app.last().header("cookie"), None);
+}

@@ -1,0 +1,114 @@
+use crate::support::gateway::SOON;
+use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
+
+use super::Browser;
+use super::jar::{hidden, with};
+
+fn csrf(page: &crate::support::Response) -> Vec<(String, String)> {
+    hidden(page).into_iter().filter(|(name, _)| name == "csrf").collect()
+}
+
+fn forgets(answer: &crate::support::Response) {
+    let set = answer.all("set-cookie");
+    assert_eq!(set.len(), 2, "{set:?}");
+    for (cookie, name) in set.iter().zip(["__Host-doorward-access=;", "__Host-doorward-refresh=;"]) {
+        assert!(cookie.starts_with(name) && cookie.ends_with("; Max-Age=0"), "{cookie}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_asks_first_and_then_ends_the_session_and_both_cookies() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let copy = browser.clone();
+    let page = browser.go("/auth/logout").await;
+    assert_eq!((page.status, page.all("set-cookie").len()), (200, 0));
+    assert_eq!(browser.fetch("/").await.status, 200, "asking ends nothing");
+    let out = browser.post("/auth/logout", &csrf(&page)).await;
+    assert_eq!((out.status, out.header("cache-control")), (200, Some("no-store")));
+    forgets(&out);
+    assert_eq!(browser.go("/").await.status, 303);
+    assert_eq!(copy.clone().fetch("/").await.code(), "token_revoked");
+    let mut renewing = copy;
+    renewing.cookies.remove("__Host-doorward-access");
+    assert_eq!(renewing.fetch("/").await.code(), "token_missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_while_the_vault_is_away_clears_the_cookies_and_ends_the_session_when_it_is_back() {
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    let user = gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let page = browser.go("/auth/logout").await;
+    faults.fail(&[Op::Renew, Op::Revoke]);
+    let out = browser.post("/auth/logout", &csrf(&page)).await;
+    assert_eq!((out.status, out.header("retry-after")), (503, Some("1")));
+    forgets(&out);
+    assert_eq!(gateway.vault.sessions.list(Some(user)).await.expect("rows").len(), 1);
+    faults.heal();
+    assert_eventually("the session has ended", SOON, async || {
+        gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn my_devices_are_listed_and_ended_one_by_one_or_all_others_at_once() {
+    let gateway = TestGateway::start().await;
+    let user = gateway.user("ada", &[]).await;
+    let mut here = Browser::signed_in(&gateway, "ada").await;
+    let mut phone = Browser::signed_in(&gateway, "ada").await;
+    let mut desk = Browser::signed_in(&gateway, "ada").await;
+    let page = here.go("/auth/sessions").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(page.text().matches("id=\"device-").count(), 3, "{}", page.text());
+    assert!(page.text().contains("127.0.0.1"));
+    // A script is given JSON at the same address.
+    let json = phone.fetch("/auth/sessions").await.json();
+    let list = json["sessions"].as_array().expect("a list").clone();
+    let phone_id = list.iter().find(|s| s["current"] == true).expect("this one")["session_id"].clone();
+    let form = with(&csrf(&page), "session_id", phone_id.as_str().expect("text"));
+    let ended = here.post("/auth/sessions/end", &form).await;
+    assert_eq!((ended.status, ended.header("location")), (303, Some("/auth/sessions")));
+    assert_eq!(phone.fetch("/").await.code(), "token_revoked");
+    assert_eq!((here.fetch("/").await.status, desk.fetch("/").await.status), (200, 200));
+    assert_eq!(here.post("/auth/sessions/end-others", &csrf(&page)).await.status, 303);
+    assert_eq!(desk.fetch("/").await.code(), "token_revoked");
+    assert_eq!(here.fetch("/").await.status, 200);
+    // Nobody ends somebody else's.
+    gateway.user("eve", &[]).await;
+    let mut eve = Browser::signed_in(&gateway, "eve").await;
+    let own = gateway.vault.sessions.list(Some(user)).await.expect("rows")[0].grant.session_id.to_string();
+    let form = with(&csrf(&eve.go("/auth/sessions").await), "session_id", &own);
+    assert_eq!(eve.post("/auth/sessions/end", &form).await.status, 404);
+    assert_eq!(here.fetch("/").await.status, 200);
+    let everywhere = here.post("/auth/logout-all", &csrf(&page)).await;
+    assert_eq!(everywhere.status, 200);
+    forgets(&everywhere);
+    assert!(gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_changed_on_a_page_that_says_what_is_wrong() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut here = Browser::signed_in(&gateway, "ada").await;
+    let mut other = Browser::signed_in(&gateway, "ada").await;
+    let page = here.go("/auth/password").await;
+    let fields = |current: &str, new: &str| {
+        with(&with(&csrf(&page), "current_password", current), "new_password", new)
+    };
+    let new = "quite another long password";
+    for (current, next) in [("wrong password of hers", new), (crate::support::PASSWORD, "short"), ("", new)] {
+        let refused = here.post("/auth/password", &fields(current, next)).await;
+        assert_eq!(refused.status, 400, "{current} {next}");
+        assert!(refused.text().contains("role=\"alert\""), "{}", refused.text());
+    }
+    assert_eq!(other.fetch("/").await.status, 200);
+    let done = here.post("/auth/password", &fields(crate::support::PASSWORD, new)).await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    assert_eq!(other.fetch("/").await.code(), "token_revoked");
+    assert_eq!(here.fetch("/").await.status, 200);
+}
