@@ -127,6 +127,14 @@ impl Answer {
         }
     }
 
+    /// And the browser forgets the pages it keeps: the Back button would show those of the app, as it left them, to whoever
+    /// sits down next.
+    #[must_use]
+    pub fn with_nothing_kept(self) -> Self {
+        let cache = HeaderValue::from_static("\"cache\"");
+        self.with(HeaderName::from_static("clear-site-data"), cache)
+    }
+
     /// A file that pages load.
     pub fn asset(asset: &Asset) -> Self {
         let mut headers = fixed(ASSET_HEADERS).collect::<Vec<_>>();

@@ -1,9 +1,14 @@
 //! A real Chromium, as people use it.
 
-#[path = "../support/eventually.rs"]
-mod eventually;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
+mod support;
 
+use support::eventually;
+
+mod attacks;
 mod chromium;
+mod flows;
 mod gallery;
 mod looks;
 mod origins;

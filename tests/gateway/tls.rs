@@ -26,8 +26,12 @@ pub(crate) async fn house(server: &str, tls: &str) -> House {
         "{server}\n[server.tls]\ncertificates = [{{ cert_file = \"app.crt\", key_file = \"app.key\" }}, \
          {{ cert_file = \"other.crt\", key_file = \"other.key\" }}]\n{tls}"
     );
-    let setup =
-        Setup { public_url: "https://gateway.test", server, folder: Some(folder), ..Setup::default() };
+    let setup = Setup {
+        public_url: "https://gateway.test".to_owned(),
+        server,
+        folder: Some(folder),
+        ..Setup::default()
+    };
     House { gateway: TestGateway::with(setup).await, trust }
 }
 

@@ -1,6 +1,6 @@
 //! An app behind the gateway that records every byte it is sent and answers as the path says.
 //!
-//! `/hold…` waits until released · `/ws…` is a WebSocket that echoes messages · `/events…` streams until cut ·
+//! `/page…` is HTML with a form · `/hold…` waits until released · `/ws…` is a WebSocket that echoes messages · `/events…` streams until cut ·
 //! `/download…` is 1 GiB that ends when it is cut · `/cookie…` sets cookies of ours and its own · `/big…` 1 MiB ·
 //! anything else: 200 with what was received.
 
@@ -51,6 +51,11 @@ impl Seen {
         all.pop()
     }
 }
+
+const HTML: &str = "Content-Type: text/html; charset=utf-8\r\n";
+/// A page that is somebody's own, with a form.
+const PAGE: &str = "<!doctype html><title>The app</title><h1>Ada's secret notes</h1>\
+    <form method=post action=/page/saved><textarea name=text></textarea><button>Save</button></form>";
 
 /// A running app.
 pub(crate) struct TestApp {
@@ -162,7 +167,9 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
                 }
             }
         }
-        let (extra, body) = if target.starts_with("/cookie") {
+        let (extra, body) = if target.starts_with("/page") {
+            (HTML, PAGE.to_owned())
+        } else if target.starts_with("/cookie") {
             let cookies = "Set-Cookie: __Host-doorward-access=evil; Path=/\r\nSet-Cookie: app=1; Path=/\r\nSet-Cookie: __HOST-doorward-refresh=x\r\n";
             (cookies, shown)
         } else if target.starts_with("/big") {
@@ -170,10 +177,8 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
         } else {
             ("", shown)
         };
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{extra}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let kind = if extra == HTML { "" } else { "Content-Type: text/plain\r\n" };
+        let head = format!("HTTP/1.1 200 OK\r\n{kind}{extra}Content-Length: {}\r\n\r\n", body.len());
         // One write: two would wait for each other's acknowledgement.
         let answer = if head_only { head } else { head + &body };
         stream.write_all(answer.as_bytes()).await.ok()?;

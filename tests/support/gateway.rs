@@ -20,7 +20,8 @@ use super::{PASSWORD, TestApp, assert_eventually};
 
 /// What a gateway is to be like.
 pub(crate) struct Setup {
-    pub(crate) public_url: &'static str,
+    pub(crate) listen: String,
+    pub(crate) public_url: String,
     /// More lines of `gateway.toml`, by table.
     pub(crate) server: String,
     pub(crate) sessions: String,
@@ -63,7 +64,8 @@ upstream = "app"
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            public_url: "http://gateway.test",
+            listen: "127.0.0.1:0".to_owned(),
+            public_url: "http://gateway.test".to_owned(),
             server: String::new(),
             sessions: String::new(),
             vault: String::new(),
@@ -102,7 +104,7 @@ impl TestGateway {
         let file = write_config(
             folder.path(),
             &app,
-            setup.public_url,
+            (&setup.listen, &setup.public_url),
             &[&setup.server, &setup.vault, &setup.sessions, &setup.tokens, &setup.login, &setup.routes],
         );
         let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
@@ -284,12 +286,17 @@ impl Tokens {
     }
 }
 
-fn write_config(folder: &Path, app: &TestApp, public_url: &str, parts: &[&str; 6]) -> PathBuf {
+fn write_config(
+    folder: &Path,
+    app: &TestApp,
+    (listen, public_url): (&str, &str),
+    parts: &[&str; 6],
+) -> PathBuf {
     let [server, vault, sessions, tokens, login, routes] = parts;
     let text = format!(
         r#"
 [server]
-listen = ["127.0.0.1:0"]
+listen = ["{listen}"]
 public_urls = ["{public_url}"]
 {server}
 [admin]

@@ -53,10 +53,10 @@ pub(in super::super) async fn submit(
     Ok(Ok(match ended {
         Err(refusal @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             call.auth.logout_browser_later(cookie, settings.clone(), TRY_AGAIN);
-            signed_out(call, false, Some(refusal))
+            signed_out(call, false, Some(refusal)).with_nothing_kept()
         }
         // What had ended before is as good.
-        ended => signed_out(call, everywhere && ended.is_ok(), None),
+        ended => signed_out(call, everywhere && ended.is_ok(), None).with_nothing_kept(),
     }))
 }
 

@@ -1,0 +1,262 @@
+//! What people do with a browser, from the login page to the Back button, in front of an app that knows nothing of it.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::chromium::{Browser, Profile, Tab};
+use crate::support::gateway::SOON;
+use crate::support::{PASSWORD, Setup, TestGateway, assert_eventually};
+
+/// A gateway at `http://localhost:<port>`, where a browser keeps `__Host-` cookies, with `ada` as a user.
+pub(crate) struct Site {
+    pub(crate) gateway: TestGateway,
+    pub(crate) origin: String,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::at("localhost").await
+    }
+
+    /// Under another name of this machine.
+    pub(crate) async fn at(host: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("an address");
+        drop(free);
+        let origin = format!("http://{host}:{}", address.port());
+        // Tests of browsers keep a machine busy: a proof that is late is not what they are about.
+        let vault = "lease = \"30s\"".to_owned();
+        let setup =
+            Setup { listen: address.to_string(), public_url: origin.clone(), vault, ..Setup::default() };
+        let gateway = TestGateway::with(setup).await;
+        gateway.user("ada", &[]).await;
+        Self { gateway, origin }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+
+    /// Time goes by, here and there; its proof of the revocations has run out with it, and is waited for.
+    async fn later(&self, span: Duration) {
+        self.gateway.clock.advance(span);
+        let ready = async || self.gateway.probe("/readyz").await.status == 200;
+        assert_eventually("it can decide again", SOON, ready).await;
+    }
+
+    /// A tab on the app's page, signed in.
+    pub(crate) async fn signed_in(&self, profile: &Profile<'_>) -> Tab {
+        let tab = profile.tab().await;
+        tab.open(&self.url("/page")).await;
+        sign_in(&tab, PASSWORD).await;
+        tab.until("document.title === 'The app'").await;
+        tab
+    }
+}
+
+/// Fills in the form and sends it.
+pub(crate) async fn sign_in(tab: &Tab, password: &str) {
+    tab.until("!!document.querySelector('#password')").await;
+    tab.fill("#username", "ada").await;
+    tab.fill("#password", password).await;
+    tab.click("button.main").await;
+}
+
+/// Whether a tab shows the login page.
+const AT_LOGIN: &str = "location.pathname === '/auth/login' && !!document.querySelector('#password')";
+
+/// So many requests at once, and how each ended: its status, and whether it was sent elsewhere.
+async fn fetches(tab: &Tab, count: usize) -> Vec<(u64, bool)> {
+    let script = format!(
+        "Promise.all([...Array({count}).keys()].map((at) => fetch('/notes/' + at)\
+         .then((r) => [r.status, r.redirected])))"
+    );
+    let answers: Vec<(u64, bool)> = serde_json::from_value(tab.run(&script).await).expect("statuses");
+    assert_eq!(answers.len(), count);
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_in_comes_back_to_where_they_were() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    tab.open(&site.url("/page/deep?x=1&y=%2F")).await;
+    assert_eq!(tab.run(AT_LOGIN).await, true, "{}", tab.url().await);
+    sign_in(&tab, PASSWORD).await;
+    tab.until("document.title === 'The app'").await;
+    assert_eq!(tab.url().await, site.url("/page/deep?x=1&y=%2F"));
+    let cookies = profile.cookies().await;
+    for cookie in cookies.iter().filter(|cookie| cookie["name"] != "__Host-doorward-visit") {
+        assert_eq!((&cookie["httpOnly"], &cookie["secure"]), (&json!(true), &json!(true)), "{cookie}");
+        assert_eq!((&cookie["sameSite"], &cookie["path"]), (&json!("Lax"), &json!("/")), "{cookie}");
+        assert!(cookie["value"].as_str().is_some_and(|value| value.len() < 4096));
+    }
+    assert!(cookies.iter().all(|cookie| cookie["name"].as_str().is_some_and(|n| n.starts_with("__Host-"))));
+    assert!(cookies.len() >= 2, "{cookies:?}");
+    // The page of the app sees none of them.
+    assert_eq!(tab.run("document.cookie").await, "");
+    assert_eq!(site.gateway.app.last().all("cookie"), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_says_so_and_not_whether_there_is_such_a_user() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    let mut said = Vec::new();
+    for name in ["ada", "nobody"] {
+        tab.open(&site.url("/page")).await;
+        tab.fill("#username", name).await;
+        tab.fill("#password", "not the password at all").await;
+        tab.click("button.main").await;
+        tab.until("!!document.querySelector('#problem')").await;
+        said.push((tab.title().await, tab.text("#problem").await));
+        assert_eq!(tab.run("document.querySelector('#username').value").await, name, "typed once is enough");
+        assert_eq!(tab.run("document.querySelector('#password').value").await, "");
+    }
+    assert_eq!(said[0], said[1]);
+    // And the right one still leads to where they were going.
+    sign_in(&tab, PASSWORD).await;
+    tab.until("document.title === 'The app'").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_that_ends_amid_thirty_requests_is_not_noticed() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = site.signed_in(&profile).await;
+    for round in 0..3 {
+        // The access token has run out, and thirty requests find out at once.
+        site.later(Duration::from_mins(16)).await;
+        let answers = fetches(&tab, 30).await;
+        assert!(answers.iter().all(|answer| *answer == (200, false)), "round {round}: {answers:?}");
+    }
+    assert_eq!(tab.url().await, site.url("/page"), "nobody was sent anywhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tabs_share_a_session_and_its_end() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let first = site.signed_in(&profile).await;
+    let second = profile.tab().await;
+    second.open(&site.url("/page/second")).await;
+    assert_eq!(second.title().await, "The app", "it need not sign in");
+    // Both go on while tokens end, one after the other and together.
+    for _ in 0..3 {
+        site.later(Duration::from_mins(16)).await;
+        let (one, other) = tokio::join!(fetches(&first, 10), fetches(&second, 10));
+        assert!(one.iter().chain(&other).all(|answer| *answer == (200, false)), "{one:?} {other:?}");
+    }
+    first.open(&site.url("/auth/logout")).await;
+    first.click("form[action='/auth/logout'] button").await;
+    first.until("document.title.startsWith('You are signed out')").await;
+    assert!(fetches(&second, 3).await.iter().all(|answer| *answer == (401, false)));
+    second.open(&site.url("/page/second")).await;
+    assert_eq!(second.run(AT_LOGIN).await, true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_laptop_that_slept_goes_on_and_one_that_slept_too_long_signs_in_again() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = site.signed_in(&profile).await;
+    site.later(Duration::from_hours(3)).await;
+    assert_eq!(fetches(&tab, 5).await, [(200, false); 5]);
+    tab.open(&site.url("/page/after")).await;
+    assert_eq!(tab.title().await, "The app");
+    // Longer than [browser] idle_timeout: 12 hours.
+    site.later(Duration::from_hours(13)).await;
+    assert_eq!(fetches(&tab, 5).await, [(401, false); 5], "a script is told, not sent to a page");
+    tab.open(&site.url("/page/late?x=1")).await;
+    assert_eq!(tab.run(AT_LOGIN).await, true);
+    sign_in(&tab, PASSWORD).await;
+    tab.until("document.title === 'The app'").await;
+    assert_eq!(tab.url().await, site.url("/page/late?x=1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_meets_an_ended_session_keeps_people_informed() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = site.signed_in(&profile).await;
+    site.later(Duration::from_hours(13)).await;
+    tab.run("document.querySelector('textarea').value = 'an hour of work'; null").await;
+    tab.click("button").await;
+    tab.until("location.pathname === '/page/saved' && document.readyState === 'complete'").await;
+    assert_ne!(tab.title().await, "The app");
+    let seen = site.gateway.app.seen();
+    assert!(seen.iter().all(|seen| !seen.line().starts_with("POST")), "it was not let through");
+    // Going back finds what was written: the page was not left in silence.
+    assert!(tab.text("main").await.to_lowercase().contains("sign in"), "{}", tab.text("main").await);
+    tab.run("history.back(); null").await;
+    tab.until("document.title === 'The app'").await;
+    let written = tab.run("document.querySelector('textarea').value").await;
+    assert_eq!(written, "an hour of work");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_device_is_ended_and_refused() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let (mine, other) = (browser.profile().await, browser.profile().await);
+    let (laptop, phone) = (site.signed_in(&mine).await, site.signed_in(&other).await);
+    assert_eq!(fetches(&phone, 1).await, [(200, false)]);
+    laptop.open(&site.url("/auth/sessions")).await;
+    assert_eq!(laptop.run("document.querySelectorAll('.devices li').length").await, 2);
+    assert_eq!(laptop.run("document.querySelectorAll('.badge').length").await, 1, "one is this one");
+    laptop.click("form[action='/auth/sessions/end'] button").await;
+    laptop.until("document.querySelectorAll('.devices li').length === 1").await;
+    assert_eq!(fetches(&phone, 3).await, [(401, false); 3]);
+    phone.open(&site.url("/page")).await;
+    assert_eq!(phone.run(AT_LOGIN).await, true);
+    laptop.open(&site.url("/page")).await;
+    assert_eq!(fetches(&laptop, 1).await, [(200, false)], "this one goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_signing_out_back_shows_nothing() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = site.signed_in(&profile).await;
+    tab.open(&site.url("/page/two")).await;
+    tab.open(&site.url("/auth/sessions")).await;
+    assert!(tab.text("main").await.contains("This one"), "{}", tab.text("main").await);
+    tab.open(&site.url("/auth/logout")).await;
+    tab.click("form[action='/auth/logout'] button").await;
+    tab.until("document.title.startsWith('You are signed out')").await;
+    assert!(profile.cookies().await.iter().all(|cookie| cookie["name"] == "__Host-doorward-visit"));
+    // Before it: the page that asked, my devices, and two pages of the app.
+    for (shown, arrived) in [
+        ("the page that asked", "location.pathname === '/auth/logout' && performance.timeOrigin > since"),
+        ("my devices", AT_LOGIN),
+        ("the app", AT_LOGIN),
+        ("the app", AT_LOGIN),
+    ] {
+        let since = tab.run("performance.timeOrigin").await;
+        let here = tab.run("navigation.currentEntry.index").await.as_i64().expect("an index");
+        tab.run("history.back(); null").await;
+        let moved = format!("navigation.currentEntry.index === {}", here - 1);
+        let arrived = arrived.replace("since", &since.to_string());
+        tab.until(&format!("{moved} && document.readyState === 'complete'")).await;
+        let seen = tab.text("body").await;
+        assert!(!seen.contains("secret notes") && !seen.contains("This one"), "back to {shown}: {seen}");
+        assert_eq!(tab.run(&arrived).await, true, "back to {shown}: {} {seen}", tab.url().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_keeps_no_cookies_is_told_so_and_not_sent_in_circles() {
+    // Over http no `__Host-` cookie is kept but on localhost.
+    let (site, browser) = (Site::at("gateway.test").await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    tab.open(&site.url("/page")).await;
+    sign_in(&tab, PASSWORD).await;
+    tab.until("!!document.querySelector('#problem')").await;
+    let said = tab.text("#problem").await;
+    assert!(said.to_lowercase().contains("cookie"), "{said}");
+    assert_eq!(profile.cookies().await, [Value::Null; 0]);
+}
