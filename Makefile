@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test screenshots check fmt lint build k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
+.PHONY: help demo demo-full test screenshots soak check fmt lint build k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -36,6 +36,9 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 
 screenshots: setup-test ## Take the pictures in docs/screenshots anew
 	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page
+
+soak: setup-test ## Ten minutes of JupyterLab and Django in a browser, with access tokens of 30 seconds
+	DOORWARD_SOAK_MINUTES=10 cargo test --locked --test browser apps:: -- --nocapture
 
 check: ## Type-check quickly
 	cargo check --locked --all-targets

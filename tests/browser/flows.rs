@@ -22,6 +22,11 @@ impl Site {
 
     /// Under another name of this machine.
     pub(crate) async fn at(host: &str) -> Self {
+        Self::like(host, |setup| setup).await
+    }
+
+    /// And otherwise.
+    pub(crate) async fn like(host: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("an address");
         drop(free);
@@ -30,6 +35,10 @@ impl Site {
         let vault = "lease = \"30s\"".to_owned();
         let setup =
             Setup { listen: address.to_string(), public_url: origin.clone(), vault, ..Setup::default() };
+        Self::with(origin, change(setup)).await
+    }
+
+    async fn with(origin: String, setup: Setup) -> Self {
         let gateway = TestGateway::with(setup).await;
         gateway.user("ada", &[]).await;
         Self { gateway, origin }

@@ -6,6 +6,7 @@ mod support;
 
 use support::eventually;
 
+mod apps;
 mod attacks;
 mod chromium;
 mod flows;
