@@ -90,5 +90,9 @@ def enough(context, root):
         for included in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', text):
             if not (file.parent / included).resolve().exists():
                 yield f"Dockerfile: {file.relative_to(context)} includes {included}, which is not copied"
+        # Pages are compiled from these.
+        for template in re.findall(r'#\[template\(path = "([^"]+)"', text):
+            if not (context / "templates" / template).exists():
+                yield f"Dockerfile: {file.relative_to(context)} is made of templates/{template}, which is not copied"
     if (root / "build.rs").exists() and not (context / "build.rs").exists():
         yield "Dockerfile: build.rs is not copied"

@@ -15,7 +15,8 @@ class Image(Case):
         """The problems of the image, in a copy of what concerns it."""
         root = Path(tempfile.mkdtemp())
         try:
-            for name in ("Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", "src", "benches", ".gitignore"):
+            names = ("Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", ".gitignore")
+            for name in (*names, "src", "benches", "templates", "assets"):
                 copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
                 copied(ROOT / name, root / name)
             subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
@@ -36,6 +37,8 @@ class Image(Case):
             self.of({".dockerignore": ("!src\n", "!src\nsrc/vault/sqlite/migrations\n")}), "which is not copied"
         )
         self.assert_finds(self.of({".dockerignore": ("!src\n", "")}), "cargo cannot build")
+        self.assert_finds(self.of({".dockerignore": ("!assets\n", "")}), "includes ../../assets/page.css, which is not copied")
+        self.assert_finds(self.of({".dockerignore": ("!templates\n", "")}), "templates/sign_in.html, which is not copied")
 
     def test_bases_are_pinned_and_hadolint_is_content(self):
         self.assert_finds(self.of({"Dockerfile": ("cc-debian12:nonroot", "cc-debian12")}), "is not pinned")
