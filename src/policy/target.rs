@@ -71,16 +71,23 @@ impl<'a> Target<'a> {
         for base in bases(raw, &once, &twice) {
             for params in [Cow::Borrowed(base.as_ref()), without_params(&base)] {
                 let slashed = params.replace('\\', "/");
-                let merged = merge_slashes(&slashed);
-                let resolved = remove_dots(&merged);
-                // Dropping dots and spaces can leave empty segments anew.
-                let again = remove_dots(&merge_slashes(&resolved));
-                for reading in [remove_dots(&slashed), again, resolved, merged, slashed, params.into_owned()]
-                {
+                let after = after_authority(&slashed).map(str::to_owned);
+                let mut add = |reading: String| {
                     if reading != raw && !others.contains(&reading) {
                         others.push(reading);
                     }
+                };
+                for slashed in [Some(slashed), after].into_iter().flatten() {
+                    let merged = merge_slashes(&slashed);
+                    let resolved = remove_dots(&merged);
+                    // Dropping dots and spaces can leave empty segments anew.
+                    add(remove_dots(&merge_slashes(&resolved)));
+                    add(remove_dots(&slashed));
+                    for reading in [resolved, merged, slashed] {
+                        add(reading);
+                    }
                 }
+                add(params.into_owned());
             }
         }
         Ok(Self { raw, others, encoded_slash })
@@ -156,6 +163,13 @@ fn decode(path: &str) -> Result<String, Unreadable> {
         out.push(decoded);
     }
     String::from_utf8(out).map_err(|_| Ambiguous)
+}
+
+/// What is left of a path that begins with two slashes for who takes it for a reference to be resolved: the first name is a
+/// host then (RFC 3986 section 4.2; `new URL(request.url, base)` of Node, `urlsplit` of Python).
+fn after_authority(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("//")?.trim_start_matches('/');
+    Some(rest.find('/').map_or("/", |at| &rest[at..]))
 }
 
 /// RFC 3986 section 3.3: what follows a `;` in a segment is parameters to some servers.
@@ -251,6 +265,11 @@ mod tests {
             "/%ef%bd%81dmin",
             "/public/..%ef%bc%8fadmin",
             "/admin%e2%80%8b",
+            // A3: the first name is a host to some.
+            "//x/admin",
+            "///x/admin/y",
+            "//x/%2e%2e/%61dmin",
+            "//x//admin",
         ] {
             let all = readings(path);
             assert!(all.iter().any(|r| r == "/admin" || r.starts_with("/admin/")), "{path}: {all:?}");
