@@ -5,8 +5,10 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 
+use super::cors;
 use super::credential::{self, Credential};
 use super::renewal::{self, SetCookies};
+use super::upstream::is_websocket;
 use crate::auth::{Auth, Control, Registration};
 use crate::config::{Access, Route};
 use crate::error::Refusal;
@@ -115,6 +117,13 @@ async fn admit(
     };
     if route.access == Access::Public {
         return anonymous();
+    }
+    // A page of anybody's may open a WebSocket with the cookies of whoever looks at it, and read what comes (RFC 6455 section
+    // 10.2; T53). A bearer no page can send there.
+    let by_cookie =
+        credential.by_cookie || renewal::refresh_cookie(&request.headers, &snapshot.cookies).is_some();
+    if by_cookie && is_websocket(&request.headers) && cors::is_foreign(&request.headers, &snapshot.server) {
+        return Err(Refusal::OriginNotAllowed);
     }
     let checked =
         renewal::authenticate((request, credential), route.fresh, auth, snapshot, control, set).await;

@@ -60,7 +60,7 @@ pub(super) fn peer(candidate: &Candidate, permit: &Permit, headers: &HeaderMap) 
     peer
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
     says(headers, &header::UPGRADE, "websocket")
 }
 

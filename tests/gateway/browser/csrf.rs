@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Browser;
 use super::jar::{ORIGIN, PAGE, hidden, later, with};
-use crate::support::{PASSWORD, Response, TestGateway};
+use crate::support::{Client, PASSWORD, Response, TestGateway, http};
 
 /// What a form is sent with, and whether that is from one of our pages.
 const SENT_FROM: [(&[(&str, &str)], bool); 10] = [
@@ -17,6 +17,43 @@ const SENT_FROM: [(&[(&str, &str)], bool); 10] = [
     (&[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "same-origin")], false),
     (&[("Sec-Fetch-Site", "none")], false),
 ];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_origin_opens_no_websocket_with_our_cookies() {
+    // T53
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let browser = Browser::signed_in(&gateway, "ada").await;
+    let bearer = format!("Bearer {}", gateway.login("ada").await.access);
+    let cookie = browser.cookie();
+    let refresh_alone = format!("__Host-doorward-refresh={}", browser.refresh());
+    for (credential, origin, status) in [
+        (("Cookie", cookie.as_str()), Some("https://evil.example"), 403),
+        (("Cookie", cookie.as_str()), Some("null"), 403),
+        (("Cookie", cookie.as_str()), Some("http://gateway.test:8080"), 403),
+        (("Cookie", refresh_alone.as_str()), Some("https://evil.example"), 403),
+        (("Cookie", cookie.as_str()), Some(ORIGIN), 101),
+        (("Cookie", cookie.as_str()), None, 101),
+        (("Authorization", bearer.as_str()), Some("https://evil.example"), 101),
+    ] {
+        let mut headers = vec![
+            credential,
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        for path in ["/ws", "/optional/ws"] {
+            let mut client = Client::connect(gateway.address()).await;
+            client.send(&http::message("GET", path, &headers, b"")).await;
+            let answer = client.head().await.expect("an answer");
+            // The app speaks WebSocket at `/ws` alone.
+            let expected = if status == 101 && path != "/ws" { 200 } else { status };
+            assert_eq!(answer.status, expected, "{path} {credential:?} {origin:?}");
+        }
+    }
+}
 
 /// Every form of somebody who is signed in.
 const FORMS: [&str; 6] = [
