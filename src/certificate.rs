@@ -3,6 +3,8 @@
 //! Knows nothing of files and of the clock: whoever reads them says where they are, and whoever has a clock asks when
 //! it ends.
 
+mod peers;
+
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroize as _;
 
 use crate::clock::Timestamp;
+
+pub use peers::{Authorities, Identity};
 
 /// A certificate with its chain, and the private key that belongs to it.
 #[derive(Clone)]

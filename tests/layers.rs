@@ -32,7 +32,17 @@ const SAME_LAYER: &[(&str, &str, &str)] = &[
 
 /// Foreign crates and the only places that touch them.
 const FENCES: &[(&str, &[&str])] = &[
-    ("pingora", &["gateway/", "admin/", "server.rs", "server/listen.rs", "cli/status.rs"]),
+    (
+        "pingora",
+        &[
+            "gateway/",
+            "admin/",
+            "server.rs",
+            "server/listen.rs",
+            "cli/status.rs",
+            "snapshot/upstreams/tls.rs",
+        ],
+    ),
     ("rusqlite", &["vault/sqlite/"]),
     ("tokio_postgres", &["vault/postgres/"]),
     ("deadpool_postgres", &["vault/postgres/"]),
@@ -40,8 +50,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["vault/postgres/"]),
     ("redis", &["session/redis/"]),
     ("rustix", &["server/handover.rs", "cli/manager.rs"]),
-    ("rustls", &["vault/postgres/", "session/redis/", "certificate.rs", "snapshot/tls.rs"]),
-    ("x509_parser", &["certificate.rs"]),
+    ("rustls", &["vault/postgres/", "session/redis/", "certificate", "snapshot/tls.rs"]),
+    ("x509_parser", &["certificate"]),
     ("jsonwebtoken", &["token/"]),
     ("toml", &["config/"]),
     ("prometheus", &["metrics/"]),

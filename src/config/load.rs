@@ -96,7 +96,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
         sections::identity_headers(root.table("identity_headers"), defaults.identity_headers);
     let brand = brand::brand(root.table("brand"), defaults.brand, dir);
     let log = sections::log(root.table("log"), defaults.log);
-    let (upstreams, names) = upstreams::upstreams(root.table("upstreams"));
+    let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir);
     let routes = routes::routes(root.tables("routes"), &server.auth_prefix, &names);
     root.finish();
     Config {

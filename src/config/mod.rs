@@ -46,7 +46,7 @@ pub use load::Reading;
 pub use problem::{Problem, Problems};
 pub use sources::{Digest, Source, Sources, Watch};
 pub use tls::{Tls, TlsCertificate};
-pub use upstreams::{Scheme, Upstream, UpstreamServer};
+pub use upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};
 pub use warnings::Warning;
 
 /// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.

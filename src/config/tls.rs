@@ -10,7 +10,8 @@ use super::hint::quoted;
 use super::origin;
 use super::reader::Table;
 use super::secrets::path;
-use crate::certificate::Certificate;
+use super::value::Value;
+use crate::certificate::{Certificate, CertificateError};
 
 /// `[server.tls]`
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +76,7 @@ fn certificate(table: Table<'_>, dir: &Path, seen: &mut Vec<(String, usize)>) ->
             Err(error) => {
                 let (name, file) =
                     if error.is_about_the_key() { ("key_file", key_file) } else { ("cert_file", chain_file) };
-                table.place_of(name).problem(format!("`{}`: {error}", file.display()));
+                refuse(&table, name, file, &error);
                 None
             }
         },
@@ -120,7 +121,18 @@ fn certificate(table: Table<'_>, dir: &Path, seen: &mut Vec<(String, usize)>) ->
 fn file(table: &Table<'_>, name: &'static str, dir: &Path) -> Option<(PathBuf, Zeroizing<Vec<u8>>)> {
     let example =
         if name == "cert_file" { "cert_file = \"tls/app.crt\"" } else { "key_file = \"tls/app.key\"" };
-    table.required(name, &format!("write {example}"))?.parsed(|text| {
+    let value = table.required(name, &format!("write {example}"))?;
+    pem(table, &value, name, dir)
+}
+
+/// The same of a value that is there.
+pub(super) fn pem(
+    table: &Table<'_>,
+    value: &Value<'_>,
+    name: &'static str,
+    dir: &Path,
+) -> Option<(PathBuf, Zeroizing<Vec<u8>>)> {
+    value.parsed(|text| {
         let file = path(text, dir)?;
         match table.file(name, &file) {
             Ok(bytes) => Ok((file, bytes)),
@@ -130,6 +142,11 @@ fn file(table: &Table<'_>, name: &'static str, dir: &Path) -> Option<(PathBuf, Z
             )),
         }
     })
+}
+
+/// Says what is wrong with a file.
+pub(super) fn refuse(table: &Table<'_>, name: &'static str, file: &Path, error: &CertificateError) {
+    table.place_of(name).problem(format!("`{}`: {error}", file.display()));
 }
 
 /// Whether every user of this machine can read it.

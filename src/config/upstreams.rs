@@ -1,6 +1,7 @@
 //! `[upstreams.<name>]`: the apps behind the gateway.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::defaults::CONNECT_TIMEOUT;
@@ -8,6 +9,8 @@ use super::health::{self, Health};
 use super::hint::quoted;
 use super::origin::Origin;
 use super::reader::Table;
+use super::tls;
+use crate::certificate::{Authorities, CertificateError, Identity};
 
 /// `[upstreams.<name>]`
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,17 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// `[upstreams.<name>.health]`
     pub health: Health,
+    /// To its https servers.
+    pub tls: UpstreamTls,
+}
+
+/// Whom https servers must be, and who we are to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Who must have signed their certificates; `None` = whom this system trusts.
+    pub authorities: Option<Authorities>,
+    /// What is shown to those that ask.
+    pub identity: Option<Identity>,
 }
 
 /// One server of an upstream.
@@ -78,17 +92,17 @@ impl Scheme {
 }
 
 /// Reads every upstream. The names include those with problems, so that a route to one is not a second problem.
-pub(super) fn upstreams<'a>(table: Table<'a>) -> (Vec<Upstream>, Vec<&'a str>) {
+pub(super) fn upstreams<'a>(table: Table<'a>, dir: &Path) -> (Vec<Upstream>, Vec<&'a str>) {
     let mut upstreams = Vec::new();
     let mut names = Vec::new();
     for (name, table) in table.named() {
         names.push(name);
-        upstreams.extend(upstream(name, table));
+        upstreams.extend(upstream(name, table, dir));
     }
     (upstreams, names)
 }
 
-fn upstream(name: &str, table: Table<'_>) -> Option<Upstream> {
+fn upstream(name: &str, table: Table<'_>, dir: &Path) -> Option<Upstream> {
     if let Err(message) = check_name(name) {
         table.place().problem(message);
     }
@@ -107,9 +121,44 @@ fn upstream(name: &str, table: Table<'_>) -> Option<Upstream> {
         value.duration(range, "a near network needs 10ms, and a person waits no minute")
     });
     let health = health::health(table.table("health"));
+    let tls = upstream_tls(&table, servers.as_deref().unwrap_or_default(), dir);
     table.finish();
     let connect_timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    Some(Upstream { name: name.to_owned(), servers: servers?, connect_timeout, health })
+    Some(Upstream { name: name.to_owned(), servers: servers?, connect_timeout, health, tls })
+}
+
+fn upstream_tls(table: &Table<'_>, servers: &[UpstreamServer], dir: &Path) -> UpstreamTls {
+    const NAMES: [&str; 3] = ["ca_file", "cert_file", "key_file"];
+    let [authorities, chain, key] =
+        NAMES.map(|name| table.value(name).and_then(|value| tls::pem(table, &value, name, dir)));
+    let given: Vec<&str> = NAMES.into_iter().filter(|name| table.has(name)).collect();
+    if let Some(name) = given.first()
+        && !servers.is_empty()
+        && servers.iter().all(|server| server.scheme != Scheme::Https)
+    {
+        table.place_of(name).problem("none of the servers is https: write https://, or remove this");
+    }
+    match (table.has("cert_file"), table.has("key_file")) {
+        (true, false) => table.place_of("cert_file").problem("without key_file: name its private key too"),
+        (false, true) => table.place_of("key_file").problem("without cert_file: name its certificate too"),
+        _ => {}
+    }
+    let authorities = authorities.and_then(|(file, pem)| {
+        let read = Authorities::read(&pem);
+        read.map_err(|error| tls::refuse(table, "ca_file", &file, &error)).ok()
+    });
+    let identity = chain.zip(key).and_then(|((chain_file, chain), (key_file, key))| {
+        let read = Identity::read(&chain, &key);
+        let at = |error: &CertificateError| {
+            if error.is_about_the_key() { ("key_file", &key_file) } else { ("cert_file", &chain_file) }
+        };
+        read.map_err(|error| {
+            let (name, file) = at(&error);
+            tls::refuse(table, name, file, &error);
+        })
+        .ok()
+    });
+    UpstreamTls { authorities, identity }
 }
 
 /// Names of upstreams and routes stand in logs and metrics.

@@ -242,7 +242,7 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         };
         context.account.server = Some(candidate.address);
-        let peer = upstream::peer(&candidate, permit, &session.req_header().headers);
+        let peer = upstream::peer(&candidate, permit, session.req_header());
         context.candidate = Some(candidate);
         Ok(Box::new(peer))
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
@@ -34,17 +34,26 @@ pub(super) fn place(candidate: &Candidate) -> HttpPeer {
     if candidate.server.scheme == Scheme::H2c {
         options.alpn = ALPN::H2;
     }
+    if tls {
+        let terms = &candidate.server.terms;
+        options.ca.clone_from(&terms.authorities);
+        peer.client_cert_key.clone_from(&terms.identity);
+        peer.group_key = terms.group;
+    }
     peer
 }
 
 /// The peer of a request.
-pub(super) fn peer(candidate: &Candidate, permit: &Permit, headers: &HeaderMap) -> HttpPeer {
-    let long_lived = is_websocket(headers) || is_event_stream(headers);
+pub(super) fn peer(candidate: &Candidate, permit: &Permit, request: &RequestHeader) -> HttpPeer {
+    let headers = &request.headers;
+    let long_lived = is_websocket(headers) || is_event_stream(headers) || is_grpc(headers);
     let mut peer = place(candidate);
     let http1 = candidate.server.scheme != Scheme::H2c;
     if http1 && is_websocket(headers) {
-        peer.group_key = tunnel::GROUP;
+        peer.group_key ^= tunnel::GROUP;
     }
+    // What came over HTTP/2 may need it (gRPC and its trailers); what came over HTTP/1.1 gains nothing from it.
+    let may_http2 = candidate.server.scheme == Scheme::Https && request.version == Version::HTTP_2;
     let Some(options) = peer.get_mut_peer_options() else { return peer };
     if http1 && is_websocket(headers) {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
@@ -53,7 +62,10 @@ pub(super) fn peer(candidate: &Candidate, permit: &Permit, headers: &HeaderMap) 
     options.read_timeout = (!long_lived).then_some(permit.route().timeout);
     options.write_timeout = Some(permit.route().timeout);
     options.idle_timeout = Some(IDLE);
-    if !http1 {
+    if may_http2 {
+        options.alpn = ALPN::H2H1;
+    }
+    if !http1 || may_http2 {
         // One stream per connection is Pingora's default; this is what apps announce as a rule.
         options.max_h2_streams = 100;
     }

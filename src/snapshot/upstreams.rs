@@ -15,6 +15,7 @@ mod health;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod turn;
 
 use health::{Changes, Health};

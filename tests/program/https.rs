@@ -21,6 +21,11 @@ struct App {
 impl App {
     /// With a certificate for `localhost`, signed by itself, in `folder`.
     fn start(house: &House) -> Self {
+        Self::asking(house, &[])
+    }
+
+    /// The same, with more options: such as to ask for the client's certificate.
+    fn asking(house: &House, options: &[&std::ffi::OsStr]) -> Self {
         tls::make(&house.path(""), "app", &["localhost"]);
         let (certificate, key) = Self::files(house);
         let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
@@ -32,6 +37,7 @@ impl App {
             .arg(&certificate)
             .arg("-key")
             .arg(&key)
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -54,6 +60,11 @@ impl Drop for App {
 
 /// A gateway that believes the certificates in `trusted`, in front of the app, asked by this name.
 fn serve(house: &House, name: &str, port: u16, trusted: &PathBuf) -> Serving {
+    serve_with(house, name, port, trusted, "")
+}
+
+/// The same, with more said about the upstream.
+fn serve_with(house: &House, name: &str, port: u16, trusted: &PathBuf, more: &str) -> Serving {
     let text = format!(
         r#"
 [server]
@@ -62,6 +73,7 @@ listen = ["127.0.0.1:0"]
 listen = ["127.0.0.1:0"]
 [upstreams.app]
 servers = ["https://{name}:{port}"]
+{more}
 [upstreams.app.health]
 path = "/"
 interval = "1s"
@@ -141,4 +153,68 @@ fn check_and_the_log_say_what_is_worth_a_look_about_certificates() {
     let line = gateway.process.complaint_with("configuration_warning");
     assert!(line.contains("server.public_urls[0]") && line.contains("gateway.test"), "{line}");
     assert_eq!(gateway.stop().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_authority_and_a_certificate_of_our_own() {
+    let (house, nobody) = (House::empty(), PathBuf::from("/dev/null"));
+    let client = tls::make(&house.path(""), "client", &["doorward.test"]);
+    tls::make(&house.path(""), "stranger", &["doorward.test"]);
+    let ask = [
+        "-Verify".as_ref(),
+        "1".as_ref(),
+        "-verify_return_error".as_ref(),
+        "-CAfile".as_ref(),
+        client.as_os_str(),
+    ];
+    let app = App::asking(&house, &ask);
+    let own = "cert_file = \"client.crt\"\nkey_file = \"client.key\"\n";
+    let stranger = "cert_file = \"stranger.crt\"\nkey_file = \"stranger.key\"\n";
+    for (what, more, status) in [
+        ("it is who it must be, and so are we", format!("ca_file = \"app.crt\"\n{own}"), 200),
+        ("it asks who we are, and nobody answers", "ca_file = \"app.crt\"\n".to_owned(), 502),
+        ("it does not know us", format!("ca_file = \"app.crt\"\n{stranger}"), 502),
+        ("somebody else has signed it", format!("ca_file = \"stranger.crt\"\n{own}"), 502),
+        ("this system trusts nobody", own.to_owned(), 502),
+    ] {
+        let gateway = serve_with(&house, "localhost", app.port, &nobody, &more);
+        let result = if status == 200 { "ok" } else { "failed" };
+        assert_eventually("the check comes to the same", SOON, async || {
+            checks(&gateway, result).await >= 1.0
+        })
+        .await;
+        assert_eq!(http::request(gateway.public, "GET", "/", &[], b"").await.status, status, "{what}");
+        gateway.stop();
+    }
+}
+
+#[test]
+fn files_of_an_upstream_that_are_no_good_are_named() {
+    let house = House::empty();
+    tls::make(&house.path(""), "app", &["app.test"]);
+    tls::make(&house.path(""), "other", &["app.test"]);
+    let upstream = |scheme: &str, more: &str| {
+        format!("[upstreams.app]\nservers = [\"{scheme}://127.0.0.1:9000\"]\n{more}\n")
+    };
+    for (text, expected) in [
+        (upstream("http", "ca_file = \"app.crt\""), "upstreams.app.ca_file: none of the servers is https"),
+        (upstream("https", "ca_file = \"gone.crt\""), "gone.crt` cannot be read"),
+        (upstream("https", "ca_file = \"app.key\""), "no certificate is in it"),
+        (
+            upstream("https", "cert_file = \"app.crt\""),
+            "cert_file: without key_file: name its private key too",
+        ),
+        (
+            upstream("https", "key_file = \"app.key\""),
+            "key_file: without cert_file: name its certificate too",
+        ),
+        (
+            upstream("https", "cert_file = \"app.crt\"\nkey_file = \"other.key\""),
+            "other.key`: the private key does not belong to the first certificate",
+        ),
+    ] {
+        house.write("gateway.toml", &text);
+        let complaint = house.run(&["check"]).complaint();
+        assert!(complaint.contains(expected), "{complaint}");
+    }
 }

@@ -12,7 +12,8 @@ const EXAMPLE: &str = "#[upstreams.app]";
 const TLS: &str = "#[server.tls]";
 const AFTER_TLS: &str = "[admin]";
 /// What follows is to be left alone by those who only want to start.
-const OPTIONAL: &str = "#[upstreams.app.health]";
+const OPTIONAL: &str = "# The rest is optional";
+const HEALTH: &str = "#[upstreams.app.health]";
 
 /// The shipped file with every line live that has no space after its `#`.
 fn uncommented(text: &str) -> String {
@@ -65,7 +66,9 @@ fn the_shipped_file_shows_every_key_the_reader_knows() {
 fn with_tls(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("tls")).unwrap();
-    make(&folder.path().join("tls"), "app", "ec", &["DNS:app.example.com"]);
+    for stem in ["app", "inner-ca", "inner-client"] {
+        make(&folder.path().join("tls"), stem, "ec", &["DNS:app.example.com"]);
+    }
     let (before, tls) = text.split_once(TLS).unwrap();
     let (tls, after) = tls.split_once(AFTER_TLS).unwrap();
     let live = format!("{before}{}{AFTER_TLS}{after}", uncommented(&format!("{TLS}{tls}")));
@@ -133,7 +136,7 @@ fn the_example_of_the_shipped_file_works_once_uncommented() {
 
 #[test]
 fn the_optional_part_of_the_shipped_file_is_at_its_defaults() {
-    let (_, optional) = SHIPPED.split_once(OPTIONAL).unwrap();
+    let (_, optional) = SHIPPED.split_once(HEALTH).unwrap();
     let health =
         |text: &str| good(&format!("{APP}[upstreams.app.health]\n{text}")).upstreams.remove(0).health;
     let shown = health(&uncommented(optional));

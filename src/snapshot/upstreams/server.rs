@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::health::{Change, Health, Report, Standing, Trial, UnderWay};
+use super::tls::Terms;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{Checks, Health as Policy, Scheme, Upstream, UpstreamServer};
 use crate::metrics::{Checked, Ejection, UpstreamSeries};
@@ -22,6 +23,8 @@ pub struct Server {
     pub authority: HeaderValue,
     /// How long a connect may take.
     pub connect_timeout: Duration,
+    /// Whom it must be, and who we are to it.
+    pub terms: Terms,
     port: u16,
     /// As it stands in the configuration, and of which upstream: in metrics and logs.
     name: String,
@@ -55,6 +58,7 @@ impl Server {
             host: config.host.clone(),
             authority,
             connect_timeout: upstream.connect_timeout,
+            terms: Terms::new(&upstream.tls),
             port: config.port,
             name: config.to_string(),
             upstream: Arc::clone(name),

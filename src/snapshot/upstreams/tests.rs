@@ -11,6 +11,7 @@ fn upstream(name: &str, hosts: &[&str], health: Policy) -> Upstream {
         name: name.into(),
         servers: hosts.iter().map(server).collect(),
         connect_timeout: Duration::from_secs(2),
+        tls: crate::config::UpstreamTls::default(),
         health,
     }
 }

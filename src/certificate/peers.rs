@@ -1,0 +1,91 @@
+//! The other direction: whom we believe, and who we are, when it is we that connect.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use zeroize::Zeroizing;
+
+use super::CertificateError;
+
+/// Authorities that the other side's certificate must be signed by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authorities(Vec<CertificateDer<'static>>);
+
+impl Authorities {
+    /// Reads PEM.
+    ///
+    /// # Errors
+    /// There is none in it, or one cannot be read.
+    pub fn read(pem: &[u8]) -> Result<Self, CertificateError> {
+        chain(pem).map(Self)
+    }
+
+    /// In DER.
+    pub fn der(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+}
+
+/// A certificate that we show, and its private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl Identity {
+    /// Reads the PEM of a chain and of a key, and sees that they belong together.
+    ///
+    /// # Errors
+    /// What is wrong with which of them.
+    pub fn read(certificates: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        let certificates = chain(certificates)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::NoKey)?;
+        let kept = Arc::new(Zeroizing::new(key.secret_der().to_vec()));
+        let signing =
+            any_supported_type(&key).map_err(|error| CertificateError::UnusableKey(error.to_string()))?;
+        match CertifiedKey::new(certificates.clone(), signing).keys_match() {
+            Ok(()) => Ok(Self { chain: certificates, key: kept }),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateError::WrongKey),
+            Err(error) => Err(CertificateError::DamagedCertificate(error.to_string())),
+        }
+    }
+
+    /// In DER, our own first.
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        self.chain.iter().map(AsRef::as_ref)
+    }
+
+    /// In DER; the caller sees to it that it goes nowhere else.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+}
+
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let all: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| CertificateError::DamagedCertificate(error.to_string()))?;
+    for one in &all {
+        X509Certificate::from_der(one)
+            .map_err(|error| CertificateError::DamagedCertificate(error.to_string()))?;
+    }
+    if all.is_empty() { Err(CertificateError::NoCertificate) } else { Ok(all) }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authorities({})", self.0.len())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
+    }
+}

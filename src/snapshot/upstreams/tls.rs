@@ -1,0 +1,47 @@
+//! Whom an app's servers must be, and who we are to them, as the transport wants it: made once, not for each request.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use pingora::protocols::tls::CaType;
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+
+use crate::config::UpstreamTls;
+
+/// The terms of connections to one upstream.
+#[derive(Clone)]
+pub struct Terms {
+    /// Only what these have signed is believed; `None` = whom this system trusts.
+    pub authorities: Option<Arc<CaType>>,
+    /// What is shown to a server that asks.
+    pub identity: Option<Arc<CertKey>>,
+    /// Other terms, other connections: none is taken over by those who would not have made it.
+    pub group: u64,
+}
+
+impl Terms {
+    pub(super) fn new(config: &UpstreamTls) -> Self {
+        let mut group = DefaultHasher::new();
+        let authorities = config.authorities.as_ref().map(|authorities| {
+            authorities.der().for_each(|one| one.hash(&mut group));
+            authorities.der().map(|one| WrappedX509::new(one.to_vec(), parse_x509)).collect::<Vec<_>>().into()
+        });
+        let identity = config.identity.as_ref().map(|identity| {
+            identity.chain().for_each(|one| one.hash(&mut group));
+            let chain = identity.chain().map(<[u8]>::to_vec).collect();
+            Arc::new(CertKey::new(chain, identity.key().to_vec()))
+        });
+        let is_plain = authorities.is_none() && identity.is_none();
+        Self { authorities, identity, group: if is_plain { 0 } else { group.finish() } }
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms")
+            .field("authorities", &self.authorities.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish_non_exhaustive()
+    }
+}
