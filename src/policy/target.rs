@@ -1,15 +1,18 @@
 //! Reading a request target in every way a server behind us might.
 //!
 //! The bytes are forwarded as they came (RFC 9110 section 7.7); what is decided must hold for every plausible
-//! reading of them, or the request is refused. Readings: as sent; percent-decoded once and twice; `;params`
-//! stripped; backslash as slash; slashes merged; dot segments removed. Letter case is the route table's business.
+//! reading of them, or the request is refused. Readings, in any order: percent-decoded once and twice; `;params`
+//! stripped; backslash as slash; ended by a decoded `?` or `#`; what follows a host after two slashes; slashes merged; dot
+//! segments removed; characters beyond ASCII as those they resemble. Letter case is the route table's business.
 
-use std::borrow::Cow;
-
-use unicode_normalization::UnicodeNormalization as _;
+mod lookalike;
 
 /// A longer path is refused; RFC 9112 section 3 recommends at least 8,000 bytes.
 pub const MAX_PATH: usize = 8192;
+
+/// A path with more readings is refused: one that has escapes, parameters, marks, empty and dot segments has 40; what has
+/// twice as many is made to have them, and each costs work.
+const MOST: usize = 100;
 
 /// A path that has at least one reading and none that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,40 +60,29 @@ impl<'a> Target<'a> {
         Self::read_slowly(raw)
     }
 
+    /// Whatever one server does to a path another may do to what is left, in any order: so all of it is done to every
+    /// reading, until nothing new comes of it.
     fn read_slowly(raw: &'a str) -> Result<Self, Unreadable> {
-        let once = decode(raw)?;
-        // A second decoder only sees escapes that the first one left; where that is not an escape, it stays.
-        let twice = decode(&once).unwrap_or_else(|_| once.clone());
-        // What is still escaped now was wrapped three times: nobody means that.
-        if twice.bytes().any(|b| b == b'%') && decode(&twice).is_ok() {
-            return Err(Ambiguous);
-        }
         let lower = raw.to_ascii_lowercase();
         let encoded_slash = lower.contains("%2f") || lower.contains("%252f");
-        let mut others: Vec<String> = Vec::new();
-        for base in bases(raw, &once, &twice) {
-            for params in [Cow::Borrowed(base.as_ref()), without_params(&base)] {
-                let slashed = params.replace('\\', "/");
-                let after = after_authority(&slashed).map(str::to_owned);
-                let mut add = |reading: String| {
-                    if reading != raw && !others.contains(&reading) {
-                        others.push(reading);
-                    }
-                };
-                for slashed in [Some(slashed), after].into_iter().flatten() {
-                    let merged = merge_slashes(&slashed);
-                    let resolved = remove_dots(&merged);
-                    // Dropping dots and spaces can leave empty segments anew.
-                    add(remove_dots(&merge_slashes(&resolved)));
-                    add(remove_dots(&slashed));
-                    for reading in [resolved, merged, slashed] {
-                        add(reading);
-                    }
+        let mut found = vec![(raw.to_owned(), 0)];
+        let mut at = 0;
+        while let Some((reading, decoded)) = found.get(at).cloned() {
+            for next in readings_of(&reading, decoded)? {
+                if !found.iter().any(|(known, _)| *known == next.0) {
+                    found.push(next);
                 }
-                add(params.into_owned());
             }
+            if found.len() > MOST {
+                return Err(Ambiguous);
+            }
+            at += 1;
         }
-        Ok(Self { raw, others, encoded_slash })
+        Ok(Self {
+            raw,
+            others: found.into_iter().skip(1).map(|(reading, _)| reading).collect(),
+            encoded_slash,
+        })
     }
 
     /// As sent.
@@ -130,37 +122,57 @@ fn is_plain(path: &str) -> bool {
     true
 }
 
-/// What different servers take for the path before they look at its segments.
-fn bases<'p>(raw: &'p str, once: &'p str, twice: &'p str) -> Vec<Cow<'p, str>> {
-    let mut bases = vec![Cow::Borrowed(raw), Cow::Borrowed(once), Cow::Borrowed(twice)];
-    // A decoded `?` or `#` ends the path for who parses again what was decoded.
-    bases.extend(
-        [once, twice].into_iter().filter_map(|path| Some(Cow::Borrowed(&path[..path.find(['?', '#'])?]))),
-    );
-    if !twice.is_ascii() {
-        // Compatibility forms (full-width letters, slashes and dots) and what has no width, as best-fit mappings drop it.
-        let visible = |c: &char| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}');
-        bases.push(Cow::Owned(twice.nfkc().filter(visible).collect()));
+/// What servers make of `path` in one step, each with how often it was decoded.
+fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, Unreadable> {
+    let mut next = Vec::with_capacity(8);
+    if path.contains('%') {
+        next.push((decode(path, decoded)?, decoded + 1));
     }
-    bases
+    let mut add = |reading: String| next.push((reading, decoded));
+    if path.contains(';') {
+        add(without_params(path));
+    }
+    if path.contains('\\') {
+        add(path.replace('\\', "/"));
+    }
+    // Decoded, it ends the path for who parses again.
+    if let Some(end) = path.find(['?', '#']) {
+        add(path[..end].to_owned());
+    }
+    if !path.is_ascii() {
+        add(lookalike::ascii(path));
+    }
+    if let Some(rest) = after_authority(path) {
+        add(rest.to_owned());
+    }
+    if path.contains("//") {
+        add(merge_slashes(path));
+    }
+    add(remove_dots(path));
+    Ok(next)
 }
 
-/// Percent-decodes once. Refuses what must never be decoded: malformed escapes, control characters, non-UTF-8.
-fn decode(path: &str) -> Result<String, Unreadable> {
+/// Percent-decodes what was decoded `before` times. Refuses what must never be decoded: malformed escapes of the client,
+/// control characters, non-UTF-8. A second decoder only sees escapes that the first one left; where that is not an escape, it
+/// stays. And what is escaped three times nobody means.
+fn decode(path: &str, before: u8) -> Result<String, Unreadable> {
     let mut out = Vec::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
+    let mut rest = path.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let digit = |at: usize| after.get(at).and_then(|&b| char::from(b).to_digit(16));
+        match (byte, digit(0).zip(digit(1))) {
+            (b'%', Some((high, low))) => {
+                let decoded = u8::try_from(high * 16 + low).map_err(|_| Ambiguous)?;
+                if before > 1 || decoded < b' ' || decoded == 0x7f {
+                    return Err(Ambiguous);
+                }
+                out.push(decoded);
+                rest = &after[2..];
+            }
+            (b'%', None) if before == 0 => return Err(Ambiguous),
+            _ => out.push(byte),
         }
-        let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(Ambiguous) };
-        let decoded = u8::try_from(high * 16 + low).map_err(|_| Ambiguous)?;
-        if decoded < b' ' || decoded == 0x7f {
-            return Err(Ambiguous);
-        }
-        out.push(decoded);
     }
     String::from_utf8(out).map_err(|_| Ambiguous)
 }
@@ -173,13 +185,10 @@ fn after_authority(path: &str) -> Option<&str> {
 }
 
 /// RFC 3986 section 3.3: what follows a `;` in a segment is parameters to some servers.
-fn without_params(path: &str) -> Cow<'_, str> {
-    if !path.contains(';') {
-        return Cow::Borrowed(path);
-    }
+fn without_params(path: &str) -> String {
     let segments: Vec<&str> =
         path.split('/').map(|s| s.split_once(';').map_or(s, |(name, _)| name)).collect();
-    Cow::Owned(segments.join("/"))
+    segments.join("/")
 }
 
 fn merge_slashes(path: &str) -> String {
@@ -270,9 +279,27 @@ mod tests {
             "///x/admin/y",
             "//x/%2e%2e/%61dmin",
             "//x//admin",
+            // T13: nothing is seen of them, or they lose their mark, or are one letter with another in capitals.
+            "/adm%e2%80%aein",
+            "/ad%cc%81min",
+            "/%c3%a1dmin",
+            "/adm%c4%b1n",
+            "/adm%c4%b0n",
+            "/a%c4%91min",
+            "/%e2%88%95admin",
+            "/public/..%e2%81%84admin",
+            "/public/..%e2%88%96admin",
+            // One after the other, in any order.
+            "/public/a/..;%5c..;%5cadmin",
+            "/a%25zz/%252e%252e/admin",
+            "/;%2fb/%61dmin",
+            "/x;%252f..%2f/%61dmin",
         ] {
             let all = readings(path);
-            assert!(all.iter().any(|r| r == "/admin" || r.starts_with("/admin/")), "{path}: {all:?}");
+            assert!(
+                all.iter().map(|r| r.to_ascii_lowercase()).any(|r| r == "/admin" || r.starts_with("/admin/")),
+                "{path}: {all:?}"
+            );
         }
     }
 
@@ -295,6 +322,9 @@ mod tests {
             "/\t",
             "/%u002f",
             "/x/%25252e%25252e/y",
+            "/%25zz/%25252e%25252e/y",
+            "/admin%2500",
+            "/%25c0%25af",
         ] {
             assert_eq!(Target::read(path.as_bytes()), Err(Ambiguous), "{path:?}");
         }
