@@ -1,0 +1,277 @@
+//! T08-T20: thousands of targets that servers read in different ways, sent as they are. Whatever goes on is forwarded to the
+//! byte, and leads no server we know of anywhere that its sender may not go.
+
+mod corpus;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::decoders::{DECODERS, place};
+use crate::line::Line;
+use crate::recorder::{NAME, Recorder};
+use crate::support::{Setup, TestGateway, measured};
+use corpus::Case;
+
+/// Clients at a time.
+const CLIENTS: usize = 6;
+
+/// Hosts with routes of their own, each with who may: `p` everybody, `s` signed in, `a` admins. One where all is closed but a
+/// few, and one where all is open but a few.
+const HOSTS: [(&str, &[(&str, char)]); 2] = [
+    ("closed.test", &[("/", 's'), ("/admin", 'a'), ("/public", 'p'), ("/npm", 'p'), ("/Reports", 's')]),
+    ("open.test", &[("/", 'p'), ("/admin", 'a'), ("/public", 'p'), ("/npm", 'p'), ("/Reports", 's')]),
+];
+
+fn routes() -> String {
+    let mut text = String::new();
+    for (host, routes) in HOSTS {
+        for (at, (path, who)) in routes.iter().enumerate() {
+            let access = match who {
+                'p' => "\"public\"",
+                's' => "\"signed-in\"",
+                _ => "{ roles = [\"admin\"] }",
+            };
+            text += &format!(
+                "[[routes]]\nname = \"{}-{at}\"\nhosts = [\"{host}\"]\npath = \"{path}\"\naccess = {access}\n\
+                 upstream = \"recorder\"\nencoded_slashes = {}\n",
+                host.replace('.', "-"),
+                *path == "/npm"
+            );
+        }
+    }
+    text
+}
+
+/// Whoever is asking.
+#[derive(Clone, Copy, PartialEq)]
+enum Who<'a> {
+    Nobody,
+    User(&'a str),
+}
+
+struct World {
+    gateway: TestGateway,
+    app: Recorder,
+    token: String,
+}
+
+impl World {
+    async fn start() -> Self {
+        let app = Recorder::start().await;
+        let setup = Setup { routes: routes() + &app.upstream(), ..Setup::default() };
+        let gateway = TestGateway::with(setup).await;
+        gateway.user("ada", &["user"]).await;
+        let token = gateway.login("ada").await.access;
+        Self { gateway, app, token }
+    }
+}
+
+fn message(case: &Case, host: &str, who: Who<'_>, name: &str) -> Vec<u8> {
+    let mut head = Vec::new();
+    head.extend_from_slice(case.method.as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(&case.target);
+    let host = case.host.unwrap_or(host);
+    head.extend_from_slice(format!(" HTTP/1.1\r\nHost: {host}\r\n{NAME}: {name}\r\n").as_bytes());
+    for field in &case.fields {
+        head.extend_from_slice(field.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    if let Who::User(token) = who {
+        head.extend_from_slice(format!("Authorization: Bearer {token}\r\n").as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// What must arrive when anything does: the bytes as they came, in origin form. The transport escapes what no request line can
+/// hold before anybody sees it (a space, a control character; then also what no URL should have), so that is what is judged.
+fn forwarded(target: &[u8]) -> Vec<u8> {
+    let lower = target.to_ascii_lowercase();
+    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| lower.starts_with(scheme));
+    let origin = match scheme {
+        Some(scheme) => {
+            let rest = &target[scheme.len()..];
+            rest.iter().position(|b| b"/?#".contains(b)).map_or(&b"/"[..], |at| &rest[at..])
+        }
+        None => target,
+    };
+    let origin = origin.split(|&b| b == b'#').next().filter(|origin| !origin.is_empty()).unwrap_or(b"/");
+    if !target.iter().any(|&b| b <= b' ' || b == 0x7f) {
+        return origin.to_vec();
+    }
+    let escaped = |&b: &u8| match b {
+        0..=b' ' | b'"' | b'<' | b'>' | 0x7f.. => format!("%{b:02X}").into_bytes(),
+        _ => vec![b],
+    };
+    origin.iter().flat_map(escaped).collect()
+}
+
+/// Where each server that takes it would go on that host: never where `who` may not. A message for each that would.
+fn strays(target: &[u8], host: &str, who: Who<'_>) -> Vec<String> {
+    let (_, routes) = HOSTS.iter().find(|(known, _)| *known == host).expect("one of ours");
+    let mut prefixes: Vec<&str> = routes.iter().map(|(path, _)| *path).collect();
+    prefixes.push("/auth");
+    let mut strays = Vec::new();
+    for (name, decode, keeps_case) in DECODERS {
+        let Some(read) = decode(target) else { continue };
+        let there = place(&read, &prefixes, keeps_case);
+        let access =
+            there.and_then(|there| routes.iter().find(|(path, _)| *path == there)).map(|(_, who)| who);
+        let may = match access {
+            Some('p') => true,
+            Some('s') => who != Who::Nobody,
+            Some(_) => false,
+            None => there.is_none(),
+        };
+        if !may {
+            strays.push(format!("{name} reads {} as {}", target.escape_ascii(), read.escape_ascii()));
+        }
+    }
+    strays
+}
+
+/// Whether at least two servers make something different of it, or one refuses what another takes.
+fn differs(target: &[u8]) -> bool {
+    let readings = DECODERS.iter().map(|(_, decode, _)| decode(target));
+    readings.collect::<BTreeSet<_>>().len() > 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_target_leads_any_server_where_its_sender_may_not_go() {
+    let world = Arc::new(World::start().await);
+    let cases = Arc::new(corpus::all());
+    let counted = cases.iter().filter(|case| case.is_path()).filter(|case| differs(&forwarded(&case.target)));
+    let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in counted {
+        *classes.entry(case.class).or_default() += 1;
+    }
+    for (class, count) in &classes {
+        measured(format_args!("targets, {class}: {count}"));
+    }
+    let total: usize = classes.values().sum();
+    measured(format_args!("targets that differ in some reading: {total}"));
+    assert!(total >= 2_000, "only {total}");
+
+    let mut clients = Vec::new();
+    for client in 0..CLIENTS {
+        let (world, cases) = (Arc::clone(&world), Arc::clone(&cases));
+        clients.push(tokio::spawn(async move { send(&world, &cases, client).await }));
+    }
+    let mut tally = Tally::default();
+    for client in clients {
+        tally.add(client.await.expect("a client"));
+    }
+    assert!(tally.faults.is_empty(), "{}:\n{}", tally.faults.len(), tally.faults.join("\n"));
+    assert_eq!(world.app.faults(), [""; 0]);
+    measured(format_args!(
+        "requests: {}, forwarded: {}, refused: {}; a proxy that goes by the prefix alone would have let {} through",
+        tally.sent, tally.forwarded, tally.refused, tally.naive
+    ));
+    // It is not by refusing everything.
+    assert!(tally.forwarded > 500 && tally.naive > 1_000);
+    // RFC 9110 section 7.7, T15: to the byte, the query too; an absolute form loses scheme and authority. T17: and the method.
+    let records = world.app.take();
+    assert_eq!(records.len(), tally.forwarded, "each was answered for itself");
+    for record in records {
+        let name = record.name();
+        let at: usize = name.split('-').next().and_then(|at| at.parse().ok()).expect("a number");
+        let sent = forwarded(&cases[at].target).escape_ascii().to_string();
+        assert_eq!(record.target().escape_ascii().to_string(), sent);
+        assert!(record.line().starts_with(cases[at].method.as_bytes()), "{}", cases[at].method);
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    sent: usize,
+    forwarded: usize,
+    refused: usize,
+    naive: usize,
+    faults: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.forwarded += other.forwarded;
+        self.refused += other.refused;
+        self.naive += other.naive;
+        self.faults.extend(other.faults);
+    }
+}
+
+/// One client's share, each on each host, by nobody and by a user.
+async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
+    let mut tally = Tally::default();
+    let mut line = Line::to(world.gateway.address());
+    for (at, case) in cases.iter().enumerate().filter(|(at, _)| at % CLIENTS == client) {
+        for (host, routes) in HOSTS {
+            for who in [Who::Nobody, Who::User(&world.token)] {
+                // What a user may not on an open host, nobody may.
+                if who != Who::Nobody && host == "open.test" {
+                    continue;
+                }
+                let user = if who == Who::Nobody { "nobody" } else { "user" };
+                let name = format!("{at}-{host}-{user}");
+                let bytes = message(case, host, who, &name);
+                let torn = case.target.iter().any(|&b| b <= b' ');
+                let answer = if torn {
+                    line.ask_apart(case.method, &bytes).await
+                } else {
+                    line.ask(case.method, &bytes).await
+                };
+                tally.sent += 1;
+                let shown = format!("{} {} as {user} of {host}", case.method, case.target.escape_ascii());
+                let status = answer.as_ref().map_or(0, |answer| answer.status);
+                let target = forwarded(&case.target);
+                let prefixes: Vec<&str> = routes.iter().map(|(path, _)| *path).collect();
+                let by_prefix = place(&target, &prefixes, true)
+                    .and_then(|path| routes.iter().find(|(known, _)| *known == path));
+                if by_prefix.is_some_and(|(_, who)| *who == 'p') && !strays(&target, host, who).is_empty() {
+                    tally.naive += 1;
+                }
+                match status {
+                    200 if answer.as_ref().is_some_and(|answer| answer.header("x-request-id").is_some()) => {
+                        tally.forwarded += 1;
+                        tally.faults.extend(
+                            strays(&target, host, who).into_iter().map(|stray| format!("{shown}: {stray}")),
+                        );
+                        let body = answer.map(|answer| answer.text()).unwrap_or_default();
+                        if body != name && case.method != "HEAD" {
+                            tally.faults.push(format!("{shown}: answered with {body:?}"));
+                        }
+                    }
+                    // Ours: a preflight or an endpoint answers nothing of the app's.
+                    0 if case.may_be_cut => tally.refused += 1,
+                    400..=499 => tally.refused += 1,
+                    other => tally.faults.push(format!("{shown}: {other}")),
+                }
+            }
+        }
+    }
+    tally
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_with_a_scope_are_found() {
+    // T09: what npm asks a registry for.
+    let world = World::start().await;
+    let mut line = Line::to(world.gateway.address());
+    for target in
+        ["/npm/@scope%2fname", "/npm/@scope%2Fname", "/npm/@scope%2fname/-/name-1.0.0.tgz?write=true"]
+    {
+        for (host, _) in HOSTS {
+            let bytes = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let answer = line.ask("GET", bytes.as_bytes()).await.expect("an answer");
+            assert_eq!(answer.status, 200, "{target}");
+            assert_eq!(world.app.take().pop().expect("forwarded").target(), target.as_bytes());
+            let elsewhere = bytes.replace("/npm", "/public");
+            assert_eq!(
+                line.ask("GET", elsewhere.as_bytes()).await.expect("an answer").status,
+                400,
+                "{target}"
+            );
+        }
+    }
+}
