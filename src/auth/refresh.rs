@@ -25,10 +25,12 @@ impl Auth {
                 detached(async move { auth.rotate(token, &settings).await }).await
             }
         };
-        if let Err(refusal) = &result {
-            self.parts.metrics.tokens.refreshes.with_label_values(&[refusal.code()]).inc();
-        }
-        result
+        result.inspect_err(|refusal| self.not_refreshed(refusal))
+    }
+
+    /// Counts one that came to nothing.
+    pub(super) fn not_refreshed(&self, refusal: &Refusal) {
+        self.parts.metrics.tokens.refreshes.with_label_values(&[refusal.code()]).inc();
     }
 
     pub(super) async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {

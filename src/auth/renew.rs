@@ -84,7 +84,8 @@ impl Auth {
             return Ok(renewed);
         }
         // Forged ones end here: nothing is asked of the vault.
-        let (token, _) = self.of_cookie(cookie, settings).await?;
+        let token = self.of_cookie(cookie, settings).await;
+        let (token, _) = token.inspect_err(|refusal| self.not_refreshed(refusal))?;
         let (auth, settings) = (Arc::clone(self), settings.clone());
         let remembered = read_cookie(cookie).1;
         let renewing = self.renewals.flights.join(key, move || async move {
@@ -93,7 +94,9 @@ impl Auth {
             if let Some(renewed) = auth.renewals.recent(&key, now).filter(|_| !anew) {
                 return Ok(renewed);
             }
-            let renewed = Arc::new(auth.ask_to_renew(token, remembered, may_rotate, &settings).await?);
+            // Counted here: it is one refresh, however many wait for it.
+            let renewed = auth.ask_to_renew(token, remembered, may_rotate, &settings).await;
+            let renewed = Arc::new(renewed.inspect_err(|refusal| auth.not_refreshed(refusal))?);
             auth.renewals.keep(key, now, &renewed);
             Ok(renewed)
         });
@@ -115,9 +118,15 @@ impl Auth {
         cookie: &str,
         settings: &Settings,
     ) -> Result<Renewed, Refusal> {
-        let (token, _) = self.of_cookie(cookie, settings).await?;
-        let (auth, settings, remembered) = (Arc::clone(self), settings.clone(), read_cookie(cookie).1);
-        super::detached(async move { auth.rotate_browser(token, remembered, &settings).await }).await
+        let renewed = match self.of_cookie(cookie, settings).await {
+            Err(refusal) => Err(refusal),
+            Ok((token, _)) => {
+                let (auth, settings) = (Arc::clone(self), settings.clone());
+                let remembered = read_cookie(cookie).1;
+                super::detached(async move { auth.rotate_browser(token, remembered, &settings).await }).await
+            }
+        };
+        renewed.inspect_err(|refusal| self.not_refreshed(refusal))
     }
 
     async fn ask_to_renew(
@@ -138,7 +147,9 @@ impl Auth {
         let other = granted.generation != token.generation;
         let current = RefreshToken { family: token.family, generation: granted.generation };
         let tokens = self.hand_out(&granted.grant, &current, granted.refresh_kid, settings, asked).await?;
-        self.parts.metrics.tokens.issued.of(GrantKind::Refresh).inc();
+        let counted = &self.parts.metrics.tokens;
+        counted.refreshes.with_label_values(&["renewed"]).inc();
+        counted.issued.of(GrantKind::Refresh).inc();
         Ok(Renewed { tokens: BrowserTokens::new(&tokens, remembered, other) })
     }
 

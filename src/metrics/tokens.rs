@@ -110,7 +110,7 @@ impl Tokens {
             issued: make.each("doorward_access_tokens_issued_total", "Access tokens issued."),
             refreshes: filled(
                 make.counters("doorward_refreshes_total", "Refreshes by outcome.", &["outcome"]),
-                &["rotated", "repeated", "refresh_invalid", "refresh_reused", "store_unavailable", "overloaded", "internal"],
+                &["rotated", "repeated", "renewed", "refresh_invalid", "refresh_reused", "store_unavailable", "overloaded", "internal"],
             ),
             reuses: make.each(
                 "doorward_refresh_reuses_total",

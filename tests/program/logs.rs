@@ -59,6 +59,8 @@ async fn every_request_has_one_line_with_the_fields_of_the_page() {
     headers.push(("Authorization", &bearer));
     socket.send(&message("GET", "/ws", &headers, b"")).await;
     assert_eq!(socket.head().await.expect("an answer").status, 101);
+    let cookie = format!("__Host-doorward-access={}", tokens.access);
+    assert_eq!(gateway.get("/auth/me", &[("Cookie", &cookie)]).await.status, 200);
     // Ends the session, and so the socket.
     assert_eq!(gateway.call("POST", "/auth/logout", &tokens.access, &[], b"").await.status, 200);
     socket.until_closed().await;
@@ -68,7 +70,10 @@ async fn every_request_has_one_line_with_the_fields_of_the_page() {
     // A line is written when its request has ended, which may be after its answer has arrived.
     let mut reasons: Vec<&str> = lines.iter().filter_map(|line| line["reason"].as_str()).collect();
     reasons.sort_unstable();
-    assert_eq!(reasons, ["answered", "answered", "cut", "forwarded", "role_missing", "upstream_unavailable"]);
+    assert_eq!(
+        reasons,
+        ["answered", "answered", "answered", "cut", "forwarded", "role_missing", "upstream_unavailable"]
+    );
     let at = |path: &str| *lines.iter().find(|line| line["path"] == path).expect("its line");
 
     let table = table(&page(), "Requests", "field");
@@ -103,6 +108,7 @@ async fn every_request_has_one_line_with_the_fields_of_the_page() {
         (&cut["cut"], &cut["status"], &cut["reason"]),
         (&json!("revoked"), &json!(101), &json!("cut"))
     );
+    assert_eq!(at("/auth/me")["user"], line["user"], "by cookie");
     // Who signed in and out is there too.
     assert_eq!(at("/auth/login")["session"], json!(tokens.session));
     let out = at("/auth/logout");

@@ -158,7 +158,9 @@ impl Call<'_> {
         if accept != Accept::Bearer {
             let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
             let asked = (request, &credential);
-            return renewal::authenticate(asked, true, auth, snapshot, control, self.set).await;
+            let admission = renewal::authenticate(asked, true, auth, snapshot, control, self.set).await?;
+            self.account.belongs_to(&admission.identity);
+            return Ok(admission);
         }
         let token = credential.token.filter(|_| !credential.by_cookie);
         let token = token.ok_or(Refusal::TokenMissing)?;

@@ -252,3 +252,37 @@ async fn planted_and_forged_cookies_are_not_adopted() {
     assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1));
     assert_eq!(gateway.app.last().header("authorization").as_deref(), Some("Basic YTpi"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_browsers_do_is_counted_beside_what_api_clients_do() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let counted = async |name: &str, outcome: &str| {
+        gateway.metric(&format!(r#"doorward_{name}_total{{outcome="{outcome}"}}"#)).await
+    };
+    let mut browser = Browser::new(&gateway);
+    browser.sign_in("ada", "not the password at all", "/auth/login", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    assert_eq!((counted("logins", "ok").await, counted("logins", "credentials_wrong").await), (1.0, 1.0));
+    later(&gateway, EXPIRED).await;
+    let mut asking = JoinSet::new();
+    for n in 0..10 {
+        let mut one = browser.clone();
+        asking.spawn(async move { one.fetch(&format!("/part/{n}")).await.status });
+    }
+    assert_eq!(asking.join_all().await, [200; 10]);
+    assert_eq!(counted("refreshes", "renewed").await, 1.0, "ten requests, one renewal");
+    let mut forged = browser.clone();
+    forged.cookies.insert("__Host-doorward-refresh".into(), "none-of-ours".into());
+    assert_eq!(forged.fetch("/").await.code(), "token_expired");
+    assert_eq!(counted("refreshes", "refresh_invalid").await, 1.0);
+    let ended = browser.clone();
+    let page = browser.go("/auth/logout").await;
+    browser.post("/auth/logout", &super::jar::hidden(&page)).await;
+    later(&gateway, Duration::from_secs(6)).await;
+    let mut ended = ended;
+    ended.cookies.remove("__Host-doorward-access");
+    assert_eq!(ended.fetch("/").await.code(), "token_missing");
+    assert_eq!(counted("refreshes", "refresh_invalid").await, 2.0);
+    assert_eq!(counted("refreshes", "rotated").await, 0.0);
+}
