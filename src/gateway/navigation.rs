@@ -25,13 +25,13 @@ pub(super) fn is_navigation(request: &RequestHeader) -> bool {
     if !(form || request.method == Method::GET || request.method == Method::HEAD)
         || headers.contains_key(header::UPGRADE)
         || headers.contains_key("x-requested-with")
-        || headers.contains_key(header::AUTHORIZATION)
         || text("content-type").is_some_and(|kind| !form || !is_form(kind))
     {
         return false;
     }
     match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
-        (None, None) => accepts_html(headers),
+        // An API client, unless the browser says otherwise: an app with Basic of its own has browsers send it with page views.
+        (None, None) => accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION),
         (mode, dest) => {
             mode.is_none_or(|mode| mode == "navigate") && dest.is_none_or(|dest| dest == "document")
         }
@@ -149,6 +149,8 @@ mod tests {
             ("GET", &[html, ("x-requested-with", "XMLHttpRequest")], false),
             ("GET", &[html, ("upgrade", "websocket")], false),
             ("GET", &[html, ("authorization", "Bearer x")], false),
+            ("GET", &[html, navigate, document, ("authorization", "Basic YTpi")], true),
+            ("GET", &[html, ("sec-fetch-mode", "cors"), ("authorization", "Basic YTpi")], false),
             ("GET", &[html, ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")], false),
             ("GET", &[html, ("sec-fetch-mode", "same-origin")], false),
             ("GET", &[html, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")], false),

@@ -12,6 +12,9 @@ async fn only_page_views_are_sent_to_the_login_page() {
         ("GET", &PAGE[..], 303),
         ("HEAD", &PAGE[..], 303),
         ("GET", &[html], 303),
+        // An app with Basic of its own: browsers send that with every page view.
+        ("GET", &[html, PAGE[1], PAGE[2], ("Authorization", "Basic YTpi")], 303),
+        ("GET", &[html, ("Authorization", "Basic YTpi")], 401),
         ("GET", &[], 401),
         ("GET", &[("Accept", "application/json")], 401),
         ("GET", &[html, ("X-Requested-With", "XMLHttpRequest")], 401),
