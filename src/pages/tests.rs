@@ -244,7 +244,20 @@ fn both_languages_have_a_text_of_their_own_for_every_error() {
         assert_ne!(english.text, german.text, "{of:?}");
     }
     assert_eq!(english.error(418, "teapot"), &english.errors.last().unwrap().1);
-    assert_eq!(english.error(403, "origin_not_allowed").title, "Sent from another site");
+    // A 403 that is not about rights, and a 404 that is not about an address, say so.
+    for (status, code) in [
+        (400, "credentials_conflict"),
+        (403, "origin_not_allowed"),
+        (403, "form_invalid"),
+        (403, "cookie_too_large"),
+        (403, "https_required"),
+        (404, "session_unknown"),
+        (408, "request_timeout"),
+    ] {
+        for text in [english, german] {
+            assert_ne!(text.error(status, code), text.error(status, "another"), "{code}");
+        }
+    }
 }
 
 #[test]

@@ -92,7 +92,55 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("origin_not_allowed"),
         ErrorText {
             title: "Sent from another site",
-            text: "This was not sent from a page of ours, so nothing was done. Open this site yourself and try again.",
+            text: "This was not sent from a page of ours at an address that we know, so nothing was done. Open this site \
+                   yourself, at its usual address, and try again.",
+        },
+    ),
+    (
+        Code("credentials_conflict"),
+        ErrorText {
+            title: "More than one sign-in",
+            text: "Your browser sends several sign-ins for this site, and none of them counts. Delete the cookies \
+                   of this site, then sign in again.",
+        },
+    ),
+    (
+        Code("form_invalid"),
+        ErrorText {
+            title: "Please load the page again",
+            text: "That page was open for too long, or you have signed in or out since. Nothing was done. Go \
+                   back, load it again, and repeat what you did.",
+        },
+    ),
+    (
+        Code("cookie_too_large"),
+        ErrorText {
+            title: "Too many roles for a browser",
+            text: "Your account has more roles than a browser can carry. Ask the people who run this site to take \
+                   some away.",
+        },
+    ),
+    (
+        Code("https_required"),
+        ErrorText {
+            title: "Open this site over https",
+            text: "What you sent came unprotected, so nothing was done. Write https:// in the address and try \
+                   again. If it was a password, change it.",
+        },
+    ),
+    (
+        Code("session_unknown"),
+        ErrorText {
+            title: "Not signed in any more",
+            text: "That device has been signed out already. Go back and load the list again.",
+        },
+    ),
+    (
+        Code("request_timeout"),
+        ErrorText {
+            title: "That took too long",
+            text: "What you sent was too slow to arrive, so nothing was done. Check your connection and try \
+                   again.",
         },
     ),
     (

@@ -100,8 +100,55 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("origin_not_allowed"),
         ErrorText {
             title: "Von einer fremden Seite gesendet",
-            text: "Das kam nicht von einer unserer Seiten, darum wurde nichts getan. Öffnen Sie diese Seite selbst und \
-                   versuchen Sie es erneut.",
+            text: "Das kam nicht von einer unserer Seiten unter einer Adresse, die wir kennen, darum wurde nichts getan. \
+                   Öffnen Sie diese Seite selbst, unter ihrer üblichen Adresse, und versuchen Sie es erneut.",
+        },
+    ),
+    (
+        Code("credentials_conflict"),
+        ErrorText {
+            title: "Mehr als eine Anmeldung",
+            text: "Ihr Browser sendet mehrere Anmeldungen für diese Seite, und keine davon zählt. Löschen Sie die \
+                   Cookies dieser Seite und melden Sie sich dann neu an.",
+        },
+    ),
+    (
+        Code("form_invalid"),
+        ErrorText {
+            title: "Bitte laden Sie die Seite neu",
+            text: "Sie war zu lange offen, oder Sie haben sich seitdem an- oder abgemeldet. Es wurde nichts \
+                   getan. Gehen Sie zurück, laden Sie sie neu und wiederholen Sie es.",
+        },
+    ),
+    (
+        Code("cookie_too_large"),
+        ErrorText {
+            title: "Zu viele Rollen für einen Browser",
+            text: "Ihr Konto hat mehr Rollen, als ein Browser mit sich führen kann. Bitten Sie die Betreiber, \
+                   einige wegzunehmen.",
+        },
+    ),
+    (
+        Code("https_required"),
+        ErrorText {
+            title: "Öffnen Sie diese Seite über https",
+            text: "Was Sie gesendet haben, kam ungeschützt, darum wurde nichts getan. Schreiben Sie https:// in \
+                   die Adresse und versuchen Sie es erneut. War es ein Passwort, ändern Sie es.",
+        },
+    ),
+    (
+        Code("session_unknown"),
+        ErrorText {
+            title: "Nicht mehr angemeldet",
+            text: "Dieses Gerät wurde schon abgemeldet. Gehen Sie zurück und laden Sie die Liste neu.",
+        },
+    ),
+    (
+        Code("request_timeout"),
+        ErrorText {
+            title: "Das hat zu lange gedauert",
+            text: "Was Sie gesendet haben, kam zu langsam an, darum wurde nichts getan. Prüfen Sie Ihre \
+                   Verbindung und versuchen Sie es erneut.",
         },
     ),
     (
