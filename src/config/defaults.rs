@@ -99,7 +99,7 @@ impl Config {
 fn server() -> Server {
     Server {
         listen: vec![loopback(8080)],
-        public_urls: vec!["http://127.0.0.1:8080".to_owned()],
+        public_urls: ["http://127.0.0.1:8080", "http://localhost:8080"].map(str::to_owned).to_vec(),
         auth_prefix: "/auth".to_owned(),
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),

@@ -1,5 +1,7 @@
 //! What a good configuration will have people wonder about: said by `doorward check`, at the start and at a reload.
 
+use std::net::IpAddr;
+
 use super::{Config, Tls, TlsCertificate};
 use crate::clock::Timestamp;
 
@@ -16,6 +18,13 @@ impl Config {
     /// What is worth a look at this time.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
         let mut warnings = Vec::new();
+        for (at, url) in self.server.public_urls.iter().enumerate().filter(|(_, url)| is_clear(url)) {
+            let message = format!(
+                "over http browsers keep none of our cookies, except from localhost: nobody can sign in with a browser at \
+                 {url:?}; write https://, also where a proxy in front terminates TLS"
+            );
+            warnings.push(Warning { key: format!("server.public_urls[{at}]"), message });
+        }
         if let Some(tls) = &self.server.tls {
             for (at, certificate) in tls.certificates.iter().enumerate() {
                 certificate_warnings(
@@ -55,11 +64,22 @@ fn certificate_warnings(key: &str, shown: &TlsCertificate, now: Timestamp, warni
     }
 }
 
+/// Whether browsers do not take `url` for trustworthy (W3C Secure Contexts section 3.1): then they refuse `Secure` cookies.
+fn is_clear(url: &str) -> bool {
+    let Some(host) = url.strip_prefix("http://").map(host_of) else { return false };
+    let is_loopback = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    !(host == "localhost" || host.ends_with(".localhost") || is_loopback())
+}
+
+/// The host of what follows the scheme of an origin, without brackets.
+fn host_of(authority: &str) -> &str {
+    let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    host.map_or(authority, |(host, _)| host).trim_matches(['[', ']'])
+}
+
 /// What is wrong with serving `url` by these certificates.
 fn uncovered(url: &str, tls: &Tls) -> Option<String> {
-    let host = url.strip_prefix("https://")?;
-    let host = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(host, _)| host);
-    let host = host.trim_matches(['[', ']']);
+    let host = host_of(url.strip_prefix("https://")?);
     let shown = |certificate: &&TlsCertificate| {
         certificate.hosts.iter().any(|known| known == host)
             || certificate.hosts.iter().any(|known| {
@@ -72,4 +92,31 @@ fn uncovered(url: &str, tls: &Tls) -> Option<String> {
     (!certificate.certificate.covers(host)).then(|| {
         format!("no certificate of server.tls is for {host:?}: browsers will refuse it; add one, or correct the address")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn an_address_at_which_no_browser_keeps_cookies_is_worth_a_word() {
+        let mut config = Config::defaults(Path::new(""));
+        for (url, clear) in [
+            ("https://app.example.com", false),
+            ("http://localhost:8080", false),
+            ("http://app.localhost", false),
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://app.example.com", true),
+            ("http://localhost.example.com:8080", true),
+            ("http://192.0.2.1", true),
+        ] {
+            config.server.public_urls = vec!["https://a.example".to_owned(), url.to_owned()];
+            let said = config.warnings(Timestamp::from_secs(0));
+            let keys: Vec<&str> = said.iter().map(|warning| warning.key.as_str()).collect();
+            assert_eq!(keys, if clear { &["server.public_urls[1]"][..] } else { &[] }, "{url}");
+        }
+    }
 }

@@ -74,11 +74,13 @@ fn settings(listen: SocketAddr, origin: SocketAddr, app: SocketAddr, stores: &St
         None => String::new(),
     };
     let stores = table("vault", &stores.postgres) + &table("sessions", &stores.redis);
+    // People write either into a browser.
+    let port = origin.port();
     format!(
         r#"# Written by `doorward demo`. This is all it takes; every other setting has its default.
 [server]
 listen = ["{listen}"]
-public_urls = ["http://{origin}"]
+public_urls = ["http://{origin}", "http://localhost:{port}"]
 [admin]
 listen = ["127.0.0.1:0"]
 {stores}[tokens]
@@ -161,7 +163,9 @@ impl Demo {
         for (name, password, roles) in &self.users {
             say(&format!("  user {name}   password {}   roles {}", password.expose(), roles.join(", ")));
         }
-        say("\nCopy these lines into another terminal, one after the other:\n");
+        say(&format!(
+            "\nOpen {url}/ in a browser, or copy these lines into another terminal, one after the other:\n"
+        ));
         for step in steps(&url, &self.users[1], &config, program, &self.stores) {
             say(&format!("# {}", step.says));
             say(step.line.trim_end());

@@ -75,7 +75,7 @@ fn with_tls(text: &str) -> (tempfile::TempDir, String) {
     (
         folder,
         live.replace(
-            "public_urls = [\"http://127.0.0.1:8080\"]",
+            "public_urls = [\"http://127.0.0.1:8080\", \"http://localhost:8080\"]",
             "public_urls = [\"https://app.example.com\"]",
         ),
     )
