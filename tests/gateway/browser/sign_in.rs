@@ -106,6 +106,30 @@ async fn remembered_sessions_outlive_the_browser_and_others_idle_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_use_all_the_time_ends_at_its_absolute_limit() {
+    let setup = Setup {
+        login: "[browser]\nidle_timeout = \"1h\"\nremember = \"30d\"".into(),
+        sessions: "idle_timeout = \"2h\"\nabsolute_timeout = \"3h\"".into(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let mut forgotten = Browser::signed_in(&gateway, "ada").await;
+    let mut kept = Browser::new(&gateway);
+    let answer = kept.sign_in("ada", PASSWORD, "/auth/login", &[("remember", "on")]).await;
+    assert!(answer.all("set-cookie")[0].ends_with("; Max-Age=10800"), "no longer than that");
+    for _ in 0..5 {
+        later(&gateway, Duration::from_secs(30 * 60)).await;
+        assert_eq!((forgotten.fetch("/").await.status, kept.fetch("/").await.status), (200, 200));
+    }
+    later(&gateway, Duration::from_secs(31 * 60)).await;
+    for browser in [&mut forgotten, &mut kept] {
+        assert_eq!(browser.fetch("/").await.code(), "token_expired");
+        assert_eq!(browser.go("/").await.status, 303);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_login_is_a_new_session_and_ends_the_one_before() {
     // T50: nobody goes on in a session that somebody else has begun for them.
     let gateway = TestGateway::start().await;
