@@ -112,3 +112,23 @@ async fn a_password_is_changed_on_a_page_that_says_what_is_wrong() {
     assert_eq!(other.fetch("/").await.code(), "token_revoked");
     assert_eq!(here.fetch("/").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_has_lost_one_of_two_cookies_is_not_sent_in_circles_and_can_sign_out() {
+    let gateway = TestGateway::start().await;
+    let user = gateway.user("ada", &[]).await;
+    for refresh in [None, Some("none-of-ours")] {
+        let mut browser = Browser::signed_in(&gateway, "ada").await;
+        browser.cookies.remove("__Host-doorward-refresh");
+        browser.cookies.extend(refresh.map(|value| ("__Host-doorward-refresh".into(), value.into())));
+        for path in ["/auth/sessions", "/auth/password", "/auth/login", "/auth/logout"] {
+            let page = browser.go(path).await;
+            assert_eq!((page.status, page.header("location")), (200, None), "{path} {refresh:?}");
+        }
+        let page = browser.go("/auth/logout").await;
+        let out = browser.post("/auth/logout", &csrf(&page)).await;
+        assert_eq!(out.status, 200, "{}", out.text());
+        forgets(&out);
+        assert!(gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty(), "{refresh:?}");
+    }
+}

@@ -3,11 +3,14 @@
 
 use http::{HeaderMap, header};
 
+use super::super::credential::cookie_fields;
 use super::{Answer, Call};
 use crate::auth::Auth;
 use crate::error::Refusal;
 use crate::pages::{self, Account, Page};
+use crate::policy::cookies::{self, Found};
 use crate::snapshot::Snapshot;
+use crate::token::sha256;
 
 pub(super) mod devices;
 mod form;
@@ -47,9 +50,18 @@ fn guard(call: &Call<'_>, form: &Form, whom: Option<&[u8]>) -> Result<(), Refusa
     if good { Ok(()) } else { Err(Refusal::FormInvalid) }
 }
 
-/// What a form of a signed-in browser is tied to.
+/// What a form of a signed-in browser is tied to: its session; where a refresh cookie of ours is missing (browsers may drop one
+/// of two), the access cookie, for as long as that is good. Otherwise the pages would send people to the login page, and
+/// that, finding them signed in, back.
 fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option<[u8; 32]> {
-    auth.session_mark(super::super::renewal::refresh_cookie(headers, &snapshot.cookies)?)
+    let refresh = super::super::renewal::refresh_cookie(headers, &snapshot.cookies);
+    if let Some(mark) = refresh.and_then(|cookie| auth.session_mark(cookie)) {
+        return Some(mark);
+    }
+    match cookies::find(cookie_fields(headers), snapshot.cookies.access) {
+        Found::One(token) => Some(sha256(token.as_bytes())),
+        Found::None | Found::Several => None,
+    }
 }
 
 /// The addresses on every page of somebody who is signed in.

@@ -8,6 +8,7 @@ use super::super::super::renewal::refresh_cookie;
 use super::{Answer, Call, guard, page, rendered, session_mark, sign_in};
 use crate::error::Refusal;
 use crate::pages::{Page, SignedOut};
+use crate::vault::EndReason;
 
 /// Between two tries to end a session after the vault was away.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -37,27 +38,39 @@ pub(in super::super) async fn submit(
     if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
         return Ok(Err(refusal));
     }
-    let Some(cookie) = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned) else {
-        return Ok(Err(Refusal::FormInvalid));
-    };
-    let settings = &call.snapshot.settings;
+    let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let ended = if everywhere {
         match call.person().await {
             Ok(identity) => call.auth.end_all(identity.user_id()).await.map(drop),
             Err(refusal) => Err(refusal),
         }
     } else {
-        call.auth.logout_browser(&cookie, settings).await.map(drop)
+        end_this(call, cookie.as_deref()).await
     };
     call.set.forget(call.snapshot);
     Ok(Ok(match ended {
         Err(refusal @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
-            call.auth.logout_browser_later(cookie, settings.clone(), TRY_AGAIN);
+            if let Some(cookie) = cookie {
+                call.auth.logout_browser_later(cookie, call.snapshot.settings.clone(), TRY_AGAIN);
+            }
             signed_out(call, false, Some(refusal)).with_nothing_kept()
         }
         // What had ended before is as good.
         ended => signed_out(call, everywhere && ended.is_ok(), None).with_nothing_kept(),
     }))
+}
+
+/// Ends the session of this browser: by the refresh cookie, which is good for longer, or else by the access cookie.
+async fn end_this(call: &mut Call<'_>, cookie: Option<&str>) -> Result<(), Refusal> {
+    if let Some(cookie) = cookie {
+        match call.auth.logout_browser(cookie, &call.snapshot.settings).await {
+            Err(Refusal::RefreshInvalid) => {}
+            ended => return ended.map(drop),
+        }
+    }
+    let identity = call.person().await?;
+    let (session, user) = (identity.session_id(), identity.user_id());
+    call.auth.end_session(session, user, EndReason::Logout).await.map(drop)
 }
 
 fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> Answer {
