@@ -257,6 +257,25 @@ async fn after_signing_out_back_shows_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_script_of_the_readme_signs_out_from_the_apps_own_menu() {
+    let page = include_str!("../../README.md");
+    let script = page.split("```js\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a script");
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = site.signed_in(&profile).await;
+    // The token is the session's: it is good after a rotation, too.
+    let refresh = script.replace("/auth/logout", "/auth/refresh");
+    assert_ne!(refresh, script);
+    let before = profile.cookies().await;
+    tab.run(&format!("(async () => {{ {refresh} return null; }})()")).await;
+    assert_eq!(fetches(&tab, 1).await, [(200, false)]);
+    assert_ne!(profile.cookies().await, before, "both were replaced");
+    tab.run(&format!("(async () => {{ {script} return null; }})()")).await;
+    assert!(profile.cookies().await.iter().all(|cookie| cookie["name"] == "__Host-doorward-visit"));
+    assert_eq!(fetches(&tab, 1).await, [(401, false)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_keeps_no_cookies_is_told_so_and_not_sent_in_circles() {
     // Over http no `__Host-` cookie is kept but on localhost.
     let (site, browser) = (Site::at("gateway.test").await, Browser::start().await);

@@ -3,22 +3,26 @@
 use serde_json::{Value, json};
 
 use super::sign_in::ended;
-use super::{Accept, Answer, Call};
+use super::{Accept, Answer, Call, browser};
 use crate::error::Refusal;
 use crate::password::Password;
 use crate::vault::{EndReason, SessionRow};
 
-/// `GET me`: who am I.
+/// `GET me`: who am I. A script in a browser is told the token, too, that its forms need; of another origin it cannot read it.
 pub(super) async fn me(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let identity = call.caller(Accept::CookieOrBearer).await?.identity;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
-    Ok(Answer::json(&json!({
+    let mut me = json!({
         "user": identity.login().as_str(),
         "user_id": identity.user_id().to_string(),
         "roles": roles,
         "session_id": identity.session_id().to_string(),
         "expires_at": identity.expires_at().to_string(),
-    })))
+    });
+    if let Some(csrf) = browser::form_token(call) {
+        me["csrf"] = csrf.into();
+    }
+    Ok(Answer::json(&me))
 }
 
 /// `GET sessions`: my devices.

@@ -173,3 +173,33 @@ async fn every_form_of_a_session_is_taken_from_a_page_of_that_session_alone() {
     let answer = post(&mut kept, "/auth/logout", &fields(&token), SENT_FROM[0].0).await;
     assert_eq!(answer.status, 403, "open for too long");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_of_the_app_is_told_the_token_and_another_origin_cannot_read_it() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let me = browser.fetch("/auth/me").await;
+    assert_eq!(me.header("access-control-allow-credentials"), None);
+    let fields = [("csrf".to_owned(), me.member("csrf"))];
+    let script = [
+        ("Accept", "*/*"),
+        ("Sec-Fetch-Mode", "cors"),
+        ("Sec-Fetch-Dest", "empty"),
+        ("Origin", ORIGIN),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
+    let without = browser.post_with("/auth/refresh", &[], &script).await;
+    assert_eq!((without.status, without.code().as_str()), (403, "form_invalid"));
+    let (access, refresh) = (browser.access().to_owned(), browser.refresh().to_owned());
+    let refreshed = browser.post_with("/auth/refresh", &fields, &script).await;
+    assert_eq!((refreshed.status, refreshed.json()), (200, serde_json::json!({ "refreshed": true })));
+    assert_ne!(browser.access(), access);
+    assert_ne!(browser.refresh(), refresh);
+    // The token is the session's: it outlives a rotation, and signs out as well.
+    assert_eq!(browser.post_with("/auth/logout", &fields, &script).await.status, 200);
+    assert_eq!(browser.fetch("/").await.code(), "token_missing");
+    // Who has no cookies has no forms.
+    let api = gateway.login("ada").await;
+    assert_eq!(gateway.call("GET", "/auth/me", &api.access).await.json().get("csrf"), None);
+}

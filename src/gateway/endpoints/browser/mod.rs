@@ -64,6 +64,12 @@ fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option
     }
 }
 
+/// The token that forms of this browser's session are taken with; `None` for who has no cookies.
+pub(super) fn form_token(call: &Call<'_>) -> Option<String> {
+    let mark = session_mark(call.headers(), call.auth, call.snapshot)?;
+    Some(call.auth.stamp(FORM, &mark))
+}
+
 /// The addresses on every page of somebody who is signed in.
 struct Addresses {
     devices: String,
