@@ -344,15 +344,7 @@ fn queries(corpus: &mut Corpus) {
 
 fn authorities(corpus: &mut Corpus) {
     // T15, T16.
-    for host in [
-        "closed.test",
-        "open.test",
-        "closed.test:80",
-        "a@closed.test",
-        "evil.test",
-        "",
-        "[::1]",
-    ] {
+    for host in ["closed.test", "open.test", "closed.test:80", "a@closed.test", "evil.test", "", "[::1]"] {
         for scheme in [
             "http://",
             "HTTP://",
