@@ -60,7 +60,8 @@ async fn every_request_has_one_line_with_the_fields_of_the_page() {
     socket.send(&message("GET", "/ws", &headers, b"")).await;
     assert_eq!(socket.head().await.expect("an answer").status, 101);
     let cookie = format!("__Host-doorward-access={}", tokens.access);
-    assert_eq!(gateway.get("/auth/me", &[("Cookie", &cookie)]).await.status, 200);
+    let me = request(gateway.public, "GET", "/auth/me", &[("Cookie", &cookie)], b"").await;
+    assert_eq!(me.status, 200, "{}", me.text());
     // Ends the session, and so the socket.
     assert_eq!(gateway.call("POST", "/auth/logout", &tokens.access, &[], b"").await.status, 200);
     socket.until_closed().await;
