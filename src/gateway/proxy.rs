@@ -389,7 +389,8 @@ impl ProxyHttp for Gateway {
             if let Some(candidate) = &context.candidate {
                 candidate.answered(status, took, self.clock.as_ref());
             }
-            let open = stream != Stream::Response;
+            // A gRPC stream ends when one of the two says so, or never.
+            let open = stream != Stream::Response || upstream::is_grpc(&response.headers);
             context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
             // Between the look above and this mark a cut may have come: then nothing was sent, and nothing is.
             if let Some(refusal) = context.obstacle() {

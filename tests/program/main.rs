@@ -27,6 +27,7 @@ mod serving;
 mod cli;
 mod cli_vault;
 mod demo;
+mod grpc;
 mod help;
 mod httpbin;
 mod https;

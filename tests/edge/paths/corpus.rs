@@ -31,7 +31,7 @@ impl Corpus {
     fn get(&mut self, class: &'static str, target: impl AsRef<[u8]>) {
         let target = target.as_ref().to_vec();
         if self.known.insert(target.clone()) {
-            let may_be_cut = target.iter().any(|&b| b < b' ' || b >= 0x7f);
+            let may_be_cut = target.iter().any(|b| !(b' '..0x7f).contains(b));
             self.cases.push(Case {
                 class,
                 method: "GET",
