@@ -1,12 +1,13 @@
 //! `/admin/status`: one look at everything, for the person on call. No user, no token, no address of a client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::AdminApp;
 use crate::clock::{Monotonic, Timestamp};
-use crate::metrics::{Label as _, Pool, Stream};
+use crate::metrics::{Breaker, Label as _, Pool, Stream};
 use crate::snapshot::{Snapshot, upstreams};
 
 /// What does not change while a process runs.
@@ -52,6 +53,7 @@ impl AdminApp {
             },
             "vault": {
                 "kind": self.fixed.vault,
+                "answers": auth.vault_answers,
                 "lease_held": auth.lease_held,
                 "lease_seconds": seconds(auth.lease),
                 "proven_seconds_ago": auth.proven_ago.map(seconds),
@@ -66,6 +68,10 @@ impl AdminApp {
                 "kind": self.fixed.sessions,
                 "up": store.up.get() == 1,
                 "shared": auth.shared_sessions,
+                "given_up": Breaker::ALL
+                    .iter()
+                    .map(|cause| (cause.as_str().to_owned(), json!(store.breaker.of(*cause).get())))
+                    .collect::<serde_json::Map<_, _>>(),
                 "tombstones_waiting": store.tombstones_waiting.get(),
                 "memory_bytes": known(store.memory.get()),
                 "memory_max_bytes": known(store.memory_max.get()).filter(|most| *most > 0),
@@ -79,9 +85,11 @@ impl AdminApp {
                     .iter()
                     .map(|kind| (kind.as_str().to_owned(), json!(requests.streams.of(*kind).get())))
                     .collect::<serde_json::Map<_, _>>(),
+                "sessions": auth.sessions,
                 "verified_tokens": metrics.tokens.cache_entries.get(),
                 "logins_waiting": metrics.tokens.hash_queue.get(),
             },
+            "keys_loaded": auth.keys_loaded,
             "signing_keys": auth.keys.iter().map(|key| json!({
                 "kid": key.kid,
                 "algorithm": key.algorithm,
@@ -89,7 +97,7 @@ impl AdminApp {
                 "signs_from": time(key.signs_from),
                 "verifies_until": key.verifies_until.map(time),
             })).collect::<Vec<_>>(),
-            "certificates": certificates(&snapshot),
+            "certificates": certificates(&snapshot, self.clock.wall()),
         })
     }
 }
@@ -98,7 +106,7 @@ fn time(at: Timestamp) -> String {
     at.to_string()
 }
 
-fn certificates(snapshot: &Snapshot) -> Vec<Value> {
+fn certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Value> {
     let shown = snapshot.tls.iter().flat_map(|tls| tls.certificates());
     shown
         .map(|shown| {
@@ -106,17 +114,24 @@ fn certificates(snapshot: &Snapshot) -> Vec<Value> {
                 "hosts": shown.hosts,
                 "begins": time(shown.certificate.begins()),
                 "ends": time(shown.certificate.ends()),
+                // Below zero when it has ended.
+                "ends_in_seconds": shown.certificate.ends().secs() - now.secs(),
             })
         })
         .collect()
 }
 
 fn upstreams(snapshot: &Snapshot, now: Monotonic) -> Vec<Value> {
-    let group = |group: &&std::sync::Arc<upstreams::Group>| {
+    let group = |group: &&Arc<upstreams::Group>| {
+        let found = group.candidates();
+        let is_found =
+            |server: &&Arc<upstreams::Server>| found.iter().any(|at| Arc::ptr_eq(&at.server, *server));
+        let unresolved = group.servers().iter().filter(|server| !is_found(server));
         json!({
             "name": group.name(),
             "all_fail": group.is_panic(),
-            "addresses": group.candidates().iter().map(|at| address(at, now)).collect::<Vec<_>>(),
+            "unresolved": unresolved.map(|server| server.name()).collect::<Vec<_>>(),
+            "addresses": found.iter().map(|at| address(at, now)).collect::<Vec<_>>(),
         })
     };
     snapshot.upstreams.all().iter().map(group).collect()
@@ -139,4 +154,22 @@ fn address(candidate: &upstreams::Candidate, now: Monotonic) -> Value {
             "failure": check.failure,
         })),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_server_whose_name_has_no_address_is_named() {
+        let text = "[upstreams.app]\nservers = [\"http://127.0.0.1:1\", \"http://app.invalid:81\"]\n";
+        let config = Config::parse(text, Path::new("gateway.toml"), &|_| None).expect("a good one");
+        let snapshot = Snapshot::new(&config, None).expect("compiled");
+        let told = upstreams(&snapshot, Monotonic::from_millis(0));
+        assert_eq!(told[0]["unresolved"], json!(["http://app.invalid:81"]));
+        assert_eq!(told[0]["addresses"].as_array().map(Vec::len), Some(1));
+    }
 }

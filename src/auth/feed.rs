@@ -38,6 +38,7 @@ pub async fn follow(auth: Arc<Auth>) {
             _ => {}
         }
         let held = auth.lease.is_held(now);
+        auth.vault_silent.store(!read, Ordering::Release);
         auth.vault_lost.store(!read && !held, Ordering::Release);
         if now.since(pruned) >= PRUNE_EVERY {
             pruned = now;

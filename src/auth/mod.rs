@@ -173,6 +173,8 @@ pub struct Auth {
     logins: Arc<logins::Logins>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
+    /// The last read of the log failed.
+    vault_silent: AtomicBool,
     /// The last read of the log failed, and the lease has run out.
     vault_lost: AtomicBool,
     /// It was said that nothing can be decided any more.
@@ -194,6 +196,7 @@ impl Auth {
             questions: Arc::new(questions::Questions::new()),
             logins: Arc::new(logins::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),
+            vault_silent: AtomicBool::new(false),
             vault_lost: AtomicBool::new(false),
             undecided: AtomicBool::new(false),
             parts,

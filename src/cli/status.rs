@@ -17,6 +17,9 @@ use crate::config::Config;
 
 /// A gateway that is well answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+const DAY: i64 = 86_400;
+/// Whoever renews certificates does so before this, as the alert has it (DoorwardCertificateEndsInWeeks).
+const RENEWED: i64 = 14 * DAY;
 /// More is no answer of ours: an address of an app takes about 300 bytes.
 const LONGEST: usize = 8 << 20;
 
@@ -212,11 +215,36 @@ fn problems(told: &Value) -> Vec<String> {
     if told["ready"] != true {
         problems.push(format!("not ready: {}", text(&told["why"])));
     }
-    for upstream in each(&told["upstreams"]).filter(|upstream| upstream["all_fail"] == true) {
-        problems.push(format!("every address of {} fails", text(&upstream["name"])));
+    let (vault, is_ready) = (&told["vault"], told["ready"] == true);
+    if is_ready && vault["lease_held"] != true {
+        problems.push(
+            "the vault is away: nobody can sign in or refresh, and the session store vouches for a while only".to_owned(),
+        );
+    } else if is_ready && vault["answers"] != true {
+        problems.push("the vault did not answer when it was asked last".to_owned());
+    }
+    if told["keys_loaded"] != true {
+        problems.push(
+            "the vault has keys that this gateway cannot use: the log says why (`keys_unusable`)".to_owned(),
+        );
+    }
+    for upstream in each(&told["upstreams"]) {
+        problems.extend(of_upstream(upstream));
     }
     if told["session_store"]["up"] != true {
         problems.push("the session store is away".to_owned());
+    }
+    for shown in each(&told["certificates"]) {
+        let hosts: Vec<&str> = each(&shown["hosts"]).map(text).collect();
+        match shown["ends_in_seconds"].as_i64() {
+            Some(left) if left <= 0 => {
+                problems.push(format!("the certificate of {} has ended", hosts.join(" ")));
+            }
+            Some(left) if left < RENEWED => {
+                problems.push(format!("the certificate of {} ends in {} days", hosts.join(" "), left / DAY));
+            }
+            _ => {}
+        }
     }
     let configuration = &told["configuration"];
     for problem in each(&configuration["rejected"]) {
@@ -225,6 +253,22 @@ fn problems(told: &Value) -> Vec<String> {
     let keys: Vec<&str> = each(&configuration["restart_needed"]).map(text).collect();
     if !keys.is_empty() {
         problems.push(format!("these wait for a restart or an upgrade: {}", keys.join(", ")));
+    }
+    problems
+}
+
+/// What keeps requests from being answered by one app.
+fn of_upstream(upstream: &Value) -> Vec<String> {
+    let name = text(&upstream["name"]);
+    let mut problems = Vec::new();
+    if upstream["all_fail"] == true {
+        problems.push(format!("every address of {name} fails"));
+    }
+    for server in each(&upstream["unresolved"]) {
+        problems.push(format!("{name}: the name of {} has no address", text(server)));
+    }
+    for address in each(&upstream["addresses"]).filter(|address| address["in_turn"] != true) {
+        problems.push(format!("{name} at {}: {}", text(&address["address"]), standing(address)));
     }
     problems
 }
@@ -248,4 +292,60 @@ fn each(list: &Value) -> impl Iterator<Item = &Value> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn well() -> Value {
+        json!({
+            "ready": true,
+            "vault": { "answers": true, "lease_held": true },
+            "keys_loaded": true,
+            "session_store": { "up": true },
+            "configuration": { "rejected": [], "restart_needed": [] },
+            "upstreams": [{ "name": "app", "all_fail": false, "unresolved": [], "addresses": [{ "in_turn": true }] }],
+            "certificates": [{ "hosts": ["app.test"], "ends_in_seconds": RENEWED }],
+        })
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_one_that_is_well() {
+        assert_eq!(problems(&well()), [""; 0]);
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_is_said() {
+        let wrong = [
+            ("/ready", json!(false), "not ready: -"),
+            ("/vault/lease_held", json!(false), "the vault is away"),
+            ("/vault/answers", json!(false), "the vault did not answer"),
+            ("/keys_loaded", json!(false), "keys that this gateway cannot use"),
+            ("/session_store/up", json!(false), "the session store is away"),
+            ("/configuration/rejected", json!(["gateway.toml:3: no"]), "not in force: gateway.toml:3: no"),
+            (
+                "/configuration/restart_needed",
+                json!(["server.listen"]),
+                "restart or an upgrade: server.listen",
+            ),
+            ("/upstreams/0/all_fail", json!(true), "every address of app fails"),
+            ("/upstreams/0/unresolved", json!(["http://b:1"]), "app: the name of http://b:1 has no address"),
+            ("/upstreams/0/addresses/0", json!({ "in_turn": false, "checks_fail": true }), "checks fail: -"),
+            ("/certificates/0/ends_in_seconds", json!(0), "the certificate of app.test has ended"),
+            (
+                "/certificates/0/ends_in_seconds",
+                json!(RENEWED - 1),
+                "the certificate of app.test ends in 13 days",
+            ),
+        ];
+        for (place, value, said) in wrong {
+            let mut told = well();
+            *told.pointer_mut(place).expect("a member") = value;
+            let problems = problems(&told);
+            assert!(problems.len() == 1 && problems[0].contains(said), "{place}: {problems:?}");
+        }
+    }
 }

@@ -12,6 +12,9 @@ mod http;
 mod measured;
 #[path = "../support/page.rs"]
 mod page;
+#[path = "../support/redis.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod redis;
 #[path = "../support/socket.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod socket;
@@ -40,4 +43,5 @@ mod serve;
 mod shell;
 mod startup;
 mod status;
+mod status_away;
 mod upgrade;

@@ -11,11 +11,11 @@ use crate::http;
 use crate::process::{Done, PATIENCE};
 use crate::serving::Serving;
 
-const TOKEN: &str = "a-token-of-more-than-32-characters-xyz";
-const OTHER: &str = "another-token-of-more-than-32-characters";
+pub(crate) const TOKEN: &str = "a-token-of-more-than-32-characters-xyz";
+pub(crate) const OTHER: &str = "another-token-of-more-than-32-characters";
 
 /// With a token in a file, and an app of which one server is away.
-async fn serving() -> (TestApp, House, Serving) {
+pub(crate) async fn serving() -> (TestApp, House, Serving) {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
@@ -31,12 +31,12 @@ async fn serving() -> (TestApp, House, Serving) {
     (app, house, gateway)
 }
 
-fn status(house: &House, gateway: &Serving, more: &[&str]) -> Done {
+pub(crate) fn status(house: &House, gateway: &Serving, more: &[&str]) -> Done {
     let address = gateway.admin.to_string();
     house.run(&[&["status", "--address", &address][..], more].concat())
 }
 
-async fn ask(gateway: &Serving, method: &str, path: &str, token: &str) -> http::Response {
+pub(crate) async fn ask(gateway: &Serving, method: &str, path: &str, token: &str) -> http::Response {
     let bearer = format!("Bearer {token}");
     http::request(gateway.admin, method, path, &[("Authorization", &bearer)], b"").await
 }
@@ -118,7 +118,8 @@ async fn the_state_is_told_to_who_has_the_token_and_to_nobody_else() {
     }
     let told = answer.json();
     assert_eq!((&told["ready"], &told["why"]), (&Value::Bool(true), &Value::Null));
-    assert_eq!(told["vault"]["kind"], "sqlite");
+    assert_eq!((&told["vault"]["kind"], &told["vault"]["answers"]), (&"sqlite".into(), &Value::Bool(true)));
+    assert_eq!((&told["traffic"]["sessions"], &told["keys_loaded"]), (&1.into(), &Value::Bool(true)));
     let addresses = told["upstreams"][0]["addresses"].as_array().expect("addresses");
     let away = addresses.iter().find(|at| at["address"] == "127.0.0.1:1").expect("the one that is away");
     assert_eq!((&away["in_turn"], &away["ejected"]["cause"]), (&Value::Bool(false), &"connect".into()));
@@ -126,7 +127,8 @@ async fn the_state_is_told_to_who_has_the_token_and_to_nobody_else() {
     assert!(keys.len() == 2 && keys.iter().all(|key| key["stage"] == "signing"), "{keys:?}");
 
     let page = status(&house, &gateway, &[]).good();
-    assert!(page.starts_with("ready: doorward "), "{page}");
+    assert!(page.starts_with("! app at 127.0.0.1:1: put last (connect), tried again in "), "{page}");
+    assert!(page.contains("\nready: doorward "), "{page}");
     assert!(page.contains("127.0.0.1:1  put last (connect), tried again in "), "{page}");
     let json: Value = serde_json::from_str(&status(&house, &gateway, &["--json"]).good()).expect("JSON");
     assert_eq!(json["version"], told["version"]);

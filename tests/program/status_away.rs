@@ -1,0 +1,111 @@
+//! `doorward status` when stores are away, and when the gateway is not asked as it should be.
+
+use serde_json::Value;
+
+use crate::app::TestApp;
+use crate::eventually::assert_eventually;
+use crate::house::{House, doorward};
+use crate::process::{Done, PATIENCE, run};
+use crate::redis::{RedisServer, free_port};
+use crate::serving::Serving;
+use crate::status::{OTHER, TOKEN, ask, serving, status};
+
+/// In addresses only: where it is found, it was told.
+const MARK: &str = "a-password-of-redis-that-nobody-is-told";
+
+/// The command on a file of that name.
+fn by(house: &House, file: &str, gateway: &Serving) -> Done {
+    let address = gateway.admin.to_string();
+    run(doorward().arg("--config").arg(house.path(file)).args(["status", "--address", &address]), "")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_vault_and_then_a_lost_session_store_come_first_and_no_password_with_them() {
+    let app = TestApp::start().await;
+    let redis = RedisServer::start(&["--requirepass", MARK]).await;
+    let good = format!("redis://default:{MARK}@127.0.0.1:{}/0", redis.port);
+    let house = House::new(app.address(), &format!("[sessions]\nurl = \"{good}\"\n"));
+    let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    let text = text.replace("[admin]\n", &format!("[admin]\ntoken = \"{TOKEN}\"\n"));
+    house.write("gateway.toml", &text);
+    house.write("good.toml", &text);
+    house.add("ada", &[]);
+    let gateway = house.serve();
+    let tokens = gateway.login("ada").await;
+    let told = async || ask(&gateway, "GET", "/admin/status", TOKEN).await.json();
+    let store_is_up = async || told().await["session_store"]["up"] == true;
+    assert_eventually("Redis is connected to", PATIENCE, store_is_up).await;
+    let page = status(&house, &gateway, &[]).good();
+    assert!(page.starts_with("ready: doorward "), "{page}");
+
+    std::fs::rename(house.path("doorward.db"), house.path("gone.db")).expect("renamed");
+    let lost = async || {
+        let vault = told().await["vault"].clone();
+        vault["lease_held"] == false && vault["answers"] == false
+    };
+    assert_eventually("the vault is missed", PATIENCE, lost).await;
+    // The file with a password where the port should be.
+    house.write("gateway.toml", &text.replace(&good, &format!("redis://default:{MARK}@127.0.0.1:port/0")));
+    let rejected = async || told().await["configuration"]["rejected"] != Value::Array(Vec::new());
+    assert_eventually("the file is refused", PATIENCE, rejected).await;
+    let page = by(&house, "good.toml", &gateway).good();
+    assert!(page.starts_with("! the vault is away: nobody can sign in or refresh"), "{page}");
+    assert!(
+        page.contains("! the file as it is now is not in force: ") && page.contains("sessions.url"),
+        "{page}"
+    );
+
+    let body = ask(&gateway, "GET", "/admin/status", TOKEN).await.text();
+    for secret in [MARK, TOKEN, "ada", &tokens.access, &tokens.refresh, &tokens.session] {
+        assert!(!body.contains(secret) && !page.contains(secret), "{secret}: {body}");
+    }
+
+    redis.kill();
+    let undecided = async || told().await["ready"] == false;
+    assert_eventually("nothing vouches any more", PATIENCE, undecided).await;
+    let given_up = async || told().await["session_store"]["given_up"]["ended"].as_u64() >= Some(1);
+    assert_eventually("Redis is given up", PATIENCE, given_up).await;
+    let done = by(&house, "good.toml", &gateway);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(
+        done.out.starts_with("! not ready: vault: ") && done.out.contains("\nNOT READY: "),
+        "{}",
+        done.out
+    );
+    assert!(done.out.contains("\n! the session store is away\n"), "{}", done.out);
+    assert!(done.err.contains("the gateway is not ready: vault: "), "{}", done.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_listens_on_every_address_is_asked_on_this_machine() {
+    let house = House::empty();
+    let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    let admin = format!("[admin]\ntoken = \"{TOKEN}\"\nlisten = [\"0.0.0.0:{}\"]", free_port());
+    house.write("gateway.toml", &text.replace("[admin]\nlisten = [\"127.0.0.1:0\"]", &admin));
+    let _gateway = house.serve();
+    let page = house.run(&["status"]).good();
+    assert!(page.starts_with("ready: doorward "), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_another_token_or_a_gateway_has_none_is_told_what_to_do() {
+    let (_app, house, gateway) = serving().await;
+    let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    house.write("other.token", OTHER);
+    house.write("other.toml", &text.replace("admin.token", "other.token"));
+    let complaint = by(&house, "other.toml", &gateway).complaint();
+    assert!(
+        complaint.contains("does not know this admin.token") && complaint.contains("reload"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains(OTHER), "{complaint}");
+
+    let without = House::empty();
+    let silent = without.serve();
+    for token in [TOKEN, ""] {
+        assert_eq!(ask(&silent, "GET", "/admin/status", token).await.code(), "route_unknown");
+    }
+    assert_eq!(ask(&silent, "POST", "/admin/status", TOKEN).await.status, 404);
+    let complaint = by(&house, "gateway.toml", &silent).complaint();
+    assert!(complaint.contains("has no admin.token") && complaint.contains("reload it"), "{complaint}");
+}
