@@ -150,7 +150,8 @@ class Configuration(Case):
         for complaint, name, breaks in [
             ("unknown key", "production", lambda one: settings(one, "lameduck =", "lameducks =")),
             ("server.lameduck", "single", lambda one: settings(one, 'lameduck = "5s"', 'lameduck = "5 minutes"')),
-            ("postgres-ca.crt", "production", lambda one: secrets_of(one)["sources"].pop()),
+            ("postgres-ca.crt", "production", lambda one: secrets_of(one)["sources"].pop(2)),
+            ("admin.token", "production", lambda one: secrets_of(one)["sources"].pop(3)),
             ("master.key", "production", lambda one: secrets_of(one)["sources"].pop(0)),
             ("is missing", "single", lambda one: one.objects.remove(one.one("ConfigMap", "doorward-config"))),
             (
