@@ -13,25 +13,38 @@ const ORIGIN: &[&str] = &[
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
+    "client-ip",
     "true-client-ip",
     "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-remote-ip",
+    "x-remote-addr",
+    "x-originating-ip",
     "x-rewrite-url",
+    "x-rewrite-uri",
     "x-envoy-original-path",
     "x-envoy-external-address",
     "x-host",
+    "x-http-host-override",
+    "x-scheme",
+    "x-url-scheme",
     "front-end-https",
     // CVE-2016-5385: becomes the outgoing proxy of a CGI program.
     "proxy",
     "remote-user",
+    "x-remote-user",
     "remote-groups",
     "remote-name",
     "remote-email",
+    // RFC 9440 section 4: the certificate a client has shown to us is for us to tell.
+    "client-cert",
+    "client-cert-chain",
     // Set anew for each request; a trusted proxy's is taken before.
     "x-request-id",
 ];
 
 /// And every header that begins like this.
-const ORIGIN_FAMILIES: &[&str] = &["x-forwarded", "x-original-"];
+const ORIGIN_FAMILIES: &[&str] = &["x-forwarded", "x-original-", "ssl-client-", "x-ssl-client-"];
 
 /// Headers by which some frameworks let a request claim another method. Dropped: what was judged is the method
 /// of the request line (T17).
@@ -79,7 +92,7 @@ impl HeaderPolicy {
             return Kind::Identity;
         }
         // Every name in the lists begins with one of these letters: most headers end here.
-        if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'r' | b'p')) {
+        if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'r' | b'p' | b's')) {
             return Kind::Pass;
         }
         let begins =
@@ -160,6 +173,13 @@ mod tests {
             "Proxy",
             "X-Request-Id",
             "X_Request.Id",
+            "Client-Cert",
+            "client_cert_chain",
+            "SSL-Client-Verify",
+            "Client-IP",
+            "X-Rewrite-URI",
+            "X_Remote_User",
+            "X-Scheme",
         ] {
             assert_eq!(kind(name), Kind::Drop, "{name}");
         }
