@@ -106,6 +106,9 @@ async fn post_everything(gateway: &Serving, tokens: &Tokens) {
             request(gateway.public, "POST", path, &headers, body.to_string().as_bytes()).await;
             let form = [("Content-Type", "application/x-www-form-urlencoded")];
             request(gateway.public, "POST", path, &form, format!("password={MARK}").as_bytes()).await;
+            let other = [("Content-Type", "application/xml")];
+            request(gateway.public, "POST", path, &other, format!("<password>{MARK}</password>").as_bytes())
+                .await;
         }
     }
 }
@@ -185,6 +188,7 @@ async fn no_endpoint_and_no_failure_puts_a_secret_into_the_log() {
             "header_too_large",
             "request_invalid",
             "media_type_unsupported",
+            "form_invalid",
             "store_unavailable",
             "vault_lost",
             "forwarded",
