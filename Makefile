@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test screenshots soak check fmt lint build k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
+.PHONY: help demo demo-full test screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -51,6 +51,17 @@ lint: ## Lint
 
 build: setup-demo ## Build the release binary
 	cargo build --locked --release
+
+# Seconds for each target.
+FUZZ_SECONDS ?= 150
+FUZZ_TARGETS := target headers cookies tokens config
+
+fuzz: ## Fuzz what reads strangers' bytes; needs cargo-fuzz, a nightly toolchain and g++
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz: cargo-fuzz is missing: cargo install --locked cargo-fuzz" >&2; exit 1; }
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "make fuzz: a nightly toolchain is missing: rustup toolchain install nightly" >&2; exit 1; }
+	@set -e; for target in $(FUZZ_TARGETS); do \
+		cargo +nightly fuzz run --fuzz-dir fuzz -O $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10; \
+	done
 
 k8s-check: setup-k8s ## Check k8s/ and the Dockerfile: every manifest, and what they say of each other
 	cargo build --locked

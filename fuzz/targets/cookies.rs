@@ -1,0 +1,30 @@
+//! T06, T07: what is left of a request's cookies has none of ours, and the app's are left as they were.
+#![no_main]
+
+use doorward::policy::cookies::{ACCESS, Found, REFRESH, find, sets_ours, without_ours};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    // A NUL cannot be in a field: here it parts two.
+    let fields = || data.split(|&b| b == 0);
+    let left = without_ours(fields());
+    if let Some(left) = &left {
+        let lower = left.to_ascii_lowercase();
+        for name in [ACCESS, REFRESH] {
+            assert_eq!(find(std::iter::once(left.as_slice()), name), Found::None);
+            let ours = name.to_ascii_lowercase();
+            let begins = |piece: &[u8]| {
+                piece.trim_ascii().strip_prefix(ours.as_bytes()).is_some_and(|rest| {
+                    let rest = rest.trim_ascii();
+                    rest.is_empty() || rest[0] == b'='
+                })
+            };
+            assert!(!lower.split(|&b| b == b';').any(begins));
+        }
+        assert_eq!(without_ours(std::iter::once(left.as_slice())).as_ref(), Some(left), "twice is once");
+    }
+    for field in fields() {
+        let _ = sets_ours(field);
+        assert!(sets_ours(&[b"__host-DOORWARD-access=", field].concat()));
+    }
+});
