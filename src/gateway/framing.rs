@@ -1,6 +1,6 @@
 //! Message framing that the transport lets through and RFC 9112 does not.
 
-use http::{Version, header};
+use http::{HeaderValue, Version, header};
 use pingora::proxy::Session;
 
 use crate::config::Limits;
@@ -22,8 +22,11 @@ pub(super) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
     if raw.len() > limits.header_bytes {
         return Err(Refusal::HeaderTooLarge);
     }
+    // Equal ones are equal to the transport, which sends both on; who is to say what the app takes `05` and `5` for.
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
-    if lengths.any(|v| v.is_empty() || !v.as_bytes().iter().all(u8::is_ascii_digit)) {
+    let number =
+        |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    if lengths.next().is_some_and(|length| !number(length)) || lengths.next().is_some() {
         return Err(Refusal::RequestInvalid("Content-Length: not one number".into()));
     }
     let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();

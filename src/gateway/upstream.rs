@@ -15,6 +15,7 @@ use super::tunnel::{self, Tunnels};
 use crate::config::{Route, Scheme};
 use crate::error::Refusal;
 use crate::policy::headers::Kind;
+use crate::policy::route::canonical_host;
 use crate::policy::{Permit, cookies, forwarded};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
@@ -235,7 +236,9 @@ fn forwarded_chain(headers: &HeaderMap, downstream: &Downstream<'_>, snapshot: &
     Chain {
         for_: HeaderValue::from_str(&hops.join(", ")).unwrap_or(own.for_),
         proto: single("x-forwarded-proto").filter(|v| v == "http" || v == "https").unwrap_or(own.proto),
-        host: single("x-forwarded-host"),
+        // One host, and nothing an app could read as another.
+        host: single("x-forwarded-host")
+            .filter(|host| host.to_str().is_ok_and(|host| canonical_host(host).is_ok())),
     }
 }
 

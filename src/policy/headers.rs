@@ -8,8 +8,6 @@ use crate::config::IdentityHeaders;
 /// are dropped, and `X-Forwarded-For`, `-Proto` and `-Host` written anew (T04, B1, B5). `Remote-User` and its kin are
 /// what other gateways tell apps: not ours, and nobody else's here.
 const ORIGIN: &[&str] = &[
-    "forwarded",
-    "forwarded-for",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -44,7 +42,7 @@ const ORIGIN: &[&str] = &[
 ];
 
 /// And every header that begins like this.
-const ORIGIN_FAMILIES: &[&str] = &["x-forwarded", "x-original-", "ssl-client-", "x-ssl-client-"];
+const ORIGIN_FAMILIES: &[&str] = &["forwarded", "x-forwarded", "x-original-", "ssl-client-", "x-ssl-client-"];
 
 /// Headers by which some frameworks let a request claim another method. Dropped: what was judged is the method
 /// of the request line (T17).

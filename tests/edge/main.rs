@@ -9,4 +9,6 @@ mod decoders;
 mod line;
 mod recorder;
 
+mod framing;
+mod headers;
 mod paths;

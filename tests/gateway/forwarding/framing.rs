@@ -60,6 +60,8 @@ async fn a_body_that_can_be_measured_in_two_ways_is_refused_and_nothing_after_it
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
         "Content-Length: 0\r\nTransfer-Encoding: chunked",
         "content-length: 5\r\ntransfer-encoding: Chunked",
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 05",
         "Content-Length: 5\r\nContent-Length: 6",
         "Content-Length: 5, 6",
         "Content-Length: 5, 5",

@@ -1,0 +1,141 @@
+//! T21-T23: more than a thousand ways to be unclear about where a request ends. Each hides a request in what it sends; the app
+//! never sees that one, and the next client gets its own answer.
+
+mod corpus;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::line::{Line, PATIENCE};
+use crate::recorder::{NAME, Recorder};
+use crate::support::{Client, Setup, TestGateway, measured};
+use corpus::{Case, HIDDEN};
+
+/// Attackers at a time, each with a polite neighbour.
+const PAIRS: usize = 4;
+
+struct World {
+    gateway: TestGateway,
+    app: Recorder,
+}
+
+/// What a connection brought: the statuses and texts of its answers.
+async fn attack(world: &World, bytes: &[u8]) -> Vec<(u16, String)> {
+    let attacking = async {
+        let mut client = Client::connect(world.gateway.address()).await;
+        client.try_send(bytes).await;
+        client.shut().await;
+        let mut answers = Vec::new();
+        while let Some(answer) = client.response("POST").await {
+            answers.push((answer.status, answer.text()));
+        }
+        answers
+    };
+    let attacked = tokio::time::timeout(PATIENCE, attacking).await;
+    attacked.unwrap_or_else(|_| panic!("no end: {}", bytes.escape_ascii()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_hidden_in_another_and_everybody_gets_their_own_answer() {
+    let app = Recorder::start().await;
+    let routes = Setup::default().routes.replace("upstream = \"app\"", "upstream = \"recorder\"");
+    let gateway = TestGateway::with(Setup { routes: routes + &app.upstream(), ..Setup::default() }).await;
+    let world = Arc::new(World { gateway, app });
+    let cases = Arc::new(corpus::all());
+    let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in cases.iter() {
+        *classes.entry(case.class).or_default() += 1;
+    }
+    for (class, count) in &classes {
+        measured(format_args!("framing, {class}: {count}"));
+    }
+    measured(format_args!("raw requests: {}", cases.len()));
+    assert!(cases.len() >= 1_000);
+
+    let mut pairs = Vec::new();
+    for pair in 0..PAIRS {
+        let (world, cases) = (Arc::clone(&world), Arc::clone(&cases));
+        pairs.push(tokio::spawn(async move { pair_of(&world, &cases, pair).await }));
+    }
+    let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for pair in pairs {
+        let (answered, wrong) = pair.await.expect("a pair");
+        faults.extend(wrong);
+        for status in answered {
+            *statuses.entry(status).or_default() += 1;
+        }
+    }
+    assert!(faults.is_empty(), "{}:\n{}", faults.len(), faults.join("\n"));
+    assert_eq!(world.app.faults(), [""; 0]);
+    measured(format_args!(
+        "first answers by status (0: the connection was closed without one): {statuses:?}"
+    ));
+    let mut polite = 0;
+    for record in world.app.take() {
+        let shown = record.head.escape_ascii().to_string();
+        assert!(!shown.contains("hidden"), "hidden in another: {shown}");
+        assert!(!record.target().starts_with(b"/admin"), "{shown}");
+        polite += usize::from(record.target().starts_with(b"/public/polite"));
+    }
+    assert_eq!(polite, cases.len());
+}
+
+/// Attacks, each followed by a request of a client who knows nothing of it.
+async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<String>) {
+    let mut neighbour = Line::to(world.gateway.address());
+    let (mut statuses, mut faults) = (Vec::new(), Vec::new());
+    for (at, case) in cases.iter().enumerate().filter(|(at, _)| at % PAIRS == pair) {
+        let name = format!("case-{at}");
+        let bytes = case.bytes(NAME, &name);
+        let answers = attack(world, &bytes).await;
+        let shown = bytes.escape_ascii();
+        statuses.push(answers.first().map_or(0, |(status, _)| *status));
+        for (status, text) in &answers {
+            match status {
+                // An echo of another's name is another's answer.
+                200 if *text == name || case.is_nameless => {}
+                // The login page: what comes before it was whole.
+                200 if text.starts_with("<!doctype html>") => {}
+                400..=499 => {}
+                _ => faults.push(format!("{status} {text:?}: {shown}")),
+            }
+        }
+        if answers.iter().filter(|(status, _)| *status == 200).count() > 1 {
+            faults.push(format!("answered twice: {shown}"));
+        }
+        let polite = format!("polite-{at}");
+        let request =
+            format!("GET /public/{polite} HTTP/1.1\r\nHost: gateway.test\r\n{NAME}: {polite}\r\n\r\n");
+        let answer = neighbour.ask("GET", request.as_bytes()).await;
+        let answered = answer.map(|answer| (answer.status, answer.text()));
+        if answered != Some((200, polite)) {
+            faults.push(format!("{answered:?} after {shown}"));
+        }
+    }
+    (statuses, faults)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_sender_of_an_ambiguous_request_gains_nothing() {
+    // The same bytes one by one: where a packet ends tells nobody where a request does.
+    let app = Recorder::start().await;
+    let routes = Setup::default().routes.replace("upstream = \"app\"", "upstream = \"recorder\"");
+    let gateway = TestGateway::with(Setup { routes: routes + &app.upstream(), ..Setup::default() }).await;
+    for case in corpus::all().iter().step_by(40) {
+        let mut client = Client::connect(gateway.address()).await;
+        for byte in case.bytes(NAME, "slow") {
+            if !client.try_send(&[byte]).await {
+                break;
+            }
+        }
+        client.shut().await;
+        let ending =
+            async { while client.response("POST").await.is_some_and(|answer| answer.status < 500) {} };
+        assert!(tokio::time::timeout(PATIENCE, ending).await.is_ok());
+    }
+    let seen = app.take();
+    assert!(seen.iter().all(|record| !record.head.escape_ascii().to_string().contains("hidden")));
+    assert_eq!(app.faults(), [""; 0]);
+    assert!(HIDDEN.contains("hidden"));
+}
