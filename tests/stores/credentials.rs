@@ -25,6 +25,7 @@ async fn generation(gateway: &TestGateway, at_least: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_password_of_postgres_is_changed_in_either_order() {
+    let _alone = crate::world::alone().await;
     let (server, database) = tokio::task::spawn_blocking(|| {
         let server = Server::start("");
         let database = server.database();
@@ -96,6 +97,7 @@ async fn the_password_of_postgres_is_changed_in_either_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_password_of_redis_is_changed() {
+    let _alone = crate::world::alone().await;
     let redis = RedisServer::start(NONE).await;
     let password = async |password: &str| {
         redis.ask::<()>(&["ACL", "SETUSER", "gate", "on", "resetpass", password, "~*", "+@all"]).await;

@@ -34,6 +34,7 @@ async fn assert_used(sessions: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_redis_with_a_password_in_a_file_of_its_own() {
+    let _alone = crate::world::alone().await;
     let server = RedisServer::start(NONE).await;
     server.ask::<()>(&["ACL", "SETUSER", "door", "on", ">s/e:c@ret", "~app:*", "+@all"]).await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -47,6 +48,7 @@ async fn one_redis_with_a_password_in_a_file_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_redis_with_tls() {
+    let _alone = crate::world::alone().await;
     let (certificates, port) = (Certificates::new(), free_port());
     let _server = RedisServer::start(&certificates.settings(port)).await;
     let authority = certificates.authority();
@@ -55,6 +57,7 @@ async fn one_redis_with_tls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels() {
+    let _alone = crate::world::alone().await;
     let master = RedisServer::start(NONE).await;
     let sentinels =
         [RedisServer::sentinel(master.port, 1).await, RedisServer::sentinel(master.port, 1).await];
@@ -69,6 +72,7 @@ async fn sentinels() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster() {
+    let _alone = crate::world::alone().await;
     let nodes = cluster().await;
     assert_used(&format!(
         "url = \"redis+cluster://127.0.0.1:{},127.0.0.1:{}\"",
@@ -99,6 +103,7 @@ fn vault(hosts: &str, database: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_behind_pgbouncer_in_transaction_mode() {
+    let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let hosts = format!("127.0.0.1:{}", instances::shared_bouncer().port);
     assert_heard(vault(&hosts, &database) + "\nprepared = false").await;
@@ -106,6 +111,7 @@ async fn a_vault_behind_pgbouncer_in_transaction_mode() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_of_two_hosts_of_which_one_is_gone() {
+    let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", free_port(), instances::shared().port);
     assert_heard(vault(&hosts, &database)).await;
@@ -113,6 +119,7 @@ async fn a_vault_of_two_hosts_of_which_one_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_vault_wants_its_master_key_from_those_who_run_it() {
+    let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let folder = tempfile::tempdir().expect("a folder");
     let hosts = format!("127.0.0.1:{}", instances::shared().port);

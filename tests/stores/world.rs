@@ -15,6 +15,18 @@ pub(crate) struct World {
     pub(crate) redis: Redis,
     pub(crate) postgres: Postgres,
     master_key: String,
+    _alone: Alone,
+}
+
+/// A test that has the machine to itself.
+pub(crate) type Alone = tokio::sync::MutexGuard<'static, ()>;
+
+static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Waits until no other test of these runs: they count what three gateways under load refuse, and on two cores another test's
+/// servers, as they start, keep Redis from answering within its 100 ms.
+pub(crate) async fn alone() -> Alone {
+    MACHINE.lock().await
 }
 
 /// A gateway and its wires.
@@ -26,9 +38,10 @@ pub(crate) struct Replica {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        let alone = alone().await;
         let (redis, postgres) = tokio::join!(Redis::start(), Postgres::start());
         let random: &dyn Random = &SystemRandom;
-        Self { redis, postgres, master_key: base64url(random.bytes::<32>()) }
+        Self { redis, postgres, master_key: base64url(random.bytes::<32>()), _alone: alone }
     }
 
     /// A gateway with more lines for `[sessions]`.
