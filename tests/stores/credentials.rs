@@ -1,13 +1,16 @@
 //! Passwords are changed while gateways run: nobody notices.
 
 use std::path::Path;
+use std::time::Duration;
 
 use doorward::id::{Random, SessionId, SystemRandom, base64url};
 
 use crate::instances::{ROLE, ROLE_PASSWORD, Server};
 use crate::servers::{NONE, RedisServer};
-use crate::support::gateway::SOON;
 use crate::support::{Setup, TestGateway, assert_eventually};
+
+/// Two tries of new credentials: each comes 2 s after the one before, and may wait for `statement_timeout` (2 s) for its answer.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Puts another text into a file, at once.
 fn replace(file: &Path, text: &str) {
