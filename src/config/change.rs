@@ -110,16 +110,17 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         redirect_listen,
         tls,
     } = new;
+    // Each is taken. Fewer connections than are open end none: no new one is let in until there is room.
     let Limits {
-        connections,
-        connections_per_ip,
-        header_bytes,
-        header_fields,
-        header_deadline,
-        body_rate,
-        send_timeout,
-        requests_per_connection,
-        http2_streams,
+        connections: _,
+        connections_per_ip: _,
+        header_bytes: _,
+        header_fields: _,
+        header_deadline: _,
+        body_rate: _,
+        send_timeout: _,
+        requests_per_connection: _,
+        http2_streams: _,
     } = limits;
     let listen = fixed.keep("server.listen", listen, &running.listen);
     let redirect_listen = fixed.keep("server.redirect_listen", redirect_listen, &running.redirect_listen);
@@ -139,18 +140,7 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         lameduck,
         drain_timeout,
         keepalive_timeout,
-        // Fewer connections than are open end none: no new one is taken until there is room.
-        limits: Limits {
-            connections,
-            connections_per_ip,
-            header_bytes,
-            header_fields,
-            header_deadline,
-            body_rate,
-            send_timeout,
-            requests_per_connection,
-            http2_streams,
-        },
+        limits,
         redirect_listen,
         tls,
     }
