@@ -121,8 +121,9 @@ async fn admit(
     // A page of anybody's may open a WebSocket with the cookies of whoever looks at it, and read what comes (RFC 6455 section
     // 10.2; T53). A bearer no page can send there.
     let by_cookie =
-        credential.by_cookie || renewal::refresh_cookie(&request.headers, &snapshot.cookies).is_some();
-    if by_cookie && is_websocket(&request.headers) && cors::is_foreign(&request.headers, &snapshot.server) {
+        || credential.by_cookie || renewal::refresh_cookie(&request.headers, &snapshot.cookies).is_some();
+    // Cookies are read again for handshakes alone.
+    if is_websocket(&request.headers) && by_cookie() && cors::is_foreign(&request.headers, &snapshot.server) {
         return Err(Refusal::OriginNotAllowed);
     }
     let checked =

@@ -77,9 +77,11 @@ pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
     says(headers, &header::UPGRADE, "websocket")
 }
 
-/// Its body may be a conversation that lasts as long as its stream.
+/// Its body may be a conversation that lasts as long as its stream. Looked at for every request and answer, so without a copy.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    says(headers, &header::CONTENT_TYPE, "application/grpc")
+    let kind = b"application/grpc";
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.as_bytes().get(..kind.len()));
+    sent.is_some_and(|sent| sent.eq_ignore_ascii_case(kind))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
