@@ -212,7 +212,10 @@ impl Requests {
             let server = &self.current.load().server;
             (server.limits.header_deadline, server.keepalive_timeout)
         };
-        tokio::time::sleep(if is_first { deadline } else { deadline + idle }).await;
+        tokio::time::sleep(deadline).await;
+        if !is_first && !control.has_header() {
+            tokio::time::sleep(idle).await;
+        }
         if !control.has_header() {
             return;
         }
