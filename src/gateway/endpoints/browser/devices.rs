@@ -1,6 +1,6 @@
 //! `sessions` as a page: my devices, and ending them.
 
-use super::{Addresses, Answer, Call, FORM, guard, page, session_mark};
+use super::{Addresses, Answer, Call, FORM, page, session_mark, submitted};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::pages::{Device, Devices, Page};
@@ -36,14 +36,10 @@ pub(in super::super) async fn end(
     call: &mut Call<'_>,
     others: bool,
 ) -> pingora::Result<Result<Answer, Refusal>> {
-    let form = match call.form().await? {
+    let form = match submitted(call).await? {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mark = session_mark(call.headers(), call.auth, call.snapshot);
-    if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
-        return Ok(Err(refusal));
-    }
     let one = form.get("session_id").map(str::to_owned);
     Ok(end_them(call, if others { None } else { Some(one.unwrap_or_default()) }).await)
 }

@@ -50,6 +50,16 @@ fn guard(call: &Call<'_>, form: &Form, whom: Option<&[u8]>) -> Result<(), Refusa
     if good { Ok(()) } else { Err(Refusal::FormInvalid) }
 }
 
+/// The form of somebody's session, sent from one of our pages.
+async fn submitted(call: &mut Call<'_>) -> pingora::Result<Result<Form, Refusal>> {
+    let form = match call.form().await? {
+        Ok(form) => form,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let mark = session_mark(call.headers(), call.auth, call.snapshot);
+    Ok(guard(call, &form, mark.as_ref().map(|mark| &mark[..])).map(|()| form))
+}
+
 /// What a form of a signed-in browser is tied to: its session; where a refresh cookie of ours is missing (browsers may drop one
 /// of two), the access cookie, for as long as that is good. Otherwise the pages would send people to the login page, and
 /// that, finding them signed in, back.

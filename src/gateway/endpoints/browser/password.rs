@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Addresses, Answer, Call, FORM, guard, page, rendered, session_mark};
+use super::{Addresses, Answer, Call, FORM, page, rendered, session_mark, submitted};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::pages::{Page, PasswordPage, PasswordProblem};
@@ -16,14 +16,10 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
 
 /// `POST password`, a form.
 pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
-    let form = match call.form().await? {
+    let form = match submitted(call).await? {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mark = session_mark(call.headers(), call.auth, call.snapshot);
-    if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
-        return Ok(Err(refusal));
-    }
     let identity = match call.person().await {
         Ok(identity) => identity,
         Err(refusal) => return Ok(Err(refusal)),

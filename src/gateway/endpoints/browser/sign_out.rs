@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::super::renewal::refresh_cookie;
-use super::{Answer, Call, guard, page, rendered, session_mark, sign_in};
+use super::{Answer, Call, page, rendered, sign_in, submitted};
 use crate::error::Refusal;
 use crate::pages::{Page, SignedOut};
 use crate::vault::EndReason;
@@ -30,12 +30,7 @@ pub(in super::super) async fn submit(
     call: &mut Call<'_>,
     everywhere: bool,
 ) -> pingora::Result<Result<Answer, Refusal>> {
-    let form = match call.form().await? {
-        Ok(form) => form,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let mark = session_mark(call.headers(), call.auth, call.snapshot);
-    if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
+    if let Err(refusal) = submitted(call).await? {
         return Ok(Err(refusal));
     }
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
@@ -86,12 +81,7 @@ fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> An
 
 /// `POST refresh`, a form: the refresh cookie is replaced.
 pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
-    let form = match call.form().await? {
-        Ok(form) => form,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let mark = session_mark(call.headers(), call.auth, call.snapshot);
-    if let Err(refusal) = guard(call, &form, mark.as_ref().map(|mark| &mark[..])) {
+    if let Err(refusal) = submitted(call).await? {
         return Ok(Err(refusal));
     }
     let Some(cookie) = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned) else {
