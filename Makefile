@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-k8s clean
+.PHONY: help demo demo-full test bench bench-quick screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -33,6 +33,12 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [5/5] tests and documentation tests"
 	cargo test --locked
 	@echo "==> all passed"
+
+bench: setup-bench ## Measure the check beside nginx, HAProxy and Envoy (under 20 minutes; docs/bench)
+	cargo bench --locked --bench compare -- --publish docs/bench
+
+bench-quick: setup-bench ## The promised ratios alone (under 3 minutes)
+	cargo bench --locked --bench compare -- --quick
 
 screenshots: setup-test ## Take the pictures in docs/screenshots anew
 	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page
@@ -79,6 +85,9 @@ setup-full:
 
 setup-test:
 	@.ci/setup test
+
+setup-bench:
+	@.ci/setup bench
 
 setup-k8s:
 	@.ci/setup k8s

@@ -1,0 +1,105 @@
+//! Servers of the bench: started on a core, ended with it, their CPU time and memory read from their own accounting.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// Which cores: the gateway under test has one to itself, what is around it has the others.
+#[derive(Clone)]
+pub(crate) struct Cores {
+    pub(crate) gateway: String,
+    pub(crate) rest: String,
+}
+
+impl Cores {
+    /// Of this machine, the gateways getting this many.
+    pub(crate) fn of_this_machine(gateways: usize) -> Self {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        let gateways = gateways.min(all);
+        let range = |from: usize, to: usize| format!("{from}-{to}");
+        match all - gateways {
+            0 => Self { gateway: range(0, gateways - 1), rest: range(0, all - 1) },
+            _ => Self { gateway: range(0, gateways - 1), rest: range(gateways, all - 1) },
+        }
+    }
+}
+
+/// `program` on these cores only.
+pub(crate) fn pinned(cores: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", cores]).arg(program);
+    command
+}
+
+/// A server process, ended when dropped.
+pub(crate) struct Server {
+    child: Child,
+}
+
+impl Server {
+    /// Starts it, its words going to a file of the folder, and waits until it takes connections at this port.
+    pub(crate) fn start(mut command: Command, port: u16, folder: &Path) -> anyhow::Result<Self> {
+        let log = folder.join("output.log");
+        let output = fs::File::create(&log)?;
+        command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
+        // Of its own group: an interrupt at the desk is for the bench, which ends it.
+        let child = command.process_group(0).spawn().with_context(|| format!("cannot run {command:?}"))?;
+        let mut server = Self { child };
+        let until = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = server.child.try_wait()?;
+            if ended.is_some() || Instant::now() > until {
+                let words = fs::read_to_string(&log).unwrap_or_default();
+                let errors = fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+                bail!("{command:?} does not listen ({ended:?}):\n{words}{errors}");
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// User and system time of a process in microseconds: proc(5), stat, fields 14 and 15, in hundredths of a second.
+pub(crate) fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("proc/stat")?;
+    let ticks: f64 =
+        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks * 10_000.0)
+}
+
+/// Its resident memory in MiB.
+pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
+
+/// Keeps a running process on these cores, all its threads.
+pub(crate) fn pin(cores: &str, pid: u32) -> anyhow::Result<()> {
+    let done = Command::new("taskset").args(["-acp", cores]).arg(pid.to_string()).output()?;
+    anyhow::ensure!(done.status.success(), "taskset: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+/// A port nobody listens on.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
