@@ -12,7 +12,9 @@ use http::{HeaderName, HeaderValue};
 use crate::id::Random;
 
 /// In requests to the app, in answers to the client, and believed from trusted proxies.
-pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub const NAME: &str = "x-request-id";
+/// The same.
+pub const HEADER: HeaderName = HeaderName::from_static(NAME);
 
 /// Longest that is taken from a proxy: those in use have at most 64 characters, and each line carries it.
 const LONGEST: usize = 128;

@@ -66,12 +66,13 @@ impl Auth {
         // The last wait is over: what came meanwhile is refused, and what comes later finds the entry.
         self.look(&known)?;
         // And the set it was looked for in is still current, however long the wait was.
-        if word == Word::OfVault && !self.lease.is_held(self.parts.clock.monotonic()) {
+        let mut now = self.parts.clock.monotonic();
+        if word == Word::OfVault && !self.lease.is_held(now) {
             // It ran out meanwhile, and the vault's word with it: the session store may say it as well.
             word = self.confirm(&known, digest, fresh, settings).await?;
             self.look(&known)?;
+            now = self.parts.clock.monotonic();
         }
-        let now = self.parts.clock.monotonic();
         let vouched = word == Word::OfSessionStore && self.may_vouch_alone(now, settings);
         if !(self.lease.is_held(now) || vouched) {
             return Err(Refusal::StoreUnavailable);

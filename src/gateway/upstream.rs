@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use pingora::http::RequestHeader;
+use pingora::http::{IntoCaseHeaderName, RequestHeader};
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
 
@@ -89,7 +89,11 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 fn says(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
-    headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(|v| v.to_ascii_lowercase().contains(what))
+    let holds = |value: &HeaderValue| {
+        let mut parts = value.as_bytes().windows(what.len());
+        parts.any(|part| part.eq_ignore_ascii_case(what.as_bytes()))
+    };
+    headers.get(name).is_some_and(holds)
 }
 
 /// What is known about the request, beside its header.
@@ -140,30 +144,24 @@ pub(super) fn rewrite(
     }
     credentials(request, route, bearer_is_ours);
     if let Some(identity) = permit.identity() {
-        let names = snapshot.headers.names();
-        for (name, value) in [&names.user, &names.user_id, &names.roles, &names.session]
-            .into_iter()
-            .zip(identity.header_values())
-        {
+        for (name, value) in snapshot.headers.sent().iter().zip(identity.header_values()) {
             set(request, name.clone(), value.clone())?;
         }
     }
-    set(request, HeaderName::from_static("x-forwarded-for"), chain.for_)?;
-    set(request, HeaderName::from_static("x-forwarded-proto"), chain.proto)?;
+    set(request, "x-forwarded-for", chain.for_)?;
+    set(request, "x-forwarded-proto", chain.proto)?;
     if let Some(host) = chain.host.or(host.clone()) {
-        set(request, HeaderName::from_static("x-forwarded-host"), host)?;
+        set(request, "x-forwarded-host", host)?;
     }
     if let Some(id) = downstream.request_id {
-        set(request, request_id::HEADER, id.header().clone())?;
+        set(request, request_id::NAME, id.header().clone())?;
     }
     match host.filter(|_| route.preserve_host) {
         Some(host) => set(request, header::HOST, host)?,
         None => set(request, header::HOST, candidate.server.authority.clone())?,
     }
     // RFC 9110 section 7.6.3: a gateway says that it was there.
-    request
-        .append_header(header::VIA, HeaderValue::from_static("1.1 doorward"))
-        .map_err(|_| Refusal::Internal)?;
+    request.append_header("via", HeaderValue::from_static("1.1 doorward")).map_err(|_| Refusal::Internal)?;
     Ok(Rewritten { identity_was_sent })
 }
 
@@ -244,6 +242,11 @@ fn forwarded_chain(headers: &HeaderMap, downstream: &Downstream<'_>, snapshot: &
     }
 }
 
-fn set(request: &mut RequestHeader, name: HeaderName, value: HeaderValue) -> Result<(), Refusal> {
+/// The name as the app sees it: one that is at hand, since Pingora copies a [`HeaderName`] for it.
+fn set(
+    request: &mut RequestHeader,
+    name: impl IntoCaseHeaderName,
+    value: HeaderValue,
+) -> Result<(), Refusal> {
     request.insert_header(name, value).map_err(|_| Refusal::Internal)
 }

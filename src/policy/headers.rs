@@ -1,5 +1,6 @@
 //! Which request headers cross to the app, and which are ours alone.
 
+use bytes::Bytes;
 use http::HeaderName;
 
 use crate::config::IdentityHeaders;
@@ -67,19 +68,23 @@ pub enum Kind {
 pub struct HeaderPolicy {
     /// Names of the identity headers, normalised.
     identity: Vec<String>,
-    names: IdentityHeaders,
+    /// As the app is sent them: user, user id, roles, session.
+    sent: [Bytes; 4],
 }
 
 impl HeaderPolicy {
     /// For the configured identity headers.
     pub fn new(names: &IdentityHeaders) -> Self {
         let identity = [&names.user, &names.user_id, &names.roles, &names.session];
-        Self { identity: identity.map(|name| normal(name.as_str())).to_vec(), names: names.clone() }
+        Self {
+            identity: identity.map(|name| normal(name.as_str())).to_vec(),
+            sent: identity.map(|name| Bytes::copy_from_slice(name.as_str().as_bytes())),
+        }
     }
 
-    /// The configured names.
-    pub const fn names(&self) -> &IdentityHeaders {
-        &self.names
+    /// The configured names of user, user id, roles and session.
+    pub const fn sent(&self) -> &[Bytes; 4] {
+        &self.sent
     }
 
     /// What `name` is. CGI-style apps merge `_`, `.` and `-`, so every spelling that could become one of ours
