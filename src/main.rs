@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// A request allocates some forty times, mostly in the transport: the system's allocator took a fifth of its instructions.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = doorward::cli::Cli::parse();
     match doorward::cli::run(&cli, &mut io::stdout().lock()) {

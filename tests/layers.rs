@@ -59,6 +59,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("argon2", &["password/"]),
     ("askama", &["pages/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("mimalloc", &["main.rs"]),
     ("clap_complete", &["cli/completions.rs"]),
 ];
 
