@@ -35,7 +35,7 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> all passed"
 
 bench: setup-bench ## Measure the check beside nginx, HAProxy and Envoy (under 20 minutes; docs/bench)
-	cargo bench --locked --bench compare -- --publish docs/bench
+	cargo bench --locked --bench compare -- --publish docs/bench --page README.md
 
 bench-quick: setup-bench ## The promised ratios alone (under 3 minutes)
 	cargo bench --locked --bench compare -- --quick

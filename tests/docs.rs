@@ -21,6 +21,8 @@ mod page;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod tls;
 
+#[path = "docs/bench.rs"]
+mod bench;
 #[path = "docs/logs.rs"]
 mod logs;
 #[path = "docs/readme.rs"]

@@ -32,9 +32,10 @@ pub(crate) fn cpu(measured: &Measured) -> String {
 pub(crate) fn latency(measured: &Measured) -> String {
     let rate = measured.rate.unwrap_or_default();
     let kept = |runs: &[Run]| median(runs.iter().map(|run| run.load.per_second)) >= rate * 0.97;
-    let rows = measured.cells.iter().filter(|cell| kept(&cell.paced)).map(|cell| {
-        (cell.name.title(), vec![median(cell.paced.iter().map(|run| run.load.p99)) / 1000.0])
-    });
+    let rows =
+        measured.cells.iter().filter(|cell| kept(&cell.paced)).map(|cell| {
+            (cell.name.title(), vec![median(cell.paced.iter().map(|run| run.load.p99)) / 1000.0])
+        });
     let title = format!("99 % of requests within, in ms, at {rate} requests/s");
     bars(&title, &[("", "#3b7dd8")], &rows.collect::<Vec<_>>(), 2)
 }

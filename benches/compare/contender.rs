@@ -107,7 +107,6 @@ impl Name {
             _ => "/local",
         }
     }
-
 }
 
 /// CPU time spent for a contender, in microseconds.
@@ -169,7 +168,8 @@ fn here() -> PathBuf {
 }
 
 fn fill(text: &str, values: &[(&str, &str)]) -> anyhow::Result<String> {
-    let filled = values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value));
+    let filled =
+        values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value));
     let left = filled.lines().find(|line| line.matches('@').count() > 1 && !line.contains("@type"));
     ensure!(left.is_none(), "not filled: {left:?}");
     Ok(filled)
@@ -319,7 +319,8 @@ impl Field {
         let user = session.user_id.to_string();
         ensure!(answer.header("X-Seen-User-Id") == Some(&user), "{title}: the app saw {answer:?}");
         // Another last character is another signature, or none: its lowest bits are padding.
-        let forged = format!("{}{}", &token[..token.len() - 2], if token.ends_with("AA") { "BB" } else { "AA" });
+        let forged =
+            format!("{}{}", &token[..token.len() - 2], if token.ends_with("AA") { "BB" } else { "AA" });
         for token in [None, Some(forged.as_str()), Some("nonsense")] {
             let answer = ask(token, name.path()).await;
             ensure!(matches!(answer.status, 401 | 403), "{title}: {} for {token:?}", answer.status);

@@ -97,19 +97,15 @@ fn wrk(target: &Target, seconds: f64, cores: &str) -> anyhow::Result<Load> {
     let output = command.arg(&target.url).output().context("cannot run wrk: `make bench` installs it")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().find_map(|line| line.strip_prefix("doorward-bench "));
-    let line = line
-        .with_context(|| format!("wrk reported nothing:\n{text}{}", String::from_utf8_lossy(&output.stderr)))?;
+    let line = line.with_context(|| {
+        format!("wrk reported nothing:\n{text}{}", String::from_utf8_lossy(&output.stderr))
+    })?;
     let fields: Vec<f64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    let &[requests, micros, failed, refused, p50, p99, p999] = &fields[..] else { bail!("wrk said `{line}`") };
+    let &[requests, micros, failed, refused, p50, p99, p999] = &fields[..] else {
+        bail!("wrk said `{line}`")
+    };
     ensure!(requests > 0.0, "nothing was answered:\n{text}");
-    Ok(Load {
-        requests,
-        per_second: requests / micros * 1e6,
-        p50,
-        p99,
-        p999,
-        errors: failed + refused,
-    })
+    Ok(Load { requests, per_second: requests / micros * 1e6, p50, p99, p999, errors: failed + refused })
 }
 
 fn h2load(

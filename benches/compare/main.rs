@@ -49,20 +49,23 @@ struct Options {
     only: Vec<String>,
     /// Where tables and charts go, beside target/bench.
     publish: Option<PathBuf>,
+    /// The page that shows the promises, between two marks.
+    page: Option<PathBuf>,
 }
 
 impl Options {
     fn parse() -> anyhow::Result<Self> {
-        let mut options = Self { quick: false, only: Vec::new(), publish: None };
+        let mut options = Self { quick: false, only: Vec::new(), publish: None, page: None };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--quick" => options.quick = true,
                 "--only" => options.only.push(args.next().context("--only <group>")?),
                 "--publish" => options.publish = Some(args.next().context("--publish <folder>")?.into()),
+                "--page" => options.page = Some(args.next().context("--page <file>")?.into()),
                 // Cargo says it.
                 "--bench" => {}
-                other => bail!("`{other}` is not known: --quick, --only <group>, --publish <folder>"),
+                other => bail!("`{other}` is not known: --quick, --only <group>, --publish <folder>, --page <file>"),
             }
         }
         Ok(options)
@@ -175,7 +178,17 @@ async fn revocation(field: &Field, name: Name, stores: &Stores) -> anyhow::Resul
 fn certificate(folder: &Path) -> anyhow::Result<PathBuf> {
     let (certificate, key) = (folder.join("bench.crt"), folder.join("bench.key"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
         .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
         .arg(&key)
@@ -222,5 +235,18 @@ fn finish(
         }
         say(&format!("tables, charts and raw data are in {}", folder.display()));
     }
+    match (base, &options.page) {
+        (Some(base), Some(page)) => show(page, &format!("{about}\n{}", report::claims(base))),
+        _ => Ok(()),
+    }
+}
+
+/// Puts text into a page, between its two marks.
+fn show(page: &Path, text: &str) -> anyhow::Result<()> {
+    const MARKS: [&str; 2] = ["<!-- make bench -->\n", "<!-- /make bench -->\n"];
+    let before = fs::read_to_string(page)?;
+    let (head, rest) = before.split_once(MARKS[0]).context("the page has no mark to put the table after")?;
+    let (_, tail) = rest.split_once(MARKS[1]).context("the page has no mark to put the table before")?;
+    fs::write(page, [head, MARKS[0], "\n", text, "\n", MARKS[1], tail].concat())?;
     Ok(())
 }

@@ -96,8 +96,7 @@ pub(crate) fn measure(
     say: &dyn Fn(&str),
 ) -> anyhow::Result<Measured> {
     let tokens = tokens.filter(|_| group.sessions > 1);
-    let target =
-        |name: Name| field.target(name, group.protocol, group.at_once, group.large, tokens);
+    let target = |name: Name| field.target(name, group.protocol, group.at_once, group.large, tokens);
     for name in group.names {
         warm(&target(*name)?, *name, cores, field.folder(), group.sessions)?;
     }
@@ -120,7 +119,8 @@ pub(crate) fn measure(
     let of = |name: Name| cells.iter().find(|cell| cell.name == name);
     let reference = of(Name::NginxLua).or(cells.first());
     let most = reference.map(|cell| median(cell.saturated.iter().map(|run| run.load.per_second)));
-    let rate = most.filter(|_| group.seconds.1 > 0.0).map(|most| (most / 2.0 / 100.0).round().max(1.0) * 100.0);
+    let rate =
+        most.filter(|_| group.seconds.1 > 0.0).map(|most| (most / 2.0 / 100.0).round().max(1.0) * 100.0);
     if let Some(rate) = rate {
         for round in 0..group.rounds {
             say(&format!("{}: at {rate}/s, round {} of {}", group.title(), round + 1, group.rounds));

@@ -28,7 +28,11 @@ impl Group {
             many => format!("{},000 sessions", many / 1000),
         };
         let plural = if self.at_once == 1 { "" } else { "s" };
-        format!("{} request{plural} at a time, {}, {answers}, {sessions}", self.at_once, self.protocol.title())
+        format!(
+            "{} request{plural} at a time, {}, {answers}, {sessions}",
+            self.at_once,
+            self.protocol.title()
+        )
     }
 }
 

@@ -74,7 +74,11 @@ impl Claim {
         let pairs: Vec<f64> = if self.latency {
             of.paced.iter().zip(&against.paced).map(|(of, other)| of.load.p99 / other.load.p99).collect()
         } else {
-            of.saturated.iter().zip(&against.saturated).map(|(of, other)| of.total() / other.total()).collect()
+            of.saturated
+                .iter()
+                .zip(&against.saturated)
+                .map(|(of, other)| of.total() / other.total())
+                .collect()
         };
         Some(spread(pairs))
     }
@@ -82,7 +86,8 @@ impl Claim {
 
 /// The promises, met or not, in Markdown.
 pub(crate) fn claims(base: &Measured) -> String {
-    let mut out = String::from("| ratio, round by round | median (least to most) | must | goal |\n|---|---|---|---|\n");
+    let mut out =
+        String::from("| ratio, round by round | median (least to most) | must | goal |\n|---|---|---|---|\n");
     for claim in CLAIMS {
         let Some([least, middle, most]) = claim.ratios(base) else { continue };
         let limit = |limit: f64| format!("{limit:.2}: {}", if middle <= limit { "met" } else { "missed" });
@@ -129,7 +134,11 @@ fn row(cell: &Cell, reference: Option<&Cell>, rate: Option<f64>) -> String {
         let pairs = cell.saturated.iter().zip(&reference.saturated);
         format!("{:.2}", median(pairs.map(|(run, other)| run.total() / other.total())))
     });
-    let name = if cell.name == Name::Local { format!("**{}**", cell.name.title()) } else { cell.name.title().into() };
+    let name = if cell.name == Name::Local {
+        format!("**{}**", cell.name.title())
+    } else {
+        cell.name.title().into()
+    };
     let mut out = format!(
         "| {name} | {per_second:.0} | **{total:.1}** ({least:.1} to {most:.1}): {parts} | {against} | {} |",
         latencies(&cell.saturated)

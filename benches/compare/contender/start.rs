@@ -120,7 +120,13 @@ impl Around<'_> {
     }
 
     pub(super) fn doorward(&self, upstream: u16, embedded: bool, tls: bool) -> anyhow::Result<Proxy> {
-        let kind = if embedded { "embedded" } else if tls { "shared-tls" } else { "shared" };
+        let kind = if embedded {
+            "embedded"
+        } else if tls {
+            "shared-tls"
+        } else {
+            "shared"
+        };
         let (folder, port) = (self.own_folder(&format!("doorward-{kind}"))?, free_port()?);
         let (vault, sessions) = if embedded {
             (format!("sqlite:{}", self.embedded_vault.display()), "memory:".to_owned())
