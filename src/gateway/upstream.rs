@@ -102,6 +102,8 @@ pub(super) struct Downstream<'a> {
     pub(super) https: bool,
     /// What the request is called.
     pub(super) request_id: Option<&'a RequestId>,
+    /// The certificate that was verified in the handshake.
+    pub(super) certificate: Option<&'a HeaderValue>,
 }
 
 /// What was found in a request while it was rewritten.
@@ -155,6 +157,9 @@ pub(super) fn rewrite(
     }
     if let Some(id) = downstream.request_id {
         set(request, request_id::NAME, id.header().clone())?;
+    }
+    if let Some(certificate) = downstream.certificate.filter(|_| route.forward_client_cert) {
+        set(request, HeaderName::from_static("client-cert"), certificate.clone())?;
     }
     match host.filter(|_| route.preserve_host) {
         Some(host) => set(request, header::HOST, host)?,
