@@ -3,6 +3,7 @@
 //! Knows nothing of files and of the clock: whoever reads them says where they are, and whoever has a clock asks when
 //! it ends.
 
+mod clients;
 mod peers;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use zeroize::Zeroize as _;
 
 use crate::clock::Timestamp;
 
+pub use clients::{Clients, Shown};
 pub use peers::{Authorities, Identity};
 
 /// A certificate with its chain, and the private key that belongs to it.
@@ -46,6 +48,12 @@ pub enum CertificateError {
         "the certificate names no host (one in its subject alone counts for no client): make one with subjectAltName"
     )]
     NoNames,
+    /// There is no authority in the text.
+    #[error("no certificate is in it: write PEM, those of the authorities that are believed")]
+    NoAuthority,
+    /// One of them cannot be used.
+    #[error("an authority cannot be used ({0}): write PEM, those of the authorities that are believed")]
+    DamagedAuthority(String),
     /// There is no private key in the text.
     #[error("no private key is in it: write PEM, not encrypted (`-----BEGIN PRIVATE KEY-----`)")]
     NoKey,

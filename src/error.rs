@@ -55,6 +55,8 @@ pub enum Refusal {
     OriginNotAllowed,
     /// Sent in clear to an address that only sends on to https.
     HttpsRequired,
+    /// What the client proved when it connected counts no more.
+    ConnectionOutdated,
     /// A form that is not ours, of another browser, or open for too long.
     FormInvalid,
     /// The tokens of a user with so many roles do not fit into a cookie.
@@ -97,6 +99,7 @@ impl Refusal {
             Self::HeaderTooLarge => "header_too_large",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::HttpsRequired => "https_required",
+            Self::ConnectionOutdated => "connection_outdated",
             Self::FormInvalid => "form_invalid",
             Self::CookieTooLarge => "cookie_too_large",
             Self::SessionUnknown => "session_unknown",

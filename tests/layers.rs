@@ -65,7 +65,7 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Statuses an answer of ours can have: numbers that belong into `gateway/respond.rs`.
 const STATUSES: &[&str] =
-    &["400", "401", "403", "404", "405", "413", "415", "429", "431", "500", "502", "503", "504"];
+    &["400", "401", "403", "404", "405", "413", "415", "421", "429", "431", "500", "502", "503", "504"];
 
 /// Such numbers that are not the status of an answer: file, line with it.
 const NOT_AN_ANSWER: &[(&str, &str)] = &[

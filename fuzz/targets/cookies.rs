@@ -1,7 +1,7 @@
 //! T06, T07: what is left of a request's cookies has none of ours, and the app's are left as they were.
 #![no_main]
 
-use doorward::policy::cookies::{ACCESS, Found, REFRESH, find, sets_ours, without_ours};
+use doorward::policy::cookies::{Found, HOST, SHARED, find, sets_ours, without_ours};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let left = without_ours(fields());
     if let Some(left) = &left {
         let lower = left.to_ascii_lowercase();
-        for name in [ACCESS, REFRESH] {
+        for name in [HOST.access, HOST.refresh, HOST.visit, SHARED.access, SHARED.refresh, SHARED.visit] {
             assert_eq!(find(std::iter::once(left.as_slice()), name), Found::None);
             let ours = name.to_ascii_lowercase();
             let begins = |piece: &[u8]| {

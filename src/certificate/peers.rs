@@ -22,7 +22,11 @@ impl Authorities {
     /// # Errors
     /// There is none in it, or one cannot be read.
     pub fn read(pem: &[u8]) -> Result<Self, CertificateError> {
-        chain(pem).map(Self)
+        chain(pem).map(Self).map_err(|error| match error {
+            CertificateError::DamagedCertificate(error) => CertificateError::DamagedAuthority(error),
+            CertificateError::NoCertificate => CertificateError::NoAuthority,
+            other => other,
+        })
     }
 
     /// In DER.

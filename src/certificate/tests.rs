@@ -1,6 +1,6 @@
 use std::fs;
 
-use super::made::make;
+use super::made::{make, make_client};
 use super::*;
 
 fn read(folder: &std::path::Path, chain: &str, key: &str) -> Result<Certificate, CertificateError> {
@@ -79,4 +79,47 @@ fn a_chain_is_kept_in_its_order() {
     assert_eq!((certificate.shown().cert.len(), certificate.names()), (2, &["app.test".to_owned()][..]));
     let turned = [file("above.crt"), file("app.crt")].concat();
     assert_eq!(Certificate::read(&turned, &file("app.key")), Err(CertificateError::WrongKey));
+}
+
+#[test]
+fn what_a_client_has_shown_counts_by_its_authority_and_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for (authority, member) in [("club", "ada"), ("others", "eve")] {
+        make(at, authority, "ec", &["DNS:app.test"]);
+        make_client(at, authority, member);
+    }
+    let file = |stem: &str| fs::read(at.join(format!("{stem}.crt"))).unwrap();
+    let [ada, eve] = ["ada", "eve"].map(|stem| {
+        let own = CertificateDer::from_pem_slice(&file(stem)).unwrap();
+        Shown::of(&[own]).unwrap()
+    });
+    assert_eq!(Shown::of(&[]), None);
+    let [required, optional] = [true, false].map(|required| Clients::read(&file("club"), required).unwrap());
+    assert_ne!(required, optional);
+    assert_eq!(required, Clients::read(&file("club"), true).unwrap());
+    let [before, during, after] =
+        [-91, -1, 1].map(|days| Timestamp::from_secs(ada.ends().secs() + days * 86_400));
+    for (shown, now, as_required, as_optional) in [
+        (None, during, false, true),
+        (Some(&ada), during, true, true),
+        (Some(&ada), before, false, false),
+        (Some(&ada), after, false, false),
+        (Some(&eve), during, false, false),
+    ] {
+        assert_eq!(required.admit(shown, now), as_required, "{now}");
+        assert_eq!(optional.admit(shown, now), as_optional, "{now}");
+    }
+}
+
+#[test]
+fn the_field_is_a_byte_sequence() {
+    // RFC 8941 section 3.3.5: colons, and base64 with its padding.
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), "app", "ec", &["DNS:app.test"]);
+    let own = CertificateDer::from_pem_slice(&fs::read(folder.path().join("app.crt")).unwrap()).unwrap();
+    let field = Shown::of(std::slice::from_ref(&own)).unwrap().field();
+    let inner = field.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).unwrap();
+    let pem = fs::read_to_string(folder.path().join("app.crt")).unwrap();
+    assert_eq!(inner, pem.lines().filter(|line| !line.starts_with('-')).collect::<String>());
 }

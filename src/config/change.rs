@@ -127,7 +127,7 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
     let threads = fixed.keep("server.threads", threads, &running.threads);
     // Other certificates are shown in the next handshake; whether there are handshakes is the listener's.
     let tls = match (tls, &running.tls) {
-        (Some(Tls { certificates, hsts }), Some(_)) => Some(Tls { certificates, hsts }),
+        (Some(Tls { certificates, hsts, clients }), Some(_)) => Some(Tls { certificates, hsts, clients }),
         (tls, running) => fixed.keep("server.tls", tls, running),
     };
     Server {

@@ -84,6 +84,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
         (root.table("server"), root.table("vault"), root.table("sessions"));
     // Rules about two sections are reported at the key the file sets.
     let (listen, lease) = (server_table.place_of("listen"), vault_table.place_of("lease"));
+    let tls = server_table.place_of("tls");
     let idle = sessions_table.place_of("idle_timeout");
     let server = server::server(server_table, defaults.server, dir);
     let admin = server::admin(root.table("admin"), defaults.admin, (&server, &listen), (dir, env));
@@ -97,7 +98,8 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let brand = brand::brand(root.table("brand"), defaults.brand, dir);
     let log = sections::log(root.table("log"), defaults.log);
     let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir);
-    let routes = routes::routes(root.tables("routes"), &server.auth_prefix, &names);
+    let clients_are_asked = tls.is_flawed() || server.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let routes = routes::routes(root.tables("routes"), &server.auth_prefix, &names, clients_are_asked);
     root.finish();
     Config {
         server,

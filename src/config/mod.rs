@@ -474,6 +474,8 @@ pub struct Route {
     pub preserve_host: bool,
     /// Whether the app is given our bearer token.
     pub forward_bearer: bool,
+    /// Whether the app is told the certificate that the client has shown.
+    pub forward_client_cert: bool,
     /// Whether encoded slashes (`%2F`) pass.
     pub encoded_slashes: bool,
 }

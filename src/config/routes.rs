@@ -19,13 +19,24 @@ const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"]
 /// Paths of our own that do not lie within the auth prefix (RFC 8615).
 const WELL_KNOWN: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
 
-/// Reads every route; `auth_prefix` is ours and not for routes, `upstreams` are the names they may send to.
-pub(super) fn routes(tables: Vec<Table<'_>>, auth_prefix: &str, upstreams: &[&str]) -> Vec<Route> {
+/// Reads every route; `auth_prefix` is ours and not for routes, `upstreams` are the names they may send to. Where no client
+/// is asked for a certificate, none can be passed on.
+pub(super) fn routes(
+    tables: Vec<Table<'_>>,
+    auth_prefix: &str,
+    upstreams: &[&str],
+    clients_are_asked: bool,
+) -> Vec<Route> {
     let mut names: Vec<(String, usize)> = Vec::new();
     let mut read: Vec<(Route, Place<'_>)> = Vec::new();
     for table in tables {
-        let place = table.place().clone();
+        let (place, client_cert) = (table.place().clone(), table.place_of("forward_client_cert"));
         let Some(route) = route(table, auth_prefix, upstreams, &mut names) else { continue };
+        if route.forward_client_cert && !clients_are_asked {
+            client_cert.problem(
+                "no client is asked for a certificate: set server.tls.client_ca_file, or remove this",
+            );
+        }
         let twin = read.iter().find(|(other, _)| is_same_target(&route, other));
         if let Some((other, there)) = twin {
             place.problem(format!(
@@ -83,6 +94,7 @@ fn route(
     let (exact, fresh) = (flag("exact", false), flag("fresh", false));
     let (strip_prefix, preserve_host) = (flag("strip_prefix", false), flag("preserve_host", true));
     let (forward_bearer, encoded_slashes) = (flag("forward_bearer", false), flag("encoded_slashes", false));
+    let forward_client_cert = flag("forward_client_cert", false);
     table.finish();
     Some(Route {
         name: name?,
@@ -98,6 +110,7 @@ fn route(
         strip_prefix,
         preserve_host,
         forward_bearer,
+        forward_client_cert,
         encoded_slashes,
     })
 }

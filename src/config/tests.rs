@@ -296,6 +296,7 @@ fn a_route_is_everything_its_table_says() {
         strip_prefix: false,
         preserve_host: true,
         forward_bearer: false,
+        forward_client_cert: false,
         encoded_slashes: false,
     };
     assert_eq!(config.routes, std::slice::from_ref(&route));
@@ -325,6 +326,7 @@ fn a_route_is_everything_its_table_says() {
         strip_prefix: true,
         preserve_host: false,
         forward_bearer: true,
+        forward_client_cert: false,
         encoded_slashes: true,
         ..route
     };

@@ -11,7 +11,7 @@ use super::origin;
 use super::reader::Table;
 use super::secrets::path;
 use super::value::Value;
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::{Certificate, CertificateError, Clients};
 
 /// `[server.tls]`
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Tls {
     pub certificates: Vec<TlsCertificate>,
     /// How long browsers are told to come back by https only; zero = not told.
     pub hsts: Duration,
+    /// Who must have signed the certificates of clients; `None` = they are not asked for one.
+    pub clients: Option<Clients>,
 }
 
 /// One of `server.tls.certificates`.
@@ -60,8 +62,38 @@ pub(super) fn tls(server: &Table<'_>, dir: &Path) -> Option<Tls> {
             "0s tells nobody; browsers that were told keep to it that long",
         )
     });
+    let clients = clients(&table, dir);
     table.finish();
-    (!certificates.is_empty()).then(|| Tls { certificates, hsts: hsts.unwrap_or_default() })
+    (!certificates.is_empty()).then(|| Tls { certificates, hsts: hsts.unwrap_or_default(), clients })
+}
+
+/// Whether clients are asked for a certificate, and by whom it must be signed. Asked for it without a word on who must
+/// have one, everybody must.
+fn clients(table: &Table<'_>, dir: &Path) -> Option<Clients> {
+    let authorities =
+        table.value("client_ca_file").and_then(|value| pem(table, &value, "client_ca_file", dir));
+    let required = table.value("client_certificates").map(|value| {
+        value.parsed(|text| match text {
+            "required" => Ok(true),
+            "optional" => Ok(false),
+            other => {
+                Err(format!("{} is neither \"required\" nor \"optional\": write one of them", quoted(other)))
+            }
+        })
+    });
+    if required.is_some() && !table.has("client_ca_file") {
+        table.place_of("client_certificates").problem(
+            "without client_ca_file nobody's would be believed: name the PEM file of those who sign them",
+        );
+    }
+    let (file, pem) = authorities?;
+    match Clients::read(&pem, required.unwrap_or(Some(true))?) {
+        Ok(clients) => Some(clients),
+        Err(error) => {
+            refuse(table, "client_ca_file", &file, &error);
+            None
+        }
+    }
 }
 
 fn certificate(table: Table<'_>, dir: &Path, seen: &mut Vec<(String, usize)>) -> Option<TlsCertificate> {

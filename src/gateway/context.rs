@@ -10,6 +10,7 @@ use crate::snapshot::upstreams::{Candidate, Turn};
 
 use super::account::Account;
 use super::renewal::SetCookies;
+use super::tls::Proof;
 
 /// The state of one request between Pingora's callbacks.
 pub struct Context {
@@ -17,6 +18,8 @@ pub struct Context {
     pub(super) snapshot: Arc<Snapshot>,
     /// The handle by which it can be cut.
     pub(super) control: Arc<Control>,
+    /// What the handshake of its connection has proved.
+    pub(super) proof: Option<Arc<Proof>>,
     /// Proof that it may be forwarded.
     pub(super) permit: Option<Permit>,
     /// Keeps it entered under its session.

@@ -127,17 +127,18 @@ impl ServerApp for Gate {
         let client = peer.map(|address| address.ip().to_canonical());
         let snapshot = self.current.load();
         let _place = self.admit(client, &snapshot.server)?;
-        let requests = Requests::new(self, &snapshot.server);
-        let stream = match (self.listener, &snapshot.tls) {
-            (Listener::Plain | Listener::Redirect, _) => stream,
+        let (stream, proof) = match (self.listener, &snapshot.tls) {
+            (Listener::Plain | Listener::Redirect, _) => (stream, None),
             // As long for the handshake as for a header.
             (Listener::Tls, Some(terms)) => {
                 let deadline = snapshot.server.limits.header_deadline;
-                tls::accept(stream, terms, deadline, client, &self.metrics).await?
+                let (stream, proof) = tls::accept(stream, terms, deadline, client, &self.metrics).await?;
+                (stream, Some(Arc::new(proof)))
             }
             // Never in clear what was to be encrypted.
             (Listener::Tls, None) => return None,
         };
+        let requests = Requests::new(self, &snapshot.server, proof);
         // A connection outlives its configuration.
         drop(snapshot);
         if stream.selected_alpn_proto() == Some(ALPN::H2) {

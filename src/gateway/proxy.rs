@@ -103,6 +103,9 @@ impl Gateway {
                 downstream::send(session, &Answer::redirect(to), context).await.map(|()| true)
             }
             Err(refusal) => {
+                if refusal == Refusal::ConnectionOutdated {
+                    session.set_keepalive(None);
+                }
                 let answer = self.refusal(session, &refusal, context);
                 let answer = context.set.on(answer);
                 downstream::send(session, &answer, context).await.map(|()| true)
@@ -112,6 +115,11 @@ impl Gateway {
 
     async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
         let snapshot = &context.snapshot;
+        if let Some(proof) = &context.proof
+            && !proof.counts(snapshot.tls.as_ref(), self.clock.wall())
+        {
+            return Err(Refusal::ConnectionOutdated);
+        }
         framing::check(session, snapshot.limits())?;
         if requests::only_redirects() {
             context.account.own = true;
@@ -184,6 +192,7 @@ impl ProxyHttp for Gateway {
             account: Account::open(metrics, clock, traffic, Arc::clone(&control), lines),
             snapshot,
             control,
+            proof: requests::proof(),
             permit: None,
             registration: None,
             bearer_is_ours: false,
@@ -307,6 +316,7 @@ impl ProxyHttp for Gateway {
             peer: downstream::client_ip(session),
             https: downstream::is_encrypted(session),
             request_id: context.account.request_id.as_ref(),
+            certificate: context.proof.as_ref().and_then(|proof| proof.field()),
         };
         let rewritten = match (&context.permit, &context.candidate) {
             (Some(permit), Some(candidate)) => upstream::rewrite(

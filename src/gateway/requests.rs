@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::caught::{Panicked, caught};
 use super::gate::{Gate, Listener};
 use super::proxy::Gateway;
+use super::tls::Proof;
 use super::traffic::Traffic;
 use crate::auth::{Control, Cut, Progress};
 use crate::config::Server;
@@ -45,6 +46,7 @@ tokio::task_local! {
 struct Request {
     control: Arc<Control>,
     listener: Listener,
+    proof: Option<Arc<Proof>>,
 }
 
 /// The control of the request this task is reading.
@@ -57,9 +59,15 @@ pub(super) fn only_redirects() -> bool {
     REQUEST.try_with(|request| request.listener == Listener::Redirect).unwrap_or(false)
 }
 
+/// What the client of the request this task is reading has proved in its handshake, where there was one.
+pub(super) fn proof() -> Option<Arc<Proof>> {
+    REQUEST.try_with(|request| request.proof.clone()).ok().flatten()
+}
+
 /// The requests of one connection.
 pub(super) struct Requests {
     listener: Listener,
+    proof: Option<Arc<Proof>>,
     proxy: Arc<HttpProxy<Gateway>>,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
@@ -78,7 +86,7 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Of a connection that is let in now.
-    pub(super) fn new(gate: &Gate, server: &Server) -> Arc<Self> {
+    pub(super) fn new(gate: &Gate, server: &Server, proof: Option<Arc<Proof>>) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
         // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
         options.h2_idle_timeout = Some(server.keepalive_timeout);
@@ -87,6 +95,7 @@ impl Requests {
         options.keepalive_request_limit = Some(limits.requests_per_connection - 1);
         Arc::new(Self {
             listener: gate.listener,
+            proof,
             proxy: Arc::clone(&gate.proxy),
             traffic: Arc::clone(&gate.traffic),
             metrics: Arc::clone(&gate.metrics),
@@ -115,7 +124,8 @@ impl HttpServerApp for Requests {
         if before + 1 == self.most {
             self.enough.notify_one();
         }
-        let request = Request { control: Arc::clone(&control), listener: self.listener };
+        let request =
+            Request { control: Arc::clone(&control), listener: self.listener, proof: self.proof.clone() };
         let proxied = REQUEST.scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
         let finished = tokio::select! {
@@ -184,6 +194,7 @@ impl Requests {
                 _ = stopping.wait_for(|stopping| *stopping) => {}
                 () = self.traffic.until_winding_down() => {}
                 () = self.enough.notified() => {}
+                () = self.outdated() => {}
             }
         });
         let (mut is_leaving, mut is_heard) = (false, false);
@@ -202,6 +213,14 @@ impl Requests {
                     is_heard = true;
                 }
             }
+        }
+    }
+
+    /// Resolves when what the client proved in its handshake counts no more.
+    async fn outdated(&self) {
+        match &self.proof {
+            Some(proof) => proof.until_outdated().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -194,6 +194,7 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::BodyTooLarge => (413, "The request body is too large"),
         Refusal::TargetTooLong => (414, "The request target is too long"),
         Refusal::MediaTypeUnsupported => (415, "Send application/json, not encoded"),
+        Refusal::ConnectionOutdated => (421, "Connect anew: the client certificate counts no more"),
         Refusal::RateLimited(_) => (429, "Too many attempts"),
         Refusal::RequestTimeout => (408, "The request took too long to arrive"),
         Refusal::HeaderTooLarge => (431, "The request header is too large"),
@@ -261,6 +262,7 @@ mod tests {
             Refusal::HeaderTooLarge,
             Refusal::OriginNotAllowed,
             Refusal::HttpsRequired,
+            Refusal::ConnectionOutdated,
             Refusal::FormInvalid,
             Refusal::CookieTooLarge,
             Refusal::SessionUnknown,
@@ -284,6 +286,7 @@ mod tests {
                 | Refusal::TargetTooLong
                 | Refusal::OriginNotAllowed
                 | Refusal::HttpsRequired
+                | Refusal::ConnectionOutdated
                 | Refusal::FormInvalid
                 | Refusal::CookieTooLarge
                 | Refusal::SessionUnknown => {}

@@ -4,31 +4,96 @@
 //! neither the terms of the snapshot in force nor where to count.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as Socket;
+use pingora::protocols::{Ssl as _, Stream};
+use tokio::sync::Notify;
 
+use crate::certificate::{Clients, Shown};
+use crate::clock::Timestamp;
 use crate::metrics::{Handshake, Metrics};
 use crate::snapshot::Tls;
 
-/// The encrypted connection; `None` when there is none to be had with this client.
+/// What a handshake has proved of the client, for as long as its connection lasts.
+pub(super) struct Proof {
+    shown: Option<Shown>,
+    /// `Client-Cert`, where one was shown.
+    field: Option<HeaderValue>,
+    /// The terms it was last found good under.
+    under: Mutex<Option<Clients>>,
+    /// It was found to count no more.
+    outdated: Notify,
+}
+
+impl Proof {
+    fn new(chain: Option<Shown>, terms: &Tls) -> Self {
+        let field = chain.as_ref().and_then(|shown| HeaderValue::from_str(&shown.field()).ok());
+        Self { shown: chain, field, under: Mutex::new(terms.clients().cloned()), outdated: Notify::new() }
+    }
+
+    /// What the app may be told.
+    pub(super) const fn field(&self) -> Option<&HeaderValue> {
+        self.field.as_ref()
+    }
+
+    /// Whether the client would be let in now, too: a connection may outlive its certificate, and a reload may have
+    /// taken the authority away, or begun to ask. Looked at once for each time the terms change.
+    pub(super) fn counts(&self, terms: Option<&Tls>, now: Timestamp) -> bool {
+        let counts = self.still_counts(terms.and_then(Tls::clients), now);
+        if !counts {
+            self.outdated.notify_one();
+        }
+        counts
+    }
+
+    /// Resolves when a request was refused because it counts no more.
+    pub(super) async fn until_outdated(&self) {
+        self.outdated.notified().await;
+    }
+
+    fn still_counts(&self, terms: Option<&Clients>, now: Timestamp) -> bool {
+        if self.shown.as_ref().is_some_and(|shown| shown.ends() < now) {
+            return false;
+        }
+        let mut under = self.under.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = match (under.as_ref(), terms) {
+            (Some(known), Some(terms)) => known.is(terms),
+            (None, None) => true,
+            _ => false,
+        };
+        if is_known {
+            return true;
+        }
+        // Where nobody is asked any more, no route passes on what was shown.
+        let counts = terms.is_none_or(|terms| terms.admit(self.shown.as_ref(), now));
+        if counts {
+            *under = terms.cloned();
+        }
+        counts
+    }
+}
+
+/// The encrypted connection and what the client has proved; `None` when there is none to be had with this client.
 pub(super) async fn accept(
     stream: Stream,
     terms: &Tls,
     deadline: Duration,
     client: Option<IpAddr>,
     metrics: &Metrics,
-) -> Option<Stream> {
+) -> Option<(Stream, Proof)> {
     // What a plain listener hands over is a socket.
     let socket = stream.into_any().downcast::<Socket>().ok()?;
     let acceptor = Acceptor::from_server_config(Arc::clone(terms.config()));
     let (result, cause) = match tokio::time::timeout(deadline, acceptor.tls_handshake(*socket)).await {
         Ok(Ok(encrypted)) => {
             metrics.requests.tls_handshakes.of(Handshake::Ok).inc();
-            return Some(Box::new(encrypted));
+            let chain = encrypted.get_ssl().and_then(|tls| tls.peer_cert_chain_der());
+            let proof = Proof::new(chain.and_then(Shown::of), terms);
+            return Some((Box::new(encrypted), proof));
         }
         Ok(Err(error)) => (Handshake::Failed, innermost(&error.root_cause().to_string())),
         Err(_) => (Handshake::Late, "it took too long".to_owned()),

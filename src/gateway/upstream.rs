@@ -14,7 +14,7 @@ use super::judge::{origin_form, path_of};
 use super::tunnel::{self, Tunnels};
 use crate::config::{Route, Scheme};
 use crate::error::Refusal;
-use crate::policy::headers::Kind;
+use crate::policy::headers::{HeaderPolicy, Kind};
 use crate::policy::route::canonical_host;
 use crate::policy::{Permit, cookies, forwarded};
 use crate::request_id::{self, RequestId};
@@ -102,6 +102,8 @@ pub(super) struct Downstream<'a> {
     pub(super) https: bool,
     /// What the request is called.
     pub(super) request_id: Option<&'a RequestId>,
+    /// The certificate that was verified in the handshake.
+    pub(super) certificate: Option<&'a HeaderValue>,
 }
 
 /// What was found in a request while it was rewritten.
@@ -129,19 +131,7 @@ pub(super) fn rewrite(
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
     let chain = forwarded_chain(&request.headers, downstream, snapshot);
-    let mut unwanted: Vec<HeaderName> = Vec::new();
-    let mut identity_was_sent = false;
-    for name in request.headers.keys() {
-        match snapshot.headers.kind(name) {
-            Kind::Pass => continue,
-            Kind::Identity => identity_was_sent = true,
-            Kind::Drop => {}
-        }
-        unwanted.push(name.clone());
-    }
-    for name in &unwanted {
-        request.remove_header(name);
-    }
+    let identity_was_sent = strip(request, &snapshot.headers);
     credentials(request, route, bearer_is_ours);
     if let Some(identity) = permit.identity() {
         for (name, value) in snapshot.headers.sent().iter().zip(identity.header_values()) {
@@ -156,6 +146,9 @@ pub(super) fn rewrite(
     if let Some(id) = downstream.request_id {
         set(request, request_id::NAME, id.header().clone())?;
     }
+    if let Some(certificate) = downstream.certificate.filter(|_| route.forward_client_cert) {
+        set(request, HeaderName::from_static("client-cert"), certificate.clone())?;
+    }
     match host.filter(|_| route.preserve_host) {
         Some(host) => set(request, header::HOST, host)?,
         None => set(request, header::HOST, candidate.server.authority.clone())?,
@@ -163,6 +156,24 @@ pub(super) fn rewrite(
     // RFC 9110 section 7.6.3: a gateway says that it was there.
     request.append_header("via", HeaderValue::from_static("1.1 doorward")).map_err(|_| Refusal::Internal)?;
     Ok(Rewritten { identity_was_sent })
+}
+
+/// Takes out what is not for clients to say; whether one of the identity headers was among it.
+fn strip(request: &mut RequestHeader, policy: &HeaderPolicy) -> bool {
+    let mut unwanted: Vec<HeaderName> = Vec::new();
+    let mut identity_was_sent = false;
+    for name in request.headers.keys() {
+        match policy.kind(name) {
+            Kind::Pass => continue,
+            Kind::Identity => identity_was_sent = true,
+            Kind::Drop => {}
+        }
+        unwanted.push(name.clone());
+    }
+    for name in &unwanted {
+        request.remove_header(name);
+    }
+    identity_was_sent
 }
 
 /// Origin form, with the bytes as they came (less the route's own path where it says so).
@@ -250,3 +261,6 @@ fn set(
 ) -> Result<(), Refusal> {
     request.insert_header(name, value).map_err(|_| Refusal::Internal)
 }
+
+#[cfg(test)]
+mod properties;

@@ -252,6 +252,7 @@ fn both_languages_have_a_text_of_their_own_for_every_error() {
         (403, "cookie_too_large"),
         (403, "https_required"),
         (404, "session_unknown"),
+        (421, "connection_outdated"),
         (408, "request_timeout"),
     ] {
         for text in [english, german] {

@@ -119,6 +119,8 @@ pub fn sets_ours(set_cookie: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -128,10 +128,12 @@ const fn merged(byte: u8) -> u8 {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn policy() -> HeaderPolicy {
+    pub(super) fn policy() -> HeaderPolicy {
         HeaderPolicy::new(&IdentityHeaders {
             user: HeaderName::from_static("x-auth-user"),
             user_id: HeaderName::from_static("x-auth-user-id"),

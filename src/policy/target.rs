@@ -223,6 +223,8 @@ fn remove_dots(path: &str) -> String {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::SnapshotError;
+use crate::certificate::Clients;
 use crate::config::{Tls as Settings, TlsCertificate};
 
 /// The terms of TLS of one configuration.
@@ -17,40 +18,61 @@ use crate::config::{Tls as Settings, TlsCertificate};
 pub struct Tls {
     config: Arc<ServerConfig>,
     certificates: Vec<TlsCertificate>,
+    clients: Option<Clients>,
     http2: bool,
 }
 
 impl Tls {
     /// Of checked settings. Where the certificates are those of `previous`, so are the secrets under which clients resume
     /// their sessions; else nobody resumes one that knew the old certificate.
+    ///
+    /// Where clients are asked for certificates nobody resumes: what was shown once would count for as long as the secret
+    /// lives, however soon it ended or its authority was taken out (peers F7). The terms are the same for every name, so
+    /// none can be entered through another's.
     pub(super) fn new(
         settings: &Settings,
         http2: bool,
         previous: Option<&Self>,
     ) -> Result<Self, SnapshotError> {
-        let same =
-            |previous: &&Self| (&previous.certificates, previous.http2) == (&settings.certificates, http2);
+        let same = |previous: &&Self| {
+            (&previous.certificates, &previous.clients, previous.http2)
+                == (&settings.certificates, &settings.clients, http2)
+        };
         if let Some(previous) = previous.filter(same) {
             return Ok(previous.clone());
         }
         let failed = |error: rustls::Error| SnapshotError::Tls(error.to_string());
         // Named, because a process has no default provider when two are linked in. TLS 1.2 and 1.3, both without what is
         // known to be weak.
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(failed)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ByName::new(&settings.certificates)));
-        // Tickets instead of a table of sessions: no memory, and no session forgotten before its client comes back.
-        config.ticketer = ring::Ticketer::new().map_err(failed)?;
+            .map_err(failed)?;
+        let builder = match &settings.clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(ByName::new(&settings.certificates)));
+        if settings.clients.is_some() {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            // Tickets instead of a table of sessions: no memory, and no session forgotten before its client comes back.
+            config.ticketer = ring::Ticketer::new().map_err(failed)?;
+        }
         let known: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
         config.alpn_protocols = known.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(Self { config: Arc::new(config), certificates: settings.certificates.clone(), http2 })
+        let (certificates, clients) = (settings.certificates.clone(), settings.clients.clone());
+        Ok(Self { config: Arc::new(config), certificates, clients, http2 })
     }
 
     /// What a handshake is made with.
     pub const fn config(&self) -> &Arc<ServerConfig> {
         &self.config
+    }
+
+    /// Who must have signed the certificates of clients, where they are asked for them.
+    pub const fn clients(&self) -> Option<&Clients> {
+        self.clients.as_ref()
     }
 
     /// In order of the configuration.
@@ -61,7 +83,10 @@ impl Tls {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("certificates", &self.certificates).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("certificates", &self.certificates)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
     }
 }
 

@@ -212,4 +212,6 @@ pub fn claims_issuer(token: &str, issuer: &str) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

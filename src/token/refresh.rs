@@ -95,6 +95,8 @@ fn tag(key: &RefreshKey, body: &[u8]) -> [u8; MAC] {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::SystemRandom;

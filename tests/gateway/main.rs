@@ -6,6 +6,7 @@ mod support;
 mod browser;
 mod changes;
 mod checks;
+mod client_certificates;
 mod connecting;
 mod counted;
 mod drain;

@@ -29,6 +29,7 @@ mod serving;
 
 mod cli;
 mod cli_vault;
+mod client_certificates;
 mod demo;
 mod grpc;
 mod help;

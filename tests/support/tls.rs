@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -50,6 +52,35 @@ pub(crate) fn make(folder: &Path, stem: &str, hosts: &[&str]) -> PathBuf {
     certificate
 }
 
+/// Makes `stem`.crt, which may sign others, and `stem`.key; where the certificate is.
+pub(crate) fn authority(folder: &Path, stem: &str) -> PathBuf {
+    let extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
+    issue(folder, stem, stem, &extensions)
+}
+
+/// Makes `stem`.crt, signed by the authority `by` for a client, and `stem`.key.
+pub(crate) fn client(folder: &Path, by: &str, stem: &str) -> PathBuf {
+    issue(folder, by, stem, &["basicConstraints=critical,CA:FALSE", "extendedKeyUsage=clientAuth"])
+}
+
+/// The same, with these extensions; signed by itself where nobody else does.
+pub(crate) fn issue(folder: &Path, by: &str, stem: &str, extensions: &[&str]) -> PathBuf {
+    let file = |stem: &str, kind: &str| folder.join(format!("{stem}.{kind}"));
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-nodes", "-days", "90", "-newkey", "ec"]);
+    command.args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", &format!("/CN={stem}")]);
+    if by != stem {
+        command.arg("-CA").arg(file(by, "crt")).arg("-CAkey").arg(file(by, "key"));
+    }
+    for extension in extensions {
+        command.args(["-addext", extension]);
+    }
+    command.arg("-keyout").arg(file(stem, "key")).arg("-out").arg(file(stem, "crt"));
+    let made = command.output().expect("`openssl` is missing: `make test` installs it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    file(stem, "crt")
+}
+
 /// The certificate in a file.
 pub(crate) fn certificate(file: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(file).expect("a certificate")
@@ -62,12 +93,16 @@ pub(crate) struct Trust(Arc<ClientConfig>);
 impl Trust {
     /// As of now: certificates that are replaced later are others.
     pub(crate) fn of(files: &[&Path]) -> Self {
+        Self::with_versions(files, rustls::DEFAULT_VERSIONS)
+    }
+
+    fn with_versions(files: &[&Path], versions: &[&'static rustls::SupportedProtocolVersion]) -> Self {
         let mut roots = RootCertStore::empty();
         for file in files {
             roots.add(certificate(file)).expect("a root");
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -79,6 +114,22 @@ impl Trust {
         let mut config = ClientConfig::clone(&self.0);
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Self(Arc::new(config))
+    }
+
+    /// The same, showing a certificate to who asks for one, and nothing remembered of other connections.
+    pub(crate) fn showing(&self, folder: &Path, stem: &str) -> Self {
+        let key = PrivateKeyDer::from_pem_file(folder.join(format!("{stem}.key"))).expect("a key");
+        let key = ring::sign::any_supported_type(&key).expect("a key that signs");
+        let chain = vec![certificate(&folder.join(format!("{stem}.crt")))];
+        let mut config = ClientConfig::clone(&self.0);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
+        config.resumption = rustls::client::Resumption::default();
+        Self(Arc::new(config))
+    }
+
+    /// The same in TLS 1.2 or 1.3 alone.
+    pub(crate) fn speaking(files: &[&Path], old: bool) -> Self {
+        Self::with_versions(files, &[if old { &TLS12 } else { &TLS13 }])
     }
 
     /// A connection to a gateway that proves to be `host`.

@@ -66,7 +66,7 @@ fn the_shipped_file_shows_every_key_the_reader_knows() {
 fn with_tls(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("tls")).unwrap();
-    for stem in ["app", "inner-ca", "inner-client"] {
+    for stem in ["app", "clients-ca", "inner-ca", "inner-client"] {
         make(&folder.path().join("tls"), stem, "ec", &["DNS:app.example.com"]);
     }
     let (before, tls) = text.split_once(TLS).unwrap();
@@ -86,6 +86,7 @@ fn the_lines_about_tls_of_the_shipped_file_work_once_uncommented() {
     let (folder, live) = with_tls(SHIPPED);
     let mut config = Config::parse(&live, &folder.path().join("gateway.toml"), &environment).unwrap();
     let tls = config.server.tls.take().unwrap();
+    assert!(tls.clients.is_some_and(|clients| clients.are_required()));
     assert_eq!((tls.hsts, &tls.certificates[0].hosts), (Duration::ZERO, &vec!["app.example.com".to_owned()]));
     let default = Config::parse("", &folder.path().join("gateway.toml"), &environment).unwrap();
     config.server.public_urls.clone_from(&default.server.public_urls);

@@ -99,6 +99,70 @@ fn what_cannot_be_shown_is_refused_where_it_stands() {
 }
 
 #[test]
+fn clients_are_asked_for_certificates_and_by_default_by_all_who_come() {
+    let folder = folder();
+    fs::write(folder.path().join("empty"), "").unwrap();
+    fs::write(folder.path().join("broken"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    let shown = format!("certificates = [{APP_PAIR}]\n");
+    let asked = |text: &str| tls(&folder, &format!("{shown}{text}")).unwrap().server.tls.unwrap().clients;
+    assert_eq!(asked(""), None);
+    for (text, required) in [
+        ("client_ca_file = \"other.crt\"", true),
+        ("client_ca_file = \"other.crt\"\nclient_certificates = \"required\"", true),
+        ("client_ca_file = \"other.crt\"\nclient_certificates = \"optional\"", false),
+    ] {
+        assert_eq!(asked(text).map(|clients| clients.are_required()), Some(required), "{text}");
+    }
+    let route = "[upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n[[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"public\"\n\
+                 upstream = \"app\"\nforward_client_cert = true\n";
+    let config = tls(&folder, &format!("{shown}client_ca_file = \"other.crt\"\n{route}")).unwrap();
+    assert!(config.routes[0].forward_client_cert);
+    let pem = "write PEM, those of the authorities that are believed";
+    for (text, expected) in [
+        (
+            "client_certificates = \"required\"".to_owned(),
+            "5: server.tls.client_certificates: without client_ca_file nobody's would be believed: name the PEM file of those who sign them".to_owned(),
+        ),
+        (
+            "client_ca_file = \"app.crt\"\nclient_certificates = \"maybe\"".to_owned(),
+            r#"6: server.tls.client_certificates: "maybe" is neither "required" nor "optional": write one of them"#.to_owned(),
+        ),
+        (
+            "client_ca_file = \"gone.crt\"".to_owned(),
+            "5: server.tls.client_ca_file: `gone.crt` cannot be read: No such file or directory (os error 2); name a PEM file that this user can read".to_owned(),
+        ),
+        (
+            "client_ca_file = \"empty\"".to_owned(),
+            format!("5: server.tls.client_ca_file: `empty`: no certificate is in it: {pem}"),
+        ),
+        (
+            "client_ca_file = \"app.key\"".to_owned(),
+            format!("5: server.tls.client_ca_file: `app.key`: no certificate is in it: {pem}"),
+        ),
+        (
+            // No second complaint of the route that is told: its setting is not what is wrong.
+            format!("client_ca_file = \"empty\"\n{route}"),
+            format!("5: server.tls.client_ca_file: `empty`: no certificate is in it: {pem}"),
+        ),
+        (
+            route.to_owned(),
+            "12: routes[0].forward_client_cert: no client is asked for a certificate: set server.tls.client_ca_file, or remove this".to_owned(),
+        ),
+    ] {
+        let said = tls(&folder, &format!("{shown}{text}")).err().unwrap_or_default();
+        assert_eq!(said.replace("gateway.toml:", ""), expected, "\n{text}");
+    }
+    let said = tls(&folder, &format!("{shown}client_ca_file = \"broken\"")).unwrap_err();
+    assert!(
+        said.starts_with(
+            "gateway.toml:5: server.tls.client_ca_file: `broken`: an authority cannot be used ("
+        ) && said.ends_with(&format!("): {pem}")),
+        "{said}"
+    );
+}
+
+#[test]
 fn addresses_that_speak_tls_are_reached_by_https() {
     let folder = folder();
     let text =

@@ -129,6 +129,14 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         },
     ),
     (
+        Code("connection_outdated"),
+        ErrorText {
+            title: "Your certificate counts no more",
+            text: "The certificate that your browser has shown is not accepted here any more, so nothing was done. \
+                   Close the browser, open it again, and choose another one; or ask the people who run this site.",
+        },
+    ),
+    (
         Code("session_unknown"),
         ErrorText {
             title: "Not signed in any more",

@@ -137,6 +137,15 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         },
     ),
     (
+        Code("connection_outdated"),
+        ErrorText {
+            title: "Ihr Zertifikat gilt nicht mehr",
+            text: "Das Zertifikat, das Ihr Browser gezeigt hat, wird hier nicht mehr angenommen, darum wurde nichts \
+                   getan. Schließen Sie den Browser, öffnen Sie ihn wieder und wählen Sie ein anderes; oder fragen \
+                   Sie die Betreiber.",
+        },
+    ),
+    (
         Code("session_unknown"),
         ErrorText {
             title: "Nicht mehr angemeldet",

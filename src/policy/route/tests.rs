@@ -23,6 +23,7 @@ fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
         strip_prefix: false,
         preserve_host: true,
         forward_bearer: false,
+        forward_client_cert: false,
         encoded_slashes: false,
     }
 }
