@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test bench bench-quick screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-k8s clean
+.PHONY: help demo demo-full test bench bench-quick bench-micro screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -39,6 +39,9 @@ bench: setup-bench ## Measure the check beside nginx, HAProxy and Envoy (under 2
 
 bench-quick: setup-bench ## The promised ratios alone (under 3 minutes)
 	cargo bench --locked --bench compare -- --quick
+
+bench-micro: setup-full ## What each step of a request costs alone (criterion; two minutes)
+	cargo bench --locked --bench micro
 
 screenshots: setup-test ## Take the pictures in docs/screenshots anew
 	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page
