@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test bench bench-quick bench-micro bench-scale screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-scale setup-k8s clean
+.PHONY: help demo demo-full test bench bench-quick bench-micro bench-scale bench-scenarios screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-scale setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -45,6 +45,9 @@ bench-micro: setup-full ## What each step of a request costs alone (criterion; t
 
 bench-scale: setup-scale ## Threads, a million sessions, eight gateways, refreshes: what grows, and how (under 8 minutes)
 	cargo bench --locked --bench scale
+
+bench-scenarios: setup-full ## A flash sale, a viral day, an incident (under 8 minutes)
+	cargo bench --locked --bench scenarios
 
 screenshots: setup-test ## Take the pictures in docs/screenshots anew
 	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page
