@@ -1,12 +1,12 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test bench bench-quick screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-k8s clean
+.PHONY: help demo demo-full test bench bench-quick bench-micro bench-scale bench-scenarios screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-scale setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
 
 help: ## Show these lines
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup-demo ## Build, start a gateway in front of a small app, print what to try
 	@echo "==> building (the first time takes some minutes; nothing is installed outside this folder)"
@@ -39,6 +39,15 @@ bench: setup-bench ## Measure the check beside nginx, HAProxy and Envoy (under 2
 
 bench-quick: setup-bench ## The promised ratios alone (under 3 minutes)
 	cargo bench --locked --bench compare -- --quick
+
+bench-micro: setup-full ## What each step of a request costs alone (criterion; two minutes)
+	cargo bench --locked --bench micro
+
+bench-scale: setup-scale ## Threads, a million sessions, eight gateways, refreshes: what grows, and how (under 8 minutes)
+	cargo bench --locked --bench scale
+
+bench-scenarios: setup-full ## A flash sale, a viral day, an incident (under 8 minutes)
+	cargo bench --locked --bench scenarios
 
 screenshots: setup-test ## Take the pictures in docs/screenshots anew
 	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page
@@ -89,6 +98,9 @@ setup-test:
 
 setup-bench:
 	@.ci/setup bench
+
+setup-scale:
+	@.ci/setup scale
 
 setup-k8s:
 	@.ci/setup k8s

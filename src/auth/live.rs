@@ -89,7 +89,14 @@ impl Slot {
         user_id: UserId,
         rights: RightsVersion,
     ) -> Registration {
-        let key = lock(&self.requests).insert(Entry { control: Arc::clone(control), user_id, rights });
+        let (key, was_listed) = {
+            let mut requests = lock(&self.requests);
+            let key = requests.insert(Entry { control: Arc::clone(control), user_id, rights });
+            (key, std::mem::replace(&mut requests.listed, true))
+        };
+        if !was_listed && let Some(table) = self.table.upgrade() {
+            lock(table.busy_of(self.id)).push(Arc::downgrade(self));
+        }
         Registration { slot: Arc::clone(self), key }
     }
 
@@ -146,6 +153,9 @@ impl Drop for Registration {
 #[derive(Debug)]
 pub struct LiveSessions {
     shards: Vec<Mutex<Shard>>,
+    /// Sessions that had a request since they were last looked at, each once ([`Requests::listed`]): a look at those with
+    /// requests costs nothing for the many without.
+    busy: Vec<Mutex<Vec<Weak<Slot>>>>,
     rights: RwLock<HashMap<UserId, (RightsVersion, Timestamp)>>,
     /// Entries in `rights`: almost always none, and then nothing is locked.
     rights_changed: AtomicUsize,
@@ -162,14 +172,18 @@ impl LiveSessions {
     pub(super) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            busy: (0..SHARDS).map(|_| Mutex::default()).collect(),
             rights: RwLock::default(),
             rights_changed: AtomicUsize::new(0),
         }
     }
 
     fn shard(&self, id: SessionId) -> MutexGuard<'_, Shard> {
-        // Session ids are random: any byte spreads them.
-        lock(&self.shards[usize::from(id.as_bytes()[0]) % SHARDS])
+        lock(&self.shards[place(id)])
+    }
+
+    fn busy_of(&self, id: SessionId) -> &Mutex<Vec<Weak<Slot>>> {
+        &self.busy[place(id)]
     }
 
     /// The slot of a session, made if this replica has none. Marked already if the set says so.
@@ -254,13 +268,21 @@ impl LiveSessions {
         self.shards.iter().map(|shard| lock(shard).revoked.len()).sum()
     }
 
-    /// Sessions with at least one request or stream now.
+    /// Sessions with at least one request or stream now. Those without are looked at when they next have one.
     pub(super) fn busy(&self) -> Vec<Arc<Slot>> {
         let mut busy = Vec::new();
-        for shard in &self.shards {
-            // Handles are cloned out first: the last one must not drop under the shard's lock.
-            let slots: Vec<Arc<Slot>> = lock(shard).slots.values().filter_map(Weak::upgrade).collect();
-            busy.extend(slots.into_iter().filter(|slot| !lock(&slot.requests).is_empty()));
+        for listed in &self.busy {
+            lock(listed).retain(|slot| {
+                let Some(slot) = slot.upgrade() else { return false };
+                let mut requests = lock(&slot.requests);
+                requests.listed = !requests.is_empty();
+                let stays = requests.listed;
+                drop(requests);
+                if stays {
+                    busy.push(slot);
+                }
+                stays
+            });
         }
         busy
     }
@@ -271,86 +293,15 @@ impl LiveSessions {
     }
 }
 
+/// Session ids are random: any byte spreads them.
+fn place(id: SessionId) -> usize {
+    usize::from(id.as_bytes()[0]) % SHARDS
+}
+
 /// Every critical section here is a single step on one map: a panic elsewhere leaves nothing half-done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LATER: Timestamp = Timestamp::from_secs(4_000_000_000);
-
-    const USER: UserId = UserId::from_bytes([9; 16]);
-
-    fn sid(byte: u8) -> SessionId {
-        SessionId::from_bytes([byte; 16])
-    }
-
-    #[test]
-    fn a_revocation_finds_what_registered_before_and_marks_what_comes_after() {
-        let table = Arc::new(LiveSessions::new());
-        let slot = table.slot(sid(1));
-        let before = Arc::new(Control::default());
-        let registered = slot.register(&before, USER, RightsVersion(1));
-        table.revoke(sid(1), LATER);
-        assert_eq!(before.cause(), Some(Cut::Revoked));
-        assert!(registered.is_revoked());
-        drop((registered, slot));
-        assert!(table.slot(sid(1)).is_revoked(), "a slot made later is marked from the set");
-        assert!(!table.slot(sid(2)).is_revoked());
-    }
-
-    #[test]
-    fn registering_and_revoking_at_once_never_miss_each_other() {
-        for _ in 0..2000 {
-            let table = Arc::new(LiveSessions::new());
-            let control = Arc::new(Control::default());
-            let seen = std::thread::scope(|threads| {
-                let revoker = threads.spawn(|| table.revoke(sid(3), LATER));
-                let slot = table.slot(sid(3));
-                let registered = slot.register(&control, USER, RightsVersion(1));
-                let seen = registered.is_revoked();
-                revoker.join().unwrap();
-                seen || control.cause().is_some()
-            });
-            assert!(seen);
-        }
-    }
-
-    #[test]
-    fn a_slot_is_forgotten_with_its_last_user() {
-        let table = Arc::new(LiveSessions::new());
-        let slot = table.slot(sid(4));
-        assert!(Arc::ptr_eq(&slot, &table.slot(sid(4))));
-        let registered = slot.register(&Arc::new(Control::default()), USER, RightsVersion(1));
-        drop(slot);
-        assert_eq!((table.busy().len(), table.known()), (1, 1));
-        drop(registered);
-        assert!(table.busy().is_empty());
-        assert_eq!(table.known(), 0);
-    }
-
-    #[test]
-    fn a_change_of_rights_cuts_what_was_let_in_with_older_ones() {
-        let table = Arc::new(LiveSessions::new());
-        let slot = table.slot(sid(5));
-        let (older, newer) = (Arc::new(Control::default()), Arc::new(Control::default()));
-        let _older = slot.register(&older, USER, RightsVersion(1));
-        let _newer = slot.register(&newer, USER, RightsVersion(2));
-        table.change_rights(USER, RightsVersion(2), LATER);
-        assert_eq!((older.cause(), newer.cause()), (Some(Cut::Rights), None));
-    }
-
-    #[test]
-    fn older_rights_are_refused_until_the_row_has_passed() {
-        let (table, user) = (LiveSessions::new(), UserId::from_bytes([9; 16]));
-        assert!(table.has_rights(user, RightsVersion(0)));
-        table.change_rights(user, RightsVersion(2), LATER);
-        assert!(!table.has_rights(user, RightsVersion(1)));
-        assert!(table.has_rights(user, RightsVersion(2)));
-        table.prune(LATER);
-        assert!(table.has_rights(user, RightsVersion(0)));
-    }
-}
+mod tests;

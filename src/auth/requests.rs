@@ -22,6 +22,8 @@ pub(super) struct Entry {
 pub(super) struct Requests {
     one: Option<Entry>,
     more: Slab<Entry>,
+    /// Whether the session stands among those that may be busy.
+    pub(super) listed: bool,
 }
 
 impl Requests {
