@@ -31,11 +31,12 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use doorward::id::{Random, SystemRandom, base64url};
 use serde_json::json;
+use tokio::time::Instant;
 
 use contender::{Around, Field, Name};
 use measure::Measured;
@@ -65,7 +66,9 @@ impl Options {
                 "--page" => options.page = Some(args.next().context("--page <file>")?.into()),
                 // Cargo says it.
                 "--bench" => {}
-                other => bail!("`{other}` is not known: --quick, --only <group>, --publish <folder>, --page <file>"),
+                other => bail!(
+                    "`{other}` is not known: --quick, --only <group>, --publish <folder>, --page <file>"
+                ),
             }
         }
         Ok(options)

@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::time::Instant;
 
 /// Which cores: the gateway under test has one to itself, what is around it has the others.
 #[derive(Clone)]
