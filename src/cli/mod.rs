@@ -16,6 +16,7 @@ use crate::id::SystemRandom;
 use crate::server::{self, Surroundings};
 
 mod completions;
+mod files;
 mod log;
 mod manager;
 mod serve;

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{environment, log, manager};
+use super::{environment, files, log, manager};
 use crate::server::{self, ConfigFile, Inherited, Surroundings, Told};
 
 pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write) -> anyhow::Result<()> {
+    files::raise_limit();
     let mut inherited = Inherited::receive(environment)?;
     let (config, file) = ConfigFile::read(path, environment)?;
     let logging = log::start(&config.log, &surroundings)?;

@@ -3,12 +3,16 @@
 use http::{HeaderValue, Version, header};
 use pingora::proxy::Session;
 
+use super::requests;
 use crate::config::Limits;
 use crate::error::Refusal;
 
 /// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings and codings
 /// that would be lost on the way (6.1), a list as length (6.3), a header section beyond the limit.
 pub(super) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
+    if requests::header_is_too_long() {
+        return Err(Refusal::HeaderTooLarge);
+    }
     let request = session.req_header();
     if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
         return Err(Refusal::RequestInvalid("Host: missing".into()));

@@ -143,9 +143,10 @@ impl ServerApp for Gate {
         drop(snapshot);
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
             requests.serve_http2(stream, shutdown).await;
-            return None;
+        } else {
+            requests.serve_http1(stream, shutdown).await;
         }
-        requests.process_new(stream, shutdown).await
+        None
     }
 
     async fn cleanup(&self) {

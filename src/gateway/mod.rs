@@ -24,6 +24,7 @@ mod endpoints;
 mod failure;
 mod framing;
 mod gate;
+mod http1;
 mod judge;
 mod navigation;
 mod proxy;

@@ -221,7 +221,8 @@ impl ProxyHttp for Gateway {
         if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
             session.set_keepalive(None);
         }
-        if self.traffic.is_winding_down() {
+        // Nor is what follows a header of which there is no more than its first lines.
+        if self.traffic.is_winding_down() || requests::header_is_too_long() {
             session.set_keepalive(None);
         }
         session.set_write_timeout(Some(context.snapshot.limits().send_timeout));

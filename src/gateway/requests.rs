@@ -47,6 +47,7 @@ struct Request {
     control: Arc<Control>,
     listener: Listener,
     proof: Option<Arc<Proof>>,
+    header_is_too_long: bool,
 }
 
 /// The control of the request this task is reading.
@@ -62,6 +63,11 @@ pub(super) fn only_redirects() -> bool {
 /// What the client of the request this task is reading has proved in its handshake, where there was one.
 pub(super) fn proof() -> Option<Arc<Proof>> {
     REQUEST.try_with(|request| request.proof.clone()).ok().flatten()
+}
+
+/// Whether this task's request had a longer header than is kept.
+pub(super) fn header_is_too_long() -> bool {
+    REQUEST.try_with(|request| request.header_is_too_long).unwrap_or(false)
 }
 
 /// The requests of one connection.
@@ -117,15 +123,45 @@ impl HttpServerApp for Requests {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.serve(session, shutdown, false).await
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        // From Pingora's bounds: those of the library alone would be 16 MiB of header and any number of streams.
+        let mut options = default_h2_options();
+        options.max_header_list_size(self.header_bytes).max_concurrent_streams(self.streams);
+        // Streams that are reset before they were looked at, and by us for errors (CVE-2023-44487, CVE-2025-8671).
+        options.max_pending_accept_reset_streams(20).max_local_error_reset_streams(Some(100));
+        // What is held of bodies that the apps have not taken yet: 1 MiB a connection.
+        options.initial_window_size(256 << 10).initial_connection_window_size(1 << 20);
+        Some(options)
+    }
+}
+
+impl Requests {
+    /// Serves one request.
+    pub(super) async fn serve(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+        header_is_too_long: bool,
+    ) -> Option<ReusedHttpStream> {
         let control = Arc::new(Control::default());
         let _entered = self.traffic.enter(&control);
         let before = self.begun.fetch_add(1, Ordering::Relaxed);
-        let is_first = before == 0;
         if before + 1 == self.most {
             self.enough.notify_one();
         }
-        let request =
-            Request { control: Arc::clone(&control), listener: self.listener, proof: self.proof.clone() };
+        let request = Request {
+            control: Arc::clone(&control),
+            listener: self.listener,
+            proof: self.proof.clone(),
+            header_is_too_long,
+        };
         let proxied = REQUEST.scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
         let finished = tokio::select! {
@@ -149,7 +185,7 @@ impl HttpServerApp for Requests {
                     }
                 }
             }
-            () = self.overdue(&control, is_first) => return None,
+            () = self.overdue(&control) => return None,
         };
         match finished {
             Ok(reused) => reused,
@@ -160,23 +196,26 @@ impl HttpServerApp for Requests {
         }
     }
 
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
+    pub(super) fn header_bytes(&self) -> usize {
+        self.header_bytes as usize
     }
 
-    fn h2_options(&self) -> Option<H2Options> {
-        // From Pingora's bounds: those of the library alone would be 16 MiB of header and any number of streams.
-        let mut options = default_h2_options();
-        options.max_header_list_size(self.header_bytes).max_concurrent_streams(self.streams);
-        // Streams that are reset before they were looked at, and by us for errors (CVE-2023-44487, CVE-2025-8671).
-        options.max_pending_accept_reset_streams(20).max_local_error_reset_streams(Some(100));
-        // What is held of bodies that the apps have not taken yet: 1 MiB a connection.
-        options.initial_window_size(256 << 10).initial_connection_window_size(1 << 20);
-        Some(options)
+    /// How many requests there may be.
+    pub(super) const fn most(&self) -> u32 {
+        self.most
     }
-}
 
-impl Requests {
+    /// How long a header may take, and how long there may be none.
+    pub(super) fn patience(&self) -> (Duration, Duration) {
+        let server = &self.current.load().server;
+        (server.limits.header_deadline, server.keepalive_timeout)
+    }
+
+    /// Resolves when idle connections are closed.
+    pub(super) async fn until_closing(&self) {
+        self.traffic.until_closing().await;
+    }
+
     /// Serves a connection that speaks HTTP/2. `stopping` is told by Pingora's listener.
     ///
     /// Its requests run in tasks of their own; this future reads the connection. The client is told to open no more of
@@ -224,17 +263,11 @@ impl Requests {
         }
     }
 
-    /// Resolves when the client has taken too long: for the header, or for the body. On a connection that has carried a
-    /// request, the wait for the next one counts too, so that is allowed on top.
-    async fn overdue(&self, control: &Control, is_first: bool) {
-        let (deadline, idle) = {
-            let server = &self.current.load().server;
-            (server.limits.header_deadline, server.keepalive_timeout)
-        };
+    /// Resolves when the client has taken too long for the body, or for what a header still wants when it is read as a
+    /// request.
+    async fn overdue(&self, control: &Control) {
+        let (deadline, _) = self.patience();
         tokio::time::sleep(deadline).await;
-        if !is_first && !control.has_header() {
-            tokio::time::sleep(idle).await;
-        }
         if !control.has_header() {
             return;
         }

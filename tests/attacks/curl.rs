@@ -1,0 +1,142 @@
+//! curl, as people call it: parts of a file, and uploads that ask first.
+
+use std::process::Command;
+
+use crate::depot::ETAG;
+use crate::process::{self, Done};
+use crate::stage::Stage;
+
+const SIZE: u64 = 5_000_000;
+
+/// What curl says of an answer.
+struct Answer {
+    status: String,
+    /// Every line it was sent, the header of an interim answer among them.
+    lines: Vec<String>,
+    /// How much of the body it sent.
+    sent: u64,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let value = |line: &'_ String| {
+            line.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.len())
+        };
+        let line = self.lines.iter().find(|line| value(line).is_some())?;
+        line.split_once(':').map(|(_, value)| value.trim())
+    }
+
+    /// Whether it was told to go on.
+    fn was_asked_for_more(&self) -> bool {
+        self.lines.iter().any(|line| line.starts_with("HTTP/") && line.split(' ').nth(1) == Some("100"))
+    }
+}
+
+struct Curl<'a> {
+    stage: &'a Stage,
+    version: &'static str,
+}
+
+impl Curl<'_> {
+    async fn call(&self, path: &str, signed_in: bool, more: &[&str]) -> Answer {
+        let house = &self.stage.house;
+        let [body, head] = ["curl.body", "curl.head"].map(|name| house.path(name));
+        let _ = std::fs::remove_file(&body);
+        let address = self.stage.gateway.public;
+        let mut command = Command::new("curl");
+        command
+            .args(["--silent", "--show-error", "--max-time", "20", "--expect100-timeout", "15", self.version])
+            .arg("--cacert")
+            .arg(house.path("app.crt"))
+            .arg("--connect-to")
+            .arg(format!("gateway.test:443:{address}"))
+            .arg("--dump-header")
+            .arg(&head)
+            .arg("--output")
+            .arg(&body)
+            .args(["--write-out", "%{http_code} %{size_upload} %{http_version}"])
+            .args(more);
+        if signed_in {
+            command.args(["--header", &format!("Authorization: Bearer {}", self.stage.access)]);
+        }
+        command.arg(format!("https://gateway.test{path}"));
+        // It waits in a thread of its own: the app is in this process.
+        let done = tokio::task::spawn_blocking(move || process::run(&mut command, "")).await.expect("curl");
+        let Done { code, out, err } = done;
+        assert_eq!(code, Some(0), "{out} {err}");
+        let said: Vec<&str> = out.split(' ').collect();
+        assert_eq!(format!("--http{}", said[2]), self.version, "{out}");
+        Answer {
+            status: said[0].to_owned(),
+            sent: said[1].parse().expect("a number"),
+            lines: std::fs::read_to_string(&head).expect("a header").lines().map(str::to_owned).collect(),
+            body: std::fs::read(&body).unwrap_or_default(),
+        }
+    }
+}
+
+const VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_file_come_as_they_were_asked_for() {
+    let stage = Stage::tls("").await;
+    let path = format!("/bytes/{SIZE}");
+    for version in VERSIONS {
+        let curl = Curl { stage: &stage, version };
+        let part = curl.call(&path, true, &["--range", "1000000-1999999"]).await;
+        assert_eq!((part.status.as_str(), part.body.len()), ("206", 1_000_000), "{version}");
+        assert!(stage.app.pattern.is(1_000_000, &part.body));
+        assert_eq!(part.header("content-range"), Some(format!("bytes 1000000-1999999/{SIZE}").as_str()));
+
+        // The rest of it, if it is still the same: as after a download that broke off.
+        let same = format!("If-Range: {ETAG}");
+        let rest = curl.call(&path, true, &["--range", "4000000-", "--header", &same]).await;
+        assert_eq!((rest.status.as_str(), rest.body.len()), ("206", 1_000_000), "{version}");
+        assert!(stage.app.pattern.is(4_000_000, &rest.body));
+        let other =
+            curl.call(&path, true, &["--range", "4000000-", "--header", "If-Range: \"another\""]).await;
+        assert_eq!((other.status.as_str(), other.body.len() as u64), ("200", SIZE), "{version}");
+        assert!(stage.app.pattern.is(0, &other.body));
+
+        let beyond = curl.call(&path, true, &["--range", "5000000-"]).await;
+        assert_eq!((beyond.status.as_str(), beyond.body.len()), ("416", 0), "{version}");
+        assert_eq!(beyond.header("content-range"), Some(format!("bytes */{SIZE}").as_str()));
+        let stranger = curl.call(&path, false, &["--range", "0-9"]).await;
+        assert_eq!(stranger.status, "401", "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_asks_first_is_refused_before_it_is_sent() {
+    let stage = Stage::tls("").await;
+    let file = stage.house.path("upload");
+    std::fs::write(
+        &file,
+        [stage.app.pattern.at(0, 1 << 20), stage.app.pattern.at(1_048_573, 1 << 20)].concat(),
+    )
+    .expect("a file");
+    let length = std::fs::metadata(&file).expect("a file").len();
+    let name = file.display().to_string();
+    for version in [VERSIONS[0]] {
+        let curl = Curl { stage: &stage, version };
+        let upload = ["--request", "POST", "--upload-file", &name, "--header", "Expect: 100-continue"];
+        let (heads, taken) = (stage.app.seen(|seen| &seen.heads), stage.app.seen(|seen| &seen.taken));
+        let refused = curl.call("/take", false, &upload).await;
+        assert_eq!((refused.status.as_str(), refused.was_asked_for_more()), ("401", false), "{version}");
+        assert_eq!(stage.app.seen(|seen| &seen.heads), heads, "{version}: the app does not hear of it");
+
+        let done = curl.call("/take", true, &upload).await;
+        let said = String::from_utf8_lossy(&done.body).into_owned();
+        assert_eq!((done.status.as_str(), said), ("200", format!("{length} as they should be")), "{version}");
+        assert_eq!((done.sent, stage.app.seen(|seen| &seen.taken) - taken), (length, length), "{version}");
+
+        // Whatever the app answers at once is passed on.
+        for status in ["417", "413", "200"] {
+            let told = curl.call(&format!("/status/{status}"), true, &upload).await;
+            assert_eq!((told.status.as_str(), told.was_asked_for_more()), (status, false), "{version}");
+        }
+        assert_eq!(refused.sent, 0, "nothing of the body was sent");
+        assert!(done.was_asked_for_more());
+    }
+}

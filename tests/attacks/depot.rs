@@ -1,0 +1,227 @@
+//! An app with any number of bytes to give and to take, which it knows by heart.
+//!
+//! `/…/bytes/N` gives N bytes, whole or by range · `/…/take` takes a body and says how long it was, asking for it first where the
+//! client waits for that · `/…/status/N` answers N at once, whatever else is to come · anything else: 200 and a word.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What the bytes are called.
+pub(crate) const ETAG: &str = "\"as-always\"";
+
+/// A prime, so that no buffer's size divides it: what is lost, doubled or out of order is seen.
+const PERIOD: usize = 1_048_573;
+
+/// Bytes that follow from their place.
+#[derive(Clone)]
+pub(crate) struct Pattern(Arc<Vec<u8>>);
+
+impl Pattern {
+    pub(crate) fn new() -> Self {
+        let mut state = 0x9e37_79b9_u32;
+        let bytes = (0..PERIOD).map(|_| {
+            // Marsaglia's xorshift.
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_le_bytes()[1]
+        });
+        Self(Arc::new(bytes.collect()))
+    }
+
+    /// At most this many bytes from a place on.
+    pub(crate) fn at(&self, place: u64, most: u64) -> &[u8] {
+        let period = u64::try_from(PERIOD).expect("small");
+        let start = usize::try_from(place % period).expect("below the period");
+        let most = usize::try_from(most.min(period)).expect("at most the period");
+        &self.0[start..PERIOD.min(start + most)]
+    }
+
+    /// Whether these are the bytes from a place on.
+    pub(crate) fn is(&self, mut place: u64, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let expected = self.at(place, bytes.len() as u64);
+            if !bytes.starts_with(expected) {
+                return false;
+            }
+            place += expected.len() as u64;
+            bytes = &bytes[expected.len()..];
+        }
+        true
+    }
+}
+
+/// What it has seen.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Requests.
+    pub(crate) heads: AtomicU64,
+    /// Of them, those whose client waits to be asked for the body.
+    pub(crate) expecting: AtomicU64,
+    /// Bytes of bodies.
+    pub(crate) taken: AtomicU64,
+    /// Answers that nobody took to their end.
+    pub(crate) given_up: AtomicU64,
+}
+
+/// A running app; ended when dropped.
+pub(crate) struct Depot {
+    address: SocketAddr,
+    pub(crate) pattern: Pattern,
+    seen: Arc<Seen>,
+    accepting: JoinHandle<()>,
+}
+
+impl Depot {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (pattern, seen) = (Pattern::new(), Arc::new(Seen::default()));
+        let serving = (pattern.clone(), Arc::clone(&seen));
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (pattern, seen) = serving.clone();
+                tokio::spawn(Visit { stream, buffer: Vec::new(), pattern, seen }.serve());
+            }
+        });
+        Self { address, pattern, seen, accepting }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn seen(&self, what: impl Fn(&Seen) -> &AtomicU64) -> u64 {
+        what(&self.seen).load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Depot {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// One connection.
+struct Visit {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    pattern: Pattern,
+    seen: Arc<Seen>,
+}
+
+impl Visit {
+    async fn serve(mut self) -> Option<()> {
+        loop {
+            let head = self.head().await?;
+            self.seen.heads.fetch_add(1, Ordering::SeqCst);
+            let target = head.split(' ').nth(1)?.to_owned();
+            let number = target.rsplit('/').next().and_then(|last| last.parse::<u64>().ok());
+            if target.contains("/bytes/") {
+                self.give(&head, number?).await?;
+            } else if target.ends_with("/take") {
+                self.take(&head).await?;
+            } else if target.contains("/status/") {
+                // With what has not been read, there is nothing to go on with.
+                let head =
+                    format!("HTTP/1.1 {} Told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", number?);
+                return self.stream.write_all(head.as_bytes()).await.ok();
+            } else {
+                self.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await.ok()?;
+            }
+        }
+    }
+
+    async fn head(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                let head = self.buffer.drain(..at + 4).collect();
+                return String::from_utf8(head).ok();
+            }
+            let mut chunk = [0; 4096];
+            let read = self.stream.read(&mut chunk).await.ok().filter(|&read| read > 0)?;
+            self.buffer.extend_from_slice(&chunk[..read]);
+        }
+    }
+
+    async fn give(&mut self, head: &str, size: u64) -> Option<()> {
+        // RFC 9110 section 13.1.5: a range of other bytes than the client has is of no use to it.
+        let same = field(head, "if-range").is_none_or(|tag| tag == ETAG);
+        let range = field(head, "range").filter(|_| same).and_then(|range| {
+            let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+            Some((first.parse::<u64>().ok()?, last.parse::<u64>().unwrap_or(size - 1)))
+        });
+        let (mut place, end, line) = match range {
+            Some((first, _)) if first >= size => {
+                let head = format!(
+                    "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{size}\r\nContent-Length: 0\r\n\r\n"
+                );
+                return self.stream.write_all(head.as_bytes()).await.ok();
+            }
+            Some((first, last)) => {
+                let last = last.min(size - 1);
+                (
+                    first,
+                    last + 1,
+                    format!("206 Partial Content\r\nContent-Range: bytes {first}-{last}/{size}"),
+                )
+            }
+            None => (0, size, "200 OK".to_owned()),
+        };
+        let head = format!(
+            "HTTP/1.1 {line}\r\nETag: {ETAG}\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\n\r\n",
+            end - place
+        );
+        self.stream.write_all(head.as_bytes()).await.ok()?;
+        while place < end {
+            let bytes = self.pattern.at(place, (end - place).min(256 << 10));
+            if self.stream.write_all(bytes).await.is_err() {
+                self.seen.given_up.fetch_add(1, Ordering::SeqCst);
+                return None;
+            }
+            place += bytes.len() as u64;
+        }
+        Some(())
+    }
+
+    async fn take(&mut self, head: &str) -> Option<()> {
+        let length: u64 = field(head, "content-length")?.parse().ok()?;
+        if field(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
+            self.seen.expecting.fetch_add(1, Ordering::SeqCst);
+            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
+        }
+        let (mut place, mut good) = (0, true);
+        let mut chunk = vec![0; 256 << 10];
+        while place < length {
+            let bytes = if self.buffer.is_empty() {
+                let read = self.stream.read(&mut chunk).await.ok().filter(|&read| read > 0)?;
+                &chunk[..read]
+            } else {
+                chunk.clear();
+                chunk.append(&mut self.buffer);
+                let read = chunk.len();
+                chunk.resize(256 << 10, 0);
+                &chunk[..read]
+            };
+            good &= self.pattern.is(place, bytes);
+            place += bytes.len() as u64;
+            self.seen.taken.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        }
+        let said = format!("{place} {}", if good { "as they should be" } else { "others" });
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len());
+        self.stream.write_all(answer.as_bytes()).await.ok()
+    }
+}
+
+/// The value of a header.
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let value = |field: &'a str| {
+        field.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    };
+    head.lines().skip(1).find_map(value)
+}

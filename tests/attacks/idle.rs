@@ -1,0 +1,39 @@
+//! Connections that are only there.
+
+use std::sync::atomic::Ordering;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::siege::Siege;
+use crate::stage::Stage;
+
+/// Beside them there must be room for others: `server.limits.connections` is raised, as its comment says.
+const CONNECTIONS: usize = 10_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections() {
+    let stage = Stage::clear("[server.limits]\nconnections = 12000").await;
+    let target = stage.gateway.public;
+    let attack = || {
+        Siege::begin(CONNECTIONS, target, |mut stream, done| async move {
+            // One request each, refused; then nothing.
+            if stream.write_all(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await.is_err() {
+                return;
+            }
+            let mut said = [0; 1024];
+            let mut answered = false;
+            while stream.read(&mut said).await.is_ok_and(|read| read > 0) {
+                if !answered {
+                    done.sent(1);
+                }
+                answered = true;
+            }
+        })
+    };
+    let withstood = stage
+        .withstand("10,000 idle connections", attack, async |done| {
+            done.sent.load(Ordering::SeqCst) >= CONNECTIONS as u64 && done.held.load(Ordering::SeqCst) > 9_900
+        })
+        .await;
+    assert!(withstood.open >= 9_900.0, "{}", withstood.open);
+}
