@@ -80,11 +80,13 @@ impl Requests {
 
     /// Reads a header to its end. One that does not come to it is judged as it is.
     async fn rest(&self, stream: &mut Stream, mut head: Head) -> Head {
-        let mut more = vec![0; 4096];
+        // Most headers end in it; it is not zeroed first, as an array would be for each request.
+        let mut more = BytesMut::with_capacity(1024);
         while head.length <= LONGEST {
-            match stream.read(&mut more).await {
+            more.clear();
+            match stream.read_buf(&mut more).await {
                 Ok(read) if read > 0 => {
-                    if head.take(&more[..read], self.header_bytes()) {
+                    if head.take(&more, self.header_bytes()) {
                         break;
                     }
                 }
