@@ -45,9 +45,11 @@ bench-micro: setup-full ## What each step of a request costs alone (criterion; t
 
 bench-scale: setup-scale ## Threads, a million sessions, eight gateways, refreshes: what grows, and how (under 8 minutes)
 	cargo bench --locked --bench scale
+	@mkdir -p docs/bench && cp $(TARGET)/bench/scale.* docs/bench/
 
 bench-scenarios: setup-full ## A flash sale, a viral day, an incident (under 8 minutes)
 	cargo bench --locked --bench scenarios
+	@mkdir -p docs/bench && cp $(TARGET)/bench/scenarios.* docs/bench/
 
 screenshots: setup-test ## Take the pictures in docs/screenshots anew
 	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page

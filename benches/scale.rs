@@ -14,6 +14,8 @@ use doorward::id::UserId;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+#[path = "scale/curve.rs"]
+mod curve;
 #[path = "../tests/support/eventually.rs"]
 mod eventually;
 #[path = "scale/flood.rs"]
@@ -287,7 +289,9 @@ async fn sessions(world: &World, users: &[UserId], plan: &Plan, report: &mut Rep
             "opened in s",
         ],
         &rows,
-    )
+    )?;
+    let drawn = curve::sessions(&report.sections["sessions"]["rows"]);
+    Ok(std::fs::write(report::folder()?.join("scale.svg"), drawn)?)
 }
 
 /// Microseconds of CPU that Redis has used.

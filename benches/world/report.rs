@@ -135,7 +135,7 @@ pub(crate) fn say(line: &str) -> anyhow::Result<()> {
 }
 
 /// Where the raw figures go.
-fn folder() -> anyhow::Result<PathBuf> {
+pub(crate) fn folder() -> anyhow::Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the target folder")?;
     let folder = target.join("bench");
     std::fs::create_dir_all(&folder)?;
