@@ -43,7 +43,7 @@ bench-quick: setup-bench ## The promised ratios alone (under 3 minutes)
 bench-micro: setup-full ## What each step of a request costs alone (criterion; two minutes)
 	cargo bench --locked --bench micro
 
-bench-scale: setup-scale ## Threads, a million sessions, eight gateways, refreshes: what grows, and how (under 8 minutes)
+bench-scale: setup-scale ## Threads, a million sessions, eight gateways, refreshes: what grows, and how (ten minutes)
 	cargo bench --locked --bench scale
 	@mkdir -p docs/bench && cp $(TARGET)/bench/scale.* docs/bench/
 
