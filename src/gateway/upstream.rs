@@ -147,7 +147,7 @@ pub(super) fn rewrite(
         set(request, request_id::NAME, id.header().clone())?;
     }
     if let Some(certificate) = downstream.certificate.filter(|_| route.forward_client_cert) {
-        set(request, HeaderName::from_static("client-cert"), certificate.clone())?;
+        set(request, "client-cert", certificate.clone())?;
     }
     match host.filter(|_| route.preserve_host) {
         Some(host) => set(request, header::HOST, host)?,
