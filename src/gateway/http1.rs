@@ -40,16 +40,7 @@ impl Requests {
         loop {
             let Some(head) = self.next_head(&mut stream, before.is_none()).await else { return };
             let is_too_long = head.length > self.header_bytes();
-            let mut session = ServerSession::new_http1(stream);
-            match before.take() {
-                Some(settings) => HttpPersistentSettings::apply_to_session(settings, &mut session),
-                None => {
-                    // On, unless it is the last; each request says for how long.
-                    session.set_keepalive((!*stopping.borrow()).then_some(60));
-                    session.set_keepalive_reuses_remaining(Some(self.most() - 1));
-                }
-            }
-            session.set_pipelined_prefix(head.into_request(self.header_bytes()));
+            let session = self.session(stream, head, before.take(), stopping);
             let reused = self.serve(session, stopping, is_too_long).await;
             let Some((kept, settings)) = reused.map(|reused| reused.consume()) else { return };
             (stream, before) = (kept, settings);
@@ -57,6 +48,27 @@ impl Requests {
                 return;
             }
         }
+    }
+
+    /// A request of its header, and of what settings the one before has left.
+    fn session(
+        &self,
+        stream: Stream,
+        head: Head,
+        before: Option<HttpPersistentSettings>,
+        stopping: &ShutdownWatch,
+    ) -> ServerSession {
+        let mut session = ServerSession::new_http1(stream);
+        match before {
+            Some(settings) => settings.apply_to_session(&mut session),
+            None => {
+                // On, unless it is the last; each request says for how long.
+                session.set_keepalive((!*stopping.borrow()).then_some(60));
+                session.set_keepalive_reuses_remaining(Some(self.most() - 1));
+            }
+        }
+        session.set_pipelined_prefix(head.into_request(self.header_bytes()));
+        session
     }
 
     /// The header of the next request; `None` when there is none to come, or not in time.
