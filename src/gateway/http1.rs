@@ -80,14 +80,19 @@ impl Requests {
         let came = tokio::select! {
             biased;
             read = stream.read(&mut first) => read.ok().filter(|&read| read > 0)?,
-            () = self.until_closing() => return None,
+            () = self.until_unwanted() => return None,
             () = tokio::time::sleep(wait) => return None,
         };
         let mut head = Head::default();
         if head.take(&first[..came], self.header_bytes()) {
             return Some(head);
         }
-        tokio::time::timeout(deadline, self.rest(stream, head)).await.ok()
+        tokio::select! {
+            biased;
+            head = self.rest(stream, head) => Some(head),
+            () = self.until_displaced() => None,
+            () = tokio::time::sleep(deadline) => None,
+        }
     }
 
     /// Reads a header to its end. One that does not come to it is judged as it is.

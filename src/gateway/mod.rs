@@ -27,6 +27,7 @@ mod gate;
 mod http1;
 mod judge;
 mod navigation;
+mod places;
 mod proxy;
 mod redirect;
 mod renewal;

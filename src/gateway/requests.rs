@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::caught::{Panicked, caught};
 use super::gate::{Gate, Listener};
+use super::places::Activity;
 use super::proxy::Gateway;
 use super::tls::Proof;
 use super::traffic::Traffic;
@@ -82,6 +83,7 @@ pub(super) struct Requests {
     options: HttpServerOptions,
     header_bytes: u32,
     streams: u32,
+    activity: Arc<Activity>,
     /// How many there may be.
     most: u32,
     /// How many there were.
@@ -92,7 +94,12 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Of a connection that is let in now.
-    pub(super) fn new(gate: &Gate, server: &Server, proof: Option<Arc<Proof>>) -> Arc<Self> {
+    pub(super) fn new(
+        gate: &Gate,
+        server: &Server,
+        proof: Option<Arc<Proof>>,
+        activity: Arc<Activity>,
+    ) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
         // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
         options.h2_idle_timeout = Some(server.keepalive_timeout);
@@ -109,6 +116,7 @@ impl Requests {
             options,
             header_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
             streams: limits.http2_streams,
+            activity,
             most: limits.requests_per_connection,
             begun: AtomicU32::new(0),
             enough: Notify::new(),
@@ -150,6 +158,7 @@ impl Requests {
         shutdown: &ShutdownWatch,
         header_is_too_long: bool,
     ) -> Option<ReusedHttpStream> {
+        let _serving = self.activity.serve()?;
         let control = Arc::new(Control::default());
         let _entered = self.traffic.enter(&control);
         let before = self.begun.fetch_add(1, Ordering::Relaxed);
@@ -211,9 +220,17 @@ impl Requests {
         (server.limits.header_deadline, server.keepalive_timeout)
     }
 
-    /// Resolves when idle connections are closed.
-    pub(super) async fn until_closing(&self) {
-        self.traffic.until_closing().await;
+    /// Resolves when idle connections are closed, or this one's place is somebody else's.
+    pub(super) async fn until_unwanted(&self) {
+        tokio::select! {
+            () = self.traffic.until_closing() => {}
+            () = self.until_displaced() => {}
+        }
+    }
+
+    /// Resolves when this connection's place is somebody else's.
+    pub(super) async fn until_displaced(&self) {
+        self.activity.until_displaced().await;
     }
 
     /// Serves a connection that speaks HTTP/2. `stopping` is told by Pingora's listener.
@@ -240,6 +257,7 @@ impl Requests {
         loop {
             tokio::select! {
                 _ = &mut serving => return,
+                () = self.until_displaced() => return,
                 () = &mut leaves, if !is_leaving => {
                     is_leaving = true;
                     leave.send_replace(true);

@@ -99,6 +99,8 @@ pub struct Requests {
     pub connections: IntGauge,
     /// Connections refused at a limit.
     pub connections_refused: Each<ConnectionLimit, IntCounter>,
+    /// Connections closed while they waited for a request, since others wanted their places.
+    pub connections_displaced: IntCounter,
     /// TLS handshakes on the public listener.
     pub tls_handshakes: Each<Handshake, IntCounter>,
     /// What ordinary use does not do.
@@ -147,6 +149,10 @@ impl Requests {
             connections_refused: make.each(
                 "doorward_connections_refused_total",
                 "Connections refused at a limit: raise server.limits, or look who it is.",
+            ),
+            connections_displaced: make.counter(
+                "doorward_connections_displaced_total",
+                "Connections without a request closed to make room for new ones, at server.limits.connections.",
             ),
             tls_handshakes: make.each(
                 "doorward_tls_handshakes_total",

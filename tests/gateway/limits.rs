@@ -39,27 +39,63 @@ async fn is_served(gateway: &TestGateway) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_limited_per_address_and_in_all_and_given_back() {
-    for (limit, label) in [("connections_per_ip = 3", "address"), ("connections = 3", "total")] {
-        let gateway = with(&format!("[server.limits]\n{limit}")).await;
-        let mut clients = served(&gateway, 3).await;
-        assert!(!is_served(&gateway).await, "{limit}");
-        let refused = format!(r#"doorward_connections_refused_total{{limit="{label}"}}"#);
-        assert_eq!(gateway.metric(&refused).await, 1.0, "{limit}");
-        assert_eq!(gateway.metric("doorward_connections_open").await, 3.0, "{limit}");
-        for client in &mut clients {
-            assert_eq!(
-                client.request("GET", "/public", &[], b"").await.status,
-                200,
-                "{limit}: those there stay"
-            );
-        }
-        clients.pop().expect("three").hang_up();
-        assert_eventually("its place is given back", SOON, async || is_served(&gateway).await).await;
-        drop(clients);
-        assert_eventually("all are", SOON, async || gateway.metric("doorward_connections_open").await == 0.0)
-            .await;
+async fn connections_are_limited_per_address_and_given_back() {
+    let gateway = with("[server.limits]\nconnections_per_ip = 3").await;
+    let mut clients = served(&gateway, 3).await;
+    assert!(!is_served(&gateway).await);
+    let refused = r#"doorward_connections_refused_total{limit="address"}"#;
+    assert_eq!(gateway.metric(refused).await, 1.0);
+    assert_eq!(gateway.metric("doorward_connections_open").await, 3.0);
+    for client in &mut clients {
+        assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200, "those there stay");
     }
+    clients.pop().expect("three").hang_up();
+    assert_eventually("its place is given back", SOON, async || is_served(&gateway).await).await;
+    drop(clients);
+    assert_eventually("all are", SOON, async || gateway.metric("doorward_connections_open").await == 0.0)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_connections_are_taken_whoever_waits_longest_makes_room() {
+    let gateway = with("[server.limits]\nconnections = 3").await;
+    let mut clients = served(&gateway, 3).await;
+    // The first is not the one that waits longest any more.
+    assert_eq!(clients[0].request("GET", "/public", &[], b"").await.status, 200);
+    assert!(is_served(&gateway).await, "somebody new");
+    tokio::time::timeout(SOON, clients.remove(1).until_closed()).await.expect("it has waited longest");
+    for client in &mut clients {
+        assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200, "those there stay");
+    }
+    assert_eq!(gateway.metric("doorward_connections_displaced_total").await, 1.0);
+    assert_eq!(gateway.metric(r#"doorward_connections_refused_total{limit="total"}"#).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_being_served_makes_no_room() {
+    let gateway = with("[server.limits]\nconnections = 3").await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(gateway.address()).await;
+        client.send(&http::message("GET", "/hold", &[], b"")).await;
+        held.push(client);
+    }
+    let mut upload = Client::connect(gateway.address()).await;
+    upload.send(b"POST /public HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 5\r\n\r\nhe").await;
+    assert_eventually("three requests", SOON, async || {
+        gateway.metric("doorward_requests_in_flight").await == 3.0
+    })
+    .await;
+    assert!(!is_served(&gateway).await, "there is no room");
+    assert_eq!(gateway.metric(r#"doorward_connections_refused_total{limit="total"}"#).await, 1.0);
+    upload.send(b"llo").await;
+    assert_eq!(upload.response("POST").await.expect("an answer").status, 200);
+    assert_eventually("it makes room", SOON, async || is_served(&gateway).await).await;
+    gateway.app.release(2);
+    for client in &mut held {
+        assert_eq!(client.response("GET").await.expect("an answer").status, 200);
+    }
+    assert_eq!(gateway.metric("doorward_connections_displaced_total").await, 1.0);
 }
 
 /// Sends a byte of a header now and then; how long the gateway put up with it.

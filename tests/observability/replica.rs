@@ -43,6 +43,7 @@ drain_timeout = "1s"
 certificates = [{{ cert_file = "app.crt", key_file = "app.key" }}]
 [server.limits]
 connections_per_ip = 64
+connections = 100
 [admin]
 listen = ["{admin}"]
 [vault]

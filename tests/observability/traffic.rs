@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::gateway::Tokens;
-use crate::support::{Client, PASSWORD, Response, http};
+use crate::support::{Client, PASSWORD, Response, http, tls};
 
 /// Between two requests of one of them: enough to be at it all the time, little enough for two cores.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Between two rounds of what is rare.
 const NOW_AND_THEN: Duration = Duration::from_millis(300);
-/// More than `server.limits.connections_per_ip`.
-const CROWD: usize = 100;
+/// Connections of one address: more than `server.limits.connections_per_ip`, and twice as many more than all may have.
+const CROWD: usize = 80;
 
 /// Everybody who is at it.
 pub(crate) struct Traffic {
@@ -170,11 +171,14 @@ async fn sign_out_elsewhere(here: SocketAddr, elsewhere: SocketAddr) -> Option<(
     Some(())
 }
 
-/// More connections than one address may have.
+/// More connections than one address may have, and from another more than there may be in all.
 async fn crowd_in(gateway: SocketAddr) -> Option<()> {
     let mut crowd = Vec::new();
-    for _ in 0..CROWD {
-        crowd.push(TcpStream::connect(gateway).await.ok()?);
+    for last in [1, 2].repeat(CROWD) {
+        crowd.push(tls::connect_from([127, 0, 0, last].into(), gateway).await.ok()?);
     }
+    // Until the gateway has come to the last of them: the first makes room.
+    let closed = crowd[0].read_u8();
+    let _ = tokio::time::timeout(Duration::from_secs(1), closed).await;
     Some(())
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -134,7 +134,10 @@ impl Trust {
 
     /// A connection to a gateway that proves to be `host`.
     pub(crate) async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(address).await?;
+        self.over(TcpStream::connect(address).await?, host).await
+    }
+
+    async fn over(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
         let host = ServerName::try_from(host.to_owned()).expect("a name");
         TlsConnector::from(Arc::clone(&self.0)).connect(host, stream).await
     }
@@ -146,7 +149,14 @@ pub(crate) fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     certificates[0].clone().into_owned()
 }
 
-/// An address in clear whose connections go on to a gateway over TLS, one for one; closed when dropped.
+/// A connection from one of this machine's addresses.
+pub(crate) async fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
+}
+
+/// An address in clear whose connections go on to a gateway over TLS, one for one and from the same address; closed when dropped.
 pub(crate) struct Tunnel {
     address: SocketAddr,
     running: JoinHandle<()>,
@@ -159,11 +169,12 @@ impl Tunnel {
         let listener = TcpListener::from_std(listener).expect("a socket");
         let address = listener.local_addr().expect("an address");
         let running = tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
+            while let Ok((mut near, client)) = listener.accept().await {
                 let trust = trust.clone();
                 tokio::spawn(async move {
                     // Who is refused there is refused here.
-                    let Ok(mut far) = trust.connect(to, host).await else { return };
+                    let Ok(far) = connect_from(client.ip(), to).await else { return };
+                    let Ok(mut far) = trust.over(far, host).await else { return };
                     let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
                 });
             }

@@ -1,0 +1,299 @@
+//! Places for connections: how many there may be, of one address and in all, and whose is given to somebody new when all are
+//! taken.
+//!
+//! A connection that waits for a request of its client, or for the rest of its header, has no claim against one that might
+//! bring a request now: those that have waited longest give up theirs. Otherwise whoever holds as many as are allowed, with a
+//! request now and then on each, would keep everybody else out. What serves a request stays.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use slab::Slab;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::traffic::Traffic;
+use crate::config::Server;
+use crate::metrics::{ConnectionLimit, Metrics};
+use crate::policy::forwarded;
+
+/// When all places are taken, this part of them is given up at once: looking through all for each newcomer would cost more
+/// than serving it.
+const PART: usize = 64;
+
+/// The places there are.
+pub(super) struct Places {
+    open: Mutex<Open>,
+    traffic: Arc<Traffic>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Open {
+    all: Slab<Held>,
+    /// Of them, those that were told to go, for the moment until they are gone.
+    displaced: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+struct Held {
+    activity: Arc<Activity>,
+    /// It stands for everybody behind it.
+    is_proxy: bool,
+}
+
+/// One connection's place; given back when dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    activity: Arc<Activity>,
+    key: usize,
+    ip: Option<IpAddr>,
+}
+
+/// Whether a connection serves requests, and since when it does not.
+pub(super) struct Activity {
+    state: Mutex<State>,
+    /// Its place is somebody else's.
+    displaced: Notify,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// This many.
+    Serving(u32),
+    Waiting(Instant),
+    Displaced,
+}
+
+/// A request under way on a connection.
+pub(super) struct Serving<'a>(&'a Activity);
+
+impl Places {
+    pub(super) fn new(traffic: Arc<Traffic>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { open: Mutex::default(), traffic, metrics })
+    }
+
+    /// A place for a connection from `ip`, if there is one.
+    pub(super) fn admit(self: &Arc<Self>, ip: Option<IpAddr>, server: &Server) -> Option<Place> {
+        let is_proxy = ip.is_some_and(|ip| forwarded::is_trusted(ip, &server.trusted_proxies));
+        let ip = ip.filter(|_| !is_proxy).map(forwarded::network);
+        let mut open = self.lock();
+        let mine = ip.and_then(|ip| open.by_ip.get(&ip)).copied().unwrap_or(0);
+        if ip.is_some() && mine >= server.limits.connections_per_ip {
+            return self.refused(ConnectionLimit::Address);
+        }
+        let most = server.limits.connections;
+        if open.all.len() - open.displaced >= most && !self.make_room(&mut open, most) {
+            return self.refused(ConnectionLimit::Total);
+        }
+        if let Some(ip) = ip {
+            *open.by_ip.entry(ip).or_default() += 1;
+        }
+        let activity = Arc::new(Activity::new());
+        let key = open.all.insert(Held { activity: Arc::clone(&activity), is_proxy });
+        self.metrics.requests.connections.inc();
+        self.traffic.connections.fetch_add(1, Ordering::AcqRel);
+        Some(Place { places: Arc::clone(self), activity, key, ip })
+    }
+
+    fn refused(&self, limit: ConnectionLimit) -> Option<Place> {
+        self.metrics.requests.connections_refused.of(limit).inc();
+        None
+    }
+
+    /// Whether somebody has given up a place. A trusted proxy's connections, on which others' requests come, are the last to.
+    fn make_room(&self, open: &mut Open, most: usize) -> bool {
+        let waiting = |(key, held): (usize, &Held)| Some((held.is_proxy, held.activity.waits_since()?, key));
+        let mut waiting: Vec<_> = open.all.iter().filter_map(waiting).collect();
+        let part = most.div_ceil(PART);
+        if waiting.len() > part {
+            waiting.select_nth_unstable(part);
+            waiting.truncate(part);
+        }
+        let displaced = waiting.iter().filter(|(_, _, key)| open.all[*key].activity.displace()).count();
+        open.displaced += displaced;
+        self.metrics.requests.connections_displaced.inc_by(displaced as u64);
+        displaced > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// What its connection does.
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.places.lock();
+        open.all.remove(self.key);
+        if self.activity.is_displaced() {
+            open.displaced -= 1;
+        }
+        if let Some(ip) = self.ip
+            && let Some(mine) = open.by_ip.get_mut(&ip)
+        {
+            *mine -= 1;
+            if *mine == 0 {
+                open.by_ip.remove(&ip);
+            }
+        }
+        drop(open);
+        self.places.metrics.requests.connections.dec();
+        self.places.traffic.connection_ended();
+    }
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { state: Mutex::new(State::Waiting(Instant::now())), displaced: Notify::new() }
+    }
+
+    /// A request has come; `None` when the connection has lost its place meanwhile.
+    pub(super) fn serve(&self) -> Option<Serving<'_>> {
+        let mut state = self.lock();
+        *state = match *state {
+            State::Waiting(_) => State::Serving(1),
+            State::Serving(requests) => State::Serving(requests + 1),
+            State::Displaced => return None,
+        };
+        Some(Serving(self))
+    }
+
+    /// Resolves when it has lost its place.
+    pub(super) async fn until_displaced(&self) {
+        self.displaced.notified().await;
+    }
+
+    fn waits_since(&self) -> Option<Instant> {
+        match *self.lock() {
+            State::Waiting(since) => Some(since),
+            State::Serving(_) | State::Displaced => None,
+        }
+    }
+
+    /// Whether it was still waiting.
+    fn displace(&self) -> bool {
+        let mut state = self.lock();
+        let waits = matches!(*state, State::Waiting(_));
+        if waits {
+            *state = State::Displaced;
+            self.displaced.notify_one();
+        }
+        waits
+    }
+
+    fn is_displaced(&self) -> bool {
+        matches!(*self.lock(), State::Displaced)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        *state = match *state {
+            State::Serving(requests) if requests > 1 => State::Serving(requests - 1),
+            _ => State::Waiting(Instant::now()),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{Place, Places};
+    use crate::config::{Config, Server};
+    use crate::metrics::{ConnectionLimit, Metrics};
+
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)))
+    }
+
+    fn server(connections: usize) -> Server {
+        let mut server = Config::defaults(Path::new(".")).server;
+        server.limits.connections = connections;
+        server.trusted_proxies = vec!["192.0.2.200/32".parse().expect("a network")];
+        server
+    }
+
+    fn places() -> (Arc<Places>, Arc<Metrics>) {
+        let metrics = Arc::new(Metrics::new());
+        (Places::new(Arc::default(), Arc::clone(&metrics)), metrics)
+    }
+
+    fn is_displaced(place: &Place) -> bool {
+        place.activity.is_displaced()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_longest_gives_up_a_place() {
+        let ((places, metrics), server) = (places(), server(3));
+        let mut held = Vec::new();
+        for last in 1..=3 {
+            held.push(places.admit(address(last), &server).expect("a place"));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        // The first has just brought a request.
+        drop(held[0].activity().serve().expect("still there"));
+        let new = places.admit(address(4), &server).expect("a place");
+        assert_eq!(held.iter().map(is_displaced).collect::<Vec<_>>(), [false, true, false]);
+        held[1].activity().until_displaced().await;
+        assert!(held[1].activity().serve().is_none(), "what comes now comes too late");
+        assert_eq!(metrics.requests.connections_displaced.get(), 1);
+
+        // Whoever was told to go takes no place, gone or not.
+        drop(held.remove(1));
+        let one_more = places.admit(address(5), &server).expect("the next");
+        assert_eq!(held.iter().map(is_displaced).collect::<Vec<_>>(), [false, true]);
+        assert!(!is_displaced(&new) && !is_displaced(&one_more));
+    }
+
+    #[test]
+    fn who_serves_a_request_stays_and_a_proxy_goes_last() {
+        let ((places, metrics), server) = (places(), server(3));
+        let proxy = places.admit(address(200), &server).expect("a place");
+        let held: Vec<_> = (1..=2).filter_map(|last| places.admit(address(last), &server)).collect();
+        let busy = [held[0].activity().serve(), held[0].activity().serve()];
+        let third = places.admit(address(3), &server).expect("a place");
+        assert!(is_displaced(&held[1]) && !is_displaced(&held[0]) && !is_displaced(&proxy));
+        let _busy = third.activity().serve();
+        let fourth = places.admit(address(4), &server).expect("a place");
+        assert!(is_displaced(&proxy));
+        let _busy_too = fourth.activity().serve();
+        let [first, second] = busy;
+        drop(first);
+        assert!(places.admit(address(5), &server).is_none(), "all serve");
+        assert_eq!(metrics.requests.connections_refused.of(ConnectionLimit::Total).get(), 1);
+        drop(second);
+        assert!(places.admit(address(5), &server).is_some());
+        assert!(is_displaced(&held[0]));
+    }
+
+    #[test]
+    fn a_part_of_many_goes_at_once() {
+        let ((places, metrics), server) = (places(), server(640));
+        let held: Vec<_> = (0..640).filter_map(|_| places.admit(None, &server)).collect();
+        assert_eq!((held.len(), metrics.requests.connections_displaced.get()), (640, 0));
+        let more: Vec<_> = (0..10).filter_map(|_| places.admit(None, &server)).collect();
+        assert_eq!((more.len(), metrics.requests.connections_displaced.get()), (10, 10));
+        drop(held);
+        drop(more);
+        let open = places.lock();
+        assert!(open.all.is_empty() && open.by_ip.is_empty() && open.displaced == 0);
+    }
+}
