@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::auth::{self, Auth};
-use crate::gateway::{self, Checking};
+use crate::gateway::{self, Checking, Traffic};
 use crate::metrics::Metrics;
 use crate::snapshot::Current;
 use crate::vault::Vault;
@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Starts them all; dropping the set ends them.
-pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault) -> JoinSet<()> {
+pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<Traffic>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     let (metrics, current) = (auth.metrics(), &checking.current);
     let job = Arc::clone(auth);
@@ -44,6 +44,10 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault) -> JoinSet<()> 
     jobs.spawn(forever(Arc::clone(metrics), move || sweep(vault.clone())));
     let (job, current) = (Arc::clone(auth), current_again);
     jobs.spawn(forever(Arc::clone(metrics), move || keep_time(Arc::clone(&job), current.clone())));
+    let (job, current) = (Arc::clone(traffic), checking.current.clone());
+    jobs.spawn(forever(Arc::clone(metrics), move || {
+        gateway::bound_unread(Arc::clone(&job), current.clone())
+    }));
     jobs.spawn(forever(Arc::clone(metrics), move || gateway::keep_checking(checking.clone())));
     jobs
 }

@@ -174,10 +174,11 @@ async fn start_on(
         random: Arc::clone(&random),
         metrics: Arc::clone(&metrics),
     };
-    let jobs = background::start(&auth, checking, vault.clone());
+    let traffic = Arc::new(Traffic::default());
+    let jobs = background::start(&auth, checking, vault.clone(), &traffic);
     tokio::time::timeout(FIRST_LOAD, until_ready(&auth)).await.map_err(|_| StartError::NotCurrent)?;
 
-    let (readiness, traffic) = (Arc::new(Readiness::default()), Arc::new(Traffic::default()));
+    let readiness = Arc::new(Readiness::default());
     let gateway = Gateway::new(
         Arc::clone(&auth),
         current.clone(),

@@ -19,6 +19,8 @@ pub enum Cut {
     Draining,
     /// Its body came too slowly.
     Slow,
+    /// Its client does not take the answer, and others do the same.
+    Unread,
 }
 
 impl Cut {
@@ -31,6 +33,7 @@ impl Cut {
             Self::Unproven => "unproven",
             Self::Draining => "draining",
             Self::Slow => "slow",
+            Self::Unread => "unread",
         }
     }
 
@@ -42,6 +45,7 @@ impl Cut {
             4 => Some(Self::Draining),
             5 => Some(Self::Rights),
             6 => Some(Self::Slow),
+            7 => Some(Self::Unread),
             _ => None,
         }
     }
@@ -54,6 +58,7 @@ impl Cut {
             Self::Draining => 4,
             Self::Rights => 5,
             Self::Slow => 6,
+            Self::Unread => 7,
         }
     }
 }
@@ -78,6 +83,8 @@ pub struct Control {
     dropped: AtomicBool,
     /// Bytes of a body that is waited for, and one.
     body: AtomicU64,
+    /// Since when much of an answer is held that its client has not taken; 0: nothing is.
+    held: AtomicU64,
     changed: Notify,
 }
 
@@ -155,6 +162,19 @@ impl Control {
     /// How many bytes of a body that is still waited for have come; `None` when none is.
     pub fn awaited_body(&self) -> Option<u64> {
         self.body.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Of its answer the app has given much at this time, in milliseconds from 1 on; or little, which is soon gone.
+    pub fn holds(&self, since: Option<u64>) {
+        let since = since.unwrap_or(0);
+        if since != self.held.load(Ordering::Relaxed) {
+            self.held.store(since, Ordering::Release);
+        }
+    }
+
+    /// Since when much of its answer is held.
+    pub fn holds_since(&self) -> Option<u64> {
+        Some(self.held.load(Ordering::Acquire)).filter(|&since| since > 0)
     }
 
     /// Whether the request header is complete.

@@ -110,7 +110,7 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         redirect_listen,
         tls,
     } = new;
-    // Each is taken. Fewer connections than are open end none: no new one is let in until there is room.
+    // Each is taken. Fewer connections than are open end none at once: those that wait make room when new ones come.
     let Limits {
         connections: _,
         connections_per_ip: _,
@@ -119,6 +119,7 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         header_deadline: _,
         body_rate: _,
         send_timeout: _,
+        unread_responses: _,
         requests_per_connection: _,
         http2_streams: _,
     } = limits;

@@ -141,6 +141,12 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
                 )
             })
             .unwrap_or(default.send_timeout),
+        unread_responses: table
+            .value("unread_responses")
+            .and_then(|value| {
+                value.count(0..=1_000_000, "each may hold 1 MiB; a million is all the memory there is")
+            })
+            .map_or(default.unread_responses, usize_from),
         requests_per_connection: table
             .value("requests_per_connection")
             .and_then(|value| value.count(1..=100_000_000, "each new connection is another handshake"))

@@ -84,7 +84,7 @@ impl ServerApp for Gate {
             // Never in clear what was to be encrypted.
             (Listener::Tls, None) => return None,
         };
-        let requests = Requests::new(self, &snapshot.server, proof, Arc::clone(place.activity()));
+        let requests = Requests::new(self, &snapshot.server, proof, &place);
         // A connection outlives its configuration.
         drop(snapshot);
         if stream.selected_alpn_proto() == Some(ALPN::H2) {

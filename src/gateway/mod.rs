@@ -36,6 +36,7 @@ pub mod respond;
 mod tls;
 mod traffic;
 mod tunnel;
+mod unread;
 mod upstream;
 
 pub use account::ACCESS;
@@ -43,3 +44,4 @@ pub use checks::{Checking, keep_checking};
 pub use gate::{Gate, Listener};
 pub use proxy::Gateway;
 pub use traffic::Traffic;
+pub use unread::bound_unread;

@@ -128,6 +128,11 @@ impl Place {
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
+
+    /// Whom its connection is counted for.
+    pub(super) const fn client(&self) -> Option<IpAddr> {
+        self.ip
+    }
 }
 
 impl Drop for Place {

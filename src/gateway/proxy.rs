@@ -19,6 +19,7 @@ use super::judge::{self, Found, Judgement};
 use super::renewal::SetCookies;
 use super::respond::Answer;
 use super::traffic::Traffic;
+use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{answer, cors, downstream, endpoints, failure, framing, navigation, redirect, requests};
 use crate::auth::{Auth, Control, Progress};
@@ -418,7 +419,9 @@ impl ProxyHttp for Gateway {
         _: bool,
         context: &mut Context,
     ) -> Fallible<Option<Duration>> {
-        context.account.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let came = body.as_ref().map_or(0, Bytes::len);
+        context.account.bytes_out += came as u64;
+        context.control.holds((came >= unread::MUCH).then(|| self.traffic.millis()));
         Ok(None)
     }
 

@@ -3,6 +3,7 @@
 //! Pingora calls its callbacks in the task that reads the request, so a task-local hands them the request's
 //! [`Control`]; dropping that task's future closes both sockets, which no callback could do to an idle stream.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 
 use super::caught::{Panicked, caught};
 use super::gate::{Gate, Listener};
-use super::places::Activity;
+use super::places::{Activity, Place};
 use super::proxy::Gateway;
 use super::tls::Proof;
 use super::traffic::Traffic;
@@ -84,22 +85,20 @@ pub(super) struct Requests {
     header_bytes: u32,
     streams: u32,
     activity: Arc<Activity>,
+    client: Option<IpAddr>,
     /// How many there may be.
     most: u32,
     /// How many there were.
     begun: AtomicU32,
     /// There were.
     enough: Notify,
+    /// It takes nothing of what it has asked for.
+    takes_nothing: Notify,
 }
 
 impl Requests {
     /// Of a connection that is let in now.
-    pub(super) fn new(
-        gate: &Gate,
-        server: &Server,
-        proof: Option<Arc<Proof>>,
-        activity: Arc<Activity>,
-    ) -> Arc<Self> {
+    pub(super) fn new(gate: &Gate, server: &Server, proof: Option<Arc<Proof>>, place: &Place) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
         // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
         options.h2_idle_timeout = Some(server.keepalive_timeout);
@@ -116,10 +115,12 @@ impl Requests {
             options,
             header_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
             streams: limits.http2_streams,
-            activity,
+            activity: Arc::clone(place.activity()),
+            client: place.client(),
             most: limits.requests_per_connection,
             begun: AtomicU32::new(0),
             enough: Notify::new(),
+            takes_nothing: Notify::new(),
         })
     }
 }
@@ -146,6 +147,8 @@ impl HttpServerApp for Requests {
         options.max_pending_accept_reset_streams(20).max_local_error_reset_streams(Some(100));
         // What is held of bodies that the apps have not taken yet: 1 MiB a connection.
         options.initial_window_size(256 << 10).initial_connection_window_size(1 << 20);
+        // What is held of an answer that waits for its client, for each stream: the library's 400 KiB would be 40 MiB.
+        options.max_send_buffer_size(64 << 10);
         Some(options)
     }
 }
@@ -160,7 +163,7 @@ impl Requests {
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
         let control = Arc::new(Control::default());
-        let _entered = self.traffic.enter(&control);
+        let _entered = self.traffic.enter(&control, self.client);
         let before = self.begun.fetch_add(1, Ordering::Relaxed);
         if before + 1 == self.most {
             self.enough.notify_one();
@@ -178,7 +181,7 @@ impl Requests {
             finished = &mut proxied => finished,
             cause = control.until_cut() => {
                 let grace = match (cause, control.progress()) {
-                    (Cut::Draining, _) | (_, Progress::Open) => None,
+                    (Cut::Draining | Cut::Unread, _) | (_, Progress::Open) => None,
                     (_, Progress::Answering) => Some(ANSWER_GRACE),
                     (_, Progress::Waiting) => Some(REFUSAL_GRACE),
                 };
@@ -189,6 +192,9 @@ impl Requests {
                 match finished {
                     Some(finished) => finished,
                     None => {
+                        if cause == Cut::Unread {
+                            self.takes_nothing.notify_one();
+                        }
                         control.was_dropped();
                         return None;
                     }
@@ -258,6 +264,8 @@ impl Requests {
             tokio::select! {
                 _ = &mut serving => return,
                 () = self.until_displaced() => return,
+                // With what the connection still holds of the stream that was cut, and of the others.
+                () = self.takes_nothing.notified() => return,
                 () = &mut leaves, if !is_leaving => {
                     is_leaving = true;
                     leave.send_replace(true);

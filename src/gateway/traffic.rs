@@ -1,9 +1,11 @@
 //! What is going on: counted for the drain, and held to be cut.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::auth::{Control, Cut};
 
@@ -12,7 +14,8 @@ use crate::auth::{Control, Cut};
 pub struct Traffic {
     requests: AtomicUsize,
     pub(super) connections: AtomicUsize,
-    controls: Mutex<slab::Slab<Arc<Control>>>,
+    controls: Mutex<slab::Slab<(Arc<Control>, Option<IpAddr>)>>,
+    begun: Instant,
     /// No request is in flight any more, or no connection is open.
     ended: Notify,
     winding_down: AtomicBool,
@@ -26,6 +29,7 @@ impl Default for Traffic {
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             controls: Mutex::default(),
+            begun: Instant::now(),
             ended: Notify::new(),
             winding_down: AtomicBool::new(false),
             wound: watch::channel(false).0,
@@ -105,14 +109,26 @@ impl Traffic {
 
     /// Cuts every request in flight.
     pub fn cut_all(&self, cause: Cut) {
+        self.each(|control, _| control.cut(cause));
+    }
+
+    /// Of every request in flight its control, and where it came from.
+    pub(super) fn each(&self, mut look: impl FnMut(&Arc<Control>, Option<IpAddr>)) {
         let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, control) in &*controls {
-            control.cut(cause);
+        for (_, (control, client)) in &*controls {
+            look(control, *client);
         }
     }
 
-    pub(super) fn enter(self: &Arc<Self>, control: &Arc<Control>) -> Entered {
-        let key = self.controls.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(control));
+    /// Milliseconds, from 1 on.
+    pub(super) fn millis(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    pub(super) fn enter(self: &Arc<Self>, control: &Arc<Control>, client: Option<IpAddr>) -> Entered {
+        let mut controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = controls.insert((Arc::clone(control), client));
+        drop(controls);
         Entered { traffic: Arc::clone(self), key }
     }
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::gateway::{ROUTES, SOON};
-use crate::support::{Client, Setup, TestGateway, assert_eventually, http, measured};
+use crate::support::{Client, Setup, TestGateway, assert_eventually, http, measured, tls};
 
 async fn with(server: &str) -> TestGateway {
     let more = |name: &str| {
@@ -208,4 +208,38 @@ async fn more_fields_than_allowed_are_refused() {
     assert_eq!((answer.status, answer.code().as_str()), (431, "header_too_large"));
     // Host is the twelfth.
     assert_eq!(gateway.get("/public", &fields[..11]).await.status, 200);
+}
+
+/// Of answers that nobody takes a few may wait; one client's are not another's trouble.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_takes_are_few_and_whoever_has_the_most_loses_them() {
+    let gateway = with("[server.limits]\nunread_responses = 2").await;
+    let ask = async |address: [u8; 4]| {
+        let stream = tls::connect_from(address.into(), gateway.address()).await.expect("a connection");
+        let mut client = Client::over(stream);
+        client.send(&http::message("GET", "/download", &[], b"")).await;
+        assert_eq!(client.head().await.expect("an answer").status, 200);
+        client
+    };
+    let mut one = ask([127, 0, 0, 2]).await;
+    let unread = r#"doorward_requests_cut_total{cause="unread"}"#;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(ask([127, 0, 0, 3]).await);
+    }
+    assert_eventually("two too many", SOON, async || gateway.metric(unread).await == 2.0).await;
+    // Its answer, which nobody took for longest, goes on when it is taken; and so does one of the others.
+    let mut going_on = 0;
+    for client in [&mut one].into_iter().chain(&mut others) {
+        let all = async {
+            let mut came = 0;
+            while came < 32 << 20 {
+                came += client.some().await?.len();
+            }
+            Some(())
+        };
+        going_on = going_on * 2 + u32::from(all.await.is_some());
+    }
+    assert!([0b1001, 0b1010, 0b1100].contains(&going_on), "{going_on:b}");
+    assert_eq!(gateway.metric(unread).await, 2.0);
 }
