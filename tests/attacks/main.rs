@@ -16,14 +16,17 @@ mod process;
 mod serving;
 
 mod depot;
+mod frames;
 mod memory;
 mod polite;
 mod siege;
 mod stage;
 
+mod bombs;
 mod bulk;
 mod curl;
 mod idle;
+mod resets;
 mod slow;
 
 // Where the helpers of the program look for them.

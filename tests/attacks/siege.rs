@@ -9,6 +9,9 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use crate::support::tls::Trust;
 
 /// Connections of one address: fewer than `connections_per_ip`, so that it is another limit that has to hold.
 const PER_ADDRESS: usize = 250;
@@ -111,4 +114,14 @@ pub(crate) async fn connect(at: usize, target: SocketAddr) -> io::Result<TcpStre
     socket.set_recv_buffer_size(4096)?;
     socket.bind(SocketAddr::from((Ipv4Addr::new(127, 9, 0, address), 0)))?;
     socket.connect(target).await
+}
+
+/// HTTP/2 on such a connection, as far as TLS goes.
+///
+/// Not at once: a handshake costs an unoptimised attacker as much as the gateway, and it is another attack that is made.
+pub(crate) async fn secure(trust: &Trust, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let stream = trust.offering(&[b"h2"]).over(stream, "gateway.test").await?;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "HTTP/2 was offered");
+    Ok(stream)
 }

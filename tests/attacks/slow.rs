@@ -1,30 +1,47 @@
-//! Those who take their time with a header.
+//! Those who take their time: with a header, with a body, with what they asked for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::siege::{Done, Siege};
+use crate::frames::{self, END_HEADERS, END_STREAM, Kind, LARGEST_WINDOW, frame};
+use crate::siege::{Done, Siege, secure};
 use crate::stage::Stage;
 
-/// How many connections each attack holds.
+/// How many connections an attack holds.
 const CONNECTIONS: usize = 2000;
+/// Of those that bring a request each: it has a connection to the app.
+const REQUESTS: usize = 500;
+/// Of one HTTP/2 connection: `http2_streams`.
+const STREAMS: u32 = 100;
+const HTTP2_CONNECTIONS: usize = REQUESTS / STREAMS as usize;
 
-/// Sends `begin`, then a byte now and then until the gateway ends it.
-async fn dribble(mut stream: TcpStream, done: Arc<Done>, begin: &'static [u8]) {
-    let (mut from, mut to) = stream.split();
+/// What is downloaded: more than all buffers on the way.
+const TARGET: &str = "/public/bytes/67108864";
+
+const UNREAD: &str = "doorward_requests_cut_total{cause=\"unread\"}";
+
+const LIMITS: &str = "[server.limits]\nheader_deadline = \"3s\"\nsend_timeout = \"3s\"";
+
+/// Sends `begin`, then `more` now and then until the gateway ends it.
+async fn dribble(
+    stream: impl AsyncRead + AsyncWrite,
+    done: Arc<Done>,
+    begin: Vec<u8>,
+    more: impl Fn() -> Vec<u8>,
+) {
+    let (mut from, mut to) = tokio::io::split(stream);
     let reading = async {
         let mut said = [0; 1024];
         while from.read(&mut said).await.is_ok_and(|read| read > 0) {}
     };
     let writing = async {
         let mut next = begin;
-        while to.write_all(next).await.is_ok() {
+        while to.write_all(&next).await.is_ok() && to.flush().await.is_ok() {
             done.sent(next.len());
-            next = b"x";
+            next = more();
             // The slowness itself.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -32,13 +49,36 @@ async fn dribble(mut stream: TcpStream, done: Arc<Done>, begin: &'static [u8]) {
     tokio::select! { () = reading => {} () = writing => {} }
 }
 
+/// Asks, and takes nothing of the answer. That the gateway has hung up it cannot know: what was said before is still to come.
+async fn sit_still(mut stream: impl AsyncRead + AsyncWrite + Unpin, done: Arc<Done>, asking: Vec<u8>) {
+    if stream.write_all(&asking).await.is_ok() && stream.flush().await.is_ok() {
+        done.sent(1);
+        // Longer than any of them is put up with.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+}
+
+/// Streams of one connection that ask for `target`, each with `flags`.
+fn streams(window: u32, method: &str, target: &str, flags: u8) -> Vec<u8> {
+    let mut block = frames::request(method, target);
+    if flags & END_STREAM == 0 {
+        block.extend(frames::field("content-length", "1000000"));
+    }
+    let mut bytes = frames::hello(window);
+    for at in 0..STREAMS {
+        bytes.extend(frame(Kind::Headers, END_HEADERS | flags, 2 * at + 1, &block));
+    }
+    bytes
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_headers() {
-    let stage = Stage::clear("[server.limits]\nheader_deadline = \"3s\"").await;
+    let stage = Stage::clear(LIMITS).await;
     let target = stage.gateway.public;
     let attack = || {
         Siege::begin(CONNECTIONS, target, |stream, done| {
-            dribble(stream, done, b"GET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: ")
+            let begin = b"GET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: ".to_vec();
+            dribble(stream, done, begin, || b"x".to_vec())
         })
     };
     let withstood = stage
@@ -49,4 +89,98 @@ async fn slow_headers() {
     assert!(withstood.open >= CONNECTIONS as f64, "{}", withstood.open);
     let longest = withstood.done.get(|done| &done.longest);
     assert!(longest < 8_000, "one was put up with for {longest} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies() {
+    let stage = Stage::clear(LIMITS).await;
+    let target = stage.gateway.public;
+    let attack = || {
+        Siege::begin(REQUESTS, target, |stream, done| {
+            let begin =
+                b"POST /public/take HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000000\r\n\r\n"
+                    .to_vec();
+            dribble(stream, done, begin, || b"x".to_vec())
+        })
+    };
+    let withstood = stage
+        .withstand("slow bodies", attack, async |done| {
+            done.opened.load(Ordering::SeqCst) > 2 * REQUESTS as u64
+        })
+        .await;
+    assert!(withstood.open >= REQUESTS as f64, "{}", withstood.open);
+    // Looked at after the deadline, once more after it again, and told in words.
+    let longest = withstood.done.get(|done| &done.longest);
+    assert!(longest < 15_000, "one was put up with for {longest} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_over_http2() {
+    let stage = Stage::tls(LIMITS).await;
+    let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
+    let attack = || {
+        Siege::begin(HTTP2_CONNECTIONS, target, move |stream, done| {
+            let trust = trust.clone();
+            async move {
+                let Ok(stream) = secure(&trust, stream).await else { return };
+                let begin = streams(LARGEST_WINDOW, "POST", "/public/take", 0);
+                let more = (0..STREAMS).flat_map(|at| frame(Kind::Data, 0, 2 * at + 1, b"x"));
+                let more: Vec<u8> = more.collect();
+                // Streams that were ended are not begun again: another connection does that.
+                let dribbling = dribble(stream, done, begin, move || more.clone());
+                let _ = tokio::time::timeout(Duration::from_secs(12), dribbling).await;
+            }
+        })
+    };
+    let before = stage.app.seen(|seen| &seen.heads);
+    stage
+        .withstand("slow bodies over HTTP/2", attack, async |_| {
+            let slow = stage.metric("doorward_requests_cut_total{cause=\"slow\"}").await;
+            slow > REQUESTS as f64 && stage.app.seen(|seen| &seen.heads) > before + 2 * REQUESTS as u64
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers() {
+    let stage = Stage::clear(LIMITS).await;
+    let target = stage.gateway.public;
+    let attack = || {
+        Siege::begin(REQUESTS, target, |stream, done| {
+            sit_still(
+                stream,
+                done,
+                format!("GET {TARGET} HTTP/1.1\r\nHost: gateway.test\r\n\r\n").into_bytes(),
+            )
+        })
+    };
+    stage
+        .withstand("slow readers", attack, async |_| stage.app.seen(|seen| &seen.given_up) > REQUESTS as u64)
+        .await;
+    assert!(stage.metric(UNREAD).await > 0.0, "there was room for all of them");
+}
+
+/// Who takes nothing of the connection, and who lets nothing come.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers_over_http2() {
+    let stage = Stage::tls(LIMITS).await;
+    for (what, window) in [("an unread connection", LARGEST_WINDOW), ("windows that are shut", 0)] {
+        let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
+        let attack = || {
+            Siege::begin(HTTP2_CONNECTIONS, target, move |stream, done| {
+                let trust = trust.clone();
+                async move {
+                    let Ok(stream) = secure(&trust, stream).await else { return };
+                    sit_still(stream, done, streams(window, "GET", TARGET, END_STREAM)).await;
+                }
+            })
+        };
+        let before = stage.app.seen(|seen| &seen.given_up);
+        stage
+            .withstand(&format!("slow readers over HTTP/2: {what}"), attack, async |_| {
+                stage.app.seen(|seen| &seen.given_up) > before + REQUESTS as u64
+            })
+            .await;
+        assert!(stage.metric(UNREAD).await > 0.0, "there was room for all of them");
+    }
 }

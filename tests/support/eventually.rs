@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 /// Polls until `check` holds; fails the test when it has not within `patience`.
-pub(crate) async fn assert_eventually(what: &str, patience: Duration, mut check: impl AsyncFnMut() -> bool) {
+pub(crate) async fn assert_eventually(what: &str, patience: Duration, check: impl AsyncFnMut() -> bool) {
+    assert!(eventually(patience, check).await, "not within {patience:?}: {what}");
+}
+
+/// Polls until `check` holds; whether it has within `patience`.
+pub(crate) async fn eventually(patience: Duration, mut check: impl AsyncFnMut() -> bool) -> bool {
     let polling = async {
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         while !check().await {
             tick.tick().await;
         }
     };
-    assert!(tokio::time::timeout(patience, polling).await.is_ok(), "not within {patience:?}: {what}");
+    tokio::time::timeout(patience, polling).await.is_ok()
 }

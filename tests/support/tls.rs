@@ -137,7 +137,8 @@ impl Trust {
         self.over(TcpStream::connect(address).await?, host).await
     }
 
-    async fn over(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+    /// The same on a connection that is there.
+    pub(crate) async fn over(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
         let host = ServerName::try_from(host.to_owned()).expect("a name");
         TlsConnector::from(Arc::clone(&self.0)).connect(host, stream).await
     }

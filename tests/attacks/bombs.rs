@@ -1,0 +1,120 @@
+//! Headers that have no end, or are more than they look.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::frames::{self, END_HEADERS, END_STREAM, Kind, LARGEST_WINDOW, LATEST, frame};
+use crate::siege::{Done, Siege, secure};
+use crate::stage::Stage;
+
+const ATTACKERS: usize = 20;
+/// Between two frames of one attacker: together they send some megabytes a second, and the machine is theirs, too.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Sends `begin`, and then `more` again and again, until the gateway ends it.
+async fn pour(
+    stream: impl AsyncRead + AsyncWrite,
+    done: Arc<Done>,
+    begin: Vec<u8>,
+    mut more: impl FnMut() -> Vec<u8>,
+) {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let reading = async {
+        let mut said = [0; 1024];
+        while from.read(&mut said).await.is_ok_and(|read| read > 0) {}
+    };
+    let writing = async {
+        let mut next = begin;
+        while to.write_all(&next).await.is_ok() && to.flush().await.is_ok() {
+            done.sent(next.len());
+            next = more();
+            tokio::time::sleep(PAUSE).await;
+        }
+        // What the gateway has said is still to be read.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! { () = reading => {} () = writing => {} }
+}
+
+/// Whether each attacker was ended twice.
+async fn twice(done: &Done) -> bool {
+    done.ended.load(Ordering::SeqCst) > 2 * ATTACKERS as u64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_without_end() {
+    let stage = Stage::clear("").await;
+    for (what, line) in [
+        ("one header line without end", "x".repeat(16 << 10)),
+        ("header lines without end", "a:\r\n".repeat(4 << 10)),
+        ("empty lines without end", "\r\n".repeat(8 << 10)),
+    ] {
+        let target = stage.gateway.public;
+        let attack = || {
+            Siege::begin(ATTACKERS, target, move |stream, done| {
+                let (begin, line) =
+                    (b"GET /public HTTP/1.1\r\nHost: gateway.test\r\nX: ".to_vec(), line.clone());
+                let begin = if line.starts_with('\r') { Vec::new() } else { begin };
+                pour(stream, done, begin, move || line.clone().into_bytes())
+            })
+        };
+        stage.withstand(what, attack, twice).await;
+    }
+}
+
+/// CVE-2024-27316 and its like: a header that goes on in CONTINUATION frames.
+#[tokio::test(flavor = "multi_thread")]
+async fn continuations_without_end() {
+    let stage = Stage::tls("").await;
+    for (what, field) in [
+        ("CONTINUATION frames of fields", frames::field("x", &"v".repeat(100)).repeat(150)),
+        ("CONTINUATION frames of nothing", Vec::new()),
+    ] {
+        let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
+        let attack = || {
+            Siege::begin(ATTACKERS, target, move |stream, done| {
+                let (trust, more) = (trust.clone(), frame(Kind::Continuation, 0, 1, &field));
+                async move {
+                    let Ok(stream) = secure(&trust, stream).await else { return };
+                    let block = frames::request("GET", "/public");
+                    let begin =
+                        [frames::hello(LARGEST_WINDOW), frame(Kind::Headers, END_STREAM, 1, &block)].concat();
+                    pour(stream, done, begin, || more.clone()).await;
+                }
+            })
+        };
+        stage.withstand(what, attack, twice).await;
+    }
+}
+
+/// A field of 4,000 bytes, and then a byte for each time it is meant once more: 16 KiB that stand for 64 MiB.
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_bombs() {
+    let stage = Stage::tls("").await;
+    let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
+    let attack = || {
+        Siege::begin(ATTACKERS, target, move |stream, done| {
+            let trust = trust.clone();
+            async move {
+                let Ok(stream) = secure(&trust, stream).await else { return };
+                let kept = frames::kept_field("x", &"v".repeat(4000));
+                let bomb = [frames::request("GET", "/public"), kept, vec![LATEST; 12 << 10]].concat();
+                let mut stream_id = 1;
+                let next = move || {
+                    stream_id += 2;
+                    frame(Kind::Headers, END_HEADERS | END_STREAM, stream_id, &bomb)
+                };
+                pour(stream, done, frames::hello(LARGEST_WINDOW), next).await;
+            }
+        })
+    };
+    let bombs = 1_000 * (16 << 10);
+    let withstood = stage
+        .withstand("bombs in HPACK", attack, async |done| done.sent.load(Ordering::SeqCst) > bombs)
+        .await;
+    let ended = withstood.done.get(|done| &done.ended);
+    assert!(ended > ATTACKERS as u64, "{ended} were sent away");
+}
