@@ -1,12 +1,17 @@
-//! Much down and much up: every byte in its place, and none of them kept.
+//! Much down and much up: every byte in its place, and none of them kept, not even while who takes them takes a breath.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::SendStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
+use crate::depot::{BREATH, Pattern};
 use crate::memory::Bytes as Memory;
-use crate::stage::Stage;
+use crate::stage::{SOON, Stage};
+use crate::support::http2::{self, Http2};
 use crate::support::{Client, http, measured};
 
 /// What may be under way at once: buffers, windows.
@@ -29,6 +34,57 @@ async fn flat(stage: &Stage, what: &str, work: impl Future<Output = ()>) {
     assert!(peak.over(before) < FLAT, "{what}: it grew from {before} to {peak}");
 }
 
+/// The bytes of one way, in their order.
+struct Bulk<'a> {
+    pattern: &'a Pattern,
+    size: u64,
+    /// How many have come, or gone.
+    place: u64,
+}
+
+impl<'a> Bulk<'a> {
+    const fn of(stage: &'a Stage, size: u64) -> Self {
+        Self { pattern: &stage.app.pattern, size, place: 0 }
+    }
+
+    /// Looks at what has come, and takes a breath in the middle.
+    async fn came(&mut self, bytes: &[u8]) {
+        assert!(self.pattern.is(self.place, bytes), "after {} bytes", self.place);
+        let half = self.size / 2;
+        let (before, after) = (self.place, self.place + bytes.len() as u64);
+        self.place = after;
+        if (before..after).contains(&half) {
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    /// What is to go next; `None` at the end.
+    fn next(&self) -> Option<&'a [u8]> {
+        let left = self.size - self.place;
+        (left > 0).then(|| self.pattern.at(self.place, left.min(256 << 10)))
+    }
+
+    fn went(&mut self, count: usize) {
+        self.place += count as u64;
+    }
+
+    fn is_whole(&self) -> bool {
+        self.place == self.size
+    }
+}
+
+/// Sends as much of a body as may be sent, as soon as some may; how much that was.
+async fn push(body: &mut SendStream<Bytes>, bytes: &[u8], is_last: bool) -> Result<usize, h2::Error> {
+    body.reserve_capacity(bytes.len());
+    while body.capacity() == 0 {
+        let more = poll_fn(|context| body.poll_capacity(context));
+        tokio::time::timeout(SOON, more).await.expect("room in time").expect("an open stream")?;
+    }
+    let count = body.capacity().min(bytes.len());
+    body.send_data(Bytes::copy_from_slice(&bytes[..count]), is_last && count == bytes.len())?;
+    Ok(count)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn much_each_way_over_http1() {
     let (stage, size) = (Stage::clear("").await, size(1024));
@@ -36,44 +92,72 @@ async fn much_each_way_over_http1() {
     let mut client = Client::connect(stage.gateway.public).await;
     // The first of everything is not what is measured.
     assert_eq!(client.request("GET", "/", &[("Authorization", &bearer)], b"").await.status, 200);
-    let target = format!("/bytes/{}", size);
+    let target = format!("/bytes/{size}");
     flat(&stage, &format!("{} down over HTTP/1.1", Memory(size)), async {
         client.send(&http::message("GET", &target, &[("Authorization", &bearer)], b"")).await;
         let head = client.head().await.expect("an answer");
         assert_eq!((head.status, head.header("content-length")), (200, Some(size.to_string().as_str())));
-        let mut place = 0;
-        let (mut check, begun) = (
-            |bytes: &[u8]| {
-                assert!(stage.app.pattern.is(place, bytes), "after {place} bytes");
-                place += bytes.len() as u64;
-                place
-            },
-            client.some(),
-        );
-        let mut came = check(&begun.await.expect("the first of it"));
+        let mut bulk = Bulk::of(&stage, size);
+        bulk.came(&client.some().await.expect("the first of it")).await;
         let (mut stream, mut chunk) = (client.into_stream(), vec![0; 256 << 10]);
-        while came < size {
+        while !bulk.is_whole() {
             let read = stream.read(&mut chunk).await.expect("more of it");
-            assert!(read > 0, "after {came} bytes");
-            came = check(&chunk[..read]);
+            assert!(read > 0, "after {} bytes", bulk.place);
+            bulk.came(&chunk[..read]).await;
         }
-        assert_eq!(came, size);
     })
     .await;
     let mut client = Client::connect(stage.gateway.public).await;
     flat(&stage, &format!("{} up over HTTP/1.1", Memory(size)), async {
         let length = size.to_string();
         let headers = [("Authorization", bearer.as_str()), ("Content-Length", length.as_str())];
-        client.send(&http::message("POST", "/take", &headers, b"")).await;
-        let mut stream = client.into_stream();
-        let mut place = 0;
-        while place < size {
-            let bytes = stage.app.pattern.at(place, (size - place).min(256 << 10));
+        client.send(&http::message("POST", "/pausing/take", &headers, b"")).await;
+        let (mut stream, mut bulk) = (client.into_stream(), Bulk::of(&stage, size));
+        while let Some(bytes) = bulk.next() {
             stream.write_all(bytes).await.expect("still taken");
-            place += bytes.len() as u64;
+            bulk.went(bytes.len());
         }
         let answer = Client::over(stream).response("POST").await.expect("an answer");
-        assert_eq!((answer.status, answer.text()), (200, format!("{} as they should be", size)));
+        assert_eq!((answer.status, answer.text()), (200, format!("{size} as they should be")));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn much_each_way_over_http2() {
+    let (stage, size) = (Stage::tls("").await, size(1024));
+    let bearer = format!("Bearer {}", stage.access);
+    let mut settings = h2::client::Builder::new();
+    // As browsers have some: enough for the wire, little beside what goes through.
+    settings.initial_window_size(1 << 20).initial_connection_window_size(1 << 20);
+    let trust = stage.trust.as_ref().expect("TLS");
+    let mut client = Http2::connect_as(&settings, trust, stage.gateway.public, "gateway.test").await;
+    let signed_in = [("Authorization", bearer.as_str())];
+    assert_eq!(client.request("GET", "/", &signed_in, b"").await.status, 200);
+    flat(&stage, &format!("{} down over HTTP/2", Memory(size)), async {
+        let target = format!("/bytes/{size}");
+        let mut answer = client.ask("GET", &target, &signed_in, b"").await.expect("an answer");
+        let length = answer.headers.get("content-length").and_then(|value| value.to_str().ok());
+        assert_eq!((answer.status, length), (200, Some(size.to_string().as_str())));
+        let mut bulk = Bulk::of(&stage, size);
+        while let Some(bytes) = http2::next(&mut answer.body).await.expect("more of it") {
+            bulk.came(&bytes).await;
+        }
+        assert!(bulk.is_whole(), "after {} bytes", bulk.place);
+    })
+    .await;
+    flat(&stage, &format!("{} up over HTTP/2", Memory(size)), async {
+        let length = size.to_string();
+        let headers = [("Authorization", bearer.as_str()), ("Content-Length", length.as_str())];
+        let sent = client.send("POST", "/pausing/take", &headers, None).await;
+        let (answer, mut stream) = sent.expect("taken");
+        let mut bulk = Bulk::of(&stage, size);
+        while let Some(bytes) = bulk.next() {
+            let is_last = bulk.place + bytes.len() as u64 == size;
+            bulk.went(push(&mut stream, bytes, is_last).await.expect("still taken"));
+        }
+        let answer = http2::whole(http2::head(answer).await.expect("an answer")).await;
+        assert_eq!((answer.status, answer.text()), (200, format!("{size} as they should be")));
     })
     .await;
 }

@@ -1,11 +1,13 @@
 //! An app with any number of bytes to give and to take, which it knows by heart.
 //!
 //! `/…/bytes/N` gives N bytes, whole or by range · `/…/take` takes a body and says how long it was, asking for it first where the
-//! client waits for that · `/…/status/N` answers N at once, whatever else is to come · anything else: 200 and a word.
+//! client waits for that · `/pausing/take` takes a breath in the middle of it · `/…/status/N` answers N at once, whatever else is to
+//! come · anything else: 200 and a word.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +15,9 @@ use tokio::task::JoinHandle;
 
 /// What the bytes are called.
 pub(crate) const ETAG: &str = "\"as-always\"";
+
+/// How long nobody reads who takes a breath: far more would come meanwhile than the gateway may hold.
+pub(crate) const BREATH: Duration = Duration::from_secs(1);
 
 /// A prime, so that no buffer's size divides it: what is lost, doubled or out of order is seen.
 const PERIOD: usize = 1_048_573;
@@ -125,7 +130,7 @@ impl Visit {
             if target.contains("/bytes/") {
                 self.give(&head, number?).await?;
             } else if target.ends_with("/take") {
-                self.take(&head).await?;
+                self.take(&head, target.starts_with("/pausing/")).await?;
             } else if target.contains("/status/") {
                 // With what has not been read, there is nothing to go on with.
                 let head =
@@ -189,7 +194,7 @@ impl Visit {
         Some(())
     }
 
-    async fn take(&mut self, head: &str) -> Option<()> {
+    async fn take(&mut self, head: &str, mut breath: bool) -> Option<()> {
         let length: u64 = field(head, "content-length")?.parse().ok()?;
         if field(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
             self.seen.expecting.fetch_add(1, Ordering::SeqCst);
@@ -198,6 +203,9 @@ impl Visit {
         let (mut place, mut good) = (0, true);
         let mut chunk = vec![0; 256 << 10];
         while place < length {
+            if place >= length / 2 && std::mem::take(&mut breath) {
+                tokio::time::sleep(BREATH).await;
+            }
             let bytes = if self.buffer.is_empty() {
                 let read = self.stream.read(&mut chunk).await.ok().filter(|&read| read > 0)?;
                 &chunk[..read]

@@ -31,9 +31,19 @@ pub(crate) struct Answer {
 impl Http2 {
     /// Fails the test when HTTP/2 is not agreed on.
     pub(crate) async fn connect(trust: &Trust, address: SocketAddr, host: &str) -> Self {
+        Self::connect_as(&client::Builder::new(), trust, address, host).await
+    }
+
+    /// The same with settings of its own.
+    pub(crate) async fn connect_as(
+        settings: &client::Builder,
+        trust: &Trust,
+        address: SocketAddr,
+        host: &str,
+    ) -> Self {
         let stream = trust.offering(&[b"h2", b"http/1.1"]).connect(address, host).await.expect("a handshake");
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "HTTP/2 was offered");
-        let (send, connection) = client::handshake(stream).await.expect("a preface");
+        let (send, connection) = settings.handshake(stream).await.expect("a preface");
         Self { send, connection: tokio::spawn(async move { connection.await.err() }) }
     }
 
