@@ -23,6 +23,7 @@ mod races;
 mod redis;
 mod reference_day;
 mod secrets;
+mod streams;
 mod urls;
 mod world;
 

@@ -1,0 +1,68 @@
+//! What is open at one gateway when its session is ended at another.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{Client, Socket, measured};
+use crate::world::World;
+
+const ROUNDS: usize = 20;
+
+/// What it takes on a network where the vault's announcement arrives: a question to the vault, and the closing itself.
+const AT_ONCE: Duration = Duration::from_millis(50);
+/// The promise, however the news comes.
+const LEASE: Duration = Duration::from_secs(1);
+/// What two busy cores may need beside it.
+const BUSY: Duration = Duration::from_millis(500);
+
+/// Its median and its longest, in order.
+fn look(what: &str, mut took: Vec<Duration>) {
+    took.sort();
+    let (median, longest) = (took[ROUNDS / 2], took[ROUNDS - 1]);
+    measured(format_args!(
+        "logout on another gateway acknowledged to {what} closed, median {median:?}, longest {longest:?}"
+    ));
+    assert!(median < AT_ONCE && longest < LEASE + BUSY, "{what}: {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_at_one_gateway_closes_when_its_session_is_ended_at_another() {
+    let world = World::start().await;
+    let (one, other) = (world.replica("").await, world.replica("").await);
+    one.gateway.user("ada", &[]).await;
+    let kept = one.gateway.login("ada").await;
+    let mut others = Socket::open(other.gateway.address(), "/ws", &kept.access).await;
+    let (mut sockets, mut streams) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let tokens = one.gateway.login("ada").await;
+        let mut socket = Socket::open(other.gateway.address(), "/ws", &tokens.access).await;
+        socket.echo("hello").await;
+        let mut events = Client::asking(other.gateway.address(), "/events", &tokens.access).await;
+        assert_eq!(events.head().await.expect("an answer").status, 200);
+        events.some().await.expect("the first of it");
+        let (acknowledged, socket, events) = tokio::join!(
+            async {
+                let answer = one.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+                let acknowledged = Instant::now();
+                assert_eq!(answer.json()["ended"], 1);
+                acknowledged
+            },
+            async {
+                socket.until_closed().await;
+                Instant::now()
+            },
+            async {
+                events.until_closed().await;
+                Instant::now()
+            },
+        );
+        // What closed before the acknowledgement took no time.
+        sockets.push(socket.saturating_duration_since(acknowledged));
+        streams.push(events.saturating_duration_since(acknowledged));
+    }
+    look("WebSocket", sockets);
+    look("event stream", streams);
+    others.echo("still here").await;
+}
