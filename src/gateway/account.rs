@@ -31,6 +31,8 @@ pub(super) struct Account {
     traffic: Arc<Traffic>,
     control: Arc<Control>,
     started: Monotonic,
+    /// What it took, where something else follows its answer.
+    took: Option<Duration>,
     /// Which requests have a line.
     lines: LogAccess,
     /// What it is called, once its header was looked at.
@@ -101,6 +103,7 @@ impl Account {
         traffic.request_began();
         Self {
             started: clock.monotonic(),
+            took: None,
             metrics,
             clock,
             traffic,
@@ -199,6 +202,11 @@ impl Account {
         took
     }
 
+    /// The answer is out.
+    pub(super) fn is_over(&mut self) {
+        self.took = Some(self.elapsed());
+    }
+
     /// Whether it was sent on to the app and nothing has come back.
     pub(super) const fn awaits_answer(&self) -> bool {
         self.forwarded.is_some()
@@ -287,7 +295,7 @@ impl Drop for Account {
             (Outcome::Forwarded, _) => ("forwarded", true),
             (Outcome::Refused { code, .. }, _) => (code, false),
         };
-        let elapsed = self.elapsed();
+        let elapsed = self.took.unwrap_or_else(|| self.elapsed());
         self.count(reason, elapsed);
         match self.lines {
             LogAccess::None => {}

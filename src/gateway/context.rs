@@ -33,6 +33,8 @@ pub struct Context {
     pub(super) candidate: Option<Arc<Candidate>>,
     /// Why it is being refused, once that is known.
     pub(super) refusal: Option<Refusal>,
+    /// It has a whole answer of ours.
+    pub(super) was_told: bool,
     pub(super) account: Account,
 }
 
@@ -47,5 +49,11 @@ impl Context {
             Some(Cut::Slow) => Some(Refusal::RequestTimeout),
             _ => None,
         }
+    }
+    /// Its answer is out: there is nothing left to cut, to wait for, or to time.
+    pub(super) fn is_over(&mut self) {
+        self.registration = None;
+        self.control.body_is_complete();
+        self.account.is_over();
     }
 }

@@ -89,5 +89,6 @@ pub(super) async fn send(
         context.account.bytes_out = answer.body.len() as u64;
         session.write_response_body(Some(answer.body.clone()), true).await?;
     }
+    context.was_told = true;
     Ok(())
 }

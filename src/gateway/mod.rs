@@ -10,6 +10,7 @@
 //!   endpoints login, refresh, logout, me, sessions, password, keys
 //!   answer    what of the app's answer crosses
 //!   respond   the one table of status codes and bodies
+//!   parting   what the client still sends once it is answered
 //! ```
 
 mod account;
@@ -27,6 +28,7 @@ mod gate;
 mod http1;
 mod judge;
 mod navigation;
+mod parting;
 mod places;
 mod proxy;
 mod redirect;

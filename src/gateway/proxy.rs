@@ -21,7 +21,7 @@ use super::respond::Answer;
 use super::traffic::Traffic;
 use super::unread;
 use super::upstream::{self, Rewritten};
-use super::{answer, cors, downstream, endpoints, failure, framing, navigation, redirect, requests};
+use super::{answer, cors, downstream, endpoints, failure, framing, navigation, parting, redirect, requests};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -201,6 +201,7 @@ impl ProxyHttp for Gateway {
             turn: Turn::default(),
             candidate: None,
             refusal: None,
+            was_told: false,
         }
     }
 
@@ -458,9 +459,10 @@ impl ProxyHttp for Gateway {
         session.req_header().method.to_string()
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         if let Some(response) = session.response_written() {
             context.account.status = response.status.as_u16();
+            parting::hear_out(session, error, context).await;
         }
     }
 }

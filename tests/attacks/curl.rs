@@ -1,10 +1,14 @@
-//! curl, as people call it: parts of a file, and uploads that ask first.
+//! curl, as people call it: parts of a file, and uploads that ask first or do not; and one that asks over HTTP/2 and waits.
 
 use std::process::Command;
 
+use bytes::Bytes;
+
 use crate::depot::ETAG;
 use crate::process::{self, Done};
-use crate::stage::Stage;
+use crate::stage::{SOON, Stage};
+use crate::support::assert_eventually;
+use crate::support::http2::{self, Http2};
 
 const SIZE: u64 = 5_000_000;
 
@@ -46,7 +50,7 @@ impl Curl<'_> {
         let address = self.stage.gateway.public;
         let mut command = Command::new("curl");
         command
-            .args(["--silent", "--show-error", "--max-time", "20", "--expect100-timeout", "15", self.version])
+            .args(["--silent", "--show-error", "--max-time", "20", self.version])
             .arg("--cacert")
             .arg(house.path("app.crt"))
             .arg("--connect-to")
@@ -107,36 +111,104 @@ async fn parts_of_a_file_come_as_they_were_asked_for() {
     }
 }
 
+/// Two mebibytes in a file: its name, and its length.
+fn upload(stage: &Stage) -> (String, u64) {
+    let file = stage.house.path("upload");
+    let bytes = [stage.app.pattern.at(0, 1 << 20), stage.app.pattern.at(1_048_573, 1 << 20)].concat();
+    std::fs::write(&file, &bytes).expect("a file");
+    (file.display().to_string(), bytes.len() as u64)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_asks_first_is_refused_before_it_is_sent() {
     let stage = Stage::tls("").await;
-    let file = stage.house.path("upload");
-    std::fs::write(
-        &file,
-        [stage.app.pattern.at(0, 1 << 20), stage.app.pattern.at(1_048_573, 1 << 20)].concat(),
-    )
-    .expect("a file");
-    let length = std::fs::metadata(&file).expect("a file").len();
-    let name = file.display().to_string();
-    for version in [VERSIONS[0]] {
+    let (name, length) = upload(&stage);
+    for version in VERSIONS {
         let curl = Curl { stage: &stage, version };
+        // Over HTTP/2 nobody is asked for more (Pingora 0.9.1 has no interim answers there): curl sends at once, as 7.88
+        // does, or after its own wait.
+        let is_asked = version == "--http1.1";
+        let wait = if is_asked { "15" } else { "1" };
         let upload = ["--request", "POST", "--upload-file", &name, "--header", "Expect: 100-continue"];
+        let upload = [&upload[..], &["--expect100-timeout", wait]].concat();
         let (heads, taken) = (stage.app.seen(|seen| &seen.heads), stage.app.seen(|seen| &seen.taken));
         let refused = curl.call("/take", false, &upload).await;
         assert_eq!((refused.status.as_str(), refused.was_asked_for_more()), ("401", false), "{version}");
         assert_eq!(stage.app.seen(|seen| &seen.heads), heads, "{version}: the app does not hear of it");
 
+        let expecting = stage.app.seen(|seen| &seen.expecting);
         let done = curl.call("/take", true, &upload).await;
         let said = String::from_utf8_lossy(&done.body).into_owned();
         assert_eq!((done.status.as_str(), said), ("200", format!("{length} as they should be")), "{version}");
         assert_eq!((done.sent, stage.app.seen(|seen| &seen.taken) - taken), (length, length), "{version}");
+        assert_eq!(stage.app.seen(|seen| &seen.expecting), expecting + 1, "{version}: the app is told");
+        assert_eq!(done.was_asked_for_more(), is_asked, "{version}");
 
         // Whatever the app answers at once is passed on.
         for status in ["417", "413", "200"] {
+            // Told of success over HTTP/2, curl 7.88 goes on and takes the end of its stream for an error; see below.
+            if !is_asked && status == "200" {
+                continue;
+            }
             let told = curl.call(&format!("/status/{status}"), true, &upload).await;
             assert_eq!((told.status.as_str(), told.was_asked_for_more()), (status, false), "{version}");
         }
-        assert_eq!(refused.sent, 0, "nothing of the body was sent");
-        assert!(done.was_asked_for_more());
+        if is_asked {
+            assert_eq!(refused.sent, 0, "nothing of the body was sent");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_does_not_ask_is_told_all_the_same_why_it_is_refused() {
+    let stage = Stage::tls("").await;
+    let (name, _) = upload(&stage);
+    let upload = ["--request", "POST", "--upload-file", &name, "--header", "Expect:"];
+    for version in VERSIONS {
+        let curl = Curl { stage: &stage, version };
+        let heads = stage.app.seen(|seen| &seen.heads);
+        // What is lost is lost in a race.
+        for _ in 0..10 {
+            let refused = curl.call("/take", false, &upload).await;
+            assert_eq!(refused.status, "401", "{version}");
+            assert!(String::from_utf8_lossy(&refused.body).contains("token_missing"), "{version}");
+        }
+        assert_eq!(stage.app.seen(|seen| &seen.heads), heads, "{version}: the app does not hear of it");
+        for status in ["413", "417"] {
+            for _ in 0..5 {
+                let told = curl.call(&format!("/status/{status}"), true, &upload).await;
+                assert_eq!(told.status, status, "{version}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_first_over_http2_and_waits_is_answered_or_taken_whenever_the_body_comes() {
+    let stage = Stage::tls("").await;
+    let trust = stage.trust.as_ref().expect("TLS");
+    let mut client = Http2::connect(trust, stage.gateway.public, "gateway.test").await;
+    let bearer = format!("Bearer {}", stage.access);
+    let [expect, signed_in] = [("Expect", "100-continue"), ("Authorization", bearer.as_str())];
+    let length = ("Content-Length", "9");
+    // Nothing of a body is sent, and all of the answer comes.
+    let (refused, _body) = client.send("POST", "/take", &[expect, length], None).await.expect("taken");
+    let refused = http2::whole(http2::head(refused).await.expect("an answer")).await;
+    assert_eq!((refused.status, refused.code().as_str()), (401, "token_missing"));
+    assert_eq!(stage.app.seen(|seen| &seen.heads), 0);
+    for status in [417, 413, 200] {
+        let target = format!("/status/{status}");
+        let sent = client.send("POST", &target, &[expect, length, signed_in], None).await;
+        let (told, _body) = sent.expect("taken");
+        let told = http2::whole(http2::head(told).await.expect("an answer")).await;
+        assert_eq!(told.status, status);
+    }
+    // The app has said that it wants it, and nobody has heard that.
+    let sent = client.send("POST", "/take", &[expect, length, signed_in], None).await;
+    let (answer, mut body) = sent.expect("taken");
+    assert_eventually("the app waits for it", SOON, async || stage.app.seen(|seen| &seen.expecting) == 1)
+        .await;
+    body.send_data(Bytes::copy_from_slice(stage.app.pattern.at(0, 9)), true).expect("still taken");
+    let answer = http2::whole(http2::head(answer).await.expect("an answer")).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "9 as they should be"));
 }

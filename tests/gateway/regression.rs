@@ -79,3 +79,38 @@ async fn a_guesser_at_one_address_locks_nobody_out_elsewhere() {
     assert_eq!(attempt("192.0.2.1", PASSWORD).await, 429, "the guesser's own address waits");
     assert_eq!(attempt("198.51.100.7:4711", PASSWORD).await, 200, "everybody else does not");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_before_the_upload_ends_is_read_by_those_who_send_all_of_it_first() {
+    // Closing while something is on its way resets the connection, and the answer is lost (RFC 9112 section 9.6).
+    let gateway = TestGateway::start().await;
+    for _ in 0..10 {
+        let mut client = Client::connect(gateway.address()).await;
+        client.send(&message("POST", "/", &[], &vec![b'x'; 8 << 20])).await;
+        let answer = client.response("POST").await.expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (401, "token_missing"));
+        client.until_closed().await;
+    }
+    assert_eq!(gateway.app.heads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_heard_out_for_long_and_who_waits_to_be_asked_not_at_all() {
+    let gateway = TestGateway::start().await;
+    let mut asking = Client::connect(gateway.address()).await;
+    let head = "POST / HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000000\r\n";
+    asking.send(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).await;
+    assert_eq!(asking.response("POST").await.expect("an answer").status, 401);
+    let mut sending = Client::connect(gateway.address()).await;
+    sending.send(format!("{head}\r\nsome").as_bytes()).await;
+    assert_eq!(sending.response("POST").await.expect("an answer").status, 401);
+    tokio::select! {
+        () = asking.until_closed() => {}
+        () = sending.until_closed() => panic!("there was nothing on its way"),
+    }
+    sending.until_closed().await;
+    assert_eventually("nothing is kept", SOON, async || {
+        gateway.metric("doorward_requests_in_flight").await == 0.0
+    })
+    .await;
+}
