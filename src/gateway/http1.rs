@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use pingora::apps::HttpPersistentSettings;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -27,8 +27,10 @@ const LONGEST: usize = 1 << 20;
 struct Head {
     /// With what came of the body in the same read.
     bytes: BytesMut,
-    /// Of the section alone.
+    /// Of the section alone, with the line ends before it.
     length: usize,
+    /// Those line ends; they are not kept.
+    skipped: usize,
     /// The last of what is not kept: the end may begin in it.
     last: Vec<u8>,
 }
@@ -75,16 +77,14 @@ impl Requests {
     async fn next_head(&self, stream: &mut Stream, is_first: bool) -> Option<Head> {
         let (deadline, idle) = self.patience();
         let wait = if is_first { deadline } else { idle };
-        // Small: it is there for as long as the connection is idle.
-        let mut first = [0; 256];
-        let came = tokio::select! {
+        let mut head = Head::default();
+        let is_whole = tokio::select! {
             biased;
-            read = stream.read(&mut first) => read.ok().filter(|&read| read > 0)?,
+            is_whole = self.begin(stream, &mut head) => is_whole?,
             () = self.until_unwanted() => return None,
             () = tokio::time::sleep(wait) => return None,
         };
-        let mut head = Head::default();
-        if head.take(&first[..came], self.header_bytes()) {
+        if is_whole {
             return Some(head);
         }
         tokio::select! {
@@ -92,6 +92,19 @@ impl Requests {
             head = self.rest(stream, head) => Some(head),
             () = self.until_displaced() => None,
             () = tokio::time::sleep(deadline) => None,
+        }
+    }
+
+    /// Waits for a header to begin; whether all of it came. Line ends alone begin none.
+    async fn begin(&self, stream: &mut Stream, head: &mut Head) -> Option<bool> {
+        // Small: it is there for as long as the connection is idle.
+        let mut first = [0; 256];
+        loop {
+            let came = stream.read(&mut first).await.ok().filter(|&read| read > 0)?;
+            let is_whole = head.take(&first[..came], self.header_bytes());
+            if is_whole || head.has_begun() {
+                return Some(is_whole);
+            }
         }
     }
 
@@ -124,21 +137,46 @@ impl Head {
             self.last.drain(..self.last.len().saturating_sub(3));
             return is_whole;
         }
+        let has_begun = self.has_begun();
         let seen = self.bytes.len();
         self.bytes.extend_from_slice(came);
-        let end = end(&self.bytes, seen);
-        self.length = end.unwrap_or(self.bytes.len());
+        if !has_begun {
+            self.skip();
+        }
+        let end = end(&self.bytes, if has_begun { seen } else { 0 });
+        self.length = self.skipped + end.unwrap_or(self.bytes.len());
         if end.is_none() && self.length > most {
-            self.last = self.bytes[self.length - 3..].to_vec();
+            self.last = self.bytes[self.bytes.len().saturating_sub(3)..].to_vec();
+            // Nothing but line ends: there is no end to look for.
+            return !self.has_begun();
         }
         end.is_some()
+    }
+
+    /// Whether there is more than line ends.
+    fn has_begun(&self) -> bool {
+        !matches!(self.bytes[..], [] | [b'\r'])
+    }
+
+    /// RFC 9112 section 2.2: an empty line before a request is no part of it.
+    fn skip(&mut self) {
+        let before = self.bytes.len();
+        loop {
+            match self.bytes[..] {
+                [b'\n', ..] => self.bytes.advance(1),
+                [b'\r', b'\n', ..] => self.bytes.advance(2),
+                _ => break,
+            }
+        }
+        self.skipped += before - self.bytes.len();
     }
 
     /// As it came; of one that is too long the lines that were kept: it is refused, but it is a request.
     fn into_request(self, most: usize) -> BytesMut {
         let mut bytes = self.bytes;
         if self.length > most {
-            match bytes[..most].iter().rposition(|&byte| byte == b'\n') {
+            bytes.truncate(most);
+            match bytes.iter().rposition(|&byte| byte == b'\n') {
                 Some(line) => bytes.truncate(line + 1),
                 None => bytes = BytesMut::from(&b"GET / HTTP/1.1\r\n"[..]),
             }
@@ -177,6 +215,37 @@ mod tests {
             assert!(head.into_request(1000).starts_with(HEAD));
         }
         assert!(Head::default().take(b"GET / HTTP/1.1\nHost: a\n\n", 1000));
+    }
+
+    #[test]
+    fn line_ends_before_a_header_are_no_header_and_no_part_of_it() {
+        for before in [&b"\r\n"[..], b"\n", b"\n\n", b"\r\n\r\n", b"\r\n\n\r\n\r\n"] {
+            let sent = [before, HEAD].concat();
+            for size in 1..=sent.len() {
+                let mut head = Head::default();
+                let whole = sent.chunks(size).position(|came| head.take(came, 1000)).expect("it ends");
+                assert_eq!(whole, (sent.len() - 1) / size, "{} by {size}", before.escape_ascii());
+                assert_eq!(head.length, sent.len());
+                assert_eq!(&head.into_request(1000)[..], HEAD);
+            }
+        }
+        // Not a line's end.
+        let mut head = Head::default();
+        assert!(head.take(b"\r\r\n\r\n", 1000));
+        assert_eq!(&head.into_request(1000)[..], b"\r\r\n\r\n");
+
+        // They count, or they would come for ever.
+        for size in [1, 2, 3, 7, 200] {
+            let mut head = Head::default();
+            let whole = b"\r\n".repeat(100).chunks(size).position(|came| head.take(came, 64)).expect("it ends");
+            assert_eq!(whole, if size < 64 { 64 / size } else { 0 }, "{size}");
+            assert!(head.length > 64 && head.bytes.len() <= 1);
+            assert_eq!(&head.into_request(64)[..], b"GET / HTTP/1.1\r\n\r\n");
+        }
+        let mut head = Head::default();
+        let sent = [&b"\n".repeat(60)[..], HEAD].concat();
+        assert!(sent.chunks(1).any(|came| head.take(came, 64)));
+        assert!(head.length == sent.len() && head.bytes.len() < HEAD.len());
     }
 
     #[test]

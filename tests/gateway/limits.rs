@@ -98,6 +98,29 @@ async fn who_is_being_served_makes_no_room() {
     assert_eq!(gateway.metric("doorward_connections_displaced_total").await, 1.0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn line_ends_before_a_header_neither_lengthen_it_nor_keep_its_connection() {
+    // RFC 9112 section 2.2: some clients end a body with one more line.
+    let gateway = with("keepalive_timeout = \"2s\"\n[server.limits]\nheader_deadline = \"1s\"").await;
+    let mut client = Client::connect(gateway.address()).await;
+    for before in ["", "\r\n", "\n\n", "\r\n\r\n\r\n"] {
+        client.send(before.as_bytes()).await;
+        assert_eq!(client.request("POST", "/public", &[], b"x").await.status, 200, "{before:?}");
+    }
+    // A line's end alone begins no header, which would have to end within the deadline.
+    client.send(b"\r\n").await;
+    let idle = Instant::now();
+    client.until_closed().await;
+    assert!(idle.elapsed() > Duration::from_millis(1900) && idle.elapsed() < Duration::from_secs(5));
+
+    // What is behind them is read within the same bounds: Pingora by itself gives up a byte before.
+    let head = "\r\n\r\nGET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Long: ";
+    let long = format!("{head}{}\r\n\r\n", "x".repeat((1 << 20) + 1 - head.len() - 4));
+    let mut client = Client::connect(gateway.address()).await;
+    client.send(long.as_bytes()).await;
+    assert_eq!(client.response("GET").await.expect("an answer").code(), "header_too_large");
+}
+
 /// Sends a byte of a header now and then; how long the gateway put up with it.
 async fn trickle(mut stream: TcpStream) -> Duration {
     let begun = Instant::now();
