@@ -8,6 +8,7 @@ use pingora::proxy::Session;
 
 use super::account::Account;
 use super::context::Context;
+use super::portion;
 use super::respond::Answer;
 use crate::policy::forwarded;
 use crate::request_id::{self, RequestId};
@@ -54,10 +55,11 @@ pub(super) fn is_encrypted(session: &Session) -> bool {
 /// Adds what every answer has, whoever made it: which request it answers, and over TLS that it was not to be had
 /// otherwise (RFC 6797 section 7.2: never in clear). An app that says so itself is left to it.
 pub(super) fn mark(
-    session: &Session,
+    session: &mut Session,
     response: &mut ResponseHeader,
     context: &Context,
 ) -> pingora::Result<()> {
+    portion::end_if_pipelined(session);
     if let Some(id) = &context.account.request_id {
         response.insert_header(request_id::HEADER, id.header().clone())?;
     }

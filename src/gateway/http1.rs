@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! wait for a byte (keepalive_timeout) -> read to the header's end (header_deadline, header_bytes) -> Pingora -> again
+//!                                                                                                   (portion.rs)
 //! ```
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt as _;
 
+use super::portion::Portion;
 use super::requests::Requests;
 
 /// What is read to find the end of a header that is too long, so that it is answered: as far as Pingora reads.
@@ -37,29 +39,29 @@ struct Head {
 
 impl Requests {
     /// Serves it to its end.
-    pub(super) async fn serve_http1(self: Arc<Self>, mut stream: Stream, stopping: &ShutdownWatch) {
+    pub(super) async fn serve_http1(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
+        let mut stream = Portion::new(stream);
         let mut before = None;
         loop {
             let Some(head) = self.next_head(&mut stream, before.is_none()).await else { return };
             let is_too_long = head.length > self.header_bytes();
             let session = self.session(stream, head, before.take(), stopping);
             let reused = self.serve(session, stopping, is_too_long).await;
-            let Some((kept, settings)) = reused.map(|reused| reused.consume()) else { return };
-            (stream, before) = (kept, settings);
-            if before.is_none() {
-                return;
-            }
+            let Some((kept, Some(settings))) = reused.map(|reused| reused.consume()) else { return };
+            let Ok(kept) = kept.into_any().downcast() else { return };
+            (stream, before) = (kept, Some(settings));
         }
     }
 
     /// A request of its header, and of what settings the one before has left.
     fn session(
         &self,
-        stream: Stream,
-        head: Head,
+        mut stream: Box<Portion>,
+        mut head: Head,
         before: Option<HttpPersistentSettings>,
         stopping: &ShutdownWatch,
     ) -> ServerSession {
+        stream.begin(head.take_rest(self.header_bytes()));
         let mut session = ServerSession::new_http1(stream);
         match before {
             Some(settings) => settings.apply_to_session(&mut session),
@@ -74,16 +76,20 @@ impl Requests {
     }
 
     /// The header of the next request; `None` when there is none to come, or not in time.
-    async fn next_head(&self, stream: &mut Stream, is_first: bool) -> Option<Head> {
+    async fn next_head(&self, stream: &mut Portion, is_first: bool) -> Option<Head> {
         let (deadline, idle) = self.patience();
         let wait = if is_first { deadline } else { idle };
         let mut head = Head::default();
-        let is_whole = tokio::select! {
-            biased;
-            is_whole = self.begin(stream, &mut head) => is_whole?,
-            () = self.until_unwanted() => return None,
-            () = tokio::time::sleep(wait) => return None,
-        };
+        let mut is_whole = head.take(&stream.take_ahead(), self.header_bytes());
+        let stream = stream.stream();
+        if !is_whole && !head.has_begun() {
+            is_whole = tokio::select! {
+                biased;
+                is_whole = self.begin(stream, &mut head) => is_whole?,
+                () = self.until_unwanted() => return None,
+                () = tokio::time::sleep(wait) => return None,
+            };
+        }
         if is_whole {
             return Some(head);
         }
@@ -171,6 +177,16 @@ impl Head {
         self.skipped += before - self.bytes.len();
     }
 
+    /// What came behind it.
+    fn take_rest(&mut self, most: usize) -> BytesMut {
+        let end = self.length - self.skipped;
+        // A longer one has none, and its connection has no next.
+        if self.length > most || end >= self.bytes.len() {
+            return BytesMut::new();
+        }
+        self.bytes.split_off(end)
+    }
+
     /// As it came; of one that is too long the lines that were kept: it is refused, but it is a request.
     fn into_request(self, most: usize) -> BytesMut {
         let mut bytes = self.bytes;
@@ -212,7 +228,9 @@ mod tests {
             let whole = sent.chunks(size).position(|came| head.take(came, 1000)).expect("it ends");
             assert_eq!(whole, (HEAD.len() - 1) / size, "{size}");
             assert_eq!(head.length, HEAD.len());
-            assert!(head.into_request(1000).starts_with(HEAD));
+            let read = sent.len().min((whole + 1) * size);
+            assert_eq!(head.take_rest(1000)[..], sent[HEAD.len()..read]);
+            assert_eq!(&head.into_request(1000)[..], HEAD);
         }
         assert!(Head::default().take(b"GET / HTTP/1.1\nHost: a\n\n", 1000));
     }
@@ -237,7 +255,8 @@ mod tests {
         // They count, or they would come for ever.
         for size in [1, 2, 3, 7, 200] {
             let mut head = Head::default();
-            let whole = b"\r\n".repeat(100).chunks(size).position(|came| head.take(came, 64)).expect("it ends");
+            let whole =
+                b"\r\n".repeat(100).chunks(size).position(|came| head.take(came, 64)).expect("it ends");
             assert_eq!(whole, if size < 64 { 64 / size } else { 0 }, "{size}");
             assert!(head.length > 64 && head.bytes.len() <= 1);
             assert_eq!(&head.into_request(64)[..], b"GET / HTTP/1.1\r\n\r\n");

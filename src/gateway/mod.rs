@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! gate      connection cap, TLS, header deadline, cut from outside     (one task per request)
+//! portion   as much of a connection as is one request's
 //!  proxy    early_request_filter -> request_filter -> upstream_peer -> upstream_request_filter -> response_filter
 //!   judge   header checks -> target -> route -> credential -> auth -> policy -> Permit | own endpoint | refusal
 //!   upstream  which server, which headers                             (only with a Permit)
@@ -30,6 +31,7 @@ mod judge;
 mod navigation;
 mod parting;
 mod places;
+mod portion;
 mod proxy;
 mod redirect;
 mod renewal;

@@ -21,7 +21,9 @@ use super::respond::Answer;
 use super::traffic::Traffic;
 use super::unread;
 use super::upstream::{self, Rewritten};
-use super::{answer, cors, downstream, endpoints, failure, framing, navigation, parting, redirect, requests};
+use super::{
+    answer, cors, downstream, endpoints, failure, framing, navigation, parting, portion, redirect, requests,
+};
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
 use crate::error::Refusal;
@@ -104,7 +106,8 @@ impl Gateway {
                 downstream::send(session, &Answer::redirect(to), context).await.map(|()| true)
             }
             Err(refusal) => {
-                if refusal == Refusal::ConnectionOutdated {
+                // Where a request is in doubt, so is where the next one begins.
+                if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
                     session.set_keepalive(None);
                 }
                 let answer = self.refusal(session, &refusal, context);
@@ -210,6 +213,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Fallible<()> {
+        portion::admit_body(session);
         context.account.method = downstream::known_method(session.req_header());
         let sent = downstream::request_id(session, &context.snapshot);
         let id = sent.unwrap_or_else(|| self.ids.make());
@@ -393,6 +397,7 @@ impl ProxyHttp for Gateway {
         if status == 101 {
             // Silence is normal on a WebSocket; the session's end closes it.
             session.set_read_timeout(None);
+            portion::admit_all(session);
         }
         if status == 101 || status >= 200 {
             context.account.status = status;
@@ -442,6 +447,8 @@ impl ProxyHttp for Gateway {
         }
         let answer = self.refusal(session, &refusal, context);
         let answer = context.set.on(answer);
+        // Pingora takes the connection of a failed request for one that is lost.
+        session.set_keepalive(None);
         // Once the app's answer has begun, all that is left is to close.
         if session.response_written().is_none() && downstream::send(session, &answer, context).await.is_ok() {
             context.account.status = answer.status;

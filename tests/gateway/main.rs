@@ -18,6 +18,7 @@ mod health;
 mod http2;
 mod limits;
 mod outages;
+mod pipelined;
 mod questions;
 mod races;
 mod refreshing;
