@@ -270,3 +270,28 @@ async fn streams_reset_by_the_thousand_do_not_trouble_others() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_is_one_plain_number_as_it_is_over_http1() {
+    // What the app is asked in HTTP/1.1 says where its request ends.
+    let house = house("", "").await;
+    let mut client = connect(&house).await;
+    for lengths in [&["3", "3"][..], &["3", "003"], &["03"], &["3, 3"], &["+3"], &[" 3"], &["3\t"]] {
+        let headers: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
+        match client.ask("POST", "/public", &headers, b"abc").await {
+            Ok(answer) => assert_eq!(answer.status, 400, "{lengths:?}"),
+            // The transport counts, too.
+            Err(error) => assert!(error.reason().is_some(), "{lengths:?}: {error}"),
+        }
+    }
+    for (name, value) in [("x-custom", " a"), ("x-custom", "a\t"), ("x-custom", " ")] {
+        let answer = client.request("GET", "/public", &[(name, value)], b"").await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "request_invalid"), "{value:?}");
+    }
+    assert_eq!(house.gateway.app.heads(), 0);
+    for (lengths, body) in
+        [(&[("content-length", "3")][..], &b"abc"[..]), (&[("content-length", "0")], b""), (&[], b"")]
+    {
+        assert_eq!(client.request("POST", "/public", lengths, body).await.status, 200, "{lengths:?}");
+    }
+}

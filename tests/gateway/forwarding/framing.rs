@@ -71,6 +71,8 @@ async fn a_body_that_can_be_measured_in_two_ways_is_refused_and_nothing_after_it
         "Content-Length: 5 5",
         "Content-Length: 5;",
         "Content-Length: ",
+        "Content-Length: 00",
+        "Content-Length: 05",
         "Content-Length: 99999999999999999999",
         "Content-Length : 5",
         "Content-Length: 5\r\n\u{b}Transfer-Encoding: chunked",
