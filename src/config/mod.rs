@@ -482,6 +482,14 @@ pub struct Route {
     pub encoded_slashes: bool,
 }
 
+impl Route {
+    /// What the app is sent of a path on this route that loses the route's own; `None` = all of it.
+    pub fn stripped<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        // Nothing is below the root that is not in it.
+        (self.strip_prefix && self.path != "/").then(|| path.get(self.path.len()..).unwrap_or_default())
+    }
+}
+
 /// Which hosts a route answers for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {

@@ -178,15 +178,15 @@ fn strip(request: &mut RequestHeader, policy: &HeaderPolicy) -> bool {
 
 /// Origin form, with the bytes as they came (less the route's own path where it says so).
 fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
-    let strip = if route.strip_prefix && route.path != "/" { route.path.len() } else { 0 };
+    let stripped = route.stripped(path_of(request));
     let absolute = request.uri.authority().is_some() || !request.raw_path().starts_with(b"/");
-    if strip == 0 && !absolute {
+    if stripped.is_none() && !absolute {
         return Ok(());
     }
     let path_length = path_of(request).len();
     let whole = origin_form(request);
     let (path, query) = whole.split_at(path_length);
-    let rest = path.get(strip..).unwrap_or_default();
+    let rest = stripped.unwrap_or(path);
     // Without its prefix a path must not begin anew as something else, such as an authority.
     if rest.starts_with(b"//") {
         return Err(Refusal::TargetAmbiguous);

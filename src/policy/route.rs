@@ -88,21 +88,9 @@ impl RouteTable {
     /// # Errors
     /// [`Refusal::TargetAmbiguous`], [`Refusal::RouteUnknown`], [`Refusal::MethodNotAllowed`].
     pub fn find(&self, host: &str, target: &Target<'_>, method: &Method) -> Result<Match, Refusal> {
-        let mut found: Option<Option<Where<'_>>> = None;
+        let mut found = None;
         for reading in target.readings() {
-            let cases = if self.capitals || has_capital(reading) {
-                &[Case::Kept, Case::Folded][..]
-            } else {
-                &[Case::Kept]
-            };
-            for &case in cases {
-                let here = self.place(host, reading, case);
-                match &found {
-                    None => found = Some(here),
-                    Some(first) if Where::same(first.as_ref(), here.as_ref()) => {}
-                    Some(_) => return Err(Refusal::TargetAmbiguous),
-                }
-            }
+            self.agree(host, reading, &mut found)?;
         }
         match found.flatten() {
             None => Err(Refusal::RouteUnknown),
@@ -112,9 +100,51 @@ impl RouteTable {
                 if target.has_encoded_slash() && !route.encoded_slashes {
                     return Err(Refusal::TargetAmbiguous);
                 }
+                if !target.is_plain() {
+                    self.stays(host, target, route, found)?;
+                }
                 Ok(Match::Route(Arc::clone(route)))
             }
         }
+    }
+
+    /// One reading must lead, in whatever letter case, where `found` says; the first says where.
+    fn agree<'t>(
+        &'t self,
+        host: &str,
+        reading: &str,
+        found: &mut Option<Option<Where<'t>>>,
+    ) -> Result<(), Refusal> {
+        let cases = if self.capitals || has_capital(reading) {
+            &[Case::Kept, Case::Folded][..]
+        } else {
+            &[Case::Kept]
+        };
+        for &case in cases {
+            let here = self.place(host, reading, case);
+            if !Where::same(*found.get_or_insert(here), here) {
+                return Err(Refusal::TargetAmbiguous);
+            }
+        }
+        Ok(())
+    }
+
+    /// An app that does not see the route's own path reads what is left anew, perhaps as a host and a path. Put below the route
+    /// again, none of that may lead elsewhere. (Of a plain target there is one reading, and one of what is left.)
+    fn stays<'t>(
+        &'t self,
+        host: &str,
+        target: &Target<'_>,
+        route: &Route,
+        mut found: Option<Option<Where<'t>>>,
+    ) -> Result<(), Refusal> {
+        let rest = route.stripped(target.raw().as_bytes()).filter(|rest| !rest.is_empty());
+        let Some(rest) = rest else { return Ok(()) };
+        let rest = Target::read(rest).map_err(|_| Refusal::TargetAmbiguous)?;
+        for reading in rest.readings() {
+            self.agree(host, &format!("{}{reading}", route.path), &mut found)?;
+        }
+        Ok(())
     }
 
     /// Where one reading of a path leads.
@@ -143,6 +173,7 @@ impl RouteTable {
 }
 
 /// Where a reading leads.
+#[derive(Clone, Copy)]
 enum Where<'t> {
     Own,
     Routes(&'t Vec<Arc<Route>>),
@@ -150,11 +181,11 @@ enum Where<'t> {
 
 impl Where<'_> {
     /// Whether two readings lead to the same routes (folded tables hold the same routes in lists of their own).
-    fn same(one: Option<&Self>, other: Option<&Self>) -> bool {
+    fn same(one: Option<Self>, other: Option<Self>) -> bool {
         match (one, other) {
             (None, None) | (Some(Self::Own), Some(Self::Own)) => true,
             (Some(Self::Routes(one)), Some(Self::Routes(other))) => {
-                one.len() == other.len() && one.iter().zip(*other).all(|(a, b)| Arc::ptr_eq(a, b))
+                one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
             }
             _ => false,
         }

@@ -100,6 +100,11 @@ impl<'a> Target<'a> {
         std::iter::once(self.raw).chain(self.others.iter().map(String::as_str))
     }
 
+    /// Whether it has one reading only.
+    pub const fn is_plain(&self) -> bool {
+        self.others.is_empty()
+    }
+
     /// Whether a slash stands encoded: passes only where the route says so.
     pub const fn has_encoded_slash(&self) -> bool {
         self.encoded_slash

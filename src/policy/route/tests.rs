@@ -120,6 +120,50 @@ fn readings_that_disagree_are_refused() {
 }
 
 #[test]
+fn what_is_left_without_the_prefix_leads_nowhere_else_either() {
+    let shop = |name: &str, path: &str| Route {
+        strip_prefix: true,
+        encoded_slashes: true,
+        ..route(name, "*", path, &[])
+    };
+    let table = RouteTable::new(
+        "/shop/auth",
+        &[route("root", "*", "/", &[]), shop("shop", "/shop"), shop("shop-admin", "/shop/admin")],
+    );
+    for path in [
+        // A host to who resolves what it is sent: after it comes a path of another route, or of ours.
+        "/shop/%5cx/admin",
+        "/shop/%5Cx/admin/y",
+        "/shop/%255cx/admin",
+        "/shop/.//x/admin",
+        "/shop/;//x/admin",
+        "/shop/;a=b//x/%61dmin",
+        "/shop/%2fx/admin",
+        "/shop/%2f%2fx/admin",
+        "/shop/%ef%bc%8fx/admin",
+        "/shop//x/admin",
+        "/shop/x/..//y/ADMIN",
+        "/shop/%5cx/auth/me",
+        // Out of the prefix, which the app knows nothing of.
+        "/shop/%2e%2e/admin",
+    ] {
+        assert_eq!(found(&table, "GET", "x", path), Err(Refusal::TargetAmbiguous), "{path}");
+    }
+    for (path, name) in [
+        ("/shop", "shop"),
+        ("/shop/", "shop"),
+        ("/shop/a%20b/%5cx/admin", "shop"),
+        ("/shop/@scope%2fname", "shop"),
+        ("/shop/.//x/y", "shop"),
+        ("/shop/admin/%5cx/y", "shop-admin"),
+        ("/shop/admin/a;b", "shop-admin"),
+        ("/%5cx/y", "root"),
+    ] {
+        assert_eq!(found(&table, "GET", "x", path), Ok(name.into()), "{path}");
+    }
+}
+
+#[test]
 fn encoded_slashes_pass_only_where_the_route_says_so() {
     let table = table();
     assert_eq!(found(&table, "GET", "x", "/npm/@scope%2fname"), Ok("npm".into()));

@@ -243,6 +243,39 @@ async fn a_stripped_prefix_leaves_a_path_and_the_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stripped_prefix_hides_no_host_before_the_path_of_a_stricter_route() {
+    // A router that resolves what it is sent against a base takes `/%5cx/admin` and `/.//x/admin` for `/admin` on host x.
+    let route = |path: &str, access: &str| {
+        format!(
+            "[[routes]]\nname = \"{}\"\npath = \"{path}\"\naccess = {access}\nupstream = \"app\"\nstrip_prefix = true\n\
+             encoded_slashes = true\n",
+            path[1..].replace('/', "-")
+        )
+    };
+    let routes = route("/shop", "\"public\"") + &route("/shop/admin", "{ roles = [\"admin\"] }");
+    let gateway = TestGateway::with(Setup { routes, ..Setup::default() }).await;
+    for target in [
+        "/shop/%5cx/admin",
+        "/shop/%255Cx/admin/y",
+        "/shop/%2fx/admin",
+        "/shop/.//x/admin",
+        "/shop/;//x/admin",
+        "/shop/;a=b//x/%61dmin?y=1",
+        "/shop/x/..//y/ADMIN",
+        "http://gateway.test/shop/%5cx/admin",
+    ] {
+        let refused = raw(&gateway, target.as_bytes(), "gateway.test", "").await;
+        assert_refused(&refused, 400, "target_ambiguous");
+    }
+    assert_eq!(gateway.app.seen().len(), 0);
+    for target in ["/a%20b", "/%5cx/y", "/.//x/y", "/a;b/c", "/@scope%2fname", "/x/./y/"] {
+        let answer = raw(&gateway, format!("/shop{target}").as_bytes(), "gateway.test", "").await;
+        assert_eq!((target, answer.status), (target, 200));
+        assert_eq!(gateway.app.last().target(), target);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_absolute_target_is_judged_by_its_own_host_and_forwarded_in_origin_form() {
     // T15: RFC 9112 section 3.2.2.
     let (gateway, access) = gateway().await;
