@@ -1,4 +1,4 @@
-//! T08-T14: whatever a target is, a route that answers for it answers for what each of seven servers makes of it.
+//! T08-T14: whatever a target is, a route that answers for it answers for what each of eight servers makes of it.
 #![no_main]
 
 use std::path::Path;

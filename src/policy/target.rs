@@ -1,7 +1,7 @@
 //! Reading a request target in every way a server behind us might.
 //!
 //! The bytes are forwarded as they came (RFC 9110 section 7.7); what is decided must hold for every plausible
-//! reading of them, or the request is refused. Readings, in any order: percent-decoded once and twice; `;params`
+//! reading of them, or the request is refused. Readings, in any order: percent-decoded once and twice, slashes too or all but them; `;params`
 //! stripped; backslash as slash; ended by a decoded `?` or `#`; what follows a host after two slashes; slashes merged; dot
 //! segments removed; characters beyond ASCII as those they resemble. Letter case is the route table's business.
 
@@ -136,7 +136,11 @@ fn is_plain(path: &str) -> bool {
 fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, Unreadable> {
     let mut next = Vec::with_capacity(8);
     if path.contains('%') {
-        next.push((decode(path, decoded)?, decoded + 1));
+        next.push((decode(path, decoded, Slashes::Decoded)?, decoded + 1));
+        // Some decode all but these, and so count fewer segments where `..` leads back (`new URL` of Node; Tomcat where told to).
+        if path.as_bytes().windows(3).any(|escape| escape.eq_ignore_ascii_case(b"%2f")) {
+            next.push((decode(path, decoded, Slashes::Kept)?, decoded + 1));
+        }
     }
     let mut add = |reading: String| next.push((reading, decoded));
     if path.contains(';') {
@@ -162,10 +166,17 @@ fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, Unreadable>
     Ok(next)
 }
 
+/// What becomes of an encoded slash where the rest is decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slashes {
+    Decoded,
+    Kept,
+}
+
 /// Percent-decodes what was decoded `before` times. Refuses what must never be decoded: malformed escapes of the client,
 /// control characters, non-UTF-8. A second decoder only sees escapes that the first one left; where that is not an escape, it
-/// stays. And what is escaped three times nobody means.
-fn decode(path: &str, before: u8) -> Result<String, Unreadable> {
+/// stays. And what is escaped three times nobody means, but for a slash, which others may have left alone.
+fn decode(path: &str, before: u8, slashes: Slashes) -> Result<String, Unreadable> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -174,8 +185,12 @@ fn decode(path: &str, before: u8) -> Result<String, Unreadable> {
         match (byte, digit(0).zip(digit(1))) {
             (b'%', Some((high, low))) => {
                 let decoded = u8::try_from(high * 16 + low).map_err(|_| Ambiguous)?;
-                if before > 1 || decoded < b' ' || decoded == 0x7f {
+                if (before > 1 && decoded != b'/') || decoded < b' ' || decoded == 0x7f {
                     return Err(Ambiguous);
+                }
+                if decoded == b'/' && slashes == Slashes::Kept {
+                    out.push(byte);
+                    continue;
                 }
                 out.push(decoded);
                 rest = &after[2..];
@@ -313,6 +328,11 @@ mod tests {
             "/%e2%88%95admin",
             "/public/..%e2%81%84admin",
             "/public/..%e2%88%96admin",
+            // An encoded slash that stays one makes one segment of two.
+            "/npm/@a%2fb/%2e%2e/%2e%2e/admin",
+            "/npm/@a%2Fb/..%5c..%5cadmin",
+            "/npm/@a%2fb/%252e%252e/%252e%252e/admin",
+            "/npm/@a%252fb/%2e%2e/%2e%2e/admin",
             // One after the other, in any order.
             "/public/a/..;%5c..;%5cadmin",
             "/a%25zz/%252e%252e/admin",

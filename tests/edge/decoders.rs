@@ -9,12 +9,13 @@ use unicode_normalization::UnicodeNormalization as _;
 pub(crate) type Decoder = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Their names, and whether they tell letter cases apart.
-pub(crate) const DECODERS: [(&str, Decoder, bool); 7] = [
+pub(crate) const DECODERS: [(&str, Decoder, bool); 8] = [
     ("literal", literal, true),
     ("nginx", nginx, true),
     ("tomcat", tomcat, true),
     ("iis", iis, false),
     ("node", node, true),
+    ("router", router, true),
     ("double", double, true),
     ("folder", folder, false),
 ];
@@ -59,6 +60,27 @@ fn iis(target: &[u8]) -> Option<Vec<u8>> {
 
 /// `path.posix.normalize(decodeURIComponent(new URL(request.url, base).pathname))`: what looks like an authority is one.
 fn node(target: &[u8]) -> Option<Vec<u8>> {
+    let path = unescape(&resolved_as_url(target), Bad::Refused)?;
+    std::str::from_utf8(&path).ok()?;
+    resolve(&path, Above::Root)
+}
+
+/// `new URL(decodeURI(request.url), base).pathname`: what is decoded to an authority is one; what delimits stays encoded.
+fn router(target: &[u8]) -> Option<Vec<u8>> {
+    let mut kept = Vec::new();
+    for (at, &byte) in target.iter().enumerate() {
+        let code = target.get(at + 1..at + 3).and_then(|code| std::str::from_utf8(code).ok());
+        let code = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        let delimits = byte == b'%' && code.is_some_and(|byte| b";/?:@&=+$,#".contains(&byte));
+        kept.extend_from_slice(if delimits { b"%25" } else { std::slice::from_ref(&byte) });
+    }
+    let decoded = unescape(&kept, Bad::Refused)?;
+    std::str::from_utf8(&decoded).ok()?;
+    resolve(resolved_as_url(&decoded).trim_ascii_end(), Above::Root)
+}
+
+/// As the WHATWG has it for http: backslashes are slashes, two of them begin an authority, `%2e` is a dot in a segment of dots.
+fn resolved_as_url(target: &[u8]) -> Vec<u8> {
     let target: Vec<u8> = target.iter().copied().filter(|b| !b"\t\r\n".contains(b)).collect();
     let path = slashed(cut(&target, b"?#"));
     let path = if path.starts_with(b"//") {
@@ -75,9 +97,7 @@ fn node(target: &[u8]) -> Option<Vec<u8>> {
         }
     };
     let segments: Vec<Vec<u8>> = path.split(|&b| b == b'/').map(dots).collect();
-    let path = unescape(&segments.join(&b'/'), Bad::Refused)?;
-    std::str::from_utf8(&path).ok()?;
-    resolve(&path, Above::Root)
+    segments.join(&b'/')
 }
 
 /// Decodes once, hands on, and decodes again; each time a `?` or `#` that appears ends the path.

@@ -275,3 +275,44 @@ async fn packages_with_a_scope_are_found() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_target_leads_a_server_that_is_sent_it_without_its_prefix_to_a_stricter_route() {
+    let app = Recorder::start().await;
+    let route = |path: &str, access: &str| {
+        format!(
+            "[[routes]]\nname = \"{}\"\npath = \"{path}\"\naccess = {access}\nupstream = \"recorder\"\nstrip_prefix = true\n\
+             encoded_slashes = true\n",
+            path[1..].replace('/', "-")
+        )
+    };
+    let routes = route("/shop", "\"public\"") + &route("/shop/admin", "{ roles = [\"admin\"] }");
+    let gateway = TestGateway::with(Setup { routes: routes + &app.upstream(), ..Setup::default() }).await;
+    let mut line = Line::to(gateway.address());
+    let (mut sent, mut forwarded) = (0, 0);
+    let whole = |case: &Case| case.is_path() && case.target.starts_with(b"/") && case.target.is_ascii();
+    for case in corpus::all().iter().filter(|case| whole(case) && !case.may_be_cut) {
+        if case.target.contains(&b' ') {
+            continue;
+        }
+        let head = format!(" HTTP/1.1\r\nHost: gateway.test\r\n{NAME}: {sent}\r\n\r\n");
+        let bytes = [b"GET /shop", case.target.as_slice(), head.as_bytes()].concat();
+        let status = line.ask("GET", &bytes).await.map_or(0, |answer| answer.status);
+        sent += 1;
+        assert!(matches!(status, 200 | 400..=499), "{status} {}", case.target.escape_ascii());
+        let Some(record) = app.take().pop() else { continue };
+        forwarded += 1;
+        for (name, decode, keeps_case) in DECODERS {
+            let Some(read) = decode(record.target()) else { continue };
+            assert_ne!(
+                place(&read, &["/", "/admin"], keeps_case),
+                Some("/admin"),
+                "{name} reads {} as {}",
+                record.target().escape_ascii(),
+                read.escape_ascii()
+            );
+        }
+    }
+    measured(format_args!("targets below a prefix that is taken off: {sent}, forwarded: {forwarded}"));
+    assert!(sent > 2_000 && forwarded > 300, "{forwarded} of {sent}");
+}

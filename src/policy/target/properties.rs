@@ -55,6 +55,7 @@ fn disguises() -> impl Strategy<Value = String> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
     Decode,
+    DecodeButSlashes,
     Parameters,
     Backslashes,
     End,
@@ -66,6 +67,7 @@ enum Step {
 
 const STEPS: &[Step] = &[
     Step::Decode,
+    Step::DecodeButSlashes,
     Step::Parameters,
     Step::Backslashes,
     Step::End,
@@ -78,7 +80,8 @@ const STEPS: &[Step] = &[
 impl Step {
     fn apply(self, path: &[u8]) -> Vec<u8> {
         match self {
-            Self::Decode => decoded(path),
+            Self::Decode => decoded(path, b""),
+            Self::DecodeButSlashes => decoded(path, b"/"),
             Self::Parameters => {
                 let mut out = Vec::new();
                 let mut inside = false;
@@ -130,14 +133,14 @@ impl Step {
     }
 }
 
-fn decoded(path: &[u8]) -> Vec<u8> {
+fn decoded(path: &[u8], but: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = path;
     while let [first, after @ ..] = rest {
         let code =
             after.get(..2).and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
         match (first, code) {
-            (b'%', Some(byte)) => {
+            (b'%', Some(byte)) if !but.contains(&byte) => {
                 out.push(byte);
                 rest = &after[2..];
             }
@@ -180,7 +183,7 @@ fn made_of(sent: &str) -> HashSet<Vec<u8>> {
     let mut next: Vec<(Vec<u8>, u8)> = all.iter().cloned().collect();
     while let Some((path, decodes)) = next.pop() {
         for step in STEPS {
-            let decodes = decodes + u8::from(*step == Step::Decode);
+            let decodes = decodes + u8::from(matches!(step, Step::Decode | Step::DecodeButSlashes));
             let made = (step.apply(&path), decodes);
             if decodes <= 2 && all.insert(made.clone()) {
                 next.push(made);

@@ -86,6 +86,8 @@ async fn every_disguise_of_another_route_is_refused_even_to_those_who_may_use_bo
         "/aUth/me",
         "/npm/..%2fauth/login",
         "/npm/..%2f..%2fadmin",
+        "/npm/@a%2fb/%2e%2e/%2e%2e/admin",
+        "/npm/@a%2fb/..%5c..%5cadmin",
     ] {
         let refused = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
         assert_eq!((target, refused.status), (target, 400));
