@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::access::suffices;
 use super::target::Target;
 use crate::config::{HostPattern, Route};
 use crate::error::Refusal;
@@ -29,6 +30,8 @@ pub struct RouteTable {
     /// The longest first.
     below: Vec<(String, Paths)>,
     any: Option<Paths>,
+    /// Whether any route is exact: only then is a path with a slash at its end another than without.
+    exact: bool,
     /// Whether any route or the prefix has a capital: only then can a folded reading of a lower-case path differ.
     capitals: bool,
 }
@@ -57,6 +60,7 @@ impl RouteTable {
             exact_hosts: HashMap::new(),
             below: Vec::new(),
             any: None,
+            exact: routes.iter().any(|route| route.exact),
             capitals: has_capital(auth_prefix) || routes.iter().any(|r| has_capital(&r.path)),
         };
         for route in routes {
@@ -90,7 +94,7 @@ impl RouteTable {
     pub fn find(&self, host: &str, target: &Target<'_>, method: &Method) -> Result<Match, Refusal> {
         let mut found = None;
         for reading in target.readings() {
-            self.agree(host, reading, &mut found)?;
+            self.agree((host, method), reading, &mut found)?;
         }
         match found.flatten() {
             None => Err(Refusal::RouteUnknown),
@@ -101,7 +105,7 @@ impl RouteTable {
                     return Err(Refusal::TargetAmbiguous);
                 }
                 if !target.is_plain() {
-                    self.stays(host, target, route, found)?;
+                    self.stays((host, method), target, route, found)?;
                 }
                 Ok(Match::Route(Arc::clone(route)))
             }
@@ -111,7 +115,7 @@ impl RouteTable {
     /// One reading must lead, in whatever letter case, where `found` says; the first says where.
     fn agree<'t>(
         &'t self,
-        host: &str,
+        (host, method): (&str, &Method),
         reading: &str,
         found: &mut Option<Option<Where<'t>>>,
     ) -> Result<(), Refusal> {
@@ -125,6 +129,11 @@ impl RouteTable {
             if !Where::same(*found.get_or_insert(here), here) {
                 return Err(Refusal::TargetAmbiguous);
             }
+            // Many servers take `/report/` for `/report`.
+            let bare = reading.strip_suffix('/').filter(|bare| self.exact && !bare.is_empty());
+            if bare.is_some_and(|bare| !covers(here, self.place(host, bare, case), method)) {
+                return Err(Refusal::TargetAmbiguous);
+            }
         }
         Ok(())
     }
@@ -133,7 +142,7 @@ impl RouteTable {
     /// again, none of that may lead elsewhere. (Of a plain target there is one reading, and one of what is left.)
     fn stays<'t>(
         &'t self,
-        host: &str,
+        asked: (&str, &Method),
         target: &Target<'_>,
         route: &Route,
         mut found: Option<Option<Where<'t>>>,
@@ -142,7 +151,7 @@ impl RouteTable {
         let Some(rest) = rest else { return Ok(()) };
         let rest = Target::read(rest).map_err(|_| Refusal::TargetAmbiguous)?;
         for reading in rest.readings() {
-            self.agree(host, &format!("{}{reading}", route.path), &mut found)?;
+            self.agree(asked, &format!("{}{reading}", route.path), &mut found)?;
         }
         Ok(())
     }
@@ -220,6 +229,16 @@ impl Paths {
             rest = &rest[..rest.rfind('/').unwrap_or(0)];
         }
         prefix.get("/")
+    }
+}
+
+/// Whether whoever gets through here would get through there, too.
+fn covers(here: Option<Where<'_>>, there: Option<Where<'_>>, method: &Method) -> bool {
+    let (Some(Where::Routes(here)), Some(Where::Routes(there))) = (here, there) else { return true };
+    match (by_method(here, method), by_method(there, method)) {
+        (Ok(here), Ok(there)) => suffices(here, there),
+        (Ok(_), Err(_)) => false,
+        (Err(_), _) => true,
     }
 }
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::Access;
+use crate::identity::Roles;
 
 fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
     let host = match host.strip_prefix("*.") {
@@ -158,6 +159,61 @@ fn what_is_left_without_the_prefix_leads_nowhere_else_either() {
         ("/shop/admin/%5cx/y", "shop-admin"),
         ("/shop/admin/a;b", "shop-admin"),
         ("/%5cx/y", "root"),
+    ] {
+        assert_eq!(found(&table, "GET", "x", path), Ok(name.into()), "{path}");
+    }
+}
+
+#[test]
+fn a_slash_at_the_end_of_an_exact_path_is_no_way_around_its_rule() {
+    let roles = |names: &[&str]| Access::Roles(Roles::new(names.iter().map(|name| name.parse().unwrap())));
+    let open = |name: &str, path: &str, access: Access| Route { access, ..route(name, "*", path, &[]) };
+    let exact = |name: &str, path: &str, access: Access| Route { exact: true, ..open(name, path, access) };
+    let table = RouteTable::new(
+        "/auth",
+        &[
+            open("root", "/", Access::Public),
+            exact("report", "/report", Access::SignedIn),
+            exact("health", "/health", Access::Optional),
+            Route { methods: vec![Method::GET], ..exact("list", "/list", Access::Public) },
+            open("staff", "/staff", roles(&["admin", "ops"])),
+            exact("pay", "/staff/pay", roles(&["admin"])),
+            exact("names", "/staff/names", roles(&["admin", "ops", "hr"])),
+            exact("map", "/staff/map", Access::SignedIn),
+            Route { fresh: true, ..exact("keys", "/staff/keys", Access::SignedIn) },
+            open("both", "/both", Access::SignedIn),
+            exact("both-only", "/both", roles(&["admin"])),
+        ],
+    );
+    for (method, path) in [
+        ("GET", "/report/"),
+        ("GET", "/REPORT/"),
+        ("GET", "/report//"),
+        ("GET", "/report/."),
+        ("GET", "/report;x/"),
+        ("GET", "/report%20/"),
+        ("GET", "/report/x/.."),
+        ("GET", "/staff/pay/"),
+        ("GET", "/staff/keys/"),
+        ("GET", "/both/"),
+        ("POST", "/list/"),
+    ] {
+        assert_eq!(found(&table, method, "x", path), Err(Refusal::TargetAmbiguous), "{method} {path}");
+    }
+    for (path, name) in [
+        ("/", "root"),
+        ("/x/", "root"),
+        ("/report", "report"),
+        ("/report/x", "root"),
+        ("/report/x/", "root"),
+        ("/report.json", "root"),
+        // Whoever may use what is above may use these.
+        ("/health/", "root"),
+        ("/list/", "root"),
+        ("/staff/names/", "staff"),
+        ("/staff/map/", "staff"),
+        ("/staff/", "staff"),
+        ("/.well-known/jwks.json/", "root"),
     ] {
         assert_eq!(found(&table, "GET", "x", path), Ok(name.into()), "{path}");
     }

@@ -230,6 +230,24 @@ fn nor_does_what_is_left_of_it_without_the_path_of_the_route() {
 }
 
 #[test]
+fn nor_does_it_reach_an_exact_path_by_a_slash_at_its_end() {
+    let text = "[upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n\
+        [[routes]]\nname = \"all\"\npath = \"/\"\naccess = \"public\"\nupstream = \"app\"\nencoded_slashes = true\n\
+        [[routes]]\nname = \"one\"\npath = \"/admin\"\nexact = true\naccess = \"signed-in\"\nupstream = \"app\"\n";
+    let config = Config::parse(text, Path::new("gateway.toml"), &|_| None).expect("a good file");
+    let table = RouteTable::new("/auth", &config.routes);
+    let result = runner(3000).run(&disguises(), |path| {
+        let Ok(target) = Target::read(path.as_bytes()) else { return Ok(()) };
+        let Ok(Match::Route(route)) = table.find("a", &target, &Method::GET) else { return Ok(()) };
+        let all = made_of(&path);
+        let one = all.iter().any(|made| made.strip_suffix(b"/").unwrap_or(made) == b"/admin");
+        prop_assert_eq!(one, route.name == "one");
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
 fn reading_has_no_whim_and_no_end_to_fear() {
     let anything = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..64),

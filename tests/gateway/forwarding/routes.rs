@@ -132,6 +132,38 @@ async fn an_exact_path_is_that_path_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slash_after_an_exact_path_gives_nobody_what_the_path_does_not() {
+    // Express and others take `/report/` for `/report`.
+    let exact = |name: &str, access: &str| {
+        format!(
+            "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nexact = true\naccess = {access}\nupstream = \"app\"\n"
+        )
+    };
+    let routes = Setup::default().routes
+        + &exact("report", "{ roles = [\"admin\"] }")
+        + &exact("home", "\"signed-in\"")
+        + &exact("status", "\"public\"");
+    let gateway = TestGateway::with(Setup { routes, ..Setup::default() }).await;
+    gateway.user("ada", &["admin"]).await;
+    gateway.user("eve", &["user"]).await;
+    let (ada, eve) = (gateway.login("ada").await.access, gateway.login("eve").await.access);
+    for token in [&ada, &eve] {
+        for path in ["/report/", "/report/?a=b", "/REPORT/", "/report/."] {
+            assert_refused(&gateway.call("GET", path, token).await, 400, "target_ambiguous");
+        }
+    }
+    assert_eq!(gateway.app.seen().len(), 0);
+    assert_eq!(gateway.call("GET", "/report", &ada).await.status, 200);
+    assert_refused(&gateway.call("GET", "/report", &eve).await, 403, "role_missing");
+    // Where nothing is gained it passes, as what it says.
+    for path in ["/home/", "/status/", "/report/x", "/report.json"] {
+        assert_eq!(gateway.call("GET", path, &eve).await.status, 200, "{path}");
+        assert_eq!(gateway.app.last().target(), path);
+    }
+    assert_refused(&gateway.get("/status/", &[]).await, 401, "token_missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_has_its_routes_and_an_unknown_one_has_none() {
     // T16.
     let route = |name: &str, hosts: &str| {
