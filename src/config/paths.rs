@@ -22,7 +22,14 @@ pub(super) fn segments(text: &str) -> Result<(), String> {
             quoted(bare)
         ));
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&'()*+,=:@-".contains(c);
+    if let Some((sign, covering)) = pattern(text) {
+        return Err(format!(
+            "{} has a {sign}, but paths have no patterns: write {}, which covers what is below it",
+            quoted(text),
+            quoted(covering)
+        ));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._~!$&'()+,=:@-".contains(c);
     for segment in rest.split('/') {
         if segment.is_empty() {
             return Err(format!("{} has an empty segment: write one / between segments", quoted(text)));
@@ -32,10 +39,25 @@ pub(super) fn segments(text: &str) -> Result<(), String> {
         }
         if let Some(odd) = segment.chars().find(|&c| !allowed(c)) {
             return Err(format!(
-                "{} has {odd:?} in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -",
+                "{} has {odd:?} in it: write letters, digits and . _ ~ ! $ & ' ( ) + , = : @ -",
                 quoted(text)
             ));
         }
     }
     Ok(())
+}
+
+/// What would be a pattern elsewhere, and the path before it: taken at its letters, such a rule would never be met, and
+/// what it was to guard would be open.
+fn pattern(text: &str) -> Option<(&'static str, &str)> {
+    let (at, sign) = [("*", "star"), ("/:", "segment that begins with :"), ("{", "{")]
+        .into_iter()
+        .filter_map(|(sign, name)| text.find(sign).map(|at| (at, name)))
+        .min()?;
+    // `/admin*` was meant to begin with /admin; `/v{n}` is no more than what is above it.
+    let before = &text[..at];
+    let is_whole = text[at..].trim_start_matches('*').is_empty() || text[at..].starts_with('/');
+    let covering = if is_whole { before } else { &before[..before.rfind('/').unwrap_or(0)] };
+    let covering = covering.trim_end_matches('/');
+    Some((sign, if covering.is_empty() { "/" } else { covering }))
 }

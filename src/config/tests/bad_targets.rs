@@ -335,6 +335,50 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
         r#"5: routes[0].path: "/a//b" has an empty segment: write one / between segments"#,
     ),
     (
+        r#"{app}[[routes]]|name = "app"|path = "/admin/*"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/admin/*" has a star, but paths have no patterns: write "/admin", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/*"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/*" has a star, but paths have no patterns: write "/", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/admin*"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/admin*" has a star, but paths have no patterns: write "/admin", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/**"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/**" has a star, but paths have no patterns: write "/", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/admin/**/*.php"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/admin/**/*.php" has a star, but paths have no patterns: write "/admin", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/v*/admin"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/v*/admin" has a star, but paths have no patterns: write "/", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/a/*b"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/a/*b" has a star, but paths have no patterns: write "/a", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/:id"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/:id" has a segment that begins with :, but paths have no patterns: write "/", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/users/:id/keys"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/users/:id/keys" has a segment that begins with :, but paths have no patterns: write "/users", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/users/{id}"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/users/{id}" has a {, but paths have no patterns: write "/users", which covers what is below it"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/v{n}/x"|access = "signed-in"|upstream = "app""#,
+        r#"5: routes[0].path: "/v{n}/x" has a {, but paths have no patterns: write "/", which covers what is below it"#,
+    ),
+    (
         r#"{app}[[routes]]|name = "app"|path = "/a/../b"|access = "signed-in"|upstream = "app""#,
         r#"5: routes[0].path: "/a/../b" has the segment "..": write the path it leads to"#,
     ),
@@ -344,19 +388,19 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/a%2Fb"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/a%2Fb" has '%' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+        r#"5: routes[0].path: "/a%2Fb" has '%' in it: write letters, digits and . _ ~ ! $ & ' ( ) + , = : @ -"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/a;b"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/a;b" has ';' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+        r#"5: routes[0].path: "/a;b" has ';' in it: write letters, digits and . _ ~ ! $ & ' ( ) + , = : @ -"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = '/a\b'|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/a\\b" has '\\' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+        r#"5: routes[0].path: "/a\\b" has '\\' in it: write letters, digits and . _ ~ ! $ & ' ( ) + , = : @ -"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/a?b"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/a?b" has '?' in it: write letters, digits and . _ ~ ! $ & ' ( ) * + , = : @ -"#,
+        r#"5: routes[0].path: "/a?b" has '?' in it: write letters, digits and . _ ~ ! $ & ' ( ) + , = : @ -"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/auth"|access = "signed-in"|upstream = "app""#,
