@@ -8,12 +8,13 @@ use crate::error::Refusal;
 
 /// What it means to the client; `None` when there is no client left.
 pub(super) fn refusal_of(error: &Error) -> Option<Refusal> {
-    use ErrorType::{ConnectionClosed, HTTPStatus, ReadError, WriteError};
+    use ErrorType::{ConnectionClosed, H2Error, HTTPStatus, ReadError, WriteError};
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(413)) => Some(Refusal::BodyTooLarge),
         (ErrorSource::Upstream, failed) if is_timeout(failed) => Some(Refusal::UpstreamTimeout),
         (ErrorSource::Upstream, _) => Some(Refusal::UpstreamUnavailable),
-        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed) => None,
+        // Over HTTP/2: the stream was reset, or its connection has gone.
+        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | H2Error) => None,
         (ErrorSource::Downstream, _) => Some(Refusal::RequestInvalid("the request could not be read".into())),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
     }

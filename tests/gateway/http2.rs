@@ -116,6 +116,52 @@ async fn a_stream_ends_with_its_session_and_its_connection_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_aborts_as_it_does_over_http1() {
+    let house = house("", "").await;
+    house.gateway.user("ada", &[]).await;
+    let mut client = connect(&house).await;
+    let bearer = format!("Bearer {}", login(&mut client).await.access);
+    let headers = [("authorization", bearer.as_str())];
+    let counted = async |outcome: &str, class: &str, count: f64| {
+        let series =
+            format!("doorward_requests_total{{class=\"{class}\",outcome=\"{outcome}\",route=\"app\"}}");
+        assert_eventually("it is counted", SOON, async || house.gateway.metric(&series).await == count).await;
+    };
+    let asked = async |heads: usize| {
+        assert_eventually("the app is asked", SOON, async || house.gateway.app.heads() == heads).await;
+    };
+
+    // Before the app's answer: over HTTP/1.1, with a reset, and with its connection.
+    let mut plain = house.client("gateway.test").await;
+    plain.send(&crate::support::http::message("GET", "/hold", &headers, b"")).await;
+    asked(1).await;
+    drop(plain);
+    counted("aborted", "none", 1.0).await;
+    let (answer, mut stream) = client.send("GET", "/hold", &headers, Some(b"")).await.expect("sent");
+    asked(2).await;
+    stream.send_reset(Reason::CANCEL);
+    drop(answer);
+    counted("aborted", "none", 2.0).await;
+    let mut other = connect(&house).await;
+    let held = other.send("GET", "/hold", &headers, Some(b"")).await.expect("sent");
+    asked(3).await;
+    drop((held, other));
+    counted("aborted", "none", 3.0).await;
+
+    // While it is told.
+    let mut events = client.ask("GET", "/events", &headers, b"").await.expect("an answer");
+    assert!(http2::next(&mut events.body).await.expect("an event").is_some());
+    drop(events);
+    assert_eventually("it ends", SOON, async || {
+        house.gateway.metric("doorward_requests_in_flight").await == 0.0
+    })
+    .await;
+    for class in ["none", "2xx", "4xx"] {
+        counted("request_invalid", class, 0.0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_beyond_the_limits_are_refused_and_the_connection_goes_on() {
     let house = house("[server.limits]\nheader_bytes = \"8KiB\"\nheader_fields = 20", "").await;
     let mut client = connect(&house).await;
