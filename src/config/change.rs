@@ -4,7 +4,7 @@
 
 use super::{
     Admin, Config, Limits, Log, Login, MasterKey, PostgresUrl, RedisTopology, RedisUrl, Server, Sessions,
-    SessionsUrl, Tls, Tokens, Vault, VaultUrl,
+    SessionsUrl, Tls, Tokens, Vault, VaultUrl, defaults,
 };
 
 /// The keys that only a new process takes: a restart, or an upgrade (SIGUSR2), which loses nothing.
@@ -123,6 +123,9 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         requests_per_connection: _,
         http2_streams: _,
     } = limits;
+    // Where nothing else is said they follow the addresses, which stay.
+    let follows = listen != running.listen && public_urls == defaults::public_urls(&listen);
+    let public_urls = if follows { defaults::public_urls(&running.listen) } else { public_urls };
     let listen = fixed.keep("server.listen", listen, &running.listen);
     let redirect_listen = fixed.keep("server.redirect_listen", redirect_listen, &running.redirect_listen);
     let threads = fixed.keep("server.threads", threads, &running.threads);

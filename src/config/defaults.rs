@@ -96,10 +96,26 @@ impl Config {
     }
 }
 
+/// `[server] public_urls`: how a browser on this machine reaches these addresses. A port that the system chooses is not
+/// known here; where there is no other, that of the default.
+pub(super) fn public_urls(listen: &[SocketAddr]) -> Vec<String> {
+    let mut urls = Vec::new();
+    for port in listen.iter().map(SocketAddr::port).filter(|&port| port != 0) {
+        for host in ["127.0.0.1", "localhost"] {
+            let url = if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") };
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+    }
+    if urls.is_empty() { public_urls(&[loopback(8080)]) } else { urls }
+}
+
 fn server() -> Server {
+    let listen = vec![loopback(8080)];
     Server {
-        listen: vec![loopback(8080)],
-        public_urls: ["http://127.0.0.1:8080", "http://localhost:8080"].map(str::to_owned).to_vec(),
+        public_urls: public_urls(&listen),
+        listen,
         auth_prefix: "/auth".to_owned(),
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),

@@ -10,7 +10,7 @@ use super::hint::quoted;
 use super::origin::{Origin, WEB};
 use super::paths::segments;
 use super::reader::{Place, Table};
-use super::{Admin, Env, Limits, Server, secrets, tls, usize_from};
+use super::{Admin, Env, Limits, Server, defaults, secrets, tls, usize_from};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -39,9 +39,10 @@ pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
             .problem(r#"empty, so nobody could be served: write an address such as "127.0.0.1:8080""#);
     }
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
+    let listen = listen.unwrap_or(default.listen);
     let server = Server {
-        listen: listen.unwrap_or(default.listen),
-        public_urls: public_urls.unwrap_or(default.public_urls),
+        public_urls: public_urls.unwrap_or_else(|| defaults::public_urls(&listen)),
+        listen,
         auth_prefix: table
             .value("auth_prefix")
             .and_then(|value| value.parsed(auth_prefix))

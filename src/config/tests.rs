@@ -214,6 +214,18 @@ fn an_empty_file_means_the_defaults() {
 }
 
 #[test]
+fn where_nothing_else_is_said_the_public_urls_follow_the_addresses() {
+    for (text, urls) in [
+        ("listen = [\"0.0.0.0:9090\"]", &["http://127.0.0.1:9090", "http://localhost:9090"][..]),
+        ("listen = [\"127.0.0.1:80\", \"[::1]:80\"]", &["http://127.0.0.1", "http://localhost"]),
+        ("listen = [\"127.0.0.1:0\"]", &["http://127.0.0.1:8080", "http://localhost:8080"]),
+        ("listen = [\"127.0.0.1:9090\"]\npublic_urls = [\"https://a.example\"]", &["https://a.example"]),
+    ] {
+        assert_eq!(good(&format!("[server]\n{text}")).server.public_urls, urls, "{text}");
+    }
+}
+
+#[test]
 fn a_file_is_read_from_disk_and_named_when_it_cannot_be() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gateway.toml");

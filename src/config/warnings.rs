@@ -1,8 +1,8 @@
 //! What a good configuration will have people wonder about: said by `doorward check`, at the start and at a reload.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Config, Tls, TlsCertificate};
+use super::{Config, Server, Tls, TlsCertificate, defaults};
 use crate::clock::Timestamp;
 
 /// Something to look at; the configuration can be used all the same.
@@ -25,6 +25,7 @@ impl Config {
             );
             warnings.push(Warning { key: format!("server.public_urls[{at}]"), message });
         }
+        warnings.extend(elsewhere(&self.server));
         if let Some(tls) = &self.server.tls {
             for (at, certificate) in tls.certificates.iter().enumerate() {
                 certificate_warnings(
@@ -62,6 +63,35 @@ fn certificate_warnings(key: &str, shown: &TlsCertificate, now: Timestamp, warni
     if shown.key_is_open {
         warn("key_file", "every user of this machine can read the private key: chmod 600 it".to_owned());
     }
+}
+
+/// Public addresses of this machine alone, none of which leads to where the gateway listens: one of the two was changed, and
+/// the other was not.
+fn elsewhere(server: &Server) -> Option<Warning> {
+    let ports: Vec<u16> = server.listen.iter().map(SocketAddr::port).collect();
+    let leads_here = |url: &String| !is_here(url) || ports.contains(&port_of(url));
+    if ports.contains(&0) || server.public_urls.iter().any(leads_here) {
+        return None;
+    }
+    let message = format!(
+        "none has a port of server.listen ({}): a browser that comes by that port can sign in nowhere; write {:?}, or what \
+         people's browsers show",
+        ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
+        defaults::public_urls(&server.listen),
+    );
+    Some(Warning { key: "server.public_urls".to_owned(), message })
+}
+
+/// Whether only this machine reaches `url`.
+fn is_here(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, authority)| host_of(authority));
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The port of an origin.
+fn port_of(url: &str) -> u16 {
+    let written = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    written.unwrap_or(if url.starts_with("https://") { 443 } else { 80 })
 }
 
 /// Whether browsers do not take `url` for trustworthy (W3C Secure Contexts section 3.1): then they refuse `Secure` cookies.
@@ -117,6 +147,26 @@ mod tests {
             let said = config.warnings(Timestamp::from_secs(0));
             let keys: Vec<&str> = said.iter().map(|warning| warning.key.as_str()).collect();
             assert_eq!(keys, if clear { &["server.public_urls[1]"][..] } else { &[] }, "{url}");
+        }
+    }
+
+    #[test]
+    fn public_urls_of_this_machine_that_lead_elsewhere_are_worth_a_word() {
+        let mut config = Config::defaults(Path::new(""));
+        for (listen, urls, elsewhere) in [
+            (&["127.0.0.1:9090"][..], &["http://127.0.0.1:8080", "http://localhost:8080"][..], true),
+            (&["127.0.0.1:9090", "[::1]:8080"], &["http://localhost:8080"], false),
+            (&["0.0.0.0:80"], &["http://[::1]"], false),
+            (&["0.0.0.0:443"], &["https://localhost"], false),
+            (&["0.0.0.0:8443"], &["https://localhost"], true),
+            (&["127.0.0.1:0"], &["http://localhost:8080"], false),
+            (&["127.0.0.1:9090"], &["http://localhost:8080", "https://app.example.com"], false),
+        ] {
+            config.server.listen = listen.iter().map(|address| address.parse().unwrap()).collect();
+            config.server.public_urls = urls.iter().map(|&url| url.to_owned()).collect();
+            let said = config.warnings(Timestamp::from_secs(0));
+            let is_said = said.iter().any(|warning| warning.message.contains("a port of server.listen"));
+            assert_eq!(is_said, elsewhere, "{listen:?} {urls:?}");
         }
     }
 }

@@ -165,6 +165,9 @@ impl Gateway {
     /// What was refused is in the log, whatever is not.
     fn account_for(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
         context.account.was_refused(refusal, status);
+        if matches!(refusal, Refusal::OriginNotAllowed | Refusal::FormInvalid) {
+            context.account.cause = cors::stranger(&session.req_header().headers, &context.snapshot.server);
+        }
         if !context.account.is_shown() {
             downstream::show(session, &mut context.account, &context.snapshot);
         }

@@ -35,6 +35,27 @@ fn nobody() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_an_unknown_origin_says_which_that_was() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    let gateway = house.serve();
+    let origin = ("Origin", "http://localhost:9");
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    for headers in [[origin, form], [origin, ("Content-Type", "application/json")]] {
+        let answer = request(gateway.public, "POST", "/auth/login", &headers, b"username=ada").await;
+        assert_eq!(answer.status, 403, "{}", answer.text());
+    }
+    // What is refused for another reason says nothing of origins.
+    let unsaid = [form, ("Sec-Fetch-Site", "none")];
+    let unsaid = request(gateway.public, "POST", "/auth/login", &unsaid, b"username=ada").await;
+    assert_eq!(unsaid.status, 403, "{}", unsaid.text());
+    let log = gateway.log();
+    let causes: Vec<Option<&str>> = requests(&log).iter().map(|line| line["cause"].as_str()).collect();
+    let said = Some("the origin http://localhost:9 is not in server.public_urls");
+    assert_eq!(causes, [said, said, None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_request_has_one_line_with_the_fields_of_the_page() {
     let app = TestApp::start().await;
     let away = format!(
