@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::traffic::Traffic;
 use crate::config::Server;
-use crate::metrics::{ConnectionLimit, Metrics};
+use crate::metrics::{ConnectionLimit, Label as _, Metrics};
 use crate::policy::forwarded;
 
 /// When all places are taken, this part of them is given up at once: looking through all for each newcomer would cost more
@@ -78,15 +78,18 @@ impl Places {
     /// A place for a connection from `ip`, if there is one.
     pub(super) fn admit(self: &Arc<Self>, ip: Option<IpAddr>, server: &Server) -> Option<Place> {
         let is_proxy = ip.is_some_and(|ip| forwarded::is_trusted(ip, &server.trusted_proxies));
+        let client = ip;
         let ip = ip.filter(|_| !is_proxy).map(forwarded::network);
         let mut open = self.lock();
         let mine = ip.and_then(|ip| open.by_ip.get(&ip)).copied().unwrap_or(0);
         if ip.is_some() && mine >= server.limits.connections_per_ip {
-            return self.refused(ConnectionLimit::Address);
+            drop(open);
+            return self.refused(client, ConnectionLimit::Address);
         }
         let most = server.limits.connections;
         if open.all.len() - open.displaced >= most && !self.make_room(&mut open, most) {
-            return self.refused(ConnectionLimit::Total);
+            drop(open);
+            return self.refused(client, ConnectionLimit::Total);
         }
         if let Some(ip) = ip {
             *open.by_ip.entry(ip).or_default() += 1;
@@ -98,8 +101,16 @@ impl Places {
         Some(Place { places: Arc::clone(self), activity, key, ip })
     }
 
-    fn refused(&self, limit: ConnectionLimit) -> Option<Place> {
+    /// No line is written while others wait for a place; of a flood, the log sums up all but a few.
+    fn refused(&self, client: Option<IpAddr>, limit: ConnectionLimit) -> Option<Place> {
         self.metrics.requests.connections_refused.of(limit).inc();
+        let (client, limit) = (client.map(tracing::field::display), limit.as_str());
+        tracing::warn!(
+            reason = "connection_refused",
+            client,
+            limit,
+            "server.limits allows no more connections"
+        );
         None
     }
 

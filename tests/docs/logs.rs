@@ -155,6 +155,44 @@ fn every_field_of_an_event_is_on_the_page() {
 }
 
 #[test]
+fn what_the_runbook_says_of_the_log_is_in_the_log() {
+    let logs = root("docs/logs.md");
+    let known: BTreeSet<String> = table(&logs, "Events", "reason")
+        .into_iter()
+        .chain(table(&logs, "Events", "field"))
+        .chain(table(&logs, "Requests", "field"))
+        .chain(table(&logs, "Requests", "reason"))
+        .chain(table(&root("docs/errors.md"), "# Errors", "code"))
+        .flat_map(|row| row[0].split(", ").map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let (metrics, settings) = (root("docs/metrics.md"), root("gateway.toml"));
+    let is_elsewhere = |word: &str| {
+        word.starts_with("doorward_")
+            || word.starts_with("process_")
+            // Of Postgres.
+            || ["max_connections", "pg_stat_activity"].contains(&word)
+            || metrics.contains(&format!("`{word}`"))
+            || settings.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{word} = ")))
+    };
+    let page = root("docs/runbook.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut said = 0;
+    let pieces: Vec<&str> = page.split('`').collect();
+    for at in (1..pieces.len()).step_by(2) {
+        let (before, word) = (pieces[at - 1].trim_end(), pieces[at]);
+        let is_name = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if !is_name(word) {
+            continue;
+        }
+        let is_of_the_log = ["log's", "log has", "log says"].iter().any(|words| before.ends_with(words));
+        said += usize::from(is_of_the_log);
+        assert!(!is_of_the_log || known.contains(word), "docs/logs.md does not have `{word}` of the runbook");
+        let is_known = !word.contains('_') || known.contains(word) || is_elsewhere(word);
+        assert!(is_known, "the runbook's `{word}` is no reason, code, metric or setting");
+    }
+    assert!(said > 10, "only {said} reasons: is this the right page?");
+}
+
+#[test]
 fn a_call_is_read_as_the_compiler_reads_it() {
     let text = r#"
         // tracing::info!(reason = "a comment");

@@ -57,6 +57,26 @@ async fn a_flood_of_refusals_is_summed_up_and_what_was_forwarded_is_all_there() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refused_connections_are_written_and_a_flood_of_them_is_summed_up() {
+    const REFUSED: u64 = 300;
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "[server.limits]\nconnections_per_ip = 1\n");
+    let gateway = house.serve();
+    let mut first = Client::connect(gateway.public).await;
+    assert_eq!(first.request("GET", "/", &[], b"").await.status, 401);
+    for _ in 0..REFUSED {
+        Client::connect(gateway.public).await.until_closed().await;
+    }
+    let counted = suppressed(&gateway).await;
+    let log = gateway.log();
+    let lines: Vec<&Value> = log.iter().filter(|line| line["reason"] == "connection_refused").collect();
+    let left_out = summed_up(&log, "connection_refused");
+    assert_eq!((lines.len() as u64 + left_out, left_out), (REFUSED, counted));
+    assert!(left_out > 0 && lines.len() >= 50, "{} written", lines.len());
+    assert_eq!((&lines[0]["client"], &lines[0]["limit"]), (&"127.0.0.1".into(), &"address".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_summing_up_comes_although_the_flood_is_over() {
     // An event beside the requests: a connect that fails, each time.
     let app = TestApp::start().await;
