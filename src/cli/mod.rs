@@ -124,11 +124,11 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Status(options) => {
-            let config = load(&cli.config)?;
+            let config = load_for(&cli.config, &["admin"])?;
             serve::runtime(1)?.block_on(status::run(&config, options, out))
         }
         command => {
-            let config = load(&cli.config)?;
+            let config = load_for(&cli.config, command.needs())?;
             serve::runtime(1)?.block_on(async {
                 let vault = server::open_vault(&config, &surroundings).await?;
                 let desk = Desk { config, surroundings, vault };
@@ -148,6 +148,17 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
     }
 }
 
+impl Command {
+    /// The sections of the configuration that a command on the vault reads.
+    const fn needs(&self) -> &'static [&'static str] {
+        match self {
+            Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
+            Self::Key(_) => &["vault", "tokens"],
+            _ => &["vault"],
+        }
+    }
+}
+
 /// What the commands on the vault work with.
 struct Desk {
     config: Config,
@@ -157,6 +168,20 @@ struct Desk {
 
 fn load(path: &Path) -> anyhow::Result<Config> {
     Ok(Config::load(path, &environment)?)
+}
+
+/// The configuration as far as these sections go. A command that is wanted while a file is mended, such as one that ends the
+/// sessions of a thief, does not wait for that.
+fn load_for(path: &Path, needed: &[&str]) -> anyhow::Result<Config> {
+    let (config, problems) = Config::load_for(path, needed, &environment)?;
+    if let Some(first) = problems.as_ref().and_then(|problems| problems.iter().next()) {
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: the gateway refuses this file: {first} (`doorward check` says all of it)"
+        );
+    }
+    Ok(config)
 }
 
 fn environment(name: &str) -> Option<String> {

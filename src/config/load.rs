@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::problem::{Problem, Problems};
 use super::reader::{Report, Table};
 use super::sources::Sources;
@@ -22,27 +24,43 @@ impl Reading {
     /// Reads and checks the file at `path`; `env` answers for environment variables.
     pub fn of(path: &Path, env: Env<'_>) -> Self {
         let mut sources = Sources::default();
-        let whole = |line, message| {
-            Problems::from(Problem { file: path.to_owned(), line, key: String::new(), message })
-        };
-        // It may hold the master key.
-        let bytes = sources
-            .read("", path)
-            .map_err(|error| whole(0, format!("cannot be read: {error}; write it, or name another file")));
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
-            Err(problems) => return Self { config: Err(problems), sources },
-        };
-        let config = match std::str::from_utf8(&bytes) {
-            Ok(text) => read(text, path, env, &mut sources).0,
-            Err(error) => {
-                let before = &bytes[..error.valid_up_to()];
-                let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-                Err(whole(line, "not UTF-8: save the file in that encoding".to_owned()))
-            }
-        };
+        let config = text(path, &mut sources).and_then(|text| {
+            let (config, problems, _) = read(&text, path, env, &mut sources);
+            problems.map_or(Ok(config), Err)
+        });
         Self { config, sources }
     }
+}
+
+/// What the file says. It may hold the master key.
+fn text(path: &Path, sources: &mut Sources) -> Result<Zeroizing<String>, Problems> {
+    let whole =
+        |line, message| Problems::from(Problem { file: path.to_owned(), line, key: String::new(), message });
+    let bytes = sources.read("", path).map_err(|error| {
+        whole(0, format!("cannot be read: {error}; write it, or name another file with --config"))
+    })?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            Err(whole(line, "not UTF-8: save the file in that encoding".to_owned()))
+        }
+    }
+}
+
+/// The configuration whatever is wrong with it, with the default wherever a value was reported; what was; and the text.
+///
+/// # Errors
+/// Why the file cannot be read.
+pub(super) fn all(
+    path: &Path,
+    env: Env<'_>,
+) -> Result<(Config, Option<Problems>, Zeroizing<String>), Problems> {
+    let mut sources = Sources::default();
+    let text = text(path, &mut sources)?;
+    let (config, problems, _) = read(&text, path, env, &mut sources);
+    Ok((config, problems, text))
 }
 
 impl Config {
@@ -59,23 +77,24 @@ impl Config {
     /// # Errors
     /// Every problem of the text.
     pub fn parse(text: &str, file_name: &Path, env: Env<'_>) -> Result<Self, Problems> {
-        read(text, file_name, env, &mut Sources::default()).0
+        let (config, problems, _) = read(text, file_name, env, &mut Sources::default());
+        problems.map_or(Ok(config), Err)
     }
 }
 
-/// As [`Config::parse`], with the keys that were asked for (`*` stands for every name and index).
+/// The configuration of a text, what is wrong with it, and the keys that were asked for (`*` stands for every name and index).
 pub(super) fn read(
     text: &str,
     file: &Path,
     env: Env<'_>,
     sources: &mut Sources,
-) -> (Result<Config, Problems>, BTreeSet<String>) {
+) -> (Config, Option<Problems>, BTreeSet<String>) {
     let (report, root) = Report::open(text, file, std::mem::take(sources));
     let dir = file.parent().unwrap_or(Path::new(""));
     let config = config(Table::root(&report, &root), Config::defaults(dir), dir, env);
     let (problems, known);
     (problems, known, *sources) = report.close();
-    (Problems::new(problems).map_or(Ok(config), Err), known)
+    (config, Problems::new(problems), known)
 }
 
 /// The config, with the default wherever a value was reported.

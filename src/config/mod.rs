@@ -9,6 +9,7 @@ mod colour;
 mod defaults;
 mod health;
 mod hint;
+mod lenient;
 mod load;
 mod origin;
 mod paths;

@@ -57,6 +57,14 @@ async fn sighup_applies_the_file_at_once_and_a_broken_one_leaves_everything_as_i
     let problem = said["problem"].as_str().expect("a problem");
     assert!(problem.contains(&place) && problem.contains("publik"), "{said}");
     assert_eq!(said["level"], "ERROR");
+    let warned = house.run(&["session", "revoke", "--all", "--yes"]);
+    assert_eq!((warned.code, warned.out.as_str()), (Some(0), "sessions ended: 0\n"), "{}", warned.err);
+    let is_warned = warned.err.starts_with("warning: the gateway refuses this file: ");
+    assert!(
+        is_warned && warned.err.contains(&place) && warned.err.contains("doorward check"),
+        "{}",
+        warned.err
+    );
     assert_eq!(status(&gateway, "/open").await, 200, "the one before is in force");
     let ready = http::request(gateway.admin, "GET", "/readyz", &[], b"").await;
     assert!(ready.status == 200 && ready.text().contains(problem), "{}", ready.text());

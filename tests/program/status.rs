@@ -173,22 +173,22 @@ async fn every_member_is_on_the_page_and_every_member_of_the_page_is_there() {
 async fn what_is_wrong_comes_first_and_a_changed_token_is_taken() {
     let (_app, house, gateway) = serving().await;
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
-    house.write("gateway.toml", &format!("{text}[nonsense]\n"));
+    house.write("gateway.toml", &format!("{text}[log]\nlevel = \"nonsense\"\n"));
     gateway.signal("HUP");
     gateway.process.complaint_with("reload_rejected");
-    // The file that the command reads must be good: it is another one's that is not.
-    house.write("good.toml", &text);
-    let address = gateway.admin.to_string();
-    let run = |file: &str| {
-        let mut command = crate::house::doorward();
-        command.arg("--config").arg(house.path(file)).args(["status", "--address", &address]);
-        crate::process::run(&mut command, "")
-    };
-    let page = run("good.toml").good();
+    // What the command needs of the file is good.
+    let done = status(&house, &gateway, &[]);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(done.err.starts_with("warning: the gateway refuses this file: "), "{}", done.err);
+    let page = done.out;
     assert!(
         page.starts_with("! the file as it is now is not in force: ") && page.contains("nonsense"),
         "{page}"
     );
+    // A section of a name that is not known may be one that it needs.
+    house.write("gateway.toml", &format!("{text}[adnim]\n"));
+    let complaint = status(&house, &gateway, &[]).complaint();
+    assert!(complaint.contains("adnim: unknown key (did you mean \"admin\"?)"), "{complaint}");
 
     house.write("gateway.toml", &text);
     house.write("admin.token", OTHER);
