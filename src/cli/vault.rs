@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::Desk;
+use super::{Desk, confirmed};
 use crate::auth::keys;
 use crate::server;
 use crate::vault::{EndReason, Scope};
@@ -20,7 +20,11 @@ pub(super) enum Command {
         file: PathBuf,
     },
     /// After restoring a backup: end every session once, since what was revoked after the backup would live again.
-    Restored,
+    Restored {
+        /// Do not ask before everybody is signed out.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Show what was done lately, newest first.
     Audit {
         /// How many events.
@@ -49,7 +53,12 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
                 file.display()
             )?;
         }
-        Command::Restored => {
+        Command::Restored { yes } => {
+            confirmed(
+                *yes,
+                "This signs everybody out, as it must be after a restore and at no other time.",
+                out,
+            )?;
             let ended = desk.vault.sessions.revoke(Scope::Everyone, EndReason::Admin).await?;
             writeln!(out, "sessions ended: {}; everybody signs in again", ended.alive)?;
         }
