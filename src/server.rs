@@ -48,7 +48,7 @@ pub use handover::{HandoverError, Inherited};
 use listen::{Bound, bind_all, serve};
 use reload::Reload;
 pub use reload::{ConfigFile, Reloads, Told};
-pub use stores::{Credentials, Stores, examine, master_secret, open_vault};
+pub use stores::{Credentials, Stores, examine, master_secret, missing_vault, open_vault};
 
 /// The set and the keys must be current before anything is served. An hour of revocations after everybody was signed out
 /// may be millions of rows; a vault that is away says so at once.

@@ -129,6 +129,12 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         }
         command => {
             let config = load_for(&cli.config, command.needs())?;
+            if let Some(file) = server::missing_vault(&config).filter(|_| !command.makes_vault()) {
+                anyhow::bail!(
+                    "there is no vault at `{}` (vault.url): start the gateway, or add a user, first",
+                    file.display()
+                );
+            }
             serve::runtime(1)?.block_on(async {
                 let vault = server::open_vault(&config, &surroundings).await?;
                 let desk = Desk { config, surroundings, vault };
@@ -156,6 +162,15 @@ impl Command {
             Self::Key(_) => &["vault", "tokens"],
             _ => &["vault"],
         }
+    }
+
+    /// Whether it may be the first that is done to a vault. What looks, ends or restores would find nothing in a new one, which a
+    /// misspelt `vault.url` would leave behind.
+    const fn makes_vault(&self) -> bool {
+        matches!(
+            self,
+            Self::User(user::Command::Add { .. }) | Self::Key(_) | Self::Vault(vault::Command::Migrate)
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! The stores a configuration names: the one place that asks which backend it is.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{StartError, Surroundings};
@@ -123,6 +124,15 @@ fn postgres_options(config: &Config, url: &PostgresUrl) -> PostgresOptions {
         pool_size: config.vault.pool_size,
         prepared: config.vault.prepared,
         statement_timeout: config.vault.statement_timeout,
+    }
+}
+
+/// The file in which an embedded vault would be made, where there is none yet.
+pub fn missing_vault(config: &Config) -> Option<&Path> {
+    match &config.vault.url {
+        // What cannot be looked at is named when it is opened.
+        VaultUrl::Sqlite(path) => path.try_exists().is_ok_and(|exists| !exists).then_some(path),
+        VaultUrl::Postgres(_) => None,
     }
 }
 

@@ -20,6 +20,7 @@ fn is_time(text: &str) -> bool {
 #[test]
 fn users_are_added_listed_and_changed() {
     let house = House::empty();
+    house.run(&["vault", "migrate"]).good();
     let none = house.run(&["user", "list"]).good();
     assert_eq!(none, "there are no users yet: `doorward user add NAME` makes one\n");
     house.add("bob", &[]);
@@ -232,6 +233,7 @@ async fn sessions_are_listed_and_revoked_by_id_by_user_and_all_at_once() {
 #[test]
 fn a_session_that_is_not_there_or_no_id_is_refused() {
     let house = House::empty();
+    house.run(&["vault", "migrate"]).good();
     let unknown = "AAAAAAAAAAAAAAAAAAAAAA";
     let complaint = house.run(&["session", "revoke", unknown]).complaint();
     assert!(

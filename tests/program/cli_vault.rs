@@ -32,7 +32,10 @@ async fn a_backup_with_the_master_key_serves_the_same_users_in_another_folder() 
     Tokens::of(&restored.refresh(&tokens.refresh).await);
     let fresh = restored.login("ada").await;
     assert_eq!(restored.get("/", &fresh.access).await.status, 200);
-    let ended = other.run(&["vault", "restored"]).good();
+    let asked = other.run_with(&["vault", "restored"], "\n");
+    assert_eq!((asked.code, asked.out.ends_with("Type yes to go on: ")), (Some(1), true), "{}", asked.out);
+    assert!(asked.err.starts_with("doorward: nothing was changed (give --yes"), "{}", asked.err);
+    let ended = other.run(&["vault", "restored", "--yes"]).good();
     assert_eq!(ended, "sessions ended: 2; everybody signs in again\n");
     assert_revoked(&restored, &[&fresh]).await;
     assert_eq!(restored.refusal("/", &tokens.access).await, (401, "token_revoked".into()));
@@ -64,6 +67,28 @@ async fn a_rotated_key_is_published_at_once_and_ends_no_token() {
 }
 
 #[test]
+fn what_looks_for_something_makes_no_vault_to_look_in() {
+    let house = House::empty();
+    for command in [
+        "user list",
+        "user passwd ada --password-stdin",
+        "user delete ada --yes",
+        "session list",
+        "session revoke --all --yes",
+        "vault audit",
+        "vault backup copy.db",
+        "vault restored --yes",
+    ] {
+        let complaint = house.run(&command.split(' ').collect::<Vec<_>>()).complaint();
+        let says = ["there is no vault at `", "doorward.db` (vault.url)", "start the gateway, or add a user"];
+        assert!(says.iter().all(|text| complaint.contains(text)), "{command}: {complaint}");
+    }
+    assert_eq!(house.files(), ["gateway.toml"]);
+    house.add("ada", &[]);
+    assert_eq!(house.run(&["user", "list"]).good().lines().count(), 1);
+}
+
+#[test]
 fn migrate_says_which_schema_the_vault_has() {
     let house = House::empty();
     for _ in 0..2 {
@@ -75,6 +100,7 @@ fn migrate_says_which_schema_the_vault_has() {
 #[test]
 fn the_audit_shows_what_was_done_newest_first() {
     let house = House::empty();
+    house.run(&["vault", "migrate"]).good();
     assert_eq!(house.run(&["vault", "audit"]).good(), "");
     house.add("ada", &[]);
     house.run(&["user", "roles", "ada", "ops"]).good();
