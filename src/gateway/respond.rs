@@ -68,8 +68,8 @@ impl Answer {
         let mut problem = json!({
             "type": format!("urn:doorward:problem:{code}"), "title": title, "status": status, "code": code,
         });
-        if let Refusal::RequestInvalid(detail) | Refusal::PasswordRejected(detail) = refusal {
-            problem["detail"] = detail.as_str().into();
+        if let Some(detail) = detail(refusal) {
+            problem["detail"] = detail.into();
         }
         if let Some(id) = id {
             // So that whoever reports it needs no look at the header.
@@ -203,6 +203,17 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::StoreUnavailable => (503, "This cannot be decided at the moment"),
         Refusal::Overloaded => (503, "Too many requests are waiting"),
         Refusal::UpstreamTimeout => (504, "The application did not answer in time"),
+    }
+}
+
+/// What to change, where the code does not say it.
+const fn detail(refusal: &Refusal) -> Option<&str> {
+    match refusal {
+        Refusal::RequestInvalid(detail) | Refusal::PasswordRejected(detail) => Some(detail.as_str()),
+        Refusal::MediaTypeUnsupported => {
+            Some("send a JSON object with Content-Type: application/json, without Content-Encoding")
+        }
+        _ => None,
     }
 }
 

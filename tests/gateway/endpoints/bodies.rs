@@ -122,6 +122,16 @@ async fn only_plain_json_is_read() {
         assert_refused(&answer, 415, "media_type_unsupported");
     }
     assert_refused(&post(&gateway, "/auth/login", &[], &body).await, 415, "media_type_unsupported");
+    // As `curl -d` sends it: no browser, so no word of pages. What a browser sends is a form (tests of browsers).
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    for path in ["/auth/login", "/auth/refresh", "/auth/logout"] {
+        let answer = post(&gateway, path, &[form, ("Accept", "*/*"), ("User-Agent", "curl/8")], &body).await;
+        assert_refused(&answer, 415, "media_type_unsupported");
+        assert!(answer.member("detail").contains("Content-Type: application/json"), "{}", answer.text());
+    }
+    for browser in [("Accept", "text/html"), ("Origin", "http://gateway.test"), ("Sec-Fetch-Site", "none")] {
+        assert_eq!(post(&gateway, "/auth/logout", &[form, browser], &body).await.status, 403, "{browser:?}");
+    }
     for encoding in ["gzip", "br", "deflate", "gzip, identity"] {
         let answer = post(&gateway, "/auth/login", &[JSON, ("Content-Encoding", encoding)], &body).await;
         assert_refused(&answer, 415, "media_type_unsupported");

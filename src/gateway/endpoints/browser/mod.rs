@@ -4,6 +4,7 @@
 use http::{HeaderMap, header};
 
 use super::super::credential::cookie_fields;
+use super::super::navigation;
 use super::{Answer, Call};
 use crate::auth::Auth;
 use crate::error::Refusal;
@@ -40,10 +41,18 @@ fn is_from_our_page(headers: &HeaderMap, snapshot: &Snapshot) -> bool {
         && (origin.is_none() || snapshot.server.public_urls.iter().any(ours))
 }
 
+/// Whether nothing says that a browser has sent this: an API client that meant to send JSON, as `curl -d` does, is not to be told of
+/// pages. It is refused either way.
+fn is_no_browser(call: &Call<'_>) -> bool {
+    let is_said = |name: &str| call.headers().contains_key(name);
+    !is_said("sec-fetch-site") && !is_said("origin") && !navigation::is_navigation(call.session.req_header())
+}
+
 /// Takes a form from one of our pages, shown to `whom`.
 fn guard(call: &Call<'_>, form: &Form, whom: Option<&[u8]>) -> Result<(), Refusal> {
     if !is_from_our_page(call.headers(), call.snapshot) {
-        return Err(Refusal::FormInvalid);
+        let refusal = if is_no_browser(call) { Refusal::MediaTypeUnsupported } else { Refusal::FormInvalid };
+        return Err(refusal);
     }
     let token = form.get("csrf").unwrap_or_default();
     let good = whom.is_some_and(|whom| call.auth.is_stamped(token, FORM, whom));
@@ -118,5 +127,5 @@ fn page(call: &Call<'_>, page: &Page<'_>) -> Answer {
 }
 
 fn rendered(call: &Call<'_>, page: &Page<'_>) -> pages::Html {
-    pages::render(page, &call.snapshot.brand, super::super::navigation::language(call.headers()))
+    pages::render(page, &call.snapshot.brand, navigation::language(call.headers()))
 }

@@ -51,6 +51,9 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
     let typed = Typed { stamped, username: username.unwrap_or_default(), remember };
     let visit = visit(call).map(str::to_owned);
     if let Err(refusal) = guard(call, &form, visit.as_deref().map(str::as_bytes)) {
+        if refusal != Refusal::FormInvalid {
+            return Ok(Err(refusal));
+        }
         // From a page of ours, and without the cookie that was set with it.
         let refused = visit.is_none() && is_from_our_page(call.headers(), call.snapshot);
         let problem = if refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
