@@ -104,7 +104,7 @@ async fn post_everything(gateway: &Serving, tokens: &Tokens) {
         for body in &bodies {
             let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
             request(gateway.public, "POST", path, &headers, body.to_string().as_bytes()).await;
-            let form = [("Content-Type", "application/x-www-form-urlencoded")];
+            let form = [("Content-Type", "application/x-www-form-urlencoded"), ("Sec-Fetch-Site", "none")];
             request(gateway.public, "POST", path, &form, format!("password={MARK}").as_bytes()).await;
             let other = [("Content-Type", "application/xml")];
             request(gateway.public, "POST", path, &other, format!("<password>{MARK}</password>").as_bytes())
