@@ -17,7 +17,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME")]
         user: Option<Login>,
     },
-    /// End sessions; running gateways refuse them within milliseconds.
+    /// End sessions; running gateways refuse them within 50 ms (100 ms with `vault.prepared = false`).
     Revoke {
         #[command(flatten)]
         which: Which,

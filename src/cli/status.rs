@@ -183,11 +183,10 @@ fn page(told: &Value) -> String {
     for key in each(&told["signing_keys"]) {
         let _ = writeln!(
             page,
-            "key            {} ({}), {} from {}",
+            "key            {} ({}), {}",
             text(&key["kid"]),
             text(&key["algorithm"]),
-            text(&key["stage"]),
-            text(&key["signs_from"])
+            stage(key)
         );
     }
     for shown in each(&told["certificates"]) {
@@ -273,6 +272,16 @@ fn of_upstream(upstream: &Value) -> Vec<String> {
     problems
 }
 
+/// What a key does, and from or until when.
+fn stage(key: &Value) -> String {
+    let (stage, from) = (text(&key["stage"]), text(&key["signs_from"]));
+    match (stage, key["verifies_until"].as_str()) {
+        ("published", _) => format!("published, signs from {from}"),
+        ("verifying", Some(until)) => format!("verifying until {until}"),
+        _ => format!("{stage} since {from}"),
+    }
+}
+
 fn standing(address: &Value) -> String {
     let ejected = address["ejected"].as_object().map(|ejected| {
         let wait = ejected["tried_again_in_seconds"].as_f64().unwrap_or_default();
@@ -315,6 +324,16 @@ mod tests {
     #[test]
     fn nothing_is_wrong_with_one_that_is_well() {
         assert_eq!(problems(&well()), [""; 0]);
+    }
+
+    #[test]
+    fn a_key_says_what_it_does_and_when() {
+        let key = |name, until: Option<&str>| {
+            stage(&json!({ "stage": name, "signs_from": "A", "verifies_until": until }))
+        };
+        assert_eq!(key("published", None), "published, signs from A");
+        assert_eq!(key("signing", None), "signing since A");
+        assert_eq!(key("verifying", Some("B")), "verifying until B");
     }
 
     #[test]
