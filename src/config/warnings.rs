@@ -26,6 +26,8 @@ impl Config {
             warnings.push(Warning { key: format!("server.public_urls[{at}]"), message });
         }
         warnings.extend(elsewhere(&self.server));
+        warnings.extend(unnamed_proxy(&self.server));
+        warnings.extend(circles(self));
         if let Some(tls) = &self.server.tls {
             for (at, certificate) in tls.certificates.iter().enumerate() {
                 certificate_warnings(
@@ -63,6 +65,47 @@ fn certificate_warnings(key: &str, shown: &TlsCertificate, now: Timestamp, warni
     if shown.key_is_open {
         warn("key_file", "every user of this machine can read the private key: chmod 600 it".to_owned());
     }
+}
+
+/// People come by https, nothing here speaks TLS, and nobody who does is named.
+fn unnamed_proxy(server: &Server) -> Option<Warning> {
+    let is_https = server.public_urls.iter().all(|url| url.starts_with("https://"));
+    if !is_https || server.tls.is_some() || !server.trusted_proxies.is_empty() {
+        return None;
+    }
+    let message = "server.public_urls are https and there is no [server.tls], so a proxy in front terminates TLS: until its network is \
+                   named here, such as \"10.0.0.0/8\", apps are told that requests came over http, and everybody counts as that one \
+                   address";
+    Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
+}
+
+/// Servers of upstreams that are addresses of this gateway.
+fn circles(config: &Config) -> Vec<Warning> {
+    let server = &config.server;
+    let own: Vec<&SocketAddr> =
+        server.listen.iter().chain(&server.redirect_listen).chain(&config.admin.listen).collect();
+    let leads_here = |host: &str, port: u16| {
+        let is_at = |address: &SocketAddr| {
+            let ip = address.ip();
+            let is_any = |at: IpAddr| at == ip || (ip.is_unspecified() && at.is_loopback());
+            match host.parse::<IpAddr>() {
+                Ok(at) => is_any(at),
+                Err(_) => host == "localhost" && (ip.is_unspecified() || ip.is_loopback()),
+            }
+        };
+        port != 0 && own.iter().filter(|address| address.port() == port).any(|address| is_at(address))
+    };
+    let mut warnings = Vec::new();
+    for upstream in &config.upstreams {
+        for (at, server) in upstream.servers.iter().enumerate() {
+            if leads_here(&server.host, server.port) {
+                let message = "this is an address of the gateway itself, so requests would go in circles: write where the app listens";
+                let key = format!("upstreams.{}.servers[{at}]", upstream.name);
+                warnings.push(Warning { key, message: message.to_owned() });
+            }
+        }
+    }
+    warnings
 }
 
 /// Public addresses of this machine alone, none of which leads to where the gateway listens: one of the two was changed, and
@@ -144,9 +187,46 @@ mod tests {
             ("http://192.0.2.1", true),
         ] {
             config.server.public_urls = vec!["https://a.example".to_owned(), url.to_owned()];
+            config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
             let said = config.warnings(Timestamp::from_secs(0));
             let keys: Vec<&str> = said.iter().map(|warning| warning.key.as_str()).collect();
             assert_eq!(keys, if clear { &["server.public_urls[1]"][..] } else { &[] }, "{url}");
+        }
+    }
+
+    /// The keys that are warned of.
+    fn keys(config: &Config) -> Vec<String> {
+        config.warnings(Timestamp::from_secs(0)).into_iter().map(|warning| warning.key).collect()
+    }
+
+    #[test]
+    fn https_that_nobody_terminates_is_worth_a_word() {
+        let mut config = Config::defaults(Path::new(""));
+        assert_eq!(keys(&config), [""; 0]);
+        config.server.public_urls = vec!["https://app.example.com".to_owned()];
+        assert_eq!(keys(&config), ["server.trusted_proxies"]);
+        config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        assert_eq!(keys(&config), [""; 0]);
+    }
+
+    #[test]
+    fn an_app_that_is_the_gateway_is_worth_a_word() {
+        for (listen, server, is_own) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
+            ("127.0.0.1:8080", "http://localhost:8080", true),
+            ("0.0.0.0:80", "http://127.0.0.1", true),
+            ("[::]:8080", "http://[::1]:8080", true),
+            ("127.0.0.1:8080", "http://127.0.0.1:9900", true),
+            ("127.0.0.1:8080", "http://127.0.0.1:9000", false),
+            ("192.0.2.1:8080", "http://127.0.0.1:8080", false),
+            ("0.0.0.0:8080", "http://app:8080", false),
+            ("127.0.0.1:0", "http://127.0.0.1:8080", false),
+        ] {
+            let text =
+                format!("[server]\nlisten = [\"{listen}\"]\n[upstreams.app]\nservers = [\"{server}\"]\n");
+            let config = Config::parse(&text, Path::new("gateway.toml"), &|_| None).unwrap();
+            let expected = if is_own { &["upstreams.app.servers[0]"][..] } else { &[] };
+            assert_eq!(keys(&config), expected, "{listen} {server}");
         }
     }
 
