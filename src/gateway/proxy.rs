@@ -23,6 +23,7 @@ use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{
     answer, cors, downstream, endpoints, failure, framing, navigation, parting, portion, redirect, requests,
+    tls,
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
@@ -278,7 +279,7 @@ impl ProxyHttp for Gateway {
             reason = "upstream_connect_failed",
             upstream = context.account.route.as_ref().map_or("-", |route| route.upstream.as_str()),
             server = context.account.server.map(tracing::field::display),
-            cause = %error.root_cause(),
+            cause = tls::innermost(&error.root_cause().to_string()),
             "a server of an upstream cannot be connected to: is the app running?"
         );
         // Nothing was sent yet: the next server may have it, whatever the method.

@@ -104,10 +104,18 @@ pub(super) async fn accept(
     None
 }
 
-/// What rustls said, without the layers it was said through.
-fn innermost(error: &str) -> String {
+/// What rustls said, without the layers it was said through; in other words where its own are for those who know TLS.
+pub(super) fn innermost(error: &str) -> String {
     let said = error.rsplit("context: ").next().unwrap_or(error);
-    said.strip_prefix("tls connect error: ").unwrap_or(said).to_owned()
+    let said = said.strip_prefix("tls connect error: ").unwrap_or(said);
+    if said.contains("InvalidContentType") {
+        return "what came is not TLS: the other side speaks plain HTTP".to_owned();
+    }
+    // What `openssl req -x509` makes unless told otherwise.
+    if said.contains("CaUsedAsEndEntity") {
+        return "its certificate is an authority's own: have the authority sign one for it".to_owned();
+    }
+    said.to_owned()
 }
 
 #[cfg(test)]
@@ -120,5 +128,7 @@ mod tests {
                      fatal alert: UnknownCA";
         assert_eq!(innermost(error), "received fatal alert: UnknownCA");
         assert_eq!(innermost("connection reset"), "connection reset");
+        let plain = innermost("tls connect error: received corrupt message of type InvalidContentType");
+        assert_eq!(plain, "what came is not TLS: the other side speaks plain HTTP");
     }
 }

@@ -73,10 +73,17 @@ async fn curl_is_let_in_with_a_certificate_and_told_why_not_without() {
         assert_ne!(curl(&gateway, &folder, &[version]).code, Some(0));
     }
     assert_eq!(app.heads(), 2);
+    let own = ["--cert", "club.crt", "--key", "club.key", "--tls-max", "1.2"];
+    assert_ne!(curl(&gateway, &folder, &own).code, Some(0));
+    let mut plain = crate::http::Client::connect(gateway.public).await;
+    plain.send(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await;
+    plain.until_closed().await;
     let failed = |line: &&serde_json::Value| line["reason"] == "tls_handshake_failed";
     let log = gateway.log();
     let causes: Vec<&str> =
         log.iter().filter(failed).map(|line| line["cause"].as_str().expect("a cause")).collect();
     let [none, unknown] = ["peer sent no certificates", "invalid peer certificate: UnknownIssuer"];
-    assert_eq!(causes, [none, unknown, none, none, unknown, none]);
+    let authority = "its certificate is an authority's own: have the authority sign one for it";
+    let plain = "what came is not TLS: the other side speaks plain HTTP";
+    assert_eq!(causes, [none, unknown, none, none, unknown, none, authority, plain]);
 }
