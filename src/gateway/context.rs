@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::{Control, Cut, Registration};
 use crate::error::Refusal;
+use crate::identity::Identity;
 use crate::policy::Permit;
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Candidate, Turn};
@@ -22,6 +23,8 @@ pub struct Context {
     pub(super) proof: Option<Arc<Proof>>,
     /// Proof that it may be forwarded.
     pub(super) permit: Option<Permit>,
+    /// Who was found out to be without the roles that are asked for.
+    pub(super) who: Option<Arc<Identity>>,
     /// Keeps it entered under its session.
     pub(super) registration: Option<Registration>,
     pub(super) bearer_is_ours: bool,

@@ -12,6 +12,7 @@ use super::upstream::is_websocket;
 use crate::auth::{Auth, Control, Registration};
 use crate::config::{Access, Route};
 use crate::error::Refusal;
+use crate::identity::Identity;
 use crate::metrics::Pattern;
 use crate::policy::target::{Target, Unreadable};
 use crate::policy::{self, Match, Permit};
@@ -82,7 +83,7 @@ pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found
     }
 }
 
-/// Judges a request for a route.
+/// Judges a request for a route; of who is known and has not the roles that it asks for, `who` is told.
 ///
 /// # Errors
 /// Why it is refused.
@@ -92,14 +93,14 @@ pub(super) async fn judge(
     auth: &Arc<Auth>,
     snapshot: &Snapshot,
     control: &Arc<Control>,
-    set: &mut SetCookies,
+    (set, who): (&mut SetCookies, &mut Option<Arc<Identity>>),
 ) -> Result<Judgement, Refusal> {
     let credential =
         credential::read(&request.headers, &snapshot.settings.profile.issuer, &snapshot.cookies)?;
     if credential.planted {
         auth.metrics().requests.unusual.of(Pattern::PlantedCookie).inc();
     }
-    admit((request, &credential), route, auth, snapshot, control, set).await.map(Judgement::Forward)
+    admit((request, &credential), route, auth, snapshot, control, (set, who)).await.map(Judgement::Forward)
 }
 
 /// Who it is, and whether they may.
@@ -109,7 +110,7 @@ async fn admit(
     auth: &Arc<Auth>,
     snapshot: &Snapshot,
     control: &Arc<Control>,
-    set: &mut SetCookies,
+    (set, who): (&mut SetCookies, &mut Option<Arc<Identity>>),
 ) -> Result<Forward, Refusal> {
     let anonymous = || {
         let bearer_is_ours = credential.authorization_is_ours(&snapshot.settings.profile.issuer);
@@ -130,7 +131,8 @@ async fn admit(
         renewal::authenticate((request, credential), route.fresh, auth, snapshot, control, set).await;
     match checked {
         Ok(admission) => {
-            let permit = policy::decide(route, Some(admission.identity))?;
+            let asked = matches!(route.access, Access::Roles(_)).then(|| Arc::clone(&admission.identity));
+            let permit = policy::decide(route, Some(admission.identity)).inspect_err(|_| *who = asked)?;
             // A bearer that has just been found good is ours; so is none where a cookie was renewed.
             let bearer_is_ours = (set.is_empty() && credential.token.is_some() && !credential.by_cookie)
                 || credential.authorization_is_ours(&snapshot.settings.profile.issuer);

@@ -8,7 +8,8 @@ use super::judge::origin_form;
 use super::respond::Answer;
 use crate::auth::Auth;
 use crate::error::Refusal;
-use crate::pages::{self, ErrorPage, Interrupted, Language, Page};
+use crate::identity::Identity;
+use crate::pages::{self, ErrorPage, Interrupted, Language, Page, Person};
 use crate::policy::return_to;
 use crate::request_id::RequestId;
 use crate::snapshot::Snapshot;
@@ -63,6 +64,7 @@ pub(super) fn refusal(
     refusal: &Refusal,
     id: Option<&RequestId>,
     request: &RequestHeader,
+    who: Option<&Identity>,
     auth: &Auth,
     snapshot: &Snapshot,
 ) -> Answer {
@@ -78,6 +80,7 @@ pub(super) fn refusal(
     if wants_login && request.method != Method::POST {
         return vary(Answer::see_other(&sign_in));
     }
+    let sign_out = format!("{}/logout", snapshot.server.auth_prefix);
     let page = if wants_login {
         Page::FormInterrupted(Interrupted { sign_in: &sign_in })
     } else {
@@ -88,6 +91,7 @@ pub(super) fn refusal(
             request_id: id.map(RequestId::as_str),
             sign_in: None,
             retry_after: retry.and_then(|(_, value)| value.to_str().ok()?.parse().ok()),
+            person: who.map(|who| Person { user: who.login().as_str(), sign_out: &sign_out }),
         })
     };
     let html = pages::render(&page, &snapshot.brand, language(&request.headers));

@@ -148,9 +148,13 @@ impl Gateway {
             &self.auth,
             snapshot,
             &context.control,
-            &mut context.set,
+            (&mut context.set, &mut context.who),
         )
-        .await?;
+        .await;
+        if let Some(who) = &context.who {
+            context.account.belongs_to(who);
+        }
+        let judgement = judgement?;
         framing::check_length(session, route.body_limit)?;
         Ok(judgement)
     }
@@ -158,7 +162,8 @@ impl Gateway {
     /// The answer to what is refused, taken to its account.
     fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> Answer {
         let id = context.account.request_id.as_ref();
-        let answer = navigation::refusal(refusal, id, session.req_header(), &self.auth, &context.snapshot);
+        let (request, who) = (session.req_header(), context.who.as_deref());
+        let answer = navigation::refusal(refusal, id, request, who, &self.auth, &context.snapshot);
         self.account_for(session, refusal, answer.status, context);
         answer
     }
@@ -202,6 +207,7 @@ impl ProxyHttp for Gateway {
             control,
             proof: requests::proof(),
             permit: None,
+            who: None,
             registration: None,
             bearer_is_ours: false,
             set: SetCookies::default(),

@@ -9,7 +9,7 @@ use super::device;
 use super::text::{ErrorText, Text};
 use super::view::{
     Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, SignIn, SignInProblem,
-    SignedIn, SignedOut,
+    SignOut, SignedIn, SignedOut,
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
@@ -37,6 +37,7 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
     let rendered = match page {
         Page::SignIn(page) => SignInTemplate { frame, page }.render(),
         Page::SignedIn(page) => SignedInTemplate { frame, page }.render(),
+        Page::SignOut(page) => SignOutTemplate { frame, page }.render(),
         Page::SignedOut(page) => SignedOutTemplate { frame, page }.render(),
         Page::Password(page) => PasswordTemplate { frame, page }.render(),
         Page::Devices(page) => DevicesTemplate { frame, page }.render(),
@@ -86,6 +87,13 @@ impl SignInTemplate<'_> {
 struct SignedInTemplate<'a> {
     frame: Frame<'a>,
     page: &'a SignedIn<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_out.html")]
+struct SignOutTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a SignOut<'a>,
 }
 
 #[derive(Template)]

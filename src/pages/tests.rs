@@ -57,6 +57,7 @@ fn pages() -> Vec<Page<'static>> {
         request_id: Some(HOSTILE),
         sign_in,
         retry_after,
+        person: (status == 403).then_some(Person { user: HOSTILE, sign_out: HOSTILE }),
     };
     let list: &'static [Device] = Box::leak(Box::new([device(true), device(false)]));
     let devices = |list| Devices {
@@ -74,6 +75,7 @@ fn pages() -> Vec<Page<'static>> {
         Page::SignIn(sign_in(Some(SignInProblem::Unavailable), HOSTILE, None, false)),
         Page::SignIn(sign_in(Some(SignInProblem::FormExpired), HOSTILE, None, false)),
         Page::SignedIn(SignedIn { account: ACCOUNT }),
+        Page::SignOut(SignOut { account: ACCOUNT }),
         Page::Password(password(None, false)),
         Page::Password(password(None, true)),
         Page::Devices(devices(list)),

@@ -12,6 +12,8 @@ pub enum Page<'a> {
     SignIn(SignIn<'a>),
     /// Who is signed in, and where to go from here: what the sign-in address shows to somebody who is.
     SignedIn(SignedIn<'a>),
+    /// Whether to sign out.
+    SignOut(SignOut<'a>),
     /// The session has ended.
     SignedOut(SignedOut<'a>),
     /// The form to change the password with, and what became of it.
@@ -82,6 +84,13 @@ pub struct Account<'a> {
 /// Who is signed in.
 #[derive(Debug)]
 pub struct SignedIn<'a> {
+    /// Whose session it is.
+    pub account: Account<'a>,
+}
+
+/// Whether to sign out.
+#[derive(Debug)]
+pub struct SignOut<'a> {
     /// Whose session it is.
     pub account: Account<'a>,
 }
@@ -178,6 +187,17 @@ pub struct ErrorPage<'a> {
     pub sign_in: Option<&'a str>,
     /// How long to wait, in seconds.
     pub retry_after: Option<u64>,
+    /// Whom it is said to, where another would be told otherwise.
+    pub person: Option<Person<'a>>,
+}
+
+/// Somebody who may want to come back as somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a> {
+    /// The login name.
+    pub user: &'a str,
+    /// Where to sign out.
+    pub sign_out: &'a str,
 }
 
 /// A form that met an expired session.

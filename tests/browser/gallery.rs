@@ -64,7 +64,8 @@ fn password(problem: Option<PasswordProblem>, done: bool) -> Page<'static> {
 
 fn error(status: u16, code: &'static str, sign_in: Option<&'static str>) -> Page<'static> {
     let request_id = Some("5f0c9a7e21d4");
-    Page::Error(ErrorPage { status, code, request_id, sign_in, retry_after: (status == 503).then_some(1) })
+    let retry_after = (status == 503).then_some(1);
+    Page::Error(ErrorPage { status, code, request_id, sign_in, retry_after, person: None })
 }
 
 fn signed_out(everywhere: bool, pending: bool) -> Page<'static> {

@@ -30,6 +30,7 @@ pub(super) const TEXT: Text = Text {
     go_on: "Continue",
     account: "Account",
     sign_out: "Sign out",
+    sign_out_asked: "Sign out?",
     sign_out_everywhere: "Sign out everywhere",
 
     signed_out: "You are signed out",

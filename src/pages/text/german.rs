@@ -31,6 +31,7 @@ pub(super) const TEXT: Text = Text {
     go_on: "Weiter",
     account: "Konto",
     sign_out: "Abmelden",
+    sign_out_asked: "Abmelden?",
     sign_out_everywhere: "Überall abmelden",
 
     signed_out: "Sie sind abgemeldet",

@@ -33,6 +33,7 @@ pub(super) struct Text {
     pub(super) go_on: &'static str,
     pub(super) account: &'static str,
     pub(super) sign_out: &'static str,
+    pub(super) sign_out_asked: &'static str,
     pub(super) sign_out_everywhere: &'static str,
 
     pub(super) signed_out: &'static str,

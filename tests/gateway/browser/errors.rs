@@ -91,6 +91,8 @@ upstream = "app"
             "{path}"
         );
         assert!(page.header("content-security-policy").is_some());
+        let is_told_who = page.text().contains("<strong>ada</strong> · <a href=\"/auth/logout\">");
+        assert_eq!(is_told_who, code == "role_missing", "{path}: {}", page.text());
         let problem = browser.fetch(path).await;
         assert_eq!((problem.status, problem.code().as_str()), (status, code));
     }

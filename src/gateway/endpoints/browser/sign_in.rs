@@ -3,7 +3,7 @@
 use super::super::super::navigation;
 use super::super::super::renewal::{ROOM, refresh_cookie};
 use super::form::Form;
-use super::{Addresses, Answer, Call, FORM, guard, is_from_our_page, page, rendered, session_mark};
+use super::{Addresses, Answer, Call, FORM, form_token, guard, is_from_our_page, page, rendered};
 use crate::auth::LoginRequest;
 use crate::error::Refusal;
 use crate::pages::{Page, SignIn, SignInProblem, SignedIn};
@@ -31,11 +31,9 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
 }
 
 /// What they can do.
-pub(super) fn signed_in(call: &Call<'_>, user: &str) -> Answer {
+fn signed_in(call: &Call<'_>, user: &str) -> Answer {
     let addresses = Addresses::new(&call.snapshot.server.auth_prefix);
-    let csrf = session_mark(call.headers(), call.auth, call.snapshot)
-        .map(|mark| call.auth.stamp(FORM, &mark))
-        .unwrap_or_default();
+    let csrf = form_token(call).unwrap_or_default();
     page(call, &Page::SignedIn(SignedIn { account: addresses.account(user, &csrf) }))
 }
 

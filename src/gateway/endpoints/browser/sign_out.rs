@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::super::renewal::refresh_cookie;
-use super::{Answer, Call, page, rendered, sign_in, submitted};
+use super::{Addresses, Answer, Call, form_token, page, rendered, submitted};
 use crate::error::Refusal;
-use crate::pages::{Page, SignedOut};
+use crate::pages::{Page, SignOut, SignedOut};
 use crate::vault::EndReason;
 
 /// Between two tries to end a session after the vault was away.
@@ -16,7 +16,12 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// `GET logout`: asks.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     match call.person().await {
-        Ok(identity) => Ok(sign_in::signed_in(call, identity.login().as_str())),
+        Ok(identity) => {
+            let addresses = Addresses::new(&call.snapshot.server.auth_prefix);
+            let csrf = form_token(call).unwrap_or_default();
+            let account = addresses.account(identity.login().as_str(), &csrf);
+            Ok(page(call, &Page::SignOut(SignOut { account })))
+        }
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             Err(undecided)
         }
