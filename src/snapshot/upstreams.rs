@@ -205,7 +205,10 @@ impl Group {
         for server in &self.servers {
             let addresses = match server.literal() {
                 Some(address) => vec![address],
-                None => server.look_up().await.unwrap_or_else(|| addresses_of(&known, server)),
+                None => {
+                    let before = addresses_of(&known, server);
+                    server.look_up(!before.is_empty()).await.unwrap_or(before)
+                }
             };
             extend(&mut found, server, addresses, &known, &self.changes);
         }

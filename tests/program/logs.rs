@@ -268,3 +268,20 @@ async fn text_is_for_people_and_has_no_colours_in_a_pipe() {
     let started = lines.iter().find(|line| line.contains("serving")).expect("its line");
     assert!(started.contains("requests are served version="), "{started}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_resolve_is_said_once() {
+    let app = TestApp::start().await;
+    let away = "[upstreams.away]\nservers = [\"http://nowhere.invalid:1\"]\n";
+    let gateway = House::new(app.address(), away).serve();
+    // It is looked up at the start, and again at once.
+    assert_eq!(gateway.get("/", "").await.status, 401);
+    let log = gateway.log();
+    let said: Vec<&Value> = log.iter().filter(|line| line["reason"] == "upstream_unresolved").collect();
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert_eq!(said[0]["server"], "nowhere.invalid");
+    assert!(
+        said[0]["message"].as_str().is_some_and(|text| text.contains("nothing is sent there")),
+        "{said:?}"
+    );
+}

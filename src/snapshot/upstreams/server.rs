@@ -1,6 +1,7 @@
 //! A server as configured, and each address that its name stands for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Server {
     name: String,
     upstream: Arc<str>,
     policy: Arc<Policy>,
+    /// Its name did not resolve when last asked for, which was said.
+    is_lost: AtomicBool,
     /// Nothing is counted before the snapshot is in force.
     series: OnceLock<UpstreamSeries>,
 }
@@ -63,6 +66,7 @@ impl Server {
             name: config.to_string(),
             upstream: Arc::clone(name),
             policy: Arc::clone(policy),
+            is_lost: AtomicBool::new(false),
             series: OnceLock::new(),
         }
     }
@@ -77,22 +81,34 @@ impl Server {
         Some(SocketAddr::new(self.host.parse::<IpAddr>().ok()?, self.port))
     }
 
-    /// Its addresses now, or `None` when its name does not resolve.
-    pub(super) async fn look_up(&self) -> Option<Vec<SocketAddr>> {
+    /// Its addresses now, or `None` when its name does not resolve: said once until it does. `is_known` says whether it ever
+    /// did.
+    pub(super) async fn look_up(&self, is_known: bool) -> Option<Vec<SocketAddr>> {
         match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
             Ok(found) => {
                 let mut found: Vec<SocketAddr> = found.collect();
                 found.sort_unstable();
                 found.dedup();
+                if self.is_lost.swap(false, Ordering::Relaxed) {
+                    tracing::info!(
+                        reason = "upstream_resolved",
+                        server = self.host,
+                        "the name of an upstream's server resolves again"
+                    );
+                }
                 (!found.is_empty()).then_some(found)
             }
             Err(error) => {
-                tracing::warn!(
-                    reason = "upstream_unresolved",
-                    server = self.host,
-                    cause = %error,
-                    "an upstream's name does not resolve; its last addresses are kept"
-                );
+                if !self.is_lost.swap(true, Ordering::Relaxed) {
+                    let meanwhile =
+                        if is_known { "its last addresses are used" } else { "nothing is sent there" };
+                    tracing::warn!(
+                        reason = "upstream_unresolved",
+                        server = self.host,
+                        cause = %error,
+                        "the name of an upstream's server does not resolve; until it does, {meanwhile}"
+                    );
+                }
                 None
             }
         }
