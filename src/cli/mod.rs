@@ -22,6 +22,7 @@ mod manager;
 mod serve;
 mod session;
 mod status;
+mod table;
 mod user;
 mod vault;
 

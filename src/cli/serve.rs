@@ -20,8 +20,9 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
     runtime(config.server.threads)?.block_on(async {
         let mut running = server::take_over(&config, surroundings, &mut inherited).await?;
         let mut signals = Signals::listen()?;
+        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
         for address in running.public() {
-            writeln!(out, "doorward serves {address}")?;
+            writeln!(out, "doorward serves {scheme}://{address}")?;
         }
         for address in running.redirects() {
             writeln!(out, "{address} sends on to https")?;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use super::{Desk, confirmed, user};
+use super::{Desk, confirmed, table, user};
 use crate::id::SessionId;
 use crate::identity::Login;
 use crate::vault::{EndReason, Scope};
@@ -52,16 +52,15 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
             if rows.is_empty() {
                 writeln!(out, "there are no live sessions")?;
             }
-            for row in rows {
+            let shown = rows.iter().map(|row| {
                 let address = row.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
                 let (grant, agent) = (&row.grant, row.user_agent.as_deref().map(printable));
                 let agent = agent.unwrap_or_else(|| "-".to_owned());
-                writeln!(
-                    out,
-                    "{}\t{}\t{}\t{}\t{address}\t{agent}",
-                    grant.session_id, grant.login, row.created_at, row.renewed_at
-                )?;
-            }
+                let (session, user) = (grant.session_id.to_string(), grant.login.to_string());
+                vec![session, user, row.created_at.to_string(), row.renewed_at.to_string(), address, agent]
+            });
+            let shown: Vec<Vec<String>> = shown.collect();
+            table::print(&["SESSION", "USER", "SIGNED IN", "RENEWED", "ADDRESS", "CLIENT"], &shown, out)?;
         }
         Command::Revoke { which, yes } => {
             let scope = match which {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{Desk, confirmed};
+use super::{Desk, confirmed, table};
 use crate::id::UserId;
 use crate::identity::{Login, Role, Roles};
 use crate::password::{Hasher, Password};
@@ -138,10 +138,13 @@ async fn list(desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
         if users.is_empty() && after.is_none() {
             writeln!(out, "there are no users yet: `doorward user add NAME` makes one")?;
         }
-        for user in &users {
+        let row = |user: &User| {
             let state = if user.disabled { "disabled" } else { "enabled" };
-            writeln!(out, "{}\t{state}\t{}\t{}\t{}", user.login, user.roles, user.id, user.created_at)?;
-        }
+            let (login, roles) = (user.login.to_string(), user.roles.to_string());
+            vec![login, state.to_owned(), roles, user.id.to_string(), user.created_at.to_string()]
+        };
+        let rows: Vec<Vec<String>> = users.iter().map(row).collect();
+        table::print(&["NAME", "STATE", "ROLES", "ID", "ADDED"], &rows, out)?;
         match users.last() {
             Some(last) if users.len() == PAGE as usize => after = Some(last.login.clone()),
             _ => return Ok(()),
@@ -150,13 +153,15 @@ async fn list(desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 async fn hashed(desk: &Desk, name: &Login, source: &PasswordSource) -> anyhow::Result<Secret<String>> {
-    let password = Password::new(ask(source)?.expose())?;
-    password.acceptable(name, desk.config.login.min_password_length)?;
+    let least = desk.config.login.min_password_length;
+    let password = Password::new(ask(source, least)?.expose())?;
+    password.acceptable(name, least)?;
     let hasher = Hasher::start(1, 1, Arc::clone(&desk.surroundings.random))?;
     Ok(hasher.hash(password).await?)
 }
 
-fn ask(source: &PasswordSource) -> anyhow::Result<Secret<String>> {
+/// Reads it; at the desk it is said first how long it has to be, in characters.
+fn ask(source: &PasswordSource, least: usize) -> anyhow::Result<Secret<String>> {
     if let Some(file) = &source.password_file {
         let refused = || {
             format!(
@@ -170,8 +175,8 @@ fn ask(source: &PasswordSource) -> anyhow::Result<Secret<String>> {
     if source.password_stdin {
         return first_line(std::io::stdin().lock()).context("cannot read the password from standard input");
     }
-    let prompt = |text| rpassword::prompt_password(text).map(Secret::new);
-    let first = prompt("Password: ")
+    let prompt = |text: &str| rpassword::prompt_password(text).map(Secret::new);
+    let first = prompt(&format!("Password (at least {least} characters): "))
         .context("cannot ask for the password here: give --password-stdin or --password-file")?;
     anyhow::ensure!(first == prompt("The same again: ")?, "the two passwords differ: nothing was changed");
     Ok(first)

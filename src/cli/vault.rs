@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Desk, confirmed};
+use super::{Desk, confirmed, table};
 use crate::auth::keys;
 use crate::server;
 use crate::vault::{EndReason, Scope};
@@ -63,13 +63,21 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
             writeln!(out, "sessions ended: {}; everybody signs in again", ended.alive)?;
         }
         Command::Audit { limit } => {
-            for event in desk.vault.audit.recent(*limit).await? {
-                let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-                let user = or_dash(event.user.map(|id| id.to_string()));
-                let session = or_dash(event.session.map(|id| id.to_string()));
-                let address = or_dash(event.address.map(|ip| ip.to_string()));
-                writeln!(out, "{}\t{}\t{user}\t{session}\t{address}", event.at, event.event)?;
-            }
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            let rows: Vec<Vec<String>> = desk
+                .vault
+                .audit
+                .recent(*limit)
+                .await?
+                .into_iter()
+                .map(|event| {
+                    let user = or_dash(event.user.map(|id| id.to_string()));
+                    let session = or_dash(event.session.map(|id| id.to_string()));
+                    let address = or_dash(event.address.map(|ip| ip.to_string()));
+                    vec![event.at.to_string(), event.event, user, session, address]
+                })
+                .collect();
+            table::print(&["WHEN", "EVENT", "USER", "SESSION", "ADDRESS"], &rows, out)?;
         }
     }
     Ok(())

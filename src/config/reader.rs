@@ -41,7 +41,11 @@ impl<'a> Report<'a> {
         for error in errors {
             let offset = error.span().map_or(text.len(), |span| span.start);
             if report.torn.insert(report.line(offset)) {
+                let line = text.lines().nth(report.line(offset) - 1).unwrap_or_default().trim();
                 let message = match error.message() {
+                    "duplicate key" if line == "[routes]" => {
+                        "one route was written already: write [[routes]] above each".to_owned()
+                    }
                     "duplicate key" => {
                         "this stands in the file a second time: keep one of the two".to_owned()
                     }

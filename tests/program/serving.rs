@@ -153,6 +153,7 @@ async fn send(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &
 fn address(process: &Running, start: &str) -> SocketAddr {
     let line = process.line().unwrap_or_else(|| panic!("it ended: {}", process.complaint_with("")));
     let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("not `{start}`: {line}"));
+    let rest = rest.trim_start_matches("http://").trim_start_matches("https://");
     rest.parse().unwrap_or_else(|_| panic!("no address: {line}"))
 }
 
