@@ -162,7 +162,12 @@ fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, Unreadable>
     if path.contains("//") {
         add(merge_slashes(path));
     }
-    add(remove_dots(path));
+    if path.contains("/.") {
+        add(remove_dots(path));
+    }
+    if path.contains([' ', '.']) {
+        add(trim_segments(path));
+    }
     Ok(next)
 }
 
@@ -199,7 +204,9 @@ fn decode(path: &str, before: u8, slashes: Slashes) -> Result<String, Unreadable
             _ => out.push(byte),
         }
     }
-    String::from_utf8(out).map_err(|_| Ambiguous)
+    let decoded = String::from_utf8(out).map_err(|_| Ambiguous)?;
+    // ASCII's were refused above; those of C1, such as U+0085, are what some servers trim.
+    if decoded.chars().any(char::is_control) { Err(Ambiguous) } else { Ok(decoded) }
 }
 
 /// What is left of a path that begins with two slashes for who takes it for a reference to be resolved: the first name is a
@@ -226,25 +233,33 @@ fn merge_slashes(path: &str) -> String {
     out
 }
 
-/// RFC 3986 section 5.2.4; trailing dots and spaces of a segment are dropped as some file systems do.
+/// RFC 3986 section 5.2.4.
 fn remove_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match segment.trim_end_matches(' ') {
+        match segment {
             "." | ".." => {
-                if segment.starts_with("..") {
+                if segment == ".." {
                     kept.pop();
                 }
-                if last {
+                if segments.peek().is_none() {
                     kept.push("");
                 }
             }
-            _ => kept.push(segment.trim_matches(' ').trim_end_matches(['.', ' '])),
+            _ => kept.push(segment),
         }
     }
     format!("/{}", kept.join("/"))
+}
+
+/// Spaces around a segment are dropped, and dots at its end, as some file systems do; what is a dot segment then stays one.
+fn trim_segments(path: &str) -> String {
+    let trimmed = |segment| match str::trim_matches(segment, ' ') {
+        dots @ ("." | "..") => dots,
+        name => name.trim_end_matches(['.', ' ']),
+    };
+    path.split('/').map(trimmed).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -313,6 +328,12 @@ mod tests {
             "/%ef%bd%81dmin",
             "/public/..%ef%bc%8fadmin",
             "/admin%e2%80%8b",
+            // White space of Unicode, which `trim` drops.
+            "/admin%e1%9a%80",
+            "/%e2%80%a8admin/x",
+            "/%e2%80%a9/admin",
+            "/admin%25e2%2580%25a8",
+            "/admin%c2%a0",
             // A3: the first name is a host to some.
             "//x/admin",
             "///x/admin/y",
@@ -348,6 +369,18 @@ mod tests {
     }
 
     #[test]
+    fn dots_that_end_a_name_may_stay_where_dot_segments_go() {
+        let all = readings("/admin/../admin..");
+        for reading in ["/admin/../admin..", "/admin..", "/admin"] {
+            assert!(all.iter().any(|known| known == reading), "{reading}: {all:?}");
+        }
+        let all = readings("/x/%20..%20/a%20/..");
+        for reading in ["/x/ .. /", "/x/../a/..", "/"] {
+            assert!(all.iter().any(|known| known == reading), "{reading}: {all:?}");
+        }
+    }
+
+    #[test]
     fn what_no_reading_makes_safe_is_refused() {
         for path in [
             "",
@@ -369,6 +402,9 @@ mod tests {
             "/%25zz/%25252e%25252e/y",
             "/admin%2500",
             "/%25c0%25af",
+            "/admin%c2%85",
+            "/%c2%80admin",
+            "/admin%25c2%259f",
         ] {
             assert_eq!(Target::read(path.as_bytes()), Err(Ambiguous), "{path:?}");
         }

@@ -38,6 +38,8 @@ const fn is_invisible(character: char) -> bool {
 /// What Windows' code pages have for characters that no normalisation takes apart.
 const fn best_fit(character: char) -> char {
     match character {
+        // `strip` and `trim` of most languages drop all white space, of which only some has a compatibility form.
+        _ if character.is_whitespace() => ' ',
         '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',
         '\u{2216}' | '\u{29f5}' | '\u{29f9}' => '\\',
         '\u{110}' | '\u{111}' => 'd',
@@ -63,6 +65,7 @@ mod tests {
             ("adm\u{131}n adm\u{130}n", "admin admIn"),
             ("stra\u{df}e \u{fb03}", "strasse ffi"),
             ("\u{2215}\u{2216}\u{2025}\u{212a}\u{142}", "/\\..Kl"),
+            ("\u{a0}a\u{1680}b\u{2028}c\u{2029}d\u{3000}\u{85}", " a b c d  "),
             ("\u{65e5}\u{672c}", "\u{65e5}\u{672c}"),
         ] {
             assert_eq!(ascii(text), taken_for, "{text}");

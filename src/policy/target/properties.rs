@@ -40,6 +40,10 @@ const PIECES: &[&str] = &[
     "%253f",
     "/..",
     "/.",
+    "%20",
+    "%c2%85",
+    "%e2%80%a8",
+    "%e1%9a%80",
 ];
 
 fn runner(cases: u32) -> TestRunner {
@@ -62,6 +66,7 @@ enum Step {
     Authority,
     Slashes,
     Dots,
+    Trim,
     Case,
 }
 
@@ -74,6 +79,7 @@ const STEPS: &[Step] = &[
     Step::Authority,
     Step::Slashes,
     Step::Dots,
+    Step::Trim,
     Step::Case,
 ];
 
@@ -127,6 +133,10 @@ impl Step {
                     }
                 }
                 out
+            }
+            Self::Trim => {
+                let text = String::from_utf8_lossy(path);
+                text.split('/').map(str::trim).collect::<Vec<_>>().join("/").into_bytes()
             }
             Self::Case => path.to_ascii_lowercase(),
         }

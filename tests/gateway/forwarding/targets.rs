@@ -81,6 +81,9 @@ async fn every_disguise_of_another_route_is_refused_even_to_those_who_may_use_bo
         "/Admin/x",
         "/%41DMIN",
         "/Public",
+        "/admin%e1%9a%80",
+        "/%e2%80%a8admin/x",
+        "/admin%e2%80%a9",
         // T19
         "/public/../auth/me",
         "/aUth/me",
@@ -113,6 +116,7 @@ async fn what_no_reading_makes_safe_is_refused_on_every_route() {
             b"%c0%af",
             b"%ff",
             b"%u002f",
+            b"%c2%85",
             b"a\\b",
             b"..\\admin",
             b"\xc3\xa9",
@@ -317,7 +321,8 @@ async fn a_target_with_a_space_is_refused_or_judged_as_it_is_forwarded() {
         (&b"/x y"[..], Some("/x%20y")),
         (b"/public HTTP/1.1", None),
         (b"/admin /../public", None),
-        (b"/public/ ../admin", Some("/public/%20../admin")),
+        (b"/public/ ../admin", None),
+        (b"/public/ x/../y", Some("/public/%20x/../y")),
         (b"/public /../../admin", None),
         (b"/admin ", None),
     ] {
