@@ -38,12 +38,19 @@ impl<'a> Report<'a> {
             known: RefCell::default(),
             sources: RefCell::new(sources),
         };
+        let mut second_routes = false;
         for error in errors {
             let offset = error.span().map_or(text.len(), |span| span.start);
+            let line = text.lines().nth(report.line(offset) - 1).unwrap_or_default().trim();
+            let is_twice = error.message() == "duplicate key";
+            // Its keys stand a second time as well, which is no other problem.
+            if is_twice && second_routes && !line.starts_with('[') {
+                continue;
+            }
+            second_routes = is_twice && line == "[routes]";
             if report.torn.insert(report.line(offset)) {
-                let line = text.lines().nth(report.line(offset) - 1).unwrap_or_default().trim();
                 let message = match error.message() {
-                    "duplicate key" if line == "[routes]" => {
+                    "duplicate key" if second_routes => {
                         "one route was written already: write [[routes]] above each".to_owned()
                     }
                     "duplicate key" => {

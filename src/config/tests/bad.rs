@@ -19,7 +19,7 @@ pub(super) const NOT_TOML: &[Case] = &[
     (r#"[log]|[server]|[log]"#, r#"3: this stands in the file a second time: keep one of the two"#),
     (
         r#"[routes]|name = "a"|[routes]|name = "b""#,
-        r#"1: routes: this is a table: write [[routes]]|3: one route was written already: write [[routes]] above each"#,
+        r#"3: one route was written already: write [[routes]] above each"#,
     ),
     (r#"[server]|threads = 1 2"#, r#"2: not TOML: a value is missing, or should stand in quotes"#),
     (
