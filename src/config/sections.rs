@@ -100,7 +100,7 @@ pub(super) fn login(table: Table<'_>, default: Login) -> Login {
     login
 }
 
-/// Reads `[identity_headers]`; no two may be the same field.
+/// Reads `[identity_headers]`; no two may be the same field, nor one to an app that merges what stands between words.
 pub(super) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> IdentityHeaders {
     let read = |name, default: HeaderName| {
         table.value(name).and_then(|value| value.parsed(header)).unwrap_or(default)
@@ -118,36 +118,71 @@ pub(super) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> Id
         ("session", &headers.session),
     ];
     for (at, (name, header)) in all.iter().enumerate() {
-        let Some((other, _)) = all[..at].iter().find(|(_, earlier)| earlier == header) else { continue };
-        if let Some(place) = table.place_of(name).with(&table.place_of(other)) {
+        let twin = |(_, earlier): &&(&str, &HeaderName)| merged(earlier) == merged(header);
+        let Some((other, earlier)) = all[..at].iter().find(twin) else { continue };
+        let (here, there) = (table.place_of(name), table.place_of(other));
+        let Some(place) = here.with(&there) else { continue };
+        if earlier == header {
             place.problem(format!("\"{header}\" is the name of both {other} and {name}: give each its own"));
+        } else {
+            place.problem(format!(
+                "many servers read \"{earlier}\" ({other}) and \"{header}\" ({name}) as the same: give each its own"
+            ));
         }
     }
     table.finish();
     headers
 }
 
+/// As CGI has it, and more: whatever is neither letter nor digit is the same.
+fn merged(name: &HeaderName) -> String {
+    name.as_str().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
 fn header(text: &str) -> Result<HeaderName, String> {
-    /// Fields with a meaning of their own between client, gateway and app (RFC 9110 7.6.1, 10.1, 11.6, RFC 6265).
-    const TAKEN: [&str; 17] = [
+    /// Fields with a meaning of their own between client, gateway and app (RFC 9110, 9111, 9440, 6265), and what else is set here.
+    const TAKEN: [&str; 37] = [
+        "accept",
+        "age",
         "authorization",
+        "cache-control",
+        "client-cert",
+        "client-cert-chain",
         "connection",
         "cookie",
+        "date",
         "expect",
         "forwarded",
+        "from",
         "host",
+        "http2-settings",
         "keep-alive",
+        "max-forwards",
         "origin",
+        "pragma",
+        "prefer",
+        "priority",
+        "proxy",
         "proxy-authenticate",
         "proxy-authorization",
         "proxy-connection",
+        "range",
+        "referer",
         "set-cookie",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "user-agent",
+        "vary",
+        "via",
+        "warning",
+        "x-real-ip",
         "x-request-id",
     ];
+    /// And every one that begins like this.
+    const FAMILIES: [&str; 7] =
+        ["accept-", "access-control-", "content-", "if-", "sec-", "ssl-client-", "x-forwarded-"];
     if text.contains('_') {
         let dashes = text.replace('_', "-");
         return Err(format!(
@@ -158,9 +193,8 @@ fn header(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         format!("{} is not a header name: write letters, digits and -, such as \"X-Auth-User\"", quoted(text))
     })?;
-    let lowered = name.as_str();
-    let prefixed = lowered.starts_with("content-") || lowered.starts_with("x-forwarded-");
-    if prefixed || TAKEN.contains(&lowered) {
+    let merged = merged(&name);
+    if FAMILIES.iter().any(|family| merged.starts_with(family)) || TAKEN.contains(&merged.as_str()) {
         return Err(format!(
             "{} means something else already: write a name of your own, such as \"X-Auth-User\"",
             quoted(text)

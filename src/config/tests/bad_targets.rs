@@ -149,6 +149,34 @@ pub(super) const ADDRESSES: &[Case] = &[
         r#"2: identity_headers.user: "X-Forwarded-User" means something else already: write a name of your own, such as "X-Auth-User""#,
     ),
     (
+        r#"[identity_headers]|user = "x-auth.roles""#,
+        r#"2: identity_headers.user: many servers read "x-auth.roles" (user) and "x-auth-roles" (roles) as the same: give each its own"#,
+    ),
+    (
+        r#"[identity_headers]|user = "X-Who"|session = "x.who""#,
+        r#"3: identity_headers.session: many servers read "x-who" (user) and "x.who" (session) as the same: give each its own"#,
+    ),
+    (
+        r#"[identity_headers]|user = "Via""#,
+        r#"2: identity_headers.user: "Via" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "Client-Cert""#,
+        r#"2: identity_headers.user: "Client-Cert" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "Date""#,
+        r#"2: identity_headers.user: "Date" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "Sec-WebSocket-Key""#,
+        r#"2: identity_headers.user: "Sec-WebSocket-Key" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
+        r#"[identity_headers]|user = "transfer.encoding""#,
+        r#"2: identity_headers.user: "transfer.encoding" means something else already: write a name of your own, such as "X-Auth-User""#,
+    ),
+    (
         r#"[identity_headers]|user = "X Auth""#,
         r#"2: identity_headers.user: "X Auth" is not a header name: write letters, digits and -, such as "X-Auth-User""#,
     ),
