@@ -68,7 +68,7 @@ impl Curl<'_> {
         // It waits in a thread of its own: the app is in this process.
         let done = tokio::task::spawn_blocking(move || process::run(&mut command, "")).await.expect("curl");
         let Done { code, out, err } = done;
-        assert_eq!(code, Some(0), "{out} {err}");
+        assert_eq!(code, Some(0), "{} {path} signed in {signed_in}: {out} {err}", self.version);
         let said: Vec<&str> = out.split(' ').collect();
         assert_eq!(format!("--http{}", said[2]), self.version, "{out}");
         Answer {
