@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header;
+use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
+use crate::config::Scheme;
 use crate::error::Refusal;
 use crate::id::Random;
 use crate::metrics::{Pattern, Stream};
@@ -74,12 +75,16 @@ impl Gateway {
                 if let Some(identity) = forward.permit.identity() {
                     context.account.belongs_to(identity);
                 }
-                if !session.is_body_empty() && !upstream::is_grpc(&session.req_header().headers) {
-                    context.control.expects_body();
-                }
                 context.bearer_is_ours = forward.bearer_is_ours;
                 context.registration = forward.registration;
                 let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
+                let converses = group.is_some_and(|group| {
+                    let mut servers = group.servers().iter();
+                    servers.any(|server| upstream::converses(session.req_header(), server.scheme))
+                });
+                if !session.is_body_empty() && !converses {
+                    context.control.expects_body();
+                }
                 context.turn = group.map(|group| group.turn(self.clock.as_ref())).unwrap_or_default();
                 context.permit = Some(forward.permit);
                 Ok(false)
@@ -224,6 +229,7 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Fallible<()> {
         portion::admit_body(session);
+        upstream::normalize(session.req_header_mut());
         context.account.method = downstream::known_method(session.req_header());
         let sent = downstream::request_id(session, &context.snapshot);
         let id = sent.unwrap_or_else(|| self.ids.make());
@@ -231,6 +237,10 @@ impl ProxyHttp for Gateway {
         context.account.request_id = Some(id);
         if context.account.is_read() {
             downstream::show(session, &mut context.account, &context.snapshot);
+        }
+        // RFC 9110 section 15.2: to an HTTP/1.0 client the first answer is the last.
+        if session.req_header().version < Version::HTTP_11 {
+            session.set_ignore_info_resp(true);
         }
         // The transport's reading of chunk lines is lenient (a bare LF in an extension passes). A proxy in front that is
         // stricter would see another end of the body: so nothing that follows it on the connection is read.
@@ -268,6 +278,11 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         };
         context.account.server = Some(candidate.address);
+        // What an app answers in HTTP/2, Pingora frames in chunks behind our back.
+        if candidate.server.scheme == Scheme::H2c && session.req_header().version < Version::HTTP_11 {
+            let needed = "HTTP/1.0: ask this app in HTTP/1.1 or newer".into();
+            return Self::refuse(context, Refusal::RequestInvalid(needed));
+        }
         let peer = upstream::peer(&candidate, permit, session.req_header());
         context.candidate = Some(candidate);
         Ok(Box::new(peer))
@@ -391,6 +406,9 @@ impl ProxyHttp for Gateway {
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
         }
+        if session.req_header().version < Version::HTTP_11 && answer::ends_with_its_connection(response) {
+            session.set_keepalive(None);
+        }
         answer::drop_our_cookies(response)?;
         downstream::mark(session, response, context)?;
         if self.traffic.is_winding_down() {
@@ -400,8 +418,9 @@ impl ProxyHttp for Gateway {
         if status == 101 || status >= 200 {
             context.set.beside(response)?;
         }
-        // RFC 9110 section 7.8: nobody switches who was not asked to.
-        if status == 101 && !session.is_upgrade_req() {
+        // RFC 9110 section 7.8: nobody switches who was not asked to, nor to what was not asked for.
+        let asked = || upstream::is_websocket(&session.req_header().headers);
+        if status == 101 && !(asked() && upstream::is_websocket(&response.headers)) {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         }
         if status == 101 {

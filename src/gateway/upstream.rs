@@ -47,7 +47,8 @@ pub(super) fn place(candidate: &Candidate) -> HttpPeer {
 /// The peer of a request.
 pub(super) fn peer(candidate: &Candidate, permit: &Permit, request: &RequestHeader) -> HttpPeer {
     let headers = &request.headers;
-    let long_lived = is_websocket(headers) || is_event_stream(headers) || is_grpc(headers);
+    let long_lived =
+        is_websocket(headers) || is_event_stream(headers) || converses(request, candidate.server.scheme);
     let mut peer = place(candidate);
     let http1 = candidate.server.scheme != Scheme::H2c;
     if http1 && is_websocket(headers) {
@@ -73,15 +74,37 @@ pub(super) fn peer(candidate: &Candidate, permit: &Permit, request: &RequestHead
     peer
 }
 
+/// What Pingora makes a handshake of, towards the app. Of one that was not asked for in full nothing is left ([`normalize`]).
 pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
-    says(headers, &header::UPGRADE, "websocket")
+    headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Its body may be a conversation that lasts as long as its stream. Looked at for every request and answer, so without a copy.
+/// Takes out an `Upgrade` that is not to be followed: of HTTP/1.0, or not named by `Connection` (RFC 9110 section 7.8).
+pub(super) fn normalize(request: &mut RequestHeader) {
+    if !request.headers.contains_key(header::UPGRADE) {
+        return;
+    }
+    let connection = request.headers.get_all(header::CONNECTION).iter();
+    let mut options = connection.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    if request.version != Version::HTTP_11
+        || !options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    {
+        request.remove_header(&header::UPGRADE);
+    }
+}
+
+/// Whether a request's body may be a conversation that lasts as long as its stream. What came over HTTP/1.1, or goes on so, is
+/// none, whatever it says: its body has a rate.
+pub(super) fn converses(request: &RequestHeader, scheme: Scheme) -> bool {
+    request.version == Version::HTTP_2 && scheme != Scheme::Http && is_grpc(&request.headers)
+}
+
+/// Looked at for every answer, so without a copy. gRPC-Web is another: it has no streams of requests.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = b"application/grpc";
-    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.as_bytes().get(..kind.len()));
-    sent.is_some_and(|sent| sent.eq_ignore_ascii_case(kind))
+    let Some(sent) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
+    let is_kind = sent.get(..kind.len()).is_some_and(|sent| sent.eq_ignore_ascii_case(kind));
+    is_kind && matches!(sent.get(kind.len()), None | Some(b'+' | b';'))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -173,6 +173,18 @@ async fn an_idle_connection_is_closed_after_its_keepalive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_dribbles_is_slow_over_http1_whatever_it_calls_itself() {
+    // gRPC is HTTP/2.
+    let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nbody_rate = \"100B\"").await;
+    let mut slow = Client::connect(gateway.address()).await;
+    let grpc = [("Content-Type", "application/grpc"), ("Content-Length", "1000")];
+    slow.send(&http::message("POST", "/public/slow", &grpc, b"")).await;
+    // Who sends nothing at all is not told either.
+    slow.until_closed().await;
+    assert_eq!(gateway.metric(r#"doorward_requests_cut_total{cause="slow"}"#).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_dribbles_is_refused_in_words_and_one_that_waits_for_the_app_is_not() {
     let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nbody_rate = \"100B\"").await;
     let mut slow = Client::connect(gateway.address()).await;

@@ -31,3 +31,4 @@ mod story;
 mod streams;
 mod streams_end;
 mod tls;
+mod versions;

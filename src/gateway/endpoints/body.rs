@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Version, header};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -34,7 +35,7 @@ pub(super) async fn read(session: &mut Session) -> pingora::Result<Result<Fields
 
 /// The whole body, whatever it is.
 pub(super) async fn bytes(session: &mut Session) -> pingora::Result<Result<BytesMut, Refusal>> {
-    if session.req_header().headers.contains_key(header::EXPECT) {
+    if expects_continue(session.req_header()) {
         session.write_continue_response().await?;
     }
     let whole = match tokio::time::timeout(DEADLINE, collect(session)).await {
@@ -42,6 +43,13 @@ pub(super) async fn bytes(session: &mut Session) -> pingora::Result<Result<Bytes
         Err(_) => Err(Refusal::RequestTimeout),
     };
     Ok(whole)
+}
+
+/// RFC 9110 section 10.1.1: of HTTP/1.0 it is nothing.
+fn expects_continue(request: &RequestHeader) -> bool {
+    let expected = request.headers.get(header::EXPECT);
+    request.version >= Version::HTTP_11
+        && expected.is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 async fn collect(session: &mut Session) -> pingora::Result<Result<BytesMut, Refusal>> {
