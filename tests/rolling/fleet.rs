@@ -90,7 +90,8 @@ impl Fleet {
     pub(crate) fn gateway(&self, release: Release) -> Gateway {
         let process = Running::start(&mut self.command(release, &["serve"]));
         let line = process.line().unwrap_or_else(|| panic!("{release:?} does not start"));
-        let address = line.rsplit(' ').next().and_then(|address| address.parse().ok());
+        // The release before says it without the scheme.
+        let address = line.rsplit([' ', '/']).next().and_then(|address| address.parse().ok());
         Gateway { process, address: address.unwrap_or_else(|| panic!("no address in `{line}`")) }
     }
 
