@@ -18,7 +18,7 @@ use crate::support::{Client, PASSWORD, Response, http, tls};
 const PAUSE: Duration = Duration::from_millis(20);
 /// Between two rounds of what is rare.
 const NOW_AND_THEN: Duration = Duration::from_millis(300);
-/// Connections of one address: more than `server.limits.connections_per_ip`, and twice as many more than all may have.
+/// Connections of one address: more than `server.limits.connections_per_ip`; and twice as many are more than all may have.
 const CROWD: usize = 80;
 
 /// Everybody who is at it.
@@ -173,12 +173,15 @@ async fn sign_out_elsewhere(here: SocketAddr, elsewhere: SocketAddr) -> Option<(
 
 /// More connections than one address may have, and from another more than there may be in all.
 async fn crowd_in(gateway: SocketAddr) -> Option<()> {
-    let mut crowd = Vec::new();
-    for last in [1, 2].repeat(CROWD) {
-        crowd.push(tls::connect_from([127, 0, 0, last].into(), gateway).await.ok()?);
+    let mut crowd: Vec<TcpStream> = Vec::new();
+    for last in [1, 2] {
+        for _ in 0..CROWD {
+            crowd.push(tls::connect_from([127, 0, 0, last].into(), gateway).await.ok()?);
+        }
+        // Until the gateway has come to the last of them: there is no more room for it, or the first makes some.
+        let one = if last == 1 { CROWD - 1 } else { 0 };
+        let closed = crowd[one].read_u8();
+        let _ = tokio::time::timeout(Duration::from_secs(1), closed).await;
     }
-    // Until the gateway has come to the last of them: the first makes room.
-    let closed = crowd[0].read_u8();
-    let _ = tokio::time::timeout(Duration::from_secs(1), closed).await;
     Some(())
 }
