@@ -1,43 +1,15 @@
 //! Headers that have no end, or are more than they look.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
 use crate::frames::{self, END_HEADERS, END_STREAM, Kind, LARGEST_WINDOW, LATEST, frame};
-use crate::siege::{Done, Siege, secure};
+use crate::siege::{Done, Siege, pour, secure};
 use crate::stage::Stage;
 
 const ATTACKERS: usize = 20;
 /// Between two frames of one attacker: together they send some megabytes a second, and the machine is theirs, too.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Sends `begin`, and then `more` again and again, until the gateway ends it.
-async fn pour(
-    stream: impl AsyncRead + AsyncWrite,
-    done: Arc<Done>,
-    begin: Vec<u8>,
-    mut more: impl FnMut() -> Vec<u8>,
-) {
-    let (mut from, mut to) = tokio::io::split(stream);
-    let reading = async {
-        let mut said = [0; 1024];
-        while from.read(&mut said).await.is_ok_and(|read| read > 0) {}
-    };
-    let writing = async {
-        let mut next = begin;
-        while to.write_all(&next).await.is_ok() && to.flush().await.is_ok() {
-            done.sent(next.len());
-            next = more();
-            tokio::time::sleep(PAUSE).await;
-        }
-        // What the gateway has said is still to be read.
-        std::future::pending::<()>().await;
-    };
-    tokio::select! { () = reading => {} () = writing => {} }
-}
 
 /// Whether each attacker was ended twice.
 async fn twice(done: &Done) -> bool {
@@ -58,7 +30,7 @@ async fn headers_without_end() {
                 let (begin, line) =
                     (b"GET /public HTTP/1.1\r\nHost: gateway.test\r\nX: ".to_vec(), line.clone());
                 let begin = if line.starts_with('\r') { Vec::new() } else { begin };
-                pour(stream, done, begin, move || line.clone().into_bytes())
+                pour(stream, done, begin, move || line.clone().into_bytes(), PAUSE)
             })
         };
         stage.withstand(what, attack, twice).await;
@@ -82,7 +54,7 @@ async fn continuations_without_end() {
                     let block = frames::request("GET", "/public");
                     let begin =
                         [frames::hello(LARGEST_WINDOW), frame(Kind::Headers, END_STREAM, 1, &block)].concat();
-                    pour(stream, done, begin, || more.clone()).await;
+                    pour(stream, done, begin, || more.clone(), PAUSE).await;
                 }
             })
         };
@@ -107,7 +79,7 @@ async fn compressed_bombs() {
                     stream_id += 2;
                     frame(Kind::Headers, END_HEADERS | END_STREAM, stream_id, &bomb)
                 };
-                pour(stream, done, frames::hello(LARGEST_WINDOW), next).await;
+                pour(stream, done, frames::hello(LARGEST_WINDOW), next, PAUSE).await;
             }
         })
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -124,4 +125,31 @@ pub(crate) async fn secure(trust: &Trust, stream: TcpStream) -> io::Result<TlsSt
     let stream = trust.offering(&[b"h2"]).over(stream, "gateway.test").await?;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "HTTP/2 was offered");
     Ok(stream)
+}
+
+/// Sends `begin`, and then `more` after each `pause`, until the gateway ends it.
+pub(crate) async fn pour(
+    stream: impl AsyncRead + AsyncWrite,
+    done: Arc<Done>,
+    begin: Vec<u8>,
+    mut more: impl FnMut() -> Vec<u8>,
+    pause: Duration,
+) {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let reading = async {
+        let mut said = [0; 1024];
+        while from.read(&mut said).await.is_ok_and(|read| read > 0) {}
+    };
+    let writing = async {
+        let mut next = begin;
+        while to.write_all(&next).await.is_ok() && to.flush().await.is_ok() {
+            done.sent(next.len());
+            next = more();
+            // What the attack is made of, and not a wait for something.
+            tokio::time::sleep(pause).await;
+        }
+        // What the gateway has said is still to be read.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! { () = reading => {} () = writing => {} }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::frames::{self, END_HEADERS, END_STREAM, Kind, LARGEST_WINDOW, frame};
-use crate::siege::{Done, Siege, secure};
+use crate::siege::{Done, Siege, pour, secure};
 use crate::stage::Stage;
 
 /// How many connections an attack holds.
@@ -18,36 +18,15 @@ const REQUESTS: usize = 500;
 const STREAMS: u32 = 100;
 const HTTP2_CONNECTIONS: usize = REQUESTS / STREAMS as usize;
 
+/// Between two bytes.
+const SLOWNESS: Duration = Duration::from_secs(1);
+
 /// What is downloaded: more than all buffers on the way.
 const TARGET: &str = "/public/bytes/67108864";
 
 const UNREAD: &str = "doorward_requests_cut_total{cause=\"unread\"}";
 
 const LIMITS: &str = "[server.limits]\nheader_deadline = \"3s\"\nsend_timeout = \"3s\"";
-
-/// Sends `begin`, then `more` now and then until the gateway ends it.
-async fn dribble(
-    stream: impl AsyncRead + AsyncWrite,
-    done: Arc<Done>,
-    begin: Vec<u8>,
-    more: impl Fn() -> Vec<u8>,
-) {
-    let (mut from, mut to) = tokio::io::split(stream);
-    let reading = async {
-        let mut said = [0; 1024];
-        while from.read(&mut said).await.is_ok_and(|read| read > 0) {}
-    };
-    let writing = async {
-        let mut next = begin;
-        while to.write_all(&next).await.is_ok() && to.flush().await.is_ok() {
-            done.sent(next.len());
-            next = more();
-            // The slowness itself.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    tokio::select! { () = reading => {} () = writing => {} }
-}
 
 /// Asks, and takes nothing of the answer. That the gateway has hung up it cannot know: what was said before is still to come.
 async fn sit_still(mut stream: impl AsyncRead + AsyncWrite + Unpin, done: Arc<Done>, asking: Vec<u8>) {
@@ -78,7 +57,7 @@ async fn slow_headers() {
     let attack = || {
         Siege::begin(CONNECTIONS, target, |stream, done| {
             let begin = b"GET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: ".to_vec();
-            dribble(stream, done, begin, || b"x".to_vec())
+            pour(stream, done, begin, || b"x".to_vec(), SLOWNESS)
         })
     };
     let withstood = stage
@@ -100,7 +79,7 @@ async fn slow_bodies() {
             let begin =
                 b"POST /public/take HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000000\r\n\r\n"
                     .to_vec();
-            dribble(stream, done, begin, || b"x".to_vec())
+            pour(stream, done, begin, || b"x".to_vec(), SLOWNESS)
         })
     };
     let withstood = stage
@@ -127,7 +106,7 @@ async fn slow_bodies_over_http2() {
                 let more = (0..STREAMS).flat_map(|at| frame(Kind::Data, 0, 2 * at + 1, b"x"));
                 let more: Vec<u8> = more.collect();
                 // Streams that were ended are not begun again: another connection does that.
-                let dribbling = dribble(stream, done, begin, move || more.clone());
+                let dribbling = pour(stream, done, begin, move || more.clone(), SLOWNESS);
                 let _ = tokio::time::timeout(Duration::from_secs(12), dribbling).await;
             }
         })
