@@ -145,7 +145,10 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
         unread_responses: table
             .value("unread_responses")
             .and_then(|value| {
-                value.count(0..=1_000_000, "each may hold 1 MiB; a million is all the memory there is")
+                value.count(
+                    1..=1_000_000,
+                    "0 would cut whoever pauses; each may hold 1 MiB, and a million is all the memory there is",
+                )
             })
             .map_or(default.unread_responses, usize_from),
         requests_per_connection: table

@@ -53,6 +53,7 @@ impl Context {
             _ => None,
         }
     }
+
     /// Its answer is out: there is nothing left to cut, to wait for, or to time.
     pub(super) fn is_over(&mut self) {
         self.registration = None;

@@ -1,8 +1,8 @@
 //! Reading a request target in every way a server behind us might.
 //!
 //! The bytes are forwarded as they came (RFC 9110 section 7.7); what is decided must hold for every plausible
-//! reading of them, or the request is refused. Readings, in any order: percent-decoded once and twice, slashes too or all but them; `;params`
-//! stripped; backslash as slash; ended by a decoded `?` or `#`; what follows a host after two slashes; slashes merged; dot
+//! reading of them, or the request is refused. Readings, in any order: percent-decoded once and twice, slashes too or all
+//! but them; `;params` stripped; backslash as slash; ended by a decoded `?` or `#`; what follows a host after two slashes; slashes merged; dot
 //! segments removed; characters beyond ASCII as those they resemble. Letter case is the route table's business.
 
 mod lookalike;

@@ -33,8 +33,8 @@ pub(super) const ADDRESSES: &[Case] = &[
         r#"2: server.redirect_listen: "127.0.0.1:8080" is both in listen and in redirect_listen: an address does one of the two"#,
     ),
     (
-        r#"[server.limits]|header_fields = 300|http2_streams = 5000|requests_per_connection = 0|body_rate = 256|send_timeout = "0s""#,
-        r#"2: server.limits.header_fields: 300 is out of range: write 10 to 250 (browsers send about 20, and the transport takes 256)|3: server.limits.http2_streams: 5000 is out of range: write 0 to 1000 (0 is HTTP/1.1 only; each may hold a request of the app)|4: server.limits.requests_per_connection: 0 is out of range: write 1 to 100000000 (each new connection is another handshake)|5: server.limits.body_rate: 256 has no unit: a size is a string, write "256B"|6: server.limits.send_timeout: "0s" is out of range: write "1s" to "1h" (trains have tunnels; each that waits holds a connection to the app)"#,
+        r#"[server.limits]|header_fields = 300|http2_streams = 5000|requests_per_connection = 0|body_rate = 256|send_timeout = "0s"|unread_responses = 0"#,
+        r#"2: server.limits.header_fields: 300 is out of range: write 10 to 250 (browsers send about 20, and the transport takes 256)|3: server.limits.http2_streams: 5000 is out of range: write 0 to 1000 (0 is HTTP/1.1 only; each may hold a request of the app)|4: server.limits.requests_per_connection: 0 is out of range: write 1 to 100000000 (each new connection is another handshake)|5: server.limits.body_rate: 256 has no unit: a size is a string, write "256B"|6: server.limits.send_timeout: "0s" is out of range: write "1s" to "1h" (trains have tunnels; each that waits holds a connection to the app)|7: server.limits.unread_responses: 0 is out of range: write 1 to 1000000 (0 would cut whoever pauses; each may hold 1 MiB, and a million is all the memory there is)"#,
     ),
     (
         r#"[server]|public_urls = []"#,
