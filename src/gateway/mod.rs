@@ -35,6 +35,7 @@ mod portion;
 mod proxy;
 mod redirect;
 mod renewal;
+mod request_framing;
 mod requests;
 pub mod respond;
 mod tls;

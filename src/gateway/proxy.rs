@@ -22,8 +22,8 @@ use super::traffic::Traffic;
 use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{
-    answer, cors, downstream, endpoints, failure, framing, navigation, parting, portion, redirect, requests,
-    tls,
+    answer, cors, downstream, endpoints, failure, framing, navigation, parting, portion, redirect,
+    request_framing, requests, tls,
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
@@ -381,6 +381,7 @@ impl ProxyHttp for Gateway {
         let came = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         context.account.bytes_in += came;
         if is_last {
+            request_framing::end_once(body);
             context.control.body_is_complete();
         } else {
             context.control.body_came(came);
