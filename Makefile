@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test bench bench-quick bench-micro bench-scale bench-scenarios screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-bench setup-scale setup-k8s clean
+.PHONY: help demo demo-full test interop bench bench-quick bench-micro bench-scale bench-scenarios screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -33,6 +33,10 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [5/5] tests and documentation tests"
 	cargo test --locked
 	@echo "==> all passed"
+
+interop: setup-interop ## Real clients to real apps, 10,000 requests by two users; Node and Java where they are installed
+	cargo build --locked
+	.venv/bin/python tests/interop/run.py
 
 bench: setup-bench ## Measure the check beside nginx, HAProxy and Envoy (under 20 minutes; docs/bench)
 	cargo bench --locked --bench compare -- --publish docs/bench --page README.md
@@ -97,6 +101,9 @@ setup-full:
 
 setup-test:
 	@.ci/setup test
+
+setup-interop:
+	@.ci/setup interop
 
 setup-bench:
 	@.ci/setup bench
