@@ -481,6 +481,10 @@ pub struct Route {
     pub forward_client_cert: bool,
     /// Whether encoded slashes (`%2F`) pass.
     pub encoded_slashes: bool,
+    /// What becomes of cross-origin requests that could change something and carry our cookies.
+    pub cross_origin: CrossOrigin,
+    /// Whether shared caches may keep responses to signed-in requests.
+    pub shared_cache: bool,
 }
 
 impl Route {
@@ -500,6 +504,16 @@ pub enum HostPattern {
     Below(String),
     /// `app.example.com`, lower case, without port.
     Exact(String),
+}
+
+/// What becomes of a request with an unsafe method (RFC 9110 section 9.2.1), or of a WebSocket handshake, that a page of
+/// another origin sends with our cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossOrigin {
+    /// It is refused.
+    Refuse,
+    /// It is forwarded.
+    Allow,
 }
 
 /// Who may use a route.

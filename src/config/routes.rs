@@ -12,7 +12,7 @@ use super::paths::segments;
 use super::reader::{Place, Table};
 use super::upstreams::check_name;
 use super::value::Value;
-use super::{Access, HostPattern, Route};
+use super::{Access, CrossOrigin, HostPattern, Route};
 use crate::identity::{Role, Roles};
 
 const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
@@ -95,6 +95,9 @@ fn route(
     let (strip_prefix, preserve_host) = (flag("strip_prefix", false), flag("preserve_host", true));
     let (forward_bearer, encoded_slashes) = (flag("forward_bearer", false), flag("encoded_slashes", false));
     let forward_client_cert = flag("forward_client_cert", false);
+    let shared_cache = flag("shared_cache", false);
+    let choices = [("refuse", CrossOrigin::Refuse), ("allow", CrossOrigin::Allow)];
+    let cross_origin = table.value("cross_origin").and_then(|value| value.choice(&choices));
     table.finish();
     Some(Route {
         name: name?,
@@ -112,6 +115,8 @@ fn route(
         forward_bearer,
         forward_client_cert,
         encoded_slashes,
+        cross_origin: cross_origin.unwrap_or(CrossOrigin::Refuse),
+        shared_cache,
     })
 }
 

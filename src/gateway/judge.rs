@@ -5,12 +5,10 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 
-use super::cors;
 use super::credential::{self, Credential};
 use super::renewal::{self, SetCookies};
-use super::upstream::is_websocket;
 use crate::auth::{Auth, Control, Registration};
-use crate::config::{Access, Route};
+use crate::config::{Access, CrossOrigin, Route};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::metrics::Pattern;
@@ -83,12 +81,13 @@ pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found
     }
 }
 
-/// Judges a request for a route; of who is known and has not the roles that it asks for, `who` is told.
+/// Judges a request for a route; of who is known and has not the roles that it asks for, `who` is told. `is_cross_origin`:
+/// a page of another origin sent it, and it could do harm.
 ///
 /// # Errors
 /// Why it is refused.
 pub(super) async fn judge(
-    request: &RequestHeader,
+    (request, is_cross_origin): (&RequestHeader, bool),
     route: &Arc<Route>,
     auth: &Arc<Auth>,
     snapshot: &Snapshot,
@@ -99,6 +98,15 @@ pub(super) async fn judge(
         credential::read(&request.headers, &snapshot.settings.profile.issuer, &snapshot.cookies)?;
     if credential.planted {
         auth.metrics().requests.unusual.of(Pattern::PlantedCookie).inc();
+    }
+    // Cookies are sent for the pages of other origins too (CSRF); a bearer is sent by who holds it.
+    let issuer = &snapshot.settings.profile.issuer;
+    if is_cross_origin
+        && route.access != Access::Public
+        && route.cross_origin != CrossOrigin::Allow
+        && renewal::is_by_cookie(&request.headers, &credential, issuer, &snapshot.cookies)
+    {
+        return Err(Refusal::OriginNotAllowed);
     }
     admit((request, &credential), route, auth, snapshot, control, (set, who)).await.map(Judgement::Forward)
 }
@@ -118,14 +126,6 @@ async fn admit(
     };
     if route.access == Access::Public {
         return anonymous();
-    }
-    // A page of anybody's may open a WebSocket with the cookies of whoever looks at it, and read what comes (RFC 6455 section
-    // 10.2; T53). A bearer no page can send there.
-    let by_cookie =
-        || credential.by_cookie || renewal::refresh_cookie(&request.headers, &snapshot.cookies).is_some();
-    // Cookies are read again for handshakes alone.
-    if is_websocket(&request.headers) && by_cookie() && cors::is_foreign(&request.headers, &snapshot.server) {
-        return Err(Refusal::OriginNotAllowed);
     }
     let checked =
         renewal::authenticate((request, credential), route.fresh, auth, snapshot, control, set).await;

@@ -5,11 +5,13 @@
 //! portion   as much of a connection as is one request's
 //!  proxy    early_request_filter -> request_filter -> upstream_peer -> upstream_request_filter -> response_filter
 //!   judge   header checks -> target -> route -> credential -> auth -> policy -> Permit | own endpoint | refusal
+//!   cross_origin  requests that pages of other origins send with our cookies
 //!   upstream  which server, which headers                             (only with a Permit)
 //!   checks    asks the servers how they are, beside the requests
 //!   failure   what a failed request says of the server, and to the client
 //!   endpoints login, refresh, logout, me, sessions, password, keys
 //!   answer    what of the app's answer crosses
+//!   shared_caches  keeps one person's responses out of them
 //!   respond   the one table of status codes and bodies
 //!   parting   what the client still sends once it is answered
 //! ```
@@ -21,6 +23,7 @@ mod checks;
 mod context;
 mod cors;
 mod credential;
+mod cross_origin;
 mod downstream;
 mod endpoints;
 mod failure;
@@ -38,6 +41,7 @@ mod renewal;
 mod request_framing;
 mod requests;
 pub mod respond;
+mod shared_caches;
 mod tls;
 mod traffic;
 mod tunnel;

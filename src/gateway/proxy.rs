@@ -22,8 +22,8 @@ use super::traffic::Traffic;
 use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{
-    answer, cors, downstream, endpoints, failure, framing, navigation, parting, portion, redirect,
-    request_framing, requests, tls,
+    answer, cors, cross_origin, downstream, endpoints, failure, framing, navigation, parting, portion,
+    redirect, request_framing, requests, shared_caches, tls,
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
@@ -147,8 +147,10 @@ impl Gateway {
             Found::Route(route) => route,
         };
         context.account.route = Some(Arc::clone(&route));
+        let is_cross_origin = cross_origin::is_guarded(session.req_header())
+            && cross_origin::is_cross_origin(session, snapshot);
         let judgement = judge::judge(
-            session.req_header(),
+            (session.req_header(), is_cross_origin),
             &route,
             &self.auth,
             snapshot,
@@ -177,7 +179,7 @@ impl Gateway {
     fn account_for(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
         context.account.was_refused(refusal, status);
         if matches!(refusal, Refusal::OriginNotAllowed | Refusal::FormInvalid) {
-            context.account.cause = cors::stranger(&session.req_header().headers, &context.snapshot.server);
+            context.account.cause = cross_origin::cause(session, &context.snapshot);
         }
         if !context.account.is_shown() {
             downstream::show(session, &mut context.account, &context.snapshot);
@@ -418,6 +420,9 @@ impl ProxyHttp for Gateway {
         let status = response.status.as_u16();
         if status == 101 || status >= 200 {
             context.set.beside(response)?;
+            if let Some(permit) = &context.permit {
+                shared_caches::protect(response, permit, !context.set.is_empty())?;
+            }
         }
         // RFC 9110 section 7.8: nobody switches who was not asked to, nor to what was not asked for.
         let asked = || upstream::is_websocket(&session.req_header().headers);

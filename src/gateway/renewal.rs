@@ -62,47 +62,13 @@ impl SetCookies {
         answer
     }
 
-    /// Beside the app's own, in an answer that no shared cache may then keep.
+    /// Beside the app's own; no shared cache may then keep the response.
     pub(super) fn beside(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
         for value in &self.0 {
             response.append_header(header::SET_COOKIE, value.clone())?;
         }
-        if let Some(merged) = private(&response.headers) {
-            response.insert_header(header::CACHE_CONTROL, merged)?;
-        }
         Ok(())
     }
-}
-
-/// `Cache-Control` with `private` in it, and without what contradicts it (RFC 9111 section 5.2.2); `None` when what is
-/// there will do.
-fn private(headers: &HeaderMap) -> Option<HeaderValue> {
-    let fields = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let whole = fields.collect::<Vec<_>>().join(", ");
-    let name = |directive: &str| directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let all: Vec<&str> = directives(&whole);
-    // `private="field"` is about that field alone.
-    if all.iter().any(|one| name(one) == "no-store" || one.eq_ignore_ascii_case("private")) {
-        return None;
-    }
-    let kept = all.into_iter().filter(|one| !matches!(name(one).as_str(), "public" | "s-maxage"));
-    let merged = ["private"].into_iter().chain(kept).collect::<Vec<_>>().join(", ");
-    Some(HeaderValue::from_str(&merged).unwrap_or(HeaderValue::from_static("private")))
-}
-
-/// A list, cut at its commas, not at those in quotes.
-fn directives(text: &str) -> Vec<&str> {
-    let mut quoted = false;
-    text.split(|c| {
-        quoted ^= c == '"';
-        c == ',' && !quoted
-    })
-    .map(str::trim)
-    .filter(|one| !one.is_empty())
-    .collect()
 }
 
 /// The refresh cookie, where there is one and no other.
@@ -111,6 +77,18 @@ pub(super) fn refresh_cookie<'a>(headers: &'a HeaderMap, names: &Names) -> Optio
         Found::One(value) => Some(value),
         Found::None | Found::Several => None,
     }
+}
+
+/// Whether a request is admitted by a cookie of ours, if it is: by the access cookie, or by the refresh cookie where no bearer
+/// of ours says otherwise.
+pub(super) fn is_by_cookie(
+    headers: &HeaderMap,
+    credential: &Credential<'_>,
+    issuer: &str,
+    names: &Names,
+) -> bool {
+    let is_bearer = || credential.token.is_some() && credential.authorization_is_ours(issuer);
+    credential.by_cookie || (!credential.planted && refresh_cookie(headers, names).is_some() && !is_bearer())
 }
 
 /// The check of a request that may be a browser's: with its access cookie, or with a new one.
@@ -167,30 +145,4 @@ pub(super) async fn authenticate(
 
 fn ends_soon(auth: &Auth, identity: &crate::identity::Identity, life: Duration) -> bool {
     auth.until(identity.expires_at()) < ENDS_SOON.min(life / 4)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_is_merged_into_what_the_app_says() {
-        for (said, merged) in [
-            (&[][..], Some("private")),
-            (&["max-age=60"], Some("private, max-age=60")),
-            (&["public, max-age=60, s-maxage=600"], Some("private, max-age=60")),
-            (&["PUBLIC", "Max-Age=60"], Some("private, Max-Age=60")),
-            (&["no-cache=\"a, public\", public"], Some("private, no-cache=\"a, public\"")),
-            (&["private=\"x-a\""], Some("private, private=\"x-a\"")),
-            (&["private"], None),
-            (&["max-age=60", "Private"], None),
-            (&["no-store"], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for field in said {
-                headers.append(header::CACHE_CONTROL, HeaderValue::from_static(field));
-            }
-            assert_eq!(private(&headers).as_ref().map(|v| v.to_str().unwrap()), merged, "{said:?}");
-        }
-    }
 }

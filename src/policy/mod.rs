@@ -12,6 +12,7 @@ pub mod forwarded;
 pub mod headers;
 pub mod return_to;
 pub mod route;
+pub mod same_origin;
 pub mod target;
 
 pub use access::{Permit, decide};

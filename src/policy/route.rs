@@ -87,6 +87,11 @@ impl RouteTable {
         }
     }
 
+    /// Whether a route names this host (canonical), rather than answering for all hosts.
+    pub fn names_host(&self, host: &str) -> bool {
+        self.exact_hosts.contains_key(host) || self.below.iter().any(|(suffix, _)| is_subdomain(host, suffix))
+    }
+
     /// What `method host target` asks for: the same for every reading of the target, or nothing.
     ///
     /// # Errors

@@ -1,9 +1,12 @@
 //! People with a browser: forms, cookies, silent renewal, and who is shown a page.
 
+mod cross_origin;
 mod csrf;
 mod errors;
 mod jar;
+mod proxy_cache;
 mod renewal;
+mod shared_caches;
 mod sign_in;
 mod sign_out;
 

@@ -2,6 +2,7 @@
 //!
 //! `/page…` is HTML with a form · `/hold…` waits until released · `/ws…` is a WebSocket that echoes messages · `/events…` streams until cut ·
 //! `/download…` is 1 GiB that ends when it is cut · `/cookie…` sets cookies of ours and its own · `/big…` 1 MiB ·
+//! `/fields?<name>=<value>&…` sets these header fields (`+` is a blank, `%2C` a comma) ·
 //! anything else: 200 with what was received.
 
 use std::net::SocketAddr;
@@ -168,14 +169,18 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
             }
         }
         let (extra, body) = if target.starts_with("/page") {
-            (HTML, PAGE.to_owned())
+            (HTML.to_owned(), PAGE.to_owned())
         } else if target.starts_with("/cookie") {
             let cookies = "Set-Cookie: __Host-doorward-access=evil; Path=/\r\nSet-Cookie: app=1; Path=/\r\nSet-Cookie: __HOST-doorward-refresh=x\r\n";
-            (cookies, shown)
+            (cookies.to_owned(), shown)
+        } else if let Some((_, fields)) = target.split_once("/fields?") {
+            let fields = fields.replace('+', " ").replace("%2C", ",");
+            let set = |field: &str| field.split_once('=').map(|(name, value)| format!("{name}: {value}\r\n"));
+            (fields.split('&').filter_map(set).collect(), shown)
         } else if target.starts_with("/big") {
-            ("", "x".repeat(1 << 20))
+            (String::new(), "x".repeat(1 << 20))
         } else {
-            ("", shown)
+            (String::new(), shown)
         };
         let kind = if extra == HTML { "" } else { "Content-Type: text/plain\r\n" };
         let head = format!("HTTP/1.1 200 OK\r\n{kind}{extra}Content-Length: {}\r\n\r\n", body.len());

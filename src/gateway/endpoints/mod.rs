@@ -11,7 +11,7 @@ use super::context::Context;
 use super::judge::origin_form;
 use super::renewal::{self, SetCookies};
 use super::respond::Answer;
-use super::{cors, credential, downstream, navigation};
+use super::{cors, credential, cross_origin, downstream, navigation};
 use crate::auth::{Admission, Auth, Control};
 use crate::error::Refusal;
 use crate::identity::Identity;
@@ -49,7 +49,9 @@ pub(super) async fn serve(
         return Ok(if allowed { Ok(Answer::preflight()) } else { Err(Refusal::OriginNotAllowed) });
     }
     let method = session.req_header().method.clone();
-    if !method.is_safe() && cors::is_foreign(&session.req_header().headers, &snapshot.server) {
+    // A page of another origin may call with a bearer where it is listed; our forms ask for our own origin besides.
+    let is_listed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
+    if !method.is_safe() && !is_listed && cross_origin::is_cross_origin(session, snapshot) {
         return Ok(Err(Refusal::OriginNotAllowed));
     }
     let call = Call { session, auth, snapshot, control, account, set };

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::Access;
+use crate::config::{Access, CrossOrigin};
 use crate::identity::Roles;
 
 fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
@@ -26,6 +26,8 @@ fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
         forward_bearer: false,
         forward_client_cert: false,
         encoded_slashes: false,
+        cross_origin: CrossOrigin::Refuse,
+        shared_cache: false,
     }
 }
 

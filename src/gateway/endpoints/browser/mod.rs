@@ -4,7 +4,7 @@
 use http::{HeaderMap, header};
 
 use super::super::credential::cookie_fields;
-use super::super::navigation;
+use super::super::{cross_origin, navigation};
 use super::{Answer, Call};
 use crate::auth::Auth;
 use crate::error::Refusal;
@@ -32,13 +32,8 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 
 /// Whether the browser says that a page of ours is asking (T51). Every browser says where a `POST` comes from; a request
 /// that says nothing is no form of ours.
-fn is_from_our_page(headers: &HeaderMap, snapshot: &Snapshot) -> bool {
-    let site = headers.get("sec-fetch-site");
-    let origin = headers.get(header::ORIGIN);
-    let ours = |known: &String| origin.is_some_and(|origin| known.as_bytes() == origin.as_bytes());
-    (site.is_some() || origin.is_some())
-        && site.is_none_or(|site| site == "same-origin")
-        && (origin.is_none() || snapshot.server.public_urls.iter().any(ours))
+fn is_from_our_page(call: &Call<'_>) -> bool {
+    cross_origin::is_same_origin(call.session, call.snapshot)
 }
 
 /// Whether nothing says that a browser has sent this: an API client that meant to send JSON, as `curl -d` does, is not to be told of
@@ -50,7 +45,7 @@ fn is_no_browser(call: &Call<'_>) -> bool {
 
 /// Takes a form from one of our pages, shown to `whom`.
 fn guard(call: &Call<'_>, form: &Form, whom: Option<&[u8]>) -> Result<(), Refusal> {
-    if !is_from_our_page(call.headers(), call.snapshot) {
+    if !is_from_our_page(call) {
         let refusal = if is_no_browser(call) { Refusal::MediaTypeUnsupported } else { Refusal::FormInvalid };
         return Err(refusal);
     }

@@ -53,7 +53,7 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
             return Ok(Err(refusal));
         }
         // From a page of ours, and without the cookie that was set with it.
-        let refused = visit.is_none() && is_from_our_page(call.headers(), call.snapshot);
+        let refused = visit.is_none() && is_from_our_page(call);
         let problem = if refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
         return Ok(Ok(again(call, &typed, Some((refusal, problem)))));
     }

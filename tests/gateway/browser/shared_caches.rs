@@ -1,0 +1,97 @@
+//! What one person is sent stays out of shared caches (F09).
+
+use std::time::Duration;
+
+use super::Browser;
+use super::jar::later;
+use crate::support::gateway::ROUTES;
+use crate::support::{Response, Setup, TestGateway};
+
+const SHARED: &str = "Cache-Control=public,+max-age=60,+s-maxage=600&Expires=Thu%2C+01+Jan+2099+00:00:00+GMT&\
+    CDN-Cache-Control=max-age=600&Cloudflare-CDN-Cache-Control=max-age=600&Surrogate-Control=max-age=600&X-Accel-Expires=600&\
+    Vary=Accept-Encoding";
+/// What tells one kind of cache more than others.
+const TARGETED: [&str; 4] =
+    ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"];
+
+async fn started() -> TestGateway {
+    let routes = "[[routes]]\nname = \"files\"\npath = \"/files\"\naccess = \"signed-in\"\nupstream = \"app\"\nshared_cache = true\n";
+    let gateway = TestGateway::with(Setup { routes: format!("{ROUTES}{routes}"), ..Setup::default() }).await;
+    gateway.user("ada", &["admin"]).await;
+    gateway
+}
+
+fn vary(answer: &Response) -> String {
+    answer.all("vary").join(", ").to_lowercase()
+}
+
+fn assert_private(answer: &Response, what: &str) {
+    assert_eq!(answer.all("cache-control"), ["private, max-age=60"], "{what}");
+    assert_eq!(
+        answer.header("expires"),
+        Some("Thu, 01 Jan 2099 00:00:00 GMT"),
+        "{what}: the browser may keep it"
+    );
+    assert_eq!(vary(answer), "accept-encoding, cookie", "{what}");
+    for name in TARGETED {
+        assert_eq!(answer.header(name), None, "{what}");
+    }
+}
+
+fn assert_as_sent(answer: &Response, what: &str) {
+    assert_eq!(answer.all("cache-control"), ["public, max-age=60, s-maxage=600"], "{what}");
+    assert!(TARGETED.iter().all(|name| answer.header(name).is_some()), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn response_to_a_signed_in_request_is_private() {
+    let gateway = started().await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let bearer = format!("Bearer {}", gateway.login("ada").await.access);
+    for path in ["", "/admin", "/optional"] {
+        let target = format!("{path}/fields?{SHARED}");
+        assert_private(&browser.fetch(&target).await, &target);
+        assert_private(&browser.go(&target).await, &target);
+        // RFC 9111 section 3.5 lets `public` and `s-maxage` share these, too.
+        assert_private(&gateway.get(&target, &[("Authorization", &bearer)]).await, &target);
+    }
+    // What says nothing may be kept by a shared cache (RFC 9111 section 4.2.2).
+    assert_eq!(browser.fetch("/plain").await.all("cache-control"), ["private"]);
+    assert_eq!(
+        browser
+            .fetch("/fields?Cache-Control=no-store&CDN-Cache-Control=public")
+            .await
+            .header("cdn-cache-control"),
+        None
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_everybody_is_left_alone() {
+    let gateway = started().await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    for path in ["/public", "/files"] {
+        let target = format!("{path}/fields?{SHARED}");
+        let answer = browser.fetch(&target).await;
+        assert_as_sent(&answer, &target);
+        assert_eq!(vary(&answer), "accept-encoding", "{target}");
+    }
+    // For nobody, where somebody would be sent something else.
+    let target = format!("/optional/fields?{SHARED}");
+    let answer = gateway.get(&target, &[]).await;
+    assert_as_sent(&answer, &target);
+    assert_eq!(vary(&answer), "accept-encoding, cookie, authorization");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_cookie_is_never_shared() {
+    let gateway = started().await;
+    for path in ["", "/files", "/optional"] {
+        let mut browser = Browser::signed_in(&gateway, "ada").await;
+        later(&gateway, Duration::from_secs(16 * 60)).await;
+        let target = format!("{path}/fields?{SHARED}");
+        let answer = browser.fetch(&target).await;
+        assert!(answer.all("set-cookie").len() == 1, "{target}");
+        assert_private(&answer, &target);
+    }
+}
