@@ -6,8 +6,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{PostgresUrl, RedisTopology, RedisUrl, StoreHost};
+use super::{ChannelBinding, PostgresUrl, RedisTopology, RedisUrl, StoreHost};
 use crate::secret::Secret;
+
+mod parameters;
 
 /// The parts of an address, percent-decoded.
 struct Parts<'a> {
@@ -16,28 +18,13 @@ struct Parts<'a> {
     password: Option<Secret<String>>,
     hosts: Vec<StoreHost>,
     path: Vec<String>,
-    query: Vec<(String, Zeroizing<String>)>,
+    query: parameters::Parameters,
 }
 
 /// Reads `postgres://user:password@host,host/database?sslmode=require`.
 pub(super) fn postgres(text: &str) -> Result<PostgresUrl, String> {
     let mut parts = Parts::of(text, 5432)?;
-    let mut tls = None;
-    for (name, value) in std::mem::take(&mut parts.query) {
-        match (name.as_str(), value.as_str()) {
-            ("sslmode", "disable") => tls = Some(false),
-            ("sslmode", "require" | "verify-full") => tls = Some(true),
-            ("sslmode", _) => {
-                return Err("sslmode is `require` (the certificate and its name are always verified) or `disable`".to_owned());
-            }
-            ("target_session_attrs", "read-write") => {}
-            ("target_session_attrs", _) => {
-                return Err("the vault needs a primary: leave target_session_attrs out, or write read-write".to_owned());
-            }
-            ("sslrootcert", _) => return Err("leave sslrootcert out and set vault.ca_file".to_owned()),
-            _ => return Err("an address of Postgres has no parameter but sslmode here: take the others out (timeouts and the pool are settings of [vault])".to_owned()),
-        }
-    }
+    let parameters = parameters::postgres(&parts.query)?;
     let user = parts.user.take().filter(|user| !user.is_empty());
     let user =
         user.ok_or("the address names no user: write postgres://<user>:<password>@<host>/<database>")?;
@@ -51,8 +38,13 @@ pub(super) fn postgres(text: &str) -> Result<PostgresUrl, String> {
         }
     };
     // A password must not cross a network in clear because a parameter was forgotten.
-    let tls = tls.unwrap_or_else(|| !parts.hosts.iter().all(StoreHost::is_here));
-    Ok(PostgresUrl { hosts: parts.hosts, user, password: parts.password, database, tls })
+    let tls = parameters.tls.unwrap_or_else(|| !parts.hosts.iter().all(StoreHost::is_here));
+    if !tls && parameters.channel_binding == ChannelBinding::Require {
+        return Err("channel_binding=require needs TLS: write sslmode=require".to_owned());
+    }
+    let parameters::Postgres { tls: _, channel_binding, application_name } = parameters;
+    let (hosts, password) = (parts.hosts, parts.password);
+    Ok(PostgresUrl { hosts, user, password, database, tls, channel_binding, application_name })
 }
 
 /// Reads `redis://`, `rediss://` and their `+sentinel` and `+cluster` forms.
@@ -64,15 +56,7 @@ pub(super) fn redis(text: &str) -> Result<RedisUrl, String> {
     if parts.hosts.iter().any(StoreHost::is_socket) {
         return Err("Redis is reached by TCP here: write the name or address of a host".to_owned());
     }
-    let (mut sentinel_user, mut sentinel_password) = (None, None);
-    for (name, value) in std::mem::take(&mut parts.query) {
-        match (name.as_str(), form) {
-            ("sentinel_user", "sentinel") => sentinel_user = Some(value.to_string()),
-            ("sentinel_password", "sentinel") => sentinel_password = Some(Secret::new(value.to_string())),
-            _ if form == "sentinel" => return Err("such an address has no parameters but sentinel_user and sentinel_password: take the others out".to_owned()),
-            _ => return Err("an address of Redis has no parameters here: take them out".to_owned()),
-        }
-    }
+    let parameters = parameters::redis(std::mem::take(&mut parts.query), form, tls)?;
     let database = |text: Option<&String>| match text.map(String::as_str) {
         None | Some("") => Ok(0),
         Some(text) => {
@@ -81,7 +65,13 @@ pub(super) fn redis(text: &str) -> Result<RedisUrl, String> {
     };
     let (topology, database) = match (form, &parts.path[..]) {
         ("", path @ ([] | [_])) => match <[StoreHost; 1]>::try_from(parts.hosts) {
-            Ok([host]) => (RedisTopology::Single(host), database(path.first())?),
+            Ok([host]) => {
+                let in_path = path.first().filter(|text| !text.is_empty());
+                if in_path.is_some() && parameters.database.is_some() {
+                    return Err("the database is there twice: take the parameter `db` out".to_owned());
+                }
+                (RedisTopology::Single(host), database(in_path.or(parameters.database.as_ref()))?)
+            }
             Err(_) => {
                 return Err(
                     "several hosts need their kind: write redis+sentinel:// or redis+cluster://".to_owned()
@@ -93,8 +83,8 @@ pub(super) fn redis(text: &str) -> Result<RedisUrl, String> {
             let topology = RedisTopology::Sentinel {
                 hosts: parts.hosts,
                 master: master.clone(),
-                user: sentinel_user,
-                password: sentinel_password,
+                user: parameters.sentinel_user,
+                password: parameters.sentinel_password.map(|text| Secret::new(text.to_string())),
             };
             (topology, database)
         }

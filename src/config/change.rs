@@ -237,7 +237,16 @@ impl VaultUrl {
         match (self, other) {
             (Self::Sqlite(one), Self::Sqlite(other)) => one == other,
             (Self::Postgres(one), Self::Postgres(other)) => {
-                let PostgresUrl { hosts, user: _, password: _, database, tls } = one;
+                // How the connections are named and authenticated is of the credentials.
+                let PostgresUrl {
+                    hosts,
+                    user: _,
+                    password: _,
+                    database,
+                    tls,
+                    channel_binding: _,
+                    application_name: _,
+                } = one;
                 (hosts, database, tls) == (&other.hosts, &other.database, &other.tls)
             }
             (Self::Sqlite(_), Self::Postgres(_)) | (Self::Postgres(_), Self::Sqlite(_)) => false,

@@ -193,6 +193,22 @@ pub struct PostgresUrl {
     pub database: String,
     /// Whether the connection is encrypted, and the server's certificate and name verified.
     pub tls: bool,
+    /// Whether the password exchange is bound to the TLS connection (SCRAM-SHA-256-PLUS, RFC 5929 section 4).
+    pub channel_binding: ChannelBinding,
+    /// Name of the connections in `pg_stat_activity`; `None` = doorward.
+    pub application_name: Option<String>,
+}
+
+/// Use of channel binding towards Postgres.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// A server that does not offer it is refused.
+    Require,
+    /// Not used, for poolers that break it.
+    Disable,
 }
 
 /// A server of a store.

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use doorward::config::{PostgresUrl, StoreHost};
+use doorward::config::{ChannelBinding, PostgresUrl, StoreHost};
 use doorward::secret::Secret;
 use doorward::vault::postgres::PostgresOptions;
 use tokio_postgres::{Client, Config, NoTls};
@@ -267,6 +267,8 @@ impl Server {
                 password: Some(Secret::new(ROLE_PASSWORD.into())),
                 database: database.into(),
                 tls: false,
+                channel_binding: ChannelBinding::Prefer,
+                application_name: None,
             },
             ca_file: None,
             pool_size: 6,

@@ -102,3 +102,88 @@ fn what_is_no_address_is_told_what_to_write_and_never_repeated() {
         );
     }
 }
+
+#[test]
+fn postgres_parameters_that_ask_for_what_is_done_are_accepted() {
+    // F21: as providers give them out, and as libpq knows them.
+    let plain = postgres("postgres://d:p@db/v").unwrap();
+    for query in [
+        "sslmode=require&channel_binding=prefer",
+        "sslmode=verify-ca",
+        "ssl=true",
+        "connect_timeout=10",
+        "keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=5&tcp_user_timeout=1000",
+        "client_encoding=UTF8",
+        "target_session_attrs=read-write",
+        "target_session_attrs=primary",
+        "sslrootcert=system&sslmode=verify-full",
+        "fallback_application_name=x",
+        "ssl_min_protocol_version=TLSv1.2&sslsni=1&gssencmode=disable&load_balance_hosts=disable",
+    ] {
+        assert_eq!(postgres(&format!("postgres://d:p@db/v?{query}")).unwrap(), plain, "{query}");
+    }
+    let url =
+        postgres("postgres://d:p@db/v?sslmode=require&channel_binding=require&application_name=my%20door")
+            .unwrap();
+    assert_eq!(
+        (url.tls, url.channel_binding, url.application_name.as_deref()),
+        (true, ChannelBinding::Require, Some("my door"))
+    );
+    let url = postgres("postgres://d@db/v?channel_binding=disable").unwrap();
+    assert_eq!(url.channel_binding, ChannelBinding::Disable);
+}
+
+#[test]
+fn parameters_that_ask_for_something_else_are_named() {
+    for (query, named) in [
+        ("options=-c%20x", "`options`"),
+        ("sslcert=hunter2", "`sslcert`"),
+        ("sslrootcert=hunter2", "`sslrootcert`: leave it out and set vault.ca_file"),
+        ("connect_timeout=hunter2", "`connect_timeout`"),
+        ("client_encoding=LATIN1", "`client_encoding`"),
+        ("pgbouncer=true", "`pgbouncer`: take it out, and set vault.prepared = false instead"),
+        ("connection_limit=1", "`connection_limit`: take it out, and set vault.pool_size instead"),
+        ("ssl_min_protocol_version=TLSv1.3", "`ssl_min_protocol_version`"),
+        ("channel_binding=hunter2", "`channel_binding`: write require, prefer or disable"),
+        ("application_name=", "`application_name`"),
+        ("hunter2%20x=1", "with an odd name"),
+        ("frobnicate=1", "`frobnicate`: it is not supported: take it out"),
+        ("sslmode=require&frobnicate=1", "`frobnicate`"),
+        ("sslmode=require&sslmode=disable", "`sslmode` is there twice"),
+        ("sslmode=disable&channel_binding=require", "channel_binding=require needs TLS"),
+    ] {
+        let said = postgres(&format!("postgres://d:p@db/v?{query}")).unwrap_err();
+        assert!(said.contains(named) && !said.contains("hunter2"), "{query}: {said}");
+    }
+    assert!(
+        postgres("postgres://d@localhost/v?channel_binding=require").unwrap_err().contains("sslmode=require")
+    );
+}
+
+#[test]
+fn redis_parameters_follow_the_same_rule() {
+    let (plain, tls) = (redis("redis://:p@c").unwrap(), redis("rediss://:p@c").unwrap());
+    for query in ["protocol=3", "protocol=resp2", "socket_timeout=5&connect_timeout=10s", "ssl=false", "db=0"]
+    {
+        assert_eq!(redis(&format!("redis://:p@c?{query}")).unwrap(), plain, "{query}");
+    }
+    for query in ["ssl_cert_reqs=required", "ssl=true", "tls=1", "health_check_interval=30"] {
+        assert_eq!(redis(&format!("rediss://:p@c?{query}")).unwrap(), tls, "{query}");
+    }
+    assert_eq!(redis("redis://c?db=3").unwrap().database, 3);
+    assert_eq!(redis("redis://c/?db=3").unwrap().database, 3);
+    for (address, named) in [
+        ("redis://c/1?db=3", "`db`"),
+        ("redis+cluster://c?db=3", "`db`"),
+        ("redis://c?ssl=true", "`ssl`: write rediss:// for TLS"),
+        ("rediss://c?ssl_cert_reqs=none", "`ssl_cert_reqs`: certificates are always verified"),
+        ("rediss://c?ssl_ca_certs=hunter2", "`ssl_ca_certs`: leave it out and set sessions.ca_file"),
+        ("redis://c?password=hunter2", "`password`: write redis://<user>:<password>@<host>"),
+        ("redis://c?sentinel_password=hunter2", "`sentinel_password`"),
+        ("redis://c?db=1&db=2", "`db` is there twice"),
+        ("redis://c?x=1", "`x`: it is not supported: take it out"),
+    ] {
+        let said = redis(address).unwrap_err();
+        assert!(said.contains(named) && !said.contains("hunter2"), "{address}: {said}");
+    }
+}

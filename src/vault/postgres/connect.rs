@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -90,7 +90,13 @@ fn config(options: &PostgresOptions) -> Config {
     for host in &url.hosts {
         config.host(&host.name).port(host.port);
     }
-    config.user(&url.user).dbname(&url.database).application_name("doorward");
+    config.user(&url.user).dbname(&url.database);
+    config.application_name(url.application_name.as_deref().unwrap_or("doorward"));
+    config.channel_binding(match url.channel_binding {
+        crate::config::ChannelBinding::Prefer => ChannelBinding::Prefer,
+        crate::config::ChannelBinding::Require => ChannelBinding::Require,
+        crate::config::ChannelBinding::Disable => ChannelBinding::Disable,
+    });
     if let Some(password) = &url.password {
         config.password(password.expose());
     }
