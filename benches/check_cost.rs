@@ -115,8 +115,7 @@ fn start(folder: &std::path::Path, app: SocketAddr) -> anyhow::Result<Gateway> {
         Command::new(program).args(["--config", config, "serve"]).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-    let address =
-        line.trim().rsplit(' ').next().and_then(|a| a.parse().ok()).context("the gateway's address")?;
+    let address = address_in(&line).context("the gateway's address")?;
     Ok(Gateway { child, address })
 }
 
@@ -134,4 +133,10 @@ async fn login(address: SocketAddr) -> anyhow::Result<String> {
     let json = answer.split_once("\r\n\r\n").context("a body")?.1;
     let json: serde_json::Value = serde_json::from_str(json).with_context(|| answer.clone())?;
     Ok(json["access_token"].as_str().context("a token")?.to_owned())
+}
+
+/// The address in the first line that a gateway prints: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let told: serde_json::Value = serde_json::from_str(line).ok()?;
+    told["address"].as_str()?.parse().ok()
 }

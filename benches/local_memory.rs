@@ -200,6 +200,12 @@ fn start(folder: &std::path::Path, key: &str, redis: u16, app: SocketAddr) -> an
         .spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-    let address = line.trim().rsplit(' ').next().and_then(|a| a.parse().ok());
+    let address = address_in(&line);
     Ok(Gateway { child, address: address.with_context(|| format!("no address in `{line}`"))? })
+}
+
+/// The address in the first line that a gateway prints: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let told: serde_json::Value = serde_json::from_str(line).ok()?;
+    told["address"].as_str()?.parse().ok()
 }

@@ -33,7 +33,7 @@ impl Gateway {
             .context("the program does not run")?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-        let address = line.trim().rsplit(' ').next().and_then(|address| address.parse().ok());
+        let address = address_in(&line);
         let address = address.with_context(|| format!("no address in `{line}`"))?;
         Ok(Self { child, address })
     }
@@ -73,4 +73,10 @@ fn ticks(pid: u32, fields: usize) -> anyhow::Result<f64> {
     let (_, rest) = stat.rsplit_once(')').context("proc/stat")?;
     let times = rest.split_whitespace().skip(11).take(fields);
     Ok(times.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() * 10_000.0)
+}
+
+/// The address in the first line that a gateway prints: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let told: serde_json::Value = serde_json::from_str(line).ok()?;
+    told["address"].as_str()?.parse().ok()
 }

@@ -1,13 +1,17 @@
 //! `serve`: a gateway from start to drained, or to its successor.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{environment, files, log, manager};
+use crate::clock::Timestamp;
+use crate::config::LogFormat;
 use crate::server::{self, ConfigFile, Inherited, Surroundings, Told};
 
 pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -16,22 +20,28 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
     let (config, file) = ConfigFile::read(path, environment)?;
     let logging = log::start(&config.log, &surroundings)?;
     let level = logging.level();
+    let clock = Arc::clone(&surroundings.clock);
     let called: Vec<_> = std::env::args_os().collect();
     runtime(config.server.threads)?.block_on(async {
         let mut running = server::take_over(&config, surroundings, &mut inherited).await?;
         let mut signals = Signals::listen()?;
+        let mut announced = Announcements { out: &mut *out, format: config.log.format, at: clock.wall() };
         let scheme = if config.server.tls.is_some() { "https" } else { "http" };
         for address in running.public() {
-            writeln!(out, "doorward serves {scheme}://{address}")?;
+            announced.listener("public", address, &format!("doorward serves {scheme}://{address}"))?;
         }
         for address in running.redirects() {
-            writeln!(out, "{address} sends on to https")?;
+            announced.listener("redirect", address, &format!("{address} sends on to https"))?;
         }
         for address in running.admin() {
-            writeln!(out, "metrics and health on {address}")?;
+            announced.listener("admin", address, &format!("metrics and health on {address}"))?;
         }
         if config.routes.is_empty() {
-            writeln!(out, "there are no routes: everything but our own endpoints is denied")?;
+            announced.line(
+                "no_routes",
+                &[],
+                "there are no routes: everything but our own endpoints is denied",
+            )?;
         }
         out.flush()?;
         let reloads = running.follow(file, move |told| match told {
@@ -75,6 +85,35 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
         }
         Ok(())
     })
+}
+
+/// What is printed once it serves: sentences, or with `log.format = "json"` one object a line, as in the log.
+struct Announcements<'a> {
+    out: &'a mut dyn Write,
+    format: LogFormat,
+    at: Timestamp,
+}
+
+impl Announcements<'_> {
+    /// An address that is listened on.
+    fn listener(&mut self, listener: &str, address: &dyn Display, message: &str) -> std::io::Result<()> {
+        self.line("listening", &[("listener", listener), ("address", &address.to_string())], message)
+    }
+
+    fn line(&mut self, reason: &str, fields: &[(&str, &str)], message: &str) -> std::io::Result<()> {
+        if self.format == LogFormat::Text {
+            return writeln!(self.out, "{message}");
+        }
+        let mut line = serde_json::Map::new();
+        let at = self.at.precise().to_string();
+        let first = [("timestamp", at.as_str()), ("level", "INFO"), ("reason", reason)];
+        for (name, value) in
+            first.iter().chain(fields).chain(&[("message", message), ("target", module_path!())])
+        {
+            line.insert((*name).to_owned(), (*value).into());
+        }
+        writeln!(self.out, "{}", serde_json::Value::Object(line))
+    }
 }
 
 /// One work-stealing runtime for everything; 0 = a worker per core.

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::{Desk, confirmed, table, user};
 use crate::id::SessionId;
 use crate::identity::Login;
-use crate::vault::{EndReason, Scope};
+use crate::vault::{EndReason, Scope, SessionRow};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -16,6 +17,8 @@ pub(super) enum Command {
         /// Only those of this user.
         #[arg(long, value_name = "NAME")]
         user: Option<Login>,
+        #[command(flatten)]
+        format: table::Format,
     },
     /// End sessions; running gateways refuse them within 50 ms (100 ms with `vault.prepared = false`).
     Revoke {
@@ -43,12 +46,20 @@ pub(super) struct Which {
 
 pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
     match command {
-        Command::List { user: name } => {
+        Command::List { user: name, format } => {
             let owner = match name {
                 Some(name) => Some(user::find(desk, name).await?.id),
                 None => None,
             };
             let rows = desk.vault.sessions.list(owner).await?;
+            if format.json {
+                let mut array = table::JsonArray::default();
+                for row in &rows {
+                    array.push(&object(row), out)?;
+                }
+                array.end(out)?;
+                return Ok(());
+            }
             if rows.is_empty() {
                 writeln!(out, "there are no live sessions")?;
             }
@@ -79,6 +90,18 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
         }
     }
     Ok(())
+}
+
+fn object(row: &SessionRow) -> serde_json::Value {
+    json!({
+        "session": row.grant.session_id.to_string(),
+        "user": row.grant.login.to_string(),
+        "user_id": row.grant.user_id.to_string(),
+        "signed_in_at": row.created_at.to_string(),
+        "renewed_at": row.renewed_at.to_string(),
+        "address": row.address.map(|address| address.to_string()),
+        "client": row.user_agent,
+    })
 }
 
 /// What a client called itself, without what could move a terminal's cursor.

@@ -1,7 +1,39 @@
-//! Rows for people and for programs: on a terminal in columns with heads, otherwise with tabs between the cells and nothing else.
+//! Listings for people and for programs: on a terminal in columns with heads, otherwise with tabs between the cells and nothing
+//! else, or with `--json` one array of objects, each on a line of its own.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write};
+
+use clap::Args;
+use serde_json::Value;
+
+/// `--json`
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Format {
+    /// Print one JSON array, an object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Writes an array of objects as they come.
+#[derive(Debug, Default)]
+pub(super) struct JsonArray {
+    is_begun: bool,
+}
+
+impl JsonArray {
+    /// The next object.
+    pub(super) fn push(&mut self, object: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+        let before = if self.is_begun { ",\n" } else { "[\n" };
+        self.is_begun = true;
+        write!(out, "{before}{object}")
+    }
+
+    /// The end; without any object, the empty array.
+    pub(super) fn end(self, out: &mut dyn Write) -> std::io::Result<()> {
+        writeln!(out, "{}", if self.is_begun { "\n]" } else { "[]" })
+    }
+}
 
 /// Prints the rows.
 pub(super) fn print(heads: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> anyhow::Result<()> {
@@ -39,6 +71,25 @@ fn rendered(heads: &[&str], rows: &[Vec<String>], for_people: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn array_is_json_with_an_object_a_line() {
+        let rendered = |objects: &[Value]| {
+            let mut out = Vec::new();
+            let mut array = JsonArray::default();
+            for object in objects {
+                array.push(object, &mut out).unwrap();
+            }
+            array.end(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let (one, other) = (serde_json::json!({ "a": 1 }), serde_json::json!({ "b": "x\ny" }));
+        assert_eq!(rendered(&[]), "[]\n");
+        assert_eq!(rendered(&[one.clone()]), "[\n{\"a\":1}\n]\n");
+        let both = rendered(&[one.clone(), other.clone()]);
+        assert_eq!(both.lines().count(), 4);
+        assert_eq!(serde_json::from_str::<Value>(&both).unwrap(), Value::Array(vec![one, other]));
+    }
 
     #[test]
     fn people_are_shown_columns_and_programs_are_given_tabs() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::{Desk, confirmed, table};
 use crate::id::UserId;
@@ -28,7 +29,10 @@ pub(super) enum Command {
         source: PasswordSource,
     },
     /// List users.
-    List,
+    List {
+        #[command(flatten)]
+        format: table::Format,
+    },
     /// Set another password; ends every session of the user.
     Passwd {
         /// The login name.
@@ -86,7 +90,7 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
             desk.vault.users.create(id, name, &hash, &Roles::new(roles.iter().cloned())).await?;
             writeln!(out, "added `{name}`")?;
         }
-        Command::List => list(desk, out).await?,
+        Command::List { format } => list(desk, *format, out).await?,
         Command::Passwd { name, source } => {
             let user = find(desk, name).await?;
             let new = hashed(desk, name, source).await?;
@@ -130,26 +134,50 @@ pub(super) async fn find(desk: &Desk, name: &Login) -> anyhow::Result<User> {
     found.with_context(|| format!("there is no user `{name}`: `doorward user list` shows them"))
 }
 
-async fn list(desk: &Desk, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn list(desk: &Desk, format: table::Format, out: &mut dyn Write) -> anyhow::Result<()> {
     const PAGE: u32 = 500;
     let mut after: Option<Login> = None;
+    let mut array = table::JsonArray::default();
     loop {
         let users = desk.vault.users.list(after.as_ref(), PAGE).await?;
-        if users.is_empty() && after.is_none() {
-            writeln!(out, "there are no users yet: `doorward user add NAME` makes one")?;
+        if format.json {
+            for user in &users {
+                array.push(&object(user), out)?;
+            }
+        } else {
+            if users.is_empty() && after.is_none() {
+                writeln!(out, "there are no users yet: `doorward user add NAME` makes one")?;
+            }
+            let row = |user: &User| {
+                let (login, roles) = (user.login.to_string(), user.roles.to_string());
+                vec![login, state(user).to_owned(), roles, user.id.to_string(), user.created_at.to_string()]
+            };
+            let rows: Vec<Vec<String>> = users.iter().map(row).collect();
+            table::print(&["NAME", "STATE", "ROLES", "ID", "ADDED"], &rows, out)?;
         }
-        let row = |user: &User| {
-            let state = if user.disabled { "disabled" } else { "enabled" };
-            let (login, roles) = (user.login.to_string(), user.roles.to_string());
-            vec![login, state.to_owned(), roles, user.id.to_string(), user.created_at.to_string()]
-        };
-        let rows: Vec<Vec<String>> = users.iter().map(row).collect();
-        table::print(&["NAME", "STATE", "ROLES", "ID", "ADDED"], &rows, out)?;
         match users.last() {
             Some(last) if users.len() == PAGE as usize => after = Some(last.login.clone()),
-            _ => return Ok(()),
+            _ => break,
         }
     }
+    if format.json {
+        array.end(out)?;
+    }
+    Ok(())
+}
+
+fn object(user: &User) -> serde_json::Value {
+    json!({
+        "name": user.login.to_string(),
+        "state": state(user),
+        "roles": user.roles.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "id": user.id.to_string(),
+        "added_at": user.created_at.to_string(),
+    })
+}
+
+const fn state(user: &User) -> &'static str {
+    if user.disabled { "disabled" } else { "enabled" }
 }
 
 async fn hashed(desk: &Desk, name: &Login, source: &PasswordSource) -> anyhow::Result<Secret<String>> {

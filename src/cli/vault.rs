@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{Desk, confirmed, table};
 use crate::auth::keys;
@@ -30,6 +31,8 @@ pub(super) enum Command {
         /// How many events.
         #[arg(long, default_value_t = 50)]
         limit: u32,
+        #[command(flatten)]
+        format: table::Format,
     },
 }
 
@@ -62,13 +65,25 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
             let ended = desk.vault.sessions.revoke(Scope::Everyone, EndReason::Admin).await?;
             writeln!(out, "sessions ended: {}; everybody signs in again", ended.alive)?;
         }
-        Command::Audit { limit } => {
+        Command::Audit { limit, format } => {
+            let events = desk.vault.audit.recent(*limit).await?;
+            if format.json {
+                let mut array = table::JsonArray::default();
+                for event in &events {
+                    let object = json!({
+                        "at": event.at.to_string(),
+                        "event": event.event,
+                        "user_id": event.user.map(|id| id.to_string()),
+                        "session": event.session.map(|id| id.to_string()),
+                        "address": event.address.map(|ip| ip.to_string()),
+                    });
+                    array.push(&object, out)?;
+                }
+                array.end(out)?;
+                return Ok(());
+            }
             let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-            let rows: Vec<Vec<String>> = desk
-                .vault
-                .audit
-                .recent(*limit)
-                .await?
+            let rows: Vec<Vec<String>> = events
                 .into_iter()
                 .map(|event| {
                     let user = or_dash(event.user.map(|id| id.to_string()));

@@ -49,6 +49,13 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+fn every_listing_offers_json() {
+    for command in ["user list", "session list", "vault audit", "status"] {
+        assert!(help(command).contains("--json"), "{command}");
+    }
+}
+
+#[test]
 fn no_command_is_left_out_of_this_test() {
     for (command, _) in COMMANDS {
         let text = help(command);

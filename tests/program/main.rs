@@ -28,6 +28,7 @@ mod process;
 mod serving;
 
 mod cli;
+mod cli_json;
 mod cli_vault;
 mod client_certificates;
 mod demo;

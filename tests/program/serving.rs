@@ -26,8 +26,8 @@ impl Serving {
 
     /// Once it has said where.
     pub(crate) fn of(process: Running) -> Self {
-        let public = address(&process, "doorward serves ");
-        let admin = address(&process, "metrics and health on ");
+        let public = address(&process, "public", "doorward serves ");
+        let admin = address(&process, "admin", "metrics and health on ");
         Self { process, public, admin }
     }
 
@@ -150,11 +150,24 @@ async fn send(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &
 }
 
 /// The address in the next line.
-fn address(process: &Running, start: &str) -> SocketAddr {
+/// The address of a listener, from a line of JSON or, as the release before prints it, from a sentence.
+fn address(process: &Running, listener: &str, start: &str) -> SocketAddr {
     let line = process.line().unwrap_or_else(|| panic!("it ended: {}", process.complaint_with("")));
-    let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("not `{start}`: {line}"));
-    let rest = rest.trim_start_matches("http://").trim_start_matches("https://");
-    rest.parse().unwrap_or_else(|_| panic!("no address: {line}"))
+    let text = match serde_json::from_str::<Value>(&line) {
+        Ok(told) => {
+            assert_eq!(
+                (&told["reason"], &told["listener"]),
+                (&json!("listening"), &json!(listener)),
+                "{line}"
+            );
+            told["address"].as_str().unwrap_or_default().to_owned()
+        }
+        Err(_) => {
+            let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("not `{start}`: {line}"));
+            rest.trim_start_matches("http://").trim_start_matches("https://").to_owned()
+        }
+    };
+    text.parse().unwrap_or_else(|_| panic!("no address: {line}"))
 }
 
 /// Fails unless every token of the sessions is refused soon, and stays refused.
