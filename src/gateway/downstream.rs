@@ -10,7 +10,7 @@ use super::account::Account;
 use super::context::Context;
 use super::portion;
 use super::respond::Answer;
-use crate::policy::forwarded;
+use crate::policy::forwarded::{self, Origin};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 
@@ -22,9 +22,13 @@ pub(super) fn client_ip(session: &Session) -> IpAddr {
 
 /// The client's address, through trusted proxies.
 pub(super) fn client(session: &Session, snapshot: &Snapshot) -> IpAddr {
-    let headers = &session.req_header().headers;
-    let chain = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
-    forwarded::client(client_ip(session), chain, &snapshot.server.trusted_proxies)
+    forwarded::client(client_ip(session), &session.req_header().headers, &snapshot.server.trusted_proxies)
+}
+
+/// Address, scheme, host and port that the client used, through trusted proxies.
+pub(super) fn origin<'a>(session: &'a Session, snapshot: &Snapshot) -> Origin<'a> {
+    let trusted = &snapshot.server.trusted_proxies;
+    Origin::read(&session.req_header().headers, client_ip(session), is_encrypted(session), trusted)
 }
 
 /// What a trusted proxy calls this request. A client's own word is not taken: it would stand in the log beside other
@@ -47,7 +51,7 @@ pub(super) fn known_method(request: &RequestHeader) -> &'static str {
     KNOWN.into_iter().find(|known| *known == request.method.as_str()).unwrap_or("other")
 }
 
-/// Whether nobody on the way can read it.
+/// Whether this connection itself is encrypted. [`origin`] has what the client used.
 pub(super) fn is_encrypted(session: &Session) -> bool {
     session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
 }

@@ -31,6 +31,7 @@ mod framing;
 mod gate;
 mod http1;
 mod judge;
+mod misread;
 mod navigation;
 mod parting;
 mod places;

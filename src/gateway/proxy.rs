@@ -16,6 +16,7 @@ use super::caught::{Panicked, caught};
 use super::context::Context;
 use super::failure::Sent;
 use super::judge::{self, Found, Judgement};
+use super::misread::Misread;
 use super::renewal::SetCookies;
 use super::respond::Answer;
 use super::traffic::Traffic;
@@ -45,6 +46,7 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     traffic: Arc<Traffic>,
     ids: RequestIds,
+    misread: Misread,
 }
 
 type Fallible<T> = pingora::Result<T>;
@@ -58,7 +60,7 @@ impl Gateway {
         random: Arc<dyn Random>,
         traffic: Arc<Traffic>,
     ) -> Self {
-        Self { auth, current, clock, traffic, ids: RequestIds::new(random) }
+        Self { auth, current, clock, traffic, ids: RequestIds::new(random), misread: Misread::default() }
     }
 
     /// The loop bound Pingora is given: it counts the first try too.
@@ -346,9 +348,12 @@ impl ProxyHttp for Gateway {
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
         }
+        let origin = downstream::origin(session, &context.snapshot);
+        if let Some(ignored) = origin.ignored {
+            self.misread.note(downstream::client_ip(session), ignored, self.clock.monotonic());
+        }
         let downstream = upstream::Downstream {
-            peer: downstream::client_ip(session),
-            https: downstream::is_encrypted(session),
+            origin: &origin,
             request_id: context.account.request_id.as_ref(),
             certificate: context.proof.as_ref().and_then(|proof| proof.field()),
         };

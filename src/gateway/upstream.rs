@@ -1,9 +1,9 @@
 //! Towards the app: which server, and which headers it sees. Only with a [`Permit`] in hand.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::{IntoCaseHeaderName, RequestHeader};
 use pingora::protocols::ALPN;
@@ -14,9 +14,9 @@ use super::judge::{origin_form, path_of};
 use super::tunnel::{self, Tunnels};
 use crate::config::{Route, Scheme};
 use crate::error::Refusal;
+use crate::policy::forwarded::Origin;
 use crate::policy::headers::{HeaderPolicy, Kind};
-use crate::policy::route::canonical_host;
-use crate::policy::{Permit, cookies, forwarded};
+use crate::policy::{Permit, cookies};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::Candidate;
@@ -121,8 +121,8 @@ fn says(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
 
 /// What is known about the request, beside its header.
 pub(super) struct Downstream<'a> {
-    pub(super) peer: IpAddr,
-    pub(super) https: bool,
+    /// Address, scheme, host and port that the client used.
+    pub(super) origin: &'a Origin<'a>,
     /// What the request is called.
     pub(super) request_id: Option<&'a RequestId>,
     /// The certificate that was verified in the handshake.
@@ -153,7 +153,6 @@ pub(super) fn rewrite(
         .cloned()
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
-    let chain = forwarded_chain(&request.headers, downstream, snapshot);
     let identity_was_sent = strip(request, &snapshot.headers);
     credentials(request, route, bearer_is_ours);
     if let Some(identity) = permit.identity() {
@@ -161,10 +160,9 @@ pub(super) fn rewrite(
             set(request, name.clone(), value.clone())?;
         }
     }
-    set(request, "x-forwarded-for", chain.for_)?;
-    set(request, "x-forwarded-proto", chain.proto)?;
-    if let Some(host) = chain.host.or(host.clone()) {
-        set(request, "x-forwarded-host", host)?;
+    forwarded_headers(request, downstream.origin, host.as_ref())?;
+    if route.strip_prefix && route.path != "/" {
+        set(request, "x-forwarded-prefix", shared(route.path.clone())?)?;
     }
     if let Some(id) = downstream.request_id {
         set(request, request_id::NAME, id.header().clone())?;
@@ -239,41 +237,41 @@ fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool)
     }
 }
 
-struct Chain {
-    for_: HeaderValue,
-    proto: HeaderValue,
-    host: Option<HeaderValue>,
+/// Sets what the app is told about where a request comes from. Everything that a client said about it is gone by now.
+fn forwarded_headers(
+    request: &mut RequestHeader,
+    origin: &Origin<'_>,
+    host: Option<&HeaderValue>,
+) -> Result<(), Refusal> {
+    let client = shared(origin.client().to_string())?;
+    let mut hops = origin.hops();
+    let for_ = match (hops.next(), hops.next()) {
+        (Some(_), Some(_)) => {
+            let hops: Vec<String> = origin.hops().map(|hop| hop.to_string()).collect();
+            shared(hops.join(", "))?
+        }
+        _ => client.clone(),
+    };
+    set(request, "x-forwarded-for", for_)?;
+    set(request, "x-real-ip", client)?;
+    let proto = if origin.is_https { "https" } else { "http" };
+    set(request, "x-forwarded-proto", HeaderValue::from_static(proto))?;
+    let port = match origin.port_beside(host.and_then(|host| host.to_str().ok())) {
+        80 => HeaderValue::from_static("80"),
+        443 => HeaderValue::from_static("443"),
+        other => HeaderValue::from(other),
+    };
+    set(request, "x-forwarded-port", port)?;
+    let believed = origin.host.and_then(|host| HeaderValue::from_str(host).ok());
+    match believed.or_else(|| host.cloned()) {
+        Some(host) => set(request, "x-forwarded-host", host),
+        None => Ok(()),
+    }
 }
 
-/// `X-Forwarded-*`: our own observation; a trusted proxy's word goes before it.
-fn forwarded_chain(headers: &HeaderMap, downstream: &Downstream<'_>, snapshot: &Snapshot) -> Chain {
-    let peer = downstream.peer.to_canonical().to_string();
-    let own = if downstream.https { "https" } else { "http" };
-    let own = Chain {
-        for_: HeaderValue::from_str(&peer).unwrap_or(HeaderValue::from_static("unknown")),
-        proto: HeaderValue::from_static(own),
-        host: None,
-    };
-    if !forwarded::is_trusted(downstream.peer, &snapshot.server.trusted_proxies) {
-        return own;
-    }
-    let single = |name: &str| {
-        let mut all = headers.get_all(name).iter();
-        all.next().filter(|_| all.next().is_none()).cloned()
-    };
-    let hops: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .chain([peer.as_str()])
-        .collect();
-    Chain {
-        for_: HeaderValue::from_str(&hops.join(", ")).unwrap_or(own.for_),
-        proto: single("x-forwarded-proto").filter(|v| v == "http" || v == "https").unwrap_or(own.proto),
-        // One host, and nothing an app could read as another.
-        host: single("x-forwarded-host")
-            .filter(|host| host.to_str().is_ok_and(|host| canonical_host(host).is_ok())),
-    }
+/// A value of text that is valid in every part, without a copy of it.
+fn shared(text: String) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_| Refusal::Internal)
 }
 
 /// The name as the app sees it: one that is at hand, since Pingora copies a [`HeaderName`] for it.

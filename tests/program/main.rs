@@ -32,6 +32,7 @@ mod cli_json;
 mod cli_vault;
 mod client_certificates;
 mod demo;
+mod forwarded;
 mod grpc;
 mod help;
 mod httpbin;
