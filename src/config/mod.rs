@@ -7,6 +7,7 @@ mod browser;
 mod change;
 mod colour;
 mod defaults;
+pub mod families;
 mod health;
 mod hint;
 mod lenient;
@@ -495,6 +496,12 @@ pub struct Route {
     pub forward_bearer: bool,
     /// Whether the app is told the certificate that the client has shown.
     pub forward_client_cert: bool,
+    /// `Location`, `Content-Location` and `Refresh` of the app are mapped to what the client sees.
+    pub rewrite_location: bool,
+    /// The path of the app's cookies is mapped likewise.
+    pub rewrite_cookie_path: bool,
+    /// Headers of other gateways' families that the app is sent all the same.
+    pub pass_headers: Vec<HeaderName>,
     /// Whether encoded slashes (`%2F`) pass.
     pub encoded_slashes: bool,
     /// What becomes of cross-origin requests that could change something and carry our cookies.

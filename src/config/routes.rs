@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use super::defaults::{BODY_LIMIT, ROUTE_TIMEOUT, hosts};
+use super::families;
 use super::hint::{any_of, nearest, quoted};
 use super::origin;
 use super::paths::segments;
@@ -98,6 +99,20 @@ fn route(
     let shared_cache = flag("shared_cache", false);
     let choices = [("refuse", CrossOrigin::Refuse), ("allow", CrossOrigin::Allow)];
     let cross_origin = table.value("cross_origin").and_then(|value| value.choice(&choices));
+    let (rewrite_location, rewrite_cookie_path) =
+        (flag("rewrite_location", false), flag("rewrite_cookie_path", false));
+    let strips = strip_prefix && path.as_deref() != Some("/");
+    if rewrite_location && !strips && preserve_host {
+        table.place_of("rewrite_location").problem(
+            "the app sees the client's own path and host, so there is nothing to map: remove this, or set strip_prefix = true",
+        );
+    }
+    if rewrite_cookie_path && !strips {
+        table.place_of("rewrite_cookie_path").problem(
+            "the app sees the client's own path, so there is nothing to map: remove this, or set strip_prefix = true",
+        );
+    }
+    let pass_headers = table.value("pass_headers").map_or(Some(Vec::new()), |value| pass_headers(&value));
     table.finish();
     Some(Route {
         name: name?,
@@ -114,10 +129,31 @@ fn route(
         preserve_host,
         forward_bearer,
         forward_client_cert,
+        rewrite_location,
+        rewrite_cookie_path,
+        pass_headers: pass_headers?,
         encoded_slashes,
         cross_origin: cross_origin.unwrap_or(CrossOrigin::Refuse),
         shared_cache,
     })
+}
+
+fn pass_headers(value: &Value<'_>) -> Option<Vec<HeaderName>> {
+    let mut seen = Vec::new();
+    let names = value.list(r#"["X-Envoy-Attempt-Count"]"#, |item| {
+        item.parsed(|text| {
+            let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+                format!("{} is not a header name: write one such as \"X-Envoy-Attempt-Count\"", quoted(text))
+            })?;
+            families::check_passed(&name).map_err(|why| format!("{} {why}", quoted(text)))?;
+            if seen.contains(&name) {
+                return Err(format!("{} is listed twice: remove one", quoted(text)));
+            }
+            seen.push(name.clone());
+            Ok(name)
+        })
+    })?;
+    (!value.place().is_flawed()).then_some(names)
 }
 
 fn name(value: &Value<'_>, names: &mut Vec<(String, usize)>) -> Option<String> {

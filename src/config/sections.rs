@@ -180,6 +180,8 @@ fn header(text: &str) -> Result<HeaderName, String> {
         "x-real-ip",
         "x-request-id",
     ];
+    /// Each byte costs 80 bytes in the table of names.
+    const LONGEST: usize = 128;
     /// And every one that begins like this.
     const FAMILIES: [&str; 7] =
         ["accept-", "access-control-", "content-", "if-", "sec-", "ssl-client-", "x-forwarded-"];
@@ -193,6 +195,9 @@ fn header(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         format!("{} is not a header name: write letters, digits and -, such as \"X-Auth-User\"", quoted(text))
     })?;
+    if name.as_str().len() > LONGEST {
+        return Err(format!("a header name of {} characters: write at most {LONGEST}", name.as_str().len()));
+    }
     let merged = merged(&name);
     if FAMILIES.iter().any(|family| merged.starts_with(family)) || TAKEN.contains(&merged.as_str()) {
         return Err(format!(

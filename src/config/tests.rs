@@ -1,4 +1,5 @@
 mod bad;
+mod bad_headers;
 mod bad_health;
 mod bad_targets;
 mod change;
@@ -309,6 +310,9 @@ fn a_route_is_everything_its_table_says() {
         preserve_host: true,
         forward_bearer: false,
         forward_client_cert: false,
+        rewrite_location: false,
+        rewrite_cookie_path: false,
+        pass_headers: Vec::new(),
         encoded_slashes: false,
         cross_origin: CrossOrigin::Refuse,
         shared_cache: false,
@@ -341,6 +345,9 @@ fn a_route_is_everything_its_table_says() {
         preserve_host: false,
         forward_bearer: true,
         forward_client_cert: false,
+        rewrite_location: false,
+        rewrite_cookie_path: false,
+        pass_headers: Vec::new(),
         encoded_slashes: true,
         cross_origin: CrossOrigin::Allow,
         shared_cache: true,

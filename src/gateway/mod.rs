@@ -42,6 +42,7 @@ mod renewal;
 mod request_framing;
 mod requests;
 pub mod respond;
+mod response_rewrite;
 mod shared_caches;
 mod tls;
 mod traffic;

@@ -24,7 +24,7 @@ use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{
     answer, cors, cross_origin, downstream, endpoints, failure, framing, navigation, parting, portion,
-    redirect, request_framing, requests, shared_caches, tls,
+    redirect, request_framing, requests, response_rewrite, shared_caches, tls,
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
@@ -32,6 +32,7 @@ use crate::config::Scheme;
 use crate::error::Refusal;
 use crate::id::Random;
 use crate::metrics::{Pattern, Stream};
+use crate::policy::Permit;
 use crate::request_id::{self, RequestIds};
 use crate::snapshot::Current;
 use crate::snapshot::upstreams::Turn;
@@ -418,6 +419,13 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         answer::drop_our_cookies(response)?;
+        if let Some(route) = context.permit.as_ref().map(Permit::route)
+            && (route.rewrite_location || route.rewrite_cookie_path)
+        {
+            let forwarded_host = downstream::origin(session, &context.snapshot).host;
+            let server = context.candidate.as_ref().and_then(|it| it.server.authority.to_str().ok());
+            response_rewrite::rewrite(response, session.req_header(), route, forwarded_host, server)?;
+        }
         downstream::mark(session, response, context)?;
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);

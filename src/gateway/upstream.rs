@@ -153,7 +153,7 @@ pub(super) fn rewrite(
         .cloned()
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
-    let identity_was_sent = strip(request, &snapshot.headers);
+    let identity_was_sent = strip(request, &snapshot.headers, &route.pass_headers);
     credentials(request, route, bearer_is_ours);
     if let Some(identity) = permit.identity() {
         for (name, value) in snapshot.headers.sent().iter().zip(identity.header_values()) {
@@ -171,6 +171,8 @@ pub(super) fn rewrite(
         set(request, "client-cert", certificate.clone())?;
     }
     match host.filter(|_| route.preserve_host) {
+        // As it came over HTTP/1.1.
+        Some(host) if request.headers.get(header::HOST) == Some(&host) => {}
         Some(host) => set(request, header::HOST, host)?,
         None => set(request, header::HOST, candidate.server.authority.clone())?,
     }
@@ -179,15 +181,17 @@ pub(super) fn rewrite(
     Ok(Rewritten { identity_was_sent })
 }
 
-/// Takes out what is not for clients to say; whether one of the identity headers was among it.
-fn strip(request: &mut RequestHeader, policy: &HeaderPolicy) -> bool {
+/// Takes out what is not for clients to say, but for names of other gateways that are in `passed`; whether one of the identity
+/// headers was among it.
+fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderName]) -> bool {
     let mut unwanted: Vec<HeaderName> = Vec::new();
     let mut identity_was_sent = false;
     for name in request.headers.keys() {
         match policy.kind(name) {
             Kind::Pass => continue,
             Kind::Identity => identity_was_sent = true,
-            Kind::Drop => {}
+            Kind::Foreign if passed.contains(name) => continue,
+            Kind::Drop | Kind::Foreign => {}
         }
         unwanted.push(name.clone());
     }

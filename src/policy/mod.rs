@@ -10,6 +10,7 @@ pub mod access;
 pub mod cookies;
 pub mod forwarded;
 pub mod headers;
+pub mod public_path;
 pub mod return_to;
 pub mod route;
 pub mod same_origin;

@@ -5,6 +5,7 @@ mod credentials;
 mod framing;
 mod identity;
 mod origin;
+mod prefix;
 mod routes;
 mod targets;
 mod upgrades;

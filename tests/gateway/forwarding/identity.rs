@@ -133,7 +133,30 @@ async fn identity_headers_of_another_name_are_guarded_the_same() {
     assert_eq!(seen.header("remote-user").as_deref(), Some("ada"));
     assert_eq!(seen.header("remote-groups").as_deref(), Some("user"));
     assert!(!seen.head.contains("root"), "{}", seen.head);
-    assert_eq!(seen.header("x-auth-user").as_deref(), Some("mine"), "no longer a name of ours");
+    assert_eq!(seen.header("x-auth-user"), None, "still a name that apps believe");
     assert_eq!(gateway.get("/public", &spoofed).await.status, 200);
     assert!(!gateway.app.last().head.contains("root"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn default_identity_names_never_reach_an_app_under_other_names() {
+    // F28: an app, or another route, may still read the default names.
+    let names = "[identity_headers]\nuser = \"X-Remote-User\"\n";
+    let gateway =
+        TestGateway::with(Setup { routes: Setup::default().routes + names, ..Setup::default() }).await;
+    gateway.user("ada", &["user"]).await;
+    let bearer = format!("Bearer {}", gateway.login("ada").await.access);
+    let spoofed: Vec<String> = spellings()
+        .into_iter()
+        .chain(["HTTP_X_AUTH_USER".into(), "x_remote_user".into(), "X-Remote.User".into()])
+        .collect();
+    for path in ["/public/x", "/optional/x", "/x"] {
+        let credential = (path != "/public/x").then_some(("Authorization", bearer.as_str()));
+        let headers: Vec<_> = spoofed.iter().map(|name| (name.as_str(), "root")).chain(credential).collect();
+        assert_eq!(gateway.get(path, &headers).await.status, 200, "{path}");
+        let seen = gateway.app.last();
+        assert!(!seen.head.contains("root"), "{path}: {}", seen.head);
+        assert_eq!(seen.header("x-auth-user"), None, "{path}");
+        assert_eq!(seen.header("x-remote-user"), credential.map(|_| "ada".to_owned()), "{path}");
+    }
 }

@@ -1,5 +1,7 @@
 //! T04: where a request comes from and what it asks for is said by us.
 
+use doorward::config::families;
+
 use crate::support::{Setup, TestGateway};
 
 const SPOOFED: [(&str, &str); 20] = [
@@ -32,9 +34,40 @@ async fn nobodys_word_is_taken_for_where_a_request_comes_from() {
     let seen = gateway.app.last();
     assert!(!seen.head.contains("6.6.6.6") && !seen.head.to_lowercase().contains("evil"), "{}", seen.head);
     assert_eq!(seen.header("x-forwarded-for").as_deref(), Some("127.0.0.1"));
+    assert_eq!(seen.header("x-real-ip").as_deref(), Some("127.0.0.1"));
     assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("http"));
     assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("gateway.test"));
+    assert_eq!(seen.header("x-forwarded-port").as_deref(), Some("80"));
+    assert_eq!(seen.header("x-forwarded-prefix"), None);
     assert_eq!(seen.header("host").as_deref(), Some("gateway.test"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identity_and_address_headers_of_other_gateways_are_stripped() {
+    // S08: also from a proxy that is trusted, since its clients can send them through it.
+    let families = families::ORIGIN.iter().chain(families::FOREIGN);
+    let names = families.flat_map(|family| family.names).map(|name| name.replace('*', "abc"));
+    // A trusted proxy may choose the request id.
+    let names: Vec<String> = names.filter(|name| name != "X-Request-Id").collect();
+    assert!(names.len() > 150);
+    for server in ["", r#"trusted_proxies = ["127.0.0.1"]"#] {
+        let gateway = TestGateway::with(Setup { server: server.into(), ..Setup::default() }).await;
+        for some in names.chunks(40) {
+            let merged: Vec<String> = some.iter().map(|name| name.replace('-', "_").to_uppercase()).collect();
+            let headers: Vec<_> = some.iter().chain(&merged).map(|name| (name.as_str(), "evil")).collect();
+            assert_eq!(gateway.get("/public", &headers).await.status, 200);
+            let seen = gateway.app.last();
+            assert!(!seen.head.contains("evil"), "{}", seen.head);
+        }
+        let kept = [
+            ("X-Auth-Token", "kept"),
+            ("X-User-Id", "kept"),
+            ("X-Access-Token", "kept"),
+            ("X-Amzn-Trace-Id", "kept"),
+        ];
+        assert_eq!(gateway.get("/public", &kept).await.status, 200);
+        assert_eq!(gateway.app.last().head.matches("kept").count(), kept.len());
+    }
 }
 
 async fn behind_a_proxy() -> TestGateway {
@@ -57,10 +90,10 @@ async fn a_trusted_proxys_word_goes_before_our_own_observation() {
     ];
     assert_eq!(gateway.get("/public", &headers).await.status, 200);
     let seen = gateway.app.last();
-    assert_eq!(
-        seen.header("x-forwarded-for").as_deref(),
-        Some("6.6.6.6, 198.51.100.7, 198.51.100.8, 127.0.0.1")
-    );
+    // F31: what stands before the believed client was invented by strangers.
+    assert_eq!(seen.header("x-forwarded-for").as_deref(), Some("198.51.100.8, 127.0.0.1"));
+    assert_eq!(seen.header("x-real-ip").as_deref(), Some("198.51.100.8"));
+    assert_eq!(seen.header("x-forwarded-port").as_deref(), Some("443"));
     assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("https"));
     assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("public.example"));
     assert_eq!(seen.header("host").as_deref(), Some("gateway.test"));
@@ -80,6 +113,38 @@ async fn a_trusted_proxy_that_contradicts_itself_is_not_believed() {
     assert_eq!(seen.header("x-forwarded-for").as_deref(), Some("127.0.0.1"));
     assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("http"));
     assert_eq!(seen.header("x-forwarded-host").as_deref(), Some("gateway.test"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_fields_are_read_as_proxies_write_them() {
+    // F13: the field, what the app is told as scheme, host and port.
+    let gateway = behind_a_proxy().await;
+    for (fields, proto, host, port) in [
+        (&[("X-Forwarded-Proto", "HTTPS")][..], "https", "gateway.test", "443"),
+        (&[("X-Forwarded-Proto", "wss")], "https", "gateway.test", "443"),
+        (&[("X-Forwarded-Proto", "ws")], "http", "gateway.test", "80"),
+        (&[("X-Forwarded-Proto", "https,http")], "https", "gateway.test", "443"),
+        (&[("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")], "https", "gateway.test", "443"),
+        (&[("X-Forwarded-Ssl", "on")], "https", "gateway.test", "443"),
+        (&[("Front-End-Https", "On")], "https", "gateway.test", "443"),
+        (&[("X-Forwarded-Proto", "gopher")], "http", "gateway.test", "80"),
+        (&[("X-Forwarded-Host", "shop.example, inner.example:8080")], "http", "shop.example", "80"),
+        (&[("X-Forwarded-Host", "shop.example:8443")], "http", "shop.example:8443", "8443"),
+        (&[("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "8443")], "https", "gateway.test", "8443"),
+        (
+            &[("X-Forwarded-For", "6.6.6.6, 198.51.100.7"), ("X-Forwarded-Host", "evil.test, shop.example")],
+            "http",
+            "shop.example",
+            "80",
+        ),
+    ] {
+        assert_eq!(gateway.get("/public", fields).await.status, 200);
+        let seen = gateway.app.last();
+        assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some(proto), "{fields:?}");
+        assert_eq!(seen.header("x-forwarded-host").as_deref(), Some(host), "{fields:?}");
+        assert_eq!(seen.header("x-forwarded-port").as_deref(), Some(port), "{fields:?}");
+        assert_eq!(seen.header("x-forwarded-ssl"), None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,70 @@
+//! More wrong files, written as in `bad`: headers of routes, and what of a response is rewritten.
+
+use super::bad::Case;
+
+/// `pass_headers`, `rewrite_location`, `rewrite_cookie_path` and names of identity headers.
+pub(super) const HEADERS: &[Case] = &[
+    (
+        r#"{app}{route}pass_headers = ["X Y"]"#,
+        r#"8: routes[0].pass_headers[0]: "X Y" is not a header name: write one such as "X-Envoy-Attempt-Count""#,
+    ),
+    (
+        r#"{app}{route}pass_headers = ["X-Envoy-Internal", "x-envoy-internal"]"#,
+        r#"8: routes[0].pass_headers[1]: "x-envoy-internal" is listed twice: remove one"#,
+    ),
+    (
+        r#"{app}{route}pass_headers = ["X-Auth-User"]"#,
+        r#"8: routes[0].pass_headers[0]: "X-Auth-User" is an identity header of this gateway, which clients must not send: remove it"#,
+    ),
+    (
+        r#"{app}{route}pass_headers = ["X-Forwarded-For"]"#,
+        r#"8: routes[0].pass_headers[0]: "X-Forwarded-For" says where a request comes from or what it asks for, which only this gateway may: remove it"#,
+    ),
+    (
+        r#"{app}{route}pass_headers = ["X-Original-URL"]"#,
+        r#"8: routes[0].pass_headers[0]: "X-Original-URL" says where a request comes from or what it asks for, which only this gateway may: remove it"#,
+    ),
+    (
+        r#"{app}{route}pass_headers = ["Client-Cert-Chain"]"#,
+        r#"8: routes[0].pass_headers[0]: "Client-Cert-Chain" says where a request comes from or what it asks for, which only this gateway may: remove it"#,
+    ),
+    (
+        r#"{app}{route}pass_headers = ["X-Custom"]"#,
+        r#"8: routes[0].pass_headers[0]: "X-Custom" passes anyway (docs/headers.md lists what does not): remove it"#,
+    ),
+    (
+        r#"{app}{route}rewrite_location = true"#,
+        "8: routes[0].rewrite_location: the app sees the client's own path and host, so there is nothing to map: remove this, or set strip_prefix = true",
+    ),
+    (
+        r#"{app}{route}strip_prefix = true|rewrite_cookie_path = true"#,
+        "9: routes[0].rewrite_cookie_path: the app sees the client's own path, so there is nothing to map: remove this, or set strip_prefix = true",
+    ),
+];
+
+#[test]
+fn headers_and_rewriting_that_make_no_sense_are_refused() {
+    super::holds(HEADERS);
+    let long = format!("[identity_headers]\nuser = \"X-{}\"\n", "a".repeat(200));
+    let problems = super::said(&long);
+    assert_eq!(
+        problems,
+        "gateway.toml:2: identity_headers.user: a header name of 202 characters: write at most 128"
+    );
+}
+
+#[test]
+fn route_lists_headers_and_what_is_rewritten() {
+    let route = super::good(&format!(
+        "{}[[routes]]\nname = \"a\"\npath = \"/a\"\naccess = \"public\"\nupstream = \"app\"\nstrip_prefix = true\n\
+         rewrite_location = true\nrewrite_cookie_path = true\n\
+         pass_headers = [\"X-Forwarded-Client-Cert\", \"X-Forwarded-User\", \"X-Envoy-Attempt-Count\"]\n",
+        super::APP
+    ))
+    .routes
+    .remove(0);
+    assert!(route.rewrite_location && route.rewrite_cookie_path);
+    assert_eq!(route.pass_headers, ["x-forwarded-client-cert", "x-forwarded-user", "x-envoy-attempt-count"]);
+    let more = "preserve_host = false\nrewrite_location = true\n";
+    assert!(super::good(&format!("{}{}{more}", super::APP, super::ROUTE)).routes[0].rewrite_location);
+}

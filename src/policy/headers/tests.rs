@@ -1,0 +1,161 @@
+//! Which names are whose.
+
+use super::*;
+
+pub(super) fn policy() -> HeaderPolicy {
+    configured(["x-auth-user", "x-auth-user-id", "x-auth-roles", "x-auth-session"])
+}
+
+fn configured(names: [&'static str; 4]) -> HeaderPolicy {
+    let [user, user_id, roles, session] = names.map(HeaderName::from_static);
+    HeaderPolicy::new(&IdentityHeaders { user, user_id, roles, session })
+}
+
+fn kind(name: &str) -> Kind {
+    policy().kind(&name.parse().unwrap())
+}
+
+/// A name as apps that merge separators may be sent it.
+fn spellings(name: &str) -> Vec<String> {
+    let mut all = vec![name.to_owned(), name.to_uppercase(), name.to_lowercase()];
+    all.extend(["_", ".", "~", "!"].map(|separator| name.replace('-', separator)));
+    all.push(name.replacen('-', "_", 1));
+    all.push(format!("HTTP_{}", name.to_uppercase().replace('-', "_")));
+    all
+}
+
+#[test]
+fn every_spelling_of_an_identity_header_is_ours() {
+    // T02: all ways to write three separators.
+    for first in ["-", "_", "."] {
+        for second in ["-", "_", "."] {
+            for name in ["User", "uSER", "ROLES", "session"] {
+                assert_eq!(kind(&format!("X{first}Auth{second}{name}")), Kind::Identity);
+            }
+        }
+    }
+    assert_eq!(kind("x-auth-user_id"), Kind::Identity);
+    assert_eq!(kind("x-auth-sessions"), Kind::Pass);
+}
+
+#[test]
+fn default_identity_names_are_stripped_whatever_is_configured() {
+    // F28.
+    let policy = configured(["x-remote-user", "x-uid", "x-groups", "x-sid"]);
+    let ours = ["X-Remote-User", "X-Uid", "X-Groups", "X-Sid"];
+    for name in DEFAULT_IDENTITY.into_iter().chain(ours).flat_map(spellings) {
+        assert_eq!(policy.kind(&name.parse().unwrap()), Kind::Identity, "{name}");
+    }
+}
+
+#[test]
+fn every_name_of_a_family_is_stripped_in_every_spelling() {
+    for (families, expected) in [(families::ORIGIN, Kind::Drop), (families::FOREIGN, Kind::Foreign)] {
+        for name in families.iter().flat_map(|family| family.names) {
+            for name in
+                spellings(&name.replace('*', "abc")).into_iter().chain(spellings(&name.replace('*', "")))
+            {
+                // The longest name decides: X-Forwarded-User is within X-Forward*, and X-Auth-User within X-Auth-User*.
+                let kind = kind(&name);
+                assert!(kind == expected || matches!(kind, Kind::Identity), "{name}: {kind:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn headers_about_the_origin_are_stripped() {
+    for name in [
+        "X-Forwarded-For",
+        "x_forwarded_for",
+        "Forwarded",
+        "X-Real-IP",
+        "X-Original-URL",
+        "X-HTTP-Method-Override",
+        "True-Client-IP",
+        "X-Forwarded-Client-Cert",
+        "X_Original_Forwarded_For",
+        "Remote_User",
+        "Content_Length",
+        "Transfer.Encoding",
+        "Proxy",
+        "X-Request-Id",
+        "X_Request.Id",
+        "Client-Cert",
+        "client_cert_chain",
+        "SSL-Client-Verify",
+        "Client-IP",
+        "X-Rewrite-URI",
+        "X_Remote_User",
+        "X-Scheme",
+        "SM_USER",
+        "$WSRU",
+        "SCRIPT_NAME",
+        "CF-Connecting-IPv6",
+    ] {
+        assert!(matches!(kind(name), Kind::Drop | Kind::Foreign), "{name}");
+    }
+}
+
+#[test]
+fn headers_of_clients_pass() {
+    // What browsers and the clients of ordinary apps send, where it is close to a family.
+    for name in [
+        "Accept",
+        "Authorization",
+        "Content-Length",
+        "Content-Type",
+        "Cookie",
+        "Host",
+        "HTTP-Referer",
+        "If-None-Match",
+        "Idempotency-Key",
+        "Impersonate-User",
+        "Origin",
+        "Referer",
+        "Sec-Fetch-Site",
+        "Sentry-Trace",
+        "Traceparent",
+        "Transfer-Encoding",
+        "User-Agent",
+        "X-Access-Token",
+        "X-Amz-Date",
+        "X-Amzn-Trace-Id",
+        "X-Api-Key",
+        "X-Auth-Key",
+        "X-Auth-Token",
+        "X-Client-Data",
+        "X-Client-Id",
+        "X-Client-Version",
+        "X-CSRF-Token",
+        "X-Goog-Api-Key",
+        "X-Ms-Date",
+        "X-Ms-Version",
+        "X-Original",
+        "X-Requested-With",
+        "X-Sso-Token",
+        "X-Trino-User",
+        "X-User-Id",
+        "X-User-Token",
+        "X-Vault-Token",
+        "X-XSRF-Token",
+    ] {
+        assert_eq!(kind(name), Kind::Pass, "{name}");
+    }
+}
+
+#[test]
+fn the_docs_list_every_name() {
+    let page = include_str!("../../../docs/headers.md");
+    let listed: std::collections::BTreeSet<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect();
+    for family in families::ORIGIN.iter().chain(families::FOREIGN) {
+        assert!(page.contains(family.source), "docs/headers.md does not have {:?}", family.source);
+        for name in family.names {
+            assert!(listed.contains(name), "docs/headers.md does not list `{name}`");
+        }
+    }
+}
