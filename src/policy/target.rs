@@ -3,9 +3,15 @@
 //! The bytes are forwarded as they came (RFC 9110 section 7.7); what is decided must hold for every plausible
 //! reading of them, or the request is refused. Readings, in any order: percent-decoded once and twice, slashes too or all
 //! but them; `;params` stripped; backslash as slash; ended by a decoded `?` or `#`; what follows a host after two slashes; slashes merged; dot
-//! segments removed; characters beyond ASCII as those they resemble. Letter case is the route table's business.
+//! segments removed; characters beyond ASCII as those they resemble; a plus at an end of a segment as a blank; streams of NTFS
+//! taken off. Letter case is the route table's business.
 
 mod lookalike;
+mod steps;
+
+use std::collections::HashSet;
+
+use steps::{has_escape, readings_of};
 
 /// A longer path is refused; RFC 9112 section 3 recommends at least 8,000 bytes.
 pub const MAX_PATH: usize = 8192;
@@ -14,8 +20,8 @@ pub const MAX_PATH: usize = 8192;
 /// twice as many is made to have them, and each costs work.
 const MOST: usize = 100;
 
-/// So is one whose readings are longer than this together: a long path with every disguise took 6 ms to read, before anybody
-/// was asked who it is from. The longest path with escapes needs 22 KiB.
+/// So is one whose readings are longer than this together: what is done for a stranger is bounded by it. The longest path with
+/// escapes needs 22 KiB.
 const MOST_BYTES: usize = 4 * MAX_PATH;
 
 /// A path that has at least one reading and none that must not be.
@@ -27,6 +33,8 @@ pub struct Target<'a> {
     others: Vec<String>,
     /// Whether a slash stands encoded (`%2F`, `%252F`).
     encoded_slash: bool,
+    /// Number of bytes that were read and written to find the other readings.
+    work: usize,
 }
 
 /// The target is not judged.
@@ -59,7 +67,7 @@ impl<'a> Target<'a> {
             return Err(Ambiguous);
         }
         if is_plain(raw) {
-            return Ok(Self { raw, others: Vec::new(), encoded_slash: false });
+            return Ok(Self { raw, others: Vec::new(), encoded_slash: false, work: raw.len() });
         }
         Self::read_slowly(raw)
     }
@@ -67,14 +75,19 @@ impl<'a> Target<'a> {
     /// Whatever one server does to a path another may do to what is left, in any order: so all of it is done to every
     /// reading, until nothing new comes of it.
     fn read_slowly(raw: &'a str) -> Result<Self, Unreadable> {
-        let lower = raw.to_ascii_lowercase();
-        let encoded_slash = lower.contains("%2f") || lower.contains("%252f");
+        // Twice encoded, it is `%252F`.
+        let encoded_slash =
+            has_escape(raw, *b"2f") || raw.split("%25").skip(1).any(|rest| has_prefix(rest, b"2f"));
         let mut found = vec![(raw.to_owned(), 0)];
-        let (mut at, mut bytes) = (0, raw.len());
+        let mut known = HashSet::from([raw.to_owned()]);
+        let (mut at, mut bytes, mut work) = (0, raw.len(), raw.len());
         while let Some((reading, decoded)) = found.get(at).cloned() {
+            work += reading.len();
             for next in readings_of(&reading, decoded)? {
-                if !found.iter().any(|(known, _)| *known == next.0) {
+                work += next.0.len();
+                if !known.contains(&next.0) {
                     bytes += next.0.len();
+                    known.insert(next.0.clone());
                     found.push(next);
                 }
                 if found.len() > MOST || bytes > MOST_BYTES {
@@ -87,7 +100,13 @@ impl<'a> Target<'a> {
             raw,
             others: found.into_iter().skip(1).map(|(reading, _)| reading).collect(),
             encoded_slash,
+            work,
         })
+    }
+
+    /// Number of bytes that were read and written to find the readings: bounded, and linear in the length of the path.
+    pub const fn work(&self) -> usize {
+        self.work
     }
 
     /// As sent.
@@ -111,6 +130,10 @@ impl<'a> Target<'a> {
     }
 }
 
+fn has_prefix(text: &str, prefix: &[u8]) -> bool {
+    text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+}
+
 /// Whether there is nothing to read differently: no escapes, params or dot segments, no empty segments.
 fn is_plain(path: &str) -> bool {
     let mut previous = b' ';
@@ -118,6 +141,8 @@ fn is_plain(path: &str) -> bool {
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
             b'%' | b';' => return false,
+            b':' if bytes.get(at + 1) == Some(&b'$') => return false,
+            b'+' if previous == b'/' || matches!(bytes.get(at + 1), None | Some(b'/')) => return false,
             b'/' if previous == b'/' => return false,
             // A segment that begins with a dot might be a dot segment; `.well-known` is told apart here.
             b'.' if previous == b'/' && matches!(bytes.get(at + 1), None | Some(b'/' | b'.')) => {
@@ -132,138 +157,10 @@ fn is_plain(path: &str) -> bool {
     true
 }
 
-/// What servers make of `path` in one step, each with how often it was decoded.
-fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, Unreadable> {
-    let mut next = Vec::with_capacity(8);
-    if path.contains('%') {
-        next.push((decode(path, decoded, Slashes::Decoded)?, decoded + 1));
-        // Some decode all but these, and so count fewer segments where `..` leads back (`new URL` of Node; Tomcat where told to).
-        if path.as_bytes().windows(3).any(|escape| escape.eq_ignore_ascii_case(b"%2f")) {
-            next.push((decode(path, decoded, Slashes::Kept)?, decoded + 1));
-        }
-    }
-    let mut add = |reading: String| next.push((reading, decoded));
-    if path.contains(';') {
-        add(without_params(path));
-    }
-    if path.contains('\\') {
-        add(path.replace('\\', "/"));
-    }
-    // Decoded, it ends the path for who parses again.
-    if let Some(end) = path.find(['?', '#']) {
-        add(path[..end].to_owned());
-    }
-    if !path.is_ascii() {
-        add(lookalike::ascii(path));
-    }
-    if let Some(rest) = after_authority(path) {
-        add(rest.to_owned());
-    }
-    if path.contains("//") {
-        add(merge_slashes(path));
-    }
-    if path.contains("/.") {
-        add(remove_dots(path));
-    }
-    if path.contains([' ', '.']) {
-        add(trim_segments(path));
-    }
-    Ok(next)
-}
-
-/// What becomes of an encoded slash where the rest is decoded.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Slashes {
-    Decoded,
-    Kept,
-}
-
-/// Percent-decodes what was decoded `before` times. Refuses what must never be decoded: malformed escapes of the client,
-/// control characters, non-UTF-8. A second decoder only sees escapes that the first one left; where that is not an escape, it
-/// stays. And what is escaped three times nobody means, but for a slash, which others may have left alone.
-fn decode(path: &str, before: u8, slashes: Slashes) -> Result<String, Unreadable> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let digit = |at: usize| after.get(at).and_then(|&b| char::from(b).to_digit(16));
-        match (byte, digit(0).zip(digit(1))) {
-            (b'%', Some((high, low))) => {
-                let decoded = u8::try_from(high * 16 + low).map_err(|_| Ambiguous)?;
-                if (before > 1 && decoded != b'/') || decoded < b' ' || decoded == 0x7f {
-                    return Err(Ambiguous);
-                }
-                if decoded == b'/' && slashes == Slashes::Kept {
-                    out.push(byte);
-                    continue;
-                }
-                out.push(decoded);
-                rest = &after[2..];
-            }
-            (b'%', None) if before == 0 => return Err(Ambiguous),
-            _ => out.push(byte),
-        }
-    }
-    let decoded = String::from_utf8(out).map_err(|_| Ambiguous)?;
-    // ASCII's were refused above; those of C1, such as U+0085, are what some servers trim.
-    if decoded.chars().any(char::is_control) { Err(Ambiguous) } else { Ok(decoded) }
-}
-
-/// What is left of a path that begins with two slashes for who takes it for a reference to be resolved: the first name is a
-/// host then (RFC 3986 section 4.2; `new URL(request.url, base)` of Node, `urlsplit` of Python).
-fn after_authority(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix("//")?.trim_start_matches('/');
-    Some(rest.find('/').map_or("/", |at| &rest[at..]))
-}
-
-/// RFC 3986 section 3.3: what follows a `;` in a segment is parameters to some servers.
-fn without_params(path: &str) -> String {
-    let segments: Vec<&str> =
-        path.split('/').map(|s| s.split_once(';').map_or(s, |(name, _)| name)).collect();
-    segments.join("/")
-}
-
-fn merge_slashes(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for character in path.chars() {
-        if character != '/' || !out.ends_with('/') {
-            out.push(character);
-        }
-    }
-    out
-}
-
-/// RFC 3986 section 5.2.4.
-fn remove_dots(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "." | ".." => {
-                if segment == ".." {
-                    kept.pop();
-                }
-                if segments.peek().is_none() {
-                    kept.push("");
-                }
-            }
-            _ => kept.push(segment),
-        }
-    }
-    format!("/{}", kept.join("/"))
-}
-
-/// Spaces around a segment are dropped, and dots at its end, as some file systems do; what is a dot segment then stays one.
-fn trim_segments(path: &str) -> String {
-    let trimmed = |segment| match str::trim_matches(segment, ' ') {
-        dots @ ("." | "..") => dots,
-        name => name.trim_end_matches(['.', ' ']),
-    };
-    path.split('/').map(trimmed).collect::<Vec<_>>().join("/")
-}
-
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+pub(in crate::policy) use tests::hostile;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,6 +215,19 @@ mod tests {
             "/admin;x",
             "/admin.",
             "/admin%20",
+            "/admin+",
+            "/admin+/x",
+            "/+admin",
+            "/admin%2b",
+            "/admin+.",
+            "/admin;x+",
+            "/public/..+/admin",
+            "/admin::$DATA",
+            "/admin::$data/x",
+            "/admin:x:$DATA",
+            "/admin%3a%3a%24DATA",
+            "/admin:$I30:$INDEX_ALLOCATION/x",
+            "/admin::$INDEX_ALLOCATION",
             "/x/..//admin",
             "/admin%3fx",
             "/admin%23",
@@ -346,6 +256,14 @@ mod tests {
             "/adm%c4%b1n",
             "/adm%c4%b0n",
             "/a%c4%91min",
+            // Best fits of Windows' code pages.
+            "/%ce%b1dmin",
+            "/%ce%b1%ce%b4min",
+            "/adm%c4%b1%e2%88%a9",
+            "/admi%e2%81%bf",
+            "/public/..%c2%a5admin",
+            "/public/..%e2%82%a9admin",
+            "/public%e2%81%84..%e2%81%84admin",
             "/%e2%88%95admin",
             "/public/..%e2%81%84admin",
             "/public/..%e2%88%96admin",
@@ -409,6 +327,73 @@ mod tests {
             assert_eq!(Target::read(path.as_bytes()), Err(Ambiguous), "{path:?}");
         }
         assert_eq!(Target::read(format!("/{}", "a".repeat(MAX_PATH)).as_bytes()), Err(TooLong));
+    }
+
+    #[test]
+    fn a_hyphen_that_is_not_seen_is_read_both_ways() {
+        let all = readings("/app%C2%ADadmin");
+        for reading in ["/app-admin", "/appadmin"] {
+            assert!(all.iter().any(|known| known == reading), "{reading}: {all:?}");
+        }
+        assert!(readings("/app%E2%80%91admin").contains(&"/app-admin".to_owned()));
+    }
+
+    #[test]
+    fn pluses_and_colons_of_ordinary_names_have_one_reading() {
+        for path in ["/c+d", "/v1.0+build/x", "/v1/x:y", "/a:b@c", "/x:", "/$metadata", "/a$:b"] {
+            assert_eq!(readings(path).len(), 1, "{path}");
+        }
+    }
+
+    /// Paths that are made to cost much: their length is free, their shape is not.
+    pub(in crate::policy) fn hostile(length: usize) -> Vec<String> {
+        let repeated = |begin: &str, part: &str, end: &str| {
+            let count = length.saturating_sub(begin.len() + end.len()) / part.len();
+            format!("{begin}{}{end}", part.repeat(count))
+        };
+        [
+            ("/zz/", "A/", "%41;/"),
+            ("/", "A/", "%41"),
+            ("/", "%41", ""),
+            ("/", "%2541", ""),
+            ("/", "/", "%41;+"),
+            ("/", "a;b/", "%2e"),
+            ("/", "a./", "%2e"),
+            ("/", "../", "%2e"),
+            ("/", "%2e%2e/", ""),
+            ("/", "+/", "%41"),
+            ("/", "a:$/", "%41;"),
+            ("/", "%c3%a9", ""),
+            ("/", "%ef%b7%ba", ""),
+            ("/", "%c2%ad", ""),
+            ("/", "%5c", ""),
+            ("/", "%2f", ""),
+            ("/", "%252f", ""),
+            ("/", "%3f", ""),
+            ("//x/", "//", "%41"),
+            ("/", "a;b//%2e./..;c%5c", ""),
+        ]
+        .map(|(begin, part, end)| repeated(begin, part, end))
+        .to_vec()
+    }
+
+    #[test]
+    fn work_on_a_path_is_linear_and_bounded() {
+        for (short, long) in hostile(MAX_PATH / 8).iter().zip(hostile(MAX_PATH)) {
+            let (Ok(short), Ok(read)) = (Target::read(short.as_bytes()), Target::read(long.as_bytes()))
+            else {
+                continue;
+            };
+            // Eight times as long: nine times the work, with what does not grow.
+            assert!(read.work() <= 9 * short.work(), "{}: {} {}", &long[..20], short.work(), read.work());
+            assert!(read.work() <= 24 * long.len(), "{}: {}", &long[..20], read.work());
+        }
+        // The most readings that a path is let have, each as long as they may be.
+        for count in 1..24 {
+            let path = format!("/{}", "%41;+.//%5cA::$%c3%a9/".repeat(count));
+            let Ok(read) = Target::read(path.as_bytes()) else { continue };
+            assert!(read.work() <= 12 * MOST_BYTES, "{count}: {}", read.work());
+        }
     }
 
     #[test]

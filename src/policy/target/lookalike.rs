@@ -35,19 +35,44 @@ const fn is_invisible(character: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// What Windows' code pages have for characters that no normalisation takes apart.
+/// What Windows' code pages have for characters that no normalisation takes apart (their best-fit tables, those of 1252, 932,
+/// 949 and US-ASCII above all): letters and signs that a path of a route may have, or that change how a path is read.
 const fn best_fit(character: char) -> char {
     match character {
         // `strip` and `trim` of most languages drop all white space, of which only some has a compatibility form.
         _ if character.is_whitespace() => ' ',
         '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',
-        '\u{2216}' | '\u{29f5}' | '\u{29f9}' => '\\',
-        '\u{110}' | '\u{111}' => 'd',
-        '\u{126}' | '\u{127}' => 'h',
-        '\u{141}' | '\u{142}' => 'l',
-        '\u{166}' | '\u{167}' => 't',
+        // The yen and the won have its place in Japanese and Korean code pages.
+        '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{a5}' | '\u{20a9}' => '\\',
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2500}' => '-',
+        '\u{2cd}' | '\u{2581}' => '_',
+        '\u{3002}' | '\u{2219}' => '.',
+        '\u{589}' | '\u{2d0}' | '\u{2236}' | '\u{a789}' => ':',
+        '\u{66a}' => '%',
+        '\u{2b9}' | '\u{2bc}' | '\u{2c8}' | '\u{2018}' | '\u{2019}' | '\u{2032}' => '\'',
+        '\u{1c3}' => '!',
+        '\u{2c4}' | '\u{2303}' => '^',
+        '\u{223c}' => '~',
+        '\u{c6}' | '\u{e6}' | '\u{3b1}' => 'a',
         '\u{180}' => 'b',
-        '\u{d8}' | '\u{f8}' => 'o',
+        '\u{a2}' => 'c',
+        '\u{d0}' | '\u{f0}' | '\u{110}' | '\u{111}' | '\u{189}' | '\u{3b4}' => 'd',
+        '\u{3b5}' => 'e',
+        '\u{191}' | '\u{192}' | '\u{3a6}' | '\u{3c6}' => 'f',
+        '\u{1e4}' | '\u{1e5}' | '\u{393}' | '\u{261}' => 'g',
+        '\u{126}' | '\u{127}' | '\u{4bb}' => 'h',
+        '\u{197}' => 'i',
+        '\u{141}' | '\u{142}' | '\u{19a}' => 'l',
+        '\u{2229}' => 'n',
+        '\u{d8}' | '\u{f8}' | '\u{152}' | '\u{153}' | '\u{19f}' | '\u{3a9}' => 'o',
+        '\u{2118}' | '\u{3c0}' => 'p',
+        '\u{3a3}' | '\u{3c3}' => 's',
+        '\u{166}' | '\u{167}' | '\u{1ab}' | '\u{1ae}' | '\u{de}' | '\u{fe}' | '\u{398}' | '\u{3c4}' => 't',
+        '\u{3bc}' => 'u',
+        '\u{221a}' => 'v',
+        '\u{d7}' => 'x',
+        '\u{1b5}' | '\u{1b6}' => 'z',
+        '\u{221e}' => '8',
         _ => character,
     }
 }
@@ -66,6 +91,9 @@ mod tests {
             ("stra\u{df}e \u{fb03}", "strasse ffi"),
             ("\u{2215}\u{2216}\u{2025}\u{212a}\u{142}", "/\\..Kl"),
             ("\u{a0}a\u{1680}b\u{2028}c\u{2029}d\u{3000}\u{85}", " a b c d  "),
+            ("\u{3b1}\u{3b4}m\u{131}\u{2229} \u{207f}\u{3c3}\u{3c4}\u{221e}", "admin nst8"),
+            ("\u{a5}\u{20a9}\u{ffe5}a\u{2013}b\u{2011}c\u{2212}d\u{2236}", "\\\\\\a-b-c-d:"),
+            ("\u{e6}\u{153}\u{fe}\u{f0}\u{d7}\u{b5}", "aotdxu"),
             ("\u{65e5}\u{672c}", "\u{65e5}\u{672c}"),
         ] {
             assert_eq!(ascii(text), taken_for, "{text}");
