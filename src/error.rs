@@ -39,6 +39,8 @@ pub enum Refusal {
     MethodNotAllowed(String),
     /// The request target can be read in more than one way.
     TargetAmbiguous,
+    /// The request names or acts on another resource that it may not; what, and what to do.
+    OtherResource(&'static str),
     /// The request target is longer than any of ours.
     TargetTooLong,
     /// The request is malformed; the field, and what is wrong with it.
@@ -91,6 +93,7 @@ impl Refusal {
             Self::RouteUnknown => "route_unknown",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::TargetAmbiguous => "target_ambiguous",
+            Self::OtherResource(_) => "other_resource",
             Self::TargetTooLong => "target_too_long",
             Self::RequestInvalid(_) => "request_invalid",
             Self::MediaTypeUnsupported => "media_type_unsupported",

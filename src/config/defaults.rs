@@ -119,6 +119,7 @@ fn server() -> Server {
         auth_prefix: "/auth".to_owned(),
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),
+        strict_siblings: false,
         threads: 0,
         lameduck: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),

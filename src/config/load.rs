@@ -118,7 +118,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let log = sections::log(root.table("log"), defaults.log);
     let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir);
     let clients_are_asked = tls.is_flawed() || server.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
-    let routes = routes::routes(root.tables("routes"), &server.auth_prefix, &names, clients_are_asked);
+    let routes = routes::routes(root.tables("routes"), &server, &names, clients_are_asked);
     root.finish();
     Config {
         server,

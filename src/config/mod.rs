@@ -96,6 +96,8 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// Peers whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether what resembles the path of a stricter route is judged by it too, on every route that does not say otherwise.
+    pub strict_siblings: bool,
     /// Worker threads; 0 = one per core.
     pub threads: usize,
     /// From readiness turning off until the listeners close.
@@ -508,6 +510,9 @@ pub struct Route {
     pub cross_origin: CrossOrigin,
     /// Whether shared caches may keep responses to signed-in requests.
     pub shared_cache: bool,
+    /// Whether what resembles the path of a stricter route is judged by it too: what this route would forward, and what
+    /// resembles its own path.
+    pub strict_siblings: bool,
 }
 
 impl Route {

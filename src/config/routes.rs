@@ -13,18 +13,18 @@ use super::paths::segments;
 use super::reader::{Place, Table};
 use super::upstreams::check_name;
 use super::value::Value;
-use super::{Access, CrossOrigin, HostPattern, Route};
+use super::{Access, CrossOrigin, HostPattern, Route, Server};
 use crate::identity::{Role, Roles};
 
 const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
-/// Paths of our own that do not lie within the auth prefix (RFC 8615).
-const WELL_KNOWN: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
+/// The path of our own that does not lie within the auth prefix (RFC 8615).
+const JWKS: &str = "/.well-known/jwks.json";
 
-/// Reads every route; `auth_prefix` is ours and not for routes, `upstreams` are the names they may send to. Where no client
-/// is asked for a certificate, none can be passed on.
+/// Reads every route; `server.auth_prefix` is ours and not for routes, `upstreams` are the names they may send to. Where no
+/// client is asked for a certificate, none can be passed on.
 pub(super) fn routes(
     tables: Vec<Table<'_>>,
-    auth_prefix: &str,
+    server: &Server,
     upstreams: &[&str],
     clients_are_asked: bool,
 ) -> Vec<Route> {
@@ -32,7 +32,7 @@ pub(super) fn routes(
     let mut read: Vec<(Route, Place<'_>)> = Vec::new();
     for table in tables {
         let (place, client_cert) = (table.place().clone(), table.place_of("forward_client_cert"));
-        let Some(route) = route(table, auth_prefix, upstreams, &mut names) else { continue };
+        let Some(route) = route(table, server, upstreams, &mut names) else { continue };
         if route.forward_client_cert && !clients_are_asked {
             client_cert.problem(
                 "no client is asked for a certificate: set server.tls.client_ca_file, or remove this",
@@ -66,7 +66,7 @@ fn is_same_target(one: &Route, other: &Route) -> bool {
 
 fn route(
     table: Table<'_>,
-    auth_prefix: &str,
+    server: &Server,
     upstreams: &[&str],
     names: &mut Vec<(String, usize)>,
 ) -> Option<Route> {
@@ -75,7 +75,7 @@ fn route(
         .and_then(|value| name(&value, names));
     let path = table
         .required("path", "write the path it answers for, such as path = \"/\"")
-        .and_then(|value| value.parsed(|text| path(text, auth_prefix)));
+        .and_then(|value| value.parsed(|text| path(text, &server.auth_prefix)));
     let access = table
         .required("access", &format!("say who may use this route: write access = {ACCESS}"))
         .and_then(|value| access(&value));
@@ -113,6 +113,7 @@ fn route(
         );
     }
     let pass_headers = table.value("pass_headers").map_or(Some(Vec::new()), |value| pass_headers(&value));
+    let strict_siblings = flag("strict_siblings", server.strict_siblings);
     table.finish();
     Some(Route {
         name: name?,
@@ -135,6 +136,7 @@ fn route(
         encoded_slashes,
         cross_origin: cross_origin.unwrap_or(CrossOrigin::Refuse),
         shared_cache,
+        strict_siblings,
     })
 }
 
@@ -172,9 +174,16 @@ fn path(text: &str, auth_prefix: &str) -> Result<String, String> {
     segments(text)?;
     let within =
         |own: &str| text.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if let Some(own) = WELL_KNOWN.into_iter().chain([auth_prefix]).find(|own| within(own)) {
+    if text == JWKS {
         return Err(format!(
-            "{} lies within {own:?}, which the gateway answers itself: write another path",
+            "{} is where the gateway publishes its own keys, on every host: leave the route out, or write another path",
+            quoted(text)
+        ));
+    }
+    if within(auth_prefix) {
+        return Err(format!(
+            "{} lies within {auth_prefix:?}, which the gateway answers itself: write another path, or change \
+             server.auth_prefix",
             quoted(text)
         ));
     }

@@ -52,6 +52,10 @@ pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
             .value("trusted_proxies")
             .and_then(|value| value.list(r#"["10.0.0.0/8"]"#, |item| item.parsed(trusted_proxy)))
             .unwrap_or(default.trusted_proxies),
+        strict_siblings: table
+            .value("strict_siblings")
+            .and_then(|value| value.flag())
+            .unwrap_or(default.strict_siblings),
         threads: table
             .value("threads")
             .and_then(|value| {

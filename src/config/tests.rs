@@ -316,6 +316,7 @@ fn a_route_is_everything_its_table_says() {
         encoded_slashes: false,
         cross_origin: CrossOrigin::Refuse,
         shared_cache: false,
+        strict_siblings: false,
     };
     assert_eq!(config.routes, std::slice::from_ref(&route));
 
@@ -323,7 +324,8 @@ fn a_route_is_everything_its_table_says() {
         "{APP}[[routes]]\nname = \"a\"\nhosts = [\"*.example.com\", \"example.com\", \"[::1]\", \"127.0.0.1\"]\n\
          path = \"/a/b.c~d\"\nexact = true\nmethods = [\"GET\", \"PURGE\"]\naccess = {{ roles = [\"ops\", \"admin\"] }}\n\
          upstream = \"app\"\nfresh = true\ntimeout = \"1h\"\nbody_limit = \"0B\"\nstrip_prefix = true\n\
-         preserve_host = false\nforward_bearer = true\nencoded_slashes = true\ncross_origin = \"allow\"\nshared_cache = true\n"
+         preserve_host = false\nforward_bearer = true\nencoded_slashes = true\ncross_origin = \"allow\"\nshared_cache = true\n\
+         strict_siblings = true\n"
     ));
     let exact = |name: &str| HostPattern::Exact(name.to_owned());
     let expected = Route {
@@ -351,6 +353,7 @@ fn a_route_is_everything_its_table_says() {
         encoded_slashes: true,
         cross_origin: CrossOrigin::Allow,
         shared_cache: true,
+        strict_siblings: true,
         ..route
     };
     assert_eq!(config.routes, [expected]);

@@ -6,6 +6,7 @@ use crate::auth::{Control, Cut, Registration};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::policy::Permit;
+use crate::policy::route::Destination;
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Candidate, Turn};
 
@@ -28,6 +29,8 @@ pub struct Context {
     /// Keeps it entered under its session.
     pub(super) registration: Option<Registration>,
     pub(super) bearer_is_ours: bool,
+    /// The checked `Destination`, to be forwarded.
+    pub(super) destination: Option<Destination>,
     /// Cookies the answer is to set.
     pub(super) set: SetCookies,
     /// Servers still to be tried.

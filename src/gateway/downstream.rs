@@ -47,8 +47,61 @@ pub(super) fn show(session: &Session, account: &mut Account, snapshot: &Snapshot
 
 /// The method for the log; what is not a registered one is not repeated.
 pub(super) fn known_method(request: &RequestHeader) -> &'static str {
-    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
-    KNOWN.into_iter().find(|known| *known == request.method.as_str()).unwrap_or("other")
+    // The most frequent first, then the IANA HTTP Method Registry, and what caches and Exchange add.
+    const KNOWN: &[&str] = &[
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "TRACE",
+        "CONNECT",
+        "PROPFIND",
+        "REPORT",
+        "MOVE",
+        "COPY",
+        "LOCK",
+        "UNLOCK",
+        "MKCOL",
+        "PROPPATCH",
+        "SEARCH",
+        "QUERY",
+        "ACL",
+        "BASELINE-CONTROL",
+        "BIND",
+        "CHECKIN",
+        "CHECKOUT",
+        "LABEL",
+        "LINK",
+        "MERGE",
+        "MKACTIVITY",
+        "MKCALENDAR",
+        "MKREDIRECTREF",
+        "MKWORKSPACE",
+        "ORDERPATCH",
+        "PRI",
+        "REBIND",
+        "UNBIND",
+        "UNCHECKOUT",
+        "UNLINK",
+        "UPDATE",
+        "UPDATEREDIRECTREF",
+        "VERSION-CONTROL",
+        "PURGE",
+        "BAN",
+        "BCOPY",
+        "BDELETE",
+        "BMOVE",
+        "BPROPFIND",
+        "BPROPPATCH",
+        "SUBSCRIBE",
+        "UNSUBSCRIBE",
+        "NOTIFY",
+        "POLL",
+    ];
+    KNOWN.iter().find(|known| **known == request.method.as_str()).copied().unwrap_or("other")
 }
 
 /// Whether this connection itself is encrypted. [`origin`] has what the client used.

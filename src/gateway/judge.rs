@@ -12,6 +12,7 @@ use crate::config::{Access, CrossOrigin, Route};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::metrics::Pattern;
+use crate::policy::route::{Destination, Resources, Second};
 use crate::policy::target::{Target, Unreadable};
 use crate::policy::{self, Match, Permit};
 use crate::snapshot::Snapshot;
@@ -21,8 +22,8 @@ use crate::snapshot::Snapshot;
 pub(super) enum Found {
     /// One of our endpoints: this path.
     Own(String),
-    /// A route.
-    Route(Arc<Route>),
+    /// A route, and what the request needs beside its access.
+    Route(Arc<Route>, Resources),
 }
 
 /// What is to be done with a request.
@@ -42,6 +43,8 @@ pub(super) struct Forward {
     pub(super) registration: Option<Registration>,
     /// Whether `Authorization` is not the app's business.
     pub(super) bearer_is_ours: bool,
+    /// The checked `Destination`.
+    pub(super) destination: Option<Destination>,
 }
 
 /// The request target in origin form, with the bytes as they came: an absolute form (RFC 9112 section 3.2.2) loses
@@ -70,14 +73,19 @@ pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found
         // RFC 9110 section 9.3.8 would have the app send our headers back.
         return Err(Refusal::MethodNotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
     }
-    let host = host_of(request)?;
+    let authority = authority_of(request)?;
+    let host = policy::route::canonical_host(authority)?;
     let target = Target::read(path_of(request)).map_err(|unreadable| match unreadable {
         Unreadable::Ambiguous => Refusal::TargetAmbiguous,
         Unreadable::TooLong => Refusal::TargetTooLong,
     })?;
     match snapshot.routes.find(&host, &target, &request.method)? {
         Match::Own => Ok(Found::Own(target.raw().to_owned())),
-        Match::Route(route) => Ok(Found::Route(route)),
+        Match::Route(route) => {
+            let asked = (&request.method, &request.headers);
+            let resources = snapshot.routes.resources((&host, authority), &target, asked, &route)?;
+            Ok(Found::Route(route, resources))
+        }
     }
 }
 
@@ -88,7 +96,7 @@ pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found
 /// Why it is refused.
 pub(super) async fn judge(
     (request, is_cross_origin): (&RequestHeader, bool),
-    route: &Arc<Route>,
+    (route, resources): (&Arc<Route>, Resources),
     auth: &Arc<Auth>,
     snapshot: &Snapshot,
     control: &Arc<Control>,
@@ -101,20 +109,22 @@ pub(super) async fn judge(
     }
     // Cookies are sent for the pages of other origins too (CSRF); a bearer is sent by who holds it.
     let issuer = &snapshot.settings.profile.issuer;
+    let Resources { also, destination } = resources;
+    let mut routes = also.iter().map(|second| &second.route).chain([route]);
     if is_cross_origin
-        && route.access != Access::Public
-        && route.cross_origin != CrossOrigin::Allow
+        && routes.any(|route| route.access != Access::Public && route.cross_origin != CrossOrigin::Allow)
         && renewal::is_by_cookie(&request.headers, &credential, issuer, &snapshot.cookies)
     {
         return Err(Refusal::OriginNotAllowed);
     }
-    admit((request, &credential), route, auth, snapshot, control, (set, who)).await.map(Judgement::Forward)
+    let forward = admit((request, &credential), (route, &also), auth, snapshot, control, (set, who)).await?;
+    Ok(Judgement::Forward(Forward { destination, ..forward }))
 }
 
 /// Who it is, and whether they may.
 async fn admit(
     (request, credential): (&RequestHeader, &Credential<'_>),
-    route: &Arc<Route>,
+    (route, also): (&Arc<Route>, &[Second]),
     auth: &Arc<Auth>,
     snapshot: &Snapshot,
     control: &Arc<Control>,
@@ -122,25 +132,30 @@ async fn admit(
 ) -> Result<Forward, Refusal> {
     let anonymous = || {
         let bearer_is_ours = credential.authorization_is_ours(&snapshot.settings.profile.issuer);
-        Ok(Forward { permit: policy::decide(route, None)?, registration: None, bearer_is_ours })
+        let permit = policy::decide_also(route, also, None)?;
+        Ok(Forward { permit, registration: None, bearer_is_ours, destination: None })
     };
-    if route.access == Access::Public {
+    // What is needed beside a public route, somebody must be signed in for.
+    if route.access == Access::Public && also.is_empty() {
         return anonymous();
     }
-    let checked =
-        renewal::authenticate((request, credential), route.fresh, auth, snapshot, control, set).await;
+    let fresh = route.fresh || also.iter().any(|second| second.route.fresh);
+    let checked = renewal::authenticate((request, credential), fresh, auth, snapshot, control, set).await;
     match checked {
         Ok(admission) => {
-            let asked = matches!(route.access, Access::Roles(_)).then(|| Arc::clone(&admission.identity));
-            let permit = policy::decide(route, Some(admission.identity)).inspect_err(|_| *who = asked)?;
+            let asks = matches!(route.access, Access::Roles(_)) || !also.is_empty();
+            let asked = asks.then(|| Arc::clone(&admission.identity));
+            let permit = policy::decide_also(route, also, Some(admission.identity));
+            let permit = permit.inspect_err(|_| *who = asked)?;
             // A bearer that has just been found good is ours; so is none where a cookie was renewed.
             let bearer_is_ours = (set.is_empty() && credential.token.is_some() && !credential.by_cookie)
                 || credential.authorization_is_ours(&snapshot.settings.profile.issuer);
-            Ok(Forward { permit, registration: Some(admission.registration), bearer_is_ours })
+            let registration = Some(admission.registration);
+            Ok(Forward { permit, registration, bearer_is_ours, destination: None })
         }
         // Decided: not a good credential. Undecided stays undecided even here.
         Err(Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked)
-            if route.access == Access::Optional =>
+            if route.access == Access::Optional && also.is_empty() =>
         {
             anonymous()
         }
@@ -153,13 +168,17 @@ async fn admit(
 /// The canonical host: of the `Host` field, or of `:authority`, or of an absolute-form target (RFC 9112 section
 /// 3.2.2), which the transport has found to agree where there are two.
 pub(super) fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
+    policy::route::canonical_host(authority_of(request)?)
+}
+
+/// The host and port, as they were sent.
+fn authority_of(request: &RequestHeader) -> Result<&str, Refusal> {
     let missing = || Refusal::RequestInvalid("Host: missing".into());
-    let host = match request.uri.authority() {
-        Some(authority) => authority.as_str(),
+    match request.uri.authority() {
+        Some(authority) => Ok(authority.as_str()),
         None => {
             let value = request.headers.get(http::header::HOST).ok_or_else(missing)?;
-            value.to_str().map_err(|_| Refusal::RequestInvalid("Host: not a host name".into()))?
+            value.to_str().map_err(|_| Refusal::RequestInvalid("Host: not a host name".into()))
         }
-    };
-    policy::route::canonical_host(host)
+    }
 }

@@ -80,6 +80,7 @@ impl Gateway {
                 }
                 context.bearer_is_ours = forward.bearer_is_ours;
                 context.registration = forward.registration;
+                context.destination = forward.destination;
                 let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
                 let converses = group.is_some_and(|group| {
                     let mut servers = group.servers().iter();
@@ -142,19 +143,19 @@ impl Gateway {
         if found == Err(Refusal::TargetAmbiguous) {
             self.auth.metrics().requests.unusual.of(Pattern::AmbiguousTarget).inc();
         }
-        let route = match found? {
+        let (route, resources) = match found? {
             Found::Own(path) => {
                 context.account.own = true;
                 return Ok(Judgement::Own(path));
             }
-            Found::Route(route) => route,
+            Found::Route(route, resources) => (route, resources),
         };
         context.account.route = Some(Arc::clone(&route));
         let is_cross_origin = cross_origin::is_guarded(session.req_header())
             && cross_origin::is_cross_origin(session, snapshot);
         let judgement = judge::judge(
             (session.req_header(), is_cross_origin),
-            &route,
+            (&route, resources),
             &self.auth,
             snapshot,
             &context.control,
@@ -220,6 +221,7 @@ impl ProxyHttp for Gateway {
             who: None,
             registration: None,
             bearer_is_ours: false,
+            destination: None,
             set: SetCookies::default(),
             turn: Turn::default(),
             candidate: None,
@@ -357,6 +359,7 @@ impl ProxyHttp for Gateway {
             origin: &origin,
             request_id: context.account.request_id.as_ref(),
             certificate: context.proof.as_ref().and_then(|proof| proof.field()),
+            destination: context.destination.as_ref(),
         };
         let rewritten = match (&context.permit, &context.candidate) {
             (Some(permit), Some(candidate)) => upstream::rewrite(

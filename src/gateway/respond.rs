@@ -185,6 +185,7 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::RefreshReused => (401, "The refresh token was used before; its session has been ended"),
         Refusal::RoleMissing => (403, "The user has no role that may do this"),
         Refusal::OriginNotAllowed => (403, "Scripts of that origin may not do this"),
+        Refusal::OtherResource(_) => (403, "The request acts on another resource that it may not"),
         Refusal::HttpsRequired => (403, "Send it over https"),
         Refusal::FormInvalid => (403, "The form is not of this page any more: load it again"),
         Refusal::CookieTooLarge => (403, "The user has more roles than a cookie can hold"),
@@ -210,6 +211,14 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
 const fn detail(refusal: &Refusal) -> Option<&str> {
     match refusal {
         Refusal::RequestInvalid(detail) | Refusal::PasswordRejected(detail) => Some(detail.as_str()),
+        Refusal::OtherResource(detail) => Some(detail),
+        Refusal::BodyTooLarge => Some(
+            "the limit is `body_limit` of the route, which its operator may raise; of doorward's own endpoints it is 16 KiB",
+        ),
+        Refusal::TargetAmbiguous => Some(
+            "send the path plainly: no dot segments, empty segments or escapes that are not needed; %2F passes where the route has \
+             `encoded_slashes = true`",
+        ),
         Refusal::MediaTypeUnsupported => {
             Some("send a JSON object with Content-Type: application/json, without Content-Encoding")
         }
@@ -266,6 +275,7 @@ mod tests {
             Refusal::MethodNotAllowed(text()),
             Refusal::TargetAmbiguous,
             Refusal::TargetTooLong,
+            Refusal::OtherResource("x"),
             Refusal::RequestInvalid(text()),
             Refusal::MediaTypeUnsupported,
             Refusal::BodyTooLarge,
@@ -295,6 +305,7 @@ mod tests {
                 Refusal::RequestTimeout
                 | Refusal::HeaderTooLarge
                 | Refusal::TargetTooLong
+                | Refusal::OtherResource(_)
                 | Refusal::OriginNotAllowed
                 | Refusal::HttpsRequired
                 | Refusal::ConnectionOutdated

@@ -23,10 +23,11 @@ pub(super) fn protect(
     has_cookies: bool,
 ) -> pingora::Result<()> {
     let route = permit.route();
-    if !has_cookies && (route.shared_cache || route.access == Access::Public) {
+    let is_for_one = has_cookies || permit.needed_more();
+    if !is_for_one && (route.shared_cache || route.access == Access::Public) {
         return Ok(());
     }
-    if has_cookies || permit.identity().is_some() {
+    if is_for_one || permit.identity().is_some() {
         make_private(response)?;
         return vary(response, &[header::COOKIE]);
     }

@@ -16,6 +16,7 @@ use crate::config::{Route, Scheme};
 use crate::error::Refusal;
 use crate::policy::forwarded::Origin;
 use crate::policy::headers::{HeaderPolicy, Kind};
+use crate::policy::route::Destination;
 use crate::policy::{Permit, cookies};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
@@ -127,6 +128,8 @@ pub(super) struct Downstream<'a> {
     pub(super) request_id: Option<&'a RequestId>,
     /// The certificate that was verified in the handshake.
     pub(super) certificate: Option<&'a HeaderValue>,
+    /// What COPY and MOVE write to.
+    pub(super) destination: Option<&'a Destination>,
 }
 
 /// What was found in a request while it was rewritten.
@@ -154,6 +157,7 @@ pub(super) fn rewrite(
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
     let identity_was_sent = strip(request, &snapshot.headers, &route.pass_headers);
+    destination(request, route, candidate, downstream.destination)?;
     credentials(request, route, bearer_is_ours);
     if let Some(identity) = permit.identity() {
         for (name, value) in snapshot.headers.sent().iter().zip(identity.header_values()) {
@@ -223,6 +227,26 @@ fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
     target.extend_from_slice(rest);
     target.extend_from_slice(query);
     request.set_raw_path(&target).map_err(|_| Refusal::TargetAmbiguous)
+}
+
+/// `Destination` goes on only as it was checked: in the app's own terms, as the target and `Host` are.
+fn destination(
+    request: &mut RequestHeader,
+    route: &Route,
+    candidate: &Candidate,
+    checked: Option<&Destination>,
+) -> Result<(), Refusal> {
+    let Some(checked) = checked else {
+        request.remove_header("destination");
+        return Ok(());
+    };
+    let scheme = if candidate.server.scheme == Scheme::Https { "https" } else { "http" };
+    let authority = candidate.server.authority.to_str().unwrap_or_default();
+    let origin = (!route.preserve_host).then(|| format!("{scheme}://{authority}"));
+    match checked.rewritten(origin.as_deref()) {
+        Some(value) => set(request, "destination", value),
+        None => Ok(()),
+    }
 }
 
 /// Our cookies and our bearer stay here.

@@ -6,12 +6,15 @@ use crate::config::{Access, Route};
 use crate::error::Refusal;
 use crate::identity::Identity;
 
+use super::route::Second;
+
 /// Proof that a request may be forwarded on a route, and as whom. Only [`decide`] makes one, and an upstream is
 /// chosen only with one in hand.
 #[derive(Debug, Clone)]
 pub struct Permit {
     route: Arc<Route>,
     identity: Option<Arc<Identity>>,
+    needed_more: bool,
 }
 
 impl Permit {
@@ -23,6 +26,11 @@ impl Permit {
     /// Whom the app is told about.
     pub const fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
+    }
+
+    /// Whether the access of other routes was needed too: then the response is for those who have it.
+    pub const fn needed_more(&self) -> bool {
+        self.needed_more
     }
 }
 
@@ -54,5 +62,23 @@ pub fn decide(route: &Arc<Route>, identity: Option<Arc<Identity>>) -> Result<Per
             Some(identity)
         }
     };
-    Ok(Permit { route: Arc::clone(route), identity })
+    Ok(Permit { route: Arc::clone(route), identity, needed_more: false })
+}
+
+/// Decides about a request that needs the access of other routes `also`.
+///
+/// # Errors
+/// As [`decide`]; [`Refusal::OtherResource`].
+pub fn decide_also(
+    route: &Arc<Route>,
+    also: &[Second],
+    identity: Option<Arc<Identity>>,
+) -> Result<Permit, Refusal> {
+    for second in also {
+        decide(&second.route, identity.clone()).map_err(|refusal| match refusal {
+            Refusal::RoleMissing => second.why.refusal(),
+            refusal => refusal,
+        })?;
+    }
+    Ok(Permit { needed_more: !also.is_empty(), ..decide(route, identity)? })
 }

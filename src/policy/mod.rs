@@ -16,5 +16,5 @@ pub mod route;
 pub mod same_origin;
 pub mod target;
 
-pub use access::{Permit, decide};
+pub use access::{Permit, decide, decide_also};
 pub use route::{Match, RouteTable};

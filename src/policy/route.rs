@@ -1,5 +1,8 @@
 //! Which route answers: the most specific host, then the longest path by whole segments, then the method.
 
+mod paths;
+mod second;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,9 +12,12 @@ use super::access::suffices;
 use super::target::Target;
 use crate::config::{HostPattern, Route};
 use crate::error::Refusal;
+use paths::{Case, Paths};
+
+pub use second::{Destination, Resources, Second};
 
 /// Paths of ours outside the prefix.
-pub const WELL_KNOWN: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
+pub const WELL_KNOWN: [&str; 1] = ["/.well-known/jwks.json"];
 
 /// What a request asks for.
 #[derive(Debug, Clone)]
@@ -34,27 +40,14 @@ pub struct RouteTable {
     exact: bool,
     /// Whether any route or the prefix has a capital: only then can a folded reading of a lower-case path differ.
     capitals: bool,
-}
-
-/// Routes of one host pattern, by path; each path has the routes that share it with different methods.
-#[derive(Debug, Default)]
-struct Paths {
-    exact: HashMap<String, Vec<Arc<Route>>>,
-    prefix: HashMap<String, Vec<Arc<Route>>>,
-    folded_exact: HashMap<String, Vec<Arc<Route>>>,
-    folded_prefix: HashMap<String, Vec<Arc<Route>>>,
-}
-
-/// How letter case is read: most servers tell cases apart, some do not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Case {
-    Kept,
-    Folded,
+    /// The same routes by host and path, for requests that name more than one resource.
+    places: second::Places,
 }
 
 impl RouteTable {
     /// From checked routes.
     pub fn new(auth_prefix: &str, routes: &[Route]) -> Self {
+        let routes: Vec<Arc<Route>> = routes.iter().cloned().map(Arc::new).collect();
         let mut table = Self {
             auth_prefix: auth_prefix.to_owned(),
             exact_hosts: HashMap::new(),
@@ -62,11 +55,11 @@ impl RouteTable {
             any: None,
             exact: routes.iter().any(|route| route.exact),
             capitals: has_capital(auth_prefix) || routes.iter().any(|r| has_capital(&r.path)),
+            places: second::Places::new(&routes),
         };
-        for route in routes {
-            let route = Arc::new(route.clone());
+        for route in &routes {
             for host in &route.hosts {
-                table.paths_of(host).insert(&route);
+                table.paths_of(host).insert(route);
             }
         }
         table.below.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
@@ -97,9 +90,30 @@ impl RouteTable {
     /// # Errors
     /// [`Refusal::TargetAmbiguous`], [`Refusal::RouteUnknown`], [`Refusal::MethodNotAllowed`].
     pub fn find(&self, host: &str, target: &Target<'_>, method: &Method) -> Result<Match, Refusal> {
+        self.search(host).find(target, method)
+    }
+
+    /// A search for what answers on `host`.
+    fn search<'t>(&'t self, host: &'t str) -> Search<'t> {
+        Search { table: self, host, exact: self.exact_hosts.get(host), read: 0 }
+    }
+}
+
+/// One request's search.
+struct Search<'t> {
+    table: &'t RouteTable,
+    host: &'t str,
+    /// The routes of exactly this host.
+    exact: Option<&'t Paths>,
+    /// Number of bytes that were compared with routes, over all readings.
+    read: usize,
+}
+
+impl<'t> Search<'t> {
+    fn find(&mut self, target: &Target<'_>, method: &Method) -> Result<Match, Refusal> {
         let mut found = None;
         for reading in target.readings() {
-            self.agree((host, method), reading, &mut found)?;
+            self.agree(method, "", reading, &mut found)?;
         }
         match found.flatten() {
             None => Err(Refusal::RouteUnknown),
@@ -110,33 +124,41 @@ impl RouteTable {
                     return Err(Refusal::TargetAmbiguous);
                 }
                 if !target.is_plain() {
-                    self.stays((host, method), target, route, found)?;
+                    self.stays(method, target, route, found)?;
                 }
                 Ok(Match::Route(Arc::clone(route)))
             }
         }
     }
 
-    /// One reading must lead, in whatever letter case, where `found` says; the first says where.
-    fn agree<'t>(
-        &'t self,
-        (host, method): (&str, &Method),
+    /// One reading, below `prefix`, must lead, in whatever letter case, where `found` says; the first says where.
+    fn agree(
+        &mut self,
+        method: &Method,
+        prefix: &str,
         reading: &str,
         found: &mut Option<Option<Where<'t>>>,
     ) -> Result<(), Refusal> {
-        let cases = if self.capitals || has_capital(reading) {
+        let whole;
+        let reading = if prefix.is_empty() {
+            reading
+        } else {
+            whole = format!("{prefix}{reading}");
+            &whole
+        };
+        let cases = if self.table.capitals || has_capital(reading) {
             &[Case::Kept, Case::Folded][..]
         } else {
             &[Case::Kept]
         };
         for &case in cases {
-            let here = self.place(host, reading, case);
+            let here = self.place(reading, case);
             if !Where::same(*found.get_or_insert(here), here) {
                 return Err(Refusal::TargetAmbiguous);
             }
             // Many servers take `/report/` for `/report`.
-            let bare = reading.strip_suffix('/').filter(|bare| self.exact && !bare.is_empty());
-            if bare.is_some_and(|bare| !covers(here, self.place(host, bare, case), method)) {
+            let bare = reading.strip_suffix('/').filter(|bare| self.table.exact && !bare.is_empty());
+            if bare.is_some_and(|bare| !covers(here, self.place(bare, case), method)) {
                 return Err(Refusal::TargetAmbiguous);
             }
         }
@@ -145,9 +167,9 @@ impl RouteTable {
 
     /// An app that does not see the route's own path reads what is left anew, perhaps as a host and a path. Put below the route
     /// again, none of that may lead elsewhere. (Of a plain target there is one reading, and one of what is left.)
-    fn stays<'t>(
-        &'t self,
-        asked: (&str, &Method),
+    fn stays(
+        &mut self,
+        method: &Method,
         target: &Target<'_>,
         route: &Route,
         mut found: Option<Option<Where<'t>>>,
@@ -156,32 +178,33 @@ impl RouteTable {
         let Some(rest) = rest else { return Ok(()) };
         let rest = Target::read(rest).map_err(|_| Refusal::TargetAmbiguous)?;
         for reading in rest.readings() {
-            self.agree(asked, &format!("{}{reading}", route.path), &mut found)?;
+            self.agree(method, &route.path, reading, &mut found)?;
         }
         Ok(())
     }
 
     /// Where one reading of a path leads.
-    fn place(&self, host: &str, path: &str, case: Case) -> Option<Where<'_>> {
-        let folded;
-        let (path, prefix) = match case {
-            Case::Kept => (path, self.auth_prefix.as_str()),
+    fn place(&mut self, path: &str, case: Case) -> Option<Where<'t>> {
+        let table = self.table;
+        let is_own = match case {
+            Case::Kept => is_below(path, &table.auth_prefix) || WELL_KNOWN.contains(&path),
             Case::Folded => {
-                folded = (path.to_ascii_lowercase(), self.auth_prefix.to_ascii_lowercase());
-                (folded.0.as_str(), folded.1.as_str())
+                is_below_folded(path, &table.auth_prefix)
+                    || WELL_KNOWN.iter().any(|own| own.eq_ignore_ascii_case(path))
             }
         };
-        if is_below(path, prefix) || WELL_KNOWN.contains(&path) {
+        if is_own {
             return Some(Where::Own);
         }
-        let exact = self.exact_hosts.get(host);
+        let host = self.host;
         let below =
-            self.below.iter().filter(|(suffix, _)| is_subdomain(host, suffix)).map(|(_, paths)| paths);
-        exact
+            table.below.iter().filter(|(suffix, _)| is_subdomain(host, suffix)).map(|(_, paths)| paths);
+        let read = &mut self.read;
+        self.exact
             .into_iter()
             .chain(below)
-            .chain(self.any.as_ref())
-            .find_map(|paths| paths.find(path, case))
+            .chain(table.any.as_ref())
+            .find_map(|paths| paths.find(path, case, read))
             .map(Where::Routes)
     }
 }
@@ -190,7 +213,7 @@ impl RouteTable {
 #[derive(Clone, Copy)]
 enum Where<'t> {
     Own,
-    Routes(&'t Vec<Arc<Route>>),
+    Routes(&'t [Arc<Route>]),
 }
 
 impl Where<'_> {
@@ -203,37 +226,6 @@ impl Where<'_> {
             }
             _ => false,
         }
-    }
-}
-
-impl Paths {
-    fn insert(&mut self, route: &Arc<Route>) {
-        let (kept, folded) = if route.exact {
-            (&mut self.exact, &mut self.folded_exact)
-        } else {
-            (&mut self.prefix, &mut self.folded_prefix)
-        };
-        kept.entry(route.path.clone()).or_default().push(Arc::clone(route));
-        folded.entry(route.path.to_ascii_lowercase()).or_default().push(Arc::clone(route));
-    }
-
-    /// An exact path first, then the longest prefix that ends where a segment ends.
-    fn find(&self, path: &str, case: Case) -> Option<&Vec<Arc<Route>>> {
-        let (exact, prefix) = match case {
-            Case::Kept => (&self.exact, &self.prefix),
-            Case::Folded => (&self.folded_exact, &self.folded_prefix),
-        };
-        if let Some(routes) = exact.get(path) {
-            return Some(routes);
-        }
-        let mut rest = path;
-        while !rest.is_empty() {
-            if let Some(routes) = prefix.get(rest) {
-                return Some(routes);
-            }
-            rest = &rest[..rest.rfind('/').unwrap_or(0)];
-        }
-        prefix.get("/")
     }
 }
 
@@ -266,6 +258,13 @@ fn by_method<'t>(routes: &'t [Arc<Route>], method: &Method) -> Result<&'t Arc<Ro
 /// Whether `path` is `prefix` or below it, by whole segments.
 pub fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The same, whatever the letter case.
+fn is_below_folded(path: &str, prefix: &str) -> bool {
+    let (path, length) = (path.as_bytes(), prefix.len());
+    path.get(..length).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+        && matches!(path.get(length), None | Some(b'/'))
 }
 
 fn is_subdomain(host: &str, suffix: &str) -> bool {

@@ -7,6 +7,7 @@ mod identity;
 mod origin;
 mod prefix;
 mod routes;
+mod second;
 mod targets;
 mod upgrades;
 mod upstreams;

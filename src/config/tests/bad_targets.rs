@@ -432,19 +432,15 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/auth"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/auth" lies within "/auth", which the gateway answers itself: write another path"#,
+        r#"5: routes[0].path: "/auth" lies within "/auth", which the gateway answers itself: write another path, or change server.auth_prefix"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/auth/x"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/auth/x" lies within "/auth", which the gateway answers itself: write another path"#,
+        r#"5: routes[0].path: "/auth/x" lies within "/auth", which the gateway answers itself: write another path, or change server.auth_prefix"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/.well-known/jwks.json"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/.well-known/jwks.json" lies within "/.well-known/jwks.json", which the gateway answers itself: write another path"#,
-    ),
-    (
-        r#"{app}[[routes]]|name = "app"|path = "/.well-known/oauth-authorization-server/x"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/.well-known/oauth-authorization-server/x" lies within "/.well-known/oauth-authorization-server", which the gateway answers itself: write another path"#,
+        r#"5: routes[0].path: "/.well-known/jwks.json" is where the gateway publishes its own keys, on every host: leave the route out, or write another path"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|upstream = "app""#,

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Access, CrossOrigin};
 use crate::identity::Roles;
 
-fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
+pub(super) fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
     let host = match host.strip_prefix("*.") {
         Some(suffix) => HostPattern::Below(suffix.into()),
         None if host == "*" => HostPattern::Any,
@@ -31,6 +31,7 @@ fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
         encoded_slashes: false,
         cross_origin: CrossOrigin::Refuse,
         shared_cache: false,
+        strict_siblings: false,
     }
 }
 
@@ -271,4 +272,40 @@ fn a_host_has_one_spelling() {
     ] {
         assert!(canonical_host(host).is_err(), "{host}");
     }
+}
+
+/// Number of bytes that the search compares for a path, over all its readings.
+fn compared(table: &RouteTable, path: &str) -> Option<(usize, usize)> {
+    let target = Target::read(path.as_bytes()).ok()?;
+    let mut search = table.search("a.b.example.com");
+    let _ = search.find(&target, &Method::GET);
+    Some((search.read, target.readings().count()))
+}
+
+#[test]
+fn search_is_linear_in_the_path_and_bounded_by_the_routes() {
+    let deep = format!("/{}", ["A"; 40].join("/"));
+    let exact = |path: &str| Route { exact: true, ..route("exact", "*", path, &[]) };
+    let table = RouteTable::new(
+        "/auth",
+        &[
+            route("root", "*", "/", &[]),
+            route("deep", "*", &deep, &[]),
+            exact("/zz/A/x"),
+            route("sub", "*.example.com", "/zz/A", &[]),
+            route("subsub", "*.b.example.com", &deep, &[]),
+        ],
+    );
+    let longest = deep.len() + 2;
+    for path in crate::policy::target::hostile(super::super::target::MAX_PATH) {
+        let Some((read, readings)) = compared(&table, &path) else { continue };
+        // Two letter cases, with a slash at the end and without, and three host patterns.
+        assert!(read <= readings * 2 * 2 * 3 * longest, "{}: {read} for {readings} readings", &path[..20]);
+        assert!(read <= 4 * 3 * 3 * path.len(), "{}: {read}", &path[..20]);
+    }
+    // Down to the last segment of a route, and no further.
+    let all_the_way = format!("{deep}{}", "/A".repeat(1000));
+    assert!(compared(&table, &all_the_way).is_some_and(|(read, _)| read <= 2 * 3 * longest));
+    let one_long_segment = format!("/zz/{}", "A".repeat(8000));
+    assert!(compared(&table, &one_long_segment).is_some_and(|(read, _)| read < 100));
 }

@@ -100,7 +100,6 @@ async fn what_is_below_our_prefix_is_never_the_apps() {
         "/auth/x/../me",
         "/auth/me;x",
         "/auth/a/b/../../me",
-        "/.well-known/oauth-authorization-server",
     ] {
         assert_refused(&gateway.call("GET", path, &tokens.access).await, 404, "route_unknown");
     }
@@ -124,6 +123,17 @@ async fn what_is_below_our_prefix_is_never_the_apps() {
     // T20: whole segments only.
     assert_eq!(gateway.call("GET", "/authors", &tokens.access).await.status, 200);
     assert_eq!(gateway.app.last().target(), "/authors");
+    // RFC 8615: what is not answered here is the app's, metadata of its own authorization server too.
+    for path in [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-authorization-server/tenant",
+        "/.well-known/openid-configuration",
+        "/.well-known/jwks.json/x",
+        "/.well-known/acme-challenge/x",
+    ] {
+        assert_eq!(gateway.call("GET", path, &tokens.access).await.status, 200, "{path}");
+        assert_eq!(gateway.app.last().target(), path);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

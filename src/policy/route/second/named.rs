@@ -1,0 +1,237 @@
+//! Methods and fields that name a second resource, or act on members of a collection.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::error::Refusal;
+use crate::policy::route::canonical_host;
+
+/// The method in capitals. RFC 9110 section 9.1 tells cases apart, and some frameworks do not.
+pub(super) fn name(method: &Method) -> Cow<'_, str> {
+    if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+        Cow::Owned(method.as_str().to_ascii_uppercase())
+    } else {
+        Cow::Borrowed(method.as_str())
+    }
+}
+
+/// Whether `Destination` names a resource for this method. The field is not forwarded with any other.
+pub(super) fn has_destination(method: &Method) -> bool {
+    matches!(&*name(method), "COPY" | "MOVE")
+}
+
+/// Whether the body of this method may name any resource: RFC 5842 (bindings), RFC 5323 (a search's scope), RFC 3253 (a
+/// merge's source), and the batch methods of Exchange. The members of multiget reports must lie below the path (RFC 4791
+/// section 7.9), so REPORT is none of them.
+pub(super) fn names_in_body(method: &Method) -> bool {
+    matches!(
+        &*name(method),
+        "BIND"
+            | "REBIND"
+            | "UNBIND"
+            | "SEARCH"
+            | "MERGE"
+            | "UPDATE"
+            | "BASELINE-CONTROL"
+            | "BCOPY"
+            | "BMOVE"
+            | "BDELETE"
+            | "BPROPFIND"
+            | "BPROPPATCH"
+    )
+}
+
+/// How far below its path a request acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// On the resource alone.
+    Itself,
+    /// On its direct members too.
+    Children,
+    /// On all that is below.
+    All,
+}
+
+impl Reach {
+    /// Whether what is at `path` is a member of the collection that `reading` names. The letter case may differ: some servers
+    /// do not tell.
+    pub(super) fn covers(self, reading: &str, path: &str) -> bool {
+        let (base, path) = (reading.trim_end_matches('/').as_bytes(), path.as_bytes());
+        let is_below = path.get(..base.len()).is_some_and(|head| head.eq_ignore_ascii_case(base))
+            && path.get(base.len()) == Some(&b'/');
+        let rest = path.get(base.len() + 1..).unwrap_or_default();
+        is_below
+            && match self {
+                Self::Itself => false,
+                Self::Children => !rest.is_empty() && !rest.contains(&b'/'),
+                Self::All => !rest.is_empty(),
+            }
+    }
+}
+
+/// How far a request acts, by its method and `Depth` (RFC 4918 section 10.2). A depth that is not one plain value counts as
+/// infinity, for whatever an app makes of it. PROPFIND of depth 1 is a listing, as GET may be, and is left to the app.
+pub(super) fn reach(method: &Method, headers: &HeaderMap) -> Reach {
+    let mut fields = headers.get_all("depth").iter();
+    let depth = fields.next().map(HeaderValue::as_bytes);
+    let depth = if fields.next().is_some() { Some(&b"several"[..]) } else { depth };
+    match (&*name(method), depth) {
+        ("DELETE" | "MOVE", _) => Reach::All,
+        ("COPY" | "LOCK", Some(b"0")) => Reach::Itself,
+        ("COPY" | "LOCK", _) => Reach::All,
+        ("PROPFIND", Some(b"0" | b"1" | b"1,noroot")) => Reach::Itself,
+        ("PROPFIND", _) => Reach::All,
+        ("REPORT" | "LABEL" | "UPDATE", None | Some(b"0")) => Reach::Itself,
+        ("REPORT" | "LABEL" | "UPDATE", Some(b"1")) => Reach::Children,
+        ("REPORT" | "LABEL" | "UPDATE", _) => Reach::All,
+        _ => Reach::Itself,
+    }
+}
+
+/// Whether what is at the destination is replaced (RFC 4918 section 10.6: unless the client forbids it).
+pub(super) fn overwrites(headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all("overwrite").iter();
+    let forbids = fields.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"F"));
+    !forbids || fields.next().is_some()
+}
+
+/// How names end of fields that name a source or a target: the copy, move and rename sources of object stores (`x-amz-`,
+/// `x-goog-`, `x-ms-`, `x-oss-`, `x-cos-`, `x-obs-` and more), and the links and manifests of Swift and OSS.
+const SOURCES: &[&str] = &[
+    "-copy-source",
+    "-move-source",
+    "-rename-source",
+    "-fetch-source",
+    "-copy-from",
+    "-copy-from-account",
+    "-symlink-target",
+    "-symlink-target-account",
+    "-object-manifest",
+];
+
+/// Other such fields: Swift's account of a `Destination`, and the target of a MOVE before WebDAV.
+const OTHER_SOURCES: &[&str] = &["destination-account", "new-uri", "new-url"];
+
+/// Lower case; everything that is neither letter nor digit becomes `-`, as in the environment of CGI (RFC 3875 section
+/// 4.1.18).
+const fn merged(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+/// Whether a field names a resource that the app reads or writes beside the target, in whatever spelling an app may merge.
+pub(super) fn has_source(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str().as_bytes();
+        // As CGI itself would have named it.
+        let is_prefix = |prefix: &[u8]| prefix.iter().copied().map(merged).eq(*b"http-");
+        let name =
+            name.split_at_checked(5).filter(|(prefix, _)| is_prefix(prefix)).map_or(name, |(_, rest)| rest);
+        let ends = |known: &&str| {
+            name.len() >= known.len()
+                && name[name.len() - known.len()..].iter().zip(known.bytes()).all(|(&n, k)| merged(n) == k)
+        };
+        (name.first() == Some(&b'x') && SOURCES.iter().any(ends))
+            || OTHER_SOURCES.iter().any(|known| known.len() == name.len() && ends(known))
+    })
+}
+
+/// A `Destination` as it was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Named<'a> {
+    /// Scheme and authority, such as `https://app.example.com`.
+    origin: Option<&'a str>,
+    /// The path, to be judged.
+    pub(super) path: &'a str,
+    /// The query with its `?`, or nothing.
+    query: &'a str,
+}
+
+/// Reads `Destination` (RFC 4918 section 10.3): an absolute http or https URI of this host, or an absolute path.
+///
+/// # Errors
+/// [`Refusal::RequestInvalid`] for several, or for what is neither; [`Refusal::OtherResource`] for another host.
+pub(super) fn destination<'a>(
+    headers: &'a HeaderMap,
+    (host, authority): (&str, &str),
+) -> Result<Option<Named<'a>>, Refusal> {
+    let invalid = |what: &str| Refusal::RequestInvalid(format!("Destination: {what}"));
+    let mut fields = headers.get_all("destination").iter();
+    let Some(value) = fields.next() else { return Ok(None) };
+    if fields.next().is_some() {
+        return Err(invalid("more than one"));
+    }
+    let value = value.to_str().map_err(|_| invalid("not a URI"))?;
+    if !value.bytes().all(|byte| byte.is_ascii_graphic() && !b"#<>\"\\".contains(&byte)) {
+        return Err(invalid("not a URI"));
+    }
+    // Joined by whoever had two of them; servers take the first, the last, or all of it.
+    if value.split(',').skip(1).any(|part| part.starts_with('/') || part.contains("://")) {
+        return Err(invalid("more than one"));
+    }
+    let (origin, rest) = if value.starts_with('/') {
+        (None, value)
+    } else {
+        let (scheme, rest) = value.split_once("://").ok_or_else(|| invalid("neither absolute nor a path"))?;
+        let default = match scheme {
+            _ if scheme.eq_ignore_ascii_case("http") => "80",
+            _ if scheme.eq_ignore_ascii_case("https") => "443",
+            _ => return Err(invalid("neither http nor https")),
+        };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let named = &rest[..end];
+        let is_here = canonical_host(named).is_ok_and(|there| there == host)
+            && port(named).unwrap_or(default) == port(authority).unwrap_or(default);
+        if !is_here {
+            return Err(Refusal::OtherResource("Destination: another host than that of the request"));
+        }
+        (Some(&value[..value.len() - rest.len() + end]), &rest[end..])
+    };
+    let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    // Without a scheme, two slashes begin a host (RFC 3986 section 4.2).
+    if origin.is_none() && path.starts_with("//") {
+        return Err(invalid("neither absolute nor a path"));
+    }
+    Ok(Some(Named { origin, path: if path.is_empty() { "/" } else { path }, query }))
+}
+
+/// The port of an authority, where it has one.
+fn port(authority: &str) -> Option<&str> {
+    let (_, port) = authority.rsplit_once(':')?;
+    (!port.is_empty() && !port.contains(']')).then_some(port)
+}
+
+/// What the app is sent as `Destination`, where that is not what was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    origin: Option<String>,
+    /// Path and query without the prefix that its route takes off.
+    stripped: Option<String>,
+    /// Path and query as they came.
+    target: String,
+}
+
+impl Destination {
+    pub(super) fn new(named: &Named<'_>, stripped: Option<&str>) -> Self {
+        let whole = |path: &str| format!("{path}{}", named.query);
+        Self {
+            origin: named.origin.map(str::to_owned),
+            stripped: stripped.map(whole),
+            target: whole(named.path),
+        }
+    }
+
+    /// The field's value for the app: with `origin` in place of the client's where the app sees another `Host`. `None` = as it
+    /// was sent.
+    pub fn rewritten(&self, origin: Option<&str>) -> Option<HeaderValue> {
+        let origin = match (&self.origin, origin) {
+            (Some(_), Some(other)) => other,
+            (_, None) if self.stripped.is_none() => return None,
+            (None, Some(_)) if self.stripped.is_none() => return None,
+            (Some(own), None) => own.as_str(),
+            (None, _) => "",
+        };
+        let target = self.stripped.as_ref().unwrap_or(&self.target);
+        HeaderValue::try_from(format!("{origin}{target}")).ok()
+    }
+}
