@@ -15,6 +15,7 @@ use crate::demo;
 use crate::id::SystemRandom;
 use crate::server::{self, Surroundings};
 
+mod check;
 mod completions;
 mod files;
 mod log;
@@ -115,15 +116,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             })
         }
         Command::Completions { shell } => completions::run(*shell, out),
-        Command::Check => {
-            let config = load(&cli.config)?;
-            server::examine(&config)?;
-            writeln!(out, "{} is good: {}", cli.config.display(), summary(&config))?;
-            for warning in config.warnings(surroundings.clock.wall()) {
-                writeln!(out, "warning: {}: {}", warning.key, warning.message)?;
-            }
-            Ok(())
-        }
+        Command::Check => check::run(&cli.config, surroundings.clock.wall(), out),
         Command::Status(options) => {
             let config = load_for(&cli.config, &["admin"])?;
             serve::runtime(1)?.block_on(status::run(&config, options, out))

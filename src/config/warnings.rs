@@ -1,7 +1,10 @@
 //! What a good configuration will have people wonder about: said by `doorward check`, at the start and at a reload.
 
+mod routes;
+
 use std::net::{IpAddr, SocketAddr};
 
+use super::units::show_duration;
 use super::{Config, Server, Tls, TlsCertificate, defaults};
 use crate::clock::Timestamp;
 
@@ -28,6 +31,10 @@ impl Config {
         warnings.extend(elsewhere(&self.server));
         warnings.extend(unnamed_proxy(&self.server));
         warnings.extend(circles(self));
+        warnings.extend(routes::siblings(self));
+        warnings.extend(routes::stripped(self));
+        warnings.extend(routes::unused(self));
+        warnings.extend(lifetimes(self));
         if let Some(tls) = &self.server.tls {
             for (at, certificate) in tls.certificates.iter().enumerate() {
                 certificate_warnings(
@@ -77,6 +84,28 @@ fn unnamed_proxy(server: &Server) -> Option<Warning> {
                    named here, such as \"10.0.0.0/8\", apps are told that requests came over http, and everybody counts as that one \
                    address";
     Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
+}
+
+/// Lifetimes that another one ends first.
+fn lifetimes(config: &Config) -> Vec<Warning> {
+    let (browser, sessions, tokens) = (&config.browser, &config.sessions, &config.tokens);
+    [
+        ("browser.idle_timeout", browser.idle_timeout, "sessions.idle_timeout", sessions.idle_timeout),
+        ("browser.remember", browser.remember, "sessions.absolute_timeout", sessions.absolute_timeout),
+        ("tokens.access_ttl", tokens.access_ttl, "browser.idle_timeout", browser.idle_timeout),
+        ("sessions.recheck", sessions.recheck, "sessions.idle_timeout", sessions.idle_timeout),
+    ]
+    .into_iter()
+    .filter(|(_, life, _, cap)| life > cap)
+    .map(|(key, life, cap_key, cap)| Warning {
+        key: key.to_owned(),
+        message: format!(
+            "{} is more than the {} of {cap_key}, which ends it first: lower this, or raise {cap_key}",
+            show_duration(life),
+            show_duration(cap)
+        ),
+    })
+    .collect()
 }
 
 /// Servers of upstreams that are addresses of this gateway.

@@ -152,26 +152,29 @@ pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<
 
 /// Looks at the files a configuration names, without a store at hand: what is wrong with one would end `serve`.
 ///
-/// # Errors
-/// The first that is wrong.
-pub fn examine(config: &Config) -> Result<(), StartError> {
+/// Returns all that is wrong.
+pub fn examine(config: &Config) -> Vec<StartError> {
+    let mut problems = Vec::new();
     if let MasterKey::File(path) = &config.vault.master_key {
         match MasterSecret::read(path) {
             // An embedded vault makes it.
             Err(MasterSecretError::Missing(_)) if !config.vault.url.is_shared() => {}
             Err(missing @ MasterSecretError::Missing(_)) => {
-                return Err(StartError::MasterSecretNeeded(missing));
+                problems.push(StartError::MasterSecretNeeded(missing));
             }
-            read => drop(read?),
+            Err(error) => problems.push(error.into()),
+            Ok(_) => {}
         }
     }
     for (key, file) in
         [("vault.ca_file", &config.vault.ca_file), ("sessions.ca_file", &config.sessions.ca_file)]
     {
         let Some(file) = file else { continue };
-        std::fs::read(file).map_err(|source| StartError::Certificates { key, file: file.clone(), source })?;
+        if let Err(source) = std::fs::read(file) {
+            problems.push(StartError::Certificates { key, file: file.clone(), source });
+        }
     }
-    Ok(())
+    problems
 }
 
 /// The master secret, made on the very first start of an embedded vault.

@@ -110,6 +110,7 @@ name = "admin"
 path = "/status"
 access = {{ roles = ["admin"] }}
 upstream = "app"
+strict_siblings = true
 "#
     )
 }

@@ -60,6 +60,29 @@ fn every_problem_of_the_configuration_is_a_line_of_its_own() {
 }
 
 #[test]
+fn check_says_everything_beside_a_missing_master_key() {
+    let house = House::empty();
+    let more = "[vault]\nurl = \"postgres://gateway@127.0.0.1/doorward\"\n\
+                [sessions]\nurl = \"rediss://127.0.0.1/0\"\nca_file = \"missing.pem\"\n\
+                [upstreams.spare]\nservers = [\"http://spare.invalid\"]\n[browser]\nidle_timeout = \"30d\"\n";
+    let text = fs::read_to_string(house.path("gateway.toml")).expect("the file");
+    house.write("gateway.toml", &(text + more));
+    let done = house.run(&["check"]);
+    assert_eq!(done.code, Some(1), "{}", done.out);
+    for problem in ["master.key", "missing.pem"] {
+        assert!(done.err.contains(problem), "no `{problem}` in: {}", done.err);
+    }
+    for warning in [
+        "warning: upstreams.spare: no route sends anything here",
+        "warning: upstreams.spare.servers[0]: \"spare.invalid\" does not resolve",
+        "warning: browser.idle_timeout: 30d is more than the 14d of sessions.idle_timeout",
+    ] {
+        assert!(done.out.contains(warning), "no `{warning}` in: {}", done.out);
+    }
+    assert!(!done.out.contains("is good"), "{}", done.out);
+}
+
+#[test]
 fn a_configuration_that_is_not_toml_or_not_there_is_named() {
     let house = House::empty();
     house.write("gateway.toml", "[server\n");
