@@ -100,6 +100,7 @@ name = "admin"
 path = "/admin"
 access = {{ roles = ["admin"] }}
 upstream = "app"
+strict_siblings = true
 [[routes]]
 name = "public"
 path = "/public"
