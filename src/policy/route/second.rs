@@ -189,7 +189,7 @@ impl RouteTable {
         for method in allowed.iter().chain(implied).skip(1) {
             needs.implied(target, method);
         }
-        needs.members(target, named::reach(method, headers), allowed, implied)?;
+        needs.members((target, route), named::reach(method, headers), allowed, implied)?;
         if (named::names_in_body(method) && !route.methods.contains(method)) || named::has_source(headers) {
             needs.anything();
         }
@@ -305,10 +305,11 @@ impl Needs<'_> {
         }
     }
 
-    /// The routes of the members that a request acts on: one of the methods `allowed` must be, those `implied` may be.
+    /// The routes of the members below `target`, which `route` answers: one of the methods `allowed` must be allowed for each,
+    /// those `implied` may be.
     fn members(
         &mut self,
-        target: &Target<'_>,
+        (target, route): (&Target<'_>, &Route),
         reach: Reach,
         allowed: &[Method],
         implied: &[Method],
@@ -317,7 +318,7 @@ impl Needs<'_> {
         if reach == Reach::Itself || !table.places.differ {
             return Ok(());
         }
-        let rest = self.route.stripped(target.raw().as_bytes());
+        let rest = route.stripped(target.raw().as_bytes());
         let rest = rest.map(|rest| Target::read(if rest.is_empty() { b"/" } else { rest }));
         let rest = rest.transpose().map_err(|_| Refusal::TargetAmbiguous)?;
         for place in &table.places.all {
@@ -379,7 +380,8 @@ impl Needs<'_> {
             self.implied(&target, &Method::DELETE);
         }
         self.under_other_names(&route, &target, method)?;
-        self.members(&target, Reach::All, &[method.clone(), Method::PUT], &[Method::DELETE])?;
+        let replaces = [method.clone(), Method::PUT];
+        self.members((&target, &route), Reach::All, &replaces, &[Method::DELETE])?;
         let rest = route.stripped(named.path.as_bytes());
         let rest = rest.map(|rest| if rest.is_empty() { b"/" } else { rest });
         if rest.is_some_and(|rest| rest.starts_with(b"//")) {

@@ -326,6 +326,18 @@ fn what_a_stripped_prefix_leaves_is_looked_up_as_the_app_sees_it() {
     assert!(is_refused(&needs(&table, "PUT /strip/app/read/x", &[])));
     let to = [("destination", "http://app.test/strip/app/admin/x")];
     assert_eq!(needs(&table, "COPY /app/x", &to), Ok(vec!["admin".to_owned()]));
+    // Each path loses the prefix of its own route.
+    assert_eq!(needs(&table, "COPY /strip/app/x", &[("destination", "/app/y")]), Ok(vec![]));
+    let table = RouteTable::new(
+        "/auth",
+        &[strip(public("strip", "/strip")), public("app", "/app"), admin("admin", "/app/admin")],
+    );
+    for (request, to) in
+        [("COPY /app/x", "/strip/app"), ("COPY /strip/app", "/app/y"), ("MOVE /app", "/strip/y")]
+    {
+        let found = needs(&table, request, &[("destination", to)]);
+        assert_eq!(found, Ok(vec!["admin".to_owned()]), "{request} {to}");
+    }
 }
 
 #[test]
