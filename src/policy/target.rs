@@ -22,7 +22,7 @@ const MOST: usize = 100;
 
 /// So is one whose readings are longer than this together: what is done for a stranger is bounded by it. The longest path with
 /// escapes needs 22 KiB.
-const MOST_BYTES: usize = 4 * MAX_PATH;
+const MOST_BYTES: usize = 3 * MAX_PATH;
 
 /// A path that has at least one reading and none that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
