@@ -13,6 +13,8 @@ use crate::vault::Vault;
 
 /// Names of upstreams are looked up again this often: a moved service is found within it.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+/// And for this long: one that its resolver is slow with keeps no other waiting longer.
+const RESOLVE_FOR: Duration = Duration::from_secs(2);
 /// Tombstones owed to a session store that was away.
 const OWED_EVERY: Duration = Duration::from_millis(500);
 /// What no longer matters is deleted this often, in batches so small that nothing waits behind one.
@@ -72,7 +74,7 @@ async fn forever<F: Future<Output = ()> + Send + 'static>(metrics: Arc<Metrics>,
 
 async fn resolve(current: Current) {
     loop {
-        current.load().upstreams.resolve().await;
+        current.load().upstreams.resolve(RESOLVE_FOR).await;
         tokio::time::sleep(RESOLVE_EVERY).await;
     }
 }

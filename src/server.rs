@@ -50,6 +50,10 @@ use reload::Reload;
 pub use reload::{ConfigFile, Reloads, Told};
 pub use stores::{Credentials, Stores, examine, master_secret, missing_vault, open_vault};
 
+/// How long names of upstreams are looked up before the first request, all at once: a resolver gives up its first server after
+/// 5 s and asks the second. What is not found by then is looked up again soon, and an upgrade waits no 75 s for it.
+const RESOLVE: Duration = Duration::from_secs(10);
+
 /// The set and the keys must be current before anything is served. An hour of revocations after everybody was signed out
 /// may be millions of rows; a vault that is away says so at once.
 const FIRST_LOAD: Duration = Duration::from_secs(60);
@@ -167,7 +171,7 @@ async fn start_on(
     let limits = Limits { lease: config.vault.lease, local_cache_bytes: config.sessions.local_cache_bytes };
     let auth = Auth::new(parts, limits);
     let current = Current::new(Snapshot::new(config, None)?, clock.wall(), &metrics);
-    current.load().upstreams.resolve().await;
+    current.load().upstreams.resolve(RESOLVE).await;
     let checking = Checking {
         current: current.clone(),
         clock: Arc::clone(&clock),

@@ -49,6 +49,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_postgres_rustls", &["vault/postgres/"]),
     ("rustls_native_certs", &["vault/postgres/"]),
     ("redis", &["session/redis/"]),
+    ("h2", &["gateway/failure.rs"]),
     ("rustix", &["server/handover.rs", "cli/files.rs", "cli/manager.rs", "password/pool.rs"]),
     ("rustls", &["vault/postgres/", "session/redis/", "certificate", "snapshot/tls.rs"]),
     ("x509_parser", &["certificate"]),

@@ -21,6 +21,8 @@ pub enum Cut {
     Slow,
     /// Its client does not take the answer, and others do the same.
     Unread,
+    /// The app was silent for longer than the route's `timeout`.
+    Silent,
 }
 
 impl Cut {
@@ -34,6 +36,7 @@ impl Cut {
             Self::Draining => "draining",
             Self::Slow => "slow",
             Self::Unread => "unread",
+            Self::Silent => "silent",
         }
     }
 
@@ -46,6 +49,7 @@ impl Cut {
             5 => Some(Self::Rights),
             6 => Some(Self::Slow),
             7 => Some(Self::Unread),
+            8 => Some(Self::Silent),
             _ => None,
         }
     }
@@ -59,6 +63,7 @@ impl Cut {
             Self::Rights => 5,
             Self::Slow => 6,
             Self::Unread => 7,
+            Self::Silent => 8,
         }
     }
 }

@@ -16,6 +16,9 @@ use super::{
 const ACCENT: Colour = Colour([0x1d, 0x5f, 0xb8]);
 /// `[upstreams.<name>] connect_timeout`
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// `[upstreams.<name>] idle_timeout`: below the 60 s or more of most proxies and servers; who closes sooner says so in
+/// `Keep-Alive`, or is asked again.
+pub(super) const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// `[[routes]] timeout`
 pub(super) const ROUTE_TIMEOUT: Duration = Duration::from_secs(60);
 /// `[[routes]] body_limit`

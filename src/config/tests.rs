@@ -280,7 +280,8 @@ fn upstream_servers_get_the_port_of_their_scheme() {
         "[upstreams.b]\nservers = [\"http://b\", \"https://b.example\", \"h2c://[2001:db8::1]\"]\n\
          [upstreams.a]\nservers = [\"http://127.0.0.1:9000\"]\nconnect_timeout = \"250ms\"\n",
     );
-    let server = |scheme, host: &str, port| UpstreamServer { scheme, host: host.to_owned(), port };
+    let server =
+        |scheme, host: &str, port| UpstreamServer { scheme, host: host.to_owned(), port, socket: None };
     let expected = [
         server(Scheme::Http, "b", 80),
         server(Scheme::Https, "b.example", 443),
@@ -290,6 +291,22 @@ fn upstream_servers_get_the_port_of_their_scheme() {
     let names: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!(config.upstreams[0].connect_timeout, Duration::from_millis(250));
+    assert_eq!(
+        config.upstreams.iter().map(|u| u.idle_timeout).collect::<Vec<_>>(),
+        [Duration::from_secs(50); 2]
+    );
+}
+
+#[test]
+fn unix_socket_of_an_upstream_begins_in_the_folder_of_the_file() {
+    let text =
+        "[upstreams.a]\nservers = [\"unix:/run/app.sock\", \"unix:run/app.sock\"]\nidle_timeout = \"4s\"\n";
+    let config = Config::parse(text, Path::new("/etc/doorward/gateway.toml"), &environment).unwrap();
+    let [upstream] = &config.upstreams[..] else { panic!("one") };
+    let shown: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["unix:/run/app.sock", "unix:/etc/doorward/run/app.sock"]);
+    assert!(upstream.servers.iter().all(|s| s.authority() == "localhost" && s.scheme == Scheme::Http));
+    assert_eq!(upstream.idle_timeout, Duration::from_secs(4));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! `[upstreams.<name>]`: the apps behind the gateway.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::defaults::CONNECT_TIMEOUT;
+use super::defaults::{CONNECT_TIMEOUT, UPSTREAM_IDLE_TIMEOUT};
 use super::health::{self, Health};
 use super::hint::quoted;
-use super::origin::Origin;
+use super::origin::{self, Origin};
 use super::reader::Table;
 use super::tls;
 use crate::certificate::{Authorities, CertificateError, Identity};
@@ -21,6 +21,8 @@ pub struct Upstream {
     pub servers: Vec<UpstreamServer>,
     /// How long one connect may take, before the next server is tried.
     pub connect_timeout: Duration,
+    /// How long a connection without requests is kept, unless the app says less.
+    pub idle_timeout: Duration,
     /// `[upstreams.<name>.health]`
     pub health: Health,
     /// To its https servers.
@@ -34,6 +36,8 @@ pub struct UpstreamTls {
     pub authorities: Option<Authorities>,
     /// What is shown to those that ask.
     pub identity: Option<Identity>,
+    /// The name their certificates must be for; `None` = the host of each.
+    pub server_name: Option<String>,
 }
 
 /// One server of an upstream.
@@ -41,10 +45,12 @@ pub struct UpstreamTls {
 pub struct UpstreamServer {
     /// How it is spoken to.
     pub scheme: Scheme,
-    /// A name or address, without brackets.
+    /// A name or address, without brackets; `localhost` behind a Unix socket.
     pub host: String,
     /// The port.
     pub port: u16,
+    /// The Unix socket it listens on, instead.
+    pub socket: Option<PathBuf>,
 }
 
 /// How an upstream is spoken to.
@@ -67,8 +73,11 @@ impl UpstreamServer {
 }
 
 impl fmt::Display for UpstreamServer {
-    /// As it stands in the configuration.
+    /// As it stands in the configuration, the path of a socket made absolute.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(socket) = &self.socket {
+            return write!(f, "{UNIX}{}", socket.display());
+        }
         write!(f, "{}://{}", self.scheme.as_str(), self.authority())
     }
 }
@@ -110,7 +119,7 @@ fn upstream(name: &str, table: Table<'_>, dir: &Path) -> Option<Upstream> {
     let servers = table
         .required("servers", &format!("write where the app is, such as servers = {example}"))
         .and_then(|value| {
-            let servers = value.list(example, |item| item.parsed(server))?;
+            let servers = value.list(example, |item| item.parsed(|text| server(text, dir)))?;
             if servers.is_empty() && !value.place().is_flawed() {
                 value.place().problem(format!("empty: write where the app is, such as {example}"));
             }
@@ -120,19 +129,25 @@ fn upstream(name: &str, table: Table<'_>, dir: &Path) -> Option<Upstream> {
         let range = Duration::from_millis(10)..=Duration::from_mins(1);
         value.duration(range, "a near network needs 10ms, and a person waits no minute")
     });
+    let idle_timeout = table.value("idle_timeout").and_then(|value| {
+        let range = Duration::from_secs(1)..=Duration::from_hours(1);
+        value.duration(range, "shorter, and each request makes a connection; firewalls forget longer ones")
+    });
     let health = health::health(table.table("health"));
     let tls = upstream_tls(&table, servers.as_deref().unwrap_or_default(), dir);
     table.finish();
     let connect_timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    Some(Upstream { name: name.to_owned(), servers: servers?, connect_timeout, health, tls })
+    let idle_timeout = idle_timeout.unwrap_or(UPSTREAM_IDLE_TIMEOUT);
+    Some(Upstream { name: name.to_owned(), servers: servers?, connect_timeout, idle_timeout, health, tls })
 }
 
 fn upstream_tls(table: &Table<'_>, servers: &[UpstreamServer], dir: &Path) -> UpstreamTls {
     const NAMES: [&str; 3] = ["ca_file", "cert_file", "key_file"];
     let [authorities, chain, key] =
         NAMES.map(|name| table.value(name).and_then(|value| tls::pem(table, &value, name, dir)));
-    let given: Vec<&str> = NAMES.into_iter().filter(|name| table.has(name)).collect();
-    if let Some(name) = given.first()
+    let server_name = table.value("server_name").and_then(|value| value.parsed(server_name));
+    let given = NAMES.into_iter().chain(["server_name"]).find(|name| table.has(name));
+    if let Some(name) = given
         && !servers.is_empty()
         && servers.iter().all(|server| server.scheme != Scheme::Https)
     {
@@ -158,7 +173,7 @@ fn upstream_tls(table: &Table<'_>, servers: &[UpstreamServer], dir: &Path) -> Up
         })
         .ok()
     });
-    UpstreamTls { authorities, identity }
+    UpstreamTls { authorities, identity, server_name }
 }
 
 /// Names of upstreams and routes stand in logs and metrics.
@@ -174,11 +189,45 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn server(text: &str) -> Result<UpstreamServer, String> {
+/// How the address of a Unix socket begins.
+const UNIX: &str = "unix:";
+
+/// What the kernel takes of a socket's path (`sun_path`, with the zero at its end).
+const SOCKET_PATH: usize = 107;
+
+fn server(text: &str, dir: &Path) -> Result<UpstreamServer, String> {
+    if let Some((_, path)) = text.split_once(UNIX) {
+        return socket(text, path, dir);
+    }
     let schemes = [Scheme::Http, Scheme::Https, Scheme::H2c];
     let Origin { scheme, host, port, .. } =
         Origin::parse(text, &schemes.map(|scheme| (scheme.as_str(), scheme.port())))?;
     let scheme = schemes.into_iter().find(|known| known.as_str() == scheme).unwrap_or(Scheme::Http);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok(UpstreamServer { scheme, host, port })
+    Ok(UpstreamServer { scheme, host, port, socket: None })
+}
+
+/// A server behind a Unix socket: HTTP/1.1, and `localhost` for a name.
+fn socket(text: &str, path: &str, dir: &Path) -> Result<UpstreamServer, String> {
+    if !text.starts_with(UNIX) || path.starts_with("//") {
+        let path = path.trim_start_matches('/');
+        return Err(format!("{} is not a Unix socket: write \"unix:/{path}\"", quoted(text)));
+    }
+    if path.is_empty() || path.contains('\0') {
+        return Err(format!("{} names no socket: write one such as \"unix:/run/app.sock\"", quoted(text)));
+    }
+    let socket = dir.join(path);
+    if socket.as_os_str().len() > SOCKET_PATH {
+        return Err(format!(
+            "the path of a Unix socket has at most {SOCKET_PATH} bytes: put it somewhere shorter"
+        ));
+    }
+    let (scheme, host) = (Scheme::Http, "localhost".to_owned());
+    Ok(UpstreamServer { scheme, host, port: scheme.port(), socket: Some(socket) })
+}
+
+/// A name that certificates are for: what `https://` takes, and no port.
+fn server_name(text: &str) -> Result<String, String> {
+    let host = origin::host(text)?;
+    Ok(host.trim_start_matches('[').trim_end_matches(']').to_owned())
 }

@@ -127,7 +127,7 @@ fn circles(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for upstream in &config.upstreams {
         for (at, server) in upstream.servers.iter().enumerate() {
-            if leads_here(&server.host, server.port) {
+            if server.socket.is_none() && leads_here(&server.host, server.port) {
                 let message = "this is an address of the gateway itself, so requests would go in circles: write where the app listens";
                 let key = format!("upstreams.{}.servers[{at}]", upstream.name);
                 warnings.push(Warning { key, message: message.to_owned() });

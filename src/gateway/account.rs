@@ -1,6 +1,6 @@
 //! The account of one request: counted and written when it is dropped, however it ended.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::id::{SessionId, UserId};
 use crate::identity::Identity;
 use crate::metrics::{AuthenticationFailure, Label as _, Metrics, Stream};
 use crate::request_id::RequestId;
+use crate::snapshot::upstreams::Address;
 
 /// The target of the line that every request has, and no other.
 pub const ACCESS: &str = "doorward::access";
@@ -46,7 +47,7 @@ pub(super) struct Account {
     session: OnceLock<SessionId>,
     user: OnceLock<UserId>,
     /// The address it was sent to, or should have been.
-    pub(super) server: Option<SocketAddr>,
+    pub(super) server: Option<Address>,
     /// When it was sent on to the app.
     forwarded: Option<Monotonic>,
     /// What the check took, and the app up to the header of its answer.
@@ -263,7 +264,7 @@ impl Account {
                     session = self.session.get().map(tracing::field::display),
                     user = self.user.get().map(tracing::field::display),
                     upstream = self.route.as_ref().map(|route| route.upstream.as_str()),
-                    server = self.server.map(tracing::field::display),
+                    server = self.server.as_ref().map(tracing::field::display),
                     bytes_in = self.bytes_in,
                     bytes_out = self.bytes_out,
                     total_ms = millis(elapsed),

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::caught::{Panicked, caught};
-use super::upstream;
+use super::{handshake, upstream};
 use crate::clock::Clock;
 use crate::config::{Checks, Scheme};
 use crate::id::Random;
@@ -125,7 +125,7 @@ impl Prober {
     /// Asks once; the error says what was wrong, to people.
     async fn ask(&self, candidate: &Candidate, checks: &Checks) -> Result<Asked, String> {
         let connector = self.connector.get_or_init(|| Connector::new(None));
-        let mut peer = upstream::place(candidate);
+        let mut peer = upstream::place(candidate).map_err(|error| shown("cannot connect", &error))?;
         if checks.path.is_none()
             && let Some(options) = peer.get_mut_peer_options()
         {
@@ -191,7 +191,6 @@ async fn drain(mut session: HttpSession) {
 
 /// An error of the transport, for the log.
 fn shown(what: &str, error: &Error) -> String {
-    let cause = error.root_cause().to_string();
-    let text = format!("{what}: {}: {cause}", error.etype().as_str());
+    let text = format!("{what}: {}: {}", error.etype().as_str(), handshake::cause(error));
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

@@ -12,6 +12,7 @@ use crate::snapshot::upstreams::{Candidate, Turn};
 
 use super::account::Account;
 use super::renewal::SetCookies;
+use super::silence::Silence;
 use super::tls::Proof;
 
 /// The state of one request between Pingora's callbacks.
@@ -20,6 +21,8 @@ pub struct Context {
     pub(super) snapshot: Arc<Snapshot>,
     /// The handle by which it can be cut.
     pub(super) control: Arc<Control>,
+    /// How long its app may be silent.
+    pub(super) silence: Arc<Silence>,
     /// What the handshake of its connection has proved.
     pub(super) proof: Option<Arc<Proof>>,
     /// Proof that it may be forwarded.
@@ -37,6 +40,10 @@ pub struct Context {
     pub(super) turn: Turn,
     /// The one being tried.
     pub(super) candidate: Option<Arc<Candidate>>,
+    /// A connection that was kept for it had ended.
+    pub(super) kept_had_ended: bool,
+    /// Some of its body was given to the app.
+    pub(super) body_was_sent: bool,
     /// Why it is being refused, once that is known.
     pub(super) refusal: Option<Refusal>,
     /// It has a whole answer of ours.
@@ -53,6 +60,7 @@ impl Context {
         match self.control.cause() {
             Some(Cut::Rights) => Some(Refusal::TokenExpired),
             Some(Cut::Slow) => Some(Refusal::RequestTimeout),
+            Some(Cut::Silent) => Some(Refusal::UpstreamTimeout),
             _ => None,
         }
     }
@@ -60,6 +68,7 @@ impl Context {
     /// Its answer is out: there is nothing left to cut, to wait for, or to time.
     pub(super) fn is_over(&mut self) {
         self.registration = None;
+        self.silence.stop();
         self.control.body_is_complete();
         self.account.is_over();
     }

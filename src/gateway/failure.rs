@@ -1,5 +1,6 @@
 //! What a failure of the transport means: to the client, and for whoever is asked next.
 
+use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::context::Context;
@@ -15,6 +16,7 @@ pub(super) fn refusal_of(error: &Error) -> Option<Refusal> {
         (ErrorSource::Upstream, _) => Some(Refusal::UpstreamUnavailable),
         // Over HTTP/2: the stream was reset, or its connection has gone.
         (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | H2Error) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Refusal::RequestTimeout),
         (ErrorSource::Downstream, _) => Some(Refusal::RequestInvalid("the request could not be read".into())),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
     }
@@ -40,8 +42,17 @@ pub(super) struct Sent {
 }
 
 /// A request that was sent has failed; whether the server left it without an answer.
-pub(super) fn sent(context: &Context, error: &Error, sent: Sent, clock: &dyn Clock) {
+pub(super) fn sent(context: &mut Context, error: &Error, sent: Sent, clock: &dyn Clock) {
     let Some(candidate) = &context.candidate else { return };
+    if context.silence.has_expired() {
+        // The connection may be dead, with its other end gone without a word.
+        candidate.give_up_connections();
+        if context.account.awaits_answer() {
+            candidate.timed_out(clock);
+        }
+        context.refusal = Some(Refusal::UpstreamTimeout);
+        return;
+    }
     if *error.esource() != ErrorSource::Upstream || !context.account.awaits_answer() {
         return;
     }
@@ -50,10 +61,44 @@ pub(super) fn sent(context: &Context, error: &Error, sent: Sent, clock: &dyn Clo
         // be able to put a server last.
         ErrorType::ReadTimedout if !sent.is_whole => {}
         failed if is_timeout(failed) => candidate.timed_out(clock),
-        // A kept connection may end at any time (RFC 9112 section 9.3.1).
-        _ if sent.is_reused => {}
+        // A kept connection may end at any time (RFC 9112 section 9.3.1), and a server may refuse what it has no room for.
+        _ if sent.is_reused || was_not_processed(error, context, sent.is_reused) => {}
         _ => candidate.broke_off(clock),
     }
+}
+
+/// Decides whether a request that failed is sent again: where it is certain that the app has done nothing with it, whatever
+/// the method (RFC 9110 section 9.2.2); and where doing it twice does no harm, if only a kept connection had ended.
+pub(super) fn decide_retry(error: &mut Error, session: &Session, context: &Context, is_reused: bool) {
+    // What is no longer there cannot be sent again.
+    if context.refusal.is_some() || session.as_ref().retry_buffer_truncated() {
+        error.set_retry(false);
+    } else if was_not_processed(error, context, is_reused) {
+        error.set_retry(true);
+    } else if session.req_header().method.is_idempotent() {
+        error.retry.decide_reuse(is_reused);
+    } else {
+        error.set_retry(false);
+    }
+}
+
+/// Whether it is certain that the app has not begun to process what it was sent.
+fn was_not_processed(error: &Error, context: &Context, is_reused: bool) -> bool {
+    if *error.esource() != ErrorSource::Upstream || !context.account.awaits_answer() {
+        return false;
+    }
+    if let Some(error) = error.root_cause().downcast_ref::<h2::Error>() {
+        // RFC 9113 sections 8.7 and 6.8. Of a GOAWAY only the streams above its last are told, so whatever its code.
+        let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        return error.is_remote() && (is_refused || error.is_go_away());
+    }
+    // A header that could not be written whole is no request. Of the body nothing is sent before it.
+    is_reused && *error.etype() == ErrorType::WriteError && !context.body_was_sent
+}
+
+/// Whether a connect has failed because a connection that was kept has ended.
+pub(super) fn was_kept(error: &Error) -> bool {
+    error.root_cause().is::<h2::Error>()
 }
 
 const fn is_timeout(failed: &ErrorType) -> bool {

@@ -25,6 +25,8 @@ use pingora::protocols::{
 use pingora::proxy::Session;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
+use super::{interrupt, requests};
+
 /// What is read ahead of a request is no more than this: enough to tell that there is something, and for most of its header.
 const AHEAD: usize = 1024;
 
@@ -39,12 +41,14 @@ pub(super) struct Portion {
     ahead: BytesMut,
     /// What the request may still read.
     left: AtomicU64,
+    /// The client does not take what it is sent, which was said.
+    blocks: bool,
 }
 
 impl Portion {
     /// For a request that has no body yet.
     pub(super) fn new(stream: Stream) -> Box<Self> {
-        Box::new(Self { stream, ahead: BytesMut::new(), left: AtomicU64::new(0) })
+        Box::new(Self { stream, ahead: BytesMut::new(), left: AtomicU64::new(0), blocks: false })
     }
 
     /// What came before its turn, taken.
@@ -87,6 +91,15 @@ impl Portion {
         }
         // The request's answer is what it waits for now.
         Poll::Pending
+    }
+
+    /// Notes whether the client takes what it is sent: while it does not, the app is not waited for.
+    fn note<T>(&mut self, sent: Poll<T>) -> Poll<T> {
+        if sent.is_pending() != self.blocks {
+            self.blocks = sent.is_pending();
+            requests::client_blocks(self.blocks);
+        }
+        sent
     }
 
     /// A socket that is closed with something unread is reset, and the answer may be lost with it.
@@ -142,11 +155,19 @@ impl AsyncRead for Portion {
         let this = &mut *self;
         let left = this.left.get_mut();
         if *left == 0 {
-            return this.poll_end(cx);
+            let end = this.poll_end(cx);
+            if end.is_pending() && requests::app_is_given_up() {
+                return Poll::Ready(Err(interrupt::error()));
+            }
+            return end;
         }
         let before = buf.filled().len();
         if this.ahead.is_empty() {
-            ready!(Pin::new(&mut (&mut this.stream).take(*left)).poll_read(cx, buf))?;
+            let read = Pin::new(&mut (&mut this.stream).take(*left)).poll_read(cx, buf);
+            if read.is_pending() && requests::app_is_given_up() {
+                return Poll::Ready(Err(interrupt::error()));
+            }
+            ready!(read)?;
         } else {
             let most = buf.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
             let given = most.min(this.ahead.len());
@@ -163,11 +184,13 @@ impl AsyncRead for Portion {
 
 impl AsyncWrite for Portion {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.note(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,7 +203,8 @@ impl AsyncWrite for Portion {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -23,8 +23,8 @@ use super::traffic::Traffic;
 use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{
-    answer, cors, cross_origin, downstream, endpoints, failure, framing, navigation, parting, portion,
-    redirect, request_framing, requests, response_rewrite, shared_caches, tls,
+    answer, cors, cross_origin, downstream, endpoints, failure, framing, handshake, interrupt, navigation,
+    parting, portion, redirect, request_framing, requests, response_rewrite, shared_caches,
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
@@ -193,7 +193,8 @@ impl Gateway {
     /// Remembers why, and stops Pingora.
     fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
         context.refusal = Some(refusal);
-        Err(Error::new(ErrorType::Custom("refused")))
+        // As if the client had failed: what fails of the app while the body is on its way has Pingora wait for the app's answer.
+        Err(Error::new_down(ErrorType::Custom("refused")))
     }
 
     fn panicked<T>(&self, context: &mut Context) -> Fallible<T> {
@@ -216,6 +217,7 @@ impl ProxyHttp for Gateway {
             account: Account::open(metrics, clock, traffic, Arc::clone(&control), lines),
             snapshot,
             control,
+            silence: requests::silence(),
             proof: requests::proof(),
             permit: None,
             who: None,
@@ -225,6 +227,8 @@ impl ProxyHttp for Gateway {
             set: SetCookies::default(),
             turn: Turn::default(),
             candidate: None,
+            body_was_sent: false,
+            kept_had_ended: false,
             refusal: None,
             was_told: false,
         }
@@ -284,13 +288,13 @@ impl ProxyHttp for Gateway {
         let (Some(permit), Some(candidate)) = (&context.permit, candidate) else {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         };
-        context.account.server = Some(candidate.address);
+        context.account.server = Some(candidate.address.clone());
         // What an app answers in HTTP/2, Pingora frames in chunks behind our back.
         if candidate.server.scheme == Scheme::H2c && session.req_header().version < Version::HTTP_11 {
             let needed = "HTTP/1.0: ask this app in HTTP/1.1 or newer".into();
             return Self::refuse(context, Refusal::RequestInvalid(needed));
         }
-        let peer = upstream::peer(&candidate, permit, session.req_header());
+        let peer = upstream::peer(&candidate, permit, session.req_header())?;
         context.candidate = Some(candidate);
         Ok(Box::new(peer))
     }
@@ -302,12 +306,18 @@ impl ProxyHttp for Gateway {
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        // No connect: what was kept has ended, and nothing was sent. Asked again is the next server, or the same.
+        if !context.kept_had_ended && failure::was_kept(&error) {
+            context.kept_had_ended = true;
+            error.set_retry(true);
+            return error;
+        }
         failure::connect(context, &error, self.clock.as_ref());
         tracing::warn!(
             reason = "upstream_connect_failed",
             upstream = context.account.route.as_ref().map_or("-", |route| route.upstream.as_str()),
-            server = context.account.server.map(tracing::field::display),
-            cause = tls::innermost(&error.root_cause().to_string()),
+            server = context.account.server.as_ref().map(tracing::field::display),
+            cause = handshake::cause(&error),
             "a server of an upstream cannot be connected to: is the app running?"
         );
         // Nothing was sent yet: the next server may have it, whatever the method.
@@ -323,16 +333,12 @@ impl ProxyHttp for Gateway {
         context: &mut Context,
         is_reused: bool,
     ) -> Box<Error> {
+        interrupt::restore(session, &context.silence);
+        context.silence.stop();
         let sent = Sent { is_whole: session.as_mut().is_body_done(), is_reused };
         failure::sent(context, &error, sent, self.clock.as_ref());
         let mut error = error.more_context(format!("Peer: {peer}"));
-        // As Pingora does by default: what was sent is sent again only where that does no harm, and only because a kept
-        // connection had ended.
-        if !session.req_header().method.is_idempotent() || session.as_ref().retry_buffer_truncated() {
-            error.set_retry(false);
-        } else {
-            error.retry.decide_reuse(is_reused);
-        }
+        failure::decide_retry(&mut error, session, context, is_reused);
         error
     }
 
@@ -376,12 +382,15 @@ impl ProxyHttp for Gateway {
             self.auth.metrics().requests.unusual.of(Pattern::IdentityHeaderSent).inc();
         }
         context.account.was_forwarded();
-        rewritten.map(drop).or_else(|refusal| Self::refuse(context, refusal))
+        if let Err(refusal) = rewritten {
+            return Self::refuse(context, refusal);
+        }
+        upstream::begin(session, request, context).or_else(|refusal| Self::refuse(context, refusal))
     }
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         is_last: bool,
         context: &mut Context,
@@ -401,6 +410,8 @@ impl ProxyHttp for Gateway {
         if context.account.status == 101 {
             return Ok(());
         }
+        context.body_was_sent |= came > 0;
+        context.silence.body_came(session, body, is_last);
         if context.permit.as_ref().is_some_and(|permit| context.account.bytes_in > permit.route().body_limit)
         {
             return Self::refuse(context, Refusal::BodyTooLarge);
@@ -414,6 +425,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Fallible<()> {
+        upstream::hear(response, context);
         // Revoked while the app was thinking: its answer is not delivered.
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
@@ -460,6 +472,10 @@ impl ProxyHttp for Gateway {
             }
             // A gRPC stream ends when one of the two says so, or never.
             let open = stream != Stream::Response || upstream::is_grpc(&response.headers);
+            // Silence is normal there. What it is the answer says, not the request.
+            if open {
+                context.silence.stop();
+            }
             context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
             // Between the look above and this mark a cut may have come: then nothing was sent, and nothing is.
             if let Some(refusal) = context.obstacle() {
@@ -473,9 +489,14 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        is_last: bool,
         context: &mut Context,
     ) -> Fallible<Option<Duration>> {
+        if is_last {
+            context.silence.stop()
+        } else {
+            context.silence.broken()
+        }
         let came = body.as_ref().map_or(0, Bytes::len);
         context.account.bytes_out += came as u64;
         context.control.holds((came >= unread::MUCH).then(|| self.traffic.millis()));
@@ -488,14 +509,14 @@ impl ProxyHttp for Gateway {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let refusal = context.refusal.take().or_else(|| failure::refusal_of(error));
-        let Some(refusal) = refusal else {
+        let known = context.refusal.take();
+        if known.is_none() {
+            context.account.cause = Some(error.etype().as_str().to_owned());
+        }
+        let Some(refusal) = known.or_else(|| failure::refusal_of(error)) else {
             context.account.outcome = Outcome::Aborted;
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        if !matches!(error.etype(), ErrorType::Custom("refused")) {
-            context.account.cause = Some(error.etype().as_str().to_owned());
-        }
         let answer = self.refusal(session, &refusal, context);
         let answer = context.set.on(answer);
         // Pingora takes the connection of a failed request for one that is lost.
@@ -518,6 +539,8 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
+        interrupt::restore(session, &context.silence);
+        context.silence.stop();
         if let Some(response) = session.response_written() {
             context.account.status = response.status.as_u16();
             parting::hear_out(session, error, context).await;

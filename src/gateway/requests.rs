@@ -23,6 +23,7 @@ use super::caught::{Panicked, caught};
 use super::gate::{Gate, Listener};
 use super::places::{Activity, Place};
 use super::proxy::Gateway;
+use super::silence::Silence;
 use super::tls::Proof;
 use super::traffic::Traffic;
 use crate::auth::{Control, Cut, Progress};
@@ -47,6 +48,7 @@ tokio::task_local! {
 /// What the gate knows of the request this task serves.
 struct Request {
     control: Arc<Control>,
+    silence: Arc<Silence>,
     listener: Listener,
     proof: Option<Arc<Proof>>,
     header_is_too_long: bool,
@@ -55,6 +57,23 @@ struct Request {
 /// The control of the request this task is reading.
 pub(super) fn control() -> Arc<Control> {
     REQUEST.try_with(|request| Arc::clone(&request.control)).unwrap_or_default()
+}
+
+/// The silence of the app of the request this task is reading.
+pub(super) fn silence() -> Arc<Silence> {
+    let silence = REQUEST.try_with(|request| Arc::clone(&request.silence));
+    silence.unwrap_or_else(|_| Silence::new(Instant::now()))
+}
+
+/// Whether the app of this task's request has been silent for too long.
+pub(super) fn app_is_given_up() -> bool {
+    REQUEST.try_with(|request| request.silence.has_expired()).unwrap_or(false)
+}
+
+/// Says whether the client of this task's request takes what it is sent.
+pub(super) fn client_blocks(blocks: bool) {
+    // What closes a connection has no request.
+    let _ = REQUEST.try_with(|request| request.silence.client_blocks(blocks));
 }
 
 /// Whether the request this task is reading came where all are sent on to https.
@@ -162,7 +181,8 @@ impl Requests {
         header_is_too_long: bool,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
-        let control = Arc::new(Control::default());
+        let (control, begun) = (Arc::new(Control::default()), Instant::now());
+        let silence = Silence::new(begun);
         let _entered = self.traffic.enter(&control, self.client);
         let before = self.begun.fetch_add(1, Ordering::Relaxed);
         if before + 1 == self.most {
@@ -170,18 +190,22 @@ impl Requests {
         }
         let request = Request {
             control: Arc::clone(&control),
+            silence: Arc::clone(&silence),
             listener: self.listener,
             proof: self.proof.clone(),
             header_is_too_long,
         };
         let proxied = REQUEST.scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
+        let (deadline, _) = self.patience();
         let finished = tokio::select! {
             biased;
             finished = &mut proxied => finished,
             cause = control.until_cut() => {
                 let grace = match (cause, control.progress()) {
                     (Cut::Draining | Cut::Unread, _) | (_, Progress::Open) => None,
+                    // Whoever waits for the app is told to come back, and answers in words where there is a chance for them.
+                    (Cut::Silent, _) => Some(REFUSAL_GRACE),
                     (_, Progress::Answering) => Some(ANSWER_GRACE),
                     (_, Progress::Waiting) => Some(REFUSAL_GRACE),
                 };
@@ -200,7 +224,9 @@ impl Requests {
                     }
                 }
             }
-            () = self.overdue(&control) => return None,
+            // Only after the request itself: what the app has just sent comes before its silence. It cuts, and so resolves never.
+            () = end_silence(&control, &silence, begun + deadline) => return None,
+            () = self.overdue(&control, &silence, begun, deadline) => return None,
         };
         match finished {
             Ok(reused) => reused,
@@ -291,13 +317,12 @@ impl Requests {
 
     /// Resolves when the client has taken too long for the body, or for what a header still wants when it is read as a
     /// request.
-    async fn overdue(&self, control: &Control) {
-        let (deadline, _) = self.patience();
-        tokio::time::sleep(deadline).await;
+    async fn overdue(&self, control: &Control, silence: &Silence, begun: Instant, deadline: Duration) {
+        tokio::time::sleep_until(begun + deadline).await;
         if !control.has_header() {
             return;
         }
-        if self.slow_body(control, deadline).await {
+        if self.slow_body(control, silence, deadline).await {
             // In words, where there is still a chance for them.
             control.cut(Cut::Slow);
         }
@@ -306,16 +331,25 @@ impl Requests {
 
     /// Whether the body comes more slowly than its rate, on average since now and with all that came before; asked again
     /// each `grace` for as long as it is waited for. What the app has begun to answer it takes as it comes.
-    async fn slow_body(&self, control: &Control, grace: Duration) -> bool {
+    ///
+    /// What the app leaves lying is no doing of the client's.
+    async fn slow_body(&self, control: &Control, silence: &Silence, grace: Duration) -> bool {
         let begun = Instant::now();
         loop {
             tokio::time::sleep(grace).await;
             let awaited = control.awaited_body().filter(|_| control.progress() == Progress::Waiting);
             let Some(came) = awaited else { return false };
             let rate = self.current.load().server.limits.body_rate;
-            if came < begun.elapsed().as_secs().saturating_mul(rate) {
+            if !silence.app_blocks() && came < begun.elapsed().as_secs().saturating_mul(rate) {
                 return true;
             }
         }
     }
+}
+
+/// Cuts the request when its app has been silent for too long.
+async fn end_silence(control: &Control, silence: &Silence, woken_at: Instant) {
+    silence.until_expired(woken_at).await;
+    control.cut(Cut::Silent);
+    std::future::pending::<()>().await;
 }

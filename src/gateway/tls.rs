@@ -105,7 +105,7 @@ pub(super) async fn accept(
 }
 
 /// What rustls said, without the layers it was said through; in other words where its own are for those who know TLS.
-pub(super) fn innermost(error: &str) -> String {
+fn innermost(error: &str) -> String {
     let said = error.rsplit("context: ").next().unwrap_or(error);
     let said = said.strip_prefix("tls connect error: ").unwrap_or(said);
     if said.contains("InvalidContentType") {

@@ -5,6 +5,7 @@
 //! `select!`, so it is enough that the first read after a write is not ready at once: the end of the body is. To be
 //! removed with a Pingora that has the fix; `tests/gateway/streams.rs` tells.
 
+use std::fmt::Debug;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,7 +18,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, OrErr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// Their pool is their own: a connection that was not made here has not the property.
 pub(super) const GROUP: u64 = 1;
@@ -31,24 +32,38 @@ pub(super) struct Tunnels {
 #[async_trait]
 impl Connect for Tunnels {
     async fn connect(&self, address: &SocketAddr) -> pingora::Result<Stream> {
-        let Some(address) = address.as_inet() else {
-            return Err(Error::explain(ErrorType::ConnectError, "not an internet address"));
+        let connecting = async {
+            Ok(match address {
+                SocketAddr::Inet(address) => {
+                    let stream = TcpStream::connect(address).await?;
+                    // A message is not to wait for the next.
+                    stream.set_nodelay(true)?;
+                    VirtualSocketStream::new(Box::new(Tunnel { stream, written: false }))
+                }
+                SocketAddr::Unix(address) => {
+                    let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
+                    let stream = UnixStream::connect(path).await?;
+                    VirtualSocketStream::new(Box::new(Tunnel { stream, written: false }))
+                }
+            })
         };
-        let connected = tokio::time::timeout(self.connect_timeout, TcpStream::connect(address)).await;
+        let connected = tokio::time::timeout(self.connect_timeout, connecting).await;
         let connected = connected.or_err(ErrorType::ConnectTimedout, "connecting for a WebSocket")?;
-        let stream = connected.or_err(ErrorType::ConnectError, "connecting for a WebSocket")?;
-        Ok(VirtualSocketStream::new(Box::new(Tunnel { stream, written: false })).into())
+        let stream = connected.map_err(|error: io::Error| {
+            Error::because(ErrorType::ConnectError, "connecting for a WebSocket", error)
+        })?;
+        Ok(stream.into())
     }
 }
 
 #[derive(Debug)]
-struct Tunnel {
-    stream: TcpStream,
+struct Tunnel<S> {
+    stream: S,
     /// Something was written and nothing read since.
     written: bool,
 }
 
-impl AsyncRead for Tunnel {
+impl<S: AsyncRead + Unpin> AsyncRead for Tunnel<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -62,7 +77,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -82,12 +97,12 @@ impl AsyncWrite for Tunnel {
     }
 }
 
-impl VirtualSocket for Tunnel {
-    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
-        match option {
-            VirtualSockOpt::NoDelay => self.stream.set_nodelay(true),
-            // Not asked for: the app's end is noticed by the session's own.
-            _ => Ok(()),
-        }
+impl<S> VirtualSocket for Tunnel<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + Sync + Debug,
+{
+    /// What is wanted was set when it was connected. The app's end is noticed by the session's own.
+    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use pingora::http::{IntoCaseHeaderName, RequestHeader};
+use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
+use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
 
+use super::context::Context;
 use super::credential::cookie_fields;
 use super::judge::{origin_form, path_of};
 use super::tunnel::{self, Tunnels};
@@ -20,17 +22,21 @@ use crate::policy::route::Destination;
 use crate::policy::{Permit, cookies};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
-use crate::snapshot::upstreams::Candidate;
-
-/// An idle connection to an app is given up before the usual app's own limit of 60 s or more.
-const IDLE: Duration = Duration::from_secs(50);
+use crate::snapshot::upstreams::{Address, Candidate};
 
 /// Where a candidate is and how it is spoken to, whoever speaks: a request or a check.
-pub(super) fn place(candidate: &Candidate) -> HttpPeer {
+///
+/// # Errors
+/// The path of a Unix socket is none.
+pub(super) fn place(candidate: &Candidate) -> pingora::Result<HttpPeer> {
     let tls = candidate.server.scheme == Scheme::Https;
     // Never an empty name: the verification of the certificate hangs on it.
-    let mut peer = HttpPeer::new(candidate.address, tls, candidate.server.host.clone());
-    let Some(options) = peer.get_mut_peer_options() else { return peer };
+    let name = candidate.server.server_name.clone();
+    let mut peer = match &candidate.address {
+        Address::Inet(address) => HttpPeer::new(address, tls, name),
+        Address::Unix(path) => HttpPeer::new_uds(&path.to_string_lossy(), tls, name)?,
+    };
+    let Some(options) = peer.get_mut_peer_options() else { return Ok(peer) };
     options.connection_timeout = Some(candidate.server.connect_timeout);
     options.total_connection_timeout = Some(candidate.server.connect_timeout);
     if candidate.server.scheme == Scheme::H2c {
@@ -42,37 +48,87 @@ pub(super) fn place(candidate: &Candidate) -> HttpPeer {
         peer.client_cert_key.clone_from(&terms.identity);
         peer.group_key = terms.group;
     }
-    peer
+    Ok(peer)
 }
 
 /// The peer of a request.
-pub(super) fn peer(candidate: &Candidate, permit: &Permit, request: &RequestHeader) -> HttpPeer {
+pub(super) fn peer(
+    candidate: &Candidate,
+    permit: &Permit,
+    request: &RequestHeader,
+) -> pingora::Result<HttpPeer> {
     let headers = &request.headers;
-    let long_lived =
-        is_websocket(headers) || is_event_stream(headers) || converses(request, candidate.server.scheme);
-    let mut peer = place(candidate);
+    let mut peer = place(candidate)?;
     let http1 = candidate.server.scheme != Scheme::H2c;
-    if http1 && is_websocket(headers) {
+    let is_websocket = http1 && is_websocket(headers);
+    if is_websocket {
         peer.group_key ^= tunnel::GROUP;
     }
     // What came over HTTP/2 may need it (gRPC and its trailers); what came over HTTP/1.1 gains nothing from it.
     let may_http2 = candidate.server.scheme == Scheme::Https && request.version == Version::HTTP_2;
-    let Some(options) = peer.get_mut_peer_options() else { return peer };
-    if http1 && is_websocket(headers) {
+    if !http1 || may_http2 {
+        peer.group_key ^= candidate.connections();
+    }
+    let Some(options) = peer.get_mut_peer_options() else { return Ok(peer) };
+    if is_websocket {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
     }
-    // A WebSocket or an event stream may be silent for as long as its session lives.
-    options.read_timeout = (!long_lived).then_some(permit.route().timeout);
-    options.write_timeout = Some(permit.route().timeout);
-    options.idle_timeout = Some(IDLE);
+    // How long the app may be silent is `silence`'s business, but for what is a conversation: there only what the app does not
+    // take is bounded.
+    if is_websocket || converses(request, candidate.server.scheme) {
+        options.write_timeout = Some(permit.route().timeout);
+    }
+    options.idle_timeout = Some(candidate.idle_timeout());
     if may_http2 {
         options.alpn = ALPN::H2H1;
     }
-    if !http1 || may_http2 {
-        // One stream per connection is Pingora's default; this is what apps announce as a rule.
-        options.max_h2_streams = 100;
+    // One stream a connection, which is Pingora's default. How many an app takes is in its SETTINGS, which come after the
+    // first streams may have been opened: those beyond would wait without end, or be refused (RFC 9113 section 5.1.2).
+    options.max_h2_streams = 1;
+    Ok(peer)
+}
+
+/// The app has sent the header of an answer: a sign of life, and perhaps how long it keeps its connection for the next request
+/// (`Keep-Alive: timeout=5`, in seconds).
+pub(super) fn hear(response: &ResponseHeader, context: &Context) {
+    context.silence.broken();
+    let Some(candidate) = &context.candidate else { return };
+    if response.status.is_informational() {
+        return;
     }
-    peer
+    // Not a standard's, but what servers write that write it (RFC 2068 section 19.7.1.1).
+    let said = response.headers.get("keep-alive").and_then(|value| {
+        let mut parameters = value.to_str().ok()?.split(',');
+        parameters.find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
+            value.trim().trim_matches('"').parse().ok().filter(|_| is_timeout)
+        })
+    });
+    candidate.keeps_connections(said.map(Duration::from_secs));
+}
+
+/// A request's header is complete, and about to be sent.
+pub(super) fn begin(
+    session: &mut Session,
+    request: &mut RequestHeader,
+    context: &mut Context,
+) -> Result<(), Refusal> {
+    context.body_was_sent = false;
+    // What was read of the body is sent again with every try.
+    context.account.bytes_in = 0;
+    let (Some(permit), Some(candidate)) = (&context.permit, &context.candidate) else { return Ok(()) };
+    // A connection that the app closes at once is none to be used again, by either side.
+    if request.version == Version::HTTP_11
+        && candidate.idle_timeout().is_zero()
+        && !is_websocket(&request.headers)
+    {
+        set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
+    }
+    if !converses(session.req_header(), candidate.server.scheme) {
+        context.silence.begin(session, permit.route().timeout);
+    }
+    Ok(())
 }
 
 /// What Pingora makes a handshake of, towards the app. Of one that was not asked for in full nothing is left ([`normalize`]).
@@ -106,18 +162,6 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(sent) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
     let is_kind = sent.get(..kind.len()).is_some_and(|sent| sent.eq_ignore_ascii_case(kind));
     is_kind && matches!(sent.get(kind.len()), None | Some(b'+' | b';'))
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    says(headers, &header::ACCEPT, "text/event-stream")
-}
-
-fn says(headers: &HeaderMap, name: &HeaderName, what: &str) -> bool {
-    let holds = |value: &HeaderValue| {
-        let mut parts = value.as_bytes().windows(what.len());
-        parts.any(|part| part.eq_ignore_ascii_case(what.as_bytes()))
-    };
-    headers.get(name).is_some_and(holds)
 }
 
 /// What is known about the request, beside its header.

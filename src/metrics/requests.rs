@@ -116,7 +116,7 @@ impl Requests {
             "Requests and streams cut short, by cause.",
             &["cause"],
         );
-        for cause in ["revoked", "rights", "expired", "unproven", "draining", "slow", "unread"] {
+        for cause in ["revoked", "rights", "expired", "unproven", "draining", "slow", "unread", "silent"] {
             cut.with_label_values(&[cause]);
         }
         Self {

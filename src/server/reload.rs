@@ -179,7 +179,7 @@ impl Reload {
             restart.push(MASTER_KEY);
             restart.sort_by_key(|key| RESTART.iter().position(|known| known == key));
         }
-        drop(tokio::time::timeout(RESOLVE, snapshot.upstreams.resolve()).await);
+        snapshot.upstreams.resolve(RESOLVE).await;
         self.current.replace(snapshot);
         credentials.begin();
         self.running = Arc::new(config);

@@ -1,16 +1,20 @@
 //! Upstreams: their servers' addresses, kept resolved, how each of them is, and whose turn it is.
 
 use std::collections::HashMap;
+#[cfg(test)]
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 
 use crate::clock::Clock;
 use crate::config::Upstream;
 use crate::metrics::{self, Metrics};
 
+mod address;
 mod health;
 mod server;
 #[cfg(test)]
@@ -21,6 +25,7 @@ mod turn;
 use health::{Changes, Health};
 use turn::Order;
 
+pub use address::Address;
 pub use health::{Report, Standing};
 pub use server::{Candidate, Check, Server};
 pub use turn::Turn;
@@ -71,11 +76,10 @@ impl Upstreams {
         all
     }
 
-    /// Looks every name up again. A name that does not resolve keeps its last addresses.
-    pub async fn resolve(&self) {
-        for group in self.groups.values() {
-            group.resolve().await;
-        }
+    /// Looks every name up again, all at once and each for `deadline` at most. A name that does not resolve keeps its last
+    /// addresses; what is found later than that is there the next time.
+    pub async fn resolve(&self, deadline: Duration) {
+        join_all(self.groups.values().map(|group| group.resolve(deadline))).await;
     }
 
     /// From now on these are counted: every server has its series.
@@ -123,7 +127,7 @@ impl Group {
         let known = previous.map(|previous| previous.found.load_full()).unwrap_or_default();
         let mut found: Vec<Arc<Candidate>> = Vec::new();
         for server in &servers {
-            let addresses: Vec<SocketAddr> = match server.literal() {
+            let addresses: Vec<Address> = match server.literal() {
                 Some(address) => vec![address],
                 // Until it is looked up again, where it was.
                 None => addresses_of(&known, server),
@@ -196,24 +200,27 @@ impl Group {
         order
     }
 
-    async fn resolve(&self) {
+    async fn resolve(&self, deadline: Duration) {
         if self.servers.iter().all(|server| server.literal().is_some()) {
             return;
         }
         let known = self.found.load_full();
+        let looked_up = join_all(self.servers.iter().map(async |server| match server.literal() {
+            Some(address) => vec![address],
+            None => {
+                let before = addresses_of(&known, server);
+                server.look_up(!before.is_empty(), deadline).await.unwrap_or(before)
+            }
+        }));
+        let looked_up = looked_up.await;
         let mut found = Vec::new();
-        for server in &self.servers {
-            let addresses = match server.literal() {
-                Some(address) => vec![address],
-                None => {
-                    let before = addresses_of(&known, server);
-                    server.look_up(!before.is_empty()).await.unwrap_or(before)
-                }
-            };
+        for (server, addresses) in self.servers.iter().zip(looked_up) {
             extend(&mut found, server, addresses, &known, &self.changes);
         }
-        let place = |candidate: &Arc<Candidate>| (Arc::as_ptr(&candidate.server), candidate.address);
-        if !found.iter().map(place).eq(known.iter().map(place)) {
+        let is_same = |one: &Arc<Candidate>, other: &Arc<Candidate>| {
+            Arc::ptr_eq(&one.server, &other.server) && one.address == other.address
+        };
+        if !(found.len() == known.len() && found.iter().zip(known.iter()).all(|(a, b)| is_same(a, b))) {
             self.found.store(Arc::new(found));
             self.changes.one_more();
         }
@@ -240,8 +247,8 @@ fn of<'a>(known: &'a [Arc<Candidate>], server: &Server) -> impl Iterator<Item = 
 }
 
 /// Where a server was; one that is configured twice is not there twice as often.
-fn addresses_of(known: &[Arc<Candidate>], server: &Server) -> Vec<SocketAddr> {
-    let mut addresses: Vec<SocketAddr> = of(known, server).map(|candidate| candidate.address).collect();
+fn addresses_of(known: &[Arc<Candidate>], server: &Server) -> Vec<Address> {
+    let mut addresses: Vec<Address> = of(known, server).map(|candidate| candidate.address.clone()).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
@@ -251,7 +258,7 @@ fn addresses_of(known: &[Arc<Candidate>], server: &Server) -> Vec<SocketAddr> {
 fn extend(
     found: &mut Vec<Arc<Candidate>>,
     server: &Arc<Server>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     known: &[Arc<Candidate>],
     changes: &Arc<Changes>,
 ) {

@@ -277,6 +277,10 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"3: upstreams.app.connect_timeout: "0s" is out of range: write "10ms" to "1m" (a near network needs 10ms, and a person waits no minute)"#,
     ),
     (
+        r#"{app}idle_timeout = "2h""#,
+        r#"3: upstreams.app.idle_timeout: "2h" is out of range: write "1s" to "1h" (shorter, and each request makes a connection; firewalls forget longer ones)"#,
+    ),
+    (
         r#"{app}{route}timeout = "0s""#,
         r#"8: routes[0].timeout: "0s" is out of range: write "100ms" to "1d" (an app needs 100ms, and one silent for a day is gone)"#,
     ),

@@ -331,6 +331,18 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
         r#"2: upstreams.app.servers[0]: "0" is not a port: write 1 to 65535 after the colon"#,
     ),
     (
+        r#"[upstreams.app]|servers = ["http://unix:/run/app.sock", "unix:///run/app.sock", "unix:"]"#,
+        r#"2: upstreams.app.servers[0]: "http://unix:/run/app.sock" is not a Unix socket: write "unix:/run/app.sock"|2: upstreams.app.servers[1]: "unix:///run/app.sock" is not a Unix socket: write "unix:/run/app.sock"|2: upstreams.app.servers[2]: "unix:" names no socket: write one such as "unix:/run/app.sock""#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["https://a"]|server_name = "b:443""#,
+        r#"3: upstreams.app.server_name: "b:443" is not a host: write a name such as app.example.com or an address"#,
+    ),
+    (
+        r#"[upstreams.app]|servers = ["http://a"]|server_name = "b""#,
+        r#"3: upstreams.app.server_name: none of the servers is https: write https://, or remove this"#,
+    ),
+    (
         r#"{app}[[routes]]|path = "/"|access = "signed-in"|upstream = "app""#,
         r#"3: routes[0].name: missing: write a name for logs and metrics, such as name = "app""#,
     ),

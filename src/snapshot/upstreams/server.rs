@@ -1,12 +1,14 @@
 //! A server as configured, and each address that its name stands for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::address::Address;
 use super::health::{Change, Health, Report, Standing, Trial, UnderWay};
 use super::tls::Terms;
 use crate::clock::{Clock, Monotonic};
@@ -18,30 +20,54 @@ use crate::metrics::{Checked, Ejection, UpstreamSeries};
 pub struct Server {
     /// How it is spoken to.
     pub scheme: Scheme,
-    /// Its name: what its certificate must be for.
+    /// Its name, or its address.
     pub host: String,
+    /// What its certificate must be for, and what is asked for.
+    pub server_name: String,
     /// The `Host` an app sees that is not told the client's.
     pub authority: HeaderValue,
     /// How long a connect may take.
     pub connect_timeout: Duration,
+    /// How long a connection without requests is kept.
+    pub idle_timeout: Duration,
     /// Whom it must be, and who we are to it.
     pub terms: Terms,
     port: u16,
+    socket: Option<PathBuf>,
     /// As it stands in the configuration, and of which upstream: in metrics and logs.
     name: String,
     upstream: Arc<str>,
     policy: Arc<Policy>,
     /// Its name did not resolve when last asked for, which was said.
     is_lost: AtomicBool,
+    look_up: Arc<Looking>,
     /// Nothing is counted before the snapshot is in force.
     series: OnceLock<UpstreamSeries>,
+}
+
+/// What has become of a look-up of its name.
+#[derive(Debug, Default)]
+enum LookUp {
+    #[default]
+    None,
+    UnderWay,
+    Ended(std::io::Result<Vec<Address>>),
+}
+
+#[derive(Debug, Default)]
+struct Looking(Mutex<LookUp>);
+
+impl Looking {
+    fn lock(&self) -> MutexGuard<'_, LookUp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A server's address to connect to.
 #[derive(Debug)]
 pub struct Candidate {
     /// Where.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Of which server.
     pub server: Arc<Server>,
     health: Arc<Health>,
@@ -60,13 +86,17 @@ impl Server {
             scheme: config.scheme,
             host: config.host.clone(),
             authority,
+            server_name: upstream.tls.server_name.clone().unwrap_or_else(|| config.host.clone()),
             connect_timeout: upstream.connect_timeout,
+            idle_timeout: upstream.idle_timeout,
             terms: Terms::new(&upstream.tls),
             port: config.port,
+            socket: config.socket.clone(),
             name: config.to_string(),
             upstream: Arc::clone(name),
             policy: Arc::clone(policy),
             is_lost: AtomicBool::new(false),
+            look_up: Arc::default(),
             series: OnceLock::new(),
         }
     }
@@ -77,16 +107,18 @@ impl Server {
     }
 
     /// Where it is, when its host is an address: that needs no look-up, ever.
-    pub(super) fn literal(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.host.parse::<IpAddr>().ok()?, self.port))
+    pub(super) fn literal(&self) -> Option<Address> {
+        if let Some(socket) = &self.socket {
+            return Some(Address::Unix(socket.as_path().into()));
+        }
+        Some(Address::Inet(SocketAddr::new(self.host.parse::<IpAddr>().ok()?, self.port)))
     }
 
     /// Its addresses now, or `None` when its name does not resolve: said once until it does. `is_known` says whether it ever
     /// did.
-    pub(super) async fn look_up(&self, is_known: bool) -> Option<Vec<SocketAddr>> {
-        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
-            Ok(found) => {
-                let mut found: Vec<SocketAddr> = found.collect();
+    pub(super) async fn look_up(&self, is_known: bool, deadline: Duration) -> Option<Vec<Address>> {
+        match self.addresses(deadline).await {
+            Ok(mut found) => {
                 found.sort_unstable();
                 found.dedup();
                 if self.is_lost.swap(false, Ordering::Relaxed) {
@@ -114,9 +146,40 @@ impl Server {
         }
     }
 
+    /// What the system knows of its name. A look-up cannot be broken off and holds a thread to its end: so there is one at a
+    /// time, and what it finds too late is there for the next who asks.
+    async fn addresses(&self, deadline: Duration) -> std::io::Result<Vec<Address>> {
+        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the resolver does not answer");
+        let before = std::mem::replace(&mut *self.look_up.lock(), LookUp::UnderWay);
+        match before {
+            LookUp::UnderWay => return Err(late()),
+            LookUp::Ended(found) => {
+                *self.look_up.lock() = LookUp::None;
+                return found;
+            }
+            LookUp::None => {}
+        }
+        let (host, port, look_up) = (self.host.clone(), self.port, Arc::clone(&self.look_up));
+        let ended = tokio::spawn(async move {
+            let found = tokio::net::lookup_host((host, port)).await;
+            *look_up.lock() = LookUp::Ended(found.map(|found| found.map(Address::Inet).collect()));
+        });
+        // Where it failed to end, which is a defect of ours, it is late.
+        drop(tokio::time::timeout(deadline, ended).await);
+        let mut look_up = self.look_up.lock();
+        match std::mem::replace(&mut *look_up, LookUp::None) {
+            LookUp::Ended(found) => found,
+            under_way => {
+                *look_up = under_way;
+                Err(late())
+            }
+        }
+    }
+
     /// Whether both are the same to a client: what is known of an address of one holds for the other.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.scheme, self.port, self.host.as_str()) == (other.scheme, other.port, other.host.as_str())
+        (self.scheme, self.port, self.host.as_str(), &self.socket)
+            == (other.scheme, other.port, other.host.as_str(), &other.socket)
     }
 
     pub(super) fn count_in(&self, series: UpstreamSeries) {
@@ -130,8 +193,29 @@ impl Server {
 }
 
 impl Candidate {
-    pub(super) fn new(address: SocketAddr, server: &Arc<Server>, health: Arc<Health>) -> Arc<Self> {
+    pub(super) fn new(address: Address, server: &Arc<Server>, health: Arc<Health>) -> Arc<Self> {
         Arc::new(Self { address, server: Arc::clone(server), health })
+    }
+
+    /// Which of its HTTP/2 connections may be used: those made since the last one that was given up.
+    pub fn connections(&self) -> u64 {
+        self.health.connections()
+    }
+
+    /// An HTTP/2 connection of it is not to be used again, which cannot be said of one: none that is there now is.
+    pub fn give_up_connections(&self) {
+        self.health.give_up_connections();
+    }
+
+    /// The app said how long it keeps a connection without requests (`None`: it did not).
+    pub fn keeps_connections(&self, said: Option<Duration>) {
+        self.health.keeps_connections(said);
+    }
+
+    /// How long a connection may be without requests, and still be used: the app must not be about to close it. Zero: not
+    /// at all.
+    pub fn idle_timeout(&self) -> Duration {
+        self.server.idle_timeout.min(self.health.idle_timeout())
     }
 
     pub(super) const fn health(&self) -> &Arc<Health> {

@@ -6,11 +6,13 @@ use crate::clock::TravelClock;
 use crate::config::{Checks, EjectAfter, Health as Policy, Scheme, UpstreamServer};
 
 fn upstream(name: &str, hosts: &[&str], health: Policy) -> Upstream {
-    let server = |host: &&str| UpstreamServer { scheme: Scheme::Http, host: (*host).into(), port: 9000 };
+    let server =
+        |host: &&str| UpstreamServer { scheme: Scheme::Http, host: (*host).into(), port: 9000, socket: None };
     Upstream {
         name: name.into(),
         servers: hosts.iter().map(server).collect(),
         connect_timeout: Duration::from_secs(2),
+        idle_timeout: Duration::from_secs(50),
         tls: crate::config::UpstreamTls::default(),
         health,
     }
@@ -77,9 +79,10 @@ impl World {
 }
 
 fn last(candidate: &Candidate) -> u8 {
-    match candidate.address.ip() {
-        std::net::IpAddr::V4(ip) => ip.octets()[3],
-        std::net::IpAddr::V6(ip) => ip.octets()[15],
+    match &candidate.address {
+        Address::Inet(SocketAddr::V4(at)) => at.ip().octets()[3],
+        Address::Inet(SocketAddr::V6(at)) => at.ip().octets()[15],
+        Address::Unix(_) => 0,
     }
 }
 
@@ -393,11 +396,14 @@ fn a_server_that_is_configured_twice_is_one_to_its_health() {
 async fn a_name_is_looked_up_and_one_that_fails_keeps_what_it_had() {
     let world = World::new(&["localhost", "localhost", "no-such-name.invalid"]);
     assert!(!world.app().turn(&world.clock).has_next());
-    world.upstreams.resolve().await;
+    world.upstreams.resolve(Duration::from_secs(30)).await;
     let found = world.app().candidates();
-    assert!(!found.is_empty() && found.iter().all(|c| c.address.ip().is_loopback()));
+    assert!(
+        !found.is_empty()
+            && found.iter().all(|c| matches!(&c.address, Address::Inet(at) if at.ip().is_loopback()))
+    );
     let health = Arc::as_ptr(found[0].health());
-    world.upstreams.resolve().await;
+    world.upstreams.resolve(Duration::from_secs(30)).await;
     assert_eq!(world.app().candidates().len(), found.len());
     assert_eq!(Arc::as_ptr(world.app().candidates()[0].health()), health);
     let world = reloaded(world, &["localhost"], Policy::default());

@@ -32,7 +32,8 @@ impl Terms {
             let chain = identity.chain().map(<[u8]>::to_vec).collect();
             Arc::new(CertKey::new(chain, identity.key().to_vec()))
         });
-        let is_plain = authorities.is_none() && identity.is_none();
+        config.server_name.hash(&mut group);
+        let is_plain = authorities.is_none() && identity.is_none() && config.server_name.is_none();
         Self { authorities, identity, group: if is_plain { 0 } else { group.finish() } }
     }
 }

@@ -1,0 +1,136 @@
+//! Connections to apps that are kept for the next request, and for how long; and Unix sockets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+
+use super::scene::{BOTH, Scene, Wire};
+use crate::support::gateway::SOON;
+use crate::support::{Socket, TestApp, TestGateway, assert_eventually};
+
+/// An app whose every answer has this field, and the number of its connections that are open.
+async fn app(field: &'static str) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let server = format!("http://{}", listener.local_addr().expect("an address"));
+    let (open, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, all_counted) = (Arc::clone(&open), Arc::clone(&all));
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let open = Arc::clone(&counted);
+            open.fetch_add(1, Ordering::Relaxed);
+            all_counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut chunk = [0; 4096];
+                while stream.read(&mut chunk).await.is_ok_and(|read| read > 0) {
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{field}\r\nok");
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    });
+    (server, open, all, serving)
+}
+
+async fn ask(scene: &Scene, wire: Wire) {
+    let mut client = scene.ask(wire).await;
+    client.begin("GET", "/", &[], true).await;
+    assert_eq!(client.answer().await.expect("an answer").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_kept_for_the_idle_timeout_and_no_longer() {
+    let (server, open, all, serving) = app("").await;
+    let scene = Scene::before(&server, "idle_timeout = \"1s\"", "").await;
+    for _ in 0..3 {
+        ask(&scene, Wire::Http1).await;
+    }
+    assert!(all.load(Ordering::Relaxed) <= 3);
+    assert_eventually("it is closed", SOON * 6, async || open.load(Ordering::Relaxed) == 0).await;
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_says_of_its_connection_bounds_how_long_it_is_kept() {
+    // One second less than it says, which is far from the default.
+    let (server, open, _, serving) = app("Keep-Alive: max=100, timeout=2\r\n").await;
+    let scene = Scene::before(&server, "", "").await;
+    ask(&scene, Wire::Http1).await;
+    ask(&scene, Wire::Http2).await;
+    assert_eventually("they are closed", SOON * 4, async || open.load(Ordering::Relaxed) == 0).await;
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_the_app_closes_at_once_is_not_used_again() {
+    for said in ["Keep-Alive: timeout=1\r\n", "Keep-Alive: timeout=0\r\n"] {
+        let (server, _, all, serving) = app(said).await;
+        let scene = Scene::before(&server, "", "").await;
+        // The first answer says so.
+        ask(&scene, Wire::Http1).await;
+        ask(&scene, Wire::Http1).await;
+        let before = all.load(Ordering::Relaxed);
+        for at in 1..=4 {
+            ask(&scene, BOTH[at % 2]).await;
+            assert_eq!(all.load(Ordering::Relaxed), before + at, "{said}");
+        }
+        serving.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_behind_a_unix_socket_is_asked_like_any_other() {
+    let app = TestApp::start().await;
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let listener = UnixListener::bind(folder.path().join("app.sock")).expect("a socket");
+    let address = app.address();
+    // The same app, behind a socket.
+    let serving = tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = tokio::net::TcpStream::connect(address).await.expect("the app");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let setup = crate::support::Setup {
+        routes: "[upstreams.socket]\nservers = [\"unix:app.sock\"]\n[upstreams.socket.health]\npath = \"/public\"\ninterval = \"1s\"\ntimeout = \"1s\"\n\
+                 [[routes]]\nname = \"asks\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"socket\"\n\
+                 [[routes]]\nname = \"plain\"\npath = \"/public\"\naccess = \"public\"\nupstream = \"socket\"\npreserve_host = false\n"
+            .to_owned(),
+        folder: Some(Arc::clone(&folder)),
+        ..crate::support::Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let tokens = gateway.login("ada").await;
+    let body = vec![b'x'; 300_000];
+    let bearer = format!("Bearer {}", tokens.access);
+    let answer = crate::support::http::request(
+        gateway.address(),
+        "POST",
+        "/notes",
+        &[("Authorization", &bearer)],
+        &body,
+    )
+    .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(app.seen().iter().any(|seen| seen.body == body && seen.all("host") == ["gateway.test"]));
+    assert_eq!(gateway.get("/public/x", &[]).await.status, 200);
+    assert!(app.seen().iter().any(|seen| seen.target() == "/public/x" && seen.all("host") == ["localhost"]));
+    Socket::open(gateway.address(), "/ws", &tokens.access).await.echo("through it").await;
+    let socket = folder.path().join("app.sock").display().to_string();
+    let checks = format!("doorward_upstream_checks_total{{result=\"ok\",server=\"unix:{socket}\"");
+    assert_eventually("it is checked", SOON * 6, async || gateway.metric(&checks).await >= 1.0).await;
+    serving.abort();
+    std::fs::remove_file(&socket).expect("it is there");
+    let failures = format!("doorward_upstream_connect_failures_total{{server=\"unix:{socket}\"");
+    assert_eventually("nobody is there any more", SOON * 6, async || {
+        let status = gateway.get("/public/x", &[]).await.status;
+        status == 502 && gateway.metric(&failures).await >= 1.0
+    })
+    .await;
+}

@@ -1,0 +1,223 @@
+//! A route's `timeout` is the app's silence, and nothing else (nginx's `proxy_read_timeout`; F07).
+//!
+//! Where a test waits, waiting longer changes nothing: what is waited for is not the app.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::scene::{App, Asked, BOTH, HANG, Scene, Wire};
+
+const TIMEOUT: &str = "timeout = \"1s\"";
+
+/// Longer than that.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+}
+
+async fn echo(mut asked: Asked) -> Option<tokio::net::TcpStream> {
+    let body = asked.body().await?;
+    asked.done(&body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_and_pausing_uploads_pass_whatever_both_sides_speak() {
+    for app_wire in BOTH {
+        let app = App::start(app_wire, echo).await;
+        let scene = Scene::before(&app.server, "", TIMEOUT).await;
+        for client_wire in BOTH {
+            let mut client = scene.ask(client_wire).await;
+            client.begin("POST", "/upload", &[], false).await;
+            for _ in 0..8 {
+                assert!(client.part(b"part,").await);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            pause().await;
+            assert!(client.part(b"and the last").await && client.part(b"").await);
+            let answer = client.answer().await.expect("an answer");
+            let expected = format!("{}and the last", "part,".repeat(8));
+            assert_eq!((answer.status, answer.text()), (200, expected), "{client_wire:?} to {app_wire:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_app_is_gateway_timeout_from_the_end_of_the_request_on() {
+    for app_wire in BOTH {
+        let given_up = Arc::new(Notify::new());
+        let tells = Arc::clone(&given_up);
+        let app = App::start(app_wire, move |mut asked| {
+            let tells = Arc::clone(&tells);
+            async move {
+                asked.body().await?;
+                asked.until_given_up().await;
+                tells.notify_one();
+                None
+            }
+        })
+        .await;
+        let scene = Scene::before(&app.server, "", TIMEOUT).await;
+        for client_wire in BOTH {
+            for is_whole in [true, false] {
+                let mut client = scene.ask(client_wire).await;
+                client.begin(if is_whole { "GET" } else { "POST" }, "/", &[], is_whole).await;
+                if !is_whole {
+                    assert!(client.part(b"a body").await && client.part(b"").await);
+                }
+                let answer = client.answer().await.expect("an answer");
+                assert_eq!(
+                    (answer.status, answer.code().as_str()),
+                    (504, "upstream_timeout"),
+                    "{client_wire:?} to {app_wire:?}, whole: {is_whole}"
+                );
+                tokio::time::timeout(HANG, given_up.notified()).await.expect("the app is told");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_app_is_ejected_and_a_client_that_stops_midway_is_not_its_fault() {
+    let app = App::start(Wire::Http2, |mut asked| async move {
+        asked.body().await?;
+        asked.until_given_up().await;
+        None
+    })
+    .await;
+    let health = "[upstreams.other.health]\neject_after = { timeouts = 1 }\n";
+    let scene = Scene::before(&app.server, health, TIMEOUT).await;
+    let ejections = r#"doorward_upstream_ejections_total{cause="timeout""#;
+    let mut stops = scene.ask(Wire::Http1).await;
+    stops.begin("POST", "/", &[], false).await;
+    assert!(stops.part(b"half of it").await);
+    pause().await;
+    drop(stops);
+    assert_eq!(scene.gateway.metric(ejections).await, 0.0);
+    let mut client = scene.ask(Wire::Http1).await;
+    client.begin("GET", "/", &[], true).await;
+    assert_eq!(client.answer().await.expect("an answer").status, 504);
+    assert_eq!(scene.gateway.metric(ejections).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_events_may_be_silent_whatever_was_asked_for() {
+    for app_wire in BOTH {
+        let app = App::start(app_wire, |mut asked| async move {
+            asked.body().await?;
+            asked.answer("text/event-stream; charset=utf-8").await;
+            asked.part(b"data: one\n\n").await;
+            pause().await;
+            asked.part(b"data: two\n\n").await;
+            asked.end().await
+        })
+        .await;
+        let scene = Scene::before(&app.server, "", TIMEOUT).await;
+        for client_wire in BOTH {
+            for method in ["GET", "POST"] {
+                let mut client = scene.ask(client_wire).await;
+                client.begin(method, "/", &[("Accept", "*/*")], method == "GET").await;
+                if method == "POST" {
+                    assert!(client.part(b"{\"stream\":true}").await && client.part(b"").await);
+                }
+                let answer = client.answer().await.expect("the whole answer");
+                assert_eq!(
+                    answer.text(),
+                    "data: one\n\ndata: two\n\n",
+                    "{method}, {client_wire:?} to {app_wire:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_within_another_answer_breaks_it_off_though_events_were_asked_for() {
+    for app_wire in BOTH {
+        let app = App::start(app_wire, |mut asked| async move {
+            asked.answer("application/json").await;
+            asked.part(b"{").await;
+            asked.until_given_up().await;
+            None
+        })
+        .await;
+        let scene = Scene::before(&app.server, "", TIMEOUT).await;
+        for client_wire in BOTH {
+            let mut client = scene.ask(client_wire).await;
+            client.begin("GET", "/", &[("Accept", "text/event-stream")], true).await;
+            assert!(client.answer().await.is_none(), "{client_wire:?} to {app_wire:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_does_not_take_the_body_does_not_hold_the_request() {
+    for app_wire in BOTH {
+        let app = App::start(app_wire, |asked| async move {
+            // Not read: the windows fill.
+            tokio::time::sleep(HANG).await;
+            drop(asked);
+            None
+        })
+        .await;
+        let scene = Scene::before(&app.server, "", &format!("{TIMEOUT}\nbody_limit = \"1GiB\"")).await;
+        for client_wire in BOTH {
+            let mut client = scene.ask(client_wire).await;
+            client.begin("POST", "/", &[], false).await;
+            let part = vec![b'x'; 64 << 10];
+            let sending = async { while client.part(&part).await {} };
+            tokio::time::timeout(HANG, sending).await.expect("it ends");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_pauses_its_download_is_not_the_apps_silence() {
+    const BIG: usize = 24 << 20;
+    for app_wire in BOTH {
+        let app = App::start(app_wire, |mut asked| async move {
+            asked.answer("application/octet-stream").await;
+            let part = vec![b'x'; 1 << 20];
+            for _ in 0..BIG >> 20 {
+                if !asked.part(&part).await {
+                    return None;
+                }
+            }
+            asked.end().await
+        })
+        .await;
+        let scene = Scene::before(&app.server, "", TIMEOUT).await;
+        for client_wire in BOTH {
+            let mut client = scene.ask(client_wire).await;
+            client.begin("GET", "/", &[], true).await;
+            pause().await;
+            pause().await;
+            let answer = client.answer().await.expect("the whole answer");
+            assert_eq!(answer.body.len(), BIG, "{client_wire:?} to {app_wire:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_may_answer_before_the_body_ends() {
+    for app_wire in BOTH {
+        let app = App::start(app_wire, |mut asked| async move {
+            asked.answer("text/plain").await;
+            asked.part(b"early ").await;
+            let body = asked.body().await?;
+            asked.part(&body).await;
+            asked.end().await
+        })
+        .await;
+        let scene = Scene::before(&app.server, "", TIMEOUT).await;
+        for client_wire in BOTH {
+            let mut client = scene.ask(client_wire).await;
+            client.begin("POST", "/", &[], false).await;
+            assert!(client.part(b"one ").await);
+            pause().await;
+            assert!(client.part(b"two").await && client.part(b"").await);
+            let answer = client.answer().await.expect("an answer");
+            assert_eq!(answer.text(), "early one two", "{client_wire:?} to {app_wire:?}");
+        }
+    }
+}
