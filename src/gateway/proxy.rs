@@ -419,13 +419,22 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Fallible<()> {
+        upstream::hear(response, context);
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Fallible<()> {
-        upstream::hear(response, context);
         // Revoked while the app was thinking: its answer is not delivered.
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
