@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::refusals::assert_refused;
+use crate::support::gateway::SOON;
 use crate::support::http::{self, Client, message};
-use crate::support::{Mood, Moody, Setup, TestGateway};
+use crate::support::{Mood, Moody, Setup, TestGateway, assert_eventually};
 
 /// Anybody may ask these servers, `/slow` with a patience of a second; `more` belongs to the upstream.
 pub(crate) fn in_front_of(servers: &[SocketAddr], more: &str) -> Setup {
@@ -208,10 +209,12 @@ async fn a_client_that_stops_midway_cannot_put_a_server_last() {
         client.send(b"POST /slow HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 10\r\n\r\nhalf").await;
         stalled.push(client);
     }
-    for client in &mut stalled {
-        assert_eq!(client.response("POST").await.expect("an answer").status, 504);
+    // Longer than the route's timeout: it is they who are waited for, and not the app.
+    assert_eventually("the app has been asked", SOON * 6, async || app.heads().len() == 4).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for client in stalled {
+        client.hang_up();
     }
-    assert_eq!(app.heads().len(), 4);
     assert!(healthy(&gateway, &app).await);
     for _ in 0..3 {
         assert_eq!(gateway.get("/slow", &[]).await.status, 504);

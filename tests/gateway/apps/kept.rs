@@ -89,11 +89,12 @@ async fn an_app_behind_a_unix_socket_is_asked_like_any_other() {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let listener = UnixListener::bind(folder.path().join("app.sock")).expect("a socket");
     let address = app.address();
-    // The same app, behind a socket.
+    // The same app, behind a socket; its connections end with it.
     let serving = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut near, _)) = listener.accept().await {
             let mut far = tokio::net::TcpStream::connect(address).await.expect("the app");
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+            connections.spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
         }
     });
     let setup = crate::support::Setup {
