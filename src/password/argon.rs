@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::Password;
+use crate::id::Random;
 
 /// OWASP password storage cheat sheet: m = 19 MiB, t = 2, p = 1. Less is cheaper to attack; more starves the
 /// requests beside it.
@@ -35,8 +36,7 @@ impl Workspace {
     pub(super) fn hash(&mut self, password: &Password, salt: &[u8; 16]) -> String {
         let mut out = [0; OUTPUT];
         self.fill(password, salt, today(), &mut out);
-        let (salt, out) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(out));
-        format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${out}")
+        encode(salt, &out)
     }
 
     /// Compares with a PHC string, under the parameters it names. What is not an argon2id string matches nothing.
@@ -73,6 +73,17 @@ impl Workspace {
     }
 }
 
+/// A PHC string with today's parameters that no password matches but by chance: compared with, it costs what a real hash
+/// costs, because it is written as one is.
+pub(super) fn decoy(random: &dyn Random) -> String {
+    encode(&random.bytes(), &random.bytes())
+}
+
+fn encode(salt: &[u8; 16], out: &[u8; OUTPUT]) -> String {
+    let (salt, out) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(out));
+    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${out}")
+}
+
 fn today() -> Params {
     Params::new(MEMORY_KIB, PASSES, LANES, Some(OUTPUT)).expect("OWASP's parameters are valid")
 }
@@ -91,6 +102,22 @@ mod tests {
         for wrong in [&long[..long.len() - 1], &format!("{long} "), &long[..72], &format!("{long}\0")] {
             assert_eq!(space.verify(&Password::new(wrong).unwrap(), &stored), Match::No);
         }
+    }
+
+    #[test]
+    fn unknown_users_are_compared_with_a_hash_of_todays_parameters() {
+        let decoy = decoy(&crate::id::SystemRandom);
+        let phc = PasswordHash::new(&decoy).unwrap();
+        let (params, today) = (Params::try_from(&phc).unwrap(), today());
+        assert_eq!(
+            (params.m_cost(), params.t_cost(), params.p_cost(), phc.hash.unwrap().as_bytes().len()),
+            (today.m_cost(), today.t_cost(), today.p_cost(), OUTPUT)
+        );
+        let mut space = Workspace::default();
+        let real = space.hash(&Password::new("correct horse battery").unwrap(), &[7; 16]);
+        let parameters = |text: &str| text.rsplitn(3, '$').last().unwrap().to_owned();
+        assert_eq!(parameters(&decoy), parameters(&real), "the same work, whatever the constants are");
+        assert_eq!(space.verify(&Password::new("correct horse battery").unwrap(), &decoy), Match::No);
     }
 
     #[test]

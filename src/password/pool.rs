@@ -5,15 +5,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::Password;
-use super::argon::{Match, Workspace};
+use super::argon::{self, Match, Workspace};
 use crate::id::Random;
 use crate::secret::Secret;
 
-/// Every thread is busy and the queue is full, or the threads are gone.
+/// How long a login may wait for its hash. A full queue of 64 takes 2 s on one core; on a host where the hashing threads
+/// get a tenth of one it would be half a minute, and clients give up before. A longer wait only holds connections.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Every thread is busy and the queue is full, no thread came to it in time, or the threads are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins are waiting for a hashing thread")]
 pub struct HasherBusy;
@@ -55,11 +60,7 @@ impl Hasher {
             let receiver = Arc::clone(&receiver);
             thread::Builder::new().name(format!("hash-{at}")).spawn(move || work(&receiver))?;
         }
-        // The form is that of a real hash, so that it is verified with the same work; its 32 bytes are random.
-        let (salt, out) = (random.bytes::<16>(), random.bytes::<32>());
-        let encode =
-            |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, bytes);
-        let decoy = Secret::new(format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", encode(&salt), encode(&out)));
+        let decoy = Secret::new(argon::decoy(random.as_ref()));
         Ok(Self { queue: sender, random, decoy })
     }
 
@@ -116,7 +117,11 @@ impl Hasher {
             }),
         };
         match self.queue.try_send(job) {
-            Ok(()) => answered.await.map_err(|_| HasherBusy),
+            // Given up, the job is skipped when its turn comes: nobody waits for it any more.
+            Ok(()) => match tokio::time::timeout(DEADLINE, answered).await {
+                Ok(answer) => answer.map_err(|_| HasherBusy),
+                Err(_) => Err(HasherBusy),
+            },
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(HasherBusy),
         }
     }
@@ -203,5 +208,17 @@ mod tests {
             done += usize::from(one.await.unwrap());
         }
         assert!((1..16).contains(&done), "{done} of 16 were hashed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_no_thread_comes_to_is_turned_away_after_the_deadline() {
+        // No thread takes from this queue.
+        let (queue, receiver) = sync_channel(4);
+        let hasher = Hasher { queue, random: Arc::new(SystemRandom), decoy: Secret::new(String::new()) };
+        let begun = tokio::time::Instant::now();
+        let refused = hasher.hash(Password::new("correct horse battery").unwrap()).await;
+        assert_eq!((refused.err(), begun.elapsed()), (Some(HasherBusy), DEADLINE));
+        let job = receiver.recv().unwrap();
+        assert!(!(job.wanted)(), "nobody waits for it any more");
     }
 }
