@@ -1,6 +1,7 @@
 //! Request bodies of our endpoints: a small JSON object, read strictly, its values never repeated in an error.
 
 use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -9,6 +10,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use zeroize::Zeroize as _;
 
 use crate::error::Refusal;
 use crate::secret::Secret;
@@ -33,8 +35,24 @@ pub(super) async fn read(session: &mut Session) -> pingora::Result<Result<Fields
     Ok(bytes(session).await?.and_then(|bytes| Fields::parse(&bytes)))
 }
 
+/// A body, wiped when it has been read: it holds a password or a token.
+pub(super) struct Wiped(BytesMut);
+
+impl Deref for Wiped {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// The whole body, whatever it is.
-pub(super) async fn bytes(session: &mut Session) -> pingora::Result<Result<BytesMut, Refusal>> {
+pub(super) async fn bytes(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
     if expects_continue(session.req_header()) {
         session.write_continue_response().await?;
     }
@@ -52,13 +70,14 @@ fn expects_continue(request: &RequestHeader) -> bool {
         && expected.is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-async fn collect(session: &mut Session) -> pingora::Result<Result<BytesMut, Refusal>> {
-    let mut whole = BytesMut::new();
+async fn collect(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
+    // As large as it can be: one that grows would leave copies behind.
+    let mut whole = Wiped(BytesMut::with_capacity(LIMIT));
     while let Some(chunk) = session.read_request_body().await? {
         if whole.len() + chunk.len() > LIMIT {
             return Ok(Err(Refusal::BodyTooLarge));
         }
-        whole.extend_from_slice(&chunk);
+        whole.0.extend_from_slice(&chunk);
     }
     Ok(Ok(whole))
 }

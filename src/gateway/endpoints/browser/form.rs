@@ -1,5 +1,7 @@
 //! A form as browsers send it (WHATWG URL, `application/x-www-form-urlencoded`), read strictly.
 
+use zeroize::Zeroizing;
+
 use crate::error::Refusal;
 use crate::secret::Secret;
 
@@ -35,7 +37,8 @@ impl Form {
 
 fn decode(bytes: &[u8]) -> Result<String, Refusal> {
     let invalid = || Refusal::RequestInvalid("form: not text in percent-encoding".into());
-    let mut out = Vec::with_capacity(bytes.len());
+    // Wiped wherever this ends, but for what is returned.
+    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut rest = bytes.iter();
     while let Some(&byte) = rest.next() {
         out.push(match byte {
@@ -48,7 +51,8 @@ fn decode(bytes: &[u8]) -> Result<String, Refusal> {
             other => other,
         });
     }
-    String::from_utf8(out).map_err(|_| invalid())
+    let text = str::from_utf8(&out).map_err(|_| invalid())?;
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
