@@ -16,7 +16,7 @@ use doorward::clock::SystemClock;
 use doorward::config::{Algorithm, RedisTopology};
 use doorward::demo::app::App;
 use doorward::id::{Random, SessionId, SystemRandom, UserId, base64url};
-use doorward::identity::{Epoch, Login, Roles};
+use doorward::identity::{ClientKind, Epoch, Login, Roles};
 use doorward::secret::Secret;
 use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Record, SessionStore};
@@ -132,7 +132,8 @@ async fn open_sessions(
                     user_agent: None,
                 };
                 let grant = vault.sessions.open(&session).await?;
-                let record = Record { user_id, expires_at: grant.expires_at };
+                let idle = Some((grant.ends_at, ClientKind::Program));
+                let record = Record { user_id, expires_at: grant.expires_at, idle };
                 store.fill(session.id, record, TTL).await?;
                 let profile =
                     Profile { issuer: ISSUER.to_owned(), audience: "doorward".to_owned(), ttl: TTL };

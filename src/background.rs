@@ -39,6 +39,16 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
         let settings = settings.clone();
         auth::watch_streams(Arc::clone(&job), move || settings.load().settings.stream_lease)
     }));
+    let (job, settings) = (Arc::clone(auth), current.clone());
+    jobs.spawn(forever(Arc::clone(metrics), move || {
+        let settings = settings.clone();
+        auth::write_session_use(Arc::clone(&job), move || settings.load().settings.clone())
+    }));
+    let (job, settings) = (Arc::clone(auth), current.clone());
+    jobs.spawn(forever(Arc::clone(metrics), move || {
+        let settings = settings.clone();
+        auth::retry_logouts(Arc::clone(&job), move || settings.load().settings.clone())
+    }));
     let job = Arc::clone(auth);
     jobs.spawn(forever(Arc::clone(metrics), move || auth::retry_tombstones(Arc::clone(&job), OWED_EVERY)));
     let (current, current_again) = (current.clone(), current.clone());

@@ -50,6 +50,50 @@ impl fmt::Debug for Login {
     }
 }
 
+/// What a session belongs to. It decides which idle timeout applies and how the session is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ClientKind {
+    /// A client that keeps its tokens itself: a program, a script, an app.
+    Program = 1,
+    /// A browser, signed in by form.
+    Browser = 2,
+    /// A browser, signed in by form with "stay signed in".
+    RememberedBrowser = 3,
+}
+
+impl ClientKind {
+    /// The OAuth client id of its sessions in the vault.
+    pub const fn client_id(self) -> &'static str {
+        match self {
+            Self::Program => "doorward",
+            Self::Browser => "browser",
+            Self::RememberedBrowser => "browser-remembered",
+        }
+    }
+
+    /// Of a client id; one that is not known is a program.
+    pub fn of(client_id: &str) -> Self {
+        let known = [Self::Browser, Self::RememberedBrowser];
+        known.into_iter().find(|kind| kind.client_id() == client_id).unwrap_or(Self::Program)
+    }
+
+    /// As stored in a byte.
+    pub const fn to_u8(self) -> u8 {
+        self as u8
+    }
+
+    /// From a stored byte.
+    pub const fn from_u8(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Program),
+            2 => Some(Self::Browser),
+            3 => Some(Self::RememberedBrowser),
+            _ => None,
+        }
+    }
+}
+
 /// The name of a role.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Role(Arc<str>);

@@ -84,6 +84,7 @@ impl Surroundings {
 
 /// A running gateway.
 pub struct Running {
+    auth: Arc<Auth>,
     /// What it listens on, to be handed over.
     sockets: Sockets,
     public: Vec<SocketAddr>,
@@ -205,7 +206,7 @@ async fn start_on(
     let public = serve(&mut listeners, "gateway", gate, public, listening.clone());
     let redirects = serve(&mut listeners, "redirect", redirecting, redirects, listening);
     let admin_app = HttpServer::new_app(AdminApp::new(
-        auth,
+        Arc::clone(&auth),
         current.clone(),
         Arc::clone(&readiness),
         Arc::clone(&clock),
@@ -225,6 +226,7 @@ async fn start_on(
         "requests are served"
     );
     Ok(Running {
+        auth,
         sockets,
         public,
         redirects,
@@ -361,6 +363,9 @@ impl Running {
         let closed = async { while self.listeners.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(AFTER_CUT, closed).await;
         self.jobs.shutdown().await;
+        let snapshot = self.current.load();
+        self.auth.settle_logouts(&snapshot.settings).await;
+        self.auth.settle_uses(&snapshot.settings).await;
         if let Err(error) = self.vault.audit.settle().await {
             tracing::warn!(
                 reason = "vault_unsettled",

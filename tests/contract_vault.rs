@@ -59,12 +59,21 @@ macro_rules! on {
                     a_renewal_is_refused_as_a_rotation_is
                     fifty_renewals_of_one_token_are_all_granted
                 }
+                touch {
+                    used_sessions_move_their_idle_ends_together
+                    use_brings_no_end_forward_and_none_beyond_the_absolute_end
+                    use_that_could_not_be_written_in_time_revives_only_what_was_in_use
+                    use_revives_no_ended_session_and_none_that_is_unknown
+                    gateways_that_report_the_same_sessions_in_any_order_do_not_block_each_other
+                }
                 revocation {
                     a_revoked_session_is_logged_and_refused
                     only_the_owner_ends_a_session_by_owner
                     an_unknown_session_ends_nothing
                     logging_out_everywhere_writes_one_row_for_each_session
                     everyone_is_everyone
+                    all_others_of_a_user_end_at_once_however_many_there_are
+                    the_sessions_of_one_client_end_and_no_others
                     revoking_again_reports_again_and_fills_no_log
                     a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left_alone
                 }

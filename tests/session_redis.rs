@@ -6,6 +6,7 @@ use std::time::Duration;
 use doorward::clock::{Clock, SystemClock};
 use doorward::config::{RedisTopology, RedisUrl};
 use doorward::id::{SessionId, SystemRandom, UserId};
+use doorward::identity::ClientKind;
 use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
 use tokio::time::Instant;
@@ -50,7 +51,9 @@ fn session() -> SessionId {
 }
 
 fn record() -> Record {
-    Record { user_id: UserId::random(&SystemRandom), expires_at: SystemClock::new().wall() + MINUTE * 60 }
+    let expires_at = SystemClock::new().wall() + MINUTE * 60;
+    let idle = Some((expires_at, ClientKind::RememberedBrowser));
+    Record { user_id: UserId::random(&SystemRandom), expires_at, idle }
 }
 
 fn options(url: RedisUrl) -> RedisOptions {

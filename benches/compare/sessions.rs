@@ -12,7 +12,7 @@ use doorward::auth::keys;
 use doorward::clock::{Clock as _, SystemClock};
 use doorward::config::{Algorithm, RedisTopology};
 use doorward::id::{Random, SessionId, SystemRandom, UserId, base64url};
-use doorward::identity::{Epoch, Login, Roles};
+use doorward::identity::{ClientKind, Epoch, Login, Roles};
 use doorward::secret::Secret;
 use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Record, SessionStore};
@@ -169,7 +169,8 @@ async fn open(
     };
     let grant = vault.sessions.open(&session).await?;
     if let Some(sessions) = sessions {
-        sessions.fill(id, Record { user_id, expires_at: grant.expires_at }, TTL).await?;
+        let idle = Some((grant.ends_at, ClientKind::Program));
+        sessions.fill(id, Record { user_id, expires_at: grant.expires_at, idle }, TTL).await?;
     }
     let profile = Profile { issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned(), ttl: TTL };
     let roles = Roles::parse(["staff"])?;

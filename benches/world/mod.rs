@@ -9,7 +9,7 @@ use doorward::auth::keys;
 use doorward::config::{Algorithm, RedisTopology};
 use doorward::demo::app::App;
 use doorward::id::{Random, SessionId, SystemRandom, UserId, base64url};
-use doorward::identity::{Epoch, Roles};
+use doorward::identity::{ClientKind, Epoch, Roles};
 use doorward::secret::Secret;
 use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Record, SessionStore};
@@ -233,7 +233,8 @@ async fn open_one(
         user_agent: None,
     };
     let grant = vault.sessions.open(&session).await?;
-    let record = Record { user_id, expires_at: grant.expires_at };
+    let idle = Some((grant.ends_at, ClientKind::Program));
+    let record = Record { user_id, expires_at: grant.expires_at, idle };
     // A Redis that shares its core with all of this is late at times; sessions it does not hold would not be counted.
     let mut tries = 0;
     while let Err(error) = store.fill(session.id, record, LIFE).await {

@@ -10,7 +10,7 @@ use super::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
-use crate::identity::Identity;
+use crate::identity::{ClientKind, Identity};
 use crate::metrics::{Source, Verification};
 use crate::session::{Lookup, Record};
 use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
@@ -77,6 +77,7 @@ impl Auth {
         if !(self.lease.is_held(now) || vouched) {
             return Err(Refusal::StoreUnavailable);
         }
+        self.note_use(&known.slot, now, settings);
         let identity = match known.identity.get() {
             Some(identity) => Arc::clone(identity),
             None => {
@@ -168,8 +169,8 @@ impl Auth {
         let (slot, user) = (&known.slot, known.verified.subject.user_id);
         let now = self.parts.clock.monotonic();
         let lease_held = self.lease.is_held(now);
-        // A slot past the end it knows of is not believed: a refresh elsewhere may have moved it, the vault says.
-        let ended = slot.ends_at().is_some_and(|end| end <= self.vault_now());
+        // A slot past the end it knows of is not believed: use elsewhere may have moved it, the vault says.
+        let ended = slot.end().at().is_some_and(|end| end <= self.vault_now());
         // Nor is one whose user is another than the token's.
         let usable = lease_held && !ended && slot.login_of(user).is_some();
         let confirmed = slot.confirmed_for(now).filter(|_| usable);
@@ -192,15 +193,18 @@ impl Auth {
             // Somebody else's: the vault decides about a token that says otherwise.
             Ok(Lookup::Live(record)) if record.user_id != user => stays_good = false,
             Ok(Lookup::Live(record)) => {
-                if slot.ends_at().is_none() {
-                    slot.set_ends_at(record.expires_at);
+                if slot.end().at().is_none() {
+                    slot.end().learn_record(&record);
                 }
                 if slot.login_of(user).is_none()
                     && let Some(login) = self.logins.of(user)
                 {
                     slot.set_owner(user, login);
                 }
-                if slot.login_of(user).is_some() && !ended {
+                // A record tells that the session was not revoked. Whether it was idle for too long it knows only until
+                // the end it was written with.
+                let lives = slot.end().at().is_some_and(|end| end > self.vault_now());
+                if slot.login_of(user).is_some() && lives {
                     self.parts.metrics.tokens.confirmations.of(Source::SessionStore).inc();
                     slot.confirm(now);
                     return Ok(Word::OfSessionStore);
@@ -217,7 +221,7 @@ impl Auth {
         if !lease_held {
             return Err(Refusal::StoreUnavailable);
         }
-        match self.first_sight(known, digest, confirmed.is_some()).await {
+        match self.first_sight(known, digest, stays_good, settings).await {
             Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(self.remembered()),
             answer => answer.map(|()| Word::OfVault),
         }
@@ -236,18 +240,35 @@ impl Auth {
             && lost_for.is_some_and(|span| span < settings.serve_without_vault)
     }
 
-    /// Asks the vault, once for all who present this token now, and fills the session store. One who can do
-    /// without the answer waits for no place.
-    async fn first_sight(&self, known: &Known, digest: Digest, in_passing: bool) -> Result<(), Refusal> {
+    /// Asks the vault, once for all who present this token now, and fills the session store. Only a caller that is
+    /// served without the answer as well (`in_passing`) does not queue for a lookup; those that queue share a lookup
+    /// of their own.
+    async fn first_sight(
+        &self,
+        known: &Known,
+        digest: Digest,
+        in_passing: bool,
+        settings: &Settings,
+    ) -> Result<(), Refusal> {
         let (id, user) = (known.verified.subject.session_id, known.verified.subject.user_id);
         let slot = Arc::clone(&known.slot);
         let now = self.parts.clock.monotonic();
         let until = known.verified.expires_at + LEEWAY;
+        let overdue = slot.end().overdue(id, self.vault_now(), settings);
         let (vault, sessions) = (self.parts.vault.clone(), Arc::clone(&self.parts.sessions));
         let (questions, logins) = (Arc::clone(&self.questions), Arc::clone(&self.logins));
-        let answer = self.flights.join(digest, move || async move {
+        let answer = self.flights.join((digest, in_passing), move || async move {
             let place = if in_passing { questions.place_at_once(now) } else { questions.place(now).await };
             let Some(_place) = place else { return FirstSight::Busy };
+            if let Some(overdue) = overdue {
+                match vault.sessions.touch(&[overdue]).await {
+                    Ok(told) => slot.end().settle(id, &told),
+                    Err(error) => {
+                        tracing::debug!(%error, "the use of a session is written later");
+                        return FirstSight::Unknowable;
+                    }
+                }
+            }
             match vault.sessions.find(id).await {
                 Ok(Some(row)) if row.live && row.grant.user_id == user => {
                     logins.keep(user, row.grant.login.clone());
@@ -256,7 +277,10 @@ impl Auth {
                     slot.confirm(now);
                     FirstSight::Live
                 }
-                Ok(_) => FirstSight::Ended,
+                Ok(_) => {
+                    slot.end().is_over();
+                    FirstSight::Ended
+                }
                 Err(VaultError::Unavailable(cause)) => {
                     tracing::warn!(
                         reason = "session_unanswered",
@@ -313,7 +337,7 @@ impl Auth {
 /// What a grant of the vault says about its session.
 pub(super) fn learn(slot: &Slot, grant: &Grant) {
     slot.set_owner(grant.user_id, grant.login.clone());
-    slot.set_ends_at(grant.ends_at);
+    slot.end().learn(grant);
 }
 
 /// Puts a session on the guest list. A store that does not take it costs only the next look.
@@ -325,7 +349,8 @@ pub(super) async fn fill(
 ) {
     // By the vault's clock, which made both.
     let keep = until.since(grant.now);
-    let record = Record { user_id: grant.user_id, expires_at: grant.expires_at };
+    let idle = Some((grant.ends_at, ClientKind::of(&grant.client_id)));
+    let record = Record { user_id: grant.user_id, expires_at: grant.expires_at, idle };
     let filled = match sessions.fill(id, record, keep).await {
         Ok(()) => sessions.extend(id, keep).await,
         Err(error) => Err(error),

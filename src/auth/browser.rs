@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::device::KNOWN_FOR;
 use super::{Auth, LoginRequest, Revoked, Settings, Tokens};
 use crate::error::Refusal;
 use crate::id::SessionId;
+use crate::identity::ClientKind;
 use crate::secret::Secret;
-use crate::token::access::FIRST_PARTY_CLIENT;
 use crate::token::refresh::RefreshToken;
 use crate::vault::EndReason;
 
@@ -33,17 +34,19 @@ impl Terms {
     /// Of a client that keeps its tokens itself.
     pub(super) const fn of_api(settings: &Settings) -> Self {
         let (idle, absolute) = (settings.idle_timeout, settings.absolute_timeout);
-        Self { client_id: FIRST_PARTY_CLIENT, idle, absolute }
+        Self { client_id: ClientKind::Program.client_id(), idle, absolute }
     }
 
     /// Of a browser.
     pub(super) fn of_browser(remembered: bool, settings: &Settings) -> Self {
         if remembered {
             let absolute = settings.browser_remember.min(settings.absolute_timeout);
-            Self { client_id: "browser-remembered", idle: settings.idle_timeout, absolute }
+            let client = ClientKind::RememberedBrowser;
+            Self { client_id: client.client_id(), idle: settings.idle_of(client), absolute }
         } else {
-            let (idle, absolute) = (settings.browser_idle, settings.absolute_timeout);
-            Self { client_id: "browser", idle, absolute }
+            let client = ClientKind::Browser;
+            let (idle, absolute) = (settings.idle_of(client), settings.absolute_timeout);
+            Self { client_id: client.client_id(), idle, absolute }
         }
     }
 }
@@ -59,6 +62,17 @@ pub struct BrowserTokens {
     pub refresh: Option<Secret<String>>,
     /// How long it is to be kept; `None` = until the browser ends.
     pub keep: Option<Duration>,
+    /// The cookie by which the browser is known from now on, after a sign-in.
+    pub device: Option<DeviceCookie>,
+}
+
+/// The cookie by which a browser that has signed in before is known. It opens nothing.
+#[derive(Clone, Debug)]
+pub struct DeviceCookie {
+    /// Its value.
+    pub value: String,
+    /// How long it is to be kept.
+    pub keep: Duration,
 }
 
 impl BrowserTokens {
@@ -69,6 +83,7 @@ impl BrowserTokens {
             access: tokens.access_token.clone(),
             refresh: refresh.then(|| Secret::new(format!("{}{mark}", tokens.refresh_token.expose()))),
             keep: remembered.then_some(tokens.session_life),
+            device: None,
         }
     }
 }
@@ -96,8 +111,11 @@ impl Auth {
         settings: &Settings,
     ) -> Result<BrowserTokens, Refusal> {
         let remember = remember && !settings.browser_remember.is_zero();
-        let tokens = self.login_on(request, Terms::of_browser(remember, settings), settings).await?;
-        let new = BrowserTokens::new(&tokens, remember, true);
+        let devices = request.devices.clone();
+        let (tokens, user) = self.login_on(request, Terms::of_browser(remember, settings), settings).await?;
+        let mut new = BrowserTokens::new(&tokens, remember, true);
+        let value = self.mark_device(&user.login, user.id, user.epoch, &devices);
+        new.device = Some(DeviceCookie { value, keep: KNOWN_FOR });
         let unusable = new.access.expose().len() > room;
         let to_end =
             if unusable { new.refresh.as_ref().map(|cookie| cookie.expose().as_str()) } else { before };
@@ -122,21 +140,6 @@ impl Auth {
         let presented = self.presented(&token, terms, settings)?;
         let grant = self.granted(self.parts.vault.sessions.renew(&presented).await?).await?.grant;
         self.end_session(grant.session_id, grant.user_id, EndReason::Logout).await
-    }
-
-    /// As [`Auth::logout_browser`], as soon as the vault is back: tried every `pause` for as long as a form lives.
-    pub fn logout_browser_later(self: &Arc<Self>, cookie: String, settings: Settings, pause: Duration) {
-        let auth = Arc::clone(self);
-        tokio::spawn(async move {
-            let began = auth.parts.clock.monotonic();
-            while auth.parts.clock.monotonic().since(began) < FORM_LIFE {
-                tokio::time::sleep(pause).await;
-                match auth.logout_browser(&cookie, &settings).await {
-                    Err(Refusal::StoreUnavailable | Refusal::Overloaded) => {}
-                    _ => return,
-                }
-            }
-        });
     }
 
     pub(super) async fn of_cookie(

@@ -40,6 +40,7 @@ pub async fn follow(auth: Arc<Auth>) {
         let held = auth.lease.is_held(now);
         auth.vault_silent.store(!read, Ordering::Release);
         auth.vault_lost.store(!read && !held, Ordering::Release);
+        auth.renewals.expire(now);
         if now.since(pruned) >= PRUNE_EVERY {
             pruned = now;
             auth.live.prune(auth.vault_now());

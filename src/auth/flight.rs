@@ -1,9 +1,11 @@
 //! Single flight: while a question is under way, whoever asks the same one waits for its answer.
 //!
 //! Keyed by the hash of the whole token presented, so that nobody is given an answer to somebody else's
-//! question, and run detached, so that an asker who hangs up takes the answer from nobody.
+//! question, and run detached, so that an asker who hangs up takes the answer from nobody. Callers that need
+//! different answers (now or after a wait, from the vault or from a cache) use different keys.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -11,18 +13,18 @@ use tokio::sync::watch;
 use crate::request_id;
 
 type Digest = [u8; 32];
-type Running<T> = Mutex<HashMap<Digest, watch::Receiver<Option<T>>>>;
+type Running<K, T> = Mutex<HashMap<K, watch::Receiver<Option<T>>>>;
 
 /// Questions under way.
-pub(super) struct Flights<T>(Arc<Running<T>>);
+pub(super) struct Flights<T, K: Eq + Hash = Digest>(Arc<Running<K, T>>);
 
-impl<T: Clone + Send + Sync + 'static> Flights<T> {
+impl<T: Clone + Send + Sync + 'static, K: Copy + Eq + Hash + Send + 'static> Flights<T, K> {
     pub(super) fn new() -> Self {
         Self(Arc::default())
     }
 
     /// The answer to the question `key`: of the flight under way, or of `work`. `None` when it panicked.
-    pub(super) async fn join<W>(&self, key: Digest, work: impl FnOnce() -> W) -> Option<T>
+    pub(super) async fn join<W>(&self, key: K, work: impl FnOnce() -> W) -> Option<T>
     where
         W: Future<Output = T> + Send + 'static,
     {
@@ -50,12 +52,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 }
 
 /// Takes a flight off the board however it ends.
-struct Landing<T> {
-    running: Arc<Running<T>>,
-    key: Digest,
+struct Landing<K: Eq + Hash, T> {
+    running: Arc<Running<K, T>>,
+    key: K,
 }
 
-impl<T> Drop for Landing<T> {
+impl<K: Eq + Hash, T> Drop for Landing<K, T> {
     fn drop(&mut self) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }

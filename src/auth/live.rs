@@ -11,11 +11,12 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use super::control::{Control, Cut};
+use super::idle::SessionEnd;
 use super::requests::{Entry, Requests};
 use crate::clock::{Monotonic, Timestamp};
 use crate::id::{SessionId, UserId};
@@ -31,8 +32,7 @@ pub(super) struct Slot {
     revoked: AtomicBool,
     /// Monotonic milliseconds plus one; 0 = never.
     confirmed: AtomicU64,
-    /// The session's end, milliseconds; 0 = not known.
-    ends_at: AtomicI64,
+    end: SessionEnd,
     owner: OnceLock<(UserId, Login)>,
     requests: Mutex<Requests>,
     table: Weak<LiveSessions>,
@@ -57,15 +57,9 @@ impl Slot {
         }
     }
 
-    pub(super) fn ends_at(&self) -> Option<Timestamp> {
-        match self.ends_at.load(Ordering::Acquire) {
-            0 => None,
-            millis => Some(Timestamp::from_millis(millis)),
-        }
-    }
-
-    pub(super) fn set_ends_at(&self, at: Timestamp) {
-        self.ends_at.store(at.millis(), Ordering::Release);
+    /// When the session ends.
+    pub(super) const fn end(&self) -> &SessionEnd {
+        &self.end
     }
 
     /// The login name of the session's user, if it is known and the session is that user's.
@@ -137,6 +131,10 @@ impl Registration {
         self.slot.id
     }
 
+    pub(super) const fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
     /// The second look at the set.
     pub fn is_revoked(&self) -> bool {
         self.slot.is_revoked()
@@ -196,7 +194,7 @@ impl LiveSessions {
             id,
             revoked: AtomicBool::new(shard.revoked.contains_key(&id)),
             confirmed: AtomicU64::new(0),
-            ends_at: AtomicI64::new(0),
+            end: SessionEnd::default(),
             owner: OnceLock::new(),
             requests: Mutex::default(),
             table: Arc::downgrade(self),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::browser::Terms;
-use super::throttle::Charge;
+use super::throttle::{Charge, Guesser};
 use super::{Auth, Settings, Tokens, detached};
 use crate::error::Refusal;
 use crate::id::SessionId;
@@ -26,6 +26,8 @@ pub struct LoginRequest {
     pub address: IpAddr,
     /// What the client says it is.
     pub user_agent: Option<String>,
+    /// The cookies by which a browser is known that has signed in before.
+    pub devices: Vec<String>,
 }
 
 impl Auth {
@@ -38,10 +40,10 @@ impl Auth {
         request: LoginRequest,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
-        self.login_on(request, Terms::of_api(settings), settings).await
+        self.login_on(request, Terms::of_api(settings), settings).await.map(|(tokens, _)| tokens)
     }
 
-    /// Signs somebody in for a session on these terms.
+    /// Signs somebody in for a session on these terms: the tokens, and who it is.
     ///
     /// # Errors
     /// As [`Auth::login`].
@@ -50,7 +52,7 @@ impl Auth {
         request: LoginRequest,
         terms: Terms,
         settings: &Settings,
-    ) -> Result<Tokens, Refusal> {
+    ) -> Result<(Tokens, User), Refusal> {
         let result = self.try_login(request, terms, settings).await;
         let outcome = result.as_ref().map_or_else(Refusal::code, |_| "ok");
         self.parts.metrics.tokens.logins.with_label_values(&[outcome]).inc();
@@ -62,13 +64,63 @@ impl Auth {
         request: LoginRequest,
         terms: Terms,
         settings: &Settings,
-    ) -> Result<Tokens, Refusal> {
+    ) -> Result<(Tokens, User), Refusal> {
         self.vault_at_hand()?;
+        let login: Option<Login> = request.username.expose().parse().ok();
+        let user = match self.known_user(login.as_ref(), &request, settings).await? {
+            Some(user) => user,
+            None => self.strange_user(login, &request, settings).await?,
+        };
+        let (auth, settings) = (Arc::clone(self), settings.clone());
+        detached(async move {
+            let tokens = auth.open(&user, &request, terms, &settings).await?;
+            Ok((tokens, user))
+        })
+        .await
+    }
+
+    /// The user at a browser that has signed in to this account before; `None` where it is not known for it. Its attempts
+    /// are counted apart: strangers cannot use them up.
+    async fn known_user(
+        &self,
+        login: Option<&Login>,
+        request: &LoginRequest,
+        settings: &Settings,
+    ) -> Result<Option<User>, Refusal> {
+        let Some(login) = login else { return Ok(None) };
+        let Some(device) = self.known_device(login, &request.devices) else { return Ok(None) };
+        let charge = self.charge(Guesser::Device { user: device.user, number: device.number }, settings)?;
+        let user = match self.parts.vault.users.find(&UserKey::Login(login.clone())).await {
+            Ok(user) => user.filter(|user| user.id == device.user && user.epoch == device.epoch),
+            Err(error) => {
+                self.throttle.refund(charge);
+                return Err(error.into());
+            }
+        };
+        if user.is_none() {
+            // The password was changed since, or the account is another of the same name: a stranger.
+            self.throttle.refund(charge);
+            return Ok(None);
+        }
+        let user = self.right_password(user, &request.password).await;
+        if !matches!(user, Ok(None)) {
+            self.throttle.refund(charge);
+        }
+        user?.ok_or(Refusal::CredentialsWrong).map(Some)
+    }
+
+    /// The user at whatever sends this.
+    async fn strange_user(
+        &self,
+        login: Option<Login>,
+        request: &LoginRequest,
+        settings: &Settings,
+    ) -> Result<User, Refusal> {
         let username = request.username.expose();
-        let login: Option<Login> = username.parse().ok();
         let account = login.as_ref().map_or(username.as_str(), Login::as_str);
         // Charged before the work and given back after a right password, so that parallel guesses count too.
-        let charge = self.charge(account, request.address, settings)?;
+        let guesser = Guesser::Stranger { account, address: request.address };
+        let charge = self.charge(guesser, settings)?;
         let user = match login {
             Some(login) => self.identify(UserKey::Login(login), &request.password).await,
             // No user can have such a name: the same work, and the same answer.
@@ -78,23 +130,16 @@ impl Auth {
         if !matches!(user, Err(Refusal::CredentialsWrong)) {
             self.throttle.refund(charge);
         }
-        let user = user?;
-        let (auth, settings) = (Arc::clone(self), settings.clone());
-        detached(async move { auth.open(&user, &request, terms, &settings).await }).await
+        user
     }
 
     /// Counts an attempt against the throttle.
     ///
     /// # Errors
     /// `RateLimited`.
-    pub(super) fn charge(
-        &self,
-        account: &str,
-        address: IpAddr,
-        settings: &Settings,
-    ) -> Result<Charge, Refusal> {
+    pub(super) fn charge(&self, guesser: Guesser<'_>, settings: &Settings) -> Result<Charge, Refusal> {
         let now = self.parts.clock.monotonic();
-        self.throttle.charge(account, address, settings.attempts, now).map_err(|exhausted| {
+        self.throttle.charge(guesser, settings.attempts, now).map_err(|exhausted| {
             let pattern = if exhausted.by_address {
                 Pattern::PasswordGuessingAddress
             } else {

@@ -29,14 +29,17 @@ mod account;
 mod authenticate;
 mod browser;
 mod control;
+mod device;
 mod feed;
 mod flight;
 mod grant;
+mod idle;
 pub mod keys;
 mod lease;
 mod live;
 mod login;
 mod logins;
+mod logouts;
 mod observe;
 mod questions;
 mod refresh;
@@ -48,13 +51,16 @@ mod throttle;
 mod verified;
 mod watch;
 
+pub use account::{PasswordChange, PasswordChanged};
 pub use authenticate::Admission;
-pub use browser::BrowserTokens;
+pub use browser::{BrowserTokens, DeviceCookie};
 pub use control::{Control, Cut, Progress};
 pub use feed::follow;
 pub use grant::Tokens;
+pub use idle::write_session_use;
 pub use live::{LiveSessions, Registration};
 pub use login::LoginRequest;
+pub use logouts::retry_logouts;
 pub use renew::Renewed;
 pub use revoke::{Propagation, Revoked, retry_tombstones};
 pub use status::Status;
@@ -70,11 +76,11 @@ pub struct Settings {
     pub profile_number: u64,
     /// How long the previous refresh token may be repeated.
     pub refresh_grace: Duration,
-    /// Without a refresh.
+    /// Without use.
     pub idle_timeout: Duration,
     /// In all.
     pub absolute_timeout: Duration,
-    /// Without a refresh, in a browser that is not to remember.
+    /// Without use, in a browser that is not to remember.
     pub browser_idle: Duration,
     /// In all, in a browser that is; zero = none is.
     pub browser_remember: Duration,
@@ -84,6 +90,8 @@ pub struct Settings {
     pub serve_without_vault: Duration,
     /// Live streams end when the set has not been current for this long.
     pub stream_lease: Duration,
+    /// What the app calls itself: no password is made of it.
+    pub brand: String,
     /// Of new passwords, in characters.
     pub min_password_length: usize,
     /// Failed logins in a burst.
@@ -109,6 +117,7 @@ impl Settings {
             recheck: config.sessions.recheck,
             serve_without_vault: config.sessions.serve_without_vault,
             stream_lease: config.sessions.stream_lease,
+            brand: config.brand.name.clone(),
             min_password_length: config.login.min_password_length,
             attempts: Attempts {
                 per_account: config.login.attempts_per_account,
@@ -164,11 +173,14 @@ pub struct Auth {
     live: Arc<LiveSessions>,
     lease: lease::Lease,
     verified: verified::VerifiedTokens,
-    flights: flight::Flights<authenticate::FirstSight>,
+    /// By token, and whether the caller may queue.
+    flights: flight::Flights<authenticate::FirstSight, (verified::Digest, bool)>,
     renewals: renew::Renewals,
     stamps: Stamps,
     throttle: throttle::Throttle,
     owed: revoke::OwedTombstones,
+    uses: idle::UnwrittenUses,
+    logouts: logouts::OwedLogouts,
     questions: Arc<questions::Questions>,
     logins: Arc<logins::Logins>,
     /// The vault has keys that could not be loaded or opened.
@@ -193,6 +205,8 @@ impl Auth {
             stamps: Stamps::new(&parts.master),
             throttle: throttle::Throttle::default(),
             owed: revoke::OwedTombstones::default(),
+            uses: idle::UnwrittenUses::default(),
+            logouts: logouts::OwedLogouts::default(),
             questions: Arc::new(questions::Questions::new()),
             logins: Arc::new(logins::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),

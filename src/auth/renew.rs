@@ -3,7 +3,7 @@
 //! The refresh token stays as it is, so that parallel requests, tabs and sleeping laptops have nothing to race for. Once a
 //! day a page view rotates it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,33 +34,72 @@ pub struct Renewed {
     pub tokens: BrowserTokens,
 }
 
-/// Answers, by the digest of the cookie they were given to, and when.
-type Recent = HashMap<[u8; 32], (Monotonic, Arc<Renewed>)>;
+/// SHA-256 of a refresh cookie.
+type Digest = [u8; 32];
+
+/// The renewals of the last seconds, by cookie. The queue is in order of time, so that dropping those that are too old
+/// costs constant time for each insertion.
+#[derive(Default)]
+struct Recent {
+    answers: HashMap<Digest, (Monotonic, Arc<Renewed>)>,
+    order: VecDeque<(Monotonic, Digest)>,
+}
+
+impl Recent {
+    /// Drops what is older than [`REMEMBERED`].
+    fn expire(&mut self, now: Monotonic) {
+        while let Some(&(at, key)) = self.order.front()
+            && now.since(at) >= REMEMBERED
+        {
+            self.order.pop_front();
+            // The same cookie may have a newer answer, which has an entry of its own further back.
+            if self.answers.get(&key).is_some_and(|(newest, _)| *newest == at) {
+                self.answers.remove(&key);
+            }
+        }
+    }
+
+    fn insert(&mut self, key: Digest, now: Monotonic, renewed: &Arc<Renewed>) {
+        self.expire(now);
+        if self.order.len() < MOST {
+            self.order.push_back((now, key));
+            self.answers.insert(key, (now, Arc::clone(renewed)));
+        }
+    }
+}
+
+/// What one flight brings back.
+#[derive(Clone)]
+struct Landed {
+    /// Whether it was begun for a caller that takes no answer from before.
+    anew: bool,
+    answer: Result<Arc<Renewed>, Refusal>,
+}
 
 /// Renewals under way, and those of the last seconds.
 pub(super) struct Renewals {
-    flights: Flights<Result<Arc<Renewed>, Refusal>>,
-    recent: Arc<Mutex<Recent>>,
+    flights: Flights<Landed>,
+    recent: Mutex<Recent>,
 }
 
 impl Renewals {
     pub(super) fn new() -> Self {
-        Self { flights: Flights::new(), recent: Arc::default() }
+        Self { flights: Flights::new(), recent: Mutex::default() }
     }
 
-    fn recent(&self, key: &[u8; 32], now: Monotonic) -> Option<Arc<Renewed>> {
+    fn recent(&self, key: &Digest, now: Monotonic) -> Option<Arc<Renewed>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.get(key).filter(|(at, _)| now.since(*at) < REMEMBERED).map(|(_, renewed)| Arc::clone(renewed))
+        let answer = recent.answers.get(key).filter(|(at, _)| now.since(*at) < REMEMBERED);
+        answer.map(|(_, renewed)| Arc::clone(renewed))
     }
 
-    fn keep(&self, key: [u8; 32], now: Monotonic, renewed: &Arc<Renewed>) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() >= MOST {
-            recent.retain(|_, (at, _)| now.since(*at) < REMEMBERED);
-        }
-        if recent.len() < MOST {
-            recent.insert(key, (now, Arc::clone(renewed)));
-        }
+    fn keep(&self, key: Digest, now: Monotonic, renewed: &Arc<Renewed>) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now, renewed);
+    }
+
+    /// Drops tokens that are not handed out again any more, though nobody renews.
+    pub(super) fn expire(&self, now: Monotonic) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).expire(now);
     }
 }
 
@@ -79,9 +118,28 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Arc<Renewed>, Refusal> {
         let key = sha256(cookie.as_bytes());
+        // A flight that began for others may bring back a token from before the change that this caller has met: it
+        // waits for that one, so that two never rotate one cookie side by side, and then has one of its own.
+        loop {
+            let landed = self.renew_once(key, cookie, may_rotate, anew, settings).await?;
+            if landed.anew || !anew {
+                return landed.answer;
+            }
+            landed.answer?;
+        }
+    }
+
+    async fn renew_once(
+        self: &Arc<Self>,
+        key: Digest,
+        cookie: &str,
+        may_rotate: bool,
+        anew: bool,
+        settings: &Settings,
+    ) -> Result<Landed, Refusal> {
         let now = self.parts.clock.monotonic();
         if let Some(renewed) = self.renewals.recent(&key, now).filter(|_| !anew) {
-            return Ok(renewed);
+            return Ok(Landed { anew, answer: Ok(renewed) });
         }
         // Forged ones end here: nothing is asked of the vault.
         let token = self.of_cookie(cookie, settings).await;
@@ -92,21 +150,26 @@ impl Auth {
             let now = auth.parts.clock.monotonic();
             // Another flight may have landed since the look above.
             if let Some(renewed) = auth.renewals.recent(&key, now).filter(|_| !anew) {
-                return Ok(renewed);
+                return Landed { anew, answer: Ok(renewed) };
             }
             // Counted here: it is one refresh, however many wait for it.
-            let renewed = auth.ask_to_renew(token, remembered, may_rotate, &settings).await;
-            let renewed = Arc::new(renewed.inspect_err(|refusal| auth.not_refreshed(refusal))?);
-            auth.renewals.keep(key, now, &renewed);
-            Ok(renewed)
+            let answer = match auth.ask_to_renew(token, remembered, may_rotate, &settings).await {
+                Ok(renewed) => {
+                    let renewed = Arc::new(renewed);
+                    auth.renewals.keep(key, now, &renewed);
+                    Ok(renewed)
+                }
+                Err(refusal) => {
+                    auth.not_refreshed(&refusal);
+                    Err(refusal)
+                }
+            };
+            Landed { anew, answer }
         });
-        match renewing.await {
-            Some(answer) => answer,
-            None => {
-                self.parts.metrics.requests.panics.inc();
-                Err(Refusal::Internal)
-            }
-        }
+        renewing.await.ok_or_else(|| {
+            self.parts.metrics.requests.panics.inc();
+            Refusal::Internal
+        })
     }
 
     /// Rotates the token of a refresh cookie.
@@ -165,5 +228,65 @@ impl Auth {
         let rotation = self.parts.vault.sessions.rotate(&presented).await?;
         let tokens = self.rotated(rotation, token, settings, asked).await?;
         Ok(Renewed { tokens: BrowserTokens::new(&tokens, remembered, true) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+    use crate::secret::Secret;
+
+    fn renewed() -> Arc<Renewed> {
+        let access = Secret::new("token".to_owned());
+        let tokens = BrowserTokens {
+            session: SessionId::from_bytes([1; 16]),
+            access,
+            refresh: None,
+            keep: None,
+            device: None,
+        };
+        Arc::new(Renewed { tokens })
+    }
+
+    fn key(number: u64) -> Digest {
+        sha256(&number.to_be_bytes())
+    }
+
+    #[test]
+    fn renewed_tokens_leave_memory_after_seconds_with_or_without_further_renewals() {
+        let (renewals, at) = (Renewals::new(), Monotonic::from_millis);
+        for number in 0..100 {
+            renewals.keep(key(number), at(number), &renewed());
+        }
+        assert!(renewals.recent(&key(99), at(5000)).is_some());
+        renewals.expire(at(5050));
+        let left = |renewals: &Renewals| renewals.recent.lock().unwrap().answers.len();
+        assert_eq!(left(&renewals), 49);
+        renewals.keep(key(100), at(6000), &renewed());
+        assert_eq!(left(&renewals), 1);
+        renewals.expire(at(60_000));
+        assert_eq!(left(&renewals), 0);
+    }
+
+    #[test]
+    fn a_newer_answer_to_one_cookie_outlives_the_older_one() {
+        let (renewals, at) = (Renewals::new(), Monotonic::from_millis);
+        renewals.keep(key(1), at(0), &renewed());
+        renewals.keep(key(1), at(4000), &renewed());
+        renewals.expire(at(5000));
+        assert!(renewals.recent(&key(1), at(5000)).is_some());
+        renewals.expire(at(9000));
+        assert!(renewals.recent(&key(1), at(9000)).is_none());
+    }
+
+    #[test]
+    fn renewed_tokens_in_memory_are_bounded_and_each_insertion_looks_only_at_expired_ones() {
+        let renewals = Renewals::new();
+        for number in 0..3 * MOST as u64 {
+            renewals.keep(key(number), Monotonic::from_millis(number / 10_000), &renewed());
+        }
+        let recent = renewals.recent.lock().unwrap();
+        assert_eq!((recent.answers.len(), recent.order.len()), (MOST, MOST));
     }
 }

@@ -10,6 +10,7 @@ use super::{Auth, Settings, detached};
 use crate::clock::Timestamp;
 use crate::error::Refusal;
 use crate::id::{SessionId, UserId};
+use crate::identity::ClientKind;
 use crate::request_id;
 use crate::vault::{EndReason, Ended, LogEntry, Scope};
 
@@ -68,6 +69,22 @@ impl Auth {
     /// `StoreUnavailable`.
     pub async fn end_all(self: &Arc<Self>, user: UserId) -> Result<Revoked, Refusal> {
         self.revoke(Scope::User(user), EndReason::User).await
+    }
+
+    /// Ends every session of a user but `keep`, in one statement.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn end_others(self: &Arc<Self>, user: UserId, keep: SessionId) -> Result<Revoked, Refusal> {
+        self.revoke(Scope::Others(user, keep), EndReason::User).await
+    }
+
+    /// Ends every session of a user that belongs to a program, in one statement.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn end_programs(self: &Arc<Self>, user: UserId) -> Result<Revoked, Refusal> {
+        self.revoke(Scope::OfClient(user, ClientKind::Program.client_id()), EndReason::User).await
     }
 
     /// Ends the session a refresh token belongs to: the way out for a client whose access token has run out.

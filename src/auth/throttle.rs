@@ -1,4 +1,9 @@
 //! The throttle: failed logins per account and per address, each a leaky bucket.
+//!
+//! Strangers share the buckets of an account and of their address. A browser that has signed in to the account before, and a
+//! session of it, have one of their own (OWASP, "device cookies"): whatever strangers do, its owner gets in there.
+//!
+//! Counted in this process: a restart forgets, and N gateways admit N times as many attempts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Monotonic;
+use crate::id::{SessionId, UserId};
 use crate::policy::forwarded::network;
 use crate::token::sha256;
 
@@ -20,9 +26,37 @@ const ADDRESS_LEAK: Duration = Duration::from_secs(1);
 /// Buckets kept at most: 40 bytes each. A flood of names beyond that empties the fullest-leaked ones first.
 const BUCKETS: usize = 100_000;
 
-/// What was charged, to be given back when the password was right.
+/// Who tries a password.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Charge([[u8; 32]; 3]);
+pub(super) enum Guesser<'a> {
+    /// Anybody, at an address.
+    Stranger {
+        /// The name that was typed.
+        account: &'a str,
+        /// The client's address.
+        address: IpAddr,
+    },
+    /// A browser that has signed in to this account before.
+    Device {
+        /// Its account.
+        user: UserId,
+        /// Which of the account's.
+        number: [u8; 8],
+    },
+    /// A signed-in session of the account: the current password is asked for before it is changed.
+    Session {
+        /// Which session.
+        id: SessionId,
+        /// The name of its account.
+        account: &'a str,
+        /// The client's address.
+        address: IpAddr,
+    },
+}
+
+/// What was charged, to be given back when the password was right.
+#[derive(Debug, Clone)]
+pub(super) struct Charge(Vec<[u8; 32]>);
 
 /// No further attempt for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,35 +96,37 @@ impl Throttle {
     /// What is exhausted; nothing is counted then.
     pub(super) fn charge(
         &self,
-        account: &str,
-        address: IpAddr,
+        guesser: Guesser<'_>,
         allowed: Attempts,
         now: Monotonic,
     ) -> Result<Charge, Exhausted> {
-        let Attempts { per_account, per_address } = allowed;
-        let everywhere = per_account.saturating_mul(EVERYWHERE);
-        let limits = [(per_account, ACCOUNT_LEAK), (everywhere, ACCOUNT_LEAK), (per_address, ADDRESS_LEAK)];
-        // Digests: bounded keys whatever is typed as a name, and no names kept in memory.
-        let network = network(address);
-        let names =
-            [format!("from:{network}:{account}"), format!("account:{account}"), format!("address:{network}")];
-        let keys = names.map(|name| sha256(name.as_bytes()));
+        let limits = limits(guesser, allowed);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS {
             make_room(&mut buckets, now);
         }
-        for (at, (key, (burst, leak))) in keys.iter().zip(limits).enumerate() {
+        for (at, Limit { key, burst, leak, gates }) in limits.iter().enumerate() {
+            let (leak, burst) = (*leak, *burst);
+            if !gates {
+                continue;
+            }
             let filled = buckets.get(key).map_or(Duration::ZERO, |b| b.empty_at.since(now));
             let room = leak * burst;
             if filled + leak > room {
                 return Err(Exhausted { wait: filled + leak - room, by_address: at == 2 });
             }
         }
-        for (key, (_, leak)) in keys.iter().zip(limits) {
-            let bucket = buckets.entry(*key).or_insert(Bucket { empty_at: now, leak });
-            bucket.empty_at = later(bucket.empty_at.max(now), leak);
+        let mut charged = Vec::with_capacity(limits.len());
+        for &Limit { key, leak, burst, .. } in &limits {
+            let bucket = buckets.entry(key).or_insert(Bucket { empty_at: now, leak });
+            let filled = later(bucket.empty_at.max(now), leak);
+            // One that does not gate may be full: it holds no more for that.
+            if filled.since(now) <= leak * burst {
+                bucket.empty_at = filled;
+                charged.push(key);
+            }
         }
-        Ok(Charge(keys))
+        Ok(Charge(charged))
     }
 
     /// Takes an attempt back.
@@ -101,6 +137,42 @@ impl Throttle {
                 let leak = u64::try_from(bucket.leak.as_millis()).unwrap_or(u64::MAX);
                 bucket.empty_at = Monotonic::from_millis(bucket.empty_at.millis().saturating_sub(leak));
             }
+        }
+    }
+}
+
+/// One bucket and what it holds.
+struct Limit {
+    key: [u8; 32],
+    burst: u32,
+    leak: Duration,
+    /// Whether the attempt is refused when it is full, or only counted.
+    gates: bool,
+}
+
+fn limits(guesser: Guesser<'_>, Attempts { per_account, per_address }: Attempts) -> Vec<Limit> {
+    // Digests: bounded keys whatever is typed as a name, and no names kept in memory.
+    let limit = |name: String, burst, leak| Limit { key: sha256(name.as_bytes()), burst, leak, gates: true };
+    match guesser {
+        Guesser::Stranger { account, address } => {
+            let network = network(address);
+            vec![
+                limit(format!("from:{network}:{account}"), per_account, ACCOUNT_LEAK),
+                limit(format!("account:{account}"), per_account.saturating_mul(EVERYWHERE), ACCOUNT_LEAK),
+                limit(format!("address:{network}"), per_address, ADDRESS_LEAK),
+            ]
+        }
+        Guesser::Device { user, number } => {
+            let number = u64::from_be_bytes(number);
+            vec![limit(format!("device:{user}:{number}"), per_account, ACCOUNT_LEAK)]
+        }
+        // Its own bucket decides. The others count as well: a stolen token is no second way to guess, beside the front door.
+        Guesser::Session { id, account, address } => {
+            let strangers =
+                limits(Guesser::Stranger { account, address }, Attempts { per_account, per_address });
+            let own = limit(format!("session:{id}"), per_account, ACCOUNT_LEAK);
+            let counted = strangers.into_iter().map(|limit| Limit { gates: false, ..limit });
+            std::iter::once(own).chain(counted).collect()
         }
     }
 }
@@ -137,7 +209,7 @@ mod tests {
         }
 
         fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Exhausted> {
-            self.0.charge(account, address, self.1, now)
+            self.0.charge(Guesser::Stranger { account, address }, self.1, now)
         }
     }
 
@@ -166,6 +238,42 @@ mod tests {
         let throttle = Fixed::new(2, 100);
         let from = |host: u32| throttle.charge("ada", IpAddr::V4(host.into()), at(0)).is_ok();
         assert_eq!((0..100).filter(|host| from(0xc000_0200 + host)).count(), 20);
+    }
+
+    #[test]
+    fn strangers_cannot_exhaust_a_known_device_or_a_session() {
+        let throttle = Fixed::new(3, 100);
+        let strangers = |now| {
+            for host in 0..100 {
+                let _ = throttle.charge("ada", IpAddr::V4((0xc000_0200_u32 + host).into()), now);
+            }
+        };
+        strangers(at(0));
+        assert!(throttle.charge("ada", ip("198.51.100.1"), at(0)).is_err(), "the account is kept busy");
+        let (user, session) = (UserId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+        let address = ip("198.51.100.1");
+        let owner = Guesser::Session { id: session, account: "ada", address };
+        for own in [Guesser::Device { user, number: [3; 8] }, owner] {
+            for round in 0..3 {
+                strangers(at(round));
+                throttle.0.charge(own, throttle.1, at(round)).unwrap();
+            }
+            let exhausted = throttle.0.charge(own, throttle.1, at(3)).unwrap_err();
+            assert!(!exhausted.by_address, "its own guesses are bounded as anybody's");
+        }
+        // Another device of the account has not guessed.
+        throttle.0.charge(Guesser::Device { user, number: [4; 8] }, throttle.1, at(3)).unwrap();
+    }
+
+    #[test]
+    fn guesses_of_a_session_count_at_the_front_door_too() {
+        let throttle = Fixed::new(2, 100);
+        let (id, address) = (SessionId::from_bytes([2; 16]), ip("192.0.2.1"));
+        for _ in 0..2 {
+            throttle.0.charge(Guesser::Session { id, account: "ada", address }, throttle.1, at(0)).unwrap();
+        }
+        assert!(throttle.charge("ada", address, at(0)).is_err());
+        throttle.charge("ada", ip("192.0.2.2"), at(0)).unwrap();
     }
 
     #[test]
@@ -200,7 +308,8 @@ mod tests {
         let throttle = Throttle::default();
         let charge = |per_account| {
             let allowed = Attempts { per_account, per_address: 100 };
-            throttle.charge("ada", ip("192.0.2.1"), allowed, at(0))
+            let guesser = Guesser::Stranger { account: "ada", address: ip("192.0.2.1") };
+            throttle.charge(guesser, allowed, at(0))
         };
         for _ in 0..3 {
             charge(5).unwrap();

@@ -25,7 +25,7 @@ pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration)
         for slot in auth.live.busy() {
             if stale {
                 LiveSessions::cut(&slot, Cut::Unproven);
-            } else if may_ask && slot.ends_at().is_some_and(|end| end <= auth.vault_now()) {
+            } else if may_ask && slot.end().at().is_some_and(|end| end <= auth.vault_now()) {
                 let auth = Arc::clone(&auth);
                 asking.spawn(async move {
                     if has_ended(&auth, &slot).await {
@@ -37,14 +37,17 @@ pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration)
     }
 }
 
-/// The end this replica knows of has come. A refresh elsewhere may have moved it: the vault says.
+/// The end this replica knows of has come. Use or a refresh elsewhere may have moved it: the vault says.
 async fn has_ended(auth: &Auth, slot: &Slot) -> bool {
     match auth.parts.vault.sessions.find(slot.id()).await {
         Ok(Some(row)) if row.live => {
             authenticate::learn(slot, &row.grant);
             false
         }
-        Ok(_) => true,
+        Ok(_) => {
+            slot.end().is_over();
+            true
+        }
         // Unknown is not ended: the lease decides how long that may last.
         Err(_) => false,
     }

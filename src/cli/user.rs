@@ -183,7 +183,7 @@ const fn state(user: &User) -> &'static str {
 async fn hashed(desk: &Desk, name: &Login, source: &PasswordSource) -> anyhow::Result<Secret<String>> {
     let least = desk.config.login.min_password_length;
     let password = Password::new(ask(source, least)?.expose())?;
-    password.acceptable(name, least)?;
+    password.acceptable(name, &desk.config.brand.name, least)?;
     let hasher = Hasher::start(1, 1, Arc::clone(&desk.surroundings.random))?;
     Ok(hasher.hash(password).await?)
 }

@@ -245,7 +245,7 @@ pub struct Sessions {
     pub recheck: Duration,
     /// How long a shared session store alone may vouch; zero = never.
     pub serve_without_vault: Duration,
-    /// A session ends after this long without a refresh.
+    /// A session ends after this long without use.
     pub idle_timeout: Duration,
     /// A session ends this long after its login.
     pub absolute_timeout: Duration,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Control, Cut, Registration};
+use crate::auth::{Auth, Control, Cut, Progress, Registration};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::policy::Permit;
@@ -62,6 +62,21 @@ impl Context {
             Some(Cut::Slow) => Some(Refusal::RequestTimeout),
             Some(Cut::Silent) => Some(Refusal::UpstreamTimeout),
             _ => None,
+        }
+    }
+
+    /// `came` bytes have passed in one direction, after so many: traffic is use. Of an ordinary body the first bytes come
+    /// with the header, which was noted.
+    pub(super) fn note_traffic(&self, auth: &Auth, came: u64, before: u64) {
+        if came > 0 && (before > 0 || self.control.progress() == Progress::Open) {
+            self.note_use(auth);
+        }
+    }
+
+    /// Its session is in use.
+    pub(super) fn note_use(&self, auth: &Auth) {
+        if let Some(registration) = &self.registration {
+            auth.is_used(registration, &self.snapshot.settings);
         }
     }
 

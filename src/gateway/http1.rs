@@ -24,8 +24,8 @@ use super::requests::Requests;
 /// What is read to find the end of a header that is too long, so that it is answered: as far as Pingora reads.
 const LONGEST: usize = 1 << 20;
 
-/// A header section, or as much of it as may be kept.
-#[derive(Debug, Default)]
+/// A header section, or as much of it as may be kept. It holds tokens and is not to be printed.
+#[derive(Default)]
 struct Head {
     /// With what came of the body in the same read.
     bytes: BytesMut,

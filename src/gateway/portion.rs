@@ -7,6 +7,7 @@
 //! header (http1.rs) -> as much as its body has -> only the end; the rest is kept -> header of the next
 //! ```
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,8 +34,7 @@ const AHEAD: usize = 1024;
 /// What is read of a connection that is closed, so that the client still reads its answer.
 const LEFTOVER: usize = 64 << 10;
 
-/// Such a connection.
-#[derive(Debug)]
+/// Such a connection. What is kept of it may hold tokens and passwords: `Debug` tells only how much there is.
 pub(super) struct Portion {
     stream: Stream,
     /// Came before its turn.
@@ -43,6 +43,13 @@ pub(super) struct Portion {
     left: AtomicU64,
     /// The client does not take what it is sent, which was said.
     blocks: bool,
+}
+
+impl fmt::Debug for Portion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ahead, left) = (self.ahead.len(), &self.left);
+        f.debug_struct("Portion").field("ahead", &ahead).field("left", left).finish_non_exhaustive()
+    }
 }
 
 impl Portion {
@@ -299,5 +306,13 @@ mod tests {
             assert!(portion.read(&mut [0; 1]).now_or_never().is_none());
         }
         assert!(portion.ahead.len() <= 2 * AHEAD);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_ahead_is_not_printed() {
+        let mut portion = Portion::new(Box::new(duplex(64).0));
+        portion.begin((&b"Authorization: Bearer secret"[..]).into());
+        let printed = format!("{portion:?}");
+        assert!(printed.contains("28") && !printed.contains("secret"), "{printed}");
     }
 }

@@ -40,6 +40,9 @@ use crate::snapshot::upstreams::Turn;
 /// How many servers of an upstream are tried for one request: the first, and two more.
 const TRIES: usize = 3;
 
+/// An answer that took so long is noted as use of its session again: less is the grain of that anyway.
+const WAITED: Duration = Duration::from_secs(1);
+
 /// The public listener's behaviour.
 pub struct Gateway {
     auth: Arc<Auth>,
@@ -128,6 +131,7 @@ impl Gateway {
     }
 
     async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
+        requests::reachable()?;
         let snapshot = &context.snapshot;
         if let Some(proof) = &context.proof
             && !proof.counts(snapshot.tls.as_ref(), self.clock.wall())
@@ -399,6 +403,7 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, refusal);
         }
         let came = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        context.note_traffic(&self.auth, came, context.account.bytes_in);
         context.account.bytes_in += came;
         if is_last {
             request_framing::end_once(body);
@@ -476,6 +481,10 @@ impl ProxyHttp for Gateway {
             context.account.outcome = Outcome::Forwarded;
             let stream = answer::stream(response);
             let took = context.account.is_answered(stream);
+            // An answer that was waited for is use, as what follows it is.
+            if took.is_none_or(|took| took >= WAITED) {
+                context.note_use(&self.auth);
+            }
             if let Some(candidate) = &context.candidate {
                 candidate.answered(status, took, self.clock.as_ref());
             }
@@ -507,6 +516,7 @@ impl ProxyHttp for Gateway {
             context.silence.broken()
         }
         let came = body.as_ref().map_or(0, Bytes::len);
+        context.note_traffic(&self.auth, came as u64, context.account.bytes_out);
         context.account.bytes_out += came as u64;
         context.control.holds((came >= unread::MUCH).then(|| self.traffic.millis()));
         Ok(None)

@@ -1,6 +1,7 @@
 //! Silent renewal: who comes with an expired access cookie and a live refresh cookie is let in, and their browser is told
 //! its new cookie beside the app's answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::credential::{Credential, cookie_fields};
 use super::navigation;
 use super::respond::Answer;
-use crate::auth::{Admission, Auth, BrowserTokens, Control};
+use crate::auth::{Admission, Auth, BrowserTokens, Control, DeviceCookie};
 use crate::error::Refusal;
 use crate::policy::cookies::{self, Found, Names};
 use crate::snapshot::Snapshot;
@@ -23,9 +24,15 @@ const ENDS_SOON: Duration = Duration::from_secs(30);
 /// the value, beside the longest domain.
 pub(super) const ROOM: usize = 3 * 1024 + 512;
 
-/// `Set-Cookie` values an answer is to carry.
-#[derive(Debug, Default)]
+/// `Set-Cookie` values an answer is to carry. They hold tokens: `Debug` tells only how many there are.
+#[derive(Default)]
 pub(super) struct SetCookies(Vec<HeaderValue>);
+
+impl fmt::Debug for SetCookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SetCookies({})", self.0.len())
+    }
+}
 
 impl SetCookies {
     /// Whether there is none.
@@ -36,7 +43,15 @@ impl SetCookies {
     /// Puts one in.
     pub(super) fn push(&mut self, name: &str, value: &str, snapshot: &Snapshot, life: Option<Duration>) {
         let cookie = cookies::set(name, value, snapshot.cookie_domain.as_deref(), life);
-        self.0.extend(HeaderValue::from_str(&cookie).ok());
+        self.put(&cookie);
+    }
+
+    fn put(&mut self, cookie: &str) {
+        if let Ok(mut value) = HeaderValue::from_str(cookie) {
+            // Its own `Debug` tells nothing either, wherever a response header is printed.
+            value.set_sensitive(true);
+            self.0.push(value);
+        }
     }
 
     /// What a browser is to keep from now on.
@@ -46,6 +61,16 @@ impl SetCookies {
         if let Some(refresh) = &tokens.refresh {
             self.push(names.refresh, refresh.expose(), snapshot, tokens.keep);
         }
+        if let Some(device) = &tokens.device {
+            self.know(device, snapshot);
+        }
+    }
+
+    /// What the browser is known by from now on.
+    pub(super) fn know(&mut self, device: &DeviceCookie, snapshot: &Snapshot) {
+        let (name, path, domain) =
+            (snapshot.cookies.device, &snapshot.server.auth_prefix, snapshot.cookie_domain.as_deref());
+        self.put(&cookies::set_below(path, name, &device.value, domain, Some(device.keep)));
     }
 
     /// Both are to be forgotten.
@@ -145,4 +170,20 @@ pub(super) async fn authenticate(
 
 fn ends_soon(auth: &Auth, identity: &crate::identity::Identity, life: Duration) -> bool {
     auth.until(identity.expires_at()) < ENDS_SOON.min(life / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_in_cookies_are_not_printed() {
+        let mut value = HeaderValue::from_static("__Host-doorward-access=secret-token");
+        value.set_sensitive(true);
+        let cookies = SetCookies(vec![value]);
+        let answer = cookies.on(Answer::redirect(HeaderValue::from_static("/")));
+        for printed in [format!("{cookies:?}"), format!("{:?}", answer.headers)] {
+            assert!(!printed.contains("secret-token"), "{printed}");
+        }
+    }
 }

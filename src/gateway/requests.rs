@@ -28,6 +28,7 @@ use super::tls::Proof;
 use super::traffic::Traffic;
 use crate::auth::{Control, Cut, Progress};
 use crate::config::Server;
+use crate::error::Refusal;
 use crate::metrics::Metrics;
 use crate::request_id;
 use crate::snapshot::Current;
@@ -52,6 +53,21 @@ struct Request {
     listener: Listener,
     proof: Option<Arc<Proof>>,
     header_is_too_long: bool,
+}
+
+/// Whether this task knows the request it serves. Without that nobody could cut it, and neither its listener nor its client
+/// certificate would count: it is refused.
+///
+/// # Errors
+/// `Internal`: a defect, such as a callback that was called in a task of its own.
+pub(super) fn reachable() -> Result<(), Refusal> {
+    REQUEST.try_with(|_| ()).map_err(|_| {
+        tracing::error!(
+            reason = "request_unreachable",
+            "a request is served by a task that does not know it"
+        );
+        Refusal::Internal
+    })
 }
 
 /// The control of the request this task is reading.
@@ -352,4 +368,24 @@ async fn end_silence(control: &Control, silence: &Silence, woken_at: Instant) {
     silence.until_expired(woken_at).await;
     control.cut(Cut::Silent);
     std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn request_that_its_task_does_not_know_is_refused() {
+        let request = Request {
+            control: Arc::default(),
+            silence: Silence::new(Instant::now()),
+            listener: Listener::Plain,
+            proof: None,
+            header_is_too_long: false,
+        };
+        REQUEST.scope(request, async { assert_eq!(reachable(), Ok(())) }).await;
+        assert_eq!(reachable(), Err(Refusal::Internal));
+        let elsewhere = tokio::spawn(async { reachable() });
+        assert_eq!(elsewhere.await.expect("no panic"), Err(Refusal::Internal));
+    }
 }

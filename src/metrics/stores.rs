@@ -133,6 +133,8 @@ label! {
         Rotate "rotate",
         /// A browser's access token renewed.
         Renew "renew",
+        /// The uses of sessions written down.
+        Touch "touch",
         /// A session, by id.
         FindSession "find_session",
         /// A user's sessions.

@@ -19,8 +19,8 @@ pub use brand::{ASSET_HEADERS, Asset, Brand};
 pub use language::Language;
 pub use template::{Html, render};
 pub use view::{
-    Account, Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, Person, SignIn,
-    SignInProblem, SignOut, SignedIn, SignedOut,
+    Account, Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, Person, Program,
+    SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
 };
 
 /// The header fields every page is sent with.

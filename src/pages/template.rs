@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::device;
 use super::text::{ErrorText, Text};
 use super::view::{
-    Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, SignIn, SignInProblem,
-    SignOut, SignedIn, SignedOut,
+    Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, Program, SignIn,
+    SignInProblem, SignOut, SignedIn, SignedOut,
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
@@ -162,8 +162,30 @@ impl DevicesTemplate<'_> {
         (self.frame.t.ago)(self.page.now.since(*then))
     }
 
+    /// What somebody knows a program by: the first word of its `User-Agent`, without a version.
+    fn program_name(&self, program: &Program) -> String {
+        let first = program.newest.first().and_then(|device| device.user_agent.as_deref());
+        let word = first.and_then(|agent| agent.split(['/', ' ', '(']).next()).unwrap_or_default();
+        match word.char_indices().nth(PROGRAM_NAME) {
+            _ if word.is_empty() || word == "Mozilla" => self.frame.t.unknown_program.to_owned(),
+            Some((end, _)) => format!("{}…", &word[..end]),
+            None => word.to_owned(),
+        }
+    }
+
+    fn sign_ins(&self, program: &Program) -> String {
+        (self.frame.t.sign_ins)(program.count)
+    }
+
+    /// What is not listed one by one.
+    fn older(&self, program: &Program) -> Option<String> {
+        let older = program.count.saturating_sub(program.newest.len());
+        (older > 0).then(|| (self.frame.t.older)(older))
+    }
+
     fn others(&self) -> usize {
-        self.page.list.iter().filter(|device| !device.this).count()
+        let browsers = self.page.list.iter().filter(|device| !device.this).count();
+        browsers + self.page.programs.iter().map(|program| program.count).sum::<usize>()
     }
 }
 
@@ -197,6 +219,9 @@ struct InterruptedTemplate<'a> {
     frame: Frame<'a>,
     page: &'a Interrupted<'a>,
 }
+
+/// Characters of a program's name that are shown.
+const PROGRAM_NAME: usize = 40;
 
 /// To the whole second: nobody is told to wait for none.
 fn rounded_up(wait: Duration) -> Duration {

@@ -60,11 +60,15 @@ fn pages() -> Vec<Page<'static>> {
         person: (status == 403).then_some(Person { user: HOSTILE, sign_out: HOSTILE }),
     };
     let list: &'static [Device] = Box::leak(Box::new([device(true), device(false)]));
+    let of_program = || Program { count: 12, newest: vec![device(false), device(false)] };
+    let programs: &'static [Program] = Box::leak(Box::new([of_program(), of_program()]));
     let devices = |list| Devices {
         account: ACCOUNT,
         end: HOSTILE,
         end_others: HOSTILE,
+        end_programs: HOSTILE,
         list,
+        programs: &[],
         now: Timestamp::from_secs(90_000),
     };
     let mut pages = vec![
@@ -80,6 +84,7 @@ fn pages() -> Vec<Page<'static>> {
         Page::Password(password(None, true)),
         Page::Devices(devices(list)),
         Page::Devices(devices(&list[..1])),
+        Page::Devices(Devices { programs, ..devices(&list[..1]) }),
         Page::FormInterrupted(Interrupted { sign_in: HOSTILE }),
         Page::Error(error(403, "origin_not_allowed", None, None)),
         Page::Error(error(401, HOSTILE, Some(HOSTILE), None)),

@@ -151,8 +151,12 @@ pub struct Devices<'a> {
     pub end: &'a str,
     /// Posted to end all but this one.
     pub end_others: &'a str,
-    /// In the order they are shown.
+    /// Posted to end those of all programs.
+    pub end_programs: &'a str,
+    /// Browsers, in the order they are shown.
     pub list: &'a [Device],
+    /// Programs that have signed in by themselves: each once, however often it has.
+    pub programs: &'a [Program],
     /// What "5 minutes ago" is counted from.
     pub now: Timestamp,
 }
@@ -172,6 +176,15 @@ pub struct Device {
     pub renewed: Timestamp,
     /// Whether it is the one this page is shown in.
     pub this: bool,
+}
+
+/// The sessions of one program, as far as its `User-Agent` tells programs apart.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// How many sessions it has.
+    pub count: usize,
+    /// The newest of them, at least one.
+    pub newest: Vec<Device>,
 }
 
 /// Why there is nothing else to see.

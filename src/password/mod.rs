@@ -8,6 +8,7 @@ use crate::identity::Login;
 use crate::secret::Secret;
 
 mod argon;
+mod common;
 pub mod pool;
 
 pub use pool::{Hasher, HasherBusy, Verdict};
@@ -35,9 +36,10 @@ pub enum PasswordRejected {
         /// How many it needs.
         needs: usize,
     },
-    /// Easily guessed from the login name, or one character repeated.
+    /// On the list of common passwords, made of a word on it, or made of the login name or the name of the app.
     #[error(
-        "the password is easily guessed: choose one that does not repeat one character or the login name"
+        "the password is easily guessed: choose one that is not a common password, a run of characters, or made of the \
+         login name or the name of the app"
     )]
     Guessable,
 }
@@ -54,22 +56,26 @@ impl Password {
         Ok(Self(Secret::new(typed.nfc().collect())))
     }
 
-    /// Whether it may be set for `login`.
+    /// Whether it may be set for `login`, at an app that calls itself `brand` (NIST SP 800-63B section 3.1.1.2).
     ///
     /// # Errors
     /// Why not.
-    pub fn acceptable(&self, login: &Login, min_length: usize) -> Result<(), PasswordRejected> {
+    pub fn acceptable(&self, login: &Login, brand: &str, min_length: usize) -> Result<(), PasswordRejected> {
         let text = self.0.expose();
         let has = text.chars().count();
         if has < min_length {
             return Err(PasswordRejected::TooShort { has, needs: min_length });
         }
-        let lower = text.to_lowercase();
-        // What is left without the login name must still be a password of half the length.
-        let without_name = lower.replace(login.as_str(), "").chars().count();
-        let mut characters = text.chars();
-        let first = characters.next();
-        if characters.all(|c| Some(c) == first) || (without_name < has && without_name * 2 < min_length) {
+        // What is left without these names must still be a password of half the length, and not a common one. Blanks and
+        // signs between the letters make no other name.
+        let letters =
+            |text: &str| text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        let whole = letters(text);
+        let without = whole.replace(&letters(login.as_str()), "").replace(&letters(brand), "");
+        let left = without.chars().count();
+        let is_named = without.len() < whole.len();
+        let made_of_names = is_named && (left * 2 < min_length || common::is_common(&without));
+        if made_of_names || common::is_common(text) {
             return Err(PasswordRejected::Guessable);
         }
         Ok(())
@@ -87,11 +93,19 @@ mod tests {
     #[test]
     fn length_is_counted_in_characters_and_guessable_ones_are_named() {
         let login: Login = "ada.lovelace".parse().unwrap();
-        let check = |text: &str| Password::new(text).unwrap().acceptable(&login, 15);
+        let check = |text: &str| Password::new(text).unwrap().acceptable(&login, "Tower Clinic", 15);
         assert_eq!(check("пароль-пароль-1"), Ok(()));
         assert_eq!(check("fourteen chars"), Err(PasswordRejected::TooShort { has: 14, needs: 15 }));
         assert_eq!(check("aaaaaaaaaaaaaaaaaaaa"), Err(PasswordRejected::Guessable));
         assert_eq!(check("Ada.Lovelace1234"), Err(PasswordRejected::Guessable));
+        for named in
+            ["tower clinic 2024", "TowerClinic-2024", "ada_lovelace_2024", "AdaLovelace @ Tower-Clinic"]
+        {
+            assert_eq!(check(named), Err(PasswordRejected::Guessable), "{named}");
+        }
+        assert_eq!(check("Ada.Lovelace123456789"), Err(PasswordRejected::Guessable));
+        assert_eq!(check("Password1234567"), Err(PasswordRejected::Guessable));
+        assert_eq!(check("a tower, a clinic, a bridge"), Ok(()));
         assert!(Password::new(&"x".repeat(MAX_BYTES + 1)).is_err());
     }
 

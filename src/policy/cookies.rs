@@ -15,6 +15,9 @@ pub struct Names {
     pub refresh: &'static str,
     /// Ties the sign-in form to the browser it was shown in.
     pub visit: &'static str,
+    /// By which a browser that has signed in before is known. Sent to our own endpoints alone, which `__Host-` does not
+    /// allow; one that is planted is not signed, and does no harm beside the real one.
+    pub device: &'static str,
 }
 
 /// Cookies of one host: no other can set them.
@@ -22,19 +25,32 @@ pub const HOST: Names = Names {
     access: "__Host-doorward-access",
     refresh: "__Host-doorward-refresh",
     visit: "__Host-doorward-visit",
+    device: "__Secure-doorward-device",
 };
 /// Cookies that the hosts of one domain share.
 pub const SHARED: Names = Names {
     access: "__Secure-doorward-access",
     refresh: "__Secure-doorward-refresh",
     visit: "__Secure-doorward-visit",
+    device: "__Secure-doorward-device",
 };
 /// What begins like this is ours, in use or not.
 const OURS: [&str; 2] = ["__Host-doorward-", "__Secure-doorward-"];
 
 /// A cookie of ours as browsers are told of it: without `life` it ends with the browser, of zero length it is deleted.
 pub fn set(name: &str, value: &str, domain: Option<&str>, life: Option<Duration>) -> String {
-    let mut cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax");
+    set_below("/", name, value, domain, life)
+}
+
+/// The same, sent only to what is below `path`.
+pub fn set_below(
+    path: &str,
+    name: &str,
+    value: &str,
+    domain: Option<&str>,
+    life: Option<Duration>,
+) -> String {
+    let mut cookie = format!("{name}={value}; Path={path}; Secure; HttpOnly; SameSite=Lax");
     if let Some(domain) = domain {
         cookie.push_str("; Domain=");
         cookie.push_str(domain);
@@ -69,6 +85,16 @@ pub fn find<'a>(fields: impl Iterator<Item = &'a [u8]>, name: &str) -> Found<'a>
         }
     }
     found
+}
+
+/// The values of every cookie `name`: for what proves itself, so that a planted one beside it does no harm. At most `most`.
+pub fn all<'a>(
+    fields: impl Iterator<Item = &'a [u8]>,
+    name: &str,
+    most: usize,
+) -> impl Iterator<Item = &'a str> {
+    let named = fields.flat_map(pairs).filter(move |(known, _)| *known == name.as_bytes());
+    named.filter_map(|(_, value)| std::str::from_utf8(value).ok()).take(most)
 }
 
 /// The fields joined into one, without our cookies. `None` when nothing is left.

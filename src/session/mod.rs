@@ -16,6 +16,7 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+use crate::identity::ClientKind;
 
 pub mod memory;
 pub mod metered;
@@ -28,6 +29,9 @@ pub struct Record {
     pub user_id: UserId,
     /// The session's absolute end.
     pub expires_at: Timestamp,
+    /// Its idle end when it was put in, and what it belongs to. The idle end moves with use, and the record does not: once
+    /// it has passed, the vault is asked. `None`: written by an older doorward; only the vault knows.
+    pub idle: Option<(Timestamp, ClientKind)>,
 }
 
 /// What the store says of a session.

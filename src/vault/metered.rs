@@ -7,10 +7,10 @@ use async_trait::async_trait;
 
 use super::{
     Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey,
-    NewSession, Presented, RevocationLog, Rotation, Scope, SessionRow, Sessions, User, UserChange, UserKey,
-    Users, Vault, VaultError,
+    NewSession, Presented, RevocationLog, Rotation, Scope, SessionRow, SessionUse, Sessions, User,
+    UserChange, UserKey, Users, Vault, VaultError,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::id::{SessionId, UserId};
 use crate::identity::{Login, Roles};
 use crate::metrics::{Metrics, Statement};
@@ -91,6 +91,10 @@ impl Sessions for Metered<dyn Sessions> {
 
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
         self.timed(Statement::Renew, self.inner.renew(presented)).await
+    }
+
+    async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError> {
+        self.timed(Statement::Touch, self.inner.touch(uses)).await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {

@@ -24,7 +24,7 @@ pub use log::{Cursor, LogEntry, LogPage, RevocationLog};
 pub use metered::metered;
 pub use sessions::{
     EXTEND_AFTER, EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope,
-    SessionRow, Sessions,
+    SessionRow, SessionUse, Sessions, idle_grain,
 };
 pub use users::{User, UserChange, UserKey, Users};
 

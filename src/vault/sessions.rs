@@ -8,11 +8,25 @@ use async_trait::async_trait;
 use super::{LogEntry, VaultError};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+#[cfg(doc)]
+use crate::identity::ClientKind;
 use crate::identity::{Epoch, Login, RightsVersion, Roles};
 
 /// How much later the idle end of a session must be before a renewal writes it: less would write for every tab of a
-/// browser, more would end sessions that much before they have been idle for long.
+/// browser, more would end sessions that much before they have been idle for long. Never more than [`idle_grain`].
 pub const EXTEND_AFTER: Duration = Duration::from_secs(60);
+
+/// Maximum time by which the stored idle end of a session lags behind its last use: a twentieth of the idle timeout. A
+/// session ends at the earliest this long before it has been idle for its timeout. A shorter grain means more writes: this
+/// one is at most 20 for each idle timeout and gateway.
+pub fn idle_grain(idle: Duration) -> Duration {
+    (idle / 20).max(Duration::from_secs(1))
+}
+
+/// What a renewal waits for before it writes the idle end again.
+pub(super) fn extend_after(idle: Duration) -> Duration {
+    EXTEND_AFTER.min(idle_grain(idle))
+}
 
 /// A session to be made.
 #[derive(Clone, Debug)]
@@ -46,6 +60,8 @@ pub struct Grant {
     pub session_id: SessionId,
     /// Whose.
     pub user_id: UserId,
+    /// The OAuth client it belongs to: [`ClientKind::of`].
+    pub client_id: String,
     /// The login name now.
     pub login: Login,
     /// The roles now.
@@ -180,8 +196,26 @@ pub enum Scope {
     Session(SessionId, Option<UserId>),
     /// Every session of a user.
     User(UserId),
+    /// Every session of a user but this one.
+    Others(UserId, SessionId),
+    /// Every session of a user that belongs to this client.
+    OfClient(UserId, &'static str),
     /// Every session there is.
     Everyone,
+}
+
+/// A session that was used since its idle end was stored.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionUse {
+    /// Which session.
+    pub id: SessionId,
+    /// Its idle end by its last use, on the vault's clock.
+    pub until: Timestamp,
+    /// Its end as the vault last told it. The session was in use from then on without a pause of its idle timeout: where
+    /// that could not be written in time, it is not taken for ended.
+    pub known: Timestamp,
+    /// Its idle timeout: no end is stored that is further away than this.
+    pub idle: Duration,
 }
 
 /// A session as stored.
@@ -215,6 +249,9 @@ pub trait Sessions: Send + Sync {
     /// once in [`EXTEND_AFTER`]. `age` is how old the generation presented is; `None` when it is the one before, inside
     /// the grace: `generation` and `refresh_kid` are always those of the current one.
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError>;
+    /// Moves the idle end of sessions that were used, never back and never beyond the absolute end. Returns the ends of
+    /// those that live; those that are missing in the answer have ended. At most 1,000 at a time.
+    async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError>;
     /// The session, or `None` when there is certainly none.
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;
     /// A user's live sessions, or everyone's without a user, newest first; at most 1,000.
@@ -222,4 +259,20 @@ pub trait Sessions: Send + Sync {
     /// Ends sessions and writes one log row for each. What was ended before is reported again, so that the caller
     /// applies it again, and not logged again: its row still stands.
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idle_grain_is_a_twentieth_and_renewals_write_within_it() {
+        let seconds = Duration::from_secs;
+        assert_eq!((idle_grain(seconds(60)), extend_after(seconds(60))), (seconds(3), seconds(3)));
+        assert_eq!(
+            (idle_grain(seconds(43_200)), extend_after(seconds(43_200))),
+            (seconds(2160), seconds(60))
+        );
+        assert_eq!(idle_grain(seconds(1)), seconds(1), "never a write for every request");
+    }
 }

@@ -9,7 +9,7 @@ use doorward::clock::Timestamp;
 use doorward::config::Config;
 use doorward::pages::{
     ASSET_HEADERS, Account, Brand, Device, Devices, ErrorPage, HEADERS, Interrupted, Language, Page,
-    PasswordPage, PasswordProblem, SignIn, SignInProblem, SignedIn, SignedOut, render,
+    PasswordPage, PasswordProblem, Program, SignIn, SignInProblem, SignedIn, SignedOut, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -124,7 +124,9 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
             account: ACCOUNT,
             end: "/auth/sessions/end",
             end_others: "/auth/sessions/end-others",
-            list: &list,
+            end_programs: "/auth/sessions/end-programs",
+            list: &list[..3],
+            programs: &[Program { count: 34, newest: list[3..].to_vec() }],
             now: NOW,
         }),
         "interrupted" => Page::FormInterrupted(Interrupted { sign_in: "/auth/login" }),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use doorward::clock::{Clock, Timestamp, TravelClock};
 use doorward::config::{RedisTopology, RedisUrl, StoreHost};
 use doorward::id::{Random, SessionId, SystemRandom, UserId};
+use doorward::identity::ClientKind;
 use doorward::session::memory::MemoryStore;
 use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
@@ -121,7 +122,8 @@ impl World {
     fn record(&self) -> Record {
         let expires_at = Timestamp::from_millis(self.clock.wall().millis() + 3_600_123);
         let random: &dyn Random = &SystemRandom;
-        Record { user_id: UserId::from_bytes(random.bytes()), expires_at }
+        let idle = Some((Timestamp::from_millis(expires_at.millis() - 60_001), ClientKind::Browser));
+        Record { user_id: UserId::from_bytes(random.bytes()), expires_at, idle }
     }
 
     async fn check(&self, id: SessionId) -> Lookup {

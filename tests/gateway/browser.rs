@@ -4,10 +4,11 @@ mod cross_origin;
 mod csrf;
 mod errors;
 mod jar;
+mod known_device;
 mod proxy_cache;
 mod renewal;
 mod shared_caches;
 mod sign_in;
 mod sign_out;
 
-pub(crate) use jar::Browser;
+pub(crate) use jar::{Browser, later};

@@ -8,7 +8,7 @@ use doorward::auth::keys;
 use doorward::clock::{Clock, Timestamp};
 use doorward::config::Algorithm;
 use doorward::id::{SessionId, SystemRandom, UserId, base64url, from_base64url};
-use doorward::identity::{RightsVersion, Roles};
+use doorward::identity::{ClientKind, RightsVersion, Roles};
 use doorward::session::{Record, SessionStore};
 use doorward::token::access::{self, Profile, Subject};
 use doorward::token::keyring::{KeySet, OpenKey};
@@ -239,7 +239,8 @@ async fn a_record_of_another_user_says_nothing_about_this_one() {
     let live = gateway.login_elsewhere("ada").await;
     let id = live.session.parse().expect("an id");
     let row = gateway.vault.sessions.find(id).await.expect("an answer").expect("the session");
-    let record = Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at };
+    let idle = Some((row.grant.ends_at, ClientKind::Program));
+    let record = Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at, idle };
     gateway.sessions.fill(id, record, Duration::from_secs(900)).await.expect("a record");
     let mut forger = Forger::new(&gateway, bob);
     forger.subject.session_id = id;
@@ -269,7 +270,7 @@ async fn a_session_that_only_the_session_store_knows_is_not_one() {
     let forger = Forger::new(&gateway, user);
     let sessions = kept.lock().expect("not poisoned").clone().expect("a store");
     let until = forger.now + Duration::from_secs(3600);
-    let record = Record { user_id: user, expires_at: until };
+    let record = Record { user_id: user, expires_at: until, idle: Some((until, ClientKind::Program)) };
     sessions.fill(forger.subject.session_id, record, Duration::from_secs(3600)).await.expect("a record");
     for _ in 0..2 {
         assert_refused(&gateway.call("GET", "/", &forger.token(&keys)).await, 401, "token_revoked");

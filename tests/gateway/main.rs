@@ -17,6 +17,7 @@ mod forged;
 mod forwarding;
 mod health;
 mod http2;
+mod idle;
 mod limits;
 mod outages;
 mod pipelined;

@@ -101,3 +101,43 @@ async fn only_so_many_ask_the_vault_at_once_and_the_others_are_told_to_come_back
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confirmed_session_waits_for_a_lookup_where_it_needs_one() {
+    const PLACES: usize = 32;
+    let (gateway, faults, confirmed) = gateway("").await;
+    // No session store, and a vault that is kept busy by sessions never seen.
+    faults.fail(&Op::SESSION_STORE);
+    let (keys, user) = (stolen_keys(&gateway).await, gateway.user("bob", &[]).await);
+    let gate = faults.hold_every(Op::FindSession);
+    let mut asking = JoinSet::new();
+    for _ in 0..PLACES {
+        let (address, token) = (gateway.address(), Forger::new(&gateway, user).token(&keys));
+        asking.spawn(async move {
+            Client::asking(address, "/", &token).await.response("GET").await.expect("an answer").status
+        });
+    }
+    assert_eventually("all places are taken", SOON, async || faults.calls(Op::FindSession) == PLACES).await;
+    // A route that asks every time, and an endpoint of ours: neither can do without the answer.
+    for path in ["/fresh", "/auth/me"] {
+        let (address, token) = (gateway.address(), confirmed.access.clone());
+        asking.spawn(async move {
+            Client::asking(address, path, &token).await.response("GET").await.expect("an answer").status
+        });
+    }
+    // Refused at once they would be done before this; they wait for a second.
+    let begun = Instant::now();
+    let first = asking.join_next().await.expect("one").expect("no panic");
+    assert_eq!(first, 503, "after the wait");
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+    asking.join_next().await.expect("the other").expect("no panic");
+    for path in ["/fresh", "/auth/me"] {
+        let (address, token) = (gateway.address(), confirmed.access.clone());
+        asking.spawn(async move {
+            Client::asking(address, path, &token).await.response("GET").await.expect("an answer").status
+        });
+    }
+    gate.open();
+    let answers = asking.join_all().await;
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 2, "{answers:?}");
+}

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use doorward::session::Lookup;
+use doorward::identity::ClientKind;
+use doorward::session::{Lookup, Record};
 
 use crate::support::gateway::{SOON, Tokens};
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
@@ -41,7 +42,8 @@ async fn a_session_on_the_guest_list_is_served_without_the_vault_once_its_user_w
     let id = unseen.session.parse().expect("an id");
     // As a gateway that shares the session store would have left it.
     let row = gateway.vault.sessions.find(id).await.expect("an answer").expect("the session");
-    let record = doorward::session::Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at };
+    let idle = Some((row.grant.ends_at, ClientKind::Program));
+    let record = Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at, idle };
     gateway.sessions.fill(id, record, Duration::from_secs(60)).await.expect("filled");
     let asked = faults.calls(Op::FindSession);
     for tokens in [&seen, &unseen] {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use doorward::clock::Timestamp;
 use doorward::id::{SessionId, UserId};
 use doorward::identity::{Login, Roles};
 use doorward::secret::Secret;
@@ -12,7 +13,7 @@ use doorward::server::Stores;
 use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
 use doorward::vault::{
     Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey, NewSession, Presented, RevocationLog,
-    Rotation, Scope, SessionRow, Sessions, User, UserChange, UserKey, Users, VaultError,
+    Rotation, Scope, SessionRow, SessionUse, Sessions, User, UserChange, UserKey, Users, VaultError,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -26,6 +27,7 @@ pub(crate) enum Op {
     OpenSession,
     Rotate,
     Renew,
+    Touch,
     FindSession,
     ListSessions,
     Revoke,
@@ -40,7 +42,7 @@ pub(crate) enum Op {
 
 impl Op {
     /// Everything that asks the vault.
-    pub(crate) const VAULT: [Self; 13] = [
+    pub(crate) const VAULT: [Self; 14] = [
         Self::CreateUser,
         Self::FindUser,
         Self::ListUsers,
@@ -48,6 +50,7 @@ impl Op {
         Self::OpenSession,
         Self::Rotate,
         Self::Renew,
+        Self::Touch,
         Self::FindSession,
         Self::ListSessions,
         Self::Revoke,
@@ -270,6 +273,10 @@ impl Sessions for Faulty {
 
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
         self.vault(Op::Renew, self.real.vault.sessions.renew(presented)).await
+    }
+
+    async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError> {
+        self.vault(Op::Touch, self.real.vault.sessions.touch(uses)).await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {

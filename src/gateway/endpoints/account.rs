@@ -4,13 +4,15 @@ use serde_json::{Value, json};
 
 use super::sign_in::ended;
 use super::{Accept, Answer, Call, browser};
+use crate::auth::PasswordChange;
 use crate::error::Refusal;
+use crate::id::SessionId;
 use crate::password::Password;
 use crate::vault::{EndReason, SessionRow};
 
 /// `GET me`: who am I. A script in a browser is told the token, too, that its forms need; of another origin it cannot read it.
 pub(super) async fn me(call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let identity = call.caller(Accept::CookieOrBearer).await?.identity;
+    let identity = call.caller(Accept::CookieOrBearer).await?;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let mut me = json!({
         "user": identity.login().as_str(),
@@ -27,7 +29,7 @@ pub(super) async fn me(call: &mut Call<'_>) -> Result<Answer, Refusal> {
 
 /// `GET sessions`: my devices.
 pub(super) async fn sessions(call: &mut Call<'_>) -> Result<Answer, Refusal> {
-    let identity = call.caller(Accept::CookieOrBearer).await?.identity;
+    let identity = call.caller(Accept::CookieOrBearer).await?;
     let rows = call.auth.sessions_of(&identity).await?;
     let shown = |row: &SessionRow| {
         json!({
@@ -46,18 +48,19 @@ pub(super) async fn sessions(call: &mut Call<'_>) -> Result<Answer, Refusal> {
 /// `DELETE sessions/{sid}`: end one of mine.
 pub(super) async fn end_session(call: &mut Call<'_>, id: &str) -> Result<Answer, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
-    let user = caller.identity.user_id();
-    let reason =
-        if id == caller.identity.session_id().to_string() { EndReason::Logout } else { EndReason::User };
-    drop(caller);
-    let id = id.parse().map_err(|_| Refusal::SessionUnknown)?;
-    call.auth.end_session(id, user, reason).await.map(|revoked| ended(&revoked))
+    let id: SessionId = id.parse().map_err(|_| Refusal::SessionUnknown)?;
+    let is_own = id == caller.session_id();
+    if is_own {
+        call.leave();
+    }
+    let reason = if is_own { EndReason::Logout } else { EndReason::User };
+    call.auth.end_session(id, caller.user_id(), reason).await.map(|revoked| ended(&revoked))
 }
 
 /// `POST password`: `{current_password, new_password}`; ends my other sessions.
 pub(super) async fn password(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
     let identity = match call.caller(Accept::Bearer).await {
-        Ok(caller) => caller.identity,
+        Ok(identity) => identity,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let passwords = call.fields().await?.and_then(|mut fields| {
@@ -71,7 +74,8 @@ pub(super) async fn password(call: &mut Call<'_>) -> pingora::Result<Result<Answ
         Ok(passwords) => passwords,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let address = call.address();
-    let changed = call.auth.change_password(&identity, current, new, address, &call.snapshot.settings).await;
-    Ok(changed.map(|revoked| ended(&revoked)))
+    let (address, registration) = (call.address(), call.registration.as_ref());
+    let change = PasswordChange { current, new, address, registration };
+    let changed = call.auth.change_password(&identity, change, &call.snapshot.settings).await;
+    Ok(changed.map(|changed| ended(&changed.revoked)))
 }

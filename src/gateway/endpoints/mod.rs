@@ -12,14 +12,16 @@ use super::judge::origin_form;
 use super::renewal::{self, SetCookies};
 use super::respond::Answer;
 use super::{cors, credential, cross_origin, downstream, navigation};
-use crate::auth::{Admission, Auth, Control};
+use crate::auth::{Admission, Auth, Control, Registration};
 use crate::error::Refusal;
 use crate::identity::Identity;
+use crate::policy::cookies;
 use crate::policy::route::WELL_KNOWN;
 use crate::snapshot::Snapshot;
 use crate::token::keyring::JWKS_MAX_AGE;
 use body::Fields;
 use browser::Form;
+use browser::devices::Which;
 
 mod account;
 mod body;
@@ -33,6 +35,8 @@ struct Call<'a> {
     snapshot: &'a Snapshot,
     control: &'a Arc<Control>,
     account: &'a Account,
+    /// Keeps the caller's request entered under its session until it is answered.
+    registration: &'a mut Option<Registration>,
     /// Cookies the answer is to set.
     set: &'a mut SetCookies,
 }
@@ -42,7 +46,7 @@ pub(super) async fn serve(
     session: &mut Session,
     path: &str,
     auth: &Arc<Auth>,
-    Context { snapshot, control, account, set, .. }: &mut Context,
+    Context { snapshot, control, account, set, registration, .. }: &mut Context,
 ) -> pingora::Result<Result<Answer, Refusal>> {
     if cors::is_preflight(session.req_header()) {
         let allowed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
@@ -54,12 +58,15 @@ pub(super) async fn serve(
     if !method.is_safe() && !is_listed && cross_origin::is_cross_origin(session, snapshot) {
         return Ok(Err(Refusal::OriginNotAllowed));
     }
-    let call = Call { session, auth, snapshot, control, account, set };
+    let call = Call { session, auth, snapshot, control, account, registration: &mut *registration, set };
     // What is ours outside the prefix is not below it as well.
     let below =
         path.strip_prefix(snapshot.server.auth_prefix.as_str()).filter(|below| !WELL_KNOWN.contains(below));
     let below = if WELL_KNOWN.contains(&path) { path } else { below.unwrap_or_default() }.to_owned();
-    Box::pin(route(call, &method, &below)).await
+    let answer = Box::pin(route(call, &method, &below)).await?;
+    // Revoked while it was being answered: what it was to be told is not for it any more.
+    let is_revoked = registration.as_ref().is_some_and(Registration::is_revoked);
+    Ok(if is_revoked { answer.and(Err(Refusal::TokenRevoked)) } else { answer })
 }
 
 async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Result<Result<Answer, Refusal>> {
@@ -78,10 +85,17 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Resu
         ("/logout", &Method::POST) if form => browser::sign_out::submit(&mut call, false).await,
         ("/logout-all", &Method::POST) if form => browser::sign_out::submit(&mut call, true).await,
         ("/password", &Method::POST) if form => browser::password::submit(&mut call).await,
-        ("/sessions/end", &Method::POST) if form => browser::devices::end(&mut call, false).await,
-        ("/sessions/end-others", &Method::POST) if form => browser::devices::end(&mut call, true).await,
-        ("/sessions/end" | "/sessions/end-others", &Method::POST) => Ok(Err(Refusal::MediaTypeUnsupported)),
-        ("/sessions/end" | "/sessions/end-others", _) => only("POST"),
+        ("/sessions/end", &Method::POST) if form => browser::devices::end(&mut call, Which::One).await,
+        ("/sessions/end-others", &Method::POST) if form => {
+            browser::devices::end(&mut call, Which::Others).await
+        }
+        ("/sessions/end-programs", &Method::POST) if form => {
+            browser::devices::end(&mut call, Which::Programs).await
+        }
+        ("/sessions/end" | "/sessions/end-others" | "/sessions/end-programs", &Method::POST) => {
+            Ok(Err(Refusal::MediaTypeUnsupported))
+        }
+        ("/sessions/end" | "/sessions/end-others" | "/sessions/end-programs", _) => only("POST"),
         ("/login", &Method::POST) => sign_in::login(&mut call).await,
         ("/refresh", &Method::POST) => sign_in::refresh(&mut call).await,
         ("/logout", &Method::POST) => sign_in::logout(&mut call).await,
@@ -133,6 +147,12 @@ impl Call<'_> {
         self.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned)
     }
 
+    /// The cookies by which this browser is known, where it has signed in before. Two, since a planted one does no harm.
+    fn devices(&self) -> Vec<String> {
+        let fields = credential::cookie_fields(self.headers());
+        cookies::all(fields, self.snapshot.cookies.device, 2).map(str::to_owned).collect()
+    }
+
     /// The query of the request, as it came.
     fn query(&self) -> &[u8] {
         let whole = origin_form(self.session.req_header());
@@ -146,11 +166,24 @@ impl Call<'_> {
 
     /// Who is sitting there, by cookie alone.
     async fn person(&mut self) -> Result<Arc<Identity>, Refusal> {
-        Ok(self.caller(Accept::Cookie).await?.identity)
+        self.caller(Accept::Cookie).await
     }
 
-    /// Who is calling, through the same check as every request.
-    async fn caller(&mut self, accept: Accept) -> Result<Admission, Refusal> {
+    /// Who is calling, through the same check as every request. From now on the request is entered under its session: a
+    /// revocation finds it.
+    async fn caller(&mut self, accept: Accept) -> Result<Arc<Identity>, Refusal> {
+        let Admission { identity, registration } = self.admit(accept).await?;
+        *self.registration = Some(registration);
+        self.account.belongs_to(&identity);
+        Ok(identity)
+    }
+
+    /// Takes the request off the register: it ends its own session, and answers for that.
+    fn leave(&mut self) {
+        *self.registration = None;
+    }
+
+    async fn admit(&mut self, accept: Accept) -> Result<Admission, Refusal> {
         let issuer = &self.snapshot.settings.profile.issuer;
         let request = self.session.req_header();
         let credential = credential::read(&request.headers, issuer, &self.snapshot.cookies)?;
@@ -160,15 +193,11 @@ impl Call<'_> {
         if accept != Accept::Bearer {
             let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
             let asked = (request, &credential);
-            let admission = renewal::authenticate(asked, true, auth, snapshot, control, self.set).await?;
-            self.account.belongs_to(&admission.identity);
-            return Ok(admission);
+            return renewal::authenticate(asked, true, auth, snapshot, control, self.set).await;
         }
         let token = credential.token.filter(|_| !credential.by_cookie);
         let token = token.ok_or(Refusal::TokenMissing)?;
-        let admission = self.auth.authenticate(token, true, self.control, &self.snapshot.settings).await?;
-        self.account.belongs_to(&admission.identity);
-        Ok(admission)
+        self.auth.authenticate(token, true, self.control, &self.snapshot.settings).await
     }
 
     /// The JSON object in the body.

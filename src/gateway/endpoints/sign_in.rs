@@ -16,8 +16,8 @@ pub(super) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<Answer,
         fields.done(&["username", "password"])?;
         let password = Password::new(password.expose())
             .map_err(|_| Refusal::RequestInvalid("password: too long".into()))?;
-        let (address, user_agent) = (call.address(), call.user_agent());
-        Ok(LoginRequest { username, password, address, user_agent })
+        let (address, user_agent, devices) = (call.address(), call.user_agent(), call.devices());
+        Ok(LoginRequest { username, password, address, user_agent, devices })
     });
     let request = match request {
         Ok(request) => request,
@@ -54,9 +54,8 @@ pub(super) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<Answer
         Ok(None) => match call.caller(Accept::Bearer).await {
             Err(refusal) => Err(refusal),
             Ok(caller) => {
-                let (session, user) = (caller.identity.session_id(), caller.identity.user_id());
-                // Off the register first: this request answers for its own session's end.
-                drop(caller);
+                let (session, user) = (caller.session_id(), caller.user_id());
+                call.leave();
                 call.auth.end_session(session, user, EndReason::Logout).await
             }
         },
@@ -67,9 +66,8 @@ pub(super) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<Answer
 /// `POST logout-all`: ends every session of the bearer's user.
 pub(super) async fn logout_all(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
-    let user = caller.identity.user_id();
-    drop(caller);
-    call.auth.end_all(user).await.map(|revoked| ended(&revoked))
+    call.leave();
+    call.auth.end_all(caller.user_id()).await.map(|revoked| ended(&revoked))
 }
 
 /// How an ended session is reported.

@@ -54,7 +54,8 @@ pub(super) const TEXT: Text = Text {
     password_incomplete: "Enter your current password and a new one.",
     too_short: |least| format!("The new password is too short. Choose one of at least {least} characters."),
     too_long: "That password is too long. Choose a shorter one.",
-    guessable: "The new password is easily guessed. Choose one that does not repeat one character or your user name.",
+    guessable: "The new password is one of those that are guessed first. Choose one that is no common password and is not \
+                made of your user name or the name of this app.",
     password_changed: "Your password is changed",
     password_changed_text: "Your other devices have been signed out. Use the new password there from now on.",
 
@@ -71,6 +72,13 @@ pub(super) const TEXT: Text = Text {
     end_device: |name| format!("Sign out {name}"),
     end_others: "Sign out all others",
     no_others: "You are signed in nowhere else.",
+    programs: "Programs",
+    programs_text: "Scripts and apps that have signed in with your password.",
+    unknown_program: "Unknown program",
+    sign_ins: |count| if count == 1 { "1 sign-in".to_owned() } else { format!("{count} sign-ins") },
+    show_sign_ins: "Show them",
+    older: |count| format!("And {count} older ones."),
+    end_programs: "Sign out all programs",
 
     interrupted: "Your form was not sent",
     interrupted_text: "Your session had ended. The app has received nothing, and what you entered is still in this tab.",

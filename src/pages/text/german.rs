@@ -58,8 +58,8 @@ pub(super) const TEXT: Text = Text {
         format!("Das neue Passwort ist zu kurz. Wählen Sie eines mit mindestens {least} Zeichen.")
     },
     too_long: "Dieses Passwort ist zu lang. Wählen Sie ein kürzeres.",
-    guessable: "Das neue Passwort ist leicht zu erraten. Wählen Sie eines, das nicht nur ein Zeichen oder Ihren \
-                Benutzernamen wiederholt.",
+    guessable: "Das neue Passwort gehört zu denen, die zuerst geraten werden. Wählen Sie eines, das nicht verbreitet ist \
+                und nicht aus Ihrem Benutzernamen oder dem Namen dieser App besteht.",
     password_changed: "Ihr Passwort ist geändert",
     password_changed_text: "Ihre anderen Geräte wurden abgemeldet. Verwenden Sie dort ab jetzt das neue Passwort.",
 
@@ -77,6 +77,13 @@ pub(super) const TEXT: Text = Text {
     end_device: |name| format!("{name} abmelden"),
     end_others: "Alle anderen abmelden",
     no_others: "Sie sind sonst nirgends angemeldet.",
+    programs: "Programme",
+    programs_text: "Skripte und Apps, die sich mit Ihrem Passwort angemeldet haben.",
+    unknown_program: "Unbekanntes Programm",
+    sign_ins: |count| if count == 1 { "1 Anmeldung".to_owned() } else { format!("{count} Anmeldungen") },
+    show_sign_ins: "Anzeigen",
+    older: |count| format!("Und {count} ältere."),
+    end_programs: "Alle Programme abmelden",
 
     interrupted: "Ihr Formular wurde nicht gesendet",
     interrupted_text: "Ihre Sitzung war beendet. Die Anwendung hat nichts erhalten, und Ihre Eingaben sind noch in \

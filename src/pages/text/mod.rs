@@ -69,6 +69,15 @@ pub(super) struct Text {
     pub(super) end_device: fn(&str) -> String,
     pub(super) end_others: &'static str,
     pub(super) no_others: &'static str,
+    pub(super) programs: &'static str,
+    pub(super) programs_text: &'static str,
+    pub(super) unknown_program: &'static str,
+    /// How often a program is signed in.
+    pub(super) sign_ins: fn(usize) -> String,
+    pub(super) show_sign_ins: &'static str,
+    /// Sessions that are not listed one by one.
+    pub(super) older: fn(usize) -> String,
+    pub(super) end_programs: &'static str,
 
     pub(super) interrupted: &'static str,
     pub(super) interrupted_text: &'static str,

@@ -49,7 +49,7 @@ proptest! {
         let left = without_ours(sent.iter().map(Vec::as_slice));
         prop_assert_eq!(left.clone().unwrap_or_default(), kept.join(&b"; "[..]));
         prop_assert_eq!(left.is_none(), kept.is_empty());
-        for name in [HOST.access, HOST.refresh, HOST.visit, SHARED.access, SHARED.refresh, SHARED.visit] {
+        for name in [HOST.access, HOST.refresh, HOST.visit, SHARED.access, SHARED.refresh, SHARED.visit, SHARED.device] {
             prop_assert_eq!(find(left.iter().map(Vec::as_slice), name), Found::None);
         }
     }

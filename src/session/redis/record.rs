@@ -1,47 +1,70 @@
 //! What stands in Redis under a session's key.
 //!
 //! ```text
-//! live:       1  b'L'  user id (16)  absolute end, milliseconds since the epoch (8, big-endian)
+//! live:       2  b'L'  user id (16)  absolute end (8)  idle end (8)  kind of client (1)
+//! live, old:  1  b'L'  user id (16)  absolute end (8)
 //! tombstone:  1  b'T'
 //! ```
 //!
-//! 26 bytes at most. Up to 44 Redis keeps a value in one allocation with its header, so there is room for 18 more.
+//! Times are milliseconds since the epoch, big-endian. The old form is read, and not written any more; a doorward that writes
+//! it reads the new one as absent and asks the vault. Both know the tombstone.
+//!
+//! 35 bytes at most. Up to 44 Redis keeps a value in one allocation with its header, so there is room for 9 more.
 
 use crate::clock::Timestamp;
 use crate::id::UserId;
+use crate::identity::ClientKind;
 use crate::session::{Lookup, Record};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const OLD: u8 = 1;
 const LIVE: u8 = b'L';
 const TOMBSTONE: u8 = b'T';
-const LIVE_LENGTH: usize = 2 + 16 + 8;
+const LIVE_LENGTH: usize = 2 + 16 + 8 + 8 + 1;
 
 /// A tombstone as it is written.
-pub(super) const TOMBSTONE_VALUE: [u8; 2] = [VERSION, TOMBSTONE];
+pub(super) const TOMBSTONE_VALUE: [u8; 2] = [OLD, TOMBSTONE];
 
-/// A live record as it is written.
-pub(super) fn encode(record: &Record) -> [u8; LIVE_LENGTH] {
-    let mut out = [0; LIVE_LENGTH];
-    out[0] = VERSION;
-    out[1] = LIVE;
-    out[2..18].copy_from_slice(record.user_id.as_bytes());
-    out[18..].copy_from_slice(&record.expires_at.millis().to_be_bytes());
+/// A live record as it is written. Without an idle end it is written in the old form.
+pub(super) fn encode(record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(LIVE_LENGTH);
+    out.extend([if record.idle.is_some() { VERSION } else { OLD }, LIVE]);
+    out.extend(record.user_id.as_bytes());
+    out.extend(record.expires_at.millis().to_be_bytes());
+    if let Some((idle_end, kind)) = record.idle {
+        out.extend(idle_end.millis().to_be_bytes());
+        out.push(kind.to_u8());
+    }
     out
 }
 
 /// Reads what was found. Whatever this version did not write is as good as nothing: the vault is asked.
 pub(super) fn decode(value: Option<&[u8]>) -> Lookup {
     match value {
-        Some([VERSION, TOMBSTONE]) => Lookup::Tombstone,
-        Some([VERSION, LIVE, rest @ ..]) => live(rest).map_or(Lookup::Absent, Lookup::Live),
+        Some([OLD, TOMBSTONE]) => Lookup::Tombstone,
+        Some([VERSION, LIVE, rest @ ..]) => live(rest, true).map_or(Lookup::Absent, Lookup::Live),
+        Some([OLD, LIVE, rest @ ..]) => live(rest, false).map_or(Lookup::Absent, Lookup::Live),
         _ => Lookup::Absent,
     }
 }
 
-fn live(rest: &[u8]) -> Option<Record> {
-    let (user_id, expires_at) = rest.split_first_chunk()?;
-    let expires_at = i64::from_be_bytes(expires_at.try_into().ok()?);
-    Some(Record { user_id: UserId::from_bytes(*user_id), expires_at: Timestamp::from_millis(expires_at) })
+fn live(rest: &[u8], has_idle_end: bool) -> Option<Record> {
+    let (user_id, rest) = rest.split_first_chunk()?;
+    let (expires_at, rest) = time(rest)?;
+    let (idle, rest) = match rest {
+        _ if !has_idle_end => (None, rest),
+        _ => {
+            let (idle_end, rest) = time(rest)?;
+            let (kind, rest) = rest.split_first()?;
+            (Some((idle_end, ClientKind::from_u8(*kind)?)), rest)
+        }
+    };
+    rest.is_empty().then(|| Record { user_id: UserId::from_bytes(*user_id), expires_at, idle })
+}
+
+fn time(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (millis, rest) = bytes.split_first_chunk()?;
+    Some((Timestamp::from_millis(i64::from_be_bytes(*millis)), rest))
 }
 
 #[cfg(test)]
@@ -51,8 +74,9 @@ mod tests {
 
     fn any_record() -> Record {
         let random: &dyn Random = &SystemRandom;
-        let expires_at = Timestamp::from_millis(i64::from_be_bytes(random.bytes()));
-        Record { user_id: UserId::random(random), expires_at }
+        let time = || Timestamp::from_millis(i64::from_be_bytes(random.bytes()));
+        let kind = ClientKind::from_u8(random.bytes::<1>()[0] % 3 + 1).unwrap();
+        Record { user_id: UserId::random(random), expires_at: time(), idle: Some((time(), kind)) }
     }
 
     #[test]
@@ -74,7 +98,7 @@ mod tests {
             assert_eq!(decode(Some(&value[..length])), Lookup::Absent, "{length}");
         }
         assert_eq!(decode(Some(&[&value[..], &[0]].concat())), Lookup::Absent);
-        assert_eq!(decode(Some(&[VERSION, TOMBSTONE, 0])), Lookup::Absent);
+        assert_eq!(decode(Some(&[OLD, TOMBSTONE, 0])), Lookup::Absent);
     }
 
     #[test]
@@ -83,7 +107,7 @@ mod tests {
             let mut value = encode(&any_record());
             value[0] = byte;
             assert_eq!(decode(Some(&value)) == Lookup::Absent, byte != VERSION);
-            assert_eq!(decode(Some(&[byte, TOMBSTONE])) == Lookup::Absent, byte != VERSION);
+            assert_eq!(decode(Some(&[byte, TOMBSTONE])) == Lookup::Absent, byte != OLD);
             let mut value = encode(&any_record());
             value[1] = byte;
             assert_eq!(decode(Some(&value)) == Lookup::Absent, byte != LIVE);
@@ -91,9 +115,27 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_an_older_doorward_lives_and_its_idle_end_is_not_known() {
+        let old = Record { idle: None, ..any_record() };
+        let value = encode(&old);
+        assert_eq!((value.len(), value[0]), (26, OLD), "as it was written then");
+        assert_eq!(decode(Some(&value)), Lookup::Live(old));
+        assert_eq!(decode(Some(&[&value[..], &[0]].concat())), Lookup::Absent);
+    }
+
+    #[test]
+    fn an_unknown_kind_of_client_is_absent() {
+        for byte in 0..=u8::MAX {
+            let mut value = encode(&any_record());
+            *value.last_mut().unwrap() = byte;
+            assert_eq!(decode(Some(&value)) == Lookup::Absent, !(1..=3).contains(&byte), "{byte}");
+        }
+    }
+
+    #[test]
     fn bytes_of_another_origin_are_never_live() {
         let random: &dyn Random = &SystemRandom;
-        for length in (0..=64).filter(|length| *length != LIVE_LENGTH) {
+        for length in (0..=64).filter(|length| ![26, LIVE_LENGTH].contains(length)) {
             let mut value = vec![0; length];
             random.fill(&mut value);
             assert!(!matches!(decode(Some(&value)), Lookup::Live(_)));

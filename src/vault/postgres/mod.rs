@@ -34,6 +34,7 @@ mod rotate;
 mod rows;
 mod schema;
 mod sessions;
+mod touch;
 mod users;
 
 use clients::Clients;

@@ -1,6 +1,6 @@
 //! Renewal: a new access token for a session whose refresh token stays as it is.
 //!
-//! A look, and at most once in [`EXTEND_AFTER`] a write. The look is one snapshot: a revocation that it does not see is
+//! A look, and at most once in [`EXTEND_AFTER`] (or the idle grain, if that is less) a write. The look is one snapshot: a revocation that it does not see is
 //! committed later, and its row then refuses whatever was signed on this look's word.
 
 use std::time::Duration;
@@ -10,7 +10,10 @@ use super::fault::Fault;
 use super::rows::{Generation, Kid, Span};
 use super::{clock, rotate, rows};
 use crate::clock::Timestamp;
-use crate::vault::{EXTEND_AFTER, Presented, Rotation, VaultError};
+#[cfg(doc)]
+use crate::vault::EXTEND_AFTER;
+use crate::vault::sessions::extend_after;
+use crate::vault::{Presented, Rotation, VaultError};
 
 const LOOK: &str = concat!(
     "WITH ",
@@ -55,7 +58,7 @@ pub(super) async fn renew(talk: &Talk<'_>, presented: &Presented) -> Result<Rota
         return rotate::rotate(talk, presented).await;
     }
     let mut grant = rows::grant(&row)?;
-    if (grant.now + presented.idle).min(grant.expires_at) > grant.ends_at + EXTEND_AFTER
+    if (grant.now + presented.idle).min(grant.expires_at) > grant.ends_at + extend_after(presented.idle)
         && let Some(extended) = talk.row(EXTEND, &[&&presented.family[..], &Span(presented.idle)]).await?
     {
         let idle_until: Timestamp = extended.try_get("idle_until")?;

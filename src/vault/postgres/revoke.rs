@@ -69,6 +69,8 @@ macro_rules! revoke {
 
 const ONE: &str = revoke!("s.id = $4 AND ($5 IS NULL OR s.user_id = $5)");
 const OF_USER: &str = revoke!("s.user_id = $4");
+const OF_CLIENT: &str = revoke!("s.user_id = $4 AND s.client_id = $5");
+const ALL_BUT_ONE: &str = revoke!("s.user_id = $4 AND s.id <> $5");
 /// One event rather than one for every session there is.
 const ALL: &str =
     end!("true", ", remembered AS (INSERT INTO audit (at, event) SELECT now, 'everyone_revoked' FROM clock)");
@@ -79,7 +81,7 @@ pub(super) fn how(scope: Scope) -> How {
     match scope {
         Scope::Everyone => How::AGAIN.within(EVERYONE),
         // Somebody may have signed in very often, and must still be stopped: 100,000 sessions take 2 s.
-        Scope::User(_) => How::AGAIN.within(ALL_OF_USER),
+        Scope::User(_) | Scope::Others(..) | Scope::OfClient(..) => How::AGAIN.within(ALL_OF_USER),
         Scope::Session(..) => How::AGAIN,
     }
 }
@@ -90,6 +92,8 @@ pub(super) async fn revoke(talk: &Talk<'_>, scope: Scope, reason: EndReason) -> 
     let rows = match scope {
         Scope::Session(id, owner) => talk.rows(ONE, &[&life, &why, &word, &id, &owner]).await?,
         Scope::User(user) => talk.rows(OF_USER, &[&life, &why, &word, &user]).await?,
+        Scope::OfClient(user, client) => talk.rows(OF_CLIENT, &[&life, &why, &word, &user, &client]).await?,
+        Scope::Others(user, keep) => talk.rows(ALL_BUT_ONE, &[&life, &why, &word, &user, &keep]).await?,
         Scope::Everyone => talk.rows(ALL, &[&life, &why]).await?,
     };
     ended(&rows)

@@ -38,7 +38,7 @@ const ROTATE: &str = concat!(
          WHERE s.family = $1 AND s.client_id = $6 AND s.generation >= $2
          AND s.ended_at IS NULL AND s.idle_until > now AND s.rotated_at < now + interval '5 seconds'
          AND u.id = s.user_id AND NOT u.disabled AND u.epoch = s.epoch
-         RETURNING s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
+         RETURNING s.id, s.user_id, s.client_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
                    s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
                    CASE WHEN s.repeats = 0 THEN
                        greatest(0, extract(epoch FROM s.rotated_at - s.rotated_before))::float8
@@ -51,7 +51,7 @@ const ROTATE: &str = concat!(
          INSERT INTO audit (at, event, user_id, session_id)
          SELECT now, 'refresh_reused', user_id, id FROM touched WHERE reused
      )
-     SELECT id, user_id, login, roles, rights, idle_until, expires_at, now, generation, refresh_kid, age, reused
+     SELECT id, user_id, client_id, login, roles, rights, idle_until, expires_at, now, generation, refresh_kid, age, reused
      FROM touched"
 );
 

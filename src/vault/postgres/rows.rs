@@ -139,6 +139,8 @@ macro_rules! stored_as_uuid {
 
 stored_as_uuid!(SessionId, UserId);
 
+value! { Vec<SessionId>: UUID_ARRAY; Vec<Timestamp>: TIMESTAMPTZ_ARRAY; Vec<Span>: INT8_ARRAY; }
+
 /// Postgres counts microseconds from 2000-01-01; this is that day in milliseconds since 1970-01-01.
 const MILLENNIUM: i64 = 946_684_800_000;
 
@@ -153,7 +155,7 @@ impl<'a> FromSql<'a> for Timestamp {
     }
 }
 
-/// Only to give Postgres back a time that it made itself in the same transaction.
+/// Only to give Postgres back a time that was told by its own clock.
 impl ToSql for Timestamp {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Strange> {
         let micros = self.millis().saturating_sub(MILLENNIUM).saturating_mul(1000);
@@ -196,6 +198,7 @@ pub(super) fn grant(row: &Row) -> Result<Grant, tokio_postgres::Error> {
     Ok(Grant {
         session_id: row.try_get("id")?,
         user_id: row.try_get("user_id")?,
+        client_id: row.try_get("client_id")?,
         login: row.try_get("login")?,
         roles: row.try_get("roles")?,
         rights: row.try_get("rights")?,

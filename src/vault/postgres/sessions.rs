@@ -6,10 +6,12 @@ use tokio_postgres::Row;
 use super::clients::{How, Talk};
 use super::fault::Fault;
 use super::rows::{Address, Kid, Span};
-use super::{PostgresVault, clock, renewal, revoke, rotate, rows};
+use super::{PostgresVault, clock, renewal, revoke, rotate, rows, touch};
+use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::vault::{
-    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, Sessions, VaultError,
+    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, SessionUse, Sessions,
+    VaultError,
 };
 
 /// How much of a `User-Agent` is kept: enough to tell devices apart, too little to fill a disk with.
@@ -26,12 +28,13 @@ const OPEN: &str = concat!(
          SELECT $1, $2, owner.id, $4, $5, $6, now, now,
                 now + least($7, $8)::float8 * interval '1 millisecond', now + $8::float8 * interval '1 millisecond', $9, $10
          FROM owner, clock
-         RETURNING id, user_id, idle_until, expires_at, created_at
+         RETURNING id, user_id, client_id, idle_until, expires_at, created_at
      ), remembered AS (
          INSERT INTO audit (at, event, user_id, session_id, address)
          SELECT created_at, 'login', user_id, id, $9 FROM opened
      )
-     SELECT opened.id, user_id, login, roles, rights, idle_until, expires_at, created_at AS now FROM opened, owner"
+     SELECT opened.id, user_id, client_id, login, roles, rights, idle_until, expires_at, created_at AS now
+     FROM opened, owner"
 );
 
 /// Columns of a [`SessionRow`].
@@ -39,7 +42,7 @@ macro_rules! session {
     ($rest:literal) => {
         concat!(
             "WITH ", clock!(), "
-             SELECT s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now, s.created_at,
+             SELECT s.id, s.user_id, s.client_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now, s.created_at,
                     s.rotated_at, s.address, s.user_agent, ", live!(), " AS live
              FROM clock, sessions s JOIN users u ON u.id = s.user_id ",
             $rest
@@ -77,6 +80,11 @@ impl Sessions for PostgresVault {
         self.clients
             .ask(How::AGAIN, presented.clone(), |talk, presented| Box::pin(renewal::renew(talk, presented)))
             .await
+    }
+
+    async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError> {
+        // An end that is moved twice is moved once.
+        self.clients.ask(How::AGAIN, uses.to_vec(), |talk, uses| Box::pin(touch::touch(talk, uses))).await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {

@@ -49,6 +49,10 @@ pub(super) fn concerned(view: &View<'_>, scope: Scope) -> Result<Vec<Concerned>,
             view.rows(concerned!(" AND id = ?2 AND user_id = ?3"), params![since, id, owner], read)
         }
         Scope::User(user) => view.rows(concerned!(" AND user_id = ?2"), params![since, user], read),
+        Scope::OfClient(user, client) => {
+            view.rows(concerned!(" AND user_id = ?2 AND client_id = ?3"), params![since, user, client], read)
+        }
+        Scope::Others(user, keep) => others(view, user, Some(keep)),
         Scope::Everyone => view.rows(concerned!(""), params![since], read),
     }
 }

@@ -103,6 +103,7 @@ pub(super) fn grant(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Grant> {
     Ok(Grant {
         session_id: row.get("id")?,
         user_id: row.get("user_id")?,
+        client_id: row.get("client_id")?,
         login: row.get("login")?,
         roles: row.get("roles")?,
         rights: row.get("rights")?,

@@ -11,7 +11,8 @@ use super::{SqliteVault, renew, revoke, rotate, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::vault::{
-    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, Sessions, VaultError,
+    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, SessionUse, Sessions,
+    VaultError,
 };
 
 /// How much of a `User-Agent` is kept: enough to tell devices apart, too little to fill a disk with.
@@ -21,7 +22,7 @@ const USER_AGENT: usize = 256;
 macro_rules! session {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, user_id, login, roles, rights, idle_until, expires_at, s.created_at, rotated_at, \
+            "SELECT s.id, user_id, client_id, login, roles, rights, idle_until, expires_at, s.created_at, rotated_at, \
                     address, user_agent, \
                     ended_at IS NULL AND idle_until > ?1 AND disabled = 0 AND u.epoch = s.epoch AS live \
              FROM sessions s JOIN users u ON u.id = s.user_id ",
@@ -45,6 +46,11 @@ impl Sessions for SqliteVault {
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
         let presented = presented.clone();
         self.writer.run(move |tx| renew::renew(tx, &presented)).await
+    }
+
+    async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError> {
+        let uses = uses.to_vec();
+        self.writer.run(move |tx| touch(tx, &uses)).await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
@@ -104,6 +110,7 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
     Ok(Grant {
         session_id: new.id,
         user_id: user.id,
+        client_id: new.client_id.clone(),
         login: user.login,
         roles: user.roles,
         rights: user.rights,
@@ -111,6 +118,29 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
         expires_at,
         now,
     })
+}
+
+/// A session whose idle end has passed is moved only where the caller knew that end and reports use without a pause since
+/// before it.
+fn touch(tx: &Tx<'_>, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, Fault> {
+    let mut alive = Vec::new();
+    for one in uses {
+        let ends = "SELECT idle_until, expires_at FROM sessions WHERE id = ?1 AND ended_at IS NULL";
+        let ends = tx.row(ends, params![one.id], |row| {
+            Ok((row.get::<_, Timestamp>("idle_until")?, row.get::<_, Timestamp>("expires_at")?))
+        })?;
+        let Some((stored, expires_at)) = ends else { continue };
+        let until = one.until.min(tx.now() + one.idle).min(expires_at);
+        let moves = until > stored && (stored > tx.now() || stored >= one.known);
+        if moves {
+            tx.execute("UPDATE sessions SET idle_until = ?2 WHERE id = ?1", params![one.id, until])?;
+        }
+        let end = if moves { until } else { stored };
+        if end > tx.now() {
+            alive.push((one.id, end));
+        }
+    }
+    Ok(alive)
 }
 
 fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<SessionRow> {

@@ -8,5 +8,6 @@ pub(crate) mod renewal;
 pub(crate) mod revocation;
 pub(crate) mod rotation;
 pub(crate) mod sessions;
+pub(crate) mod touch;
 pub(crate) mod users;
 pub(crate) mod world;

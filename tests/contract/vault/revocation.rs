@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use doorward::id::SessionId;
-use doorward::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, RotationRefused, Scope};
+use doorward::identity::Epoch;
+use doorward::vault::{EndReason, Ended, LogEntry, NewSession, REVOCATION_LIFE, RotationRefused, Scope};
 
-use super::world::{World, granted, random, refused};
+use super::world::{World, granted, new_session, random, refused};
 
 async fn revoke(world: &World, scope: Scope) -> Ended {
     world.vault.sessions.revoke(scope, EndReason::User).await.expect("revoked")
@@ -78,4 +79,40 @@ pub(crate) async fn a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left
     revoke(&world, Scope::Session(device.id, None)).await;
     world.advance(REVOCATION_LIFE / 2 + Duration::from_secs(1)).await;
     assert!(revoke(&world, Scope::User(ada)).await.sessions.is_empty());
+}
+
+pub(crate) async fn all_others_of_a_user_end_at_once_however_many_there_are(world: World) {
+    let (user, kept) = world.someone().await;
+    let bob = world.user("bob").await;
+    let stranger = world.device(bob).await;
+    // More than one page of a listing.
+    const OTHERS: usize = 1100;
+    for _ in 0..OTHERS {
+        world.device(user).await;
+    }
+    let ended =
+        world.vault.sessions.revoke(Scope::Others(user, kept.id), EndReason::User).await.expect("revoked");
+    assert_eq!((ended.alive, ended.sessions.len(), ended.entries.len()), (OTHERS, OTHERS, OTHERS));
+    let left = world.vault.sessions.list(Some(user)).await.expect("a list");
+    assert_eq!(left.iter().map(|row| row.grant.session_id).collect::<Vec<_>>(), [kept.id]);
+    let strangers = world.vault.sessions.find(stranger.id).await.expect("an answer").expect("the session");
+    assert!(strangers.live);
+}
+
+pub(crate) async fn the_sessions_of_one_client_end_and_no_others(world: World) {
+    let (user, web) = world.someone().await;
+    let of = |client: &str| NewSession { client_id: client.to_owned(), ..new_session(user, Epoch(0)) };
+    let (tool, other) = (of("tool"), of("other"));
+    for session in [&tool, &other, &of("tool")] {
+        let grant = world.vault.sessions.open(session).await.expect("a session");
+        assert_eq!(grant.client_id, session.client_id);
+    }
+    let bob = world.user("bob").await;
+    let strangers = NewSession { user_id: bob, ..of("tool") };
+    world.vault.sessions.open(&strangers).await.expect("a session");
+    assert_eq!(revoke(&world, Scope::OfClient(user, "tool")).await.alive, 2);
+    for (id, lives) in [(web.id, true), (tool.id, false), (other.id, true), (strangers.id, true)] {
+        let row = world.vault.sessions.find(id).await.expect("an answer").expect("the session");
+        assert_eq!(row.live, lives, "{}", row.grant.client_id);
+    }
 }

@@ -56,10 +56,11 @@ async fn a_page_of_another_origin_opens_no_websocket_with_our_cookies() {
 }
 
 /// Every form of somebody who is signed in.
-const FORMS: [&str; 6] = [
+const FORMS: [&str; 7] = [
     "/auth/refresh",
     "/auth/sessions/end",
     "/auth/sessions/end-others",
+    "/auth/sessions/end-programs",
     "/auth/password",
     "/auth/logout-all",
     "/auth/logout",

@@ -3,6 +3,7 @@ use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
 use super::Browser;
 use super::jar::{hidden, with};
+use crate::support::{PASSWORD, http};
 
 fn csrf(page: &crate::support::Response) -> Vec<(String, String)> {
     hidden(page).into_iter().filter(|(name, _)| name == "csrf").collect()
@@ -101,13 +102,13 @@ async fn a_password_is_changed_on_a_page_that_says_what_is_wrong() {
         with(&with(&csrf(&page), "current_password", current), "new_password", new)
     };
     let new = "quite another long password";
-    for (current, next) in [("wrong password of hers", new), (crate::support::PASSWORD, "short"), ("", new)] {
+    for (current, next) in [("wrong password of hers", new), (PASSWORD, "short"), ("", new)] {
         let refused = here.post("/auth/password", &fields(current, next)).await;
         assert_eq!(refused.status, 400, "{current} {next}");
         assert!(refused.text().contains("role=\"alert\""), "{}", refused.text());
     }
     assert_eq!(other.fetch("/").await.status, 200);
-    let done = here.post("/auth/password", &fields(crate::support::PASSWORD, new)).await;
+    let done = here.post("/auth/password", &fields(PASSWORD, new)).await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(other.fetch("/").await.code(), "token_revoked");
     assert_eq!(here.fetch("/").await.status, 200);
@@ -131,4 +132,83 @@ async fn a_browser_that_has_lost_one_of_two_cookies_is_not_sent_in_circles_and_c
         forgets(&out);
         assert!(gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty(), "{refresh:?}");
     }
+}
+
+/// A script that signs in anew each time it runs.
+async fn script(gateway: &TestGateway, agent: &str) -> crate::support::gateway::Tokens {
+    let body = serde_json::json!({ "username": "ada", "password": PASSWORD }).to_string();
+    let headers = [("Content-Type", "application/json"), ("User-Agent", agent)];
+    let answer = http::request(gateway.address(), "POST", "/auth/login", &headers, body.as_bytes()).await;
+    crate::support::gateway::Tokens::of(&answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_ins_of_programs_are_one_line_each_and_end_together() {
+    let gateway = TestGateway::start().await;
+    let user = gateway.user("ada", &[]).await;
+    let mut here = Browser::signed_in(&gateway, "ada").await;
+    let mut phone = Browser::signed_in(&gateway, "ada").await;
+    let page = here.go("/auth/sessions").await;
+    assert!(!page.text().contains("Programs"), "{}", page.text());
+    for _ in 0..34 {
+        script(&gateway, "curl/8.5.0").await;
+    }
+    let other = script(&gateway, "backup-tool/1 (linux)").await;
+    let page = here.go("/auth/sessions").await;
+    let text = page.text();
+    assert_eq!(
+        (text.matches("id=\"device-").count(), text.matches("id=\"program-").count()),
+        (2, 2),
+        "{text}"
+    );
+    for part in [">curl <", "34 sign-ins", "And 24 older ones.", ">backup-tool <", "1 sign-in<"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // One of them by itself.
+    let form = with(&csrf(&page), "session_id", &other.session);
+    assert_eq!(here.post("/auth/sessions/end", &form).await.status, 303);
+    assert_eq!(gateway.call("GET", "/", &other.access).await.code(), "token_revoked");
+    let ended = here.post("/auth/sessions/end-programs", &csrf(&page)).await;
+    assert_eq!((ended.status, ended.header("location")), (303, Some("/auth/sessions")));
+    assert_eq!(gateway.vault.sessions.list(Some(user)).await.expect("rows").len(), 2);
+    assert_eq!((here.fetch("/").await.status, phone.fetch("/").await.status), (200, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_other_sessions_end_in_one_statement_however_many_there_are() {
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    let user = gateway.user("ada", &[]).await;
+    let mut here = Browser::signed_in(&gateway, "ada").await;
+    for _ in 0..12 {
+        gateway.login("ada").await;
+    }
+    let page = here.go("/auth/sessions").await;
+    let before = faults.calls(Op::Revoke);
+    assert_eq!(here.post("/auth/sessions/end-others", &csrf(&page)).await.status, 303);
+    assert_eq!(faults.calls(Op::Revoke), before + 1);
+    assert_eq!(gateway.vault.sessions.list(Some(user)).await.expect("rows").len(), 1);
+    assert_eq!(here.fetch("/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_sign_outs_without_the_vault_wait_as_one_and_are_tried_once_more_at_the_end() {
+    let faults = Faults::new();
+    let mut gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    let user = gateway.user("ada", &[]).await;
+    let browser = Browser::signed_in(&gateway, "ada").await;
+    let page = browser.clone().go("/auth/logout").await;
+    faults.fail(&[Op::Renew, Op::Revoke]);
+    for _ in 0..50 {
+        assert_eq!(browser.clone().post("/auth/logout", &csrf(&page)).await.status, 503);
+    }
+    let before = faults.calls(Op::Renew);
+    assert_eventually("it is tried again", SOON, async || faults.calls(Op::Renew) > before).await;
+    // Each round asks once, not once for each of fifty.
+    assert!(faults.calls(Op::Renew) < before + 10, "{}", faults.calls(Op::Renew) - before);
+    let gate = faults.hold_every(Op::Renew);
+    faults.heal();
+    gate.open();
+    gateway.drain().await;
+    assert!(gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty());
 }

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::refusals::assert_refused;
-use crate::support::{PASSWORD, Setup, TestGateway, http};
+use crate::support::gateway::SOON;
+use crate::support::{Client, Faults, Op, PASSWORD, Setup, TestGateway, assert_eventually, http};
 
 const OTHER_PASSWORD: &str = "another horse, another battery";
 
@@ -167,4 +168,69 @@ async fn guessing_the_current_password_is_guessing_a_password() {
     assert!(limited.header("retry-after").is_some());
     let login = gateway.post("/auth/login", None, &json!({ "username": "ada", "password": PASSWORD })).await;
     assert_refused(&login, 429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_revoked_while_its_password_change_waits_changes_nothing() {
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    let (mine, other) = (gateway.login("ada").await, gateway.login("ada").await);
+    let gate = faults.hold_before(Op::FindUser);
+    let body = json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD }).to_string();
+    let bearer = format!("Bearer {}", mine.access);
+    let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
+    let mut client = Client::connect(gateway.address()).await;
+    client.send(&http::message("POST", "/auth/password", &headers, body.as_bytes())).await;
+    gate.until_reached().await;
+    let ended = gateway.call("DELETE", &format!("/auth/sessions/{}", mine.session), &other.access).await;
+    assert_eq!(ended.status, 200);
+    gate.open();
+    // Refused in words, or cut when its grace is over: on a busy machine hashing may take longer than that.
+    if let Some(answer) = client.response("POST").await {
+        assert_refused(&answer, 401, "token_revoked");
+    }
+    assert_eventually("nothing was changed", SOON, async || {
+        faults.calls(Op::FindUser) > 0 && faults.calls(Op::ChangeUser) == 0
+    })
+    .await;
+    gateway.login("ada").await;
+    assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_changes_the_password_while_strangers_keep_the_account_busy() {
+    let gateway =
+        TestGateway::with(Setup { login: "attempts_per_account = 2".into(), ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    let mine = gateway.login("ada").await;
+    let guess = json!({ "username": "ada", "password": "a wrong password" });
+    while gateway.post("/auth/login", None, &guess).await.status != 429 {}
+    let body = json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD });
+    assert_eq!(gateway.post("/auth/password", Some(&mine.access), &body).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn common_passwords_and_those_made_of_the_name_of_the_app_are_refused() {
+    let setup = Setup {
+        login: "min_password_length = 8\n[brand]\nname = \"Tower Clinic\"".into(),
+        ..Setup::default()
+    };
+    let gateway = TestGateway::with(setup).await;
+    gateway.user("ada", &[]).await;
+    let mine = gateway.login("ada").await;
+    for bad in [
+        "password",
+        "iloveyou1",
+        "Football2024",
+        "1qaz2wsx3edc",
+        "TowerClinic",
+        "tower clinic1",
+        "ada-ada-ada",
+    ] {
+        let body = json!({ "current_password": PASSWORD, "new_password": bad });
+        let refused = gateway.post("/auth/password", Some(&mine.access), &body).await;
+        assert_refused(&refused, 400, "password_rejected");
+        assert!(refused.member("detail").contains("easily guessed"), "{bad}: {}", refused.text());
+    }
 }

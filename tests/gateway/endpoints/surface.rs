@@ -45,6 +45,7 @@ async fn another_method_is_told_which_is_allowed() {
         ("/auth/password", "GET, HEAD, POST", &["DELETE", "PUT"]),
         ("/auth/sessions/end", "POST", &["GET", "DELETE"]),
         ("/auth/sessions/end-others", "POST", &["GET", "DELETE"]),
+        ("/auth/sessions/end-programs", "POST", &["GET", "DELETE"]),
         ("/auth/me", "GET, HEAD", &["POST", "DELETE", "OPTIONS", "get"]),
         ("/auth/sessions", "GET, HEAD", &["POST", "DELETE"]),
         (&own, "DELETE", &["GET", "POST", "PUT"]),

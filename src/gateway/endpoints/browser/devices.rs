@@ -1,10 +1,16 @@
 //! `sessions` as a page: my devices, and ending them.
 
+use std::collections::HashMap;
+
 use super::{Addresses, Answer, Call, FORM, page, session_mark, submitted};
 use crate::error::Refusal;
 use crate::id::SessionId;
-use crate::pages::{Device, Devices, Page};
-use crate::vault::EndReason;
+use crate::identity::ClientKind;
+use crate::pages::{Device, Devices, Page, Program};
+use crate::vault::{EndReason, SessionRow};
+
+/// Sessions of one program that are listed one by one.
+const LISTED: usize = 10;
 
 /// `GET sessions`, by a person.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
@@ -12,47 +18,95 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
     // Without it no form could be sent from the page: sign in anew.
     let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
     let rows = call.auth.sessions_of(&identity).await?;
-    let list: Vec<Device> = rows
-        .into_iter()
-        .map(|row| Device {
-            session_id: row.grant.session_id.to_string(),
-            user_agent: row.user_agent,
-            address: row.address,
-            signed_in: row.created_at,
-            renewed: row.renewed_at,
-            this: row.grant.session_id == identity.session_id(),
-        })
-        .collect();
+    let device = |row: SessionRow| Device {
+        session_id: row.grant.session_id.to_string(),
+        user_agent: row.user_agent,
+        address: row.address,
+        signed_in: row.created_at,
+        renewed: row.renewed_at,
+        this: row.grant.session_id == identity.session_id(),
+    };
+    let is_program = |row: &SessionRow| ClientKind::of(&row.grant.client_id) == ClientKind::Program;
+    let (of_programs, of_browsers): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_program);
+    let list: Vec<Device> = of_browsers.into_iter().map(device).collect();
+    let programs = programs(of_programs.into_iter().map(device));
     let prefix = &call.snapshot.server.auth_prefix;
     let (addresses, csrf) = (Addresses::new(prefix), call.auth.stamp(FORM, &mark));
-    let (end, end_others) = (format!("{prefix}/sessions/end"), format!("{prefix}/sessions/end-others"));
+    let at = |path: &str| format!("{prefix}/sessions/{path}");
+    let (end, end_others, end_programs) = (at("end"), at("end-others"), at("end-programs"));
     let account = addresses.account(identity.login().as_str(), &csrf);
     let now = call.auth.now();
-    Ok(page(call, &Page::Devices(Devices { account, end: &end, end_others: &end_others, list: &list, now })))
+    let what = Page::Devices(Devices {
+        account,
+        end: &end,
+        end_others: &end_others,
+        end_programs: &end_programs,
+        list: &list,
+        programs: &programs,
+        now,
+    });
+    Ok(page(call, &what))
 }
 
-/// `POST sessions/end` and `POST sessions/end-others`, forms; then the page again.
+/// Programs in the order of their newest session. A script that signs in anew each time it runs is one line, with the newest
+/// of its sessions below it.
+fn programs(sessions: impl Iterator<Item = Device>) -> Vec<Program> {
+    let mut programs: Vec<Program> = Vec::new();
+    let mut places: HashMap<Option<String>, usize> = HashMap::new();
+    for session in sessions {
+        let place = *places.entry(session.user_agent.clone()).or_insert_with(|| {
+            programs.push(Program { count: 0, newest: Vec::new() });
+            programs.len() - 1
+        });
+        let program = &mut programs[place];
+        program.count += 1;
+        if program.newest.len() < LISTED {
+            program.newest.push(session);
+        }
+    }
+    programs
+}
+
+/// Which sessions a form ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Which {
+    /// The one it names.
+    One,
+    /// Those of programs.
+    Programs,
+    /// All but this one.
+    Others,
+}
+
+/// `POST sessions/end`, `POST sessions/end-programs` and `POST sessions/end-others`, forms; then the page again.
 pub(in super::super) async fn end(
     call: &mut Call<'_>,
-    others: bool,
+    which: Which,
 ) -> pingora::Result<Result<Answer, Refusal>> {
     let form = match submitted(call).await? {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let one = form.get("session_id").map(str::to_owned);
-    Ok(end_them(call, if others { None } else { Some(one.unwrap_or_default()) }).await)
+    let named = form.get("session_id").unwrap_or_default().to_owned();
+    Ok(end_them(call, which, &named).await)
 }
 
-async fn end_them(call: &mut Call<'_>, one: Option<String>) -> Result<Answer, Refusal> {
+async fn end_them(call: &mut Call<'_>, which: Which, named: &str) -> Result<Answer, Refusal> {
     let identity = call.person().await?;
     let (this, user) = (identity.session_id(), identity.user_id());
-    let ids: Vec<SessionId> = match one {
-        Some(id) => vec![id.parse().map_err(|_| Refusal::SessionUnknown)?],
-        None => call.auth.sessions_of(&identity).await?.into_iter().map(|row| row.grant.session_id).collect(),
-    };
-    for id in ids.into_iter().filter(|id| *id != this) {
-        call.auth.end_session(id, user, EndReason::User).await?;
+    match which {
+        Which::One => {
+            let id: SessionId = named.parse().map_err(|_| Refusal::SessionUnknown)?;
+            if id != this {
+                call.auth.end_session(id, user, EndReason::User).await?;
+            }
+        }
+        Which::Programs => {
+            call.auth.end_programs(user).await?;
+        }
+        Which::Others => {
+            call.auth.end_others(user, this).await?;
+        }
     }
     Ok(Answer::see_other(&format!("{}/sessions", call.snapshot.server.auth_prefix)))
 }

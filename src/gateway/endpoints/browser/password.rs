@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Addresses, Answer, Call, FORM, page, rendered, session_mark, submitted};
+use crate::auth::PasswordChange;
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::pages::{Page, PasswordPage, PasswordProblem};
@@ -38,11 +39,17 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         return Ok(shown(call, &identity, Some(problem), false));
     };
     let settings = &call.snapshot.settings;
-    let short = new.acceptable(identity.login(), 0).is_ok();
-    let acceptable = new.acceptable(identity.login(), settings.min_password_length).is_ok();
-    let changed = call.auth.change_password(&identity, current, new, call.address(), settings).await;
+    let short = new.acceptable(identity.login(), &settings.brand, 0).is_ok();
+    let acceptable = new.acceptable(identity.login(), &settings.brand, settings.min_password_length).is_ok();
+    let (address, registration) = (call.address(), call.registration.as_ref());
+    let change = PasswordChange { current, new, address, registration };
+    let changed = call.auth.change_password(&identity, change, settings).await;
     Ok(match changed {
-        Ok(_) => shown(call, &identity, None, true),
+        Ok(changed) => {
+            let device = call.auth.known_after_change(&identity, &changed, &call.devices());
+            call.set.know(&device, call.snapshot);
+            shown(call, &identity, None, true)
+        }
         Err(refusal) => {
             let problem = match &refusal {
                 Refusal::PasswordRejected(_) if acceptable => PasswordProblem::CurrentWrong,

@@ -66,8 +66,9 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         let wrong = (Refusal::CredentialsWrong, SignInProblem::CredentialsWrong);
         return Ok(Ok(again(call, &typed, Some(wrong))));
     };
-    let (address, user_agent) = (call.address(), call.user_agent());
-    let request = LoginRequest { username: Secret::new(username.to_owned()), password, address, user_agent };
+    let (address, user_agent, devices) = (call.address(), call.user_agent(), call.devices());
+    let username = Secret::new(username.to_owned());
+    let request = LoginRequest { username, password, address, user_agent, devices };
     let before = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let settings = &call.snapshot.settings;
     let tokens = match call.auth.login_browser(request, remember, ROOM, before.as_deref(), settings).await {

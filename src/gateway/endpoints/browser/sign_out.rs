@@ -1,7 +1,5 @@
 //! `logout` and `logout-all` from a page, and `refresh` by cookie.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::super::super::renewal::refresh_cookie;
@@ -9,9 +7,6 @@ use super::{Addresses, Answer, Call, form_token, page, rendered, submitted};
 use crate::error::Refusal;
 use crate::pages::{Page, SignOut, SignedOut};
 use crate::vault::EndReason;
-
-/// Between two tries to end a session after the vault was away.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// `GET logout`: asks.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
@@ -41,7 +36,10 @@ pub(in super::super) async fn submit(
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let ended = if everywhere {
         match call.person().await {
-            Ok(identity) => call.auth.end_all(identity.user_id()).await.map(drop),
+            Ok(identity) => {
+                call.leave();
+                call.auth.end_all(identity.user_id()).await.map(drop)
+            }
             Err(refusal) => Err(refusal),
         }
     } else {
@@ -51,7 +49,7 @@ pub(in super::super) async fn submit(
     Ok(Ok(match ended {
         Err(refusal @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             if let Some(cookie) = cookie {
-                call.auth.logout_browser_later(cookie, call.snapshot.settings.clone(), TRY_AGAIN);
+                call.auth.logout_browser_later(&cookie);
             }
             signed_out(call, false, Some(refusal)).with_nothing_kept()
         }
@@ -70,6 +68,7 @@ async fn end_this(call: &mut Call<'_>, cookie: Option<&str>) -> Result<(), Refus
     }
     let identity = call.person().await?;
     let (session, user) = (identity.session_id(), identity.user_id());
+    call.leave();
     call.auth.end_session(session, user, EndReason::Logout).await.map(drop)
 }
 

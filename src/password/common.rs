@@ -1,0 +1,186 @@
+//! Passwords that are guessed first: those of public leaks, and what people make of them.
+//!
+//! NIST SP 800-63B section 3.1.1.2 asks for a comparison with a list of passwords that are commonly used, expected or
+//! compromised, and for no rules about characters. The list is a file of some 28,000, 230 KiB of the program, sorted, so
+//! that a look is a binary search; nothing is kept in memory beside it.
+
+/// Sorted lines; the first ones, empty or with a space in front, are its licence.
+const LIST: &str = include_str!("common.txt");
+
+/// Runs along a keyboard. A password that is part of one, forwards or backwards, is guessed with it.
+const RUNS: [&str; 9] = [
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+    "azertyuiopqsdfghjklmwxcvbn",
+    "qwertyuiop[]asdfghjkl;'zxcvbnm,./",
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
+    "qazwsxedcrfvtgbyhnujmikolp",
+    "1q2w3e4r5t6y7u8i9o0p",
+    "q1w2e3r4t5y6u7i8o9p0",
+    "zaq1xsw2cde3vfr4bgt5nhy6mju7",
+];
+
+/// Letters that stand for others.
+const STAND_INS: [(char, char); 9] = [
+    ('0', 'o'),
+    ('1', 'i'),
+    ('3', 'e'),
+    ('4', 'a'),
+    ('5', 's'),
+    ('7', 't'),
+    ('@', 'a'),
+    ('$', 's'),
+    ('!', 'i'),
+];
+
+/// Shortest word of the list; what is left of a password beside its decoration is no word below that.
+const SHORTEST: usize = 6;
+
+/// Whether a password is one of those that are tried first: on the list, a word of it with digits or signs around it or
+/// instead of letters, such a thing repeated, or a run of characters. The work is linear in its length.
+pub(super) fn is_common(password: &str) -> bool {
+    let lower = password.to_lowercase();
+    let whole = unit(&lower);
+    if whole.chars().count() < SHORTEST && whole.len() < lower.len() {
+        return true;
+    }
+    let is_decoration = |c: char| !c.is_alphabetic();
+    let core = whole.trim_matches(is_decoration);
+    // Digits at the end are decoration before they are letters: `p4ssw0rd2024!`.
+    let (all_plain, plain_start) = (plain(whole), plain(whole.trim_end_matches(is_decoration)));
+    let words = [lower.as_str(), whole, core, &all_plain, &plain_start];
+    words.into_iter().any(|word| is_listed(word) || is_run(word))
+}
+
+/// With the letters that signs and digits stand for.
+fn plain(text: &str) -> String {
+    let letter = |c| STAND_INS.iter().find(|(from, _)| *from == c).map_or(c, |&(_, to)| to);
+    text.chars().map(letter).collect()
+}
+
+/// What a text repeats, or the whole of it. Its shortest period, found as in Knuth, Morris and Pratt.
+fn unit(text: &str) -> &str {
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    if chars.is_empty() {
+        return text;
+    }
+    let mut border = vec![0; chars.len()];
+    for at in 1..chars.len() {
+        let mut length: usize = border[at - 1];
+        while length > 0 && chars[at].1 != chars[length].1 {
+            length = border[length - 1];
+        }
+        border[at] = length + usize::from(chars[at].1 == chars[length].1);
+    }
+    let period = chars.len() - border.last().copied().unwrap_or(0);
+    // The last repetition may be cut short.
+    if period * 2 <= chars.len() { &text[..chars[period].0] } else { text }
+}
+
+/// Characters one after the other, or a run along the keyboard.
+fn is_run(text: &str) -> bool {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() < SHORTEST {
+        return false;
+    }
+    let step = |pair: &[char]| {
+        // After 9 comes 0.
+        let after = |c: char| if c == '9' { '0' } else { char::from_u32(c as u32 + 1).unwrap_or(c) };
+        if after(pair[0]) == pair[1] {
+            1
+        } else if after(pair[1]) == pair[0] {
+            -1
+        } else {
+            0
+        }
+    };
+    let first = step(&chars[..2]);
+    if first != 0 && chars.windows(2).all(|pair| step(pair) == first) {
+        return true;
+    }
+    let backwards: String = chars.iter().rev().collect();
+    RUNS.iter().any(|run| run.contains(text) || run.contains(&backwards))
+}
+
+/// Binary search in the lines of the list.
+fn is_listed(word: &str) -> bool {
+    if word.len() < SHORTEST || word.starts_with(' ') || word.contains('\n') {
+        return false;
+    }
+    let (mut low, mut high) = (0, LIST.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let start = LIST[..middle].rfind('\n').map_or(0, |end| end + 1);
+        let end = LIST[start..].find('\n').map_or(LIST.len(), |length| start + length);
+        match LIST[start..end].cmp(word) {
+            std::cmp::Ordering::Equal => return true,
+            std::cmp::Ordering::Less => low = end + 1,
+            std::cmp::Ordering::Greater => high = start,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_list_is_found_and_refused() {
+        let words: Vec<&str> =
+            LIST.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
+        assert!(words.len() > 25_000 && words.is_sorted(), "{}", words.len());
+        for word in words {
+            assert!(is_listed(word) && is_common(word), "{word}");
+            assert!(is_common(&word.to_uppercase()), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_people_make_of_common_words_is_common() {
+        for password in [
+            "password",
+            "Password1234567",
+            "123sunshine456",
+            "passwordpassword",
+            "P4ssw0rd",
+            "P@ssw0rd2024!",
+            "p4$$w0rd",
+            "sunshine!!!!!!!!",
+            "iloveyouiloveyou",
+            "qwertyuiopasdfgh",
+            "hgfdsapoiuytrewq",
+            "1qaz2wsx3edc4rfv",
+            "123456789012345",
+            "9876543210987654321",
+            "abcdefghijklmnop",
+            "abcabcabcabcabc",
+            "xyzxyzxyzxyzxyzxyz",
+            "111222333444555",
+            "aaaaaaaaaaaaaaaaaaaa",
+            "!!!!!!!!!!!!!!!!",
+        ] {
+            assert!(is_common(password), "{password}");
+        }
+    }
+
+    #[test]
+    fn passphrases_and_random_passwords_are_not_common() {
+        for password in [
+            "correct horse battery staple",
+            "another password, quite a bit longer",
+            "пароль-пароль-1",
+            "kX9$vq2LmZ7!wRt",
+            "8f14e45fceea167a",
+            "4821-9375-x-2846-1937",
+            "83920174650293847",
+            "",
+            "the quick brown fox",
+            "Tr0ub4dor&3 and friends",
+            "sunshine on a rainy day",
+            "20:15 Abendessen bei Oma",
+        ] {
+            assert!(!is_common(password), "{password}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Use: the idle ends of sessions that were used, many in one statement.
+
+use super::clients::Talk;
+use super::clock;
+use super::fault::Fault;
+use super::rows::Span;
+use crate::clock::Timestamp;
+use crate::id::SessionId;
+use crate::vault::SessionUse;
+
+/// `$1` ids, `$2` idle ends by use, `$3` ends as they were last told, `$4` idle timeouts. Locked in the order of their ids, as
+/// everywhere; only what moves is locked. A session whose idle end has passed is moved only where the caller knew that
+/// end and reports use without a pause since before it.
+const TOUCH: &str = concat!(
+    "WITH ",
+    clock!(),
+    ", used AS MATERIALIZED (
+         SELECT id, until, known, idle
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::int8[]) AS used (id, until, known, idle)
+     ), moving AS MATERIALIZED (
+         SELECT s.id, least(used.until, now + used.idle::float8 * interval '1 millisecond', s.expires_at) AS idle_until
+         FROM clock, used JOIN sessions s ON s.id = used.id
+         WHERE s.ended_at IS NULL AND (s.idle_until > now OR s.idle_until >= used.known)
+         AND s.idle_until < least(used.until, now + used.idle::float8 * interval '1 millisecond', s.expires_at)
+         ORDER BY s.id FOR NO KEY UPDATE OF s
+     ), moved AS (
+         UPDATE sessions s SET idle_until = moving.idle_until FROM moving
+         WHERE s.id = moving.id AND s.ended_at IS NULL AND s.idle_until < moving.idle_until
+         RETURNING s.id, s.idle_until
+     )
+     SELECT s.id, coalesce(moved.idle_until, s.idle_until) AS ends_at
+     FROM clock, used JOIN sessions s ON s.id = used.id LEFT JOIN moved ON moved.id = s.id
+     WHERE s.ended_at IS NULL AND coalesce(moved.idle_until, s.idle_until) > now"
+);
+
+/// Moves what was used; the ends of those that live.
+pub(super) async fn touch(
+    talk: &Talk<'_>,
+    uses: &Vec<SessionUse>,
+) -> Result<Vec<(SessionId, Timestamp)>, Fault> {
+    let ids: Vec<SessionId> = uses.iter().map(|one| one.id).collect();
+    let until: Vec<Timestamp> = uses.iter().map(|one| one.until).collect();
+    let known: Vec<Timestamp> = uses.iter().map(|one| one.known).collect();
+    let idle: Vec<Span> = uses.iter().map(|one| Span(one.idle)).collect();
+    let rows = talk.rows(TOUCH, &[&ids, &until, &known, &idle]).await?;
+    let read = |row: &tokio_postgres::Row| Ok((row.try_get("id")?, row.try_get("ends_at")?));
+    rows.iter().map(read).collect()
+}
