@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
@@ -192,13 +193,12 @@ async fn start_on(
         Arc::clone(&traffic),
     );
     let listener = if config.server.tls.is_some() { Listener::Tls } else { Listener::Plain };
-    let gate = Gate::new(
-        listener,
-        http_proxy(&Arc::new(pingora_conf()), gateway),
-        Arc::clone(&traffic),
-        Arc::clone(&metrics),
-        current.clone(),
-    );
+    let mut proxy = http_proxy(&Arc::new(pingora_conf()), gateway);
+    // Refused by us, with a line in the log, and not by Pingora.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    proxy.server_options = Some(options);
+    let gate = Gate::new(listener, proxy, Arc::clone(&traffic), Arc::clone(&metrics), current.clone());
     let (stop_listening, listening) = watch::channel(false);
     let (stop_admin, admin_listening) = watch::channel(false);
     let mut listeners = JoinSet::new();
@@ -309,6 +309,7 @@ impl Running {
     pub async fn drain(mut self) {
         tracing::info!(reason = "draining", "no new connections from now on; requests in flight may finish");
         self.readiness.begin_draining();
+        self.traffic.begin_draining();
         self.following.shutdown().await;
         let (lameduck, drain_timeout) = self.patience();
         // Whoever keeps a connection learns with the next answer that it was the last.

@@ -109,6 +109,10 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         keepalive_timeout,
         limits,
         redirect_listen,
+        // For the next connection, and the next request.
+        proxy_protocol_from,
+        h2c,
+        health_path,
         tls,
     } = new;
     // Each is taken. Fewer connections than are open end none at once: those that wait make room when new ones come.
@@ -148,6 +152,9 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         keepalive_timeout,
         limits,
         redirect_listen,
+        proxy_protocol_from,
+        h2c,
+        health_path,
         tls,
     }
 }

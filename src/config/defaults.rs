@@ -140,6 +140,9 @@ fn server() -> Server {
             http2_streams: 100,
         },
         redirect_listen: Vec::new(),
+        proxy_protocol_from: Vec::new(),
+        h2c: false,
+        health_path: None,
         tls: None,
     }
 }

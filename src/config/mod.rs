@@ -30,7 +30,7 @@ mod upstreams;
 mod value;
 mod warnings;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,10 @@ pub use warnings::Warning;
 
 /// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Stands for every peer that comes by a Unix socket and so has no address. `"unix:"` in a list of networks means it. It is
+/// nobody else's: no connection comes from the unspecified address (RFC 1122 section 3.2.1.3).
+pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +114,12 @@ pub struct Server {
     pub limits: Limits,
     /// Plain addresses that send navigations to https.
     pub redirect_listen: Vec<SocketAddr>,
+    /// Peers that name their clients by the PROXY protocol, and must.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// Whether HTTP/2 with prior knowledge is taken without TLS.
+    pub h2c: bool,
+    /// Path that answers health checks on the public listener; `None` = no path does.
+    pub health_path: Option<String>,
     /// `[server.tls]`: then every address of `listen` speaks TLS.
     pub tls: Option<Tls>,
 }

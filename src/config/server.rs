@@ -10,7 +10,7 @@ use super::hint::quoted;
 use super::origin::{Origin, WEB};
 use super::paths::segments;
 use super::reader::{Place, Table};
-use super::{Admin, Env, Limits, Server, defaults, secrets, tls, usize_from};
+use super::{Admin, Env, Limits, Server, UNIX_PEER, defaults, secrets, tls, usize_from};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -78,9 +78,19 @@ pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
         .unwrap_or(default.keepalive_timeout),
         limits: limits(table.table("limits"), default.limits),
         redirect_listen: redirect.unwrap_or(default.redirect_listen),
+        proxy_protocol_from: table
+            .value("proxy_protocol_from")
+            .and_then(|value| value.list(r#"["10.0.0.0/8"]"#, |item| item.parsed(trusted_proxy)))
+            .unwrap_or(default.proxy_protocol_from),
+        h2c: table.value("h2c").and_then(|value| value.flag()).unwrap_or(default.h2c),
+        health_path: table
+            .value("health_path")
+            .and_then(|value| value.parsed(health_path))
+            .unwrap_or(default.health_path),
         tls: tls::tls(&table, dir),
     };
     check_https(&table, &server);
+    check_h2c(&table, &server);
     table.finish();
     server
 }
@@ -111,6 +121,18 @@ fn check_https(table: &Table<'_>, server: &Server) {
             "{url:?} is not how people reach addresses that speak TLS (server.tls): write what their browsers show, such as \
              {https:?}"
         ));
+    }
+}
+
+fn check_h2c(table: &Table<'_>, server: &Server) {
+    let place = table.place_of("h2c");
+    if !server.h2c || place.is_flawed() {
+        return;
+    }
+    if table.has("tls") {
+        place.problem("with [server.tls] clients choose HTTP/2 in the handshake: take this line out");
+    } else if server.limits.http2_streams == 0 {
+        place.problem("server.limits.http2_streams = 0 allows no HTTP/2: take one of the two out");
     }
 }
 
@@ -232,6 +254,19 @@ fn auth_prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn health_path(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    segments(text)?;
+    if text == "/" {
+        return Err(
+            r#""/" would take the app's first page from people: write a path such as "/healthz""#.to_owned()
+        );
+    }
+    Ok(Some(text.to_owned()))
+}
+
 fn cors_origin(text: &str) -> Result<Origin, String> {
     match text {
         "*" => {
@@ -244,9 +279,15 @@ fn cors_origin(text: &str) -> Result<Origin, String> {
 }
 
 fn trusted_proxy(text: &str) -> Result<IpNet, String> {
+    if text == "unix:" {
+        return Ok(IpNet::from(UNIX_PEER));
+    }
     let address = text.parse::<IpAddr>().map(IpNet::from);
     let network = text.parse::<IpNet>().or(address).map_err(|_| {
-        format!("{} is not a network: write one such as \"10.0.0.0/8\", or an address", quoted(text))
+        format!(
+            "{} is not a network: write one such as \"10.0.0.0/8\", an address, or \"unix:\" for peers of Unix sockets",
+            quoted(text)
+        )
     })?;
     if network.prefix_len() == 0 {
         return Err(format!(

@@ -1,6 +1,6 @@
 //! The client's side of a request: who it comes from, and how it is answered.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -10,14 +10,14 @@ use super::account::Account;
 use super::context::Context;
 use super::portion;
 use super::respond::Answer;
-use crate::policy::forwarded::{self, Origin};
+use crate::policy::forwarded::{self, Origin, UNIX_PEER};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 
-/// The peer's address; what has none (it is loopback in tests of sockets) is nobody.
+/// The peer's address, or that of the client which a load balancer names (proxy_protocol.rs); [`UNIX_PEER`] has none.
 pub(super) fn client_ip(session: &Session) -> IpAddr {
     let address = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
-    address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    address.unwrap_or(UNIX_PEER)
 }
 
 /// The client's address, through trusted proxies.

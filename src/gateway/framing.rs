@@ -10,8 +10,8 @@ use crate::error::Refusal;
 /// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings and codings
 /// that would be lost on the way (6.1), a length that is not one plain number (6.3), a header section beyond the limit.
 pub(super) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
-    if requests::header_is_too_long() {
-        return Err(Refusal::HeaderTooLarge);
+    if let Some(refusal) = requests::refused() {
+        return Err(refusal);
     }
     let request = session.req_header();
     if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {

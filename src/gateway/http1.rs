@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
+use memchr::{memchr, memchr_iter};
 use pingora::apps::HttpPersistentSettings;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -20,6 +21,8 @@ use tokio::io::AsyncReadExt as _;
 
 use super::portion::Portion;
 use super::requests::Requests;
+use super::{h2c, head_check};
+use crate::error::Refusal;
 
 /// What is read to find the end of a header that is too long, so that it is answered: as far as Pingora reads.
 const LONGEST: usize = 1 << 20;
@@ -35,6 +38,10 @@ struct Head {
     skipped: usize,
     /// The last of what is not kept: the end may begin in it.
     last: Vec<u8>,
+    /// Where the request line ends, once that is known.
+    line_end: Option<usize>,
+    /// The end of the section has come, or nothing can make a request of it any more.
+    is_complete: bool,
 }
 
 impl Requests {
@@ -43,10 +50,16 @@ impl Requests {
         let mut stream = Portion::new(stream);
         let mut before = None;
         loop {
-            let Some(head) = self.next_head(&mut stream, before.is_none()).await else { return };
-            let is_too_long = head.length > self.header_bytes();
-            let session = self.session(stream, head, before.take(), stopping);
-            let reused = self.serve(session, stopping, is_too_long).await;
+            let Some(mut head) = self.next_head(&mut stream, before.is_none()).await else { return };
+            if before.is_none() && self.speaks_h2c() && h2c::is_preface(&head.bytes) {
+                let Some(stream) = h2c::unread(stream.into_stream(), &head.bytes) else { return };
+                return self.serve_http2(stream, stopping).await;
+            }
+            let rest = head.take_rest(self.header_bytes());
+            let (request, refused) = head.into_request(self.header_bytes());
+            let refused = self.refuses().or(refused);
+            let session = self.session(stream, (request, rest), before.take(), stopping);
+            let reused = self.serve(session, stopping, refused).await;
             let Some((kept, Some(settings))) = reused.map(|reused| reused.consume()) else { return };
             let Ok(kept) = kept.into_any().downcast() else { return };
             (stream, before) = (kept, Some(settings));
@@ -57,11 +70,11 @@ impl Requests {
     fn session(
         &self,
         mut stream: Box<Portion>,
-        mut head: Head,
+        (request, rest): (BytesMut, BytesMut),
         before: Option<HttpPersistentSettings>,
         stopping: &ShutdownWatch,
     ) -> ServerSession {
-        stream.begin(head.take_rest(self.header_bytes()));
+        stream.begin(rest);
         let mut session = ServerSession::new_http1(stream);
         match before {
             Some(settings) => settings.apply_to_session(&mut session),
@@ -71,7 +84,7 @@ impl Requests {
                 session.set_keepalive_reuses_remaining(Some(self.most() - 1));
             }
         }
-        session.set_pipelined_prefix(head.into_request(self.header_bytes()));
+        session.set_pipelined_prefix(request);
         session
     }
 
@@ -95,9 +108,15 @@ impl Requests {
         }
         tokio::select! {
             biased;
-            head = self.rest(stream, head) => Some(head),
+            // One that ended before its end is nobody's request any more.
+            head = self.rest(stream, head) => Some(head).filter(|head| {
+                head.is_complete || head.length > self.header_bytes()
+            }),
             () = self.until_displaced() => None,
-            () = tokio::time::sleep(deadline) => None,
+            () = tokio::time::sleep(deadline) => {
+                self.refused_unanswered(&Refusal::RequestTimeout);
+                None
+            }
         }
     }
 
@@ -134,8 +153,14 @@ impl Requests {
 }
 
 impl Head {
-    /// Adds what has come; whether the header is there. What is too long is looked at, and not kept.
+    /// Adds what has come; whether the header is there, or no header can come of it. What is too long is looked at, and not
+    /// kept.
     fn take(&mut self, came: &[u8], most: usize) -> bool {
+        self.is_complete = self.add(came, most);
+        self.is_complete
+    }
+
+    fn add(&mut self, came: &[u8], most: usize) -> bool {
         if self.length > most {
             self.last.extend_from_slice(came);
             self.length += came.len();
@@ -156,7 +181,16 @@ impl Head {
             // Nothing but line ends: there is no end to look for.
             return !self.has_begun();
         }
-        end.is_some()
+        end.is_some() || self.is_no_request(if has_begun { seen } else { 0 })
+    }
+
+    /// Whether nothing that may still come makes it a request. `seen` bytes were looked at before.
+    fn is_no_request(&mut self, seen: usize) -> bool {
+        if self.line_end.is_some() || !self.has_begun() {
+            return false;
+        }
+        self.line_end = memchr(b'\n', &self.bytes[seen..]).map(|at| seen + at);
+        head_check::is_no_request(&self.bytes, self.line_end)
     }
 
     /// Whether there is more than line ends.
@@ -187,18 +221,19 @@ impl Head {
         self.bytes.split_off(end)
     }
 
-    /// As it came; of one that is too long the lines that were kept: it is refused, but it is a request.
-    fn into_request(self, most: usize) -> BytesMut {
-        let mut bytes = self.bytes;
+    /// The section to be parsed, and why it is refused, if it is: then another stands in for it.
+    fn into_request(self, most: usize) -> (BytesMut, Option<Refusal>) {
         if self.length > most {
-            bytes.truncate(most);
-            match bytes.iter().rposition(|&byte| byte == b'\n') {
-                Some(line) => bytes.truncate(line + 1),
-                None => bytes = BytesMut::from(&b"GET / HTTP/1.1\r\n"[..]),
-            }
-            bytes.extend_from_slice(b"\r\n");
+            let kept = &self.bytes[..self.bytes.len().min(most)];
+            // A line that was cut says something else than the whole.
+            let lines = kept.iter().rposition(|&byte| byte == b'\n').map_or(&b""[..], |line| &kept[..=line]);
+            return (head_check::stand_in(lines), Some(Refusal::HeaderTooLarge));
         }
-        bytes
+        match head_check::check(&self.bytes) {
+            Ok(None) => (self.bytes, None),
+            Ok(Some(encoded)) => (encoded, None),
+            Err(refusal) => (head_check::stand_in(&self.bytes), Some(refusal)),
+        }
     }
 }
 
@@ -206,8 +241,7 @@ impl Head {
 /// without CR, too.
 fn end(bytes: &[u8], seen: usize) -> Option<usize> {
     let from = seen.saturating_sub(3);
-    let mut feeds = (from..bytes.len()).filter(|&at| bytes[at] == b'\n');
-    feeds.find_map(|at| match &bytes[at + 1..] {
+    memchr_iter(b'\n', bytes.get(from..)?).map(|at| from + at).find_map(|at| match &bytes[at + 1..] {
         [b'\n', ..] => Some(at + 2),
         [b'\r', b'\n', ..] => Some(at + 3),
         _ => None,
@@ -219,6 +253,14 @@ mod tests {
     use super::Head;
 
     const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    /// What stands in for nothing.
+    const NONE: &[u8] = b"GET / HTTP/1.1\r\nHost: -\r\n\r\n";
+
+    /// What is parsed, and whether it is taken.
+    fn request(head: Head, most: usize) -> (Vec<u8>, bool) {
+        let (bytes, refused) = head.into_request(most);
+        (bytes.to_vec(), refused.is_none())
+    }
 
     #[test]
     fn a_header_ends_with_an_empty_line_however_it_is_cut() {
@@ -230,7 +272,7 @@ mod tests {
             assert_eq!(head.length, HEAD.len());
             let read = sent.len().min((whole + 1) * size);
             assert_eq!(head.take_rest(1000)[..], sent[HEAD.len()..read]);
-            assert_eq!(&head.into_request(1000)[..], HEAD);
+            assert_eq!(request(head, 1000), (HEAD.to_vec(), true));
         }
         assert!(Head::default().take(b"GET / HTTP/1.1\nHost: a\n\n", 1000));
     }
@@ -244,13 +286,13 @@ mod tests {
                 let whole = sent.chunks(size).position(|came| head.take(came, 1000)).expect("it ends");
                 assert_eq!(whole, (sent.len() - 1) / size, "{} by {size}", before.escape_ascii());
                 assert_eq!(head.length, sent.len());
-                assert_eq!(&head.into_request(1000)[..], HEAD);
+                assert_eq!(request(head, 1000), (HEAD.to_vec(), true));
             }
         }
         // Not a line's end.
         let mut head = Head::default();
         assert!(head.take(b"\r\r\n\r\n", 1000));
-        assert_eq!(&head.into_request(1000)[..], b"\r\r\n\r\n");
+        assert!(!request(head, 1000).1);
 
         // They count, or they would come for ever.
         for size in [1, 2, 3, 7, 200] {
@@ -259,7 +301,7 @@ mod tests {
                 b"\r\n".repeat(100).chunks(size).position(|came| head.take(came, 64)).expect("it ends");
             assert_eq!(whole, if size < 64 { 64 / size } else { 0 }, "{size}");
             assert!(head.length > 64 && head.bytes.len() <= 1);
-            assert_eq!(&head.into_request(64)[..], b"GET / HTTP/1.1\r\n\r\n");
+            assert_eq!(request(head, 64), (NONE.to_vec(), false));
         }
         let mut head = Head::default();
         let sent = [&b"\n".repeat(60)[..], HEAD].concat();
@@ -275,10 +317,10 @@ mod tests {
             let whole = sent.chunks(size).position(|came| head.take(came, 64)).expect("it ends");
             assert_eq!(whole, (sent.len() - 1) / size, "{size}");
             assert!(head.length > 5000 && head.bytes.len() < 64 + 101);
-            assert_eq!(&head.into_request(64)[..], HEAD);
+            assert_eq!(request(head, 64), (HEAD.to_vec(), false));
         }
         let mut head = Head::default();
         assert!(!head.take(&[b'x'; 100], 64));
-        assert_eq!(&head.into_request(64)[..], b"GET / HTTP/1.1\r\n\r\n", "not even a line");
+        assert_eq!(request(head, 64), (NONE.to_vec(), false), "not even a line");
     }
 }

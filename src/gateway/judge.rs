@@ -34,6 +34,8 @@ pub(super) enum Judgement {
     Forward(Forward),
     /// It is to be sent there.
     Redirect(HeaderValue),
+    /// It is a load balancer's health check.
+    Health,
 }
 
 /// A request that may be forwarded.
@@ -69,12 +71,12 @@ pub(super) fn path_of(request: &RequestHeader) -> &[u8] {
 /// # Errors
 /// Why it is refused.
 pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found, Refusal> {
-    if request.method == Method::TRACE {
-        // RFC 9110 section 9.3.8 would have the app send our headers back.
+    // RFC 9110 section 9.3.8 would have the app send our headers back; section 9.3.6 would make a tunnel of the connection.
+    if matches!(request.method, Method::TRACE | Method::CONNECT) {
         return Err(Refusal::MethodNotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
     }
     let authority = authority_of(request)?;
-    let host = policy::route::canonical_host(authority)?;
+    let host = canonical(authority)?;
     let target = Target::read(path_of(request)).map_err(|unreadable| match unreadable {
         Unreadable::Ambiguous => Refusal::TargetAmbiguous,
         Unreadable::TooLong => Refusal::TargetTooLong,
@@ -168,7 +170,12 @@ async fn admit(
 /// The canonical host: of the `Host` field, or of `:authority`, or of an absolute-form target (RFC 9112 section
 /// 3.2.2), which the transport has found to agree where there are two.
 pub(super) fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
-    policy::route::canonical_host(authority_of(request)?)
+    canonical(authority_of(request)?)
+}
+
+/// Nothing stays nothing: HTTP/1.0 may name no host.
+fn canonical(authority: &str) -> Result<String, Refusal> {
+    if authority.is_empty() { Ok(String::new()) } else { policy::route::canonical_host(authority) }
 }
 
 /// The host and port, as they were sent.
@@ -177,8 +184,14 @@ fn authority_of(request: &RequestHeader) -> Result<&str, Refusal> {
     match request.uri.authority() {
         Some(authority) => Ok(authority.as_str()),
         None => {
-            let value = request.headers.get(http::header::HOST).ok_or_else(missing)?;
-            value.to_str().map_err(|_| Refusal::RequestInvalid("Host: not a host name".into()))
+            let sent = request.headers.get(http::header::HOST);
+            // RFC 9112 section 3.2 asks for Host in HTTP/1.1. Without one it is the host of routes that are for any.
+            if sent.is_none() && request.version < http::Version::HTTP_11 {
+                return Ok("");
+            }
+            let value = sent.ok_or_else(missing)?;
+            let value = value.to_str().ok().filter(|value| !value.is_empty());
+            value.ok_or_else(|| Refusal::RequestInvalid("Host: not a host name".into()))
         }
     }
 }

@@ -74,6 +74,11 @@ impl Portion {
         &mut self.stream
     }
 
+    /// The connection itself, with what came before its turn lost.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// Of a session; `None` over HTTP/2, whose requests cannot be in each other's way.
     fn of(session: &Session) -> Option<&Self> {
         let stream = session.as_downstream().stream()?;

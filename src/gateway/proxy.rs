@@ -23,8 +23,8 @@ use super::traffic::Traffic;
 use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{
-    answer, cors, cross_origin, downstream, endpoints, failure, framing, handshake, interrupt, navigation,
-    parting, portion, redirect, request_framing, requests, response_rewrite, shared_caches,
+    answer, cors, cross_origin, downstream, endpoints, failure, framing, handshake, health, interrupt,
+    navigation, parting, portion, redirect, request_framing, requests, response_rewrite, shared_caches,
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
@@ -118,6 +118,11 @@ impl Gateway {
                 context.account.outcome = Outcome::Answered;
                 downstream::send(session, &Answer::redirect(to), context).await.map(|()| true)
             }
+            Ok(Judgement::Health) => {
+                context.account.outcome = Outcome::Answered;
+                let answer = health::answer(&self.auth, &self.traffic, &context.snapshot).await;
+                downstream::send(session, &answer, context).await.map(|()| true)
+            }
             Err(refusal) => {
                 // Where a request is in doubt, so is where the next one begins.
                 if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
@@ -139,6 +144,10 @@ impl Gateway {
             return Err(Refusal::ConnectionOutdated);
         }
         framing::check(session, snapshot.limits())?;
+        if health::is_check(session.req_header(), &snapshot.server) {
+            context.account.own = true;
+            return Ok(Judgement::Health);
+        }
         if requests::only_redirects() {
             context.account.own = true;
             return redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
@@ -186,6 +195,9 @@ impl Gateway {
     /// What was refused is in the log, whatever is not.
     fn account_for(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
         context.account.was_refused(refusal, status);
+        if let Refusal::RequestInvalid(what) = refusal {
+            context.account.cause = Some(what.clone());
+        }
         if matches!(refusal, Refusal::OriginNotAllowed | Refusal::FormInvalid) {
             context.account.cause = cross_origin::cause(session, &context.snapshot);
         }
@@ -262,8 +274,8 @@ impl ProxyHttp for Gateway {
         if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
             session.set_keepalive(None);
         }
-        // Nor is what follows a header of which there is no more than its first lines.
-        if self.traffic.is_winding_down() || requests::header_is_too_long() {
+        // Nor is what follows a header that is refused.
+        if self.traffic.is_winding_down() || requests::refused().is_some() {
             session.set_keepalive(None);
         }
         session.set_write_timeout(Some(context.snapshot.limits().send_timeout));

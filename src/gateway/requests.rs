@@ -27,7 +27,7 @@ use super::silence::Silence;
 use super::tls::Proof;
 use super::traffic::Traffic;
 use crate::auth::{Control, Cut, Progress};
-use crate::config::Server;
+use crate::config::{LogAccess, Server};
 use crate::error::Refusal;
 use crate::metrics::Metrics;
 use crate::request_id;
@@ -52,7 +52,7 @@ struct Request {
     silence: Arc<Silence>,
     listener: Listener,
     proof: Option<Arc<Proof>>,
-    header_is_too_long: bool,
+    refused: Option<Refusal>,
 }
 
 /// Whether this task knows the request it serves. Without that nobody could cut it, and neither its listener nor its client
@@ -102,9 +102,9 @@ pub(super) fn proof() -> Option<Arc<Proof>> {
     REQUEST.try_with(|request| request.proof.clone()).ok().flatten()
 }
 
-/// Whether this task's request had a longer header than is kept.
-pub(super) fn header_is_too_long() -> bool {
-    REQUEST.try_with(|request| request.header_is_too_long).unwrap_or(false)
+/// Why this task's request was refused before it was parsed; another stands in for it.
+pub(super) fn refused() -> Option<Refusal> {
+    REQUEST.try_with(|request| request.refused.clone()).ok().flatten()
 }
 
 /// The requests of one connection.
@@ -129,17 +129,26 @@ pub(super) struct Requests {
     enough: Notify,
     /// It takes nothing of what it has asked for.
     takes_nothing: Notify,
+    /// Why every request of it is refused, whatever it is.
+    refuses: Option<Refusal>,
 }
 
 impl Requests {
-    /// Of a connection that is let in now.
-    pub(super) fn new(gate: &Gate, server: &Server, proof: Option<Arc<Proof>>, place: &Place) -> Arc<Self> {
+    /// Of a connection that is let in now; `refuses` is why each of its requests is refused, if they are.
+    pub(super) fn new(
+        gate: &Gate,
+        server: &Server,
+        proof: Option<Arc<Proof>>,
+        place: &Place,
+        refuses: Option<Refusal>,
+    ) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
         // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
         options.h2_idle_timeout = Some(server.keepalive_timeout);
         let limits = &server.limits;
         // Counted by Pingora in reuses, of which there is one less.
         options.keepalive_request_limit = Some(limits.requests_per_connection - 1);
+        options.h2c = server.h2c && gate.listener == Listener::Plain && limits.http2_streams > 0;
         Arc::new(Self {
             listener: gate.listener,
             proof,
@@ -156,6 +165,7 @@ impl Requests {
             begun: AtomicU32::new(0),
             enough: Notify::new(),
             takes_nothing: Notify::new(),
+            refuses,
         })
     }
 }
@@ -167,7 +177,7 @@ impl HttpServerApp for Requests {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        self.serve(session, shutdown, false).await
+        self.serve(session, shutdown, None).await
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
@@ -189,12 +199,12 @@ impl HttpServerApp for Requests {
 }
 
 impl Requests {
-    /// Serves one request.
+    /// Serves one request; `refused` is why it is none, where another stands in for it.
     pub(super) async fn serve(
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
-        header_is_too_long: bool,
+        refused: Option<Refusal>,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
         let (control, begun) = (Arc::new(Control::default()), Instant::now());
@@ -209,7 +219,7 @@ impl Requests {
             silence: Arc::clone(&silence),
             listener: self.listener,
             proof: self.proof.clone(),
-            header_is_too_long,
+            refused,
         };
         let proxied = REQUEST.scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
@@ -245,12 +255,43 @@ impl Requests {
             () = self.overdue(&control, &silence, begun, deadline) => return None,
         };
         match finished {
-            Ok(reused) => reused,
+            Ok(reused) => {
+                // No callback was called: the transport has refused it, in its own words.
+                if !control.has_header() && !*shutdown.borrow() {
+                    self.refused_unanswered(&Refusal::RequestInvalid(String::new()));
+                }
+                reused
+            }
             Err(Panicked) => {
                 self.metrics.requests.panics.inc();
                 None
             }
         }
+    }
+
+    /// Counts and logs a request that is refused without an answer of ours.
+    pub(super) fn refused_unanswered(&self, refusal: &Refusal) {
+        let code = refusal.code();
+        self.metrics.requests.finished.with_label_values(&["-", code, "none"]).inc();
+        if self.current.load().log.access != LogAccess::None {
+            let client = self.client.map(tracing::field::display);
+            tracing::info!(
+                reason = "request_unanswered",
+                code,
+                client,
+                "a request was refused without an answer"
+            );
+        }
+    }
+
+    /// Why every request of this connection is refused, if they are.
+    pub(super) fn refuses(&self) -> Option<Refusal> {
+        self.refuses.clone()
+    }
+
+    /// Whether HTTP/2 with prior knowledge is taken in clear.
+    pub(super) const fn speaks_h2c(&self) -> bool {
+        self.options.h2c
     }
 
     pub(super) fn header_bytes(&self) -> usize {

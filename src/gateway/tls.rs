@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as Socket;
-use pingora::protocols::{Ssl as _, Stream};
+use pingora::protocols::{Peek as _, Ssl as _, Stream};
 use tokio::sync::Notify;
 
 use crate::certificate::{Clients, Shown};
@@ -77,30 +77,50 @@ impl Proof {
     }
 }
 
-/// The encrypted connection and what the client has proved; `None` when there is none to be had with this client.
+/// What a connection to a TLS listener turns out to be.
+pub(super) enum Accepted {
+    /// An encrypted connection, and what the client has proved.
+    Encrypted(Stream, Proof),
+    /// A client that speaks HTTP without TLS. It is told so; nothing of it is served.
+    InClear(Stream),
+}
+
+/// Makes the handshake; `None` when the connection cannot be used.
 pub(super) async fn accept(
     stream: Stream,
     terms: &Tls,
     deadline: Duration,
-    client: Option<IpAddr>,
+    client: IpAddr,
     metrics: &Metrics,
-) -> Option<(Stream, Proof)> {
+) -> Option<Accepted> {
     // What a plain listener hands over is a socket.
-    let socket = stream.into_any().downcast::<Socket>().ok()?;
+    let mut socket = stream.into_any().downcast::<Socket>().ok()?;
     let acceptor = Acceptor::from_server_config(Arc::clone(terms.config()));
-    let (result, cause) = match tokio::time::timeout(deadline, acceptor.tls_handshake(*socket)).await {
-        Ok(Ok(encrypted)) => {
+    let accepting = async {
+        let mut first = [0];
+        // A TLS record begins with 22, an HTTP/1 request with a letter (RFC 8446 section 5.1, RFC 9110 section 9.1).
+        if socket.try_peek(&mut first).await.is_ok() && first[0].is_ascii_alphabetic() {
+            return Ok(Err(socket));
+        }
+        acceptor.tls_handshake(*socket).await.map(Ok)
+    };
+    let (result, cause) = match tokio::time::timeout(deadline, accepting).await {
+        Ok(Ok(Ok(encrypted))) => {
             metrics.requests.tls_handshakes.of(Handshake::Ok).inc();
             let chain = encrypted.get_ssl().and_then(|tls| tls.peer_cert_chain_der());
             let proof = Proof::new(chain.and_then(Shown::of), terms);
-            return Some((Box::new(encrypted), proof));
+            return Some(Accepted::Encrypted(Box::new(encrypted), proof));
+        }
+        Ok(Ok(Err(socket))) => {
+            // Its request has a line in the access log.
+            metrics.requests.tls_handshakes.of(Handshake::Failed).inc();
+            return Some(Accepted::InClear(socket));
         }
         Ok(Err(error)) => (Handshake::Failed, innermost(&error.root_cause().to_string())),
         Err(_) => (Handshake::Late, "it took too long".to_owned()),
     };
     metrics.requests.tls_handshakes.of(result).inc();
-    let client = client.map(tracing::field::display);
-    tracing::info!(reason = "tls_handshake_failed", client, cause, "a connection came to nothing");
+    tracing::info!(reason = "tls_handshake_failed", %client, cause, "a connection came to nothing");
     None
 }
 

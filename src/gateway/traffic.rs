@@ -19,6 +19,7 @@ pub struct Traffic {
     /// No request is in flight any more, or no connection is open.
     ended: Notify,
     winding_down: AtomicBool,
+    draining: AtomicBool,
     wound: watch::Sender<bool>,
     closing: watch::Sender<bool>,
 }
@@ -32,6 +33,7 @@ impl Default for Traffic {
             begun: Instant::now(),
             ended: Notify::new(),
             winding_down: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             wound: watch::channel(false).0,
             closing: watch::channel(false).0,
         }
@@ -66,6 +68,15 @@ impl Traffic {
     pub(super) async fn until_winding_down(&self) {
         // The sender is ours: it outlives this.
         let _ = self.wound.subscribe().wait_for(|wound| *wound).await;
+    }
+
+    /// The gateway is about to stop, and no other takes its place: health checks fail from now on.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     pub(super) fn is_winding_down(&self) -> bool {

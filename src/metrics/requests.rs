@@ -63,6 +63,8 @@ label! {
         Total "total",
         /// `server.limits.connections_per_ip`
         Address "address",
+        /// `server.proxy_protocol_from`: no header of the PROXY protocol, or a malformed one.
+        ProxyProtocol "proxy_protocol",
     }
 }
 
@@ -148,7 +150,7 @@ impl Requests {
                 .gauge("doorward_connections_open", "Connections open on the public listener."),
             connections_refused: make.each(
                 "doorward_connections_refused_total",
-                "Connections refused at a limit: raise server.limits, or look who it is.",
+                "Connections refused at a limit (raise server.limits, or look who it is) or for want of a PROXY protocol header.",
             ),
             connections_displaced: make.counter(
                 "doorward_connections_displaced_total",

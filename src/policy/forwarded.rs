@@ -20,6 +20,7 @@ pub use origin::Origin;
 /// Maximum number of addresses of `X-Forwarded-For` that are looked at. Chains of proxies have fewer than ten; longer lists are
 /// written by clients whose own address is in a trusted network.
 const MAX_HOPS: usize = 32;
+pub use crate::config::UNIX_PEER;
 
 /// Whether `peer` is a proxy whose `X-Forwarded-*` is believed.
 pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {

@@ -19,6 +19,7 @@ mod health;
 mod http2;
 mod idle;
 mod limits;
+mod listeners;
 mod outages;
 mod pipelined;
 mod questions;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::http::Response;
@@ -32,6 +33,12 @@ impl Http2 {
     /// Fails the test when HTTP/2 is not agreed on.
     pub(crate) async fn connect(trust: &Trust, address: SocketAddr, host: &str) -> Self {
         Self::connect_as(&client::Builder::new(), trust, address, host).await
+    }
+
+    /// With prior knowledge, without TLS, on a connection that is there.
+    pub(crate) async fn in_clear(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let (send, connection) = client::handshake(stream).await.expect("a preface");
+        Self { send, connection: tokio::spawn(async move { connection.await.err() }) }
     }
 
     /// The same with settings of its own.

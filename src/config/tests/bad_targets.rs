@@ -106,7 +106,15 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|trusted_proxies = ["proxy"]"#,
-        r#"2: server.trusted_proxies[0]: "proxy" is not a network: write one such as "10.0.0.0/8", or an address"#,
+        r#"2: server.trusted_proxies[0]: "proxy" is not a network: write one such as "10.0.0.0/8", an address, or "unix:" for peers of Unix sockets"#,
+    ),
+    (
+        r#"[server]|proxy_protocol_from = ["0.0.0.0/0"]|h2c = true|health_path = "/"|[server.limits]|http2_streams = 0"#,
+        r#"2: server.proxy_protocol_from[0]: "0.0.0.0/0" is everybody, who could then claim any address: list your proxies|3: server.h2c: server.limits.http2_streams = 0 allows no HTTP/2: take one of the two out|4: server.health_path: "/" would take the app's first page from people: write a path such as "/healthz""#,
+    ),
+    (
+        r#"[server]|health_path = "healthz""#,
+        r#"2: server.health_path: "healthz" does not start with /: write a path such as "/app""#,
     ),
     (
         r#"[tokens]|issuer = "doorward""#,

@@ -60,6 +60,7 @@ fn the_rest_is_taken() {
     let text = format!(
         "[server]\npublic_urls = [\"https://a.test\"]\nauth_prefix = \"/x\"\ncors_origins = [\"https://b.test\"]\n\
          trusted_proxies = [\"10.0.0.0/8\"]\nlameduck = \"1s\"\ndrain_timeout = \"1s\"\nkeepalive_timeout = \"7s\"\n\
+         proxy_protocol_from = [\"unix:\", \"10.0.0.1\"]\nh2c = true\nhealth_path = \"/healthz\"\n\
          [server.limits]\nconnections = 5\nconnections_per_ip = 4\nheader_bytes = \"2KiB\"\nheader_deadline = \"2s\"\n\
          [vault]\npool_size = 3\n[sessions]\nrecheck = \"1s\"\nserve_without_vault = \"1s\"\nidle_timeout = \"1d\"\n\
          absolute_timeout = \"2d\"\nstream_lease = \"2s\"\n[tokens]\nissuer = \"https://c.test\"\naudience = \"x\"\n\

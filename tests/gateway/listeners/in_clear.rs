@@ -1,0 +1,75 @@
+//! Where one side speaks TLS or HTTP/2 and the other does not (F24, F26).
+
+use tokio::net::TcpStream;
+
+use crate::refusals::assert_refused;
+use crate::support::gateway::SOON;
+use crate::support::http2::{self, Http2};
+use crate::support::{Client, Setup, TestGateway, assert_eventually};
+use crate::tls::house;
+
+async fn gateway(server: &str) -> TestGateway {
+    TestGateway::with(Setup { server: server.to_owned(), ..Setup::default() }).await
+}
+
+async fn prior_knowledge(gateway: &TestGateway) -> Http2 {
+    Http2::in_clear(TcpStream::connect(gateway.address()).await.expect("the gateway listens")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_on_a_tls_port_is_told_to_use_https_and_goes_nowhere() {
+    let house = house("redirect_listen = [\"127.0.0.1:0\"]", "hsts = \"365d\"").await;
+    for target in ["/public", "/auth/login", "/.well-known/jwks.json"] {
+        let mut client = Client::connect(house.gateway.address()).await;
+        let refused = client.request("GET", target, &[], b"").await;
+        assert_refused(&refused, 400, "request_invalid");
+        assert!(refused.text().contains("https://"), "{}", refused.text());
+        assert_eq!(refused.all("strict-transport-security"), [""; 0], "never in clear");
+        client.until_closed().await;
+    }
+    assert_eq!(house.gateway.app.heads(), 0);
+    let counted = "doorward_requests_total{class=\"4xx\",outcome=\"request_invalid\"";
+    assert_eventually("counted", SOON, async || house.gateway.metric(counted).await == 3.0).await;
+    assert_eq!(house.client("gateway.test").await.request("GET", "/public", &[], b"").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_with_prior_knowledge_is_served_beside_http1_where_it_is_on() {
+    let gateway = gateway("h2c = true").await;
+    gateway.user("ada", &[]).await;
+    let tokens = gateway.login("ada").await;
+    let bearer = format!("Bearer {}", tokens.access);
+    let mut client = prior_knowledge(&gateway).await;
+    let asking = (0..20).map(|_| client.send.clone()).map(|mut send| {
+        let request = http::Request::get("http://gateway.test/notes").header("authorization", &bearer);
+        send.send_request(request.body(()).expect("a request"), true).expect("sent").0
+    });
+    for answer in asking.collect::<Vec<_>>() {
+        let answer = http2::head(answer).await.expect("an answer");
+        assert_eq!(http2::whole(answer).await.status, 200);
+    }
+    assert_eq!(gateway.app.last().all("x-forwarded-proto"), ["http"]);
+    let refused = client.request("GET", "/notes", &[], b"").await;
+    assert_refused(&refused, 401, "token_missing");
+    // Byte by byte, and not one more than the preface.
+    let mut slow = Client::connect(gateway.address()).await;
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+        slow.send(&[*byte]).await;
+    }
+    slow.send(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+    let settings = slow.some().await.expect("an answer");
+    assert_eq!(settings[3], 4, "SETTINGS: {}", settings.escape_ascii());
+    assert_eq!(gateway.get("/public", &[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connect_over_http2_is_refused_in_our_form_and_hurts_no_other_stream() {
+    let gateway = gateway("h2c = true").await;
+    let mut client = prior_knowledge(&gateway).await;
+    let request = http::Request::connect("gateway.test:443").body(()).expect("a request");
+    let mut send = client.send.clone().ready().await.expect("open");
+    let (answer, _stream) = send.send_request(request, false).expect("sent");
+    let refused = http2::whole(http2::head(answer).await.expect("an answer")).await;
+    assert_refused(&refused, 405, "method_not_allowed");
+    assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200);
+}
