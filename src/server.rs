@@ -11,6 +11,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use crate::snapshot::{Current, Snapshot};
 use crate::token::keyring::KeyRing;
 use crate::vault::{self, Vault};
 
+mod activation;
 mod certificates;
 mod error;
 mod handover;
@@ -46,7 +48,7 @@ mod stores;
 pub use error::StartError;
 use handover::Sockets;
 pub use handover::{HandoverError, Inherited};
-use listen::{Bound, bind_all, serve};
+use listen::{Bound, SocketFile, bind_all, serve};
 use reload::Reload;
 pub use reload::{ConfigFile, Reloads, Told};
 pub use stores::{Credentials, Stores, examine, master_secret, missing_vault, open_vault};
@@ -88,7 +90,10 @@ pub struct Running {
     auth: Arc<Auth>,
     /// What it listens on, to be handed over.
     sockets: Sockets,
+    /// Files of Unix sockets, to be removed at a stop.
+    files: Vec<SocketFile>,
     public: Vec<SocketAddr>,
+    unix: Vec<PathBuf>,
     redirects: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
     stop_listening: watch::Sender<bool>,
@@ -153,9 +158,18 @@ async fn start_on(
     let keys = keys::establish(&vault, &master, config.tokens.algorithm, random.as_ref()).await?;
     let hasher = Hasher::start(config.login.hash_threads, config.login.hash_queue, Arc::clone(&random))
         .map_err(StartError::Hasher)?;
-    let public = bind_all("server.listen", &config.server.listen, inherited)?;
-    let redirects = bind_all("server.redirect_listen", &config.server.redirect_listen, inherited)?;
-    let admin = bind_all("admin.listen", &config.admin.listen, inherited)?;
+    let mode = config.server.unix_mode;
+    let public = bind_all("server.listen", &config.server.listen, mode, inherited)?;
+    let redirects = bind_all("server.redirect_listen", &config.server.redirect_listen, mode, inherited)?;
+    let admin = bind_all("admin.listen", &config.admin.listen, mode, inherited)?;
+    for address in inherited.left() {
+        tracing::warn!(
+            reason = "socket_unused",
+            address,
+            "a socket was handed over that no setting names: it is closed"
+        );
+    }
+    let files = public.iter().chain(&redirects).chain(&admin).filter_map(Bound::file).collect();
     let sockets =
         public.iter().chain(&redirects).chain(&admin).map(Bound::to_hand_over).collect::<io::Result<_>>();
     let sockets = sockets.map_err(StartError::Sockets)?;
@@ -203,16 +217,16 @@ async fn start_on(
     let (stop_admin, admin_listening) = watch::channel(false);
     let mut listeners = JoinSet::new();
     let redirecting = gate.also(Listener::Redirect);
-    let public = serve(&mut listeners, "gateway", gate, public, listening.clone());
-    let redirects = serve(&mut listeners, "redirect", redirecting, redirects, listening);
-    let admin_app = HttpServer::new_app(AdminApp::new(
-        Arc::clone(&auth),
-        current.clone(),
-        Arc::clone(&readiness),
-        Arc::clone(&clock),
-        fixed(config),
-    ));
-    let admin = serve(&mut listeners, "admin", admin_app, admin, admin_listening);
+    let public =
+        serve(&mut listeners, "gateway", || gate.clone(), public, &listening).map_err(StartError::Sockets)?;
+    let redirects = serve(&mut listeners, "redirect", || redirecting.clone(), redirects, &listening)
+        .map_err(StartError::Sockets)?;
+    let admin_app = || {
+        let (auth, readiness, clock) = (Arc::clone(&auth), Arc::clone(&readiness), Arc::clone(&clock));
+        HttpServer::new_app(AdminApp::new(auth, current.clone(), readiness, clock, fixed(config)))
+    };
+    let admin =
+        serve(&mut listeners, "admin", admin_app, admin, &admin_listening).map_err(StartError::Sockets)?;
     let now = clock.wall().millis() as f64 / 1000.0;
     metrics.process.started.set(now);
     metrics.process.config_loaded.set(now);
@@ -221,16 +235,19 @@ async fn start_on(
     tracing::info!(
         reason = "serving",
         version = env!("CARGO_PKG_VERSION"),
-        ?public,
-        ?admin,
+        public = ?public.tcp,
+        admin = ?admin.tcp,
+        unix = ?public.unix,
         "requests are served"
     );
     Ok(Running {
         auth,
         sockets,
-        public,
-        redirects,
-        admin,
+        files,
+        public: public.tcp,
+        unix: public.unix,
+        redirects: redirects.tcp,
+        admin: admin.tcp,
         stop_listening,
         stop_admin,
         listeners,
@@ -251,6 +268,11 @@ impl Running {
     /// The addresses of the public listener, as bound.
     pub fn public(&self) -> &[SocketAddr] {
         &self.public
+    }
+
+    /// The Unix sockets of the public listener.
+    pub fn unix(&self) -> &[PathBuf] {
+        &self.unix
     }
 
     /// The addresses that send on to https, as bound.
@@ -315,6 +337,10 @@ impl Running {
         // Whoever keeps a connection learns with the next answer that it was the last.
         self.traffic.wind_down();
         tokio::time::sleep(lameduck).await;
+        // No other process listens on them: an upgrade retires this one instead.
+        for file in &self.files {
+            file.remove();
+        }
         self.close_listeners();
         self.traffic.close_idle();
         if tokio::time::timeout(drain_timeout, self.traffic.until_idle()).await.is_err() {

@@ -50,7 +50,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["vault/postgres/"]),
     ("redis", &["session/redis/"]),
     ("h2", &["gateway/failure.rs"]),
-    ("rustix", &["server/handover.rs", "cli/files.rs", "cli/manager.rs", "password/pool.rs"]),
+    (
+        "rustix",
+        &["server/handover.rs", "server/listen.rs", "cli/files.rs", "cli/manager.rs", "password/pool.rs"],
+    ),
     ("rustls", &["vault/postgres/", "session/redis/", "certificate", "snapshot/tls.rs"]),
     ("x509_parser", &["certificate"]),
     ("jsonwebtoken", &["token/"]),
@@ -60,6 +63,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("argon2", &["password/"]),
     ("askama", &["pages/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("listenfd", &["server/activation.rs"]),
     ("mimalloc", &["main.rs"]),
     ("clap_complete", &["cli/completions.rs"]),
 ];

@@ -36,6 +36,9 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
         for address in running.admin() {
             announced.listener("admin", address, &format!("metrics and health on {address}"))?;
         }
+        for path in running.unix() {
+            writeln!(out, "{scheme} on unix:{} too", path.display())?;
+        }
         if config.routes.is_empty() {
             announced.line(
                 "no_routes",

@@ -13,7 +13,7 @@ use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use serde_json::Value;
 
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 
 /// A gateway that is well answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -85,8 +85,8 @@ fn plain(error: anyhow::Error) -> anyhow::Error {
 
 /// The first address it listens on, as this machine reaches it.
 fn of_this_machine(config: &Config) -> anyhow::Result<SocketAddr> {
-    let Some(mut address) = config.admin.listen.first().copied() else {
-        bail!("admin.listen is empty: give the gateway an address for those who operate it");
+    let Some(mut address) = config.admin.listen.iter().find_map(ListenAddress::tcp) else {
+        bail!("admin.listen has no TCP address: give the gateway one for those who operate it");
     };
     if address.port() == 0 {
         bail!(

@@ -10,6 +10,7 @@ use super::{
 /// The keys that only a new process takes: a restart, or an upgrade (SIGUSR2), which loses nothing.
 pub const RESTART: &[&str] = &[
     "server.listen",
+    "server.unix_mode",
     "server.redirect_listen",
     "server.threads",
     "server.tls",
@@ -98,6 +99,7 @@ impl Fixed {
 fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
     let Server {
         listen,
+        unix_mode,
         public_urls,
         auth_prefix,
         cors_origins,
@@ -132,6 +134,7 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
     let follows = listen != running.listen && public_urls == defaults::public_urls(&listen);
     let public_urls = if follows { defaults::public_urls(&running.listen) } else { public_urls };
     let listen = fixed.keep("server.listen", listen, &running.listen);
+    let unix_mode = fixed.keep("server.unix_mode", unix_mode, &running.unix_mode);
     let redirect_listen = fixed.keep("server.redirect_listen", redirect_listen, &running.redirect_listen);
     let threads = fixed.keep("server.threads", threads, &running.threads);
     // Other certificates are shown in the next handshake; whether there are handshakes is the listener's.
@@ -141,6 +144,7 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
     };
     Server {
         listen,
+        unix_mode,
         public_urls,
         auth_prefix,
         cors_origins,

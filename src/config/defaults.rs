@@ -8,8 +8,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{
-    Admin, Algorithm, Brand, Browser, Colour, Config, HostPattern, IdentityHeaders, Limits, Log, LogAccess,
-    LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault, VaultUrl,
+    Admin, Algorithm, Brand, Browser, Colour, Config, HostPattern, IdentityHeaders, Limits, ListenAddress,
+    Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault,
+    VaultUrl,
 };
 
 /// `[brand] accent`
@@ -34,7 +35,7 @@ impl Config {
     pub fn defaults(dir: &Path) -> Self {
         Self {
             server: server(),
-            admin: Admin { listen: vec![loopback(9900)], token: None },
+            admin: Admin { listen: vec![loopback(9900).into()], token: None },
             vault: Vault {
                 url: VaultUrl::Sqlite(dir.join("doorward.db")),
                 ca_file: None,
@@ -101,9 +102,10 @@ impl Config {
 
 /// `[server] public_urls`: how a browser on this machine reaches these addresses. A port that the system chooses is not
 /// known here; where there is no other, that of the default.
-pub(super) fn public_urls(listen: &[SocketAddr]) -> Vec<String> {
+pub(super) fn public_urls(listen: &[ListenAddress]) -> Vec<String> {
     let mut urls = Vec::new();
-    for port in listen.iter().map(SocketAddr::port).filter(|&port| port != 0) {
+    let ports = listen.iter().filter_map(ListenAddress::tcp).map(|address| address.port());
+    for port in ports.filter(|&port| port != 0) {
         for host in ["127.0.0.1", "localhost"] {
             let url = if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") };
             if !urls.contains(&url) {
@@ -111,14 +113,15 @@ pub(super) fn public_urls(listen: &[SocketAddr]) -> Vec<String> {
             }
         }
     }
-    if urls.is_empty() { public_urls(&[loopback(8080)]) } else { urls }
+    if urls.is_empty() { public_urls(&[loopback(8080).into()]) } else { urls }
 }
 
 fn server() -> Server {
-    let listen = vec![loopback(8080)];
+    let listen = vec![loopback(8080).into()];
     Server {
         public_urls: public_urls(&listen),
         listen,
+        unix_mode: 0o660,
         auth_prefix: "/auth".to_owned(),
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),

@@ -11,6 +11,7 @@ pub mod families;
 mod health;
 mod hint;
 mod lenient;
+mod listen;
 mod load;
 mod origin;
 mod paths;
@@ -30,7 +31,7 @@ mod upstreams;
 mod value;
 mod warnings;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ use crate::secret::Secret;
 pub use change::{Change, RESTART};
 pub use colour::Colour;
 pub use health::{Checks, EjectAfter, Health};
+pub use listen::ListenAddress;
 pub use load::Reading;
 pub use problem::{Problem, Problems};
 pub use sources::{Digest, Source, Sources, Watch};
@@ -90,8 +92,10 @@ pub struct Config {
 /// `[server]`: the public listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// Addresses to listen on; port 0 lets the system choose.
-    pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on.
+    pub listen: Vec<ListenAddress>,
+    /// Permission bits of Unix sockets that are made.
+    pub unix_mode: u32,
     /// The exact origins served, as browsers write them: `scheme://host[:port]`, no path.
     pub public_urls: Vec<String>,
     /// Where our own endpoints are, such as `/auth`; no trailing slash.
@@ -113,7 +117,7 @@ pub struct Server {
     /// `[server.limits]`
     pub limits: Limits,
     /// Plain addresses that send navigations to https.
-    pub redirect_listen: Vec<SocketAddr>,
+    pub redirect_listen: Vec<ListenAddress>,
     /// Peers that name their clients by the PROXY protocol, and must.
     pub proxy_protocol_from: Vec<IpNet>,
     /// Whether HTTP/2 with prior knowledge is taken without TLS.
@@ -153,7 +157,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     /// Addresses to listen on; empty = no admin listener.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// What opens `/admin/…`; without it there is no such thing.
     pub token: Option<Secret<String>>,
 }

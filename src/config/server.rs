@@ -1,16 +1,17 @@
 //! `[server]`, `[server.limits]` and `[admin]`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::hint::quoted;
+use super::listen::{addresses, unix_mode};
 use super::origin::{Origin, WEB};
 use super::paths::segments;
 use super::reader::{Place, Table};
-use super::{Admin, Env, Limits, Server, UNIX_PEER, defaults, secrets, tls, usize_from};
+use super::{Admin, Env, Limits, ListenAddress, Server, UNIX_PEER, defaults, secrets, tls, usize_from};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -31,8 +32,8 @@ pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
         .value("cors_origins")
         .and_then(|value| value.list(origins, |item| item.parsed(cors_origin)))
         .map(|origins| origins.iter().map(Origin::to_string).collect());
-    let redirect = listen(&table, "redirect_listen");
-    let listen = listen(&table, "listen");
+    let redirect = addresses(&table, "redirect_listen", dir);
+    let listen = addresses(&table, "listen", dir);
     if listen.as_ref().is_some_and(Vec::is_empty) && !table.place_of("listen").is_flawed() {
         table
             .place_of("listen")
@@ -43,6 +44,7 @@ pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
     let server = Server {
         public_urls: public_urls.unwrap_or_else(|| defaults::public_urls(&listen)),
         listen,
+        unix_mode: table.value("unix_mode").and_then(|value| unix_mode(&value)).unwrap_or(default.unix_mode),
         auth_prefix: table
             .value("auth_prefix")
             .and_then(|value| value.parsed(auth_prefix))
@@ -99,7 +101,7 @@ pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
 fn check_https(table: &Table<'_>, server: &Server) {
     let (listen, redirect) = (table.place_of("listen"), table.place_of("redirect_listen"));
     let shared =
-        server.redirect_listen.iter().find(|address| address.port() != 0 && server.listen.contains(address));
+        server.redirect_listen.iter().find(|address| address.is_chosen() && server.listen.contains(address));
     if let Some(address) = shared
         && let Some(place) = redirect.with(&listen)
     {
@@ -207,12 +209,12 @@ pub(super) fn admin(
     (dir, env): (&Path, Env<'_>),
 ) -> Admin {
     let admin = Admin {
-        listen: listen(&table, "listen").unwrap_or(default.listen),
+        listen: addresses(&table, "listen", dir).unwrap_or(default.listen),
         token: secrets::admin_token(&table, dir, env),
     };
     let is_public =
-        |address: &SocketAddr| server.listen.contains(address) || server.redirect_listen.contains(address);
-    let shared = admin.listen.iter().find(|address| address.port() != 0 && is_public(address));
+        |address: &ListenAddress| server.listen.contains(address) || server.redirect_listen.contains(address);
+    let shared = admin.listen.iter().find(|address| address.is_chosen() && is_public(address));
     if let Some(address) = shared
         && let Some(place) = table.place_of("listen").with(public)
     {
@@ -222,25 +224,6 @@ pub(super) fn admin(
     }
     table.finish();
     admin
-}
-
-fn listen(table: &Table<'_>, name: &'static str) -> Option<Vec<SocketAddr>> {
-    let mut seen: Vec<SocketAddr> = Vec::new();
-    table.value(name)?.list(r#"["127.0.0.1:8080"]"#, |item| {
-        item.parsed(|text| {
-            let address: SocketAddr = text.parse().map_err(|_| {
-                format!(
-                    "{} is not an address and port: write one such as \"127.0.0.1:8080\" or \"[::]:8080\"",
-                    quoted(text)
-                )
-            })?;
-            if address.port() != 0 && seen.contains(&address) {
-                return Err(format!("\"{address}\" is listed twice: remove one"));
-            }
-            seen.push(address);
-            Ok(address)
-        })
-    })
 }
 
 fn auth_prefix(text: &str) -> Result<String, String> {

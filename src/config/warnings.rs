@@ -5,7 +5,7 @@ mod routes;
 use std::net::{IpAddr, SocketAddr};
 
 use super::units::show_duration;
-use super::{Config, Server, Tls, TlsCertificate, defaults};
+use super::{Config, ListenAddress, Server, Tls, TlsCertificate, UNIX_PEER, defaults};
 use crate::clock::Timestamp;
 
 /// Something to look at; the configuration can be used all the same.
@@ -30,6 +30,7 @@ impl Config {
         }
         warnings.extend(elsewhere(&self.server));
         warnings.extend(unnamed_proxy(&self.server));
+        warnings.extend(unnamed_unix_peer(&self.server));
         warnings.extend(circles(self));
         warnings.extend(routes::siblings(self));
         warnings.extend(routes::stripped(self));
@@ -108,11 +109,26 @@ fn lifetimes(config: &Config) -> Vec<Warning> {
     .collect()
 }
 
+/// Everybody comes by a Unix socket, and the proxy that stands there is not believed.
+fn unnamed_unix_peer(server: &Server) -> Option<Warning> {
+    let is_unix = |address: &ListenAddress| matches!(address, ListenAddress::Unix(_));
+    let names = |networks: &[ipnet::IpNet]| networks.iter().any(|network| network.contains(&UNIX_PEER));
+    if !server.listen.iter().any(is_unix)
+        || names(&server.trusted_proxies)
+        || names(&server.proxy_protocol_from)
+    {
+        return None;
+    }
+    let message = "server.listen has a Unix socket, whose peers have no address: until \"unix:\" is named here, all who come by it \
+                   count as one client, 0.0.0.0, and the X-Forwarded-For of the proxy in front is not believed";
+    Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
+}
+
 /// Servers of upstreams that are addresses of this gateway.
 fn circles(config: &Config) -> Vec<Warning> {
     let server = &config.server;
-    let own: Vec<&SocketAddr> =
-        server.listen.iter().chain(&server.redirect_listen).chain(&config.admin.listen).collect();
+    let all = server.listen.iter().chain(&server.redirect_listen).chain(&config.admin.listen);
+    let own: Vec<SocketAddr> = all.filter_map(ListenAddress::tcp).collect();
     let leads_here = |host: &str, port: u16| {
         let is_at = |address: &SocketAddr| {
             let ip = address.ip();
@@ -140,7 +156,11 @@ fn circles(config: &Config) -> Vec<Warning> {
 /// Public addresses of this machine alone, none of which leads to where the gateway listens: one of the two was changed, and
 /// the other was not.
 fn elsewhere(server: &Server) -> Option<Warning> {
-    let ports: Vec<u16> = server.listen.iter().map(SocketAddr::port).collect();
+    let ports: Vec<u16> = server.listen.iter().filter_map(ListenAddress::tcp).map(|tcp| tcp.port()).collect();
+    // Who comes by a Unix socket, or by one of the service manager's, comes by another address.
+    if ports.len() < server.listen.len() {
+        return None;
+    }
     let leads_here = |url: &String| !is_here(url) || ports.contains(&port_of(url));
     if ports.contains(&0) || server.public_urls.iter().any(leads_here) {
         return None;

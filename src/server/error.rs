@@ -1,7 +1,6 @@
 //! Why a gateway does not start.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::FIRST_LOAD;
@@ -53,12 +52,12 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// An address cannot be listened on.
-    #[error("{key}: cannot listen on {address} ({})", advice(source))]
+    #[error("{key}: cannot listen on {address} ({})", advice(address, source))]
     Listen {
         /// The setting.
         key: &'static str,
-        /// The address.
-        address: SocketAddr,
+        /// The address, as the configuration has it.
+        address: String,
         /// Why.
         source: io::Error,
     },
@@ -81,8 +80,20 @@ fn first_words(missing: &MasterSecretError) -> String {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
+fn advice(address: &str, error: &io::Error) -> &'static str {
     match error.kind() {
+        _ if address.starts_with("fd:") => {
+            "the service manager hands over no listening stream socket of this name: see packaging/doorward.socket, or choose an address"
+        }
+        io::ErrorKind::PermissionDenied if address.starts_with("unix:") => {
+            "this user may not write to the folder: choose one of its own, such as systemd's RuntimeDirectory="
+        }
+        io::ErrorKind::NotFound if address.starts_with("unix:") => {
+            "there is no such folder: make it, or choose one that is there, such as systemd's RuntimeDirectory="
+        }
+        io::ErrorKind::AlreadyExists => {
+            "a file that is no socket is there: remove it, or choose another name"
+        }
         // Linux: below net.ipv4.ip_unprivileged_port_start, which is 1024.
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 are not for every user: choose a higher one, or give the program CAP_NET_BIND_SERVICE, as \

@@ -15,7 +15,6 @@
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -29,6 +28,9 @@ use rustix::net::{
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
+use super::activation;
+use crate::config::ListenAddress;
+
 /// Says to a successor that its standard input is the channel.
 const VARIABLE: &str = "DOORWARD_HANDOVER";
 /// Sockets at most: what one message can carry is 253 (`SCM_MAX_FD`), and nobody listens on so many addresses.
@@ -41,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(75);
 const READY: &[u8] = b"ready\n";
 
 /// Listening sockets, by the address that the configuration gives them (whose port may be 0).
-pub(super) type Sockets = Vec<(SocketAddr, TcpListener)>;
+pub(super) type Sockets = Vec<(String, OwnedFd)>;
 
 /// Why a successor does not serve. This process goes on.
 #[derive(Debug, thiserror::Error)]
@@ -115,14 +117,14 @@ pub(super) async fn hand_over(sockets: &Sockets, called: &[OsString]) -> Result<
 }
 
 fn send(channel: &UnixStream, sockets: &Sockets) -> io::Result<()> {
-    let addresses: Vec<String> = sockets.iter().map(|(address, _)| address.to_string()).collect();
+    let addresses: Vec<&String> = sockets.iter().map(|(address, _)| address).collect();
     let message = serde_json::to_vec(&addresses)?;
     if message.len() > MESSAGE {
         return Err(io::Error::other("the addresses do not fit into one message"));
     }
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, listener)| listener.as_fd()).collect();
+    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(io::Error::other("the sockets do not fit into one message"));
     }
@@ -130,7 +132,7 @@ fn send(channel: &UnixStream, sockets: &Sockets) -> io::Result<()> {
     if sent == message.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// What a process inherits that was started by an upgrade.
+/// What a process inherits: of the one before it, or of the service manager.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Sockets,
@@ -138,14 +140,17 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes over what stands behind standard input, if this process was started by an upgrade; `variable` answers for the
-    /// environment.
+    /// Takes over what stands behind standard input, if this process was started by an upgrade, or else what the service
+    /// manager hands over; `variable` answers for the environment.
     ///
     /// # Errors
     /// When this is no channel, or what comes over it cannot be used.
     pub fn receive(variable: impl Fn(&str) -> Option<String>) -> io::Result<Self> {
         if variable(VARIABLE).is_none() {
-            return Ok(Self::default());
+            let activated = activation::sockets(&variable)?;
+            let sockets =
+                activated.into_iter().map(|(name, socket)| (format!("fd:{name}"), socket)).collect();
+            return Ok(Self { sockets, channel: None });
         }
         let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let sockets = receive(&channel)
@@ -153,10 +158,23 @@ impl Inherited {
         Ok(Self { sockets, channel: Some(channel) })
     }
 
-    /// The socket that the configuration gives this address, if it was inherited; each once.
-    pub(super) fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let at = self.sockets.iter().position(|(known, _)| *known == address)?;
-        Some(self.sockets.swap_remove(at).1)
+    /// The sockets that the configuration gives this address, if they were inherited; each once. Only a name of the service
+    /// manager's may stand for several.
+    pub(super) fn take(&mut self, address: &ListenAddress) -> Vec<OwnedFd> {
+        let most = if matches!(address, ListenAddress::Inherited(_)) { usize::MAX } else { 1 };
+        let address = address.to_string();
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(at) = self.sockets.iter().position(|(known, _)| *known == address)
+        {
+            taken.push(self.sockets.remove(at).1);
+        }
+        taken
+    }
+
+    /// The addresses of sockets that nobody has taken: whoever connects to one would wait for ever.
+    pub(super) fn left(&self) -> impl Iterator<Item = &str> {
+        self.sockets.iter().map(|(address, _)| address.as_str())
     }
 
     /// We serve: whoever served before may retire. What it listened on and the configuration no longer names is closed.
@@ -175,7 +193,7 @@ fn receive(channel: &UnixStream) -> io::Result<Sockets> {
     let mut message = vec![0; MESSAGE];
     let received =
         recvmsg(channel, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let addresses: Vec<SocketAddr> = serde_json::from_slice(&message[..received.bytes])?;
+    let addresses: Vec<String> = serde_json::from_slice(&message[..received.bytes])?;
     let mut descriptors = Vec::new();
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = part {
@@ -185,32 +203,42 @@ fn receive(channel: &UnixStream) -> io::Result<Sockets> {
     if descriptors.len() != addresses.len() {
         return Err(io::Error::other("not as many sockets as addresses"));
     }
-    Ok(addresses.into_iter().zip(descriptors.into_iter().map(TcpListener::from)).collect())
+    Ok(addresses.into_iter().zip(descriptors).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
     use super::*;
 
-    fn listener() -> TcpListener {
-        TcpListener::bind("127.0.0.1:0").unwrap()
+    fn listener() -> (OwnedFd, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener.into(), address)
     }
 
     #[test]
     fn sockets_arrive_under_the_addresses_they_were_given() {
         let (one, other) = UnixStream::pair().unwrap();
-        let (named, any): (SocketAddr, SocketAddr) =
-            ("127.0.0.1:8080".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
-        let sockets = vec![(any, listener()), (named, listener()), (any, listener())];
+        let named = ListenAddress::from("127.0.0.1:8080".parse::<SocketAddr>().unwrap());
+        let any = ListenAddress::from("127.0.0.1:0".parse::<SocketAddr>().unwrap());
+        let web = ListenAddress::Inherited("web".to_owned());
+        let given = [&any, &named, &any, &web, &web].map(|address| (address.to_string(), listener()));
+        let bound: Vec<SocketAddr> = given.iter().map(|(_, (_, address))| *address).collect();
+        let sockets: Sockets = given.into_iter().map(|(address, (socket, _))| (address, socket)).collect();
         send(&one, &sockets).unwrap();
         let mut inherited = Inherited { sockets: receive(&other).unwrap(), channel: None };
-        let is = |got: &TcpListener, sent: usize| {
-            got.local_addr().unwrap() == sockets[sent].1.local_addr().unwrap()
+        let mut take = |address: &ListenAddress| {
+            let taken = inherited.take(address).into_iter();
+            taken.map(|socket| TcpListener::from(socket).local_addr().unwrap()).collect::<Vec<_>>()
         };
-        assert!(is(&inherited.take(named).unwrap(), 1));
-        assert!(inherited.take(named).is_none(), "each once");
-        assert!(is(&inherited.take(any).unwrap(), 0));
-        assert!(is(&inherited.take(any).unwrap(), 2));
+        assert_eq!(take(&named), [bound[1]]);
+        assert_eq!(take(&named), [], "each once");
+        assert_eq!(take(&any), [bound[0]]);
+        assert_eq!(take(&any), [bound[2]]);
+        assert_eq!(take(&web), bound[3..], "all of one name");
+        assert_eq!(inherited.left().count(), 0);
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod help;
 mod httpbin;
 mod https;
 mod kill;
+mod listening;
 mod logs;
 mod logs_floods;
 mod logs_secrets;

@@ -120,6 +120,7 @@ fn an_address_that_this_machine_or_user_may_not_have_says_what_to_choose() {
     let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     let address = std::net::SocketAddr::from(([0, 0, 0, 0], 443));
     // The tests may run as root, who may.
+    let address = address.to_string();
     let refused = StartError::Listen { key: "server.listen", address, source }.to_string();
     assert!(refused.contains("server.listen: ") && refused.contains("CAP_NET_BIND_SERVICE"), "{refused}");
 }

@@ -21,6 +21,14 @@ pub(super) const ADDRESSES: &[Case] = &[
         r#"2: server.listen[1]: "127.0.0.1:1" is listed twice: remove one"#,
     ),
     (
+        r#"[server]|listen = ["unix:", "unix:@x", "fd:", "fd:a:b", "unix:/a", "unix:/a"]|unix_mode = "0777""#,
+        r#"2: server.listen[0]: "unix:" names no file: write "unix:/run/doorward/doorward.sock"|2: server.listen[1]: "unix:@x" is no path: write "unix:/run/doorward/doorward.sock"|2: server.listen[2]: "fd:" names no socket: write "fd:" and its FileDescriptorName=|2: server.listen[3]: "fd:a:b" names no socket: write "fd:" and its FileDescriptorName=|2: server.listen[5]: "unix:/a" is listed twice: remove one|3: server.unix_mode: "0777" are no permissions of a socket: write "0600" (our user), "0660" (and our group) or "0666" (everybody)"#,
+    ),
+    (
+        r#"[admin]|listen = ["unix:/run/a.sock"]|[server]|listen = ["unix:/run/a.sock"]"#,
+        r#"2: admin.listen: "unix:/run/a.sock" is public too (server.listen or redirect_listen): give metrics and health their own port"#,
+    ),
+    (
         r#"[admin]|listen = ["127.0.0.1:8080"]"#,
         r#"2: admin.listen: "127.0.0.1:8080" is public too (server.listen or redirect_listen): give metrics and health their own port"#,
     ),

@@ -15,6 +15,7 @@ fn restart(from: &str, to: &str) -> Vec<&'static str> {
 /// Every key that stays, alone.
 const STAYING: &[(&str, &str, &str)] = &[
     ("", "[server]\nlisten = [\"127.0.0.1:1\"]", "server.listen"),
+    ("", "[server]\nunix_mode = \"0600\"", "server.unix_mode"),
     ("", "[server]\nthreads = 3", "server.threads"),
     ("", "[admin]\nlisten = []", "admin.listen"),
     ("", "[vault]\nurl = \"sqlite:other.db\"", "vault.url"),
