@@ -35,6 +35,7 @@ mod head_check;
 mod health;
 mod http1;
 mod interrupt;
+mod http2_refusals;
 mod judge;
 mod misread;
 mod navigation;

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::caught::{Panicked, caught};
 use super::gate::{Gate, Listener};
+use super::http2_refusals::Watched;
 use super::places::{Activity, Place};
 use super::proxy::Gateway;
 use super::silence::Silence;
@@ -328,6 +329,7 @@ impl Requests {
     /// them when the gateway winds down or the connection has carried its share (GOAWAY, RFC 9113 section 6.8): nothing
     /// that is under way is lost by that.
     pub(super) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
+        let stream = Box::new(Watched::new(stream, Arc::clone(&self)));
         let (leave, leaving) = watch::channel(*stopping.borrow());
         let mut stopping = stopping.clone();
         let mut serving = std::pin::pin!(self.process_new(stream, &leaving));

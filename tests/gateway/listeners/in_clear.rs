@@ -62,6 +62,64 @@ async fn http2_with_prior_knowledge_is_served_beside_http1_where_it_is_on() {
     assert_eq!(gateway.get("/public", &[]).await.status, 200);
 }
 
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).expect("short");
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// A `GET` in a header block without compression (RFC 7541 section 6.2.2); `more` fields.
+fn request(stream: u8, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+    let mut block = vec![0x82, 0x86, 0x01];
+    block.extend(text("gateway.test"));
+    block.push(0x04);
+    block.extend(text(path));
+    for (name, value) in more {
+        block.push(0);
+        block.extend(text(name));
+        block.extend(text(value));
+    }
+    frame(1, 5, stream, &block)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_http2_request_ends_its_stream_alone_and_is_counted() {
+    let gateway = gateway("h2c = true").await;
+    let mut client = Client::connect(gateway.address()).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let sent = [
+        preface,
+        frame(4, 0, 0, &[]),
+        request(1, "/public?q=\"a\"", &[]),
+        request(3, "/public", &[("connection", "close")]),
+        request(5, "/public", &[("host", "other.test")]),
+        request(7, "/public", &[]),
+    ];
+    client.send(&sent.concat()).await;
+    // Of each stream the type of its first frame: RST_STREAM, RST_STREAM, HEADERS, HEADERS.
+    let (mut bytes, mut first) = (Vec::new(), std::collections::BTreeMap::new());
+    let reading = async {
+        while first.len() < 4 {
+            bytes.extend(client.some().await.expect("the connection stays"));
+            while let Some(header) = bytes.get(..9).map(<[u8]>::to_vec) {
+                let length = 9 + (usize::from(header[1]) << 8) + usize::from(header[2]);
+                if bytes.len() < length {
+                    break;
+                }
+                bytes.drain(..length);
+                if header[8] > 0 {
+                    first.entry(header[8]).or_insert(header[3]);
+                }
+            }
+        }
+    };
+    tokio::time::timeout(SOON * 6, reading).await.expect("four streams");
+    assert_eq!(first, [(1, 3), (3, 3), (5, 1), (7, 1)].into());
+    assert_eq!(gateway.app.heads(), 1);
+    let counted = "doorward_requests_total{class=\"none\",outcome=\"request_invalid\"";
+    assert_eventually("counted", SOON, async || gateway.metric(counted).await == 3.0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connect_over_http2_is_refused_in_our_form_and_hurts_no_other_stream() {
     let gateway = gateway("h2c = true").await;
