@@ -37,7 +37,8 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
             announced.listener("admin", address, &format!("metrics and health on {address}"))?;
         }
         for path in running.unix() {
-            writeln!(out, "{scheme} on unix:{} too", path.display())?;
+            let address = format!("unix:{}", path.display());
+            announced.listener("public", &address, &format!("doorward serves {scheme} on {address}"))?;
         }
         if config.routes.is_empty() {
             announced.line(
