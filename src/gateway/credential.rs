@@ -76,10 +76,22 @@ pub(super) fn cookie_fields(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> 
 
 /// Whether a field that is no well-formed bearer credential still holds a token of ours: it is not a credential,
 /// and not for the app to see either.
+///
+/// Only words that could be a token are decoded. A field with more of them than anybody has reason to send is taken for
+/// ours unread: what may be a token is never passed on.
 fn mentions_ours(value: &[u8], issuer: &str) -> bool {
-    let mut words = value.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b'"' | b'='));
-    words.any(|word| std::str::from_utf8(word).is_ok_and(|word| access::claims_issuer(word, issuer)))
+    let words = value.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b'"' | b'='));
+    let mut looked_at = 0;
+    words.filter(|word| word.contains(&b'.')).any(|word| {
+        looked_at += 1;
+        looked_at > MAX_WORDS
+            || std::str::from_utf8(word).is_ok_and(|word| access::claims_issuer(word, issuer))
+    })
 }
+
+/// Maximum number of words of an `Authorization` field that are looked at as tokens. Digest and signature schemes
+/// have about ten words, and a dot in one or two.
+const MAX_WORDS: usize = 32;
 
 /// The token of a bearer credential: the scheme in any case (RFC 9110 section 11.1), then b64token.
 fn bearer(value: &str) -> Option<&str> {
@@ -151,6 +163,16 @@ mod tests {
             Ok((Some(ours.clone()), true, false))
         );
         assert_eq!(ask(&[auth(format!("Bearer {ours}")), cookie(&ours)]), Ok((Some(ours), false, true)));
+    }
+
+    #[test]
+    fn field_of_too_many_words_is_not_for_the_app() {
+        let word = format!("e30.{}.x", base64url(r#"{"iss":"https://other.example"}"#));
+        let field = |count: usize| format!("Custom {}", [word.as_str()].repeat(count).join(","));
+        assert!(!mentions_ours(field(MAX_WORDS).as_bytes(), ISSUER));
+        assert!(mentions_ours(field(MAX_WORDS + 1).as_bytes(), ISSUER));
+        // Words without a dot are no tokens, however many there are.
+        assert!(!mentions_ours("a,".repeat(16_000).as_bytes(), ISSUER));
     }
 
     #[test]

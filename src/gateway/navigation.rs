@@ -14,6 +14,12 @@ use crate::policy::return_to;
 use crate::request_id::RequestId;
 use crate::snapshot::Snapshot;
 
+/// Maximum number of media ranges of `Accept` that are read: browsers send about eight, and HTML among the first.
+const MAX_RANGES: usize = 32;
+
+/// Maximum number of parameters of a media range that are read. The weight is the first of nearly all.
+const MAX_PARAMETERS: usize = 8;
+
 /// What a stamp on a place to return to is about.
 const RETURN_TO: &str = "return to ";
 
@@ -47,10 +53,16 @@ fn is_form(content_type: &str) -> bool {
 
 fn accepts_html(headers: &HeaderMap) -> bool {
     let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    fields.flat_map(|field| field.split(',')).any(|range| {
-        let mut parts = range.split(';').map(|part| part.trim().to_ascii_lowercase());
-        let html = parts.next().is_some_and(|kind| kind == "text/html" || kind == "application/xhtml+xml");
-        html && !parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()) == Some(0.0))
+    fields.flat_map(|field| field.split(',')).take(MAX_RANGES).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kinds = ["text/html", "application/xhtml+xml"];
+        let is_html =
+            parts.next().is_some_and(|kind| kinds.iter().any(|html| kind.eq_ignore_ascii_case(html)));
+        let is_refused = |part: &str| {
+            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            weight.and_then(|weight| weight.parse::<f32>().ok()) == Some(0.0)
+        };
+        is_html && !parts.take(MAX_PARAMETERS).any(is_refused)
     })
 }
 
@@ -168,5 +180,17 @@ mod tests {
         ] {
             assert_eq!(asks(method, fields), expected, "{method} {fields:?}");
         }
+    }
+
+    #[test]
+    fn media_ranges_beyond_the_limit_are_not_read() {
+        let behind = |count: usize| {
+            let mut headers = HeaderMap::new();
+            let field = format!("{}text/html", "a/b,".repeat(count));
+            headers.append(header::ACCEPT, field.parse().expect("a field"));
+            accepts_html(&headers)
+        };
+        assert!(behind(MAX_RANGES - 1));
+        assert!(!behind(MAX_RANGES) && !behind(8_000));
     }
 }

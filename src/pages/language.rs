@@ -1,5 +1,8 @@
 //! Which language a page is in.
 
+/// Maximum number of ranges that are read: browsers send at most a dozen.
+const MAX_RANGES: usize = 32;
+
 /// A language the pages are written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
@@ -23,8 +26,10 @@ impl Language {
     }
 
     /// The one with the highest quality in `Accept-Language` fields; the earlier one of two equals (RFC 9110 12.5.4).
+    /// Ranges beyond the 32nd are not read.
     pub fn accepted<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
-        let ranges = fields.into_iter().flat_map(|field| field.split(',')).filter_map(range);
+        let ranges = fields.into_iter().flat_map(|field| field.split(','));
+        let ranges = ranges.take(MAX_RANGES).filter_map(range);
         let mut best = None;
         for (language, quality) in ranges {
             if quality > 0 && best.is_none_or(|(_, most)| quality > most) {
@@ -56,7 +61,8 @@ fn thousandths(text: &str) -> Option<u32> {
     if !matches!(whole, "0" | "1") || part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let value: u32 = format!("{whole}{part:0<3}").parse().ok()?;
+    let digits = part.bytes().chain(*b"000").take(3);
+    let value = digits.fold(u32::from(whole == "1"), |value, digit| value * 10 + u32::from(digit - b'0'));
     (value <= 1000).then_some(value)
 }
 
@@ -86,5 +92,16 @@ mod tests {
             assert_eq!(Language::accepted([field]), language, "{field:?}");
         }
         assert_eq!(Language::accepted(["fr", "de;q=0.1"]), Language::German, "several fields are one list");
+    }
+
+    #[test]
+    fn ranges_beyond_the_limit_are_not_read() {
+        let behind = |count: usize| format!("{}de", "fr;q=0.1,".repeat(count));
+        assert_eq!(Language::accepted([behind(MAX_RANGES - 1).as_str()]), Language::German);
+        assert_eq!(Language::accepted([behind(MAX_RANGES).as_str()]), Language::English);
+        let mut read = 0;
+        let fields = std::iter::repeat_n("fr", 10_000).inspect(|_| read += 1);
+        assert_eq!(Language::accepted(fields), Language::English);
+        assert!(read <= MAX_RANGES + 1, "{read}");
     }
 }

@@ -1,5 +1,7 @@
 //! Request bodies of our endpoints: a small JSON object, read strictly, its values never repeated in an error.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
@@ -20,9 +22,12 @@ const LIMIT: usize = 16 * 1024;
 /// A client that takes longer for so little is not serious (or not there).
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Maximum number of members of an object. Ours have at most five; 16 KiB would hold 2,700.
+const MAX_MEMBERS: usize = 64;
+
 /// The members of a JSON object, each of which must be asked for. Not to be printed: they are passwords and tokens.
 #[derive(Default)]
-pub(super) struct Fields(Vec<(String, Value)>);
+pub(super) struct Fields(BTreeMap<String, Value>);
 
 /// Reads the body; an empty one is an empty object. The outer error is the transport's.
 pub(super) async fn read(session: &mut Session) -> pingora::Result<Result<Fields, Refusal>> {
@@ -117,8 +122,8 @@ impl Fields {
 
     /// A string that may be there.
     pub(super) fn optional(&mut self, name: &str) -> Result<Option<Secret<String>>, Refusal> {
-        let Some(at) = self.0.iter().position(|(known, _)| known == name) else { return Ok(None) };
-        match self.0.swap_remove(at).1 {
+        let Some(value) = self.0.remove(name) else { return Ok(None) };
+        match value {
             Value::String(text) if text.is_empty() => Err(Refusal::RequestInvalid(format!("{name}: empty"))),
             Value::String(text) => Ok(Some(Secret::new(text))),
             _ => Err(Refusal::RequestInvalid(format!("{name}: must be a string"))),
@@ -128,7 +133,7 @@ impl Fields {
     /// Nothing else may be there.
     pub(super) fn done(self, known: &[&str]) -> Result<(), Refusal> {
         let what = |names: &[&str]| if names.is_empty() { "no members".to_owned() } else { names.join(", ") };
-        match self.0.first() {
+        match self.0.first_key_value() {
             None => Ok(()),
             // The name is the client's own word; only one that cannot do harm is repeated.
             Some((name, _))
@@ -144,7 +149,8 @@ impl Fields {
 /// What is wrong with the object as such: said by our visitor, never quoting a value.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    if text.starts_with("repeated member") { text } else { "must be a JSON object".to_owned() }
+    let ours = ["repeated member", "too many members"];
+    if ours.iter().any(|ours| text.starts_with(ours)) { text } else { "must be a JSON object".to_owned() }
 }
 
 impl<'de> Deserialize<'de> for Fields {
@@ -159,13 +165,16 @@ impl<'de> Deserialize<'de> for Fields {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut members: Vec<(String, Value)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if members.iter().any(|(known, _)| *known == name) {
-                        // Which of the two was meant is not ours to guess.
-                        return Err(serde::de::Error::custom("repeated member"));
+                let mut members = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if members.len() == MAX_MEMBERS {
+                        return Err(serde::de::Error::custom("too many members"));
                     }
-                    members.push((name, value));
+                    match members.entry(name) {
+                        Entry::Vacant(new) => new.insert(map.next_value::<Value>()?),
+                        // Which of the two was meant is not ours to guess.
+                        Entry::Occupied(_) => return Err(serde::de::Error::custom("repeated member")),
+                    };
                 }
                 Ok(Fields(members))
             }
@@ -210,5 +219,43 @@ mod tests {
             assert!(problem.starts_with(said), "{body}: {problem}");
             assert!(!problem.contains("hunter2"));
         }
+    }
+
+    /// Counts the members that are read of an object that never ends.
+    #[test]
+    fn object_reader_stops_at_the_member_limit() {
+        struct Endless<'a>(&'a mut usize);
+
+        impl<'de> MapAccess<'de> for Endless<'_> {
+            type Error = serde_json::Error;
+
+            fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
+                &mut self,
+                seed: K,
+            ) -> Result<Option<K::Value>, Self::Error> {
+                *self.0 += 1;
+                seed.deserialize(Value::String(format!("member{}", self.0))).map(Some)
+            }
+
+            fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(
+                &mut self,
+                seed: V,
+            ) -> Result<V::Value, Self::Error> {
+                seed.deserialize(Value::Null)
+            }
+        }
+
+        let mut read = 0;
+        let endless = serde::de::value::MapAccessDeserializer::new(Endless(&mut read));
+        let Err(refused) = Fields::deserialize(endless) else { panic!("no end") };
+        assert_eq!((describe(&refused).as_str(), read), ("too many members", MAX_MEMBERS + 1));
+
+        let of = |count: usize| {
+            let members: Vec<_> = (0..count).map(|at| format!("\"member{at}\":0")).collect();
+            Fields::parse(format!("{{{}}}", members.join(",")).as_bytes())
+        };
+        assert_eq!(of(MAX_MEMBERS).unwrap().0.len(), MAX_MEMBERS);
+        let Err(Refusal::RequestInvalid(said)) = of(2_200) else { panic!("too many") };
+        assert!(said.starts_with("body: too many members"), "{said}");
     }
 }
