@@ -35,6 +35,7 @@ mod head_check;
 mod health;
 mod http1;
 mod http2_refusals;
+mod idle_list;
 mod interrupt;
 mod judge;
 mod misread;

@@ -8,20 +8,15 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use slab::Slab;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
+use super::idle_list::{IdleList, Key};
 use super::traffic::Traffic;
 use crate::config::Server;
 use crate::metrics::{ConnectionLimit, Label as _, Metrics};
 use crate::policy::forwarded;
-
-/// When all places are taken, this part of them is given up at once: looking through all for each newcomer would cost more
-/// than serving it.
-const PART: usize = 64;
 
 /// The places there are.
 pub(super) struct Places {
@@ -32,39 +27,26 @@ pub(super) struct Places {
 
 #[derive(Default)]
 struct Open {
-    all: Slab<Held>,
+    /// Each connection; those without a request in order. A newcomer costs the same however many there are.
+    all: IdleList<Arc<Activity>>,
     /// Of them, those that were told to go, for the moment until they are gone.
     displaced: usize,
     by_ip: HashMap<IpAddr, usize>,
 }
 
-struct Held {
-    activity: Arc<Activity>,
-    /// It stands for everybody behind it.
-    is_proxy: bool,
-}
-
 /// One connection's place; given back when dropped.
 pub(super) struct Place {
-    places: Arc<Places>,
     activity: Arc<Activity>,
-    key: usize,
     ip: Option<IpAddr>,
+    peer: Option<IpAddr>,
 }
 
 /// Whether a connection serves requests, and since when it does not.
 pub(super) struct Activity {
-    state: Mutex<State>,
+    places: Arc<Places>,
+    key: OnceLock<Key>,
     /// Its place is somebody else's.
     displaced: Notify,
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    /// This many.
-    Serving(u32),
-    Waiting(Instant),
-    Displaced,
 }
 
 /// A request under way on a connection.
@@ -78,27 +60,29 @@ impl Places {
     /// A place for a connection from `ip`, if there is one.
     pub(super) fn admit(self: &Arc<Self>, ip: Option<IpAddr>, server: &Server) -> Option<Place> {
         let is_proxy = ip.is_some_and(|ip| forwarded::is_trusted(ip, &server.trusted_proxies));
-        let client = ip;
-        let ip = ip.filter(|_| !is_proxy).map(forwarded::network);
+        let (client, peer) = (ip, ip.map(forwarded::network));
+        let ip = peer.filter(|_| !is_proxy);
         let mut open = self.lock();
         let mine = ip.and_then(|ip| open.by_ip.get(&ip)).copied().unwrap_or(0);
         if ip.is_some() && mine >= server.limits.connections_per_ip {
             drop(open);
             return self.refused(client, ConnectionLimit::Address);
         }
-        let most = server.limits.connections;
-        if open.all.len() - open.displaced >= most && !self.make_room(&mut open, most) {
+        if open.all.len() - open.displaced >= server.limits.connections && !self.make_room(&mut open) {
             drop(open);
             return self.refused(client, ConnectionLimit::Total);
         }
         if let Some(ip) = ip {
             *open.by_ip.entry(ip).or_default() += 1;
         }
-        let activity = Arc::new(Activity::new());
-        let key = open.all.insert(Held { activity: Arc::clone(&activity), is_proxy });
+        let activity =
+            Arc::new(Activity { places: Arc::clone(self), key: OnceLock::new(), displaced: Notify::new() });
+        let key = open.all.insert(Arc::clone(&activity), is_proxy);
+        activity.key.get_or_init(|| key);
+        drop(open);
         self.metrics.requests.connections.inc();
         self.traffic.connections.fetch_add(1, Ordering::AcqRel);
-        Some(Place { places: Arc::clone(self), activity, key, ip })
+        Some(Place { activity, ip, peer })
     }
 
     /// No line is written while others wait for a place; of a flood, the log sums up all but a few.
@@ -115,18 +99,12 @@ impl Places {
     }
 
     /// Whether somebody has given up a place. A trusted proxy's connections, on which others' requests come, are the last to.
-    fn make_room(&self, open: &mut Open, most: usize) -> bool {
-        let waiting = |(key, held): (usize, &Held)| Some((held.is_proxy, held.activity.waits_since()?, key));
-        let mut waiting: Vec<_> = open.all.iter().filter_map(waiting).collect();
-        let part = most.div_ceil(PART);
-        if waiting.len() > part {
-            waiting.select_nth_unstable(part);
-            waiting.truncate(part);
-        }
-        let displaced = waiting.iter().filter(|(_, _, key)| open.all[*key].activity.displace()).count();
-        open.displaced += displaced;
-        self.metrics.requests.connections_displaced.inc_by(displaced as u64);
-        displaced > 0
+    fn make_room(&self, open: &mut Open) -> bool {
+        let Some(idle) = open.all.evict() else { return false };
+        idle.displaced.notify_one();
+        open.displaced += 1;
+        self.metrics.requests.connections_displaced.inc();
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -140,17 +118,17 @@ impl Place {
         &self.activity
     }
 
-    /// Whom its connection is counted for.
-    pub(super) const fn client(&self) -> Option<IpAddr> {
-        self.ip
+    /// The network of whoever is at the other end, a proxy or a client.
+    pub(super) const fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.places.lock();
-        open.all.remove(self.key);
-        if self.activity.is_displaced() {
+        let places = &self.activity.places;
+        let mut open = places.lock();
+        if self.activity.key.get().is_some_and(|&key| open.all.remove(key)) {
             open.displaced -= 1;
         }
         if let Some(ip) = self.ip
@@ -162,66 +140,31 @@ impl Drop for Place {
             }
         }
         drop(open);
-        self.places.metrics.requests.connections.dec();
-        self.places.traffic.connection_ended();
+        places.metrics.requests.connections.dec();
+        places.traffic.connection_ended();
     }
 }
 
 impl Activity {
-    fn new() -> Self {
-        Self { state: Mutex::new(State::Waiting(Instant::now())), displaced: Notify::new() }
-    }
-
     /// A request has come; `None` when the connection has lost its place meanwhile.
     pub(super) fn serve(&self) -> Option<Serving<'_>> {
-        let mut state = self.lock();
-        *state = match *state {
-            State::Waiting(_) => State::Serving(1),
-            State::Serving(requests) => State::Serving(requests + 1),
-            State::Displaced => return None,
-        };
-        Some(Serving(self))
+        let key = *self.key.get()?;
+        let is_there = self.places.lock().all.begin(key);
+        // Made only now: one that is dropped takes the lock.
+        is_there.then(|| Serving(self))
     }
 
     /// Resolves when it has lost its place.
     pub(super) async fn until_displaced(&self) {
         self.displaced.notified().await;
     }
-
-    fn waits_since(&self) -> Option<Instant> {
-        match *self.lock() {
-            State::Waiting(since) => Some(since),
-            State::Serving(_) | State::Displaced => None,
-        }
-    }
-
-    /// Whether it was still waiting.
-    fn displace(&self) -> bool {
-        let mut state = self.lock();
-        let waits = matches!(*state, State::Waiting(_));
-        if waits {
-            *state = State::Displaced;
-            self.displaced.notify_one();
-        }
-        waits
-    }
-
-    fn is_displaced(&self) -> bool {
-        matches!(*self.lock(), State::Displaced)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        *state = match *state {
-            State::Serving(requests) if requests > 1 => State::Serving(requests - 1),
-            _ => State::Waiting(Instant::now()),
-        };
+        if let Some(&key) = self.0.key.get() {
+            self.0.places.lock().all.end(key);
+        }
     }
 }
 
@@ -253,7 +196,7 @@ mod tests {
     }
 
     fn is_displaced(place: &Place) -> bool {
-        place.activity.is_displaced()
+        place.activity.places.lock().all.is_evicted(place.activity.key.get().copied().expect("set"))
     }
 
     #[tokio::test(start_paused = true)]
@@ -301,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_many_goes_at_once() {
+    fn each_newcomer_takes_one_place() {
         let ((places, metrics), server) = (places(), server(640));
         let held: Vec<_> = (0..640).filter_map(|_| places.admit(None, &server)).collect();
         assert_eq!((held.len(), metrics.requests.connections_displaced.get()), (640, 0));
@@ -310,6 +253,6 @@ mod tests {
         drop(held);
         drop(more);
         let open = places.lock();
-        assert!(open.all.is_empty() && open.by_ip.is_empty() && open.displaced == 0);
+        assert!(open.all.len() == 0 && open.by_ip.is_empty() && open.displaced == 0);
     }
 }

@@ -161,7 +161,7 @@ impl Requests {
             header_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
             streams: limits.http2_streams,
             activity: Arc::clone(place.activity()),
-            client: place.client(),
+            client: place.peer(),
             most: limits.requests_per_connection,
             begun: AtomicU32::new(0),
             enough: Notify::new(),
