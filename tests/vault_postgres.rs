@@ -37,7 +37,7 @@ use tokio_postgres::Client;
 use world::World;
 
 /// Far longer than anything takes here.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A port nobody listens on.
 const NOBODY: u16 = 1;

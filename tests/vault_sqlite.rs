@@ -20,7 +20,7 @@ use doorward::vault::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn place() -> (TempDir, PathBuf) {

@@ -3,7 +3,7 @@
 //!
 //! `make soak` has them used for ten minutes each with tokens of 30 seconds.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::chromium::{Browser, PATIENCE, Tab};
 use crate::flows::{Site, sign_in};
+use crate::support::port::free_port;
 use crate::support::{PASSWORD, Setup, assert_eventually, http, measured};
 
 /// A program of `.venv`, which `.ci/setup test` makes.
@@ -43,9 +44,7 @@ struct App {
 impl App {
     /// Started by `command`, which is told the address, and answering at `path`.
     async fn start(command: impl FnOnce(SocketAddr) -> Command, path: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("an address");
-        drop(free);
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = command(address);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let child = command.spawn().expect("it starts");

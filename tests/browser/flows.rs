@@ -1,12 +1,13 @@
 //! What people do with a browser, from the login page to the Back button, in front of an app that knows nothing of it.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::chromium::{Browser, Profile, Tab};
 use crate::support::gateway::SOON;
+use crate::support::port::free_port;
 use crate::support::{PASSWORD, Setup, TestGateway, assert_eventually};
 
 /// A gateway at `http://localhost:<port>`, where a browser keeps `__Host-` cookies, with `ada` as a user.
@@ -27,9 +28,7 @@ impl Site {
 
     /// And otherwise.
     pub(crate) async fn like(host: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("an address");
-        drop(free);
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let origin = format!("http://{host}:{}", address.port());
         // Tests of browsers keep a machine busy: a proof that is late is not what they are about.
         let vault = "lease = \"30s\"".to_owned();

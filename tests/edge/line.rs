@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::{Client, Response};
 
 /// Whatever is sent: by then there is an answer or an end. A request takes a millisecond.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Line {
     address: SocketAddr,

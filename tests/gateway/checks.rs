@@ -1,5 +1,6 @@
 //! Active checks: servers are asked how they are, whether requests come or not.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::protocols::http::ServerSession;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use tokio::net::TcpListener;
 
 use crate::health::{in_front_of, series};
+use crate::support::port::free_port;
 use crate::support::{Mood, Moody, TestGateway, assert_eventually};
 
 const HEALTHZ: &str = "[upstreams.moody.health]\npath = \"/healthz\"\n";
@@ -156,8 +157,7 @@ impl ServeHttp for Remembers {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_h2c_server_is_asked_in_http_2_with_prior_knowledge() {
-    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = free.local_addr().expect("an address");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let seen = Remembers::default();
     let mut app = HttpServer::new_app(seen.clone());
     let mut options = HttpServerOptions::default();
@@ -165,7 +165,6 @@ async fn an_h2c_server_is_asked_in_http_2_with_prior_knowledge() {
     app.server_options = Some(options);
     let mut service = Service::new("h2c".to_owned(), app);
     service.add_tcp(&address.to_string());
-    drop(free);
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let serving = tokio::spawn(async move { service.start_service(None, stopped, 1).await });
 

@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::support::gateway::{ROUTES, Tokens};
-use crate::support::{Client, Faults, Op, Setup, TestGateway};
+use crate::support::gateway::{ROUTES, SOON, Tokens};
+use crate::support::{Client, Faults, Op, Setup, TestGateway, assert_eventually};
 
 /// A server that is too busy to accept: connects to it hang until it is.
 struct Busy {
@@ -58,6 +58,21 @@ impl Busy {
     }
 }
 
+/// Waits until somebody has sent a SYN to one of them that is not answered: a socket in the state SYN_SENT (proc(5)).
+async fn until_knocking(servers: &[Busy]) {
+    let knocks = |line: &str| {
+        let mut columns = line.split_whitespace().skip(2);
+        let (remote, state) = (columns.next().unwrap_or_default(), columns.next());
+        let is_for = |server: &Busy| remote.ends_with(&format!(":{:04X}", server.address().port()));
+        state == Some("02") && servers.iter().any(is_for)
+    };
+    assert_eventually("the gateway connects", SOON, async || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+        sockets.lines().any(knocks)
+    })
+    .await;
+}
+
 async fn in_front_of(servers: &[SocketAddr], connect_timeout: &str) -> (TestGateway, Tokens, Tokens) {
     in_front_of_on(servers, connect_timeout, &Faults::new()).await
 }
@@ -99,7 +114,8 @@ async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
 async fn after_a_revocation_no_further_server_is_tried() {
     let busy = [Busy::start().await, Busy::start().await, Busy::start().await];
     let addresses = [busy[0].address(), busy[1].address(), busy[2].address()];
-    let (gateway, tokens, other) = in_front_of(&addresses, "300ms").await;
+    // Less than the half second after which a request is cut without words; three of them are what the logout may take.
+    let (gateway, tokens, other) = in_front_of(&addresses, "450ms").await;
     let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
     end(&gateway, &tokens, &other).await;
     // Not 502, which three failures in a row would be.
@@ -110,10 +126,10 @@ async fn after_a_revocation_no_further_server_is_tried() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_comes_about_after_the_revocation_is_not_used() {
     let busy = Busy::start().await;
-    let (gateway, tokens, other) = in_front_of(&[busy.address()], "5s").await;
+    let (gateway, tokens, other) = in_front_of(&[busy.address()], "30s").await;
     let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
-    // The kernel knocks again a second after the first time: by then the session is gone and the server back.
-    tokio::time::sleep(Duration::from_millis(750)).await;
+    // The kernel knocks again after a second, and after two more, and so on: it is let in when the session is gone.
+    until_knocking(std::slice::from_ref(&busy)).await;
     end(&gateway, &tokens, &other).await;
     let asked = busy.recover();
     let refused = client.response("GET").await;
@@ -124,11 +140,13 @@ async fn a_connection_that_comes_about_after_the_revocation_is_not_used() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_comes_about_after_the_lease_is_not_used() {
     let (busy, faults) = (Busy::start().await, Faults::new());
-    let (gateway, tokens, _) = in_front_of_on(&[busy.address()], "5s", &faults).await;
+    let (gateway, tokens, _) = in_front_of_on(&[busy.address()], "30s", &faults).await;
     let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
     // From now on a revocation elsewhere would not be heard of.
+    until_knocking(std::slice::from_ref(&busy)).await;
     faults.fail(&[Op::ReadLog]);
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eventually("the lease is over", SOON, async || gateway.metric("doorward_lease_held").await == 0.0)
+        .await;
     let asked = busy.recover();
     let refused = client.response("GET").await.expect("an answer in words");
     assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"));

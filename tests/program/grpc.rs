@@ -1,6 +1,5 @@
 //! gRPC as published (grpcio), unmodified, on both sides: trailers, errors, streams both ways, and their end.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 use crate::house::House;
 use crate::measured::measured;
 use crate::process::Running;
+use crate::redis::free_port;
 use crate::serving::{Serving, Tokens};
 use crate::tls::{self, Trust, Tunnel};
 
@@ -24,9 +24,7 @@ fn python() -> Command {
 
 /// The app, and the line of its `servers`.
 fn app(house: &House, encrypted: bool) -> (Running, String) {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = free.local_addr().expect("an address").port();
-    drop(free);
+    let port = free_port();
     let mut command = python();
     command.args(["serve", &port.to_string()]);
     let upstream = if encrypted {

@@ -1,20 +1,20 @@
 //! An app behind TLS: requests and checks believe the same authorities.
 
-use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::eventually::assert_eventually;
 use crate::house::House;
 use crate::http;
+use crate::process::Running;
 use crate::serving::Serving;
 use crate::tls;
 
 /// `openssl s_server`, which answers every path with a page; ended when dropped.
 struct App {
-    child: Child,
+    _process: Running,
     port: u16,
 }
 
@@ -28,33 +28,23 @@ impl App {
     fn asking(house: &House, options: &[&std::ffi::OsStr]) -> Self {
         tls::make(&house.path(""), "app", &["localhost"]);
         let (certificate, key) = Self::files(house);
-        let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
-        let child = Command::new("openssl")
-            .args(["s_server", "-quiet", "-www", "-4", "-accept", &port.to_string()])
-            .arg("-cert")
-            .arg(&certificate)
-            .arg("-key")
-            .arg(&key)
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("openssl runs");
-        Self { child, port }
+        // It takes a port of its own and says which. A port that was free a moment ago may be somebody else's by the time
+        // it starts: of an outgoing connection of this very machine, for one. Then it would end, and never be asked.
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-www", "-4", "-accept", "127.0.0.1:0"]);
+        command.arg("-cert").arg(&certificate).arg("-key").arg(&key).args(options);
+        let process = Running::start(&mut command);
+        let port = loop {
+            let line = process.line().unwrap_or_else(|| panic!("it ended: {}", process.complaint_with("")));
+            if let Some(address) = line.strip_prefix("ACCEPT ") {
+                break address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+            }
+        };
+        Self { _process: process, port }
     }
 
     fn files(house: &House) -> (PathBuf, PathBuf) {
         (house.path("app.crt"), house.path("app.key"))
-    }
-}
-
-impl Drop for App {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

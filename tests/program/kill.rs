@@ -16,7 +16,7 @@ use crate::process::Running;
 use crate::serving::{Serving, Tokens, code, credentials, logout, post};
 
 const ROUNDS: u64 = 12;
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 /// What the gateway has acknowledged before it was killed.
 #[derive(Default)]

@@ -14,7 +14,7 @@ use crate::logs::requests;
 use crate::process::Running;
 use crate::serving::Serving;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 async fn suppressed(gateway: &Serving) -> u64 {
     let text = http::request(gateway.admin, "GET", "/metrics", &[], b"").await.text();

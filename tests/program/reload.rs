@@ -16,7 +16,7 @@ use crate::serving::Serving;
 use crate::socket::Socket;
 use crate::tls::{self, Trust, Tunnel};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 const PUBLIC: &str =
     "[[routes]]\nname = \"open\"\npath = \"/open\"\naccess = \"public\"\nupstream = \"app\"\n";

@@ -11,7 +11,7 @@ use crate::http::{self, Client};
 use crate::process;
 use crate::serving::{Tokens, code, logout};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_the_request_in_flight_finish_and_ends_with_0() {

@@ -16,7 +16,7 @@ use crate::process;
 use crate::serving::Serving;
 use crate::socket::Socket;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 /// The program, where a test may put another in its place; `serve` is called by this path.
 struct Installed {

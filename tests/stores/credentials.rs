@@ -10,7 +10,7 @@ use crate::servers::{NONE, RedisServer};
 use crate::support::{Setup, TestGateway, assert_eventually};
 
 /// Two tries of new credentials: each comes 2 s after the one before, and may wait for `statement_timeout` (2 s) for its answer.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Puts another text into a file, at once.
 fn replace(file: &Path, text: &str) {

@@ -118,7 +118,7 @@ impl TestApp {
 
     /// Resolves when the gateway has closed a WebSocket or stream.
     pub(crate) async fn until_closed(&self) {
-        tokio::time::timeout(Duration::from_secs(10), self.shared.closed.notified())
+        tokio::time::timeout(Duration::from_secs(30), self.shared.closed.notified())
             .await
             .expect("the stream is closed");
     }

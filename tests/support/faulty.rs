@@ -82,7 +82,7 @@ impl Gate {
     /// Resolves when the call waits here.
     pub(crate) async fn until_reached(&self) {
         let mut arrived = self.arrived.subscribe();
-        let reached = tokio::time::timeout(Duration::from_secs(10), arrived.wait_for(|there| *there)).await;
+        let reached = tokio::time::timeout(Duration::from_secs(30), arrived.wait_for(|there| *there)).await;
         reached.expect("the call comes to the gate").expect("the gate is there");
     }
 

@@ -321,5 +321,6 @@ servers = ["http://{}"]
     file
 }
 
-/// Long enough for anything that is bound to happen.
-pub(crate) const SOON: Duration = Duration::from_secs(5);
+/// Long enough for anything that is bound to happen, on a machine that is busy with something else: it ends a hang, and what
+/// comes sooner waits for nothing. Less than what else would end a request or a connection: 60 s, by default.
+pub(crate) const SOON: Duration = Duration::from_secs(30);

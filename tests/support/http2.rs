@@ -14,7 +14,7 @@ use super::http::Response;
 use super::tls::Trust;
 
 /// No answer in this time fails the test.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection; closed when dropped.
 pub(crate) struct Http2 {

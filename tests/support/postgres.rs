@@ -18,6 +18,20 @@ use doorward::secret::Secret;
 use doorward::vault::postgres::PostgresOptions;
 use tokio_postgres::{Client, Config, NoTls};
 
+/// A port nobody listens on, given out once, and below those that the system gives to outgoing connections: a server that
+/// is started again finds it free.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(104_729);
+    loop {
+        let at = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = 12_000 + u16::try_from(at).expect("below 20,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// The role that owns every database, with no more rights than that.
 pub(crate) const ROLE: &str = "doorward";
 /// Its password: one that a careless URL would break on.
@@ -140,8 +154,7 @@ impl Server {
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", WATCHDOG]).arg(&folder).process_group(0);
         let watchdog = watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("its number").port();
+        let port = free_port();
         Self { folder, port, _watchdog: watchdog.spawn().expect("`sh` runs") }
     }
 

@@ -1,5 +1,6 @@
 //! Redis servers of a test's own: private processes on free ports, nothing persisted, gone with the test process.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -63,9 +64,14 @@ fn command(program: &str, package: &str) -> Command {
 /// A port nobody listens on, below those the system gives to outgoing connections, so that a server that is
 /// restarted finds its port still free.
 pub(crate) fn free_port() -> u16 {
+    // None twice: of two servers that start at the same time, one would end.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let random: &dyn Random = &SystemRandom;
     let mut drawn = std::iter::repeat_with(|| 12_000 + u16::from_le_bytes(random.bytes()) % 20_000);
-    drawn.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one is free")
+    let free = |port: &u16| {
+        TcpListener::bind(("127.0.0.1", *port)).is_ok() && GIVEN.lock().expect("not poisoned").insert(*port)
+    };
+    drawn.find(free).expect("one is free")
 }
 
 /// A folder of one server or test.

@@ -7,7 +7,7 @@ use tungstenite::protocol::Role;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket};
 
 /// Longer than anything takes that is bound to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A WebSocket through a gateway. It is a blocking one, so each step runs on a thread for such things.
 pub(crate) struct Socket(Option<WebSocket<TcpStream>>);

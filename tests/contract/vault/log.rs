@@ -98,7 +98,7 @@ pub(crate) async fn a_cursor_misses_no_row_of_concurrent_writers(world: World) {
 pub(crate) async fn a_change_wakes_the_follower_even_before_it_waits(world: World) {
     world.vault.log.read(None).await.expect("a page");
     end_one(&world, &world.vault).await;
-    tokio::time::timeout(Duration::from_secs(5), world.vault.log.changed())
+    tokio::time::timeout(Duration::from_secs(30), world.vault.log.changed())
         .await
         .expect("the stored wake-up");
 }
@@ -113,7 +113,7 @@ pub(crate) async fn a_wait_given_up_loses_no_wake_up(world: World) {
     let log = world.vault.log.clone();
     let follower = tokio::spawn(async move { log.changed().await });
     end_one(&world, &world.vault).await;
-    tokio::time::timeout(Duration::from_secs(5), follower).await.expect("woken").expect("no panic");
+    tokio::time::timeout(Duration::from_secs(30), follower).await.expect("woken").expect("no panic");
 }
 
 pub(crate) async fn another_process_is_seen_within_a_second(world: World) {
@@ -135,7 +135,7 @@ pub(crate) async fn another_process_is_seen_within_a_second(world: World) {
 pub(crate) async fn a_new_key_moves_the_keys_version_and_wakes(world: World) {
     let before = world.vault.log.read(None).await.expect("a page");
     let table = world.vault.keys.add(&[super::keys::key("1")], false).await.expect("added");
-    tokio::time::timeout(Duration::from_secs(5), world.vault.log.changed()).await.expect("woken");
+    tokio::time::timeout(Duration::from_secs(30), world.vault.log.changed()).await.expect("woken");
     let after = world.vault.log.read(Some(before.cursor)).await.expect("a page");
     assert!(after.keys_version > before.keys_version);
     assert_eq!(after.keys_version, table.version);
