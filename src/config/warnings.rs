@@ -291,7 +291,8 @@ mod tests {
             (&["127.0.0.1:0"], &["http://localhost:8080"], false),
             (&["127.0.0.1:9090"], &["http://localhost:8080", "https://app.example.com"], false),
         ] {
-            config.server.listen = listen.iter().map(|address| address.parse().unwrap()).collect();
+            config.server.listen =
+                listen.iter().map(|address| address.parse::<SocketAddr>().unwrap().into()).collect();
             config.server.public_urls = urls.iter().map(|&url| url.to_owned()).collect();
             let said = config.warnings(Timestamp::from_secs(0));
             let is_said = said.iter().any(|warning| warning.message.contains("a port of server.listen"));

@@ -424,7 +424,7 @@ mod tests {
             silence: Silence::new(Instant::now()),
             listener: Listener::Plain,
             proof: None,
-            header_is_too_long: false,
+            refused: None,
         };
         REQUEST.scope(request, async { assert_eq!(reachable(), Ok(())) }).await;
         assert_eq!(reachable(), Err(Refusal::Internal));
