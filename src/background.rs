@@ -58,7 +58,7 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
     jobs.spawn(forever(Arc::clone(metrics), move || keep_time(Arc::clone(&job), current.clone())));
     let (job, current) = (Arc::clone(traffic), checking.current.clone());
     jobs.spawn(forever(Arc::clone(metrics), move || {
-        gateway::bound_unread(Arc::clone(&job), current.clone())
+        gateway::bound_stalled(Arc::clone(&job), current.clone())
     }));
     jobs.spawn(forever(Arc::clone(metrics), move || gateway::keep_checking(checking.clone())));
     jobs

@@ -88,8 +88,6 @@ pub struct Control {
     dropped: AtomicBool,
     /// Bytes of a body that is waited for, and one.
     body: AtomicU64,
-    /// Since when much of an answer is held that its client has not taken; 0: nothing is.
-    held: AtomicU64,
     changed: Notify,
 }
 
@@ -167,19 +165,6 @@ impl Control {
     /// How many bytes of a body that is still waited for have come; `None` when none is.
     pub fn awaited_body(&self) -> Option<u64> {
         self.body.load(Ordering::Acquire).checked_sub(1)
-    }
-
-    /// Of its answer the app has given much at this time, in milliseconds from 1 on; or little, which is soon gone.
-    pub fn holds(&self, since: Option<u64>) {
-        let since = since.unwrap_or(0);
-        if since != self.held.load(Ordering::Relaxed) {
-            self.held.store(since, Ordering::Release);
-        }
-    }
-
-    /// Since when much of its answer is held.
-    pub fn holds_since(&self) -> Option<u64> {
-        Some(self.held.load(Ordering::Acquire)).filter(|&since| since > 0)
     }
 
     /// Whether the request header is complete.

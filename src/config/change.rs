@@ -126,7 +126,7 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         header_deadline: _,
         body_rate: _,
         send_timeout: _,
-        unread_responses: _,
+        stalled_bytes: _,
         requests_per_connection: _,
         http2_streams: _,
     } = limits;

@@ -138,7 +138,7 @@ fn server() -> Server {
             header_deadline: Duration::from_secs(15),
             body_rate: 256,
             send_timeout: Duration::from_secs(60),
-            unread_responses: 128,
+            stalled_bytes: 64 << 20,
             requests_per_connection: 10_000,
             http2_streams: 100,
         },

@@ -145,8 +145,8 @@ pub struct Limits {
     pub body_rate: u64,
     /// How long a client may take none of an answer that is there for it.
     pub send_timeout: Duration,
-    /// Answers at a time of which their clients take nothing.
-    pub unread_responses: usize,
+    /// Maximum bytes of memory held for clients that make no progress.
+    pub stalled_bytes: u64,
     /// After so many the client makes a new connection.
     pub requests_per_connection: u32,
     /// Requests at a time over one HTTP/2 connection; 0 = no HTTP/2.

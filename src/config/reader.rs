@@ -233,6 +233,14 @@ impl<'a> Table<'a> {
         is_real.then(|| Value::new(self.place.below(name, name, value.span().start), value.get_ref()))
     }
 
+    /// Reports `name`, which was a key once, with what to write instead.
+    pub(super) fn replaced(&self, name: &'static str, message: &str) {
+        self.asked.borrow_mut().insert(name);
+        if self.has(name) {
+            self.place_of(name).problem(message);
+        }
+    }
+
     /// The value of `name`; [`Table::finish`] reports `missing` when there is none.
     pub(super) fn required(&self, name: &'static str, missing: &str) -> Option<Value<'a>> {
         let value = self.value(name);

@@ -139,6 +139,10 @@ fn check_h2c(table: &Table<'_>, server: &Server) {
 }
 
 fn limits(table: Table<'_>, default: Limits) -> Limits {
+    table.replaced(
+        "unread_responses",
+        "is now stalled_bytes, a limit on memory: write stalled_bytes = \"64MiB\", or remove the line",
+    );
     const CONNECTIONS: &str = "0 would refuse everybody; a million is beyond what one process may open";
     let connections =
         |name| table.value(name).and_then(|value| value.count(1..=1_000_000, CONNECTIONS)).map(usize_from);
@@ -170,15 +174,12 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
                 )
             })
             .unwrap_or(default.send_timeout),
-        unread_responses: table
-            .value("unread_responses")
+        stalled_bytes: table
+            .value("stalled_bytes")
             .and_then(|value| {
-                value.count(
-                    1..=1_000_000,
-                    "0 would cut whoever pauses; each may hold 1 MiB, and a million is all the memory there is",
-                )
+                value.size(1 << 20..=1 << 40, "each stalled download may hold 1 MiB, and all share this")
             })
-            .map_or(default.unread_responses, usize_from),
+            .unwrap_or(default.stalled_bytes),
         requests_per_connection: table
             .value("requests_per_connection")
             .and_then(|value| value.count(1..=100_000_000, "each new connection is another handshake"))

@@ -11,6 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Candidate, Turn};
 
 use super::account::Account;
+use super::backlog::Backlog;
 use super::renewal::SetCookies;
 use super::silence::Silence;
 use super::tls::Proof;
@@ -23,6 +24,8 @@ pub struct Context {
     pub(super) control: Arc<Control>,
     /// How long its app may be silent.
     pub(super) silence: Arc<Silence>,
+    /// What its client has not taken yet.
+    pub(super) backlog: Arc<Backlog>,
     /// What the handshake of its connection has proved.
     pub(super) proof: Option<Arc<Proof>>,
     /// Proof that it may be forwarded.

@@ -10,6 +10,7 @@ use super::account::Account;
 use super::context::Context;
 use super::portion;
 use super::respond::Answer;
+use super::stalled;
 use crate::policy::forwarded::{self, Origin, UNIX_PEER};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
@@ -146,7 +147,8 @@ pub(super) async fn send(
     session.write_response_header(Box::new(response), !with_body).await?;
     if with_body {
         context.account.bytes_out = answer.body.len() as u64;
-        session.write_response_body(Some(answer.body.clone()), true).await?;
+        let body = stalled::track_whole(session, answer.body.clone(), context);
+        session.write_response_body(Some(body), true).await?;
     }
     context.was_told = true;
     Ok(())

@@ -47,7 +47,8 @@ struct Head {
 impl Requests {
     /// Serves it to its end.
     pub(super) async fn serve_http1(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
-        let mut stream = Portion::new(stream);
+        let backlog = self.http1_backlog();
+        let mut stream = Portion::new(stream, Arc::clone(&backlog));
         let mut before = None;
         loop {
             let Some(mut head) = self.next_head(&mut stream, before.is_none()).await else { return };
@@ -59,7 +60,7 @@ impl Requests {
             let (request, refused) = head.into_request(self.header_bytes());
             let refused = self.refuses().or(refused);
             let session = self.session(stream, (request, rest), before.take(), stopping);
-            let reused = self.serve(session, stopping, refused).await;
+            let reused = self.serve(session, stopping, &backlog, refused).await;
             let Some((kept, Some(settings))) = reused.map(|reused| reused.consume()) else { return };
             let Ok(kept) = kept.into_any().downcast() else { return };
             (stream, before) = (kept, Some(settings));

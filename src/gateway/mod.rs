@@ -14,10 +14,13 @@
 //!   shared_caches  keeps one person's responses out of them
 //!   respond   the one table of status codes and bodies
 //!   parting   what the client still sends once it is answered
+//! backlog   what a client has not taken yet of its response
+//! stalled   the limit on what is held for clients that take nothing
 //! ```
 
 mod account;
 mod answer;
+mod backlog;
 mod caught;
 mod checks;
 mod context;
@@ -33,6 +36,7 @@ mod h2c;
 mod handshake;
 mod head_check;
 mod health;
+mod held;
 mod http1;
 mod http2_refusals;
 mod idle_list;
@@ -53,15 +57,15 @@ pub mod respond;
 mod response_rewrite;
 mod shared_caches;
 mod silence;
+mod stalled;
 mod tls;
 mod traffic;
 mod tunnel;
-mod unread;
 mod upstream;
 
 pub use account::ACCESS;
 pub use checks::{Checking, keep_checking};
 pub use gate::{Gate, Listener};
 pub use proxy::Gateway;
+pub use stalled::bound_stalled;
 pub use traffic::Traffic;
-pub use unread::bound_unread;

@@ -18,6 +18,9 @@ use crate::config::Server;
 use crate::metrics::{ConnectionLimit, Label as _, Metrics};
 use crate::policy::forwarded;
 
+/// Connections of one client that are not many: browsers open six to a host, and a few people may share an address.
+const FEW: usize = 32;
+
 /// The places there are.
 pub(super) struct Places {
     open: Mutex<Open>,
@@ -39,6 +42,8 @@ pub(super) struct Place {
     activity: Arc<Activity>,
     ip: Option<IpAddr>,
     peer: Option<IpAddr>,
+    /// Whether its client had many connections before.
+    is_crowded: bool,
 }
 
 /// Whether a connection serves requests, and since when it does not.
@@ -82,7 +87,7 @@ impl Places {
         drop(open);
         self.metrics.requests.connections.inc();
         self.traffic.connections.fetch_add(1, Ordering::AcqRel);
-        Some(Place { activity, ip, peer })
+        Some(Place { activity, ip, peer, is_crowded: mine >= FEW })
     }
 
     /// No line is written while others wait for a place; of a flood, the log sums up all but a few.
@@ -116,6 +121,11 @@ impl Place {
     /// What its connection does.
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// Whether its client has many others.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.is_crowded
     }
 
     /// The network of whoever is at the other end, a proxy or a client.

@@ -26,6 +26,7 @@ use pingora::protocols::{
 use pingora::proxy::Session;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
+use super::backlog::{Backlog, Connection};
 use super::{interrupt, requests};
 
 /// What is read ahead of a request is no more than this: enough to tell that there is something, and for most of its header.
@@ -43,6 +44,13 @@ pub(super) struct Portion {
     left: AtomicU64,
     /// The client does not take what it is sent, which was said.
     blocks: bool,
+    written: WriteSide,
+}
+
+/// Where it is counted what the client has not taken.
+enum WriteSide {
+    Http1(Arc<Backlog>),
+    Http2(Arc<Connection>),
 }
 
 impl fmt::Debug for Portion {
@@ -54,8 +62,38 @@ impl fmt::Debug for Portion {
 
 impl Portion {
     /// For a request that has no body yet.
-    pub(super) fn new(stream: Stream) -> Box<Self> {
-        Box::new(Self { stream, ahead: BytesMut::new(), left: AtomicU64::new(0), blocks: false })
+    pub(super) fn new(stream: Stream, backlog: Arc<Backlog>) -> Box<Self> {
+        let written = WriteSide::Http1(backlog);
+        Box::new(Self { stream, ahead: BytesMut::new(), left: AtomicU64::new(0), blocks: false, written })
+    }
+
+    /// For HTTP/2, which reads all of it.
+    pub(super) fn whole(stream: Stream, connection: Arc<Connection>) -> Box<Self> {
+        let written = WriteSide::Http2(connection);
+        Box::new(Self {
+            stream,
+            ahead: BytesMut::new(),
+            left: AtomicU64::new(u64::MAX),
+            blocks: false,
+            written,
+        })
+    }
+
+    /// The backlog of its write side.
+    fn backlog(&self) -> &Backlog {
+        match &self.written {
+            WriteSide::Http1(backlog) => backlog,
+            WriteSide::Http2(connection) => connection.socket(),
+        }
+    }
+
+    /// Counts what came of a write of `size` bytes.
+    fn count_write(&self, size: usize, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Pending => self.backlog().was_blocked(size),
+            Poll::Ready(Ok(accepted)) => self.backlog().was_accepted(*accepted, *accepted == size),
+            Poll::Ready(Err(_)) => {}
+        }
     }
 
     /// What came before its turn, taken.
@@ -197,11 +235,16 @@ impl AsyncRead for Portion {
 impl AsyncWrite for Portion {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.count_write(buf.len(), &written);
         self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        match flushed {
+            Poll::Pending => self.backlog().was_blocked(0),
+            Poll::Ready(_) => self.backlog().was_accepted(0, true),
+        }
         self.note(flushed)
     }
 
@@ -216,6 +259,7 @@ impl AsyncWrite for Portion {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.count_write(bufs.iter().map(|buf| buf.len()).sum(), &written);
         self.note(written)
     }
 
@@ -269,15 +313,22 @@ impl Peek for Portion {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures_util::FutureExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
+    use super::super::backlog::Backlog;
     use super::{AHEAD, Portion};
+
+    fn portion(server: tokio::io::DuplexStream) -> Box<Portion> {
+        Portion::new(Box::new(server), Backlog::of_http1(&Arc::default(), None, false))
+    }
 
     #[tokio::test]
     async fn a_request_reads_its_body_and_the_rest_waits_for_the_next() {
         let (mut client, server) = duplex(64);
-        let mut portion = Portion::new(Box::new(server));
+        let mut portion = portion(server);
         portion.begin((&b"bo"[..]).into());
         *portion.left.get_mut() = 4;
         client.write_all(b"dy\r\nGET /").await.expect("sent");
@@ -293,7 +344,7 @@ mod tests {
     #[tokio::test]
     async fn empty_lines_are_no_request_and_the_end_is_heard_behind_them() {
         let (mut client, server) = duplex(2 * AHEAD);
-        let mut portion = Portion::new(Box::new(server));
+        let mut portion = portion(server);
         let mut read = [0; 1];
         client.write_all(b"\r\n").await.expect("sent");
         assert!(portion.read(&mut read).now_or_never().is_none());
@@ -305,7 +356,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_kept_than_tells_that_there_is_something() {
         let (mut client, server) = duplex(8 * AHEAD);
-        let mut portion = Portion::new(Box::new(server));
+        let mut portion = portion(server);
         client.write_all(&b"\n".repeat(4 * AHEAD)).await.expect("sent");
         for _ in 0..8 {
             assert!(portion.read(&mut [0; 1]).now_or_never().is_none());

@@ -19,8 +19,8 @@ use super::judge::{self, Found, Judgement};
 use super::misread::Misread;
 use super::renewal::SetCookies;
 use super::respond::Answer;
+use super::stalled;
 use super::traffic::Traffic;
-use super::unread;
 use super::upstream::{self, Rewritten};
 use super::{
     answer, cors, cross_origin, downstream, endpoints, failure, framing, handshake, health, interrupt,
@@ -234,6 +234,7 @@ impl ProxyHttp for Gateway {
             snapshot,
             control,
             silence: requests::silence(),
+            backlog: requests::backlog(&self.traffic),
             proof: requests::proof(),
             permit: None,
             who: None,
@@ -310,7 +311,8 @@ impl ProxyHttp for Gateway {
             let needed = "HTTP/1.0: ask this app in HTTP/1.1 or newer".into();
             return Self::refuse(context, Refusal::RequestInvalid(needed));
         }
-        let peer = upstream::peer(&candidate, permit, session.req_header())?;
+        let mut peer = upstream::peer(&candidate, permit, session.req_header())?;
+        stalled::bound_read_ahead(&mut peer, &context.backlog);
         context.candidate = Some(candidate);
         Ok(Box::new(peer))
     }
@@ -517,7 +519,7 @@ impl ProxyHttp for Gateway {
 
     fn response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         is_last: bool,
         context: &mut Context,
@@ -529,8 +531,8 @@ impl ProxyHttp for Gateway {
         }
         let came = body.as_ref().map_or(0, Bytes::len);
         context.note_traffic(&self.auth, came as u64, context.account.bytes_out);
+        stalled::track(session, body, is_last, context);
         context.account.bytes_out += came as u64;
-        context.control.holds((came >= unread::MUCH).then(|| self.traffic.millis()));
         Ok(None)
     }
 

@@ -19,10 +19,12 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::backlog::{Backlog, Connection};
 use super::caught::{Panicked, caught};
 use super::gate::{Gate, Listener};
 use super::http2_refusals::Watched;
 use super::places::{Activity, Place};
+use super::portion::Portion;
 use super::proxy::Gateway;
 use super::silence::Silence;
 use super::tls::Proof;
@@ -51,6 +53,7 @@ tokio::task_local! {
 struct Request {
     control: Arc<Control>,
     silence: Arc<Silence>,
+    backlog: Arc<Backlog>,
     listener: Listener,
     proof: Option<Arc<Proof>>,
     refused: Option<Refusal>,
@@ -93,6 +96,12 @@ pub(super) fn client_blocks(blocks: bool) {
     let _ = REQUEST.try_with(|request| request.silence.client_blocks(blocks));
 }
 
+/// The backlog of the response to the request this task is reading.
+pub(super) fn backlog(traffic: &Traffic) -> Arc<Backlog> {
+    let of_task = REQUEST.try_with(|request| Arc::clone(&request.backlog));
+    of_task.unwrap_or_else(|_| Backlog::of_http1(traffic.held(), None, true))
+}
+
 /// Whether the request this task is reading came where all are sent on to https.
 pub(super) fn only_redirects() -> bool {
     REQUEST.try_with(|request| request.listener == Listener::Redirect).unwrap_or(false)
@@ -122,14 +131,16 @@ pub(super) struct Requests {
     streams: u32,
     activity: Arc<Activity>,
     client: Option<IpAddr>,
+    /// Whether its client has many connections.
+    is_crowded: bool,
     /// How many there may be.
     most: u32,
     /// How many there were.
     begun: AtomicU32,
     /// There were.
     enough: Notify,
-    /// It takes nothing of what it has asked for.
-    takes_nothing: Notify,
+    /// Its write side, where it speaks HTTP/2.
+    http2: Arc<Connection>,
     /// Why every request of it is refused, whatever it is.
     refuses: Option<Refusal>,
 }
@@ -162,10 +173,11 @@ impl Requests {
             streams: limits.http2_streams,
             activity: Arc::clone(place.activity()),
             client: place.peer(),
+            is_crowded: place.is_crowded(),
             most: limits.requests_per_connection,
             begun: AtomicU32::new(0),
             enough: Notify::new(),
-            takes_nothing: Notify::new(),
+            http2: Connection::new(gate.traffic.held(), place.peer()),
             refuses,
         })
     }
@@ -178,7 +190,15 @@ impl HttpServerApp for Requests {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        self.serve(session, shutdown, None).await
+        // What comes over HTTP/1.1 does not come here.
+        let backlog = Backlog::of_stream(&self.http2);
+        if !self.http2.until_room(self.current.load().server.limits.send_timeout).await {
+            return None;
+        }
+        if self.traffic.held().is_over_limit() {
+            backlog.reserve();
+        }
+        self.serve(session, shutdown, &backlog, None).await
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
@@ -205,12 +225,13 @@ impl Requests {
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
+        backlog: &Arc<Backlog>,
         refused: Option<Refusal>,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
         let (control, begun) = (Arc::new(Control::default()), Instant::now());
         let silence = Silence::new(begun);
-        let _entered = self.traffic.enter(&control, self.client);
+        let _entered = self.traffic.enter(&control, backlog);
         let before = self.begun.fetch_add(1, Ordering::Relaxed);
         if before + 1 == self.most {
             self.enough.notify_one();
@@ -218,12 +239,18 @@ impl Requests {
         let request = Request {
             control: Arc::clone(&control),
             silence: Arc::clone(&silence),
+            backlog: Arc::clone(backlog),
             listener: self.listener,
             proof: self.proof.clone(),
             refused,
         };
         let proxied = REQUEST.scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
+        let mut proxied = std::future::poll_fn(|task| {
+            let polled = proxied.as_mut().poll(task);
+            backlog.was_woken();
+            polled
+        });
         let (deadline, _) = self.patience();
         let finished = tokio::select! {
             biased;
@@ -243,9 +270,6 @@ impl Requests {
                 match finished {
                     Some(finished) => finished,
                     None => {
-                        if cause == Cut::Unread {
-                            self.takes_nothing.notify_one();
-                        }
                         control.was_dropped();
                         return None;
                     }
@@ -295,6 +319,11 @@ impl Requests {
         self.options.h2c
     }
 
+    /// The backlog of its write side, where it speaks HTTP/1.1.
+    pub(super) fn http1_backlog(&self) -> Arc<Backlog> {
+        Backlog::of_http1(self.traffic.held(), self.client, self.is_crowded)
+    }
+
     pub(super) fn header_bytes(&self) -> usize {
         self.header_bytes as usize
     }
@@ -329,7 +358,9 @@ impl Requests {
     /// them when the gateway winds down or the connection has carried its share (GOAWAY, RFC 9113 section 6.8): nothing
     /// that is under way is lost by that.
     pub(super) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
-        let stream = Box::new(Watched::new(stream, Arc::clone(&self)));
+        let _entered = self.traffic.enter_http2(&self.http2);
+        let counted: Stream = Portion::whole(stream, Arc::clone(&self.http2));
+        let stream = Box::new(Watched::new(counted, Arc::clone(&self)));
         let (leave, leaving) = watch::channel(*stopping.borrow());
         let mut stopping = stopping.clone();
         let mut serving = std::pin::pin!(self.process_new(stream, &leaving));
@@ -349,8 +380,7 @@ impl Requests {
             tokio::select! {
                 _ = &mut serving => return,
                 () = self.until_displaced() => return,
-                // With what the connection still holds of the stream that was cut, and of the others.
-                () = self.takes_nothing.notified() => return,
+                () = self.http2.until_abandoned() => return,
                 () = &mut leaves, if !is_leaving => {
                     is_leaving = true;
                     leave.send_replace(true);

@@ -1,12 +1,12 @@
 //! What is going on: counted for the drain, and held to be cut.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
+use super::backlog::{Backlog, Connection};
+use super::held::Held;
 use crate::auth::{Control, Cut};
 
 /// Requests in flight, for the drain.
@@ -14,8 +14,9 @@ use crate::auth::{Control, Cut};
 pub struct Traffic {
     requests: AtomicUsize,
     pub(super) connections: AtomicUsize,
-    controls: Mutex<slab::Slab<(Arc<Control>, Option<IpAddr>)>>,
-    begun: Instant,
+    controls: Mutex<slab::Slab<(Arc<Control>, Arc<Backlog>)>>,
+    http2: Mutex<slab::Slab<Arc<Connection>>>,
+    held: Arc<Held>,
     /// No request is in flight any more, or no connection is open.
     ended: Notify,
     winding_down: AtomicBool,
@@ -30,7 +31,8 @@ impl Default for Traffic {
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             controls: Mutex::default(),
-            begun: Instant::now(),
+            http2: Mutex::default(),
+            held: Arc::default(),
             ended: Notify::new(),
             winding_down: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -123,24 +125,40 @@ impl Traffic {
         self.each(|control, _| control.cut(cause));
     }
 
-    /// Of every request in flight its control, and where it came from.
-    pub(super) fn each(&self, mut look: impl FnMut(&Arc<Control>, Option<IpAddr>)) {
+    /// Every request in flight: its control, and the backlog of its response.
+    pub(super) fn each(&self, mut look: impl FnMut(&Arc<Control>, &Arc<Backlog>)) {
         let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, (control, client)) in &*controls {
-            look(control, *client);
+        for (_, (control, backlog)) in &*controls {
+            look(control, backlog);
         }
     }
 
-    /// Milliseconds, from 1 on.
-    pub(super) fn millis(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    /// Every HTTP/2 connection that is open.
+    pub(super) fn each_http2(&self, mut look: impl FnMut(&Arc<Connection>)) {
+        let connections = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, connection) in &*connections {
+            look(connection);
+        }
     }
 
-    pub(super) fn enter(self: &Arc<Self>, control: &Arc<Control>, client: Option<IpAddr>) -> Entered {
+    /// Memory held for clients whose responses are blocked.
+    pub(super) const fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    pub(super) fn enter(self: &Arc<Self>, control: &Arc<Control>, backlog: &Arc<Backlog>) -> Entered {
         let mut controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = controls.insert((Arc::clone(control), client));
+        let key = controls.insert((Arc::clone(control), Arc::clone(backlog)));
         drop(controls);
         Entered { traffic: Arc::clone(self), key }
+    }
+
+    /// Lists an HTTP/2 connection for as long as what is returned lives.
+    pub(super) fn enter_http2(self: &Arc<Self>, connection: &Arc<Connection>) -> EnteredHttp2 {
+        let mut connections = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = connections.insert(Arc::clone(connection));
+        drop(connections);
+        EnteredHttp2 { traffic: Arc::clone(self), key }
     }
 }
 
@@ -151,6 +169,20 @@ pub(super) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.traffic.controls.lock().unwrap_or_else(PoisonError::into_inner).try_remove(self.key);
+        let entry = self.traffic.controls.lock().unwrap_or_else(PoisonError::into_inner).try_remove(self.key);
+        if let Some((_, backlog)) = entry {
+            backlog.request_is_over();
+        }
+    }
+}
+
+pub(super) struct EnteredHttp2 {
+    traffic: Arc<Traffic>,
+    key: usize,
+}
+
+impl Drop for EnteredHttp2 {
+    fn drop(&mut self) {
+        self.traffic.http2.lock().unwrap_or_else(PoisonError::into_inner).try_remove(self.key);
     }
 }

@@ -1,6 +1,6 @@
 //! An app with any number of bytes to give and to take, which it knows by heart.
 //!
-//! `/…/bytes/N` gives N bytes, whole or by range · `/…/take` takes a body and says how long it was, asking for it first where the
+//! `/…/bytes/N` gives N bytes, whole or by range · `/…/pieces/N` gives them in small chunks · `/…/take` takes a body and says how long it was, asking for it first where the
 //! client waits for that · `/pausing/take` takes a breath in the middle of it · `/…/status/N` answers N at once, whatever else is to
 //! come · anything else: 200 and a word.
 
@@ -18,6 +18,9 @@ pub(crate) const ETAG: &str = "\"as-always\"";
 
 /// How long nobody reads who takes a breath: far more would come meanwhile than the gateway may hold.
 pub(crate) const BREATH: Duration = Duration::from_secs(1);
+
+/// The size of a small chunk.
+const PIECE: u64 = 4 << 10;
 
 /// A prime, so that no buffer's size divides it: what is lost, doubled or out of order is seen.
 const PERIOD: usize = 1_048_573;
@@ -129,6 +132,8 @@ impl Visit {
             let number = target.rsplit('/').next().and_then(|last| last.parse::<u64>().ok());
             if target.contains("/bytes/") {
                 self.give(&head, number?).await?;
+            } else if target.contains("/pieces/") {
+                self.give_pieces(number?).await?;
             } else if target.ends_with("/take") {
                 self.take(&head, target.starts_with("/pausing/")).await?;
             } else if target.contains("/status/") {
@@ -192,6 +197,22 @@ impl Visit {
             place += bytes.len() as u64;
         }
         Some(())
+    }
+
+    /// As apps do that write a few KiB at a time (RFC 9112 section 7.1).
+    async fn give_pieces(&mut self, size: u64) -> Option<()> {
+        self.stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.ok()?;
+        let mut place = 0;
+        while place < size {
+            let bytes = self.pattern.at(place, (size - place).min(PIECE));
+            let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+            if self.stream.write_all(&chunk).await.is_err() {
+                self.seen.given_up.fetch_add(1, Ordering::SeqCst);
+                return None;
+            }
+            place += bytes.len() as u64;
+        }
+        self.stream.write_all(b"0\r\n\r\n").await.ok()
     }
 
     async fn take(&mut self, head: &str, mut breath: bool) -> Option<()> {

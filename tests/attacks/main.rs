@@ -26,6 +26,7 @@ mod bombs;
 mod bulk;
 mod curl;
 mod idle;
+mod readers;
 mod resets;
 mod slow;
 

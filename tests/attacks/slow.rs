@@ -21,6 +21,9 @@ const HTTP2_CONNECTIONS: usize = REQUESTS / STREAMS as usize;
 /// Between two bytes.
 const SLOWNESS: Duration = Duration::from_secs(1);
 
+/// Longer than any of them is put up with.
+const SITTING: Duration = Duration::from_secs(8);
+
 /// What is downloaded: more than all buffers on the way.
 const TARGET: &str = "/public/bytes/67108864";
 
@@ -29,11 +32,19 @@ const UNREAD: &str = "doorward_requests_cut_total{cause=\"unread\"}";
 const LIMITS: &str = "[server.limits]\nheader_deadline = \"3s\"\nsend_timeout = \"3s\"";
 
 /// Asks, and takes nothing of the answer. That the gateway has hung up it cannot know: what was said before is still to come.
-async fn sit_still(mut stream: impl AsyncRead + AsyncWrite + Unpin, done: Arc<Done>, asking: Vec<u8>) {
+async fn sit_still(stream: impl AsyncRead + AsyncWrite + Unpin, done: Arc<Done>, asking: Vec<u8>) {
+    sit_for(stream, done, asking, SITTING).await;
+}
+
+async fn sit_for(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    done: Arc<Done>,
+    asking: Vec<u8>,
+    sitting: Duration,
+) {
     if stream.write_all(&asking).await.is_ok() && stream.flush().await.is_ok() {
         done.sent(1);
-        // Longer than any of them is put up with.
-        tokio::time::sleep(Duration::from_secs(8)).await;
+        tokio::time::sleep(sitting).await;
     }
 }
 
@@ -162,4 +173,28 @@ async fn slow_readers_over_http2() {
             .await;
         assert!(stage.metric(UNREAD).await > 0.0, "there was room for all of them");
     }
+}
+
+/// Small responses, each held by a stream whose window is shut.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_responses_on_shut_windows() {
+    const SMALL_CONNECTIONS: usize = 60;
+    let stage = Stage::tls("").await;
+    let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
+    let attack = || {
+        Siege::begin(SMALL_CONNECTIONS, target, move |stream, done| {
+            let trust = trust.clone();
+            async move {
+                let Ok(stream) = secure(&trust, stream).await else { return };
+                let asking = streams(0, "GET", "/public/bytes/500", END_STREAM);
+                // Long enough for all of them to be made, and to be stalled, on a busy machine.
+                sit_for(stream, done, asking, 3 * SITTING).await;
+            }
+        })
+    };
+    stage
+        .withstand("small responses on shut windows", attack, async |done| {
+            done.opened.load(Ordering::SeqCst) >= SMALL_CONNECTIONS as u64 && stage.metric(UNREAD).await > 0.0
+        })
+        .await;
 }

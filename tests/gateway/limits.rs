@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::gateway::{ROUTES, SOON};
-use crate::support::{Client, Setup, TestGateway, assert_eventually, http, measured, tls};
+use crate::support::{Client, Setup, TestGateway, assert_eventually, http, measured};
 
 async fn with(server: &str) -> TestGateway {
     let more = |name: &str| {
@@ -111,7 +111,7 @@ async fn line_ends_before_a_header_neither_lengthen_it_nor_keep_its_connection()
     client.send(b"\r\n").await;
     let idle = Instant::now();
     client.until_closed().await;
-    assert!(idle.elapsed() > Duration::from_millis(1900) && idle.elapsed() < Duration::from_secs(5));
+    assert!(idle.elapsed() > Duration::from_millis(1900) && idle.elapsed() < SOON);
 
     // What is behind them is read within the same bounds: Pingora by itself gives up a byte before.
     let head = "\r\n\r\nGET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Long: ";
@@ -159,7 +159,7 @@ async fn a_header_that_takes_too_long_is_cut_on_a_new_connection_and_on_a_kept_o
     let (fresh, kept) = tokio::join!(fresh, kept);
     measured(format_args!("a slow header is cut after {fresh:?}, on a kept connection {kept:?}"));
     for took in [fresh, kept] {
-        assert!(took > Duration::from_millis(900) && took < Duration::from_secs(4), "{took:?}");
+        assert!(took > Duration::from_millis(900) && took < SOON, "{took:?}");
     }
 }
 
@@ -169,7 +169,7 @@ async fn an_idle_connection_is_closed_after_its_keepalive() {
     let mut client = served(&gateway, 1).await.pop().expect("one");
     let idle = Instant::now();
     client.until_closed().await;
-    assert!(idle.elapsed() > Duration::from_millis(900) && idle.elapsed() < Duration::from_secs(4));
+    assert!(idle.elapsed() > Duration::from_millis(900) && idle.elapsed() < SOON);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +202,7 @@ async fn a_body_that_dribbles_is_refused_in_words_and_one_that_waits_for_the_app
     dribbling.abort();
     let said = String::from_utf8_lossy(&said);
     assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("\"request_timeout\""), "{said}");
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_eq!(
         gateway.metric(r#"doorward_requests_cut_total{cause="slow"}"#).await,
         0.0,
@@ -243,38 +243,4 @@ async fn more_fields_than_allowed_are_refused() {
     assert_eq!((answer.status, answer.code().as_str()), (431, "header_too_large"));
     // Host is the twelfth.
     assert_eq!(gateway.get("/public", &fields[..11]).await.status, 200);
-}
-
-/// Of answers that nobody takes a few may wait; one client's are not another's trouble.
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_that_nobody_takes_are_few_and_whoever_has_the_most_loses_them() {
-    let gateway = with("[server.limits]\nunread_responses = 2").await;
-    let ask = async |address: [u8; 4]| {
-        let stream = tls::connect_from(address.into(), gateway.address()).await.expect("a connection");
-        let mut client = Client::over(stream);
-        client.send(&http::message("GET", "/download", &[], b"")).await;
-        assert_eq!(client.head().await.expect("an answer").status, 200);
-        client
-    };
-    let mut one = ask([127, 0, 0, 2]).await;
-    let unread = r#"doorward_requests_cut_total{cause="unread"}"#;
-    let mut others = Vec::new();
-    for _ in 0..3 {
-        others.push(ask([127, 0, 0, 3]).await);
-    }
-    assert_eventually("two too many", SOON, async || gateway.metric(unread).await == 2.0).await;
-    // Its answer, which nobody took for longest, goes on when it is taken; and so does one of the others.
-    let mut going_on = 0;
-    for client in [&mut one].into_iter().chain(&mut others) {
-        let all = async {
-            let mut came = 0;
-            while came < 32 << 20 {
-                came += client.some().await?.len();
-            }
-            Some(())
-        };
-        going_on = going_on * 2 + u32::from(all.await.is_some());
-    }
-    assert!([0b1001, 0b1010, 0b1100].contains(&going_on), "{going_on:b}");
-    assert_eq!(gateway.metric(unread).await, 2.0);
 }

@@ -30,6 +30,7 @@ mod regression;
 mod reloading;
 mod remembered;
 mod request_ids;
+mod stalled;
 mod story;
 mod streams;
 mod streams_end;

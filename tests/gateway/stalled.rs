@@ -1,0 +1,113 @@
+//! The limit on memory held for clients that take nothing: whom it spares, and whom it cuts.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::gateway::ROUTES;
+use crate::support::{Client, Setup, TestGateway, assert_eventually, http, tls};
+
+/// Only there to end a hang.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Downloads of another client: even of a slow app, of which little is read ahead, they hold 2 MiB.
+const OTHERS: u32 = 24;
+
+/// Longer than a client takes nothing before it counts as stalled.
+const PAUSE: Duration = Duration::from_secs(7);
+
+const CUT: &str = r#"doorward_requests_cut_total{cause="unread"}"#;
+
+async fn with(server: &str) -> TestGateway {
+    let download =
+        "[[routes]]\nname = \"download\"\npath = \"/download\"\naccess = \"public\"\nupstream = \"app\"\n";
+    let routes = format!("{ROUTES}{download}");
+    TestGateway::with(Setup { server: server.to_owned(), routes, ..Setup::default() }).await
+}
+
+/// A client whose download has begun, and which reads no more of it.
+async fn begin(gateway: SocketAddr, address: [u8; 4], forwarded_for: &str) -> Client {
+    let stream = tls::connect_from(address.into(), gateway).await.expect("a connection");
+    let mut client = Client::over(stream);
+    client.send(&http::message("GET", "/download", &[("X-Forwarded-For", forwarded_for)], b"")).await;
+    assert_eq!(client.head().await.expect("a response").status, 200);
+    client
+}
+
+/// Whether more than all buffers still comes.
+async fn goes_on(client: &mut Client) -> bool {
+    let mut came = 0;
+    while came < 32 << 20 {
+        let Some(more) = client.some().await else { return false };
+        came += more.len();
+    }
+    true
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_holds_most_is_cut_at_the_memory_limit() {
+    let gateway = with("[server.limits]\nstalled_bytes = \"2MiB\"").await;
+    // The oldest of all, but one of one.
+    let mut one = begin(gateway.address(), [127, 0, 0, 2], "").await;
+    let mut others = Vec::new();
+    for _ in 0..OTHERS {
+        others.push(begin(gateway.address(), [127, 0, 0, 3], "").await);
+    }
+    assert_eventually("what is held is within the limit", HANG, async || gateway.metric(CUT).await >= 3.0)
+        .await;
+    assert!(goes_on(&mut one).await, "another client's responses are not its trouble");
+    let left = join_all(others.iter_mut().map(goes_on)).await.into_iter().map(u32::from).sum::<u32>();
+    assert!(left >= 1, "all were cut");
+    assert_eq!(gateway.metric(CUT).await, f64::from(OTHERS - left));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_behind_a_trusted_proxy_are_told_apart() {
+    let proxy = "trusted_proxies = [\"127.0.0.0/8\"]\n[server.limits]\nstalled_bytes = \"2MiB\"";
+    let gateway = with(proxy).await;
+    let mut one = begin(gateway.address(), [127, 0, 0, 1], "198.51.100.1").await;
+    let mut others = Vec::new();
+    for _ in 0..OTHERS {
+        others.push(begin(gateway.address(), [127, 0, 0, 1], "198.51.100.2").await);
+    }
+    assert_eventually("what is held is within the limit", HANG, async || gateway.metric(CUT).await >= 3.0)
+        .await;
+    assert!(goes_on(&mut one).await, "another client's responses are not its trouble");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paused_download_goes_on_while_there_is_memory() {
+    let gateway = with("").await;
+    let mut paused = Vec::new();
+    for _ in 0..4 {
+        paused.push(begin(gateway.address(), [127, 0, 0, 2], "").await);
+    }
+    // The pause itself.
+    tokio::time::sleep(PAUSE).await;
+    assert!(join_all(paused.iter_mut().map(goes_on)).await.into_iter().all(|goes_on| goes_on));
+    assert_eq!(gateway.metric(CUT).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_reader_is_spared_at_the_memory_limit() {
+    let gateway = with("[server.limits]\nstalled_bytes = \"1MiB\"").await;
+    let mut stalled = Vec::new();
+    for _ in 0..OTHERS {
+        stalled.push(begin(gateway.address(), [127, 0, 0, 3], "").await);
+    }
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        slow.push(begin(gateway.address(), [127, 0, 0, 2], "").await);
+    }
+    // All of the slow ones together are one client that holds most, and they read a little once in a while.
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < 2 * PAUSE || gateway.metric(CUT).await == 0.0 {
+        for client in &mut slow {
+            assert!(client.some().await.is_some(), "a slow reader was cut");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // All at once: who waits for a turn takes nothing.
+    assert!(join_all(slow.iter_mut().map(goes_on)).await.into_iter().all(|goes_on| goes_on));
+}
