@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test interop bench bench-quick bench-micro bench-scale bench-scenarios screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
+.PHONY: help demo demo-full test interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -46,6 +46,9 @@ bench-quick: setup-bench ## The promised ratios alone (under 3 minutes)
 
 bench-micro: setup-full ## What each step of a request costs alone (criterion; two minutes)
 	cargo bench --locked --bench micro
+
+bench-hostile: setup-full ## What the worst known requests cost beside an ordinary one (two minutes)
+	cargo bench --locked --bench hostile
 
 bench-scale: setup-scale ## Threads, a million sessions, eight gateways, refreshes: what grows, and how (ten minutes)
 	cargo bench --locked --bench scale
