@@ -12,7 +12,6 @@ use pingora::proxy::Session;
 
 use super::downstream;
 use super::upstream::is_websocket;
-use crate::policy::forwarded;
 use crate::policy::same_origin::Destination;
 use crate::snapshot::Snapshot;
 
@@ -122,30 +121,16 @@ fn origin(headers: &HeaderMap) -> Origin<'_> {
 
 fn is_own_origin(origin: &str, session: &Session, snapshot: &Snapshot) -> bool {
     let request = session.req_header();
-    let is_trusted = forwarded::is_trusted(downstream::client_ip(session), &snapshot.server.trusted_proxies);
-    let is_https = downstream::is_encrypted(session)
-        || (is_trusted && single(&request.headers, "x-forwarded-proto").is_some_and(is_secure));
-    let forwarded = single(&request.headers, "x-forwarded-host").filter(|_| is_trusted);
+    let client_side = downstream::origin(session, snapshot);
+    let is_https = client_side.is_https;
     let host = match request.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => request.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
     };
-    forwarded.into_iter().chain(host).any(|host| {
+    client_side.host.into_iter().chain(host).any(|host| {
         let destination = Destination { host, is_https, public_urls: &snapshot.server.public_urls };
         destination.is_origin(origin, |name| snapshot.routes.names_host(name))
     })
-}
-
-/// The one value of a field that proxies set; of several fields none.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut all = headers.get_all(name).iter();
-    let one = all.next().filter(|_| all.next().is_none())?;
-    // A list's first value is what the client sent to the first proxy.
-    Some(one.to_str().ok()?.split(',').next()?.trim())
-}
-
-fn is_secure(proto: &str) -> bool {
-    ["https", "wss"].iter().any(|secure| proto.eq_ignore_ascii_case(secure))
 }
 
 /// Whether it is what a browser sends (RFC 6454 section 6.1).
