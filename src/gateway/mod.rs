@@ -44,6 +44,7 @@ mod interrupt;
 mod judge;
 mod misread;
 mod navigation;
+mod origin_headers;
 mod parting;
 mod places;
 mod portion;

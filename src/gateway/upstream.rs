@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
@@ -13,6 +12,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use super::context::Context;
 use super::credential::cookie_fields;
 use super::judge::{origin_form, path_of};
+use super::origin_headers;
 use super::tunnel::{self, Tunnels};
 use crate::config::{Route, Scheme};
 use crate::error::Refusal;
@@ -208,10 +208,8 @@ pub(super) fn rewrite(
             set(request, name.clone(), value.clone())?;
         }
     }
-    forwarded_headers(request, downstream.origin, host.as_ref())?;
-    if route.strip_prefix && route.path != "/" {
-        set(request, "x-forwarded-prefix", shared(route.path.clone())?)?;
-    }
+    let prefix = route.stripped(b"").map(|_| route.path.as_str());
+    origin_headers::set_all(request, downstream.origin, host.as_ref(), prefix)?;
     if let Some(id) = downstream.request_id {
         set(request, request_id::NAME, id.header().clone())?;
     }
@@ -309,45 +307,8 @@ fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool)
     }
 }
 
-/// Sets what the app is told about where a request comes from. Everything that a client said about it is gone by now.
-fn forwarded_headers(
-    request: &mut RequestHeader,
-    origin: &Origin<'_>,
-    host: Option<&HeaderValue>,
-) -> Result<(), Refusal> {
-    let client = shared(origin.client().to_string())?;
-    let mut hops = origin.hops();
-    let for_ = match (hops.next(), hops.next()) {
-        (Some(_), Some(_)) => {
-            let hops: Vec<String> = origin.hops().map(|hop| hop.to_string()).collect();
-            shared(hops.join(", "))?
-        }
-        _ => client.clone(),
-    };
-    set(request, "x-forwarded-for", for_)?;
-    set(request, "x-real-ip", client)?;
-    let proto = if origin.is_https { "https" } else { "http" };
-    set(request, "x-forwarded-proto", HeaderValue::from_static(proto))?;
-    let port = match origin.port_beside(host.and_then(|host| host.to_str().ok())) {
-        80 => HeaderValue::from_static("80"),
-        443 => HeaderValue::from_static("443"),
-        other => HeaderValue::from(other),
-    };
-    set(request, "x-forwarded-port", port)?;
-    let believed = origin.host.and_then(|host| HeaderValue::from_str(host).ok());
-    match believed.or_else(|| host.cloned()) {
-        Some(host) => set(request, "x-forwarded-host", host),
-        None => Ok(()),
-    }
-}
-
-/// A value of text that is valid in every part, without a copy of it.
-fn shared(text: String) -> Result<HeaderValue, Refusal> {
-    HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_| Refusal::Internal)
-}
-
 /// The name as the app sees it: one that is at hand, since Pingora copies a [`HeaderName`] for it.
-fn set(
+pub(super) fn set(
     request: &mut RequestHeader,
     name: impl IntoCaseHeaderName,
     value: HeaderValue,
