@@ -20,12 +20,6 @@ fn is_event_stream(response: &ResponseHeader) -> bool {
     content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(b"text/event-stream"))
 }
 
-/// Takes the chunks off an answer, whose end is then that of its connection; whether there were any. An HTTP/1.0 client knows
-/// none (RFC 9112 section 6.1).
-pub(super) fn ends_with_its_connection(response: &mut ResponseHeader) -> bool {
-    response.remove_header(&header::TRANSFER_ENCODING).is_some()
-}
-
 /// An app cannot set our cookies (T07).
 pub(super) fn drop_our_cookies(response: &mut ResponseHeader) -> pingora::Result<()> {
     let all: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();

@@ -49,6 +49,8 @@ pub struct Context {
     pub(super) body_was_sent: bool,
     /// Why it is being refused, once that is known.
     pub(super) refusal: Option<Refusal>,
+    /// The app's response has no content, whatever the app sends.
+    pub(super) response_is_empty: bool,
     /// It has a whole answer of ours.
     pub(super) was_told: bool,
     pub(super) account: Account,

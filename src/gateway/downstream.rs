@@ -119,7 +119,7 @@ pub(super) fn mark(
 ) -> pingora::Result<()> {
     portion::end_if_pipelined(session);
     if let Some(id) = &context.account.request_id {
-        response.insert_header(request_id::HEADER, id.header().clone())?;
+        response.insert_header(request_id::NAME, id.header().clone())?;
     }
     if let Some(hsts) = context.snapshot.hsts.as_ref().filter(|_| is_encrypted(session))
         && !response.headers.contains_key(header::STRICT_TRANSPORT_SECURITY)

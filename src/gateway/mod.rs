@@ -12,6 +12,7 @@
 //!   endpoints login, refresh, logout, me, sessions, password, keys
 //!   answer    what of the app's answer crosses
 //!   shared_caches  keeps one person's responses out of them
+//!   request_framing, response_framing  how a message is framed on each side, and which fields are of one connection only
 //!   respond   the one table of status codes and bodies
 //!   parting   what the client still sends once it is answered
 //! backlog   what a client has not taken yet of its response
@@ -38,6 +39,7 @@ mod head_check;
 mod health;
 mod held;
 mod http1;
+mod http10;
 mod http2_refusals;
 mod idle_list;
 mod interrupt;
@@ -55,6 +57,7 @@ mod renewal;
 mod request_framing;
 mod requests;
 pub mod respond;
+mod response_framing;
 mod response_rewrite;
 mod shared_caches;
 mod silence;

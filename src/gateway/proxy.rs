@@ -19,12 +19,14 @@ use super::judge::{self, Found, Judgement};
 use super::misread::Misread;
 use super::renewal::SetCookies;
 use super::respond::Answer;
+use super::response_framing::Content;
 use super::stalled;
 use super::traffic::Traffic;
 use super::upstream::{self, Rewritten};
 use super::{
-    answer, cors, cross_origin, downstream, endpoints, failure, framing, handshake, health, interrupt,
-    navigation, parting, portion, redirect, request_framing, requests, response_rewrite, shared_caches,
+    answer, cors, cross_origin, downstream, endpoints, failure, framing, handshake, health, http10,
+    interrupt, navigation, parting, portion, redirect, request_framing, requests, response_framing,
+    response_rewrite, shared_caches,
 };
 use crate::auth::{Auth, Control, Progress};
 use crate::clock::Clock;
@@ -209,7 +211,8 @@ impl Gateway {
     /// Remembers why, and stops Pingora.
     fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
         context.refusal = Some(refusal);
-        // As if the client had failed: what fails of the app while the body is on its way has Pingora wait for the app's answer.
+        // As if the client had gone: of any other error of a body on its way to an HTTP/2 app the transport says nothing, and
+        // goes on waiting for that app's response.
         Err(Error::new_down(ErrorType::Custom("refused")))
     }
 
@@ -247,6 +250,7 @@ impl ProxyHttp for Gateway {
             body_was_sent: false,
             kept_had_ended: false,
             refusal: None,
+            response_is_empty: false,
             was_told: false,
         }
     }
@@ -258,6 +262,7 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Fallible<()> {
         portion::admit_body(session);
         upstream::normalize(session.req_header_mut());
+        request_framing::normalize(session.req_header_mut());
         context.account.method = downstream::known_method(session.req_header());
         let sent = downstream::request_id(session, &context.snapshot);
         let id = sent.unwrap_or_else(|| self.ids.make());
@@ -306,10 +311,8 @@ impl ProxyHttp for Gateway {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         };
         context.account.server = Some(candidate.address.clone());
-        // What an app answers in HTTP/2, Pingora frames in chunks behind our back.
         if candidate.server.scheme == Scheme::H2c && session.req_header().version < Version::HTTP_11 {
-            let needed = "HTTP/1.0: ask this app in HTTP/1.1 or newer".into();
-            return Self::refuse(context, Refusal::RequestInvalid(needed));
+            http10::write_without_chunks(session);
         }
         let mut peer = upstream::peer(&candidate, permit, session.req_header())?;
         stalled::bound_read_ahead(&mut peer, &context.backlog);
@@ -403,6 +406,7 @@ impl ProxyHttp for Gateway {
         if let Err(refusal) = rewritten {
             return Self::refuse(context, refusal);
         }
+        request_framing::complete(session, request).await?;
         upstream::begin(session, request, context).or_else(|refusal| Self::refuse(context, refusal))
     }
 
@@ -419,7 +423,8 @@ impl ProxyHttp for Gateway {
         let came = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         context.note_traffic(&self.auth, came, context.account.bytes_in);
         context.account.bytes_in += came;
-        if is_last {
+        // Where trailers end it, nothing is the last of it.
+        if is_last || body.is_none() {
             request_framing::end_once(body);
             context.control.body_is_complete();
         } else {
@@ -440,12 +445,21 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Fallible<()> {
         upstream::hear(response, context);
-        Ok(())
+        match response_framing::rebuild(response, session.req_header()) {
+            Ok(content) => {
+                context.response_is_empty = content == Content::None;
+                Ok(())
+            }
+            Err(fault) => {
+                context.account.cause = Some(fault.to_string());
+                Self::refuse(context, Refusal::UpstreamUnavailable)
+            }
+        }
     }
 
     async fn response_filter(
@@ -458,8 +472,8 @@ impl ProxyHttp for Gateway {
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
         }
-        if session.req_header().version < Version::HTTP_11 && answer::ends_with_its_connection(response) {
-            session.set_keepalive(None);
+        if session.req_header().version < Version::HTTP_11 {
+            response_framing::without_chunks(session, response, context.response_is_empty);
         }
         answer::drop_our_cookies(response)?;
         if let Some(route) = context.permit.as_ref().map(Permit::route)
@@ -474,6 +488,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         let status = response.status.as_u16();
+        request_framing::keep_after_informational(session, !response_framing::is_final(status));
         if status == 101 || status >= 200 {
             context.set.beside(response)?;
             if let Some(permit) = &context.permit {
@@ -528,6 +543,9 @@ impl ProxyHttp for Gateway {
             context.silence.stop()
         } else {
             context.silence.broken()
+        }
+        if context.response_is_empty {
+            *body = None;
         }
         let came = body.as_ref().map_or(0, Bytes::len);
         context.note_traffic(&self.auth, came as u64, context.account.bytes_out);

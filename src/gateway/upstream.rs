@@ -222,8 +222,6 @@ pub(super) fn rewrite(
         Some(host) => set(request, header::HOST, host)?,
         None => set(request, header::HOST, candidate.server.authority.clone())?,
     }
-    // RFC 9110 section 7.6.3: a gateway says that it was there.
-    request.append_header("via", HeaderValue::from_static("1.1 doorward")).map_err(|_| Refusal::Internal)?;
     Ok(Rewritten { identity_was_sent })
 }
 

@@ -12,5 +12,12 @@ mod frames;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod recorder;
 
-mod last_chunk;
+mod app;
+mod client;
+mod oracle;
+mod shapes;
+mod wire;
 mod world;
+
+mod differential;
+mod last_chunk;

@@ -17,7 +17,11 @@ pub(crate) struct World {
 impl World {
     /// With these upstreams and routes, as `gateway.toml` has them. `server` is more of `[server]`.
     pub(crate) async fn start(server: &str, routes: &str) -> Self {
-        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::start_in(Arc::new(tempfile::tempdir().expect("a folder")), server, routes).await
+    }
+
+    /// The same in a folder that is there.
+    pub(crate) async fn start_in(folder: Arc<tempfile::TempDir>, server: &str, routes: &str) -> Self {
         let certificate = tls::make(folder.path(), "gateway", &["gateway.test"]);
         let trust = Trust::of(&[&certificate]);
         let server = format!(

@@ -9,10 +9,6 @@ use crate::support::{Setup, TestGateway};
 
 /// A gateway before an app that gives this answer to each request, and ends the connection.
 async fn before(answer: &'static [u8]) -> TestGateway {
-    before_scheme("http", answer).await
-}
-
-async fn before_scheme(scheme: &str, answer: &'static [u8]) -> TestGateway {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
@@ -31,7 +27,7 @@ async fn before_scheme(scheme: &str, answer: &'static [u8]) -> TestGateway {
     });
     let routes = format!(
         "{ROUTES}[[routes]]\nname = \"odd\"\npath = \"/odd\"\naccess = \"public\"\nupstream = \"odd\"\n\
-         [upstreams.odd]\nservers = [\"{scheme}://{address}\"]\n"
+         [upstreams.odd]\nservers = [\"http://{address}\"]\n"
     );
     TestGateway::with(Setup { routes, ..Setup::default() }).await
 }
@@ -72,15 +68,6 @@ async fn an_http10_client_gets_one_answer_and_no_chunks() {
     client.send(&message("GET", "/odd", &[], b"")).await;
     assert_eq!(client.head().await.expect("an answer").status, 103);
     assert_eq!(client.response("GET").await.expect("an answer").body, b"hi");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_speaks_http2_alone_is_not_asked_in_http10() {
-    let gateway = before_scheme("h2c", b"").await;
-    let mut client = Client::connect(gateway.address()).await;
-    client.send(&old("/odd", "")).await;
-    let answer = client.response("GET").await.expect("an answer");
-    assert_eq!((answer.status, answer.code().as_str()), (400, "request_invalid"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,14 +7,14 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Version, header};
-use pingora::http::RequestHeader;
+use http::{HeaderMap, header};
 use pingora::proxy::Session;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use zeroize::Zeroize as _;
 
 use crate::error::Refusal;
+use crate::gateway::request_framing;
 use crate::secret::Secret;
 
 /// A password of 1 KiB, JSON-escaped, fits several times; nothing of ours needs more.
@@ -58,21 +58,14 @@ impl Drop for Wiped {
 
 /// The whole body, whatever it is.
 pub(super) async fn bytes(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
-    if expects_continue(session.req_header()) {
-        session.write_continue_response().await?;
+    if request_framing::expects_continue(session.req_header()) {
+        request_framing::send_continue(session).await?;
     }
     let whole = match tokio::time::timeout(DEADLINE, collect(session)).await {
         Ok(collected) => collected?,
         Err(_) => Err(Refusal::RequestTimeout),
     };
     Ok(whole)
-}
-
-/// RFC 9110 section 10.1.1: of HTTP/1.0 it is nothing.
-fn expects_continue(request: &RequestHeader) -> bool {
-    let expected = request.headers.get(header::EXPECT);
-    request.version >= Version::HTTP_11
-        && expected.is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 async fn collect(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
