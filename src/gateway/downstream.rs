@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use super::account::Account;
@@ -144,12 +146,26 @@ pub(super) async fn send(
         response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
     }
     let with_body = answer.sends_body(&session.req_header().method);
-    session.write_response_header(Box::new(response), !with_body).await?;
-    if with_body {
+    if !with_body {
+        end_with_header(session, response).await?;
+    } else {
+        session.write_response_header(Box::new(response), false).await?;
         context.account.bytes_out = answer.body.len() as u64;
         let body = stalled::track_whole(session, answer.body.clone(), context);
         session.write_response_body(Some(body), true).await?;
     }
     context.was_told = true;
     Ok(())
+}
+
+/// Writes a response that has no content. Over HTTP/2 its header ends the stream (RFC 9113 section 8.1): the transport, which is
+/// told the same, leaves it open, and resets it where the request has failed.
+async fn end_with_header(session: &mut Session, response: ResponseHeader) -> pingora::Result<()> {
+    match session.as_mut() {
+        ServerSession::H2(stream) => stream.write_response_header(Box::new(response), true),
+        http1 => {
+            http1.write_response_header(Box::new(response)).await?;
+            http1.write_response_body(Bytes::new(), true).await
+        }
+    }
 }

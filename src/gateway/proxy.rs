@@ -573,7 +573,8 @@ impl ProxyHttp for Gateway {
         // Pingora takes the connection of a failed request for one that is lost.
         session.set_keepalive(None);
         // Once the app's answer has begun, all that is left is to close.
-        if session.response_written().is_none() && downstream::send(session, &answer, context).await.is_ok() {
+        if !response_framing::has_begun(session) && downstream::send(session, &answer, context).await.is_ok()
+        {
             context.account.status = answer.status;
         }
         FailToProxy { error_code: answer.status, can_reuse_downstream: false }
@@ -592,7 +593,7 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         interrupt::restore(session, &context.silence);
         context.silence.stop();
-        if let Some(response) = session.response_written() {
+        if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
             context.account.status = response.status.as_u16();
             parting::hear_out(session, error, context).await;
         }

@@ -120,6 +120,11 @@ pub(super) fn without_chunks(session: &mut Session, response: &mut ResponseHeade
     }
 }
 
+/// Whether the head of a final response is out. Informational ones (RFC 9110 section 15.2) leave room for it; 101 is final.
+pub(super) fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|response| is_final(response.status.as_u16()))
+}
+
 /// Whether no other response follows one of this status.
 pub(super) const fn is_final(status: u16) -> bool {
     status == 101 || status >= 200
