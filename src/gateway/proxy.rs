@@ -436,8 +436,16 @@ impl ProxyHttp for Gateway {
         }
         context.body_was_sent |= came > 0;
         context.silence.body_came(session, body, is_last);
-        if context.permit.as_ref().is_some_and(|permit| context.account.bytes_in > permit.route().body_limit)
-        {
+        let is_too_long = context
+            .permit
+            .as_ref()
+            .is_some_and(|permit| context.account.bytes_in > permit.route().body_limit);
+        // Nor has a gRPC stream one: the app limits each of its messages, and there may be messages for days.
+        let converses = || {
+            let server = context.candidate.as_ref().map(|candidate| candidate.server.scheme);
+            server.is_some_and(|scheme| upstream::converses(session.req_header(), scheme))
+        };
+        if is_too_long && !converses() {
             return Self::refuse(context, Refusal::BodyTooLarge);
         }
         Ok(())
