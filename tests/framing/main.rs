@@ -21,3 +21,4 @@ mod world;
 
 mod differential;
 mod last_chunk;
+mod refusals;

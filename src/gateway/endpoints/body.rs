@@ -71,7 +71,8 @@ pub(super) async fn bytes(session: &mut Session) -> pingora::Result<Result<Wiped
 async fn collect(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
     // As large as it can be: one that grows would leave copies behind.
     let mut whole = Wiped(BytesMut::with_capacity(LIMIT));
-    while let Some(chunk) = session.read_request_body().await? {
+    // Whatever is wrong with a body, such as a malformed chunk, is the client's doing: 400, and no alarm.
+    while let Some(chunk) = session.read_request_body().await.map_err(|error| error.into_down())? {
         if whole.len() + chunk.len() > LIMIT {
             return Ok(Err(Refusal::BodyTooLarge));
         }
