@@ -11,13 +11,16 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use pingora::protocols::SocketDigest;
 
 use super::held::Held;
+
+mod connection;
+
+pub(super) use connection::Connection;
 
 /// Memory of a request whose response is blocked, beside the bytes of its body: its task, and its connection to the app
 /// with 64 KiB of buffer. Measured: 91 KiB.
@@ -35,15 +38,6 @@ const TURNS: u64 = 4;
 
 /// Requests at a time of one HTTP/2 connection that are read ahead in full. Browsers seldom have more whose responses are large.
 const FEW_STREAMS: u32 = 8;
-
-/// What an HTTP/2 connection may hold before its next requests wait, once the limit is reached.
-const SHARE: u64 = 1 << 20;
-
-/// A connection whose client took something within so many milliseconds makes progress.
-const MOVES: u64 = 1000;
-
-/// Requests that wait look for room so often.
-const ROOM_EVERY: Duration = Duration::from_millis(50);
 
 /// What a backlog is of.
 #[derive(Debug)]
@@ -67,6 +61,7 @@ pub(super) struct Backlog {
     blocked: AtomicBool,
     /// Bytes of the app's response that may wait behind those that are being written; 0 after the last chunk.
     behind: AtomicU32,
+    socket: OnceLock<Arc<SocketDigest>>,
     state: Mutex<State>,
 }
 
@@ -80,6 +75,8 @@ struct State {
     unsent: u64,
     /// Bytes that were accepted since.
     accepted: u64,
+    /// Bytes that the client's system had acknowledged when that was looked at; 0 before.
+    acknowledged: u64,
     /// Wake-ups of a stream that still count as progress: one for each [`PROGRESS`] bytes.
     wakes: u64,
     /// Whether a request that has no response yet is counted already.
@@ -113,7 +110,28 @@ impl Backlog {
             is_crowded,
             blocked: AtomicBool::new(false),
             behind: AtomicU32::new(0),
+            socket: OnceLock::new(),
             state: Mutex::new(State { client, ..State::default() }),
+        }
+    }
+
+    /// Of a connection: the socket that it is written to.
+    pub(super) fn set_socket(&self, socket: Arc<SocketDigest>) {
+        self.socket.get_or_init(|| socket);
+    }
+
+    /// Of a connection that is blocked: looks at what its client has acknowledged of bytes that are in the kernel. A socket with
+    /// megabytes of buffer takes more only once a third of it is free: of a slow reader that may be ten seconds later.
+    pub(super) fn look(&self) {
+        if !self.blocked.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(info) = self.socket.get().and_then(|socket| socket.tcp_info()) else { return };
+        let mut state = self.lock();
+        if state.since > 0
+            && (state.acknowledged == 0 || info.tcpi_bytes_acked >= state.acknowledged + PROGRESS)
+        {
+            (state.since, state.acknowledged) = (self.held.millis(), info.tcpi_bytes_acked.max(1));
         }
     }
 
@@ -155,7 +173,7 @@ impl Backlog {
         state.unsent = unsent as u64;
         if state.since == 0 {
             state.since = self.held.millis();
-            state.accepted = 0;
+            (state.accepted, state.acknowledged) = (0, 0);
         }
         self.settle(&mut state);
     }
@@ -317,76 +335,6 @@ impl AsRef<[u8]> for HeldBytes {
 impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.backlog.release(self.bytes.len() as u64);
-    }
-}
-
-/// The write side of an HTTP/2 connection: its socket, and its streams together.
-#[derive(Debug)]
-pub(super) struct Connection {
-    socket: Backlog,
-    /// Bytes that are counted for its streams.
-    streams: AtomicU64,
-    /// Requests under way.
-    requests: AtomicU32,
-    /// When bytes of a body left last, in milliseconds of [`Held::millis`].
-    delivered: AtomicU64,
-    abandoned: Notify,
-}
-
-impl Connection {
-    /// Of a connection from `client`.
-    pub(super) fn new(held: &Arc<Held>, client: Option<IpAddr>) -> Arc<Self> {
-        Arc::new(Self {
-            socket: Backlog::new(held, Of::Socket, client, false),
-            streams: AtomicU64::new(0),
-            requests: AtomicU32::new(0),
-            delivered: AtomicU64::new(0),
-            abandoned: Notify::new(),
-        })
-    }
-
-    /// The backlog of its socket.
-    pub(super) const fn socket(&self) -> &Backlog {
-        &self.socket
-    }
-
-    /// Bytes of memory that are counted for it and its streams.
-    pub(super) fn counted(&self) -> u64 {
-        self.streams.load(Ordering::Relaxed) + self.socket.counted()
-    }
-
-    /// Whether its socket took everything for `patience`, in milliseconds: then nothing waits for a turn.
-    fn has_room(&self, now: u64, patience: u64) -> bool {
-        let state = self.socket.lock();
-        state.since == 0 && now.saturating_sub(state.freed) >= patience
-    }
-
-    /// Ends it, with everything that it holds.
-    pub(super) fn abandon(&self) {
-        self.abandoned.notify_one();
-    }
-
-    /// Resolves when it is to be ended.
-    pub(super) async fn until_abandoned(&self) {
-        self.abandoned.notified().await;
-    }
-
-    /// Waits while too much is held for blocked clients and this one takes nothing of its share: what it asks for next
-    /// would be held as well. Whether there is room before `patience` is over.
-    pub(super) async fn until_room(&self, patience: Duration) -> bool {
-        let held = &self.socket.held;
-        let begun = held.millis();
-        loop {
-            let now = held.millis();
-            let moves = now.saturating_sub(self.delivered.load(Ordering::Relaxed)) < MOVES;
-            if !held.is_over_limit() || self.counted() < SHARE || moves {
-                return true;
-            }
-            if u128::from(now - begun) > patience.as_millis() {
-                return false;
-            }
-            tokio::time::sleep(ROOM_EVERY).await;
-        }
     }
 }
 

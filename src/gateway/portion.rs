@@ -63,12 +63,14 @@ impl fmt::Debug for Portion {
 impl Portion {
     /// For a request that has no body yet.
     pub(super) fn new(stream: Stream, backlog: Arc<Backlog>) -> Box<Self> {
+        stream.get_socket_digest().into_iter().for_each(|socket| backlog.set_socket(socket));
         let written = WriteSide::Http1(backlog);
         Box::new(Self { stream, ahead: BytesMut::new(), left: AtomicU64::new(0), blocks: false, written })
     }
 
     /// For HTTP/2, which reads all of it.
     pub(super) fn whole(stream: Stream, connection: Arc<Connection>) -> Box<Self> {
+        stream.get_socket_digest().into_iter().for_each(|socket| connection.socket().set_socket(socket));
         let written = WriteSide::Http2(connection);
         Box::new(Self {
             stream,

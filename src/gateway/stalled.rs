@@ -99,6 +99,7 @@ fn all(traffic: &Traffic, patience: Duration) -> Vec<Stalled> {
     let mut all = Vec::new();
     let mut connections: HashMap<*const Connection, Stalled> = HashMap::new();
     traffic.each_http2(|connection| {
+        connection.socket().look();
         if let Some(since) = connection.socket().stalled_since(now, patience) {
             let stalled = Stalled {
                 client: connection.socket().client(),
@@ -115,6 +116,7 @@ fn all(traffic: &Traffic, patience: Duration) -> Vec<Stalled> {
         if control.cause().is_some() {
             return;
         }
+        backlog.look();
         let connection = backlog.connection().map(Arc::as_ptr);
         if let Some(stalled) = connection.and_then(|connection| connections.get_mut(&connection)) {
             stalled.requests.push(Arc::clone(control));
