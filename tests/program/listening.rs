@@ -51,9 +51,9 @@ async fn unix_socket_is_served_handed_over_and_removed() {
     assert_eq!(std::fs::metadata(&socket).expect("its file").permissions().mode() & 0o777, 0o660);
     assert_eq!(ask(&socket).await.status, 200);
     assert_eq!(app.last().all("x-forwarded-for"), ["203.0.113.7, 0.0.0.0"]);
-    let curl =
-        Command::new("curl").args(["-s", "--unix-socket"]).arg(&socket).arg("http://gateway.test/public");
-    let curl = { curl }.output().expect("curl");
+    let mut curl = Command::new("curl");
+    curl.args(["-s", "--unix-socket"]).arg(&socket).arg("http://gateway.test/public");
+    let curl = curl.output().expect("curl");
     assert!(String::from_utf8_lossy(&curl.stdout).contains("0 bytes of body"), "{curl:?}");
     let complaint = house.run(&["serve"]).complaint();
     assert!(complaint.contains("run.sock") && complaint.contains("another process"), "{complaint}");
