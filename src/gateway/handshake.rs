@@ -72,20 +72,36 @@ mod tests {
     /// Makes `stem`.crt and `stem`.key: for this name and so many days, signed by itself or by `by`.
     fn issue(folder: &Path, stem: &str, by: Option<&str>, name: &str, days: u32) {
         let file = |stem: &str, kind: &str| folder.join(format!("{stem}.{kind}"));
-        let mut command = Command::new("openssl");
-        command.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-        command.args(["-subj", &format!("/CN={stem}"), "-days", &days.to_string()]);
-        match by {
-            Some(by) => {
-                command.args(["-addext", &format!("subjectAltName=DNS:{name}")]);
-                command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-                command.arg("-CA").arg(file(by, "crt")).arg("-CAkey").arg(file(by, "key"));
-            }
-            None => {
-                command.args(["-addext", "basicConstraints=critical,CA:TRUE"]);
-            }
-        }
-        command.arg("-keyout").arg(file(stem, "key")).arg("-out").arg(file(stem, "crt"));
+        let (days, subject) = (days.to_string(), format!("/CN={stem}"));
+        let mut request = Command::new("openssl");
+        request.args([
+            "req",
+            "-nodes",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-subj",
+            &subject,
+        ]);
+        request.arg("-keyout").arg(file(stem, "key"));
+        let Some(by) = by else {
+            request.args(["-x509", "-days", &days, "-addext", "basicConstraints=critical,CA:TRUE"]);
+            return run(request.arg("-out").arg(file(stem, "crt")));
+        };
+        request.args(["-addext", &format!("subjectAltName=DNS:{name}")]);
+        request.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        run(request.arg("-out").arg(file(stem, "csr")));
+        // `req` has no certificate of zero days.
+        let mut signing = Command::new("openssl");
+        signing
+            .args(["x509", "-req", "-days", &days, "-copy_extensions", "copy", "-in"])
+            .arg(file(stem, "csr"));
+        signing.arg("-CA").arg(file(by, "crt")).arg("-CAkey").arg(file(by, "key"));
+        run(signing.arg("-out").arg(file(stem, "crt")));
+    }
+
+    fn run(command: &mut Command) {
         let made = command.output().expect("`openssl` is missing: `make test` installs it");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
