@@ -368,7 +368,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_ahead_is_not_printed() {
-        let mut portion = Portion::new(Box::new(duplex(64).0));
+        let backlog = Backlog::of_http1(&Arc::default(), None, false);
+        let mut portion = Portion::new(Box::new(duplex(64).0), backlog);
         portion.begin((&b"Authorization: Bearer secret"[..]).into());
         let printed = format!("{portion:?}");
         assert!(printed.contains("28") && !printed.contains("secret"), "{printed}");

@@ -452,6 +452,7 @@ mod tests {
         let request = Request {
             control: Arc::default(),
             silence: Silence::new(Instant::now()),
+            backlog: Backlog::of_http1(&Arc::default(), None, false),
             listener: Listener::Plain,
             proof: None,
             refused: None,
