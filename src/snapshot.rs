@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use crate::auth::Settings;
 use crate::clock::Timestamp;
-use crate::config::{Config, Limits, Log, Server};
+use crate::config::{Browser, Config, Limits, Log, Server};
 use crate::metrics::Metrics;
 use crate::pages::Brand;
 use crate::policy::RouteTable;
@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub brand: Brand,
     /// The names of our cookies.
     pub cookies: Names,
+    /// `[browser]`
+    pub browser: Browser,
     /// Whose hosts share them; `None` = each host has its own.
     pub cookie_domain: Option<String>,
     /// How the use cases behave.
@@ -77,6 +79,7 @@ impl Snapshot {
             headers: HeaderPolicy::new(&config.identity_headers),
             brand: Brand::new(&config.brand, &config.server.auth_prefix),
             cookies: if config.browser.cookie_domain.is_some() { cookies::SHARED } else { cookies::HOST },
+            browser: config.browser.clone(),
             cookie_domain: config.browser.cookie_domain.clone(),
             settings: Settings::new(config),
             log: config.log.clone(),

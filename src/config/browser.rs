@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::hint::quoted;
 use super::origin;
 use super::reader::Table;
-use super::{Browser, Server};
+use super::value::Value;
+use super::{Browser, Server, SiteData};
 
 /// Browsers keep a cookie no longer (RFC 6265bis section 5.5).
 const LONGEST: Duration = Duration::from_hours(400 * 24);
@@ -28,6 +29,11 @@ pub(super) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Br
             })
             .unwrap_or(default.remember),
         cookie_domain: table.value("cookie_domain").and_then(|value| value.parsed(domain)),
+        clear_site_data: table
+            .value("clear_site_data")
+            .and_then(|value| clear_site_data(&value))
+            .unwrap_or(default.clear_site_data),
+        after_sign_out: table.value("after_sign_out").and_then(|value| value.parsed(page)),
     };
     if let Some(domain) = &browser.cookie_domain
         && let Some(stray) = server.public_urls.iter().find(|url| !is_below(url, domain))
@@ -42,6 +48,42 @@ pub(super) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Br
     }
     table.finish();
     browser
+}
+
+fn clear_site_data(value: &Value<'_>) -> Option<Vec<SiteData>> {
+    let kinds = [("cache", SiteData::Cache), ("storage", SiteData::Storage)];
+    let mut seen = Vec::new();
+    value.list(r#"["cache", "storage"]"#, |item| {
+        let kind = item.choice(&kinds)?;
+        if seen.contains(&kind) {
+            item.place().problem("listed twice: remove one");
+            return None;
+        }
+        seen.push(kind);
+        Some(kind)
+    })
+}
+
+/// A path of the same origin, or a URL.
+fn page(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>');
+    let is_path = text.starts_with('/') && !text.starts_with("//");
+    if !(is_path || text.starts_with("https://") || text.starts_with("http://")) {
+        return Err(format!(
+            "{} is neither a path nor a URL: write one such as \"/goodbye\" or \"https://www.example.com/\"",
+            quoted(text)
+        ));
+    }
+    if text.len() > 2048 || !text.bytes().all(is_plain) {
+        return Err(format!(
+            "{} is no address as browsers write it: percent-encode blanks and other letters, up to 2048 bytes",
+            quoted(text)
+        ));
+    }
+    if !is_path {
+        origin::of_url(text)?;
+    }
+    Ok(text.to_owned())
 }
 
 /// Whether the host of an origin is `domain` or below it.

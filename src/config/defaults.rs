@@ -9,8 +9,8 @@ use http::HeaderName;
 
 use super::{
     Admin, Algorithm, Brand, Browser, Colour, Config, HostPattern, IdentityHeaders, Limits, ListenAddress,
-    Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl, Tokens, Vault,
-    VaultUrl,
+    Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl, SiteData, Tokens,
+    Vault, VaultUrl,
 };
 
 /// `[brand] accent`
@@ -74,6 +74,8 @@ impl Config {
                 idle_timeout: Duration::from_hours(12),
                 remember: Duration::from_hours(30 * 24),
                 cookie_domain: None,
+                clear_site_data: vec![SiteData::Cache, SiteData::Storage],
+                after_sign_out: None,
             },
             identity_headers: IdentityHeaders {
                 user: HeaderName::from_static("x-auth-user"),

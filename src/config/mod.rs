@@ -363,6 +363,29 @@ pub struct Browser {
     pub remember: Duration,
     /// The domain whose hosts share the cookies; `None` = each host has its own.
     pub cookie_domain: Option<String>,
+    /// What browsers are told to delete of an origin when somebody signs out there (`Clear-Site-Data`).
+    pub clear_site_data: Vec<SiteData>,
+    /// Where people go after signing out: a path, or an http or https URL; `None` = a page that says so.
+    pub after_sign_out: Option<String>,
+}
+
+/// What a browser keeps of an origin (W3C Clear Site Data section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteData {
+    /// Pages and files, also those that the Back button shows.
+    Cache,
+    /// `localStorage`, `IndexedDB`, `CacheStorage` and service workers.
+    Storage,
+}
+
+impl SiteData {
+    /// As `Clear-Site-Data` has it.
+    pub const fn directive(self) -> &'static str {
+        match self {
+            Self::Cache => "\"cache\"",
+            Self::Storage => "\"storage\"",
+        }
+    }
 }
 
 /// `[identity_headers]`: what the app learns, and what nobody else may send.
@@ -527,6 +550,10 @@ pub struct Route {
     /// Whether what resembles the path of a stricter route is judged by it too: what this route would forward, and what
     /// resembles its own path.
     pub strict_siblings: bool,
+    /// What happens to calls of scripts of `cors_origins`.
+    pub cors: Cors,
+    /// Origins whose scripts may call this route; those of the server unless the route has its own.
+    pub cors_origins: Vec<String>,
 }
 
 impl Route {
@@ -554,8 +581,21 @@ pub enum HostPattern {
 pub enum CrossOrigin {
     /// It is refused.
     Refuse,
+    /// It is refused; people who send a form so may send it once more from our own origin.
+    Confirm,
     /// It is forwarded.
     Allow,
+}
+
+/// Who answers for CORS (Fetch standard) on a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// The app; preflights are requests like any other.
+    Off,
+    /// The gateway: it answers preflights, and makes responses readable that say nothing of CORS.
+    Answer,
+    /// The app; preflights reach it without a credential.
+    Pass,
 }
 
 /// Who may use a route.

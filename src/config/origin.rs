@@ -75,6 +75,14 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Reads the origin of an http or https URL.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn of_url(text: &str) -> Result<Origin, String> {
+    Origin::split(text, WEB).map(|(origin, _)| origin)
+}
+
 /// Reads an issuer: an http or https URL without query and fragment (RFC 8414 section 2), kept as it is written.
 ///
 /// # Errors

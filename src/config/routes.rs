@@ -11,9 +11,10 @@ use super::hint::{any_of, nearest, quoted};
 use super::origin;
 use super::paths::segments;
 use super::reader::{Place, Table};
+use super::server::cors_origins;
 use super::upstreams::check_name;
 use super::value::Value;
-use super::{Access, CrossOrigin, HostPattern, Route, Server};
+use super::{Access, Cors, CrossOrigin, HostPattern, Route, Server};
 use crate::identity::{Role, Roles};
 
 const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
@@ -97,7 +98,8 @@ fn route(
     let (forward_bearer, encoded_slashes) = (flag("forward_bearer", false), flag("encoded_slashes", false));
     let forward_client_cert = flag("forward_client_cert", false);
     let shared_cache = flag("shared_cache", false);
-    let choices = [("refuse", CrossOrigin::Refuse), ("allow", CrossOrigin::Allow)];
+    let choices =
+        [("refuse", CrossOrigin::Refuse), ("confirm", CrossOrigin::Confirm), ("allow", CrossOrigin::Allow)];
     let cross_origin = table.value("cross_origin").and_then(|value| value.choice(&choices));
     let (rewrite_location, rewrite_cookie_path) =
         (flag("rewrite_location", false), flag("rewrite_cookie_path", false));
@@ -114,6 +116,7 @@ fn route(
     }
     let pass_headers = table.value("pass_headers").map_or(Some(Vec::new()), |value| pass_headers(&value));
     let strict_siblings = flag("strict_siblings", server.strict_siblings);
+    let (cors, cors_origins) = cors(&table, server);
     table.finish();
     Some(Route {
         name: name?,
@@ -137,6 +140,8 @@ fn route(
         cross_origin: cross_origin.unwrap_or(CrossOrigin::Refuse),
         shared_cache,
         strict_siblings,
+        cors,
+        cors_origins,
     })
 }
 
@@ -156,6 +161,21 @@ fn pass_headers(value: &Value<'_>) -> Option<Vec<HeaderName>> {
         })
     })?;
     (!value.place().is_flawed()).then_some(names)
+}
+
+/// `cors` and `cors_origins` of a route.
+fn cors(table: &Table<'_>, server: &Server) -> (Cors, Vec<String>) {
+    let origins = table.value("cors_origins").and_then(|value| cors_origins(&value));
+    let origins = origins.unwrap_or_else(|| server.cors_origins.clone());
+    let choices = [("off", Cors::Off), ("answer", Cors::Answer), ("pass", Cors::Pass)];
+    let cors = table.value("cors").and_then(|value| value.choice(&choices)).unwrap_or(Cors::Off);
+    if cors == Cors::Answer && origins.is_empty() && !table.place_of("cors_origins").is_flawed() {
+        table.place_of("cors").problem(
+            "no origin may call this route: name some in cors_origins, here or in [server], such as \
+             [\"https://app.example.com\"]",
+        );
+    }
+    (cors, origins)
 }
 
 fn name(value: &Value<'_>, names: &mut Vec<(String, usize)>) -> Option<String> {

@@ -11,6 +11,7 @@ use super::listen::{addresses, unix_mode};
 use super::origin::{Origin, WEB};
 use super::paths::segments;
 use super::reader::{Place, Table};
+use super::value::Value;
 use super::{Admin, Env, Limits, ListenAddress, Server, UNIX_PEER, defaults, secrets, tls, usize_from};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ const HOUR: Duration = Duration::from_hours(1);
 pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
     let origins = r#"["https://app.example.com"]"#;
     let public_urls = table.value("public_urls").and_then(|value| {
-        let urls = value.list(origins, |item| item.parsed(|text| Origin::parse(text, WEB)))?;
+        let urls = value.list(origins, |item| item.parsed(public_url))?;
         if urls.is_empty() && !value.place().is_flawed() {
             value.place().problem(
                 "empty, but the Origin of every login is compared with it: write the URL people use",
@@ -28,10 +29,7 @@ pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
         }
         Some(urls.iter().map(Origin::to_string).collect())
     });
-    let cors_origins = table
-        .value("cors_origins")
-        .and_then(|value| value.list(origins, |item| item.parsed(cors_origin)))
-        .map(|origins| origins.iter().map(Origin::to_string).collect());
+    let cors_origins = table.value("cors_origins").and_then(|value| cors_origins(&value));
     let redirect = addresses(&table, "redirect_listen", dir);
     let listen = addresses(&table, "listen", dir);
     if listen.as_ref().is_some_and(Vec::is_empty) && !table.place_of("listen").is_flawed() {
@@ -249,6 +247,22 @@ fn health_path(text: &str) -> Result<Option<String>, String> {
         );
     }
     Ok(Some(text.to_owned()))
+}
+
+fn public_url(text: &str) -> Result<Origin, String> {
+    if text.contains('*') {
+        return Err(format!(
+            "{} has a star: leave it out, since a host that a route answers for is its own origin without being listed",
+            quoted(text)
+        ));
+    }
+    Origin::parse(text, WEB)
+}
+
+/// Reads a list of origins whose scripts may call.
+pub(super) fn cors_origins(value: &Value<'_>) -> Option<Vec<String>> {
+    let origins = value.list(r#"["https://app.example.com"]"#, |item| item.parsed(cors_origin))?;
+    Some(origins.iter().map(Origin::to_string).collect())
 }
 
 fn cors_origin(text: &str) -> Result<Origin, String> {

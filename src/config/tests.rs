@@ -1,4 +1,5 @@
 mod bad;
+mod bad_browser;
 mod bad_headers;
 mod bad_health;
 mod bad_targets;
@@ -116,6 +117,11 @@ fn upstreams_and_routes_that_cannot_work_are_refused() {
 #[test]
 fn checks_that_cannot_tell_anything_are_refused() {
     holds(bad_health::HEALTH);
+}
+
+#[test]
+fn settings_about_browsers_are_checked() {
+    holds(bad_browser::BROWSER);
 }
 
 #[test]
@@ -334,6 +340,8 @@ fn a_route_is_everything_its_table_says() {
         cross_origin: CrossOrigin::Refuse,
         shared_cache: false,
         strict_siblings: false,
+        cors: Cors::Off,
+        cors_origins: Vec::new(),
     };
     assert_eq!(config.routes, std::slice::from_ref(&route));
 
@@ -342,7 +350,8 @@ fn a_route_is_everything_its_table_says() {
          path = \"/a/b.c~d\"\nexact = true\nmethods = [\"GET\", \"PURGE\"]\naccess = {{ roles = [\"ops\", \"admin\"] }}\n\
          upstream = \"app\"\nfresh = true\ntimeout = \"1h\"\nbody_limit = \"0B\"\nstrip_prefix = true\n\
          preserve_host = false\nforward_bearer = true\nencoded_slashes = true\ncross_origin = \"allow\"\nshared_cache = true\n\
-         strict_siblings = true\n"
+         strict_siblings = true\n\
+         cors = \"answer\"\ncors_origins = [\"https://spa.example\"]\n"
     ));
     let exact = |name: &str| HostPattern::Exact(name.to_owned());
     let expected = Route {
@@ -371,6 +380,8 @@ fn a_route_is_everything_its_table_says() {
         cross_origin: CrossOrigin::Allow,
         shared_cache: true,
         strict_siblings: true,
+        cors: Cors::Answer,
+        cors_origins: vec!["https://spa.example".to_owned()],
         ..route
     };
     assert_eq!(config.routes, [expected]);

@@ -5,7 +5,7 @@ mod routes;
 use std::net::{IpAddr, SocketAddr};
 
 use super::units::show_duration;
-use super::{Config, ListenAddress, Server, Tls, TlsCertificate, UNIX_PEER, defaults};
+use super::{Access, Config, HostPattern, ListenAddress, Server, Tls, TlsCertificate, UNIX_PEER, defaults};
 use crate::clock::Timestamp;
 
 /// Something to look at; the configuration can be used all the same.
@@ -36,6 +36,7 @@ impl Config {
         warnings.extend(routes::stripped(self));
         warnings.extend(routes::unused(self));
         warnings.extend(lifetimes(self));
+        warnings.extend(unreached_hosts(self));
         if let Some(tls) = &self.server.tls {
             for (at, certificate) in tls.certificates.iter().enumerate() {
                 certificate_warnings(
@@ -147,6 +148,41 @@ fn circles(config: &Config) -> Vec<Warning> {
                 let message = "this is an address of the gateway itself, so requests would go in circles: write where the app listens";
                 let key = format!("upstreams.{}.servers[{at}]", upstream.name);
                 warnings.push(Warning { key, message: message.to_owned() });
+            }
+        }
+    }
+    warnings
+}
+
+/// Hosts of routes at which nobody can stay signed in, or which are not sent on to https.
+fn unreached_hosts(config: &Config) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (at, route) in config.routes.iter().enumerate().filter(|(_, route)| route.access != Access::Public) {
+        for (index, host) in route.hosts.iter().enumerate() {
+            let (HostPattern::Exact(name) | HostPattern::Below(name)) = host else { continue };
+            let shown =
+                if matches!(host, HostPattern::Below(_)) { format!("*.{name}") } else { name.clone() };
+            let key = format!("routes[{at}].hosts[{index}]");
+            let is_below = |domain: &String| {
+                name.strip_suffix(domain.as_str())
+                    .is_some_and(|above| above.is_empty() || above.ends_with('.'))
+            };
+            if let Some(domain) = config.browser.cookie_domain.as_ref().filter(|domain| !is_below(domain)) {
+                let message = format!(
+                    "{shown:?} is not at or below browser.cookie_domain ({domain:?}), so browsers keep none of our cookies there and \
+                     nobody can sign in at it: change one of the two, or leave cookie_domain out"
+                );
+                warnings.push(Warning { key, message });
+                continue;
+            }
+            let is_listed =
+                |url: &String| url.split_once("://").is_some_and(|(_, rest)| host_of(rest) == name.as_str());
+            if !config.server.redirect_listen.is_empty() && !config.server.public_urls.iter().any(is_listed) {
+                let message = format!(
+                    "{shown:?} is in no address of server.public_urls, so server.redirect_listen does not send its visitors on to https: \
+                     add \"https://\" and the host there"
+                );
+                warnings.push(Warning { key, message });
             }
         }
     }
@@ -277,6 +313,23 @@ mod tests {
             let expected = if is_own { &["upstreams.app.servers[0]"][..] } else { &[] };
             assert_eq!(keys(&config), expected, "{listen} {server}");
         }
+    }
+
+    #[test]
+    fn host_of_a_route_outside_the_cookie_domain_is_worth_a_word() {
+        let text = "[server]\npublic_urls = [\"http://app.localhost\"]\n[browser]\ncookie_domain = \"app.localhost\"\n\
+                    [upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n[[routes]]\nname = \"app\"\npath = \"/\"\n\
+                    access = \"signed-in\"\nupstream = \"app\"\nhosts = [\"app.localhost\", \"*.app.localhost\", \
+                    \"other.localhost\", \"xapp.localhost\"]\n";
+        let mut config = Config::parse(text, Path::new("gateway.toml"), &|_| None).unwrap();
+        assert_eq!(keys(&config), ["routes[0].hosts[2]", "routes[0].hosts[3]"]);
+        config.browser.cookie_domain = None;
+        assert_eq!(keys(&config), [""; 0]);
+        config.server.redirect_listen = vec!["127.0.0.1:80".parse().unwrap()];
+        let hosts = ["routes[0].hosts[1]", "routes[0].hosts[2]", "routes[0].hosts[3]"];
+        assert_eq!(keys(&config), hosts);
+        config.routes[0].access = Access::Public;
+        assert_eq!(keys(&config), [""; 0]);
     }
 
     #[test]

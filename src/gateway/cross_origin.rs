@@ -121,13 +121,15 @@ fn origin(headers: &HeaderMap) -> Origin<'_> {
 
 fn is_own_origin(origin: &str, session: &Session, snapshot: &Snapshot) -> bool {
     let request = session.req_header();
-    let client_side = downstream::origin(session, snapshot);
-    let is_https = client_side.is_https;
+    let seen = downstream::origin(session, snapshot);
     let host = match request.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => request.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
     };
-    client_side.host.into_iter().chain(host).any(|host| {
+    // Proxies that leave the port out of the host have a field of its own for it.
+    let with_port = seen.host.or(host).zip(seen.port).map(|(host, port)| format!("{host}:{port}"));
+    seen.host.into_iter().chain(host).chain(with_port.as_deref()).any(|host| {
+        let is_https = seen.is_https;
         let destination = Destination { host, is_https, public_urls: &snapshot.server.public_urls };
         destination.is_origin(origin, |name| snapshot.routes.names_host(name))
     })

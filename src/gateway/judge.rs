@@ -5,8 +5,10 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 
+use super::cors::{self, Preflight};
 use super::credential::{self, Credential};
 use super::renewal::{self, SetCookies};
+use super::respond::Answer;
 use crate::auth::{Auth, Control, Registration};
 use crate::config::{Access, CrossOrigin, Route};
 use crate::error::Refusal;
@@ -36,6 +38,8 @@ pub(super) enum Judgement {
     Redirect(HeaderValue),
     /// It is a load balancer's health check.
     Health,
+    /// It is a preflight, and has this answer.
+    Preflight(Answer),
 }
 
 /// A request that may be forwarded.
@@ -71,6 +75,11 @@ pub(super) fn path_of(request: &RequestHeader) -> &[u8] {
 /// # Errors
 /// Why it is refused.
 pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found, Refusal> {
+    find_for(request, &request.method, snapshot)
+}
+
+/// The same for another method than the request's own.
+fn find_for(request: &RequestHeader, method: &Method, snapshot: &Snapshot) -> Result<Found, Refusal> {
     // RFC 9110 section 9.3.8 would have the app send our headers back; section 9.3.6 would make a tunnel of the connection.
     if matches!(request.method, Method::TRACE | Method::CONNECT) {
         return Err(Refusal::MethodNotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
@@ -81,7 +90,7 @@ pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found
         Unreadable::Ambiguous => Refusal::TargetAmbiguous,
         Unreadable::TooLong => Refusal::TargetTooLong,
     })?;
-    match snapshot.routes.find(&host, &target, &request.method)? {
+    match snapshot.routes.find(&host, &target, method)? {
         Match::Own => Ok(Found::Own(target.raw().to_owned())),
         Match::Route(route) => {
             let asked = (&request.method, &request.headers);
@@ -89,6 +98,33 @@ pub(super) fn find(request: &RequestHeader, snapshot: &Snapshot) -> Result<Found
             Ok(Found::Route(route, resources))
         }
     }
+}
+
+/// Judges a preflight by the route of the method that it asks for; `None` where that is no other than the judgement of any
+/// request. The route is noted in `found`.
+pub(super) fn preflight(
+    request: &RequestHeader,
+    snapshot: &Snapshot,
+    found: &mut Option<Arc<Route>>,
+) -> Option<Judgement> {
+    let method = cors::preflight_method(request)?;
+    let Ok(Found::Route(route, resources)) = find_for(request, &method, snapshot) else { return None };
+    // What a stricter route protects is let through by that route alone.
+    if resources.also.iter().any(|second| second.route.cors != route.cors) {
+        return None;
+    }
+    let judgement = match cors::preflight(request, &method, &route) {
+        Preflight::Judge => return None,
+        Preflight::Answer(answer) => Judgement::Preflight(answer),
+        Preflight::Pass => Judgement::Forward(Forward {
+            permit: policy::access::preflight(&route)?,
+            registration: None,
+            bearer_is_ours: false,
+            destination: None,
+        }),
+    };
+    *found = Some(route);
+    Some(judgement)
 }
 
 /// Judges a request for a route; of who is known and has not the roles that it asks for, `who` is told. `is_cross_origin`:

@@ -28,6 +28,7 @@ mod context;
 mod cors;
 mod credential;
 mod cross_origin;
+mod cross_site_form;
 mod downstream;
 mod endpoints;
 mod failure;

@@ -24,8 +24,8 @@ use super::stalled;
 use super::traffic::Traffic;
 use super::upstream::{self, Rewritten};
 use super::{
-    answer, cors, cross_origin, downstream, endpoints, failure, framing, handshake, health, http10,
-    interrupt, navigation, parting, portion, redirect, request_framing, requests, response_framing,
+    answer, cors, cross_origin, cross_site_form, downstream, endpoints, failure, framing, handshake, health,
+    http10, interrupt, navigation, parting, portion, redirect, request_framing, requests, response_framing,
     response_rewrite, shared_caches,
 };
 use crate::auth::{Auth, Control, Progress};
@@ -116,6 +116,10 @@ impl Gateway {
                 let answer = context.set.on(answer);
                 downstream::send(session, &answer, context).await.map(|()| true)
             }
+            Ok(Judgement::Preflight(answer)) => {
+                context.account.outcome = Outcome::Answered;
+                downstream::send(session, &answer, context).await.map(|()| true)
+            }
             Ok(Judgement::Redirect(to)) => {
                 context.account.outcome = Outcome::Answered;
                 downstream::send(session, &Answer::redirect(to), context).await.map(|()| true)
@@ -130,7 +134,13 @@ impl Gateway {
                 if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
                     session.set_keepalive(None);
                 }
-                let answer = self.refusal(session, &refusal, context);
+                let answer = match cross_site_form::answer(session, &refusal, context).await? {
+                    Some(answer) => {
+                        self.account_for(session, &refusal, answer.status, context);
+                        answer
+                    }
+                    None => self.refusal(session, &refusal, context),
+                };
                 let answer = context.set.on(answer);
                 downstream::send(session, &answer, context).await.map(|()| true)
             }
@@ -153,6 +163,10 @@ impl Gateway {
         if requests::only_redirects() {
             context.account.own = true;
             return redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
+        }
+        if let Some(judgement) = judge::preflight(session.req_header(), snapshot, &mut context.account.route)
+        {
+            return Ok(judgement);
         }
         let found = judge::find(session.req_header(), snapshot);
         if found == Err(Refusal::TargetAmbiguous) {
@@ -190,6 +204,12 @@ impl Gateway {
         let id = context.account.request_id.as_ref();
         let (request, who) = (session.req_header(), context.who.as_deref());
         let answer = navigation::refusal(refusal, id, request, who, &self.auth, &context.snapshot);
+        let answer = if context.account.own {
+            answer
+        } else {
+            let route = context.account.route.as_deref();
+            cors::decorate_refusal(answer, request, route, &context.snapshot.server)
+        };
         self.account_for(session, refusal, answer.status, context);
         answer
     }
@@ -501,6 +521,7 @@ impl ProxyHttp for Gateway {
             context.set.beside(response)?;
             if let Some(permit) = &context.permit {
                 shared_caches::protect(response, permit, !context.set.is_empty())?;
+                cors::expose(response, session.req_header(), permit.route())?;
             }
         }
         // RFC 9110 section 7.8: nobody switches who was not asked to, nor to what was not asked for.

@@ -127,12 +127,37 @@ impl Answer {
         }
     }
 
-    /// And the browser forgets the pages it keeps: the Back button would show those of the app, as it left them, to whoever
-    /// sits down next.
+    /// And the browser forgets what it keeps of this origin (W3C Clear Site Data): the Back button, a service worker or
+    /// `CacheStorage` would show the app, as it was left, to whoever sits down next. `kinds` is the field's value.
     #[must_use]
-    pub fn with_nothing_kept(self) -> Self {
-        let cache = HeaderValue::from_static("\"cache\"");
-        self.with(HeaderName::from_static("clear-site-data"), cache)
+    pub fn clearing(self, kinds: &str) -> Self {
+        match HeaderValue::from_str(kinds) {
+            Ok(kinds) if !kinds.is_empty() => self.with(HeaderName::from_static("clear-site-data"), kinds),
+            _ => self,
+        }
+    }
+
+    /// A page that the browser leaves at once (`Refresh`), for another origin: a redirect of a form to there would be stopped
+    /// by the `form-action` of the page it is on.
+    #[must_use]
+    pub fn leading_to(self, url: &str) -> Self {
+        let refresh = HeaderValue::from_str(&format!("0; url={url}"));
+        match refresh {
+            Ok(refresh) => self.with(HeaderName::from_static("refresh"), refresh),
+            Err(_) => self,
+        }
+    }
+
+    /// A page that is shown in frames, too; it has no form.
+    #[must_use]
+    pub fn in_frames(mut self) -> Self {
+        for (name, value) in fixed(pages::IN_FRAMES) {
+            self.headers.retain(|(known, _)| *known != name);
+            if !value.is_empty() {
+                self.headers.push((name, value));
+            }
+        }
+        self
     }
 
     /// A file that pages load.
@@ -226,24 +251,25 @@ const fn detail(refusal: &Refusal) -> Option<&str> {
     }
 }
 
-/// The challenge of a refusal: none without a reason, RFC 6750 section 3.1.
+/// The challenge of a refusal; `error` only where a credential was sent (RFC 6750 section 3.1). Without `realm`, which is
+/// optional (RFC 9110 section 11.5): clients of container registries take it for the URL of a token server.
 const fn challenge(refusal: &Refusal) -> Option<&'static str> {
     match refusal {
-        Refusal::TokenMissing | Refusal::CredentialsWrong => Some(r#"Bearer realm="doorward""#),
-        Refusal::TokenInvalid => Some(
-            r#"Bearer realm="doorward", error="invalid_token", error_description="not a valid access token""#,
-        ),
-        Refusal::TokenExpired => Some(
-            r#"Bearer realm="doorward", error="invalid_token", error_description="the access token has expired""#,
-        ),
-        Refusal::TokenRevoked => Some(
-            r#"Bearer realm="doorward", error="invalid_token", error_description="the session has ended""#,
-        ),
-        Refusal::RefreshInvalid | Refusal::RefreshReused => Some(
-            r#"Bearer realm="doorward", error="invalid_token", error_description="not a valid refresh token""#,
-        ),
-        Refusal::CredentialsConflict => Some(r#"Bearer realm="doorward", error="invalid_request""#),
-        Refusal::RoleMissing => Some(r#"Bearer realm="doorward", error="insufficient_scope""#),
+        Refusal::TokenMissing | Refusal::CredentialsWrong => Some("Bearer"),
+        Refusal::TokenInvalid => {
+            Some(r#"Bearer error="invalid_token", error_description="not a valid access token""#)
+        }
+        Refusal::TokenExpired => {
+            Some(r#"Bearer error="invalid_token", error_description="the access token has expired""#)
+        }
+        Refusal::TokenRevoked => {
+            Some(r#"Bearer error="invalid_token", error_description="the session has ended""#)
+        }
+        Refusal::RefreshInvalid | Refusal::RefreshReused => {
+            Some(r#"Bearer error="invalid_token", error_description="not a valid refresh token""#)
+        }
+        Refusal::CredentialsConflict => Some(r#"Bearer error="invalid_request""#),
+        Refusal::RoleMissing => Some(r#"Bearer error="insufficient_scope""#),
         _ => None,
     }
 }

@@ -19,8 +19,8 @@ pub use brand::{ASSET_HEADERS, Asset, Brand};
 pub use language::Language;
 pub use template::{Html, render};
 pub use view::{
-    Account, Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, Person, Program,
-    SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
+    Account, CrossSite, Device, Devices, ErrorPage, Framed, Interrupted, Page, PasswordPage, PasswordProblem,
+    Person, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
 };
 
 /// The header fields every page is sent with.
@@ -44,4 +44,17 @@ pub const HEADERS: &[(&str, &str)] = &[
         "permissions-policy",
         "camera=(), display-capture=(), fullscreen=(), geolocation=(), microphone=(), payment=(), usb=()",
     ),
+];
+
+/// What replaces fields of [`HEADERS`] on a page that may be shown in frames, also of other sites and under COEP: it has links
+/// and no form, so there is nothing to be clicked unseen. An empty value takes the field out.
+pub const IN_FRAMES: &[(&str, &str)] = &[
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'",
+    ),
+    ("x-frame-options", ""),
+    ("cross-origin-opener-policy", ""),
+    ("cross-origin-resource-policy", "cross-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
 ];

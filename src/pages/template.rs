@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::device;
 use super::text::{ErrorText, Text};
 use super::view::{
-    Device, Devices, ErrorPage, Interrupted, Page, PasswordPage, PasswordProblem, Program, SignIn,
-    SignInProblem, SignOut, SignedIn, SignedOut,
+    CrossSite, Device, Devices, ErrorPage, Framed, Interrupted, Page, PasswordPage, PasswordProblem, Program,
+    Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
@@ -43,6 +43,9 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
         Page::Devices(page) => DevicesTemplate { frame, page }.render(),
         Page::Error(page) => ErrorTemplate { frame, page }.render(),
         Page::FormInterrupted(page) => InterruptedTemplate { frame, page }.render(),
+        Page::Framed(page) => FramedTemplate { frame, page }.render(),
+        Page::CrossSite(page) => CrossSiteTemplate { frame, page }.render(),
+        Page::Resend(page) => ResendTemplate { frame, page }.render(),
     };
     Html(rendered.expect("writing into a string does not fail"))
 }
@@ -218,6 +221,65 @@ impl ErrorTemplate<'_> {
 struct InterruptedTemplate<'a> {
     frame: Frame<'a>,
     page: &'a Interrupted<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "framed.html")]
+struct FramedTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a Framed<'a>,
+}
+
+impl FramedTemplate<'_> {
+    fn says(&self) -> &'static ErrorText {
+        self.frame.t.error(401, "")
+    }
+}
+
+#[derive(Template)]
+#[template(path = "cross_site.html")]
+struct CrossSiteTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a CrossSite<'a>,
+}
+
+impl CrossSiteTemplate<'_> {
+    fn text(&self) -> String {
+        (self.frame.t.cross_site_text)(self.page.origin.unwrap_or(self.frame.t.another_site))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "resend.html")]
+struct ResendTemplate<'a> {
+    frame: Frame<'a>,
+    page: &'a Resend<'a>,
+}
+
+/// Fields of a form that are listed, and characters of each value: more than anybody reads.
+const LISTED: (usize, usize) = (50, 200);
+
+impl ResendTemplate<'_> {
+    fn text(&self) -> String {
+        (self.frame.t.resend_text)(self.page.origin.unwrap_or(self.frame.t.another_site))
+    }
+
+    /// Names and values, cut to what fits on a page.
+    fn listed(&self) -> Vec<(String, String)> {
+        let cut = |text: &String| {
+            let mut short: String = text.chars().take(LISTED.1).collect();
+            if short.len() < text.len() {
+                short.push('\u{2026}');
+            }
+            short
+        };
+        self.page.fields.iter().take(LISTED.0).map(|(name, value)| (cut(name), cut(value))).collect()
+    }
+
+    fn more(&self) -> Option<String> {
+        let more = self.page.fields.len().saturating_sub(LISTED.0);
+        (more > 0).then(|| (self.frame.t.more_fields)(more))
+    }
 }
 
 /// Characters of a program's name that are shown.

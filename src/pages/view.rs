@@ -24,6 +24,12 @@ pub enum Page<'a> {
     Error(ErrorPage<'a>),
     /// A form that met an expired session: it was not sent on.
     FormInterrupted(Interrupted<'a>),
+    /// In a frame of another page, where none of our forms is shown.
+    Framed(Framed<'a>),
+    /// A form of another site, which came without our cookies: it was not sent on.
+    CrossSite(CrossSite<'a>),
+    /// The same, to be sent once more from here.
+    Resend(Resend<'a>),
 }
 
 /// Posts `csrf`, `return_to` (where there is one), `username`, `password` and, ticked, `remember=on`.
@@ -43,6 +49,8 @@ pub struct SignIn<'a> {
     pub remember: bool,
     /// Whether there is a box.
     pub remember_offered: bool,
+    /// Whether the address that people came from is too long to return to.
+    pub is_return_lost: bool,
 }
 
 /// Why nobody was signed in. None of them tells whether the user exists.
@@ -218,4 +226,35 @@ pub struct Person<'a> {
 pub struct Interrupted<'a> {
     /// Where to sign in; opened in a new tab, so that the form is kept in this one.
     pub sign_in: &'a str,
+}
+
+/// What is shown in a frame: a link that leads out of it.
+#[derive(Debug)]
+pub struct Framed<'a> {
+    /// Where to sign in, in place of the page around the frame; `None` for a page that another site frames.
+    pub sign_in: Option<&'a str>,
+    /// Opened in a new tab otherwise.
+    pub open: &'a str,
+}
+
+/// A form of another site that was not sent on.
+#[derive(Debug)]
+pub struct CrossSite<'a> {
+    /// The origin of the page it is on, where the browser told it.
+    pub origin: Option<&'a str>,
+    /// The app.
+    pub home: &'a str,
+}
+
+/// A form of another site, to be posted with the same fields from our own origin.
+#[derive(Debug)]
+pub struct Resend<'a> {
+    /// The origin of the page it is on, where the browser told it.
+    pub origin: Option<&'a str>,
+    /// Where it is posted, again.
+    pub action: &'a str,
+    /// The app.
+    pub home: &'a str,
+    /// Its fields, in order.
+    pub fields: &'a [(String, String)],
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Access, Route};
+use crate::config::{Access, Cors, Route};
 use crate::error::Refusal;
 use crate::identity::Identity;
 
@@ -43,6 +43,16 @@ pub(super) fn suffices(one: &Route, other: &Route) -> bool {
         (_, Access::SignedIn) => as_fresh,
         (Access::Roles(one), Access::Roles(other)) => as_fresh && one.iter().all(|role| other.contains(role)),
     }
+}
+
+/// Lets a preflight (Fetch standard) through to an app that answers preflights itself: it carries no credential, and is
+/// forwarded for nobody. `None` where the route does not say so.
+pub fn preflight(route: &Arc<Route>) -> Option<Permit> {
+    (route.cors == Cors::Pass).then(|| Permit {
+        route: Arc::clone(route),
+        identity: None,
+        needed_more: false,
+    })
 }
 
 /// Decides. `identity` is whom the check found, if it was made.

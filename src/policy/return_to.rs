@@ -1,7 +1,12 @@
 //! Where a browser may be sent after signing in: back to a path of the origin it is at, and nowhere else.
 
-/// Longer ones are not worth keeping: a browser's address bar and a proxy's line have to hold them twice.
-const MAX_LENGTH: usize = 2048;
+use crate::id::{base64url, from_base64url};
+
+/// Longest place to return to, in bytes: what a path may have (8 KiB, the usual limit of servers for a request line). Longer
+/// ones would not come back in a `Location` and a form.
+pub const MAX_LENGTH: usize = 8192;
+/// Longer ones are packed: percent-encoding may make them three times as long, base64url a third.
+const PLAIN_LENGTH: usize = 2048;
 
 /// Whether a browser that is sent to `target` stays on its origin, however it reads it (WHATWG URL): a path that does
 /// not begin like an authority, plain characters only. A tab or a line feed would be left out before the URL is read,
@@ -9,8 +14,45 @@ const MAX_LENGTH: usize = 2048;
 pub fn is_local(target: &str) -> bool {
     let mut bytes = target.bytes();
     let begins = bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'));
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'"' | b'<' | b'>');
-    begins && target.len() <= MAX_LENGTH && target.bytes().all(plain)
+    begins && target.len() <= MAX_LENGTH && target.bytes().all(is_plain)
+}
+
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'"' | b'<' | b'>')
+}
+
+/// A request target as a place to return to: bytes that a browser might read as something else are percent-encoded, which is
+/// how browsers send them (WHATWG URL, query percent-encode set). `None` when it does not begin like a path of this origin, or
+/// is too long.
+pub fn normalized(target: &[u8]) -> Option<String> {
+    if target.len() > MAX_LENGTH || target.first() != Some(&b'/') || target.get(1) == Some(&b'/') {
+        return None;
+    }
+    let mut out = String::with_capacity(target.len());
+    for &byte in target {
+        if is_plain(byte) { out.push(char::from(byte)) } else { out.push_str(&format!("%{byte:02X}")) }
+    }
+    is_local(&out).then_some(out)
+}
+
+/// A stamp and the place that it is about, as one text.
+pub fn packed(stamp: &str, target: &str) -> String {
+    if target.len() > PLAIN_LENGTH {
+        // No place begins like this.
+        format!("{stamp}.~{}", base64url(target))
+    } else {
+        format!("{stamp}.{target}")
+    }
+}
+
+/// The reverse of [`packed`].
+pub fn unpacked(packed: &str) -> Option<(&str, String)> {
+    let (stamp, target) = packed.split_once('.')?;
+    let target = match target.strip_prefix('~') {
+        Some(encoded) => String::from_utf8(from_base64url(encoded)?).ok()?,
+        None => target.to_owned(),
+    };
+    Some((stamp, target))
 }
 
 /// `text` as the value of one query parameter (RFC 3986 section 2.3: all but the unreserved is escaped).
@@ -99,6 +141,41 @@ mod tests {
         ] {
             assert!(!is_local(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn target_is_percent_encoded_where_browsers_might_misread_it() {
+        let good = |target: &[u8], place: &str| {
+            assert_eq!(normalized(target).as_deref(), Some(place));
+            assert!(is_local(place));
+        };
+        good(b"/a?b=c%20d", "/a?b=c%20d");
+        good("/search?q=caf\u{e9}".as_bytes(), "/search?q=caf%C3%A9");
+        good(b"/x?path=C:\\dir", "/x?path=C:%5Cdir");
+        good(b"/x?q=\"<a>\"", "/x?q=%22%3Ca%3E%22");
+        good(b"/\\evil.example", "/%5Cevil.example");
+        good(b"/\t/evil.example", "/%09/evil.example");
+        good(b"/\xff", "/%FF");
+        for bad in [&b""[..], b"//evil.example", b"*", b"app", b"http://evil.example/"] {
+            assert_eq!(normalized(bad), None);
+        }
+        let longest = format!("/{}", "a".repeat(MAX_LENGTH - 1));
+        good(longest.as_bytes(), &longest);
+        assert_eq!(normalized(format!("{longest}a").as_bytes()), None);
+        assert_eq!(normalized(&b"/\xff".repeat(MAX_LENGTH / 2)), None);
+    }
+
+    #[test]
+    fn packed_place_is_the_same_again() {
+        for length in [1, PLAIN_LENGTH - 1, PLAIN_LENGTH, MAX_LENGTH - 1] {
+            let target = format!("/{}", "%".repeat(length));
+            let packed = packed("stamp", &target);
+            assert_eq!(unpacked(&packed), Some(("stamp", target)), "{length}");
+            // A form of 16 KiB holds it.
+            assert!(escape(&packed).len() < 12 << 10, "{length}");
+        }
+        assert_eq!(unpacked("stamp"), None);
+        assert_eq!(unpacked("stamp.~*"), None);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Site {
     }
 
     /// Time goes by, here and there; its proof of the revocations has run out with it, and is waited for.
-    async fn later(&self, span: Duration) {
+    pub(crate) async fn later(&self, span: Duration) {
         self.gateway.clock.advance(span);
         let ready = async || self.gateway.probe("/readyz").await.status == 200;
         assert_eventually("it can decide again", SOON, ready).await;
@@ -73,7 +73,8 @@ pub(crate) async fn sign_in(tab: &Tab, password: &str) {
 }
 
 /// Whether a tab shows the login page.
-const AT_LOGIN: &str = "location.pathname === '/auth/login' && !!document.querySelector('#password')";
+pub(crate) const AT_LOGIN: &str =
+    "location.pathname === '/auth/login' && !!document.querySelector('#password')";
 
 /// So many requests at once, and how each ended: its status, and whether it was sent elsewhere.
 async fn fetches(tab: &Tab, count: usize) -> Vec<(u64, bool)> {

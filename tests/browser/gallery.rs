@@ -55,6 +55,7 @@ fn sign_in(username: &'static str, problem: Option<SignInProblem>) -> Page<'stat
         problem,
         remember: false,
         remember_offered: true,
+        is_return_lost: false,
     })
 }
 

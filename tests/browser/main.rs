@@ -13,3 +13,4 @@ mod flows;
 mod gallery;
 mod looks;
 mod origins;
+mod pages;

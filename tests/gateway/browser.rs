@@ -1,10 +1,12 @@
 //! People with a browser: forms, cookies, silent renewal, and who is shown a page.
 
 mod cross_origin;
+mod cross_site_form;
 mod csrf;
 mod errors;
 mod jar;
 mod known_device;
+mod navigation;
 mod proxy_cache;
 mod renewal;
 mod shared_caches;

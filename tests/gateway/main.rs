@@ -9,6 +9,7 @@ mod changes;
 mod checks;
 mod client_certificates;
 mod connecting;
+mod cors;
 mod counted;
 mod drain;
 mod endpoints;

@@ -19,21 +19,17 @@ pub(crate) fn assert_refused(answer: &Response, status: u16, code: &str) {
 /// Section 3.1: no reason where no credential was sent, one of three where it was.
 fn challenge(code: &str) -> Vec<&'static str> {
     let challenge = match code {
-        "token_missing" | "credentials_wrong" => r#"Bearer realm="doorward""#,
-        "token_invalid" => {
-            r#"Bearer realm="doorward", error="invalid_token", error_description="not a valid access token""#
-        }
+        "token_missing" | "credentials_wrong" => "Bearer",
+        "token_invalid" => r#"Bearer error="invalid_token", error_description="not a valid access token""#,
         "token_expired" => {
-            r#"Bearer realm="doorward", error="invalid_token", error_description="the access token has expired""#
+            r#"Bearer error="invalid_token", error_description="the access token has expired""#
         }
-        "token_revoked" => {
-            r#"Bearer realm="doorward", error="invalid_token", error_description="the session has ended""#
-        }
+        "token_revoked" => r#"Bearer error="invalid_token", error_description="the session has ended""#,
         "refresh_invalid" | "refresh_reused" => {
-            r#"Bearer realm="doorward", error="invalid_token", error_description="not a valid refresh token""#
+            r#"Bearer error="invalid_token", error_description="not a valid refresh token""#
         }
-        "credentials_conflict" => r#"Bearer realm="doorward", error="invalid_request""#,
-        "role_missing" => r#"Bearer realm="doorward", error="insufficient_scope""#,
+        "credentials_conflict" => r#"Bearer error="invalid_request""#,
+        "role_missing" => r#"Bearer error="insufficient_scope""#,
         _ => return Vec::new(),
     };
     vec![challenge]

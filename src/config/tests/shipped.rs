@@ -107,6 +107,7 @@ fn the_settings_of_the_shipped_file_are_live() {
             "admin.token_file",
             "brand.css_file",
             "brand.logo_file",
+            "browser.after_sign_out",
             "browser.cookie_domain",
             "routes",
             "server.tls",

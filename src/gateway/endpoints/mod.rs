@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 use super::account::Account;
 use super::context::Context;
 use super::judge::origin_form;
+use super::navigation::Audience;
 use super::renewal::{self, SetCookies};
 use super::respond::Answer;
 use super::{cors, credential, cross_origin, downstream, navigation};
@@ -27,6 +28,9 @@ mod account;
 mod body;
 mod browser;
 mod sign_in;
+
+/// What is a page for people on `GET`.
+const PAGES: [&str; 4] = ["/login", "/logout", "/password", "/sessions"];
 
 /// A request to one of our endpoints.
 struct Call<'a> {
@@ -71,10 +75,14 @@ pub(super) async fn serve(
 
 async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Result<Result<Answer, Refusal>> {
     let only = |allowed: &str| Ok(Err(Refusal::MethodNotAllowed(allowed.to_owned())));
-    let person = navigation::is_navigation(call.session.req_header());
+    let audience = navigation::audience(call.session.req_header());
+    let person = audience != Audience::Program;
     let form = browser::is_form(call.headers());
     // RFC 9110 section 9.3.2: HEAD is GET without the content.
     let method = if method == Method::HEAD { &Method::GET } else { method };
+    if audience == Audience::Frame && method == Method::GET && PAGES.contains(&path) {
+        return Ok(Ok(navigation::in_frame(call.session.req_header(), call.snapshot)));
+    }
     match (path, method) {
         ("/login", &Method::GET) => Ok(browser::sign_in::show(&mut call).await),
         ("/logout", &Method::GET) => Ok(browser::sign_out::show(&mut call).await),

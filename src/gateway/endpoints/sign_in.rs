@@ -6,6 +6,7 @@ use super::{Accept, Answer, Call};
 use crate::auth::{LoginRequest, Propagation, Revoked, Tokens};
 use crate::error::Refusal;
 use crate::password::Password;
+use crate::secret::Secret;
 use crate::vault::EndReason;
 
 /// `POST login`: `{username, password}` -> tokens.
@@ -13,6 +14,8 @@ pub(super) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<Answer,
     let fields = call.fields().await?;
     let request = fields.and_then(|mut fields| {
         let (username, password) = (fields.string("username")?, fields.string("password")?);
+        // No login name has blanks.
+        let username = Secret::new(username.expose().trim().to_owned());
         fields.done(&["username", "password"])?;
         let password = Password::new(password.expose())
             .map_err(|_| Refusal::RequestInvalid("password: too long".into()))?;

@@ -89,6 +89,34 @@ pub(super) const TEXT: Text = Text {
     interrupted_or: "Or go back one page: most browsers still show what you typed.",
     sign_in_new_tab: "Sign in (opens a new tab)",
 
+    framed: "Open this page by itself",
+    framed_text: "It cannot be used inside another page.",
+    framed_open: "Open (opens a new tab)",
+
+    another_site: "another site",
+    cross_site: "This form was not sent on",
+    cross_site_text: |origin| {
+        format!(
+            "It was sent by {origin}. Browsers leave your sign-in out of forms that another site sends, so the app has \
+             received nothing. If you came here to finish something, such as a payment, open the app and look whether it \
+             is done."
+        )
+    },
+    cross_site_home: "Open the app",
+    resend: "Send this form to the app?",
+    resend_text: |origin| {
+        format!(
+            "It was sent by {origin}. Browsers leave your sign-in out of forms that another site sends, so the app has not \
+             received it yet. Send it only if you expected it, such as at the end of a payment or a sign-in."
+        )
+    },
+    resend_to: "Sent to",
+    resend_fields: "What it says",
+    resend_button: "Send it to the app",
+    resend_not: "Do not send it",
+    more_fields: |more| format!("And {more} more fields."),
+    return_lost: "The address you came from is too long to return to. Open it again once you are signed in.",
+
     try_again: "Try again",
     wait: |wait| format!("Try again in {wait}."),
     request: "Request",

@@ -96,6 +96,36 @@ pub(super) const TEXT: Text = Text {
     interrupted_or: "Oder gehen Sie eine Seite zurück: Die meisten Browser zeigen dort noch, was Sie eingegeben haben.",
     sign_in_new_tab: "Anmelden (öffnet einen neuen Tab)",
 
+    framed: "Öffnen Sie diese Seite für sich",
+    framed_text: "Innerhalb einer anderen Seite lässt sie sich nicht benutzen.",
+    framed_open: "Öffnen (in einem neuen Tab)",
+
+    another_site: "einer anderen Website",
+    cross_site: "Dieses Formular wurde nicht weitergegeben",
+    cross_site_text: |origin| {
+        format!(
+            "Es kam von {origin}. Bei Formularen, die eine andere Website sendet, lassen Browser Ihre Anmeldung weg, darum \
+             hat die Anwendung nichts erhalten. Wollten Sie hier etwas abschließen, etwa eine Zahlung, dann öffnen Sie die \
+             Anwendung und sehen Sie nach, ob es erledigt ist."
+        )
+    },
+    cross_site_home: "Anwendung öffnen",
+    resend: "Dieses Formular an die Anwendung senden?",
+    resend_text: |origin| {
+        format!(
+            "Es kam von {origin}. Bei Formularen, die eine andere Website sendet, lassen Browser Ihre Anmeldung weg, darum \
+             hat die Anwendung es noch nicht erhalten. Senden Sie es nur, wenn Sie es erwartet haben, etwa am Ende einer \
+             Zahlung oder einer Anmeldung."
+        )
+    },
+    resend_to: "Gesendet an",
+    resend_fields: "Was darin steht",
+    resend_button: "An die Anwendung senden",
+    resend_not: "Nicht senden",
+    more_fields: |more| format!("Und {more} weitere Felder."),
+    return_lost: "Die Adresse, von der Sie kommen, ist zu lang, um dorthin zurückzukehren. Öffnen Sie sie nach der Anmeldung \
+                  noch einmal.",
+
     try_again: "Erneut versuchen",
     wait: |wait| format!("Versuchen Sie es in {wait} erneut."),
     request: "Anfrage",

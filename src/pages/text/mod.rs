@@ -85,6 +85,25 @@ pub(super) struct Text {
     pub(super) interrupted_or: &'static str,
     pub(super) sign_in_new_tab: &'static str,
 
+    pub(super) framed: &'static str,
+    pub(super) framed_text: &'static str,
+    pub(super) framed_open: &'static str,
+
+    pub(super) another_site: &'static str,
+    pub(super) cross_site: &'static str,
+    /// Of the origin it came from.
+    pub(super) cross_site_text: fn(&str) -> String,
+    pub(super) cross_site_home: &'static str,
+    pub(super) resend: &'static str,
+    /// Of the origin it came from.
+    pub(super) resend_text: fn(&str) -> String,
+    pub(super) resend_to: &'static str,
+    pub(super) resend_fields: &'static str,
+    pub(super) resend_button: &'static str,
+    pub(super) resend_not: &'static str,
+    pub(super) more_fields: fn(usize) -> String,
+    pub(super) return_lost: &'static str,
+
     pub(super) try_again: &'static str,
     pub(super) wait: fn(&str) -> String,
     pub(super) request: &'static str,

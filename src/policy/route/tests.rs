@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Access, CrossOrigin};
+use crate::config::{Access, Cors, CrossOrigin};
 use crate::identity::Roles;
 
 pub(super) fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Route {
@@ -32,6 +32,8 @@ pub(super) fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Rou
         cross_origin: CrossOrigin::Refuse,
         shared_cache: false,
         strict_siblings: false,
+        cors: Cors::Off,
+        cors_origins: Vec::new(),
     }
 }
 

@@ -27,10 +27,13 @@ async fn only_page_views_are_sent_to_the_login_page() {
     ] {
         let answer = Browser::new(&gateway).ask(method, "/x", headers, b"").await;
         assert_eq!(answer.status, status, "{method} {headers:?}");
-        assert!(answer.header("vary").is_some_and(|vary| vary.contains("Sec-Fetch-Mode")), "{headers:?}");
+        assert!(answer.all("vary").iter().any(|vary| vary.contains("Sec-Fetch-Mode")), "{headers:?}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         if status == 401 {
-            assert_eq!(answer.code(), "token_missing");
+            // Scripts that ask for HTML, and frames, have pages without a redirect (tests in `navigation`).
+            if !headers.iter().any(|(name, value)| *name == "Sec-Fetch-Dest" && *value != "document") {
+                assert_eq!(answer.code(), "token_missing");
+            }
             assert_eq!(answer.header("location"), None);
         }
     }

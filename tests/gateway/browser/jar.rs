@@ -149,7 +149,14 @@ fn attribute(tag: &str, name: &str) -> String {
 }
 
 pub(crate) fn encode(fields: &[(String, String)]) -> String {
-    let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    let escape = |text: &str| {
+        let one = |byte: u8| match byte {
+            b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            _ => format!("%{byte:02x}"),
+        };
+        text.bytes().map(one).collect::<String>()
+    };
     let pairs: Vec<String> =
         fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
     pairs.join("&")

@@ -79,7 +79,7 @@ async fn head_is_get_without_the_content() {
     }
     let refused = http::request(gateway.address(), "HEAD", "/auth/me", &[], b"").await;
     assert_eq!((refused.status, refused.body.len()), (401, 0));
-    assert_eq!(refused.header("www-authenticate"), Some(r#"Bearer realm="doorward""#));
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

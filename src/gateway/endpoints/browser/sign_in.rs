@@ -15,18 +15,19 @@ use crate::secret::Secret;
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     is_planted(call)?;
     let query = Form::parse(call.query()).unwrap_or_default();
+    let is_return_lost = call.query() == navigation::LOST.as_bytes();
     let stamped = query.get("return_to").filter(|stamped| navigation::place(stamped, call.auth).is_some());
     match call.person().await {
         Ok(identity) => {
             if let Some(place) = stamped.and_then(|stamped| navigation::place(stamped, call.auth)) {
-                return Ok(Answer::see_other(place));
+                return Ok(Answer::see_other(&place));
             }
             Ok(signed_in(call, identity.login().as_str()))
         }
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             Err(undecided)
         }
-        Err(_) => Ok(again(call, &Typed { stamped, username: "", remember: false }, None)),
+        Err(_) => Ok(again(call, &Typed { stamped, is_return_lost, ..Typed::default() }, None)),
     }
 }
 
@@ -44,9 +45,12 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         Err(refusal) => return Ok(Err(refusal)),
     };
     let stamped = form.get("return_to").filter(|stamped| navigation::place(stamped, call.auth).is_some());
-    let (username, password) = (form.get("username"), form.get("password"));
+    // No login name has blanks: keyboards of phones add one after a word.
+    let username = form.get("username").map(str::trim).filter(|name| !name.is_empty());
+    let password = form.get("password");
     let remember = form.get("remember").is_some();
-    let typed = Typed { stamped, username: username.unwrap_or_default(), remember };
+    let username_shown = username.unwrap_or_default();
+    let typed = Typed { stamped, username: username_shown, remember, is_return_lost: false };
     let visit = visit(call).map(str::to_owned);
     if let Err(refusal) = guard(call, &form, visit.as_deref().map(str::as_bytes)) {
         if refusal != Refusal::FormInvalid {
@@ -85,15 +89,18 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
     };
     call.account.opened(tokens.session);
     call.set.keep(&tokens, call.snapshot);
-    let place = stamped.and_then(|stamped| navigation::place(stamped, call.auth)).unwrap_or("/");
-    Ok(Ok(Answer::see_other(place)))
+    let place = stamped.and_then(|stamped| navigation::place(stamped, call.auth));
+    Ok(Ok(Answer::see_other(place.as_deref().unwrap_or("/"))))
 }
 
 /// What was typed, to be shown again.
+#[derive(Default)]
 struct Typed<'a> {
     stamped: Option<&'a str>,
     username: &'a str,
     remember: bool,
+    /// The address that they came from was too long.
+    is_return_lost: bool,
 }
 
 /// The form, tied to this browser by a cookie: one that does not send it back is told so before it has a session, so
@@ -116,6 +123,7 @@ fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignI
         username: typed.username,
         problem: problem.as_ref().map(|(_, problem)| *problem),
         remember: typed.remember,
+        is_return_lost: typed.is_return_lost,
         remember_offered: !call.snapshot.settings.browser_remember.is_zero(),
     });
     match problem {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::super::navigation;
 use super::super::super::renewal::refresh_cookie;
 use super::{Addresses, Answer, Call, form_token, page, rendered, submitted};
 use crate::error::Refusal;
@@ -22,6 +23,16 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
         }
         Err(_) => Ok(signed_out(call, false, None)),
     }
+}
+
+/// Where people go after signing out, where that is set. A script that signs out goes where it will.
+fn onward(call: &Call<'_>) -> Option<Answer> {
+    let to = call.snapshot.browser.after_sign_out.as_deref()?;
+    if !navigation::is_navigation(call.session.req_header()) {
+        return None;
+    }
+    let is_path = to.starts_with('/');
+    Some(if is_path { Answer::see_other(to) } else { signed_out(call, false, None).leading_to(to) })
 }
 
 /// `POST logout` and `POST logout-all`, forms. This browser's cookies go whatever becomes of the session: where the vault
@@ -46,16 +57,19 @@ pub(in super::super) async fn submit(
         end_this(call, cookie.as_deref()).await
     };
     call.set.forget(call.snapshot);
-    Ok(Ok(match ended {
+    let kinds = call.snapshot.browser.clear_site_data.iter().map(|kind| kind.directive());
+    let kinds = kinds.collect::<Vec<_>>().join(", ");
+    let answer = match ended {
         Err(refusal @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             if let Some(cookie) = cookie {
                 call.auth.logout_browser_later(&cookie);
             }
-            signed_out(call, false, Some(refusal)).with_nothing_kept()
+            signed_out(call, false, Some(refusal))
         }
         // What had ended before is as good.
-        ended => signed_out(call, everywhere && ended.is_ok(), None).with_nothing_kept(),
-    }))
+        ended => onward(call).unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None)),
+    };
+    Ok(Ok(answer.clearing(&kinds)))
 }
 
 /// Ends the session of this browser: by the refresh cookie, which is good for longer, or else by the access cookie.

@@ -1,0 +1,225 @@
+//! Service workers, frames and scripts that ask for HTML (F10); addresses to return to (F15); what follows a sign-out.
+
+use super::Browser;
+use super::jar::{ORIGIN, PAGE, hidden};
+use crate::support::gateway::ROUTES;
+use crate::support::{PASSWORD, Response, Setup, TestGateway};
+
+const HTML: (&str, &str) = PAGE[0];
+const NAVIGATE: (&str, &str) = ("Sec-Fetch-Mode", "navigate");
+
+fn assert_page(answer: &Response, what: &str) {
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{what}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
+}
+
+/// Whether any site may show it in a frame.
+fn is_frameable(answer: &Response) -> bool {
+    let policy = answer.header("content-security-policy").expect("a policy");
+    answer.header("x-frame-options").is_none() && !policy.contains("frame-ancestors")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_worker_navigation_leads_to_sign_in() {
+    let gateway = TestGateway::start().await;
+    for headers in [
+        &[HTML, NAVIGATE, ("Sec-Fetch-Dest", "empty"), ("Sec-Fetch-Site", "same-origin")][..],
+        &[("Accept", "*/*"), NAVIGATE, ("Sec-Fetch-Dest", "empty")],
+        &[NAVIGATE],
+    ] {
+        let answer = gateway.get("/app?x=1", headers).await;
+        assert_eq!(answer.status, 303, "{headers:?}");
+        assert!(answer.header("location").is_some_and(|to| to.starts_with("/auth/login?return_to=")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fetch_that_prefers_html_is_told_where_to_sign_in() {
+    let gateway = TestGateway::start().await;
+    for mode in ["cors", "same-origin", "no-cors"] {
+        let headers = [HTML, ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", "empty")];
+        let answer = gateway.get("/app?x=1", &headers).await;
+        assert_eq!((answer.status, answer.header("location")), (401, None), "{mode}");
+        assert_page(&answer, mode);
+        assert!(answer.header("www-authenticate").is_some());
+        assert!(answer.text().contains("href=\"/auth/login?return_to="), "{}", answer.text());
+        assert!(!is_frameable(&answer));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frame_shows_the_way_out_of_it() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    for dest in ["iframe", "frame", "embed", "object"] {
+        let frame = [HTML, NAVIGATE, ("Sec-Fetch-Dest", dest)];
+        // In a page of our own: sign in, and back to that page.
+        let own = [
+            frame[0],
+            frame[1],
+            frame[2],
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Referer", "http://gateway.test/outer?a=b"),
+        ];
+        let answer = gateway.get("/inner", &own).await;
+        assert_eq!(answer.status, 401, "{dest}");
+        assert_page(&answer, dest);
+        assert!(is_frameable(&answer) && answer.text().contains("target=\"_top\""), "{}", answer.text());
+        let link =
+            answer.text().split("href=\"").find(|part| part.starts_with("/auth/login")).map(str::to_owned);
+        let link = link.expect("a link").split('"').next().expect("its end").replace("&#38;", "&");
+        let mut browser = Browser::new(&gateway);
+        let back = browser.sign_in("ada", PASSWORD, &link, &[]).await;
+        assert_eq!(back.header("location"), Some("/outer?a=b"), "{dest}");
+        // In a page of another site no cookie of ours arrives: by itself it is shown.
+        let foreign = [
+            frame[0],
+            frame[1],
+            frame[2],
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Referer", "https://evil.example/x"),
+        ];
+        let answer = gateway.get("/inner?q=1", &foreign).await;
+        assert_eq!(answer.status, 401, "{dest}");
+        assert!(is_frameable(&answer), "{dest}");
+        assert!(answer.text().contains("href=\"/inner?q=1\" target=\"_blank\""), "{}", answer.text());
+        // Our own pages, too.
+        for path in ["/auth/login", "/auth/logout", "/auth/sessions", "/auth/password"] {
+            let answer = browser.ask("GET", path, &own, b"").await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert!(is_frameable(&answer) && !answer.text().contains("<form"), "{path} {}", answer.text());
+        }
+        // And what else is refused.
+        let answer = browser.ask("GET", "/admin", &own, b"").await;
+        assert_eq!(answer.status, 403, "{dest}");
+        assert!(is_frameable(&answer) && !answer.text().contains("<form"), "{}", answer.text());
+    }
+    // In a tab none of them may be framed.
+    let login = gateway.get("/auth/login", &PAGE).await;
+    assert!(!is_frameable(&login));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_and_odd_addresses_are_returned_to() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let long = |length: usize| format!("/reports?q={}&r=%2F", "a%20".repeat(length / 4));
+    for target in [long(1900), long(2100), long(6000), long(8100)] {
+        let mut browser = Browser::new(&gateway);
+        let login = browser.go(&target).await.header("location").expect("a place").to_owned();
+        assert!(login.len() < 12 << 10, "{}", login.len());
+        let back = browser.sign_in("ada", PASSWORD, &login, &[]).await;
+        assert_eq!((back.status, back.header("location")), (303, Some(target.as_str())));
+    }
+    // Longer than that, and people are told.
+    let mut browser = Browser::new(&gateway);
+    let login = browser.go(&long(9000)).await.header("location").expect("a place").to_owned();
+    let page = browser.go(&login).await;
+    assert!(page.text().contains("too long to return to"), "{}", page.text());
+    assert_eq!(browser.sign_in("ada", PASSWORD, &login, &[]).await.header("location"), Some("/"));
+    let plain = browser.clone().go("/auth/login").await;
+    assert!(!plain.text().contains("too long to return to"));
+    // A backslash in a query is a character like others.
+    let mut browser = Browser::new(&gateway);
+    let login = browser.go("/reports?path=C:\\dir").await.header("location").expect("a place").to_owned();
+    let back = browser.sign_in("ada", PASSWORD, &login, &[]).await;
+    assert_eq!(back.header("location"), Some("/reports?path=C:%5Cdir"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blanks_around_a_user_name_are_left_out() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    for name in ["ada ", " ada", "Ada ", "\tada\n", "ada\u{a0}", "\u{3000}ada"] {
+        let answer = Browser::new(&gateway).sign_in(name, PASSWORD, "/auth/login", &[]).await;
+        assert_eq!(answer.status, 303, "{name:?}");
+        let body = serde_json::json!({ "username": name, "password": PASSWORD });
+        assert_eq!(gateway.post("/auth/login", None, &body).await.status, 200, "{name:?}");
+    }
+    let wrong = Browser::new(&gateway).sign_in("ada ", "not the right password", "/auth/login", &[]).await;
+    assert!(wrong.text().contains("value=\"ada\""), "{}", wrong.text());
+    // A password is what it is; and a name of blanks is none.
+    let padded = format!("{PASSWORD} ");
+    assert_eq!(Browser::new(&gateway).sign_in("ada", &padded, "/auth/login", &[]).await.status, 401);
+    assert_eq!(Browser::new(&gateway).sign_in("  ", PASSWORD, "/auth/login", &[]).await.status, 400);
+    assert_eq!(Browser::new(&gateway).sign_in("a da", PASSWORD, "/auth/login", &[]).await.status, 401);
+}
+
+async fn sign_out(gateway: &TestGateway, headers: &[(&str, &str)]) -> Response {
+    let mut browser = Browser::signed_in(gateway, "ada").await;
+    let csrf: Vec<_> = hidden(&browser.go("/auth/logout").await).into_iter().take(1).collect();
+    let answer = browser.post_with("/auth/logout", &csrf, headers).await;
+    assert_eq!(browser.fetch("/").await.status, 401, "signed out");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_clears_what_the_browser_keeps_and_leads_on() {
+    let person = [HTML, NAVIGATE, PAGE[2], ("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin")];
+    let script = [
+        ("Accept", "*/*"),
+        ("Sec-Fetch-Mode", "cors"),
+        ("Origin", ORIGIN),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
+    for (settings, cleared, to) in [
+        ("", Some("\"cache\", \"storage\""), None),
+        ("clear_site_data = [\"cache\"]", Some("\"cache\""), None),
+        ("clear_site_data = []\nafter_sign_out = \"/goodbye?x=1\"", None, Some("/goodbye?x=1")),
+    ] {
+        let login = format!("[browser]\n{settings}\n");
+        let gateway = TestGateway::with(Setup { login, routes: ROUTES.into(), ..Setup::default() }).await;
+        gateway.user("ada", &[]).await;
+        let out = sign_out(&gateway, &person).await;
+        assert_eq!((out.status, out.header("location")), (if to.is_some() { 303 } else { 200 }, to));
+        assert_eq!(out.header("clear-site-data"), cleared);
+        // A script goes where it will.
+        let out = sign_out(&gateway, &script).await;
+        assert_eq!((out.status, out.header("clear-site-data")), (200, cleared));
+    }
+    let login = "[browser]\nafter_sign_out = \"https://www.example.com/bye\"\n".into();
+    let gateway = TestGateway::with(Setup { login, ..Setup::default() }).await;
+    gateway.user("ada", &[]).await;
+    let out = sign_out(&gateway, &person).await;
+    assert_eq!((out.status, out.header("refresh")), (200, Some("0; url=https://www.example.com/bye")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_origin_of_our_own_page_is_ours() {
+    // F16: `Referrer-Policy: no-referrer`, added by a proxy.
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let from = [HTML, NAVIGATE, PAGE[2], ("Origin", "null"), ("Sec-Fetch-Site", "same-origin")];
+    let mut browser = Browser::new(&gateway);
+    let mut fields = hidden(&browser.go("/auth/login").await);
+    fields.extend([("username".into(), "ada".into()), ("password".into(), PASSWORD.into())]);
+    for site in ["cross-site", "same-site", "none"] {
+        let from = [HTML, NAVIGATE, PAGE[2], ("Origin", "null"), ("Sec-Fetch-Site", site)];
+        assert_eq!(browser.post_with("/auth/login", &fields, &from).await.status, 403, "{site}");
+    }
+    assert_eq!(browser.post_with("/auth/login", &fields, &from).await.status, 303);
+    assert_eq!(sign_out(&gateway, &from).await.status, 200);
+    // The token is asked for all the same.
+    let mut other = Browser::signed_in(&gateway, "ada").await;
+    assert_eq!(other.post_with("/auth/logout", &[], &from).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routed_host_that_is_no_public_url_can_be_signed_in_to() {
+    // F30.
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    for host in ["shop.test", "127.0.0.1:9090", "localhost:8080", "[::1]:8080"] {
+        let origin = format!("http://{host}");
+        let from =
+            [HTML, NAVIGATE, PAGE[2], ("Host", host), ("Origin", &origin), ("Sec-Fetch-Site", "same-origin")];
+        let mut browser = Browser::new(&gateway);
+        let mut fields = hidden(&browser.go("/auth/login").await);
+        fields.extend([("username".into(), "ada".into()), ("password".into(), PASSWORD.into())]);
+        assert_eq!(browser.post_with("/auth/login", &fields, &from).await.status, 303, "{host}");
+        let csrf: Vec<_> = hidden(&browser.go("/auth/logout").await).into_iter().take(1).collect();
+        assert_eq!(browser.post_with("/auth/logout", &csrf, &from).await.status, 200, "{host}");
+        let foreign = [HTML, NAVIGATE, PAGE[2], ("Host", host), ("Origin", "http://evil.example")];
+        assert_eq!(browser.post_with("/auth/login", &fields, &foreign).await.status, 403, "{host}");
+    }
+}
