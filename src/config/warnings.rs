@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(keys(&config), ["routes[0].hosts[2]", "routes[0].hosts[3]"]);
         config.browser.cookie_domain = None;
         assert_eq!(keys(&config), [""; 0]);
-        config.server.redirect_listen = vec!["127.0.0.1:80".parse().unwrap()];
+        config.server.redirect_listen = vec![SocketAddr::from(([127, 0, 0, 1], 80)).into()];
         let hosts = ["routes[0].hosts[1]", "routes[0].hosts[2]", "routes[0].hosts[3]"];
         assert_eq!(keys(&config), hosts);
         config.routes[0].access = Access::Public;
