@@ -110,10 +110,7 @@ async fn a_server_that_does_not_answer_is_put_last_and_nothing_is_sent_twice() {
     gateway.clock.advance(Duration::from_secs(10));
     let mut trying = Client::connect(gateway.address()).await;
     trying.send(&message("GET", "/slow", &[], b"")).await;
-    crate::support::assert_eventually("it is tried", Duration::from_secs(5), async || {
-        silent.heads().len() == 4
-    })
-    .await;
+    assert_eventually("it is tried", Duration::from_secs(5), async || silent.heads().len() == 4).await;
     for _ in 0..5 {
         assert_eq!(gateway.get("/slow", &[]).await.status, 200);
     }
