@@ -57,7 +57,7 @@ fn whom(device: &Device, login: &Login) -> Vec<u8> {
     [&device.bytes()[..], login.as_str().as_bytes()].concat()
 }
 
-fn marks<'a>(cookies: &'a [String]) -> impl Iterator<Item = &'a str> {
+fn marks(cookies: &[String]) -> impl Iterator<Item = &str> {
     cookies.iter().flat_map(|cookie| cookie.split(SEPARATOR)).take(LOOKED_AT)
 }
 

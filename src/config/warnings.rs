@@ -139,7 +139,7 @@ fn circles(config: &Config) -> Vec<Warning> {
                 Err(_) => host == "localhost" && (ip.is_unspecified() || ip.is_loopback()),
             }
         };
-        port != 0 && own.iter().filter(|address| address.port() == port).any(|address| is_at(address))
+        port != 0 && own.iter().filter(|address| address.port() == port).any(is_at)
     };
     let mut warnings = Vec::new();
     for upstream in &config.upstreams {

@@ -217,7 +217,10 @@ impl Gateway {
     /// What was refused is in the log, whatever is not.
     fn account_for(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
         context.account.was_refused(refusal, status);
-        if let Refusal::RequestInvalid(what) = refusal {
+        // What is wrong with a body names what the client sent in it, which may be a secret.
+        if let Refusal::RequestInvalid(what) = refusal
+            && !context.account.own
+        {
             context.account.cause = Some(what.clone());
         }
         if matches!(refusal, Refusal::OriginNotAllowed | Refusal::FormInvalid) {
@@ -569,9 +572,9 @@ impl ProxyHttp for Gateway {
         context: &mut Context,
     ) -> Fallible<Option<Duration>> {
         if is_last {
-            context.silence.stop()
+            context.silence.stop();
         } else {
-            context.silence.broken()
+            context.silence.broken();
         }
         if context.response_is_empty {
             *body = None;

@@ -32,8 +32,14 @@ impl House {
         self.folder.path().join(name)
     }
 
+    /// As one change: a gateway that looks at its files never sees half of one.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).expect("a file");
+        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
+        std::fs::write(&new, text).expect("a file");
+        if let Ok(known) = std::fs::metadata(&path) {
+            std::fs::set_permissions(&new, known.permissions()).expect("its permissions");
+        }
+        std::fs::rename(new, path).expect("its name");
     }
 
     /// The names of the files in it, in order.

@@ -36,7 +36,7 @@ const TOUCH: &str = concat!(
 /// Moves what was used; the ends of those that live.
 pub(super) async fn touch(
     talk: &Talk<'_>,
-    uses: &Vec<SessionUse>,
+    uses: &[SessionUse],
 ) -> Result<Vec<(SessionId, Timestamp)>, Fault> {
     let ids: Vec<SessionId> = uses.iter().map(|one| one.id).collect();
     let until: Vec<Timestamp> = uses.iter().map(|one| one.until).collect();
