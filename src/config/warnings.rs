@@ -175,12 +175,12 @@ fn unreached_hosts(config: &Config) -> Vec<Warning> {
                 warnings.push(Warning { key, message });
                 continue;
             }
-            let is_listed =
-                |url: &String| url.split_once("://").is_some_and(|(_, rest)| host_of(rest) == name.as_str());
-            // No address stands for all hosts below a name.
-            let is_redirected =
-                matches!(host, HostPattern::Exact(_)) && config.server.public_urls.iter().any(is_listed);
-            if !config.server.redirect_listen.is_empty() && !is_redirected {
+            // No public URL stands for all names below one.
+            let is_listed = |url: &String| {
+                matches!(host, HostPattern::Exact(_))
+                    && url.split_once("://").is_some_and(|(_, rest)| host_of(rest) == name.as_str())
+            };
+            if !config.server.redirect_listen.is_empty() && !config.server.public_urls.iter().any(is_listed) {
                 let message = format!(
                     "{shown:?} is in no address of server.public_urls, so server.redirect_listen does not send its visitors on to https: \
                      add \"https://\" and the host there"

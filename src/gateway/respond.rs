@@ -137,17 +137,6 @@ impl Answer {
         }
     }
 
-    /// A page that the browser leaves at once (`Refresh`), for another origin: a redirect of a form to there would be stopped
-    /// by the `form-action` of the page it is on.
-    #[must_use]
-    pub fn leading_to(self, url: &str) -> Self {
-        let refresh = HeaderValue::from_str(&format!("0; url={url}"));
-        match refresh {
-            Ok(refresh) => self.with(HeaderName::from_static("refresh"), refresh),
-            Err(_) => self,
-        }
-    }
-
     /// A page that is shown in frames, too; it has no form.
     #[must_use]
     pub fn in_frames(mut self) -> Self {

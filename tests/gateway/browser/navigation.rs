@@ -181,7 +181,7 @@ async fn signing_out_clears_what_the_browser_keeps_and_leads_on() {
     let gateway = TestGateway::with(Setup { login, ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
     let out = sign_out(&gateway, &person).await;
-    assert_eq!((out.status, out.header("refresh")), (200, Some("0; url=https://www.example.com/bye")));
+    assert_eq!((out.status, out.header("location")), (303, Some("https://www.example.com/bye")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,11 +28,7 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
 /// Where people go after signing out, where that is set. A script that signs out goes where it will.
 fn onward(call: &Call<'_>) -> Option<Answer> {
     let to = call.snapshot.browser.after_sign_out.as_deref()?;
-    if !navigation::is_navigation(call.session.req_header()) {
-        return None;
-    }
-    let is_path = to.starts_with('/');
-    Some(if is_path { Answer::see_other(to) } else { signed_out(call, false, None).leading_to(to) })
+    navigation::is_navigation(call.session.req_header()).then(|| Answer::see_other(to))
 }
 
 /// `POST logout` and `POST logout-all`, forms. This browser's cookies go whatever becomes of the session: where the vault
