@@ -61,10 +61,14 @@ pub(super) fn cause(session: &Session, snapshot: &Snapshot) -> Option<String> {
     if let Origin::Said(origin) = origin(headers)
         && is_own_origin(origin, session, snapshot)
     {
-        return site.filter(|site| !matches!(*site, "same-origin" | "none")).map(|site| format!("Sec-Fetch-Site is {site}"));
+        return site
+            .filter(|site| !matches!(*site, "same-origin" | "none"))
+            .map(|site| format!("Sec-Fetch-Site is {site}"));
     }
     if !headers.contains_key(header::ORIGIN) {
-        return site.filter(|site| !matches!(*site, "same-origin" | "none")).map(|site| format!("Sec-Fetch-Site is {site}"));
+        return site
+            .filter(|site| !matches!(*site, "same-origin" | "none"))
+            .map(|site| format!("Sec-Fetch-Site is {site}"));
     }
     let shown = shown(headers).unwrap_or("(not one)");
     let is_listed = snapshot.server.public_urls.iter().any(|url| url == shown);

@@ -35,7 +35,7 @@ pub(crate) struct Got {
 /// A client, with the connection that it keeps.
 pub(crate) enum Client {
     Http10,
-    Http11(Option<Wire<TlsStream<TcpStream>>>),
+    Http11(Option<Box<Wire<TlsStream<TcpStream>>>>),
     Http2(Option<h2::client::SendRequest<Bytes>>),
 }
 
@@ -70,7 +70,7 @@ impl Client {
             Self::Http11(kept) => {
                 let mut wire = match kept.take() {
                     Some(wire) => wire,
-                    None => Wire::over(world.connect(b"http/1.1").await),
+                    None => Box::new(Wire::over(world.connect(b"http/1.1").await)),
                 };
                 let (got, is_kept) = http1(&mut wire, of, Speaks::Http11).await?;
                 if is_kept {
