@@ -85,7 +85,7 @@ mod tests {
         };
         let (one, other) = (serde_json::json!({ "a": 1 }), serde_json::json!({ "b": "x\ny" }));
         assert_eq!(rendered(&[]), "[]\n");
-        assert_eq!(rendered(&[one.clone()]), "[\n{\"a\":1}\n]\n");
+        assert_eq!(rendered(std::slice::from_ref(&one)), "[\n{\"a\":1}\n]\n");
         let both = rendered(&[one.clone(), other.clone()]);
         assert_eq!(both.lines().count(), 4);
         assert_eq!(serde_json::from_str::<Value>(&both).unwrap(), Value::Array(vec![one, other]));
