@@ -25,7 +25,6 @@ async fn a_request_has_exactly_one_host_that_is_one() {
     let gateway = TestGateway::start().await;
     for head in [
         "GET /public HTTP/1.1\r\n",
-        "GET /public HTTP/1.0\r\n",
         "GET /public HTTP/1.1\r\nHost: gateway.test\r\nHost: gateway.test\r\n",
         "GET /public HTTP/1.1\r\nHost: gateway.test\r\nHost: other.test\r\n",
         "GET /public HTTP/1.1\r\nHost:\r\n",
