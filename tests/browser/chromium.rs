@@ -15,7 +15,7 @@ use tungstenite::{Message, WebSocket};
 use crate::eventually::assert_eventually;
 
 /// Longer than anything takes that is bound to happen, on a machine that is busy with other tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// No sandbox: tests run as root in containers. The rest keeps it from asking anybody but us.
 const FLAGS: &[&str] = &[

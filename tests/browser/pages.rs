@@ -194,7 +194,7 @@ async fn fragment_survives_signing_in() {
 async fn form_of_another_site_is_sent_on_by_a_click() {
     let browser = Browser::start().await;
     let site = site_of(vec![html("/site/app", "<p>the app")], "cross_origin = \"confirm\"", "").await;
-    let inputs = "<input name=order value=17><input name=note value='&lt;b&gt; caf\u{e9} &amp; 1+1'><textarea name=text>\none\ntwo</textarea>";
+    let inputs = "<input name=order value=17><input name=remark value='&lt;b&gt; caf\u{e9} &amp; 1+1'><textarea name=text>\none\ntwo</textarea>";
     let form = format!(
         "<meta charset=utf-8><form method=post action='{}'>{inputs}</form><script>document.forms[0].submit()</script>",
         site.url("/site/return?id=1")
@@ -215,7 +215,7 @@ async fn form_of_another_site_is_sent_on_by_a_click() {
     tab.until("document.title === 'Received'").await;
     assert_eq!((tab.url().await, tab.text("#user").await), (site.url("/site/return?id=1"), "ada".to_owned()));
     let body = tab.run("document.querySelector('#body').textContent").await;
-    assert_eq!(body, "order=17&note=%3Cb%3E+caf%C3%A9+%26+1%2B1&text=one%0D%0Atwo");
+    assert_eq!(body, "order=17&remark=%3Cb%3E+caf%C3%A9+%26+1%2B1&text=one%0D%0Atwo");
 }
 
 #[tokio::test(flavor = "multi_thread")]
