@@ -19,7 +19,7 @@ use crate::traffic::Traffic;
 
 /// An alert fires when its `for` and its window, a sixtieth of the shipped ones, have passed: 20 s at most, and as much again
 /// on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What Redis may use: so that it can be said how full it is.
 const REDIS: &[&str] = &["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"];

@@ -23,7 +23,7 @@ async fn send_everything(gateway: &Serving, tokens: &Tokens) {
     ];
     let cookie = format!("__Host-doorward-access={MARK}; __Host-doorward-refresh={MARK}; app={MARK}");
     let twice = format!("__Host-doorward-access={MARK}1; __Host-doorward-access={MARK}2");
-    let query = format!("access_token={MARK}&refresh_token={}&password={MARK}#{MARK}", tokens.refresh);
+    let query = format!("access_token={MARK}&refresh_token={}&password={MARK}", tokens.refresh);
     let paths = [
         "/",
         "/public",
@@ -66,6 +66,7 @@ async fn send_everything(gateway: &Serving, tokens: &Tokens) {
     for raw in [
         format!("GET /?{MARK} HTTP/1.1\r\nAuthorization: {MARK}\r\n\r\n"),
         format!("{MARK}\r\n\r\n"),
+        format!("GET /public?{MARK}#{MARK} HTTP/1.1\r\nHost: gateway.test\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: {MARK}\r\nCookie: {MARK}\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: gateway.test\r\nX: {}\r\n\r\n", MARK.repeat(10_000)),
         format!("POST / HTTP/1.1\r\nHost: gateway.test\r\nTransfer-Encoding: {MARK}\r\n\r\n{MARK}"),

@@ -90,8 +90,11 @@ impl Fleet {
     pub(crate) fn gateway(&self, release: Release) -> Gateway {
         let process = Running::start(&mut self.command(release, &["serve"]));
         let line = process.line().unwrap_or_else(|| panic!("{release:?} does not start"));
-        // The release before says it without the scheme.
-        let address = line.rsplit([' ', '/']).next().and_then(|address| address.parse().ok());
+        // The release before says it in words, and without the scheme.
+        let said = serde_json::from_str::<serde_json::Value>(&line).ok();
+        let said = said.as_ref().and_then(|line| line["address"].as_str());
+        let address =
+            said.or_else(|| line.rsplit([' ', '/']).next()).and_then(|address| address.parse().ok());
         Gateway { process, address: address.unwrap_or_else(|| panic!("no address in `{line}`")) }
     }
 
