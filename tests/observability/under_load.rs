@@ -17,8 +17,8 @@ use crate::servers::{RedisServer, free_port};
 use crate::support::{TestApp, measured};
 use crate::traffic::Traffic;
 
-/// An alert fires when its `for` and its window, a sixtieth of the shipped ones, have passed: 20 s at most, and as much again
-/// on a busy machine.
+/// An alert fires when its `for` and its window, a sixtieth of the shipped ones, have passed: 20 s at most; a hang ends later
+/// than on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What Redis may use: so that it can be said how full it is.
