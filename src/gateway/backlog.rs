@@ -19,6 +19,7 @@ use pingora::protocols::SocketDigest;
 use super::held::Held;
 
 mod connection;
+mod pace;
 
 pub(super) use connection::Connection;
 
@@ -79,8 +80,9 @@ struct State {
     acknowledged: u64,
     /// Wake-ups of a stream that still count as progress: one for each [`PROGRESS`] bytes.
     wakes: u64,
-    /// Whether a request that has no response yet is counted already.
-    reserved: bool,
+    /// Since when a stream's request is under way without a response, in milliseconds of [`Held::millis`]; 0 when it is not,
+    /// or for so long that its app must be waiting for something.
+    young_since: u64,
     /// Whether the request is over, and only bytes are left of it.
     is_over: bool,
     /// What is counted of it in [`Held`].
@@ -194,11 +196,35 @@ impl Backlog {
         self.settle(&mut state);
     }
 
-    /// Counts what a request holds from its beginning on, until its response comes.
-    pub(super) fn reserve(&self) {
+    /// A stream's request begins: its response is expected.
+    fn expect(&self) {
+        let Some(connection) = self.connection() else { return };
+        self.lock().young_since = self.held.millis();
+        self.held.expect(REQUEST);
+        connection.young.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its response has begun, or is not expected soon.
+    fn is_not_young(&self, state: &mut State) {
+        let Some(connection) = self.connection().filter(|_| state.young_since > 0) else { return };
+        state.young_since = 0;
+        self.held.expect(REQUEST.wrapping_neg());
+        connection.young.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Does not expect the response of a request that is under way for `patience`: an app that is asked to wait for news holds many.
+    pub(super) fn grow_old(&self, now: u64, patience: u64) {
         let mut state = self.lock();
-        state.reserved = true;
-        self.settle(&mut state);
+        if state.young_since > 0 && now.saturating_sub(state.young_since) >= patience {
+            self.is_not_young(&mut state);
+        }
+    }
+
+    /// The whole response was handed to the transport, and to its client's windows.
+    pub(super) fn was_taken(&self) {
+        if let Some(connection) = self.connection() {
+            connection.pace.add(self.held.millis());
+        }
     }
 
     /// The request is over. What is left of a stream's body is held by its connection alone, and what is left of an
@@ -209,7 +235,6 @@ impl Backlog {
             return;
         }
         let mut state = self.lock();
-        state.reserved = false;
         if self.connection().is_none() {
             state.since = 0;
         } else {
@@ -229,7 +254,7 @@ impl Backlog {
         state.unsent += size;
         state.since = self.held.millis();
         state.wakes = size / PROGRESS + 4;
-        state.reserved = false;
+        self.is_not_young(&mut state);
         self.settle(&mut state);
         drop(state);
         Bytes::from_owner(HeldBytes { bytes, backlog: Arc::clone(self) })
@@ -285,7 +310,6 @@ impl Backlog {
             (Of::Socket, _) => state.unsent,
             (Of::Http1, 0) => 0,
             (Of::Http1, _) => REQUEST + state.unsent + behind(),
-            (Of::Stream(_), 0) if state.reserved => REQUEST,
             (Of::Stream(_), 0) => 0,
             (Of::Stream(_), _) if state.is_over => state.unsent,
             (Of::Stream(_), _) => REQUEST + state.unsent + behind(),
@@ -313,6 +337,7 @@ impl Backlog {
 impl Drop for Backlog {
     fn drop(&mut self) {
         let mut state = std::mem::take(&mut *self.lock());
+        self.is_not_young(&mut state);
         self.count(&mut state, 0);
         if let Some(connection) = self.connection() {
             connection.requests.fetch_sub(1, Ordering::Relaxed);

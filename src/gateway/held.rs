@@ -8,13 +8,20 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Held {
     bytes: AtomicU64,
+    /// What the HTTP/2 requests may come to hold that have no response yet.
+    expected: AtomicU64,
     limit: AtomicU64,
     begun: Instant,
 }
 
 impl Default for Held {
     fn default() -> Self {
-        Self { bytes: AtomicU64::new(0), limit: AtomicU64::new(u64::MAX), begun: Instant::now() }
+        Self {
+            bytes: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::MAX),
+            begun: Instant::now(),
+        }
     }
 }
 
@@ -29,6 +36,12 @@ impl Held {
         self.bytes.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
     }
 
+    /// Whether more is held than the limit, or would be if no HTTP/2 client took its next responses.
+    pub(super) fn may_exceed_limit(&self) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed).saturating_add(self.expected.load(Ordering::Relaxed));
+        bytes > self.limit.load(Ordering::Relaxed)
+    }
+
     /// Milliseconds, from 1 on.
     pub(super) fn millis(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
@@ -37,5 +50,10 @@ impl Held {
     /// Adds what has changed; less is the complement, which wraps around.
     pub(super) fn change(&self, change: u64) {
         self.bytes.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// The same of what is expected.
+    pub(super) fn expect(&self, change: u64) {
+        self.expected.fetch_add(change, Ordering::Relaxed);
     }
 }

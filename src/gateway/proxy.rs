@@ -625,6 +625,9 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         interrupt::restore(session, &context.silence);
         context.silence.stop();
+        if error.is_none() {
+            context.backlog.was_taken();
+        }
         if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
             context.account.status = response.status.as_u16();
             parting::hear_out(session, error, context).await;

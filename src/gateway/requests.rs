@@ -187,17 +187,21 @@ impl Requests {
 impl HttpServerApp for Requests {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         // What comes over HTTP/1.1 does not come here.
-        let backlog = Backlog::of_stream(&self.http2);
-        if !self.http2.until_room(self.current.load().server.limits.send_timeout).await {
+        let patience = self.current.load().server.limits.send_timeout;
+        let backlog = tokio::select! {
+            biased;
+            backlog = self.http2.next_request(patience) => backlog,
+            // Those that a client takes back would pile up.
+            () = until_taken_back(&mut session) => return None,
+        };
+        let Some(backlog) = backlog else {
+            self.refused_unanswered(&Refusal::Overloaded);
             return None;
-        }
-        if self.traffic.held().is_over_limit() {
-            backlog.reserve();
-        }
+        };
         self.serve(session, shutdown, &backlog, None).await
     }
 
@@ -216,6 +220,16 @@ impl HttpServerApp for Requests {
         // What is held of an answer that waits for its client, for each stream: the library's 400 KiB would be 40 MiB.
         options.max_send_buffer_size(64 << 10);
         Some(options)
+    }
+}
+
+/// Resolves when the client has reset the stream of its request, or its connection is gone.
+async fn until_taken_back(session: &mut ServerSession) {
+    if let ServerSession::H2(stream) = session {
+        // Either way it is gone.
+        let _ = stream.idle().await;
+    } else {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -79,7 +79,7 @@ pub async fn bound_stalled(traffic: Arc<Traffic>, current: Current) {
         drop(snapshot);
         traffic.held().set_limit(limit);
         // What is held for stalled clients is a part of that.
-        if traffic.held().is_over_limit() {
+        if traffic.held().may_exceed_limit() {
             for stalled in beyond(limit, all(&traffic, patience(send_timeout))) {
                 stalled.cut();
             }
@@ -117,6 +117,7 @@ fn all(traffic: &Traffic, patience: Duration) -> Vec<Stalled> {
             return;
         }
         backlog.look();
+        backlog.grow_old(now, patience);
         let connection = backlog.connection().map(Arc::as_ptr);
         if let Some(stalled) = connection.and_then(|connection| connections.get_mut(&connection)) {
             stalled.requests.push(Arc::clone(control));

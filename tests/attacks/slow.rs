@@ -174,3 +174,27 @@ async fn slow_readers_over_http2() {
         assert!(stage.metric(UNREAD).await > 0.0, "there was room for all of them");
     }
 }
+
+/// Small responses, each held by a stream whose window is shut.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_responses_on_shut_windows() {
+    const SMALL_CONNECTIONS: usize = 60;
+    let stage = Stage::tls("").await;
+    let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
+    let attack = || {
+        Siege::begin(SMALL_CONNECTIONS, target, move |stream, done| {
+            let trust = trust.clone();
+            async move {
+                let Ok(stream) = secure(&trust, stream).await else { return };
+                let asking = streams(0, "GET", "/public/bytes/500", END_STREAM);
+                // Long enough for all of them to be made, and to be stalled, on a busy machine.
+                sit_for(stream, done, asking, 3 * SITTING).await;
+            }
+        })
+    };
+    stage
+        .withstand("small responses on shut windows", attack, async |done| {
+            done.opened.load(Ordering::SeqCst) >= SMALL_CONNECTIONS as u64 && stage.metric(UNREAD).await > 0.0
+        })
+        .await;
+}

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
-use super::{Backlog, Held, Of};
+use super::pace::Pace;
+use super::{Backlog, Held, Of, REQUEST};
 
-/// What an HTTP/2 connection may hold before its next requests wait, once the limit is reached.
+/// Where much is held, an HTTP/2 connection that holds so much waits with its next requests.
 const SHARE: u64 = 1 << 20;
 
-/// A connection whose client took something within so many milliseconds makes progress.
-const MOVES: u64 = 1000;
+/// And has no more requests under way than these and as many as it has finished lately.
+const FEW: u64 = 10;
 
 /// Requests that wait look for room so often.
 const ROOM_EVERY: Duration = Duration::from_millis(50);
@@ -28,6 +29,12 @@ pub(in super::super) struct Connection {
     pub(super) requests: AtomicU32,
     /// When bytes of a body left last, in milliseconds of [`Held::millis`].
     pub(super) delivered: AtomicU64,
+    /// Requests without a response.
+    pub(super) young: AtomicU32,
+    /// How many requests are finished.
+    pub(super) pace: Pace,
+    /// Whose turn it is to wait for room; the others queue.
+    turn: Mutex<()>,
     abandoned: Notify,
 }
 
@@ -39,6 +46,9 @@ impl Connection {
             streams: AtomicU64::new(0),
             requests: AtomicU32::new(0),
             delivered: AtomicU64::new(0),
+            young: AtomicU32::new(0),
+            pace: Pace::default(),
+            turn: Mutex::default(),
             abandoned: Notify::new(),
         })
     }
@@ -69,21 +79,34 @@ impl Connection {
         self.abandoned.notified().await;
     }
 
-    /// Waits while too much is held for blocked clients and this one takes nothing of its share: what it asks for next
-    /// would be held as well. Whether there is room before `patience` is over.
-    pub(in super::super) async fn until_room(&self, patience: Duration) -> bool {
+    /// The backlog of its next request, once there is room for it. There is, unless too much is held for blocked clients, or
+    /// soon may be: then a connection that has responses to take takes them first. `None` if it takes nothing for `patience`.
+    pub(in super::super) async fn next_request(self: &Arc<Self>, patience: Duration) -> Option<Arc<Backlog>> {
         let held = &self.socket.held;
-        let begun = held.millis();
-        loop {
-            let now = held.millis();
-            let moves = now.saturating_sub(self.delivered.load(Ordering::Relaxed)) < MOVES;
-            if !held.is_over_limit() || self.counted() < SHARE || moves {
-                return true;
+        if held.may_exceed_limit() {
+            let begun = held.millis();
+            let _turn = self.turn.lock().await;
+            while held.may_exceed_limit() && !self.has_room_for_request() {
+                let last = begun.max(self.delivered.load(Ordering::Relaxed));
+                if u128::from(held.millis().saturating_sub(last)) > patience.as_millis() {
+                    return None;
+                }
+                tokio::time::sleep(ROOM_EVERY).await;
             }
-            if u128::from(now - begun) > patience.as_millis() {
-                return false;
-            }
-            tokio::time::sleep(ROOM_EVERY).await;
+            return Some(self.expect_request());
         }
+        Some(self.expect_request())
+    }
+
+    fn has_room_for_request(&self) -> bool {
+        let held = self.counted();
+        let under_way = u64::from(self.young.load(Ordering::Relaxed)) + held / REQUEST;
+        held < SHARE && under_way < FEW + u64::from(self.pace.last_second(self.socket.held.millis()))
+    }
+
+    fn expect_request(self: &Arc<Self>) -> Arc<Backlog> {
+        let backlog = Backlog::of_stream(self);
+        backlog.expect();
+        backlog
     }
 }

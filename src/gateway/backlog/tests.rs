@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::*;
 
 const PATIENCE: u64 = 5000;
@@ -64,4 +66,55 @@ async fn bytes_of_a_stream_count_until_they_have_left() {
     assert_eq!((connection.counted(), stalled()), (0, false));
     // An idle event stream holds nothing that counts.
     assert!(!held.is_over_limit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_takes_nothing_waits_with_its_next_requests_where_much_is_held() {
+    const LIMIT: u64 = 20 * REQUEST;
+    let held = Arc::new(Held::default());
+    held.set_limit(LIMIT);
+    let connection = Connection::new(&held, None);
+    let patience = Duration::from_secs(10);
+    // Within the limit nobody waits, however many requests are without a response.
+    let mut young = Vec::new();
+    for _ in 0..=20 {
+        young.push(connection.next_request(patience).await.expect("there is room"));
+    }
+    let begun = Instant::now();
+    assert!(connection.next_request(patience).await.is_none(), "it takes nothing");
+    assert!(begun.elapsed() >= patience);
+    // Another begins with as many as ordinary clients ask for at once.
+    let other = Connection::new(&held, None);
+    let mut others = Vec::new();
+    for _ in 0..10 {
+        others.push(other.next_request(patience).await.expect("there is room"));
+    }
+    // And has as many more as it finishes in a second.
+    for _ in 0..5 {
+        let finished = others.pop().expect("one of ten");
+        finished.was_taken();
+    }
+    for _ in 0..10 {
+        others.push(other.next_request(patience).await.expect("it takes its responses"));
+    }
+    assert!(tokio::time::timeout(patience / 2, other.next_request(patience)).await.is_err());
+    // An app that is asked to wait for news holds many requests, and none of them counts.
+    let now = held.millis();
+    for backlog in young.iter().chain(&others) {
+        backlog.grow_old(now, PATIENCE);
+    }
+    assert!(!held.may_exceed_limit());
+    assert!(connection.next_request(patience).await.is_some());
+    // Responses that are not taken count for longer.
+    let bodies: Vec<_> = young.iter().map(|young| young.hold(Bytes::from_static(b"hello"))).collect();
+    assert!(held.is_over_limit());
+    let waiting = connection.next_request(patience);
+    let mut waiting = std::pin::pin!(waiting);
+    assert!(tokio::time::timeout(patience / 2, waiting.as_mut()).await.is_err());
+    // Whoever takes one of them may be slow.
+    let mut bodies = bodies.into_iter();
+    drop(bodies.next());
+    assert!(tokio::time::timeout(patience - Duration::from_secs(1), waiting.as_mut()).await.is_err());
+    drop((bodies, young));
+    assert!(waiting.await.is_some());
 }
