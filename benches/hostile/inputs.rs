@@ -15,6 +15,12 @@ const BODY: usize = 16_000;
 /// Just below the longest target.
 const TARGET: usize = 8_000;
 
+/// What may be said of a path that nobody has: by itself, and of one that can be read in several ways.
+const ANY: &[u16] = &[200, 400, 401, 403, 404, 405, 414, 501];
+
+/// A segment in which every part is read in more than one way.
+const DISGUISES: &str = "%41;+.//%5cA::$%c3%a9/";
+
 /// Every kind; the first is the ordinary one.
 pub(crate) fn all(token: &str) -> Vec<Input> {
     let bearer = format!("Authorization: Bearer {token}\r\n");
@@ -31,6 +37,11 @@ pub(crate) fn all(token: &str) -> Vec<Input> {
             body.len()
         )
         .into_bytes()
+    };
+    let copy = |part: &str| {
+        let to = format!("http://gateway.test/zz/{}%41", repeat(part, TARGET - 40));
+        format!("COPY /zz/a HTTP/1.1\r\nHost: gateway.test\r\nDestination: {to}\r\nDepth: infinity\r\n\r\n")
+            .into_bytes()
     };
     let form = "application/x-www-form-urlencoded";
     let html = "Accept: text/html\r\n";
@@ -102,23 +113,46 @@ pub(crate) fn all(token: &str) -> Vec<Input> {
         Input {
             name: "path of many segments",
             bytes: get(&format!("/zz/{}%41;/", repeat("A/", TARGET - 20)), ""),
-            statuses: &[200, 400, 404, 414],
+            statuses: ANY,
         },
         Input {
             name: "path of many dots and escapes",
             bytes: get(&format!("/zz/{}", repeat("%2e;/", TARGET - 20)), ""),
-            statuses: &[200, 400, 404, 414],
+            statuses: ANY,
         },
         Input {
             name: "path of many parameters",
             bytes: get(&format!("/zz/{}", repeat("a;b/", TARGET - 20)), ""),
-            statuses: &[200, 400, 404, 414],
+            statuses: ANY,
         },
         Input {
             name: "path of one long segment",
             bytes: get(&format!("/zz/{}", repeat("%41", TARGET - 20)), ""),
-            statuses: &[200, 400, 404, 414],
+            statuses: ANY,
         },
+        Input {
+            name: "path of segments that end with a dot",
+            bytes: get(&format!("/{}%2e", repeat("a./", TARGET + 180)), ""),
+            statuses: ANY,
+        },
+        Input {
+            name: "path of letters beyond ASCII",
+            bytes: get(&format!("/{}", repeat("%c3%a9", TARGET + 180)), ""),
+            statuses: ANY,
+        },
+        Input {
+            name: "path of every disguise",
+            bytes: get(&format!("/{}", repeat(DISGUISES, TARGET + 180)), ""),
+            statuses: ANY,
+        },
+        Input {
+            name: "path of empty segments",
+            bytes: get(&format!("//x/{}%41", repeat("//", TARGET + 170)), ""),
+            statuses: ANY,
+        },
+        Input { name: "COPY to a path of many segments", bytes: copy("A/"), statuses: ANY },
+        Input { name: "COPY to a path of every disguise", bytes: copy(DISGUISES), statuses: ANY },
+        Input { name: "COPY to a path of empty segments", bytes: copy("//"), statuses: ANY },
         Input {
             name: "header fields, many",
             bytes: get("/public", &fields("x-scheme-", 95)),
