@@ -31,7 +31,7 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [4/5] manifests"
 	@$(MAKE) --no-print-directory k8s-check
 	@echo "==> [5/5] tests and documentation tests"
-	cargo test --locked
+	TMPDIR="$$(.ci/scratch)" cargo test --locked
 	@echo "==> all passed"
 
 interop: setup-interop ## Real clients to real apps, 10,000 requests by two users; Node and Java where they are installed
