@@ -56,7 +56,9 @@ impl Auth {
         control: &Arc<Control>,
         settings: &Settings,
     ) -> Result<Admission, Refusal> {
-        let digest = sha256(token.as_bytes());
+        let last = control.last_token();
+        let (digest, is_last) =
+            last.map_or_else(|| (sha256(token.as_bytes()), false), |last| last.digest(token));
         let known = self.verify(token, digest, settings)?;
         let subject = &known.verified.subject;
         // Entered before anything about the session is read: from now on a revocation finds this request.
@@ -88,6 +90,9 @@ impl Auth {
                 Arc::clone(known.identity.get_or_init(|| Arc::new(made)))
             }
         };
+        if let Some(last) = last.filter(|_| !is_last) {
+            last.keep(token, digest);
+        }
         Ok(Admission { identity, registration })
     }
 

@@ -1,8 +1,11 @@
 //! The handle by which one request is cut from outside, and what it is cut for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
+
+use super::last_token::LastToken;
 
 /// Why a request or stream is cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +92,21 @@ pub struct Control {
     /// Bytes of a body that is waited for, and one.
     body: AtomicU64,
     changed: Notify,
+    /// The last token of its connection.
+    last_token: Option<Arc<LastToken>>,
 }
 
 impl Control {
+    /// Of a request whose connection sent `last_token` before.
+    pub fn of_connection(last_token: &Arc<LastToken>) -> Self {
+        Self { last_token: Some(Arc::clone(last_token)), ..Self::default() }
+    }
+
+    /// The last token of its connection.
+    pub(super) fn last_token(&self) -> Option<&LastToken> {
+        self.last_token.as_deref()
+    }
+
     /// Cuts the request; the first cause stays.
     pub fn cut(&self, cause: Cut) {
         if self.cut.compare_exchange(0, cause.to_u8(), Ordering::AcqRel, Ordering::Acquire).is_ok() {

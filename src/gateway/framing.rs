@@ -35,6 +35,9 @@ pub(super) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
     if raw.len() > limits.header_bytes {
         return Err(Refusal::HeaderTooLarge);
     }
+    if !request.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
     let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
     if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
         || codings.next().is_some()
@@ -42,7 +45,7 @@ pub(super) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
         return Err(Refusal::RequestInvalid("Transfer-Encoding: only chunked is understood".into()));
     }
     // The transport drops Content-Length beside Transfer-Encoding; the raw header still has it.
-    if request.headers.contains_key(header::TRANSFER_ENCODING) && names_content_length(&raw) {
+    if names_content_length(&raw) {
         return Err(Refusal::RequestInvalid("Content-Length: beside Transfer-Encoding".into()));
     }
     Ok(())

@@ -247,15 +247,16 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Context;
+    // A pointer: Pingora moves it three times, and its futures hold it three times.
+    type CTX = Box<Context>;
 
-    fn new_ctx(&self) -> Context {
+    fn new_ctx(&self) -> Box<Context> {
         let control: Arc<Control> = requests::control();
         control.header_was_read();
         let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
         let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));
         let lines = snapshot.log.access;
-        Context {
+        Box::new(Context {
             account: Account::open(metrics, clock, traffic, Arc::clone(&control), lines),
             snapshot,
             control,
@@ -275,14 +276,14 @@ impl ProxyHttp for Gateway {
             refusal: None,
             response_is_empty: false,
             was_told: false,
-        }
+        })
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
         // The default one is a disabled compressor: an allocation per request for nothing.
     }
 
-    async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Fallible<()> {
+    async fn early_request_filter(&self, session: &mut Session, context: &mut Box<Context>) -> Fallible<()> {
         portion::admit_body(session);
         upstream::normalize(session.req_header_mut());
         request_framing::normalize(session.req_header_mut());
@@ -315,14 +316,18 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Fallible<bool> {
+    async fn request_filter(&self, session: &mut Session, context: &mut Box<Context>) -> Fallible<bool> {
         match caught(self.filter(session, context)).await {
             Ok(done) => done,
             Err(Panicked) => self.panicked(context),
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Fallible<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        context: &mut Box<Context>,
+    ) -> Fallible<Box<HttpPeer>> {
         // The last look before anything is sent to the app.
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
@@ -347,7 +352,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        context: &mut Context,
+        context: &mut Box<Context>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // No connect: what was kept has ended, and nothing was sent. Asked again is the next server, or the same.
@@ -374,7 +379,7 @@ impl ProxyHttp for Gateway {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        context: &mut Context,
+        context: &mut Box<Context>,
         is_reused: bool,
     ) -> Box<Error> {
         interrupt::restore(session, &context.silence);
@@ -390,7 +395,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Fallible<()> {
         // The connect may have taken longer than the lease.
         if let Some(registration) = &context.registration
@@ -438,7 +443,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         is_last: bool,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Fallible<()> {
         if let Some(refusal) = context.obstacle() {
             return Self::refuse(context, refusal);
@@ -478,7 +483,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Fallible<()> {
         upstream::hear(response, context);
         match response_framing::rebuild(response, session.req_header()) {
@@ -497,7 +502,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Fallible<()> {
         // Revoked while the app was thinking: its answer is not delivered.
         if let Some(refusal) = context.obstacle() {
@@ -569,7 +574,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         is_last: bool,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Fallible<Option<Duration>> {
         if is_last {
             context.silence.stop();
@@ -590,7 +595,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> FailToProxy {
         let known = context.refusal.take();
         if known.is_none() {
@@ -612,17 +617,17 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code: answer.status, can_reuse_downstream: false }
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Context>, _: &Error) -> bool {
         // The account has one line per request.
         true
     }
 
-    fn request_summary(&self, session: &Session, _: &Context) -> String {
+    fn request_summary(&self, session: &Session, _: &Box<Context>) -> String {
         // The default has path and query, which may hold secrets.
         session.req_header().method.to_string()
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Box<Context>) {
         interrupt::restore(session, &context.silence);
         context.silence.stop();
         if error.is_none() {

@@ -29,7 +29,7 @@ use super::proxy::Gateway;
 use super::silence::Silence;
 use super::tls::Proof;
 use super::traffic::Traffic;
-use crate::auth::{Control, Cut, Progress};
+use crate::auth::{Control, Cut, LastToken, Progress};
 use crate::config::{LogAccess, Server};
 use crate::error::Refusal;
 use crate::metrics::Metrics;
@@ -141,6 +141,8 @@ pub(super) struct Requests {
     enough: Notify,
     /// Its write side, where it speaks HTTP/2.
     http2: Arc<Connection>,
+    /// The token that it sent last.
+    last_token: Arc<LastToken>,
     /// Why every request of it is refused, whatever it is.
     refuses: Option<Refusal>,
 }
@@ -178,6 +180,7 @@ impl Requests {
             begun: AtomicU32::new(0),
             enough: Notify::new(),
             http2: Connection::new(gate.traffic.held(), place.peer()),
+            last_token: Arc::default(),
             refuses,
         })
     }
@@ -243,7 +246,7 @@ impl Requests {
         refused: Option<Refusal>,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
-        let (control, begun) = (Arc::new(Control::default()), Instant::now());
+        let (control, begun) = (Arc::new(Control::of_connection(&self.last_token)), Instant::now());
         let silence = Silence::new(begun);
         let _entered = self.traffic.enter(&control, backlog);
         let before = self.begun.fetch_add(1, Ordering::Relaxed);

@@ -92,6 +92,11 @@ fn directives(text: &str) -> Vec<&str> {
 /// Adds field names to `Vary` that it does not have (RFC 9110 section 12.5.5), in one field line: nginx before 1.23 reads the
 /// last alone.
 pub(super) fn vary(response: &mut ResponseHeader, names: &[HeaderName]) -> pingora::Result<()> {
+    if let [name] = names
+        && !response.headers.contains_key(header::VARY)
+    {
+        return response.insert_header(header::VARY, HeaderValue::from(name.clone()));
+    }
     let missing: Vec<&str> =
         names.iter().filter(|name| !varies_by(&response.headers, name)).map(HeaderName::as_str).collect();
     if missing.is_empty() {

@@ -24,6 +24,9 @@ use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Address, Candidate};
 
+/// RFC 4918 section 10.3.
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
+
 /// Where a candidate is and how it is spoken to, whoever speaks: a request or a check.
 ///
 /// # Errors
@@ -277,7 +280,7 @@ fn destination(
     checked: Option<&Destination>,
 ) -> Result<(), Refusal> {
     let Some(checked) = checked else {
-        request.remove_header("destination");
+        request.remove_header(&DESTINATION);
         return Ok(());
     };
     let scheme = if candidate.server.scheme == Scheme::Https { "https" } else { "http" };
