@@ -6,6 +6,7 @@ use doorward::identity::ClientKind;
 use doorward::session::{Lookup, Record};
 
 use crate::support::gateway::{SOON, Tokens};
+use crate::support::http::{Client, message};
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
 async fn gateway(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>) {
@@ -82,4 +83,38 @@ async fn what_another_process_revokes_becomes_a_tombstone_here() {
         gateway.sessions.check(id).await.expect("an answer") == Lookup::Tombstone
     })
     .await;
+}
+
+/// A connection remembers the token that it sent last; another one, however alike, is judged by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_one_connection_are_judged_one_by_one() {
+    let (gateway, _) = gateway("").await;
+    gateway.user("bob", &[]).await;
+    let (ada, bob) = (gateway.login("ada").await, gateway.login("bob").await);
+    let mut client = Client::connect(gateway.address()).await;
+    let mut status = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        client.send(&message("GET", "/", &[("Authorization", &bearer)], b"")).await;
+        client.response("GET").await.expect("a response").status
+    };
+    // The payload changed, the length kept.
+    let (at, forged) = (ada.access.len() / 2, ada.access.as_bytes()[ada.access.len() / 2]);
+    let other = if forged == b'A' { "B" } else { "A" };
+    let forged = format!("{}{other}{}", &ada.access[..at], &ada.access[at + 1..]);
+    for (token, expected) in [
+        (&ada.access, 200),
+        (&ada.access, 200),
+        (&forged, 401),
+        (&ada.access, 200),
+        (&bob.access, 200),
+        (&bob.access, 200),
+        (&ada.access, 200),
+    ] {
+        assert_eq!(status(token).await, expected);
+    }
+    let users: Vec<_> = gateway.app.seen().iter().map(|seen| seen.header("x-auth-user")).collect();
+    let expected = ["ada", "ada", "ada", "bob", "bob", "ada"].map(|user| Some(user.to_owned()));
+    assert_eq!(users, expected);
+    gateway.command(&["session", "revoke", "--user", "ada"]).await;
+    assert_eventually("revoked", SOON, async || status(&ada.access).await == 401).await;
 }
