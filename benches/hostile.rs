@@ -175,10 +175,16 @@ fn program(config: &Path) -> Command {
 
 fn serve(config: &Path) -> anyhow::Result<(Child, SocketAddr)> {
     let mut child = program(config).arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-    let address = line.trim().rsplit("//").next().and_then(|address| address.parse().ok());
-    Ok((child, address.with_context(|| format!("no address in `{line}`"))?))
+    let stdout = BufReader::new(child.stdout.take().context("stdout")?);
+    for line in stdout.lines() {
+        let line: serde_json::Value = serde_json::from_str(&line?)?;
+        if line["reason"] == "listening"
+            && let Some(address) = line["address"].as_str()
+        {
+            return Ok((child, address.parse()?));
+        }
+    }
+    anyhow::bail!("the gateway did not start")
 }
 
 fn write_config(folder: &Path, app: SocketAddr) -> anyhow::Result<()> {
