@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
 
 /// Imports inside a layer, each with its reason; all others are refused.
 const SAME_LAYER: &[(&str, &str, &str)] = &[
-    ("admin", "gateway::respond", "the one place where answers of ours are made"),
+    ("admin", "gateway::response", "the one place where answers of ours are made"),
     ("main", "cli", "the program is its command line"),
     ("cli", "server", "`serve`, and the vault the commands work on"),
     ("cli", "demo", "`demo`"),
@@ -49,7 +49,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio_postgres_rustls", &["vault/postgres/"]),
     ("rustls_native_certs", &["vault/postgres/"]),
     ("redis", &["session/redis/"]),
-    ("h2", &["gateway/failure.rs"]),
+    ("h2", &["gateway/upstream/failure.rs"]),
     (
         "rustix",
         &["server/handover.rs", "server/listen.rs", "cli/files.rs", "cli/manager.rs", "password/pool.rs"],
@@ -68,16 +68,19 @@ const FENCES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/completions.rs"]),
 ];
 
-/// Statuses an answer of ours can have: numbers that belong into `gateway/respond.rs`.
+/// Statuses an answer of ours can have: numbers that belong into `gateway/response.rs`.
 const STATUSES: &[&str] =
     &["400", "401", "403", "404", "405", "413", "415", "421", "429", "431", "500", "502", "503", "504"];
 
 /// Such numbers that are not the status of an answer: file, line with it.
 const NOT_AN_ANSWER: &[(&str, &str)] = &[
     // Milliseconds.
-    ("gateway/requests.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500);"),
+    (
+        "gateway/connection/client_connection.rs",
+        "const REFUSAL_GRACE: Duration = Duration::from_millis(500);",
+    ),
     // Pingora's own error, recognised so that it can be answered as ours.
-    ("gateway/failure.rs", "HTTPStatus(413)"),
+    ("gateway/upstream/failure.rs", "HTTPStatus(413)"),
 ];
 
 fn layer(module: &str) -> Option<usize> {
@@ -114,7 +117,7 @@ fn faults(source: &Source) -> Vec<String> {
     if source.path != "policy/access.rs" && source.has(&["Permit", "{"]) {
         faults.push(format!("{}: only the decision in policy/access.rs may make a permit", source.path));
     }
-    if (source.is_in("gateway/") || source.is_in("admin/")) && source.path != "gateway/respond.rs" {
+    if (source.is_in("gateway/") || source.is_in("admin/")) && source.path != "gateway/response.rs" {
         faults.extend(statuses(source));
     }
     faults
@@ -128,7 +131,7 @@ fn statuses(source: &Source) -> Vec<String> {
         tokens.iter().any(|token| STATUSES.contains(&token.as_str()) || token == "StatusCode")
     });
     found
-        .map(|line| format!("{}: a status code outside gateway/respond.rs: {}", source.path, line.trim()))
+        .map(|line| format!("{}: a status code outside gateway/response.rs: {}", source.path, line.trim()))
         .collect()
 }
 
@@ -185,9 +188,9 @@ fn a_planted_violation_is_found() {
         ("auth/mod.rs", "use {std::io, ::clap::Parser};"),
         ("server.rs", "#[derive(clap::Parser)] struct S;"),
         ("auth/login.rs", "let i = Identity::attest(a, b);"),
-        ("gateway/judge.rs", "let p = Permit { route };"),
-        ("gateway/judge.rs", "return answer(401);"),
-        ("gateway/proxy.rs", "session.respond_error(413_u16);"),
+        ("gateway/authorize/decision.rs", "let p = Permit { route };"),
+        ("gateway/authorize/decision.rs", "return answer(401);"),
+        ("gateway/request/callbacks.rs", "session.respond_error(413_u16);"),
         ("admin/", "StatusCode::NOT_FOUND"),
     ];
     for (path, text) in planted {
@@ -207,11 +210,14 @@ fn what_is_no_violation_is_let_through() {
         ("config/load.rs", "fn f<'a>(x: &'a str) -> char { '\"' } const C: &[u8] = b\"crate::vault\\\"\";"),
         ("config/load.rs", "#[cfg(test)]\nmod tests { use crate::vault::Vault; fn f() { if true {} } }"),
         ("token/access.rs", "#[cfg(test)]\nmod tests;\nuse crate::clock::Clock;"),
-        ("admin/", "use crate::{auth::Auth, gateway::respond::Answer};"),
+        ("admin/", "use crate::{auth::Auth, gateway::response::Answer};"),
         ("vault/sqlite/audit.rs", "use super::{rows, schema}; use rusqlite::params;"),
-        ("gateway/requests.rs", "const REFUSAL_GRACE: Duration = Duration::from_millis(500); let n = 4010;"),
-        ("gateway/failure.rs", "(_, HTTPStatus(413)) => 101, _ => 204"),
-        ("gateway/judge.rs", "fn f(permit: &Permit) {} // 404"),
+        (
+            "gateway/connection/client_connection.rs",
+            "const REFUSAL_GRACE: Duration = Duration::from_millis(500); let n = 4010;",
+        ),
+        ("gateway/upstream/failure.rs", "(_, HTTPStatus(413)) => 101, _ => 204"),
+        ("gateway/authorize/decision.rs", "fn f(permit: &Permit) {} // 404"),
         ("config/value.rs", "use toml::de::DeValue;"),
         ("secret.rs", "fn f() { self::g(); std::clap::x() }"),
     ];

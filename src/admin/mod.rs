@@ -11,7 +11,7 @@ use pingora::protocols::http::ServerSession;
 use crate::auth::{Auth, Standing};
 use crate::clock::Clock;
 use crate::error::Refusal;
-use crate::gateway::respond::Answer;
+use crate::gateway::response::Answer;
 use crate::metrics;
 use crate::snapshot::Current;
 use crate::token::sha256;

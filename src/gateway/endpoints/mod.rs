@@ -6,28 +6,28 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, header};
 use pingora::proxy::Session;
 
-use super::account::Account;
-use super::context::Context;
-use super::judge::origin_form;
-use super::navigation::Audience;
-use super::renewal::{self, SetCookies};
-use super::respond::Answer;
-use super::{cors, credential, cross_origin, downstream, navigation};
 use crate::auth::{Admission, Auth, Control, Registration};
 use crate::error::Refusal;
+use crate::gateway::authorize::decision::origin_form;
+use crate::gateway::authorize::navigation::Audience;
+use crate::gateway::authorize::silent_renewal;
+use crate::gateway::authorize::silent_renewal::SetCookies;
+use crate::gateway::authorize::{cors, credential, cross_origin, navigation};
+use crate::gateway::request::access_log::Account;
+use crate::gateway::request::client;
+use crate::gateway::request::context::Context;
+use crate::gateway::response::Answer;
 use crate::identity::Identity;
 use crate::policy::cookies;
 use crate::policy::route::WELL_KNOWN;
 use crate::snapshot::Snapshot;
 use crate::token::keyring::JWKS_MAX_AGE;
-use body::Fields;
+use api::body::Fields;
 use browser::Form;
 use browser::devices::Which;
 
-mod account;
-mod body;
+mod api;
 mod browser;
-mod sign_in;
 
 /// What is a page for people on `GET`.
 const PAGES: [&str; 4] = ["/login", "/logout", "/password", "/sessions"];
@@ -104,13 +104,13 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Resu
             Ok(Err(Refusal::MediaTypeUnsupported))
         }
         ("/sessions/end" | "/sessions/end-others" | "/sessions/end-programs", _) => only("POST"),
-        ("/login", &Method::POST) => sign_in::login(&mut call).await,
-        ("/refresh", &Method::POST) => sign_in::refresh(&mut call).await,
-        ("/logout", &Method::POST) => sign_in::logout(&mut call).await,
-        ("/logout-all", &Method::POST) => Ok(sign_in::logout_all(&mut call).await),
-        ("/password", &Method::POST) => account::password(&mut call).await,
-        ("/me", &Method::GET) => Ok(account::me(&mut call).await),
-        ("/sessions", &Method::GET) => Ok(account::sessions(&mut call).await),
+        ("/login", &Method::POST) => api::sign_in::login(&mut call).await,
+        ("/refresh", &Method::POST) => api::sign_in::refresh(&mut call).await,
+        ("/logout", &Method::POST) => api::sign_in::logout(&mut call).await,
+        ("/logout-all", &Method::POST) => Ok(api::sign_in::logout_all(&mut call).await),
+        ("/password", &Method::POST) => api::account::password(&mut call).await,
+        ("/me", &Method::GET) => Ok(api::account::me(&mut call).await),
+        ("/sessions", &Method::GET) => Ok(api::account::sessions(&mut call).await),
         ("/.well-known/jwks.json", &Method::GET) => {
             Ok(Ok(Answer::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs())))
         }
@@ -118,7 +118,7 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Resu
         ("/login" | "/logout" | "/password", _) => only("GET, HEAD, POST"),
         ("/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
         _ => match (path.strip_prefix("/sessions/"), method) {
-            (Some(id), &Method::DELETE) => Ok(account::end_session(&mut call, id).await),
+            (Some(id), &Method::DELETE) => Ok(api::account::end_session(&mut call, id).await),
             (Some(_), _) => only("DELETE"),
             (None, &Method::GET) if path.starts_with("/assets/") => {
                 let whole = format!("{}{path}", call.snapshot.server.auth_prefix);
@@ -148,7 +148,7 @@ impl Call<'_> {
 
     /// The client's address, through trusted proxies.
     fn address(&self) -> IpAddr {
-        downstream::client(self.session, self.snapshot)
+        client::client(self.session, self.snapshot)
     }
 
     fn user_agent(&self) -> Option<String> {
@@ -169,7 +169,7 @@ impl Call<'_> {
 
     /// The form in the body.
     async fn form(&mut self) -> pingora::Result<Result<Form, Refusal>> {
-        Ok(body::bytes(self.session).await?.and_then(|bytes| Form::parse(&bytes)))
+        Ok(api::body::bytes(self.session).await?.and_then(|bytes| Form::parse(&bytes)))
     }
 
     /// Who is sitting there, by cookie alone.
@@ -201,7 +201,7 @@ impl Call<'_> {
         if accept != Accept::Bearer {
             let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
             let asked = (request, &credential);
-            return renewal::authenticate(asked, true, auth, snapshot, control, self.set).await;
+            return silent_renewal::authenticate(asked, true, auth, snapshot, control, self.set).await;
         }
         let token = credential.token.filter(|_| !credential.by_cookie);
         let token = token.ok_or(Refusal::TokenMissing)?;
@@ -210,6 +210,6 @@ impl Call<'_> {
 
     /// The JSON object in the body.
     async fn fields(&mut self) -> pingora::Result<Result<Fields, Refusal>> {
-        body::read(self.session).await
+        api::body::read(self.session).await
     }
 }

@@ -3,11 +3,11 @@
 
 use http::{HeaderMap, header};
 
-use super::super::credential::cookie_fields;
-use super::super::{cross_origin, navigation};
 use super::{Answer, Call};
 use crate::auth::Auth;
 use crate::error::Refusal;
+use crate::gateway::authorize::credential::cookie_fields;
+use crate::gateway::authorize::{cross_origin, navigation};
 use crate::pages::{self, Account, Page};
 use crate::policy::cookies::{self, Found};
 use crate::snapshot::Snapshot;
@@ -68,7 +68,7 @@ async fn submitted(call: &mut Call<'_>) -> pingora::Result<Result<Form, Refusal>
 /// of two), the access cookie, for as long as that is good. Otherwise the pages would send people to the login page, and
 /// that, finding them signed in, back.
 fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option<[u8; 32]> {
-    let refresh = super::super::renewal::refresh_cookie(headers, &snapshot.cookies);
+    let refresh = crate::gateway::authorize::silent_renewal::refresh_cookie(headers, &snapshot.cookies);
     if let Some(mark) = refresh.and_then(|cookie| auth.session_mark(cookie)) {
         return Some(mark);
     }

@@ -1,11 +1,11 @@
 //! `login`: the page and its form.
 
-use super::super::super::navigation;
-use super::super::super::renewal::{ROOM, refresh_cookie};
 use super::form::Form;
 use super::{Addresses, Answer, Call, FORM, form_token, guard, is_from_our_page, page, rendered};
 use crate::auth::LoginRequest;
 use crate::error::Refusal;
+use crate::gateway::authorize::navigation;
+use crate::gateway::authorize::silent_renewal::{ROOM, refresh_cookie};
 use crate::pages::{Page, SignIn, SignInProblem, SignedIn};
 use crate::password::Password;
 use crate::policy::cookies::{self, Found};
@@ -139,7 +139,7 @@ fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignI
 fn is_planted(call: &Call<'_>) -> Result<(), Refusal> {
     let names = call.snapshot.cookies;
     let several = |name: &str| {
-        let fields = super::super::super::credential::cookie_fields(call.headers());
+        let fields = crate::gateway::authorize::credential::cookie_fields(call.headers());
         cookies::find(fields, name) == Found::Several
     };
     if [names.access, names.refresh, names.visit].into_iter().any(several) {
@@ -150,7 +150,7 @@ fn is_planted(call: &Call<'_>) -> Result<(), Refusal> {
 
 /// The cookie that ties the form to this browser. Of two, one was planted: neither counts.
 fn visit<'a>(call: &'a Call<'_>) -> Option<&'a str> {
-    let fields = super::super::super::credential::cookie_fields(call.headers());
+    let fields = crate::gateway::authorize::credential::cookie_fields(call.headers());
     match cookies::find(fields, call.snapshot.cookies.visit) {
         // 16 bytes, base64url.
         Found::One(visit) if visit.len() == 22 => Some(visit),

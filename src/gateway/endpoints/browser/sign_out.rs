@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::super::super::navigation;
-use super::super::super::renewal::refresh_cookie;
 use super::{Addresses, Answer, Call, form_token, page, rendered, submitted};
 use crate::error::Refusal;
+use crate::gateway::authorize::navigation;
+use crate::gateway::authorize::silent_renewal::refresh_cookie;
 use crate::pages::{Page, SignOut, SignedOut};
 use crate::vault::EndReason;
 

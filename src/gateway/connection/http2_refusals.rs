@@ -1,0 +1,293 @@
+//! What the HTTP/2 library refuses by itself, before any callback: seen in the frames it writes, counted and logged.
+//!
+//! RFC 9113 section 8.1.1 has a malformed request end its stream (`PROTOCOL_ERROR`); a header block that cannot be decoded ends
+//! the connection (section 4.3), since the compression state of all later ones hangs on it. The library answers neither in
+//! words. Requests that it takes are answered by us, and are in the access log.
+//!
+//! Only frame headers and the first bytes of these frames are looked at.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::error::Refusal;
+use crate::gateway::connection::client_connection::Requests;
+
+/// Of a frame: its length, type, flags and stream (RFC 9113 section 4.1).
+const FRAME_HEADER: usize = 9;
+
+/// Bytes of a payload that are looked at: the stream and the error code of a GOAWAY.
+const SHOWN: usize = 8;
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+
+const NO_ERROR: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
+const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// `:status: 400` in the static table (RFC 7541 appendix A), as a whole header block: no answer of ours has one field only.
+const BARE_400: u8 = 0x80 | 12;
+
+/// Frames as they are written.
+#[derive(Debug, Default)]
+struct Frames {
+    header: [u8; FRAME_HEADER],
+    has: usize,
+    payload: [u8; SHOWN],
+    shown: usize,
+    left: usize,
+    /// The stream that was answered last, and in so few bytes that it was not by us.
+    answered: u32,
+}
+
+impl Frames {
+    /// Looks at bytes that were written; tells `refused` what they refuse.
+    fn wrote(&mut self, mut bytes: &[u8], refused: &mut impl FnMut(Refusal)) {
+        while !bytes.is_empty() {
+            if self.has < FRAME_HEADER {
+                let taken = bytes.len().min(FRAME_HEADER - self.has);
+                self.header[self.has..self.has + taken].copy_from_slice(&bytes[..taken]);
+                self.has += taken;
+                bytes = &bytes[taken..];
+                if self.has < FRAME_HEADER {
+                    return;
+                }
+                self.shown = 0;
+                let [high, middle, low, ..] = self.header;
+                self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            }
+            let taken = bytes.len().min(self.left);
+            let shown = taken.min(SHOWN - self.shown);
+            self.payload[self.shown..self.shown + shown].copy_from_slice(&bytes[..shown]);
+            self.shown += shown;
+            self.left -= taken;
+            bytes = &bytes[taken..];
+            if self.left == 0 {
+                self.has = 0;
+                if let Some(refusal) = self.refusal() {
+                    refused(refusal);
+                }
+            }
+        }
+    }
+
+    /// What the frame that is complete says.
+    fn refusal(&mut self) -> Option<Refusal> {
+        let length = usize::from(self.header[1]) << 8 | usize::from(self.header[2]);
+        let [.., a, b, c, d] = self.header;
+        let stream = u32::from_be_bytes([a & 0x7F, b, c, d]);
+        let code = |at: usize| {
+            let bytes = self.payload.get(at..at + 4).filter(|_| self.shown >= at + 4);
+            bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
+        };
+        match self.header[3] {
+            HEADERS if self.header[4] & END_STREAM != 0 && length <= SHOWN => {
+                self.answered = stream;
+                let is_bare = length > 0 && self.payload[length - 1] == BARE_400;
+                is_bare.then(|| malformed("authority or framing"))
+            }
+            RST_STREAM => match code(0)? {
+                PROTOCOL_ERROR => Some(malformed("the stream was reset")),
+                // The library answers 431 in one field, and resets the stream.
+                REFUSED_STREAM if self.answered == stream => Some(Refusal::HeaderTooLarge),
+                REFUSED_STREAM => Some(Refusal::Overloaded),
+                _ => None,
+            },
+            GOAWAY => match code(4)? {
+                NO_ERROR => None,
+                ENHANCE_YOUR_CALM => Some(Refusal::Overloaded),
+                _ => Some(malformed("the connection was closed")),
+            },
+            _ => None,
+        }
+    }
+}
+
+fn malformed(what: &str) -> Refusal {
+    Refusal::RequestInvalid(what.to_owned())
+}
+
+/// A connection whose frames are looked at.
+pub(crate) struct Watched {
+    stream: Stream,
+    frames: Frames,
+    requests: Arc<Requests>,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl Watched {
+    pub(crate) fn new(stream: Stream, requests: Arc<Requests>) -> Self {
+        Self { stream, frames: Frames::default(), requests }
+    }
+
+    fn wrote(&mut self, bytes: &[u8]) {
+        let requests = &self.requests;
+        self.frames.wrote(bytes, &mut |refusal| requests.refused_unanswered(&refusal));
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.wrote(&buf[..wrote]);
+        Poll::Ready(Ok(wrote))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
+        let mut left = wrote;
+        for buf in bufs {
+            let taken = buf.len().min(left);
+            self.wrote(&buf[..taken]);
+            left -= taken;
+        }
+        Poll::Ready(Ok(wrote))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Watched {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut *self.stream).await;
+    }
+}
+
+impl UniqueID for Watched {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Watched {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Watched {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Watched {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Watched {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+#[async_trait]
+impl Peek for Watched {
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        self.stream.try_peek(buf).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("short");
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    }
+
+    fn seen(bytes: &[u8], size: usize) -> Vec<&'static str> {
+        let (mut frames, mut refused) = (Frames::default(), Vec::new());
+        for piece in bytes.chunks(size) {
+            frames.wrote(piece, &mut |refusal| refused.push(refusal.code()));
+        }
+        refused
+    }
+
+    #[test]
+    fn refusals_are_seen_in_frames_however_they_are_written() {
+        let code = |code: u8| [0, 0, 0, code];
+        let goaway = |error: u8, more: &[u8]| [&[0, 0, 0, 9], &code(error)[..], more].concat();
+        let bytes = [
+            frame(4, 0, 0, &[0; 30]),
+            frame(HEADERS, 4, 1, &[0x88; 200]),
+            // An answer, its data, and trailers of one indexed field.
+            frame(0, 0, 1, &[BARE_400; 20]),
+            frame(HEADERS, 5, 1, &[0xBE]),
+            frame(RST_STREAM, 0, 3, &code(1)),
+            frame(RST_STREAM, 0, 5, &code(0)),
+            frame(RST_STREAM, 0, 5, &code(8)),
+            frame(HEADERS, 5, 7, &[BARE_400]),
+            frame(HEADERS, 5, 9, &[0x48, 0x82, 0x68, 0x01]),
+            frame(RST_STREAM, 0, 9, &code(7)),
+            frame(RST_STREAM, 0, 11, &code(7)),
+            frame(0, 1, 13, &[]),
+            frame(GOAWAY, 0, 0, &goaway(0, b"")),
+            frame(GOAWAY, 0, 0, &goaway(11, b"too_many_resets")),
+            frame(GOAWAY, 0, 0, &goaway(1, b"")),
+        ]
+        .concat();
+        let expected = [
+            "request_invalid",
+            "request_invalid",
+            "header_too_large",
+            "overloaded",
+            "overloaded",
+            "request_invalid",
+        ];
+        for size in 1..=bytes.len() {
+            assert_eq!(seen(&bytes, size), expected, "by {size}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Client connections: accepted, limited, decrypted and read up to a request.
+//!
+//! In: sockets of the listeners. Out: one request at a time for Pingora, bounded to its message. Knows nothing of routes, tokens or
+//! upstreams.
+
+pub(crate) mod acceptor;
+pub(crate) mod backlog;
+pub(crate) mod bounded_stream;
+pub(crate) mod client_connection;
+pub(crate) mod h2c;
+pub(crate) mod head_check;
+pub(crate) mod http1;
+pub(crate) mod http2_refusals;
+pub(crate) mod idle_list;
+pub(crate) mod limiter;
+pub(crate) mod lingering_close;
+pub(crate) mod proxy_protocol;
+pub(crate) mod stalled;
+pub(crate) mod tls;
+pub(crate) mod traffic;

@@ -1,0 +1,254 @@
+//! Stalled clients: how much memory may be held for clients that make no progress.
+//!
+//! `send_timeout` ends each of them in its time; this ends some of them sooner, where all together hold too much. Only a
+//! client that took nothing for several seconds is stalled, however slow it is otherwise, and none is cut while there is
+//! memory. Beyond the limit whoever holds most loses what has been stalled for longest.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pingora::protocols::ALPN;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
+
+use crate::auth::{Control, Cut};
+use crate::config::Scheme;
+use crate::gateway::connection::backlog::{Backlog, Connection};
+use crate::gateway::connection::traffic::Traffic;
+use crate::gateway::request::client;
+use crate::gateway::request::context::Context;
+use crate::policy::forwarded;
+use crate::snapshot::Current;
+
+/// Stalled clients are looked for this often.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A client that takes nothing for this long is stalled. Readers of 10 kB/s take something more often, whatever their
+/// system buffers; a longer time would give attackers as much longer to fill the memory.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// The same where `send_timeout` is short: half of that.
+const PART_OF_SEND_TIMEOUT: u32 = 2;
+
+/// Receive buffer of connections to apps of which little is read ahead. The kernel doubles it. Pingora holds nine reads of what
+/// a client does not take: 200 KiB of 16 KiB each, where 64 KiB each would be 700 KiB. At a millisecond's distance an app still
+/// sends 16 MB a second.
+const SMALL_BUFFER: usize = 16 << 10;
+
+/// Such connections are pooled on their own.
+const SMALL: u64 = 1 << 1;
+
+/// What an app may send ahead of one client over HTTP/2, where Pingora's 8 MiB would be held for each that is slow. Enough for
+/// 250 MB/s at a millisecond's distance.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// And over one connection: more than all of its streams, so that none that is stalled takes it from the others.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
+/// A stalled response, or an HTTP/2 connection whose socket takes nothing.
+struct Stalled {
+    client: Option<IpAddr>,
+    /// In milliseconds of `Held::millis`.
+    since: u64,
+    /// Bytes of memory.
+    bytes: u64,
+    requests: Vec<Arc<Control>>,
+    connection: Option<Arc<Connection>>,
+}
+
+impl Stalled {
+    fn cut(&self) {
+        for request in &self.requests {
+            request.cut(Cut::Unread);
+        }
+        if let Some(connection) = &self.connection {
+            connection.abandon();
+        }
+    }
+}
+
+/// Keeps what is held for stalled clients within `server.limits.stalled_bytes`; never ends by itself.
+pub async fn bound_stalled(traffic: Arc<Traffic>, current: Current) {
+    loop {
+        let snapshot = current.load();
+        let limits = &snapshot.server.limits;
+        let (limit, send_timeout) = (limits.stalled_bytes, limits.send_timeout);
+        drop(snapshot);
+        traffic.held().set_limit(limit);
+        // What is held for stalled clients is a part of that.
+        if traffic.held().may_exceed_limit() {
+            for stalled in beyond(limit, all(&traffic, patience(send_timeout))) {
+                stalled.cut();
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn patience(send_timeout: Duration) -> Duration {
+    STALLED_AFTER.min(send_timeout / PART_OF_SEND_TIMEOUT)
+}
+
+/// Every stalled client.
+fn all(traffic: &Traffic, patience: Duration) -> Vec<Stalled> {
+    let now = traffic.held().millis();
+    let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    let mut all = Vec::new();
+    let mut connections: HashMap<*const Connection, Stalled> = HashMap::new();
+    traffic.each_http2(|connection| {
+        connection.socket().look();
+        if let Some(since) = connection.socket().stalled_since(now, patience) {
+            let stalled = Stalled {
+                client: connection.socket().client(),
+                since,
+                bytes: connection.counted(),
+                requests: Vec::new(),
+                connection: Some(Arc::clone(connection)),
+            };
+            connections.insert(Arc::as_ptr(connection), stalled);
+        }
+    });
+    traffic.each(|control, backlog| {
+        // Cut already, and about to be gone.
+        if control.cause().is_some() {
+            return;
+        }
+        backlog.look();
+        backlog.grow_old(now, patience);
+        let connection = backlog.connection().map(Arc::as_ptr);
+        if let Some(stalled) = connection.and_then(|connection| connections.get_mut(&connection)) {
+            stalled.requests.push(Arc::clone(control));
+        } else if let Some(since) = backlog.stalled_since(now, patience) {
+            let requests = vec![Arc::clone(control)];
+            let (client, bytes) = (backlog.client(), backlog.counted());
+            all.push(Stalled { client, since, bytes, requests, connection: None });
+        }
+    });
+    all.extend(connections.into_values());
+    all
+}
+
+/// Those that are too many: of the client that holds most the longest stalled, until the rest is within the limit.
+fn beyond(limit: u64, mut all: Vec<Stalled>) -> Vec<Stalled> {
+    let mut total: u64 = all.iter().map(|stalled| stalled.bytes).sum();
+    let mut cut = Vec::new();
+    if total <= limit {
+        return cut;
+    }
+    // The longest stalled is last.
+    all.sort_by_key(|stalled| std::cmp::Reverse(stalled.since));
+    let mut clients: HashMap<Option<IpAddr>, (u64, Vec<Stalled>)> = HashMap::new();
+    for stalled in all {
+        let (bytes, of_client) = clients.entry(stalled.client).or_default();
+        *bytes += stalled.bytes;
+        of_client.push(stalled);
+    }
+    // Of two that hold as much, whose is stalled for longer.
+    let rank = |bytes: u64, of_client: &[Stalled]| {
+        (bytes, std::cmp::Reverse(of_client.last().map_or(u64::MAX, |stalled| stalled.since)))
+    };
+    let mut most: BinaryHeap<_> =
+        clients.iter().map(|(client, (bytes, of_client))| (rank(*bytes, of_client), *client)).collect();
+    while total > limit
+        && let Some((_, client)) = most.pop()
+        && let Some((bytes, of_client)) = clients.get_mut(&client)
+        && let Some(stalled) = of_client.pop()
+    {
+        total -= stalled.bytes;
+        *bytes -= stalled.bytes;
+        if !of_client.is_empty() {
+            most.push((rank(*bytes, of_client), client));
+        }
+        cut.push(stalled);
+    }
+    cut
+}
+
+/// Counts a chunk of a response until its client has taken it.
+pub(crate) fn track(session: &Session, body: &mut Option<Bytes>, is_last: bool, context: &Context) {
+    let backlog = &context.backlog;
+    let size = body.as_ref().map_or(0, Bytes::len);
+    let may_be_http2 =
+        context.candidate.as_ref().is_some_and(|candidate| candidate.server.scheme != Scheme::Http);
+    backlog.chunk_came(size, if may_be_http2 { STREAM_WINDOW } else { 0 }, is_last);
+    let is_stream = backlog.connection().is_some();
+    // A small response over HTTP/1.1 is hardly ever blocked, and then counts for the peer.
+    if (is_stream || !is_last) && context.account.bytes_out == 0 {
+        know_client(session, context);
+    }
+    if is_stream {
+        *body = body.take().map(|bytes| backlog.hold(bytes));
+    }
+}
+
+/// Counts a whole response of ours.
+pub(crate) fn track_whole(session: &Session, body: Bytes, context: &Context) -> Bytes {
+    if context.backlog.connection().is_none() {
+        return body;
+    }
+    know_client(session, context);
+    context.backlog.hold(body)
+}
+
+fn know_client(session: &Session, context: &Context) {
+    context.backlog.set_client(forwarded::network(client::client(session, &context.snapshot)));
+}
+
+/// How much is read of an app ahead of its clients: less for one that has many responses under way, and for all while too much
+/// is held for those that are blocked.
+pub(crate) fn bound_read_ahead(peer: &mut HttpPeer, backlog: &Backlog) {
+    let Some(options) = peer.get_mut_peer_options() else { return };
+    options.h2_stream_window_size = Some(STREAM_WINDOW);
+    options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+    // The streams of an HTTP/2 connection share its buffer: there it would be too little.
+    if backlog.reads_little_ahead() && options.alpn == ALPN::H1 {
+        options.tcp_recv_buf = Some(SMALL_BUFFER);
+        peer.group_key ^= SMALL;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::{Stalled, beyond};
+
+    fn cut(limit: u64, all: &[(u8, u64, u64)]) -> Vec<(u8, u64)> {
+        let stalled = |&(client, since, bytes): &(u8, u64, u64)| Stalled {
+            client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, client))),
+            since,
+            bytes,
+            requests: Vec::new(),
+            connection: None,
+        };
+        let last = |client: Option<IpAddr>| match client {
+            Some(IpAddr::V4(v4)) => v4.octets()[3],
+            _ => 0,
+        };
+        let cut = beyond(limit, all.iter().map(stalled).collect());
+        cut.iter().map(|stalled| (last(stalled.client), stalled.since)).collect()
+    }
+
+    #[test]
+    fn nobody_is_cut_within_the_limit() {
+        assert_eq!(cut(30, &[(1, 1, 10), (1, 2, 10), (2, 3, 10)]), []);
+        assert_eq!(cut(0, &[]), []);
+        assert_eq!(cut(9, &[(1, 1, 10)]), [(1, 1)]);
+    }
+
+    #[test]
+    fn whoever_holds_most_loses_its_oldest_first() {
+        let many = [(1, 5, 10), (1, 6, 10), (1, 7, 10), (2, 1, 10), (3, 2, 10)];
+        assert_eq!(cut(40, &many), [(1, 5)], "though others are stalled for longer");
+        assert_eq!(cut(30, &many), [(1, 5), (1, 6)]);
+        assert_eq!(cut(20, &many), [(1, 5), (1, 6), (2, 1)], "then of equals the longest stalled");
+        assert_eq!(
+            cut(30, &[(1, 1, 5), (1, 2, 5), (1, 3, 5), (2, 9, 40)]),
+            [(2, 9)],
+            "memory counts, not number"
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! Request bodies of our endpoints: a small JSON object, read strictly, its values never repeated in an error.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{HeaderMap, header};
+use pingora::proxy::Session;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use zeroize::Zeroize as _;
+
+use crate::error::Refusal;
+use crate::gateway::upstream::request_framing;
+use crate::secret::Secret;
+
+/// A password of 1 KiB, JSON-escaped, fits several times; nothing of ours needs more.
+const LIMIT: usize = 16 * 1024;
+/// A client that takes longer for so little is not serious (or not there).
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Maximum number of members of an object. Ours have at most five; 16 KiB would hold 2,700.
+const MAX_MEMBERS: usize = 64;
+
+/// The members of a JSON object, each of which must be asked for. Not to be printed: they are passwords and tokens.
+#[derive(Default)]
+pub(crate) struct Fields(BTreeMap<String, Value>);
+
+/// Reads the body; an empty one is an empty object. The outer error is the transport's.
+pub(crate) async fn read(session: &mut Session) -> pingora::Result<Result<Fields, Refusal>> {
+    if session.is_body_empty() {
+        return Ok(Ok(Fields::default()));
+    }
+    if let Err(refusal) = check_type(&session.req_header().headers) {
+        return Ok(Err(refusal));
+    }
+    Ok(bytes(session).await?.and_then(|bytes| Fields::parse(&bytes)))
+}
+
+/// A body, wiped when it has been read: it holds a password or a token.
+pub(crate) struct Wiped(BytesMut);
+
+impl Deref for Wiped {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// The whole body, whatever it is.
+pub(crate) async fn bytes(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
+    if request_framing::expects_continue(session.req_header()) {
+        request_framing::send_continue(session).await?;
+    }
+    let whole = match tokio::time::timeout(DEADLINE, collect(session)).await {
+        Ok(collected) => collected?,
+        Err(_) => Err(Refusal::RequestTimeout),
+    };
+    Ok(whole)
+}
+
+async fn collect(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
+    // As large as it can be: one that grows would leave copies behind.
+    let mut whole = Wiped(BytesMut::with_capacity(LIMIT));
+    // Whatever is wrong with a body, such as a malformed chunk, is the client's doing: 400, and no alarm.
+    while let Some(chunk) = session.read_request_body().await.map_err(|error| error.into_down())? {
+        if whole.len() + chunk.len() > LIMIT {
+            return Ok(Err(Refusal::BodyTooLarge));
+        }
+        whole.0.extend_from_slice(&chunk);
+    }
+    Ok(Ok(whole))
+}
+
+/// Cross-site forms can send `text/plain` and forms, never this (T51).
+fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let content_type = text(header::CONTENT_TYPE);
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json")
+        || !matches!(text(header::CONTENT_ENCODING), "" | "identity")
+    {
+        return Err(Refusal::MediaTypeUnsupported);
+    }
+    Ok(())
+}
+
+impl Fields {
+    fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        // The parser's own message may quote what was sent: only its place is passed on.
+        serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => {
+                Refusal::RequestInvalid(format!("body: {}", describe(&error)))
+            }
+            _ => Refusal::RequestInvalid(format!(
+                "body: not JSON, at line {} column {}",
+                error.line(),
+                error.column()
+            )),
+        })
+    }
+
+    /// A string that must be there and not be empty.
+    pub(crate) fn string(&mut self, name: &str) -> Result<Secret<String>, Refusal> {
+        self.optional(name)?.ok_or_else(|| Refusal::RequestInvalid(format!("{name}: missing")))
+    }
+
+    /// A string that may be there.
+    pub(crate) fn optional(&mut self, name: &str) -> Result<Option<Secret<String>>, Refusal> {
+        let Some(value) = self.0.remove(name) else { return Ok(None) };
+        match value {
+            Value::String(text) if text.is_empty() => Err(Refusal::RequestInvalid(format!("{name}: empty"))),
+            Value::String(text) => Ok(Some(Secret::new(text))),
+            _ => Err(Refusal::RequestInvalid(format!("{name}: must be a string"))),
+        }
+    }
+
+    /// Nothing else may be there.
+    pub(crate) fn done(self, known: &[&str]) -> Result<(), Refusal> {
+        let what = |names: &[&str]| if names.is_empty() { "no members".to_owned() } else { names.join(", ") };
+        match self.0.first_key_value() {
+            None => Ok(()),
+            // The name is the client's own word; only one that cannot do harm is repeated.
+            Some((name, _))
+                if name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
+                Err(Refusal::RequestInvalid(format!("{name}: unknown (known: {})", what(known))))
+            }
+            Some(_) => Err(Refusal::RequestInvalid(format!("unknown member (known: {})", what(known)))),
+        }
+    }
+}
+
+/// What is wrong with the object as such: said by our visitor, never quoting a value.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let ours = ["repeated member", "too many members"];
+    if ours.iter().any(|ours| text.starts_with(ours)) { text } else { "must be a JSON object".to_owned() }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if members.len() == MAX_MEMBERS {
+                        return Err(serde::de::Error::custom("too many members"));
+                    }
+                    match members.entry(name) {
+                        Entry::Vacant(new) => new.insert(map.next_value::<Value>()?),
+                        // Which of the two was meant is not ours to guess.
+                        Entry::Occupied(_) => return Err(serde::de::Error::custom("repeated member")),
+                    };
+                }
+                Ok(Fields(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(body: &str) -> String {
+        let refusal = Fields::parse(body.as_bytes()).and_then(|mut fields| {
+            fields.string("username")?;
+            fields.string("password")?;
+            fields.done(&["username", "password"])
+        });
+        match refusal {
+            Err(Refusal::RequestInvalid(detail)) => detail,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_problem_names_its_field_and_repeats_no_value() {
+        for (body, said) in [
+            (r#"{"username":"a","password":"b"}"#, "Ok(())"),
+            (r#"{"username":"a"}"#, "password: missing"),
+            (r#"{"username":"a","password":""}"#, "password: empty"),
+            (r#"{"username":"a","password":1234}"#, "password: must be a string"),
+            (r#"{"username":"a","password":"b","x":1}"#, "x: unknown (known: username, password)"),
+            (r#"{"username":"a","password":"b","<b>":1}"#, "unknown member (known: username, password)"),
+            (r#"{"username":"a","username":"b","password":"c"}"#, "body: repeated member"),
+            (r#"["hunter2"]"#, "body: must be a JSON object"),
+            (r#""hunter2""#, "body: must be a JSON object"),
+            (r#"{"username":"#, "body: not JSON, at line 1 column 12"),
+            ("", "body: not JSON, at line 1 column 0"),
+        ] {
+            let problem = problem(body);
+            assert!(problem.starts_with(said), "{body}: {problem}");
+            assert!(!problem.contains("hunter2"));
+        }
+    }
+
+    /// Counts the members that are read of an object that never ends.
+    #[test]
+    fn object_reader_stops_at_the_member_limit() {
+        struct Endless<'a>(&'a mut usize);
+
+        impl<'de> MapAccess<'de> for Endless<'_> {
+            type Error = serde_json::Error;
+
+            fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
+                &mut self,
+                seed: K,
+            ) -> Result<Option<K::Value>, Self::Error> {
+                *self.0 += 1;
+                seed.deserialize(Value::String(format!("member{}", self.0))).map(Some)
+            }
+
+            fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(
+                &mut self,
+                seed: V,
+            ) -> Result<V::Value, Self::Error> {
+                seed.deserialize(Value::Null)
+            }
+        }
+
+        let mut read = 0;
+        let endless = serde::de::value::MapAccessDeserializer::new(Endless(&mut read));
+        let Err(refused) = Fields::deserialize(endless) else { panic!("no end") };
+        assert_eq!((describe(&refused).as_str(), read), ("too many members", MAX_MEMBERS + 1));
+
+        let of = |count: usize| {
+            let members: Vec<_> = (0..count).map(|at| format!("\"member{at}\":0")).collect();
+            Fields::parse(format!("{{{}}}", members.join(",")).as_bytes())
+        };
+        assert_eq!(of(MAX_MEMBERS).unwrap().0.len(), MAX_MEMBERS);
+        let Err(Refusal::RequestInvalid(said)) = of(2_200) else { panic!("too many") };
+        assert!(said.starts_with("body: too many members"), "{said}");
+    }
+}

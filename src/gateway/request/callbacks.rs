@@ -1,0 +1,645 @@
+//! Pingora's callbacks, each a step of the walk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+
+use crate::auth::{Auth, Control, Progress};
+use crate::clock::Clock;
+use crate::config::Scheme;
+use crate::error::Refusal;
+use crate::gateway::authorize::decision;
+use crate::gateway::authorize::decision::{Found, Judgement};
+use crate::gateway::authorize::silent_renewal::SetCookies;
+use crate::gateway::authorize::{cors, cross_origin, cross_site_form, navigation};
+use crate::gateway::connection::stalled;
+use crate::gateway::connection::traffic::Traffic;
+use crate::gateway::connection::{bounded_stream, client_connection, lingering_close};
+use crate::gateway::endpoints;
+use crate::gateway::request::access_log::{Account, Outcome};
+use crate::gateway::request::context::Context;
+use crate::gateway::request::ignored_fields::Misread;
+use crate::gateway::request::panic_guard::{Panicked, caught};
+use crate::gateway::request::{client, framing, health, http10, https_redirect, interrupt};
+use crate::gateway::response::Answer;
+use crate::gateway::upstream::failure::Sent;
+use crate::gateway::upstream::response_framing::Content;
+use crate::gateway::upstream::upstream_request;
+use crate::gateway::upstream::upstream_request::Rewritten;
+use crate::gateway::upstream::{
+    failure, handshake, request_framing, response_framing, response_rewrite, shared_caches, upstream_response,
+};
+use crate::id::Random;
+use crate::metrics::{Pattern, Stream};
+use crate::policy::Permit;
+use crate::request_id::{self, RequestIds};
+use crate::snapshot::Current;
+use crate::snapshot::upstreams::Turn;
+
+/// How many servers of an upstream are tried for one request: the first, and two more.
+const TRIES: usize = 3;
+
+/// An answer that took so long is noted as use of its session again: less is the grain of that anyway.
+const WAITED: Duration = Duration::from_secs(1);
+
+/// The public listener's behaviour.
+pub struct Gateway {
+    auth: Arc<Auth>,
+    current: Current,
+    clock: Arc<dyn Clock>,
+    traffic: Arc<Traffic>,
+    ids: RequestIds,
+    misread: Misread,
+}
+
+type Fallible<T> = pingora::Result<T>;
+
+impl Gateway {
+    /// Puts it together.
+    pub fn new(
+        auth: Arc<Auth>,
+        current: Current,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self { auth, current, clock, traffic, ids: RequestIds::new(random), misread: Misread::default() }
+    }
+
+    /// The loop bound Pingora is given: it counts the first try too.
+    pub const fn tries() -> usize {
+        TRIES
+    }
+
+    /// Judges and, where the answer is ours, answers. `true` when answered.
+    async fn filter(&self, session: &mut Session, context: &mut Context) -> Fallible<bool> {
+        let verdict = self.verdict(session, context).await;
+        context.account.was_decided();
+        match verdict {
+            Ok(Judgement::Forward(forward)) => {
+                if let Some(identity) = forward.permit.identity() {
+                    context.account.belongs_to(identity);
+                }
+                context.bearer_is_ours = forward.bearer_is_ours;
+                context.registration = forward.registration;
+                context.destination = forward.destination;
+                let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
+                let converses = group.is_some_and(|group| {
+                    let mut servers = group.servers().iter();
+                    servers.any(|server| upstream_request::converses(session.req_header(), server.scheme))
+                });
+                if !session.is_body_empty() && !converses {
+                    context.control.expects_body();
+                }
+                context.turn = group.map(|group| group.turn(self.clock.as_ref())).unwrap_or_default();
+                context.permit = Some(forward.permit);
+                Ok(false)
+            }
+            Ok(Judgement::Own(path)) => {
+                let answer = endpoints::serve(session, &path, &self.auth, context).await;
+                context.account.bytes_in = session.body_bytes_read() as u64;
+                let answer = match answer? {
+                    Ok(answer) => {
+                        match &answer.refused {
+                            Some(refusal) => self.account_for(session, refusal, answer.status, context),
+                            None => context.account.outcome = Outcome::Answered,
+                        }
+                        answer
+                    }
+                    Err(refusal) => self.refusal(session, &refusal, context),
+                };
+                let answer =
+                    cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
+                let answer = context.set.on(answer);
+                client::send(session, &answer, context).await.map(|()| true)
+            }
+            Ok(Judgement::Preflight(answer)) => {
+                context.account.outcome = Outcome::Answered;
+                client::send(session, &answer, context).await.map(|()| true)
+            }
+            Ok(Judgement::Redirect(to)) => {
+                context.account.outcome = Outcome::Answered;
+                client::send(session, &Answer::redirect(to), context).await.map(|()| true)
+            }
+            Ok(Judgement::Health) => {
+                context.account.outcome = Outcome::Answered;
+                let answer = health::answer(&self.auth, &self.traffic, &context.snapshot).await;
+                client::send(session, &answer, context).await.map(|()| true)
+            }
+            Err(refusal) => {
+                // Where a request is in doubt, so is where the next one begins.
+                if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
+                    session.set_keepalive(None);
+                }
+                let answer = match cross_site_form::answer(session, &refusal, context).await? {
+                    Some(answer) => {
+                        self.account_for(session, &refusal, answer.status, context);
+                        answer
+                    }
+                    None => self.refusal(session, &refusal, context),
+                };
+                let answer = context.set.on(answer);
+                client::send(session, &answer, context).await.map(|()| true)
+            }
+        }
+    }
+
+    async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
+        client_connection::reachable()?;
+        let snapshot = &context.snapshot;
+        if let Some(proof) = &context.proof
+            && !proof.counts(snapshot.tls.as_ref(), self.clock.wall())
+        {
+            return Err(Refusal::ConnectionOutdated);
+        }
+        framing::check(session, snapshot.limits())?;
+        if health::is_check(session.req_header(), &snapshot.server) {
+            context.account.own = true;
+            return Ok(Judgement::Health);
+        }
+        if client_connection::only_redirects() {
+            context.account.own = true;
+            return https_redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
+        }
+        if let Some(judgement) =
+            decision::preflight(session.req_header(), snapshot, &mut context.account.route)
+        {
+            return Ok(judgement);
+        }
+        let found = decision::find(session.req_header(), snapshot);
+        if found == Err(Refusal::TargetAmbiguous) {
+            self.auth.metrics().requests.unusual.of(Pattern::AmbiguousTarget).inc();
+        }
+        let (route, resources) = match found? {
+            Found::Own(path) => {
+                context.account.own = true;
+                return Ok(Judgement::Own(path));
+            }
+            Found::Route(route, resources) => (route, resources),
+        };
+        context.account.route = Some(Arc::clone(&route));
+        let is_cross_origin = cross_origin::is_guarded(session.req_header())
+            && cross_origin::is_cross_origin(session, snapshot);
+        let judgement = decision::judge(
+            (session.req_header(), is_cross_origin),
+            (&route, resources),
+            &self.auth,
+            snapshot,
+            &context.control,
+            (&mut context.set, &mut context.who),
+        )
+        .await;
+        if let Some(who) = &context.who {
+            context.account.belongs_to(who);
+        }
+        let judgement = judgement?;
+        framing::check_length(session, route.body_limit)?;
+        Ok(judgement)
+    }
+
+    /// The answer to what is refused, taken to its account.
+    fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> Answer {
+        let id = context.account.request_id.as_ref();
+        let (request, who) = (session.req_header(), context.who.as_deref());
+        let answer = navigation::refusal(refusal, id, request, who, &self.auth, &context.snapshot);
+        let answer = if context.account.own {
+            answer
+        } else {
+            let route = context.account.route.as_deref();
+            cors::decorate_refusal(answer, request, route, &context.snapshot.server)
+        };
+        self.account_for(session, refusal, answer.status, context);
+        answer
+    }
+
+    /// What was refused is in the log, whatever is not.
+    fn account_for(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
+        context.account.was_refused(refusal, status);
+        // What is wrong with a body names what the client sent in it, which may be a secret.
+        if let Refusal::RequestInvalid(what) = refusal
+            && !context.account.own
+        {
+            context.account.cause = Some(what.clone());
+        }
+        if matches!(refusal, Refusal::OriginNotAllowed | Refusal::FormInvalid) {
+            context.account.cause = cross_origin::cause(session, &context.snapshot);
+        }
+        if !context.account.is_shown() {
+            client::show(session, &mut context.account, &context.snapshot);
+        }
+    }
+
+    /// Remembers why, and stops Pingora.
+    fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
+        context.refusal = Some(refusal);
+        // As if the client had gone: of any other error of a body on its way to an HTTP/2 app the transport says nothing, and
+        // goes on waiting for that app's response.
+        Err(Error::new_down(ErrorType::Custom("refused")))
+    }
+
+    fn panicked<T>(&self, context: &mut Context) -> Fallible<T> {
+        self.auth.metrics().requests.panics.inc();
+        Self::refuse(context, Refusal::Internal)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    // A pointer: Pingora moves it three times, and its futures hold it three times.
+    type CTX = Box<Context>;
+
+    fn new_ctx(&self) -> Box<Context> {
+        let control: Arc<Control> = client_connection::control();
+        control.header_was_read();
+        let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
+        let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));
+        let lines = snapshot.log.access;
+        Box::new(Context {
+            account: Account::open(metrics, clock, traffic, Arc::clone(&control), lines),
+            snapshot,
+            control,
+            silence: client_connection::silence(),
+            backlog: client_connection::backlog(&self.traffic),
+            proof: client_connection::proof(),
+            permit: None,
+            who: None,
+            registration: None,
+            bearer_is_ours: false,
+            destination: None,
+            set: SetCookies::default(),
+            turn: Turn::default(),
+            candidate: None,
+            body_was_sent: false,
+            kept_had_ended: false,
+            refusal: None,
+            response_is_empty: false,
+            was_told: false,
+        })
+    }
+
+    fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
+        // The default one is a disabled compressor: an allocation per request for nothing.
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, context: &mut Box<Context>) -> Fallible<()> {
+        bounded_stream::admit_body(session);
+        upstream_request::normalize(session.req_header_mut());
+        request_framing::normalize(session.req_header_mut());
+        context.account.method = client::known_method(session.req_header());
+        let sent = client::request_id(session, &context.snapshot);
+        let id = sent.unwrap_or_else(|| self.ids.make());
+        request_id::enter(id.clone());
+        context.account.request_id = Some(id);
+        if context.account.is_read() {
+            client::show(session, &mut context.account, &context.snapshot);
+        }
+        // RFC 9110 section 15.2: to an HTTP/1.0 client the first answer is the last.
+        if session.req_header().version < Version::HTTP_11 {
+            session.set_ignore_info_resp(true);
+        }
+        // The transport's reading of chunk lines is lenient (a bare LF in an extension passes). A proxy in front that is
+        // stricter would see another end of the body: so nothing that follows it on the connection is read.
+        if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
+            session.set_keepalive(None);
+        }
+        // Nor is what follows a header that is refused.
+        if self.traffic.is_winding_down() || client_connection::refused().is_some() {
+            session.set_keepalive(None);
+        }
+        session.set_write_timeout(Some(context.snapshot.limits().send_timeout));
+        // Only where it is on: this would switch it on for an HTTP/1.0 client that did not ask.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(context.snapshot.server.keepalive_timeout.as_secs().max(1)));
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Box<Context>) -> Fallible<bool> {
+        match caught(self.filter(session, context)).await {
+            Ok(done) => done,
+            Err(Panicked) => self.panicked(context),
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        context: &mut Box<Context>,
+    ) -> Fallible<Box<HttpPeer>> {
+        // The last look before anything is sent to the app.
+        if let Some(refusal) = context.obstacle() {
+            return Self::refuse(context, refusal);
+        }
+        // When all have had their turn, only a kept connection that the app had closed brings us here: the server
+        // lives, and is asked again.
+        let candidate = context.turn.next().or_else(|| context.candidate.take());
+        let (Some(permit), Some(candidate)) = (&context.permit, candidate) else {
+            return Self::refuse(context, Refusal::UpstreamUnavailable);
+        };
+        context.account.server = Some(candidate.address.clone());
+        if candidate.server.scheme == Scheme::H2c && session.req_header().version < Version::HTTP_11 {
+            http10::write_without_chunks(session);
+        }
+        let mut peer = upstream_request::peer(&candidate, permit, session.req_header())?;
+        stalled::bound_read_ahead(&mut peer, &context.backlog);
+        context.candidate = Some(candidate);
+        Ok(Box::new(peer))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        context: &mut Box<Context>,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // No connect: what was kept has ended, and nothing was sent. Asked again is the next server, or the same.
+        if !context.kept_had_ended && failure::was_kept(&error) {
+            context.kept_had_ended = true;
+            error.set_retry(true);
+            return error;
+        }
+        failure::connect(context, &error, self.clock.as_ref());
+        tracing::warn!(
+            reason = "upstream_connect_failed",
+            upstream = context.account.route.as_ref().map_or("-", |route| route.upstream.as_str()),
+            server = context.account.server.as_ref().map(tracing::field::display),
+            cause = handshake::cause(&error),
+            "a server of an upstream cannot be connected to: is the app running?"
+        );
+        // Nothing was sent yet: the next server may have it, whatever the method.
+        error.set_retry(context.turn.has_next());
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut Box<Context>,
+        is_reused: bool,
+    ) -> Box<Error> {
+        interrupt::restore(session, &context.silence);
+        context.silence.stop();
+        let sent = Sent { is_whole: session.as_mut().is_body_done(), is_reused };
+        failure::sent(context, &error, sent, self.clock.as_ref());
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        failure::decide_retry(&mut error, session, context, is_reused);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Box<Context>,
+    ) -> Fallible<()> {
+        // The connect may have taken longer than the lease.
+        if let Some(registration) = &context.registration
+            && let Err(refusal) = self.auth.still_good(registration, &context.snapshot.settings).await
+        {
+            return Self::refuse(context, refusal);
+        }
+        if let Some(refusal) = context.obstacle() {
+            return Self::refuse(context, refusal);
+        }
+        let origin = client::origin(session, &context.snapshot);
+        if let Some(ignored) = origin.ignored {
+            self.misread.note(client::client_ip(session), ignored, self.clock.monotonic());
+        }
+        let downstream = upstream_request::Downstream {
+            origin: &origin,
+            request_id: context.account.request_id.as_ref(),
+            certificate: context.proof.as_ref().and_then(|proof| proof.field()),
+            destination: context.destination.as_ref(),
+        };
+        let rewritten = match (&context.permit, &context.candidate) {
+            (Some(permit), Some(candidate)) => upstream_request::rewrite(
+                request,
+                permit,
+                context.bearer_is_ours,
+                candidate,
+                &downstream,
+                &context.snapshot,
+            ),
+            _ => Err(Refusal::Internal),
+        };
+        if rewritten == Ok(Rewritten { identity_was_sent: true }) {
+            self.auth.metrics().requests.unusual.of(Pattern::IdentityHeaderSent).inc();
+        }
+        context.account.was_forwarded();
+        if let Err(refusal) = rewritten {
+            return Self::refuse(context, refusal);
+        }
+        request_framing::complete(session, request).await?;
+        upstream_request::begin(session, request, context).or_else(|refusal| Self::refuse(context, refusal))
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        is_last: bool,
+        context: &mut Box<Context>,
+    ) -> Fallible<()> {
+        if let Some(refusal) = context.obstacle() {
+            return Self::refuse(context, refusal);
+        }
+        let came = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        context.note_traffic(&self.auth, came, context.account.bytes_in);
+        context.account.bytes_in += came;
+        // Where trailers end it, nothing is the last of it.
+        if is_last || body.is_none() {
+            request_framing::end_once(body);
+            context.control.body_is_complete();
+        } else {
+            context.control.body_came(came);
+        }
+        // What flows through a WebSocket is not a body and has no limit.
+        if context.account.status == 101 {
+            return Ok(());
+        }
+        context.body_was_sent |= came > 0;
+        context.silence.body_came(session, body, is_last);
+        let is_too_long = context
+            .permit
+            .as_ref()
+            .is_some_and(|permit| context.account.bytes_in > permit.route().body_limit);
+        // Nor has a gRPC stream one: the app limits each of its messages, and there may be messages for days.
+        let converses = || {
+            let server = context.candidate.as_ref().map(|candidate| candidate.server.scheme);
+            server.is_some_and(|scheme| upstream_request::converses(session.req_header(), scheme))
+        };
+        if is_too_long && !converses() {
+            return Self::refuse(context, Refusal::BodyTooLarge);
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Box<Context>,
+    ) -> Fallible<()> {
+        upstream_request::hear(response, context);
+        match response_framing::rebuild(response, session.req_header()) {
+            Ok(content) => {
+                context.response_is_empty = content == Content::None;
+                Ok(())
+            }
+            Err(fault) => {
+                context.account.cause = Some(fault.to_string());
+                Self::refuse(context, Refusal::UpstreamUnavailable)
+            }
+        }
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Box<Context>,
+    ) -> Fallible<()> {
+        // Revoked while the app was thinking: its answer is not delivered.
+        if let Some(refusal) = context.obstacle() {
+            return Self::refuse(context, refusal);
+        }
+        if session.req_header().version < Version::HTTP_11 {
+            response_framing::without_chunks(session, response, context.response_is_empty);
+        }
+        upstream_response::drop_our_cookies(response)?;
+        if let Some(route) = context.permit.as_ref().map(Permit::route)
+            && (route.rewrite_location || route.rewrite_cookie_path)
+        {
+            let forwarded_host = client::origin(session, &context.snapshot).host;
+            let server = context.candidate.as_ref().and_then(|it| it.server.authority.to_str().ok());
+            response_rewrite::rewrite(response, session.req_header(), route, forwarded_host, server)?;
+        }
+        client::mark(session, response, context)?;
+        if self.traffic.is_winding_down() {
+            session.set_keepalive(None);
+        }
+        let status = response.status.as_u16();
+        request_framing::keep_after_informational(session, !response_framing::is_final(status));
+        if status == 101 || status >= 200 {
+            context.set.beside(response)?;
+            if let Some(permit) = &context.permit {
+                shared_caches::protect(response, permit, !context.set.is_empty())?;
+                cors::expose(response, session.req_header(), permit.route())?;
+            }
+        }
+        // RFC 9110 section 7.8: nobody switches who was not asked to, nor to what was not asked for.
+        let asked = || upstream_request::is_websocket(&session.req_header().headers);
+        if status == 101 && !(asked() && upstream_request::is_websocket(&response.headers)) {
+            return Self::refuse(context, Refusal::UpstreamUnavailable);
+        }
+        if status == 101 {
+            // Silence is normal on a WebSocket; the session's end closes it.
+            session.set_read_timeout(None);
+            bounded_stream::admit_all(session);
+        }
+        if status == 101 || status >= 200 {
+            context.account.status = status;
+            context.account.outcome = Outcome::Forwarded;
+            let stream = upstream_response::stream(response);
+            let took = context.account.is_answered(stream);
+            // An answer that was waited for is use, as what follows it is.
+            if took.is_none_or(|took| took >= WAITED) {
+                context.note_use(&self.auth);
+            }
+            if let Some(candidate) = &context.candidate {
+                candidate.answered(status, took, self.clock.as_ref());
+            }
+            // A gRPC stream ends when one of the two says so, or never.
+            let open = stream != Stream::Response || upstream_request::is_grpc(&response.headers);
+            // Silence is normal there. What it is the answer says, not the request.
+            if open {
+                context.silence.stop();
+            }
+            context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
+            // Between the look above and this mark a cut may have come: then nothing was sent, and nothing is.
+            if let Some(refusal) = context.obstacle() {
+                return Self::refuse(context, refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        is_last: bool,
+        context: &mut Box<Context>,
+    ) -> Fallible<Option<Duration>> {
+        if is_last {
+            context.silence.stop();
+        } else {
+            context.silence.broken();
+        }
+        if context.response_is_empty {
+            *body = None;
+        }
+        let came = body.as_ref().map_or(0, Bytes::len);
+        context.note_traffic(&self.auth, came as u64, context.account.bytes_out);
+        stalled::track(session, body, is_last, context);
+        context.account.bytes_out += came as u64;
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Box<Context>,
+    ) -> FailToProxy {
+        let known = context.refusal.take();
+        if known.is_none() {
+            context.account.cause = Some(error.etype().as_str().to_owned());
+        }
+        let Some(refusal) = known.or_else(|| failure::refusal_of(error)) else {
+            context.account.outcome = Outcome::Aborted;
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        let answer = self.refusal(session, &refusal, context);
+        let answer = context.set.on(answer);
+        // Pingora takes the connection of a failed request for one that is lost.
+        session.set_keepalive(None);
+        // Once the app's answer has begun, all that is left is to close.
+        if !response_framing::has_begun(session) && client::send(session, &answer, context).await.is_ok() {
+            context.account.status = answer.status;
+        }
+        FailToProxy { error_code: answer.status, can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Box<Context>, _: &Error) -> bool {
+        // The account has one line per request.
+        true
+    }
+
+    fn request_summary(&self, session: &Session, _: &Box<Context>) -> String {
+        // The default has path and query, which may hold secrets.
+        session.req_header().method.to_string()
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Box<Context>) {
+        interrupt::restore(session, &context.silence);
+        context.silence.stop();
+        if error.is_none() {
+            context.backlog.was_taken();
+        }
+        if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
+            context.account.status = response.status.as_u16();
+            lingering_close::hear_out(session, error, context).await;
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Framing of the response: the head that an app sends is judged, and written anew as one of ours.
+//!
+//! Nothing of it is passed on that concerns the connection to the app, or how its message was framed there:
+//!
+//! | part of the head | rule |
+//! |---|---|
+//! | version | HTTP/1.1 towards HTTP/1 clients (RFC 9112 section 2.3) |
+//! | `Transfer-Encoding` | `chunked` alone, or 502: nothing else was asked for (RFC 9112 sections 6.1 and 6.3) |
+//! | `Content-Length` | one number; equal ones become one, different ones are 502 (RFC 9110 section 8.6) |
+//! | both, on 1xx and 204 | removed (RFC 9110 section 8.6, RFC 9112 section 6.1) |
+//! | content of 1xx, 204, 205, 304 and of HEAD | none, whatever the app sends (RFC 9110 sections 6.4.1 and 15.3.6) |
+//! | `Connection`, what it names, and hop-by-hop fields | removed (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2) |
+//! | `Trailer` | removed, unless both sides are HTTP/2: HTTP/1.1 trailers are not forwarded (RFC 9110 section 6.6.2) |
+//! | `Via` | with the version that the app spoke (RFC 9110 section 7.6.3) |
+
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+
+const CONNECTION: u8 = 1;
+const CONTENT_LENGTH: u8 = 1 << 1;
+const TRANSFER_ENCODING: u8 = 1 << 2;
+const UPGRADE: u8 = 1 << 3;
+const TRAILER: u8 = 1 << 4;
+const KEEP_ALIVE: u8 = 1 << 5;
+const PROXY_CONNECTION: u8 = 1 << 6;
+const TE: u8 = 1 << 7;
+
+/// Reason why a response cannot be forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// RFC 9112 section 6.3: where the content ends is unknown.
+    #[error("Transfer-Encoding: not chunked")]
+    TransferCoding,
+    /// RFC 9110 section 8.6.
+    #[error("Content-Length: not one number")]
+    ContentLength,
+    /// RFC 9110 section 15.2: HTTP/1.0 has no 1xx.
+    #[error("101 in HTTP/1.0")]
+    Upgrade,
+}
+
+/// Whether a response has content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Whatever the app sends of it.
+    Forwarded,
+    /// None, whatever the app sends.
+    None,
+}
+
+/// Rewrites the head of an app's response, as it was received, to `request`.
+///
+/// # Errors
+///
+/// [`Fault`] where its framing is ambiguous or unknown: the response is 502.
+pub(crate) fn rebuild(response: &mut ResponseHeader, request: &RequestHeader) -> Result<Content, Fault> {
+    let (status, received) = (response.status.as_u16(), response.version);
+    let is_upgrade = status == 101;
+    if is_upgrade && received != Version::HTTP_11 {
+        return Err(Fault::Upgrade);
+    }
+    let is_informational = response.status.is_informational();
+    let has_content =
+        !is_informational && !matches!(status, 204 | 205 | 304) && request.method != Method::HEAD;
+    let mut found = found(&response.headers);
+    if found & CONNECTION != 0 {
+        found = connection(response, found, is_informational, is_upgrade);
+    }
+    if found & TRANSFER_ENCODING != 0 {
+        check_coding(response)?;
+        if !has_content {
+            response.remove_header(&header::TRANSFER_ENCODING);
+        }
+    }
+    if found & CONTENT_LENGTH != 0 {
+        check_length(response)?;
+        if is_informational || status == 204 {
+            response.remove_header(&header::CONTENT_LENGTH);
+        }
+    }
+    if status == 205 {
+        // A sender of 205 says that there is no content in one of three ways (RFC 9110 section 15.3.6): this one.
+        let _ = response.insert_header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    let forwards_trailers = received == Version::HTTP_2 && request.version == Version::HTTP_2;
+    for (flag, name, is_kept) in [
+        (UPGRADE, "upgrade", is_upgrade),
+        (TRAILER, "trailer", forwards_trailers),
+        (KEEP_ALIVE, "keep-alive", false),
+        (PROXY_CONNECTION, "proxy-connection", false),
+        (TE, "te", false),
+    ] {
+        if found & flag != 0 && !is_kept {
+            response.remove_header(name);
+        }
+    }
+    response.set_version(Version::HTTP_11);
+    // A header map of 32,768 fields has no room for it, and does not get here.
+    let _ = response.append_header("Via", via(received));
+    // What flows after 101 is no content, and is forwarded.
+    Ok(if has_content || is_upgrade { Content::Forwarded } else { Content::None })
+}
+
+/// `Via` of a message that was received in `version` (RFC 9110 section 7.6.3).
+pub(crate) fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 doorward",
+        Version::HTTP_10 | Version::HTTP_09 => "1.0 doorward",
+        _ => "1.1 doorward",
+    })
+}
+
+/// Takes the chunks off a response to a client of HTTP/1.0, which knows none (RFC 9112 section 6.1). Where nothing says how long
+/// it is, it ends with its connection.
+pub(crate) fn without_chunks(session: &mut Session, response: &mut ResponseHeader, is_empty: bool) {
+    response.remove_header(&header::TRANSFER_ENCODING);
+    if !is_empty && !response.headers.contains_key(header::CONTENT_LENGTH) {
+        session.set_keepalive(None);
+    }
+}
+
+/// Whether the head of a final response is out. Informational ones (RFC 9110 section 15.2) leave room for it; 101 is final.
+pub(crate) fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|response| is_final(response.status.as_u16()))
+}
+
+/// Whether no other response follows one of this status.
+pub(crate) const fn is_final(status: u16) -> bool {
+    status == 101 || status >= 200
+}
+
+/// Fields of a head that concern its framing or its connection.
+fn found(headers: &HeaderMap) -> u8 {
+    headers.keys().fold(0, |found, name| {
+        found
+            | match name.as_str() {
+                "connection" => CONNECTION,
+                "content-length" => CONTENT_LENGTH,
+                "transfer-encoding" => TRANSFER_ENCODING,
+                "upgrade" => UPGRADE,
+                "trailer" => TRAILER,
+                "keep-alive" => KEEP_ALIVE,
+                "proxy-connection" => PROXY_CONNECTION,
+                "te" => TE,
+                _ => 0,
+            }
+    })
+}
+
+/// Removes what `Connection` names, and itself; the fields that are left.
+fn connection(response: &mut ResponseHeader, before: u8, is_informational: bool, is_upgrade: bool) -> u8 {
+    let is_plain = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        [&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|plain| value.eq_ignore_ascii_case(plain))
+    };
+    let mut left = before;
+    if !response.headers.get_all(header::CONNECTION).iter().all(is_plain) {
+        let values: Vec<HeaderValue> = response.headers.get_all(header::CONNECTION).iter().cloned().collect();
+        let names = values.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+        for name in names.filter_map(|name| std::str::from_utf8(name.trim_ascii()).ok()) {
+            // What the framing was read from stays until it is judged; of an upgrade, so does what it is to.
+            if !["content-length", "transfer-encoding", "upgrade", "connection"]
+                .iter()
+                .any(|kept| name.eq_ignore_ascii_case(kept))
+            {
+                response.remove_header(name);
+            }
+        }
+        left = found(&response.headers);
+    }
+    if is_upgrade {
+        let _ = response.insert_header(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    } else if is_informational {
+        response.remove_header(&header::CONNECTION);
+    }
+    // Of other responses the transport writes its own, or none over HTTP/2.
+    left
+}
+
+/// One coding, as one field: what the transport has read.
+fn check_coding(response: &mut ResponseHeader) -> Result<(), Fault> {
+    let mut codings = response.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (Some(coding), None) = (codings.next(), codings.next()) else { return Err(Fault::TransferCoding) };
+    match coding.as_bytes() {
+        b"chunked" => Ok(()),
+        other if other.eq_ignore_ascii_case(b"chunked") => response
+            .insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+            .map_err(|_| Fault::TransferCoding),
+        _ => Err(Fault::TransferCoding),
+    }
+}
+
+/// One number, as it is written by everybody.
+fn check_length(response: &mut ResponseHeader) -> Result<(), Fault> {
+    let lengths = response.headers.get_all(header::CONTENT_LENGTH);
+    let mut values = lengths.iter();
+    if let (Some(one), None) = (values.next(), values.next())
+        && is_plain_number(one.as_bytes())
+    {
+        return Ok(());
+    }
+    let mut length = None;
+    for text in lengths.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')) {
+        let number = number(text.trim_ascii()).ok_or(Fault::ContentLength)?;
+        if length.is_some_and(|length| length != number) {
+            return Err(Fault::ContentLength);
+        }
+        length = Some(number);
+    }
+    let length = length.ok_or(Fault::ContentLength)?;
+    response.insert_header(header::CONTENT_LENGTH, length).map_err(|_| Fault::ContentLength)
+}
+
+/// Without zeros before it, and one that fits.
+fn is_plain_number(text: &[u8]) -> bool {
+    let begins_well = text == b"0" || text.first().is_some_and(|first| *first != b'0');
+    begins_well && text.len() < 19 && text.iter().all(u8::is_ascii_digit)
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use pingora::http::{RequestHeader, ResponseHeader};
+
+    use super::*;
+
+    fn head(status: u16, version: Version, fields: &[(&'static str, &str)]) -> ResponseHeader {
+        let mut response = ResponseHeader::build(status, None).expect("a status");
+        response.set_version(version);
+        for (name, value) in fields {
+            response.append_header(*name, *value).expect("a field");
+        }
+        response
+    }
+
+    fn request(method: &str, version: Version) -> RequestHeader {
+        let mut request = RequestHeader::build(method, b"/", None).expect("a request");
+        request.set_version(version);
+        request
+    }
+
+    /// Rebuilt for a client of HTTP/1.1 that sent GET: the content, and the fields but `Via`.
+    fn rebuilt(status: u16, fields: &[(&'static str, &str)]) -> Result<(Content, Vec<String>), Fault> {
+        let mut response = head(status, Version::HTTP_11, fields);
+        let content = rebuild(&mut response, &request("GET", Version::HTTP_11))?;
+        Ok((content, shown(&response)))
+    }
+
+    fn shown(response: &ResponseHeader) -> Vec<String> {
+        let mut fields: Vec<String> = response
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "via")
+            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
+            .collect();
+        fields.sort();
+        fields
+    }
+
+    #[test]
+    fn content_length_becomes_one_number_or_a_fault() {
+        for values in [&["11"][..], &["11", "11"], &["11, 11"], &["011"], &["11,\t0011 "], &["11", "11, 11"]]
+        {
+            let fields: Vec<_> = values.iter().map(|value| ("Content-Length", *value)).collect();
+            let expected = (Content::Forwarded, vec!["content-length: 11".to_owned()]);
+            assert_eq!(rebuilt(200, &fields), Ok(expected), "{values:?}");
+        }
+        for values in [
+            &["11", "12"][..],
+            &["11, 12"],
+            &[""],
+            &["11,"],
+            &["+11"],
+            &["-11"],
+            &["0x11"],
+            &["1 1"],
+            &["99999999999999999999"],
+        ] {
+            let fields: Vec<_> = values.iter().map(|value| ("Content-Length", *value)).collect();
+            assert_eq!(rebuilt(200, &fields), Err(Fault::ContentLength), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn transfer_coding_other_than_chunked_is_a_fault() {
+        for value in ["chunked", "Chunked"] {
+            assert!(rebuilt(200, &[("Transfer-Encoding", value)]).is_ok(), "{value}");
+        }
+        for value in
+            ["gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "identity", "", "chunked,"]
+        {
+            let answer = rebuilt(200, &[("Transfer-Encoding", value)]);
+            assert_eq!(answer, Err(Fault::TransferCoding), "{value}");
+        }
+        let twice = [("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")];
+        assert_eq!(rebuilt(200, &twice), Err(Fault::TransferCoding));
+    }
+
+    #[test]
+    fn response_without_content_has_no_framing_of_it() {
+        let both = [("Content-Length", "11"), ("Transfer-Encoding", "chunked")];
+        let none = |fields: &[&str]| Ok((Content::None, fields.iter().map(ToString::to_string).collect()));
+        for status in [100, 102, 103, 204] {
+            assert_eq!(rebuilt(status, &both), none(&[]), "{status}");
+        }
+        assert_eq!(rebuilt(205, &both), none(&["content-length: 0"]));
+        // What a 200 would have had (RFC 9110 section 8.6).
+        assert_eq!(rebuilt(304, &both), none(&["content-length: 11"]));
+        let mut response = head(200, Version::HTTP_11, &both);
+        assert_eq!(rebuild(&mut response, &request("HEAD", Version::HTTP_11)), Ok(Content::None));
+        assert_eq!(shown(&response), ["content-length: 11"]);
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_what_connection_names_are_removed() {
+        let fields = [
+            ("Connection", "Keep-Alive, X-Internal , x-other,content-length,@,"),
+            ("Connection", "x-third"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("TE", "trailers"),
+            ("Trailer", "X-Checksum"),
+            ("Upgrade", "h2c"),
+            ("X-Internal", "1"),
+            ("X-Other", "1"),
+            ("X-Other", "2"),
+            ("X-Third", "1"),
+            ("X-Fourth", "1"),
+            ("Content-Length", "2"),
+        ];
+        let (_, left) = rebuilt(200, &fields).expect("framed");
+        let left: Vec<_> = left.iter().filter(|field| !field.starts_with("connection:")).collect();
+        assert_eq!(left, ["content-length: 2", "x-fourth: 1"]);
+        let (_, left) = rebuilt(103, &fields).expect("framed");
+        assert_eq!(left, ["x-fourth: 1"], "no transport adds to an informational one");
+        let switching =
+            [("Connection", "upgrade, x-internal"), ("Upgrade", "websocket"), ("X-Internal", "1")];
+        let left = ["connection: Upgrade", "upgrade: websocket"].map(str::to_owned).to_vec();
+        assert_eq!(rebuilt(101, &switching), Ok((Content::Forwarded, left)));
+    }
+
+    #[test]
+    fn version_is_ours_and_via_names_the_apps() {
+        for (received, via) in [
+            (Version::HTTP_10, "1.0 doorward"),
+            (Version::HTTP_11, "1.1 doorward"),
+            (Version::HTTP_2, "2 doorward"),
+        ] {
+            let mut response = head(200, received, &[("Via", "1.1 inner"), ("Trailer", "a")]);
+            assert_eq!(rebuild(&mut response, &request("GET", Version::HTTP_2)), Ok(Content::Forwarded));
+            assert_eq!(response.version, Version::HTTP_11);
+            let all: Vec<_> = response.headers.get_all("via").iter().collect();
+            assert_eq!(all, ["1.1 inner", via]);
+            assert_eq!(response.headers.contains_key("trailer"), received == Version::HTTP_2);
+        }
+        let mut old = head(101, Version::HTTP_10, &[("Upgrade", "websocket")]);
+        assert_eq!(rebuild(&mut old, &request("GET", Version::HTTP_11)), Err(Fault::Upgrade));
+    }
+}

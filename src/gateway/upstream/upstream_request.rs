@@ -1,0 +1,322 @@
+//! Towards the app: which server, and which headers it sees. Only with a [`Permit`] in hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader};
+use pingora::protocols::ALPN;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
+
+use crate::config::{Route, Scheme};
+use crate::error::Refusal;
+use crate::gateway::authorize::credential::cookie_fields;
+use crate::gateway::authorize::decision::{origin_form, path_of};
+use crate::gateway::request::context::Context;
+use crate::gateway::upstream::origin_headers;
+use crate::gateway::upstream::websocket_tunnel;
+use crate::gateway::upstream::websocket_tunnel::Tunnels;
+use crate::policy::forwarded::Origin;
+use crate::policy::headers::{HeaderPolicy, Kind};
+use crate::policy::route::Destination;
+use crate::policy::{Permit, cookies};
+use crate::request_id::{self, RequestId};
+use crate::snapshot::Snapshot;
+use crate::snapshot::upstreams::{Address, Candidate};
+
+/// RFC 4918 section 10.3.
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
+
+/// Where a candidate is and how it is spoken to, whoever speaks: a request or a check.
+///
+/// # Errors
+/// The path of a Unix socket is none.
+pub(crate) fn place(candidate: &Candidate) -> pingora::Result<HttpPeer> {
+    let tls = candidate.server.scheme == Scheme::Https;
+    // Never an empty name: the verification of the certificate hangs on it.
+    let name = candidate.server.server_name.clone();
+    let mut peer = match &candidate.address {
+        Address::Inet(address) => HttpPeer::new(address, tls, name),
+        Address::Unix(path) => HttpPeer::new_uds(&path.to_string_lossy(), tls, name)?,
+    };
+    let Some(options) = peer.get_mut_peer_options() else { return Ok(peer) };
+    options.connection_timeout = Some(candidate.server.connect_timeout);
+    options.total_connection_timeout = Some(candidate.server.connect_timeout);
+    if candidate.server.scheme == Scheme::H2c {
+        options.alpn = ALPN::H2;
+    }
+    if tls {
+        let terms = &candidate.server.terms;
+        options.ca.clone_from(&terms.authorities);
+        peer.client_cert_key.clone_from(&terms.identity);
+        peer.group_key = terms.group;
+    }
+    Ok(peer)
+}
+
+/// The peer of a request.
+pub(crate) fn peer(
+    candidate: &Candidate,
+    permit: &Permit,
+    request: &RequestHeader,
+) -> pingora::Result<HttpPeer> {
+    let headers = &request.headers;
+    let mut peer = place(candidate)?;
+    let http1 = candidate.server.scheme != Scheme::H2c;
+    let is_websocket = http1 && is_websocket(headers);
+    if is_websocket {
+        peer.group_key ^= websocket_tunnel::GROUP;
+    }
+    // What came over HTTP/2 may need it (gRPC and its trailers); what came over HTTP/1.1 gains nothing from it.
+    let may_http2 = candidate.server.scheme == Scheme::Https && request.version == Version::HTTP_2;
+    if !http1 || may_http2 {
+        peer.group_key ^= candidate.connections();
+    }
+    let Some(options) = peer.get_mut_peer_options() else { return Ok(peer) };
+    if is_websocket {
+        options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
+    }
+    // How long the app may be silent is `silence`'s business, but for what is a conversation: there only what the app does not
+    // take is bounded.
+    if is_websocket || converses(request, candidate.server.scheme) {
+        options.write_timeout = Some(permit.route().timeout);
+    }
+    options.idle_timeout = Some(candidate.idle_timeout());
+    if may_http2 {
+        options.alpn = ALPN::H2H1;
+    }
+    // One stream a connection, which is Pingora's default. How many an app takes is in its SETTINGS, which come after the
+    // first streams may have been opened: those beyond would wait without end, or be refused (RFC 9113 section 5.1.2).
+    options.max_h2_streams = 1;
+    Ok(peer)
+}
+
+/// The app has sent the header of an answer: a sign of life, and perhaps how long it keeps its connection for the next request
+/// (`Keep-Alive: timeout=5`, in seconds).
+pub(crate) fn hear(response: &ResponseHeader, context: &Context) {
+    context.silence.broken();
+    let Some(candidate) = &context.candidate else { return };
+    if response.status.is_informational() {
+        return;
+    }
+    // Not a standard's, but what servers write that write it (RFC 2068 section 19.7.1.1).
+    let said = response.headers.get("keep-alive").and_then(|value| {
+        let mut parameters = value.to_str().ok()?.split(',');
+        parameters.find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
+            value.trim().trim_matches('"').parse().ok().filter(|_| is_timeout)
+        })
+    });
+    candidate.keeps_connections(said.map(Duration::from_secs));
+}
+
+/// A request's header is complete, and about to be sent.
+pub(crate) fn begin(
+    session: &mut Session,
+    request: &mut RequestHeader,
+    context: &mut Context,
+) -> Result<(), Refusal> {
+    context.body_was_sent = false;
+    // What was read of the body is sent again with every try.
+    context.account.bytes_in = 0;
+    let (Some(permit), Some(candidate)) = (&context.permit, &context.candidate) else { return Ok(()) };
+    // A connection that the app closes at once is none to be used again, by either side.
+    if request.version == Version::HTTP_11
+        && candidate.idle_timeout().is_zero()
+        && !is_websocket(&request.headers)
+    {
+        set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
+    }
+    if !converses(session.req_header(), candidate.server.scheme) {
+        context.silence.begin(session, permit.route().timeout);
+    }
+    Ok(())
+}
+
+/// What Pingora makes a handshake of, towards the app. Of one that was not asked for in full nothing is left ([`normalize`]).
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Takes out an `Upgrade` that is not to be followed: of HTTP/1.0, or not named by `Connection` (RFC 9110 section 7.8).
+pub(crate) fn normalize(request: &mut RequestHeader) {
+    if !request.headers.contains_key(header::UPGRADE) {
+        return;
+    }
+    let connection = request.headers.get_all(header::CONNECTION).iter();
+    let mut options = connection.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    if request.version != Version::HTTP_11
+        || !options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    {
+        request.remove_header(&header::UPGRADE);
+    }
+}
+
+/// Whether a request's body may be a conversation that lasts as long as its stream. What came over HTTP/1.1, or goes on so, is
+/// none, whatever it says: its body has a rate.
+pub(crate) fn converses(request: &RequestHeader, scheme: Scheme) -> bool {
+    request.version == Version::HTTP_2 && scheme != Scheme::Http && is_grpc(&request.headers)
+}
+
+/// Looked at for every answer, so without a copy. gRPC-Web is another: it has no streams of requests.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = b"application/grpc";
+    let Some(sent) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
+    let is_kind = sent.get(..kind.len()).is_some_and(|sent| sent.eq_ignore_ascii_case(kind));
+    is_kind && matches!(sent.get(kind.len()), None | Some(b'+' | b';'))
+}
+
+/// What is known about the request, beside its header.
+pub(crate) struct Downstream<'a> {
+    /// Address, scheme, host and port that the client used.
+    pub(crate) origin: &'a Origin<'a>,
+    /// What the request is called.
+    pub(crate) request_id: Option<&'a RequestId>,
+    /// The certificate that was verified in the handshake.
+    pub(crate) certificate: Option<&'a HeaderValue>,
+    /// What COPY and MOVE write to.
+    pub(crate) destination: Option<&'a Destination>,
+}
+
+/// What was found in a request while it was rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    /// The client tried to say who it is, in one of the identity headers.
+    pub(crate) identity_was_sent: bool,
+}
+
+/// Rewrites the request for the app. Runs after hop-by-hop and `Connection`-nominated headers are gone, so that
+/// what is set here stays.
+pub(crate) fn rewrite(
+    request: &mut RequestHeader,
+    permit: &Permit,
+    bearer_is_ours: bool,
+    candidate: &Candidate,
+    downstream: &Downstream<'_>,
+    snapshot: &Snapshot,
+) -> Result<Rewritten, Refusal> {
+    let route = permit.route();
+    let host = request
+        .headers
+        .get(header::HOST)
+        .cloned()
+        .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
+    target(request, route)?;
+    let identity_was_sent = strip(request, &snapshot.headers, &route.pass_headers);
+    destination(request, route, candidate, downstream.destination)?;
+    credentials(request, route, bearer_is_ours);
+    if let Some(identity) = permit.identity() {
+        for (name, value) in snapshot.headers.sent().iter().zip(identity.header_values()) {
+            set(request, name.clone(), value.clone())?;
+        }
+    }
+    let prefix = route.stripped(b"").map(|_| route.path.as_str());
+    origin_headers::set_all(request, downstream.origin, host.as_ref(), prefix)?;
+    if let Some(id) = downstream.request_id {
+        set(request, request_id::NAME, id.header().clone())?;
+    }
+    if let Some(certificate) = downstream.certificate.filter(|_| route.forward_client_cert) {
+        set(request, "client-cert", certificate.clone())?;
+    }
+    match host.filter(|_| route.preserve_host) {
+        // As it came over HTTP/1.1.
+        Some(host) if request.headers.get(header::HOST) == Some(&host) => {}
+        Some(host) => set(request, header::HOST, host)?,
+        None => set(request, header::HOST, candidate.server.authority.clone())?,
+    }
+    Ok(Rewritten { identity_was_sent })
+}
+
+/// Takes out what is not for clients to say, but for names of other gateways that are in `passed`; whether one of the identity
+/// headers was among it.
+fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderName]) -> bool {
+    let mut unwanted: Vec<HeaderName> = Vec::new();
+    let mut identity_was_sent = false;
+    for name in request.headers.keys() {
+        match policy.kind(name) {
+            Kind::Pass => continue,
+            Kind::Identity => identity_was_sent = true,
+            Kind::Foreign if passed.contains(name) => continue,
+            Kind::Drop | Kind::Foreign => {}
+        }
+        unwanted.push(name.clone());
+    }
+    for name in &unwanted {
+        request.remove_header(name);
+    }
+    identity_was_sent
+}
+
+/// Origin form, with the bytes as they came (less the route's own path where it says so).
+fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
+    let stripped = route.stripped(path_of(request));
+    let absolute = request.uri.authority().is_some() || !request.raw_path().starts_with(b"/");
+    if stripped.is_none() && !absolute {
+        return Ok(());
+    }
+    let path_length = path_of(request).len();
+    let whole = origin_form(request);
+    let (path, query) = whole.split_at(path_length);
+    let rest = stripped.unwrap_or(path);
+    // Without its prefix a path must not begin anew as something else, such as an authority.
+    if rest.starts_with(b"//") {
+        return Err(Refusal::TargetAmbiguous);
+    }
+    let mut target = Vec::with_capacity(whole.len() + 1);
+    if rest.is_empty() {
+        target.push(b'/');
+    }
+    target.extend_from_slice(rest);
+    target.extend_from_slice(query);
+    request.set_raw_path(&target).map_err(|_| Refusal::TargetAmbiguous)
+}
+
+/// `Destination` goes on only as it was checked: in the app's own terms, as the target and `Host` are.
+fn destination(
+    request: &mut RequestHeader,
+    route: &Route,
+    candidate: &Candidate,
+    checked: Option<&Destination>,
+) -> Result<(), Refusal> {
+    let Some(checked) = checked else {
+        request.remove_header(&DESTINATION);
+        return Ok(());
+    };
+    let scheme = if candidate.server.scheme == Scheme::Https { "https" } else { "http" };
+    let authority = candidate.server.authority.to_str().unwrap_or_default();
+    let origin = (!route.preserve_host).then(|| format!("{scheme}://{authority}"));
+    match checked.rewritten(origin.as_deref()) {
+        Some(value) => set(request, "destination", value),
+        None => Ok(()),
+    }
+}
+
+/// Our cookies and our bearer stay here.
+fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool) {
+    if bearer_is_ours && !route.forward_bearer {
+        request.remove_header(&header::AUTHORIZATION);
+    }
+    if !request.headers.contains_key(header::COOKIE) {
+        return;
+    }
+    let left = cookies::without_ours(cookie_fields(&request.headers));
+    request.remove_header(&header::COOKIE);
+    if let Some(left) = left.and_then(|left| HeaderValue::from_bytes(&left).ok()) {
+        // A header that was there a moment ago fits again.
+        let _ = request.insert_header(header::COOKIE, left);
+    }
+}
+
+/// The name as the app sees it: one that is at hand, since Pingora copies a [`HeaderName`] for it.
+pub(crate) fn set(
+    request: &mut RequestHeader,
+    name: impl IntoCaseHeaderName,
+    value: HeaderValue,
+) -> Result<(), Refusal> {
+    request.insert_header(name, value).map_err(|_| Refusal::Internal)
+}
+
+#[cfg(test)]
+mod properties;
