@@ -24,50 +24,33 @@ use crate::token::seal::MasterSecret;
 use crate::token::sha256;
 use crate::token::stamp::Stamps;
 use crate::vault::{Vault, VaultError};
+use session::{authenticate, flight, idle, lease, lookup_limiter, revoke, user_names};
+use sign_in::{logouts, throttle};
+use tokens::{renew, verified};
 
-mod account;
-mod authenticate;
-mod browser;
-mod control;
-mod device;
-mod feed;
-mod flight;
-mod grant;
-mod idle;
-pub mod keys;
-mod last_token;
-mod lease;
-mod live;
-mod login;
-mod logins;
-mod logouts;
 mod observe;
-mod questions;
-mod refresh;
-mod renew;
-mod requests;
-mod revoke;
+mod session;
+mod sign_in;
 mod status;
-mod throttle;
-mod verified;
-mod watch;
+mod tokens;
 
-pub use account::{PasswordChange, PasswordChanged};
-pub use authenticate::Admission;
-pub use browser::{BrowserTokens, DeviceCookie};
-pub use control::{Control, Cut, Progress};
-pub use feed::follow;
-pub use grant::Tokens;
-pub use idle::write_session_use;
-pub use last_token::LastToken;
-pub use live::{LiveSessions, Registration};
-pub use login::LoginRequest;
-pub use logouts::retry_logouts;
-pub use renew::Renewed;
-pub use revoke::{Propagation, Revoked, retry_tombstones};
+pub use session::authenticate::Admission;
+pub use session::control::{Control, Cut, Progress};
+pub use session::feed::follow;
+pub use session::idle::write_session_use;
+pub use session::live::{LiveSessions, Registration};
+pub use session::revoke::{Propagation, Revoked, retry_tombstones};
+pub use session::watch::watch_streams;
+pub use sign_in::browser::{BrowserTokens, DeviceCookie};
+pub use sign_in::login::LoginRequest;
+pub use sign_in::logouts::retry_logouts;
+pub use sign_in::password_change::{PasswordChange, PasswordChanged};
+pub use sign_in::throttle::Attempts;
 pub use status::Status;
-pub use throttle::Attempts;
-pub use watch::watch_streams;
+pub use tokens::grant::Tokens;
+pub use tokens::keys;
+pub use tokens::last_token::LastToken;
+pub use tokens::renew::Renewed;
 
 /// How a use case behaves: the part of the configuration that may change while running.
 #[derive(Clone, Debug)]
@@ -183,8 +166,8 @@ pub struct Auth {
     owed: revoke::OwedTombstones,
     uses: idle::UnwrittenUses,
     logouts: logouts::OwedLogouts,
-    questions: Arc<questions::Questions>,
-    logins: Arc<logins::Logins>,
+    questions: Arc<lookup_limiter::Questions>,
+    logins: Arc<user_names::Logins>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
     /// The last read of the log failed.
@@ -209,8 +192,8 @@ impl Auth {
             owed: revoke::OwedTombstones::default(),
             uses: idle::UnwrittenUses::default(),
             logouts: logouts::OwedLogouts::default(),
-            questions: Arc::new(questions::Questions::new()),
-            logins: Arc::new(logins::Logins::new(verified::entries(limits.local_cache_bytes))),
+            questions: Arc::new(lookup_limiter::Questions::new()),
+            logins: Arc::new(user_names::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),
             vault_silent: AtomicBool::new(false),
             vault_lost: AtomicBool::new(false),

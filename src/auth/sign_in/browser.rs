@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::device::KNOWN_FOR;
-use super::{Auth, LoginRequest, Revoked, Settings, Tokens};
+use crate::auth::sign_in::device::KNOWN_FOR;
+use crate::auth::{Auth, LoginRequest, Revoked, Settings, Tokens};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::ClientKind;
@@ -20,25 +20,25 @@ use crate::vault::EndReason;
 const REMEMBERED: &str = ".r";
 
 /// A form may be open this long: a working day; what is older was forgotten.
-pub(super) const FORM_LIFE: Duration = Duration::from_hours(12);
+pub(crate) const FORM_LIFE: Duration = Duration::from_hours(12);
 
 /// How long a session lasts, and which client it belongs to.
 #[derive(Clone, Copy)]
-pub(super) struct Terms {
-    pub(super) client_id: &'static str,
-    pub(super) idle: Duration,
-    pub(super) absolute: Duration,
+pub(crate) struct Terms {
+    pub(crate) client_id: &'static str,
+    pub(crate) idle: Duration,
+    pub(crate) absolute: Duration,
 }
 
 impl Terms {
     /// Of a client that keeps its tokens itself.
-    pub(super) const fn of_api(settings: &Settings) -> Self {
+    pub(crate) const fn of_api(settings: &Settings) -> Self {
         let (idle, absolute) = (settings.idle_timeout, settings.absolute_timeout);
         Self { client_id: ClientKind::Program.client_id(), idle, absolute }
     }
 
     /// Of a browser.
-    pub(super) fn of_browser(remembered: bool, settings: &Settings) -> Self {
+    pub(crate) fn of_browser(remembered: bool, settings: &Settings) -> Self {
         if remembered {
             let absolute = settings.browser_remember.min(settings.absolute_timeout);
             let client = ClientKind::RememberedBrowser;
@@ -76,7 +76,7 @@ pub struct DeviceCookie {
 }
 
 impl BrowserTokens {
-    pub(super) fn new(tokens: &Tokens, remembered: bool, refresh: bool) -> Self {
+    pub(crate) fn new(tokens: &Tokens, remembered: bool, refresh: bool) -> Self {
         let mark = if remembered { REMEMBERED } else { "" };
         Self {
             session: tokens.session_id,
@@ -89,7 +89,7 @@ impl BrowserTokens {
 }
 
 /// The refresh token in a cookie, and whether its session is remembered.
-pub(super) fn read_cookie(value: &str) -> (&str, bool) {
+pub(crate) fn read_cookie(value: &str) -> (&str, bool) {
     match value.strip_suffix(REMEMBERED) {
         Some(token) => (token, true),
         None => (value, false),
@@ -142,7 +142,7 @@ impl Auth {
         self.end_session(grant.session_id, grant.user_id, EndReason::Logout).await
     }
 
-    pub(super) async fn of_cookie(
+    pub(crate) async fn of_cookie(
         &self,
         cookie: &str,
         settings: &Settings,

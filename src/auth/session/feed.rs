@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Auth;
+use crate::auth::Auth;
 use crate::clock::Monotonic;
 use crate::vault::Cursor;
 

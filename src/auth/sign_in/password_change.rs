@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::device::KNOWN_FOR;
-use super::throttle::Guesser;
-use super::{Auth, DeviceCookie, Registration, Revoked, Settings, detached};
+use crate::auth::sign_in::device::KNOWN_FOR;
+use crate::auth::sign_in::throttle::Guesser;
+use crate::auth::{Auth, DeviceCookie, Registration, Revoked, Settings, detached};
 use crate::error::Refusal;
 use crate::id::UserId;
 use crate::identity::{Epoch, Identity};

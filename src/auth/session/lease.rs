@@ -9,7 +9,7 @@ use crate::clock::{Monotonic, Timestamp};
 const NEVER: u64 = 0;
 
 /// When the set was last proven current, and what the vault's clock says.
-pub(super) struct Lease {
+pub(crate) struct Lease {
     length: Duration,
     /// Milliseconds plus one, so that [`NEVER`] is told apart.
     proven: AtomicU64,
@@ -19,36 +19,36 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) const fn new(length: Duration) -> Self {
+    pub(crate) const fn new(length: Duration) -> Self {
         Self { length, proven: AtomicU64::new(NEVER), ahead: AtomicI64::new(0) }
     }
 
-    pub(super) const fn length(&self) -> Duration {
+    pub(crate) const fn length(&self) -> Duration {
         self.length
     }
 
     /// A probe that was sent at `sent` has come back: everything committed before `sent` is in the set. Counted
     /// from sending, since what was committed while it was under way may be missing.
-    pub(super) fn renew(&self, sent: Monotonic) {
+    pub(crate) fn renew(&self, sent: Monotonic) {
         self.proven.fetch_max(sent.millis() + 1, Ordering::AcqRel);
     }
 
     /// The vault's clock read `vault` when this machine's read `here`.
-    pub(super) fn learn(&self, vault: Timestamp, here: Monotonic) {
+    pub(crate) fn learn(&self, vault: Timestamp, here: Monotonic) {
         self.ahead.store(vault.millis() - millis(here), Ordering::Relaxed);
     }
 
     /// The vault's clock now, by this machine's.
-    pub(super) fn vault_time(&self, here: Monotonic) -> Timestamp {
+    pub(crate) fn vault_time(&self, here: Monotonic) -> Timestamp {
         Timestamp::from_millis(millis(here) + self.ahead.load(Ordering::Relaxed))
     }
 
-    pub(super) fn is_held(&self, now: Monotonic) -> bool {
+    pub(crate) fn is_held(&self, now: Monotonic) -> bool {
         self.unproven_for(now).is_some_and(|span| span < self.length)
     }
 
     /// How long ago the last proof was; `None` when there was none yet.
-    pub(super) fn unproven_for(&self, now: Monotonic) -> Option<Duration> {
+    pub(crate) fn unproven_for(&self, now: Monotonic) -> Option<Duration> {
         match self.proven.load(Ordering::Acquire) {
             NEVER => None,
             proven => Some(now.since(Monotonic::from_millis(proven - 1))),

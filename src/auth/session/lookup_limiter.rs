@@ -25,26 +25,26 @@ const SECOND: u64 = 1_000_000;
 const WAIT: Duration = Duration::from_secs(1);
 
 /// The places.
-pub(super) struct Questions {
+pub(crate) struct Questions {
     places: Arc<Semaphore>,
     /// When all that was asked will be paid for, in microseconds.
     paid_at: Mutex<u64>,
 }
 
 impl Questions {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { places: Arc::new(Semaphore::new(AT_ONCE)), paid_at: Mutex::new(0) }
     }
 
     /// A place now, if there is one and half the second is left: the other half is for sessions that were never
     /// confirmed here.
-    pub(super) fn place_at_once(&self, now: Monotonic) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn place_at_once(&self, now: Monotonic) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         self.pay(now, SECOND / 2).then_some(place)
     }
 
     /// A place, waited for a moment; `None` when there was none or the second is used up.
-    pub(super) async fn place(&self, now: Monotonic) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn place(&self, now: Monotonic) -> Option<OwnedSemaphorePermit> {
         if !self.pay(now, SECOND) {
             return None;
         }

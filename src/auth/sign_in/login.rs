@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::browser::Terms;
-use super::throttle::{Charge, Guesser};
-use super::{Auth, Settings, Tokens, detached};
+use crate::auth::sign_in::browser::Terms;
+use crate::auth::sign_in::throttle::{Charge, Guesser};
+use crate::auth::{Auth, Settings, Tokens, detached};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::Login;
@@ -47,7 +47,7 @@ impl Auth {
     ///
     /// # Errors
     /// As [`Auth::login`].
-    pub(super) async fn login_on(
+    pub(crate) async fn login_on(
         self: &Arc<Self>,
         request: LoginRequest,
         terms: Terms,
@@ -137,7 +137,7 @@ impl Auth {
     ///
     /// # Errors
     /// `RateLimited`.
-    pub(super) fn charge(&self, guesser: Guesser<'_>, settings: &Settings) -> Result<Charge, Refusal> {
+    pub(crate) fn charge(&self, guesser: Guesser<'_>, settings: &Settings) -> Result<Charge, Refusal> {
         let now = self.parts.clock.monotonic();
         self.throttle.charge(guesser, settings.attempts, now).map_err(|exhausted| {
             let pattern = if exhausted.by_address {
@@ -151,7 +151,7 @@ impl Auth {
     }
 
     /// The user, by name or id and password.
-    pub(super) async fn identify(&self, key: UserKey, password: &Password) -> Result<User, Refusal> {
+    pub(crate) async fn identify(&self, key: UserKey, password: &Password) -> Result<User, Refusal> {
         let user = self.parts.vault.users.find(&key).await?;
         self.right_password(user, password).await?.ok_or(Refusal::CredentialsWrong)
     }

@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use super::control::{Control, Cut};
-use super::idle::SessionEnd;
-use super::requests::{Entry, Requests};
+use crate::auth::session::control::{Control, Cut};
+use crate::auth::session::idle::SessionEnd;
+use crate::auth::session::requests::{Entry, Requests};
 use crate::clock::{Monotonic, Timestamp};
 use crate::id::{SessionId, UserId};
 use crate::identity::{Login, RightsVersion};
@@ -27,7 +27,7 @@ const SHARDS: usize = 64;
 
 /// What this replica knows of one session: shared by its cached tokens and its requests.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     id: SessionId,
     revoked: AtomicBool,
     /// Monotonic milliseconds plus one; 0 = never.
@@ -40,17 +40,17 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Whether the session is in the revocation set.
-    pub(super) fn is_revoked(&self) -> bool {
+    pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::SeqCst)
     }
 
     /// A store has said that the session lives.
-    pub(super) fn confirm(&self, now: Monotonic) {
+    pub(crate) fn confirm(&self, now: Monotonic) {
         self.confirmed.fetch_max(now.millis() + 1, Ordering::AcqRel);
     }
 
     /// How long ago a store last said so; `None` when none has.
-    pub(super) fn confirmed_for(&self, now: Monotonic) -> Option<Duration> {
+    pub(crate) fn confirmed_for(&self, now: Monotonic) -> Option<Duration> {
         match self.confirmed.load(Ordering::Acquire) {
             0 => None,
             at => Some(now.since(Monotonic::from_millis(at - 1))),
@@ -58,26 +58,26 @@ impl Slot {
     }
 
     /// When the session ends.
-    pub(super) const fn end(&self) -> &SessionEnd {
+    pub(crate) const fn end(&self) -> &SessionEnd {
         &self.end
     }
 
     /// The login name of the session's user, if it is known and the session is that user's.
-    pub(super) fn login_of(&self, user: UserId) -> Option<&Login> {
+    pub(crate) fn login_of(&self, user: UserId) -> Option<&Login> {
         self.owner.get().filter(|(owner, _)| *owner == user).map(|(_, login)| login)
     }
 
-    pub(super) fn set_owner(&self, user: UserId, login: Login) {
+    pub(crate) fn set_owner(&self, user: UserId, login: Login) {
         // Set by whoever learns it first, from a store; it is the same for everybody.
         let _ = self.owner.set((user, login));
     }
 
-    pub(super) const fn id(&self) -> SessionId {
+    pub(crate) const fn id(&self) -> SessionId {
         self.id
     }
 
     /// Enters a request; it stays until the registration is dropped. Look at the slot afterwards.
-    pub(super) fn register(
+    pub(crate) fn register(
         self: &Arc<Self>,
         control: &Arc<Control>,
         user_id: UserId,
@@ -131,7 +131,7 @@ impl Registration {
         self.slot.id
     }
 
-    pub(super) const fn slot(&self) -> &Arc<Slot> {
+    pub(crate) const fn slot(&self) -> &Arc<Slot> {
         &self.slot
     }
 
@@ -167,7 +167,7 @@ struct Shard {
 
 impl LiveSessions {
     /// Nobody is served, nothing is revoked.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             busy: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -185,7 +185,7 @@ impl LiveSessions {
     }
 
     /// The slot of a session, made if this replica has none. Marked already if the set says so.
-    pub(super) fn slot(self: &Arc<Self>, id: SessionId) -> Arc<Slot> {
+    pub(crate) fn slot(self: &Arc<Self>, id: SessionId) -> Arc<Slot> {
         let mut shard = self.shard(id);
         if let Some(slot) = shard.slots.get(&id).and_then(Weak::upgrade) {
             return slot;
@@ -204,7 +204,7 @@ impl LiveSessions {
     }
 
     /// Enters a revocation and cuts everything of that session. Whether it was not in the set before.
-    pub(super) fn revoke(&self, id: SessionId, until: Timestamp) -> bool {
+    pub(crate) fn revoke(&self, id: SessionId, until: Timestamp) -> bool {
         let (slot, is_new) = {
             let mut shard = self.shard(id);
             let is_new = !shard.revoked.contains_key(&id);
@@ -221,7 +221,7 @@ impl LiveSessions {
 
     /// Enters a change of rights: tokens of an older version are refused until refreshed, and requests and streams
     /// that were let in with one are cut.
-    pub(super) fn change_rights(&self, user: UserId, rights: RightsVersion, until: Timestamp) {
+    pub(crate) fn change_rights(&self, user: UserId, rights: RightsVersion, until: Timestamp) {
         {
             let mut all = self.rights.write().unwrap_or_else(PoisonError::into_inner);
             let held = all.entry(user).or_insert((rights, until));
@@ -239,7 +239,7 @@ impl LiveSessions {
     }
 
     /// Whether rights of that version are still good for that user.
-    pub(super) fn has_rights(&self, user: UserId, rights: RightsVersion) -> bool {
+    pub(crate) fn has_rights(&self, user: UserId, rights: RightsVersion) -> bool {
         self.rights_changed.load(Ordering::SeqCst) == 0 || {
             let all = self.rights.read().unwrap_or_else(PoisonError::into_inner);
             all.get(&user).is_none_or(|&(needed, _)| rights >= needed)
@@ -247,7 +247,7 @@ impl LiveSessions {
     }
 
     /// Forgets what no token can need any more.
-    pub(super) fn prune(&self, now: Timestamp) {
+    pub(crate) fn prune(&self, now: Timestamp) {
         for shard in &self.shards {
             lock(shard).revoked.retain(|_, until| *until > now);
         }
@@ -257,17 +257,17 @@ impl LiveSessions {
     }
 
     /// How many sessions have a slot.
-    pub(super) fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).slots.len()).sum()
     }
 
     /// How many sessions are in the set.
-    pub(super) fn revoked(&self) -> usize {
+    pub(crate) fn revoked(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).revoked.len()).sum()
     }
 
     /// Sessions with at least one request or stream now. Those without are looked at when they next have one.
-    pub(super) fn busy(&self) -> Vec<Arc<Slot>> {
+    pub(crate) fn busy(&self) -> Vec<Arc<Slot>> {
         let mut busy = Vec::new();
         for listed in &self.busy {
             lock(listed).retain(|slot| {
@@ -286,7 +286,7 @@ impl LiveSessions {
     }
 
     /// Cuts every request of one session, without revoking it.
-    pub(super) fn cut(slot: &Slot, cause: Cut) {
+    pub(crate) fn cut(slot: &Slot, cause: Cut) {
         slot.cut(cause);
     }
 }

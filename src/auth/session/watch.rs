@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::control::Cut;
-use super::live::{LiveSessions, Slot};
-use super::{Auth, authenticate};
+use crate::auth::Auth;
+use crate::auth::session::authenticate;
+use crate::auth::session::control::Cut;
+use crate::auth::session::live::{LiveSessions, Slot};
 
 /// How late the end of a session may be noticed on an open stream.
 const EVERY: Duration = Duration::from_millis(500);

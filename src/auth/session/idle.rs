@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::live::{Registration, Slot};
-use super::{Auth, Settings};
+use crate::auth::session::live::{Registration, Slot};
+use crate::auth::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
 use crate::id::SessionId;
 use crate::identity::ClientKind;
@@ -39,7 +39,7 @@ const OVER: i64 = 1;
 
 /// What this replica knows of the end of one session. Times are the vault's, in milliseconds; 0 = not known.
 #[derive(Debug, Default)]
-pub(super) struct SessionEnd {
+pub(crate) struct SessionEnd {
     /// The earlier of absolute end and idle end, by everything that was heard and seen here.
     at: AtomicI64,
     /// The end that the vault has stored, as it last told.
@@ -52,7 +52,7 @@ pub(super) struct SessionEnd {
 
 impl SessionEnd {
     /// The end, if it is known.
-    pub(super) fn at(&self) -> Option<Timestamp> {
+    pub(crate) fn at(&self) -> Option<Timestamp> {
         Self::time(self.at.load(Ordering::Acquire))
     }
 
@@ -61,12 +61,12 @@ impl SessionEnd {
     }
 
     /// The vault has told.
-    pub(super) fn learn(&self, grant: &Grant) {
+    pub(crate) fn learn(&self, grant: &Grant) {
         self.tell(grant.ends_at, grant.expires_at, ClientKind::of(&grant.client_id));
     }
 
     /// The session store has told; it knows the idle end of some time ago, or none.
-    pub(super) fn learn_record(&self, record: &Record) {
+    pub(crate) fn learn_record(&self, record: &Record) {
         if let Some((idle_end, kind)) = record.idle {
             self.tell(idle_end.min(record.expires_at), record.expires_at, kind);
         }
@@ -81,7 +81,7 @@ impl SessionEnd {
     }
 
     /// The vault says that it has ended.
-    pub(super) fn is_over(&self) {
+    pub(crate) fn is_over(&self) {
         self.at.store(OVER, Ordering::Release);
     }
 
@@ -117,12 +117,12 @@ impl SessionEnd {
 
     /// What the vault is to be told before it is asked about the session: the end it has stored has passed, though the
     /// session was used here since, and it would take it for ended.
-    pub(super) fn overdue(&self, id: SessionId, now: Timestamp, settings: &Settings) -> Option<SessionUse> {
+    pub(crate) fn overdue(&self, id: SessionId, now: Timestamp, settings: &Settings) -> Option<SessionUse> {
         self.unwritten(id, settings).filter(|unwritten| unwritten.known <= now && now < unwritten.until)
     }
 
     /// What the vault has answered, when it was told of `id`'s use.
-    pub(super) fn settle(&self, id: SessionId, told: &[(SessionId, Timestamp)]) {
+    pub(crate) fn settle(&self, id: SessionId, told: &[(SessionId, Timestamp)]) {
         match told.iter().find(|(known, _)| *known == id) {
             Some((_, end)) => {
                 self.stored.fetch_max(end.millis(), Ordering::AcqRel);
@@ -135,7 +135,7 @@ impl SessionEnd {
 
 /// Sessions whose use is to be written.
 #[derive(Default)]
-pub(super) struct UnwrittenUses {
+pub(crate) struct UnwrittenUses {
     slots: Mutex<Vec<Arc<Slot>>>,
     more: Notify,
 }
@@ -155,7 +155,7 @@ impl UnwrittenUses {
 
 impl Settings {
     /// How long a session of this kind may be idle.
-    pub(super) const fn idle_of(&self, kind: ClientKind) -> Duration {
+    pub(crate) const fn idle_of(&self, kind: ClientKind) -> Duration {
         match kind {
             ClientKind::Program | ClientKind::RememberedBrowser => self.idle_timeout,
             ClientKind::Browser => self.browser_idle,
@@ -165,7 +165,7 @@ impl Settings {
 
 impl Auth {
     /// Notes that a session is used now, for the vault to be told in time.
-    pub(super) fn note_use(&self, slot: &Arc<Slot>, now: Monotonic, settings: &Settings) {
+    pub(crate) fn note_use(&self, slot: &Arc<Slot>, now: Monotonic, settings: &Settings) {
         if slot.end().used(self.lease.vault_time(now), settings) {
             self.uses.push([Arc::clone(slot)]);
         }

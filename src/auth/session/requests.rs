@@ -4,31 +4,31 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::control::Control;
+use crate::auth::session::control::Control;
 use crate::id::UserId;
 use crate::identity::RightsVersion;
 
 /// A request under its session.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) control: Arc<Control>,
-    pub(super) user_id: UserId,
-    pub(super) rights: RightsVersion,
+pub(crate) struct Entry {
+    pub(crate) control: Arc<Control>,
+    pub(crate) user_id: UserId,
+    pub(crate) rights: RightsVersion,
 }
 
 /// Most sessions have one request at a time, and most of the time none: one has its place here, so that it costs no
 /// allocation, and what more of them needed is given back when they have ended (176 bytes a session).
 #[derive(Debug, Default)]
-pub(super) struct Requests {
+pub(crate) struct Requests {
     one: Option<Entry>,
     more: Slab<Entry>,
     /// Whether the session stands among those that may be busy.
-    pub(super) listed: bool,
+    pub(crate) listed: bool,
 }
 
 impl Requests {
     /// Enters a request; answers its key.
-    pub(super) fn insert(&mut self, entry: Entry) -> usize {
+    pub(crate) fn insert(&mut self, entry: Entry) -> usize {
         if self.one.is_none() {
             self.one = Some(entry);
             return 0;
@@ -37,7 +37,7 @@ impl Requests {
     }
 
     /// Takes the request of this key out.
-    pub(super) fn remove(&mut self, key: usize) {
+    pub(crate) fn remove(&mut self, key: usize) {
         match key.checked_sub(1) {
             None => self.one = None,
             Some(key) => {
@@ -49,11 +49,11 @@ impl Requests {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.one.iter().chain(self.more.iter().map(|(_, entry)| entry))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.one.is_none() && self.more.is_empty()
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::Auth;
+use crate::auth::Auth;
 use crate::id::{UserId, base64url, from_base64url};
 use crate::identity::{Epoch, Login};
 
@@ -15,7 +15,7 @@ use crate::identity::{Epoch, Login};
 const WHAT: &str = "known device";
 
 /// How long a browser is known after its last sign-in. Browsers keep no cookie for longer (RFC 6265bis section 5.5).
-pub(super) const KNOWN_FOR: Duration = Duration::from_hours(400 * 24);
+pub(crate) const KNOWN_FOR: Duration = Duration::from_hours(400 * 24);
 
 /// Accounts that one browser is known for: a household. The cookie has 66 bytes for each.
 const ACCOUNTS: usize = 4;
@@ -28,10 +28,10 @@ const SEPARATOR: char = '~';
 
 /// A browser that has signed in to this account before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Device {
-    pub(super) user: UserId,
-    pub(super) epoch: Epoch,
-    pub(super) number: [u8; 8],
+pub(crate) struct Device {
+    pub(crate) user: UserId,
+    pub(crate) epoch: Epoch,
+    pub(crate) number: [u8; 8],
 }
 
 impl Device {
@@ -64,7 +64,7 @@ fn marks(cookies: &[String]) -> impl Iterator<Item = &str> {
 impl Auth {
     /// The cookie of a browser that has just signed in, or changed the password: with the marks of other accounts that
     /// `cookies` had.
-    pub(super) fn mark_device(
+    pub(crate) fn mark_device(
         &self,
         login: &Login,
         user: UserId,
@@ -86,7 +86,7 @@ impl Auth {
     }
 
     /// The mark for this account among a browser's cookies, if it has a good one.
-    pub(super) fn known_device(&self, login: &Login, cookies: &[String]) -> Option<Device> {
+    pub(crate) fn known_device(&self, login: &Login, cookies: &[String]) -> Option<Device> {
         marks(cookies).find_map(|mark| {
             let (device, stamp) = mark.split_once('.')?;
             let device = Device::read(device)?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::browser::FORM_LIFE;
-use super::{Auth, Settings};
+use crate::auth::sign_in::browser::FORM_LIFE;
+use crate::auth::{Auth, Settings};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
 use crate::secret::Secret;
@@ -25,7 +25,7 @@ const AT_STOP: Duration = Duration::from_secs(2);
 
 /// The sessions, by the digest of their refresh family.
 #[derive(Default)]
-pub(super) struct OwedLogouts {
+pub(crate) struct OwedLogouts {
     waiting: Mutex<HashMap<[u8; 32], Owed>>,
     more: Notify,
 }

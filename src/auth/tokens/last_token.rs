@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use zeroize::Zeroizing;
 
-use super::verified::Digest;
+use crate::auth::tokens::verified::Digest;
 use crate::token::sha256;
 
 /// Maximum size of a token that is kept, in bytes. With a hundred roles one has 2 KiB; 10,000 idle connections keep 5 MiB of
@@ -31,7 +31,7 @@ impl std::fmt::Debug for LastToken {
 
 impl LastToken {
     /// The digest of `token`, and whether it is the kept one.
-    pub(super) fn digest(&self, token: &str) -> (Digest, bool) {
+    pub(crate) fn digest(&self, token: &str) -> (Digest, bool) {
         // The streams of an HTTP/2 connection do not wait for each other.
         if let Ok(kept) = self.0.try_lock()
             && let Some(kept) = &*kept
@@ -43,7 +43,7 @@ impl LastToken {
     }
 
     /// Keeps a token that has passed the check.
-    pub(super) fn keep(&self, token: &str, digest: Digest) {
+    pub(crate) fn keep(&self, token: &str, digest: Digest) {
         if token.len() <= MAX_BYTES
             && let Ok(mut kept) = self.0.try_lock()
         {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Auth;
+use crate::auth::Auth;
 use crate::clock::Timestamp;
 use crate::config::Algorithm;
 use crate::error::Refusal;
@@ -145,7 +145,7 @@ fn open(table: &KeyTable, master: &MasterSecret) -> Result<KeySet, KeysError> {
 
 impl Auth {
     /// Loads the key table again.
-    pub(super) async fn reload_keys(&self) -> Result<(), Refusal> {
+    pub(crate) async fn reload_keys(&self) -> Result<(), Refusal> {
         let table = self.parts.vault.keys.load().await?;
         match open(&table, &self.parts.master) {
             Ok(keys) => {

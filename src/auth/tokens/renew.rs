@@ -7,9 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::browser::{BrowserTokens, read_cookie};
-use super::flight::Flights;
-use super::{Auth, Settings};
+use crate::auth::session::flight::Flights;
+use crate::auth::sign_in::browser::{BrowserTokens, read_cookie};
+use crate::auth::{Auth, Settings};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
 use crate::metrics::GrantKind;
@@ -77,13 +77,13 @@ struct Landed {
 }
 
 /// Renewals under way, and those of the last seconds.
-pub(super) struct Renewals {
+pub(crate) struct Renewals {
     flights: Flights<Landed>,
     recent: Mutex<Recent>,
 }
 
 impl Renewals {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { flights: Flights::new(), recent: Mutex::default() }
     }
 
@@ -98,7 +98,7 @@ impl Renewals {
     }
 
     /// Drops tokens that are not handed out again any more, though nobody renews.
-    pub(super) fn expire(&self, now: Monotonic) {
+    pub(crate) fn expire(&self, now: Monotonic) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).expire(now);
     }
 }
@@ -186,7 +186,8 @@ impl Auth {
             Ok((token, _)) => {
                 let (auth, settings) = (Arc::clone(self), settings.clone());
                 let remembered = read_cookie(cookie).1;
-                super::detached(async move { auth.rotate_browser(token, remembered, &settings).await }).await
+                crate::auth::detached(async move { auth.rotate_browser(token, remembered, &settings).await })
+                    .await
             }
         };
         renewed.inspect_err(|refusal| self.not_refreshed(refusal))
@@ -199,7 +200,7 @@ impl Auth {
         may_rotate: bool,
         settings: &Settings,
     ) -> Result<Renewed, Refusal> {
-        let terms = super::browser::Terms::of_browser(remembered, settings);
+        let terms = crate::auth::sign_in::browser::Terms::of_browser(remembered, settings);
         let presented = self.presented(&token, terms, settings)?;
         let asked = self.parts.clock.monotonic();
         let granted = self.granted(self.parts.vault.sessions.renew(&presented).await?).await?;
@@ -222,7 +223,7 @@ impl Auth {
         remembered: bool,
         settings: &Settings,
     ) -> Result<Renewed, Refusal> {
-        let terms = super::browser::Terms::of_browser(remembered, settings);
+        let terms = crate::auth::sign_in::browser::Terms::of_browser(remembered, settings);
         let presented = self.presented(&token, terms, settings)?;
         let asked = self.parts.clock.monotonic();
         let rotation = self.parts.vault.sessions.rotate(&presented).await?;

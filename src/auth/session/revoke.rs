@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Auth, Settings, detached};
+use crate::auth::{Auth, Settings, detached};
 use crate::clock::Timestamp;
 use crate::error::Refusal;
 use crate::id::{SessionId, UserId};
@@ -40,10 +40,10 @@ pub struct Revoked {
 
 /// Tombstones the session store has not taken yet.
 #[derive(Default)]
-pub(super) struct OwedTombstones(Mutex<HashMap<SessionId, Timestamp>>);
+pub(crate) struct OwedTombstones(Mutex<HashMap<SessionId, Timestamp>>);
 
 impl OwedTombstones {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
@@ -112,7 +112,7 @@ impl Auth {
     }
 
     /// Applies what the vault has committed: the set first (which cuts requests and streams), then tombstones.
-    pub(super) async fn carry_out(self: &Arc<Self>, ended: &Ended, reason: EndReason) -> Propagation {
+    pub(crate) async fn carry_out(self: &Arc<Self>, ended: &Ended, reason: EndReason) -> Propagation {
         self.observe_revocations(&self.apply(&ended.entries));
         let counted = self.parts.metrics.tokens.ended.with_label_values(&[reason.as_str()]);
         counted.inc_by(ended.alive as u64);
@@ -120,7 +120,7 @@ impl Auth {
     }
 
     /// Enters log rows into the set; answers the sessions that were not in it.
-    pub(super) fn apply(&self, entries: &[LogEntry]) -> Vec<(SessionId, Timestamp)> {
+    pub(crate) fn apply(&self, entries: &[LogEntry]) -> Vec<(SessionId, Timestamp)> {
         let mut new = Vec::new();
         for entry in entries {
             match *entry {
@@ -138,7 +138,7 @@ impl Auth {
     }
 
     /// Writes tombstones, many at a time; what the session store does not take is owed to it.
-    pub(super) async fn entomb(
+    pub(crate) async fn entomb(
         self: &Arc<Self>,
         sessions: Vec<(SessionId, Timestamp)>,
         now: Timestamp,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use super::last_token::LastToken;
+use crate::auth::tokens::last_token::LastToken;
 
 /// Why a request or stream is cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Control {
     }
 
     /// The last token of its connection.
-    pub(super) fn last_token(&self) -> Option<&LastToken> {
+    pub(crate) fn last_token(&self) -> Option<&LastToken> {
         self.last_token.as_deref()
     }
 

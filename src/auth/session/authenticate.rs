@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::control::Control;
-use super::live::{Registration, Slot};
-use super::verified::{Basis, Digest, Known};
-use super::{Auth, Settings};
+use crate::auth::session::control::Control;
+use crate::auth::session::live::{Registration, Slot};
+use crate::auth::tokens::verified::{Basis, Digest, Known};
+use crate::auth::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
@@ -37,7 +37,7 @@ enum Word {
 
 /// What the vault said at the first sight of a session on this replica.
 #[derive(Clone, Debug)]
-pub(super) enum FirstSight {
+pub(crate) enum FirstSight {
     Live,
     Ended,
     Unknowable,
@@ -239,7 +239,7 @@ impl Auth {
     }
 
     /// Whether the session store's word alone counts, the vault being lost for now.
-    pub(super) fn may_vouch_alone(&self, now: Monotonic, settings: &Settings) -> bool {
+    pub(crate) fn may_vouch_alone(&self, now: Monotonic, settings: &Settings) -> bool {
         let lost_for = self.lease.unproven_for(now);
         self.parts.sessions.vouches_alone()
             && lost_for.is_some_and(|span| span < settings.serve_without_vault)
@@ -322,7 +322,7 @@ impl Auth {
 
     /// Remembers a session that the vault has just granted, and the token signed for it here: its first request
     /// asks nobody. `asked` is from before the vault decided.
-    pub(super) fn remember(
+    pub(crate) fn remember(
         &self,
         token: &str,
         verified: Verified,
@@ -340,13 +340,13 @@ impl Auth {
 }
 
 /// What a grant of the vault says about its session.
-pub(super) fn learn(slot: &Slot, grant: &Grant) {
+pub(crate) fn learn(slot: &Slot, grant: &Grant) {
     slot.set_owner(grant.user_id, grant.login.clone());
     slot.end().learn(grant);
 }
 
 /// Puts a session on the guest list. A store that does not take it costs only the next look.
-pub(super) async fn fill(
+pub(crate) async fn fill(
     sessions: &dyn crate::session::SessionStore,
     id: SessionId,
     grant: &Grant,

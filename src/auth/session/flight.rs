@@ -16,15 +16,15 @@ type Digest = [u8; 32];
 type Running<K, T> = Mutex<HashMap<K, watch::Receiver<Option<T>>>>;
 
 /// Questions under way.
-pub(super) struct Flights<T, K: Eq + Hash = Digest>(Arc<Running<K, T>>);
+pub(crate) struct Flights<T, K: Eq + Hash = Digest>(Arc<Running<K, T>>);
 
 impl<T: Clone + Send + Sync + 'static, K: Copy + Eq + Hash + Send + 'static> Flights<T, K> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::default())
     }
 
     /// The answer to the question `key`: of the flight under way, or of `work`. `None` when it panicked.
-    pub(super) async fn join<W>(&self, key: K, work: impl FnOnce() -> W) -> Option<T>
+    pub(crate) async fn join<W>(&self, key: K, work: impl FnOnce() -> W) -> Option<T>
     where
         W: Future<Output = T> + Send + 'static,
     {

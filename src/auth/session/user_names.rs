@@ -9,18 +9,18 @@ use crate::id::UserId;
 use crate::identity::Login;
 
 /// Bounded by count: a name that falls out costs one question to the vault.
-pub(super) struct Logins(Cache<UserId, Login>);
+pub(crate) struct Logins(Cache<UserId, Login>);
 
 impl Logins {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self(Cache::new(most))
     }
 
-    pub(super) fn of(&self, user: UserId) -> Option<Login> {
+    pub(crate) fn of(&self, user: UserId) -> Option<Login> {
         self.0.get(&user)
     }
 
-    pub(super) fn keep(&self, user: UserId, login: Login) {
+    pub(crate) fn keep(&self, user: UserId, login: Login) {
         self.0.insert(user, login);
     }
 }

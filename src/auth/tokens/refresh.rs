@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::browser::Terms;
-use super::{Auth, Settings, Tokens, detached};
+use crate::auth::sign_in::browser::Terms;
+use crate::auth::{Auth, Settings, Tokens, detached};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
 use crate::metrics::{GrantKind, Pattern, Reuse};
@@ -29,11 +29,11 @@ impl Auth {
     }
 
     /// Counts one that came to nothing.
-    pub(super) fn not_refreshed(&self, refusal: &Refusal) {
+    pub(crate) fn not_refreshed(&self, refusal: &Refusal) {
         self.parts.metrics.tokens.refreshes.with_label_values(&[refusal.code()]).inc();
     }
 
-    pub(super) async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {
+    pub(crate) async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {
         let read = || RefreshToken::parse(text, &self.parts.keys.current(), self.vault_now());
         match read() {
             Ok(token) => self.vault_at_hand().map(|()| token),
@@ -55,7 +55,7 @@ impl Auth {
     }
 
     /// What the vault is asked about a token.
-    pub(super) fn presented(
+    pub(crate) fn presented(
         &self,
         token: &RefreshToken,
         terms: Terms,
@@ -73,7 +73,7 @@ impl Auth {
     }
 
     /// Hands out what a rotation has granted, and counts it.
-    pub(super) async fn rotated(
+    pub(crate) async fn rotated(
         self: &Arc<Self>,
         rotation: Rotation,
         token: RefreshToken,
@@ -94,7 +94,7 @@ impl Auth {
     }
 
     /// What was granted; a reuse is carried out here.
-    pub(super) async fn granted(self: &Arc<Self>, rotation: Rotation) -> Result<Granted, Refusal> {
+    pub(crate) async fn granted(self: &Arc<Self>, rotation: Rotation) -> Result<Granted, Refusal> {
         match rotation {
             Rotation::Granted { grant, generation, refresh_kid, age } => {
                 Ok(Granted { grant, generation, refresh_kid, age })
@@ -131,9 +131,9 @@ impl Auth {
 }
 
 /// A session goes on.
-pub(super) struct Granted {
-    pub(super) grant: Grant,
-    pub(super) generation: u32,
-    pub(super) refresh_kid: u8,
-    pub(super) age: Option<Duration>,
+pub(crate) struct Granted {
+    pub(crate) grant: Grant,
+    pub(crate) generation: u32,
+    pub(crate) refresh_kid: u8,
+    pub(crate) age: Option<Duration>,
 }

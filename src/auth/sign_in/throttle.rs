@@ -28,7 +28,7 @@ const BUCKETS: usize = 100_000;
 
 /// Who tries a password.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Guesser<'a> {
+pub(crate) enum Guesser<'a> {
     /// Anybody, at an address.
     Stranger {
         /// The name that was typed.
@@ -56,15 +56,15 @@ pub(super) enum Guesser<'a> {
 
 /// What was charged, to be given back when the password was right.
 #[derive(Debug, Clone)]
-pub(super) struct Charge(Vec<[u8; 32]>);
+pub(crate) struct Charge(Vec<[u8; 32]>);
 
 /// No further attempt for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Exhausted {
+pub(crate) struct Exhausted {
     /// Until the next attempt is allowed.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
     /// Whether it is the address that has tried too many accounts, rather than the account that was tried too often.
-    pub(super) by_address: bool,
+    pub(crate) by_address: bool,
 }
 
 /// How many failed logins in a burst are allowed.
@@ -78,7 +78,7 @@ pub struct Attempts {
 
 /// Failed logins of this replica.
 #[derive(Default)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     buckets: Mutex<HashMap<[u8; 32], Bucket>>,
 }
 
@@ -94,7 +94,7 @@ impl Throttle {
     ///
     /// # Errors
     /// What is exhausted; nothing is counted then.
-    pub(super) fn charge(
+    pub(crate) fn charge(
         &self,
         guesser: Guesser<'_>,
         allowed: Attempts,
@@ -130,7 +130,7 @@ impl Throttle {
     }
 
     /// Takes an attempt back.
-    pub(super) fn refund(&self, charge: Charge) {
+    pub(crate) fn refund(&self, charge: Charge) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         for key in charge.0 {
             if let Some(bucket) = buckets.get_mut(&key) {

@@ -5,36 +5,36 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
-use super::Settings;
-use super::live::Slot;
+use crate::auth::Settings;
+use crate::auth::session::live::Slot;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::token::access::Verified;
 use crate::token::keyring::KeySet;
 
 /// The digest of a whole token.
-pub(super) type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// What a verification rests on beside the token: under other keys, or for another issuer or audience, it is made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Basis {
+pub(crate) struct Basis {
     keys: u64,
     profile: u64,
 }
 
 impl Basis {
-    pub(super) fn of(keys: &KeySet, settings: &Settings) -> Self {
+    pub(crate) fn of(keys: &KeySet, settings: &Settings) -> Self {
         Self { keys: keys.version(), profile: settings.profile_number }
     }
 }
 
 /// A token that was found good.
-pub(super) struct Known {
-    pub(super) verified: Verified,
-    pub(super) basis: Basis,
-    pub(super) slot: Arc<Slot>,
+pub(crate) struct Known {
+    pub(crate) verified: Verified,
+    pub(crate) basis: Basis,
+    pub(crate) slot: Arc<Slot>,
     /// Made when the whole check was first passed, so that the next one costs no allocation.
-    pub(super) identity: std::sync::OnceLock<Arc<Identity>>,
+    pub(crate) identity: std::sync::OnceLock<Arc<Identity>>,
 }
 
 /// The entry, its slot and identity with their texts, and the maps around them: 1,270 bytes of resident memory with one
@@ -67,33 +67,33 @@ impl Lifecycle<Digest, Arc<Known>> for Evictions {
 }
 
 /// How many tokens of one role fit into so many bytes.
-pub(super) fn entries(bytes: u64) -> usize {
+pub(crate) fn entries(bytes: u64) -> usize {
     usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX).max(16)
 }
 
 /// Bounded by weight; an entry that falls out only costs its token another signature check.
-pub(super) struct VerifiedTokens(Cache<Digest, Arc<Known>, Weight, DefaultHashBuilder, Evictions>);
+pub(crate) struct VerifiedTokens(Cache<Digest, Arc<Known>, Weight, DefaultHashBuilder, Evictions>);
 
 impl VerifiedTokens {
-    pub(super) fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
         let (most, hasher) = (bytes.max(16 * ENTRY_BYTES), DefaultHashBuilder::default());
         Self(Cache::with(entries(bytes), most, Weight, hasher, Evictions(metrics)))
     }
 
     /// Tokens held, their weight, and what it may be.
-    pub(super) fn size(&self) -> (usize, u64, u64) {
+    pub(crate) fn size(&self) -> (usize, u64, u64) {
         (self.0.len(), self.0.weight(), self.0.capacity())
     }
 
-    pub(super) fn find(&self, digest: &Digest) -> Option<Arc<Known>> {
+    pub(crate) fn find(&self, digest: &Digest) -> Option<Arc<Known>> {
         self.0.get(digest)
     }
 
-    pub(super) fn keep(&self, digest: Digest, known: Arc<Known>) {
+    pub(crate) fn keep(&self, digest: Digest, known: Arc<Known>) {
         self.0.insert(digest, known);
     }
 
-    pub(super) fn forget(&self, digest: &Digest) {
+    pub(crate) fn forget(&self, digest: &Digest) {
         self.0.remove(digest);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::verified::Basis;
-use super::{Auth, Settings, authenticate};
+use crate::auth::session::authenticate;
+use crate::auth::tokens::verified::Basis;
+use crate::auth::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
@@ -29,7 +30,7 @@ pub struct Tokens {
 
 impl Auth {
     /// Signs, and tells this replica and the guest list about the session. `asked` is from before the vault was.
-    pub(super) async fn hand_out(
+    pub(crate) async fn hand_out(
         &self,
         grant: &Grant,
         refresh: &RefreshToken,

@@ -1,0 +1,14 @@
+//! Sessions at work: the check of a request, the set of live and revoked sessions, the lease, the feed and revocation.
+
+pub(crate) mod authenticate;
+pub(crate) mod control;
+pub(crate) mod feed;
+pub(crate) mod flight;
+pub(crate) mod idle;
+pub(crate) mod lease;
+pub(crate) mod live;
+pub(crate) mod lookup_limiter;
+pub(crate) mod requests;
+pub(crate) mod revoke;
+pub(crate) mod user_names;
+pub(crate) mod watch;

@@ -1,0 +1,8 @@
+//! Sign-in and what protects it: passwords, throttling, device cookies, browser sessions, sign-out and password changes.
+
+pub(crate) mod browser;
+pub(crate) mod device;
+pub(crate) mod login;
+pub(crate) mod logouts;
+pub(crate) mod password_change;
+pub(crate) mod throttle;
