@@ -5,9 +5,9 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::problem::{Problem, Problems};
-use super::sources::Sources;
 use super::{Config, Env, load};
+use crate::config::parse::problem::{Problem, Problems};
+use crate::config::parse::sources::Sources;
 
 /// Every section there may be. A problem with a name that is none of these may be one of them, misspelt.
 const SECTIONS: [&str; 12] = [

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::problem::{Problem, Problems};
-use super::reader::{Report, Table};
-use super::sources::Sources;
-use super::{Config, Env, brand, browser, routes, sections, server, stores, upstreams};
+use super::{Config, Env};
+use crate::config::parse::problem::{Problem, Problems};
+use crate::config::parse::reader::{Report, Table};
+use crate::config::parse::sources::Sources;
+use crate::config::section::{brand, browser, routes, server, stores, tokens, upstreams};
 
 /// What a file came to, and what was read for it: a change of that is worth another reading, also of a file that is no
 /// good.
@@ -109,13 +110,13 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let admin = server::admin(root.table("admin"), defaults.admin, (&server, &listen), (dir, env));
     let vault = stores::vault(vault_table, defaults.vault, dir, env);
     let sessions = stores::sessions(sessions_table, defaults.sessions, (dir, env), &vault, &lease);
-    let tokens = sections::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));
-    let login = sections::login(root.table("login"), defaults.login);
+    let tokens = tokens::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));
+    let login = tokens::login(root.table("login"), defaults.login);
     let browser = browser::browser(root.table("browser"), defaults.browser, &server);
     let identity_headers =
-        sections::identity_headers(root.table("identity_headers"), defaults.identity_headers);
+        tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);
     let brand = brand::brand(root.table("brand"), defaults.brand, dir);
-    let log = sections::log(root.table("log"), defaults.log);
+    let log = tokens::log(root.table("log"), defaults.log);
     let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir);
     let clients_are_asked = tls.is_flawed() || server.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
     let routes = routes::routes(root.tables("routes"), &server, &names, clients_are_asked);

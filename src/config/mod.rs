@@ -1,34 +1,14 @@
 //! The configuration: `gateway.toml`, read into a mirror of the file and checked into a [`Config`] that cannot
 //! be wrong. Every problem of a file is reported in one run, with its line and what to write instead.
 
-mod address;
-mod brand;
-mod browser;
 mod change;
-mod colour;
 mod defaults;
-pub mod families;
-mod health;
-mod hint;
 mod lenient;
-mod listen;
 mod load;
-mod origin;
-mod paths;
-mod problem;
-mod reader;
-mod routes;
-mod secrets;
-mod sections;
-mod server;
-mod sources;
-mod stores;
+mod parse;
+mod section;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod units;
-mod upstreams;
-mod value;
 mod warnings;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -43,14 +23,15 @@ use crate::identity::Roles;
 use crate::secret::Secret;
 
 pub use change::{Change, RESTART};
-pub use colour::Colour;
-pub use health::{Checks, EjectAfter, Health};
-pub use listen::ListenAddress;
 pub use load::Reading;
-pub use problem::{Problem, Problems};
-pub use sources::{Digest, Source, Sources, Watch};
-pub use tls::{Tls, TlsCertificate};
-pub use upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};
+pub use parse::colour::Colour;
+pub use parse::problem::{Problem, Problems};
+pub use parse::sources::{Digest, Source, Sources, Watch};
+pub use section::header_families;
+pub use section::health::{Checks, EjectAfter, Health};
+pub use section::listen::ListenAddress;
+pub use section::tls::{Tls, TlsCertificate};
+pub use section::upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};
 pub use warnings::Warning;
 
 /// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.

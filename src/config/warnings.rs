@@ -4,9 +4,9 @@ mod routes;
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::units::show_duration;
 use super::{Access, Config, HostPattern, ListenAddress, Server, Tls, TlsCertificate, UNIX_PEER, defaults};
 use crate::clock::Timestamp;
+use crate::config::parse::units::show_duration;
 
 /// Something to look at; the configuration can be used all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! Request headers that cross to the app, and those that only this gateway may set.
 //!
 //! A client's own identity, address, scheme, host or URL fields never reach an app: this gateway's, and those of the
-//! gateways, proxies and appliances that apps are used to ([`crate::config::families`]). Names are compared as CGI merges them.
+//! gateways, proxies and appliances that apps are used to ([`crate::config::header_families`]). Names are compared as CGI merges them.
 
 use bytes::Bytes;
 use http::HeaderName;
 
 use crate::config::IdentityHeaders;
-use crate::config::families::{self, DEFAULT_IDENTITY};
+use crate::config::header_families;
+use crate::config::header_families::DEFAULT_IDENTITY;
 
 mod names;
 
@@ -51,7 +52,7 @@ impl HeaderPolicy {
         let identity = [&configured.user, &configured.user_id, &configured.roles, &configured.session]
             .map(HeaderName::as_str);
         let mut names = Names::new();
-        let mut add = |all: &[families::Family], entry| {
+        let mut add = |all: &[header_families::Family], entry| {
             for name in all.iter().flat_map(|family| family.names) {
                 match name.strip_suffix('*') {
                     Some(prefix) => names.add_prefix(prefix, entry),
@@ -59,8 +60,8 @@ impl HeaderPolicy {
                 }
             }
         };
-        add(families::ORIGIN, Entry::Drop);
-        add(families::FOREIGN, Entry::Foreign);
+        add(header_families::ORIGIN, Entry::Drop);
+        add(header_families::FOREIGN, Entry::Foreign);
         for name in FRAMING {
             names.add(name, Entry::Framing);
         }

@@ -55,7 +55,7 @@ fn merged(name: &str) -> String {
 
 /// The names of the lists, taken apart and put together anew.
 fn listed() -> impl Strategy<Value = String> {
-    let all = families::ORIGIN.iter().chain(families::FOREIGN).flat_map(|family| family.names);
+    let all = header_families::ORIGIN.iter().chain(header_families::FOREIGN).flat_map(|family| family.names);
     let names: Vec<&str> = all.copied().chain(DEFAULT_IDENTITY).chain(FRAMING).collect();
     let name = || prop::sample::select(names.clone());
     (name(), name(), 0_usize..30, 0_usize..30, "[a-z-]{0,3}").prop_map(|(one, other, head, tail, between)| {
@@ -73,7 +73,7 @@ fn expected(name: &str) -> Kind {
         (is_prefix(&name), name == known, known.len())
     };
     let mut best = (0, Kind::Pass);
-    let lists = [(families::ORIGIN, Kind::Drop), (families::FOREIGN, Kind::Foreign)];
+    let lists = [(header_families::ORIGIN, Kind::Drop), (header_families::FOREIGN, Kind::Foreign)];
     for (families, kind) in lists {
         for known in families.iter().flat_map(|family| family.names) {
             let (begins, is_same, length) = fits(known);

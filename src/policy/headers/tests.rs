@@ -50,7 +50,7 @@ fn default_identity_names_are_stripped_whatever_is_configured() {
 
 #[test]
 fn every_name_of_a_family_is_stripped_in_every_spelling() {
-    for (families, expected) in [(families::ORIGIN, Kind::Drop), (families::FOREIGN, Kind::Foreign)] {
+    for (families, expected) in [(header_families::ORIGIN, Kind::Drop), (header_families::FOREIGN, Kind::Foreign)] {
         for name in families.iter().flat_map(|family| family.names) {
             for name in
                 spellings(&name.replace('*', "abc")).into_iter().chain(spellings(&name.replace('*', "")))
@@ -153,7 +153,7 @@ fn the_docs_list_every_name() {
         .filter(|line| line.starts_with("| "))
         .flat_map(|line| line.split('`').skip(1).step_by(2))
         .collect();
-    for family in families::ORIGIN.iter().chain(families::FOREIGN) {
+    for family in header_families::ORIGIN.iter().chain(header_families::FOREIGN) {
         assert!(page.contains(family.source), "docs/headers.md does not have {:?}", family.source);
         for name in family.names {
             assert!(listed.contains(name), "docs/headers.md does not list `{name}`");

@@ -1,6 +1,6 @@
 //! T04: where a request comes from and what it asks for is said by us.
 
-use doorward::config::families;
+use doorward::config::header_families;
 
 use crate::support::{Setup, TestGateway};
 
@@ -45,7 +45,7 @@ async fn nobodys_word_is_taken_for_where_a_request_comes_from() {
 #[tokio::test(flavor = "multi_thread")]
 async fn identity_and_address_headers_of_other_gateways_are_stripped() {
     // S08: also from a proxy that is trusted, since its clients can send them through it.
-    let families = families::ORIGIN.iter().chain(families::FOREIGN);
+    let families = header_families::ORIGIN.iter().chain(header_families::FOREIGN);
     let names = families.flat_map(|family| family.names).map(|name| name.replace('*', "abc"));
     // A trusted proxy may choose the request id.
     let names: Vec<String> = names.filter(|name| name != "X-Request-Id").collect();

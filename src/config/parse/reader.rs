@@ -8,13 +8,13 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
-use super::hint::{nearest, quoted};
-use super::problem::Problem;
-use super::sources::Sources;
-use super::value::Value;
+use crate::config::parse::hint::{nearest, quoted};
+use crate::config::parse::problem::Problem;
+use crate::config::parse::sources::Sources;
+use crate::config::parse::value::Value;
 
 /// Everything found out about one file.
-pub(super) struct Report<'a> {
+pub(crate) struct Report<'a> {
     file: &'a Path,
     text: &'a str,
     /// Lines the parser could not read: what they would have said is unknown.
@@ -28,7 +28,7 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Reads the text; what is not TOML is reported, one problem a line, and the rest is still walked.
-    pub(super) fn open(text: &'a str, file: &'a Path, sources: Sources) -> (Self, DeTable<'a>) {
+    pub(crate) fn open(text: &'a str, file: &'a Path, sources: Sources) -> (Self, DeTable<'a>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut report = Self {
             file,
@@ -83,12 +83,12 @@ impl<'a> Report<'a> {
     }
 
     /// Whether some lines could not be read, so that what seems missing may stand there.
-    pub(super) fn is_torn(&self) -> bool {
+    pub(crate) fn is_torn(&self) -> bool {
         !self.torn.is_empty()
     }
 
     /// What was found, the keys that were asked for, and the files that were read.
-    pub(super) fn close(self) -> (Vec<Problem>, BTreeSet<String>, Sources) {
+    pub(crate) fn close(self) -> (Vec<Problem>, BTreeSet<String>, Sources) {
         (self.problems.into_inner(), self.known.into_inner(), self.sources.into_inner())
     }
 
@@ -105,7 +105,7 @@ impl<'a> Report<'a> {
 
 /// Where something stands in the file.
 #[derive(Clone)]
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     report: &'a Report<'a>,
     offset: usize,
     key: String,
@@ -116,7 +116,7 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// Reports a problem here, unless the line was reported as unreadable already.
-    pub(super) fn problem(&self, message: impl Into<String>) {
+    pub(crate) fn problem(&self, message: impl Into<String>) {
         let line = self.line();
         if !self.report.torn.contains(&line) {
             self.report.push(line, self.key.clone(), message.into());
@@ -124,12 +124,12 @@ impl<'a> Place<'a> {
     }
 
     /// Counted from 1.
-    pub(super) fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         self.report.line(self.offset)
     }
 
     /// Whether a problem was reported at this key or below it.
-    pub(super) fn is_flawed(&self) -> bool {
+    pub(crate) fn is_flawed(&self) -> bool {
         let below = |key: &str| {
             key.strip_prefix(self.key.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -139,23 +139,23 @@ impl<'a> Place<'a> {
 
     /// Where a broken rule about two keys is reported: here, or there when only that one is written. Nowhere when
     /// one of them has a problem of its own, since the rule would judge a default in its stead.
-    pub(super) fn with<'p>(&'p self, there: &'p Self) -> Option<&'p Self> {
+    pub(crate) fn with<'p>(&'p self, there: &'p Self) -> Option<&'p Self> {
         let is_settled = !self.is_flawed() && !there.is_flawed() && !self.is_torn();
         is_settled.then_some(if self.is_written { self } else { there })
     }
 
     /// Whether some lines of the file could not be read.
-    pub(super) fn is_torn(&self) -> bool {
+    pub(crate) fn is_torn(&self) -> bool {
         self.report.is_torn()
     }
 
     /// The dotted key.
-    pub(super) fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
     /// An element of the list that stands here.
-    pub(super) fn item(&self, index: usize, offset: usize) -> Self {
+    pub(crate) fn item(&self, index: usize, offset: usize) -> Self {
         let key = format!("{}[{index}]", self.key);
         Self { report: self.report, offset, key, pattern: format!("{}.*", self.pattern), is_written: true }
     }
@@ -171,7 +171,7 @@ impl<'a> Place<'a> {
 }
 
 /// A table of the file, or the absence of one.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     place: Place<'a>,
     entries: Option<&'a DeTable<'a>>,
     asked: RefCell<BTreeSet<&'static str>>,
@@ -181,35 +181,35 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// The whole file.
-    pub(super) fn root(report: &'a Report<'a>, entries: &'a DeTable<'a>) -> Self {
+    pub(crate) fn root(report: &'a Report<'a>, entries: &'a DeTable<'a>) -> Self {
         let place = Place { report, offset: 0, key: String::new(), pattern: String::new(), is_written: true };
         Self::at(place, Some(entries))
     }
 
     /// The table that stands at `place`.
-    pub(super) fn at(place: Place<'a>, entries: Option<&'a DeTable<'a>>) -> Self {
+    pub(crate) fn at(place: Place<'a>, entries: Option<&'a DeTable<'a>>) -> Self {
         Self { place, entries, asked: RefCell::default(), missing: RefCell::default() }
     }
 
     /// Where the table stands.
-    pub(super) const fn place(&self) -> &Place<'a> {
+    pub(crate) const fn place(&self) -> &Place<'a> {
         &self.place
     }
 
     /// Where `name` stands; where the table stands when it is absent.
-    pub(super) fn place_of(&self, name: &str) -> Place<'a> {
+    pub(crate) fn place_of(&self, name: &str) -> Place<'a> {
         let entry = self.entries.and_then(|entries| entries.get_key_value(name));
         let offset = entry.map_or(self.place.offset, |(key, _)| key.span().start);
         Place { is_written: entry.is_some(), ..self.place.below(name, name, offset) }
     }
 
     /// Whether the file has this table at all.
-    pub(super) const fn is_written(&self) -> bool {
+    pub(crate) const fn is_written(&self) -> bool {
         self.entries.is_some()
     }
 
     /// Whether the file sets `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.is_some_and(|entries| entries.contains_key(name))
     }
 
@@ -217,13 +217,13 @@ impl<'a> Table<'a> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn file(&self, name: &str, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    pub(crate) fn file(&self, name: &str, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         let key = self.place.below(name, name, 0).key;
         self.place.report.sources.borrow_mut().read(&key, path)
     }
 
     /// The value of `name`, which from now on is a known key.
-    pub(super) fn value(&self, name: &'static str) -> Option<Value<'a>> {
+    pub(crate) fn value(&self, name: &'static str) -> Option<Value<'a>> {
         let known = self.place.below(name, name, 0).pattern;
         self.place.report.known.borrow_mut().insert(known);
         self.asked.borrow_mut().insert(name);
@@ -234,7 +234,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reports `name`, which was a key once, with what to write instead.
-    pub(super) fn replaced(&self, name: &'static str, message: &str) {
+    pub(crate) fn replaced(&self, name: &'static str, message: &str) {
         self.asked.borrow_mut().insert(name);
         if self.has(name) {
             self.place_of(name).problem(message);
@@ -242,7 +242,7 @@ impl<'a> Table<'a> {
     }
 
     /// The value of `name`; [`Table::finish`] reports `missing` when there is none.
-    pub(super) fn required(&self, name: &'static str, missing: &str) -> Option<Value<'a>> {
+    pub(crate) fn required(&self, name: &'static str, missing: &str) -> Option<Value<'a>> {
         let value = self.value(name);
         if value.is_none() && !self.place.is_torn() {
             self.missing.borrow_mut().push((name, format!("missing: {missing}")));
@@ -251,7 +251,7 @@ impl<'a> Table<'a> {
     }
 
     /// The table `name`; an absent one reads as empty.
-    pub(super) fn table(&self, name: &'static str) -> Self {
+    pub(crate) fn table(&self, name: &'static str) -> Self {
         match self.value(name) {
             Some(value) => {
                 let entries = value.table(&format!("[{}]", value.place().key()));
@@ -262,7 +262,7 @@ impl<'a> Table<'a> {
     }
 
     /// The tables `[[name]]`, in order of the file.
-    pub(super) fn tables(&self, name: &'static str) -> Vec<Self> {
+    pub(crate) fn tables(&self, name: &'static str) -> Vec<Self> {
         let header = format!("[[{name}]]");
         let items = self.value(name).and_then(|value| value.items(&header)).unwrap_or_default();
         items
@@ -272,7 +272,7 @@ impl<'a> Table<'a> {
     }
 
     /// The tables `[<this>.<name>]` under whatever names the file gives them, in order of name.
-    pub(super) fn named(&self) -> Vec<(&'a str, Self)> {
+    pub(crate) fn named(&self) -> Vec<(&'a str, Self)> {
         let mut tables = Vec::new();
         // As in `value`: what has no place was not read.
         let entries = self.entries.into_iter().flatten().filter(|(_, value)| !value.span().is_empty());
@@ -289,7 +289,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reports the keys nobody asked for, and those missing that are not among them under a misspelt name.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let asked = self.asked.into_inner();
         let mut missing = self.missing.into_inner();
         for (name, _) in self.entries.into_iter().flatten() {
@@ -319,7 +319,7 @@ fn shown(key: &str) -> String {
 }
 
 /// What kind of value it is, for people.
-pub(super) const fn kind(value: &DeValue<'_>) -> &'static str {
+pub(crate) const fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",

@@ -7,16 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::reader::Table;
-use super::value::Value;
-use super::{Env, MasterKey};
+use crate::config::parse::reader::Table;
+use crate::config::parse::value::Value;
+use crate::config::{Env, MasterKey};
 use crate::secret::Secret;
 
 const HOW: &str = "write 32 random bytes in base64url without padding, 43 characters \
                    (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)";
 
 /// Reads `master_key`, `master_key_file` or `master_key_env`; `None` when the file gives none of them, or a wrong one.
-pub(super) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<MasterKey> {
+pub(crate) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<MasterKey> {
     match one_of(table, ["master_key", "master_key_file", "master_key_env"])? {
         Given::Value(value) => value.parsed(key).map(MasterKey::Value),
         Given::File(value) => value.parsed(|text| path(text, dir)).map(MasterKey::File),
@@ -25,7 +25,7 @@ pub(super) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<
 }
 
 /// Reads `url`, `url_file` or `url_env` with `parse`; `None` when the file gives none of them, or a wrong one.
-pub(super) fn url<T>(
+pub(crate) fn url<T>(
     table: &Table<'_>,
     dir: &Path,
     env: Env<'_>,
@@ -38,7 +38,7 @@ pub(super) fn url<T>(
 const SHORTEST_TOKEN: usize = 32;
 
 /// Reads `token`, `token_file` or `token_env` of `[admin]`.
-pub(super) fn admin_token(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<Secret<String>> {
+pub(crate) fn admin_token(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<Secret<String>> {
     text(table, ["token", "token_file", "token_env"], "the token", dir, env, |text| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         if text.len() < SHORTEST_TOKEN || !text.bytes().all(allowed) {
@@ -107,7 +107,7 @@ fn one_of<'a>(table: &Table<'a>, forms: [&'static str; 3]) -> Option<Given<'a>> 
 ///
 /// # Errors
 /// The text cannot be a path.
-pub(super) fn path(text: &str, dir: &Path) -> Result<PathBuf, String> {
+pub(crate) fn path(text: &str, dir: &Path) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') {
         return Err("this is not a path: write the name of a file".to_owned());
     }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::hint::quoted;
-use super::reader::Table;
-use super::value::Value;
+use crate::config::parse::hint::quoted;
+use crate::config::parse::reader::Table;
+use crate::config::parse::value::Value;
 
 /// Length of a Unix socket's path at most, in bytes: `sun_path` of unix(7) with its NUL.
 const LONGEST_PATH: usize = 107;
@@ -32,7 +32,7 @@ impl ListenAddress {
     }
 
     /// Whether two of it are one: ports that the system chooses are not.
-    pub(super) fn is_chosen(&self) -> bool {
+    pub(crate) fn is_chosen(&self) -> bool {
         !matches!(self, Self::Tcp(address) if address.port() == 0)
     }
 
@@ -95,7 +95,7 @@ fn unix(path: &str, dir: &Path) -> Result<PathBuf, String> {
 }
 
 /// Reads a list of addresses.
-pub(super) fn addresses(table: &Table<'_>, name: &'static str, dir: &Path) -> Option<Vec<ListenAddress>> {
+pub(crate) fn addresses(table: &Table<'_>, name: &'static str, dir: &Path) -> Option<Vec<ListenAddress>> {
     let mut seen: Vec<ListenAddress> = Vec::new();
     table.value(name)?.list(r#"["127.0.0.1:8080"]"#, |item| {
         item.parsed(|text| {
@@ -110,7 +110,7 @@ pub(super) fn addresses(table: &Table<'_>, name: &'static str, dir: &Path) -> Op
 }
 
 /// Reads the permission bits of Unix sockets, such as `"0660"`.
-pub(super) fn unix_mode(value: &Value<'_>) -> Option<u32> {
+pub(crate) fn unix_mode(value: &Value<'_>) -> Option<u32> {
     value.parsed(|text| {
         let digits = text.strip_prefix('0').unwrap_or(text);
         let mode = u32::from_str_radix(digits, 8).ok().filter(|_| digits.len() == 3);

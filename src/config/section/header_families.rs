@@ -12,7 +12,7 @@ pub const DEFAULT_IDENTITY: [&str; 4] = ["X-Auth-User", "X-Auth-User-Id", "X-Aut
 ///
 /// # Errors
 /// Why not.
-pub(super) fn check_passed(name: &HeaderName) -> Result<(), &'static str> {
+pub(crate) fn check_passed(name: &HeaderName) -> Result<(), &'static str> {
     let merged = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let name = merged(name.as_str());
     let is = |known: &str| name == merged(known);

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::address;
-use super::hint::quoted;
-use super::reader::{Place, Table};
-use super::secrets::{self, path};
-use super::units::show_duration;
-use super::{Env, MasterKey, Sessions, SessionsUrl, Vault, VaultUrl};
+use crate::config::parse::hint::quoted;
+use crate::config::parse::reader::{Place, Table};
+use crate::config::parse::secrets;
+use crate::config::parse::secrets::path;
+use crate::config::parse::units::show_duration;
+use crate::config::section::address;
+use crate::config::{Env, MasterKey, Sessions, SessionsUrl, Vault, VaultUrl};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -16,7 +17,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const LONGEST_SESSION: Duration = Duration::from_hours(400 * 24);
 
 /// Reads `[vault]`.
-pub(super) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) -> Vault {
+pub(crate) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) -> Vault {
     let vault = Vault {
         url: secrets::url(&table, dir, env, |text| vault_url(text, dir)).unwrap_or(default.url),
         ca_file: ca_file(&table, dir),
@@ -59,7 +60,7 @@ pub(super) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) 
 }
 
 /// Reads `[sessions]`.
-pub(super) fn sessions(
+pub(crate) fn sessions(
     table: Table<'_>,
     default: Sessions,
     (dir, env): (&Path, Env<'_>),

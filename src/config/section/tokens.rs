@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::hint::quoted;
-use super::origin;
-use super::reader::{Place, Table};
-use super::units::show_duration;
-use super::{Algorithm, IdentityHeaders, Log, LogAccess, LogFormat, LogLevel, Login, Tokens, usize_from};
+use crate::config::parse::hint::quoted;
+use crate::config::parse::origin;
+use crate::config::parse::reader::{Place, Table};
+use crate::config::parse::units::show_duration;
+use crate::config::{
+    Algorithm, IdentityHeaders, Log, LogAccess, LogFormat, LogLevel, Login, Tokens, usize_from,
+};
 
 /// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and where it stands.
-pub(super) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<'_>)) -> Tokens {
+pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<'_>)) -> Tokens {
     const ACCESS: &str = "each refresh costs a write, and RFC 6750 5.3 asks for an hour or less";
     const GRACE: &str = "\"0s\" takes every lost answer for a theft; as long as it lasts, a stolen refresh token can be repeated";
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
@@ -66,7 +68,7 @@ fn audience(text: &str) -> Result<String, String> {
 }
 
 /// Reads `[login]`.
-pub(super) fn login(table: Table<'_>, default: Login) -> Login {
+pub(crate) fn login(table: Table<'_>, default: Login) -> Login {
     let count = |name, range, why| table.value(name).and_then(|value| value.count(range, why));
     let login = Login {
         hash_threads: count("hash_threads", 1..=256, "0 could check no password, and each keeps a core busy")
@@ -101,7 +103,7 @@ pub(super) fn login(table: Table<'_>, default: Login) -> Login {
 }
 
 /// Reads `[identity_headers]`; no two may be the same field, nor one to an app that merges what stands between words.
-pub(super) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> IdentityHeaders {
+pub(crate) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> IdentityHeaders {
     let read = |name, default: HeaderName| {
         table.value(name).and_then(|value| value.parsed(header)).unwrap_or(default)
     };
@@ -209,7 +211,7 @@ fn header(text: &str) -> Result<HeaderName, String> {
 }
 
 /// Reads `[log]`.
-pub(super) fn log(table: Table<'_>, default: Log) -> Log {
+pub(crate) fn log(table: Table<'_>, default: Log) -> Log {
     let formats = [("json", LogFormat::Json), ("text", LogFormat::Text)];
     let access = [("all", LogAccess::All), ("refused", LogAccess::Refused), ("none", LogAccess::None)];
     let levels = [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info)];

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::hint::quoted;
-use super::origin;
-use super::reader::Table;
-use super::secrets::path;
-use super::value::Value;
 use crate::certificate::{Certificate, CertificateError, Clients};
+use crate::config::parse::hint::quoted;
+use crate::config::parse::origin;
+use crate::config::parse::reader::Table;
+use crate::config::parse::secrets::path;
+use crate::config::parse::value::Value;
 
 /// `[server.tls]`
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ const LONGEST_HSTS: Duration = Duration::from_hours(730 * 24);
 const EXAMPLE: &str = r#"certificates = [{ cert_file = "tls/app.crt", key_file = "tls/app.key" }]"#;
 
 /// Reads `[server.tls]`; `None` when the file has none, or nothing in it that could be shown.
-pub(super) fn tls(server: &Table<'_>, dir: &Path) -> Option<Tls> {
+pub(crate) fn tls(server: &Table<'_>, dir: &Path) -> Option<Tls> {
     let is_there = server.has("tls");
     let table = server.table("tls");
     if !is_there {
@@ -158,7 +158,7 @@ fn file(table: &Table<'_>, name: &'static str, dir: &Path) -> Option<(PathBuf, Z
 }
 
 /// The same of a value that is there.
-pub(super) fn pem(
+pub(crate) fn pem(
     table: &Table<'_>,
     value: &Value<'_>,
     name: &'static str,
@@ -177,7 +177,7 @@ pub(super) fn pem(
 }
 
 /// Says what is wrong with a file.
-pub(super) fn refuse(table: &Table<'_>, name: &'static str, file: &Path, error: &CertificateError) {
+pub(crate) fn refuse(table: &Table<'_>, name: &'static str, file: &Path, error: &CertificateError) {
     table.place_of(name).problem(format!("`{}`: {error}", file.display()));
 }
 

@@ -1,12 +1,12 @@
 //! Paths of requests in their one spelling.
 
-use super::hint::quoted;
+use crate::config::parse::hint::quoted;
 
 /// Checks `/` or plain segments, so that a path has one spelling only.
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn segments(text: &str) -> Result<(), String> {
+pub(crate) fn segments(text: &str) -> Result<(), String> {
     let Some(rest) = text.strip_prefix('/') else {
         return Err(format!("{} does not start with /: write a path such as \"/app\"", quoted(text)));
     };

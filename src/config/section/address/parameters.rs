@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::super::ChannelBinding;
+use crate::config::ChannelBinding;
 
 /// Parameters, percent-decoded, in their order.
 pub(super) type Parameters = Vec<(String, Zeroizing<String>)>;

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::hint::quoted;
-use super::origin;
-use super::reader::Table;
-use super::value::Value;
-use super::{Browser, Server, SiteData};
+use crate::config::parse::hint::quoted;
+use crate::config::parse::origin;
+use crate::config::parse::reader::Table;
+use crate::config::parse::value::Value;
+use crate::config::{Browser, Server, SiteData};
 
 /// Browsers keep a cookie no longer (RFC 6265bis section 5.5).
 const LONGEST: Duration = Duration::from_hours(400 * 24);
 
 /// Reads `[browser]`.
-pub(super) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Browser {
+pub(crate) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Browser {
     let minute = Duration::from_mins(1);
     let browser = Browser {
         idle_timeout: table

@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::hint::quoted;
-use super::listen::{addresses, unix_mode};
-use super::origin::{Origin, WEB};
-use super::paths::segments;
-use super::reader::{Place, Table};
-use super::value::Value;
-use super::{Admin, Env, Limits, ListenAddress, Server, UNIX_PEER, defaults, secrets, tls, usize_from};
+use crate::config::parse::hint::quoted;
+use crate::config::parse::origin::{Origin, WEB};
+use crate::config::parse::paths::segments;
+use crate::config::parse::reader::{Place, Table};
+use crate::config::parse::secrets;
+use crate::config::parse::value::Value;
+use crate::config::section::listen::{addresses, unix_mode};
+use crate::config::section::tls;
+use crate::config::{Admin, Env, Limits, ListenAddress, Server, UNIX_PEER, defaults, usize_from};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Reads `[server]`.
-pub(super) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
+pub(crate) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
     let origins = r#"["https://app.example.com"]"#;
     let public_urls = table.value("public_urls").and_then(|value| {
         let urls = value.list(origins, |item| item.parsed(public_url))?;
@@ -201,7 +203,7 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
 }
 
 /// Reads `[admin]`; an address cannot be both public and admin.
-pub(super) fn admin(
+pub(crate) fn admin(
     table: Table<'_>,
     default: Admin,
     (server, public): (&Server, &Place<'_>),
@@ -260,7 +262,7 @@ fn public_url(text: &str) -> Result<Origin, String> {
 }
 
 /// Reads a list of origins whose scripts may call.
-pub(super) fn cors_origins(value: &Value<'_>) -> Option<Vec<String>> {
+pub(crate) fn cors_origins(value: &Value<'_>) -> Option<Vec<String>> {
     let origins = value.list(r#"["https://app.example.com"]"#, |item| item.parsed(cors_origin))?;
     Some(origins.iter().map(Origin::to_string).collect())
 }

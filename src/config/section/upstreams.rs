@@ -4,13 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::defaults::{CONNECT_TIMEOUT, UPSTREAM_IDLE_TIMEOUT};
-use super::health::{self, Health};
-use super::hint::quoted;
-use super::origin::{self, Origin};
-use super::reader::Table;
-use super::tls;
 use crate::certificate::{Authorities, CertificateError, Identity};
+use crate::config::defaults::{CONNECT_TIMEOUT, UPSTREAM_IDLE_TIMEOUT};
+use crate::config::parse::hint::quoted;
+use crate::config::parse::origin;
+use crate::config::parse::origin::Origin;
+use crate::config::parse::reader::Table;
+use crate::config::section::health;
+use crate::config::section::health::Health;
+use crate::config::section::tls;
 
 /// `[upstreams.<name>]`
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +103,7 @@ impl Scheme {
 }
 
 /// Reads every upstream. The names include those with problems, so that a route to one is not a second problem.
-pub(super) fn upstreams<'a>(table: Table<'a>, dir: &Path) -> (Vec<Upstream>, Vec<&'a str>) {
+pub(crate) fn upstreams<'a>(table: Table<'a>, dir: &Path) -> (Vec<Upstream>, Vec<&'a str>) {
     let mut upstreams = Vec::new();
     let mut names = Vec::new();
     for (name, table) in table.named() {
@@ -180,7 +182,7 @@ fn upstream_tls(table: &Table<'_>, servers: &[UpstreamServer], dir: &Path) -> Up
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
     if name.is_empty() || !name.bytes().all(allowed) {

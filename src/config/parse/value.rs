@@ -6,54 +6,54 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::hint::{any_of, quoted};
-use super::reader::{Place, Table, kind};
-use super::units;
+use crate::config::parse::hint::{any_of, quoted};
+use crate::config::parse::reader::{Place, Table, kind};
+use crate::config::parse::units;
 
 /// A value and where it stands. Every method answers `None` once it has reported why.
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     place: Place<'a>,
     raw: &'a DeValue<'a>,
 }
 
 impl<'a> Value<'a> {
     /// The value that stands at `place`.
-    pub(super) const fn new(place: Place<'a>, raw: &'a DeValue<'a>) -> Self {
+    pub(crate) const fn new(place: Place<'a>, raw: &'a DeValue<'a>) -> Self {
         Self { place, raw }
     }
 
     /// Where it stands.
-    pub(super) const fn place(&self) -> &Place<'a> {
+    pub(crate) const fn place(&self) -> &Place<'a> {
         &self.place
     }
 
     /// The string itself, where both a string and a table may stand; nothing is reported.
-    pub(super) fn as_text(&self) -> Option<&'a str> {
+    pub(crate) fn as_text(&self) -> Option<&'a str> {
         self.raw.as_str()
     }
 
     /// The table itself, where both a string and a table may stand; nothing is reported.
-    pub(super) fn as_table(&self) -> Option<Table<'a>> {
+    pub(crate) fn as_table(&self) -> Option<Table<'a>> {
         Some(Table::at(self.place.clone(), Some(self.raw.as_table()?)))
     }
 
     /// A string.
-    pub(super) fn text(&self) -> Option<&'a str> {
+    pub(crate) fn text(&self) -> Option<&'a str> {
         self.raw.as_str().or_else(|| self.wrong_type("a string in quotes"))
     }
 
     /// A string that `parse` understands, or says why not.
-    pub(super) fn parsed<T>(&self, parse: impl FnOnce(&'a str) -> Result<T, String>) -> Option<T> {
+    pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&'a str) -> Result<T, String>) -> Option<T> {
         parse(self.text()?).map_err(|message| self.place.problem(message)).ok()
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         self.raw.as_bool().or_else(|| self.wrong_type("`true` or `false` without quotes"))
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
         let names = || choices.iter().map(|&(name, _)| name);
         let Some(written) = self.raw.as_str() else { return self.wrong_type(&any_of(names())) };
         let chosen = choices.iter().find(|(name, _)| *name == written).map(|&(_, choice)| choice);
@@ -64,7 +64,7 @@ impl<'a> Value<'a> {
     }
 
     /// A bare whole number within `range`; `why` explains the range.
-    pub(super) fn count(&self, range: RangeInclusive<u32>, why: &str) -> Option<u32> {
+    pub(crate) fn count(&self, range: RangeInclusive<u32>, why: &str) -> Option<u32> {
         let Some(number) = self.raw.as_integer() else {
             return self.wrong_type("a whole number without quotes");
         };
@@ -77,7 +77,7 @@ impl<'a> Value<'a> {
     }
 
     /// A duration such as `"15m"` within `range`; `why` explains the range.
-    pub(super) fn duration(&self, range: RangeInclusive<Duration>, why: &str) -> Option<Duration> {
+    pub(crate) fn duration(&self, range: RangeInclusive<Duration>, why: &str) -> Option<Duration> {
         let written = self.measure("a duration", "15m", "s")?;
         let Some(value) = units::duration(written) else {
             let units = r#"a whole number and ms, s, m, h or d, such as "15m""#;
@@ -93,7 +93,7 @@ impl<'a> Value<'a> {
     }
 
     /// A size such as `"64KiB"` within `range`; `why` explains the range.
-    pub(super) fn size(&self, range: RangeInclusive<u64>, why: &str) -> Option<u64> {
+    pub(crate) fn size(&self, range: RangeInclusive<u64>, why: &str) -> Option<u64> {
         let written = self.measure("a size", "64KiB", "B")?;
         let Some(value) = units::size(written) else {
             let units = r#"a whole number and B, KiB, MiB or GiB, such as "64KiB""#;
@@ -109,13 +109,13 @@ impl<'a> Value<'a> {
     }
 
     /// A list whose elements `read` understands; `example` is what one looks like.
-    pub(super) fn list<T>(&self, example: &str, mut read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(crate) fn list<T>(&self, example: &str, mut read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
         let items = self.items(&format!("a list such as {example}"))?;
         Some(items.iter().filter_map(&mut read).collect())
     }
 
     /// The elements of a list.
-    pub(super) fn items(&self, wanted: &str) -> Option<Vec<Self>> {
+    pub(crate) fn items(&self, wanted: &str) -> Option<Vec<Self>> {
         let Some(array) = self.raw.as_array() else { return self.wrong_type(wanted) };
         let item = |(index, value): (usize, &'a toml::Spanned<DeValue<'a>>)| {
             Self::new(self.place.item(index, value.span().start), value.get_ref())
@@ -124,7 +124,7 @@ impl<'a> Value<'a> {
     }
 
     /// The entries of a table.
-    pub(super) fn table(&self, wanted: &str) -> Option<&'a DeTable<'a>> {
+    pub(crate) fn table(&self, wanted: &str) -> Option<&'a DeTable<'a>> {
         self.raw.as_table().or_else(|| self.wrong_type(wanted))
     }
 
@@ -144,7 +144,7 @@ impl<'a> Value<'a> {
     }
 
     /// Reports that something else should stand here.
-    pub(super) fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
+    pub(crate) fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
         self.place.problem(format!("this is {}: write {wanted}", kind(self.raw)));
         None
     }

@@ -8,23 +8,23 @@ const DURATIONS: [(&str, u64); 5] =
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads `250ms`, `30s`, `15m`, `1h`, `14d`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     measure(text, &DURATIONS).map(Duration::from_millis)
 }
 
 /// Reads `500B`, `64KiB`, `1MiB`, `1GiB`.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     measure(text, &SIZES)
 }
 
 /// As [`duration`] reads it.
-pub(super) fn show_duration(span: Duration) -> String {
+pub(crate) fn show_duration(span: Duration) -> String {
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     if millis == 0 { "0s".to_owned() } else { show(millis, &DURATIONS) }
 }
 
 /// As [`size`] reads it.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     if bytes == 0 { "0B".to_owned() } else { show(bytes, &SIZES) }
 }
 

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::colour::{Colour, DARK, LIGHT};
-use super::hint::quoted;
-use super::reader::Table;
-use super::secrets::path;
-use super::value::Value;
-use super::{Brand, Logo, LogoKind};
+use crate::config::parse::colour::{Colour, DARK, LIGHT};
+use crate::config::parse::hint::quoted;
+use crate::config::parse::reader::Table;
+use crate::config::parse::secrets::path;
+use crate::config::parse::value::Value;
+use crate::config::{Brand, Logo, LogoKind};
 
 /// Reads `[brand]`.
-pub(super) fn brand(table: Table<'_>, default: Brand, dir: &Path) -> Brand {
+pub(crate) fn brand(table: Table<'_>, default: Brand, dir: &Path) -> Brand {
     let accent = table.value("accent").and_then(|value| value.parsed(light));
     let dark = table.value("accent_dark").and_then(|value| value.parsed(dark));
     let brand = Brand {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{ChannelBinding, PostgresUrl, RedisTopology, RedisUrl, StoreHost};
+use crate::config::{ChannelBinding, PostgresUrl, RedisTopology, RedisUrl, StoreHost};
 use crate::secret::Secret;
 
 mod parameters;
@@ -22,7 +22,7 @@ struct Parts<'a> {
 }
 
 /// Reads `postgres://user:password@host,host/database?sslmode=require`.
-pub(super) fn postgres(text: &str) -> Result<PostgresUrl, String> {
+pub(crate) fn postgres(text: &str) -> Result<PostgresUrl, String> {
     let mut parts = Parts::of(text, 5432)?;
     let parameters = parameters::postgres(&parts.query)?;
     let user = parts.user.take().filter(|user| !user.is_empty());
@@ -48,7 +48,7 @@ pub(super) fn postgres(text: &str) -> Result<PostgresUrl, String> {
 }
 
 /// Reads `redis://`, `rediss://` and their `+sentinel` and `+cluster` forms.
-pub(super) fn redis(text: &str) -> Result<RedisUrl, String> {
+pub(crate) fn redis(text: &str) -> Result<RedisUrl, String> {
     let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
     let (base, form) = scheme.split_once('+').unwrap_or((scheme, ""));
     let tls = matches!(base, "rediss" | "valkeys");

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use super::defaults::{BODY_LIMIT, ROUTE_TIMEOUT, hosts};
-use super::families;
-use super::hint::{any_of, nearest, quoted};
-use super::origin;
-use super::paths::segments;
-use super::reader::{Place, Table};
-use super::server::cors_origins;
-use super::upstreams::check_name;
-use super::value::Value;
-use super::{Access, Cors, CrossOrigin, HostPattern, Route, Server};
+use crate::config::defaults::{BODY_LIMIT, ROUTE_TIMEOUT, hosts};
+use crate::config::parse::hint::{any_of, nearest, quoted};
+use crate::config::parse::origin;
+use crate::config::parse::paths::segments;
+use crate::config::parse::reader::{Place, Table};
+use crate::config::parse::value::Value;
+use crate::config::section::header_families;
+use crate::config::section::server::cors_origins;
+use crate::config::section::upstreams::check_name;
+use crate::config::{Access, Cors, CrossOrigin, HostPattern, Route, Server};
 use crate::identity::{Role, Roles};
 
 const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
@@ -23,7 +23,7 @@ const JWKS: &str = "/.well-known/jwks.json";
 
 /// Reads every route; `server.auth_prefix` is ours and not for routes, `upstreams` are the names they may send to. Where no
 /// client is asked for a certificate, none can be passed on.
-pub(super) fn routes(
+pub(crate) fn routes(
     tables: Vec<Table<'_>>,
     server: &Server,
     upstreams: &[&str],
@@ -152,7 +152,7 @@ fn pass_headers(value: &Value<'_>) -> Option<Vec<HeaderName>> {
             let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
                 format!("{} is not a header name: write one such as \"X-Envoy-Attempt-Count\"", quoted(text))
             })?;
-            families::check_passed(&name).map_err(|why| format!("{} {why}", quoted(text)))?;
+            header_families::check_passed(&name).map_err(|why| format!("{} {why}", quoted(text)))?;
             if seen.contains(&name) {
                 return Err(format!("{} is listed twice: remove one", quoted(text)));
             }

@@ -7,9 +7,9 @@ use std::fmt;
 pub struct Colour(pub [u8; 3]);
 
 /// What text in the accent stands on in the light theme: the page and the card, as in `assets/page.css`.
-pub(super) const LIGHT: [Colour; 2] = [Colour([0xf3, 0xf4, 0xf6]), Colour([0xff, 0xff, 0xff])];
+pub(crate) const LIGHT: [Colour; 2] = [Colour([0xf3, 0xf4, 0xf6]), Colour([0xff, 0xff, 0xff])];
 /// The same in the dark theme.
-pub(super) const DARK: [Colour; 2] = [Colour([0x11, 0x13, 0x18]), Colour([0x1b, 0x1e, 0x25])];
+pub(crate) const DARK: [Colour; 2] = [Colour([0x11, 0x13, 0x18]), Colour([0x1b, 0x1e, 0x25])];
 
 /// WCAG 2.2 1.4.3: less cannot be read by everybody; more than 7 leaves few colours.
 const READABLE: f64 = 4.5;
@@ -19,7 +19,7 @@ impl Colour {
     const WHITE: Self = Self([0xff; 3]);
 
     /// `#rrggbb` or `#rgb`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('#')?;
         let digit = |at: usize| u8::try_from(char::from(digits.as_bytes()[at]).to_digit(16)?).ok();
         let pair = |high: usize, low: usize| Some(digit(high)? << 4 | digit(low)?);
@@ -37,21 +37,21 @@ impl Colour {
     }
 
     /// The least contrast with any of these.
-    pub(super) fn least_contrast(self, backgrounds: &[Self]) -> f64 {
+    pub(crate) fn least_contrast(self, backgrounds: &[Self]) -> f64 {
         backgrounds.iter().map(|background| self.contrast(*background)).fold(f64::INFINITY, f64::min)
     }
 
-    pub(super) fn is_readable_on(self, backgrounds: &[Self]) -> bool {
+    pub(crate) fn is_readable_on(self, backgrounds: &[Self]) -> bool {
         self.least_contrast(backgrounds) >= READABLE
     }
 
     /// The nearest darker colour that can be read on the light theme.
-    pub(super) fn for_light(self) -> Self {
+    pub(crate) fn for_light(self) -> Self {
         self.towards(Self::BLACK, &LIGHT)
     }
 
     /// The nearest lighter colour that can be read on the dark theme.
-    pub(super) fn for_dark(self) -> Self {
+    pub(crate) fn for_dark(self) -> Self {
         self.towards(Self::WHITE, &DARK)
     }
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_backgrounds_are_those_of_the_style_sheet() {
-        let style = include_str!("../../assets/page.css");
+        let style = include_str!("../../../assets/page.css");
         let mut at = 0;
         for (theme, name) in [(LIGHT, "light"), (DARK, "dark")] {
             for (property, colour) in ["page", "card"].iter().zip(theme) {

@@ -37,7 +37,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Sorted by line; `None` when there is none.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Option<Self> {
+    pub(crate) fn new(mut problems: Vec<Problem>) -> Option<Self> {
         problems.sort_by_key(|problem| problem.line);
         (!problems.is_empty()).then_some(Self(problems))
     }

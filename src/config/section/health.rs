@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
-use super::hint::quoted;
-use super::origin::{Origin, WEB};
-use super::reader::Table;
-use super::units::show_duration;
+use crate::config::parse::hint::quoted;
+use crate::config::parse::origin::{Origin, WEB};
+use crate::config::parse::reader::Table;
+use crate::config::parse::units::show_duration;
 
 /// `[upstreams.<name>.health]`; every upstream has one, whether the table is there or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Checks {
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reads the table.
-pub(super) fn health(table: Table<'_>) -> Health {
+pub(crate) fn health(table: Table<'_>) -> Health {
     let default = Health::default();
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
     let health = Health {

@@ -3,29 +3,29 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::hint::quoted;
+use crate::config::parse::hint::quoted;
 
 /// `scheme://host:port` and nothing more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// One of those the caller allows.
-    pub(super) scheme: &'static str,
+    pub(crate) scheme: &'static str,
     /// As [`host`] returns it.
-    pub(super) host: String,
+    pub(crate) host: String,
     /// The written one, or that of the scheme.
-    pub(super) port: u16,
+    pub(crate) port: u16,
     default_port: u16,
 }
 
 /// The schemes a browser uses, and their ports.
-pub(super) const WEB: &[(&str, u16)] = &[("http", 80), ("https", 443)];
+pub(crate) const WEB: &[(&str, u16)] = &[("http", 80), ("https", 443)];
 
 impl Origin {
     /// Reads `scheme://host[:port]`.
     ///
     /// # Errors
     /// What to write instead.
-    pub(super) fn parse(text: &str, schemes: &[(&'static str, u16)]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, schemes: &[(&'static str, u16)]) -> Result<Self, String> {
         let (origin, rest) = Self::split(text, schemes)?;
         match rest {
             "" => Ok(origin),
@@ -79,7 +79,7 @@ impl fmt::Display for Origin {
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn of_url(text: &str) -> Result<Origin, String> {
+pub(crate) fn of_url(text: &str) -> Result<Origin, String> {
     Origin::split(text, WEB).map(|(origin, _)| origin)
 }
 
@@ -87,7 +87,7 @@ pub(super) fn of_url(text: &str) -> Result<Origin, String> {
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn issuer(text: &str) -> Result<String, String> {
+pub(crate) fn issuer(text: &str) -> Result<String, String> {
     // It stands in every token; 200 bytes is far more than any real one.
     if text.len() > 200 {
         return Err("an issuer has at most 200 bytes, since every token carries it".to_owned());
@@ -112,7 +112,7 @@ pub(super) fn issuer(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn host(text: &str) -> Result<String, String> {
+pub(crate) fn host(text: &str) -> Result<String, String> {
     if let Some(inner) = text.strip_prefix('[') {
         let address = inner.strip_suffix(']').and_then(|inner| inner.parse::<Ipv6Addr>().ok());
         return address.map(|address| format!("[{address}]")).ok_or_else(|| {

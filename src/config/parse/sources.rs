@@ -36,7 +36,7 @@ impl Sources {
     ///
     /// # Errors
     /// When it cannot be read, which is remembered as well.
-    pub(super) fn read(&mut self, key: &str, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    pub(crate) fn read(&mut self, key: &str, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         let bytes = fs::read(path).map(Zeroizing::new);
         let digest = bytes.as_ref().ok().map(|bytes| digest(bytes));
         self.0.push(Source { key: key.to_owned(), path: path.to_owned(), digest });

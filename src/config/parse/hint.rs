@@ -1,7 +1,7 @@
 //! Words for messages: the nearest known name, and values quoted without giving away a password.
 
 /// The known name with the fewest edits, if a slip of the finger explains the difference.
-pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Two edits turn almost any three-letter word into another, so short names get one.
     let most = if written.chars().count() <= 4 { 1 } else { 2 };
     let lowered = written.to_ascii_lowercase().replace('-', "_");
@@ -35,7 +35,7 @@ fn edits(left: &str, right: &str) -> usize {
 }
 
 /// A value in quotes, escaped and cut; an address with a password in it is not repeated.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     // Long enough for a host name and a path, short enough for one line of a log.
     const MOST: usize = 80;
     if text.contains('@') && text.contains(':') {
@@ -48,7 +48,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// `"a", "b" or "c"`
-pub(super) fn any_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn any_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
     let last = names.pop().unwrap_or_default();
     if names.is_empty() { last } else { format!("{} or {last}", names.join(", ")) }

@@ -1,0 +1,14 @@
+//! The sections of `gateway.toml`: for each, its types and its reader.
+
+pub(crate) mod address;
+pub(crate) mod brand;
+pub(crate) mod browser;
+pub mod header_families;
+pub(crate) mod health;
+pub(crate) mod listen;
+pub(crate) mod routes;
+pub(crate) mod server;
+pub(crate) mod stores;
+pub(crate) mod tls;
+pub(crate) mod tokens;
+pub(crate) mod upstreams;
