@@ -110,9 +110,11 @@ fn faults(source: &Source) -> Vec<String> {
             faults.push(format!("{}: only {places:?} may use `{name}`", source.path));
         }
     }
-    if source.path != "auth/authenticate.rs" && source.has(&["Identity", "::", "attest"]) {
-        faults
-            .push(format!("{}: only the check in auth/authenticate.rs may attest an identity", source.path));
+    if source.path != "auth/session/authenticate.rs" && source.has(&["Identity", "::", "attest"]) {
+        faults.push(format!(
+            "{}: only the check in auth/session/authenticate.rs may attest an identity",
+            source.path
+        ));
     }
     if source.path != "policy/access.rs" && source.has(&["Permit", "{"]) {
         faults.push(format!("{}: only the decision in policy/access.rs may make a permit", source.path));

@@ -8,9 +8,14 @@ mod shipped;
 mod tls;
 
 use std::path::Path;
+use std::time::Duration;
+
+use http::Method;
 
 use super::load::read;
 use super::*;
+use crate::identity::Roles;
+use crate::secret::Secret;
 
 const APP: &str = "[upstreams.app]\nservers = [\"http://127.0.0.1:9000\"]\n";
 const ROUTE: &str = "[[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n";

@@ -9,7 +9,65 @@ use crate::config::parse::hint::quoted;
 use crate::config::parse::reader::Table;
 use crate::config::parse::secrets::path;
 use crate::config::parse::value::Value;
-use crate::config::{Brand, Logo, LogoKind};
+
+/// `[brand]`: whose pages people see.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Brand {
+    /// Above every page and in its title.
+    pub name: String,
+    /// Of links and buttons in the light theme, where it can be read.
+    pub accent: Colour,
+    /// The same in the dark theme.
+    pub accent_dark: Colour,
+    /// Beside the name.
+    pub logo: Option<Logo>,
+    /// A style sheet that comes after ours.
+    pub css: Option<Bytes>,
+}
+
+/// A picture, as its file had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logo {
+    /// What it is.
+    pub kind: LogoKind,
+    /// What the file holds.
+    pub bytes: Bytes,
+}
+
+/// What a logo may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogoKind {
+    /// `image/svg+xml`
+    Svg,
+    /// `image/png`
+    Png,
+    /// `image/jpeg`
+    Jpeg,
+    /// `image/webp`
+    WebP,
+}
+
+impl LogoKind {
+    /// Of a file of this kind.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::WebP => "webp",
+        }
+    }
+
+    /// As `Content-Type` has it.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Svg => "image/svg+xml",
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::WebP => "image/webp",
+        }
+    }
+}
 
 /// Reads `[brand]`.
 pub(crate) fn brand(table: Table<'_>, default: Brand, dir: &Path) -> Brand {

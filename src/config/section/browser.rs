@@ -2,11 +2,45 @@
 
 use std::time::Duration;
 
+use crate::config::Server;
 use crate::config::parse::hint::quoted;
 use crate::config::parse::origin;
 use crate::config::parse::reader::Table;
 use crate::config::parse::value::Value;
-use crate::config::{Browser, Server, SiteData};
+
+/// `[browser]`: people who sign in with the form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Browser {
+    /// Without "stay signed in", a session ends after this long without use.
+    pub idle_timeout: Duration,
+    /// With it, the session lives this long, used or not; zero = it is not offered.
+    pub remember: Duration,
+    /// The domain whose hosts share the cookies; `None` = each host has its own.
+    pub cookie_domain: Option<String>,
+    /// What browsers are told to delete of an origin when somebody signs out there (`Clear-Site-Data`).
+    pub clear_site_data: Vec<SiteData>,
+    /// Where people go after signing out: a path, or an http or https URL; `None` = a page that says so.
+    pub after_sign_out: Option<String>,
+}
+
+/// What a browser keeps of an origin (W3C Clear Site Data section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteData {
+    /// Pages and files, also those that the Back button shows.
+    Cache,
+    /// `localStorage`, `IndexedDB`, `CacheStorage` and service workers.
+    Storage,
+}
+
+impl SiteData {
+    /// As `Clear-Site-Data` has it.
+    pub const fn directive(self) -> &'static str {
+        match self {
+            Self::Cache => "\"cache\"",
+            Self::Storage => "\"storage\"",
+        }
+    }
+}
 
 /// Browsers keep a cookie no longer (RFC 6265bis section 5.5).
 const LONGEST: Duration = Duration::from_hours(400 * 24);

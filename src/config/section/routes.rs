@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::config::Server;
 use crate::config::defaults::{BODY_LIMIT, ROUTE_TIMEOUT, hosts};
 use crate::config::parse::hint::{any_of, nearest, quoted};
 use crate::config::parse::origin;
@@ -14,8 +15,114 @@ use crate::config::parse::value::Value;
 use crate::config::section::header_families;
 use crate::config::section::server::cors_origins;
 use crate::config::section::upstreams::check_name;
-use crate::config::{Access, Cors, CrossOrigin, HostPattern, Route, Server};
 use crate::identity::{Role, Roles};
+
+/// `[[routes]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name, in logs.
+    pub name: String,
+    /// Hosts it answers for.
+    pub hosts: Vec<HostPattern>,
+    /// A path, `/` or segments without a trailing slash.
+    pub path: String,
+    /// Only that path, not what is below it.
+    pub exact: bool,
+    /// Methods it answers to; empty = all.
+    pub methods: Vec<Method>,
+    /// Who may.
+    pub access: Access,
+    /// The name of an upstream.
+    pub upstream: String,
+    /// Ask the session store on every request.
+    pub fresh: bool,
+    /// How long the upstream may be silent.
+    pub timeout: Duration,
+    /// Request body, in bytes.
+    pub body_limit: u64,
+    /// Whether the route's own path is taken off before forwarding.
+    pub strip_prefix: bool,
+    /// Whether the app sees the `Host` the client sent, or that of its server.
+    pub preserve_host: bool,
+    /// Whether the app is given our bearer token.
+    pub forward_bearer: bool,
+    /// Whether the app is told the certificate that the client has shown.
+    pub forward_client_cert: bool,
+    /// `Location`, `Content-Location` and `Refresh` of the app are mapped to what the client sees.
+    pub rewrite_location: bool,
+    /// The path of the app's cookies is mapped likewise.
+    pub rewrite_cookie_path: bool,
+    /// Headers of other gateways' families that the app is sent all the same.
+    pub pass_headers: Vec<HeaderName>,
+    /// Whether encoded slashes (`%2F`) pass.
+    pub encoded_slashes: bool,
+    /// What becomes of cross-origin requests that could change something and carry our cookies.
+    pub cross_origin: CrossOrigin,
+    /// Whether shared caches may keep responses to signed-in requests.
+    pub shared_cache: bool,
+    /// Whether what resembles the path of a stricter route is judged by it too: what this route would forward, and what
+    /// resembles its own path.
+    pub strict_siblings: bool,
+    /// What happens to calls of scripts of `cors_origins`.
+    pub cors: Cors,
+    /// Origins whose scripts may call this route; those of the server unless the route has its own.
+    pub cors_origins: Vec<String>,
+}
+
+impl Route {
+    /// What the app is sent of a path on this route that loses the route's own; `None` = all of it.
+    pub fn stripped<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        // Nothing is below the root that is not in it.
+        (self.strip_prefix && self.path != "/").then(|| path.get(self.path.len()..).unwrap_or_default())
+    }
+}
+
+/// Which hosts a route answers for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// `*`
+    Any,
+    /// `*.example.com`: any name below, not the name itself. Held without the `*.`, lower case.
+    Below(String),
+    /// `app.example.com`, lower case, without port.
+    Exact(String),
+}
+
+/// What becomes of a request with an unsafe method (RFC 9110 section 9.2.1), or of a WebSocket handshake, that a page of
+/// another origin sends with our cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossOrigin {
+    /// It is refused.
+    Refuse,
+    /// It is refused; people who send a form so may send it once more from our own origin.
+    Confirm,
+    /// It is forwarded.
+    Allow,
+}
+
+/// Who answers for CORS (Fetch standard) on a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// The app; preflights are requests like any other.
+    Off,
+    /// The gateway: it answers preflights, and makes responses readable that say nothing of CORS.
+    Answer,
+    /// The app; preflights reach it without a credential.
+    Pass,
+}
+
+/// Who may use a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody; no identity is forwarded.
+    Public,
+    /// Everybody; identity where a good credential is present.
+    Optional,
+    /// Whoever is signed in.
+    SignedIn,
+    /// Whoever has any of these roles.
+    Roles(Roles),
+}
 
 const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
 /// The path of our own that does not lie within the auth prefix (RFC 8615).

@@ -1,5 +1,7 @@
 //! `[server]`, `[server.limits]` and `[admin]`.
 
+use crate::config::Tls;
+use crate::secret::Secret;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +16,80 @@ use crate::config::parse::secrets;
 use crate::config::parse::value::Value;
 use crate::config::section::listen::{addresses, unix_mode};
 use crate::config::section::tls;
-use crate::config::{Admin, Env, Limits, ListenAddress, Server, UNIX_PEER, defaults, usize_from};
+use crate::config::{Env, ListenAddress, UNIX_PEER, defaults, usize_from};
+
+/// `[server]`: the public listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Addresses to listen on.
+    pub listen: Vec<ListenAddress>,
+    /// Permission bits of Unix sockets that are made.
+    pub unix_mode: u32,
+    /// The exact origins served, as browsers write them: `scheme://host[:port]`, no path.
+    pub public_urls: Vec<String>,
+    /// Where our own endpoints are, such as `/auth`; no trailing slash.
+    pub auth_prefix: String,
+    /// Origins that scripts may call our endpoints from.
+    pub cors_origins: Vec<String>,
+    /// Peers whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether what resembles the path of a stricter route is judged by it too, on every route that does not say otherwise.
+    pub strict_siblings: bool,
+    /// Worker threads; 0 = one per core.
+    pub threads: usize,
+    /// From readiness turning off until the listeners close.
+    pub lameduck: Duration,
+    /// How long requests in flight may take to finish after that.
+    pub drain_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keepalive_timeout: Duration,
+    /// `[server.limits]`
+    pub limits: Limits,
+    /// Plain addresses that send navigations to https.
+    pub redirect_listen: Vec<ListenAddress>,
+    /// Peers that name their clients by the PROXY protocol, and must.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// Whether HTTP/2 with prior knowledge is taken without TLS.
+    pub h2c: bool,
+    /// Path that answers health checks on the public listener; `None` = no path does.
+    pub health_path: Option<String>,
+    /// `[server.tls]`: then every address of `listen` speaks TLS.
+    pub tls: Option<Tls>,
+}
+
+/// `[server.limits]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_ip: usize,
+    /// Request line and header fields together, in bytes.
+    pub header_bytes: usize,
+    /// Header fields of one request.
+    pub header_fields: usize,
+    /// From the first byte of a request until its header is complete.
+    pub header_deadline: Duration,
+    /// Bytes a second a request's body must come at, on average; 0 = whatever it takes.
+    pub body_rate: u64,
+    /// How long a client may take none of an answer that is there for it.
+    pub send_timeout: Duration,
+    /// Maximum bytes of memory held for clients that make no progress.
+    pub stalled_bytes: u64,
+    /// After so many the client makes a new connection.
+    pub requests_per_connection: u32,
+    /// Requests at a time over one HTTP/2 connection; 0 = no HTTP/2.
+    pub http2_streams: u32,
+}
+
+/// `[admin]`: metrics and health, never to be reachable from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Addresses to listen on; empty = no admin listener.
+    pub listen: Vec<ListenAddress>,
+    /// What opens `/admin/…`; without it there is no such thing.
+    pub token: Option<Secret<String>>,
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);

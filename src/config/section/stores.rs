@@ -1,15 +1,167 @@
 //! `[vault]` and `[sessions]`.
 
+use crate::secret::Secret;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::Env;
 use crate::config::parse::hint::quoted;
 use crate::config::parse::reader::{Place, Table};
 use crate::config::parse::secrets;
 use crate::config::parse::secrets::path;
 use crate::config::parse::units::show_duration;
 use crate::config::section::address;
-use crate::config::{Env, MasterKey, Sessions, SessionsUrl, Vault, VaultUrl};
+
+/// `[vault]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vault {
+    /// Where the truth is.
+    pub url: VaultUrl,
+    /// Who the certificate of a Postgres must be signed by (PEM); without it, whom this system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// What seals the signing keys.
+    pub master_key: MasterKey,
+    /// Connections to Postgres at most, beside the one that listens.
+    pub pool_size: usize,
+    /// Whether statements are prepared once a connection; false behind a pooler in transaction mode.
+    pub prepared: bool,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// How long the revocation set counts as current after the last proof from the vault.
+    pub lease: Duration,
+}
+
+/// Where the vault is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VaultUrl {
+    /// `sqlite:<file>`
+    Sqlite(PathBuf),
+    /// `postgres://…`
+    Postgres(PostgresUrl),
+}
+
+impl VaultUrl {
+    /// Whether several gateways may use it: it is not a file of this machine.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
+/// `postgres://user:password@host,host/database`
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostgresUrl {
+    /// At least one; several are tried in turn for the primary.
+    pub hosts: Vec<StoreHost>,
+    /// The role.
+    pub user: String,
+    /// Its password, if it needs one.
+    pub password: Option<Secret<String>>,
+    /// The database.
+    pub database: String,
+    /// Whether the connection is encrypted, and the server's certificate and name verified.
+    pub tls: bool,
+    /// Whether the password exchange is bound to the TLS connection (SCRAM-SHA-256-PLUS, RFC 5929 section 4).
+    pub channel_binding: ChannelBinding,
+    /// Name of the connections in `pg_stat_activity`; `None` = doorward.
+    pub application_name: Option<String>,
+}
+
+/// Use of channel binding towards Postgres.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// A server that does not offer it is refused.
+    Require,
+    /// Not used, for poolers that break it.
+    Disable,
+}
+
+/// A server of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StoreHost {
+    /// A DNS name, an IP address, or the folder of a Unix socket (Postgres).
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Where the master secret is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MasterKey {
+    /// `master_key` or `master_key_env`: 32 bytes, base64url.
+    Value(Secret<String>),
+    /// `master_key_file`: made on first start (mode 0600) with an embedded vault.
+    File(PathBuf),
+}
+
+/// `[sessions]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sessions {
+    /// Where the guest list is.
+    pub url: SessionsUrl,
+    /// Who the certificate of a Redis must be signed by (PEM); without it, whom this system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// What every key in Redis begins with.
+    pub key_prefix: String,
+    /// A confirmed session is asked for again after this; zero = on every request.
+    pub recheck: Duration,
+    /// How long a shared session store alone may vouch; zero = never.
+    pub serve_without_vault: Duration,
+    /// A session ends after this long without use.
+    pub idle_timeout: Duration,
+    /// A session ends this long after its login.
+    pub absolute_timeout: Duration,
+    /// Memory for verified tokens and confirmed sessions, in bytes.
+    pub local_cache_bytes: u64,
+    /// Live streams end when the revocation set has not been current for this long.
+    pub stream_lease: Duration,
+}
+
+/// Where the session store is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionsUrl {
+    /// `memory:`
+    Memory,
+    /// `redis://…`
+    Redis(RedisUrl),
+}
+
+/// `redis://`, `rediss://`, `redis+sentinel://`, `redis+cluster://`
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisUrl {
+    /// Which servers, and what they are to each other.
+    pub topology: RedisTopology,
+    /// The ACL user; `None` is `default`.
+    pub user: Option<String>,
+    /// Its password, if it needs one.
+    pub password: Option<Secret<String>>,
+    /// The number of the database; 0 in a cluster.
+    pub database: i64,
+    /// Whether every connection is encrypted, and the servers' certificates and names verified.
+    pub tls: bool,
+}
+
+/// What the servers of a Redis are to each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RedisTopology {
+    /// One server.
+    Single(StoreHost),
+    /// Sentinels that know where the master is.
+    Sentinel {
+        /// The Sentinels.
+        hosts: Vec<StoreHost>,
+        /// What they call the master.
+        master: String,
+        /// ACL user of the Sentinels themselves.
+        user: Option<String>,
+        /// Its password.
+        password: Option<Secret<String>>,
+    },
+    /// A cluster, found from any of these.
+    Cluster(Vec<StoreHost>),
+}
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);

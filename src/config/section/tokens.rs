@@ -8,9 +8,105 @@ use crate::config::parse::hint::quoted;
 use crate::config::parse::origin;
 use crate::config::parse::reader::{Place, Table};
 use crate::config::parse::units::show_duration;
-use crate::config::{
-    Algorithm, IdentityHeaders, Log, LogAccess, LogFormat, LogLevel, Login, Tokens, usize_from,
-};
+use crate::config::usize_from;
+
+/// `[tokens]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tokens {
+    /// `iss`
+    pub issuer: String,
+    /// `aud`
+    pub audience: String,
+    /// Of the next key made.
+    pub algorithm: Algorithm,
+    /// How long an access token lives, at most 1 h.
+    pub access_ttl: Duration,
+    /// How long the previous refresh token may be repeated.
+    pub refresh_grace: Duration,
+}
+
+/// A signature algorithm for access tokens (RFC 7518, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Ed25519.
+    EdDsa,
+    /// P-256.
+    Es256,
+    /// RSA, 2048 bits.
+    Rs256,
+}
+
+/// `[login]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Login {
+    /// Threads that hash passwords.
+    pub hash_threads: usize,
+    /// Logins that may wait for one of them before the next is turned away.
+    pub hash_queue: usize,
+    /// In characters, at least 8.
+    pub min_password_length: usize,
+    /// Failed logins allowed in a burst for one account from one address; ten times as many from everywhere.
+    pub attempts_per_account: u32,
+    /// Failed logins allowed in a burst from one address (IPv6: one /64); one more every second.
+    pub attempts_per_address: u32,
+}
+
+/// `[identity_headers]`: what the app learns, and what nobody else may send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentityHeaders {
+    /// The login name.
+    pub user: HeaderName,
+    /// The user id (`sub`).
+    pub user_id: HeaderName,
+    /// The roles, comma-joined and sorted.
+    pub roles: HeaderName,
+    /// The session id (`sid`).
+    pub session: HeaderName,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least important level written.
+    pub level: LogLevel,
+    /// Which requests have a line.
+    pub access: LogAccess,
+    /// Whether that line has the client's `User-Agent`.
+    pub user_agent: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Which requests have a line of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAccess {
+    /// Every one.
+    All,
+    /// What was neither forwarded nor answered.
+    Refused,
+    /// None.
+    None,
+}
+
+/// The least important level written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what is broken.
+    Error,
+    /// And what is wrong.
+    Warn,
+    /// And one line per request.
+    Info,
+}
 
 /// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and where it stands.
 pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<'_>)) -> Tokens {

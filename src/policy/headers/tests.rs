@@ -50,7 +50,9 @@ fn default_identity_names_are_stripped_whatever_is_configured() {
 
 #[test]
 fn every_name_of_a_family_is_stripped_in_every_spelling() {
-    for (families, expected) in [(header_families::ORIGIN, Kind::Drop), (header_families::FOREIGN, Kind::Foreign)] {
+    for (families, expected) in
+        [(header_families::ORIGIN, Kind::Drop), (header_families::FOREIGN, Kind::Foreign)]
+    {
         for name in families.iter().flat_map(|family| family.names) {
             for name in
                 spellings(&name.replace('*', "abc")).into_iter().chain(spellings(&name.replace('*', "")))
