@@ -227,3 +227,75 @@ fn what_is_no_violation_is_let_through() {
         assert_eq!(faults(&Source::new(path, text)), [""; 0], "{path}: {text}");
     }
 }
+
+/// Files that import each other in a circle are one room with several doors: none can be read, or changed, alone.
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let sources = scan::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert_eq!(circle(&sources), None);
+}
+
+#[test]
+fn planted_circle_is_found() {
+    let source = |path: &str, text: &str| Source::new(path, text);
+    let a_b = [
+        source("a/mod.rs", "pub mod b; pub mod c;"),
+        source("a/b.rs", "use super::c::C; pub struct B;"),
+        source("a/c.rs", "use crate::a::{b::B}; pub struct C;"),
+    ];
+    assert!(circle(&a_b).is_some_and(|circle| circle.contains("a/b.rs") && circle.contains("a/c.rs")));
+    let a_c = [source("a/b.rs", "use super::c::C;"), source("a/c.rs", "pub struct C;")];
+    assert_eq!(circle(&a_c), None);
+}
+
+/// A circle of files, if there is one.
+fn circle(sources: &[Source]) -> Option<String> {
+    let files: BTreeMap<String, &Source> = sources.iter().map(|source| (source.own_path(), source)).collect();
+    // The file that a path leads into: its longest beginning that is a module. A folder's `mod.rs` is a table of contents.
+    let file = |path: &str| {
+        let mut path = path;
+        loop {
+            if let Some(source) = files.get(path) {
+                return Some(source.path.clone()).filter(|path| !path.ends_with("mod.rs"));
+            }
+            path = path.rsplit_once("::")?.0;
+        }
+    };
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources {
+        // A file's own inner modules are parts of it.
+        let theirs = source.whole_paths().into_iter().filter_map(|path| file(&path));
+        let is_part = |path: &String| {
+            *path == source.path || source.path.starts_with(path.trim_end_matches("rs").trim_end_matches('.'))
+        };
+        arrows.insert(source.path.clone(), theirs.filter(|path| !is_part(path)).collect());
+    }
+    // What imports nothing that is left is in no circle.
+    loop {
+        let free: Vec<String> = arrows
+            .iter()
+            .filter(|(_, to)| to.iter().all(|to| !arrows.contains_key(to)))
+            .map(|(from, _)| from.clone())
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        arrows.retain(|from, _| !free.contains(from));
+    }
+    // And what nobody that is left imports.
+    loop {
+        let imported: BTreeSet<String> = arrows.values().flatten().cloned().collect();
+        let before = arrows.len();
+        arrows.retain(|from, _| imported.contains(from));
+        if arrows.len() == before {
+            break;
+        }
+    }
+    let shown: Vec<String> = arrows
+        .iter()
+        .map(|(from, to)| {
+            format!("{from} -> {:?}", to.iter().filter(|to| arrows.contains_key(*to)).collect::<Vec<_>>())
+        })
+        .collect();
+    (!shown.is_empty()).then(|| shown.join("\n"))
+}

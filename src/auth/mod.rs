@@ -21,8 +21,8 @@ use crate::session::SessionStore;
 use crate::token::access::Profile;
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
-use crate::token::sha256;
 use crate::token::stamp::Stamps;
+use crate::token::{Digest, sha256};
 use crate::vault::{Vault, VaultError};
 use session::{authenticate, flight, idle, lease, lookup_limiter, revoke, user_names};
 use sign_in::{logouts, throttle};
@@ -159,7 +159,7 @@ pub struct Auth {
     lease: lease::Lease,
     verified: verified::VerifiedTokens,
     /// By token, and whether the caller may queue.
-    flights: flight::Flights<authenticate::FirstSight, (verified::Digest, bool)>,
+    flights: flight::Flights<authenticate::FirstSight, (Digest, bool)>,
     renewals: renew::Renewals,
     stamps: Stamps,
     throttle: throttle::Throttle,

@@ -6,8 +6,9 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::{Config, Env};
+use crate::config::parse::place::Report;
 use crate::config::parse::problem::{Problem, Problems};
-use crate::config::parse::reader::{Report, Table};
+use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
 use crate::config::section::{brand, browser, routes, server, stores, tokens, upstreams};
 

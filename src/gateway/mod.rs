@@ -26,8 +26,9 @@ mod request;
 pub mod response;
 mod upstream;
 
-pub use connection::acceptor::{Gate, Listener};
-pub use connection::stalled::bound_stalled;
+pub use connection::acceptor::Gate;
+pub use connection::backlog::stalled::bound_stalled;
+pub use connection::listener::Listener;
 pub use connection::traffic::Traffic;
 pub use request::access_log::ACCESS;
 pub use request::callbacks::Gateway;

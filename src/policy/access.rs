@@ -34,17 +34,6 @@ impl Permit {
     }
 }
 
-/// Whether whoever may use `one` may use `other`, too.
-pub(super) fn suffices(one: &Route, other: &Route) -> bool {
-    let as_fresh = one.fresh || !other.fresh;
-    match (&one.access, &other.access) {
-        (_, Access::Public | Access::Optional) => true,
-        (Access::Public | Access::Optional, _) | (Access::SignedIn, Access::Roles(_)) => false,
-        (_, Access::SignedIn) => as_fresh,
-        (Access::Roles(one), Access::Roles(other)) => as_fresh && one.iter().all(|role| other.contains(role)),
-    }
-}
-
 /// Lets a preflight (Fetch standard) through to an app that answers preflights itself: it carries no credential, and is
 /// forwarded for nobody. `None` where the route does not say so.
 pub fn preflight(route: &Arc<Route>) -> Option<Permit> {

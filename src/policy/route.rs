@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::access::suffices;
 use super::target::Target;
-use crate::config::{HostPattern, Route};
+use crate::config::{Access, HostPattern, Route};
 use crate::error::Refusal;
 use paths::{Case, Paths};
 
@@ -302,6 +301,17 @@ pub fn canonical_host(host: &str) -> Result<String, Refusal> {
         name
     };
     Ok(name.to_ascii_lowercase())
+}
+
+/// Whether whoever may use `one` may use `other`, too.
+pub(super) fn suffices(one: &Route, other: &Route) -> bool {
+    let as_fresh = one.fresh || !other.fresh;
+    match (&one.access, &other.access) {
+        (_, Access::Public | Access::Optional) => true,
+        (Access::Public | Access::Optional, _) | (Access::SignedIn, Access::Roles(_)) => false,
+        (_, Access::SignedIn) => as_fresh,
+        (Access::Roles(one), Access::Roles(other)) => as_fresh && one.iter().all(|role| other.contains(role)),
+    }
 }
 
 #[cfg(test)]

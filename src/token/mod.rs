@@ -14,8 +14,11 @@ pub mod seal;
 mod signing;
 pub mod stamp;
 
+/// A SHA-256 digest.
+pub type Digest = [u8; 32];
+
 /// SHA-256, as the verified-token cache, the family digest and the single flight use it.
-pub fn sha256(data: &[u8]) -> [u8; 32] {
+pub fn sha256(data: &[u8]) -> Digest {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data);
     let mut out = [0; 32];
     out.copy_from_slice(digest.as_ref());

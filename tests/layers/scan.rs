@@ -37,6 +37,78 @@ impl Source {
         Self { path: path.to_owned(), tokens: tokens(&text), text }
     }
 
+    /// Its path as a module, such as `auth::session::live`.
+    pub(crate) fn own_path(&self) -> String {
+        let path = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        path.replace('/', "::")
+    }
+
+    /// Every path that it imports or names from the root of this crate, whole.
+    pub(crate) fn whole_paths(&self) -> Vec<String> {
+        let own: Vec<String> = self.own_path().split("::").map(str::to_owned).collect();
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < self.tokens.len() {
+            let starts = at == 0 || self.tokens[at - 1] != "::";
+            let prefix = match self.tokens[at].as_str() {
+                "crate" => Some((Vec::new(), at + 1)),
+                "super" if starts => {
+                    let (mut base, mut next) = (own.clone(), at);
+                    while self.tokens.get(next).is_some_and(|token| token == "super") {
+                        base.pop();
+                        next += 2;
+                    }
+                    Some((base, next - 1))
+                }
+                _ => None,
+            };
+            match prefix {
+                Some((base, next)) if self.tokens.get(next).is_some_and(|token| token == "::") => {
+                    at = self.tree(base, next + 1, &mut found);
+                }
+                _ => at += 1,
+            }
+        }
+        found
+    }
+
+    /// The paths of a tree, `a::{b, c::d}`; where it ends.
+    fn tree(&self, mut base: Vec<String>, mut at: usize, found: &mut Vec<String>) -> usize {
+        loop {
+            match self.tokens.get(at).map(String::as_str) {
+                Some("{") => {
+                    at += 1;
+                    while let Some(token) = self.tokens.get(at) {
+                        match token.as_str() {
+                            "}" => return at + 1,
+                            "," => at += 1,
+                            _ => at = self.tree(base.clone(), at, found),
+                        }
+                    }
+                    return at;
+                }
+                Some(word) if is_word(word) => {
+                    base.push(word.to_owned());
+                    at += 1;
+                    if self.tokens.get(at).is_none_or(|token| token != "::") {
+                        // `x as y`
+                        if self.tokens.get(at).is_some_and(|token| token == "as") {
+                            at += 2;
+                        }
+                        found.push(base.join("::"));
+                        return at;
+                    }
+                    at += 1;
+                }
+                // `*`, or the turbofish of a generic.
+                _ => {
+                    found.push(base.join("::"));
+                    return at + 1;
+                }
+            }
+        }
+    }
+
     /// The module right below the root.
     pub(crate) fn module(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();

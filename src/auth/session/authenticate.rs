@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::auth::session::control::Control;
 use crate::auth::session::live::{Registration, Slot};
-use crate::auth::tokens::verified::{Basis, Digest, Known};
+use crate::auth::tokens::verified::{Basis, Known};
 use crate::auth::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
@@ -14,7 +14,7 @@ use crate::identity::{ClientKind, Identity};
 use crate::metrics::{Source, Verification};
 use crate::session::{Lookup, Record};
 use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
-use crate::token::sha256;
+use crate::token::{Digest, sha256};
 use crate::vault::{Grant, VaultError};
 
 /// A request that has passed the check, entered under its session.

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use crate::auth::session::control::{Control, Cut};
-use crate::auth::session::idle::SessionEnd;
 use crate::auth::session::requests::{Entry, Requests};
+use crate::auth::session::session_end::SessionEnd;
 use crate::clock::{Monotonic, Timestamp};
 use crate::id::{SessionId, UserId};
 use crate::identity::{Login, RightsVersion};

@@ -10,5 +10,6 @@ pub(crate) mod live;
 pub(crate) mod lookup_limiter;
 pub(crate) mod requests;
 pub(crate) mod revoke;
+pub(crate) mod session_end;
 pub(crate) mod user_names;
 pub(crate) mod watch;

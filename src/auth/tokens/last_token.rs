@@ -7,8 +7,7 @@ use std::sync::Mutex;
 
 use zeroize::Zeroizing;
 
-use crate::auth::tokens::verified::Digest;
-use crate::token::sha256;
+use crate::token::{Digest, sha256};
 
 /// Maximum size of a token that is kept, in bytes. With a hundred roles one has 2 KiB; 10,000 idle connections keep 5 MiB of
 /// ordinary ones.

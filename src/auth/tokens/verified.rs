@@ -9,11 +9,9 @@ use crate::auth::Settings;
 use crate::auth::session::live::Slot;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
+use crate::token::Digest;
 use crate::token::access::Verified;
 use crate::token::keyring::KeySet;
-
-/// The digest of a whole token.
-pub(crate) type Digest = [u8; 32];
 
 /// What a verification rests on beside the token: under other keys, or for another issuer or audience, it is made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,174 +1,20 @@
-//! Walks the tables of a file: remembers which keys were asked for, and reports those nobody knows.
+//! Walks the tables of a file: remembers which keys were asked for, reports those nobody knows, and reads each value with its type, its
+//! unit and its range. What does not fit is reported where it stands.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
-use crate::config::parse::hint::{nearest, quoted};
-use crate::config::parse::problem::Problem;
-use crate::config::parse::sources::Sources;
-use crate::config::parse::value::Value;
-
-/// Everything found out about one file.
-pub(crate) struct Report<'a> {
-    file: &'a Path,
-    text: &'a str,
-    /// Lines the parser could not read: what they would have said is unknown.
-    torn: BTreeSet<usize>,
-    problems: RefCell<Vec<Problem>>,
-    /// Keys that were asked for, with `*` for every name and index.
-    known: RefCell<BTreeSet<String>>,
-    /// This file, and those it names.
-    sources: RefCell<Sources>,
-}
-
-impl<'a> Report<'a> {
-    /// Reads the text; what is not TOML is reported, one problem a line, and the rest is still walked.
-    pub(crate) fn open(text: &'a str, file: &'a Path, sources: Sources) -> (Self, DeTable<'a>) {
-        let (root, errors) = DeTable::parse_recoverable(text);
-        let mut report = Self {
-            file,
-            text,
-            torn: BTreeSet::new(),
-            problems: RefCell::default(),
-            known: RefCell::default(),
-            sources: RefCell::new(sources),
-        };
-        let mut second_routes = false;
-        for error in errors {
-            let offset = error.span().map_or(text.len(), |span| span.start);
-            let line = text.lines().nth(report.line(offset) - 1).unwrap_or_default().trim();
-            let is_twice = error.message() == "duplicate key";
-            // Its keys stand a second time as well, which is no other problem.
-            if is_twice && second_routes && !line.starts_with('[') {
-                continue;
-            }
-            second_routes = is_twice && line == "[routes]";
-            if report.torn.insert(report.line(offset)) {
-                let message = match error.message() {
-                    "duplicate key" if second_routes => {
-                        "one route was written already: write [[routes]] above each".to_owned()
-                    }
-                    "duplicate key" => {
-                        "this stands in the file a second time: keep one of the two".to_owned()
-                    }
-                    // The parser guesses the type of a bare word from its first letter.
-                    other
-                        if other.starts_with("string values must be quoted")
-                            || other.contains("`inf`")
-                            || other.contains("`nan`")
-                            || other.contains("`true`")
-                            || other.contains("`false`") =>
-                    {
-                        "not TOML: a value is missing, or should stand in quotes".to_owned()
-                    }
-                    other => format!("not TOML: {other}"),
-                };
-                report.push(report.line(offset), String::new(), message);
-            }
-        }
-        (report, root.into_inner())
-    }
-
-    /// Whether a table header above `line` could not be read, so that keys may stand in the wrong table.
-    fn is_below_torn_header(&self, line: usize) -> bool {
-        let mut above = self.torn.iter().take_while(|&&torn| torn < line);
-        above.any(|torn| {
-            self.text.lines().nth(torn - 1).is_some_and(|text| text.trim_start().starts_with('['))
-        })
-    }
-
-    /// Whether some lines could not be read, so that what seems missing may stand there.
-    pub(crate) fn is_torn(&self) -> bool {
-        !self.torn.is_empty()
-    }
-
-    /// What was found, the keys that were asked for, and the files that were read.
-    pub(crate) fn close(self) -> (Vec<Problem>, BTreeSet<String>, Sources) {
-        (self.problems.into_inner(), self.known.into_inner(), self.sources.into_inner())
-    }
-
-    fn line(&self, offset: usize) -> usize {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
-    }
-
-    fn push(&self, line: usize, key: String, message: String) {
-        let problem = Problem { file: self.file.to_owned(), line, key, message };
-        self.problems.borrow_mut().push(problem);
-    }
-}
-
-/// Where something stands in the file.
-#[derive(Clone)]
-pub(crate) struct Place<'a> {
-    report: &'a Report<'a>,
-    offset: usize,
-    key: String,
-    pattern: String,
-    /// Whether the file says something here, or it is where it would.
-    is_written: bool,
-}
-
-impl<'a> Place<'a> {
-    /// Reports a problem here, unless the line was reported as unreadable already.
-    pub(crate) fn problem(&self, message: impl Into<String>) {
-        let line = self.line();
-        if !self.report.torn.contains(&line) {
-            self.report.push(line, self.key.clone(), message.into());
-        }
-    }
-
-    /// Counted from 1.
-    pub(crate) fn line(&self) -> usize {
-        self.report.line(self.offset)
-    }
-
-    /// Whether a problem was reported at this key or below it.
-    pub(crate) fn is_flawed(&self) -> bool {
-        let below = |key: &str| {
-            key.strip_prefix(self.key.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        self.report.problems.borrow().iter().any(|problem| below(&problem.key))
-    }
-
-    /// Where a broken rule about two keys is reported: here, or there when only that one is written. Nowhere when
-    /// one of them has a problem of its own, since the rule would judge a default in its stead.
-    pub(crate) fn with<'p>(&'p self, there: &'p Self) -> Option<&'p Self> {
-        let is_settled = !self.is_flawed() && !there.is_flawed() && !self.is_torn();
-        is_settled.then_some(if self.is_written { self } else { there })
-    }
-
-    /// Whether some lines of the file could not be read.
-    pub(crate) fn is_torn(&self) -> bool {
-        self.report.is_torn()
-    }
-
-    /// The dotted key.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// An element of the list that stands here.
-    pub(crate) fn item(&self, index: usize, offset: usize) -> Self {
-        let key = format!("{}[{index}]", self.key);
-        Self { report: self.report, offset, key, pattern: format!("{}.*", self.pattern), is_written: true }
-    }
-
-    fn below(&self, name: &str, known: &str, offset: usize) -> Self {
-        let join = |parent: &str, name: &str| match parent {
-            "" => name.to_owned(),
-            parent => format!("{parent}.{name}"),
-        };
-        let (key, pattern) = (join(&self.key, name), join(&self.pattern, known));
-        Self { report: self.report, offset, key, pattern, is_written: true }
-    }
-}
+use crate::config::parse::hint::{any_of, nearest, quoted};
+use crate::config::parse::place::{Place, Report};
+use crate::config::parse::units;
 
 /// A table of the file, or the absence of one.
 pub(crate) struct Table<'a> {
@@ -316,6 +162,150 @@ impl<'a> Table<'a> {
 fn shown(key: &str) -> String {
     let is_bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if is_bare { key.to_owned() } else { quoted(key) }
+}
+
+/// A value and where it stands. Every method answers `None` once it has reported why.
+pub(crate) struct Value<'a> {
+    place: Place<'a>,
+    raw: &'a DeValue<'a>,
+}
+
+impl<'a> Value<'a> {
+    /// The value that stands at `place`.
+    pub(crate) const fn new(place: Place<'a>, raw: &'a DeValue<'a>) -> Self {
+        Self { place, raw }
+    }
+
+    /// Where it stands.
+    pub(crate) const fn place(&self) -> &Place<'a> {
+        &self.place
+    }
+
+    /// The string itself, where both a string and a table may stand; nothing is reported.
+    pub(crate) fn as_text(&self) -> Option<&'a str> {
+        self.raw.as_str()
+    }
+
+    /// The table itself, where both a string and a table may stand; nothing is reported.
+    pub(crate) fn as_table(&self) -> Option<Table<'a>> {
+        Some(Table::at(self.place.clone(), Some(self.raw.as_table()?)))
+    }
+
+    /// A string.
+    pub(crate) fn text(&self) -> Option<&'a str> {
+        self.raw.as_str().or_else(|| self.wrong_type("a string in quotes"))
+    }
+
+    /// A string that `parse` understands, or says why not.
+    pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&'a str) -> Result<T, String>) -> Option<T> {
+        parse(self.text()?).map_err(|message| self.place.problem(message)).ok()
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&self) -> Option<bool> {
+        self.raw.as_bool().or_else(|| self.wrong_type("`true` or `false` without quotes"))
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
+        let names = || choices.iter().map(|&(name, _)| name);
+        let Some(written) = self.raw.as_str() else { return self.wrong_type(&any_of(names())) };
+        let chosen = choices.iter().find(|(name, _)| *name == written).map(|&(_, choice)| choice);
+        if chosen.is_none() {
+            self.place.problem(format!("unknown value {} (write {})", quoted(written), any_of(names())));
+        }
+        chosen
+    }
+
+    /// A bare whole number within `range`; `why` explains the range.
+    pub(crate) fn count(&self, range: RangeInclusive<u32>, why: &str) -> Option<u32> {
+        let Some(number) = self.raw.as_integer() else {
+            return self.wrong_type("a whole number without quotes");
+        };
+        let value = u32::from_str_radix(number.as_str(), number.radix()).ok();
+        let inside = value.filter(|value| range.contains(value));
+        if inside.is_none() {
+            self.out_of_range(&number.to_string(), range.start(), range.end(), why);
+        }
+        inside
+    }
+
+    /// A duration such as `"15m"` within `range`; `why` explains the range.
+    pub(crate) fn duration(&self, range: RangeInclusive<Duration>, why: &str) -> Option<Duration> {
+        let written = self.measure("a duration", "15m", "s")?;
+        let Some(value) = units::duration(written) else {
+            let units = r#"a whole number and ms, s, m, h or d, such as "15m""#;
+            self.place.problem(format!("{} is not a duration: write {units}", quoted(written)));
+            return None;
+        };
+        if !range.contains(&value) {
+            let (least, most) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+            self.out_of_range(&quoted(written), &quoted(&least), &quoted(&most), why);
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A size such as `"64KiB"` within `range`; `why` explains the range.
+    pub(crate) fn size(&self, range: RangeInclusive<u64>, why: &str) -> Option<u64> {
+        let written = self.measure("a size", "64KiB", "B")?;
+        let Some(value) = units::size(written) else {
+            let units = r#"a whole number and B, KiB, MiB or GiB, such as "64KiB""#;
+            self.place.problem(format!("{} is not a size: write {units}", quoted(written)));
+            return None;
+        };
+        if !range.contains(&value) {
+            let (least, most) = (units::show_size(*range.start()), units::show_size(*range.end()));
+            self.out_of_range(&quoted(written), &quoted(&least), &quoted(&most), why);
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A list whose elements `read` understands; `example` is what one looks like.
+    pub(crate) fn list<T>(&self, example: &str, mut read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
+        let items = self.items(&format!("a list such as {example}"))?;
+        Some(items.iter().filter_map(&mut read).collect())
+    }
+
+    /// The elements of a list.
+    pub(crate) fn items(&self, wanted: &str) -> Option<Vec<Self>> {
+        let Some(array) = self.raw.as_array() else { return self.wrong_type(wanted) };
+        let item = |(index, value): (usize, &'a toml::Spanned<DeValue<'a>>)| {
+            Self::new(self.place.item(index, value.span().start), value.get_ref())
+        };
+        Some(array.iter().enumerate().map(item).collect())
+    }
+
+    /// The entries of a table.
+    pub(crate) fn table(&self, wanted: &str) -> Option<&'a DeTable<'a>> {
+        self.raw.as_table().or_else(|| self.wrong_type(wanted))
+    }
+
+    /// The string of a value that needs a unit; a bare number is told which unit it would need.
+    fn measure(&self, noun: &str, example: &str, unit: &str) -> Option<&'a str> {
+        if let DeValue::Integer(number) = self.raw {
+            let number = number.to_string();
+            let write = if number.starts_with(|c: char| c != '-') && number.len() < 20 {
+                format!("\"{number}{unit}\"")
+            } else {
+                format!("\"{example}\"")
+            };
+            self.place.problem(format!("{number} has no unit: {noun} is a string, write {write}"));
+            return None;
+        }
+        self.raw.as_str().or_else(|| self.wrong_type(&format!("{noun} such as \"{example}\"")))
+    }
+
+    /// Reports that something else should stand here.
+    pub(crate) fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
+        self.place.problem(format!("this is {}: write {wanted}", kind(self.raw)));
+        None
+    }
+
+    fn out_of_range(&self, written: &str, least: &impl Display, most: &impl Display, why: &str) {
+        self.place.problem(format!("{written} is out of range: write {least} to {most} ({why})"));
+    }
 }
 
 /// What kind of value it is, for people.

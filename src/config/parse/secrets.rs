@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::config::parse::reader::Table;
-use crate::config::parse::value::Value;
+use crate::config::parse::reader::Value;
 use crate::config::{Env, MasterKey};
 use crate::secret::Secret;
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::config::parse::colour::{Colour, DARK, LIGHT};
 use crate::config::parse::hint::quoted;
 use crate::config::parse::reader::Table;
+use crate::config::parse::reader::Value;
 use crate::config::parse::secrets::path;
-use crate::config::parse::value::Value;
 
 /// `[brand]`: whose pages people see.
 #[derive(Clone, Debug, PartialEq)]

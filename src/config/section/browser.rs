@@ -6,7 +6,7 @@ use crate::config::Server;
 use crate::config::parse::hint::quoted;
 use crate::config::parse::origin;
 use crate::config::parse::reader::Table;
-use crate::config::parse::value::Value;
+use crate::config::parse::reader::Value;
 
 /// `[browser]`: people who sign in with the form.
 #[derive(Clone, Debug, PartialEq)]

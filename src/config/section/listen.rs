@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::parse::hint::quoted;
 use crate::config::parse::reader::Table;
-use crate::config::parse::value::Value;
+use crate::config::parse::reader::Value;
 
 /// Length of a Unix socket's path at most, in bytes: `sun_path` of unix(7) with its NUL.
 const LONGEST_PATH: usize = 107;

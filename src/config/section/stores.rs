@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::config::Env;
 use crate::config::parse::hint::quoted;
-use crate::config::parse::reader::{Place, Table};
+use crate::config::parse::place::Place;
+use crate::config::parse::reader::Table;
 use crate::config::parse::secrets;
 use crate::config::parse::secrets::path;
 use crate::config::parse::units::show_duration;

@@ -10,8 +10,8 @@ use crate::certificate::{Certificate, CertificateError, Clients};
 use crate::config::parse::hint::quoted;
 use crate::config::parse::origin;
 use crate::config::parse::reader::Table;
+use crate::config::parse::reader::Value;
 use crate::config::parse::secrets::path;
-use crate::config::parse::value::Value;
 
 /// `[server.tls]`
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,8 @@ use http::HeaderName;
 
 use crate::config::parse::hint::quoted;
 use crate::config::parse::origin;
-use crate::config::parse::reader::{Place, Table};
+use crate::config::parse::place::Place;
+use crate::config::parse::reader::Table;
 use crate::config::parse::units::show_duration;
 use crate::config::usize_from;
 

@@ -14,6 +14,7 @@ use crate::gateway::authorize::credential;
 use crate::gateway::authorize::credential::Credential;
 use crate::gateway::authorize::silent_renewal;
 use crate::gateway::authorize::silent_renewal::SetCookies;
+use crate::gateway::request::request_target::{authority_of, canonical, path_of};
 use crate::gateway::response::Answer;
 use crate::identity::Identity;
 use crate::metrics::Pattern;
@@ -54,23 +55,6 @@ pub(crate) struct Forward {
     pub(crate) bearer_is_ours: bool,
     /// The checked `Destination`.
     pub(crate) destination: Option<Destination>,
-}
-
-/// The request target in origin form, with the bytes as they came: an absolute form (RFC 9112 section 3.2.2) loses
-/// its scheme and authority, which the transport has found to agree with `Host`.
-pub(crate) fn origin_form(request: &RequestHeader) -> &[u8] {
-    let raw = request.raw_path();
-    let is_http =
-        |scheme: &&[u8]| raw.len() > scheme.len() && raw[..scheme.len()].eq_ignore_ascii_case(scheme);
-    let Some(scheme) = [&b"http://"[..], b"https://"].into_iter().find(is_http) else { return raw };
-    let rest = &raw[scheme.len()..];
-    // RFC 3986 section 3.2: here the authority ends. Without a path the root is meant.
-    rest.iter().position(|b| b"/?#".contains(b)).map_or(b"/", |end| &rest[end..])
-}
-
-/// The path of a request target, without its query.
-pub(crate) fn path_of(request: &RequestHeader) -> &[u8] {
-    origin_form(request).split(|&b| b == b'?').next().unwrap_or_default()
 }
 
 /// Finds what answers.
@@ -204,34 +188,5 @@ async fn admit(
         // Nobody, where somebody is needed: the policy says so.
         Err(Refusal::TokenMissing) => anonymous(),
         Err(refusal) => Err(refusal),
-    }
-}
-
-/// The canonical host: of the `Host` field, or of `:authority`, or of an absolute-form target (RFC 9112 section
-/// 3.2.2), which the transport has found to agree where there are two.
-pub(crate) fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
-    canonical(authority_of(request)?)
-}
-
-/// Nothing stays nothing: HTTP/1.0 may name no host.
-fn canonical(authority: &str) -> Result<String, Refusal> {
-    if authority.is_empty() { Ok(String::new()) } else { policy::route::canonical_host(authority) }
-}
-
-/// The host and port, as they were sent.
-fn authority_of(request: &RequestHeader) -> Result<&str, Refusal> {
-    let missing = || Refusal::RequestInvalid("Host: missing".into());
-    match request.uri.authority() {
-        Some(authority) => Ok(authority.as_str()),
-        None => {
-            let sent = request.headers.get(http::header::HOST);
-            // RFC 9112 section 3.2 asks for Host in HTTP/1.1. Without one it is the host of routes that are for any.
-            if sent.is_none() && request.version < http::Version::HTTP_11 {
-                return Ok("");
-            }
-            let value = sent.ok_or_else(missing)?;
-            let value = value.to_str().ok().filter(|value| !value.is_empty());
-            value.ok_or_else(|| Refusal::RequestInvalid("Host: not a host name".into()))
-        }
     }
 }

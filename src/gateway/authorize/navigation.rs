@@ -6,7 +6,7 @@ use pingora::http::RequestHeader;
 
 use crate::auth::Auth;
 use crate::error::Refusal;
-use crate::gateway::authorize::decision::origin_form;
+use crate::gateway::request::request_target::origin_form;
 use crate::gateway::response::Answer;
 use crate::identity::Identity;
 use crate::pages::{self, ErrorPage, Framed, Interrupted, Language, Page, Person};

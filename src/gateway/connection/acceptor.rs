@@ -11,8 +11,9 @@ use pingora::server::ShutdownWatch;
 
 use crate::config::Server;
 use crate::error::Refusal;
-use crate::gateway::connection::client_connection::Requests;
+use crate::gateway::connection::client_connection::{Requests, Shared};
 use crate::gateway::connection::limiter::Places;
+use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::proxy_protocol;
 use crate::gateway::connection::proxy_protocol::HeaderError;
 use crate::gateway::connection::tls;
@@ -23,25 +24,11 @@ use crate::metrics::{ConnectionLimit, Metrics};
 use crate::policy::forwarded::{self, UNIX_PEER};
 use crate::snapshot::{Current, Snapshot};
 
-/// What the addresses of a public listener are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listener {
-    /// HTTP in clear: behind a proxy that terminates TLS, or in trusted networks.
-    Plain,
-    /// HTTP over TLS.
-    Tls,
-    /// HTTP in clear, to be sent on to https.
-    Redirect,
-}
-
 /// The application of a public listener.
 #[derive(Clone)]
 pub struct Gate {
-    pub(crate) listener: Listener,
-    pub(crate) proxy: Arc<HttpProxy<Gateway>>,
-    pub(crate) traffic: Arc<Traffic>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) current: Current,
+    listener: Listener,
+    shared: Arc<Shared>,
     places: Arc<Places>,
 }
 
@@ -55,7 +42,11 @@ impl Gate {
         current: Current,
     ) -> Self {
         let places = Places::new(Arc::clone(&traffic), Arc::clone(&metrics));
-        Self { listener, proxy: Arc::new(proxy), traffic, metrics, current, places }
+        Self {
+            listener,
+            shared: Arc::new(Shared { proxy: Arc::new(proxy), traffic, metrics, current }),
+            places,
+        }
     }
 
     /// The same for addresses of another kind: what is allowed is allowed to all of them together.
@@ -98,7 +89,7 @@ impl Gate {
             }
             Err(error) => error,
         };
-        self.metrics.requests.connections_refused.of(ConnectionLimit::ProxyProtocol).inc();
+        self.shared.metrics.requests.connections_refused.of(ConnectionLimit::ProxyProtocol).inc();
         tracing::warn!(
             reason = "proxy_protocol_invalid",
             peer = %client,
@@ -128,7 +119,7 @@ fn counted_for(client: IpAddr, server: &Server) -> Option<IpAddr> {
 #[async_trait]
 impl ServerApp for Gate {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let snapshot = self.current.load();
+        let snapshot = self.shared.current.load();
         let Incoming { stream, client, mut refuses } = self.client_of(stream, &snapshot).await?;
         let place = self.places.admit(counted_for(client, &snapshot.server), &snapshot.server)?;
         let (stream, proof) = match (self.listener, &snapshot.tls) {
@@ -137,7 +128,7 @@ impl ServerApp for Gate {
             (Listener::Tls, Some(terms)) => {
                 let deadline = snapshot.server.limits.header_deadline;
                 // Apart: 7 KiB that are not kept for as long as the connection lasts.
-                let handshake = Box::pin(tls::accept(stream, terms, deadline, client, &self.metrics));
+                let handshake = Box::pin(tls::accept(stream, terms, deadline, client, &self.shared.metrics));
                 let accepted = tokio::select! {
                     biased;
                     accepted = handshake => accepted?,
@@ -155,7 +146,7 @@ impl ServerApp for Gate {
             // Never in clear what was to be encrypted.
             (Listener::Tls, None) => return None,
         };
-        let requests = Requests::new(self, &snapshot.server, proof, &place, refuses);
+        let requests = Requests::new(self.listener, &self.shared, &snapshot.server, proof, &place, refuses);
         // A connection outlives its configuration.
         drop(snapshot);
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
@@ -168,7 +159,7 @@ impl ServerApp for Gate {
 
     async fn cleanup(&self) {
         // The listener is closed; idle connections stay until nobody is left who might be sending.
-        self.traffic.until_closing().await;
-        self.proxy.http_cleanup().await;
+        self.shared.traffic.until_closing().await;
+        self.shared.proxy.http_cleanup().await;
     }
 }

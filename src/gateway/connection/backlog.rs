@@ -21,6 +21,7 @@ use crate::gateway::connection::backlog::held::Held;
 mod connection;
 pub(crate) mod held;
 mod pace;
+pub(crate) mod stalled;
 
 pub(crate) use connection::Connection;
 

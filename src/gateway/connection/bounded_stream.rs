@@ -27,8 +27,8 @@ use pingora::proxy::Session;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use crate::gateway::connection::backlog::{Backlog, Connection};
-use crate::gateway::connection::client_connection;
-use crate::gateway::request::interrupt;
+use crate::gateway::request::current_request;
+use crate::gateway::request::silence;
 
 /// What is read ahead of a request is no more than this: enough to tell that there is something, and for most of its header.
 const AHEAD: usize = 1024;
@@ -150,7 +150,7 @@ impl Portion {
     fn note<T>(&mut self, sent: Poll<T>) -> Poll<T> {
         if sent.is_pending() != self.blocks {
             self.blocks = sent.is_pending();
-            client_connection::client_blocks(self.blocks);
+            current_request::client_blocks(self.blocks);
         }
         sent
     }
@@ -209,16 +209,16 @@ impl AsyncRead for Portion {
         let left = this.left.get_mut();
         if *left == 0 {
             let end = this.poll_end(cx);
-            if end.is_pending() && client_connection::app_is_given_up() {
-                return Poll::Ready(Err(interrupt::error()));
+            if end.is_pending() && current_request::app_is_given_up() {
+                return Poll::Ready(Err(silence::timed_out()));
             }
             return end;
         }
         let before = buf.filled().len();
         if this.ahead.is_empty() {
             let read = Pin::new(&mut (&mut this.stream).take(*left)).poll_read(cx, buf);
-            if read.is_pending() && client_connection::app_is_given_up() {
-                return Poll::Ready(Err(interrupt::error()));
+            if read.is_pending() && current_request::app_is_given_up() {
+                return Poll::Ready(Err(silence::timed_out()));
             }
             ready!(read)?;
         } else {

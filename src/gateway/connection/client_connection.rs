@@ -20,16 +20,18 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::auth::{Control, Cut, LastToken, Progress};
-use crate::config::{LogAccess, Server};
+use crate::config::Server;
 use crate::error::Refusal;
-use crate::gateway::connection::acceptor::{Gate, Listener};
 use crate::gateway::connection::backlog::{Backlog, Connection};
 use crate::gateway::connection::bounded_stream::Portion;
 use crate::gateway::connection::http2_refusals::Watched;
 use crate::gateway::connection::limiter::{Activity, Place};
+use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::tls::Proof;
 use crate::gateway::connection::traffic::Traffic;
+use crate::gateway::connection::unanswered::Unanswered;
 use crate::gateway::request::callbacks::Gateway;
+use crate::gateway::request::current_request::{self, CurrentRequest};
 use crate::gateway::request::panic_guard::{Panicked, caught};
 use crate::gateway::request::silence::Silence;
 use crate::metrics::Metrics;
@@ -45,76 +47,12 @@ const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 /// two writes takes 40 ms); longer would let a download go on.
 const ANSWER_GRACE: Duration = Duration::from_millis(100);
 
-tokio::task_local! {
-    static REQUEST: Request;
-}
-
-/// What the gate knows of the request this task serves.
-struct Request {
-    control: Arc<Control>,
-    silence: Arc<Silence>,
-    backlog: Arc<Backlog>,
-    listener: Listener,
-    proof: Option<Arc<Proof>>,
-    refused: Option<Refusal>,
-}
-
-/// Whether this task knows the request it serves. Without that nobody could cut it, and neither its listener nor its client
-/// certificate would count: it is refused.
-///
-/// # Errors
-/// `Internal`: a defect, such as a callback that was called in a task of its own.
-pub(crate) fn reachable() -> Result<(), Refusal> {
-    REQUEST.try_with(|_| ()).map_err(|_| {
-        tracing::error!(
-            reason = "request_unreachable",
-            "a request is served by a task that does not know it"
-        );
-        Refusal::Internal
-    })
-}
-
-/// The control of the request this task is reading.
-pub(crate) fn control() -> Arc<Control> {
-    REQUEST.try_with(|request| Arc::clone(&request.control)).unwrap_or_default()
-}
-
-/// The silence of the app of the request this task is reading.
-pub(crate) fn silence() -> Arc<Silence> {
-    let silence = REQUEST.try_with(|request| Arc::clone(&request.silence));
-    silence.unwrap_or_else(|_| Silence::new(Instant::now()))
-}
-
-/// Whether the app of this task's request has been silent for too long.
-pub(crate) fn app_is_given_up() -> bool {
-    REQUEST.try_with(|request| request.silence.has_expired()).unwrap_or(false)
-}
-
-/// Says whether the client of this task's request takes what it is sent.
-pub(crate) fn client_blocks(blocks: bool) {
-    // What closes a connection has no request.
-    let _ = REQUEST.try_with(|request| request.silence.client_blocks(blocks));
-}
-
-/// The backlog of the response to the request this task is reading.
-pub(crate) fn backlog(traffic: &Traffic) -> Arc<Backlog> {
-    let of_task = REQUEST.try_with(|request| Arc::clone(&request.backlog));
-    of_task.unwrap_or_else(|_| Backlog::of_http1(traffic.held(), None, true))
-}
-
-/// Whether the request this task is reading came where all are sent on to https.
-pub(crate) fn only_redirects() -> bool {
-    REQUEST.try_with(|request| request.listener == Listener::Redirect).unwrap_or(false)
-}
-
-/// What the client of the request this task is reading has proved in its handshake, where there was one.
-pub(crate) fn proof() -> Option<Arc<Proof>> {
-    REQUEST.try_with(|request| request.proof.clone()).ok().flatten()
-}
-
-/// Why this task's request was refused before it was parsed; another stands in for it.
-pub(crate) fn refused() -> Option<Refusal> {
-    REQUEST.try_with(|request| request.refused.clone()).ok().flatten()
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) proxy: Arc<HttpProxy<Gateway>>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) current: Current,
 }
 
 /// The requests of one connection.
@@ -141,6 +79,7 @@ pub(crate) struct Requests {
     enough: Notify,
     /// Its write side, where it speaks HTTP/2.
     http2: Arc<Connection>,
+    unanswered: Arc<Unanswered>,
     /// The token that it sent last.
     last_token: Arc<LastToken>,
     /// Why every request of it is refused, whatever it is.
@@ -150,7 +89,8 @@ pub(crate) struct Requests {
 impl Requests {
     /// Of a connection that is let in now; `refuses` is why each of its requests is refused, if they are.
     pub(crate) fn new(
-        gate: &Gate,
+        listener: Listener,
+        shared: &Shared,
         server: &Server,
         proof: Option<Arc<Proof>>,
         place: &Place,
@@ -162,14 +102,14 @@ impl Requests {
         let limits = &server.limits;
         // Counted by Pingora in reuses, of which there is one less.
         options.keepalive_request_limit = Some(limits.requests_per_connection - 1);
-        options.h2c = server.h2c && gate.listener == Listener::Plain && limits.http2_streams > 0;
+        options.h2c = server.h2c && listener == Listener::Plain && limits.http2_streams > 0;
         Arc::new(Self {
-            listener: gate.listener,
+            listener,
             proof,
-            proxy: Arc::clone(&gate.proxy),
-            traffic: Arc::clone(&gate.traffic),
-            metrics: Arc::clone(&gate.metrics),
-            current: gate.current.clone(),
+            proxy: Arc::clone(&shared.proxy),
+            traffic: Arc::clone(&shared.traffic),
+            metrics: Arc::clone(&shared.metrics),
+            current: shared.current.clone(),
             options,
             header_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
             streams: limits.http2_streams,
@@ -179,7 +119,12 @@ impl Requests {
             most: limits.requests_per_connection,
             begun: AtomicU32::new(0),
             enough: Notify::new(),
-            http2: Connection::new(gate.traffic.held(), place.peer()),
+            http2: Connection::new(shared.traffic.held(), place.peer()),
+            unanswered: Arc::new(Unanswered {
+                metrics: Arc::clone(&shared.metrics),
+                current: shared.current.clone(),
+                client: place.peer(),
+            }),
             last_token: Arc::default(),
             refuses,
         })
@@ -202,7 +147,7 @@ impl HttpServerApp for Requests {
             () = until_taken_back(&mut session) => return None,
         };
         let Some(backlog) = backlog else {
-            self.refused_unanswered(&Refusal::Overloaded);
+            self.unanswered.refused(&Refusal::Overloaded);
             return None;
         };
         self.serve(session, shutdown, &backlog, None).await
@@ -253,7 +198,7 @@ impl Requests {
         if before + 1 == self.most {
             self.enough.notify_one();
         }
-        let request = Request {
+        let request = CurrentRequest {
             control: Arc::clone(&control),
             silence: Arc::clone(&silence),
             backlog: Arc::clone(backlog),
@@ -261,7 +206,7 @@ impl Requests {
             proof: self.proof.clone(),
             refused,
         };
-        let proxied = REQUEST.scope(request, self.proxy.process_new_http(session, shutdown));
+        let proxied = current_request::scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
         let mut proxied = std::future::poll_fn(|task| {
             let polled = proxied.as_mut().poll(task);
@@ -300,7 +245,7 @@ impl Requests {
             Ok(reused) => {
                 // No callback was called: the transport has refused it, in its own words.
                 if !control.has_header() && !*shutdown.borrow() {
-                    self.refused_unanswered(&Refusal::RequestInvalid(String::new()));
+                    self.unanswered.refused(&Refusal::RequestInvalid(String::new()));
                 }
                 reused
             }
@@ -311,19 +256,9 @@ impl Requests {
         }
     }
 
-    /// Counts and logs a request that is refused without an answer of ours.
-    pub(crate) fn refused_unanswered(&self, refusal: &Refusal) {
-        let code = refusal.code();
-        self.metrics.requests.finished.with_label_values(&["-", code, "none"]).inc();
-        if self.current.load().log.access != LogAccess::None {
-            let client = self.client.map(tracing::field::display);
-            tracing::info!(
-                reason = "request_unanswered",
-                code,
-                client,
-                "a request was refused without an answer"
-            );
-        }
+    /// The log of what is refused without an answer of ours.
+    pub(crate) const fn unanswered(&self) -> &Arc<Unanswered> {
+        &self.unanswered
     }
 
     /// Why every request of this connection is refused, if they are.
@@ -377,7 +312,7 @@ impl Requests {
     pub(crate) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
         let _entered = self.traffic.enter_http2(&self.http2);
         let counted: Stream = Portion::whole(stream, Arc::clone(&self.http2));
-        let stream = Box::new(Watched::new(counted, Arc::clone(&self)));
+        let stream = Box::new(Watched::new(counted, Arc::clone(&self.unanswered)));
         let (leave, leaving) = watch::channel(*stopping.borrow());
         let mut stopping = stopping.clone();
         let mut serving = std::pin::pin!(self.process_new(stream, &leaving));
@@ -458,25 +393,4 @@ async fn end_silence(control: &Control, silence: &Silence, woken_at: Instant) {
     silence.until_expired(woken_at).await;
     control.cut(Cut::Silent);
     std::future::pending::<()>().await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn request_that_its_task_does_not_know_is_refused() {
-        let request = Request {
-            control: Arc::default(),
-            silence: Silence::new(Instant::now()),
-            backlog: Backlog::of_http1(&Arc::default(), None, false),
-            listener: Listener::Plain,
-            proof: None,
-            refused: None,
-        };
-        REQUEST.scope(request, async { assert_eq!(reachable(), Ok(())) }).await;
-        assert_eq!(reachable(), Err(Refusal::Internal));
-        let elsewhere = tokio::spawn(async { reachable() });
-        assert_eq!(elsewhere.await.expect("no panic"), Err(Refusal::Internal));
-    }
 }

@@ -115,7 +115,7 @@ impl Requests {
             }),
             () = self.until_displaced() => None,
             () = tokio::time::sleep(deadline) => {
-                self.refused_unanswered(&Refusal::RequestTimeout);
+                self.unanswered().refused(&Refusal::RequestTimeout);
                 None
             }
         }

@@ -21,7 +21,7 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Refusal;
-use crate::gateway::connection::client_connection::Requests;
+use crate::gateway::connection::unanswered::Unanswered;
 
 /// Of a frame: its length, type, flags and stream (RFC 9113 section 4.1).
 const FRAME_HEADER: usize = 9;
@@ -125,7 +125,7 @@ fn malformed(what: &str) -> Refusal {
 pub(crate) struct Watched {
     stream: Stream,
     frames: Frames,
-    requests: Arc<Requests>,
+    unanswered: Arc<Unanswered>,
 }
 
 impl std::fmt::Debug for Watched {
@@ -135,13 +135,13 @@ impl std::fmt::Debug for Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(stream: Stream, requests: Arc<Requests>) -> Self {
-        Self { stream, frames: Frames::default(), requests }
+    pub(crate) fn new(stream: Stream, unanswered: Arc<Unanswered>) -> Self {
+        Self { stream, frames: Frames::default(), unanswered }
     }
 
     fn wrote(&mut self, bytes: &[u8]) {
-        let requests = &self.requests;
-        self.frames.wrote(bytes, &mut |refusal| requests.refused_unanswered(&refusal));
+        let unanswered = &self.unanswered;
+        self.frames.wrote(bytes, &mut |refusal| unanswered.refused(&refusal));
     }
 }
 

@@ -8,7 +8,6 @@ use pingora::proxy::Session;
 
 use crate::auth::{Admission, Auth, Control, Registration};
 use crate::error::Refusal;
-use crate::gateway::authorize::decision::origin_form;
 use crate::gateway::authorize::navigation::Audience;
 use crate::gateway::authorize::silent_renewal;
 use crate::gateway::authorize::silent_renewal::SetCookies;
@@ -16,6 +15,7 @@ use crate::gateway::authorize::{cors, credential, cross_origin, navigation};
 use crate::gateway::request::access_log::Account;
 use crate::gateway::request::client;
 use crate::gateway::request::context::Context;
+use crate::gateway::request::request_target::origin_form;
 use crate::gateway::response::Answer;
 use crate::identity::Identity;
 use crate::policy::cookies;
@@ -28,6 +28,8 @@ use browser::devices::Which;
 
 mod api;
 mod browser;
+pub(crate) mod health;
+pub(crate) mod https_redirect;
 
 /// What is a page for people on `GET`.
 const PAGES: [&str; 4] = ["/login", "/logout", "/password", "/sessions"];

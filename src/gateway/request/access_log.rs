@@ -11,8 +11,8 @@ use crate::auth::{Control, Cut};
 use crate::clock::{Clock, Monotonic};
 use crate::config::{Log, LogAccess, Route};
 use crate::error::Refusal;
-use crate::gateway::authorize::decision;
 use crate::gateway::connection::traffic::Traffic;
+use crate::gateway::request::request_target;
 use crate::id::{SessionId, UserId};
 use crate::identity::Identity;
 use crate::metrics::{AuthenticationFailure, Label as _, Metrics, Stream};
@@ -145,7 +145,7 @@ impl Account {
         let agent = headers.get(header::USER_AGENT).filter(|_| log.user_agent);
         self.shown = Some(Box::new(Shown {
             host: cut(host),
-            path: cut(decision::path_of(request)),
+            path: cut(request_target::path_of(request)),
             client,
             protocol: protocol(request.version),
             user_agent: agent.map(|agent| cut(agent.as_bytes())),

@@ -11,7 +11,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::auth::{Auth, Control, Progress};
+use crate::auth::{Auth, Progress};
 use crate::clock::Clock;
 use crate::config::Scheme;
 use crate::error::Refusal;
@@ -19,15 +19,19 @@ use crate::gateway::authorize::decision;
 use crate::gateway::authorize::decision::{Found, Judgement};
 use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::authorize::{cors, cross_origin, cross_site_form, navigation};
-use crate::gateway::connection::stalled;
+use crate::gateway::connection::bounded_stream;
+use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::traffic::Traffic;
-use crate::gateway::connection::{bounded_stream, client_connection, lingering_close};
 use crate::gateway::endpoints;
+use crate::gateway::endpoints::{health, https_redirect};
 use crate::gateway::request::access_log::{Account, Outcome};
 use crate::gateway::request::context::Context;
+use crate::gateway::request::current_request::{self, CurrentRequest};
 use crate::gateway::request::ignored_fields::Misread;
+use crate::gateway::request::lingering_close;
 use crate::gateway::request::panic_guard::{Panicked, caught};
-use crate::gateway::request::{client, framing, health, http10, https_redirect, interrupt};
+use crate::gateway::request::{client, framing, http10, interrupt};
+use crate::gateway::request::{send, send_backlog};
 use crate::gateway::response::Answer;
 use crate::gateway::upstream::failure::Sent;
 use crate::gateway::upstream::response_framing::Content;
@@ -118,20 +122,20 @@ impl Gateway {
                 let answer =
                     cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
                 let answer = context.set.on(answer);
-                client::send(session, &answer, context).await.map(|()| true)
+                send::send(session, &answer, context).await.map(|()| true)
             }
             Ok(Judgement::Preflight(answer)) => {
                 context.account.outcome = Outcome::Answered;
-                client::send(session, &answer, context).await.map(|()| true)
+                send::send(session, &answer, context).await.map(|()| true)
             }
             Ok(Judgement::Redirect(to)) => {
                 context.account.outcome = Outcome::Answered;
-                client::send(session, &Answer::redirect(to), context).await.map(|()| true)
+                send::send(session, &Answer::redirect(to), context).await.map(|()| true)
             }
             Ok(Judgement::Health) => {
                 context.account.outcome = Outcome::Answered;
                 let answer = health::answer(&self.auth, &self.traffic, &context.snapshot).await;
-                client::send(session, &answer, context).await.map(|()| true)
+                send::send(session, &answer, context).await.map(|()| true)
             }
             Err(refusal) => {
                 // Where a request is in doubt, so is where the next one begins.
@@ -146,13 +150,15 @@ impl Gateway {
                     None => self.refusal(session, &refusal, context),
                 };
                 let answer = context.set.on(answer);
-                client::send(session, &answer, context).await.map(|()| true)
+                send::send(session, &answer, context).await.map(|()| true)
             }
         }
     }
 
     async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
-        client_connection::reachable()?;
+        if let Some(refusal) = &context.refused {
+            return Err(refusal.clone());
+        }
         let snapshot = &context.snapshot;
         if let Some(proof) = &context.proof
             && !proof.counts(snapshot.tls.as_ref(), self.clock.wall())
@@ -164,7 +170,7 @@ impl Gateway {
             context.account.own = true;
             return Ok(Judgement::Health);
         }
-        if client_connection::only_redirects() {
+        if context.listener == Listener::Redirect {
             context.account.own = true;
             return https_redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
         }
@@ -256,7 +262,8 @@ impl ProxyHttp for Gateway {
     type CTX = Box<Context>;
 
     fn new_ctx(&self) -> Box<Context> {
-        let control: Arc<Control> = client_connection::control();
+        let CurrentRequest { control, silence, backlog, listener, proof, refused } =
+            current_request::current(&self.traffic);
         control.header_was_read();
         let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
         let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));
@@ -265,9 +272,11 @@ impl ProxyHttp for Gateway {
             account: Account::open(metrics, clock, traffic, Arc::clone(&control), lines),
             snapshot,
             control,
-            silence: client_connection::silence(),
-            backlog: client_connection::backlog(&self.traffic),
-            proof: client_connection::proof(),
+            silence,
+            backlog,
+            listener,
+            proof,
+            refused,
             permit: None,
             who: None,
             registration: None,
@@ -310,7 +319,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         // Nor is what follows a header that is refused.
-        if self.traffic.is_winding_down() || client_connection::refused().is_some() {
+        if self.traffic.is_winding_down() || context.refused.is_some() {
             session.set_keepalive(None);
         }
         session.set_write_timeout(Some(context.snapshot.limits().send_timeout));
@@ -348,7 +357,7 @@ impl ProxyHttp for Gateway {
             http10::write_without_chunks(session);
         }
         let mut peer = upstream_request::peer(&candidate, permit, session.req_header())?;
-        stalled::bound_read_ahead(&mut peer, &context.backlog);
+        send_backlog::bound_read_ahead(&mut peer, &context.backlog);
         context.candidate = Some(candidate);
         Ok(Box::new(peer))
     }
@@ -468,7 +477,9 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         context.body_was_sent |= came > 0;
-        context.silence.body_came(session, body, is_last);
+        if context.silence.body_came(body, is_last) {
+            interrupt::make_interruptible(session, &context.silence);
+        }
         let is_too_long = context
             .permit
             .as_ref()
@@ -524,7 +535,7 @@ impl ProxyHttp for Gateway {
             let server = context.candidate.as_ref().and_then(|it| it.server.authority.to_str().ok());
             response_rewrite::rewrite(response, session.req_header(), route, forwarded_host, server)?;
         }
-        client::mark(session, response, context)?;
+        send::mark(session, response, context)?;
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);
         }
@@ -591,7 +602,7 @@ impl ProxyHttp for Gateway {
         }
         let came = body.as_ref().map_or(0, Bytes::len);
         context.note_traffic(&self.auth, came as u64, context.account.bytes_out);
-        stalled::track(session, body, is_last, context);
+        send_backlog::track(session, body, is_last, context);
         context.account.bytes_out += came as u64;
         Ok(None)
     }
@@ -615,7 +626,7 @@ impl ProxyHttp for Gateway {
         // Pingora takes the connection of a failed request for one that is lost.
         session.set_keepalive(None);
         // Once the app's answer has begun, all that is left is to close.
-        if !response_framing::has_begun(session) && client::send(session, &answer, context).await.is_ok() {
+        if !response_framing::has_begun(session) && send::send(session, &answer, context).await.is_ok() {
             context.account.status = answer.status;
         }
         FailToProxy { error_code: answer.status, can_reuse_downstream: false }

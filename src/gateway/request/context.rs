@@ -12,6 +12,7 @@ use crate::snapshot::upstreams::{Candidate, Turn};
 
 use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::connection::backlog::Backlog;
+use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::tls::Proof;
 use crate::gateway::request::access_log::Account;
 use crate::gateway::request::silence::Silence;
@@ -26,6 +27,10 @@ pub struct Context {
     pub(crate) silence: Arc<Silence>,
     /// What its client has not taken yet.
     pub(crate) backlog: Arc<Backlog>,
+    /// The listener that accepted its connection.
+    pub(crate) listener: Listener,
+    /// Why it is refused, where its connection knows already.
+    pub(crate) refused: Option<Refusal>,
     /// What the handshake of its connection has proved.
     pub(crate) proof: Option<Arc<Proof>>,
     /// Proof that it may be forwarded.

@@ -5,14 +5,10 @@ use pingora::proxy::Session;
 
 use crate::config::Limits;
 use crate::error::Refusal;
-use crate::gateway::connection::client_connection;
 
 /// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings and codings
 /// that would be lost on the way (6.1), a length that is not one plain number (6.3), a header section beyond the limit.
 pub(crate) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
-    if let Some(refusal) = client_connection::refused() {
-        return Err(refusal);
-    }
     let request = session.req_header();
     if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
         return Err(Refusal::RequestInvalid("Host: missing".into()));

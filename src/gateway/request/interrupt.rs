@@ -5,9 +5,8 @@
 //! an error, and the client is still there to be answered. Over HTTP/1.1 that is [`Portion`](super::portion::Portion)'s
 //! business; over HTTP/2 Pingora owns the stream, and what is put around it here lasts for as long as the wait.
 
-use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,29 +24,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
-use crate::gateway::request::silence::Silence;
-
-/// What the side that fails says.
-const WHY: &str = "the app was silent for too long";
-
-/// The failure, over HTTP/1.1.
-pub(crate) fn error() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, WHY)
-}
-
-/// Where a stream waits until it is put back.
-#[derive(Default)]
-pub(crate) struct Slot(Mutex<Option<HttpSession>>);
-
-impl Slot {
-    fn put(&self, stream: HttpSession) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-    }
-
-    fn take(&self) -> Option<HttpSession> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
+use crate::gateway::request::silence::{Silence, TIMED_OUT};
 
 /// From now on the wait for the app can be ended, where the request came over HTTP/2.
 ///
@@ -117,7 +94,7 @@ impl CustomSession for Interruptible {
         let mut read = pin!(self.stream_mut().read_body_or_idle(no_body_expected));
         std::future::poll_fn(|cx| match read.as_mut().poll(cx) {
             Poll::Pending if silence.has_expired() => {
-                Poll::Ready(Error::e_explain(ErrorType::ReadTimedout, WHY))
+                Poll::Ready(Error::e_explain(ErrorType::ReadTimedout, TIMED_OUT))
             }
             other => other,
         })

@@ -15,18 +15,40 @@
 //!
 //! While the client does not take what the app has sent, the app is not waited for either.
 
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
+use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::{Instant, Sleep};
 
-use crate::gateway::request::interrupt;
+/// What a wait for the app that was too long says.
+pub(crate) const TIMED_OUT: &str = "the app was silent for too long";
+
+/// The same as an error of a stream.
+pub(crate) fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, TIMED_OUT)
+}
+
+/// Holds an HTTP/2 stream until Pingora gets it back.
+#[derive(Default)]
+pub(crate) struct Slot(Mutex<Option<HttpSession>>);
+
+impl Slot {
+    pub(crate) fn put(&self, stream: HttpSession) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+    }
+
+    pub(crate) fn take(&self) -> Option<HttpSession> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// The silence of one request's app.
 pub(crate) struct Silence {
@@ -43,8 +65,8 @@ pub(crate) struct Silence {
     /// The client does not take what the app has sent.
     client_blocks: AtomicBool,
     expired: AtomicBool,
-    /// See [`interrupt`].
-    slot: interrupt::Slot,
+    /// The HTTP/2 stream, while the wait for the app can be interrupted.
+    slot: Slot,
 }
 
 const STOPPED: u8 = 0;
@@ -65,42 +87,31 @@ impl Silence {
             taken_at: AtomicU64::new(0),
             client_blocks: AtomicBool::new(false),
             expired: AtomicBool::new(false),
-            slot: interrupt::Slot::default(),
+            slot: Slot::default(),
         })
     }
 
-    /// The header is about to be sent.
-    pub(crate) fn begin(self: &Arc<Self>, session: &mut Session, timeout: Duration) {
+    /// The header is about to be sent; whether the request is complete with it.
+    pub(crate) fn begin(&self, session: &mut Session, timeout: Duration) -> bool {
         self.timeout.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         // RFC 9110 section 10.1.1: who announces a body so waits for the app's word.
         let asks_first = session.req_header().headers.contains_key(header::EXPECT);
         let is_whole = session.as_mut().is_body_done();
         self.enter(if is_whole || asks_first { AWAITED } else { SENDING });
-        if is_whole {
-            interrupt::make_interruptible(session, self);
-        }
+        is_whole
     }
 
-    /// A part of the request's body goes to the app, or its end.
-    pub(crate) fn body_came(
-        self: &Arc<Self>,
-        session: &mut Session,
-        body: &mut Option<Bytes>,
-        is_last: bool,
-    ) {
+    /// A part of the request's body goes to the app, or its end; whether the request is complete with it.
+    pub(crate) fn body_came(self: &Arc<Self>, body: &mut Option<Bytes>, is_last: bool) -> bool {
         if self.phase.load(Ordering::Relaxed) == STOPPED {
-            return;
+            return false;
         }
         if let Some(part) = body.take_if(|part| !part.is_empty()) {
             self.untaken.fetch_add(1, Ordering::AcqRel);
             *body = Some(Bytes::from_owner(Part { bytes: part, silence: Arc::clone(self) }));
         }
-        if is_last {
-            self.enter(AWAITED);
-            interrupt::make_interruptible(session, self);
-        } else {
-            self.enter(SENDING);
-        }
+        self.enter(if is_last { AWAITED } else { SENDING });
+        is_last
     }
 
     /// The app has sent something.
@@ -113,7 +124,7 @@ impl Silence {
         self.enter(STOPPED);
     }
 
-    pub(crate) const fn slot(&self) -> &interrupt::Slot {
+    pub(crate) const fn slot(&self) -> &Slot {
         &self.slot
     }
 

@@ -4,6 +4,7 @@
 //! credentials beyond removing them.
 
 pub(crate) mod failure;
+pub(crate) mod fields;
 pub(crate) mod handshake;
 pub(crate) mod health_checks;
 pub(crate) mod origin_headers;

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use pingora::http::RequestHeader;
 
 use crate::error::Refusal;
-use crate::gateway::upstream::upstream_request::set;
+use crate::gateway::upstream::fields::set;
 use crate::policy::forwarded::Origin;
 
 /// Sets all of them. Everything that a client said about itself is gone by now.

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::config::Route;
-use crate::gateway::authorize::decision::path_of;
+use crate::gateway::request::request_target::path_of;
 use crate::policy::public_path::PublicPath;
 
 /// Maps `Location`, `Content-Location` and `Refresh`, and the path of `Set-Cookie`, where the route asks for it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
@@ -12,8 +12,10 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use crate::config::{Route, Scheme};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
-use crate::gateway::authorize::decision::{origin_form, path_of};
 use crate::gateway::request::context::Context;
+use crate::gateway::request::interrupt;
+use crate::gateway::request::request_target::{origin_form, path_of};
+use crate::gateway::upstream::fields::set;
 use crate::gateway::upstream::origin_headers;
 use crate::gateway::upstream::websocket_tunnel;
 use crate::gateway::upstream::websocket_tunnel::Tunnels;
@@ -129,8 +131,10 @@ pub(crate) fn begin(
     {
         set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
     }
-    if !converses(session.req_header(), candidate.server.scheme) {
-        context.silence.begin(session, permit.route().timeout);
+    if !converses(session.req_header(), candidate.server.scheme)
+        && context.silence.begin(session, permit.route().timeout)
+    {
+        interrupt::make_interruptible(session, &context.silence);
     }
     Ok(())
 }
@@ -307,15 +311,6 @@ fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool)
         // A header that was there a moment ago fits again.
         let _ = request.insert_header(header::COOKIE, left);
     }
-}
-
-/// The name as the app sees it: one that is at hand, since Pingora copies a [`HeaderName`] for it.
-pub(crate) fn set(
-    request: &mut RequestHeader,
-    name: impl IntoCaseHeaderName,
-    value: HeaderValue,
-) -> Result<(), Refusal> {
-    request.insert_header(name, value).map_err(|_| Refusal::Internal)
 }
 
 #[cfg(test)]

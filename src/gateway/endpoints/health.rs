@@ -8,8 +8,8 @@ use pingora::http::RequestHeader;
 
 use crate::auth::{Auth, Standing};
 use crate::config::Server;
-use crate::gateway::authorize::decision::path_of;
 use crate::gateway::connection::traffic::Traffic;
+use crate::gateway::request::request_target::path_of;
 use crate::gateway::response::Answer;
 use crate::snapshot::Snapshot;
 

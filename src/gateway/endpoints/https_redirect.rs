@@ -7,7 +7,7 @@ use pingora::http::RequestHeader;
 
 use crate::config::Server;
 use crate::error::Refusal;
-use crate::gateway::authorize::decision::{host_of, origin_form};
+use crate::gateway::request::request_target::{host_of, origin_form};
 
 /// Where a navigation is sent: to the address that people use for its host, and nowhere else.
 ///
