@@ -28,7 +28,7 @@ use crate::auth::{Auth, Cut, Limits, Parts};
 use crate::background;
 use crate::clock::Clock;
 use crate::config::{Config, SessionsUrl};
-use crate::gateway::{Checking, Gate, Gateway, Listener, Traffic};
+use crate::gateway::{Acceptor, Checking, Gateway, Listener, Traffic};
 use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
 use crate::password::Hasher;
@@ -212,7 +212,7 @@ async fn start_on(
     let mut options = HttpServerOptions::default();
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
-    let gate = Gate::new(listener, proxy, Arc::clone(&traffic), Arc::clone(&metrics), current.clone());
+    let gate = Acceptor::new(listener, proxy, Arc::clone(&traffic), Arc::clone(&metrics), current.clone());
     let (stop_listening, listening) = watch::channel(false);
     let (stop_admin, admin_listening) = watch::channel(false);
     let mut listeners = JoinSet::new();

@@ -8,10 +8,10 @@ use http::{HeaderMap, Method, Response, header};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
-use crate::auth::{Auth, Standing};
+use crate::auth::{Auth, Mode};
 use crate::clock::Clock;
 use crate::error::Refusal;
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::metrics;
 use crate::snapshot::Current;
 use crate::token::sha256;
@@ -39,10 +39,10 @@ impl Readiness {
         }
         let mut state = String::from("ready");
         match auth.standing(&current.load().settings).await {
-            Standing::Current => {}
+            Mode::Current => {}
             // Still the right place for signed-in traffic: no other gateway of this vault can do more.
-            Standing::WithoutVault => state.push_str(", without the vault: nobody can sign in or refresh"),
-            Standing::Undecided => {
+            Mode::WithoutVault => state.push_str(", without the vault: nobody can sign in or refresh"),
+            Mode::Undecided => {
                 return Err("vault: the revocation set and the keys are not proven current");
             }
         }
@@ -90,14 +90,14 @@ impl AdminApp {
         if token.map(sha256) == Some(expected) { Ok(()) } else { Err(Refusal::TokenInvalid) }
     }
 
-    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Answer {
+    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> OwnResponse {
         if path.starts_with("/admin/")
             && let Err(refusal) = self.admit(headers)
         {
-            return Answer::refusal(&refusal, None);
+            return OwnResponse::refusal(&refusal, None);
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return Answer::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()), None);
+            return OwnResponse::refusal(&Refusal::MethodNotAllowed("GET, HEAD".into()), None);
         }
         match path {
             "/metrics" => {
@@ -106,15 +106,15 @@ impl AdminApp {
                 self.auth.metrics().process.ready.set(i64::from(ready));
                 self.auth.observe();
                 snapshot.upstreams.observe();
-                Answer::text(metrics::CONTENT_TYPE, self.auth.metrics().text())
+                OwnResponse::text(metrics::CONTENT_TYPE, self.auth.metrics().text())
             }
-            "/livez" => Answer::text("text/plain; charset=utf-8", "alive\n"),
+            "/livez" => OwnResponse::text("text/plain; charset=utf-8", "alive\n"),
             "/readyz" => match self.readiness.state(&self.auth, &self.current).await {
-                Ok(state) => Answer::text("text/plain; charset=utf-8", state),
-                Err(why) => Answer::not_ready(why),
+                Ok(state) => OwnResponse::text("text/plain; charset=utf-8", state),
+                Err(why) => OwnResponse::not_ready(why),
             },
-            "/admin/status" => Answer::json(&self.status().await),
-            _ => Answer::refusal(&Refusal::RouteUnknown, None),
+            "/admin/status" => OwnResponse::json(&self.status().await),
+            _ => OwnResponse::refusal(&Refusal::RouteUnknown, None),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::session::SessionStore;
 use crate::token::access::Profile;
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
-use crate::token::stamp::Stamps;
+use crate::token::stamp::FormTokens;
 use crate::token::{Digest, sha256};
 use crate::vault::{Vault, VaultError};
 use session::{authenticate, flight, idle, lease, lookup_limiter, revoke, user_names};
@@ -143,7 +143,7 @@ pub struct Limits {
 
 /// What signed-in requests can be decided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Mode {
     /// Everything: the set is proven current.
     Current,
     /// The session store alone, for a while; nobody can sign in or refresh.
@@ -161,12 +161,12 @@ pub struct Auth {
     /// By token, and whether the caller may queue.
     flights: flight::Flights<authenticate::FirstSight, (Digest, bool)>,
     renewals: renew::Renewals,
-    stamps: Stamps,
+    stamps: FormTokens,
     throttle: throttle::Throttle,
     owed: revoke::OwedTombstones,
     uses: idle::UnwrittenUses,
     logouts: logouts::OwedLogouts,
-    questions: Arc<lookup_limiter::Questions>,
+    questions: Arc<lookup_limiter::LookupLimiter>,
     logins: Arc<user_names::Logins>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
@@ -187,12 +187,12 @@ impl Auth {
             verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
             flights: flight::Flights::new(),
             renewals: renew::Renewals::new(),
-            stamps: Stamps::new(&parts.master),
+            stamps: FormTokens::new(&parts.master),
             throttle: throttle::Throttle::default(),
             owed: revoke::OwedTombstones::default(),
             uses: idle::UnwrittenUses::default(),
             logouts: logouts::OwedLogouts::default(),
-            questions: Arc::new(lookup_limiter::Questions::new()),
+            questions: Arc::new(lookup_limiter::LookupLimiter::new()),
             logins: Arc::new(user_names::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),
             vault_silent: AtomicBool::new(false),
@@ -208,17 +208,17 @@ impl Auth {
     }
 
     /// What signed-in requests can be decided by now.
-    pub async fn standing(&self, settings: &Settings) -> Standing {
+    pub async fn standing(&self, settings: &Settings) -> Mode {
         let now = self.parts.clock.monotonic();
         if self.lease.is_held(now) {
-            return Standing::Current;
+            return Mode::Current;
         }
         // Any question will do: it is answered, or it is not.
         let nobody = SessionId::from_bytes([0; 16]);
         if self.may_vouch_alone(now, settings) && self.parts.sessions.check(nobody).await.is_ok() {
-            return Standing::WithoutVault;
+            return Mode::WithoutVault;
         }
-        Standing::Undecided
+        Mode::Undecided
     }
 
     /// Fails at once while the vault is known to be away, rather than after the time one statement may take.

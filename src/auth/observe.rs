@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Auth, Settings, Standing};
+use super::{Auth, Mode, Settings};
 use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::metrics::Pool;
@@ -42,9 +42,9 @@ impl Auth {
     pub async fn keep_time(&self, passed: Duration, settings: &Settings) {
         let counted = &self.parts.metrics.revocation;
         match self.standing(settings).await {
-            Standing::Current => {}
-            Standing::WithoutVault => counted.without_vault.inc_by(passed.as_secs_f64()),
-            Standing::Undecided => counted.undecided.inc_by(passed.as_secs_f64()),
+            Mode::Current => {}
+            Mode::WithoutVault => counted.without_vault.inc_by(passed.as_secs_f64()),
+            Mode::Undecided => counted.undecided.inc_by(passed.as_secs_f64()),
         }
     }
 

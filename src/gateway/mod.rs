@@ -26,7 +26,7 @@ mod request;
 pub mod response;
 mod upstream;
 
-pub use connection::acceptor::Gate;
+pub use connection::acceptor::Acceptor;
 pub use connection::backlog::stalled::bound_stalled;
 pub use connection::listener::Listener;
 pub use connection::traffic::Traffic;

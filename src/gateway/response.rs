@@ -17,7 +17,7 @@ const RETRY_AFTER: u64 = 1;
 
 /// A complete answer of ours. Not to be printed: some are tokens.
 #[derive(Clone)]
-pub struct Answer {
+pub struct OwnResponse {
     /// The status code.
     pub status: u16,
     /// Header fields, without `Content-Length`.
@@ -28,7 +28,7 @@ pub struct Answer {
     pub refused: Option<Refusal>,
 }
 
-impl Answer {
+impl OwnResponse {
     /// 200 with a JSON body nobody may keep.
     pub fn json(body: &Value) -> Self {
         Self::new(200, "application/json", body.to_string())
@@ -339,7 +339,7 @@ mod tests {
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
         assert_eq!(rows.len(), all().len());
         for refusal in all() {
-            let row = format!("| `{}` | {} |", refusal.code(), Answer::refusal(&refusal, None).status);
+            let row = format!("| `{}` | {} |", refusal.code(), OwnResponse::refusal(&refusal, None).status);
             assert!(rows.iter().any(|line| line.starts_with(&row)), "no row {row}");
         }
     }
@@ -347,14 +347,14 @@ mod tests {
     #[test]
     fn every_401_challenges_and_every_wait_is_named() {
         for refusal in all() {
-            let answer = Answer::refusal(&refusal, None);
+            let answer = OwnResponse::refusal(&refusal, None);
             let has = |name: HeaderName| answer.headers.iter().any(|(known, _)| *known == name);
             assert!(answer.status != 401 || has(header::WWW_AUTHENTICATE), "{refusal:?}");
             assert_eq!(matches!(answer.status, 429 | 503), has(header::RETRY_AFTER), "{refusal:?}");
             assert_eq!(answer.status == 405, has(header::ALLOW), "{refusal:?}");
             assert!(has(header::CACHE_CONTROL));
         }
-        let waits = Answer::refusal(&Refusal::RateLimited(Duration::from_millis(1500)), None);
+        let waits = OwnResponse::refusal(&Refusal::RateLimited(Duration::from_millis(1500)), None);
         assert!(waits.headers.contains(&(header::RETRY_AFTER, HeaderValue::from(2))), "rounded up");
     }
 }

@@ -26,9 +26,9 @@ use health::{Changes, Health};
 use turn::Order;
 
 pub use address::Address;
-pub use health::{Report, Standing};
+pub use health::{Mode, Report};
 pub use server::{Candidate, Check, Server};
-pub use turn::Turn;
+pub use turn::ServerAttempts;
 
 /// Every upstream by name.
 #[derive(Debug)]
@@ -168,9 +168,9 @@ impl Group {
 
     /// The order in which this request should try the addresses: each request begins one further. One request may try an
     /// address that was put last and whose time is over.
-    pub fn turn(&self, clock: &dyn Clock) -> Turn {
+    pub fn turn(&self, clock: &dyn Clock) -> ServerAttempts {
         let number = self.turn.fetch_add(1, Ordering::Relaxed);
-        Turn::new(self.order(), number, || clock.monotonic())
+        ServerAttempts::new(self.order(), number, || clock.monotonic())
     }
 
     fn order(&self) -> Arc<Order> {

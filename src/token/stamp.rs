@@ -1,4 +1,4 @@
-//! Stamps: short proofs that something was said by a gateway of this installation, to somebody, and not long ago. For
+//! FormTokens: short proofs that something was said by a gateway of this installation, to somebody, and not long ago. For
 //! what a browser carries back to us: the place to return to, and the token of a form.
 
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::id::{base64url, from_base64url};
 const MAC: usize = 16;
 
 /// Makes and checks stamps. Every gateway with the same master secret makes the same ones.
-pub struct Stamps(hmac::Key);
+pub struct FormTokens(hmac::Key);
 
-impl Stamps {
+impl FormTokens {
     /// Under a key that is derived for this alone.
     pub fn new(master: &MasterSecret) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, master.derive("browser stamps").expose()))
@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn a_stamp_is_for_what_it_says_to_whom_it_says_it_and_for_a_while() {
         let master = MasterSecret::random(&SystemRandom);
-        let (one, same) = (Stamps::new(&master), Stamps::new(&master));
-        let other = Stamps::new(&MasterSecret::random(&SystemRandom));
+        let (one, same) = (FormTokens::new(&master), FormTokens::new(&master));
+        let other = FormTokens::new(&MasterSecret::random(&SystemRandom));
         let now = Timestamp::from_secs(1_800_000_000);
         let life = Duration::from_secs(60);
         let stamp = one.make("form", b"ada", now, life);

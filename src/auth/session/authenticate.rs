@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::auth::session::control::Control;
 use crate::auth::session::live::{Registration, Slot};
-use crate::auth::tokens::verified::{Basis, Known};
+use crate::auth::tokens::verified::{Basis, CachedToken};
 use crate::auth::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
@@ -28,7 +28,7 @@ pub struct Admission {
 
 /// Whose word a session was confirmed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+enum ConfirmedBy {
     /// The vault's, now or earlier: good while the set is current.
     OfVault,
     /// The session store's: good for a while without the set, too.
@@ -69,13 +69,13 @@ impl Auth {
         self.look(&known)?;
         // And the set it was looked for in is still current, however long the wait was.
         let mut now = self.parts.clock.monotonic();
-        if word == Word::OfVault && !self.lease.is_held(now) {
+        if word == ConfirmedBy::OfVault && !self.lease.is_held(now) {
             // It ran out meanwhile, and the vault's word with it: the session store may say it as well.
             word = self.confirm(&known, digest, fresh, settings).await?;
             self.look(&known)?;
             now = self.parts.clock.monotonic();
         }
-        let vouched = word == Word::OfSessionStore && self.may_vouch_alone(now, settings);
+        let vouched = word == ConfirmedBy::OfSessionStore && self.may_vouch_alone(now, settings);
         if !(self.lease.is_held(now) || vouched) {
             return Err(Refusal::StoreUnavailable);
         }
@@ -117,7 +117,7 @@ impl Auth {
     }
 
     /// A look at the set: is the session revoked, are the rights still those of the token?
-    fn look(&self, known: &Known) -> Result<(), Refusal> {
+    fn look(&self, known: &CachedToken) -> Result<(), Refusal> {
         let subject = &known.verified.subject;
         if known.slot.is_revoked() {
             return Err(Refusal::TokenRevoked);
@@ -129,7 +129,7 @@ impl Auth {
     }
 
     /// Signature and claims: remembered, or checked now.
-    fn verify(&self, token: &str, digest: Digest, settings: &Settings) -> Result<Arc<Known>, Refusal> {
+    fn verify(&self, token: &str, digest: Digest, settings: &Settings) -> Result<Arc<CachedToken>, Refusal> {
         let counted = &self.parts.metrics.tokens;
         let now = self.vault_now();
         let keys = self.parts.keys.current();
@@ -158,7 +158,7 @@ impl Auth {
         counted.verifications.of(Verification::Good).inc();
         let slot = self.live.slot(verified.subject.session_id);
         let (basis, identity) = (Basis::of(&keys, settings), std::sync::OnceLock::new());
-        let known = Arc::new(Known { verified, basis, slot, identity });
+        let known = Arc::new(CachedToken { verified, basis, slot, identity });
         self.verified.keep(digest, Arc::clone(&known));
         Ok(known)
     }
@@ -166,11 +166,11 @@ impl Auth {
     /// Whether the session lives, from the nearest place that may say so.
     async fn confirm(
         &self,
-        known: &Known,
+        known: &CachedToken,
         digest: Digest,
         fresh: bool,
         settings: &Settings,
-    ) -> Result<Word, Refusal> {
+    ) -> Result<ConfirmedBy, Refusal> {
         let (slot, user) = (&known.slot, known.verified.subject.user_id);
         let now = self.parts.clock.monotonic();
         let lease_held = self.lease.is_held(now);
@@ -212,7 +212,7 @@ impl Auth {
                 if slot.login_of(user).is_some() && lives {
                     self.parts.metrics.tokens.confirmations.of(Source::SessionStore).inc();
                     slot.confirm(now);
-                    return Ok(Word::OfSessionStore);
+                    return Ok(ConfirmedBy::OfSessionStore);
                 }
             }
             Ok(Lookup::Tombstone) if !lease_held => return Err(Refusal::TokenRevoked),
@@ -228,14 +228,14 @@ impl Auth {
         }
         match self.first_sight(known, digest, stays_good, settings).await {
             Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(self.remembered()),
-            answer => answer.map(|()| Word::OfVault),
+            answer => answer.map(|()| ConfirmedBy::OfVault),
         }
     }
 
     /// Nobody was asked, or nobody could answer: what the vault said before is good while the set is current.
-    fn remembered(&self) -> Word {
+    fn remembered(&self) -> ConfirmedBy {
         self.parts.metrics.tokens.confirmations.of(Source::Local).inc();
-        Word::OfVault
+        ConfirmedBy::OfVault
     }
 
     /// Whether the session store's word alone counts, the vault being lost for now.
@@ -250,7 +250,7 @@ impl Auth {
     /// of their own.
     async fn first_sight(
         &self,
-        known: &Known,
+        known: &CachedToken,
         digest: Digest,
         in_passing: bool,
         settings: &Settings,
@@ -334,7 +334,7 @@ impl Auth {
         let slot = self.live.slot(grant.session_id);
         learn(&slot, grant);
         slot.confirm(asked);
-        let known = Known { verified, basis, slot, identity: std::sync::OnceLock::new() };
+        let known = CachedToken { verified, basis, slot, identity: std::sync::OnceLock::new() };
         self.verified.keep(sha256(token.as_bytes()), Arc::new(known));
     }
 }

@@ -15,7 +15,7 @@ use crate::request_id;
 type Digest = [u8; 32];
 type Running<K, T> = Mutex<HashMap<K, watch::Receiver<Option<T>>>>;
 
-/// Questions under way.
+/// LookupLimiter under way.
 pub(crate) struct Flights<T, K: Eq + Hash = Digest>(Arc<Running<K, T>>);
 
 impl<T: Clone + Send + Sync + 'static, K: Copy + Eq + Hash + Send + 'static> Flights<T, K> {

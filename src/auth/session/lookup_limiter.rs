@@ -1,4 +1,4 @@
-//! Questions about sessions that the vault answers for this replica: so many at once, and so many a second.
+//! LookupLimiter about sessions that the vault answers for this replica: so many at once, and so many a second.
 //!
 //! With the session store lost or emptied every session is asked for. The vault then serves as many as it can beside
 //! logins and refreshes; the others go on without (a session once confirmed) or are asked to come back.
@@ -25,13 +25,13 @@ const SECOND: u64 = 1_000_000;
 const WAIT: Duration = Duration::from_secs(1);
 
 /// The places.
-pub(crate) struct Questions {
+pub(crate) struct LookupLimiter {
     places: Arc<Semaphore>,
     /// When all that was asked will be paid for, in microseconds.
     paid_at: Mutex<u64>,
 }
 
-impl Questions {
+impl LookupLimiter {
     pub(crate) fn new() -> Self {
         Self { places: Arc::new(Semaphore::new(AT_ONCE)), paid_at: Mutex::new(0) }
     }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_second_affords_so_many_questions_and_the_next_as_many_again() {
-        let questions = Questions::new();
+        let questions = LookupLimiter::new();
         let asked = |at| (0..5000).filter(|_| questions.pay(Monotonic::from_millis(at), SECOND)).count();
         assert_eq!(asked(10_000), 1000);
         assert_eq!(asked(10_000), 0);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_asked_at_once() {
-        let questions = Questions::new();
+        let questions = LookupLimiter::new();
         let now = Monotonic::from_millis(1);
         let places: Vec<_> = (0..100).map_while(|_| questions.place_at_once(now)).collect();
         assert_eq!(places.len(), AT_ONCE);

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Watches requests in flight; never ends by itself. `stream_lease` is the one in force.
 pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration) {
-    // Questions under way: a vault that hangs delays only its own answers, never a cut that needs none.
+    // LookupLimiter under way: a vault that hangs delays only its own answers, never a cut that needs none.
     let mut asking = JoinSet::new();
     loop {
         tokio::time::sleep(EVERY).await;

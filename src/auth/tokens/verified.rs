@@ -27,7 +27,7 @@ impl Basis {
 }
 
 /// A token that was found good.
-pub(crate) struct Known {
+pub(crate) struct CachedToken {
     pub(crate) verified: Verified,
     pub(crate) basis: Basis,
     pub(crate) slot: Arc<Slot>,
@@ -44,8 +44,8 @@ const ROLE_BYTES: u64 = 64;
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Digest, Arc<Known>> for Weight {
-    fn weight(&self, _: &Digest, known: &Arc<Known>) -> u64 {
+impl Weighter<Digest, Arc<CachedToken>> for Weight {
+    fn weight(&self, _: &Digest, known: &Arc<CachedToken>) -> u64 {
         ENTRY_BYTES + ROLE_BYTES * known.verified.subject.roles.iter().len() as u64
     }
 }
@@ -54,11 +54,11 @@ impl Weighter<Digest, Arc<Known>> for Weight {
 #[derive(Clone)]
 struct Evictions(Arc<Metrics>);
 
-impl Lifecycle<Digest, Arc<Known>> for Evictions {
+impl Lifecycle<Digest, Arc<CachedToken>> for Evictions {
     /// Dropped when no lock of the cache is held: the last handle of a slot takes another.
-    type RequestState = Vec<Arc<Known>>;
+    type RequestState = Vec<Arc<CachedToken>>;
 
-    fn on_evict(&self, evicted: &mut Vec<Arc<Known>>, _: Digest, known: Arc<Known>) {
+    fn on_evict(&self, evicted: &mut Vec<Arc<CachedToken>>, _: Digest, known: Arc<CachedToken>) {
         self.0.tokens.cache_evictions.inc();
         evicted.push(known);
     }
@@ -70,7 +70,7 @@ pub(crate) fn entries(bytes: u64) -> usize {
 }
 
 /// Bounded by weight; an entry that falls out only costs its token another signature check.
-pub(crate) struct VerifiedTokens(Cache<Digest, Arc<Known>, Weight, DefaultHashBuilder, Evictions>);
+pub(crate) struct VerifiedTokens(Cache<Digest, Arc<CachedToken>, Weight, DefaultHashBuilder, Evictions>);
 
 impl VerifiedTokens {
     pub(crate) fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
@@ -83,11 +83,11 @@ impl VerifiedTokens {
         (self.0.len(), self.0.weight(), self.0.capacity())
     }
 
-    pub(crate) fn find(&self, digest: &Digest) -> Option<Arc<Known>> {
+    pub(crate) fn find(&self, digest: &Digest) -> Option<Arc<CachedToken>> {
         self.0.get(digest)
     }
 
-    pub(crate) fn keep(&self, digest: Digest, known: Arc<Known>) {
+    pub(crate) fn keep(&self, digest: Digest, known: Arc<CachedToken>) {
         self.0.insert(digest, known);
     }
 
@@ -118,7 +118,7 @@ mod tests {
             let verified = Verified { subject, expires_at: Timestamp::from_secs(4_000_000_000) };
             let basis = Basis { keys: 1, profile: 1 };
             let (slot, identity) = (live.slot(session_id), std::sync::OnceLock::new());
-            tokens.keep(*digest, Arc::new(Known { verified, basis, slot, identity }));
+            tokens.keep(*digest, Arc::new(CachedToken { verified, basis, slot, identity }));
         }
         digests.iter().filter(|digest| tokens.find(digest).is_some()).count()
     }

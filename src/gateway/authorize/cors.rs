@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::config::{Cors, Route, Server};
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::shared_caches;
 
 /// How long a browser may remember a preflight, in seconds: long enough to be worth it, short enough that a
@@ -41,7 +41,7 @@ pub(crate) fn preflight_method(request: &RequestHeader) -> Option<Method> {
 /// What a route does with a preflight.
 pub(crate) enum Preflight {
     /// This answer of ours.
-    Answer(Answer),
+    Answer(OwnResponse),
     /// It is forwarded, for nobody.
     Pass,
     /// It is a request like any other.
@@ -55,7 +55,7 @@ pub(crate) fn preflight(request: &RequestHeader, method: &Method, route: &Route)
         Cors::Pass => Preflight::Pass,
         Cors::Answer if allowed(&request.headers, &route.cors_origins).is_none() => Preflight::Judge,
         Cors::Answer => {
-            let answer = readable(Answer::preflight(), request, &route.cors_origins);
+            let answer = readable(OwnResponse::preflight(), request, &route.cors_origins);
             let method = HeaderValue::from_str(method.as_str());
             let answer = match method {
                 Ok(method) => answer.with(header::ACCESS_CONTROL_ALLOW_METHODS, method),
@@ -89,7 +89,7 @@ pub(crate) fn allowed<'a>(headers: &'a HeaderMap, origins: &[String]) -> Option<
 }
 
 /// Adds what lets an allowed origin's script read an answer of our own endpoints.
-pub(crate) fn decorate(answer: Answer, request: &RequestHeader, origins: &[String]) -> Answer {
+pub(crate) fn decorate(answer: OwnResponse, request: &RequestHeader, origins: &[String]) -> OwnResponse {
     let answer = readable(answer, request, origins);
     if !is_preflight(request) || allowed(&request.headers, origins).is_none() {
         return answer;
@@ -102,15 +102,15 @@ pub(crate) fn decorate(answer: Answer, request: &RequestHeader, origins: &[Strin
 
 /// The same for a refusal of a request to a route, or to none.
 pub(crate) fn decorate_refusal(
-    answer: Answer,
+    answer: OwnResponse,
     request: &RequestHeader,
     route: Option<&Route>,
     server: &Server,
-) -> Answer {
+) -> OwnResponse {
     readable(answer, request, route.map_or(&server.cors_origins, |route| &route.cors_origins))
 }
 
-fn readable(answer: Answer, request: &RequestHeader, origins: &[String]) -> Answer {
+fn readable(answer: OwnResponse, request: &RequestHeader, origins: &[String]) -> OwnResponse {
     if origins.is_empty() {
         return answer;
     }

@@ -22,7 +22,7 @@ use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::navigation::Audience;
 use crate::gateway::request::context::Context;
 use crate::gateway::request::request_target::origin_form;
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::pages::{self, CrossSite, Page, Resend};
 use crate::policy::return_to;
 use crate::request_id::RequestId;
@@ -41,7 +41,7 @@ pub(crate) async fn answer(
     session: &mut Session,
     refusal: &Refusal,
     context: &Context,
-) -> pingora::Result<Option<Answer>> {
+) -> pingora::Result<Option<OwnResponse>> {
     let Some(route) = &context.account.route else { return Ok(None) };
     let is_refused_form = match refusal {
         Refusal::OriginNotAllowed => route.cross_origin == CrossOrigin::Confirm,
@@ -68,7 +68,7 @@ pub(crate) async fn answer(
     };
     let html = pages::render(&page, &context.snapshot.brand, navigation::language(&request.headers));
     let id: Option<&RequestId> = context.account.request_id.as_ref();
-    Ok(Some(Answer::refused_page(refusal, id, html)))
+    Ok(Some(OwnResponse::refused_page(refusal, id, html)))
 }
 
 /// Whether its fields can be told apart. Files (`multipart/form-data`) cannot be put into a page.

@@ -15,7 +15,7 @@ use crate::gateway::authorize::credential::Credential;
 use crate::gateway::authorize::silent_renewal;
 use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::request::request_target::{authority_of, canonical, path_of};
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::identity::Identity;
 use crate::metrics::Pattern;
 use crate::policy::route::{Destination, Resources, Second};
@@ -33,7 +33,7 @@ pub(crate) enum Found {
 }
 
 /// What is to be done with a request.
-pub(crate) enum Judgement {
+pub(crate) enum Decision {
     /// It is for one of our endpoints: this path.
     Own(String),
     /// It is to be forwarded.
@@ -43,7 +43,7 @@ pub(crate) enum Judgement {
     /// It is a load balancer's health check.
     Health,
     /// It is a preflight, and has this answer.
-    Preflight(Answer),
+    Preflight(OwnResponse),
 }
 
 /// A request that may be forwarded.
@@ -93,7 +93,7 @@ pub(crate) fn preflight(
     request: &RequestHeader,
     snapshot: &Snapshot,
     found: &mut Option<Arc<Route>>,
-) -> Option<Judgement> {
+) -> Option<Decision> {
     let method = cors::preflight_method(request)?;
     let Ok(Found::Route(route, resources)) = find_for(request, &method, snapshot) else { return None };
     // What a stricter route protects is let through by that route alone.
@@ -102,8 +102,8 @@ pub(crate) fn preflight(
     }
     let judgement = match cors::preflight(request, &method, &route) {
         Preflight::Judge => return None,
-        Preflight::Answer(answer) => Judgement::Preflight(answer),
-        Preflight::Pass => Judgement::Forward(Forward {
+        Preflight::Answer(answer) => Decision::Preflight(answer),
+        Preflight::Pass => Decision::Forward(Forward {
             permit: policy::access::preflight(&route)?,
             registration: None,
             bearer_is_ours: false,
@@ -126,7 +126,7 @@ pub(crate) async fn judge(
     snapshot: &Snapshot,
     control: &Arc<Control>,
     (set, who): (&mut SetCookies, &mut Option<Arc<Identity>>),
-) -> Result<Judgement, Refusal> {
+) -> Result<Decision, Refusal> {
     let credential =
         credential::read(&request.headers, &snapshot.settings.profile.issuer, &snapshot.cookies)?;
     if credential.planted {
@@ -143,7 +143,7 @@ pub(crate) async fn judge(
         return Err(Refusal::OriginNotAllowed);
     }
     let forward = admit((request, &credential), (route, &also), auth, snapshot, control, (set, who)).await?;
-    Ok(Judgement::Forward(Forward { destination, ..forward }))
+    Ok(Decision::Forward(Forward { destination, ..forward }))
 }
 
 /// Who it is, and whether they may.

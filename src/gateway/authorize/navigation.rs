@@ -7,7 +7,7 @@ use pingora::http::RequestHeader;
 use crate::auth::Auth;
 use crate::error::Refusal;
 use crate::gateway::request::request_target::origin_form;
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::identity::Identity;
 use crate::pages::{self, ErrorPage, Framed, Interrupted, Language, Page, Person};
 use crate::policy::return_to;
@@ -126,8 +126,8 @@ pub(crate) fn refusal(
     who: Option<&Identity>,
     auth: &Auth,
     snapshot: &Snapshot,
-) -> Answer {
-    let answer = Answer::refusal(refusal, id);
+) -> OwnResponse {
+    let answer = OwnResponse::refusal(refusal, id);
     let audience = audience(request);
     if audience == Audience::Program {
         return vary(answer);
@@ -136,7 +136,7 @@ pub(crate) fn refusal(
     let sign_in = login_url(request, audience, auth, snapshot);
     let is_post = request.method == Method::POST;
     if wants_login && audience == Audience::Page && !is_post {
-        return vary(Answer::see_other(&sign_in));
+        return vary(OwnResponse::see_other(&sign_in));
     }
     let sign_out = format!("{}/logout", snapshot.server.auth_prefix);
     let target = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
@@ -162,7 +162,7 @@ pub(crate) fn refusal(
         }
     };
     let html = pages::render(&page, &snapshot.brand, language(&request.headers));
-    let answer = Answer::refused_page(refusal, id, html);
+    let answer = OwnResponse::refused_page(refusal, id, html);
     vary(if audience == Audience::Frame { answer.in_frames() } else { answer })
 }
 
@@ -175,14 +175,14 @@ pub(crate) const fn is_answered_by_sign_in(refusal: &Refusal) -> bool {
 }
 
 /// One of our own pages, asked for in a frame: a link that opens it in a tab, where it is shown.
-pub(crate) fn in_frame(request: &RequestHeader, snapshot: &Snapshot) -> Answer {
+pub(crate) fn in_frame(request: &RequestHeader, snapshot: &Snapshot) -> OwnResponse {
     let target = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
     let page = Page::Framed(Framed { sign_in: None, open: target.unwrap_or("/") });
     let html = pages::render(&page, &snapshot.brand, language(&request.headers));
-    vary(Answer::page(html).in_frames())
+    vary(OwnResponse::page(html).in_frames())
 }
 
-fn vary(answer: Answer) -> Answer {
+fn vary(answer: OwnResponse) -> OwnResponse {
     let what = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With";
     answer.with(header::VARY, header::HeaderValue::from_static(what))
 }

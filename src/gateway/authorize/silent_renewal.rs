@@ -12,7 +12,7 @@ use crate::auth::{Admission, Auth, BrowserTokens, Control, DeviceCookie};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::{Credential, cookie_fields};
 use crate::gateway::authorize::navigation;
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::policy::cookies::{self, Found, Names};
 use crate::snapshot::Snapshot;
 
@@ -82,7 +82,7 @@ impl SetCookies {
     }
 
     /// Beside an answer of ours; those are never kept by anybody.
-    pub(crate) fn on(&self, mut answer: Answer) -> Answer {
+    pub(crate) fn on(&self, mut answer: OwnResponse) -> OwnResponse {
         answer.headers.extend(self.0.iter().map(|value| (header::SET_COOKIE, value.clone())));
         answer
     }
@@ -181,7 +181,7 @@ mod tests {
         let mut value = HeaderValue::from_static("__Host-doorward-access=secret-token");
         value.set_sensitive(true);
         let cookies = SetCookies(vec![value]);
-        let answer = cookies.on(Answer::redirect(HeaderValue::from_static("/")));
+        let answer = cookies.on(OwnResponse::redirect(HeaderValue::from_static("/")));
         for printed in [format!("{cookies:?}"), format!("{:?}", answer.headers)] {
             assert!(!printed.contains("secret-token"), "{printed}");
         }

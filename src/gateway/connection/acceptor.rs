@@ -11,8 +11,8 @@ use pingora::server::ShutdownWatch;
 
 use crate::config::Server;
 use crate::error::Refusal;
-use crate::gateway::connection::client_connection::{Requests, Shared};
-use crate::gateway::connection::limiter::Places;
+use crate::gateway::connection::client_connection::{ClientConnection, Shared};
+use crate::gateway::connection::limiter::ConnectionLimiter;
 use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::proxy_protocol;
 use crate::gateway::connection::proxy_protocol::HeaderError;
@@ -26,13 +26,13 @@ use crate::snapshot::{Current, Snapshot};
 
 /// The application of a public listener.
 #[derive(Clone)]
-pub struct Gate {
+pub struct Acceptor {
     listener: Listener,
     shared: Arc<Shared>,
-    places: Arc<Places>,
+    places: Arc<ConnectionLimiter>,
 }
 
-impl Gate {
+impl Acceptor {
     /// In front of `proxy`.
     pub fn new(
         listener: Listener,
@@ -41,7 +41,7 @@ impl Gate {
         metrics: Arc<Metrics>,
         current: Current,
     ) -> Self {
-        let places = Places::new(Arc::clone(&traffic), Arc::clone(&metrics));
+        let places = ConnectionLimiter::new(Arc::clone(&traffic), Arc::clone(&metrics));
         Self {
             listener,
             shared: Arc::new(Shared { proxy: Arc::new(proxy), traffic, metrics, current }),
@@ -65,7 +65,7 @@ struct Incoming {
     refuses: Option<Refusal>,
 }
 
-impl Gate {
+impl Acceptor {
     /// Reads the PROXY protocol header, where the peer has to send one. `None` when it has not, and there is nobody to be told.
     async fn client_of(&self, stream: Stream, snapshot: &Snapshot) -> Option<Incoming> {
         let client = peer_of(&stream);
@@ -79,7 +79,7 @@ impl Gate {
         let (stream, header) = tokio::select! {
             biased;
             read = reading => read,
-            () = waiting.activity().until_displaced() => return None,
+            () = waiting.activity().until_evicted() => return None,
             () = tokio::time::sleep(server.limits.header_deadline) => (None, Err(HeaderError::Ended)),
         };
         let error = match header {
@@ -117,7 +117,7 @@ fn counted_for(client: IpAddr, server: &Server) -> Option<IpAddr> {
 }
 
 #[async_trait]
-impl ServerApp for Gate {
+impl ServerApp for Acceptor {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let snapshot = self.shared.current.load();
         let Incoming { stream, client, mut refuses } = self.client_of(stream, &snapshot).await?;
@@ -132,7 +132,7 @@ impl ServerApp for Gate {
                 let accepted = tokio::select! {
                     biased;
                     accepted = handshake => accepted?,
-                    () = place.activity().until_displaced() => return None,
+                    () = place.activity().until_evicted() => return None,
                 };
                 match accepted {
                     Accepted::Encrypted(stream, proof) => (stream, Some(Arc::new(proof))),
@@ -146,7 +146,8 @@ impl ServerApp for Gate {
             // Never in clear what was to be encrypted.
             (Listener::Tls, None) => return None,
         };
-        let requests = Requests::new(self.listener, &self.shared, &snapshot.server, proof, &place, refuses);
+        let requests =
+            ClientConnection::new(self.listener, &self.shared, &snapshot.server, proof, &place, refuses);
         // A connection outlives its configuration.
         drop(snapshot);
         if stream.selected_alpn_proto() == Some(ALPN::H2) {

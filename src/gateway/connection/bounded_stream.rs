@@ -37,7 +37,7 @@ const AHEAD: usize = 1024;
 const LEFTOVER: usize = 64 << 10;
 
 /// Such a connection. What is kept of it may hold tokens and passwords: `Debug` tells only how much there is.
-pub(crate) struct Portion {
+pub(crate) struct BoundedStream {
     stream: Stream,
     /// Came before its turn.
     ahead: BytesMut,
@@ -54,14 +54,14 @@ enum WriteSide {
     Http2(Arc<Connection>),
 }
 
-impl fmt::Debug for Portion {
+impl fmt::Debug for BoundedStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ahead, left) = (self.ahead.len(), &self.left);
-        f.debug_struct("Portion").field("ahead", &ahead).field("left", left).finish_non_exhaustive()
+        f.debug_struct("BoundedStream").field("ahead", &ahead).field("left", left).finish_non_exhaustive()
     }
 }
 
-impl Portion {
+impl BoundedStream {
     /// For a request that has no body yet.
     pub(crate) fn new(stream: Stream, backlog: Arc<Backlog>) -> Box<Self> {
         stream.get_socket_digest().into_iter().for_each(|socket| backlog.set_socket(socket));
@@ -176,7 +176,7 @@ pub(crate) fn admit_body(session: &mut Session) {
     let headers = &session.req_header().headers;
     let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let Some(portion) = Portion::of(session) else { return };
+    let Some(portion) = BoundedStream::of(session) else { return };
     // Chunks tell their end to who reads them. Then Pingora is to keep what follows, and its connection is not used again.
     portion.left.store(if is_chunked { u64::MAX } else { length.unwrap_or(0) }, Ordering::Relaxed);
     if is_chunked {
@@ -186,7 +186,7 @@ pub(crate) fn admit_body(session: &mut Session) {
 
 /// A request has become a tunnel.
 pub(crate) fn admit_all(session: &Session) {
-    if let Some(portion) = Portion::of(session) {
+    if let Some(portion) = BoundedStream::of(session) {
         portion.left.store(u64::MAX, Ordering::Relaxed);
     }
 }
@@ -194,12 +194,12 @@ pub(crate) fn admit_all(session: &Session) {
 /// Ends a connection on which the next request has come before this one's answer. RFC 9112 section 9.3.2 allows it, and clients
 /// do not do it; what a proxy in front takes for the end of this one's body may look like that.
 pub(crate) fn end_if_pipelined(session: &mut Session) {
-    if Portion::of(session).is_some_and(Portion::has_next) {
+    if BoundedStream::of(session).is_some_and(BoundedStream::has_next) {
         session.set_keepalive(None);
     }
 }
 
-impl AsyncRead for Portion {
+impl AsyncRead for BoundedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -235,7 +235,7 @@ impl AsyncRead for Portion {
     }
 }
 
-impl AsyncWrite for Portion {
+impl AsyncWrite for BoundedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.count_write(buf.len(), &written);
@@ -272,19 +272,19 @@ impl AsyncWrite for Portion {
 }
 
 #[async_trait]
-impl Shutdown for Portion {
+impl Shutdown for BoundedStream {
     async fn shutdown(&mut self) {
         Shutdown::shutdown(&mut *self.stream).await;
     }
 }
 
-impl UniqueID for Portion {
+impl UniqueID for BoundedStream {
     fn id(&self) -> UniqueIDType {
         self.stream.id()
     }
 }
 
-impl Ssl for Portion {
+impl Ssl for BoundedStream {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.stream.get_ssl_digest()
     }
@@ -294,25 +294,25 @@ impl Ssl for Portion {
     }
 }
 
-impl GetTimingDigest for Portion {
+impl GetTimingDigest for BoundedStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.stream.get_timing_digest()
     }
 }
 
-impl GetProxyDigest for Portion {
+impl GetProxyDigest for BoundedStream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.stream.get_proxy_digest()
     }
 }
 
-impl GetSocketDigest for Portion {
+impl GetSocketDigest for BoundedStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.stream.get_socket_digest()
     }
 }
 
-impl Peek for Portion {}
+impl Peek for BoundedStream {}
 
 #[cfg(test)]
 mod tests {
@@ -322,10 +322,10 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::super::backlog::Backlog;
-    use super::{AHEAD, Portion};
+    use super::{AHEAD, BoundedStream};
 
-    fn portion(server: tokio::io::DuplexStream) -> Box<Portion> {
-        Portion::new(Box::new(server), Backlog::of_http1(&Arc::default(), None, false))
+    fn portion(server: tokio::io::DuplexStream) -> Box<BoundedStream> {
+        BoundedStream::new(Box::new(server), Backlog::of_http1(&Arc::default(), None, false))
     }
 
     #[tokio::test]
@@ -370,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_read_ahead_is_not_printed() {
         let backlog = Backlog::of_http1(&Arc::default(), None, false);
-        let mut portion = Portion::new(Box::new(duplex(64).0), backlog);
+        let mut portion = BoundedStream::new(Box::new(duplex(64).0), backlog);
         portion.begin((&b"Authorization: Bearer secret"[..]).into());
         let printed = format!("{portion:?}");
         assert!(printed.contains("28") && !printed.contains("secret"), "{printed}");

@@ -23,16 +23,16 @@ use crate::auth::{Control, Cut, LastToken, Progress};
 use crate::config::Server;
 use crate::error::Refusal;
 use crate::gateway::connection::backlog::{Backlog, Connection};
-use crate::gateway::connection::bounded_stream::Portion;
+use crate::gateway::connection::bounded_stream::BoundedStream;
 use crate::gateway::connection::http2_refusals::Watched;
-use crate::gateway::connection::limiter::{Activity, Place};
+use crate::gateway::connection::limiter::{ConnectionActivity, ConnectionPermit};
 use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::tls::Proof;
 use crate::gateway::connection::traffic::Traffic;
-use crate::gateway::connection::unanswered::Unanswered;
+use crate::gateway::connection::unanswered::UnansweredRequests;
 use crate::gateway::request::callbacks::Gateway;
 use crate::gateway::request::current_request::{self, CurrentRequest};
-use crate::gateway::request::panic_guard::{Panicked, caught};
+use crate::gateway::request::panic_guard::{Panicked, catch_panic};
 use crate::gateway::request::silence::Silence;
 use crate::metrics::Metrics;
 use crate::request_id;
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
 }
 
 /// The requests of one connection.
-pub(crate) struct Requests {
+pub(crate) struct ClientConnection {
     listener: Listener,
     proof: Option<Arc<Proof>>,
     proxy: Arc<HttpProxy<Gateway>>,
@@ -67,7 +67,7 @@ pub(crate) struct Requests {
     options: HttpServerOptions,
     header_bytes: u32,
     streams: u32,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionActivity>,
     client: Option<IpAddr>,
     /// Whether its client has many connections.
     is_crowded: bool,
@@ -79,21 +79,21 @@ pub(crate) struct Requests {
     enough: Notify,
     /// Its write side, where it speaks HTTP/2.
     http2: Arc<Connection>,
-    unanswered: Arc<Unanswered>,
+    unanswered: Arc<UnansweredRequests>,
     /// The token that it sent last.
     last_token: Arc<LastToken>,
     /// Why every request of it is refused, whatever it is.
     refuses: Option<Refusal>,
 }
 
-impl Requests {
+impl ClientConnection {
     /// Of a connection that is let in now; `refuses` is why each of its requests is refused, if they are.
     pub(crate) fn new(
         listener: Listener,
         shared: &Shared,
         server: &Server,
         proof: Option<Arc<Proof>>,
-        place: &Place,
+        place: &ConnectionPermit,
         refuses: Option<Refusal>,
     ) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
@@ -120,7 +120,7 @@ impl Requests {
             begun: AtomicU32::new(0),
             enough: Notify::new(),
             http2: Connection::new(shared.traffic.held(), place.peer()),
-            unanswered: Arc::new(Unanswered {
+            unanswered: Arc::new(UnansweredRequests {
                 metrics: Arc::clone(&shared.metrics),
                 current: shared.current.clone(),
                 client: place.peer(),
@@ -132,7 +132,7 @@ impl Requests {
 }
 
 #[async_trait]
-impl HttpServerApp for Requests {
+impl HttpServerApp for ClientConnection {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
@@ -181,7 +181,7 @@ async fn until_taken_back(session: &mut ServerSession) {
     }
 }
 
-impl Requests {
+impl ClientConnection {
     /// Serves one request; `refused` is why it is none, where another stands in for it.
     pub(crate) async fn serve(
         self: &Arc<Self>,
@@ -207,7 +207,7 @@ impl Requests {
             refused,
         };
         let proxied = current_request::scope(request, self.proxy.process_new_http(session, shutdown));
-        let mut proxied = std::pin::pin!(request_id::scope(caught(proxied)));
+        let mut proxied = std::pin::pin!(request_id::scope(catch_panic(proxied)));
         let mut proxied = std::future::poll_fn(|task| {
             let polled = proxied.as_mut().poll(task);
             backlog.was_woken();
@@ -257,7 +257,7 @@ impl Requests {
     }
 
     /// The log of what is refused without an answer of ours.
-    pub(crate) const fn unanswered(&self) -> &Arc<Unanswered> {
+    pub(crate) const fn unanswered(&self) -> &Arc<UnansweredRequests> {
         &self.unanswered
     }
 
@@ -295,13 +295,13 @@ impl Requests {
     pub(crate) async fn until_unwanted(&self) {
         tokio::select! {
             () = self.traffic.until_closing() => {}
-            () = self.until_displaced() => {}
+            () = self.until_evicted() => {}
         }
     }
 
     /// Resolves when this connection's place is somebody else's.
-    pub(crate) async fn until_displaced(&self) {
-        self.activity.until_displaced().await;
+    pub(crate) async fn until_evicted(&self) {
+        self.activity.until_evicted().await;
     }
 
     /// Serves a connection that speaks HTTP/2. `stopping` is told by Pingora's listener.
@@ -311,7 +311,7 @@ impl Requests {
     /// that is under way is lost by that.
     pub(crate) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
         let _entered = self.traffic.enter_http2(&self.http2);
-        let counted: Stream = Portion::whole(stream, Arc::clone(&self.http2));
+        let counted: Stream = BoundedStream::whole(stream, Arc::clone(&self.http2));
         let stream = Box::new(Watched::new(counted, Arc::clone(&self.unanswered)));
         let (leave, leaving) = watch::channel(*stopping.borrow());
         let mut stopping = stopping.clone();
@@ -331,7 +331,7 @@ impl Requests {
         loop {
             tokio::select! {
                 _ = &mut serving => return,
-                () = self.until_displaced() => return,
+                () = self.until_evicted() => return,
                 () = self.http2.until_abandoned() => return,
                 () = &mut leaves, if !is_leaving => {
                     is_leaving = true;

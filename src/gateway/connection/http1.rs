@@ -20,8 +20,8 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt as _;
 
 use crate::error::Refusal;
-use crate::gateway::connection::bounded_stream::Portion;
-use crate::gateway::connection::client_connection::Requests;
+use crate::gateway::connection::bounded_stream::BoundedStream;
+use crate::gateway::connection::client_connection::ClientConnection;
 use crate::gateway::connection::{h2c, head_check};
 
 /// What is read to find the end of a header that is too long, so that it is answered: as far as Pingora reads.
@@ -44,11 +44,11 @@ struct Head {
     is_complete: bool,
 }
 
-impl Requests {
+impl ClientConnection {
     /// Serves it to its end.
     pub(crate) async fn serve_http1(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
         let backlog = self.http1_backlog();
-        let mut stream = Portion::new(stream, Arc::clone(&backlog));
+        let mut stream = BoundedStream::new(stream, Arc::clone(&backlog));
         let mut before = None;
         loop {
             let Some(mut head) = self.next_head(&mut stream, before.is_none()).await else { return };
@@ -70,7 +70,7 @@ impl Requests {
     /// A request of its header, and of what settings the one before has left.
     fn session(
         &self,
-        mut stream: Box<Portion>,
+        mut stream: Box<BoundedStream>,
         (request, rest): (BytesMut, BytesMut),
         before: Option<HttpPersistentSettings>,
         stopping: &ShutdownWatch,
@@ -90,7 +90,7 @@ impl Requests {
     }
 
     /// The header of the next request; `None` when there is none to come, or not in time.
-    async fn next_head(&self, stream: &mut Portion, is_first: bool) -> Option<Head> {
+    async fn next_head(&self, stream: &mut BoundedStream, is_first: bool) -> Option<Head> {
         let (deadline, idle) = self.patience();
         let wait = if is_first { deadline } else { idle };
         let mut head = Head::default();
@@ -113,7 +113,7 @@ impl Requests {
             head = self.rest(stream, head) => Some(head).filter(|head| {
                 head.is_complete || head.length > self.header_bytes()
             }),
-            () = self.until_displaced() => None,
+            () = self.until_evicted() => None,
             () = tokio::time::sleep(deadline) => {
                 self.unanswered().refused(&Refusal::RequestTimeout);
                 None

@@ -2,7 +2,7 @@
 //!
 //! RFC 9113 section 8.1.1 has a malformed request end its stream (`PROTOCOL_ERROR`); a header block that cannot be decoded ends
 //! the connection (section 4.3), since the compression state of all later ones hangs on it. The library answers neither in
-//! words. Requests that it takes are answered by us, and are in the access log.
+//! words. ClientConnection that it takes are answered by us, and are in the access log.
 //!
 //! Only frame headers and the first bytes of these frames are looked at.
 
@@ -21,7 +21,7 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Refusal;
-use crate::gateway::connection::unanswered::Unanswered;
+use crate::gateway::connection::unanswered::UnansweredRequests;
 
 /// Of a frame: its length, type, flags and stream (RFC 9113 section 4.1).
 const FRAME_HEADER: usize = 9;
@@ -125,7 +125,7 @@ fn malformed(what: &str) -> Refusal {
 pub(crate) struct Watched {
     stream: Stream,
     frames: Frames,
-    unanswered: Arc<Unanswered>,
+    unanswered: Arc<UnansweredRequests>,
 }
 
 impl std::fmt::Debug for Watched {
@@ -135,7 +135,7 @@ impl std::fmt::Debug for Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(stream: Stream, unanswered: Arc<Unanswered>) -> Self {
+    pub(crate) fn new(stream: Stream, unanswered: Arc<UnansweredRequests>) -> Self {
         Self { stream, frames: Frames::default(), unanswered }
     }
 

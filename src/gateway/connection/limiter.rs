@@ -1,4 +1,4 @@
-//! Places for connections: how many there may be, of one address and in all, and whose is given to somebody new when all are
+//! ConnectionLimiter for connections: how many there may be, of one address and in all, and whose is given to somebody new when all are
 //! taken.
 //!
 //! A connection that waits for a request of its client, or for the rest of its header, has no claim against one that might
@@ -22,7 +22,7 @@ use crate::policy::forwarded;
 const FEW: usize = 32;
 
 /// The places there are.
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimiter {
     open: Mutex<Open>,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
@@ -31,15 +31,15 @@ pub(crate) struct Places {
 #[derive(Default)]
 struct Open {
     /// Each connection; those without a request in order. A newcomer costs the same however many there are.
-    all: IdleList<Arc<Activity>>,
+    all: IdleList<Arc<ConnectionActivity>>,
     /// Of them, those that were told to go, for the moment until they are gone.
-    displaced: usize,
+    evicted: usize,
     by_ip: HashMap<IpAddr, usize>,
 }
 
 /// One connection's place; given back when dropped.
-pub(crate) struct Place {
-    activity: Arc<Activity>,
+pub(crate) struct ConnectionPermit {
+    activity: Arc<ConnectionActivity>,
     ip: Option<IpAddr>,
     peer: Option<IpAddr>,
     /// Whether its client had many connections before.
@@ -47,23 +47,23 @@ pub(crate) struct Place {
 }
 
 /// Whether a connection serves requests, and since when it does not.
-pub(crate) struct Activity {
-    places: Arc<Places>,
+pub(crate) struct ConnectionActivity {
+    places: Arc<ConnectionLimiter>,
     key: OnceLock<Key>,
     /// Its place is somebody else's.
-    displaced: Notify,
+    evicted: Notify,
 }
 
 /// A request under way on a connection.
-pub(crate) struct Serving<'a>(&'a Activity);
+pub(crate) struct Serving<'a>(&'a ConnectionActivity);
 
-impl Places {
+impl ConnectionLimiter {
     pub(crate) fn new(traffic: Arc<Traffic>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { open: Mutex::default(), traffic, metrics })
     }
 
     /// A place for a connection from `ip`, if there is one.
-    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>, server: &Server) -> Option<Place> {
+    pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>, server: &Server) -> Option<ConnectionPermit> {
         let is_proxy = ip.is_some_and(|ip| forwarded::is_trusted(ip, &server.trusted_proxies));
         let (client, peer) = (ip, ip.map(forwarded::network));
         let ip = peer.filter(|_| !is_proxy);
@@ -73,25 +73,28 @@ impl Places {
             drop(open);
             return self.refused(client, ConnectionLimit::Address);
         }
-        if open.all.len() - open.displaced >= server.limits.connections && !self.make_room(&mut open) {
+        if open.all.len() - open.evicted >= server.limits.connections && !self.make_room(&mut open) {
             drop(open);
             return self.refused(client, ConnectionLimit::Total);
         }
         if let Some(ip) = ip {
             *open.by_ip.entry(ip).or_default() += 1;
         }
-        let activity =
-            Arc::new(Activity { places: Arc::clone(self), key: OnceLock::new(), displaced: Notify::new() });
+        let activity = Arc::new(ConnectionActivity {
+            places: Arc::clone(self),
+            key: OnceLock::new(),
+            evicted: Notify::new(),
+        });
         let key = open.all.insert(Arc::clone(&activity), is_proxy);
         activity.key.get_or_init(|| key);
         drop(open);
         self.metrics.requests.connections.inc();
         self.traffic.connections.fetch_add(1, Ordering::AcqRel);
-        Some(Place { activity, ip, peer, is_crowded: mine >= FEW })
+        Some(ConnectionPermit { activity, ip, peer, is_crowded: mine >= FEW })
     }
 
     /// No line is written while others wait for a place; of a flood, the log sums up all but a few.
-    fn refused(&self, client: Option<IpAddr>, limit: ConnectionLimit) -> Option<Place> {
+    fn refused(&self, client: Option<IpAddr>, limit: ConnectionLimit) -> Option<ConnectionPermit> {
         self.metrics.requests.connections_refused.of(limit).inc();
         let (client, limit) = (client.map(tracing::field::display), limit.as_str());
         tracing::warn!(
@@ -106,8 +109,8 @@ impl Places {
     /// Whether somebody has given up a place. A trusted proxy's connections, on which others' requests come, are the last to.
     fn make_room(&self, open: &mut Open) -> bool {
         let Some(idle) = open.all.evict() else { return false };
-        idle.displaced.notify_one();
-        open.displaced += 1;
+        idle.evicted.notify_one();
+        open.evicted += 1;
         self.metrics.requests.connections_displaced.inc();
         true
     }
@@ -117,9 +120,9 @@ impl Places {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// What its connection does.
-    pub(crate) fn activity(&self) -> &Arc<Activity> {
+    pub(crate) fn activity(&self) -> &Arc<ConnectionActivity> {
         &self.activity
     }
 
@@ -134,12 +137,12 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let places = &self.activity.places;
         let mut open = places.lock();
         if self.activity.key.get().is_some_and(|&key| open.all.remove(key)) {
-            open.displaced -= 1;
+            open.evicted -= 1;
         }
         if let Some(ip) = self.ip
             && let Some(mine) = open.by_ip.get_mut(&ip)
@@ -155,7 +158,7 @@ impl Drop for Place {
     }
 }
 
-impl Activity {
+impl ConnectionActivity {
     /// A request has come; `None` when the connection has lost its place meanwhile.
     pub(crate) fn serve(&self) -> Option<Serving<'_>> {
         let key = *self.key.get()?;
@@ -165,8 +168,8 @@ impl Activity {
     }
 
     /// Resolves when it has lost its place.
-    pub(crate) async fn until_displaced(&self) {
-        self.displaced.notified().await;
+    pub(crate) async fn until_evicted(&self) {
+        self.evicted.notified().await;
     }
 }
 
@@ -185,7 +188,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{Place, Places};
+    use super::{ConnectionLimiter, ConnectionPermit};
     use crate::config::{Config, Server};
     use crate::metrics::{ConnectionLimit, Metrics};
 
@@ -200,12 +203,12 @@ mod tests {
         server
     }
 
-    fn places() -> (Arc<Places>, Arc<Metrics>) {
+    fn places() -> (Arc<ConnectionLimiter>, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());
-        (Places::new(Arc::default(), Arc::clone(&metrics)), metrics)
+        (ConnectionLimiter::new(Arc::default(), Arc::clone(&metrics)), metrics)
     }
 
-    fn is_displaced(place: &Place) -> bool {
+    fn is_evicted(place: &ConnectionPermit) -> bool {
         place.activity.places.lock().all.is_evicted(place.activity.key.get().copied().expect("set"))
     }
 
@@ -220,16 +223,16 @@ mod tests {
         // The first has just brought a request.
         drop(held[0].activity().serve().expect("still there"));
         let new = places.admit(address(4), &server).expect("a place");
-        assert_eq!(held.iter().map(is_displaced).collect::<Vec<_>>(), [false, true, false]);
-        held[1].activity().until_displaced().await;
+        assert_eq!(held.iter().map(is_evicted).collect::<Vec<_>>(), [false, true, false]);
+        held[1].activity().until_evicted().await;
         assert!(held[1].activity().serve().is_none(), "what comes now comes too late");
         assert_eq!(metrics.requests.connections_displaced.get(), 1);
 
         // Whoever was told to go takes no place, gone or not.
         drop(held.remove(1));
         let one_more = places.admit(address(5), &server).expect("the next");
-        assert_eq!(held.iter().map(is_displaced).collect::<Vec<_>>(), [false, true]);
-        assert!(!is_displaced(&new) && !is_displaced(&one_more));
+        assert_eq!(held.iter().map(is_evicted).collect::<Vec<_>>(), [false, true]);
+        assert!(!is_evicted(&new) && !is_evicted(&one_more));
     }
 
     #[test]
@@ -239,10 +242,10 @@ mod tests {
         let held: Vec<_> = (1..=2).filter_map(|last| places.admit(address(last), &server)).collect();
         let busy = [held[0].activity().serve(), held[0].activity().serve()];
         let third = places.admit(address(3), &server).expect("a place");
-        assert!(is_displaced(&held[1]) && !is_displaced(&held[0]) && !is_displaced(&proxy));
+        assert!(is_evicted(&held[1]) && !is_evicted(&held[0]) && !is_evicted(&proxy));
         let _busy = third.activity().serve();
         let fourth = places.admit(address(4), &server).expect("a place");
-        assert!(is_displaced(&proxy));
+        assert!(is_evicted(&proxy));
         let _busy_too = fourth.activity().serve();
         let [first, second] = busy;
         drop(first);
@@ -250,7 +253,7 @@ mod tests {
         assert_eq!(metrics.requests.connections_refused.of(ConnectionLimit::Total).get(), 1);
         drop(second);
         assert!(places.admit(address(5), &server).is_some());
-        assert!(is_displaced(&held[0]));
+        assert!(is_evicted(&held[0]));
     }
 
     #[test]
@@ -263,6 +266,6 @@ mod tests {
         drop(held);
         drop(more);
         let open = places.lock();
-        assert!(open.all.len() == 0 && open.by_ip.is_empty() && open.displaced == 0);
+        assert!(open.all.len() == 0 && open.by_ip.is_empty() && open.evicted == 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Requests that are refused without a response of ours: by the transport, or because none can be sent.
+//! ClientConnection that are refused without a response of ours: by the transport, or because none can be sent.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::metrics::Metrics;
 use crate::snapshot::Current;
 
 /// Counts and logs them, for one connection.
-pub(crate) struct Unanswered {
+pub(crate) struct UnansweredRequests {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) current: Current,
     pub(crate) client: Option<IpAddr>,
 }
 
-impl Unanswered {
+impl UnansweredRequests {
     /// Counts and logs one.
     pub(crate) fn refused(&self, refusal: &Refusal) {
         let code = refusal.code();

@@ -6,11 +6,11 @@
 use http::{HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Auth, Standing};
+use crate::auth::{Auth, Mode};
 use crate::config::Server;
 use crate::gateway::connection::traffic::Traffic;
 use crate::gateway::request::request_target::path_of;
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::snapshot::Snapshot;
 
 /// Whether a request is a health check: `GET`, `HEAD` or `OPTIONS` for the path, or `OPTIONS *`, which asks about the server and
@@ -25,15 +25,13 @@ pub(crate) fn is_check(request: &RequestHeader, server: &Server) -> bool {
 }
 
 /// The answer to a health check.
-pub(crate) async fn answer(auth: &Auth, traffic: &Traffic, snapshot: &Snapshot) -> Answer {
+pub(crate) async fn answer(auth: &Auth, traffic: &Traffic, snapshot: &Snapshot) -> OwnResponse {
     let answer = if traffic.is_draining() {
-        Answer::not_ready("draining")
+        OwnResponse::not_ready("draining")
     } else {
         match auth.standing(&snapshot.settings).await {
-            Standing::Current | Standing::WithoutVault => {
-                Answer::text("text/plain; charset=utf-8", "ready\n")
-            }
-            Standing::Undecided => Answer::not_ready("not ready"),
+            Mode::Current | Mode::WithoutVault => OwnResponse::text("text/plain; charset=utf-8", "ready\n"),
+            Mode::Undecided => OwnResponse::not_ready("not ready"),
         }
     };
     answer.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))

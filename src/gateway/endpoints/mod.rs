@@ -12,11 +12,11 @@ use crate::gateway::authorize::navigation::Audience;
 use crate::gateway::authorize::silent_renewal;
 use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::authorize::{cors, credential, cross_origin, navigation};
-use crate::gateway::request::access_log::Account;
+use crate::gateway::request::access_log::RequestLog;
 use crate::gateway::request::client;
 use crate::gateway::request::context::Context;
 use crate::gateway::request::request_target::origin_form;
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::identity::Identity;
 use crate::policy::cookies;
 use crate::policy::route::WELL_KNOWN;
@@ -40,7 +40,7 @@ struct Call<'a> {
     auth: &'a Arc<Auth>,
     snapshot: &'a Snapshot,
     control: &'a Arc<Control>,
-    account: &'a Account,
+    account: &'a RequestLog,
     /// Keeps the caller's request entered under its session until it is answered.
     registration: &'a mut Option<Registration>,
     /// Cookies the answer is to set.
@@ -53,10 +53,10 @@ pub(super) async fn serve(
     path: &str,
     auth: &Arc<Auth>,
     Context { snapshot, control, account, set, registration, .. }: &mut Context,
-) -> pingora::Result<Result<Answer, Refusal>> {
+) -> pingora::Result<Result<OwnResponse, Refusal>> {
     if cors::is_preflight(session.req_header()) {
         let allowed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
-        return Ok(if allowed { Ok(Answer::preflight()) } else { Err(Refusal::OriginNotAllowed) });
+        return Ok(if allowed { Ok(OwnResponse::preflight()) } else { Err(Refusal::OriginNotAllowed) });
     }
     let method = session.req_header().method.clone();
     // A page of another origin may call with a bearer where it is listed; our forms ask for our own origin besides.
@@ -75,7 +75,11 @@ pub(super) async fn serve(
     Ok(if is_revoked { answer.and(Err(Refusal::TokenRevoked)) } else { answer })
 }
 
-async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Result<Result<Answer, Refusal>> {
+async fn route(
+    mut call: Call<'_>,
+    method: &Method,
+    path: &str,
+) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let only = |allowed: &str| Ok(Err(Refusal::MethodNotAllowed(allowed.to_owned())));
     let audience = navigation::audience(call.session.req_header());
     let person = audience != Audience::Program;
@@ -114,7 +118,7 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Resu
         ("/me", &Method::GET) => Ok(api::account::me(&mut call).await),
         ("/sessions", &Method::GET) => Ok(api::account::sessions(&mut call).await),
         ("/.well-known/jwks.json", &Method::GET) => {
-            Ok(Ok(Answer::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs())))
+            Ok(Ok(OwnResponse::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs())))
         }
         ("/refresh" | "/logout-all", _) => only("POST"),
         ("/login" | "/logout" | "/password", _) => only("GET, HEAD, POST"),
@@ -124,7 +128,7 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> pingora::Resu
             (Some(_), _) => only("DELETE"),
             (None, &Method::GET) if path.starts_with("/assets/") => {
                 let whole = format!("{}{path}", call.snapshot.server.auth_prefix);
-                Ok(call.snapshot.brand.asset(&whole).map(Answer::asset).ok_or(Refusal::RouteUnknown))
+                Ok(call.snapshot.brand.asset(&whole).map(OwnResponse::asset).ok_or(Refusal::RouteUnknown))
             }
             (None, _) => Ok(Err(Refusal::RouteUnknown)),
         },

@@ -26,7 +26,7 @@ pub const ACCESS: &str = "doorward::access";
 const SHOWN: usize = 256;
 
 /// What is counted and logged about one request.
-pub(crate) struct Account {
+pub(crate) struct RequestLog {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     traffic: Arc<Traffic>,
@@ -92,7 +92,7 @@ struct Shown {
     trace_id: Option<String>,
 }
 
-impl Account {
+impl RequestLog {
     pub(crate) fn open(
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
@@ -282,7 +282,7 @@ impl Account {
     }
 }
 
-impl Drop for Account {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         // A stream that was cut had begun to be forwarded; what came to its end within its grace was not cut.
         let cut = self.control.dropped();

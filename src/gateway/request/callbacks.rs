@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Scheme;
 use crate::error::Refusal;
 use crate::gateway::authorize::decision;
-use crate::gateway::authorize::decision::{Found, Judgement};
+use crate::gateway::authorize::decision::{Decision, Found};
 use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::authorize::{cors, cross_origin, cross_site_form, navigation};
 use crate::gateway::connection::bounded_stream;
@@ -24,15 +24,15 @@ use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::traffic::Traffic;
 use crate::gateway::endpoints;
 use crate::gateway::endpoints::{health, https_redirect};
-use crate::gateway::request::access_log::{Account, Outcome};
+use crate::gateway::request::access_log::{Outcome, RequestLog};
 use crate::gateway::request::context::Context;
 use crate::gateway::request::current_request::{self, CurrentRequest};
-use crate::gateway::request::ignored_fields::Misread;
+use crate::gateway::request::ignored_fields::IgnoredFields;
 use crate::gateway::request::lingering_close;
-use crate::gateway::request::panic_guard::{Panicked, caught};
+use crate::gateway::request::panic_guard::{Panicked, catch_panic};
 use crate::gateway::request::{client, framing, http10, interrupt};
 use crate::gateway::request::{send, send_backlog};
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::failure::Sent;
 use crate::gateway::upstream::response_framing::Content;
 use crate::gateway::upstream::upstream_request;
@@ -45,7 +45,7 @@ use crate::metrics::{Pattern, Stream};
 use crate::policy::Permit;
 use crate::request_id::{self, RequestIds};
 use crate::snapshot::Current;
-use crate::snapshot::upstreams::Turn;
+use crate::snapshot::upstreams::ServerAttempts;
 
 /// How many servers of an upstream are tried for one request: the first, and two more.
 const TRIES: usize = 3;
@@ -60,7 +60,7 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     traffic: Arc<Traffic>,
     ids: RequestIds,
-    misread: Misread,
+    misread: IgnoredFields,
 }
 
 type Fallible<T> = pingora::Result<T>;
@@ -74,7 +74,14 @@ impl Gateway {
         random: Arc<dyn Random>,
         traffic: Arc<Traffic>,
     ) -> Self {
-        Self { auth, current, clock, traffic, ids: RequestIds::new(random), misread: Misread::default() }
+        Self {
+            auth,
+            current,
+            clock,
+            traffic,
+            ids: RequestIds::new(random),
+            misread: IgnoredFields::default(),
+        }
     }
 
     /// The loop bound Pingora is given: it counts the first try too.
@@ -87,7 +94,7 @@ impl Gateway {
         let verdict = self.verdict(session, context).await;
         context.account.was_decided();
         match verdict {
-            Ok(Judgement::Forward(forward)) => {
+            Ok(Decision::Forward(forward)) => {
                 if let Some(identity) = forward.permit.identity() {
                     context.account.belongs_to(identity);
                 }
@@ -106,7 +113,7 @@ impl Gateway {
                 context.permit = Some(forward.permit);
                 Ok(false)
             }
-            Ok(Judgement::Own(path)) => {
+            Ok(Decision::Own(path)) => {
                 let answer = endpoints::serve(session, &path, &self.auth, context).await;
                 context.account.bytes_in = session.body_bytes_read() as u64;
                 let answer = match answer? {
@@ -124,15 +131,15 @@ impl Gateway {
                 let answer = context.set.on(answer);
                 send::send(session, &answer, context).await.map(|()| true)
             }
-            Ok(Judgement::Preflight(answer)) => {
+            Ok(Decision::Preflight(answer)) => {
                 context.account.outcome = Outcome::Answered;
                 send::send(session, &answer, context).await.map(|()| true)
             }
-            Ok(Judgement::Redirect(to)) => {
+            Ok(Decision::Redirect(to)) => {
                 context.account.outcome = Outcome::Answered;
-                send::send(session, &Answer::redirect(to), context).await.map(|()| true)
+                send::send(session, &OwnResponse::redirect(to), context).await.map(|()| true)
             }
-            Ok(Judgement::Health) => {
+            Ok(Decision::Health) => {
                 context.account.outcome = Outcome::Answered;
                 let answer = health::answer(&self.auth, &self.traffic, &context.snapshot).await;
                 send::send(session, &answer, context).await.map(|()| true)
@@ -155,7 +162,7 @@ impl Gateway {
         }
     }
 
-    async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Judgement, Refusal> {
+    async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Decision, Refusal> {
         if let Some(refusal) = &context.refused {
             return Err(refusal.clone());
         }
@@ -168,11 +175,11 @@ impl Gateway {
         framing::check(session, snapshot.limits())?;
         if health::is_check(session.req_header(), &snapshot.server) {
             context.account.own = true;
-            return Ok(Judgement::Health);
+            return Ok(Decision::Health);
         }
         if context.listener == Listener::Redirect {
             context.account.own = true;
-            return https_redirect::to_https(session.req_header(), &snapshot.server).map(Judgement::Redirect);
+            return https_redirect::to_https(session.req_header(), &snapshot.server).map(Decision::Redirect);
         }
         if let Some(judgement) =
             decision::preflight(session.req_header(), snapshot, &mut context.account.route)
@@ -186,7 +193,7 @@ impl Gateway {
         let (route, resources) = match found? {
             Found::Own(path) => {
                 context.account.own = true;
-                return Ok(Judgement::Own(path));
+                return Ok(Decision::Own(path));
             }
             Found::Route(route, resources) => (route, resources),
         };
@@ -211,7 +218,7 @@ impl Gateway {
     }
 
     /// The answer to what is refused, taken to its account.
-    fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> Answer {
+    fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> OwnResponse {
         let id = context.account.request_id.as_ref();
         let (request, who) = (session.req_header(), context.who.as_deref());
         let answer = navigation::refusal(refusal, id, request, who, &self.auth, &context.snapshot);
@@ -269,7 +276,7 @@ impl ProxyHttp for Gateway {
         let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));
         let lines = snapshot.log.access;
         Box::new(Context {
-            account: Account::open(metrics, clock, traffic, Arc::clone(&control), lines),
+            account: RequestLog::open(metrics, clock, traffic, Arc::clone(&control), lines),
             snapshot,
             control,
             silence,
@@ -283,13 +290,13 @@ impl ProxyHttp for Gateway {
             bearer_is_ours: false,
             destination: None,
             set: SetCookies::default(),
-            turn: Turn::default(),
+            turn: ServerAttempts::default(),
             candidate: None,
             body_was_sent: false,
             kept_had_ended: false,
             refusal: None,
             response_is_empty: false,
-            was_told: false,
+            response_sent: false,
         })
     }
 
@@ -331,7 +338,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Box<Context>) -> Fallible<bool> {
-        match caught(self.filter(session, context)).await {
+        match catch_panic(self.filter(session, context)).await {
             Ok(done) => done,
             Err(Panicked) => self.panicked(context),
         }
@@ -650,7 +657,7 @@ impl ProxyHttp for Gateway {
         }
         if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
             context.account.status = response.status.as_u16();
-            lingering_close::hear_out(session, error, context).await;
+            lingering_close::drain_request_body_after_response(session, error, context).await;
         }
     }
 }

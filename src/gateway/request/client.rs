@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
-use crate::gateway::request::access_log::Account;
+use crate::gateway::request::access_log::RequestLog;
 use crate::policy::forwarded::{self, Origin, UNIX_PEER};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
@@ -37,7 +37,7 @@ pub(crate) fn request_id(session: &Session, snapshot: &Snapshot) -> Option<Reque
 }
 
 /// Remembers what the log shows of a request.
-pub(crate) fn show(session: &Session, account: &mut Account, snapshot: &Snapshot) {
+pub(crate) fn show(session: &Session, account: &mut RequestLog, snapshot: &Snapshot) {
     account.show(session.req_header(), client(session, snapshot), &snapshot.log);
 }
 

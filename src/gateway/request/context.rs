@@ -8,13 +8,13 @@ use crate::identity::Identity;
 use crate::policy::Permit;
 use crate::policy::route::Destination;
 use crate::snapshot::Snapshot;
-use crate::snapshot::upstreams::{Candidate, Turn};
+use crate::snapshot::upstreams::{Candidate, ServerAttempts};
 
 use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::connection::backlog::Backlog;
 use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::tls::Proof;
-use crate::gateway::request::access_log::Account;
+use crate::gateway::request::access_log::RequestLog;
 use crate::gateway::request::silence::Silence;
 
 /// The state of one request between Pingora's callbacks.
@@ -45,7 +45,7 @@ pub struct Context {
     /// Cookies the answer is to set.
     pub(crate) set: SetCookies,
     /// Servers still to be tried.
-    pub(crate) turn: Turn,
+    pub(crate) turn: ServerAttempts,
     /// The one being tried.
     pub(crate) candidate: Option<Arc<Candidate>>,
     /// A connection that was kept for it had ended.
@@ -57,8 +57,8 @@ pub struct Context {
     /// The app's response has no content, whatever the app sends.
     pub(crate) response_is_empty: bool,
     /// It has a whole answer of ours.
-    pub(crate) was_told: bool,
-    pub(crate) account: Account,
+    pub(crate) response_sent: bool,
+    pub(crate) account: RequestLog,
 }
 
 impl Context {

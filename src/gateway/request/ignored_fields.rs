@@ -19,11 +19,11 @@ const SHOWN: usize = 64;
 
 /// Lines written lately.
 #[derive(Debug, Default)]
-pub(crate) struct Misread {
+pub(crate) struct IgnoredFields {
     lines: Mutex<Vec<(IpAddr, &'static str, Monotonic)>>,
 }
 
-impl Misread {
+impl IgnoredFields {
     /// Writes a line, unless there was one about this field of `peer` within the last minute.
     pub(crate) fn note(&self, peer: IpAddr, ignored: Ignored<'_>, now: Monotonic) {
         if self.is_due(peer, ignored.field, now) {
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn each_field_of_each_proxy_has_one_line_a_minute() {
-        let misread = Misread::default();
+        let misread = IgnoredFields::default();
         let [one, other]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
         let at = |seconds: u64| Monotonic::from_millis(seconds * 1000);
         assert!(misread.is_due(one, "x-forwarded-proto", at(0)));

@@ -2,7 +2,7 @@
 //!
 //! A request that waits for its app sits in Pingora, which listens to two sides: the app, and the client that may go away.
 //! Dropping it would close both without a word. So the client's side is made to fail instead: Pingora then comes back with
-//! an error, and the client is still there to be answered. Over HTTP/1.1 that is [`Portion`](super::portion::Portion)'s
+//! an error, and the client is still there to be answered. Over HTTP/1.1 that is [`BoundedStream`](super::portion::BoundedStream)'s
 //! business; over HTTP/2 Pingora owns the stream, and what is put around it here lasts for as long as the wait.
 
 use std::pin::pin;

@@ -20,8 +20,12 @@ const HEARING: Duration = Duration::from_secs(1);
 const HEARD: usize = 16 << 20;
 
 /// Takes what the client still sends of its body, where its whole answer is out.
-pub(crate) async fn hear_out(session: &mut Session, error: Option<&Error>, context: &mut Context) {
-    let is_whole = error.is_none() || context.was_told;
+pub(crate) async fn drain_request_body_after_response(
+    session: &mut Session,
+    error: Option<&Error>,
+    context: &mut Context,
+) {
+    let is_whole = error.is_none() || context.response_sent;
     if !is_whole || session.as_mut().is_body_done() || sends_nothing_more(session, context.account.status) {
         return;
     }

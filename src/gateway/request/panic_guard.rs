@@ -13,7 +13,7 @@ pub(crate) struct Panicked;
 ///
 /// What a request touches is either its own (dropped with it) or behind locks whose critical sections are single
 /// steps, so nothing half-done stays behind.
-pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
+pub(crate) async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut work = pin!(work);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),

@@ -10,7 +10,7 @@ use crate::gateway::connection::bounded_stream;
 use crate::gateway::request::client::is_encrypted;
 use crate::gateway::request::context::Context;
 use crate::gateway::request::send_backlog;
-use crate::gateway::response::Answer;
+use crate::gateway::response::OwnResponse;
 use crate::request_id;
 
 /// Adds what every answer has, whoever made it: which request it answers, and over TLS that it was not to be had
@@ -35,7 +35,7 @@ pub(crate) fn mark(
 /// Writes a whole answer.
 pub(crate) async fn send(
     session: &mut Session,
-    answer: &Answer,
+    answer: &OwnResponse,
     context: &mut Context,
 ) -> pingora::Result<()> {
     let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
@@ -55,7 +55,7 @@ pub(crate) async fn send(
         let body = send_backlog::track_whole(session, answer.body.clone(), context);
         session.write_response_body(Some(body), true).await?;
     }
-    context.was_told = true;
+    context.response_sent = true;
     Ok(())
 }
 

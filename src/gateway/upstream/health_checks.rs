@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::{Checks, Scheme};
-use crate::gateway::request::panic_guard::{Panicked, caught};
+use crate::gateway::request::panic_guard::{Panicked, catch_panic};
 use crate::gateway::upstream::{handshake, upstream_request};
 use crate::id::Random;
 use crate::metrics::Metrics;
@@ -86,7 +86,7 @@ async fn run(prober: Arc<Prober>, check: Check, Checking { clock, metrics, .. }:
     let (began, candidate) = (clock.monotonic(), Arc::clone(check.candidate()));
     let Some(checks) = candidate.checks() else { return };
     let asking = Box::pin(prober.ask(&candidate, checks));
-    let asked = caught(tokio::time::timeout(checks.timeout, asking)).await;
+    let asked = catch_panic(tokio::time::timeout(checks.timeout, asking)).await;
     let (failure, left) = match asked {
         Ok(Ok(Ok(Asked { status, left }))) => {
             let is_good = status.is_none_or(|status| checks.expects(status));

@@ -99,7 +99,7 @@ pub struct Report {
 
 /// How an address stands.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct Mode {
     /// Put last by requests: for what, and until when (then one tries it).
     pub ejected: Option<(Ejection, Monotonic)>,
     /// Put last by checks.
@@ -108,7 +108,7 @@ pub struct Standing {
     pub last_check: Option<Report>,
 }
 
-impl Standing {
+impl Mode {
     /// Whether it is given requests first.
     pub const fn is_in_turn(&self) -> bool {
         self.ejected.is_none() && !self.checked_bad
@@ -162,9 +162,9 @@ impl Health {
     }
 
     /// How it stands under this configuration: what checks said counts only while there are checks.
-    pub(super) fn standing(&self, policy: &Policy) -> Standing {
+    pub(super) fn standing(&self, policy: &Policy) -> Mode {
         let state = self.state();
-        Standing {
+        Mode {
             ejected: state.ejected.map(|ejected| (ejected.cause, ejected.until)),
             checked_bad: state.checked.bad && policy.checks.is_some(),
             last_check: state.checked.last.clone().filter(|_| policy.checks.is_some()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::address::Address;
-use super::health::{Change, Health, Report, Standing, Trial, UnderWay};
+use super::health::{Change, Health, Mode, Report, Trial, UnderWay};
 use super::tls::Terms;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{Checks, Health as Policy, Scheme, Upstream, UpstreamServer};
@@ -223,7 +223,7 @@ impl Candidate {
     }
 
     /// How it stands.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Mode {
         self.health.standing(&self.server.policy)
     }
 

@@ -36,7 +36,7 @@ impl Order {
 
 /// The candidates of one request, in the order it should try them.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct ServerAttempts {
     order: Arc<Order>,
     /// Where among those in turn it begins.
     begin: usize,
@@ -45,7 +45,7 @@ pub struct Turn {
     tried: usize,
 }
 
-impl Turn {
+impl ServerAttempts {
     /// The `number`-th turn of all.
     pub(super) fn new(order: Arc<Order>, number: usize, now: impl FnOnce() -> Monotonic) -> Self {
         let trial = if order.has_last() { Self::trial(&order, now()) } else { None };
@@ -78,7 +78,7 @@ impl Turn {
     }
 }
 
-impl Iterator for Turn {
+impl Iterator for ServerAttempts {
     type Item = Arc<Candidate>;
 
     fn next(&mut self) -> Option<Arc<Candidate>> {

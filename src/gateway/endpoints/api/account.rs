@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use crate::auth::PasswordChange;
 use crate::error::Refusal;
 use crate::gateway::endpoints::api::sign_in::ended;
-use crate::gateway::endpoints::{Accept, Answer, Call, browser};
+use crate::gateway::endpoints::{Accept, Call, OwnResponse, browser};
 use crate::id::SessionId;
 use crate::password::Password;
 use crate::vault::{EndReason, SessionRow};
 
 /// `GET me`: who am I. A script in a browser is told the token, too, that its forms need; of another origin it cannot read it.
-pub(crate) async fn me(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+pub(crate) async fn me(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let identity = call.caller(Accept::CookieOrBearer).await?;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let mut me = json!({
@@ -24,11 +24,11 @@ pub(crate) async fn me(call: &mut Call<'_>) -> Result<Answer, Refusal> {
     if let Some(csrf) = browser::form_token(call) {
         me["csrf"] = csrf.into();
     }
-    Ok(Answer::json(&me))
+    Ok(OwnResponse::json(&me))
 }
 
 /// `GET sessions`: my devices.
-pub(crate) async fn sessions(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+pub(crate) async fn sessions(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let identity = call.caller(Accept::CookieOrBearer).await?;
     let rows = call.auth.sessions_of(&identity).await?;
     let shown = |row: &SessionRow| {
@@ -42,11 +42,11 @@ pub(crate) async fn sessions(call: &mut Call<'_>) -> Result<Answer, Refusal> {
             "user_agent": row.user_agent,
         })
     };
-    Ok(Answer::json(&json!({ "sessions": rows.iter().map(shown).collect::<Vec<Value>>() })))
+    Ok(OwnResponse::json(&json!({ "sessions": rows.iter().map(shown).collect::<Vec<Value>>() })))
 }
 
 /// `DELETE sessions/{sid}`: end one of mine.
-pub(crate) async fn end_session(call: &mut Call<'_>, id: &str) -> Result<Answer, Refusal> {
+pub(crate) async fn end_session(call: &mut Call<'_>, id: &str) -> Result<OwnResponse, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
     let id: SessionId = id.parse().map_err(|_| Refusal::SessionUnknown)?;
     let is_own = id == caller.session_id();
@@ -58,7 +58,7 @@ pub(crate) async fn end_session(call: &mut Call<'_>, id: &str) -> Result<Answer,
 }
 
 /// `POST password`: `{current_password, new_password}`; ends my other sessions.
-pub(crate) async fn password(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+pub(crate) async fn password(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let identity = match call.caller(Accept::Bearer).await {
         Ok(identity) => identity,
         Err(refusal) => return Ok(Err(refusal)),

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::auth::{LoginRequest, Propagation, Revoked, Tokens};
 use crate::error::Refusal;
-use crate::gateway::endpoints::{Accept, Answer, Call};
+use crate::gateway::endpoints::{Accept, Call, OwnResponse};
 use crate::password::Password;
 use crate::secret::Secret;
 use crate::vault::EndReason;
 
 /// `POST login`: `{username, password}` -> tokens.
-pub(crate) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+pub(crate) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let fields = call.fields().await?;
     let request = fields.and_then(|mut fields| {
         let (username, password) = (fields.string("username")?, fields.string("password")?);
@@ -30,7 +30,7 @@ pub(crate) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<Answer,
 }
 
 /// `POST refresh`: `{refresh_token}` -> tokens.
-pub(crate) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+pub(crate) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let token = call.fields().await?.and_then(|mut fields| {
         let token = fields.string("refresh_token")?;
         fields.done(&["refresh_token"])?;
@@ -45,7 +45,7 @@ pub(crate) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<Answe
 
 /// `POST logout`: ends the bearer's session; with `{refresh_token}` that token's, for a client whose access token
 /// has run out.
-pub(crate) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+pub(crate) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let token = call.fields().await?.and_then(|mut fields| {
         let token = fields.optional("refresh_token")?;
         fields.done(&["refresh_token"])?;
@@ -67,25 +67,25 @@ pub(crate) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<Answer
 }
 
 /// `POST logout-all`: ends every session of the bearer's user.
-pub(crate) async fn logout_all(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+pub(crate) async fn logout_all(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
     call.leave();
     call.auth.end_all(caller.user_id()).await.map(|revoked| ended(&revoked))
 }
 
 /// How an ended session is reported.
-pub(crate) fn ended(revoked: &Revoked) -> Answer {
+pub(crate) fn ended(revoked: &Revoked) -> OwnResponse {
     let propagation = match revoked.propagation {
         Propagation::Complete => "complete",
         Propagation::Vault => "vault",
     };
-    Answer::json(&json!({ "ended": revoked.sessions, "propagation": propagation }))
+    OwnResponse::json(&json!({ "ended": revoked.sessions, "propagation": propagation }))
 }
 
-fn handed_out(call: &Call<'_>, tokens: Result<Tokens, Refusal>) -> Result<Answer, Refusal> {
+fn handed_out(call: &Call<'_>, tokens: Result<Tokens, Refusal>) -> Result<OwnResponse, Refusal> {
     let tokens = tokens?;
     call.account.opened(tokens.session_id);
-    Ok(Answer::json(&wire(&tokens)))
+    Ok(OwnResponse::json(&wire(&tokens)))
 }
 
 fn wire(tokens: &Tokens) -> Value {

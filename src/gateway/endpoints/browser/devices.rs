@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Addresses, Answer, Call, FORM, page, session_mark, submitted};
+use super::{Addresses, Call, FORM, OwnResponse, page, session_mark, submitted};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::ClientKind;
@@ -13,7 +13,7 @@ use crate::vault::{EndReason, SessionRow};
 const LISTED: usize = 10;
 
 /// `GET sessions`, by a person.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let identity = call.person().await?;
     // Without it no form could be sent from the page: sign in anew.
     let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
@@ -82,7 +82,7 @@ pub(in super::super) enum Which {
 pub(in super::super) async fn end(
     call: &mut Call<'_>,
     which: Which,
-) -> pingora::Result<Result<Answer, Refusal>> {
+) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let form = match submitted(call).await? {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
@@ -91,7 +91,7 @@ pub(in super::super) async fn end(
     Ok(end_them(call, which, &named).await)
 }
 
-async fn end_them(call: &mut Call<'_>, which: Which, named: &str) -> Result<Answer, Refusal> {
+async fn end_them(call: &mut Call<'_>, which: Which, named: &str) -> Result<OwnResponse, Refusal> {
     let identity = call.person().await?;
     let (this, user) = (identity.session_id(), identity.user_id());
     match which {
@@ -108,5 +108,5 @@ async fn end_them(call: &mut Call<'_>, which: Which, named: &str) -> Result<Answ
             call.auth.end_others(user, this).await?;
         }
     }
-    Ok(Answer::see_other(&format!("{}/sessions", call.snapshot.server.auth_prefix)))
+    Ok(OwnResponse::see_other(&format!("{}/sessions", call.snapshot.server.auth_prefix)))
 }

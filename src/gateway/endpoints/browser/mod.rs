@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, header};
 
-use super::{Answer, Call};
+use super::{Call, OwnResponse};
 use crate::auth::Auth;
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
@@ -117,8 +117,8 @@ impl Addresses {
 }
 
 /// A page, in the language asked for.
-fn page(call: &Call<'_>, page: &Page<'_>) -> Answer {
-    Answer::page(rendered(call, page))
+fn page(call: &Call<'_>, page: &Page<'_>) -> OwnResponse {
+    OwnResponse::page(rendered(call, page))
 }
 
 fn rendered(call: &Call<'_>, page: &Page<'_>) -> pages::Html {

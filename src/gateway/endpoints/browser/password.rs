@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Addresses, Answer, Call, FORM, page, rendered, session_mark, submitted};
+use super::{Addresses, Call, FORM, OwnResponse, page, rendered, session_mark, submitted};
 use crate::auth::PasswordChange;
 use crate::error::Refusal;
 use crate::identity::Identity;
@@ -10,13 +10,13 @@ use crate::pages::{Page, PasswordPage, PasswordProblem};
 use crate::password::Password;
 
 /// `GET password`.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let identity = call.person().await?;
     shown(call, &identity, None, false)
 }
 
 /// `POST password`, a form.
-pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let form = match submitted(call).await? {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
@@ -69,7 +69,7 @@ fn shown(
     identity: &Arc<Identity>,
     problem: Option<(Refusal, PasswordProblem)>,
     done: bool,
-) -> Result<Answer, Refusal> {
+) -> Result<OwnResponse, Refusal> {
     let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
     let prefix = &call.snapshot.server.auth_prefix;
     let (addresses, csrf) = (Addresses::new(prefix), call.auth.stamp(FORM, &mark));
@@ -84,7 +84,7 @@ fn shown(
     Ok(match problem {
         None => page(call, &what),
         Some((refusal, _)) => {
-            Answer::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &what))
+            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &what))
         }
     })
 }

@@ -1,7 +1,7 @@
 //! `login`: the page and its form.
 
 use super::form::Form;
-use super::{Addresses, Answer, Call, FORM, form_token, guard, is_from_our_page, page, rendered};
+use super::{Addresses, Call, FORM, OwnResponse, form_token, guard, is_from_our_page, page, rendered};
 use crate::auth::LoginRequest;
 use crate::error::Refusal;
 use crate::gateway::authorize::navigation;
@@ -12,7 +12,7 @@ use crate::policy::cookies::{self, Found};
 use crate::secret::Secret;
 
 /// `GET login`: the form; for somebody who is signed in, on to where they were going, or what they can do.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     is_planted(call)?;
     let query = Form::parse(call.query()).unwrap_or_default();
     let is_return_lost = call.query() == navigation::LOST.as_bytes();
@@ -20,7 +20,7 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
     match call.person().await {
         Ok(identity) => {
             if let Some(place) = stamped.and_then(|stamped| navigation::place(stamped, call.auth)) {
-                return Ok(Answer::see_other(&place));
+                return Ok(OwnResponse::see_other(&place));
             }
             Ok(signed_in(call, identity.login().as_str()))
         }
@@ -32,14 +32,14 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
 }
 
 /// What they can do.
-fn signed_in(call: &Call<'_>, user: &str) -> Answer {
+fn signed_in(call: &Call<'_>, user: &str) -> OwnResponse {
     let addresses = Addresses::new(&call.snapshot.server.auth_prefix);
     let csrf = form_token(call).unwrap_or_default();
     page(call, &Page::SignedIn(SignedIn { account: addresses.account(user, &csrf) }))
 }
 
 /// `POST login`, a form: cookies, and on to where they were going.
-pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let form = match call.form().await?.and_then(|form| is_planted(call).map(|()| form)) {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
@@ -90,7 +90,7 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
     call.account.opened(tokens.session);
     call.set.keep(&tokens, call.snapshot);
     let place = stamped.and_then(|stamped| navigation::place(stamped, call.auth));
-    Ok(Ok(Answer::see_other(place.as_deref().unwrap_or("/"))))
+    Ok(Ok(OwnResponse::see_other(place.as_deref().unwrap_or("/"))))
 }
 
 /// What was typed, to be shown again.
@@ -105,7 +105,7 @@ struct Typed<'a> {
 
 /// The form, tied to this browser by a cookie: one that does not send it back is told so before it has a session, so
 /// that nobody signs in again and again.
-fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignInProblem)>) -> Answer {
+fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignInProblem)>) -> OwnResponse {
     let visit = match visit(call) {
         Some(visit) => visit.to_owned(),
         None => {
@@ -129,7 +129,7 @@ fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignI
     match problem {
         None => page(call, &shown),
         Some((refusal, _)) => {
-            Answer::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
+            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Addresses, Answer, Call, form_token, page, rendered, submitted};
+use super::{Addresses, Call, OwnResponse, form_token, page, rendered, submitted};
 use crate::error::Refusal;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::silent_renewal::refresh_cookie;
@@ -10,7 +10,7 @@ use crate::pages::{Page, SignOut, SignedOut};
 use crate::vault::EndReason;
 
 /// `GET logout`: asks.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusal> {
+pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     match call.person().await {
         Ok(identity) => {
             let addresses = Addresses::new(&call.snapshot.server.auth_prefix);
@@ -26,9 +26,9 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<Answer, Refusa
 }
 
 /// Where people go after signing out, where that is set. A script that signs out goes where it will.
-fn onward(call: &Call<'_>) -> Option<Answer> {
+fn onward(call: &Call<'_>) -> Option<OwnResponse> {
     let to = call.snapshot.browser.after_sign_out.as_deref()?;
-    navigation::is_navigation(call.session.req_header()).then(|| Answer::see_other(to))
+    navigation::is_navigation(call.session.req_header()).then(|| OwnResponse::see_other(to))
 }
 
 /// `POST logout` and `POST logout-all`, forms. This browser's cookies go whatever becomes of the session: where the vault
@@ -36,7 +36,7 @@ fn onward(call: &Call<'_>) -> Option<Answer> {
 pub(in super::super) async fn submit(
     call: &mut Call<'_>,
     everywhere: bool,
-) -> pingora::Result<Result<Answer, Refusal>> {
+) -> pingora::Result<Result<OwnResponse, Refusal>> {
     if let Err(refusal) = submitted(call).await? {
         return Ok(Err(refusal));
     }
@@ -82,19 +82,19 @@ async fn end_this(call: &mut Call<'_>, cookie: Option<&str>) -> Result<(), Refus
     call.auth.end_session(session, user, EndReason::Logout).await.map(drop)
 }
 
-fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> Answer {
+fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> OwnResponse {
     let sign_in = format!("{}/login", call.snapshot.server.auth_prefix);
     let shown = Page::SignedOut(SignedOut { sign_in: &sign_in, everywhere, pending: pending.is_some() });
     match pending {
         None => page(call, &shown),
         Some(refusal) => {
-            Answer::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
+            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
         }
     }
 }
 
 /// `POST refresh`, a form: the refresh cookie is replaced.
-pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<Answer, Refusal>> {
+pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     if let Err(refusal) = submitted(call).await? {
         return Ok(Err(refusal));
     }
@@ -104,6 +104,6 @@ pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Re
     let renewed = call.auth.refresh_browser(&cookie, &call.snapshot.settings).await;
     Ok(renewed.map(|renewed| {
         call.set.keep(&renewed.tokens, call.snapshot);
-        Answer::json(&json!({ "refreshed": true }))
+        OwnResponse::json(&json!({ "refreshed": true }))
     }))
 }
