@@ -173,7 +173,7 @@ impl World {
              [tokens]\naccess_ttl = \"1h\"\n\
              [upstreams.app]\nservers = [\"http://{}\"]\n\
              [[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n\
-             [[routes]]\nname = \"fresh\"\npath = \"/fresh\"\naccess = \"signed-in\"\nfresh = true\nupstream = \"app\"\n\
+             [[routes]]\nname = \"fresh\"\npath = \"/fresh\"\naccess = \"signed-in\"\nalways_revalidate = true\nupstream = \"app\"\n\
              [[routes]]\nname = \"public\"\npath = \"/public\"\naccess = \"public\"\nupstream = \"app\"\n",
             self.url(),
             self.master_key,

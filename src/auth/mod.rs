@@ -70,9 +70,9 @@ pub struct Settings {
     /// In all, in a browser that is; zero = none is.
     pub browser_remember: Duration,
     /// A confirmed session is asked for again after this.
-    pub recheck: Duration,
+    pub revalidate_after: Duration,
     /// How long a shared session store alone may vouch.
-    pub serve_without_vault: Duration,
+    pub vault_outage_grace: Duration,
     /// Live streams end when the set has not been current for this long.
     pub stream_lease: Duration,
     /// What the app calls itself: no password is made of it.
@@ -99,8 +99,8 @@ impl Settings {
             absolute_timeout: config.sessions.absolute_timeout,
             browser_idle: config.browser.idle_timeout.min(config.sessions.idle_timeout),
             browser_remember: config.browser.remember.min(config.sessions.absolute_timeout),
-            recheck: config.sessions.recheck,
-            serve_without_vault: config.sessions.serve_without_vault,
+            revalidate_after: config.sessions.revalidate_after,
+            vault_outage_grace: config.sessions.vault_outage_grace,
             stream_lease: config.sessions.stream_lease,
             brand: config.brand.name.clone(),
             min_password_length: config.login.min_password_length,

@@ -70,13 +70,13 @@ name = \"admin\"
 path = \"/admin\"
 access = { roles = [\"ops\", \"Admin\"] }
 upstream = \"app\"
-fresch = true
+always_revalidat = true
 ";
     let expected = "\
 gateway.toml:2: server.lisen: unknown key (did you mean \"listen\"?)
 gateway.toml:5: tokens.access_ttl: 900 has no unit: a duration is a string, write \"900s\"
 gateway.toml:13: routes[0].access.roles[1]: \"Admin\" is not a role: a role has 1 to 64 characters from a-z 0-9 . _ : -
-gateway.toml:15: routes[0].fresch: unknown key (did you mean \"fresh\"?)";
+gateway.toml:15: routes[0].always_revalidat: unknown key (did you mean \"always_revalidate\"?)";
     assert_eq!(said(text), expected);
     let problems = parse(text).unwrap_err();
     let places: Vec<_> = problems.iter().map(|problem| (problem.line, problem.key.as_str())).collect();
@@ -84,7 +84,7 @@ gateway.toml:15: routes[0].fresch: unknown key (did you mean \"fresh\"?)";
         (2, "server.lisen"),
         (5, "tokens.access_ttl"),
         (13, "routes[0].access.roles[1]"),
-        (15, "routes[0].fresch"),
+        (15, "routes[0].always_revalidat"),
     ];
     assert_eq!(places, expected);
 }
@@ -137,7 +137,7 @@ fn checks_are_made_where_the_table_is_and_an_interval_of_zero_takes_them_out() {
     let passive = health("[upstreams.app.health]\ninterval = \"0s\"\neject_after = { connects = 0 }");
     assert_eq!(
         (passive.checks, passive.eject_after),
-        (None, EjectAfter { connects: 0, timeouts: 3, answers: 5 })
+        (None, EjectAfter { connects: 0, timeouts: 3, responses: 5 })
     );
     let asked = health(
         "[upstreams.app.health]\npath = \"/up?deep=1\"\nhost = \"[::1]:80\"\nstatus = [204]\ninterval = \"1h\"",
@@ -264,7 +264,7 @@ fn settings_are_taken_as_written() {
         server.trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
         server.limits = { connections = 1_000, header_bytes = "64KiB" }
         admin.listen = []
-        sessions = { recheck = "0s", idle_timeout = "1h", absolute_timeout = "1h" }
+        sessions = { revalidate_after = "0s", idle_timeout = "1h", absolute_timeout = "1h" }
         tokens = { algorithm = "RS256", access_ttl = "1h", refresh_grace = "0s", issuer = "https://id.example.com/a" }
         login.hash_threads = 0x2
         identity_headers.user = "Remote-User"
@@ -278,7 +278,10 @@ fn settings_are_taken_as_written() {
     assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]);
     assert_eq!((config.server.limits.connections, config.server.limits.header_bytes), (1000, 65_536));
     assert!(config.admin.listen.is_empty());
-    assert_eq!((config.sessions.recheck, config.tokens.refresh_grace), (Duration::ZERO, Duration::ZERO));
+    assert_eq!(
+        (config.sessions.revalidate_after, config.tokens.refresh_grace),
+        (Duration::ZERO, Duration::ZERO)
+    );
     assert_eq!(config.tokens.access_ttl, config.sessions.idle_timeout);
     assert_eq!((config.tokens.algorithm, config.login.hash_threads), (Algorithm::Rs256, 2));
     assert_eq!(config.identity_headers.user, "remote-user");
@@ -331,7 +334,7 @@ fn a_route_is_everything_its_table_says() {
         methods: Vec::new(),
         access: Access::SignedIn,
         upstream: "app".into(),
-        fresh: false,
+        always_revalidate: false,
         timeout: Duration::from_secs(60),
         body_limit: 16 << 20,
         strip_prefix: false,
@@ -353,7 +356,7 @@ fn a_route_is_everything_its_table_says() {
     let config = good(&format!(
         "{APP}[[routes]]\nname = \"a\"\nhosts = [\"*.example.com\", \"example.com\", \"[::1]\", \"127.0.0.1\"]\n\
          path = \"/a/b.c~d\"\nexact = true\nmethods = [\"GET\", \"PURGE\"]\naccess = {{ roles = [\"ops\", \"admin\"] }}\n\
-         upstream = \"app\"\nfresh = true\ntimeout = \"1h\"\nbody_limit = \"0B\"\nstrip_prefix = true\n\
+         upstream = \"app\"\nalways_revalidate = true\ntimeout = \"1h\"\nbody_limit = \"0B\"\nstrip_prefix = true\n\
          preserve_host = false\nforward_bearer = true\nencoded_slashes = true\ncross_origin = \"allow\"\nshared_cache = true\n\
          strict_siblings = true\n\
          cors = \"answer\"\ncors_origins = [\"https://spa.example\"]\n"
@@ -371,7 +374,7 @@ fn a_route_is_everything_its_table_says() {
         exact: true,
         methods: vec![Method::GET, Method::from_bytes(b"PURGE").unwrap()],
         access: Access::Roles(Roles::parse(["admin", "ops"]).unwrap()),
-        fresh: true,
+        always_revalidate: true,
         timeout: Duration::from_hours(1),
         body_limit: 0,
         strip_prefix: true,

@@ -95,7 +95,12 @@ fn lifetimes(config: &Config) -> Vec<Warning> {
         ("browser.idle_timeout", browser.idle_timeout, "sessions.idle_timeout", sessions.idle_timeout),
         ("browser.remember", browser.remember, "sessions.absolute_timeout", sessions.absolute_timeout),
         ("tokens.access_ttl", tokens.access_ttl, "browser.idle_timeout", browser.idle_timeout),
-        ("sessions.recheck", sessions.recheck, "sessions.idle_timeout", sessions.idle_timeout),
+        (
+            "sessions.revalidate_after",
+            sessions.revalidate_after,
+            "sessions.idle_timeout",
+            sessions.idle_timeout,
+        ),
     ]
     .into_iter()
     .filter(|(_, life, _, cap)| life > cap)

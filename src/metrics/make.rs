@@ -15,7 +15,7 @@ pub(super) const FAST: &[f64] =
 /// A millisecond to a minute: what apps and people take.
 pub(super) const SLOW: &[f64] =
     &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
-/// A millisecond (a notification), the lease (a second by default), a minute (`serve_without_vault`).
+/// A millisecond (a notification), the lease (a second by default), a minute (`vault_outage_grace`).
 pub(super) const DELAYS: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0];
 /// A minute to a month: how old tokens are when they are refreshed.

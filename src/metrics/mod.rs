@@ -170,7 +170,7 @@ mod tests {
     fn counters_begin_at_zero_with_every_value() {
         let text = String::from_utf8(Metrics::new().text()).unwrap();
         for line in [
-            r#"doorward_unusual_total{pattern="forged_token"} 0"#,
+            r#"doorward_security_events_total{pattern="forged_token"} 0"#,
             r#"doorward_session_store_operations_total{operation="check",result="absent"} 0"#,
             r#"doorward_logins_total{outcome="credentials_wrong"} 0"#,
             r#"doorward_vault_errors_total{statement="rotate"} 0"#,

@@ -102,7 +102,7 @@ pub struct Requests {
     /// Connections refused at a limit.
     pub connections_refused: Each<ConnectionLimit, IntCounter>,
     /// Connections closed while they waited for a request, since others wanted their places.
-    pub connections_displaced: IntCounter,
+    pub connections_evicted: IntCounter,
     /// TLS handshakes on the public listener.
     pub tls_handshakes: Each<Handshake, IntCounter>,
     /// What ordinary use does not do.
@@ -118,7 +118,16 @@ impl Requests {
             "Requests and streams cut short, by cause.",
             &["cause"],
         );
-        for cause in ["revoked", "rights", "expired", "unproven", "draining", "slow", "unread", "silent"] {
+        for cause in [
+            "revoked",
+            "roles_changed",
+            "expired",
+            "stale_revocations",
+            "draining",
+            "slow",
+            "stalled",
+            "upstream_timeout",
+        ] {
             cut.with_label_values(&[cause]);
         }
         Self {
@@ -152,8 +161,8 @@ impl Requests {
                 "doorward_connections_refused_total",
                 "Connections refused at a limit (raise server.limits, or look who it is) or for want of a PROXY protocol header.",
             ),
-            connections_displaced: make.counter(
-                "doorward_connections_displaced_total",
+            connections_evicted: make.counter(
+                "doorward_connections_evicted_total",
                 "Connections without a request closed to make room for new ones, at server.limits.connections.",
             ),
             tls_handshakes: make.each(
@@ -161,7 +170,7 @@ impl Requests {
                 "TLS handshakes on the public listener, by result; the log has the cause of those that failed.",
             ),
             unusual: make.each(
-                "doorward_unusual_total",
+                "doorward_security_events_total",
                 "What ordinary use does not do, by pattern; a rise is somebody trying.",
             ),
             panics: make.counter(

@@ -45,7 +45,7 @@ impl Revocation {
                 "Failed reads of the revocation log; look at the vault.",
             ),
             without_vault: make.seconds(
-                "doorward_without_vault_seconds_total",
+                "doorward_degraded_seconds_total",
                 "Seconds in which the session store alone vouched; look at the vault.",
             ),
             undecided: make.seconds(

@@ -305,7 +305,7 @@ pub fn canonical_host(host: &str) -> Result<String, Refusal> {
 
 /// Whether whoever may use `one` may use `other`, too.
 pub(super) fn suffices(one: &Route, other: &Route) -> bool {
-    let as_fresh = one.fresh || !other.fresh;
+    let as_fresh = one.always_revalidate || !other.always_revalidate;
     match (&one.access, &other.access) {
         (_, Access::Public | Access::Optional) => true,
         (Access::Public | Access::Optional, _) | (Access::SignedIn, Access::Roles(_)) => false,

@@ -36,6 +36,6 @@ async fn ten_thousand_idle_connections() {
         })
         .await;
     assert!(withstood.open >= 9_900.0, "{}", withstood.open);
-    let displaced = stage.metric("doorward_connections_displaced_total").await;
+    let displaced = stage.metric("doorward_connections_evicted_total").await;
     assert!(displaced > 0.0, "there was room for everybody");
 }

@@ -125,8 +125,7 @@ async fn when_no_check_is_good_all_are_asked_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_check_lets_a_request_try_a_server_that_refused() {
     let (mut dead, live) = (Moody::asleep(), Moody::start());
-    let health =
-        "[upstreams.moody.health]\nunhealthy_after = 100\neject_for = \"1h\"\neject_for_at_most = \"1h\"\n";
+    let health = "[upstreams.moody.health]\nunhealthy_after = 100\nbase_ejection_time = \"1h\"\nmax_ejection_time = \"1h\"\n";
     let gateway = TestGateway::with(in_front_of(&[dead.address(), live.address()], health)).await;
     for _ in 0..6 {
         assert_eq!(gateway.get("/", &[]).await.status, 200);

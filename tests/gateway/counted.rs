@@ -50,8 +50,11 @@ async fn a_request_counts_by_its_route_also_when_it_is_refused() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
-    let names =
-        ["doorward_requests_total", "doorward_authentication_failures_total", "doorward_unusual_total"];
+    let names = [
+        "doorward_requests_total",
+        "doorward_authentication_failures_total",
+        "doorward_security_events_total",
+    ];
     let work = async || {
         assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
         assert_eq!(gateway.get("/", &[]).await.status, 401);
@@ -74,9 +77,9 @@ async fn a_request_counts_by_its_route_also_when_it_is_refused() {
             r#"doorward_requests_total{class="4xx",outcome="role_missing",route="admin"} +1"#,
             r#"doorward_requests_total{class="4xx",outcome="target_ambiguous",route="-"} +1"#,
             r#"doorward_requests_total{class="4xx",outcome="token_missing",route="app"} +2"#,
-            r#"doorward_unusual_total{pattern="ambiguous_target"} +1"#,
-            r#"doorward_unusual_total{pattern="identity_header_sent"} +1"#,
-            r#"doorward_unusual_total{pattern="planted_cookie"} +1"#,
+            r#"doorward_security_events_total{pattern="ambiguous_target"} +1"#,
+            r#"doorward_security_events_total{pattern="identity_header_sent"} +1"#,
+            r#"doorward_security_events_total{pattern="planted_cookie"} +1"#,
         ]
     );
 }
@@ -120,7 +123,7 @@ async fn logins_and_refreshes_count_by_how_they_ended() {
         "doorward_access_tokens_issued_total",
         "doorward_sessions_ended_total",
         "doorward_hash_seconds_count",
-        "doorward_unusual_total",
+        "doorward_security_events_total",
     ];
     let work = async || {
         let wrong = json!({ "username": "ada", "password": "not the password at all" });
@@ -150,8 +153,8 @@ async fn logins_and_refreshes_count_by_how_they_ended() {
             r#"doorward_refreshes_total{outcome="repeated"} +1"#,
             r#"doorward_refreshes_total{outcome="rotated"} +2"#,
             r#"doorward_sessions_ended_total{reason="reuse"} +1"#,
-            r#"doorward_unusual_total{pattern="forged_token"} +1"#,
-            r#"doorward_unusual_total{pattern="refresh_reuse"} +1"#,
+            r#"doorward_security_events_total{pattern="forged_token"} +1"#,
+            r#"doorward_security_events_total{pattern="refresh_reuse"} +1"#,
         ]
     );
 }
@@ -182,10 +185,10 @@ async fn guessing_is_unusual_by_account_and_by_address() {
         }
     };
     assert_eq!(
-        moved(&gateway, &["doorward_unusual_total"], work).await,
+        moved(&gateway, &["doorward_security_events_total"], work).await,
         [
-            r#"doorward_unusual_total{pattern="password_guessing_account"} +1"#,
-            r#"doorward_unusual_total{pattern="password_guessing_address"} +1"#,
+            r#"doorward_security_events_total{pattern="password_guessing_account"} +1"#,
+            r#"doorward_security_events_total{pattern="password_guessing_address"} +1"#,
         ]
     );
 }

@@ -66,7 +66,7 @@ async fn a_panic_while_the_log_is_read_does_not_end_the_following() {
 async fn without_the_session_store_confirmed_sessions_go_on_and_others_are_asked_of_the_vault() {
     let setup = Setup {
         vault: r#"lease = "60s""#.to_owned(),
-        sessions: "recheck = \"0s\"\nstream_lease = \"2m\"".to_owned(),
+        sessions: "revalidate_after = \"0s\"\nstream_lease = \"2m\"".to_owned(),
         ..Setup::default()
     };
     let (gateway, faults) = faulty(setup).await;

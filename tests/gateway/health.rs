@@ -237,7 +237,7 @@ async fn a_kept_connection_that_ends_says_nothing_about_the_server() {
 async fn how_patient_it_is_stands_in_the_configuration() {
     let (failing, live) = (Moody::start(), Moody::start());
     failing.set(Mood::Answers(503));
-    let health = "[upstreams.moody.health]\ninterval = \"0s\"\neject_after = { answers = 1 }\neject_for = \"1h\"\neject_for_at_most = \"1h\"\n";
+    let health = "[upstreams.moody.health]\ninterval = \"0s\"\neject_after = { responses = 1 }\nbase_ejection_time = \"1h\"\nmax_ejection_time = \"1h\"\n";
     let gateway = TestGateway::with(in_front_of(&[failing.address(), live.address()], health)).await;
     for _ in 0..10 {
         gateway.get("/", &[]).await;

@@ -256,7 +256,7 @@ async fn streams_are_limited_and_http2_can_be_switched_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_dribbles_is_cut_and_one_at_an_honest_pace_is_not() {
-    let house = house("[server.limits]\nheader_deadline = \"1s\"\nbody_rate = \"100B\"", "").await;
+    let house = house("[server.limits]\nheader_deadline = \"1s\"\nmin_body_rate = \"100B\"", "").await;
     let mut client = connect(&house).await;
     let (slow, mut body) = client.send("POST", "/public/slow", &[], None).await.expect("sent");
     let begun = Instant::now();

@@ -67,7 +67,7 @@ async fn when_all_connections_are_taken_whoever_waits_longest_makes_room() {
     for client in &mut clients {
         assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200, "those there stay");
     }
-    assert_eq!(gateway.metric("doorward_connections_displaced_total").await, 1.0);
+    assert_eq!(gateway.metric("doorward_connections_evicted_total").await, 1.0);
     assert_eq!(gateway.metric(r#"doorward_connections_refused_total{limit="total"}"#).await, 0.0);
 }
 
@@ -95,7 +95,7 @@ async fn who_is_being_served_makes_no_room() {
     for client in &mut held {
         assert_eq!(client.response("GET").await.expect("an answer").status, 200);
     }
-    assert_eq!(gateway.metric("doorward_connections_displaced_total").await, 1.0);
+    assert_eq!(gateway.metric("doorward_connections_evicted_total").await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn an_idle_connection_is_closed_after_its_keepalive() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_dribbles_is_slow_over_http1_whatever_it_calls_itself() {
     // gRPC is HTTP/2.
-    let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nbody_rate = \"100B\"").await;
+    let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nmin_body_rate = \"100B\"").await;
     let mut slow = Client::connect(gateway.address()).await;
     let grpc = [("Content-Type", "application/grpc"), ("Content-Length", "1000")];
     slow.send(&http::message("POST", "/public/slow", &grpc, b"")).await;
@@ -186,7 +186,7 @@ async fn a_body_that_dribbles_is_slow_over_http1_whatever_it_calls_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_dribbles_is_refused_in_words_and_one_that_waits_for_the_app_is_not() {
-    let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nbody_rate = \"100B\"").await;
+    let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nmin_body_rate = \"100B\"").await;
     let mut slow = Client::connect(gateway.address()).await;
     slow.send(b"POST /public/slow HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000\r\n\r\n").await;
     let begun = Instant::now();

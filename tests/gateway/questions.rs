@@ -14,7 +14,7 @@ use crate::support::{Client, Faults, Op, Setup, TestGateway, assert_eventually};
 /// Leases that only a leap of the clock ends, and beside the usual routes one that asks every time.
 async fn gateway(sessions: &str) -> (TestGateway, Arc<Faults>, Tokens) {
     let faults = Faults::new();
-    let fresh = "[[routes]]\nname = \"fresh\"\npath = \"/fresh\"\naccess = \"signed-in\"\nupstream = \"app\"\nfresh = true";
+    let fresh = "[[routes]]\nname = \"fresh\"\npath = \"/fresh\"\naccess = \"signed-in\"\nupstream = \"app\"\nalways_revalidate = true";
     let setup = Setup {
         vault: r#"lease = "60s""#.to_owned(),
         sessions: format!("stream_lease = \"2m\"\n{sessions}"),
@@ -34,7 +34,7 @@ async fn served(gateway: &TestGateway, path: &str, tokens: &Tokens) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_store_is_asked_after_recheck_and_on_a_fresh_route_every_time() {
-    let (gateway, faults, tokens) = gateway(r#"recheck = "30s""#).await;
+    let (gateway, faults, tokens) = gateway(r#"revalidate_after = "30s""#).await;
     let asked = faults.calls(Op::Check);
     for _ in 0..3 {
         served(&gateway, "/", &tokens).await;
@@ -68,7 +68,7 @@ async fn on_a_fresh_route_what_was_confirmed_before_counts_for_nothing() {
 async fn only_so_many_ask_the_vault_at_once_and_the_others_are_told_to_come_back() {
     const PLACES: usize = 32;
     const MORE: usize = 8;
-    let (gateway, faults, confirmed) = gateway(r#"recheck = "0s""#).await;
+    let (gateway, faults, confirmed) = gateway(r#"revalidate_after = "0s""#).await;
     // A session store that keeps nothing, and a vault that is slow.
     faults.fail(&[Op::Check, Op::Fill]);
     let (keys, user) = (stolen_keys(&gateway).await, gateway.user("bob", &[]).await);

@@ -41,7 +41,7 @@ async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_while_the_session_store_is_asked_is_never_forwarded() {
-    let (gateway, faults, tokens, other) = two_sessions(r#"recheck = "0s""#).await;
+    let (gateway, faults, tokens, other) = two_sessions(r#"revalidate_after = "0s""#).await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
     // The store says that the session lives; then it is revoked; then the answer arrives.
     let gate = faults.hold_after(Op::Check);

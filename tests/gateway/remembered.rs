@@ -38,7 +38,7 @@ async fn the_first_request_after_a_login_or_a_refresh_asks_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_on_the_guest_list_is_served_without_the_vault_once_its_user_was_seen() {
-    let (gateway, faults) = gateway(r#"recheck = "0s""#).await;
+    let (gateway, faults) = gateway(r#"revalidate_after = "0s""#).await;
     let (seen, unseen) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
     let id = unseen.session.parse().expect("an id");
     // As a gateway that shares the session store would have left it.
@@ -56,7 +56,7 @@ async fn a_session_on_the_guest_list_is_served_without_the_vault_once_its_user_w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_once_confirmed_goes_on_when_neither_store_can_say_and_the_set_is_current() {
-    let (gateway, faults) = gateway("recheck = \"0s\"\nserve_without_vault = \"0s\"").await;
+    let (gateway, faults) = gateway("revalidate_after = \"0s\"\nvault_outage_grace = \"0s\"").await;
     // A session store that keeps nothing: as one that is emptied all the time.
     faults.fail(&[Op::Fill]);
     let tokens = gateway.login("ada").await;

@@ -17,7 +17,7 @@ const OTHERS: u32 = 24;
 /// Longer than a client takes nothing before it counts as stalled.
 const PAUSE: Duration = Duration::from_secs(7);
 
-const CUT: &str = r#"doorward_requests_cut_total{cause="unread"}"#;
+const CUT: &str = r#"doorward_requests_cut_total{cause="stalled"}"#;
 
 async fn with(server: &str) -> TestGateway {
     let download =

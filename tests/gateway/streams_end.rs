@@ -90,7 +90,7 @@ async fn streams_close_when_the_revocation_set_has_not_been_proven_for_the_strea
     measured(format_args!("stream lease over to WebSocket closed {:?}", unproven.elapsed()));
     assert!(unproven.elapsed() < SOON, "{:?}", unproven.elapsed());
     gateway.app.until_closed().await;
-    assert_eventually("it is counted", SOON, async || cuts(&gateway, "unproven").await == 1.0).await;
+    assert_eventually("it is counted", SOON, async || cuts(&gateway, "stale_revocations").await == 1.0).await;
     faults.heal();
     assert_eventually("ready again", SOON, async || gateway.probe("/readyz").await.status == 200).await;
     let mut again = Socket::open(gateway.address(), "/ws", &tokens.access).await;

@@ -53,8 +53,8 @@ lease = "1s"
 pool_size = 2
 [sessions]
 url = "redis://{redis}/0"
-recheck = "100ms"
-serve_without_vault = "3s"
+revalidate_after = "100ms"
+vault_outage_grace = "3s"
 stream_lease = "1s"
 [tokens]
 issuer = "http://gateway.test"

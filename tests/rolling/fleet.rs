@@ -25,6 +25,13 @@ pub(crate) enum Release {
 }
 
 impl Release {
+    const fn config(self) -> &'static str {
+        match self {
+            Self::Before => "before.toml",
+            Self::This => "gateway.toml",
+        }
+    }
+
     fn program(self) -> PathBuf {
         match self {
             Self::This => env!("CARGO_BIN_EXE_doorward").into(),
@@ -68,7 +75,7 @@ impl Fleet {
             "[server]\nlisten = [\"127.0.0.1:0\"]\nlameduck = \"1s\"\n[server.limits]\nconnections_per_ip = 10000\n\
              [admin]\nlisten = []\n[log]\nlevel = \"warn\"\n\
              [vault]\nurl = \"postgres://{ROLE}:{password}@127.0.0.1:{}/{database}\"\nmaster_key = \"{}\"\n\
-             [sessions]\nurl = \"redis://127.0.0.1:{}/0\"\nrecheck = \"100ms\"\n\
+             [sessions]\nurl = \"redis://127.0.0.1:{}/0\"\nrevalidate_after = \"100ms\"\n\
              [upstreams.app]\nservers = [\"http://{}\"]\n\
              [[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n",
             postgres.port,
@@ -76,13 +83,17 @@ impl Fleet {
             redis.port,
             app.address(),
         );
-        std::fs::write(folder.path().join("gateway.toml"), settings).expect("written");
+        // The release before calls that key by its old name (CHANGELOG.md).
+        let before = settings.replace("revalidate_after", "recheck");
+        for (release, settings) in [(Release::Before, before), (Release::This, settings)] {
+            std::fs::write(folder.path().join(release.config()), settings).expect("written");
+        }
         Self { postgres, database, _redis: redis, _app: app, folder }
     }
 
     fn command(&self, release: Release, words: &[&str]) -> Command {
         let mut command = Command::new(release.program());
-        command.arg("--config").arg(self.folder.path().join("gateway.toml")).args(words);
+        command.arg("--config").arg(self.folder.path().join(release.config())).args(words);
         command
     }
 

@@ -17,7 +17,7 @@ const ANSWER: Duration = Duration::from_millis(400);
 
 /// One that will be cut off and one that will not; two sessions that both have served.
 async fn two(world: &World) -> (Replica, Replica, Tokens, Tokens) {
-    let settings = "serve_without_vault = \"3s\"";
+    let settings = "vault_outage_grace = \"3s\"";
     let (whole, cut) =
         (world.replica_leasing("500ms", settings).await, world.replica_leasing("500ms", settings).await);
     whole.gateway.user("ada", &[]).await;

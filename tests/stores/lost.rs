@@ -13,7 +13,7 @@ use crate::world::{Replica, World, until_used};
 /// Both stores back: normal within this, without a restart.
 const BACK: Duration = Duration::from_secs(5);
 /// Asks the session store all the time, so that its loss is felt.
-const EAGER: &str = "recheck = \"50ms\"";
+const EAGER: &str = "revalidate_after = \"50ms\"";
 
 /// Two gateways, so many people who stay and so many who will be signed out, all known to both.
 async fn at_work(world: &World, stay: usize, go: usize) -> (Vec<Replica>, Vec<Tokens>) {

@@ -15,7 +15,7 @@ use crate::support::{Setup, TestGateway, assert_eventually};
 
 /// A gateway whose `[sessions]` says this comes to use that Redis, and serves.
 async fn assert_used(sessions: &str) {
-    let setup = Setup { sessions: format!("{sessions}\nrecheck = \"0s\""), ..Setup::default() };
+    let setup = Setup { sessions: format!("{sessions}\nrevalidate_after = \"0s\""), ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
     let nobody = doorward::id::SessionId::from_bytes([0; 16]);

@@ -179,7 +179,7 @@ impl Auth {
         // Nor is one whose user is another than the token's.
         let usable = lease_held && !ended && slot.login_of(user).is_some();
         let confirmed = slot.confirmed_for(now).filter(|_| usable);
-        if !fresh && confirmed.is_some_and(|age| age < settings.recheck) {
+        if !fresh && confirmed.is_some_and(|age| age < settings.revalidate_after) {
             return Ok(self.remembered());
         }
         if !lease_held && !self.may_vouch_alone(now, settings) {
@@ -241,8 +241,7 @@ impl Auth {
     /// Whether the session store's word alone counts, the vault being lost for now.
     pub(crate) fn may_vouch_alone(&self, now: Monotonic, settings: &Settings) -> bool {
         let lost_for = self.lease.unproven_for(now);
-        self.parts.sessions.vouches_alone()
-            && lost_for.is_some_and(|span| span < settings.serve_without_vault)
+        self.parts.sessions.vouches_alone() && lost_for.is_some_and(|span| span < settings.vault_outage_grace)
     }
 
     /// Asks the vault, once for all who present this token now, and fills the session store. Only a caller that is

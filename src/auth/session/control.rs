@@ -23,7 +23,7 @@ pub enum Cut {
     /// Its body came too slowly.
     Slow,
     /// Its client does not take the answer, and others do the same.
-    Unread,
+    Stalled,
     /// The app was silent for longer than the route's `timeout`.
     Silent,
 }
@@ -33,13 +33,13 @@ impl Cut {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
-            Self::Rights => "rights",
+            Self::Rights => "roles_changed",
             Self::Expired => "expired",
-            Self::Unproven => "unproven",
+            Self::Unproven => "stale_revocations",
             Self::Draining => "draining",
             Self::Slow => "slow",
-            Self::Unread => "unread",
-            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+            Self::Silent => "upstream_timeout",
         }
     }
 
@@ -51,7 +51,7 @@ impl Cut {
             4 => Some(Self::Draining),
             5 => Some(Self::Rights),
             6 => Some(Self::Slow),
-            7 => Some(Self::Unread),
+            7 => Some(Self::Stalled),
             8 => Some(Self::Silent),
             _ => None,
         }
@@ -65,7 +65,7 @@ impl Cut {
             Self::Draining => 4,
             Self::Rights => 5,
             Self::Slow => 6,
-            Self::Unread => 7,
+            Self::Stalled => 7,
             Self::Silent => 8,
         }
     }

@@ -17,9 +17,9 @@ pub struct Health {
     /// How many failures in a row put an address last; 0 = never.
     pub eject_after: EjectAfter,
     /// For how long, the first time.
-    pub eject_for: Duration,
+    pub base_ejection_time: Duration,
     /// Doubled up to this while it goes on failing.
-    pub eject_for_at_most: Duration,
+    pub max_ejection_time: Duration,
 }
 
 /// Failures in a row, of each kind.
@@ -30,7 +30,7 @@ pub struct EjectAfter {
     /// Answers that did not come in time.
     pub timeouts: u32,
     /// Answers that say the app is not there: 502, 503, 504, or none on a connection that was made.
-    pub answers: u32,
+    pub responses: u32,
 }
 
 /// Active checks.
@@ -56,9 +56,9 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             checks: None,
-            eject_after: EjectAfter { connects: 3, timeouts: 3, answers: 5 },
-            eject_for: Duration::from_secs(10),
-            eject_for_at_most: Duration::from_mins(5),
+            eject_after: EjectAfter { connects: 3, timeouts: 3, responses: 5 },
+            base_ejection_time: Duration::from_secs(10),
+            max_ejection_time: Duration::from_mins(5),
         }
     }
 }
@@ -94,28 +94,28 @@ pub(crate) fn health(table: Table<'_>) -> Health {
     let health = Health {
         checks: checks(&table),
         eject_after: eject_after(table.table("eject_after"), default.eject_after),
-        eject_for: duration(
-            "eject_for",
+        base_ejection_time: duration(
+            "base_ejection_time",
             Duration::from_millis(100)..=Duration::from_hours(1),
             "a restart takes seconds, and what is well again should be found",
         )
-        .unwrap_or(default.eject_for),
-        eject_for_at_most: duration(
-            "eject_for_at_most",
+        .unwrap_or(default.base_ejection_time),
+        max_ejection_time: duration(
+            "max_ejection_time",
             Duration::from_millis(100)..=Duration::from_hours(24),
             "what is well again should be found within a day",
         )
-        .unwrap_or(default.eject_for_at_most),
+        .unwrap_or(default.max_ejection_time),
     };
-    let (first, most) = (table.place_of("eject_for"), table.place_of("eject_for_at_most"));
-    if health.eject_for > health.eject_for_at_most
+    let (first, most) = (table.place_of("base_ejection_time"), table.place_of("max_ejection_time"));
+    if health.base_ejection_time > health.max_ejection_time
         && let Some(place) = first.with(&most)
     {
         place.problem(format!(
-            "eject_for is {}, more than the {} of eject_for_at_most, to which it is doubled: lower eject_for, or raise \
-             eject_for_at_most",
-            show_duration(health.eject_for),
-            show_duration(health.eject_for_at_most)
+            "base_ejection_time is {}, more than the {} of max_ejection_time, to which it is doubled: lower base_ejection_time, or raise \
+             max_ejection_time",
+            show_duration(health.base_ejection_time),
+            show_duration(health.max_ejection_time)
         ));
     }
     table.finish();
@@ -183,7 +183,7 @@ fn eject_after(table: Table<'_>, default: EjectAfter) -> EjectAfter {
     let after = EjectAfter {
         connects: count("connects").unwrap_or(default.connects),
         timeouts: count("timeouts").unwrap_or(default.timeouts),
-        answers: count("answers").unwrap_or(default.answers),
+        responses: count("responses").unwrap_or(default.responses),
     };
     table.finish();
     after

@@ -36,7 +36,7 @@ pub struct Route {
     /// The name of an upstream.
     pub upstream: String,
     /// Ask the session store on every request.
-    pub fresh: bool,
+    pub always_revalidate: bool,
     /// How long the upstream may be silent.
     pub timeout: Duration,
     /// Request body, in bytes.
@@ -201,7 +201,7 @@ fn route(
         value.size(0..=1 << 40, "0B is no body at all, 1024GiB more than one request should bring")
     });
     let flag = |name, default| table.value(name).and_then(|value| value.flag()).unwrap_or(default);
-    let (exact, fresh) = (flag("exact", false), flag("fresh", false));
+    let (exact, always_revalidate) = (flag("exact", false), flag("always_revalidate", false));
     let (strip_prefix, preserve_host) = (flag("strip_prefix", false), flag("preserve_host", true));
     let (forward_bearer, encoded_slashes) = (flag("forward_bearer", false), flag("encoded_slashes", false));
     let forward_client_cert = flag("forward_client_cert", false);
@@ -234,7 +234,7 @@ fn route(
         methods: methods?,
         access: access?,
         upstream: upstream?,
-        fresh,
+        always_revalidate,
         timeout: timeout.unwrap_or(ROUTE_TIMEOUT),
         body_limit: body_limit.unwrap_or(BODY_LIMIT),
         strip_prefix,

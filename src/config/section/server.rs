@@ -72,7 +72,7 @@ pub struct Limits {
     /// From the first byte of a request until its header is complete.
     pub header_deadline: Duration,
     /// Bytes a second a request's body must come at, on average; 0 = whatever it takes.
-    pub body_rate: u64,
+    pub min_body_rate: u64,
     /// How long a client may take none of an answer that is there for it.
     pub send_timeout: Duration,
     /// Maximum bytes of memory held for clients that make no progress.
@@ -235,12 +235,12 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
             .value("header_fields")
             .and_then(|value| value.count(10..=250, "browsers send about 20, and the transport takes 256"))
             .map_or(default.header_fields, usize_from),
-        body_rate: table
-            .value("body_rate")
+        min_body_rate: table
+            .value("min_body_rate")
             .and_then(|value| {
                 value.size(0..=1 << 20, "a second; the slowest modems had 600B; 0B is no limit")
             })
-            .unwrap_or(default.body_rate),
+            .unwrap_or(default.min_body_rate),
         send_timeout: table
             .value("send_timeout")
             .and_then(|value| {

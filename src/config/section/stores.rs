@@ -107,9 +107,9 @@ pub struct Sessions {
     /// What every key in Redis begins with.
     pub key_prefix: String,
     /// A confirmed session is asked for again after this; zero = on every request.
-    pub recheck: Duration,
+    pub revalidate_after: Duration,
     /// How long a shared session store alone may vouch; zero = never.
-    pub serve_without_vault: Duration,
+    pub vault_outage_grace: Duration,
     /// A session ends after this long without use.
     pub idle_timeout: Duration,
     /// A session ends this long after its login.
@@ -230,18 +230,18 @@ pub(crate) fn sessions(
             .value("key_prefix")
             .and_then(|value| value.parsed(key_prefix))
             .unwrap_or(default.key_prefix),
-        recheck: duration(
-            "recheck",
+        revalidate_after: duration(
+            "revalidate_after",
             Duration::ZERO..=Duration::from_mins(10),
             "0s asks on every request; longer trusts memory too long",
         )
-        .unwrap_or(default.recheck),
-        serve_without_vault: duration(
-            "serve_without_vault",
+        .unwrap_or(default.revalidate_after),
+        vault_outage_grace: duration(
+            "vault_outage_grace",
             Duration::ZERO..=HOUR,
             "0s is never; without the vault a revocation may be missed",
         )
-        .unwrap_or(default.serve_without_vault),
+        .unwrap_or(default.vault_outage_grace),
         idle_timeout: duration("idle_timeout", MINUTE..=LONGEST_SESSION, life)
             .unwrap_or(default.idle_timeout),
         absolute_timeout: duration("absolute_timeout", MINUTE..=LONGEST_SESSION, life)

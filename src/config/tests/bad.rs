@@ -99,8 +99,8 @@ pub(super) const UNKNOWN_KEYS_AND_TYPES: &[Case] = &[
     ),
     (r#"{app}{route}timout = "5s""#, r#"8: routes[0].timout: unknown key (did you mean "timeout"?)"#),
     (
-        r#"{app}{route}fresh = "yes""#,
-        r#"8: routes[0].fresh: this is a string: write `true` or `false` without quotes"#,
+        r#"{app}{route}always_revalidate = "yes""#,
+        r#"8: routes[0].always_revalidate: this is a string: write `true` or `false` without quotes"#,
     ),
     (r#"[tls]|cert_file = "a""#, r#"1: tls: unknown key: remove it, or see gateway.toml for every key"#),
     (r#"[tokens]|audience = {}"#, r#"2: tokens.audience: this is a table: write a string in quotes"#),
@@ -209,12 +209,12 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"2: vault.statement_timeout: "0s" is out of range: write "10ms" to "1m" (a disk needs 10ms, and a person waits no minute)"#,
     ),
     (
-        r#"[sessions]|recheck = "1h""#,
-        r#"2: sessions.recheck: "1h" is out of range: write "0s" to "10m" (0s asks on every request; longer trusts memory too long)"#,
+        r#"[sessions]|revalidate_after = "1h""#,
+        r#"2: sessions.revalidate_after: "1h" is out of range: write "0s" to "10m" (0s asks on every request; longer trusts memory too long)"#,
     ),
     (
-        r#"[sessions]|serve_without_vault = "2h""#,
-        r#"2: sessions.serve_without_vault: "2h" is out of range: write "0s" to "1h" (0s is never; without the vault a revocation may be missed)"#,
+        r#"[sessions]|vault_outage_grace = "2h""#,
+        r#"2: sessions.vault_outage_grace: "2h" is out of range: write "0s" to "1h" (0s is never; without the vault a revocation may be missed)"#,
     ),
     (
         r#"[sessions]|absolute_timeout = "401d""#,

@@ -66,19 +66,19 @@ pub(super) const HEALTH: &[Case] = &[
         r#"4: upstreams.app.health.eject_after: this is an integer: write [upstreams.app.health.eject_after]"#,
     ),
     (
-        r#"{app}[upstreams.app.health]|eject_after = { connect = 1, answers = -1 }"#,
-        r#"4: upstreams.app.health.eject_after.answers: -1 is out of range: write 0 to 1000 (0 is never; 1000 is beyond any patience)|4: upstreams.app.health.eject_after.connect: unknown key (did you mean "connects"?)"#,
+        r#"{app}[upstreams.app.health]|eject_after = { connect = 1, responses = -1 }"#,
+        r#"4: upstreams.app.health.eject_after.responses: -1 is out of range: write 0 to 1000 (0 is never; 1000 is beyond any patience)|4: upstreams.app.health.eject_after.connect: unknown key (did you mean "connects"?)"#,
     ),
     (
-        r#"{app}[upstreams.app.health]|eject_for = "10m""#,
-        r#"4: upstreams.app.health.eject_for: eject_for is 10m, more than the 5m of eject_for_at_most, to which it is doubled: lower eject_for, or raise eject_for_at_most"#,
+        r#"{app}[upstreams.app.health]|base_ejection_time = "10m""#,
+        r#"4: upstreams.app.health.base_ejection_time: base_ejection_time is 10m, more than the 5m of max_ejection_time, to which it is doubled: lower base_ejection_time, or raise max_ejection_time"#,
     ),
     (
-        r#"{app}[upstreams.app.health]|eject_for_at_most = "5s""#,
-        r#"4: upstreams.app.health.eject_for_at_most: eject_for is 10s, more than the 5s of eject_for_at_most, to which it is doubled: lower eject_for, or raise eject_for_at_most"#,
+        r#"{app}[upstreams.app.health]|max_ejection_time = "5s""#,
+        r#"4: upstreams.app.health.max_ejection_time: base_ejection_time is 10s, more than the 5s of max_ejection_time, to which it is doubled: lower base_ejection_time, or raise max_ejection_time"#,
     ),
     (
-        r#"{app}[upstreams.app.health]|eject_for = "0s""#,
-        r#"4: upstreams.app.health.eject_for: "0s" is out of range: write "100ms" to "1h" (a restart takes seconds, and what is well again should be found)"#,
+        r#"{app}[upstreams.app.health]|base_ejection_time = "0s""#,
+        r#"4: upstreams.app.health.base_ejection_time: "0s" is out of range: write "100ms" to "1h" (a restart takes seconds, and what is well again should be found)"#,
     ),
 ];

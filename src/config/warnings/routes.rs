@@ -88,7 +88,7 @@ fn answers_for(pattern: &HostPattern, host: &HostPattern) -> bool {
 
 /// Whether whoever may use `one` may use `other`.
 fn is_as_strict(one: &Route, other: &Route) -> bool {
-    let fresh = one.fresh || !other.fresh;
+    let fresh = one.always_revalidate || !other.always_revalidate;
     match (&one.access, &other.access) {
         (_, Access::Public | Access::Optional) => true,
         (Access::Public | Access::Optional, _) | (Access::SignedIn, Access::Roles(_)) => false,
@@ -133,7 +133,7 @@ mod tests {
             ([route("a", "/", person, ""), route("b", "/admin", admin, "")], &["routes[1].path"][..]),
             ([route("a", "/", public, ""), route("b", "/admin", person, "")], &["routes[1].path"]),
             (
-                [route("a", "/app", person, ""), route("b", "/app/x", person, "fresh = true")],
+                [route("a", "/app", person, ""), route("b", "/app/x", person, "always_revalidate = true")],
                 &["routes[1].path"],
             ),
             (

@@ -164,7 +164,7 @@ async fn admit(
     if route.access == Access::Public && also.is_empty() {
         return anonymous();
     }
-    let fresh = route.fresh || also.iter().any(|second| second.route.fresh);
+    let fresh = route.always_revalidate || also.iter().any(|second| second.route.always_revalidate);
     let checked =
         silent_renewal::authenticate((request, credential), fresh, auth, snapshot, control, set).await;
     match checked {

@@ -219,7 +219,7 @@ impl ClientConnection {
             finished = &mut proxied => finished,
             cause = control.until_cut() => {
                 let grace = match (cause, control.progress()) {
-                    (Cut::Draining | Cut::Unread, _) | (_, Progress::Open) => None,
+                    (Cut::Draining | Cut::Stalled, _) | (_, Progress::Open) => None,
                     // Whoever waits for the app is told to come back, and answers in words where there is a chance for them.
                     (Cut::Silent, _) => Some(REFUSAL_GRACE),
                     (_, Progress::Answering) => Some(ANSWER_GRACE),
@@ -380,7 +380,7 @@ impl ClientConnection {
             tokio::time::sleep(grace).await;
             let awaited = control.awaited_body().filter(|_| control.progress() == Progress::Waiting);
             let Some(came) = awaited else { return false };
-            let rate = self.current.load().server.limits.body_rate;
+            let rate = self.current.load().server.limits.min_body_rate;
             if !silence.app_blocks() && came < begun.elapsed().as_secs().saturating_mul(rate) {
                 return true;
             }

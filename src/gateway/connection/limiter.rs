@@ -111,7 +111,7 @@ impl ConnectionLimiter {
         let Some(idle) = open.all.evict() else { return false };
         idle.evicted.notify_one();
         open.evicted += 1;
-        self.metrics.requests.connections_displaced.inc();
+        self.metrics.requests.connections_evicted.inc();
         true
     }
 
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(held.iter().map(is_evicted).collect::<Vec<_>>(), [false, true, false]);
         held[1].activity().until_evicted().await;
         assert!(held[1].activity().serve().is_none(), "what comes now comes too late");
-        assert_eq!(metrics.requests.connections_displaced.get(), 1);
+        assert_eq!(metrics.requests.connections_evicted.get(), 1);
 
         // Whoever was told to go takes no place, gone or not.
         drop(held.remove(1));
@@ -260,9 +260,9 @@ mod tests {
     fn each_newcomer_takes_one_place() {
         let ((places, metrics), server) = (places(), server(640));
         let held: Vec<_> = (0..640).filter_map(|_| places.admit(None, &server)).collect();
-        assert_eq!((held.len(), metrics.requests.connections_displaced.get()), (640, 0));
+        assert_eq!((held.len(), metrics.requests.connections_evicted.get()), (640, 0));
         let more: Vec<_> = (0..10).filter_map(|_| places.admit(None, &server)).collect();
-        assert_eq!((more.len(), metrics.requests.connections_displaced.get()), (10, 10));
+        assert_eq!((more.len(), metrics.requests.connections_evicted.get()), (10, 10));
         drop(held);
         drop(more);
         let open = places.lock();

@@ -194,7 +194,7 @@ impl Health {
         let (place, limit) = match cause {
             Ejection::Connect => (0, after.connects),
             Ejection::Timeout => (1, after.timeouts),
-            Ejection::Status => (2, after.answers),
+            Ejection::Status => (2, after.responses),
             Ejection::Check => return Change::None,
         };
         if limit == 0 {
@@ -205,8 +205,8 @@ impl Health {
         state.failures[place] = state.failures[place].saturating_add(1);
         let length = match state.ejected {
             Some(ejected) if now < ejected.until => return Change::None,
-            Some(ejected) => (ejected.length * 2).min(policy.eject_for_at_most),
-            None if state.failures[place] >= limit => policy.eject_for,
+            Some(ejected) => (ejected.length * 2).min(policy.max_ejection_time),
+            None if state.failures[place] >= limit => policy.base_ejection_time,
             None => return Change::None,
         };
         state.ejected = Some(Ejected { cause, until: now + length, length, trial: None });

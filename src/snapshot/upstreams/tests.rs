@@ -130,7 +130,7 @@ fn each_kind_of_failure_has_its_own_patience() {
 
 #[test]
 fn a_patience_of_zero_never_ends() {
-    let eject_after = EjectAfter { connects: 0, timeouts: 0, answers: 0 };
+    let eject_after = EjectAfter { connects: 0, timeouts: 0, responses: 0 };
     let world = World::with(THREE, Policy { eject_after, ..Policy::default() });
     world.refuses(1, 100);
     for _ in 0..100 {

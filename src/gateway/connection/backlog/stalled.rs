@@ -38,7 +38,7 @@ struct Stalled {
 impl Stalled {
     fn cut(&self) {
         for request in &self.requests {
-            request.cut(Cut::Unread);
+            request.cut(Cut::Stalled);
         }
         if let Some(connection) = &self.connection {
             connection.abandon();
