@@ -38,7 +38,7 @@ impl Readiness {
             return Err("draining: this gateway is about to stop");
         }
         let mut state = String::from("ready");
-        match auth.standing(&current.load().settings).await {
+        match auth.mode(&current.load().settings).await {
             Mode::Current => {}
             // Still the right place for signed-in traffic: no other gateway of this vault can do more.
             Mode::WithoutVault => state.push_str(", without the vault: nobody can sign in or refresh"),

@@ -138,16 +138,16 @@ fn upstreams(snapshot: &Snapshot, now: Monotonic) -> Vec<Value> {
 }
 
 fn address(candidate: &upstreams::Candidate, now: Monotonic) -> Value {
-    let standing = candidate.standing();
+    let standing = candidate.health_status();
     json!({
         "server": candidate.server.name(),
         "address": candidate.address.to_string(),
-        "in_turn": standing.is_in_turn(),
+        "in_turn": standing.is_healthy(),
         "ejected": standing.ejected.map(|(cause, until)| json!({
             "cause": cause.as_str(),
             "tried_again_in_seconds": seconds(until.since(now)),
         })),
-        "checks_fail": standing.checked_bad,
+        "checks_fail": standing.is_check_failed,
         "last_check": standing.last_check.map(|check| json!({
             "seconds_ago": seconds(now.since(check.at)),
             "took_seconds": seconds(check.took),

@@ -1,22 +1,15 @@
-//! The gateway: Pingora's callbacks around the walk of a request.
+//! The gateway: one request from the client's socket to the upstream and back, through Pingora's callbacks.
+//!
+//! In: sockets of the listeners, and the configuration snapshot in force. Out: responses, requests to upstreams, the access log.
+//! Must not know: which stores are used, how tokens are signed, where the configuration comes from.
 //!
 //! ```text
-//! gate      connection cap, TLS, header deadline, cut from outside     (one task per request)
-//! portion   as much of a connection as is one request's
-//!  proxy    early_request_filter -> request_filter -> upstream_peer -> upstream_request_filter -> response_filter
-//!   judge   header checks -> target -> route -> credential -> auth -> policy -> Permit | own endpoint | refusal
-//!   cross_origin  requests that pages of other origins send with our cookies
-//!   upstream  which server, which headers                             (only with a Permit)
-//!   checks    asks the servers how they are, beside the requests
-//!   failure   what a failed request says of the server, and to the client
-//!   endpoints login, refresh, logout, me, sessions, password, keys
-//!   answer    what of the app's answer crosses
-//!   shared_caches  keeps one person's responses out of them
-//!   request_framing, response_framing  how a message is framed on each side, and which fields are of one connection only
-//!   respond   the one table of status codes and bodies
-//!   parting   what the client still sends once it is answered
-//! backlog   what a client has not taken yet of its response
-//! stalled   the limit on what is held for clients that take nothing
+//! connection/   connection limit, PROXY protocol, TLS, header deadline, send backlog     (one task per request)
+//! request/      early_request_filter -> request_filter -> upstream_peer -> upstream_request_filter -> response_filter
+//! authorize/    header checks -> target -> route -> credential -> auth -> policy -> Permit | own endpoint | refusal
+//! endpoints/    login, refresh, logout, me, sessions, password, keys
+//! upstream/     server, headers and framing of both messages, health checks               (only with a Permit)
+//! response.rs   the one table of status codes and bodies
 //! ```
 
 mod authorize;

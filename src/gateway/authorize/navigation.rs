@@ -205,7 +205,7 @@ fn login_url(request: &RequestHeader, audience: Audience, auth: &Auth, snapshot:
     if target == "/" {
         return login;
     }
-    let stamp = auth.stamp(RETURN_TO, target.as_bytes());
+    let stamp = auth.form_token(RETURN_TO, target.as_bytes());
     let whole = format!("{login}?return_to={}", return_to::escape(&return_to::packed(&stamp, &target)));
     // The browser comes back with it in the request line, beside its cookies.
     if whole.len() > snapshot.limits().header_bytes / 2 { format!("{login}?{LOST}") } else { whole }
@@ -224,7 +224,8 @@ fn referring_path(request: &RequestHeader) -> Option<String> {
 /// The place in a stamped `return_to`; `None` when it is not one of ours, or too old.
 pub(crate) fn place(packed: &str, auth: &Auth) -> Option<String> {
     let (stamp, target) = return_to::unpacked(packed)?;
-    let is_good = return_to::is_local(&target) && auth.is_stamped(stamp, RETURN_TO, target.as_bytes());
+    let is_good =
+        return_to::is_local(&target) && auth.is_form_token_valid(stamp, RETURN_TO, target.as_bytes());
     is_good.then_some(target)
 }
 

@@ -1,4 +1,4 @@
-//! The gate in front of Pingora's proxy: a place for each connection, the TLS handshake, and the version it speaks.
+//! Connection handler in front of Pingora's proxy: connection limit, PROXY protocol, TLS handshake, HTTP version.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,11 +29,11 @@ use crate::snapshot::{Current, Snapshot};
 pub struct Acceptor {
     listener: Listener,
     shared: Arc<Shared>,
-    places: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
 }
 
 impl Acceptor {
-    /// In front of `proxy`.
+    /// Creates the acceptor of one listener; its connections are served by `proxy`.
     pub fn new(
         listener: Listener,
         proxy: HttpProxy<Gateway>,
@@ -41,15 +41,15 @@ impl Acceptor {
         metrics: Arc<Metrics>,
         current: Current,
     ) -> Self {
-        let places = ConnectionLimiter::new(Arc::clone(&traffic), Arc::clone(&metrics));
+        let limiter = ConnectionLimiter::new(Arc::clone(&traffic), Arc::clone(&metrics));
         Self {
             listener,
             shared: Arc::new(Shared { proxy: Arc::new(proxy), traffic, metrics, current }),
-            places,
+            limiter,
         }
     }
 
-    /// The same for addresses of another kind: what is allowed is allowed to all of them together.
+    /// Returns an acceptor for another kind of listener. Both share one connection limit.
     #[must_use]
     pub fn also(&self, listener: Listener) -> Self {
         Self { listener, ..self.clone() }
@@ -59,22 +59,22 @@ impl Acceptor {
 /// A connection that was accepted.
 struct Incoming {
     stream: Stream,
-    /// Its client; the peer, where no load balancer names another.
+    /// Client address: from the PROXY protocol header if there is one, otherwise the peer's.
     client: IpAddr,
-    /// Why each of its requests is refused, if they are.
+    /// Refusal of every request on this connection.
     refuses: Option<Refusal>,
 }
 
 impl Acceptor {
-    /// Reads the PROXY protocol header, where the peer has to send one. `None` when it has not, and there is nobody to be told.
+    /// Reads the PROXY protocol header, if the peer must send one. `None` if it is missing and no response can be sent.
     async fn client_of(&self, stream: Stream, snapshot: &Snapshot) -> Option<Incoming> {
         let client = peer_of(&stream);
         let server = &snapshot.server;
         if !forwarded::is_trusted(client, &server.proxy_protocol_from) {
             return Some(Incoming { stream, client, refuses: None });
         }
-        // Counted, for as long as it is not known whose it is, for nobody.
-        let waiting = self.places.admit(None, server)?;
+        // The client is unknown until the header is read: only the total limit applies.
+        let waiting = self.limiter.admit(None, server)?;
         let reading = proxy_protocol::read_header(stream);
         let (stream, header) = tokio::select! {
             biased;
@@ -94,24 +94,24 @@ impl Acceptor {
             reason = "proxy_protocol_invalid",
             peer = %client,
             cause = %error,
-            "a connection is refused: its peer is one of server.proxy_protocol_from"
+            "connection refused: its peer must send a PROXY protocol header (server.proxy_protocol_from)"
         );
-        // Whoever speaks HTTP in clear can be told so.
-        let is_told = error == HeaderError::Missing && self.listener != Listener::Tls;
+        // A client that speaks cleartext HTTP gets a response with the reason.
+        let can_respond = error == HeaderError::Missing && self.listener != Listener::Tls;
         let refuses = Refusal::RequestInvalid(error.to_string());
-        stream.filter(|_| is_told).map(|stream| Incoming { stream, client, refuses: Some(refuses) })
+        stream.filter(|_| can_respond).map(|stream| Incoming { stream, client, refuses: Some(refuses) })
     }
 }
 
-/// The address of the peer; that of a Unix socket stands for all of them.
+/// Address of the peer; [`UNIX_PEER`] for every Unix socket.
 fn peer_of(stream: &Stream) -> IpAddr {
     let digest = stream.get_socket_digest();
     let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().map(SocketAddr::ip));
     address.map_or(UNIX_PEER, |ip| ip.to_canonical())
 }
 
-/// Whom a connection is counted for. Peers behind a Unix socket are told apart only by a proxy that is believed.
-fn counted_for(client: IpAddr, server: &Server) -> Option<IpAddr> {
+/// Address for the connection limit per client. `None` behind a Unix socket, unless its peer is a trusted proxy.
+fn limited_address(client: IpAddr, server: &Server) -> Option<IpAddr> {
     Some(client)
         .filter(|&client| client != UNIX_PEER || forwarded::is_trusted(client, &server.trusted_proxies))
 }
@@ -121,45 +121,45 @@ impl ServerApp for Acceptor {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let snapshot = self.shared.current.load();
         let Incoming { stream, client, mut refuses } = self.client_of(stream, &snapshot).await?;
-        let place = self.places.admit(counted_for(client, &snapshot.server), &snapshot.server)?;
+        let permit = self.limiter.admit(limited_address(client, &snapshot.server), &snapshot.server)?;
         let (stream, proof) = match (self.listener, &snapshot.tls) {
             (Listener::Plain | Listener::Redirect, _) => (stream, None),
-            // As long for the handshake as for a header.
+            // The handshake has the same deadline as a header.
             (Listener::Tls, Some(terms)) => {
                 let deadline = snapshot.server.limits.header_deadline;
-                // Apart: 7 KiB that are not kept for as long as the connection lasts.
+                // Boxed: otherwise its 7 KiB would be part of the connection's future for its whole life.
                 let handshake = Box::pin(tls::accept(stream, terms, deadline, client, &self.shared.metrics));
                 let accepted = tokio::select! {
                     biased;
                     accepted = handshake => accepted?,
-                    () = place.activity().until_evicted() => return None,
+                    () = permit.activity().until_evicted() => return None,
                 };
                 match accepted {
                     Accepted::Encrypted(stream, proof) => (stream, Some(Arc::new(proof))),
                     Accepted::InClear(stream) => {
-                        let told = "this address speaks TLS, and the request came in clear: write https://";
-                        refuses = Some(Refusal::RequestInvalid(told.to_owned()));
+                        let detail = "this address speaks TLS, and the request came in clear: write https://";
+                        refuses = Some(Refusal::RequestInvalid(detail.to_owned()));
                         (stream, None)
                     }
                 }
             }
-            // Never in clear what was to be encrypted.
+            // A TLS listener never falls back to cleartext.
             (Listener::Tls, None) => return None,
         };
-        let requests =
-            ClientConnection::new(self.listener, &self.shared, &snapshot.server, proof, &place, refuses);
-        // A connection outlives its configuration.
+        let connection =
+            ClientConnection::new(self.listener, &self.shared, &snapshot.server, proof, &permit, refuses);
+        // A connection outlives its configuration snapshot.
         drop(snapshot);
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            requests.serve_http2(stream, shutdown).await;
+            connection.serve_http2(stream, shutdown).await;
         } else {
-            requests.serve_http1(stream, shutdown).await;
+            connection.serve_http1(stream, shutdown).await;
         }
         None
     }
 
     async fn cleanup(&self) {
-        // The listener is closed; idle connections stay until nobody is left who might be sending.
+        // The listener is closed. Idle connections stay open until the drain ends: a request may be on its way.
         self.shared.traffic.until_closing().await;
         self.shared.proxy.http_cleanup().await;
     }

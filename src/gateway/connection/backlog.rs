@@ -1,8 +1,8 @@
-//! The send backlog: what one client has not taken yet of its response, and since when it takes nothing.
+//! Send backlog: the response bytes that one client has not read yet, and the start of its time without progress.
 //!
-//! It is measured where it is held. Over HTTP/1.1 that is the write side of the connection: a write that is not accepted
-//! blocks it. Over HTTP/2 the socket is one place, and flow control another: a stream is blocked while bytes of its body are
-//! held, and makes progress when its task is woken to send more of them. What all of them hold is summed up in [`Held`].
+//! It is measured where the bytes are buffered. An HTTP/1.1 connection is blocked when the socket does not accept a write. With
+//! HTTP/2, the socket can block, and so can flow control: a stream is blocked while bytes of its body are buffered, and makes
+//! progress when its task is woken to send more of them. [`Held`] has the sum over all clients.
 //!
 //! ```text
 //! app -> Pingora's pipe (up to five chunks) -> a write ------------------------> socket     HTTP/1.1
@@ -25,84 +25,84 @@ pub(crate) mod stalled;
 
 pub(crate) use connection::Connection;
 
-/// Memory of a request whose response is blocked, beside the bytes of its body: its task, and its connection to the app
-/// with 64 KiB of buffer. Measured: 91 KiB.
+/// Memory of a request with a blocked response, without its body bytes: the task, and the upstream connection with 64 KiB of
+/// buffer. Measured: 91 KiB.
 const REQUEST: u64 = 96 << 10;
 
-/// Chunks that wait in Pingora's pipe behind those that are being written: four, and the one that finds it full.
+/// Chunks buffered in Pingora's pipe behind the one that is being written: four, and one more that waits for space.
 const PIPE: u32 = 5;
 
-/// A client that takes less than this while it is blocked makes no progress: one byte now and then would hold as much
-/// memory as none. The slowest modems took it in a second.
+/// Bytes that a blocked client must read to make progress. Fewer do not count: a client that reads one byte now and then would
+/// hold as much memory as one that reads nothing. The slowest modems read this much in a second.
 const PROGRESS: u64 = 1 << 10;
 
-/// While other streams of its connection are sent, a stream may wait for its turn for so many times as long.
-const TURNS: u64 = 4;
+/// Factor on the patience for a stream while its connection's socket is busy with other streams.
+const BUSY_SOCKET_FACTOR: u64 = 4;
 
-/// Requests at a time of one HTTP/2 connection that are read ahead in full. Browsers seldom have more whose responses are large.
-const FEW_STREAMS: u32 = 8;
+/// Concurrent requests of one HTTP/2 connection that are read ahead in full. Browsers seldom have more with large responses.
+const FULL_READ_AHEAD_STREAMS: u32 = 8;
 
-/// What a backlog is of.
+/// Part of a connection that a backlog measures.
 #[derive(Debug)]
 enum Of {
-    /// The write side of an HTTP/1.1 connection.
+    /// Write side of an HTTP/1.1 connection.
     Http1,
-    /// The write side of an HTTP/2 connection.
+    /// Write side of an HTTP/2 connection.
     Socket,
-    /// A stream of this HTTP/2 connection.
+    /// Stream of this HTTP/2 connection.
     Stream(Arc<Connection>),
 }
 
-/// The backlog of a connection's write side, or of an HTTP/2 stream.
+/// Send backlog of a connection's write side, or of an HTTP/2 stream.
 #[derive(Debug)]
 pub(crate) struct Backlog {
     held: Arc<Held>,
     of: Of,
-    /// Whether its client has many others under way: then less is read ahead of it.
+    /// Whether the client has many connections or streams: then less is read ahead for this one.
     is_crowded: bool,
-    /// Whether `State::since` is set: a writer that is not blocked takes no lock.
+    /// Whether `State::since` is set: a writer that is not blocked does not take the lock.
     blocked: AtomicBool,
-    /// Bytes of the app's response that may wait behind those that are being written; 0 after the last chunk.
-    behind: AtomicU32,
+    /// Maximum number of response bytes buffered behind those that are being written; 0 after the last chunk.
+    read_ahead: AtomicU32,
     socket: OnceLock<Arc<SocketDigest>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Start of the time without progress, in milliseconds of [`Held::millis`]; 0 when it is not blocked.
+    /// Start of the time without progress, in milliseconds of [`Held::millis`]; 0 when not blocked.
     since: u64,
-    /// When it was blocked last.
+    /// End of the last blocked time, in the same unit.
     freed: u64,
-    /// Bytes that wait for the client.
+    /// Bytes waiting to be sent to the client.
     unsent: u64,
-    /// Bytes that were accepted since.
+    /// Bytes accepted since `since`.
     accepted: u64,
-    /// Bytes that the client's system had acknowledged when that was looked at; 0 before.
+    /// Bytes acknowledged by the client's TCP stack at the last check; 0 before the first one.
     acknowledged: u64,
-    /// Wake-ups of a stream that still count as progress: one for each [`PROGRESS`] bytes.
+    /// Wake-ups of a stream that still count as progress: about one for each [`PROGRESS`] bytes.
     wakes: u64,
-    /// Since when a stream's request is under way without a response, in milliseconds of [`Held::millis`]; 0 when it is not,
-    /// or for so long that its app must be waiting for something.
-    young_since: u64,
-    /// Whether the request is over, and only bytes are left of it.
+    /// Start of a stream's request whose response is expected soon, in milliseconds of [`Held::millis`]. 0 once the response has
+    /// begun, or after so long that the app must be waiting for something (long polling).
+    expected_since: u64,
+    /// Whether the request is over, and only buffered bytes are left.
     is_over: bool,
-    /// What is counted of it in [`Held`].
+    /// Bytes counted for it in [`Held`].
     counted: u64,
     /// The client as policy sees it.
     client: Option<IpAddr>,
 }
 
 impl Backlog {
-    /// Of an HTTP/1.1 connection from `client`, which may be one of many.
+    /// Creates the backlog of an HTTP/1.1 connection from `client`.
     pub(crate) fn of_http1(held: &Arc<Held>, client: Option<IpAddr>, is_crowded: bool) -> Arc<Self> {
         Arc::new(Self::new(held, Of::Http1, client, is_crowded))
     }
 
-    /// Of a stream of an HTTP/2 connection.
+    /// Creates the backlog of a stream of an HTTP/2 connection.
     pub(crate) fn of_stream(connection: &Arc<Connection>) -> Arc<Self> {
         let socket = &connection.socket;
-        let is_crowded = connection.requests.fetch_add(1, Ordering::Relaxed) >= FEW_STREAMS;
+        let is_crowded = connection.requests.fetch_add(1, Ordering::Relaxed) >= FULL_READ_AHEAD_STREAMS;
         let of = Of::Stream(Arc::clone(connection));
         Arc::new(Self::new(&socket.held, of, socket.client(), is_crowded))
     }
@@ -113,20 +113,20 @@ impl Backlog {
             of,
             is_crowded,
             blocked: AtomicBool::new(false),
-            behind: AtomicU32::new(0),
+            read_ahead: AtomicU32::new(0),
             socket: OnceLock::new(),
             state: Mutex::new(State { client, ..State::default() }),
         }
     }
 
-    /// Of a connection: the socket that it is written to.
+    /// Sets the socket of a connection, for [`Self::check_acknowledged`].
     pub(crate) fn set_socket(&self, socket: Arc<SocketDigest>) {
         self.socket.get_or_init(|| socket);
     }
 
-    /// Of a connection that is blocked: looks at what its client has acknowledged of bytes that are in the kernel. A socket with
-    /// megabytes of buffer takes more only once a third of it is free: of a slow reader that may be ten seconds later.
-    pub(crate) fn look(&self) {
+    /// Counts bytes that the client's TCP stack has acknowledged as progress of a blocked connection. A socket with megabytes
+    /// of buffer accepts more only once a third of it is free, which with a slow reader may take ten seconds.
+    pub(crate) fn check_acknowledged(&self) {
         if !self.blocked.load(Ordering::Relaxed) {
             return;
         }
@@ -139,12 +139,12 @@ impl Backlog {
         }
     }
 
-    /// Whether little is to be read of the app ahead of its client: it has many responses under way, or too much is held.
+    /// Whether less is read ahead from the app: the client has many responses in flight, or too much memory is held.
     pub(crate) fn reads_little_ahead(&self) -> bool {
         self.is_crowded || self.held.is_over_limit()
     }
 
-    /// The connection of an HTTP/2 stream.
+    /// Connection of an HTTP/2 stream.
     pub(crate) const fn connection(&self) -> Option<&Arc<Connection>> {
         match &self.of {
             Of::Stream(connection) => Some(connection),
@@ -152,12 +152,12 @@ impl Backlog {
         }
     }
 
-    /// The client as policy sees it.
+    /// Returns the client as policy sees it.
     pub(crate) fn client(&self) -> Option<IpAddr> {
         self.lock().client
     }
 
-    /// Says which client it is, seen through trusted proxies.
+    /// Sets the client, as seen through trusted proxies.
     pub(crate) fn set_client(&self, client: IpAddr) {
         self.lock().client = Some(client);
         if let Some(connection) = self.connection() {
@@ -165,13 +165,13 @@ impl Backlog {
         }
     }
 
-    /// A chunk of the body has come from the app. Behind it others like it may wait, and bytes within the app's `window`.
-    pub(crate) fn chunk_came(&self, bytes: usize, window: u32, is_last: bool) {
-        let behind = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(PIPE).saturating_add(window);
-        self.behind.store(if is_last { 0 } else { behind }, Ordering::Relaxed);
+    /// Records a chunk received from the app. More chunks of its size may be in the pipe, and `window` bytes on the connection.
+    pub(crate) fn chunk_received(&self, bytes: usize, window: u32, is_last: bool) {
+        let read_ahead = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(PIPE).saturating_add(window);
+        self.read_ahead.store(if is_last { 0 } else { read_ahead }, Ordering::Relaxed);
     }
 
-    /// A write of so many bytes was not accepted.
+    /// Records that a write of `unsent` bytes was not accepted.
     pub(crate) fn was_blocked(&self, unsent: usize) {
         let mut state = self.lock();
         state.unsent = unsent as u64;
@@ -182,7 +182,7 @@ impl Backlog {
         self.settle(&mut state);
     }
 
-    /// So many bytes of a write were accepted; `all` of it, or a part.
+    /// Records that `bytes` of a write were accepted: `all` of it, or a part.
     pub(crate) fn was_accepted(&self, bytes: usize, all: bool) {
         if !self.blocked.load(Ordering::Relaxed) {
             return;
@@ -198,41 +198,41 @@ impl Backlog {
         self.settle(&mut state);
     }
 
-    /// A stream's request begins: its response is expected.
-    fn expect(&self) {
+    /// Counts the response of a stream's request as expected.
+    fn expect_response(&self) {
         let Some(connection) = self.connection() else { return };
-        self.lock().young_since = self.held.millis();
-        self.held.expect(REQUEST);
-        connection.young.fetch_add(1, Ordering::Relaxed);
+        self.lock().expected_since = self.held.millis();
+        self.held.change_expected(REQUEST);
+        connection.expected_responses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Its response has begun, or is not expected soon.
-    fn is_not_young(&self, state: &mut State) {
-        let Some(connection) = self.connection().filter(|_| state.young_since > 0) else { return };
-        state.young_since = 0;
-        self.held.expect(REQUEST.wrapping_neg());
-        connection.young.fetch_sub(1, Ordering::Relaxed);
+    /// Stops counting the response as expected: it has begun, or takes long.
+    fn stop_expecting(&self, state: &mut State) {
+        let Some(connection) = self.connection().filter(|_| state.expected_since > 0) else { return };
+        state.expected_since = 0;
+        self.held.change_expected(REQUEST.wrapping_neg());
+        connection.expected_responses.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Does not expect the response of a request that is under way for `patience`: an app that is asked to wait for news holds many.
-    pub(crate) fn grow_old(&self, now: u64, patience: u64) {
+    /// Stops expecting the response after `patience`, in milliseconds: apps with long polling hold many requests.
+    pub(crate) fn stop_expecting_after(&self, now: u64, patience: u64) {
         let mut state = self.lock();
-        if state.young_since > 0 && now.saturating_sub(state.young_since) >= patience {
-            self.is_not_young(&mut state);
+        if state.expected_since > 0 && now.saturating_sub(state.expected_since) >= patience {
+            self.stop_expecting(&mut state);
         }
     }
 
-    /// The whole response was handed to the transport, and to its client's windows.
+    /// Records that the whole response was passed to the transport, within the client's flow-control windows.
     pub(crate) fn was_taken(&self) {
         if let Some(connection) = self.connection() {
             connection.pace.add(self.held.millis());
         }
     }
 
-    /// The request is over. What is left of a stream's body is held by its connection alone, and what is left of an
+    /// Records the end of the request. The rest of a stream's body is then buffered by its connection only, and the rest of an
     /// HTTP/1.1 response by the kernel.
     pub(crate) fn request_is_over(&self) {
-        self.behind.store(0, Ordering::Relaxed);
+        self.read_ahead.store(0, Ordering::Relaxed);
         if self.connection().is_none() && !self.blocked.load(Ordering::Relaxed) {
             return;
         }
@@ -245,8 +245,8 @@ impl Backlog {
         self.settle(&mut state);
     }
 
-    /// Bytes of a body, which count until the last of them is on the socket. Of streams alone: over HTTP/1.1 Pingora copies
-    /// what it cannot write at once.
+    /// Wraps body bytes so that they count until the last of them is written to the socket. Only for streams: over HTTP/1.1
+    /// Pingora copies the bytes that it cannot write at once.
     pub(crate) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         let size = bytes.len() as u64;
         if size == 0 || self.connection().is_none() {
@@ -256,7 +256,7 @@ impl Backlog {
         state.unsent += size;
         state.since = self.held.millis();
         state.wakes = size / PROGRESS + 4;
-        self.is_not_young(&mut state);
+        self.stop_expecting(&mut state);
         self.settle(&mut state);
         drop(state);
         Bytes::from_owner(HeldBytes { bytes, backlog: Arc::clone(self) })
@@ -274,7 +274,7 @@ impl Backlog {
         }
     }
 
-    /// The task of a stream was woken, and may have sent something.
+    /// Records that the task of a stream was woken, and may have sent something.
     pub(crate) fn was_woken(&self) {
         if self.connection().is_none() || !self.blocked.load(Ordering::Relaxed) {
             return;
@@ -286,35 +286,36 @@ impl Backlog {
         }
     }
 
-    /// Since when the client makes no progress, if that is for `patience` at `now`; all in milliseconds.
+    /// Returns the start of the time without progress, if it has lasted for `patience` at `now`; all in milliseconds.
     pub(crate) fn stalled_since(&self, now: u64, patience: u64) -> Option<u64> {
         if !self.blocked.load(Ordering::Relaxed) {
             return None;
         }
         let since = Some(self.lock().since).filter(|&since| since > 0)?;
-        // While others of its connection are sent, a stream waits for its turn.
-        let has_turn = self.connection().is_none_or(|connection| connection.has_room(now, patience));
-        let patience = if has_turn { patience } else { TURNS * patience };
+        // While its connection's socket sends other streams, a stream waits for longer.
+        let is_socket_free =
+            self.connection().is_none_or(|connection| connection.is_socket_free(now, patience));
+        let patience = if is_socket_free { patience } else { BUSY_SOCKET_FACTOR * patience };
         (now.saturating_sub(since) >= patience).then_some(since)
     }
 
-    /// Bytes of memory that are counted for it.
+    /// Bytes of memory counted for this backlog.
     pub(crate) fn counted(&self) -> u64 {
         self.lock().counted
     }
 
-    /// Brings up to date what is counted.
+    /// Updates the bytes counted.
     fn settle(&self, state: &mut State) {
         self.blocked.store(state.since > 0, Ordering::Relaxed);
-        let behind = || u64::from(self.behind.load(Ordering::Relaxed));
+        let read_ahead = || u64::from(self.read_ahead.load(Ordering::Relaxed));
         let now = match (&self.of, state.since) {
             (Of::Socket, 0) => 0,
             (Of::Socket, _) => state.unsent,
             (Of::Http1, 0) => 0,
-            (Of::Http1, _) => REQUEST + state.unsent + behind(),
+            (Of::Http1, _) => REQUEST + state.unsent + read_ahead(),
             (Of::Stream(_), 0) => 0,
             (Of::Stream(_), _) if state.is_over => state.unsent,
-            (Of::Stream(_), _) => REQUEST + state.unsent + behind(),
+            (Of::Stream(_), _) => REQUEST + state.unsent + read_ahead(),
         };
         self.count(state, now);
     }
@@ -339,7 +340,7 @@ impl Backlog {
 impl Drop for Backlog {
     fn drop(&mut self) {
         let mut state = std::mem::take(&mut *self.lock());
-        self.is_not_young(&mut state);
+        self.stop_expecting(&mut state);
         self.count(&mut state, 0);
         if let Some(connection) = self.connection() {
             connection.requests.fetch_sub(1, Ordering::Relaxed);
@@ -347,7 +348,7 @@ impl Drop for Backlog {
     }
 }
 
-/// Bytes of a body that wait for their client.
+/// Body bytes that count in a backlog until they are dropped.
 struct HeldBytes {
     bytes: Bytes,
     backlog: Arc<Backlog>,

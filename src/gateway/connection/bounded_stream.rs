@@ -1,10 +1,10 @@
-//! A connection that speaks HTTP/1.1, as one request may read it: to the end of its body, and no further.
+//! Message-bounded stream: an HTTP/1.1 connection that a request can read up to the end of its body, and no further.
 //!
-//! Whoever waits for an answer is listened to, so that its end is heard. What comes instead is the next request's: it is kept
-//! for it, where Pingora would fail the request that is under way.
+//! While a client waits for its response, the connection is still read, so that a disconnect is noticed. Bytes received then
+//! belong to the next request and are kept for it; Pingora would fail the current request instead.
 //!
 //! ```text
-//! header (http1.rs) -> as much as its body has -> only the end; the rest is kept -> header of the next
+//! header (http1.rs) -> body, up to its length -> disconnect only; other bytes are kept -> header of the next request
 //! ```
 
 use std::fmt;
@@ -30,25 +30,29 @@ use crate::gateway::connection::backlog::{Backlog, Connection};
 use crate::gateway::request::current_request;
 use crate::gateway::request::silence;
 
-/// What is read ahead of a request is no more than this: enough to tell that there is something, and for most of its header.
+/// Maximum size of a piece of a request body, in bytes. An app that takes less than one within the route's `timeout` is silent: with
+/// 60 seconds that is 273 bytes a second. Larger pieces would count slower apps as silent, smaller ones cost a wake-up each.
+const PIECE: u64 = 16 << 10;
+
+/// Size of one read of the next request. No more is read once anything of it is there: enough for most of its header.
 const AHEAD: usize = 1024;
 
-/// What is read of a connection that is closed, so that the client still reads its answer.
-const LEFTOVER: usize = 64 << 10;
+/// Maximum number of bytes read and dropped before a connection is closed, so that the client can still read its response.
+const MAX_DISCARDED: usize = 64 << 10;
 
-/// Such a connection. What is kept of it may hold tokens and passwords: `Debug` tells only how much there is.
+/// A message-bounded stream. Its buffer may hold tokens and passwords, so `Debug` shows lengths only.
 pub(crate) struct BoundedStream {
     stream: Stream,
-    /// Came before its turn.
+    /// Bytes received early: they belong to the body or to the next request.
     ahead: BytesMut,
-    /// What the request may still read.
+    /// Bytes that the request may still read; `u64::MAX` = unbounded.
     left: AtomicU64,
-    /// The client does not take what it is sent, which was said.
-    blocks: bool,
-    written: WriteSide,
+    /// Whether the client was last reported as not reading.
+    is_blocked: bool,
+    write_side: WriteSide,
 }
 
-/// Where it is counted what the client has not taken.
+/// Backlog that counts the bytes the client has not read yet.
 enum WriteSide {
     Http1(Arc<Backlog>),
     Http2(Arc<Connection>),
@@ -62,35 +66,39 @@ impl fmt::Debug for BoundedStream {
 }
 
 impl BoundedStream {
-    /// For a request that has no body yet.
+    /// Creates the stream of an HTTP/1.1 connection. It reads no body until [`admit_body`].
     pub(crate) fn new(stream: Stream, backlog: Arc<Backlog>) -> Box<Self> {
         stream.get_socket_digest().into_iter().for_each(|socket| backlog.set_socket(socket));
-        let written = WriteSide::Http1(backlog);
-        Box::new(Self { stream, ahead: BytesMut::new(), left: AtomicU64::new(0), blocks: false, written })
+        Box::new(Self {
+            stream,
+            ahead: BytesMut::new(),
+            left: AtomicU64::new(0),
+            is_blocked: false,
+            write_side: WriteSide::Http1(backlog),
+        })
     }
 
-    /// For HTTP/2, which reads all of it.
+    /// Creates the stream of an HTTP/2 connection, without a bound.
     pub(crate) fn whole(stream: Stream, connection: Arc<Connection>) -> Box<Self> {
         stream.get_socket_digest().into_iter().for_each(|socket| connection.socket().set_socket(socket));
-        let written = WriteSide::Http2(connection);
         Box::new(Self {
             stream,
             ahead: BytesMut::new(),
             left: AtomicU64::new(u64::MAX),
-            blocks: false,
-            written,
+            is_blocked: false,
+            write_side: WriteSide::Http2(connection),
         })
     }
 
-    /// The backlog of its write side.
+    /// Send backlog of the connection.
     fn backlog(&self) -> &Backlog {
-        match &self.written {
+        match &self.write_side {
             WriteSide::Http1(backlog) => backlog,
             WriteSide::Http2(connection) => connection.socket(),
         }
     }
 
-    /// Counts what came of a write of `size` bytes.
+    /// Counts the result of a write of `size` bytes.
     fn count_write(&self, size: usize, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Pending => self.backlog().was_blocked(size),
@@ -99,100 +107,100 @@ impl BoundedStream {
         }
     }
 
-    /// What came before its turn, taken.
+    /// Takes the bytes that were received early.
     pub(crate) fn take_ahead(&mut self) -> BytesMut {
         std::mem::take(&mut self.ahead)
     }
 
-    /// Puts back what is not of the header that was read, for the request to read what is its own.
+    /// Starts a request: puts back the bytes received after its header.
     pub(crate) fn begin(&mut self, ahead: BytesMut) {
         self.ahead = ahead;
         *self.left.get_mut() = 0;
     }
 
-    /// The connection itself, for who reads a header of it.
+    /// Underlying connection, without the bound; used to read a header.
     pub(crate) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
     }
 
-    /// The connection itself, with what came before its turn lost.
+    /// Returns the underlying connection. Bytes received early are dropped.
     pub(crate) fn into_stream(self) -> Stream {
         self.stream
     }
 
-    /// Of a session; `None` over HTTP/2, whose requests cannot be in each other's way.
+    /// Stream of a session; `None` over HTTP/2, where each request has a stream of its own.
     fn of(session: &Session) -> Option<&Self> {
         let stream = session.as_downstream().stream()?;
         (**stream).as_any().downcast_ref()
     }
 
-    /// Whether the next request has begun. Empty lines are none (RFC 9112 section 2.2).
+    /// Whether the next request has begun. Empty lines before it do not count (RFC 9112 section 2.2).
     fn has_next(&self) -> bool {
         self.ahead.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
-    /// Waits for the end, and keeps what comes instead.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Resolves when the client disconnects. Other bytes are kept for the next request.
+    fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.has_next() && self.ahead.len() < AHEAD {
-            let mut more = [0; AHEAD];
-            let mut more = ReadBuf::new(&mut more);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut more))?;
-            if more.filled().is_empty() {
+            let mut buffer = [0; AHEAD];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.ahead.extend_from_slice(more.filled());
+            self.ahead.extend_from_slice(buffer.filled());
         }
-        // The request's answer is what it waits for now.
+        // The next request is here: the connection is not read again before the current response is complete.
         Poll::Pending
     }
 
-    /// Notes whether the client takes what it is sent: while it does not, the app is not waited for.
-    fn note<T>(&mut self, sent: Poll<T>) -> Poll<T> {
-        if sent.is_pending() != self.blocks {
-            self.blocks = sent.is_pending();
-            current_request::client_blocks(self.blocks);
+    /// Reports whether the client reads. While it does not, the app's timeout does not run.
+    fn report_blocked<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        if written.is_pending() != self.is_blocked {
+            self.is_blocked = written.is_pending();
+            current_request::client_blocks(self.is_blocked);
         }
-        sent
+        written
     }
 
-    /// A socket that is closed with something unread is reset, and the answer may be lost with it.
-    fn drop_leftover(&mut self, cx: &mut Context<'_>) {
-        let mut read = self.ahead.len();
-        let mut more = [0; 4096];
-        while (1..LEFTOVER).contains(&read) {
-            let mut more = ReadBuf::new(&mut more);
-            let came = Pin::new(&mut self.stream).poll_read(cx, &mut more);
-            if !matches!(came, Poll::Ready(Ok(()))) || more.filled().is_empty() {
+    /// Reads and drops received bytes before a close. A socket closed with unread data is reset, which may lose the response.
+    fn discard_received(&mut self, cx: &mut Context<'_>) {
+        let mut discarded = self.ahead.len();
+        let mut buffer = [0; 4096];
+        while (1..MAX_DISCARDED).contains(&discarded) {
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+            if !matches!(read, Poll::Ready(Ok(()))) || buffer.filled().is_empty() {
                 break;
             }
-            read += more.filled().len();
+            discarded += buffer.filled().len();
         }
         self.ahead.clear();
     }
 }
 
-/// A request's header is read: it may read its body.
+/// Lets a request read its body. To be called when its header is parsed.
 pub(crate) fn admit_body(session: &mut Session) {
     let headers = &session.req_header().headers;
     let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let Some(portion) = BoundedStream::of(session) else { return };
-    // Chunks tell their end to who reads them. Then Pingora is to keep what follows, and its connection is not used again.
-    portion.left.store(if is_chunked { u64::MAX } else { length.unwrap_or(0) }, Ordering::Relaxed);
+    let Some(stream) = BoundedStream::of(session) else { return };
+    // The end of a chunked body is known only to its parser, Pingora. It keeps the bytes after it, and closes the connection.
+    stream.left.store(if is_chunked { u64::MAX } else { length.unwrap_or(0) }, Ordering::Relaxed);
     if is_chunked {
         session.as_mut().set_pipelining_enabled(true);
     }
 }
 
-/// A request has become a tunnel.
+/// Removes the bound: the request has become a tunnel.
 pub(crate) fn admit_all(session: &Session) {
-    if let Some(portion) = BoundedStream::of(session) {
-        portion.left.store(u64::MAX, Ordering::Relaxed);
+    if let Some(stream) = BoundedStream::of(session) {
+        stream.left.store(u64::MAX, Ordering::Relaxed);
     }
 }
 
-/// Ends a connection on which the next request has come before this one's answer. RFC 9112 section 9.3.2 allows it, and clients
-/// do not do it; what a proxy in front takes for the end of this one's body may look like that.
+/// Disables keepalive if the next request was received before this one's response. RFC 9112 section 9.3.2 allows pipelining,
+/// but clients do not use it. Request smuggling through a proxy in front looks the same: it saw the body end elsewhere.
 pub(crate) fn end_if_pipelined(session: &mut Session) {
     if BoundedStream::of(session).is_some_and(BoundedStream::has_next) {
         session.set_keepalive(None);
@@ -208,28 +216,28 @@ impl AsyncRead for BoundedStream {
         let this = &mut *self;
         let left = this.left.get_mut();
         if *left == 0 {
-            let end = this.poll_end(cx);
-            if end.is_pending() && current_request::app_is_given_up() {
+            let disconnect = this.poll_disconnect(cx);
+            if disconnect.is_pending() && current_request::app_is_given_up() {
                 return Poll::Ready(Err(silence::timed_out()));
             }
-            return end;
+            return disconnect;
         }
-        let before = buf.filled().len();
+        let filled_before = buf.filled().len();
         if this.ahead.is_empty() {
-            let read = Pin::new(&mut (&mut this.stream).take(*left)).poll_read(cx, buf);
+            let read = Pin::new(&mut (&mut this.stream).take((*left).min(PIECE))).poll_read(cx, buf);
             if read.is_pending() && current_request::app_is_given_up() {
                 return Poll::Ready(Err(silence::timed_out()));
             }
             ready!(read)?;
         } else {
-            let most = buf.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
-            let given = most.min(this.ahead.len());
-            buf.put_slice(&this.ahead[..given]);
-            this.ahead.advance(given);
+            let max_read = buf.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
+            let read = max_read.min(this.ahead.len());
+            buf.put_slice(&this.ahead[..read]);
+            this.ahead.advance(read);
         }
-        // A tunnel has no end.
+        // `u64::MAX` is unbounded: tunnels, chunked bodies, HTTP/2.
         if *left != u64::MAX {
-            *left -= (buf.filled().len() - before) as u64;
+            *left -= (buf.filled().len() - filled_before) as u64;
         }
         Poll::Ready(Ok(()))
     }
@@ -239,7 +247,7 @@ impl AsyncWrite for BoundedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.count_write(buf.len(), &written);
-        self.note(written)
+        self.report_blocked(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -248,11 +256,11 @@ impl AsyncWrite for BoundedStream {
             Poll::Pending => self.backlog().was_blocked(0),
             Poll::Ready(_) => self.backlog().was_accepted(0, true),
         }
-        self.note(flushed)
+        self.report_blocked(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.drop_leftover(cx);
+        self.discard_received(cx);
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
@@ -263,7 +271,7 @@ impl AsyncWrite for BoundedStream {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.count_write(bufs.iter().map(|buf| buf.len()).sum(), &written);
-        self.note(written)
+        self.report_blocked(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -324,55 +332,58 @@ mod tests {
     use super::super::backlog::Backlog;
     use super::{AHEAD, BoundedStream};
 
-    fn portion(server: tokio::io::DuplexStream) -> Box<BoundedStream> {
+    fn bounded(server: tokio::io::DuplexStream) -> Box<BoundedStream> {
         BoundedStream::new(Box::new(server), Backlog::of_http1(&Arc::default(), None, false))
     }
 
     #[tokio::test]
-    async fn a_request_reads_its_body_and_the_rest_waits_for_the_next() {
+    async fn request_reads_its_body_and_leaves_the_next_request() {
         let (mut client, server) = duplex(64);
-        let mut portion = portion(server);
-        portion.begin((&b"bo"[..]).into());
-        *portion.left.get_mut() = 4;
+        let mut stream = bounded(server);
+        stream.begin((&b"bo"[..]).into());
+        *stream.left.get_mut() = 4;
         client.write_all(b"dy\r\nGET /").await.expect("sent");
         let mut read = [0; 64];
-        assert_eq!(portion.read(&mut read).await.expect("what was ahead"), 2);
-        assert_eq!(portion.read(&mut read[2..]).await.expect("the rest"), 2);
+        assert_eq!(stream.read(&mut read).await.expect("received early"), 2);
+        assert_eq!(stream.read(&mut read[2..]).await.expect("the rest"), 2);
         assert_eq!(&read[..4], b"body");
-        assert!(portion.read(&mut read).now_or_never().is_none(), "it is over, and nobody has gone");
-        assert!(portion.has_next());
-        assert_eq!(portion.take_ahead()[..], b"\r\nGET /"[..]);
+        assert!(
+            stream.read(&mut read).now_or_never().is_none(),
+            "the body is complete, and the client still connected"
+        );
+        assert!(stream.has_next());
+        assert_eq!(stream.take_ahead()[..], b"\r\nGET /"[..]);
     }
 
     #[tokio::test]
-    async fn empty_lines_are_no_request_and_the_end_is_heard_behind_them() {
+    async fn disconnect_is_noticed_after_empty_lines() {
         let (mut client, server) = duplex(2 * AHEAD);
-        let mut portion = portion(server);
+        let mut stream = bounded(server);
         let mut read = [0; 1];
         client.write_all(b"\r\n").await.expect("sent");
-        assert!(portion.read(&mut read).now_or_never().is_none());
-        assert!(!portion.has_next());
+        assert!(stream.read(&mut read).now_or_never().is_none());
+        assert!(!stream.has_next());
         drop(client);
-        assert_eq!(portion.read(&mut read).await.expect("the end"), 0);
+        assert_eq!(stream.read(&mut read).await.expect("the end"), 0);
     }
 
     #[tokio::test]
-    async fn no_more_is_kept_than_tells_that_there_is_something() {
+    async fn bytes_kept_for_next_request_are_bounded() {
         let (mut client, server) = duplex(8 * AHEAD);
-        let mut portion = portion(server);
+        let mut stream = bounded(server);
         client.write_all(&b"\n".repeat(4 * AHEAD)).await.expect("sent");
         for _ in 0..8 {
-            assert!(portion.read(&mut [0; 1]).now_or_never().is_none());
+            assert!(stream.read(&mut [0; 1]).now_or_never().is_none());
         }
-        assert!(portion.ahead.len() <= 2 * AHEAD);
+        assert!(stream.ahead.len() <= 2 * AHEAD);
     }
 
     #[tokio::test]
-    async fn what_was_read_ahead_is_not_printed() {
+    async fn debug_output_hides_received_bytes() {
         let backlog = Backlog::of_http1(&Arc::default(), None, false);
-        let mut portion = BoundedStream::new(Box::new(duplex(64).0), backlog);
-        portion.begin((&b"Authorization: Bearer secret"[..]).into());
-        let printed = format!("{portion:?}");
+        let mut stream = BoundedStream::new(Box::new(duplex(64).0), backlog);
+        stream.begin((&b"Authorization: Bearer secret"[..]).into());
+        let printed = format!("{stream:?}");
         assert!(printed.contains("28") && !printed.contains("secret"), "{printed}");
     }
 }

@@ -1,7 +1,7 @@
-//! The requests of one connection: each in reach of those who cut it, none waited for longer than allowed.
+//! One client connection: its requests, their deadlines, and their cancellation from outside.
 //!
-//! Pingora calls its callbacks in the task that reads the request, so a task-local hands them the request's
-//! [`Control`]; dropping that task's future closes both sockets, which no callback could do to an idle stream.
+//! Pingora runs its callbacks in the task that reads the request, so a task-local passes them the request's [`Control`].
+//! Dropping that task's future closes both sockets; no callback could do that to an idle stream.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,16 +38,16 @@ use crate::metrics::Metrics;
 use crate::request_id;
 use crate::snapshot::Current;
 
-/// A request whose answer has not begun is given this long to be refused in words after its session was revoked:
-/// an ordinary answer arrives within it and is replaced; what takes longer (a held long poll) is cut.
+/// Time after a revocation in which a request without a response yet can still get an error response. An ordinary response
+/// arrives within it and is replaced; a slower one (a held long poll) is cut.
 const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 
-/// An answer that was being written when its session was revoked may come to its end within this: the request was
-/// accepted before. Shorter would break off ordinary answers mid-way (a delayed acknowledgement between an app's
-/// two writes takes 40 ms); longer would let a download go on.
-const ANSWER_GRACE: Duration = Duration::from_millis(100);
+/// Time after a revocation in which a response that has begun may complete: its request was accepted before. Shorter would
+/// truncate ordinary responses (a delayed acknowledgement between an app's two writes takes 40 ms); longer would let a
+/// download continue.
+const RESPONSE_GRACE: Duration = Duration::from_millis(100);
 
-/// What all connections share.
+/// State that all connections share.
 pub(crate) struct Shared {
     pub(crate) proxy: Arc<HttpProxy<Gateway>>,
     pub(crate) traffic: Arc<Traffic>,
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) current: Current,
 }
 
-/// The requests of one connection.
+/// One client connection, over HTTP/1.1 or HTTP/2.
 pub(crate) struct ClientConnection {
     listener: Listener,
     proof: Option<Arc<Proof>>,
@@ -63,44 +63,44 @@ pub(crate) struct ClientConnection {
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
     current: Current,
-    /// As they were when it was accepted.
+    /// Options in force when the connection was accepted.
     options: HttpServerOptions,
     header_bytes: u32,
-    streams: u32,
+    max_streams: u32,
     activity: Arc<ConnectionActivity>,
     client: Option<IpAddr>,
-    /// Whether its client has many connections.
+    /// Whether the client has many connections.
     is_crowded: bool,
-    /// How many there may be.
-    most: u32,
-    /// How many there were.
-    begun: AtomicU32,
-    /// There were.
-    enough: Notify,
-    /// Its write side, where it speaks HTTP/2.
+    /// Maximum number of requests on this connection.
+    max_requests: u32,
+    /// Requests started so far.
+    requests_started: AtomicU32,
+    /// Signalled when the request limit is reached.
+    limit_reached: Notify,
+    /// Write side of an HTTP/2 connection.
     http2: Arc<Connection>,
     unanswered: Arc<UnansweredRequests>,
-    /// The token that it sent last.
+    /// Digest of the token in the latest request.
     last_token: Arc<LastToken>,
-    /// Why every request of it is refused, whatever it is.
+    /// Refusal of every request on this connection.
     refuses: Option<Refusal>,
 }
 
 impl ClientConnection {
-    /// Of a connection that is let in now; `refuses` is why each of its requests is refused, if they are.
+    /// Creates a connection that was admitted with `permit`. With `refuses`, every request gets that refusal.
     pub(crate) fn new(
         listener: Listener,
         shared: &Shared,
         server: &Server,
         proof: Option<Arc<Proof>>,
-        place: &ConnectionPermit,
+        permit: &ConnectionPermit,
         refuses: Option<Refusal>,
     ) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
-        // Pingora's default is never; a client that says nothing is not kept longer than over HTTP/1.1.
+        // Pingora's default is no timeout; idle HTTP/2 connections are kept as long as idle HTTP/1.1 connections.
         options.h2_idle_timeout = Some(server.keepalive_timeout);
         let limits = &server.limits;
-        // Counted by Pingora in reuses, of which there is one less.
+        // Pingora counts reuses: one less than requests.
         options.keepalive_request_limit = Some(limits.requests_per_connection - 1);
         options.h2c = server.h2c && listener == Listener::Plain && limits.http2_streams > 0;
         Arc::new(Self {
@@ -112,18 +112,18 @@ impl ClientConnection {
             current: shared.current.clone(),
             options,
             header_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
-            streams: limits.http2_streams,
-            activity: Arc::clone(place.activity()),
-            client: place.peer(),
-            is_crowded: place.is_crowded(),
-            most: limits.requests_per_connection,
-            begun: AtomicU32::new(0),
-            enough: Notify::new(),
-            http2: Connection::new(shared.traffic.held(), place.peer()),
+            max_streams: limits.http2_streams,
+            activity: Arc::clone(permit.activity()),
+            client: permit.peer(),
+            is_crowded: permit.is_crowded(),
+            max_requests: limits.requests_per_connection,
+            requests_started: AtomicU32::new(0),
+            limit_reached: Notify::new(),
+            http2: Connection::new(shared.traffic.held(), permit.peer()),
             unanswered: Arc::new(UnansweredRequests {
                 metrics: Arc::clone(&shared.metrics),
                 current: shared.current.clone(),
-                client: place.peer(),
+                client: permit.peer(),
             }),
             last_token: Arc::default(),
             refuses,
@@ -138,13 +138,13 @@ impl HttpServerApp for ClientConnection {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        // What comes over HTTP/1.1 does not come here.
-        let patience = self.current.load().server.limits.send_timeout;
+        // Only HTTP/2 requests arrive here; HTTP/1.1 requests are served by http1.rs.
+        let send_timeout = self.current.load().server.limits.send_timeout;
         let backlog = tokio::select! {
             biased;
-            backlog = self.http2.next_request(patience) => backlog,
-            // Those that a client takes back would pile up.
-            () = until_taken_back(&mut session) => return None,
+            backlog = self.http2.next_request(send_timeout) => backlog,
+            // Otherwise requests that the client has reset would pile up.
+            () = until_reset(&mut session) => return None,
         };
         let Some(backlog) = backlog else {
             self.unanswered.refused(&Refusal::Overloaded);
@@ -158,23 +158,23 @@ impl HttpServerApp for ClientConnection {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        // From Pingora's bounds: those of the library alone would be 16 MiB of header and any number of streams.
+        // Based on Pingora's limits: the library's defaults are 16 MiB of header and unlimited streams.
         let mut options = default_h2_options();
-        options.max_header_list_size(self.header_bytes).max_concurrent_streams(self.streams);
-        // Streams that are reset before they were looked at, and by us for errors (CVE-2023-44487, CVE-2025-8671).
+        options.max_header_list_size(self.header_bytes).max_concurrent_streams(self.max_streams);
+        // Streams reset by the client before they are accepted, and by us for errors (CVE-2023-44487, CVE-2025-8671).
         options.max_pending_accept_reset_streams(20).max_local_error_reset_streams(Some(100));
-        // What is held of bodies that the apps have not taken yet: 1 MiB a connection.
+        // Request bodies buffered until the upstream reads them: 1 MiB per connection.
         options.initial_window_size(256 << 10).initial_connection_window_size(1 << 20);
-        // What is held of an answer that waits for its client, for each stream: the library's 400 KiB would be 40 MiB.
+        // Response bytes buffered per stream: the library's default of 400 KiB would be 40 MiB per connection.
         options.max_send_buffer_size(64 << 10);
         Some(options)
     }
 }
 
-/// Resolves when the client has reset the stream of its request, or its connection is gone.
-async fn until_taken_back(session: &mut ServerSession) {
+/// Resolves when the client has reset the request's stream or closed its connection. Never over HTTP/1.1.
+async fn until_reset(session: &mut ServerSession) {
     if let ServerSession::H2(stream) = session {
-        // Either way it is gone.
+        // Ok and Err both mean that the stream is gone.
         let _ = stream.idle().await;
     } else {
         std::future::pending::<()>().await;
@@ -182,7 +182,7 @@ async fn until_taken_back(session: &mut ServerSession) {
 }
 
 impl ClientConnection {
-    /// Serves one request; `refused` is why it is none, where another stands in for it.
+    /// Serves one request. With `refused`, `session` holds the stand-in of an invalid request, which gets that refusal.
     pub(crate) async fn serve(
         self: &Arc<Self>,
         session: ServerSession,
@@ -191,12 +191,12 @@ impl ClientConnection {
         refused: Option<Refusal>,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
-        let (control, begun) = (Arc::new(Control::of_connection(&self.last_token)), Instant::now());
-        let silence = Silence::new(begun);
+        let (control, started) = (Arc::new(Control::of_connection(&self.last_token)), Instant::now());
+        let silence = Silence::new(started);
         let _entered = self.traffic.enter(&control, backlog);
-        let before = self.begun.fetch_add(1, Ordering::Relaxed);
-        if before + 1 == self.most {
-            self.enough.notify_one();
+        let started_before = self.requests_started.fetch_add(1, Ordering::Relaxed);
+        if started_before + 1 == self.max_requests {
+            self.limit_reached.notify_one();
         }
         let request = CurrentRequest {
             control: Arc::clone(&control),
@@ -213,16 +213,16 @@ impl ClientConnection {
             backlog.was_woken();
             polled
         });
-        let (deadline, _) = self.patience();
+        let (deadline, _) = self.timeouts();
         let finished = tokio::select! {
             biased;
             finished = &mut proxied => finished,
             cause = control.until_cut() => {
                 let grace = match (cause, control.progress()) {
                     (Cut::Draining | Cut::Stalled, _) | (_, Progress::Open) => None,
-                    // Whoever waits for the app is told to come back, and answers in words where there is a chance for them.
+                    // The client can still get an error response with Retry-After.
                     (Cut::Silent, _) => Some(REFUSAL_GRACE),
-                    (_, Progress::Answering) => Some(ANSWER_GRACE),
+                    (_, Progress::Answering) => Some(RESPONSE_GRACE),
                     (_, Progress::Waiting) => Some(REFUSAL_GRACE),
                 };
                 let finished = match grace {
@@ -237,13 +237,14 @@ impl ClientConnection {
                     }
                 }
             }
-            // Only after the request itself: what the app has just sent comes before its silence. It cuts, and so resolves never.
-            () = end_silence(&control, &silence, begun + deadline) => return None,
-            () = self.overdue(&control, &silence, begun, deadline) => return None,
+            // Polled after the request, so that data from the app counts before its silence does. Both cut the request
+            // through `control`, and resolve only if its header is late.
+            () = cut_on_silence(&control, &silence, started + deadline) => return None,
+            () = self.enforce_deadlines(&control, &silence, started, deadline) => return None,
         };
         match finished {
             Ok(reused) => {
-                // No callback was called: the transport has refused it, in its own words.
+                // No callback ran: Pingora refused the request with a response of its own.
                 if !control.has_header() && !*shutdown.borrow() {
                     self.unanswered.refused(&Refusal::RequestInvalid(String::new()));
                 }
@@ -256,22 +257,22 @@ impl ClientConnection {
         }
     }
 
-    /// The log of what is refused without an answer of ours.
+    /// Log of the requests that Pingora refuses, or that get no response.
     pub(crate) const fn unanswered(&self) -> &Arc<UnansweredRequests> {
         &self.unanswered
     }
 
-    /// Why every request of this connection is refused, if they are.
+    /// Refusal of every request on this connection.
     pub(crate) fn refuses(&self) -> Option<Refusal> {
         self.refuses.clone()
     }
 
-    /// Whether HTTP/2 with prior knowledge is taken in clear.
+    /// Whether cleartext HTTP/2 with prior knowledge is enabled.
     pub(crate) const fn speaks_h2c(&self) -> bool {
         self.options.h2c
     }
 
-    /// The backlog of its write side, where it speaks HTTP/1.1.
+    /// Creates the send backlog of an HTTP/1.1 connection.
     pub(crate) fn http1_backlog(&self) -> Arc<Backlog> {
         Backlog::of_http1(self.traffic.held(), self.client, self.is_crowded)
     }
@@ -280,116 +281,121 @@ impl ClientConnection {
         self.header_bytes as usize
     }
 
-    /// How many requests there may be.
-    pub(crate) const fn most(&self) -> u32 {
-        self.most
+    /// Maximum number of requests on this connection.
+    pub(crate) const fn max_requests(&self) -> u32 {
+        self.max_requests
     }
 
-    /// How long a header may take, and how long there may be none.
-    pub(crate) fn patience(&self) -> (Duration, Duration) {
+    /// Header deadline, and keepalive timeout.
+    pub(crate) fn timeouts(&self) -> (Duration, Duration) {
         let server = &self.current.load().server;
         (server.limits.header_deadline, server.keepalive_timeout)
     }
 
-    /// Resolves when idle connections are closed, or this one's place is somebody else's.
-    pub(crate) async fn until_unwanted(&self) {
+    /// Resolves when idle connections are closed, or this one is evicted.
+    pub(crate) async fn until_closed_when_idle(&self) {
         tokio::select! {
             () = self.traffic.until_closing() => {}
             () = self.until_evicted() => {}
         }
     }
 
-    /// Resolves when this connection's place is somebody else's.
+    /// Resolves when this connection is evicted to make room for another.
     pub(crate) async fn until_evicted(&self) {
         self.activity.until_evicted().await;
     }
 
-    /// Serves a connection that speaks HTTP/2. `stopping` is told by Pingora's listener.
+    /// Serves an HTTP/2 connection. `stopping` is Pingora's shutdown signal.
     ///
-    /// Its requests run in tasks of their own; this future reads the connection. The client is told to open no more of
-    /// them when the gateway winds down or the connection has carried its share (GOAWAY, RFC 9113 section 6.8): nothing
-    /// that is under way is lost by that.
+    /// Requests run in tasks of their own; this future reads the connection. When the gateway winds down or the request limit
+    /// is reached, it sends GOAWAY (RFC 9113 section 6.8): the client opens no more streams, and open ones complete.
     pub(crate) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
         let _entered = self.traffic.enter_http2(&self.http2);
         let counted: Stream = BoundedStream::whole(stream, Arc::clone(&self.http2));
         let stream = Box::new(Watched::new(counted, Arc::clone(&self.unanswered)));
-        let (leave, leaving) = watch::channel(*stopping.borrow());
+        let (send_goaway, goaway) = watch::channel(*stopping.borrow());
         let mut stopping = stopping.clone();
-        let mut serving = std::pin::pin!(self.process_new(stream, &leaving));
+        let mut serving = std::pin::pin!(self.process_new(stream, &goaway));
         let deadline = self.current.load().server.limits.header_deadline;
-        let mut silent = std::pin::pin!(tokio::time::sleep(deadline));
-        let mut leaves = std::pin::pin!(async {
+        let mut first_request_deadline = std::pin::pin!(tokio::time::sleep(deadline));
+        let mut last_stream = std::pin::pin!(async {
             tokio::select! {
-                // An error means that nobody will tell any more, as good as being told.
+                // An error means that the sender is gone: treated as a shutdown.
                 _ = stopping.wait_for(|stopping| *stopping) => {}
                 () = self.traffic.until_winding_down() => {}
-                () = self.enough.notified() => {}
-                () = self.outdated() => {}
+                () = self.limit_reached.notified() => {}
+                () = self.until_proof_outdated() => {}
             }
         });
-        let (mut is_leaving, mut is_heard) = (false, false);
+        let (mut goaway_sent, mut has_request) = (false, false);
         loop {
             tokio::select! {
                 _ = &mut serving => return,
                 () = self.until_evicted() => return,
                 () = self.http2.until_abandoned() => return,
-                () = &mut leaves, if !is_leaving => {
-                    is_leaving = true;
-                    leave.send_replace(true);
+                () = &mut last_stream, if !goaway_sent => {
+                    goaway_sent = true;
+                    send_goaway.send_replace(true);
                 }
-                // A client that negotiates HTTP/2 and then says nothing, or half of it.
-                () = &mut silent, if !is_heard => {
-                    if self.begun.load(Ordering::Relaxed) == 0 {
+                // The client negotiated HTTP/2 and has not sent a complete request.
+                () = &mut first_request_deadline, if !has_request => {
+                    if self.requests_started.load(Ordering::Relaxed) == 0 {
                         return;
                     }
-                    is_heard = true;
+                    has_request = true;
                 }
             }
         }
     }
 
-    /// Resolves when what the client proved in its handshake counts no more.
-    async fn outdated(&self) {
+    /// Resolves when the client certificate of the handshake is no longer accepted.
+    async fn until_proof_outdated(&self) {
         match &self.proof {
             Some(proof) => proof.until_outdated().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Resolves when the client has taken too long for the body, or for what a header still wants when it is read as a
-    /// request.
-    async fn overdue(&self, control: &Control, silence: &Silence, begun: Instant, deadline: Duration) {
-        tokio::time::sleep_until(begun + deadline).await;
+    /// Resolves if the request has no header at its deadline. Otherwise cuts the request if its body is too slow, and never
+    /// resolves.
+    async fn enforce_deadlines(
+        &self,
+        control: &Control,
+        silence: &Silence,
+        started: Instant,
+        deadline: Duration,
+    ) {
+        tokio::time::sleep_until(started + deadline).await;
         if !control.has_header() {
             return;
         }
         if self.slow_body(control, silence, deadline).await {
-            // In words, where there is still a chance for them.
+            // Not dropped: the client can still get an error response.
             control.cut(Cut::Slow);
         }
         std::future::pending::<()>().await;
     }
 
-    /// Whether the body comes more slowly than its rate, on average since now and with all that came before; asked again
-    /// each `grace` for as long as it is waited for. What the app has begun to answer it takes as it comes.
+    /// Resolves to true if the body's average rate is below `min_body_rate`. The time counts from the call; bytes received
+    /// before count too. Checked every `grace` while the gateway waits for the body; false once the response has begun.
     ///
-    /// What the app leaves lying is no doing of the client's.
+    /// A check while the app does not read the body is skipped: the client is not the slow side then.
     async fn slow_body(&self, control: &Control, silence: &Silence, grace: Duration) -> bool {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             tokio::time::sleep(grace).await;
             let awaited = control.awaited_body().filter(|_| control.progress() == Progress::Waiting);
-            let Some(came) = awaited else { return false };
+            let Some(received) = awaited else { return false };
             let rate = self.current.load().server.limits.min_body_rate;
-            if !silence.app_blocks() && came < begun.elapsed().as_secs().saturating_mul(rate) {
+            if !silence.app_blocks() && received < started.elapsed().as_secs().saturating_mul(rate) {
                 return true;
             }
         }
     }
 }
 
-/// Cuts the request when its app has been silent for too long.
-async fn end_silence(control: &Control, silence: &Silence, woken_at: Instant) {
+/// Cuts the request when its app has been silent for too long. Never resolves.
+async fn cut_on_silence(control: &Control, silence: &Silence, woken_at: Instant) {
     silence.until_expired(woken_at).await;
     control.cut(Cut::Silent);
     std::future::pending::<()>().await;

@@ -1,20 +1,20 @@
-//! HTTP/2 in clear with prior knowledge (RFC 9113 section 3.3): recognised by its preface, and handed on unread.
+//! Cleartext HTTP/2 with prior knowledge (RFC 9113 section 3.3): recognised by its connection preface.
 //!
-//! `Upgrade: h2c` is not offered: RFC 9113 section 3.1 has taken it out of HTTP/2.
+//! `Upgrade: h2c` is not supported: RFC 9113 section 3.1 removed it from HTTP/2.
 
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as Socket;
 
-/// The connection preface (RFC 9113 section 3.4) as far as its first empty line, where a header section would end.
+/// First line of the connection preface (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// Whether a connection begins so. Nothing else does: HTTP/1 has no such version.
+/// Whether a connection begins with the preface. No HTTP/1 request does: HTTP/1 has no such version.
 pub(crate) fn is_preface(bytes: &[u8]) -> bool {
     bytes.starts_with(PREFACE)
 }
 
-/// Puts back what was read of a connection; `None` when it is no socket.
-pub(crate) fn unread(stream: Stream, bytes: &[u8]) -> Option<Stream> {
+/// Puts `bytes` back in front of the stream's data. `None` if the stream is not a socket.
+pub(crate) fn rewind(stream: Stream, bytes: &[u8]) -> Option<Stream> {
     let mut socket = stream.into_any().downcast::<Socket>().ok()?;
     socket.rewind(bytes);
     Some(socket)

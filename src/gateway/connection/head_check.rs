@@ -1,15 +1,15 @@
-//! The check of an HTTP/1 header section before Pingora parses it.
+//! Check of an HTTP/1 header section before Pingora parses it.
 //!
-//! What Pingora's parser refuses is answered by Pingora alone: a bare 400, no log line, no count. So everything that it would
-//! refuse is found here first, with a reason, and a stand-in request takes its place: the usual path answers it, logs it and
-//! counts it ([`stand_in`]). What Pingora would repair (several blanks, control characters, a fragment) is refused as well:
+//! Pingora responds to a section that its parser refuses with a bare 400, without a log line or a count. So everything that it
+//! would refuse is found here first, with a reason. A stand-in request takes its place ([`stand_in`]): the usual path sends the
+//! response, logs and counts it. What Pingora would repair (several spaces, control characters, a fragment) is refused as well:
 //! RFC 9112 section 3.2 advises against processing a request line that had to be corrected.
 //!
-//! One case is corrected. Every common server takes `"`, `<`, `>` and bytes above 0x7F in a query; Pingora's URI type does not.
-//! Browsers percent-encode them (WHATWG URL, query percent-encode set), and so does this module. Routes are chosen by path, so
+//! One case is corrected. Every common server accepts `"`, `<`, `>` and bytes above 0x7F in a query; Pingora's URI type does
+//! not. Browsers percent-encode them (WHATWG URL, query percent-encode set), and so does this module. Routes match the path, so
 //! no decision depends on it.
 //!
-//! All of it is one pass over the bytes.
+//! The check is one pass over the bytes.
 
 use bytes::{BufMut as _, BytesMut};
 use http::header;
@@ -19,18 +19,18 @@ use pingora::protocols::http::authority::validate_request_authority;
 
 use crate::error::Refusal;
 
-/// Fields of one request at most. The transport takes 256; `server.limits.header_fields` is checked later and is lower.
-const MOST_FIELDS: usize = 256;
+/// Maximum number of fields: Pingora accepts 256. `server.limits.header_fields` is lower and is checked later.
+const MAX_FIELDS: usize = 256;
 
-/// Length of a request target at most: the transport's URI type ends at 65,534 bytes.
-const LONGEST_TARGET: usize = 65_534;
+/// Maximum length of a request target, in bytes: the limit of Pingora's URI type.
+const MAX_TARGET: usize = 65_534;
 
 /// Bytes of a path that a stand-in keeps for the log.
-const SHOWN_PATH: usize = 1024;
+const LOGGED_PATH: usize = 1024;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// The fields that decide where a request leads and how long it is.
+/// Host and framing fields of a request.
 #[derive(Default)]
 struct Framing<'a> {
     host: Option<&'a [u8]>,
@@ -38,10 +38,10 @@ struct Framing<'a> {
     has_coding: bool,
 }
 
-/// Checks a whole header section, with its line ends. `Some` is the section to be parsed in its place.
+/// Checks a complete header section, including line ends. `Some` is a corrected section to be parsed instead.
 ///
 /// # Errors
-/// The refusal that the client is answered with.
+/// The refusal to send to the client.
 pub(crate) fn check(head: &[u8]) -> Result<Option<BytesMut>, Refusal> {
     let end = memchr(b'\n', head).unwrap_or(head.len());
     let line = RequestLine::read(without_cr(&head[..end]))?;
@@ -55,7 +55,7 @@ pub(crate) fn check(head: &[u8]) -> Result<Option<BytesMut>, Refusal> {
         count += 1;
         framing.read(field)?;
     }
-    if count > MOST_FIELDS {
+    if count > MAX_FIELDS {
         return Err(Refusal::HeaderTooLarge);
     }
     if line.is_http10 && framing.has_coding {
@@ -75,8 +75,8 @@ pub(crate) fn check(head: &[u8]) -> Result<Option<BytesMut>, Refusal> {
     }))
 }
 
-/// Whether bytes cannot become an HTTP/1 request, whatever follows them: an answer need not wait for the end of the section.
-/// `bytes` begin with the request line; `line_end` is where its line feed is, if it has come.
+/// Whether `bytes` cannot become an HTTP/1 request, whatever follows: the response need not wait for the end of the section.
+/// `bytes` begin with the request line; `line_end` is the offset of its line feed, if it was received.
 pub(crate) fn is_no_request(bytes: &[u8], line_end: Option<usize>) -> bool {
     bytes.first().is_some_and(|&first| !is_token(first) && first != b'\r')
         || line_end.is_some_and(|end| RequestLine::read(without_cr(&bytes[..end])).is_err())
@@ -91,18 +91,18 @@ struct RequestLine<'a> {
 impl<'a> RequestLine<'a> {
     /// RFC 9112 section 3: a method, a target and a version, with one space between them.
     fn read(line: &'a [u8]) -> Result<Self, Refusal> {
-        let other = |line| Err(other_protocol(line));
-        let Some(method_end) = memchr(b' ', line) else { return other(line) };
+        let not_http = |line| Err(other_protocol(line));
+        let Some(method_end) = memchr(b' ', line) else { return not_http(line) };
         let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
-        let Some(target_end) = memchr(b' ', rest) else { return other(line) };
+        let Some(target_end) = memchr(b' ', rest) else { return not_http(line) };
         let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
         if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
-            return other(line);
+            return not_http(line);
         }
         let is_http10 = match version {
             b"HTTP/1.1" => false,
             b"HTTP/1.0" => true,
-            _ => return other(line),
+            _ => return not_http(line),
         };
         if target.is_empty() || target.iter().any(|&byte| byte <= b' ' || byte == 0x7F) {
             return Err(invalid("request line: a target has no blanks and no control characters"));
@@ -113,7 +113,7 @@ impl<'a> RequestLine<'a> {
         Ok(Self { method, target, is_http10 })
     }
 
-    /// The target to be parsed instead, where the transport cannot carry this one.
+    /// Checks the target, and returns the one to be parsed instead if Pingora's URI type cannot hold this one.
     fn check_target(&self, host: Option<&[u8]>) -> Result<Option<Vec<u8>>, Refusal> {
         if self.method == b"CONNECT" {
             return Err(Refusal::MethodNotAllowed(METHODS.into()));
@@ -142,7 +142,7 @@ impl<'a> RequestLine<'a> {
             target
         });
         let target = encoded.as_deref().unwrap_or(self.target);
-        if target.len() > LONGEST_TARGET {
+        if target.len() > MAX_TARGET {
             return Err(Refusal::TargetTooLong);
         }
         if path_start > 0 {
@@ -164,7 +164,7 @@ impl<'a> Framing<'a> {
         else {
             return Err(invalid("a line of the header is no field (RFC 9112 section 5)"));
         };
-        // The transport's field names end there.
+        // Limit of the `http` crate's field names.
         if name.len() >= 1 << 15 {
             return Err(Refusal::HeaderTooLarge);
         }
@@ -210,7 +210,7 @@ impl<'a> Framing<'a> {
     }
 }
 
-/// Where the path of an absolute-form target begins (RFC 9112 section 3.2.2).
+/// Returns the offset of the path in an absolute-form target (RFC 9112 section 3.2.2).
 fn absolute_path(target: &[u8]) -> Option<usize> {
     let has =
         |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
@@ -219,7 +219,7 @@ fn absolute_path(target: &[u8]) -> Option<usize> {
     Some(scheme + authority.unwrap_or(target.len() - scheme))
 }
 
-/// Rare: whether the transport finds the authority good, and the same as `Host`.
+/// Checks that Pingora accepts the authority of an absolute-form target, and that it matches `Host`.
 fn check_authority(target: &[u8], host: Option<&[u8]>) -> Result<(), Refusal> {
     let mut request =
         RequestHeader::build("GET", target, None).map_err(|_| invalid("request line: not a URI"))?;
@@ -229,29 +229,29 @@ fn check_authority(target: &[u8], host: Option<&[u8]>) -> Result<(), Refusal> {
     validate_request_authority(&request).map_err(|_| invalid("Host: another one than in the request target"))
 }
 
-/// The refusal of bytes that are no HTTP/1 request line, with what they may be.
+/// Returns the refusal of bytes that are not an HTTP/1 request line, naming the protocol that they look like.
 fn other_protocol(line: &[u8]) -> Refusal {
     invalid(match line {
         [0x16, ..] => "this address speaks HTTP in clear, and what came is TLS: write http://",
         _ if line.starts_with(b"PRI * HTTP/2.0") => {
-            "HTTP/2 is not taken here without TLS: use HTTP/1.1, or set server.h2c"
+            "HTTP/2 is not accepted here without TLS: use HTTP/1.1, or set server.h2c"
         }
         _ if line.starts_with(b"PROXY ") || line.starts_with(b"\0\r\nQUIT\n") || line == b"\0" => {
-            "the PROXY protocol is not taken from this address: see server.proxy_protocol_from"
+            "the PROXY protocol is not accepted from this address: see server.proxy_protocol_from"
         }
         _ => "request line: a method, a target and HTTP/1.1 or HTTP/1.0, with one blank between them",
     })
 }
 
-fn invalid(what: &str) -> Refusal {
-    Refusal::RequestInvalid(what.to_owned())
+fn invalid(detail: &str) -> Refusal {
+    Refusal::RequestInvalid(detail.to_owned())
 }
 
 fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// RFC 9110 section 5.6.2.
+/// Token characters (RFC 9110 section 5.6.2).
 const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -273,8 +273,8 @@ const fn is_token(byte: u8) -> bool {
         )
 }
 
-/// A harmless request in the place of one that is refused: its method and path for the log, and the fields that decide how it is
-/// answered and whose it is, as far as they are well formed. It has no credential.
+/// Builds a well-formed request that stands in for a refused one. It keeps the method and path for the log, and the well-formed
+/// fields that decide the form of the response and the client's address. It has no credential.
 pub(crate) fn stand_in(head: &[u8]) -> BytesMut {
     let mut lines = head.split(|&byte| byte == b'\n').map(without_cr);
     let line = lines.next().unwrap_or_default();
@@ -289,7 +289,7 @@ pub(crate) fn stand_in(head: &[u8]) -> BytesMut {
     let mut request = BytesMut::with_capacity(512);
     request.put_slice(method);
     request.put_slice(b" ");
-    for &byte in path.iter().take(SHOWN_PATH).filter(|_| path.starts_with(b"/")) {
+    for &byte in path.iter().take(LOGGED_PATH).filter(|_| path.starts_with(b"/")) {
         if byte.is_ascii_graphic() && !b"<>`#".contains(&byte) {
             request.put_u8(byte);
         } else {
@@ -301,7 +301,7 @@ pub(crate) fn stand_in(head: &[u8]) -> BytesMut {
     }
     request.put_slice(b" HTTP/1.1\r\n");
     let (mut has_host, mut framing) = (false, Vec::new());
-    for field in lines.take_while(|line| !line.is_empty()).take(MOST_FIELDS) {
+    for field in lines.take_while(|line| !line.is_empty()).take(MAX_FIELDS) {
         if is_named(field, &[b"content-length", b"transfer-encoding"]) {
             framing.push(field);
         } else if is_kept(field) && !(is_named(field, &[b"host"]) && std::mem::replace(&mut has_host, true)) {
@@ -309,7 +309,7 @@ pub(crate) fn stand_in(head: &[u8]) -> BytesMut {
             request.put_slice(b"\r\n");
         }
     }
-    // A body that is announced in one clear way is read for a while, so that the client reads its answer.
+    // With one valid framing field, the body is read for a while (lingering close), so that the client reads its response.
     if let [field] = framing[..]
         && Framing::default().read(field).is_ok()
     {
@@ -317,7 +317,7 @@ pub(crate) fn stand_in(head: &[u8]) -> BytesMut {
         request.put_slice(b"\r\n");
     }
     if !has_host {
-        // The host is refused, or missing; the request is refused whatever it is.
+        // Pingora requires a host; its value is never used.
         request.put_slice(b"Host: -\r\n");
     }
     request.put_slice(b"\r\n");
@@ -329,7 +329,7 @@ fn is_named(field: &[u8], names: &[&[u8]]) -> bool {
         .is_some_and(|colon| names.iter().any(|name| field[..colon].eq_ignore_ascii_case(name)))
 }
 
-/// Whether a stand-in keeps this field.
+/// Whether a stand-in keeps the field.
 fn is_kept(field: &[u8]) -> bool {
     const KEPT: [&[u8]; 10] = [
         b"host",

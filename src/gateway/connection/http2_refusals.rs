@@ -1,10 +1,10 @@
-//! What the HTTP/2 library refuses by itself, before any callback: seen in the frames it writes, counted and logged.
+//! Requests that the HTTP/2 library refuses before any callback: detected in the frames it writes, counted and logged.
 //!
-//! RFC 9113 section 8.1.1 has a malformed request end its stream (`PROTOCOL_ERROR`); a header block that cannot be decoded ends
-//! the connection (section 4.3), since the compression state of all later ones hangs on it. The library answers neither in
-//! words. ClientConnection that it takes are answered by us, and are in the access log.
+//! RFC 9113 section 8.1.1: a malformed request ends its stream (`PROTOCOL_ERROR`). A header block that cannot be decoded ends
+//! the connection (section 4.3), because all later blocks depend on its compression state. The library sends no error response
+//! for either. Requests that it accepts get their response from the gateway, and are in the access log.
 //!
-//! Only frame headers and the first bytes of these frames are looked at.
+//! Only frame headers and the first bytes of payloads are read.
 
 use std::io;
 use std::pin::Pin;
@@ -23,11 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::error::Refusal;
 use crate::gateway::connection::unanswered::UnansweredRequests;
 
-/// Of a frame: its length, type, flags and stream (RFC 9113 section 4.1).
+/// Length of a frame header: length, type, flags and stream (RFC 9113 section 4.1).
 const FRAME_HEADER: usize = 9;
 
-/// Bytes of a payload that are looked at: the stream and the error code of a GOAWAY.
-const SHOWN: usize = 8;
+/// Bytes of a payload that are kept: the stream and the error code of a GOAWAY.
+const PAYLOAD_KEPT: usize = 8;
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -39,45 +39,45 @@ const PROTOCOL_ERROR: u32 = 1;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// `:status: 400` in the static table (RFC 7541 appendix A), as a whole header block: no answer of ours has one field only.
+/// `:status: 400` in the static table (RFC 7541 appendix A) as a whole header block. The gateway's responses have more fields.
 const BARE_400: u8 = 0x80 | 12;
 
-/// Frames as they are written.
+/// Incremental parser of written frames.
 #[derive(Debug, Default)]
 struct Frames {
     header: [u8; FRAME_HEADER],
-    has: usize,
-    payload: [u8; SHOWN],
-    shown: usize,
-    left: usize,
-    /// The stream that was answered last, and in so few bytes that it was not by us.
-    answered: u32,
+    header_length: usize,
+    payload: [u8; PAYLOAD_KEPT],
+    payload_length: usize,
+    payload_left: usize,
+    /// Latest stream whose response ended with a header block of at most [`PAYLOAD_KEPT`] bytes: sent by the library.
+    library_response_on: u32,
 }
 
 impl Frames {
-    /// Looks at bytes that were written; tells `refused` what they refuse.
+    /// Parses written bytes, and calls `refused` for every refusal in them.
     fn wrote(&mut self, mut bytes: &[u8], refused: &mut impl FnMut(Refusal)) {
         while !bytes.is_empty() {
-            if self.has < FRAME_HEADER {
-                let taken = bytes.len().min(FRAME_HEADER - self.has);
-                self.header[self.has..self.has + taken].copy_from_slice(&bytes[..taken]);
-                self.has += taken;
+            if self.header_length < FRAME_HEADER {
+                let taken = bytes.len().min(FRAME_HEADER - self.header_length);
+                self.header[self.header_length..self.header_length + taken].copy_from_slice(&bytes[..taken]);
+                self.header_length += taken;
                 bytes = &bytes[taken..];
-                if self.has < FRAME_HEADER {
+                if self.header_length < FRAME_HEADER {
                     return;
                 }
-                self.shown = 0;
+                self.payload_length = 0;
                 let [high, middle, low, ..] = self.header;
-                self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+                self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
             }
-            let taken = bytes.len().min(self.left);
-            let shown = taken.min(SHOWN - self.shown);
-            self.payload[self.shown..self.shown + shown].copy_from_slice(&bytes[..shown]);
-            self.shown += shown;
-            self.left -= taken;
+            let taken = bytes.len().min(self.payload_left);
+            let kept = taken.min(PAYLOAD_KEPT - self.payload_length);
+            self.payload[self.payload_length..self.payload_length + kept].copy_from_slice(&bytes[..kept]);
+            self.payload_length += kept;
+            self.payload_left -= taken;
             bytes = &bytes[taken..];
-            if self.left == 0 {
-                self.has = 0;
+            if self.payload_left == 0 {
+                self.header_length = 0;
                 if let Some(refusal) = self.refusal() {
                     refused(refusal);
                 }
@@ -85,25 +85,25 @@ impl Frames {
         }
     }
 
-    /// What the frame that is complete says.
+    /// Returns the refusal that the complete frame stands for, if any.
     fn refusal(&mut self) -> Option<Refusal> {
         let length = usize::from(self.header[1]) << 8 | usize::from(self.header[2]);
         let [.., a, b, c, d] = self.header;
         let stream = u32::from_be_bytes([a & 0x7F, b, c, d]);
         let code = |at: usize| {
-            let bytes = self.payload.get(at..at + 4).filter(|_| self.shown >= at + 4);
+            let bytes = self.payload.get(at..at + 4).filter(|_| self.payload_length >= at + 4);
             bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
         };
         match self.header[3] {
-            HEADERS if self.header[4] & END_STREAM != 0 && length <= SHOWN => {
-                self.answered = stream;
+            HEADERS if self.header[4] & END_STREAM != 0 && length <= PAYLOAD_KEPT => {
+                self.library_response_on = stream;
                 let is_bare = length > 0 && self.payload[length - 1] == BARE_400;
                 is_bare.then(|| malformed("authority or framing"))
             }
             RST_STREAM => match code(0)? {
                 PROTOCOL_ERROR => Some(malformed("the stream was reset")),
-                // The library answers 431 in one field, and resets the stream.
-                REFUSED_STREAM if self.answered == stream => Some(Refusal::HeaderTooLarge),
+                // The library sends a 431 of one field, and then resets the stream.
+                REFUSED_STREAM if self.library_response_on == stream => Some(Refusal::HeaderTooLarge),
                 REFUSED_STREAM => Some(Refusal::Overloaded),
                 _ => None,
             },
@@ -117,11 +117,11 @@ impl Frames {
     }
 }
 
-fn malformed(what: &str) -> Refusal {
-    Refusal::RequestInvalid(what.to_owned())
+fn malformed(detail: &str) -> Refusal {
+    Refusal::RequestInvalid(detail.to_owned())
 }
 
-/// A connection whose frames are looked at.
+/// A connection whose written frames are parsed.
 pub(crate) struct Watched {
     stream: Stream,
     frames: Frames,
@@ -247,7 +247,7 @@ mod tests {
         [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
     }
 
-    fn seen(bytes: &[u8], size: usize) -> Vec<&'static str> {
+    fn refusal_codes(bytes: &[u8], size: usize) -> Vec<&'static str> {
         let (mut frames, mut refused) = (Frames::default(), Vec::new());
         for piece in bytes.chunks(size) {
             frames.wrote(piece, &mut |refusal| refused.push(refusal.code()));
@@ -256,13 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_seen_in_frames_however_they_are_written() {
+    fn refusals_are_found_in_writes_of_any_size() {
         let code = |code: u8| [0, 0, 0, code];
         let goaway = |error: u8, more: &[u8]| [&[0, 0, 0, 9], &code(error)[..], more].concat();
         let bytes = [
             frame(4, 0, 0, &[0; 30]),
             frame(HEADERS, 4, 1, &[0x88; 200]),
-            // An answer, its data, and trailers of one indexed field.
+            // A response, its data, and trailers of one indexed field.
             frame(0, 0, 1, &[BARE_400; 20]),
             frame(HEADERS, 5, 1, &[0xBE]),
             frame(RST_STREAM, 0, 3, &code(1)),
@@ -287,7 +287,7 @@ mod tests {
             "request_invalid",
         ];
         for size in 1..=bytes.len() {
-            assert_eq!(seen(&bytes, size), expected, "by {size}");
+            assert_eq!(refusal_codes(&bytes, size), expected, "by {size}");
         }
     }
 }

@@ -1,14 +1,13 @@
-//! Connections, and of those without a request the order in which they became idle: all in constant time.
+//! List of connections, with the idle ones in the order in which they became idle. Every operation takes constant time.
 //!
-//! The order is a linked list through a slab: whoever is at the connection limit finds the connection that has been idle
-//! for longest without a look at any other, or finds that there is none.
+//! The idle ones form a linked list through a slab. The longest idle connection is its first entry, so no eviction searches.
 
 use slab::Slab;
 
-/// Names one connection; of no other, not even when that one is gone: streams may end after their connection.
+/// Key of one connection. Never reused, since streams may end after their connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
-    at: usize,
+    index: usize,
     number: u64,
 }
 
@@ -16,13 +15,13 @@ pub(crate) struct Key {
 #[derive(Debug)]
 pub(crate) struct IdleList<T> {
     all: Slab<Entry<T>>,
-    /// Of the next one.
-    number: u64,
-    /// The idle ones: of clients, and of trusted proxies.
+    /// Number of the next connection.
+    next_number: u64,
+    /// Lists of idle connections: from clients, and from trusted proxies.
     idle: [Ends; 2],
 }
 
-/// The ends of a list.
+/// Both ends of a linked list.
 #[derive(Debug, Default, Clone, Copy)]
 struct Ends {
     first: Option<usize>,
@@ -39,100 +38,100 @@ struct Entry<T> {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// So many requests are under way.
+    /// Number of requests in flight.
     Serving(u32),
-    /// Idle, between these two.
+    /// Idle, with its neighbours in the list.
     Idle { before: Option<usize>, after: Option<usize> },
-    /// Told to go.
+    /// Evicted, and not closed yet.
     Evicted,
 }
 
 impl<T> Default for IdleList<T> {
     fn default() -> Self {
-        Self { all: Slab::new(), number: 0, idle: [Ends::default(); 2] }
+        Self { all: Slab::new(), next_number: 0, idle: [Ends::default(); 2] }
     }
 }
 
 impl<T> IdleList<T> {
-    /// How many there are, idle or not.
+    /// Number of connections, idle or not.
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Adds one that is idle from now on.
+    /// Adds a connection as idle.
     pub(crate) fn insert(&mut self, value: T, is_proxy: bool) -> Key {
-        let number = self.number;
-        self.number += 1;
-        let at = self.all.insert(Entry { value, number, is_proxy, state: State::Evicted });
-        self.push(at);
-        Key { at, number }
+        let number = self.next_number;
+        self.next_number += 1;
+        let index = self.all.insert(Entry { value, number, is_proxy, state: State::Evicted });
+        self.push(index);
+        Key { index, number }
     }
 
-    /// Takes one out. Whether it had been told to go.
+    /// Removes a connection, and returns whether it was evicted.
     pub(crate) fn remove(&mut self, key: Key) -> bool {
         if self.state(key).is_none() {
             return false;
         }
-        self.unlink(key.at);
-        matches!(self.all.remove(key.at).state, State::Evicted)
+        self.unlink(key.index);
+        matches!(self.all.remove(key.index).state, State::Evicted)
     }
 
-    /// A request begins; false when its connection was told to go.
+    /// Counts a request that starts; false when its connection was evicted.
     pub(crate) fn begin(&mut self, key: Key) -> bool {
         match self.state(key) {
             Some(State::Serving(requests)) => *requests += 1,
             Some(State::Idle { .. }) => {
-                self.unlink(key.at);
-                self.all[key.at].state = State::Serving(1);
+                self.unlink(key.index);
+                self.all[key.index].state = State::Serving(1);
             }
             Some(State::Evicted) | None => return false,
         }
         true
     }
 
-    /// A request has ended.
+    /// Counts a request that has ended.
     pub(crate) fn end(&mut self, key: Key) {
         match self.state(key) {
             Some(State::Serving(requests)) if *requests > 1 => *requests -= 1,
-            Some(State::Serving(_)) => self.push(key.at),
+            Some(State::Serving(_)) => self.push(key.index),
             _ => {}
         }
     }
 
-    /// Tells the one to go that has been idle for longest; those of proxies come last. `None` when none is idle.
+    /// Evicts the connection that has been idle for longest, those of proxies last. `None` when no connection is idle.
     pub(crate) fn evict(&mut self) -> Option<&T> {
-        let key = self.idle.iter().find_map(|ends| ends.first)?;
-        self.unlink(key);
-        let entry = self.all.get_mut(key)?;
+        let index = self.idle.iter().find_map(|ends| ends.first)?;
+        self.unlink(index);
+        let entry = self.all.get_mut(index)?;
         entry.state = State::Evicted;
         Some(&entry.value)
     }
 
-    /// Whether it was told to go.
+    /// Whether the connection was evicted.
     #[cfg(test)]
     pub(crate) fn is_evicted(&mut self, key: Key) -> bool {
         matches!(self.state(key), None | Some(State::Evicted))
     }
 
     fn state(&mut self, key: Key) -> Option<&mut State> {
-        self.all.get_mut(key.at).filter(|entry| entry.number == key.number).map(|entry| &mut entry.state)
+        self.all.get_mut(key.index).filter(|entry| entry.number == key.number).map(|entry| &mut entry.state)
     }
 
-    /// To the end of its list.
-    fn push(&mut self, key: usize) {
-        let Some(entry) = self.all.get_mut(key) else { return };
+    /// Appends an entry to its idle list.
+    fn push(&mut self, index: usize) {
+        let Some(entry) = self.all.get_mut(index) else { return };
         let ends = &mut self.idle[usize::from(entry.is_proxy)];
-        let before = ends.last.replace(key);
+        let before = ends.last.replace(index);
         entry.state = State::Idle { before, after: None };
         match before {
-            Some(before) => self.link(before, |_, after| *after = Some(key)),
-            None => ends.first = Some(key),
+            Some(before) => self.link(before, |_, after| *after = Some(index)),
+            None => ends.first = Some(index),
         }
     }
 
-    /// Out of its list, where it is in one; its state stays.
-    fn unlink(&mut self, key: usize) {
-        let Some(&Entry { is_proxy, state: State::Idle { before, after }, .. }) = self.all.get(key) else {
+    /// Unlinks an entry from its idle list, if it is in one. Its state does not change.
+    fn unlink(&mut self, index: usize) {
+        let Some(&Entry { is_proxy, state: State::Idle { before, after }, .. }) = self.all.get(index) else {
             return;
         };
         let ends = &mut self.idle[usize::from(is_proxy)];
@@ -150,8 +149,8 @@ impl<T> IdleList<T> {
         }
     }
 
-    fn link(&mut self, key: usize, change: impl FnOnce(&mut Option<usize>, &mut Option<usize>)) {
-        if let Some(Entry { state: State::Idle { before, after }, .. }) = self.all.get_mut(key) {
+    fn link(&mut self, index: usize, change: impl FnOnce(&mut Option<usize>, &mut Option<usize>)) {
+        if let Some(Entry { state: State::Idle { before, after }, .. }) = self.all.get_mut(index) {
             change(before, after);
         }
     }
@@ -171,10 +170,10 @@ mod tests {
         assert!(list.begin(keys[2]));
         list.end(keys[1]);
         list.end(keys[2]);
-        // 0 is a proxy's, 1 still serves a request.
+        // 0 belongs to a proxy, 1 still serves a request.
         let order: Vec<u32> = std::iter::from_fn(|| list.evict().copied()).collect();
         assert_eq!(order, [3, 4, 2, 0]);
-        assert!(!list.begin(keys[3]), "what comes now comes too late");
+        assert!(!list.begin(keys[3]), "evicted before its request");
         list.end(keys[1]);
         assert_eq!(list.evict(), Some(&1));
         assert_eq!(keys.iter().filter(|&&key| list.remove(key)).count(), 5);
@@ -201,11 +200,11 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list that is looked through.
+        /// Compares the list with a model that is searched.
         #[test]
         fn list_agrees_with_a_search(steps in prop::collection::vec(step(), 0..200)) {
             let mut list = IdleList::default();
-            // Key, whether it is a proxy's, requests under way, and since when it is idle.
+            // Key, whether it belongs to a proxy, requests in flight, and start of the idle time.
             let mut model: Vec<(Key, bool, u32, Option<usize>)> = Vec::new();
             let mut gone = None;
             for (now, step) in steps.into_iter().enumerate() {
@@ -213,9 +212,9 @@ mod tests {
                     Step::Insert(is_proxy) => model.push((list.insert(now, is_proxy), is_proxy, 0, Some(now))),
                     Step::Begin(at) => {
                         if let Some((key, _, requests, idle)) = model.get_mut(at) {
-                            let is_there = *requests > 0 || idle.is_some();
-                            prop_assert_eq!(list.begin(*key), is_there);
-                            if is_there {
+                            let is_open = *requests > 0 || idle.is_some();
+                            prop_assert_eq!(list.begin(*key), is_open);
+                            if is_open {
                                 (*requests, *idle) = (*requests + 1, None);
                             }
                         }
@@ -244,7 +243,7 @@ mod tests {
                         }
                     }
                 }
-                // A stream that ends after its connection changes no other.
+                // A stream that ends after its connection does not change another.
                 if let Some(key) = gone {
                     list.end(key);
                     prop_assert!(!list.begin(key) && !list.remove(key));

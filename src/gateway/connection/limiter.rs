@@ -1,9 +1,8 @@
-//! ConnectionLimiter for connections: how many there may be, of one address and in all, and whose is given to somebody new when all are
-//! taken.
+//! Connection limits: per client address and in total, with eviction of idle connections.
 //!
-//! A connection that waits for a request of its client, or for the rest of its header, has no claim against one that might
-//! bring a request now: those that have waited longest give up theirs. Otherwise whoever holds as many as are allowed, with a
-//! request now and then on each, would keep everybody else out. What serves a request stays.
+//! At the total limit, a new connection evicts the one that has been idle for longest: it waits for a request, or for the rest
+//! of a header. Without eviction, a client could hold all connections with an occasional request on each, and lock out
+//! everybody else. A connection that serves a request is never evicted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,10 +17,10 @@ use crate::gateway::connection::traffic::Traffic;
 use crate::metrics::{ConnectionLimit, Label as _, Metrics};
 use crate::policy::forwarded;
 
-/// Connections of one client that are not many: browsers open six to a host, and a few people may share an address.
-const FEW: usize = 32;
+/// Connections of one client before it counts as crowded. Browsers open six per host, and a few users may share an address.
+const CROWDED_FROM: usize = 32;
 
-/// The places there are.
+/// Connection limiter, shared by all listeners.
 pub(crate) struct ConnectionLimiter {
     open: Mutex<Open>,
     traffic: Arc<Traffic>,
@@ -30,31 +29,31 @@ pub(crate) struct ConnectionLimiter {
 
 #[derive(Default)]
 struct Open {
-    /// Each connection; those without a request in order. A newcomer costs the same however many there are.
+    /// All connections, with the idle ones in order. Admission takes constant time.
     all: IdleList<Arc<ConnectionActivity>>,
-    /// Of them, those that were told to go, for the moment until they are gone.
+    /// Evicted connections in `all` that are not closed yet.
     evicted: usize,
     by_ip: HashMap<IpAddr, usize>,
 }
 
-/// One connection's place; given back when dropped.
+/// Permit of one open connection; released when dropped.
 pub(crate) struct ConnectionPermit {
     activity: Arc<ConnectionActivity>,
     ip: Option<IpAddr>,
     peer: Option<IpAddr>,
-    /// Whether its client had many connections before.
+    /// Whether the client already had many connections.
     is_crowded: bool,
 }
 
-/// Whether a connection serves requests, and since when it does not.
+/// Activity of one connection: idle, serving requests, or evicted.
 pub(crate) struct ConnectionActivity {
-    places: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
     key: OnceLock<Key>,
-    /// Its place is somebody else's.
+    /// Signalled when the connection is evicted.
     evicted: Notify,
 }
 
-/// A request under way on a connection.
+/// A request in flight on a connection.
 pub(crate) struct Serving<'a>(&'a ConnectionActivity);
 
 impl ConnectionLimiter {
@@ -62,7 +61,7 @@ impl ConnectionLimiter {
         Arc::new(Self { open: Mutex::default(), traffic, metrics })
     }
 
-    /// A place for a connection from `ip`, if there is one.
+    /// Returns a permit for a connection from `ip`, or `None` at a limit.
     pub(crate) fn admit(self: &Arc<Self>, ip: Option<IpAddr>, server: &Server) -> Option<ConnectionPermit> {
         let is_proxy = ip.is_some_and(|ip| forwarded::is_trusted(ip, &server.trusted_proxies));
         let (client, peer) = (ip, ip.map(forwarded::network));
@@ -81,7 +80,7 @@ impl ConnectionLimiter {
             *open.by_ip.entry(ip).or_default() += 1;
         }
         let activity = Arc::new(ConnectionActivity {
-            places: Arc::clone(self),
+            limiter: Arc::clone(self),
             key: OnceLock::new(),
             evicted: Notify::new(),
         });
@@ -90,10 +89,10 @@ impl ConnectionLimiter {
         drop(open);
         self.metrics.requests.connections.inc();
         self.traffic.connections.fetch_add(1, Ordering::AcqRel);
-        Some(ConnectionPermit { activity, ip, peer, is_crowded: mine >= FEW })
+        Some(ConnectionPermit { activity, ip, peer, is_crowded: mine >= CROWDED_FROM })
     }
 
-    /// No line is written while others wait for a place; of a flood, the log sums up all but a few.
+    /// Counts and logs a refused connection. Called without the lock, so that writing the log does not block others.
     fn refused(&self, client: Option<IpAddr>, limit: ConnectionLimit) -> Option<ConnectionPermit> {
         self.metrics.requests.connections_refused.of(limit).inc();
         let (client, limit) = (client.map(tracing::field::display), limit.as_str());
@@ -101,12 +100,12 @@ impl ConnectionLimiter {
             reason = "connection_refused",
             client,
             limit,
-            "server.limits allows no more connections"
+            "connection refused: server.limits allows no more"
         );
         None
     }
 
-    /// Whether somebody has given up a place. A trusted proxy's connections, on which others' requests come, are the last to.
+    /// Evicts the longest idle connection. Connections of trusted proxies come last: they carry requests of many clients.
     fn make_room(&self, open: &mut Open) -> bool {
         let Some(idle) = open.all.evict() else { return false };
         idle.evicted.notify_one();
@@ -121,17 +120,17 @@ impl ConnectionLimiter {
 }
 
 impl ConnectionPermit {
-    /// What its connection does.
+    /// Activity of the connection.
     pub(crate) fn activity(&self) -> &Arc<ConnectionActivity> {
         &self.activity
     }
 
-    /// Whether its client has many others.
+    /// Whether the client already had many connections.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.is_crowded
     }
 
-    /// The network of whoever is at the other end, a proxy or a client.
+    /// Network of the peer, which is a client or a trusted proxy.
     pub(crate) const fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
@@ -139,8 +138,8 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let places = &self.activity.places;
-        let mut open = places.lock();
+        let limiter = &self.activity.limiter;
+        let mut open = limiter.lock();
         if self.activity.key.get().is_some_and(|&key| open.all.remove(key)) {
             open.evicted -= 1;
         }
@@ -153,21 +152,21 @@ impl Drop for ConnectionPermit {
             }
         }
         drop(open);
-        places.metrics.requests.connections.dec();
-        places.traffic.connection_ended();
+        limiter.metrics.requests.connections.dec();
+        limiter.traffic.connection_ended();
     }
 }
 
 impl ConnectionActivity {
-    /// A request has come; `None` when the connection has lost its place meanwhile.
+    /// Marks a request as started; `None` when the connection was evicted.
     pub(crate) fn serve(&self) -> Option<Serving<'_>> {
         let key = *self.key.get()?;
-        let is_there = self.places.lock().all.begin(key);
-        // Made only now: one that is dropped takes the lock.
-        is_there.then(|| Serving(self))
+        let is_open = self.limiter.lock().all.begin(key);
+        // Created after the lock is released: dropping a `Serving` takes it.
+        is_open.then(|| Serving(self))
     }
 
-    /// Resolves when it has lost its place.
+    /// Resolves when the connection is evicted.
     pub(crate) async fn until_evicted(&self) {
         self.evicted.notified().await;
     }
@@ -176,7 +175,7 @@ impl ConnectionActivity {
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
         if let Some(&key) = self.0.key.get() {
-            self.0.places.lock().all.end(key);
+            self.0.limiter.lock().all.end(key);
         }
     }
 }
@@ -203,69 +202,69 @@ mod tests {
         server
     }
 
-    fn places() -> (Arc<ConnectionLimiter>, Arc<Metrics>) {
+    fn limiter() -> (Arc<ConnectionLimiter>, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());
         (ConnectionLimiter::new(Arc::default(), Arc::clone(&metrics)), metrics)
     }
 
-    fn is_evicted(place: &ConnectionPermit) -> bool {
-        place.activity.places.lock().all.is_evicted(place.activity.key.get().copied().expect("set"))
+    fn is_evicted(permit: &ConnectionPermit) -> bool {
+        permit.activity.limiter.lock().all.is_evicted(permit.activity.key.get().copied().expect("set"))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_waited_longest_gives_up_a_place() {
-        let ((places, metrics), server) = (places(), server(3));
+    async fn longest_idle_connection_is_evicted_at_the_limit() {
+        let ((limiter, metrics), server) = (limiter(), server(3));
         let mut held = Vec::new();
         for last in 1..=3 {
-            held.push(places.admit(address(last), &server).expect("a place"));
+            held.push(limiter.admit(address(last), &server).expect("admitted"));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        // The first has just brought a request.
+        // The first connection has just served a request.
         drop(held[0].activity().serve().expect("still there"));
-        let new = places.admit(address(4), &server).expect("a place");
+        let new = limiter.admit(address(4), &server).expect("admitted");
         assert_eq!(held.iter().map(is_evicted).collect::<Vec<_>>(), [false, true, false]);
         held[1].activity().until_evicted().await;
-        assert!(held[1].activity().serve().is_none(), "what comes now comes too late");
+        assert!(held[1].activity().serve().is_none(), "evicted before its request");
         assert_eq!(metrics.requests.connections_evicted.get(), 1);
 
-        // Whoever was told to go takes no place, gone or not.
+        // An evicted connection does not count, closed or not.
         drop(held.remove(1));
-        let one_more = places.admit(address(5), &server).expect("the next");
+        let one_more = limiter.admit(address(5), &server).expect("admitted");
         assert_eq!(held.iter().map(is_evicted).collect::<Vec<_>>(), [false, true]);
         assert!(!is_evicted(&new) && !is_evicted(&one_more));
     }
 
     #[test]
-    fn who_serves_a_request_stays_and_a_proxy_goes_last() {
-        let ((places, metrics), server) = (places(), server(3));
-        let proxy = places.admit(address(200), &server).expect("a place");
-        let held: Vec<_> = (1..=2).filter_map(|last| places.admit(address(last), &server)).collect();
+    fn serving_connection_stays_and_proxy_is_evicted_last() {
+        let ((limiter, metrics), server) = (limiter(), server(3));
+        let proxy = limiter.admit(address(200), &server).expect("admitted");
+        let held: Vec<_> = (1..=2).filter_map(|last| limiter.admit(address(last), &server)).collect();
         let busy = [held[0].activity().serve(), held[0].activity().serve()];
-        let third = places.admit(address(3), &server).expect("a place");
+        let third = limiter.admit(address(3), &server).expect("admitted");
         assert!(is_evicted(&held[1]) && !is_evicted(&held[0]) && !is_evicted(&proxy));
         let _busy = third.activity().serve();
-        let fourth = places.admit(address(4), &server).expect("a place");
+        let fourth = limiter.admit(address(4), &server).expect("admitted");
         assert!(is_evicted(&proxy));
         let _busy_too = fourth.activity().serve();
         let [first, second] = busy;
         drop(first);
-        assert!(places.admit(address(5), &server).is_none(), "all serve");
+        assert!(limiter.admit(address(5), &server).is_none(), "all serve requests");
         assert_eq!(metrics.requests.connections_refused.of(ConnectionLimit::Total).get(), 1);
         drop(second);
-        assert!(places.admit(address(5), &server).is_some());
+        assert!(limiter.admit(address(5), &server).is_some());
         assert!(is_evicted(&held[0]));
     }
 
     #[test]
-    fn each_newcomer_takes_one_place() {
-        let ((places, metrics), server) = (places(), server(640));
-        let held: Vec<_> = (0..640).filter_map(|_| places.admit(None, &server)).collect();
+    fn each_new_connection_evicts_one_at_the_limit() {
+        let ((limiter, metrics), server) = (limiter(), server(640));
+        let held: Vec<_> = (0..640).filter_map(|_| limiter.admit(None, &server)).collect();
         assert_eq!((held.len(), metrics.requests.connections_evicted.get()), (640, 0));
-        let more: Vec<_> = (0..10).filter_map(|_| places.admit(None, &server)).collect();
+        let more: Vec<_> = (0..10).filter_map(|_| limiter.admit(None, &server)).collect();
         assert_eq!((more.len(), metrics.requests.connections_evicted.get()), (10, 10));
         drop(held);
         drop(more);
-        let open = places.lock();
+        let open = limiter.lock();
         assert!(open.all.len() == 0 && open.by_ip.is_empty() && open.evicted == 0);
     }
 }

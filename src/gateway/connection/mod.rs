@@ -1,6 +1,6 @@
-//! Client connections: accepted, limited, decrypted and read up to a request.
+//! Client connections: accept, limit, decrypt, and read up to a request.
 //!
-//! In: sockets of the listeners. Out: one request at a time for Pingora, bounded to its message. Knows nothing of routes, tokens or
+//! In: sockets of the listeners. Out: one request at a time for Pingora, bounded to its message. Must not know: routes, tokens,
 //! upstreams.
 
 pub(crate) mod acceptor;

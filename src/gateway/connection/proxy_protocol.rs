@@ -1,11 +1,11 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer in TCP mode names its client before the first byte of the connection.
+//! PROXY protocol, versions 1 and 2: a load balancer in TCP mode sends the client's address before the connection's data.
 //!
-//! Specification: "The PROXY protocol, Versions 1 & 2" (HAProxy). Section 5 there: a listener either requires the header or
-//! refuses it, and never guesses. Here that is decided by the peer's address, `server.proxy_protocol_from`: a header that
-//! anybody could send would be a client address that anybody could choose.
+//! Specification: "The PROXY protocol, Versions 1 & 2" (HAProxy). Its section 5: a listener either requires the header or
+//! refuses it, and never guesses. Here the peer's address decides (`server.proxy_protocol_from`): if anyone could send the
+//! header, anyone could choose a client address.
 //!
-//! `LOCAL` and `UNKNOWN`, which health checks send, and Unix socket addresses name no client: the peer stays. Additional
-//! fields of version 2 (TLVs) are skipped.
+//! `LOCAL` and `UNKNOWN` (sent by health checks) and Unix socket addresses carry no client address: the peer's address is
+//! used. TLVs of version 2 are skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -15,29 +15,29 @@ use pingora::protocols::l4::stream::Stream as Socket;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream};
 use tokio::io::AsyncReadExt as _;
 
-/// The longest header of version 1, with its line end (section 2.1).
-const LONGEST_V1: usize = 107;
+/// Maximum length of a version 1 header, with its line end (section 2.1).
+const MAX_LENGTH_V1: usize = 107;
 
-/// The longest header of version 2 that is taken. Addresses need 232 bytes, a TLS client certificate in a TLV some 2 KiB; the
-/// format would allow 64 KiB for each connection.
-const LONGEST_V2: usize = 4096;
+/// Maximum length of a version 2 header. Addresses need 232 bytes, a TLS client certificate in a TLV about 2 KiB; the format
+/// would allow 64 KiB per connection.
+const MAX_LENGTH_V2: usize = 4096;
 
 const SIGNATURE_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The two ends of a connection, as a load balancer has seen it.
+/// Both addresses of a connection, as the load balancer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) client: SocketAddr,
-    /// Where the client has connected to.
+    /// Address that the client connected to.
     pub(crate) server: SocketAddr,
 }
 
-/// Why there is no header. What was read is put back.
+/// Error reading the header. The bytes read are put back, except for an unspecified client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeaderError {
-    /// Something else came: the peer speaks without the header.
+    /// The connection begins with something else.
     #[error(
-        "no PROXY protocol header came: let the load balancer send one, or take it out of server.proxy_protocol_from"
+        "no PROXY protocol header was received: let the load balancer send one, or take it out of server.proxy_protocol_from"
     )]
     Missing,
     #[error("the PROXY protocol header is malformed: {0}")]
@@ -46,19 +46,19 @@ pub(crate) enum HeaderError {
     Ended,
 }
 
-/// A header, and its length.
 #[derive(Debug, PartialEq)]
 enum Parsed {
+    /// Addresses of a header, and its length.
     Header(Option<Ends>, usize),
     Partial,
 }
 
-/// Reads the header of a connection. The connection that is returned begins behind it, and has the client it names as its peer;
-/// with an error it begins where it did.
+/// Reads the header of a connection. The returned stream begins after the header, and its peer address is the header's client.
+/// With an error, the stream still begins with the bytes read.
 ///
-/// To be called under a deadline: a peer that sends nothing is waited for.
+/// Call it under a deadline: it waits for a peer that sends nothing.
 pub(crate) async fn read_header(stream: Stream) -> (Option<Stream>, Result<Option<Ends>, HeaderError>) {
-    // What a listener hands over is a socket.
+    // Pingora's plain listener passes sockets.
     let Ok(mut socket) = stream.into_any().downcast::<Socket>() else {
         return (None, Err(HeaderError::Ended));
     };
@@ -75,7 +75,7 @@ pub(crate) async fn read_header(stream: Stream) -> (Option<Stream>, Result<Optio
         }
     };
     let (ends, length) = match parsed {
-        // That address stands for peers of Unix sockets.
+        // The unspecified address stands for peers of Unix sockets here.
         Ok((Some(ends), _)) if ends.client.ip().is_unspecified() => {
             return (None, Err(HeaderError::Malformed("it names the unspecified address")));
         }
@@ -87,17 +87,17 @@ pub(crate) async fn read_header(stream: Stream) -> (Option<Stream>, Result<Optio
     };
     socket.rewind(&bytes[length..]);
     if let Some(ends) = ends {
-        name_ends(&mut socket, ends);
+        set_addresses(&mut socket, ends);
     }
     (Some(socket), Ok(ends))
 }
 
-/// From now on the connection is between these two, for whoever asks it.
-fn name_ends(socket: &mut Socket, ends: Ends) {
+/// Replaces the socket's peer and local address by those of the header.
+fn set_addresses(socket: &mut Socket, ends: Ends) {
     use std::os::fd::AsRawFd as _;
 
     let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
-    // New, so they are not set.
+    // Cannot fail: the digest is new.
     let _ = digest.peer_addr.set(Some(PeerAddr::Inet(ends.client)));
     let _ = digest.local_addr.set(Some(PeerAddr::Inet(ends.server)));
     socket.set_socket_digest(digest);
@@ -118,8 +118,8 @@ fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
 /// Section 2.1: `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n`.
 fn parse_v1(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let malformed = || HeaderError::Malformed("write PROXY TCP4|TCP6 <client> <server> <port> <port>");
-    let Some(end) = bytes.iter().take(LONGEST_V1).position(|&byte| byte == b'\n') else {
-        return if bytes.len() < LONGEST_V1 { Ok(Parsed::Partial) } else { Err(malformed()) };
+    let Some(end) = bytes.iter().take(MAX_LENGTH_V1).position(|&byte| byte == b'\n') else {
+        return if bytes.len() < MAX_LENGTH_V1 { Ok(Parsed::Partial) } else { Err(malformed()) };
     };
     let line = bytes[..end].strip_suffix(b"\r").ok_or_else(malformed)?;
     let line = std::str::from_utf8(line).map_err(|_| malformed())?;
@@ -158,7 +158,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, HeaderError> {
         _ => return Ok(Parsed::Partial),
     };
     let length = 16 + usize::from(u16::from_be_bytes([high, low]));
-    if length > LONGEST_V2 {
+    if length > MAX_LENGTH_V2 {
         return Err(HeaderError::Malformed("it is longer than 4 KiB"));
     }
     let is_local = match command {
@@ -167,7 +167,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, HeaderError> {
         _ => return Err(HeaderError::Malformed("version 2 has the commands LOCAL and PROXY")),
     };
     let address_bytes = match family {
-        // The sender does not say, or it was a Unix socket.
+        // AF_UNSPEC; a Unix socket is 0x31.
         0x00 => 0,
         0x31 => 216,
         0x11 => 12,
@@ -213,7 +213,7 @@ mod tests {
     const V4: &[u8] = &[192, 0, 2, 1, 198, 51, 100, 1, 0xdc, 0x04, 0x01, 0xbb];
 
     #[test]
-    fn headers_name_the_client_and_are_partial_until_they_end() {
+    fn header_yields_addresses_and_is_partial_until_complete() {
         let mut v6 = [0; 36];
         v6[15] = 1;
         v6[31] = 2;
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_missing_or_malformed() {
+    fn invalid_header_is_missing_or_malformed() {
         for sent in
             [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01", b"proxy TCP4", b"\r\nPROXY ", b"PRI * HTTP/2.0"]
         {

@@ -1,7 +1,7 @@
-//! The TLS handshake of a connection, under a deadline and within the connection's place.
+//! TLS handshake of a connection, under the header deadline and the connection limit.
 //!
-//! Made here and not by Pingora's listener, which would allow each a minute before the gate sees it, and could be told
-//! neither the terms of the snapshot in force nor where to count.
+//! Pingora's listener is not used for it: it would allow each handshake a minute before the acceptor sees the connection, and
+//! knows neither the TLS settings of the snapshot in force nor the metrics.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,84 +18,85 @@ use crate::clock::Timestamp;
 use crate::metrics::{Handshake, Metrics};
 use crate::snapshot::Tls;
 
-/// What a handshake has proved of the client, for as long as its connection lasts.
+/// Client authentication of a handshake: the certificate that the client presented, if any. Lives as long as its connection.
 pub(crate) struct Proof {
-    shown: Option<Shown>,
-    /// `Client-Cert`, where one was shown.
+    chain: Option<Shown>,
+    /// Value of `Client-Cert`, if the client presented a certificate.
     field: Option<HeaderValue>,
-    /// The terms it was last found good under.
-    under: Mutex<Option<Clients>>,
-    /// It was found to count no more.
+    /// Client certificate settings under which the certificate was last accepted.
+    accepted_under: Mutex<Option<Clients>>,
+    /// Signalled when the certificate is no longer accepted.
     outdated: Notify,
 }
 
 impl Proof {
-    fn new(chain: Option<Shown>, terms: &Tls) -> Self {
-        let field = chain.as_ref().and_then(|shown| HeaderValue::from_str(&shown.field()).ok());
-        Self { shown: chain, field, under: Mutex::new(terms.clients().cloned()), outdated: Notify::new() }
+    fn new(chain: Option<Shown>, tls: &Tls) -> Self {
+        let field = chain.as_ref().and_then(|chain| HeaderValue::from_str(&chain.field()).ok());
+        let accepted_under = Mutex::new(tls.clients().cloned());
+        Self { chain, field, accepted_under, outdated: Notify::new() }
     }
 
-    /// What the app may be told.
+    /// Value of `Client-Cert` for the app.
     pub(crate) const fn field(&self) -> Option<&HeaderValue> {
         self.field.as_ref()
     }
 
-    /// Whether the client would be let in now, too: a connection may outlive its certificate, and a reload may have
-    /// taken the authority away, or begun to ask. Looked at once for each time the terms change.
-    pub(crate) fn counts(&self, terms: Option<&Tls>, now: Timestamp) -> bool {
-        let counts = self.still_counts(terms.and_then(Tls::clients), now);
-        if !counts {
+    /// Whether a new handshake with this certificate would succeed now. A connection may outlive its certificate, and a reload
+    /// may have removed the CA or begun to require certificates. The chain is verified again only when the settings change.
+    pub(crate) fn counts(&self, tls: Option<&Tls>, now: Timestamp) -> bool {
+        let is_accepted = self.is_accepted(tls.and_then(Tls::clients), now);
+        if !is_accepted {
             self.outdated.notify_one();
         }
-        counts
+        is_accepted
     }
 
-    /// Resolves when a request was refused because it counts no more.
+    /// Resolves when a request was refused because the certificate is no longer accepted.
     pub(crate) async fn until_outdated(&self) {
         self.outdated.notified().await;
     }
 
-    fn still_counts(&self, terms: Option<&Clients>, now: Timestamp) -> bool {
-        if self.shown.as_ref().is_some_and(|shown| shown.ends() < now) {
+    fn is_accepted(&self, clients: Option<&Clients>, now: Timestamp) -> bool {
+        if self.chain.as_ref().is_some_and(|chain| chain.ends() < now) {
             return false;
         }
-        let mut under = self.under.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = match (under.as_ref(), terms) {
-            (Some(known), Some(terms)) => known.is(terms),
+        let mut accepted_under = self.accepted_under.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_unchanged = match (accepted_under.as_ref(), clients) {
+            (Some(accepted_under), Some(clients)) => accepted_under.is(clients),
             (None, None) => true,
             _ => false,
         };
-        if is_known {
+        if is_unchanged {
             return true;
         }
-        // Where nobody is asked any more, no route passes on what was shown.
-        let counts = terms.is_none_or(|terms| terms.admit(self.shown.as_ref(), now));
-        if counts {
-            *under = terms.cloned();
+        // Without client certificate settings, no route forwards the certificate.
+        let is_accepted = clients.is_none_or(|clients| clients.admit(self.chain.as_ref(), now));
+        if is_accepted {
+            *accepted_under = clients.cloned();
         }
-        counts
+        is_accepted
     }
 }
 
-/// What a connection to a TLS listener turns out to be.
+/// Result of accepting a connection on a TLS listener.
 pub(crate) enum Accepted {
-    /// An encrypted connection, and what the client has proved.
+    /// An encrypted connection, with the client's certificate.
     Encrypted(Stream, Proof),
-    /// A client that speaks HTTP without TLS. It is told so; nothing of it is served.
+    /// A client that speaks HTTP without TLS. All its requests are refused.
     InClear(Stream),
 }
 
-/// Makes the handshake; `None` when the connection cannot be used.
+/// Performs the handshake; `None` when it fails or times out.
 pub(crate) async fn accept(
     stream: Stream,
-    terms: &Tls,
+    tls: &Tls,
     deadline: Duration,
     client: IpAddr,
     metrics: &Metrics,
 ) -> Option<Accepted> {
-    // What a plain listener hands over is a socket.
+    // Pingora's plain listener passes sockets.
     let mut socket = stream.into_any().downcast::<Socket>().ok()?;
-    let acceptor = Acceptor::from_server_config(Arc::clone(terms.config()));
+    let acceptor = Acceptor::from_server_config(Arc::clone(tls.config()));
     let accepting = async {
         let mut first = [0];
         // A TLS record begins with 22, an HTTP/1 request with a letter (RFC 8446 section 5.1, RFC 9110 section 9.1).
@@ -107,12 +108,12 @@ pub(crate) async fn accept(
     let (result, cause) = match tokio::time::timeout(deadline, accepting).await {
         Ok(Ok(Ok(encrypted))) => {
             metrics.requests.tls_handshakes.of(Handshake::Ok).inc();
-            let chain = encrypted.get_ssl().and_then(|tls| tls.peer_cert_chain_der());
-            let proof = Proof::new(chain.and_then(Shown::of), terms);
+            let chain = encrypted.get_ssl().and_then(|ssl| ssl.peer_cert_chain_der());
+            let proof = Proof::new(chain.and_then(Shown::of), tls);
             return Some(Accepted::Encrypted(Box::new(encrypted), proof));
         }
         Ok(Ok(Err(socket))) => {
-            // Its request has a line in the access log.
+            // Not logged here: its request is in the access log.
             metrics.requests.tls_handshakes.of(Handshake::Failed).inc();
             return Some(Accepted::InClear(socket));
         }
@@ -120,22 +121,23 @@ pub(crate) async fn accept(
         Err(_) => (Handshake::Late, "it took too long".to_owned()),
     };
     metrics.requests.tls_handshakes.of(result).inc();
-    tracing::info!(reason = "tls_handshake_failed", %client, cause, "a connection came to nothing");
+    tracing::info!(reason = "tls_handshake_failed", %client, cause, "TLS handshake failed");
     None
 }
 
-/// What rustls said, without the layers it was said through; in other words where its own are for those who know TLS.
+/// Returns the innermost error message of rustls, without the context that other layers add. Two messages that require TLS
+/// knowledge are replaced.
 fn innermost(error: &str) -> String {
-    let said = error.rsplit("context: ").next().unwrap_or(error);
-    let said = said.strip_prefix("tls connect error: ").unwrap_or(said);
-    if said.contains("InvalidContentType") {
+    let message = error.rsplit("context: ").next().unwrap_or(error);
+    let message = message.strip_prefix("tls connect error: ").unwrap_or(message);
+    if message.contains("InvalidContentType") {
         return "what came is not TLS: the other side speaks plain HTTP".to_owned();
     }
-    // What `openssl req -x509` makes unless told otherwise.
-    if said.contains("CaUsedAsEndEntity") {
+    // `openssl req -x509` creates CA certificates by default.
+    if message.contains("CaUsedAsEndEntity") {
         return "its certificate is an authority's own: have the authority sign one for it".to_owned();
     }
-    said.to_owned()
+    message.to_owned()
 }
 
 #[cfg(test)]
@@ -143,7 +145,7 @@ mod tests {
     use super::innermost;
 
     #[test]
-    fn a_cause_is_what_was_found_and_not_where() {
+    fn handshake_error_is_reported_without_context() {
         let error = " TLSHandshakeFailure context: TLS accept() failed:  TLSHandshakeFailure context: tls connect error: received \
                      fatal alert: UnknownCA";
         assert_eq!(innermost(error), "received fatal alert: UnknownCA");

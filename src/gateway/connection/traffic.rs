@@ -1,4 +1,4 @@
-//! What is going on: counted for the drain, and held to be cut.
+//! Open connections and requests in flight: counted for the drain, and registered so that they can be cut.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use crate::auth::{Control, Cut};
 use crate::gateway::connection::backlog::held::Held;
 use crate::gateway::connection::backlog::{Backlog, Connection};
 
-/// Requests in flight, for the drain.
+/// Registry of connections and requests.
 #[derive(Debug)]
 pub struct Traffic {
     requests: AtomicUsize,
@@ -17,7 +17,7 @@ pub struct Traffic {
     controls: Mutex<slab::Slab<(Arc<Control>, Arc<Backlog>)>>,
     http2: Mutex<slab::Slab<Arc<Connection>>>,
     held: Arc<Held>,
-    /// No request is in flight any more, or no connection is open.
+    /// Signalled when the last request ends, and when the last connection closes.
     ended: Notify,
     winding_down: AtomicBool,
     draining: AtomicBool,
@@ -59,20 +59,19 @@ impl Traffic {
         }
     }
 
-    /// Every answer from now on is the last of its connection. One that is idle stays open: closing it could meet a
-    /// request on its way.
+    /// Makes every response from now on the last of its connection. Idle connections stay open: a request may be on its way.
     pub fn wind_down(&self) {
         self.winding_down.store(true, Ordering::Release);
         self.wound.send_replace(true);
     }
 
-    /// Resolves when answers are the last of their connections.
+    /// Resolves when the gateway winds down.
     pub(crate) async fn until_winding_down(&self) {
-        // The sender is ours: it outlives this.
+        // Cannot fail: `self` owns the sender.
         let _ = self.wound.subscribe().wait_for(|wound| *wound).await;
     }
 
-    /// The gateway is about to stop, and no other takes its place: health checks fail from now on.
+    /// Makes health checks fail: the gateway is about to stop, and no new process takes over.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
@@ -85,13 +84,13 @@ impl Traffic {
         self.winding_down.load(Ordering::Acquire)
     }
 
-    /// Idle connections are closed.
+    /// Closes idle connections.
     pub fn close_idle(&self) {
         self.closing.send_replace(true);
     }
 
     pub(crate) async fn until_closing(&self) {
-        // The sender is ours: it outlives this.
+        // Cannot fail: `self` owns the sender.
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
@@ -125,19 +124,19 @@ impl Traffic {
         self.each(|control, _| control.cut(cause));
     }
 
-    /// Every request in flight: its control, and the backlog of its response.
-    pub(crate) fn each(&self, mut look: impl FnMut(&Arc<Control>, &Arc<Backlog>)) {
+    /// Calls `visit` for every request in flight, with its control and the backlog of its response.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&Arc<Control>, &Arc<Backlog>)) {
         let controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, (control, backlog)) in &*controls {
-            look(control, backlog);
+            visit(control, backlog);
         }
     }
 
-    /// Every HTTP/2 connection that is open.
-    pub(crate) fn each_http2(&self, mut look: impl FnMut(&Arc<Connection>)) {
+    /// Calls `visit` for every open HTTP/2 connection.
+    pub(crate) fn each_http2(&self, mut visit: impl FnMut(&Arc<Connection>)) {
         let connections = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, connection) in &*connections {
-            look(connection);
+            visit(connection);
         }
     }
 
@@ -146,6 +145,7 @@ impl Traffic {
         &self.held
     }
 
+    /// Registers a request until the returned guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>, control: &Arc<Control>, backlog: &Arc<Backlog>) -> Entered {
         let mut controls = self.controls.lock().unwrap_or_else(PoisonError::into_inner);
         let key = controls.insert((Arc::clone(control), Arc::clone(backlog)));
@@ -153,7 +153,7 @@ impl Traffic {
         Entered { traffic: Arc::clone(self), key }
     }
 
-    /// Lists an HTTP/2 connection for as long as what is returned lives.
+    /// Registers an HTTP/2 connection until the returned guard is dropped.
     pub(crate) fn enter_http2(self: &Arc<Self>, connection: &Arc<Connection>) -> EnteredHttp2 {
         let mut connections = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
         let key = connections.insert(Arc::clone(connection));

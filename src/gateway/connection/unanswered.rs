@@ -1,4 +1,4 @@
-//! ClientConnection that are refused without a response of ours: by the transport, or because none can be sent.
+//! Requests refused without a response of the gateway: Pingora refused them, or no response can be sent.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::error::Refusal;
 use crate::metrics::Metrics;
 use crate::snapshot::Current;
 
-/// Counts and logs them, for one connection.
+/// Metric and log of such requests on one connection.
 pub(crate) struct UnansweredRequests {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) current: Current,
@@ -16,18 +16,13 @@ pub(crate) struct UnansweredRequests {
 }
 
 impl UnansweredRequests {
-    /// Counts and logs one.
+    /// Counts and logs a refused request.
     pub(crate) fn refused(&self, refusal: &Refusal) {
         let code = refusal.code();
         self.metrics.requests.finished.with_label_values(&["-", code, "none"]).inc();
         if self.current.load().log.access != LogAccess::None {
             let client = self.client.map(tracing::field::display);
-            tracing::info!(
-                reason = "request_unanswered",
-                code,
-                client,
-                "a request was refused without an answer"
-            );
+            tracing::info!(reason = "request_unanswered", code, client, "request refused without a response");
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn answer(auth: &Auth, traffic: &Traffic, snapshot: &Snapshot) 
     let answer = if traffic.is_draining() {
         OwnResponse::not_ready("draining")
     } else {
-        match auth.standing(&snapshot.settings).await {
+        match auth.mode(&snapshot.settings).await {
             Mode::Current | Mode::WithoutVault => OwnResponse::text("text/plain; charset=utf-8", "ready\n"),
             Mode::Undecided => OwnResponse::not_ready("not ready"),
         }

@@ -86,7 +86,7 @@ impl Context {
     /// Its session is in use.
     pub(crate) fn note_use(&self, auth: &Auth) {
         if let Some(registration) = &self.registration {
-            auth.is_used(registration, &self.snapshot.settings);
+            auth.record_use(registration, &self.snapshot.settings);
         }
     }
 

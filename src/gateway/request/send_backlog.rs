@@ -32,7 +32,7 @@ pub(crate) fn track(session: &Session, body: &mut Option<Bytes>, is_last: bool, 
     let size = body.as_ref().map_or(0, Bytes::len);
     let may_be_http2 =
         context.candidate.as_ref().is_some_and(|candidate| candidate.server.scheme != Scheme::Http);
-    backlog.chunk_came(size, if may_be_http2 { STREAM_WINDOW } else { 0 }, is_last);
+    backlog.chunk_received(size, if may_be_http2 { STREAM_WINDOW } else { 0 }, is_last);
     let is_stream = backlog.connection().is_some();
     // A small response over HTTP/1.1 is hardly ever blocked, and then counts for the peer.
     if (is_stream || !is_last) && context.account.bytes_out == 0 {

@@ -46,7 +46,7 @@ pub(crate) fn sent(context: &mut Context, error: &Error, sent: Sent, clock: &dyn
     let Some(candidate) = &context.candidate else { return };
     if context.silence.has_expired() {
         // The connection may be dead, with its other end gone without a word.
-        candidate.give_up_connections();
+        candidate.abandon_connections();
         if context.account.awaits_answer() {
             candidate.timed_out(clock);
         }
@@ -63,7 +63,7 @@ pub(crate) fn sent(context: &mut Context, error: &Error, sent: Sent, clock: &dyn
         failed if is_timeout(failed) => candidate.timed_out(clock),
         // A kept connection may end at any time (RFC 9112 section 9.3.1), and a server may refuse what it has no room for.
         _ if sent.is_reused || was_not_processed(error, context, sent.is_reused) => {}
-        _ => candidate.broke_off(clock),
+        _ => candidate.connection_broke(clock),
     }
 }
 

@@ -62,7 +62,7 @@ pub async fn keep_checking(checking: Checking) {
         for group in checking.current.load().upstreams.all() {
             for candidate in group.candidates().iter() {
                 let Some(checks) = candidate.checks() else { break };
-                match candidate.begin_check(checks, checking.clock.monotonic(), part(&checking.random)) {
+                match candidate.start_check(checks, checking.clock.monotonic(), part(&checking.random)) {
                     Ok(check) => {
                         under_way.spawn(run(Arc::clone(&prober), check, checking.clone()));
                     }

@@ -111,7 +111,7 @@ pub(crate) fn hear(response: &ResponseHeader, context: &Context) {
             value.trim().trim_matches('"').parse().ok().filter(|_| is_timeout)
         })
     });
-    candidate.keeps_connections(said.map(Duration::from_secs));
+    candidate.set_keep_alive(said.map(Duration::from_secs));
 }
 
 /// A request's header is complete, and about to be sent.

@@ -1,4 +1,4 @@
-//! The sum of what is held for blocked clients, and the limit that is set to it.
+//! Memory held for blocked clients, and its limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Held {
     bytes: AtomicU64,
-    /// What the HTTP/2 requests may come to hold that have no response yet.
+    /// Bytes that HTTP/2 requests without a response yet may come to hold.
     expected: AtomicU64,
     limit: AtomicU64,
-    begun: Instant,
+    started: Instant,
 }
 
 impl Default for Held {
@@ -20,7 +20,7 @@ impl Default for Held {
             bytes: AtomicU64::new(0),
             expected: AtomicU64::new(0),
             limit: AtomicU64::new(u64::MAX),
-            begun: Instant::now(),
+            started: Instant::now(),
         }
     }
 }
@@ -31,29 +31,29 @@ impl Held {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether more is held than the limit. Clients that make progress are counted too.
+    /// Whether more than the limit is held. Blocked clients that make progress count too.
     pub(crate) fn is_over_limit(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
     }
 
-    /// Whether more is held than the limit, or would be if no HTTP/2 client took its next responses.
+    /// Whether more than the limit is held, or would be if no HTTP/2 client read its next responses.
     pub(crate) fn may_exceed_limit(&self) -> bool {
         let bytes = self.bytes.load(Ordering::Relaxed).saturating_add(self.expected.load(Ordering::Relaxed));
         bytes > self.limit.load(Ordering::Relaxed)
     }
 
-    /// Milliseconds, from 1 on.
+    /// Milliseconds since the start, plus 1: 0 is free for "never".
     pub(crate) fn millis(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Adds what has changed; less is the complement, which wraps around.
+    /// Adds a change of the bytes held. A decrease is its two's complement, which wraps around.
     pub(crate) fn change(&self, change: u64) {
         self.bytes.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// The same of what is expected.
-    pub(crate) fn expect(&self, change: u64) {
+    /// Adds a change of the bytes expected, in the same form.
+    pub(crate) fn change_expected(&self, change: u64) {
         self.expected.fetch_add(change, Ordering::Relaxed);
     }
 }

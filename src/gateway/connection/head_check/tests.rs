@@ -21,8 +21,8 @@ fn code(result: Result<Option<BytesMut>, Refusal>) -> Result<Option<String>, Str
     }
 }
 
-/// Whether Pingora itself takes the section.
-fn is_taken_by_pingora(head: &[u8]) -> bool {
+/// Whether Pingora's own parser accepts the section.
+fn is_accepted_by_pingora(head: &[u8]) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let (mut client, server) = duplex(1 << 20);
@@ -36,7 +36,7 @@ fn is_taken_by_pingora(head: &[u8]) -> bool {
 const HOST: &str = "Host: gateway.test";
 
 #[test]
-fn good_sections_pass_unchanged() {
+fn valid_sections_pass_unchanged() {
     for head in [
         head("GET / HTTP/1.1", &[HOST]),
         head("GET / HTTP/1.0", &[]),
@@ -50,12 +50,12 @@ fn good_sections_pass_unchanged() {
         b"GET / HTTP/1.1\nHost: a\n\n".to_vec(),
     ] {
         assert_eq!(code(check(&head)), Ok(None), "{}", head.escape_ascii());
-        assert!(is_taken_by_pingora(&head), "{}", head.escape_ascii());
+        assert!(is_accepted_by_pingora(&head), "{}", head.escape_ascii());
     }
 }
 
 #[test]
-fn query_is_percent_encoded_where_the_transport_cannot_carry_it() {
+fn query_is_percent_encoded_where_pingora_would_refuse_it() {
     for (target, expected) in [
         ("/d?q=\"a\"&x=<b>", "/d?q=%22a%22&x=%3Cb%3E"),
         ("/\"d\"?q=\"", "/\"d\"?q=%22"),
@@ -65,7 +65,7 @@ fn query_is_percent_encoded_where_the_transport_cannot_carry_it() {
         let encoded = head(&format!("GET {expected} HTTP/1.1"), &[HOST]);
         let sent = head(&format!("GET {target} HTTP/1.1"), &[HOST]);
         assert_eq!(check(&sent), Ok(Some(BytesMut::from(&encoded[..]))), "{target}");
-        assert!(is_taken_by_pingora(&encoded), "{target}");
+        assert!(is_accepted_by_pingora(&encoded), "{target}");
     }
     let latin1 = b"GET /d?caf\xe9&\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n";
     let encoded = b"GET /d?caf%E9&%C3%A9 HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -73,7 +73,7 @@ fn query_is_percent_encoded_where_the_transport_cannot_carry_it() {
 }
 
 #[test]
-fn sections_that_pingora_refuses_or_repairs_are_refused_with_a_reason() {
+fn sections_that_pingora_refuses_or_repairs_are_refused() {
     let long = format!("GET /{} HTTP/1.1", "a".repeat(66_000));
     let many: Vec<String> = (0..300).map(|at| format!("X-{at}: 1")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -124,14 +124,14 @@ fn sections_that_pingora_refuses_or_repairs_are_refused_with_a_reason() {
         assert_eq!(code(check(&sent)), Err(expected.to_owned()), "{}", sent.escape_ascii());
         let instead = stand_in(&sent);
         assert_eq!(code(check(&instead)), Ok(None), "{}", instead.escape_ascii());
-        assert!(is_taken_by_pingora(&instead), "{}", instead.escape_ascii());
+        assert!(is_accepted_by_pingora(&instead), "{}", instead.escape_ascii());
     }
     let latin1 = b"GET /caf\xe9 HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(code(check(latin1)), Err("target_ambiguous".to_owned()));
 }
 
 #[test]
-fn bytes_that_become_no_request_are_known_at_once() {
+fn other_protocols_are_detected_by_their_first_bytes() {
     let is_no_request = |bytes: &[u8]| is_no_request(bytes, memchr(b'\n', bytes));
     for bytes in [
         &b"\x16\x03\x01\x02\x00\x01\x00"[..],
@@ -142,8 +142,8 @@ fn bytes_that_become_no_request_are_known_at_once() {
         b"GET /\r\n",
     ] {
         assert!(is_no_request(bytes), "{}", bytes.escape_ascii());
-        let told = check(bytes).expect_err("no request");
-        assert!(matches!(told, Refusal::RequestInvalid(_)));
+        let refusal = check(bytes).expect_err("no request");
+        assert!(matches!(refusal, Refusal::RequestInvalid(_)));
     }
     for bytes in [&b""[..], b"G", b"GET / HTTP/1.1", b"GET / HTTP/1.1\r\nHost", b"\r"] {
         assert!(!is_no_request(bytes), "{}", bytes.escape_ascii());
@@ -151,7 +151,7 @@ fn bytes_that_become_no_request_are_known_at_once() {
 }
 
 #[test]
-fn stand_in_keeps_what_the_log_and_the_answer_need_and_no_more() {
+fn stand_in_keeps_only_fields_for_log_and_response() {
     let sent = head(
         "HEAD /a b/c?secret HTTP/1.1",
         &[
@@ -175,7 +175,7 @@ fn stand_in_keeps_what_the_log_and_the_answer_need_and_no_more() {
     );
 }
 
-/// Parts of which good and bad sections are made.
+/// Generates parts of valid and invalid sections.
 fn part() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::sample::select(vec![
@@ -226,9 +226,9 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
-    /// Nothing that passes here is refused by Pingora, so nothing is answered without a line in the log.
+    /// Pingora accepts everything that passes here, so no response goes without a log line.
     #[test]
-    fn pingora_takes_every_section_that_passes(
+    fn pingora_accepts_every_section_that_passes(
         target in prop::collection::vec(part(), 0..4),
         fields in prop::collection::vec(prop::collection::vec(part(), 0..4), 0..3),
     ) {
@@ -240,15 +240,15 @@ proptest! {
         }
         sent.extend_from_slice(b"\r\n");
         match check(&sent) {
-            Ok(None) => prop_assert!(is_taken_by_pingora(&sent), "{}", sent.escape_ascii()),
-            Ok(Some(encoded)) => prop_assert!(is_taken_by_pingora(&encoded), "{}", encoded.escape_ascii()),
-            Err(_) => prop_assert!(is_taken_by_pingora(&stand_in(&sent))),
+            Ok(None) => prop_assert!(is_accepted_by_pingora(&sent), "{}", sent.escape_ascii()),
+            Ok(Some(encoded)) => prop_assert!(is_accepted_by_pingora(&encoded), "{}", encoded.escape_ascii()),
+            Err(_) => prop_assert!(is_accepted_by_pingora(&stand_in(&sent))),
         }
     }
 
-    /// The same for lines that have no shape.
+    /// Same property for arbitrary request lines.
     #[test]
-    fn pingora_takes_every_line_that_passes(
+    fn pingora_accepts_every_line_that_passes(
         line in prop::collection::vec(part(), 0..8),
     ) {
         let sent = [&line.concat()[..], b"\r\nHost: gateway.test\r\n\r\n"].concat();
@@ -257,9 +257,9 @@ proptest! {
         let sent = &sent[..end];
         if !matches!(sent.first(), Some(b'\n' | b'\r')) {
             match check(sent) {
-                Ok(None) => prop_assert!(is_taken_by_pingora(sent), "{}", sent.escape_ascii()),
-                Ok(Some(encoded)) => prop_assert!(is_taken_by_pingora(&encoded)),
-                Err(_) => prop_assert!(is_taken_by_pingora(&stand_in(sent))),
+                Ok(None) => prop_assert!(is_accepted_by_pingora(sent), "{}", sent.escape_ascii()),
+                Ok(Some(encoded)) => prop_assert!(is_accepted_by_pingora(&encoded)),
+                Err(_) => prop_assert!(is_accepted_by_pingora(&stand_in(sent))),
             }
         }
     }

@@ -31,7 +31,7 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
     let list: Vec<Device> = of_browsers.into_iter().map(device).collect();
     let programs = programs(of_programs.into_iter().map(device));
     let prefix = &call.snapshot.server.auth_prefix;
-    let (addresses, csrf) = (Addresses::new(prefix), call.auth.stamp(FORM, &mark));
+    let (addresses, csrf) = (Addresses::new(prefix), call.auth.form_token(FORM, &mark));
     let at = |path: &str| format!("{prefix}/sessions/{path}");
     let (end, end_others, end_programs) = (at("end"), at("end-others"), at("end-programs"));
     let account = addresses.account(identity.login().as_str(), &csrf);

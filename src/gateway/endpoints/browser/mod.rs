@@ -50,7 +50,7 @@ fn guard(call: &Call<'_>, form: &Form, whom: Option<&[u8]>) -> Result<(), Refusa
         return Err(refusal);
     }
     let token = form.get("csrf").unwrap_or_default();
-    let good = whom.is_some_and(|whom| call.auth.is_stamped(token, FORM, whom));
+    let good = whom.is_some_and(|whom| call.auth.is_form_token_valid(token, FORM, whom));
     if good { Ok(()) } else { Err(Refusal::FormInvalid) }
 }
 
@@ -69,7 +69,7 @@ async fn submitted(call: &mut Call<'_>) -> pingora::Result<Result<Form, Refusal>
 /// that, finding them signed in, back.
 fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option<[u8; 32]> {
     let refresh = crate::gateway::authorize::silent_renewal::refresh_cookie(headers, &snapshot.cookies);
-    if let Some(mark) = refresh.and_then(|cookie| auth.session_mark(cookie)) {
+    if let Some(mark) = refresh.and_then(|cookie| auth.session_digest(cookie)) {
         return Some(mark);
     }
     match cookies::find(cookie_fields(headers), snapshot.cookies.access) {
@@ -81,7 +81,7 @@ fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option
 /// The token that forms of this browser's session are taken with; `None` for who has no cookies.
 pub(super) fn form_token(call: &Call<'_>) -> Option<String> {
     let mark = session_mark(call.headers(), call.auth, call.snapshot)?;
-    Some(call.auth.stamp(FORM, &mark))
+    Some(call.auth.form_token(FORM, &mark))
 }
 
 /// The addresses on every page of somebody who is signed in.

@@ -46,7 +46,7 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
     let changed = call.auth.change_password(&identity, change, settings).await;
     Ok(match changed {
         Ok(changed) => {
-            let device = call.auth.known_after_change(&identity, &changed, &call.devices());
+            let device = call.auth.device_cookie_after_change(&identity, &changed, &call.devices());
             call.set.know(&device, call.snapshot);
             shown(call, &identity, None, true)
         }
@@ -72,7 +72,7 @@ fn shown(
 ) -> Result<OwnResponse, Refusal> {
     let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
     let prefix = &call.snapshot.server.auth_prefix;
-    let (addresses, csrf) = (Addresses::new(prefix), call.auth.stamp(FORM, &mark));
+    let (addresses, csrf) = (Addresses::new(prefix), call.auth.form_token(FORM, &mark));
     let action = format!("{prefix}/password");
     let what = Page::Password(PasswordPage {
         account: addresses.account(identity.login().as_str(), &csrf),

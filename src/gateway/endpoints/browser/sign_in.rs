@@ -114,7 +114,7 @@ fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignI
             new
         }
     };
-    let csrf = call.auth.stamp(FORM, visit.as_bytes());
+    let csrf = call.auth.form_token(FORM, visit.as_bytes());
     let action = format!("{}/login", call.snapshot.server.auth_prefix);
     let shown = Page::SignIn(SignIn {
         action: &action,
