@@ -1,4 +1,4 @@
-//! What README.md, the runbook and docs/logs.md say against the code.
+//! README.md, gateway.toml and the pages below docs against the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,17 +23,21 @@ mod tls;
 
 #[path = "docs/bench.rs"]
 mod bench;
+#[path = "docs/links.rs"]
+mod links;
 #[path = "docs/logs.rs"]
 mod logs;
 #[path = "docs/readme.rs"]
 mod readme;
+#[path = "docs/recipes.rs"]
+mod recipes;
 
 use readme::{Readme, endpoints, setting, words};
 
 /// An id as doorward writes them, for where a page says `SESSION` or `{id}`.
 const AN_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
-/// What the admin listener serves.
+/// Paths of the admin listener.
 const ADMIN: &[&str] = &["/metrics", "/livez", "/readyz"];
 
 fn root(name: &str) -> String {
@@ -45,22 +49,31 @@ fn shipped() -> Readme {
     Readme::parse(&root("README.md"))
 }
 
-/// The pages that name commands and settings.
-fn pages() -> [(&'static str, Readme); 2] {
-    ["README.md", "docs/runbook.md"].map(|name| (name, Readme::parse(&root(name))))
+/// Pages whose commands, settings and configurations are checked.
+const PAGES: &[&str] = &[
+    "README.md",
+    "docs/contributing.md",
+    "docs/endpoints.md",
+    "docs/install.md",
+    "docs/runbook.md",
+    "docs/sign-in.md",
+    "docs/stores.md",
+];
+
+fn pages() -> impl Iterator<Item = (&'static str, Readme)> {
+    PAGES.iter().map(|name| (*name, Readme::parse(&root(name))))
 }
 
 #[test]
-fn every_make_verb_of_the_readme_is_in_the_makefile() {
+fn make_verbs_of_the_pages_are_in_the_makefile() {
     let makefile = root("Makefile");
     let targets: BTreeSet<&str> = makefile
         .lines()
         .filter(|line| !line.starts_with(['\t', '.', ' ']))
         .filter_map(|l| Some(l.split_once(':')?.0))
         .collect();
-    let verbs = shipped().commands("make");
-    assert!(!verbs.is_empty(), "README.md names no `make` verb");
-    for line in verbs {
+    assert!(!shipped().commands("make").is_empty(), "README.md names no `make` verb");
+    for line in pages().flat_map(|(_, text)| text.commands("make")) {
         for verb in
             words(&line.text).iter().skip(1).filter(|word| !word.starts_with('-') && !word.contains('='))
         {
@@ -71,10 +84,9 @@ fn every_make_verb_of_the_readme_is_in_the_makefile() {
 
 #[test]
 fn every_doorward_command_of_the_pages_is_understood() {
+    assert!(shipped().commands("doorward").len() >= 3, "README.md names no `doorward` command");
     for (page, text) in pages() {
-        let commands = text.commands("doorward");
-        assert!(!commands.is_empty(), "{page} names no `doorward` command");
-        for line in commands {
+        for line in text.commands("doorward") {
             let arguments = words(&line.text).into_iter().map(|word| match word.as_str() {
                 "SESSION" | "<SESSION>" | "<session>" | "ID" | "<id>" => AN_ID.to_owned(),
                 _ => word.trim_matches(['<', '>']).to_owned(),
@@ -94,20 +106,34 @@ fn every_doorward_command_of_the_pages_is_understood() {
 }
 
 #[test]
-fn every_configuration_of_the_readme_is_good() {
-    let blocks = shipped().blocks("toml");
-    assert!(!blocks.is_empty(), "README.md shows no configuration");
+fn every_configuration_of_the_pages_is_good() {
+    let blocks: Vec<(&str, String)> = pages()
+        .flat_map(|(page, text)| text.blocks("toml").into_iter().map(move |block| (page, block)))
+        .collect();
+    assert!(blocks.iter().any(|(page, _)| *page == "README.md"), "README.md shows no configuration");
     // What the blocks name.
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("tls")).expect("a folder");
     tls::make(&folder.path().join("tls"), "app", &["app.example.com"]);
-    let file = folder.path().join("README.md");
-    for block in blocks {
+    let file = folder.path().join("gateway.toml");
+    for (page, block) in blocks {
         let env = |_: &str| Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned());
         if let Err(problems) = Config::parse(&block, &file, &env) {
-            panic!("README.md shows a configuration that does not work:\n{problems}\n{block}");
+            panic!("{page} shows a configuration that does not work:\n{problems}\n{block}");
         }
     }
+}
+
+/// The lines at the top of gateway.toml that a first reader copies.
+#[test]
+fn first_lines_of_the_shipped_configuration_work() {
+    let text = root("gateway.toml");
+    let (top, _) = text.split_once("\n[server]").expect("the first section");
+    let lines: Vec<&str> = top.lines().filter_map(|line| line.strip_prefix("#     ")).collect();
+    assert!(top.lines().position(|line| line.contains("upstream = \"app\"")).is_some_and(|line| line < 30));
+    let config =
+        Config::parse(&lines.join("\n"), Path::new("gateway.toml"), &|_| None).expect("a configuration");
+    assert_eq!((config.upstreams.len(), config.routes.len()), (1, 1));
 }
 
 #[test]
@@ -132,15 +158,14 @@ fn the_page_about_operations_names_every_key_that_needs_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_endpoint_of_the_readme_is_served() {
-    let named = endpoints(&shipped());
+async fn every_endpoint_of_the_pages_is_served() {
+    let pages = ["README.md", "docs/endpoints.md", "docs/sign-in.md"];
+    let named: BTreeSet<(String, String)> =
+        pages.iter().flat_map(|page| endpoints(&Readme::parse(&root(page)))).collect();
     let must =
         [("POST", "/auth/login"), ("POST", "/auth/refresh"), ("POST", "/auth/logout"), ("GET", "/auth/me")];
     for (method, path) in must.into_iter().chain(ADMIN.iter().map(|path| ("GET", *path))) {
-        assert!(
-            named.contains(&(method.to_owned(), path.to_owned())),
-            "README.md does not name `{method} {path}`"
-        );
+        assert!(named.contains(&(method.to_owned(), path.to_owned())), "no page names `{method} {path}`");
     }
     // Without routes: whatever is not an endpoint is not there.
     let folder = tempfile::tempdir().expect("a folder");
@@ -153,7 +178,7 @@ async fn every_endpoint_of_the_readme_is_served() {
     for (method, path) in named {
         let address = if ADMIN.contains(&path.as_str()) { admin } else { public };
         let status = http::request(address, &method, &path, &[], b"").await.status;
-        assert!(![404, 405].contains(&status), "README.md: `{method} {path}` is not served: {status}");
+        assert!(![404, 405].contains(&status), "`{method} {path}` is not served: {status}");
     }
     assert_eq!(http::request(public, "GET", "/nothing", &[], b"").await.status, 404);
     gateway.drain().await;
