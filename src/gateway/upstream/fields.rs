@@ -1,11 +1,11 @@
-//! Header fields of a request for the app.
+//! Header fields of a request to the app.
 
 use http::HeaderValue;
 use pingora::http::{IntoCaseHeaderName, RequestHeader};
 
 use crate::error::Refusal;
 
-/// The name as the app sees it: one that is at hand, since Pingora copies a [`HeaderName`] for it.
+/// Sets a header field. Pass a static name where possible: Pingora copies a `HeaderName`.
 pub(crate) fn set(
     request: &mut RequestHeader,
     name: impl IntoCaseHeaderName,

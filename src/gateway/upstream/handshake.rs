@@ -1,20 +1,20 @@
-//! Why no connection to an app came about, in words that say what to do.
+//! Causes of failed connects to an app, with a hint at the remedy.
 
 use pingora::{Error, ErrorType};
 
-/// What was found, without the layers that found it.
+/// Returns the cause of a failed connect, without the context that other layers add.
 ///
-/// Pingora keeps of a failed handshake no error but the text of one (`connectors/tls/rustls`, 0.9.1), so it is the words of
-/// rustls that are recognised here; what is not recognised stands as it is. the tests below have each.
+/// Pingora keeps only the text of a handshake error (`connectors/tls/rustls`, 0.9.1), so the messages of rustls are matched
+/// here. Unknown messages are returned unchanged. The tests below produce each one.
 pub(crate) fn cause(error: &Error) -> String {
     if !matches!(error.etype(), ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert) {
         return innermost(&error.root_cause().to_string());
     }
-    let said = error.context.as_ref().map_or("", |context| context.as_str());
-    let said = said.strip_prefix("TLS connect() failed: ").unwrap_or(said);
-    let (said, name) = said.rsplit_once(", SNI: ").unwrap_or((said, "its name"));
-    let said = innermost(said);
-    let has = |what: &str| said.contains(what);
+    let message = error.context.as_ref().map_or("", |context| context.as_str());
+    let message = message.strip_prefix("TLS connect() failed: ").unwrap_or(message);
+    let (message, name) = message.rsplit_once(", SNI: ").unwrap_or((message, "its name"));
+    let message = innermost(message);
+    let has = |text: &str| message.contains(text);
     if has("InvalidContentType") || has("InvalidMessage") {
         return "not TLS: the app speaks plain HTTP there, write http://".to_owned();
     }
@@ -25,30 +25,30 @@ pub(crate) fn cause(error: &Error) -> String {
         return "its certificate is not trusted: set ca_file to the authority that has signed it".to_owned();
     }
     if has("not valid for name") || has("NotValidForName") {
-        return format!("its certificate is not for {name}: set server_name to one of its names ({said})");
+        return format!("its certificate is not for {name}: set server_name to one of its names ({message})");
     }
     if has("certificate expired") || has("Expired") {
-        return format!("its certificate has expired: renew it ({said})");
+        return format!("its certificate has expired: renew it ({message})");
     }
     if has("not valid yet") || has("NotValidYet") {
-        return format!("its certificate is not valid yet: are both clocks right? ({said})");
+        return format!("its certificate is not valid yet: are both clocks right? ({message})");
     }
     if has("CertificateRequired") {
         return "it asks for a certificate: set cert_file and key_file".to_owned();
     }
     if has("UnknownCA") || has("BadCertificate") || has("CertificateUnknown") || has("DecryptError") {
-        return format!("it does not accept our certificate: see cert_file ({said})");
+        return format!("it does not accept our certificate: see cert_file ({message})");
     }
     if has("ProtocolVersion") || has("HandshakeFailure") || has("PeerIncompatible") || has("NoCipherSuites") {
-        return format!("it speaks no TLS 1.2 or 1.3 as we do ({said})");
+        return format!("it speaks no TLS 1.2 or 1.3 as we do ({message})");
     }
-    said
+    message
 }
 
-/// What was said, without the layers it was said through.
+/// Returns the innermost error message, without the context that other layers add.
 fn innermost(error: &str) -> String {
-    let said = error.rsplit("context: ").next().unwrap_or(error);
-    said.strip_prefix("tls connect error: ").unwrap_or(said).trim().to_owned()
+    let message = error.rsplit("context: ").next().unwrap_or(error);
+    message.strip_prefix("tls connect error: ").unwrap_or(message).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
 
     use super::cause;
 
-    /// Makes `stem`.crt and `stem`.key: for this name and so many days, signed by itself or by `by`.
+    /// Creates `stem`.crt and `stem`.key for `name`, valid for `days`, self-signed or signed by `by`.
     fn issue(folder: &Path, stem: &str, by: Option<&str>, name: &str, days: u32) {
         let file = |stem: &str, kind: &str| folder.join(format!("{stem}.{kind}"));
         let (days, subject) = (days.to_string(), format!("/CN={stem}"));
@@ -92,7 +92,7 @@ mod tests {
         request.args(["-addext", &format!("subjectAltName=DNS:{name}")]);
         request.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
         run(request.arg("-out").arg(file(stem, "csr")));
-        // `req` has no certificate of zero days.
+        // `req` cannot create a certificate of zero days.
         let mut signing = Command::new("openssl");
         signing
             .args(["x509", "-req", "-days", &days, "-copy_extensions", "copy", "-in"])
@@ -110,13 +110,13 @@ mod tests {
         CertificateDer::from_pem_file(folder.join(format!("{stem}.crt"))).expect("a certificate")
     }
 
-    /// What is said when one connects to an app that shows `shown` and asks for a certificate of `asks`, believing `ca`.
-    async fn said(folder: &Path, shown: &str, asks: Option<&str>, ca: &str) -> String {
+    /// Connects to an app that presents certificate `presented` and may require one of `client_ca`. Trusts `ca`. Returns the cause.
+    async fn cause_of(folder: &Path, presented: &str, client_ca: Option<&str>, ca: &str) -> String {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("versions");
-        let builder = match asks {
+        let builder = match client_ca {
             Some(stem) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(certificate(folder, stem)).expect("a root");
@@ -126,8 +126,9 @@ mod tests {
             }
             None => builder.with_no_client_auth(),
         };
-        let key = PrivateKeyDer::from_pem_file(folder.join(format!("{shown}.key"))).expect("a key");
-        let config = builder.with_single_cert(vec![certificate(folder, shown)], key).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(folder.join(format!("{presented}.key"))).expect("a key");
+        let config =
+            builder.with_single_cert(vec![certificate(folder, presented)], key).expect("a certificate");
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_handshake_says_what_to_do() {
+    async fn failed_handshake_names_cause_and_remedy() {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
         for authority in ["ours", "theirs"] {
@@ -160,19 +161,19 @@ mod tests {
         issue(folder, "good", Some("ours"), "app.test", 90);
         issue(folder, "other", Some("ours"), "other.test", 90);
         issue(folder, "old", Some("ours"), "app.test", 0);
-        assert_eq!(said(folder, "good", None, "ours").await, "connected");
-        for (shown, ca, expected) in [
+        assert_eq!(cause_of(folder, "good", None, "ours").await, "connected");
+        for (presented, ca, expected) in [
             ("good", "theirs", "its certificate is not trusted: set ca_file"),
             ("other", "ours", "its certificate is not for app.test: set server_name"),
             ("ours", "ours", "its certificate is an authority's own"),
         ] {
-            let cause = said(folder, shown, None, ca).await;
-            assert!(cause.starts_with(expected), "{shown} by {ca}: {cause}");
+            let cause = cause_of(folder, presented, None, ca).await;
+            assert!(cause.starts_with(expected), "{presented} with {ca}: {cause}");
         }
-        // It ends in the second in which it was made.
+        // The certificate expires in the second in which it was created.
         let expired = async {
             loop {
-                let cause = said(folder, "old", None, "ours").await;
+                let cause = cause_of(folder, "old", None, "ours").await;
                 if cause != "connected" {
                     return cause;
                 }
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_tls_is_told_from_what_is_not_there() {
+    async fn plain_http_is_told_from_a_refused_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let serving = tokio::spawn(async move {

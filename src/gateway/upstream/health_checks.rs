@@ -1,8 +1,8 @@
-//! Active checks: the servers of an upstream that wants it are asked, again and again, how they are.
+//! Active health checks of the upstreams that enable them.
 //!
-//! One loop looks which addresses of the snapshot in force are due and asks each in a task of its own; a reload brings and
-//! removes checks with the next look. They go the way of requests (scheme, certificate, name) on a connection of their own:
-//! one that was kept says nothing about the next connect.
+//! One loop finds the addresses of the snapshot in force whose check is due, and checks each in a task of its own. A reload takes
+//! effect with the next round. Checks use the options of requests (scheme, certificate, name), but a new connection each: a
+//! reused one says nothing about the next connect.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,117 +27,118 @@ use crate::metrics::Metrics;
 use crate::snapshot::Current;
 use crate::snapshot::upstreams::{Candidate, Check, Report};
 
-/// Checks under way at once. Each holds a descriptor; and while as many hang for a second each (the default timeout), 160
-/// addresses are still asked every five seconds (the default interval).
-const AT_ONCE: usize = 32;
+/// Maximum number of concurrent checks. Each holds a descriptor. With 32 checks of one second each (the default timeout), 160
+/// addresses are still checked every five seconds (the default interval).
+const MAX_CONCURRENT: usize = 32;
 
-/// Checks that a reload brought begin within this.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Longest time between two rounds: checks that a reload adds start within it.
+const ROUND_INTERVAL: Duration = Duration::from_millis(250);
 
-/// An answer's body is read up to this, so that the app can write it; what is longer is broken off.
-const BODY: usize = 64 * 1024;
+/// Maximum number of body bytes read, so that the app can write its response. A longer body is cut off.
+const MAX_BODY: usize = 64 * 1024;
 
-/// Answers that may come before the answer (RFC 9110 section 15.2): more than any server sends.
-const INTERIM: usize = 8;
+/// Maximum number of informational responses before the final one (RFC 9110 section 15.2): more than any server sends.
+const MAX_INFORMATIONAL: usize = 8;
 
-/// What the checks work with.
+/// Dependencies of the health checks.
 #[derive(Clone)]
 pub struct Checking {
-    /// Which addresses, and how.
+    /// Configuration in force, with the addresses to check.
     pub current: Current,
-    /// The time.
+    /// Source of time.
     pub clock: Arc<dyn Clock>,
-    /// Spreads them in time.
+    /// Source of jitter between checks.
     pub random: Arc<dyn Random>,
-    /// Counts defects of ours.
+    /// Metrics, for panics in a check.
     pub metrics: Arc<Metrics>,
 }
 
-/// Makes the checks; never ends by itself.
+/// Runs the health checks. Never returns.
 pub async fn keep_checking(checking: Checking) {
-    let prober = Arc::new(Prober { connector: OnceLock::new(), places: Semaphore::new(AT_ONCE) });
-    let mut under_way = JoinSet::new();
+    let prober = Arc::new(Prober { connector: OnceLock::new(), permits: Semaphore::new(MAX_CONCURRENT) });
+    let mut running = JoinSet::new();
     loop {
-        let mut pause = LOOK_EVERY;
+        let mut pause = ROUND_INTERVAL;
         for group in checking.current.load().upstreams.all() {
             for candidate in group.candidates().iter() {
                 let Some(checks) = candidate.checks() else { break };
-                match candidate.start_check(checks, checking.clock.monotonic(), part(&checking.random)) {
+                match candidate.start_check(checks, checking.clock.monotonic(), fraction(&checking.random)) {
                     Ok(check) => {
-                        under_way.spawn(run(Arc::clone(&prober), check, checking.clone()));
+                        running.spawn(run(Arc::clone(&prober), check, checking.clone()));
                     }
                     Err(wait) => pause = pause.min(wait),
                 }
             }
         }
         tokio::time::sleep(pause).await;
-        while under_way.try_join_next().is_some() {}
+        while running.try_join_next().is_some() {}
     }
 }
 
-/// A number from 0 to 1.
-fn part(random: &Arc<dyn Random>) -> f64 {
+/// Returns a random number from 0 to 1.
+fn fraction(random: &Arc<dyn Random>) -> f64 {
     f64::from(u16::from_ne_bytes(random.bytes())) / f64::from(u16::MAX)
 }
 
-/// One check, from its waiting for a place to its report.
+/// Runs one check, once a permit is free, and reports its result.
 async fn run(prober: Arc<Prober>, check: Check, Checking { clock, metrics, .. }: Checking) {
-    let Ok(_place) = prober.places.acquire().await else { return };
-    let (began, candidate) = (clock.monotonic(), Arc::clone(check.candidate()));
+    let Ok(_permit) = prober.permits.acquire().await else { return };
+    let (started, candidate) = (clock.monotonic(), Arc::clone(check.candidate()));
     let Some(checks) = candidate.checks() else { return };
-    let asking = Box::pin(prober.ask(&candidate, checks));
-    let asked = catch_panic(tokio::time::timeout(checks.timeout, asking)).await;
-    let (failure, left) = match asked {
-        Ok(Ok(Ok(Asked { status, left }))) => {
-            let is_good = status.is_none_or(|status| checks.expects(status));
-            (status.filter(|_| !is_good).map(|status| format!("answered {status}")), left)
+    let probe = Box::pin(prober.probe(&candidate, checks));
+    let probed = catch_panic(tokio::time::timeout(checks.timeout, probe)).await;
+    let (failure, session) = match probed {
+        Ok(Ok(Ok(Probed { status, session }))) => {
+            let is_expected = status.is_none_or(|status| checks.expects(status));
+            (status.filter(|_| !is_expected).map(|status| format!("answered {status}")), session)
         }
-        Ok(Ok(Err(why))) => (Some(why), None),
+        Ok(Ok(Err(cause))) => (Some(cause), None),
         Ok(Err(_)) => (Some(format!("no answer within {:?}", checks.timeout)), None),
         Err(Panicked) => {
-            // A defect of ours says nothing about the server.
+            // A panic is a defect of the gateway, and says nothing about the server.
             metrics.requests.panics.inc();
             return;
         }
     };
     let at = clock.monotonic();
-    check.end(Report { at, took: at.since(began), failure });
-    if let Some(session) = left {
+    check.end(Report { at, took: at.since(started), failure });
+    if let Some(session) = session {
         let _ = tokio::time::timeout(checks.timeout, drain(session)).await;
     }
 }
 
-/// What a check came to.
-struct Asked {
-    /// The status of the answer; none where a connect was enough.
+/// Result of a probe that got through.
+struct Probed {
+    /// Status of the response; `None` if the check only connects.
     status: Option<u16>,
-    /// The rest of the answer.
-    left: Option<HttpSession>,
+    /// Session with the rest of the response.
+    session: Option<HttpSession>,
 }
 
 struct Prober {
-    /// Made for the first check: it loads whom this system trusts, a megabyte that a gateway without checks need not hold.
+    /// Created for the first check: it loads the system trust store, a megabyte that a gateway without checks does not need.
     connector: OnceLock<Connector>,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 impl Prober {
-    /// Asks once; the error says what was wrong, to people.
-    async fn ask(&self, candidate: &Candidate, checks: &Checks) -> Result<Asked, String> {
+    /// Probes the server once. The error is a text for operators.
+    async fn probe(&self, candidate: &Candidate, checks: &Checks) -> Result<Probed, String> {
         let connector = self.connector.get_or_init(|| Connector::new(None));
-        let mut peer = upstream_request::place(candidate).map_err(|error| shown("cannot connect", &error))?;
+        let mut peer =
+            upstream_request::base_peer(candidate).map_err(|error| describe("cannot connect", &error))?;
         if checks.path.is_none()
             && let Some(options) = peer.get_mut_peer_options()
         {
-            // Connected is enough: no protocol is spoken.
+            // A check without a path only connects: no HTTP is spoken.
             options.alpn = ALPN::H1;
         }
         let connected = connector.get_http_session(&peer).await;
-        let (mut session, _) = connected.map_err(|error| shown("cannot connect", &error))?;
-        let Some(path) = &checks.path else { return Ok(Asked { status: None, left: None }) };
+        let (mut session, _) = connected.map_err(|error| describe("cannot connect", &error))?;
+        let Some(path) = &checks.path else { return Ok(Probed { status: None, session: None }) };
         let request = request(candidate, checks, path).ok_or("the request cannot be made")?;
-        let status = exchange(&mut session, request).await.map_err(|error| shown("no answer", &error))?;
-        Ok(Asked { status: Some(status), left: Some(session) })
+        let status = exchange(&mut session, request).await.map_err(|error| describe("no answer", &error))?;
+        Ok(Probed { status: Some(status), session: Some(session) })
     }
 }
 
@@ -150,7 +151,7 @@ fn request(candidate: &Candidate, checks: &Checks, path: &str) -> Option<Request
     request.insert_header(header::USER_AGENT, USER_AGENT).ok()?;
     request.insert_header(header::ACCEPT, "*/*").ok()?;
     if candidate.server.scheme == Scheme::H2c {
-        // RFC 9113 section 8.3.1: the authority stands in a field of its own.
+        // RFC 9113 section 8.3.1: HTTP/2 uses the `:authority` pseudo-header instead of `Host`.
         let uri =
             Uri::builder().scheme("http").authority(host.as_bytes()).path_and_query(path).build().ok()?;
         request.set_version(http::Version::HTTP_2);
@@ -164,11 +165,11 @@ fn request(candidate: &Candidate, checks: &Checks, path: &str) -> Option<Request
 
 const USER_AGENT: &str = concat!("doorward/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// Sends the request and reads the head of the answer, whose status this is.
+/// Sends the request, and returns the status of the final response.
 async fn exchange(session: &mut HttpSession, request: RequestHeader) -> pingora::Result<u16> {
     session.write_request_header(Box::new(request)).await?;
     session.finish_request_body().await?;
-    for _ in 0..=INTERIM {
+    for _ in 0..=MAX_INFORMATIONAL {
         session.read_response_header().await?;
         match session.response_header().map(|response| response.status.as_u16()) {
             Some(status) if status >= 200 => return Ok(status),
@@ -178,10 +179,10 @@ async fn exchange(session: &mut HttpSession, request: RequestHeader) -> pingora:
     Err(Error::explain(ErrorType::InvalidHTTPHeader, "no final answer"))
 }
 
-/// Takes the rest, so that the app need not see its answer broken off.
+/// Reads the rest of the response, so that the app's write does not fail.
 async fn drain(mut session: HttpSession) {
     let mut read = 0;
-    while read < BODY
+    while read < MAX_BODY
         && let Ok(Some(chunk)) = session.read_response_body().await
     {
         read += Bytes::len(&chunk).max(1);
@@ -189,8 +190,8 @@ async fn drain(mut session: HttpSession) {
     session.shutdown().await;
 }
 
-/// An error of the transport, for the log.
-fn shown(what: &str, error: &Error) -> String {
-    let text = format!("{what}: {}: {}", error.etype().as_str(), handshake::cause(error));
+/// Describes a transport error for the log.
+fn describe(step: &str, error: &Error) -> String {
+    let text = format!("{step}: {}: {}", error.etype().as_str(), handshake::cause(error));
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

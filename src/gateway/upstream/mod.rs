@@ -1,7 +1,7 @@
-//! The way to an app and back: server selection glue, header rewriting, response framing, failures and health checks.
+//! Upstream side: peer options, header rewriting, message framing, failures, retries and health checks.
 //!
-//! In: a request with a `Permit`. Out: the request as the app sees it, and its response as the client may see it. Never looks at
-//! credentials beyond removing them.
+//! In: a request with a `Permit`, and the response of the app. Out: the request as the app sees it, and the response as the client
+//! may see it. Must not know: how access was decided. Credentials are only removed here.
 
 pub(crate) mod failure;
 pub(crate) mod fields;

@@ -1,15 +1,15 @@
-//! Framing of the response: the head that an app sends is judged, and written anew as one of ours.
+//! Framing of the response: the app's response header is checked and rebuilt for the client.
 //!
-//! Nothing of it is passed on that concerns the connection to the app, or how its message was framed there:
+//! Nothing is forwarded that concerns the connection to the app, or the framing of its message:
 //!
-//! | part of the head | rule |
+//! | part of the header | rule |
 //! |---|---|
 //! | version | HTTP/1.1 towards HTTP/1 clients (RFC 9112 section 2.3) |
-//! | `Transfer-Encoding` | `chunked` alone, or 502: nothing else was asked for (RFC 9112 sections 6.1 and 6.3) |
+//! | `Transfer-Encoding` | `chunked` alone, or 502: the request allowed no other coding (RFC 9112 sections 6.1 and 6.3) |
 //! | `Content-Length` | one number; equal ones become one, different ones are 502 (RFC 9110 section 8.6) |
 //! | both, on 1xx and 204 | removed (RFC 9110 section 8.6, RFC 9112 section 6.1) |
 //! | content of 1xx, 204, 205, 304 and of HEAD | none, whatever the app sends (RFC 9110 sections 6.4.1 and 15.3.6) |
-//! | `Connection`, what it names, and hop-by-hop fields | removed (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2) |
+//! | `Connection`, the fields it names, and hop-by-hop fields | removed (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2) |
 //! | `Trailer` | removed, unless both sides are HTTP/2: HTTP/1.1 trailers are not forwarded (RFC 9110 section 6.6.2) |
 //! | `Via` | with the version that the app spoke (RFC 9110 section 7.6.3) |
 
@@ -29,7 +29,7 @@ const TE: u8 = 1 << 7;
 /// Reason why a response cannot be forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// RFC 9112 section 6.3: where the content ends is unknown.
+    /// RFC 9112 section 6.3: the end of the content is unknown.
     #[error("Transfer-Encoding: not chunked")]
     TransferCoding,
     /// RFC 9110 section 8.6.
@@ -43,17 +43,17 @@ pub(crate) enum Fault {
 /// Whether a response has content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Whatever the app sends of it.
+    /// Forwarded as the app sends it.
     Forwarded,
-    /// None, whatever the app sends.
+    /// None: bytes that the app sends are dropped.
     None,
 }
 
-/// Rewrites the head of an app's response, as it was received, to `request`.
+/// Rebuilds the header of an app's response to `request`.
 ///
 /// # Errors
 ///
-/// [`Fault`] where its framing is ambiguous or unknown: the response is 502.
+/// [`Fault`] if its framing is ambiguous or unknown: the client gets 502.
 pub(crate) fn rebuild(response: &mut ResponseHeader, request: &RequestHeader) -> Result<Content, Fault> {
     let (status, received) = (response.status.as_u16(), response.version);
     let is_upgrade = status == 101;
@@ -63,24 +63,24 @@ pub(crate) fn rebuild(response: &mut ResponseHeader, request: &RequestHeader) ->
     let is_informational = response.status.is_informational();
     let has_content =
         !is_informational && !matches!(status, 204 | 205 | 304) && request.method != Method::HEAD;
-    let mut found = found(&response.headers);
-    if found & CONNECTION != 0 {
-        found = connection(response, found, is_informational, is_upgrade);
+    let mut present = hop_by_hop_fields(&response.headers);
+    if present & CONNECTION != 0 {
+        present = remove_connection(response, present, is_informational, is_upgrade);
     }
-    if found & TRANSFER_ENCODING != 0 {
+    if present & TRANSFER_ENCODING != 0 {
         check_coding(response)?;
         if !has_content {
             response.remove_header(&header::TRANSFER_ENCODING);
         }
     }
-    if found & CONTENT_LENGTH != 0 {
+    if present & CONTENT_LENGTH != 0 {
         check_length(response)?;
         if is_informational || status == 204 {
             response.remove_header(&header::CONTENT_LENGTH);
         }
     }
     if status == 205 {
-        // A sender of 205 says that there is no content in one of three ways (RFC 9110 section 15.3.6): this one.
+        // One of the three ways to send a 205 without content (RFC 9110 section 15.3.6).
         let _ = response.insert_header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     let forwards_trailers = received == Version::HTTP_2 && request.version == Version::HTTP_2;
@@ -91,18 +91,18 @@ pub(crate) fn rebuild(response: &mut ResponseHeader, request: &RequestHeader) ->
         (PROXY_CONNECTION, "proxy-connection", false),
         (TE, "te", false),
     ] {
-        if found & flag != 0 && !is_kept {
+        if present & flag != 0 && !is_kept {
             response.remove_header(name);
         }
     }
     response.set_version(Version::HTTP_11);
-    // A header map of 32,768 fields has no room for it, and does not get here.
+    // Fails only with 32,768 fields, which do not get here.
     let _ = response.append_header("Via", via(received));
-    // What flows after 101 is no content, and is forwarded.
+    // The bytes after 101 are not content, and are forwarded.
     Ok(if has_content || is_upgrade { Content::Forwarded } else { Content::None })
 }
 
-/// `Via` of a message that was received in `version` (RFC 9110 section 7.6.3).
+/// Returns `Via` for a message received in `version` (RFC 9110 section 7.6.3).
 pub(crate) fn via(version: Version) -> HeaderValue {
     HeaderValue::from_static(match version {
         Version::HTTP_2 => "2 doorward",
@@ -111,8 +111,8 @@ pub(crate) fn via(version: Version) -> HeaderValue {
     })
 }
 
-/// Takes the chunks off a response to a client of HTTP/1.0, which knows none (RFC 9112 section 6.1). Where nothing says how long
-/// it is, it ends with its connection.
+/// Removes the chunked coding from a response to an HTTP/1.0 client, which does not know it (RFC 9112 section 6.1). Without
+/// `Content-Length`, the response ends with its connection.
 pub(crate) fn without_chunks(session: &mut Session, response: &mut ResponseHeader, is_empty: bool) {
     response.remove_header(&header::TRANSFER_ENCODING);
     if !is_empty && !response.headers.contains_key(header::CONTENT_LENGTH) {
@@ -120,20 +120,20 @@ pub(crate) fn without_chunks(session: &mut Session, response: &mut ResponseHeade
     }
 }
 
-/// Whether the head of a final response is out. Informational ones (RFC 9110 section 15.2) leave room for it; 101 is final.
+/// Whether the header of a final response was written. Informational ones do not count (RFC 9110 section 15.2); 101 is final.
 pub(crate) fn has_begun(session: &Session) -> bool {
     session.response_written().is_some_and(|response| is_final(response.status.as_u16()))
 }
 
-/// Whether no other response follows one of this status.
+/// Whether a status is final: no other response follows it.
 pub(crate) const fn is_final(status: u16) -> bool {
     status == 101 || status >= 200
 }
 
-/// Fields of a head that concern its framing or its connection.
-fn found(headers: &HeaderMap) -> u8 {
-    headers.keys().fold(0, |found, name| {
-        found
+/// Returns the framing and hop-by-hop fields that are present, as flags.
+fn hop_by_hop_fields(headers: &HeaderMap) -> u8 {
+    headers.keys().fold(0, |present, name| {
+        present
             | match name.as_str() {
                 "connection" => CONNECTION,
                 "content-length" => CONTENT_LENGTH,
@@ -148,18 +148,23 @@ fn found(headers: &HeaderMap) -> u8 {
     })
 }
 
-/// Removes what `Connection` names, and itself; the fields that are left.
-fn connection(response: &mut ResponseHeader, before: u8, is_informational: bool, is_upgrade: bool) -> u8 {
+/// Removes the fields that `Connection` names, and rewrites `Connection`. Returns the flags of the remaining fields.
+fn remove_connection(
+    response: &mut ResponseHeader,
+    present: u8,
+    is_informational: bool,
+    is_upgrade: bool,
+) -> u8 {
     let is_plain = |value: &HeaderValue| {
         let value = value.as_bytes();
         [&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|plain| value.eq_ignore_ascii_case(plain))
     };
-    let mut left = before;
+    let mut left = present;
     if !response.headers.get_all(header::CONNECTION).iter().all(is_plain) {
         let values: Vec<HeaderValue> = response.headers.get_all(header::CONNECTION).iter().cloned().collect();
         let names = values.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
         for name in names.filter_map(|name| std::str::from_utf8(name.trim_ascii()).ok()) {
-            // What the framing was read from stays until it is judged; of an upgrade, so does what it is to.
+            // Framing fields stay until they are checked. `Upgrade` stays for a 101, `Connection` is handled below.
             if !["content-length", "transfer-encoding", "upgrade", "connection"]
                 .iter()
                 .any(|kept| name.eq_ignore_ascii_case(kept))
@@ -167,18 +172,18 @@ fn connection(response: &mut ResponseHeader, before: u8, is_informational: bool,
                 response.remove_header(name);
             }
         }
-        left = found(&response.headers);
+        left = hop_by_hop_fields(&response.headers);
     }
     if is_upgrade {
         let _ = response.insert_header(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     } else if is_informational {
         response.remove_header(&header::CONNECTION);
     }
-    // Of other responses the transport writes its own, or none over HTTP/2.
+    // For other responses Pingora writes its own `Connection`, and over HTTP/2 none.
     left
 }
 
-/// One coding, as one field: what the transport has read.
+/// Checks that the coding is `chunked` alone, in one field, as Pingora has read it.
 fn check_coding(response: &mut ResponseHeader) -> Result<(), Fault> {
     let mut codings = response.headers.get_all(header::TRANSFER_ENCODING).iter();
     let (Some(coding), None) = (codings.next(), codings.next()) else { return Err(Fault::TransferCoding) };
@@ -191,7 +196,7 @@ fn check_coding(response: &mut ResponseHeader) -> Result<(), Fault> {
     }
 }
 
-/// One number, as it is written by everybody.
+/// Checks that all lengths are the same number, and writes it as one field.
 fn check_length(response: &mut ResponseHeader) -> Result<(), Fault> {
     let lengths = response.headers.get_all(header::CONTENT_LENGTH);
     let mut values = lengths.iter();
@@ -212,7 +217,7 @@ fn check_length(response: &mut ResponseHeader) -> Result<(), Fault> {
     response.insert_header(header::CONTENT_LENGTH, length).map_err(|_| Fault::ContentLength)
 }
 
-/// Without zeros before it, and one that fits.
+/// Whether the text is a number without leading zeros that fits.
 fn is_plain_number(text: &[u8]) -> bool {
     let begins_well = text == b"0" || text.first().is_some_and(|first| *first != b'0');
     begins_well && text.len() < 19 && text.iter().all(u8::is_ascii_digit)
@@ -244,7 +249,7 @@ mod tests {
         request
     }
 
-    /// Rebuilt for a client of HTTP/1.1 that sent GET: the content, and the fields but `Via`.
+    /// Rebuilds a response to an HTTP/1.1 GET, and returns the content and all fields except `Via`.
     fn rebuilt(status: u16, fields: &[(&'static str, &str)]) -> Result<(Content, Vec<String>), Fault> {
         let mut response = head(status, Version::HTTP_11, fields);
         let content = rebuild(&mut response, &request("GET", Version::HTTP_11))?;
@@ -294,22 +299,22 @@ mod tests {
         for value in
             ["gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "identity", "", "chunked,"]
         {
-            let answer = rebuilt(200, &[("Transfer-Encoding", value)]);
-            assert_eq!(answer, Err(Fault::TransferCoding), "{value}");
+            let result = rebuilt(200, &[("Transfer-Encoding", value)]);
+            assert_eq!(result, Err(Fault::TransferCoding), "{value}");
         }
         let twice = [("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")];
         assert_eq!(rebuilt(200, &twice), Err(Fault::TransferCoding));
     }
 
     #[test]
-    fn response_without_content_has_no_framing_of_it() {
+    fn response_without_content_has_no_framing() {
         let both = [("Content-Length", "11"), ("Transfer-Encoding", "chunked")];
         let none = |fields: &[&str]| Ok((Content::None, fields.iter().map(ToString::to_string).collect()));
         for status in [100, 102, 103, 204] {
             assert_eq!(rebuilt(status, &both), none(&[]), "{status}");
         }
         assert_eq!(rebuilt(205, &both), none(&["content-length: 0"]));
-        // What a 200 would have had (RFC 9110 section 8.6).
+        // The length that a 200 would have (RFC 9110 section 8.6).
         assert_eq!(rebuilt(304, &both), none(&["content-length: 11"]));
         let mut response = head(200, Version::HTTP_11, &both);
         assert_eq!(rebuild(&mut response, &request("HEAD", Version::HTTP_11)), Ok(Content::None));
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn hop_by_hop_fields_and_what_connection_names_are_removed() {
+    fn hop_by_hop_and_connection_nominated_fields_are_removed() {
         let fields = [
             ("Connection", "Keep-Alive, X-Internal , x-other,content-length,@,"),
             ("Connection", "x-third"),
@@ -337,7 +342,7 @@ mod tests {
         let left: Vec<_> = left.iter().filter(|field| !field.starts_with("connection:")).collect();
         assert_eq!(left, ["content-length: 2", "x-fourth: 1"]);
         let (_, left) = rebuilt(103, &fields).expect("framed");
-        assert_eq!(left, ["x-fourth: 1"], "no transport adds to an informational one");
+        assert_eq!(left, ["x-fourth: 1"], "an informational response has no Connection");
         let switching =
             [("Connection", "upgrade, x-internal"), ("Upgrade", "websocket"), ("X-Internal", "1")];
         let left = ["connection: Upgrade", "upgrade: websocket"].map(str::to_owned).to_vec();
@@ -345,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn version_is_ours_and_via_names_the_apps() {
+    fn version_is_rewritten_and_via_names_the_received_one() {
         for (received, via) in [
             (Version::HTTP_10, "1.0 doorward"),
             (Version::HTTP_11, "1.1 doorward"),

@@ -1,4 +1,4 @@
-//! Fields of an app's response that name its own addresses, mapped to those of the client (`rewrite_location`,
+//! Rewrites fields of an app's response that contain its own addresses to public ones (`rewrite_location`,
 //! `rewrite_cookie_path`).
 
 use http::{HeaderName, HeaderValue, header};
@@ -8,12 +8,12 @@ use crate::config::Route;
 use crate::gateway::request::request_target::path_of;
 use crate::policy::public_path::PublicPath;
 
-/// Maps `Location`, `Content-Location` and `Refresh`, and the path of `Set-Cookie`, where the route asks for it.
+/// Maps `Location`, `Content-Location` and `Refresh`, and the path of `Set-Cookie`, if the route enables it.
 ///
-/// `forwarded_host` is the believed `X-Forwarded-Host`, `server` the host of the app's server.
+/// `forwarded_host` is the `X-Forwarded-Host` of a trusted proxy, `server` the host of the app's server.
 ///
 /// # Errors
-/// None that can occur: a mapped value is as valid as it was.
+/// None in practice: a mapped value stays valid.
 pub(crate) fn rewrite(
     response: &mut ResponseHeader,
     request: &RequestHeader,
@@ -21,16 +21,16 @@ pub(crate) fn rewrite(
     forwarded_host: Option<&str>,
     server: Option<&str>,
 ) -> pingora::Result<()> {
-    let outside = path_of(request);
-    let inside = route.stripped(outside);
-    let prefix = if inside.is_some() { route.path.as_str() } else { "" };
+    let public_path = path_of(request);
+    let app_path = route.stripped(public_path);
+    let prefix = if app_path.is_some() { route.path.as_str() } else { "" };
     let host = match request.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => request.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
     };
-    // An empty host is nobody's.
+    // An empty host matches nothing.
     let hosts = [host.unwrap_or_default(), forwarded_host.unwrap_or_default()];
-    let base = inside.unwrap_or(outside);
+    let base = app_path.unwrap_or(public_path);
     let public = PublicPath { prefix, base, hosts: &hosts, internal: server };
     if route.rewrite_location {
         each(response, &header::LOCATION, "Location", |value| public.reference(value))?;
@@ -38,16 +38,16 @@ pub(crate) fn rewrite(
         each(response, &header::REFRESH, "Refresh", |value| refresh(value, &public))?;
     }
     if route.rewrite_cookie_path {
-        each(response, &header::SET_COOKIE, "Set-Cookie", |value| public.set_cookie(value, outside))?;
+        each(response, &header::SET_COOKIE, "Set-Cookie", |value| public.set_cookie(value, public_path))?;
     }
     Ok(())
 }
 
-/// Replaces the values of a field that `map` changes, in their order.
+/// Replaces the values of a field that `map` changes. Their order stays.
 fn each(
     response: &mut ResponseHeader,
     name: &HeaderName,
-    shown: &'static str,
+    written_name: &'static str,
     map: impl Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> pingora::Result<()> {
     let mapped =
@@ -63,12 +63,12 @@ fn each(
     }
     response.remove_header(name);
     for (value, _) in all {
-        response.append_header(shown, value)?;
+        response.append_header(written_name, value)?;
     }
     Ok(())
 }
 
-/// `5; url=/x`, as browsers read it (HTML standard, shared declarative refresh steps).
+/// Maps the URL in a `Refresh` value such as `5; url=/x`, parsed as browsers do (HTML standard, shared declarative refresh steps).
 fn refresh(value: &[u8], public: &PublicPath<'_>) -> Option<Vec<u8>> {
     let at = value.iter().position(|byte| b";,".contains(byte))? + 1;
     let skip =
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refresh_is_mapped_as_browsers_read_it() {
+    fn refresh_is_mapped_as_browsers_parse_it() {
         let public = PublicPath { prefix: "/shop", base: b"/a", hosts: &["shop.example"], internal: None };
         for (value, expected) in [
             ("0; url=/x", Some("0; url=/shop/x")),

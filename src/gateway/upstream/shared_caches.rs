@@ -1,9 +1,9 @@
-//! Responses for one person, kept out of shared caches (RFC 9111).
+//! Keeps responses for one user out of shared caches (RFC 9111).
 //!
-//! RFC 9111 section 3.5 keeps a shared cache from storing what was asked for with `Authorization`, and not what was asked for
-//! with a cookie; `public`, `s-maxage` and `must-revalidate` lift even that, and nginx heeds it not at all. An app that knows
-//! of no logins sends all three. So on a route that is not public, whatever is sent to somebody who was let in is `private`,
-//! by cookie or by bearer, and varies by `Cookie`. What `max-age` and `Expires` allow the browser stays.
+//! RFC 9111 section 3.5 forbids shared caches to store responses to requests with `Authorization`, but not with a cookie. The
+//! directives `public`, `s-maxage` and `must-revalidate` lift even that, nginx ignores it, and an app without logins of its own
+//! sends all three. So on a route that is not public, every response to an authenticated request (cookie or bearer) becomes
+//! `private` and varies by `Cookie`. The browser may still cache it as `max-age` and `Expires` allow.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
@@ -11,27 +11,27 @@ use pingora::http::ResponseHeader;
 use crate::config::Access;
 use crate::policy::Permit;
 
-/// Fields beside `Cache-Control` by which a cache of one kind is told more than others, and which win over it there
-/// (RFC 9213, Edge Architecture 1.0, nginx). To these are added all that end in `-cache-control`, as RFC 9213 has them named.
+/// Targeted fields that override `Cache-Control` in one kind of cache (RFC 9213, Edge Architecture 1.0, nginx). All names ending
+/// in `-cache-control` count too, the form that RFC 9213 defines.
 const TARGETED: [&str; 4] = ["surrogate-control", "x-accel-expires", "edge-control", "x-surrogate-control"];
 
-/// Keeps a response of the app out of shared caches, where it is one person's. `has_cookies`: it sets cookies of ours, so that
-/// no setting may share it.
+/// Keeps an app's response out of shared caches if it is for one user. With `has_cookies`, it sets the gateway's cookies, and no
+/// setting can make it shared.
 pub(crate) fn protect(
     response: &mut ResponseHeader,
     permit: &Permit,
     has_cookies: bool,
 ) -> pingora::Result<()> {
     let route = permit.route();
-    let is_for_one = has_cookies || permit.needed_more();
-    if !is_for_one && (route.shared_cache || route.access == Access::Public) {
+    let is_always_private = has_cookies || permit.needs_other_routes();
+    if !is_always_private && (route.shared_cache || route.access == Access::Public) {
         return Ok(());
     }
-    if is_for_one || permit.identity().is_some() {
+    if is_always_private || permit.identity().is_some() {
         make_private(response)?;
         return vary(response, &[header::COOKIE]);
     }
-    // For nobody, on a route that tells people apart: not for who comes with a credential.
+    // Response to an anonymous request, on a route that also serves authenticated ones: must not be served to those.
     vary(response, &[header::COOKIE, header::AUTHORIZATION])
 }
 
@@ -54,8 +54,8 @@ fn is_targeted(name: &HeaderName) -> bool {
     name.ends_with("-cache-control") || TARGETED.contains(&name)
 }
 
-/// `Cache-Control` with `private` in it, and without what contradicts it (RFC 9111 section 5.2.2); `None` when what is
-/// there will do.
+/// Returns `Cache-Control` with `private`, without directives that contradict it (RFC 9111 section 5.2.2). `None` if the current
+/// value is private already.
 fn private(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut fields = headers.get_all(header::CACHE_CONTROL).iter();
     let first = fields.next();
@@ -67,7 +67,7 @@ fn private(headers: &HeaderMap) -> Option<HeaderValue> {
     let name = |directive: &str| directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
     let all: Vec<&str> = directives(&whole);
     let is_shared = |one: &&str| matches!(name(one).as_str(), "public" | "s-maxage");
-    // `private="field"` is about that field alone.
+    // `private="field"` applies to that field only.
     let is_private = |one: &&str| name(one) == "no-store" || one.eq_ignore_ascii_case("private");
     if all.iter().any(is_private) && !all.iter().any(is_shared) {
         return None;
@@ -77,7 +77,7 @@ fn private(headers: &HeaderMap) -> Option<HeaderValue> {
     Some(HeaderValue::from_str(&merged).unwrap_or(HeaderValue::from_static("private")))
 }
 
-/// A list, cut at its commas, not at those in quotes.
+/// Splits a list at its commas, except those in quotes.
 fn directives(text: &str) -> Vec<&str> {
     let mut quoted = false;
     text.split(|c| {
@@ -89,8 +89,7 @@ fn directives(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// Adds field names to `Vary` that it does not have (RFC 9110 section 12.5.5), in one field line: nginx before 1.23 reads the
-/// last alone.
+/// Adds missing field names to `Vary` (RFC 9110 section 12.5.5), in one field line: nginx before 1.23 reads only the last line.
 pub(crate) fn vary(response: &mut ResponseHeader, names: &[HeaderName]) -> pingora::Result<()> {
     if let [name] = names
         && !response.headers.contains_key(header::VARY)
@@ -102,11 +101,10 @@ pub(crate) fn vary(response: &mut ResponseHeader, names: &[HeaderName]) -> pingo
     if missing.is_empty() {
         return Ok(());
     }
-    let said = response.headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
-    let whole = said.chain(missing).filter(|value| !value.is_empty()).collect::<Vec<_>>().join(", ");
-    // Field names, and what the app had sent.
-    let whole = HeaderValue::from_str(&whole).unwrap_or(HeaderValue::from_static("*"));
-    response.insert_header(header::VARY, whole)
+    let present = response.headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
+    let merged = present.chain(missing).filter(|value| !value.is_empty()).collect::<Vec<_>>().join(", ");
+    let merged = HeaderValue::from_str(&merged).unwrap_or(HeaderValue::from_static("*"));
+    response.insert_header(header::VARY, merged)
 }
 
 fn varies_by(headers: &HeaderMap, name: &HeaderName) -> bool {
@@ -129,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn private_replaces_what_shares() {
-        for (said, merged) in [
+    fn private_replaces_shared_directives() {
+        for (sent, merged) in [
             (&[][..], Some("private")),
             (&["max-age=60"], Some("private, max-age=60")),
             (&["public, max-age=60, s-maxage=600"], Some("private, max-age=60")),
@@ -147,10 +145,10 @@ mod tests {
             (&["no-store"], None),
         ] {
             let mut headers = HeaderMap::new();
-            for field in said {
+            for field in sent {
                 headers.append(header::CACHE_CONTROL, HeaderValue::from_static(field));
             }
-            assert_eq!(private(&headers).as_ref().map(|v| v.to_str().unwrap()), merged, "{said:?}");
+            assert_eq!(private(&headers).as_ref().map(|v| v.to_str().unwrap()), merged, "{sent:?}");
         }
     }
 
@@ -176,17 +174,17 @@ mod tests {
 
     #[test]
     fn vary_lists_each_field_once() {
-        for (said, listed) in [
+        for (sent, listed) in [
             (&[][..], &["cookie"][..]),
             (&["Accept-Encoding"], &["Accept-Encoding, cookie"]),
             (&["Accept-Encoding", "Accept"], &["Accept-Encoding, Accept, cookie"]),
             (&["accept, COOKIE"], &["accept, COOKIE"]),
             (&["*"], &["*"]),
         ] {
-            let mut response = response(&said.iter().map(|said| ("Vary", *said)).collect::<Vec<_>>());
+            let mut response = response(&sent.iter().map(|value| ("Vary", *value)).collect::<Vec<_>>());
             vary(&mut response, &[header::COOKIE]).unwrap();
             let all: Vec<_> = response.headers.get_all(header::VARY).iter().collect();
-            assert_eq!(all, listed, "{said:?}");
+            assert_eq!(all, listed, "{sent:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Towards the app: which server, and which headers it sees. Only with a [`Permit`] in hand.
+//! Request to the app: the peer's connection options and the headers that the app sees. Requires a [`Permit`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,16 +27,16 @@ use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Address, Candidate};
 
-/// RFC 4918 section 10.3.
+/// `Destination` (RFC 4918 section 10.3).
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
-/// Where a candidate is and how it is spoken to, whoever speaks: a request or a check.
+/// Creates the peer of a candidate with the options that requests and health checks share.
 ///
 /// # Errors
-/// The path of a Unix socket is none.
-pub(crate) fn place(candidate: &Candidate) -> pingora::Result<HttpPeer> {
+/// The path of a Unix socket is invalid.
+pub(crate) fn base_peer(candidate: &Candidate) -> pingora::Result<HttpPeer> {
     let tls = candidate.server.scheme == Scheme::Https;
-    // Never an empty name: the verification of the certificate hangs on it.
+    // Never empty: the certificate is verified against it.
     let name = candidate.server.server_name.clone();
     let mut peer = match &candidate.address {
         Address::Inet(address) => HttpPeer::new(address, tls, name),
@@ -57,20 +57,20 @@ pub(crate) fn place(candidate: &Candidate) -> pingora::Result<HttpPeer> {
     Ok(peer)
 }
 
-/// The peer of a request.
+/// Creates the peer of a request.
 pub(crate) fn peer(
     candidate: &Candidate,
     permit: &Permit,
     request: &RequestHeader,
 ) -> pingora::Result<HttpPeer> {
     let headers = &request.headers;
-    let mut peer = place(candidate)?;
+    let mut peer = base_peer(candidate)?;
     let http1 = candidate.server.scheme != Scheme::H2c;
     let is_websocket = http1 && is_websocket(headers);
     if is_websocket {
         peer.group_key ^= websocket_tunnel::GROUP;
     }
-    // What came over HTTP/2 may need it (gRPC and its trailers); what came over HTTP/1.1 gains nothing from it.
+    // HTTP/2 requests may need HTTP/2 (gRPC trailers); HTTP/1.1 requests gain nothing from it.
     let may_http2 = candidate.server.scheme == Scheme::Https && request.version == Version::HTTP_2;
     if !http1 || may_http2 {
         peer.group_key ^= candidate.connections();
@@ -79,8 +79,7 @@ pub(crate) fn peer(
     if is_websocket {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
     }
-    // How long the app may be silent is `silence`'s business, but for what is a conversation: there only what the app does not
-    // take is bounded.
+    // The timeout of ordinary requests is enforced by `silence`. For WebSockets and gRPC streams, only writes have one.
     if is_websocket || converses(request, candidate.server.scheme) {
         options.write_timeout = Some(permit.route().timeout);
     }
@@ -88,22 +87,22 @@ pub(crate) fn peer(
     if may_http2 {
         options.alpn = ALPN::H2H1;
     }
-    // One stream a connection, which is Pingora's default. How many an app takes is in its SETTINGS, which come after the
-    // first streams may have been opened: those beyond would wait without end, or be refused (RFC 9113 section 5.1.2).
+    // One stream per connection, Pingora's default. The app's limit is in its SETTINGS, which may arrive after the first streams
+    // are opened: streams beyond it would wait forever or be refused (RFC 9113 section 5.1.2).
     options.max_h2_streams = 1;
     Ok(peer)
 }
 
-/// The app has sent the header of an answer: a sign of life, and perhaps how long it keeps its connection for the next request
-/// (`Keep-Alive: timeout=5`, in seconds).
+/// Handles the header of a response: restarts the app's timeout, and notes its keepalive timeout (`Keep-Alive: timeout=5`, in
+/// seconds).
 pub(crate) fn hear(response: &ResponseHeader, context: &Context) {
     context.silence.broken();
     let Some(candidate) = &context.candidate else { return };
     if response.status.is_informational() {
         return;
     }
-    // Not a standard's, but what servers write that write it (RFC 2068 section 19.7.1.1).
-    let said = response.headers.get("keep-alive").and_then(|value| {
+    // Not standardised, but common among servers (RFC 2068 section 19.7.1.1).
+    let timeout = response.headers.get("keep-alive").and_then(|value| {
         let mut parameters = value.to_str().ok()?.split(',');
         parameters.find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
@@ -111,20 +110,20 @@ pub(crate) fn hear(response: &ResponseHeader, context: &Context) {
             value.trim().trim_matches('"').parse().ok().filter(|_| is_timeout)
         })
     });
-    candidate.set_keep_alive(said.map(Duration::from_secs));
+    candidate.set_keep_alive(timeout.map(Duration::from_secs));
 }
 
-/// A request's header is complete, and about to be sent.
+/// Starts an attempt: the request's header is complete and about to be sent.
 pub(crate) fn begin(
     session: &mut Session,
     request: &mut RequestHeader,
     context: &mut Context,
 ) -> Result<(), Refusal> {
     context.body_was_sent = false;
-    // What was read of the body is sent again with every try.
+    // The buffered body is sent again with every attempt.
     context.account.bytes_in = 0;
     let (Some(permit), Some(candidate)) = (&context.permit, &context.candidate) else { return Ok(()) };
-    // A connection that the app closes at once is none to be used again, by either side.
+    // The connection is not reused if the app closes idle connections at once.
     if request.version == Version::HTTP_11
         && candidate.idle_timeout().is_zero()
         && !is_websocket(&request.headers)
@@ -139,12 +138,12 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// What Pingora makes a handshake of, towards the app. Of one that was not asked for in full nothing is left ([`normalize`]).
+/// Whether Pingora forwards the request as a WebSocket handshake. Incomplete ones have no `Upgrade` here ([`normalize`]).
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Takes out an `Upgrade` that is not to be followed: of HTTP/1.0, or not named by `Connection` (RFC 9110 section 7.8).
+/// Removes an `Upgrade` to be ignored: in HTTP/1.0, or not named by `Connection` (RFC 9110 section 7.8).
 pub(crate) fn normalize(request: &mut RequestHeader) {
     if !request.headers.contains_key(header::UPGRADE) {
         return;
@@ -158,13 +157,14 @@ pub(crate) fn normalize(request: &mut RequestHeader) {
     }
 }
 
-/// Whether a request's body may be a conversation that lasts as long as its stream. What came over HTTP/1.1, or goes on so, is
-/// none, whatever it says: its body has a rate.
+/// Whether the request may be a bidirectional gRPC stream, whose body lasts as long as its response. Never over HTTP/1.1 on
+/// either side: there a body has a minimum rate.
 pub(crate) fn converses(request: &RequestHeader, scheme: Scheme) -> bool {
     request.version == Version::HTTP_2 && scheme != Scheme::Http && is_grpc(&request.headers)
 }
 
-/// Looked at for every answer, so without a copy. gRPC-Web is another: it has no streams of requests.
+/// Whether the content type is gRPC. Runs for every response, so without a copy. gRPC-Web does not count: it cannot stream
+/// requests.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = b"application/grpc";
     let Some(sent) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
@@ -172,27 +172,27 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     is_kind && matches!(sent.get(kind.len()), None | Some(b'+' | b';'))
 }
 
-/// What is known about the request, beside its header.
+/// Facts about the client's request beside its header.
 pub(crate) struct Downstream<'a> {
     /// Address, scheme, host and port that the client used.
     pub(crate) origin: &'a Origin<'a>,
-    /// What the request is called.
+    /// Id of the request.
     pub(crate) request_id: Option<&'a RequestId>,
-    /// The certificate that was verified in the handshake.
+    /// Client certificate that was verified in the handshake.
     pub(crate) certificate: Option<&'a HeaderValue>,
-    /// What COPY and MOVE write to.
+    /// Checked target of COPY and MOVE.
     pub(crate) destination: Option<&'a Destination>,
 }
 
-/// What was found in a request while it was rewritten.
+/// Findings about a request while it was rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rewritten {
-    /// The client tried to say who it is, in one of the identity headers.
+    /// Whether the client sent one of the identity headers.
     pub(crate) identity_was_sent: bool,
 }
 
-/// Rewrites the request for the app. Runs after hop-by-hop and `Connection`-nominated headers are gone, so that
-/// what is set here stays.
+/// Rewrites the request for the app. Runs after hop-by-hop and `Connection`-nominated headers are removed, so that fields set
+/// here stay.
 pub(crate) fn rewrite(
     request: &mut RequestHeader,
     permit: &Permit,
@@ -225,7 +225,7 @@ pub(crate) fn rewrite(
         set(request, "client-cert", certificate.clone())?;
     }
     match host.filter(|_| route.preserve_host) {
-        // As it came over HTTP/1.1.
+        // Unchanged, as in every HTTP/1.1 request.
         Some(host) if request.headers.get(header::HOST) == Some(&host) => {}
         Some(host) => set(request, header::HOST, host)?,
         None => set(request, header::HOST, candidate.server.authority.clone())?,
@@ -233,8 +233,8 @@ pub(crate) fn rewrite(
     Ok(Rewritten { identity_was_sent })
 }
 
-/// Takes out what is not for clients to say, but for names of other gateways that are in `passed`; whether one of the identity
-/// headers was among it.
+/// Removes headers that clients must not set, except other gateways' names in `passed`. Returns whether an identity header was
+/// among them.
 fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderName]) -> bool {
     let mut unwanted: Vec<HeaderName> = Vec::new();
     let mut identity_was_sent = false;
@@ -253,7 +253,7 @@ fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderNam
     identity_was_sent
 }
 
-/// Origin form, with the bytes as they came (less the route's own path where it says so).
+/// Sets the target in origin form, byte for byte as received, without the route's path if it is stripped.
 fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
     let stripped = route.stripped(path_of(request));
     let absolute = request.uri.authority().is_some() || !request.raw_path().starts_with(b"/");
@@ -264,7 +264,7 @@ fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
     let whole = origin_form(request);
     let (path, query) = whole.split_at(path_length);
     let rest = stripped.unwrap_or(path);
-    // Without its prefix a path must not begin anew as something else, such as an authority.
+    // A stripped path must not begin with `//`: it could be read as an authority.
     if rest.starts_with(b"//") {
         return Err(Refusal::TargetAmbiguous);
     }
@@ -277,7 +277,7 @@ fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
     request.set_raw_path(&target).map_err(|_| Refusal::TargetAmbiguous)
 }
 
-/// `Destination` goes on only as it was checked: in the app's own terms, as the target and `Host` are.
+/// Forwards `Destination` only as it was checked, rewritten for the app like the target and `Host`.
 fn destination(
     request: &mut RequestHeader,
     route: &Route,
@@ -297,7 +297,7 @@ fn destination(
     }
 }
 
-/// Our cookies and our bearer stay here.
+/// Removes the gateway's cookies and bearer token.
 fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool) {
     if bearer_is_ours && !route.forward_bearer {
         request.remove_header(&header::AUTHORIZATION);
@@ -305,10 +305,10 @@ fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool)
     if !request.headers.contains_key(header::COOKIE) {
         return;
     }
-    let left = cookies::without_ours(cookie_fields(&request.headers));
+    let left = cookies::without_own_cookies(cookie_fields(&request.headers));
     request.remove_header(&header::COOKIE);
     if let Some(left) = left.and_then(|left| HeaderValue::from_bytes(&left).ok()) {
-        // A header that was there a moment ago fits again.
+        // Cannot fail: the header was just removed, so there is room for it.
         let _ = request.insert_header(header::COOKIE, left);
     }
 }

@@ -1,4 +1,4 @@
-//! The app's answer, on its way to the client.
+//! Kind and cookies of an app's response.
 
 use http::header;
 use pingora::http::ResponseHeader;
@@ -6,7 +6,7 @@ use pingora::http::ResponseHeader;
 use crate::metrics::Stream;
 use crate::policy::cookies;
 
-/// What kind of answer follows this header.
+/// Returns the kind of response that follows this header.
 pub(crate) fn stream(response: &ResponseHeader) -> Stream {
     match response.status.as_u16() {
         101 => Stream::WebSocket,
@@ -20,14 +20,14 @@ fn is_event_stream(response: &ResponseHeader) -> bool {
     content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(b"text/event-stream"))
 }
 
-/// An app cannot set our cookies (T07).
+/// Removes `Set-Cookie` fields with names of the gateway's cookies: an app must not set them (T07).
 pub(crate) fn drop_our_cookies(response: &mut ResponseHeader) -> pingora::Result<()> {
     let all: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    if !all.iter().any(|value| cookies::sets_ours(value.as_bytes())) {
+    if !all.iter().any(|value| cookies::sets_own_cookie(value.as_bytes())) {
         return Ok(());
     }
     response.remove_header(&header::SET_COOKIE);
-    for value in all.into_iter().filter(|value| !cookies::sets_ours(value.as_bytes())) {
+    for value in all.into_iter().filter(|value| !cookies::sets_own_cookie(value.as_bytes())) {
         response.append_header(header::SET_COOKIE, value)?;
     }
     Ok(())

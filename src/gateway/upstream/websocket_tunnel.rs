@@ -1,9 +1,9 @@
-//! Connections for WebSockets: like any other, but their answer is never read before the request has ended.
+//! Upstream connections for WebSockets: the response is never read before the request has ended.
 //!
-//! Pingora 0.9.1 takes the end of an upgrade request's empty body for the end of the tunnel when it reads the app's
-//! 101 first (cloudflare/pingora#946, open): the client is switched over and closed at once. Both wait in the same
-//! `select!`, so it is enough that the first read after a write is not ready at once: the end of the body is. To be
-//! removed with a Pingora that has the fix; `tests/gateway/streams.rs` tells.
+//! If Pingora 0.9.1 reads the app's 101 first, it takes the end of the upgrade request's empty body for the end of the tunnel
+//! (cloudflare/pingora#946, open): the client is switched over and closed at once. Both events wait in the same `select!`, so it
+//! is enough that the first read after a write is not ready at once; the end of the body is. Remove this with a Pingora that
+//! has the fix; `tests/gateway/streams.rs` shows when.
 
 use std::fmt::Debug;
 use std::io;
@@ -20,10 +20,10 @@ use pingora::{Error, ErrorType, OrErr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Their pool is their own: a connection that was not made here has not the property.
+/// Pool group of these connections: those that were not opened here read the response at once.
 pub(crate) const GROUP: u64 = 1;
 
-/// Connects them.
+/// Connector of these connections.
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     pub(crate) connect_timeout: Duration,
@@ -36,7 +36,7 @@ impl Connect for Tunnels {
             Ok(match address {
                 SocketAddr::Inet(address) => {
                     let stream = TcpStream::connect(address).await?;
-                    // A message is not to wait for the next.
+                    // Without Nagle's algorithm: a message must not wait for the next one.
                     stream.set_nodelay(true)?;
                     VirtualSocketStream::new(Box::new(Tunnel { stream, written: false }))
                 }
@@ -59,7 +59,7 @@ impl Connect for Tunnels {
 #[derive(Debug)]
 struct Tunnel<S> {
     stream: S,
-    /// Something was written and nothing read since.
+    /// Whether bytes were written since the last read.
     written: bool,
 }
 
@@ -101,7 +101,7 @@ impl<S> VirtualSocket for Tunnel<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + Sync + Debug,
 {
-    /// What is wanted was set when it was connected. The app's end is noticed by the session's own.
+    /// Does nothing: the socket options are set on connect.
     fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
         Ok(())
     }

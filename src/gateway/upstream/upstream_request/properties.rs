@@ -1,4 +1,4 @@
-//! What reaches the app of any request: its target to the byte, and every header that is not ours to tell.
+//! Properties of the request that the app sees: the exact target, and every header that the gateway does not own.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn route(strip_prefix: bool, path: &str) -> Route {
         "[upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n[[routes]]\nname = \"app\"\npath = \"{path}\"\naccess = \"public\"\n\
          upstream = \"app\"\nstrip_prefix = {strip_prefix}\n"
     );
-    Config::parse(&text, Path::new("gateway.toml"), &|_| None).expect("a good file").routes.remove(0)
+    Config::parse(&text, Path::new("gateway.toml"), &|_| None).expect("valid").routes.remove(0)
 }
 
 const NAMES: &[&str] = &[
@@ -42,24 +42,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_target_goes_on_to_the_byte_and_in_origin_form(
+    fn target_is_forwarded_byte_for_byte_in_origin_form(
         path in "/[!-\"$->@-\\[\\]-~]{0,40}",
         query in prop::option::of("[!-\"$-~]{0,20}"),
         absolute in prop::option::of("(http|HTTPS)://[a-z]{1,8}(:[0-9]{1,4})?"),
     ) {
         let whole = format!("{path}{}", query.map_or_else(String::new, |query| format!("?{query}")));
         let sent = format!("{}{whole}", absolute.as_deref().unwrap_or_default());
-        // What the transport takes for no target comes to nobody.
+        // Pingora refuses other targets before the gateway sees them.
         let Ok(mut request) = RequestHeader::build("GET", sent.as_bytes(), None) else { return Ok(()) };
         let result = target(&mut request, &route(false, "/"));
         if absolute.is_some() && whole.starts_with("//") {
-            // Without its authority it would have another.
+            // Without its authority, the path would be read as another authority.
             prop_assert_eq!(result, Err(Refusal::TargetAmbiguous));
         } else {
             prop_assert_eq!(result, Ok(()));
             prop_assert_eq!(request.raw_path(), whole.as_bytes());
         }
-        // Without its prefix: what is left of it, or nothing where that would begin anew.
+        // With a stripped prefix: the rest of the path, or a refusal if the rest could be read as an authority.
         let mut request = RequestHeader::build("GET", format!("/app{whole}").as_bytes(), None).unwrap();
         let stripped = target(&mut request, &route(true, "/app"));
         if whole.starts_with("//") {
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn no_identity_header_survives_and_every_other_does_with_its_values_in_order(
+    fn identity_headers_are_removed_and_others_kept_in_order(
         headers in prop::collection::vec(header(), 0..16),
     ) {
         let policy = HeaderPolicy::new(&Config::defaults(Path::new("")).identity_headers);
