@@ -14,18 +14,18 @@ macro_rules! on {
     ($backend:ident) => {
         mod $backend {
             cases! { $backend,
-                what_was_never_filled_is_absent
-                a_filled_session_is_live_until_its_time_has_passed
-                filling_overwrites_no_record
-                a_forgotten_session_can_be_filled_again
+                unfilled_session_is_absent
+                filled_session_is_live_until_it_expires
+                fill_overwrites_no_record
+                forgotten_session_can_be_filled_again
                 nothing_overwrites_a_tombstone
-                a_tombstone_needs_no_record_before_it
-                a_tombstone_stays_as_long_as_any_revocation_asked
-                extending_keeps_a_record_longer_and_never_shorter
-                extending_what_is_not_there_does_nothing
-                a_fill_racing_a_revocation_never_wins
-                many_sessions_do_not_disturb_each_other
-                only_a_store_other_replicas_write_to_vouches_alone
+                tombstone_needs_no_earlier_record
+                tombstone_keeps_the_longest_requested_lifetime
+                extend_never_shortens_a_record
+                extending_an_absent_record_does_nothing
+                fill_racing_a_revocation_never_wins
+                many_sessions_are_independent
+                only_a_shared_store_confirms_without_the_vault
             }
         }
     };

@@ -14,102 +14,102 @@ macro_rules! on {
         mod $backend {
             cases! { $backend,
                 users {
-                    a_new_user_is_found_by_login_and_by_id
-                    an_unknown_user_is_certainly_none
-                    a_login_name_is_taken_once
-                    users_are_listed_by_login_name_page_by_page
-                    a_password_change_ends_every_session_but_the_kept_one
-                    a_password_change_does_not_revive_a_kept_session_that_had_ended
-                    a_password_change_needs_the_hash_that_was_verified
-                    a_rehash_ends_nothing_and_yields_to_a_change
-                    other_roles_raise_the_rights_and_sessions_live_on
-                    a_disabled_user_has_no_live_session_and_cannot_sign_in
+                    new_user_is_found_by_login_and_by_id
+                    unknown_user_is_not_found
+                    login_name_is_unique
+                    users_are_listed_by_login_name_in_pages
+                    password_change_ends_every_session_but_the_kept_one
+                    password_change_does_not_revive_an_ended_kept_session
+                    password_change_needs_the_verified_hash
+                    rehash_ends_no_session_and_yields_to_a_change
+                    role_change_raises_rights_version_and_keeps_sessions
+                    disabled_user_has_no_live_session_and_cannot_sign_in
                     enabling_raises_the_epoch_and_revives_no_session
                     enabling_an_enabled_user_does_nothing
-                    a_deleted_user_is_gone_with_all_sessions_but_not_their_rows
+                    deleted_user_loses_all_sessions_but_rows_stay
                 }
                 sessions {
-                    an_opened_session_is_granted_and_found
-                    an_unknown_session_is_certainly_none
-                    a_session_never_idles_beyond_its_absolute_end
-                    a_login_that_read_an_older_epoch_is_superseded
-                    a_users_live_sessions_are_listed_newest_first
-                    a_session_is_live_until_it_ends_idles_or_its_user_changes
-                    an_overlong_user_agent_is_cut_at_a_character
+                    opened_session_is_granted_and_found
+                    unknown_session_is_not_found
+                    idle_timeout_never_exceeds_absolute_timeout
+                    login_with_an_older_epoch_is_superseded
+                    live_sessions_of_a_user_are_listed_newest_first
+                    session_is_live_until_end_idle_timeout_or_user_change
+                    overlong_user_agent_is_truncated_at_a_character
                 }
                 rotation {
-                    a_current_token_rotates_and_renews_the_session
-                    repeating_inside_the_grace_answers_the_same_token
-                    a_generation_two_back_is_reuse_and_ends_the_session
-                    repeating_after_the_grace_is_reuse
-                    without_a_grace_every_repeat_is_reuse
-                    a_generation_from_the_future_is_unknown_and_harms_nothing
-                    an_unknown_family_is_unknown
-                    another_client_is_refused_and_harms_nothing
-                    an_idle_session_has_expired
-                    refreshing_never_reaches_beyond_the_absolute_end
-                    an_ended_session_refuses_current_repeated_and_reused_tokens
-                    a_refresh_brings_the_roles_of_now
+                    current_token_rotates_and_renews_the_session
+                    repeat_within_grace_returns_the_same_token
+                    generation_two_back_is_reuse_and_ends_the_session
+                    repeat_after_grace_is_reuse
+                    every_repeat_without_grace_is_reuse
+                    future_generation_is_unknown_and_changes_nothing
+                    unknown_family_is_refused
+                    other_client_is_refused_and_changes_nothing
+                    idle_session_is_expired
+                    refresh_never_exceeds_absolute_timeout
+                    ended_session_refuses_current_repeated_and_reused_tokens
+                    refresh_returns_the_current_roles
                     plain_refreshes_are_not_in_the_audit
                 }
                 renewal {
-                    a_renewal_grants_what_is_true_now_and_makes_no_generation
-                    renewing_moves_the_idle_end_once_a_minute
-                    the_generation_before_renews_inside_the_grace_and_is_reuse_after_it
-                    a_renewal_is_refused_as_a_rotation_is
+                    renewal_grants_current_rights_without_a_new_generation
+                    renewal_moves_the_idle_end_once_a_minute
+                    previous_generation_renews_within_grace_and_is_reuse_later
+                    renewal_is_refused_in_the_same_cases_as_rotation
                     fifty_renewals_of_one_token_are_all_granted
                 }
                 touch {
-                    used_sessions_move_their_idle_ends_together
-                    use_brings_no_end_forward_and_none_beyond_the_absolute_end
-                    use_that_could_not_be_written_in_time_revives_only_what_was_in_use
-                    use_revives_no_ended_session_and_none_that_is_unknown
-                    gateways_that_report_the_same_sessions_in_any_order_do_not_block_each_other
+                    touch_moves_idle_ends_of_many_sessions
+                    touch_never_shortens_or_exceeds_absolute_timeout
+                    late_touch_revives_only_sessions_in_use
+                    touch_revives_no_ended_or_unknown_session
+                    concurrent_touches_in_any_order_do_not_deadlock
                 }
                 revocation {
-                    a_revoked_session_is_logged_and_refused
+                    revoked_session_is_logged_and_refused
                     only_the_owner_ends_a_session_by_owner
-                    an_unknown_session_ends_nothing
-                    logging_out_everywhere_writes_one_row_for_each_session
-                    everyone_is_everyone
-                    all_others_of_a_user_end_at_once_however_many_there_are
-                    the_sessions_of_one_client_end_and_no_others
-                    revoking_again_reports_again_and_fills_no_log
-                    a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left_alone
+                    revoking_an_unknown_session_ends_nothing
+                    logout_everywhere_writes_one_row_per_session
+                    revoking_everyone_ends_all_sessions
+                    all_other_sessions_of_a_user_end_at_once
+                    only_sessions_of_the_given_client_end
+                    repeated_revocation_reports_again_without_new_log_rows
+                    session_ended_before_token_lifetime_is_left_alone
                 }
                 races {
                     fifty_rotations_of_one_token_make_one_generation
                     no_rotation_is_granted_once_a_revocation_is_acknowledged
-                    a_login_racing_a_password_change_leaves_no_session_of_the_old_password
-                    of_concurrent_users_of_one_name_one_is_made
-                    a_write_whose_caller_hangs_up_is_still_done
+                    login_racing_password_change_leaves_no_old_session
+                    concurrent_creations_of_one_name_make_one_user
+                    write_completes_after_its_caller_is_dropped
                 }
                 log {
-                    an_empty_log_has_a_cursor_to_go_on_from
-                    what_was_committed_before_a_read_is_in_it
-                    a_read_with_nothing_new_is_empty_and_carries_the_clock
+                    empty_log_has_a_resumable_cursor
+                    read_contains_everything_committed_before_it
+                    read_without_news_is_empty_and_carries_the_clock
                     expired_rows_are_not_in_a_fresh_read
-                    a_cursor_misses_no_row_of_concurrent_writers
-                    a_change_wakes_the_follower_even_before_it_waits
-                    a_wait_given_up_loses_no_wake_up
+                    cursor_misses_no_row_of_concurrent_writers
+                    change_wakes_the_follower_even_before_it_waits
+                    cancelled_wait_loses_no_wake_up
                     another_process_is_seen_within_a_second
-                    a_new_key_moves_the_keys_version_and_wakes
+                    new_key_raises_the_keys_version_and_wakes
                 }
                 keys {
-                    a_first_key_signs_at_once_and_has_no_end
-                    a_successor_gives_its_predecessors_of_the_same_use_an_end
-                    a_kid_is_unique_among_keys_of_its_use_while_they_live
+                    first_key_signs_at_once_and_has_no_end
+                    successor_key_ends_predecessors_of_the_same_use
+                    kid_is_unique_among_live_keys_of_its_use
                     only_first_skips_a_use_that_has_a_key
                     replicas_starting_together_agree_on_one_key
                 }
                 audit {
-                    every_change_leaves_its_word_newest_first
-                    an_event_tells_whom_which_and_from_where
-                    a_refused_change_leaves_no_event
-                    sweeping_deletes_only_what_no_longer_matters
-                    sweeping_deletes_at_most_its_limit_of_each
-                    a_swept_log_gives_no_number_twice
-                    the_schema_has_a_version
+                    every_change_is_audited_newest_first
+                    audit_event_names_user_session_and_address
+                    refused_change_leaves_no_event
+                    sweep_deletes_only_expired_rows
+                    sweep_deletes_at_most_its_limit_per_table
+                    swept_log_never_reuses_a_number
+                    schema_has_a_version
                 }
             }
         }

@@ -82,7 +82,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn the_file_and_its_log_can_be_read_by_their_owner_only() {
+async fn vault_files_are_readable_by_owner_only() {
     let (_folder, path) = place();
     let vault = open(&path).expect("a vault");
     add_user(&vault, "ada").await.expect("added");
@@ -103,7 +103,7 @@ async fn reopening_keeps_everything() {
 }
 
 #[tokio::test]
-async fn an_answered_change_survives_a_kill() {
+async fn acknowledged_change_survives_a_kill() {
     let (_folder, path) = place();
     let vault = open(&path).expect("a vault");
     add_user(&vault, "ada").await.expect("added");
@@ -115,7 +115,7 @@ async fn an_answered_change_survives_a_kill() {
 }
 
 #[tokio::test]
-async fn the_file_is_in_write_ahead_mode_and_marked_as_ours() {
+async fn vault_file_uses_wal_and_the_application_id() {
     let (_folder, path) = place();
     let vault = open(&path).expect("a vault");
     let raw = Connection::open(&path).expect("a connection");
@@ -127,7 +127,7 @@ async fn the_file_is_in_write_ahead_mode_and_marked_as_ours() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_untouched() {
+fn file_that_is_no_database_is_refused_unchanged() {
     let (_folder, path) = place();
     let text = "these are my notes, not a database; please leave them alone. ".repeat(100);
     fs::write(&path, &text).expect("written");
@@ -136,7 +136,7 @@ fn a_file_that_is_no_database_is_refused_untouched() {
 }
 
 #[test]
-fn the_database_of_another_program_is_refused_untouched() {
+fn database_of_another_program_is_refused_unchanged() {
     let (_folder, path) = place();
     Connection::open(&path)
         .and_then(|raw| raw.execute_batch("CREATE TABLE bookmarks (url TEXT)"))
@@ -147,7 +147,7 @@ fn the_database_of_another_program_is_refused_untouched() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused() {
+async fn newer_schema_is_refused() {
     let (_folder, path) = place();
     close(open(&path).expect("a vault"), &path).await;
     Connection::open(&path).and_then(|raw| raw.pragma_update(None, "user_version", 99)).expect("raised");
@@ -156,14 +156,14 @@ async fn a_newer_schema_is_refused() {
 }
 
 #[test]
-fn a_missing_folder_is_named() {
+fn missing_folder_is_named() {
     let (folder, _) = place();
     let text = complaint(&folder.path().join("missing").join("vault.db"));
     assert!(text.contains("there is no folder") && text.contains("missing"), "{text}");
 }
 
 #[test]
-fn a_path_that_is_or_leads_through_the_wrong_kind_is_named() {
+fn path_of_the_wrong_file_kind_is_named() {
     let (folder, path) = place();
     assert!(complaint(folder.path()).contains("is a folder"));
     fs::write(&path, "").expect("written");
@@ -171,7 +171,7 @@ fn a_path_that_is_or_leads_through_the_wrong_kind_is_named() {
 }
 
 #[test]
-fn an_unwritable_folder_is_named() {
+fn unwritable_folder_is_named() {
     let (folder, path) = place();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).expect("changed");
     let may_write_anyway = fs::write(folder.path().join("probe"), "").is_ok();
@@ -183,7 +183,7 @@ fn an_unwritable_folder_is_named() {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_called_damage() {
+async fn damaged_page_is_reported_as_damage() {
     let (_folder, path) = place();
     let vault = open(&path).expect("a vault");
     for at in 0..50 {
@@ -205,7 +205,7 @@ async fn a_damaged_page_is_called_damage() {
 }
 
 #[tokio::test]
-async fn a_lock_of_another_process_is_waited_for_and_then_reported() {
+async fn lock_of_another_process_is_awaited_then_reported() {
     let (_folder, path) = place();
     let hasty = SqliteOptions { statement_timeout: Duration::from_millis(400) };
     let vault = SqliteVault::open(&path, Arc::new(SystemClock::new()), hasty).expect("a vault");
@@ -224,7 +224,7 @@ async fn a_lock_of_another_process_is_waited_for_and_then_reported() {
 }
 
 #[tokio::test]
-async fn two_that_open_a_new_file_together_both_succeed() {
+async fn two_concurrent_opens_of_a_new_file_succeed() {
     for _ in 0..5 {
         let (_folder, path) = place();
         let opening: Vec<_> = (0..4)
@@ -241,7 +241,7 @@ async fn two_that_open_a_new_file_together_both_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_change_does_not_lose_its_neighbours_in_the_batch() {
+async fn refused_change_does_not_lose_others_in_its_batch() {
     let (_folder, path) = place();
     let vault = open(&path).expect("a vault");
     let adding: Vec<_> = (0..200)
@@ -262,7 +262,7 @@ async fn a_refused_change_does_not_lose_its_neighbours_in_the_batch() {
 }
 
 #[tokio::test]
-async fn a_backup_opens_and_holds_the_same() {
+async fn backup_opens_with_the_same_content() {
     let (folder, path) = place();
     let vault = open(&path).expect("a vault");
     let user_id = add_user(&vault, "ada").await.expect("added");
@@ -324,7 +324,7 @@ async fn a_backup_opens_and_holds_the_same() {
 }
 
 #[tokio::test]
-async fn a_backup_replaces_no_file() {
+async fn backup_replaces_no_file() {
     let (folder, path) = place();
     let vault = open(&path).expect("a vault");
     let to = folder.path().join("precious");

@@ -1,23 +1,24 @@
-//! Headers that have no end, or are more than they look.
+//! Endless header sections and HPACK bombs.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::frames::{self, END_HEADERS, END_STREAM, Kind, LARGEST_WINDOW, LATEST, frame};
-use crate::siege::{Done, Siege, pour, secure};
+use crate::load::{Done, Load, pour, secure};
 use crate::stage::Stage;
 
 const ATTACKERS: usize = 20;
-/// Between two frames of one attacker: together they send some megabytes a second, and the machine is theirs, too.
+/// Pause between two frames of one attacker. Together the attackers send a few MB/s; they share the machine with the
+/// gateway.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Whether each attacker was ended twice.
+/// Returns true once each attacker has been disconnected twice on average.
 async fn twice(done: &Done) -> bool {
     done.ended.load(Ordering::SeqCst) > 2 * ATTACKERS as u64
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_without_end() {
+async fn endless_headers_are_limited() {
     let stage = Stage::clear("").await;
     for (what, line) in [
         ("one header line without end", "x".repeat(16 << 10)),
@@ -26,20 +27,20 @@ async fn headers_without_end() {
     ] {
         let target = stage.gateway.public;
         let attack = || {
-            Siege::begin(ATTACKERS, target, move |stream, done| {
+            Load::begin(ATTACKERS, target, move |stream, done| {
                 let (begin, line) =
                     (b"GET /public HTTP/1.1\r\nHost: gateway.test\r\nX: ".to_vec(), line.clone());
                 let begin = if line.starts_with('\r') { Vec::new() } else { begin };
                 pour(stream, done, begin, move || line.clone().into_bytes(), PAUSE)
             })
         };
-        stage.withstand(what, attack, twice).await;
+        stage.run_attack(what, attack, twice).await;
     }
 }
 
-/// CVE-2024-27316 and its like: a header that goes on in CONTINUATION frames.
+/// CVE-2024-27316 and similar: a header section that continues in CONTINUATION frames.
 #[tokio::test(flavor = "multi_thread")]
-async fn continuations_without_end() {
+async fn endless_continuation_frames_are_limited() {
     let stage = Stage::tls("").await;
     for (what, field) in [
         ("CONTINUATION frames of fields", frames::field("x", &"v".repeat(100)).repeat(150)),
@@ -47,7 +48,7 @@ async fn continuations_without_end() {
     ] {
         let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
         let attack = || {
-            Siege::begin(ATTACKERS, target, move |stream, done| {
+            Load::begin(ATTACKERS, target, move |stream, done| {
                 let (trust, more) = (trust.clone(), frame(Kind::Continuation, 0, 1, &field));
                 async move {
                     let Ok(stream) = secure(&trust, stream).await else { return };
@@ -58,17 +59,17 @@ async fn continuations_without_end() {
                 }
             })
         };
-        stage.withstand(what, attack, twice).await;
+        stage.run_attack(what, attack, twice).await;
     }
 }
 
-/// A field of 4,000 bytes, and then a byte for each time it is meant once more: 16 KiB that stand for 64 MiB.
+/// A field of 4,000 bytes followed by one byte for each repetition: 16 KiB that decode to 64 MiB.
 #[tokio::test(flavor = "multi_thread")]
-async fn compressed_bombs() {
+async fn compressed_header_bombs_are_limited() {
     let stage = Stage::tls("").await;
     let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
     let attack = || {
-        Siege::begin(ATTACKERS, target, move |stream, done| {
+        Load::begin(ATTACKERS, target, move |stream, done| {
             let trust = trust.clone();
             async move {
                 let Ok(stream) = secure(&trust, stream).await else { return };
@@ -85,7 +86,7 @@ async fn compressed_bombs() {
     };
     let bombs = 1_000 * (16 << 10);
     let withstood = stage
-        .withstand("bombs in HPACK", attack, async |done| done.sent.load(Ordering::SeqCst) > bombs)
+        .run_attack("bombs in HPACK", attack, async |done| done.sent.load(Ordering::SeqCst) > bombs)
         .await;
     let ended = withstood.done.get(|done| &done.ended);
     assert!(ended > ATTACKERS as u64, "{ended} were sent away");

@@ -1,4 +1,5 @@
-//! Much down and much up: every byte in its place, and none of them kept, not even while who takes them takes a breath.
+//! Large downloads and uploads: every byte arrives in order, and the gateway's memory stays flat, even while a reader
+//! pauses.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -8,22 +9,22 @@ use h2::SendStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::depot::{BREATH, Pattern};
+use crate::blob_server::{BREATH, Pattern};
 use crate::memory::Bytes as Memory;
 use crate::stage::{SOON, Stage};
 use crate::support::http2::{self, Http2};
 use crate::support::{Client, http, measured};
 
-/// What may be under way at once: buffers, windows.
+/// Allowed memory growth for data in transit: buffers and windows.
 const FLAT: Memory = Memory::mib(32);
 
-/// How much goes each way: `DOORWARD_BULK_MIB`, or as much as an unoptimised program moves in some ten seconds.
+/// Bytes in each direction: `DOORWARD_BULK_MIB`, or about ten seconds' worth for an unoptimised build.
 fn size(mib: u64) -> u64 {
     let chosen = std::env::var("DOORWARD_BULK_MIB").ok();
     chosen.map_or(mib, |chosen| chosen.parse::<u64>().expect("DOORWARD_BULK_MIB is a number")) << 20
 }
 
-/// Fails the test unless the memory stays flat meanwhile.
+/// Fails the test unless memory stays flat during `work`.
 async fn flat(stage: &Stage, what: &str, work: impl Future<Output = ()>) {
     let memory = stage.memory();
     memory.forget_peak();
@@ -34,11 +35,11 @@ async fn flat(stage: &Stage, what: &str, work: impl Future<Output = ()>) {
     assert!(peak.over(before) < FLAT, "{what}: it grew from {before} to {peak}");
 }
 
-/// The bytes of one way, in their order.
+/// The bytes of one direction, in order.
 struct Bulk<'a> {
     pattern: &'a Pattern,
     size: u64,
-    /// How many have come, or gone.
+    /// Offset of the next byte.
     place: u64,
 }
 
@@ -47,7 +48,7 @@ impl<'a> Bulk<'a> {
         Self { pattern: &stage.app.pattern, size, place: 0 }
     }
 
-    /// Looks at what has come, and takes a breath in the middle.
+    /// Verifies received bytes, and pauses once halfway.
     async fn came(&mut self, bytes: &[u8]) {
         assert!(self.pattern.is(self.place, bytes), "after {} bytes", self.place);
         let half = self.size / 2;
@@ -58,7 +59,7 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    /// What is to go next; `None` at the end.
+    /// The next bytes to send; `None` at the end.
     fn next(&self) -> Option<&'a [u8]> {
         let left = self.size - self.place;
         (left > 0).then(|| self.pattern.at(self.place, left.min(256 << 10)))
@@ -73,7 +74,7 @@ impl<'a> Bulk<'a> {
     }
 }
 
-/// Sends as much of a body as may be sent, as soon as some may; how much that was.
+/// Sends as much of a body as flow control allows. Returns the number of bytes sent.
 async fn push(body: &mut SendStream<Bytes>, bytes: &[u8], is_last: bool) -> Result<usize, h2::Error> {
     body.reserve_capacity(bytes.len());
     while body.capacity() == 0 {
@@ -86,11 +87,11 @@ async fn push(body: &mut SendStream<Bytes>, bytes: &[u8], is_last: bool) -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn much_each_way_over_http1() {
+async fn large_bodies_pass_both_ways_over_http1() {
     let (stage, size) = (Stage::clear("").await, size(1024));
     let bearer = format!("Bearer {}", stage.access);
     let mut client = Client::connect(stage.gateway.public).await;
-    // The first of everything is not what is measured.
+    // Warm-up: the first request is not measured.
     assert_eq!(client.request("GET", "/", &[("Authorization", &bearer)], b"").await.status, 200);
     let target = format!("/bytes/{size}");
     flat(&stage, &format!("{} down over HTTP/1.1", Memory(size)), async {
@@ -124,11 +125,11 @@ async fn much_each_way_over_http1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn much_each_way_over_http2() {
+async fn large_bodies_pass_both_ways_over_http2() {
     let (stage, size) = (Stage::tls("").await, size(1024));
     let bearer = format!("Bearer {}", stage.access);
     let mut settings = h2::client::Builder::new();
-    // As browsers have some: enough for the wire, little beside what goes through.
+    // Like browsers: large enough for the network, small compared to the body.
     settings.initial_window_size(1 << 20).initial_connection_window_size(1 << 20);
     let trust = stage.trust.as_ref().expect("TLS");
     let mut client = Http2::connect_as(&settings, trust, stage.gateway.public, "gateway.test").await;

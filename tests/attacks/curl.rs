@@ -1,10 +1,11 @@
-//! curl, as people call it: parts of a file, and uploads that ask first or do not; and one that asks over HTTP/2 and waits.
+//! curl as it is used: range requests, uploads with and without `Expect: 100-continue`; and an HTTP/2 client that waits
+//! for 100 Continue.
 
 use std::process::Command;
 
 use bytes::Bytes;
 
-use crate::depot::ETAG;
+use crate::blob_server::ETAG;
 use crate::process::{self, Done};
 use crate::stage::{SOON, Stage};
 use crate::support::assert_eventually;
@@ -12,12 +13,12 @@ use crate::support::http2::{self, Http2};
 
 const SIZE: u64 = 5_000_000;
 
-/// What curl says of an answer.
+/// Curl's view of a response.
 struct Answer {
     status: String,
-    /// Every line it was sent, the header of an interim answer among them.
+    /// Every line received, including interim response headers.
     lines: Vec<String>,
-    /// How much of the body it sent.
+    /// Body bytes sent.
     sent: u64,
     body: Vec<u8>,
 }
@@ -31,7 +32,7 @@ impl Answer {
         line.split_once(':').map(|(_, value)| value.trim())
     }
 
-    /// Whether it was told to go on.
+    /// Returns true if it received 100 Continue.
     fn was_asked_for_more(&self) -> bool {
         self.lines.iter().any(|line| line.starts_with("HTTP/") && line.split(' ').nth(1) == Some("100"))
     }
@@ -65,7 +66,7 @@ impl Curl<'_> {
             command.args(["--header", &format!("Authorization: Bearer {}", self.stage.access)]);
         }
         command.arg(format!("https://gateway.test{path}"));
-        // It waits in a thread of its own: the app is in this process.
+        // On a blocking thread: the app runs in this process.
         let done = tokio::task::spawn_blocking(move || process::run(&mut command, "")).await.expect("curl");
         let Done { code, out, err } = done;
         assert_eq!(code, Some(0), "{} {path} signed in {signed_in}: {out} {err}", self.version);
@@ -83,7 +84,7 @@ impl Curl<'_> {
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parts_of_a_file_come_as_they_were_asked_for() {
+async fn range_requests_pass_unchanged() {
     let stage = Stage::tls("").await;
     let path = format!("/bytes/{SIZE}");
     for version in VERSIONS {
@@ -93,7 +94,7 @@ async fn parts_of_a_file_come_as_they_were_asked_for() {
         assert!(stage.app.pattern.is(1_000_000, &part.body));
         assert_eq!(part.header("content-range"), Some(format!("bytes 1000000-1999999/{SIZE}").as_str()));
 
-        // The rest of it, if it is still the same: as after a download that broke off.
+        // The remainder if unchanged, as after an interrupted download.
         let same = format!("If-Range: {ETAG}");
         let rest = curl.call(&path, true, &["--range", "4000000-", "--header", &same]).await;
         assert_eq!((rest.status.as_str(), rest.body.len()), ("206", 1_000_000), "{version}");
@@ -111,7 +112,7 @@ async fn parts_of_a_file_come_as_they_were_asked_for() {
     }
 }
 
-/// Two mebibytes in a file: its name, and its length.
+/// Creates a file of two MiB. Returns its name and length.
 fn upload(stage: &Stage) -> (String, u64) {
     let file = stage.house.path("upload");
     let bytes = [stage.app.pattern.at(0, 1 << 20), stage.app.pattern.at(1_048_573, 1 << 20)].concat();
@@ -120,13 +121,13 @@ fn upload(stage: &Stage) -> (String, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_asks_first_is_refused_before_it_is_sent() {
+async fn upload_with_expect_continue_is_refused_before_the_body() {
     let stage = Stage::tls("").await;
     let (name, length) = upload(&stage);
     for version in VERSIONS {
         let curl = Curl { stage: &stage, version };
-        // Over HTTP/2 nobody is asked for more (Pingora 0.9.1 has no interim answers there): curl sends at once, as 7.88
-        // does, or after its own wait.
+        // Over HTTP/2 there is no 100 Continue (Pingora 0.9.1 has no interim responses there): curl sends at once, as
+        // 7.88 does, or after its own timeout.
         let is_asked = version == "--http1.1";
         let wait = if is_asked { "15" } else { "1" };
         let upload = ["--request", "POST", "--upload-file", &name, "--header", "Expect: 100-continue"];
@@ -144,9 +145,10 @@ async fn an_upload_that_asks_first_is_refused_before_it_is_sent() {
         assert_eq!(stage.app.seen(|seen| &seen.expecting), expecting + 1, "{version}: the app is told");
         assert_eq!(done.was_asked_for_more(), is_asked, "{version}");
 
-        // Whatever the app answers at once is passed on.
+        // An early response of the app is passed on.
         for status in ["417", "413", "200"] {
-            // Told of success over HTTP/2, curl 7.88 goes on and takes the end of its stream for an error; see below.
+            // After a 200 over HTTP/2, curl 7.88 goes on sending and takes the end of its stream for an error; see
+            // below.
             if !is_asked && status == "200" {
                 continue;
             }
@@ -160,14 +162,14 @@ async fn an_upload_that_asks_first_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_does_not_ask_is_told_all_the_same_why_it_is_refused() {
+async fn upload_without_expect_continue_receives_the_refusal() {
     let stage = Stage::tls("").await;
     let (name, _) = upload(&stage);
     let upload = ["--request", "POST", "--upload-file", &name, "--header", "Expect:"];
     for version in VERSIONS {
         let curl = Curl { stage: &stage, version };
         let heads = stage.app.seen(|seen| &seen.heads);
-        // What is lost is lost in a race.
+        // A loss would be a race, so try ten times.
         for _ in 0..10 {
             let refused = curl.call("/take", false, &upload).await;
             assert_eq!(refused.status, "401", "{version}");
@@ -184,14 +186,14 @@ async fn an_upload_that_does_not_ask_is_told_all_the_same_why_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_first_over_http2_and_waits_is_answered_or_taken_whenever_the_body_comes() {
+async fn expect_continue_over_http2_is_answered_whenever_the_body_arrives() {
     let stage = Stage::tls("").await;
     let trust = stage.trust.as_ref().expect("TLS");
     let mut client = Http2::connect(trust, stage.gateway.public, "gateway.test").await;
     let bearer = format!("Bearer {}", stage.access);
     let [expect, signed_in] = [("Expect", "100-continue"), ("Authorization", bearer.as_str())];
     let length = ("Content-Length", "9");
-    // Nothing of a body is sent, and all of the answer comes.
+    // No body is sent, and the complete response arrives.
     let (refused, _body) = client.send("POST", "/take", &[expect, length], None).await.expect("taken");
     let refused = http2::whole(http2::head(refused).await.expect("an answer")).await;
     assert_eq!((refused.status, refused.code().as_str()), (401, "token_missing"));
@@ -203,7 +205,7 @@ async fn who_asks_first_over_http2_and_waits_is_answered_or_taken_whenever_the_b
         let told = http2::whole(http2::head(told).await.expect("an answer")).await;
         assert_eq!(told.status, status);
     }
-    // The app has said that it wants it, and nobody has heard that.
+    // The app sent 100 Continue, and the client did not receive it.
     let sent = client.send("POST", "/take", &[expect, length, signed_in], None).await;
     let (answer, mut body) = sent.expect("taken");
     assert_eventually("the app waits for it", SOON, async || stage.app.seen(|seen| &seen.expecting) == 1)

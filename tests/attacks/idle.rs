@@ -1,22 +1,22 @@
-//! Connections that are only there.
+//! Idle connections.
 
 use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::siege::Siege;
+use crate::load::Load;
 use crate::stage::Stage;
 
-/// As many as there may be: others find room all the same.
+/// The default connection limit; new connections still find a slot.
 const CONNECTIONS: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_idle_connections() {
+async fn ten_thousand_idle_connections_leave_others_unaffected() {
     let stage = Stage::clear("").await;
     let target = stage.gateway.public;
     let attack = || {
-        Siege::begin(CONNECTIONS, target, |mut stream, done| async move {
-            // One request each, refused; then nothing.
+        Load::begin(CONNECTIONS, target, |mut stream, done| async move {
+            // One request each, refused; then idle.
             if stream.write_all(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await.is_err() {
                 return;
             }
@@ -31,7 +31,7 @@ async fn ten_thousand_idle_connections() {
         })
     };
     let withstood = stage
-        .withstand("10,000 idle connections", attack, async |done| {
+        .run_attack("10,000 idle connections", attack, async |done| {
             done.sent.load(Ordering::SeqCst) >= CONNECTIONS as u64 && done.held.load(Ordering::SeqCst) > 9_900
         })
         .await;

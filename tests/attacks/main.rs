@@ -1,5 +1,5 @@
-//! The real program under attack, with its memory measured and people at work beside the attackers; and what is large, slow
-//! or particular about real clients.
+//! The real program under attack: its memory is measured and well-behaved clients run beside the attackers. Also large
+//! transfers, slow readers and real clients.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
@@ -15,12 +15,12 @@ mod process;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod serving;
 
-mod depot;
+mod blob_server;
 mod frames;
+mod load;
 mod memory;
-mod polite;
-mod siege;
 mod stage;
+mod well_behaved_client;
 
 mod bombs;
 mod bulk;
@@ -30,5 +30,5 @@ mod readers;
 mod resets;
 mod slow;
 
-// Where the helpers of the program look for them.
+// The program helpers import these from the crate root.
 use support::{eventually, http};

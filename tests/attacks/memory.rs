@@ -1,14 +1,14 @@
-//! The memory of a process, as the kernel counts it.
+//! Memory of a process, as counted by the kernel.
 
 use std::fmt;
 
-/// Resident bytes of one process.
+/// Resident memory of one process.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
     process: u32,
 }
 
-/// So many bytes.
+/// A number of bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bytes(pub(crate) u64);
 
@@ -44,12 +44,12 @@ impl Memory {
         self.field("VmRSS:")
     }
 
-    /// The most since it was started, or since [`Self::forget_peak`].
+    /// Peak since the start, or since [`Self::forget_peak`].
     pub(crate) fn peak(self) -> Bytes {
         self.field("VmHWM:")
     }
 
-    /// proc(5): 5 resets the peak.
+    /// proc(5): writing 5 resets the peak.
     pub(crate) fn forget_peak(self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.process), "5").expect("our own child");
     }

@@ -1,28 +1,28 @@
-//! Honest clients that read slowly, and many of them: each gets its whole response, by default limits.
+//! Well-behaved slow readers: each receives its complete response under the default limits.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use crate::siege::connect;
+use crate::load::connect;
 use crate::stage::Stage;
 use crate::support::http2::{self, Http2};
 use crate::support::measured;
 
-/// How many there are.
+/// Number of readers.
 const READERS: usize = 2000;
-/// Of them on one HTTP/2 connection: `http2_streams`.
+/// Readers per HTTP/2 connection: `http2_streams`.
 const STREAMS: usize = 100;
-/// What each reads: more than the buffers on the way hold.
+/// Response size; larger than the buffers in between.
 const SIZE: usize = 400_000;
-/// 100 kB a second, where the machine is fast enough.
+/// Bytes per read: 100 kB/s where the machine is fast enough.
 const BITE: usize = 10_000;
 const BETWEEN: Duration = Duration::from_millis(100);
-/// Only there to end a hang.
+/// Timeout that only ends a hang.
 const HANG: Duration = Duration::from_secs(300);
 
-/// Half of the apps send large chunks, half small ones.
+/// Half of the responses use large chunks, half small ones.
 fn target(at: usize) -> String {
     let kind = if at.is_multiple_of(2) { "bytes" } else { "pieces" };
     format!("/public/{kind}/{SIZE}")
@@ -64,7 +64,7 @@ async fn slow_readers_get_whole_responses_over_http1() {
                 came += read;
                 last.extend_from_slice(&bite[..read]);
                 last.drain(..last.len().saturating_sub(8));
-                // The slowness itself.
+                // The slow pace itself; it waits for nothing.
                 tokio::time::sleep(BETWEEN * u32::try_from(read).expect("small") / BITE as u32).await;
             }
             let is_whole = came > SIZE && (at.is_multiple_of(2) || last.ends_with(b"\r\n0\r\n\r\n"));
@@ -95,7 +95,7 @@ async fn slow_readers_get_whole_responses_over_http2() {
                     match http2::next(&mut response.body).await {
                         Ok(Some(bytes)) => {
                             came += bytes.len();
-                            // The slowness itself.
+                            // The slow pace itself; it waits for nothing.
                             tokio::time::sleep(
                                 BETWEEN * u32::try_from(bytes.len()).expect("small") / BITE as u32,
                             )

@@ -1,4 +1,4 @@
-//! Requests that are taken back at once, again and again (CVE-2023-44487).
+//! Rapid reset: requests cancelled at once, repeatedly (CVE-2023-44487).
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::frames::{self, END_HEADERS, END_STREAM, Kind, LARGEST_WINDOW, frame};
-use crate::siege::{Siege, secure};
+use crate::load::{Load, secure};
 use crate::stage::Stage;
 
 const ATTACKERS: usize = 20;
-/// Requests of one attacker between two pauses.
+/// Requests per attacker between two pauses.
 const ROUND: u32 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rapid_resets() {
+async fn rapid_resets_leave_others_unaffected() {
     let stage = Stage::tls("").await;
     let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
     let attack = || {
-        Siege::begin(ATTACKERS, target, move |stream, done| {
+        Load::begin(ATTACKERS, target, move |stream, done| {
             let trust = trust.clone();
             async move {
                 let Ok(stream) = secure(&trust, stream).await else { return };
@@ -46,8 +46,9 @@ async fn rapid_resets() {
             }
         })
     };
-    let withstood =
-        stage.withstand("rapid resets", attack, async |done| done.sent.load(Ordering::SeqCst) > 10_000).await;
+    let withstood = stage
+        .run_attack("rapid resets", attack, async |done| done.sent.load(Ordering::SeqCst) > 10_000)
+        .await;
     let ended = withstood.done.get(|done| &done.ended);
     assert!(ended > ATTACKERS as u64, "{ended} were sent away");
 }

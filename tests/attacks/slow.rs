@@ -1,4 +1,4 @@
-//! Those who take their time: with a header, with a body, with what they asked for.
+//! Slow clients: slow headers, slow bodies and slow readers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,48 +7,49 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::frames::{self, END_HEADERS, END_STREAM, Kind, LARGEST_WINDOW, frame};
-use crate::siege::{Done, Siege, pour, secure};
+use crate::load::{Done, Load, pour, secure};
 use crate::stage::Stage;
 
-/// How many connections an attack holds.
+/// Connections per attack.
 const CONNECTIONS: usize = 2000;
-/// Of those that bring a request each: it has a connection to the app.
+/// Connections with a request each; each request also uses an upstream connection.
 const REQUESTS: usize = 500;
-/// Of one HTTP/2 connection: `http2_streams`.
+/// Streams per HTTP/2 connection: `http2_streams`.
 const STREAMS: u32 = 100;
 const HTTP2_CONNECTIONS: usize = REQUESTS / STREAMS as usize;
 
-/// Between two bytes.
+/// Pause between two bytes.
 const SLOWNESS: Duration = Duration::from_secs(1);
 
-/// Longer than any of them is put up with.
-const SITTING: Duration = Duration::from_secs(8);
+/// Longer than any timeout that applies to the attackers.
+const ATTACK_DURATION: Duration = Duration::from_secs(8);
 
-/// What is downloaded: more than all buffers on the way.
+/// A download larger than all buffers in between.
 const TARGET: &str = "/public/bytes/67108864";
 
-const UNREAD: &str = "doorward_requests_cut_total{cause=\"unread\"}";
+const STALLED: &str = "doorward_requests_cut_total{cause=\"stalled\"}";
 
 const LIMITS: &str = "[server.limits]\nheader_deadline = \"3s\"\nsend_timeout = \"3s\"";
 
-/// Asks, and takes nothing of the answer. That the gateway has hung up it cannot know: what was said before is still to come.
-async fn sit_still(stream: impl AsyncRead + AsyncWrite + Unpin, done: Arc<Done>, asking: Vec<u8>) {
-    sit_for(stream, done, asking, SITTING).await;
+/// Sends a request and does not read the response. It cannot notice a close by the gateway, because earlier data is
+/// still unread.
+async fn hold_open(stream: impl AsyncRead + AsyncWrite + Unpin, done: Arc<Done>, request: Vec<u8>) {
+    send_and_hold(stream, done, request, ATTACK_DURATION).await;
 }
 
-async fn sit_for(
+async fn send_and_hold(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     done: Arc<Done>,
-    asking: Vec<u8>,
-    sitting: Duration,
+    request: Vec<u8>,
+    duration: Duration,
 ) {
-    if stream.write_all(&asking).await.is_ok() && stream.flush().await.is_ok() {
+    if stream.write_all(&request).await.is_ok() && stream.flush().await.is_ok() {
         done.sent(1);
-        tokio::time::sleep(sitting).await;
+        tokio::time::sleep(duration).await;
     }
 }
 
-/// Streams of one connection that ask for `target`, each with `flags`.
+/// Streams of one connection that request `target`, each with `flags`.
 fn streams(window: u32, method: &str, target: &str, flags: u8) -> Vec<u8> {
     let mut block = frames::request(method, target);
     if flags & END_STREAM == 0 {
@@ -62,69 +63,69 @@ fn streams(window: u32, method: &str, target: &str, flags: u8) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_headers() {
+async fn slow_headers_leave_others_unaffected() {
     let stage = Stage::clear(LIMITS).await;
     let target = stage.gateway.public;
     let attack = || {
-        Siege::begin(CONNECTIONS, target, |stream, done| {
+        Load::begin(CONNECTIONS, target, |stream, done| {
             let begin = b"GET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Slow: ".to_vec();
             pour(stream, done, begin, || b"x".to_vec(), SLOWNESS)
         })
     };
-    let withstood = stage
-        .withstand("slow headers", attack, async |done| {
+    let outcome = stage
+        .run_attack("slow headers", attack, async |done| {
             done.opened.load(Ordering::SeqCst) > 2 * CONNECTIONS as u64
         })
         .await;
-    assert!(withstood.open >= CONNECTIONS as f64, "{}", withstood.open);
-    let longest = withstood.done.get(|done| &done.longest);
-    assert!(longest < 8_000, "one was put up with for {longest} ms");
+    assert!(outcome.open >= CONNECTIONS as f64, "{}", outcome.open);
+    let longest = outcome.done.get(|done| &done.longest);
+    assert!(longest < 8_000, "one connection lasted {longest} ms");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_bodies() {
+async fn slow_bodies_leave_others_unaffected() {
     let stage = Stage::clear(LIMITS).await;
     let target = stage.gateway.public;
     let attack = || {
-        Siege::begin(REQUESTS, target, |stream, done| {
+        Load::begin(REQUESTS, target, |stream, done| {
             let begin =
                 b"POST /public/take HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000000\r\n\r\n"
                     .to_vec();
             pour(stream, done, begin, || b"x".to_vec(), SLOWNESS)
         })
     };
-    let withstood = stage
-        .withstand("slow bodies", attack, async |done| {
+    let outcome = stage
+        .run_attack("slow bodies", attack, async |done| {
             done.opened.load(Ordering::SeqCst) > 2 * REQUESTS as u64
         })
         .await;
-    assert!(withstood.open >= REQUESTS as f64, "{}", withstood.open);
-    // Looked at after the deadline, once more after it again, and told in words.
-    let longest = withstood.done.get(|done| &done.longest);
-    assert!(longest < 15_000, "one was put up with for {longest} ms");
+    assert!(outcome.open >= REQUESTS as f64, "{}", outcome.open);
+    // Checked at the deadline and once more one deadline later; then a lingering close after the 408.
+    let longest = outcome.done.get(|done| &done.longest);
+    assert!(longest < 15_000, "one connection lasted {longest} ms");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_bodies_over_http2() {
+async fn slow_bodies_over_http2_leave_others_unaffected() {
     let stage = Stage::tls(LIMITS).await;
     let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
     let attack = || {
-        Siege::begin(HTTP2_CONNECTIONS, target, move |stream, done| {
+        Load::begin(HTTP2_CONNECTIONS, target, move |stream, done| {
             let trust = trust.clone();
             async move {
                 let Ok(stream) = secure(&trust, stream).await else { return };
                 let begin = streams(LARGEST_WINDOW, "POST", "/public/take", 0);
                 let more = (0..STREAMS).flat_map(|at| frame(Kind::Data, 0, 2 * at + 1, b"x"));
                 let more: Vec<u8> = more.collect();
-                // Streams that were ended are not begun again: another connection does that.
-                let dribbling = pour(stream, done, begin, move || more.clone(), SLOWNESS);
-                let _ = tokio::time::timeout(Duration::from_secs(12), dribbling).await;
+                // Ended streams are not reopened; a new connection replaces them.
+                let slow_body = pour(stream, done, begin, move || more.clone(), SLOWNESS);
+                let _ = tokio::time::timeout(Duration::from_secs(12), slow_body).await;
             }
         })
     };
     let before = stage.app.seen(|seen| &seen.heads);
     stage
-        .withstand("slow bodies over HTTP/2", attack, async |_| {
+        .run_attack("slow bodies over HTTP/2", attack, async |_| {
             let slow = stage.metric("doorward_requests_cut_total{cause=\"slow\"}").await;
             slow > REQUESTS as f64 && stage.app.seen(|seen| &seen.heads) > before + 2 * REQUESTS as u64
         })
@@ -132,12 +133,12 @@ async fn slow_bodies_over_http2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_readers() {
+async fn slow_readers_leave_others_unaffected() {
     let stage = Stage::clear(LIMITS).await;
     let target = stage.gateway.public;
     let attack = || {
-        Siege::begin(REQUESTS, target, |stream, done| {
-            sit_still(
+        Load::begin(REQUESTS, target, |stream, done| {
+            hold_open(
                 stream,
                 done,
                 format!("GET {TARGET} HTTP/1.1\r\nHost: gateway.test\r\n\r\n").into_bytes(),
@@ -145,56 +146,57 @@ async fn slow_readers() {
         })
     };
     stage
-        .withstand("slow readers", attack, async |_| stage.app.seen(|seen| &seen.given_up) > REQUESTS as u64)
+        .run_attack("slow readers", attack, async |_| stage.app.seen(|seen| &seen.given_up) > REQUESTS as u64)
         .await;
-    assert!(stage.metric(UNREAD).await > 0.0, "there was room for all of them");
+    assert!(stage.metric(STALLED).await > 0.0, "no response was cut as stalled");
 }
 
-/// Who takes nothing of the connection, and who lets nothing come.
+/// One attack does not read the connection; the other keeps its windows at zero.
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_readers_over_http2() {
+async fn slow_readers_over_http2_leave_others_unaffected() {
     let stage = Stage::tls(LIMITS).await;
-    for (what, window) in [("an unread connection", LARGEST_WINDOW), ("windows that are shut", 0)] {
+    for (what, window) in [("an unread connection", LARGEST_WINDOW), ("zero windows", 0)] {
         let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
         let attack = || {
-            Siege::begin(HTTP2_CONNECTIONS, target, move |stream, done| {
+            Load::begin(HTTP2_CONNECTIONS, target, move |stream, done| {
                 let trust = trust.clone();
                 async move {
                     let Ok(stream) = secure(&trust, stream).await else { return };
-                    sit_still(stream, done, streams(window, "GET", TARGET, END_STREAM)).await;
+                    hold_open(stream, done, streams(window, "GET", TARGET, END_STREAM)).await;
                 }
             })
         };
         let before = stage.app.seen(|seen| &seen.given_up);
         stage
-            .withstand(&format!("slow readers over HTTP/2: {what}"), attack, async |_| {
+            .run_attack(&format!("slow readers over HTTP/2: {what}"), attack, async |_| {
                 stage.app.seen(|seen| &seen.given_up) > before + REQUESTS as u64
             })
             .await;
-        assert!(stage.metric(UNREAD).await > 0.0, "there was room for all of them");
+        assert!(stage.metric(STALLED).await > 0.0, "no response was cut as stalled");
     }
 }
 
-/// Small responses, each held by a stream whose window is shut.
+/// Small responses, each blocked by a zero window.
 #[tokio::test(flavor = "multi_thread")]
-async fn small_responses_on_shut_windows() {
+async fn small_responses_on_zero_windows_leave_others_unaffected() {
     const SMALL_CONNECTIONS: usize = 60;
     let stage = Stage::tls("").await;
     let (target, trust) = (stage.gateway.public, stage.trust.clone().expect("TLS"));
     let attack = || {
-        Siege::begin(SMALL_CONNECTIONS, target, move |stream, done| {
+        Load::begin(SMALL_CONNECTIONS, target, move |stream, done| {
             let trust = trust.clone();
             async move {
                 let Ok(stream) = secure(&trust, stream).await else { return };
-                let asking = streams(0, "GET", "/public/bytes/500", END_STREAM);
-                // Long enough for all of them to be made, and to be stalled, on a busy machine.
-                sit_for(stream, done, asking, 3 * SITTING).await;
+                let request = streams(0, "GET", "/public/bytes/500", END_STREAM);
+                // Long enough for all streams to stall on a busy machine.
+                send_and_hold(stream, done, request, 3 * ATTACK_DURATION).await;
             }
         })
     };
     stage
-        .withstand("small responses on shut windows", attack, async |done| {
-            done.opened.load(Ordering::SeqCst) >= SMALL_CONNECTIONS as u64 && stage.metric(UNREAD).await > 0.0
+        .run_attack("small responses on zero windows", attack, async |done| {
+            done.opened.load(Ordering::SeqCst) >= SMALL_CONNECTIONS as u64
+                && stage.metric(STALLED).await > 0.0
         })
         .await;
 }

@@ -1,39 +1,39 @@
-//! A gateway that is a process, with an app behind it and somebody signed in; and what is asked of it under every attack.
+//! A gateway process with an app and a signed-in user, and the checks that run under every attack.
 
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::depot::Depot;
+use crate::blob_server::BlobServer;
 use crate::house::House;
+use crate::load::{Done, Load};
 use crate::memory::{Bytes, Memory};
-use crate::polite::Polite;
 use crate::serving::Serving;
-use crate::siege::{Done, Siege};
 use crate::support::eventually::eventually;
 use crate::support::tls::{self, Trust};
 use crate::support::{Client, PASSWORD, assert_eventually, http, measured};
+use crate::well_behaved_client::WellBehavedClient;
 
-/// Requests of polite people while an attack is at its height: of so many, 99.9 % leaves room for one.
+/// Requests of well-behaved clients while an attack is at its height: of this many, 99.9 % allows one failure.
 const REQUESTS: u64 = 1000;
-/// What an attack may cost, at its height.
+/// Allowed memory growth during an attack.
 const HEIGHT: Bytes = Bytes::mib(256);
-/// What of it may stay.
+/// Allowed memory growth after an attack.
 const BACK: Bytes = Bytes::mib(32);
-/// Long enough for anything that is bound to happen on two busy cores.
+/// Upper bound for events that must happen on two busy cores.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// Between two looks at the metrics: they count the process's files, one by one.
-const LOOK: Duration = Duration::from_millis(250);
+/// Interval between metric scrapes: each counts the open files of the process.
+const SCRAPE_INTERVAL: Duration = Duration::from_millis(250);
 
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// The gateway. One at a time: attacks are measured.
+/// A gateway process. Only one exists at a time, since attacks are measured.
 pub(crate) struct Stage {
-    pub(crate) app: Depot,
+    pub(crate) app: BlobServer,
     pub(crate) gateway: Serving,
-    /// Whom its clients believe, if it speaks TLS.
+    /// Certificates its clients trust, with TLS.
     pub(crate) trust: Option<Trust>,
     pub(crate) access: String,
     pub(crate) house: House,
@@ -41,20 +41,20 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Without TLS; with more lines for `[server]`.
+    /// Starts without TLS, with extra lines for `[server]`.
     pub(crate) async fn clear(server: &str) -> Self {
-        Self::raise(server, false).await
+        Self::start(server, false).await
     }
 
-    /// With TLS, and so HTTP/2.
+    /// Starts with TLS, and so HTTP/2.
     pub(crate) async fn tls(server: &str) -> Self {
-        Self::raise(server, true).await
+        Self::start(server, true).await
     }
 
-    async fn raise(server: &str, over_tls: bool) -> Self {
+    async fn start(server: &str, over_tls: bool) -> Self {
         let alone = MACHINE.lock().await;
         raise_limit();
-        let (app, house) = (Depot::start().await, House::empty());
+        let (app, house) = (BlobServer::start().await, House::empty());
         let trust = over_tls.then(|| Trust::of(&[&tls::make(&house.path(""), "app", &["gateway.test"])]));
         let (scheme, more) = match over_tls {
             true => (
@@ -103,86 +103,87 @@ body_limit = "2GiB"
         Memory::of(self.gateway.process.id())
     }
 
-    /// The sum of the metric lines that start with `name`.
+    /// Sum of the metric lines that start with `name`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = http::request(self.gateway.admin, "GET", "/metrics", &[], b"").await.text();
         let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
         text.lines().filter(|line| line.starts_with(name)).filter_map(value).sum()
     }
 
-    fn people(&self) -> Polite {
-        Polite::start(self.gateway.public, self.trust.as_ref(), &self.access)
+    fn clients(&self) -> WellBehavedClient {
+        WellBehavedClient::start(self.gateway.public, self.trust.as_ref(), &self.access)
     }
 
-    /// People at work while `attack` is made, from when it is at its `height` on: they must not notice, and the gateway's
-    /// memory must stay within bounds.
-    pub(crate) async fn withstand(
+    /// Runs `attack` beside well-behaved clients until it has been at its `height` for [`REQUESTS`] requests. The
+    /// clients must not notice, and the gateway's memory must stay within bounds.
+    pub(crate) async fn run_attack(
         &self,
         what: &str,
-        attack: impl FnOnce() -> Siege,
+        attack: impl FnOnce() -> Load,
         height: impl AsyncFn(&Done) -> bool,
-    ) -> Withstood {
-        let people = self.people();
-        assert_eventually("people are at work", SOON, async || people.asked() >= 500).await;
-        let (memory, begun) = (self.memory(), Instant::now());
+    ) -> AttackOutcome {
+        let clients = self.clients();
+        assert_eventually("well-behaved clients are running", SOON, async || clients.completed() >= 500)
+            .await;
+        let (memory, started) = (self.memory(), Instant::now());
         memory.forget_peak();
         let before = memory.now();
-        let siege = attack();
-        assert_eventually("it is at its height", SOON, async || height(&siege.done).await).await;
-        let (at_height, from) = (begun.elapsed(), people.asked());
+        let load = attack();
+        assert_eventually("the attack is at its height", SOON, async || height(&load.done).await).await;
+        let (at_height, from) = (started.elapsed(), clients.completed());
         let mut open = 0.0_f64;
-        let mut looks = tokio::time::interval(LOOK);
-        assert_eventually("people are served", SOON, async || {
-            looks.tick().await;
+        let mut scrapes = tokio::time::interval(SCRAPE_INTERVAL);
+        assert_eventually("well-behaved clients are served", SOON, async || {
+            scrapes.tick().await;
             open = open.max(self.metric("doorward_connections_open").await);
-            people.asked() >= from + REQUESTS && height(&siege.done).await
+            clients.completed() >= from + REQUESTS && height(&load.done).await
         })
         .await;
-        let requests = people.asked() - from;
-        let done = siege.end().await;
-        let (took, peak) = (begun.elapsed(), memory.peak());
-        // With people at work, as ever: a process in which nothing happens gives nothing back.
+        let requests = clients.completed() - from;
+        let done = load.end().await;
+        let (took, peak) = (started.elapsed(), memory.peak());
+        // The well-behaved clients keep running: an idle process returns no memory.
         let back = async || {
-            looks.tick().await;
+            scrapes.tick().await;
             memory.now().over(before) < BACK
         };
         let is_back = eventually(SOON, back).await;
-        let (after, manners) = (memory.now(), people.stop().await);
-        assert_eventually("nothing is held", SOON, async || {
-            looks.tick().await;
+        let (after, results) = (memory.now(), clients.stop().await);
+        assert_eventually("all connections are closed", SOON, async || {
+            scrapes.tick().await;
             self.metric("doorward_connections_open").await == 0.0
         })
         .await;
         measured(format_args!(
             "{what}: {} connections made, {} ended by the gateway, at most {open} open, {} sent; resident {before}, peak {peak}, \
-             afterwards {after}; polite: {:.3} % of {} ({requests} at its height), median {:?}, 99 % {:?}, longest {:?}; \
+             afterwards {after}; well-behaved clients: {:.3} % of {} ({requests} at its height), median {:?}, 99 % {:?}, longest {:?}; \
              height after {at_height:?}, {took:?} in all",
             done.get(|done| &done.opened),
             done.get(|done| &done.ended),
             done.get(|done| &done.sent),
-            manners.success(),
-            manners.count(),
-            manners.at(50),
-            manners.at(99),
-            manners.at(100),
+            results.success(),
+            results.count(),
+            results.at(50),
+            results.at(99),
+            results.at(100),
         ));
-        let failed = manners.failed();
+        let failed = results.failed();
         assert!(
-            manners.success() >= 99.9,
+            results.success() >= 99.9,
             "{what}: {} failed: {:#?}",
             failed.len(),
             &failed[..failed.len().min(5)]
         );
         assert!(peak.over(before) < HEIGHT, "{what}: it grew from {before} to {peak}");
         assert!(is_back, "{what}: it grew from {before} to {peak}, and then it was {after}");
-        Withstood { done, open }
+        AttackOutcome { done, open }
     }
 }
 
-/// What an attack came to.
-pub(crate) struct Withstood {
+/// Outcome of an attack.
+pub(crate) struct AttackOutcome {
     pub(crate) done: std::sync::Arc<Done>,
-    /// The most connections that were seen open at once.
+    /// Highest number of connections seen open at once.
     pub(crate) open: f64,
 }
 
@@ -201,7 +202,7 @@ async fn login(gateway: &Serving, trust: Option<&Trust>, scheme: &str) -> String
     answer.member("access_token")
 }
 
-/// As many files as this process may have: most systems begin with 1,024.
+/// Raises the open file limit to the hard limit: most systems start with 1,024.
 fn raise_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

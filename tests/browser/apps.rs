@@ -125,7 +125,7 @@ fn assert_no_bounce(name: &str, began: Instant, before: Counted, after: Counted)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jupyterlab_runs_cells_while_tokens_end() {
+async fn jupyterlab_runs_cells_while_access_tokens_expire() {
     let ((span, life), folder) = (plan(), tempfile::tempdir().expect("a folder"));
     let lab = |address: SocketAddr| {
         let mut command = Command::new(program("jupyter"));
@@ -195,7 +195,7 @@ async fn run_cell(tab: &Tab, round: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn django_admin_saves_forms_while_tokens_end() {
+async fn django_admin_saves_forms_while_access_tokens_expire() {
     let ((span, life), folder) = (plan(), tempfile::tempdir().expect("a folder"));
     let manage = |arguments: &[&str]| {
         let mut command = Command::new(program("python"));

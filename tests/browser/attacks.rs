@@ -35,7 +35,7 @@ async fn evil_site(action: String, fields: &'static [(&'static str, &'static str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forms_of_other_sites_change_nothing() {
+async fn cross_site_forms_change_nothing() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = site.signed_in(&profile).await;
@@ -110,7 +110,7 @@ const ELSEWHERE: [&str; 40] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_link_leads_through_the_login_to_another_origin() {
+async fn login_never_redirects_to_another_origin() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let (stranger, profile) = (browser.profile().await, browser.profile().await);
     let signed_in = site.signed_in(&profile).await;

@@ -94,7 +94,7 @@ async fn fetches(tab: &Tab, count: usize) -> Vec<(u64, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_signs_in_comes_back_to_where_they_were() {
+async fn sign_in_returns_to_the_requested_page() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;
@@ -122,7 +122,7 @@ async fn who_signs_in_comes_back_to_where_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_says_so_and_not_whether_there_is_such_a_user() {
+async fn wrong_password_message_does_not_reveal_user_existence() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;
@@ -144,7 +144,7 @@ async fn a_wrong_password_says_so_and_not_whether_there_is_such_a_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_access_token_that_ends_amid_thirty_requests_is_not_noticed() {
+async fn access_token_expiry_amid_thirty_requests_goes_unnoticed() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = site.signed_in(&profile).await;
@@ -180,7 +180,7 @@ async fn two_tabs_share_a_session_and_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_laptop_that_slept_goes_on_and_one_that_slept_too_long_signs_in_again() {
+async fn sleeping_laptop_resumes_until_the_idle_timeout() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = site.signed_in(&profile).await;
@@ -199,7 +199,7 @@ async fn a_laptop_that_slept_goes_on_and_one_that_slept_too_long_signs_in_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_that_meets_an_ended_session_keeps_people_informed() {
+async fn form_post_after_session_end_explains_itself() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = site.signed_in(&profile).await;
@@ -219,7 +219,7 @@ async fn a_form_that_meets_an_ended_session_keeps_people_informed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_device_is_ended_and_refused() {
+async fn session_of_another_device_is_ended_and_refused() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let (mine, other) = (browser.profile().await, browser.profile().await);
     let (laptop, phone) = (site.signed_in(&mine).await, site.signed_in(&other).await);
@@ -237,7 +237,7 @@ async fn another_device_is_ended_and_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_signing_out_back_shows_nothing() {
+async fn back_button_after_sign_out_shows_nothing() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = site.signed_in(&profile).await;
@@ -268,7 +268,7 @@ async fn after_signing_out_back_shows_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_script_of_the_readme_signs_out_from_the_apps_own_menu() {
+async fn readme_script_signs_out_from_the_app_menu() {
     let page = include_str!("../../README.md");
     let script = page.split("```js\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a script");
     let (site, browser) = (Site::start().await, Browser::start().await);
@@ -287,7 +287,7 @@ async fn the_script_of_the_readme_signs_out_from_the_apps_own_menu() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_keeps_no_cookies_is_told_so_and_not_sent_in_circles() {
+async fn browser_without_cookies_gets_a_message_and_no_redirect_loop() {
     // Over http no `__Host-` cookie is kept but on localhost.
     let (site, browser) = (Site::at("gateway.test").await, Browser::start().await);
     let profile = browser.profile().await;

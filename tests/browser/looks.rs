@@ -37,7 +37,7 @@ async fn violations(tab: &Tab) -> Vec<String> {
 /// Each page in each theme and width: fits without scrolling sideways, loads all its files under its policy, and passes
 /// axe-core. With `DOORWARD_SCREENSHOTS=<folder>` (`make screenshots`) it also leaves the pictures.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_fits_and_is_accessible_in_both_themes_and_widths() {
+async fn every_page_fits_and_is_accessible_in_every_layout() {
     let folder = std::env::var_os("DOORWARD_SCREENSHOTS");
     let (address, browser, axe) = (gallery::serve().await, Browser::start().await, axe());
     let profile = browser.profile().await;
@@ -82,7 +82,7 @@ async fn axe_finds_a_planted_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_can_be_shown_and_is_hidden_again_before_it_is_sent() {
+async fn shown_password_is_hidden_again_before_submit() {
     let (address, browser) = (gallery::serve().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;
@@ -101,7 +101,7 @@ async fn a_password_can_be_shown_and_is_hidden_again_before_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_form_works_without_scripts_and_offers_nothing_that_needs_them() {
+async fn login_form_works_without_scripts() {
     let (address, browser) = (gallery::serve().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;
@@ -122,7 +122,7 @@ async fn the_form_works_without_scripts_and_offers_nothing_that_needs_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_german_browser_is_spoken_to_in_german() {
+async fn german_browser_gets_german_pages() {
     let (address, browser) = (gallery::serve().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;

@@ -30,7 +30,7 @@ async fn cookie_server() -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn localhost_without_tls_is_good_enough_for_host_cookies_and_other_names_are_not() {
+async fn only_localhost_may_use_host_cookies_without_tls() {
     let (address, browser) = (cookie_server().await, Browser::start().await);
     for (host, kept) in [("localhost", 1), ("app.localhost", 1), ("127.0.0.1", 1), ("gateway.test", 0)] {
         let profile = browser.profile().await;

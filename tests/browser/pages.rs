@@ -120,7 +120,7 @@ async fn register(tab: &Tab) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn page_behind_a_service_worker_leads_to_sign_in_and_back() {
+async fn page_behind_service_worker_leads_to_sign_in_and_back() {
     let browser = Browser::start().await;
     for (fetch, is_redirected) in [
         ("e.respondWith(fetch(e.request));", true),
@@ -151,7 +151,7 @@ async fn page_behind_a_service_worker_leads_to_sign_in_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frame_without_a_session_shows_the_way_to_sign_in() {
+async fn frame_without_session_links_to_sign_in() {
     let browser = Browser::start().await;
     let pages =
         vec![html("/site/outer", "<iframe src=/site/inner></iframe>"), html("/site/inner", "<p>inside")];
@@ -175,7 +175,7 @@ async fn frame_without_a_session_shows_the_way_to_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fragment_survives_signing_in() {
+async fn fragment_survives_sign_in() {
     let browser = Browser::start().await;
     let site = site_of(vec![html("/site/app", "<p>the app")], "", "").await;
     let profile = browser.profile().await;
@@ -191,7 +191,7 @@ async fn fragment_survives_signing_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn form_of_another_site_is_sent_on_by_a_click() {
+async fn cross_site_form_is_resubmitted_by_a_click() {
     let browser = Browser::start().await;
     let site = site_of(vec![html("/site/app", "<p>the app")], "cross_origin = \"confirm\"", "").await;
     let inputs = "<input name=order value=17><input name=remark value='&lt;b&gt; caf\u{e9} &amp; 1+1'><textarea name=text>\none\ntwo</textarea>";
@@ -219,7 +219,7 @@ async fn form_of_another_site_is_sent_on_by_a_click() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_out_takes_away_workers_caches_and_storage() {
+async fn sign_out_clears_workers_caches_and_storage() {
     let browser = Browser::start().await;
     let site = site_of(
         with_worker("e.respondWith(caches.match('/site/kept').then((kept) => kept ?? fetch(e.request)));"),
@@ -248,7 +248,7 @@ async fn signing_out_takes_away_workers_caches_and_storage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_out_leads_to_another_site() {
+async fn sign_out_redirects_to_another_site() {
     let browser = Browser::start().await;
     let other = serve(vec![html("/bye", "<p>bye")]).await;
     let more = format!("[browser]\nafter_sign_out = \"http://127.0.0.1:{}/bye\"\n", other.port());
@@ -262,7 +262,7 @@ async fn signing_out_leads_to_another_site() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_in_leads_through_an_app_that_redirects_to_another_site() {
+async fn sign_in_follows_an_app_redirect_to_another_site() {
     let browser = Browser::start().await;
     let other = serve(vec![html("/there", "<p>there")]).await;
     let away = ("/site/away", format!("http://127.0.0.1:{}/there", other.port()), String::new());

@@ -22,7 +22,7 @@ pub(crate) struct World {
     /// Where the store's records are, when not in this process: they have clocks of their own.
     servers: &'static [RedisServer],
     key_prefix: String,
-    /// What [`SessionStore::vouches_alone`] must say of this backend.
+    /// What [`SessionStore::is_shared`] must say of this backend.
     vouches_alone: bool,
 }
 
@@ -143,11 +143,11 @@ impl World {
     }
 }
 
-pub(crate) async fn what_was_never_filled_is_absent(world: World) {
+pub(crate) async fn unfilled_session_is_absent(world: World) {
     assert_eq!(world.check(session()).await, Lookup::Absent);
 }
 
-pub(crate) async fn a_filled_session_is_live_until_its_time_has_passed(world: World) {
+pub(crate) async fn filled_session_is_live_until_it_expires(world: World) {
     let (id, record) = (session(), world.record());
     world.fill(id, record, MINUTE).await;
     assert_eq!(world.check(id).await, Lookup::Live(record));
@@ -158,7 +158,7 @@ pub(crate) async fn a_filled_session_is_live_until_its_time_has_passed(world: Wo
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
-pub(crate) async fn filling_overwrites_no_record(world: World) {
+pub(crate) async fn fill_overwrites_no_record(world: World) {
     let (id, first) = (session(), world.record());
     world.fill(id, first, MINUTE).await;
     world.fill(id, world.record(), MINUTE * 5).await;
@@ -167,7 +167,7 @@ pub(crate) async fn filling_overwrites_no_record(world: World) {
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
-pub(crate) async fn a_forgotten_session_can_be_filled_again(world: World) {
+pub(crate) async fn forgotten_session_can_be_filled_again(world: World) {
     let (id, second) = (session(), world.record());
     world.fill(id, world.record(), MINUTE).await;
     world.advance(and_a_little(MINUTE)).await;
@@ -185,7 +185,7 @@ pub(crate) async fn nothing_overwrites_a_tombstone(world: World) {
     assert_eq!(world.check(id).await, Lookup::Tombstone);
 }
 
-pub(crate) async fn a_tombstone_needs_no_record_before_it(world: World) {
+pub(crate) async fn tombstone_needs_no_earlier_record(world: World) {
     let id = session();
     world.revoke(id, MINUTE).await;
     assert_eq!(world.check(id).await, Lookup::Tombstone);
@@ -193,7 +193,7 @@ pub(crate) async fn a_tombstone_needs_no_record_before_it(world: World) {
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
-pub(crate) async fn a_tombstone_stays_as_long_as_any_revocation_asked(world: World) {
+pub(crate) async fn tombstone_keeps_the_longest_requested_lifetime(world: World) {
     let id = session();
     world.fill(id, world.record(), MINUTE * 3).await;
     world.revoke(id, MINUTE).await;
@@ -207,7 +207,7 @@ pub(crate) async fn a_tombstone_stays_as_long_as_any_revocation_asked(world: Wor
     assert_eq!(world.check(id).await, Lookup::Absent);
 }
 
-pub(crate) async fn extending_keeps_a_record_longer_and_never_shorter(world: World) {
+pub(crate) async fn extend_never_shortens_a_record(world: World) {
     let (id, record) = (session(), world.record());
     world.fill(id, record, MINUTE * 2).await;
     world.extend(id, MINUTE).await;
@@ -218,7 +218,7 @@ pub(crate) async fn extending_keeps_a_record_longer_and_never_shorter(world: Wor
     assert_eq!(world.check(id).await, Lookup::Live(record));
 }
 
-pub(crate) async fn extending_what_is_not_there_does_nothing(world: World) {
+pub(crate) async fn extending_an_absent_record_does_nothing(world: World) {
     let (never, forgotten) = (session(), session());
     world.fill(forgotten, world.record(), MINUTE).await;
     world.advance(and_a_little(MINUTE)).await;
@@ -228,7 +228,7 @@ pub(crate) async fn extending_what_is_not_there_does_nothing(world: World) {
     }
 }
 
-pub(crate) async fn a_fill_racing_a_revocation_never_wins(world: World) {
+pub(crate) async fn fill_racing_a_revocation_never_wins(world: World) {
     for _ in 0..200 {
         let id = session();
         let (store, record) = (world.store.clone(), world.record());
@@ -243,7 +243,7 @@ pub(crate) async fn a_fill_racing_a_revocation_never_wins(world: World) {
     }
 }
 
-pub(crate) async fn many_sessions_do_not_disturb_each_other(world: World) {
+pub(crate) async fn many_sessions_are_independent(world: World) {
     let records: Vec<_> = (0..2000).map(|_| (session(), world.record())).collect();
     for (at, (id, record)) in records.iter().enumerate() {
         world.fill(*id, *record, MINUTE * 2).await;
@@ -258,6 +258,6 @@ pub(crate) async fn many_sessions_do_not_disturb_each_other(world: World) {
     }
 }
 
-pub(crate) async fn only_a_store_other_replicas_write_to_vouches_alone(world: World) {
-    assert_eq!(world.store.vouches_alone(), world.vouches_alone);
+pub(crate) async fn only_a_shared_store_confirms_without_the_vault(world: World) {
+    assert_eq!(world.store.is_shared(), world.vouches_alone);
 }

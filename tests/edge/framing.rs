@@ -36,7 +36,7 @@ async fn attack(world: &World, bytes: &[u8]) -> Vec<(u16, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_is_hidden_in_another_and_everybody_gets_their_own_answer() {
+async fn no_request_is_smuggled_and_no_response_is_swapped() {
     let app = Recorder::start().await;
     let routes = Setup::default().routes.replace("upstream = \"app\"", "upstream = \"recorder\"");
     let gateway = TestGateway::with(Setup { routes: routes + &app.upstream(), ..Setup::default() }).await;
@@ -117,7 +117,7 @@ async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_sender_of_an_ambiguous_request_gains_nothing() {
+async fn slowly_sent_ambiguous_request_is_refused_too() {
     // The same bytes one by one: where a packet ends tells nobody where a request does.
     let app = Recorder::start().await;
     let routes = Setup::default().routes.replace("upstream = \"app\"", "upstream = \"recorder\"");

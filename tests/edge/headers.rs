@@ -134,7 +134,7 @@ fn assert_untouched(case: &Case, record: &Record) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_told_by_a_stranger_who_asks_from_where_or_for_what() {
+async fn client_headers_never_forge_identity_or_origin() {
     let world = World::start("").await;
     let cases = corpus::all();
     let classes = send(&world, &cases, assert_untouched).await;
@@ -146,7 +146,7 @@ async fn nobody_is_told_by_a_stranger_who_asks_from_where_or_for_what() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trusted_proxy_is_believed_about_the_origin_and_nothing_else() {
+async fn trusted_proxy_may_set_only_the_origin_headers() {
     // T04, B5: its own word, if it is one; what comes through it from a stranger is as little worth as without it.
     let world = World::start(r#"trusted_proxies = ["127.0.0.1"]"#).await;
     let cases = corpus::all();

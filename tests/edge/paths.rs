@@ -138,7 +138,7 @@ fn differs(target: &[u8]) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_target_leads_any_server_where_its_sender_may_not_go() {
+async fn forwarded_target_never_matches_a_stricter_route() {
     let world = Arc::new(World::start().await);
     let cases = Arc::new(corpus::all());
     let counted = cases.iter().filter(|case| case.is_path()).filter(|case| differs(&forwarded(&case.target)));
@@ -254,7 +254,7 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn packages_with_a_scope_are_found() {
+async fn scoped_package_paths_are_forwarded() {
     // T09: what npm asks a registry for.
     let world = World::start().await;
     let mut line = Line::to(world.gateway.address());
@@ -277,7 +277,7 @@ async fn packages_with_a_scope_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_target_leads_a_server_that_is_sent_it_without_its_prefix_to_a_stricter_route() {
+async fn stripped_target_never_matches_a_stricter_route() {
     let app = Recorder::start().await;
     let route = |path: &str, access: &str| {
         format!(

@@ -114,7 +114,7 @@ async fn seen(app: &App, case: &str) -> Vec<crate::app::Seen> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_shape_crosses_between_all_versions_as_the_rfcs_allow() {
+async fn every_message_shape_converts_between_versions_per_rfc() {
     let apps = Arc::new(Apps::start().await);
     let mut running = Vec::new();
     for path in PATHS {

@@ -103,7 +103,7 @@ async fn send(world: &World, shape: &Shape, method: &str, name: &str, at_once: b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn request_body_ends_once_whatever_ended_it_over_http2() {
+async fn http2_request_body_ends_exactly_once() {
     let app = Recorder::start().await;
     let routes =
         "[[routes]]\nname = \"all\"\npath = \"/\"\naccess = \"public\"\nupstream = \"recorder\"\n".to_owned();

@@ -66,7 +66,7 @@ async fn http2(world: &World) -> h2::client::SendRequest<Bytes> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_head_and_get_are_answered_whole_in_every_version() {
+async fn failed_head_and_get_get_complete_responses_in_every_version() {
     let (dead, silent) = (dead_app().await, silent_app().await);
     let cut = raw_app(b"").await;
     let faulty = raw_app(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx").await;
@@ -126,7 +126,7 @@ async fn failed_head_and_get_are_answered_whole_in_every_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_chunk_to_an_own_endpoint_is_400() {
+async fn malformed_chunk_to_gateway_endpoint_is_400() {
     let world = World::start("", &route("own", &format!("http://{}", dead_app().await), "")).await;
     for body in
         ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}xx0\r\n\r\n", "ffffffffffffffffff\r\n{}", "-1\r\n{}\r\n0\r\n\r\n"]
@@ -159,7 +159,7 @@ async fn limited() -> (World, [(&'static str, App); 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn body_beyond_the_limit_is_413_at_once_and_ends_unfinished_at_the_app() {
+async fn body_beyond_the_limit_is_413_and_stays_unfinished() {
     let (world, apps) = limited().await;
     for (name, app) in &apps {
         let case = format!("http1-{name}");
@@ -211,7 +211,7 @@ async fn upload(world: &World, path: &str, case: &str, kind: Option<&str>) -> Op
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grpc_stream_has_no_total_limit_unless_its_app_speaks_http1() {
+async fn grpc_stream_has_no_total_limit_unless_app_speaks_http1() {
     let (world, apps) = limited().await;
     for (name, app) in &apps {
         for kind in ["application/grpc", "application/grpc+proto", "application/grpc-web"] {
@@ -227,7 +227,7 @@ async fn grpc_stream_has_no_total_limit_unless_its_app_speaks_http1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn request_that_its_client_gives_up_never_ends_as_if_it_were_whole() {
+async fn aborted_request_never_reaches_the_app_as_complete() {
     let (world, apps) = limited().await;
     for (name, app) in &apps {
         for (framing, body) in [
@@ -260,7 +260,7 @@ async fn request_that_its_client_gives_up_never_ends_as_if_it_were_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn body_that_is_sent_again_counts_once() {
+async fn retried_body_counts_once_against_the_limit() {
     // The first connection is kept after one request and ends in the middle of the second.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");

@@ -1,4 +1,4 @@
-//! How the gateway gets on with apps: connections to them, their silence, what they refuse.
+//! Upstream behaviour: connection reuse, timeouts, refused requests.
 
 mod cold;
 mod kept;

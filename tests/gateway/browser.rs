@@ -1,4 +1,4 @@
-//! People with a browser: forms, cookies, silent renewal, and who is shown a page.
+//! Browser users: forms, cookies, silent renewal and error pages.
 
 mod cross_origin;
 mod cross_site_form;

@@ -1,4 +1,4 @@
-//! Changes of users and keys amid traffic.
+//! Changes of users and keys under traffic.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::http;
 use crate::support::{Faults, Op, PASSWORD, Setup, TestGateway, assert_eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_loses_against_a_change_that_came_between_the_look_and_the_insert() {
+async fn login_fails_when_password_changes_before_the_insert() {
     let hasher = Hasher::start(1, 1, std::sync::Arc::new(doorward::id::SystemRandom)).expect("a thread");
     let new = hasher.hash(Password::new("a quite different one").expect("short")).await.expect("a hash");
     let password = UserChange::Password { new, expected: None, keep: None };
@@ -37,7 +37,7 @@ async fn a_login_loses_against_a_change_that_came_between_the_look_and_the_inser
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_roles_is_in_force_within_a_quarter_of_a_second_and_a_refresh_brings_it() {
+async fn role_change_applies_within_250_ms_and_after_refresh() {
     let gateway = TestGateway::start().await;
     let ada = gateway.user("ada", &["user"]).await;
     let old = gateway.login("ada").await;
@@ -57,7 +57,7 @@ async fn a_change_of_roles_is_in_force_within_a_quarter_of_a_second_and_a_refres
     assert_eq!(gateway.call("GET", "/", &old.access).await.code(), "token_expired", "the old one stays so");
 }
 
-/// The `kid` an access token names.
+/// The `kid` of an access token.
 fn kid(access: &str) -> String {
     use base64::Engine as _;
     let header = access.split('.').next().expect("a header");
@@ -71,10 +71,10 @@ async fn published(gateway: &TestGateway) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_rotation_under_traffic_loses_no_request() {
+async fn key_rotation_under_traffic_loses_no_request() {
     let faults = Faults::new();
     let setup = Setup {
-        // Time leaps below by less than the lease.
+        // The clock jumps below by less than the lease.
         vault: r#"lease = "60s""#.to_owned(),
         sessions: r#"stream_lease = "2m""#.to_owned(),
         stores: faults.wrap(),
@@ -83,7 +83,7 @@ async fn a_key_rotation_under_traffic_loses_no_request() {
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
     let old = gateway.login("ada").await;
-    // Time leaps between requests: one is not ten minutes long.
+    // The clock jumps only between requests, so that no request lasts ten minutes.
     let leaping = tokio::sync::Mutex::new(());
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let traffic = async {
@@ -103,7 +103,7 @@ async fn a_key_rotation_under_traffic_loses_no_request() {
         gateway.command(&["key", "rotate"]).await;
         assert_eventually("both keys are published", SOON, async || published(&gateway).await == 2).await;
         assert_eq!(kid(&gateway.login("ada").await.access), kid(&old.access), "published before it signs");
-        // Ten minutes later every cache of the JWKS has the new one.
+        // Ten minutes later every JWKS cache has the new key.
         for _ in 0..13 {
             let _leap = leaping.lock().await;
             let reads = faults.calls(Op::ReadLog);
@@ -124,7 +124,7 @@ async fn a_key_rotation_under_traffic_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_first_sights_of_one_token_after_a_restart_cost_one_vault_question() {
+async fn fifty_first_uses_of_one_token_cost_one_vault_lookup() {
     let first = TestGateway::start().await;
     first.user("ada", &[]).await;
     let tokens = first.login("ada").await;

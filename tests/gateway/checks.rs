@@ -1,4 +1,4 @@
-//! Active checks: servers are asked how they are, whether requests come or not.
+//! Active health checks, independent of requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,11 +14,11 @@ use pingora::services::listening::Service;
 
 use crate::health::{in_front_of, series};
 use crate::support::port::free_port;
-use crate::support::{Mood, Moody, TestGateway, assert_eventually};
+use crate::support::{Behaviour, FlakyServer, TestGateway, assert_eventually};
 
-const HEALTHZ: &str = "[upstreams.moody.health]\npath = \"/healthz\"\n";
+const HEALTHZ: &str = "[upstreams.flaky.health]\npath = \"/healthz\"\n";
 
-/// Waits while the time for checks flies.
+/// Waits while advancing the clock used for checks.
 async fn in_time(gateway: &TestGateway, what: &str, mut check: impl AsyncFnMut() -> bool) {
     assert_eventually(what, Duration::from_secs(20), async || {
         gateway.clock.advance(Duration::from_millis(200));
@@ -27,25 +27,25 @@ async fn in_time(gateway: &TestGateway, what: &str, mut check: impl AsyncFnMut()
     .await;
 }
 
-async fn is_healthy(gateway: &TestGateway, server: &Moody) -> bool {
+async fn is_healthy(gateway: &TestGateway, server: &FlakyServer) -> bool {
     series(gateway, "addresses_healthy", "", server).await == 1.0
 }
 
-async fn checks(gateway: &TestGateway, result: &str, server: &Moody) -> f64 {
+async fn checks(gateway: &TestGateway, result: &str, server: &FlakyServer) -> f64 {
     let line = format!(
-        "doorward_upstream_checks_total{{result=\"{result}\",server=\"http://{}\",upstream=\"moody\"}}",
+        "doorward_upstream_checks_total{{result=\"{result}\",server=\"http://{}\",upstream=\"flaky\"}}",
         server.address()
     );
     gateway.metric(&line).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_check_fails_is_put_last_before_any_request_finds_out() {
-    let (sick, well) = (Moody::start(), Moody::start());
+async fn failed_health_check_ejects_server_before_any_request() {
+    let (sick, well) = (FlakyServer::start(), FlakyServer::start());
     let gateway = TestGateway::with(in_front_of(&[sick.address(), well.address()], HEALTHZ)).await;
     in_time(&gateway, "both are asked", async || sick.asked("/healthz") > 0 && well.asked("/healthz") > 0)
         .await;
-    sick.set(Mood::Answers(404));
+    sick.set(Behaviour::Answers(404));
     in_time(&gateway, "it is put last", async || !is_healthy(&gateway, &sick).await).await;
     assert!(is_healthy(&gateway, &well).await);
     assert!(checks(&gateway, "failed", &sick).await >= 3.0);
@@ -55,7 +55,7 @@ async fn a_server_whose_check_fails_is_put_last_before_any_request_finds_out() {
         assert_eq!(gateway.get("/", &[]).await.status, 200);
     }
     assert_eq!((sick.asked("/"), well.asked("/")), (0, 6));
-    sick.set(Mood::Answers(204));
+    sick.set(Behaviour::Answers(204));
     in_time(&gateway, "it is back", async || is_healthy(&gateway, &sick).await).await;
     for _ in 0..6 {
         gateway.get("/", &[]).await;
@@ -64,11 +64,11 @@ async fn a_server_whose_check_fails_is_put_last_before_any_request_finds_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_asks_as_configured_on_a_connection_of_its_own() {
-    let app = Moody::start();
-    app.set(Mood::Answers(418));
+async fn health_check_uses_configured_request_on_its_own_connection() {
+    let app = FlakyServer::start();
+    app.set(Behaviour::Answers(418));
     let health =
-        "[upstreams.moody.health]\npath = \"/up?deep=1\"\nhost = \"app.example.com\"\nstatus = [418]\n";
+        "[upstreams.flaky.health]\npath = \"/up?deep=1\"\nhost = \"app.example.com\"\nstatus = [418]\n";
     let gateway = TestGateway::with(in_front_of(&[app.address()], health)).await;
     in_time(&gateway, "it is asked", async || checks(&gateway, "ok", &app).await >= 2.0).await;
     let head = app.heads()[0].to_ascii_lowercase();
@@ -76,14 +76,14 @@ async fn a_check_asks_as_configured_on_a_connection_of_its_own() {
     for field in ["host: app.example.com", "connection: close", "user-agent: doorward/"] {
         assert!(head.contains(&format!("\r\n{field}")), "{field}: {head}");
     }
-    app.set(Mood::Answers(200));
+    app.set(Behaviour::Answers(200));
     in_time(&gateway, "another status is none", async || checks(&gateway, "failed", &app).await >= 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_path_a_connect_tells() {
-    let (mut dead, live) = (Moody::asleep(), Moody::start());
-    let health = "[upstreams.moody.health]\n";
+async fn health_check_without_path_only_connects() {
+    let (mut dead, live) = (FlakyServer::asleep(), FlakyServer::start());
+    let health = "[upstreams.flaky.health]\n";
     let gateway = TestGateway::with(in_front_of(&[dead.address(), live.address()], health)).await;
     in_time(&gateway, "it is put last", async || !is_healthy(&gateway, &dead).await).await;
     assert!(is_healthy(&gateway, &live).await);
@@ -93,15 +93,15 @@ async fn without_a_path_a_connect_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_does_not_come_is_a_failed_check() {
-    let (silent, rude) = (Moody::start(), Moody::start());
-    silent.set(Mood::Hangs);
-    rude.set(Mood::HangsUp);
+async fn missing_response_fails_the_health_check() {
+    let (silent, rude) = (FlakyServer::start(), FlakyServer::start());
+    silent.set(Behaviour::Hangs);
+    rude.set(Behaviour::HangsUp);
     let health = format!("{HEALTHZ}interval = \"300ms\"\ntimeout = \"300ms\"\n");
     let gateway = TestGateway::with(in_front_of(&[silent.address(), rude.address()], &health)).await;
     for app in [&silent, &rude] {
         in_time(&gateway, "it is put last", async || !is_healthy(&gateway, app).await).await;
-        app.set(Mood::Answers(200));
+        app.set(Behaviour::Answers(200));
     }
     for app in [&silent, &rude] {
         in_time(&gateway, "it is back", async || is_healthy(&gateway, app).await).await;
@@ -109,9 +109,9 @@ async fn an_answer_that_does_not_come_is_a_failed_check() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_no_check_is_good_all_are_asked_all_the_same() {
-    let apps = [Moody::start(), Moody::start()];
-    let health = "[upstreams.moody.health]\npath = \"/healthz\"\nstatus = [299]\n";
+async fn all_servers_are_tried_when_every_check_fails() {
+    let apps = [FlakyServer::start(), FlakyServer::start()];
+    let health = "[upstreams.flaky.health]\npath = \"/healthz\"\nstatus = [299]\n";
     let gateway = TestGateway::with(in_front_of(&[apps[0].address(), apps[1].address()], health)).await;
     for app in &apps {
         in_time(&gateway, "it is put last", async || !is_healthy(&gateway, app).await).await;
@@ -123,9 +123,9 @@ async fn when_no_check_is_good_all_are_asked_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_check_lets_a_request_try_a_server_that_refused() {
-    let (mut dead, live) = (Moody::asleep(), Moody::start());
-    let health = "[upstreams.moody.health]\nunhealthy_after = 100\nbase_ejection_time = \"1h\"\nmax_ejection_time = \"1h\"\n";
+async fn passing_check_readmits_a_server_that_refused() {
+    let (mut dead, live) = (FlakyServer::asleep(), FlakyServer::start());
+    let health = "[upstreams.flaky.health]\nunhealthy_after = 100\nbase_ejection_time = \"1h\"\nmax_ejection_time = \"1h\"\n";
     let gateway = TestGateway::with(in_front_of(&[dead.address(), live.address()], health)).await;
     for _ in 0..6 {
         assert_eq!(gateway.get("/", &[]).await.status, 200);
@@ -140,7 +140,7 @@ async fn a_good_check_lets_a_request_try_a_server_that_refused() {
     assert!(checks(&gateway, "ok", &dead).await >= 2.0);
 }
 
-/// Remembers the version and the target of each request, and what it was asked as.
+/// Records the version, target and authority of each request.
 #[derive(Clone, Default)]
 struct Remembers(Arc<Mutex<Vec<String>>>);
 
@@ -155,7 +155,7 @@ impl ServeHttp for Remembers {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_h2c_server_is_asked_in_http_2_with_prior_knowledge() {
+async fn h2c_server_is_checked_with_http2_prior_knowledge() {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let seen = Remembers::default();
     let mut app = HttpServer::new_app(seen.clone());

@@ -1,4 +1,4 @@
-//! Clients that show a certificate: who gets in, what the app is told, and when it counts no more.
+//! Client certificates: admission, headers sent to the app, reload and expiry.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::support::http2::Http2;
 use crate::support::tls::{self, Trust};
 use crate::support::{Client, Setup, TestGateway, assert_eventually, http};
 
-/// A gateway that asks for certificates which `club` has signed: `ada` has one, `eve` one of `others`.
+/// A gateway that requests certificates signed by `club`: `ada` has one, `eve` has one of `others`.
 struct House {
     gateway: TestGateway,
     server: PathBuf,
@@ -64,10 +64,10 @@ impl House {
         Client::over(trust.connect(self.gateway.address(), "gateway.test").await.expect("a handshake"))
     }
 
-    /// What a client hears who asks for a page; in TLS 1.3 it is told after its own handshake is done.
+    /// Status of a page request. In TLS 1.3 the client learns of a refusal after its own handshake is complete.
     async fn ask(&self, trust: &Trust) -> io::Result<u16> {
         let mut stream = trust.connect(self.gateway.address(), "gateway.test").await?;
-        // Who is refused may not even get that far.
+        // A refused client may fail even earlier.
         let _ =
             stream.write_all(b"GET /told HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n").await;
         let mut answer = Vec::new();
@@ -85,13 +85,13 @@ impl House {
     }
 }
 
-/// `Client-Cert` as it must be (RFC 9440 section 2.2).
+/// Correct `Client-Cert` value (RFC 9440 section 2.2).
 fn field(file: &Path) -> String {
     format!(":{}:", STANDARD.encode(tls::certificate(file)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_certificates_are_required_nobody_else_gets_past_the_handshake() {
+async fn required_client_certificate_is_enforced_in_the_handshake() {
     let house = house("required").await;
     tls::issue(
         &house.folder,
@@ -100,7 +100,7 @@ async fn where_certificates_are_required_nobody_else_gets_past_the_handshake() {
         &["basicConstraints=critical,CA:FALSE", "extendedKeyUsage=serverAuth"],
     );
     tls::issue(&house.folder, "self", "self", &["basicConstraints=critical,CA:FALSE"]);
-    // Signed by a member, who signs nobody.
+    // Signed by a member, which is not a CA.
     tls::client(&house.folder, "ada", "friend");
     let alert = |name: &str| format!("received fatal alert: {name}");
     assert_eq!(house.refusal(&house.trust).await, alert("CertificateRequired"));
@@ -123,14 +123,14 @@ async fn where_certificates_are_required_nobody_else_gets_past_the_handshake() {
         assert_eq!(house.ask(&ada).await.expect("she is let in"), 200);
     }
     assert_eq!(house.handshakes("ok").await, 2.0);
-    // What is not TLS asks nobody.
+    // A plaintext listener requests no certificate.
     let clear = http::request(house.gateway.redirect(), "GET", "/notes", &[], b"").await;
     assert_eq!(clear.header("location"), Some("https://gateway.test/notes"));
     assert_eq!(house.gateway.probe("/readyz").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_they_are_optional_who_shows_none_is_nobody_and_a_bad_one_is_refused() {
+async fn optional_certificate_may_be_missing_but_not_invalid() {
     let house = house("optional").await;
     let forged = [("Client-Cert", ":AAAA:"), ("Client-Cert-Chain", ":AAAA:"), ("client_cert", ":AAAA:")];
     let mut nobody = house.client(&house.trust).await;
@@ -143,12 +143,12 @@ async fn where_they_are_optional_who_shows_none_is_nobody_and_a_bad_one_is_refus
     assert_eq!(ada.request("GET", "/told", &forged, b"").await.status, 200);
     assert_eq!(house.gateway.app.last().header("client-cert"), Some(field(&house.folder.join("ada.crt"))));
     assert_eq!(house.refusal(&house.showing("eve")).await, "received fatal alert: UnknownCA");
-    // The certificate is no sign-in.
+    // The certificate is not a sign-in.
     assert_eq!(ada.request("GET", "/notes", &[], b"").await.code(), "token_missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_is_told_the_certificate_where_its_route_says_so_whatever_the_client_writes() {
+async fn certificate_headers_reach_routed_apps_and_cannot_be_spoofed() {
     let house = house("required").await;
     let ada = house.showing("ada");
     let expected = field(&house.folder.join("ada.crt"));
@@ -177,7 +177,7 @@ async fn an_app_is_told_the_certificate_where_its_route_says_so_whatever_the_cli
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_authority_counts_from_its_reload_on_for_connections_that_are_open_too() {
+async fn reloaded_client_ca_applies_to_open_connections() {
     let mut house = house("required").await;
     house.gateway.follow();
     let both = std::fs::read_to_string(house.folder.join("club.crt")).expect("PEM")
@@ -188,7 +188,7 @@ async fn another_authority_counts_from_its_reload_on_for_connections_that_are_op
     assert_eq!(kept.request("GET", "/told", &[], b"").await.status, 200);
     assert_eq!(kept2.request("GET", "/told", &[], b"").await.status, 200);
 
-    // What cannot be read changes nothing.
+    // An unreadable file changes nothing.
     std::fs::write(
         house.folder.join("broken.crt"),
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -207,7 +207,7 @@ async fn another_authority_counts_from_its_reload_on_for_connections_that_are_op
     assert_eq!(house.ask(&ada).await.expect("as before"), 200);
     assert_eq!(house.refusal(&eve).await, "received fatal alert: UnknownCA");
 
-    // One more: nobody is sent away.
+    // One more CA: all clients stay accepted.
     std::fs::write(house.folder.join("both.crt"), both).expect("written");
     house.gateway.reconfigure(|text| text.replace("broken.crt", "both.crt")).await;
     assert_eq!(house.ask(&eve).await.expect("she is believed now"), 200);
@@ -215,7 +215,7 @@ async fn another_authority_counts_from_its_reload_on_for_connections_that_are_op
     assert_eq!(kept.request("GET", "/told", &[], b"").await.status, 200, "it still counts");
     assert_eq!(kept2.request("GET", "/told", &[], b"").await.status, 200, "it still counts");
 
-    // And the old one is gone.
+    // The removed CA is no longer accepted.
     let before = house.gateway.app.heads();
     house.gateway.reconfigure(|text| text.replace("both.crt", "others.crt")).await;
     assert_eq!(house.refusal(&ada).await, "received fatal alert: UnknownCA");
@@ -230,7 +230,7 @@ async fn another_authority_counts_from_its_reload_on_for_connections_that_are_op
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_came_before_anybody_was_asked_connects_anew() {
+async fn connections_before_client_ca_setting_must_reconnect() {
     let mut house = house_with("", "").await;
     house.gateway.follow();
     let mut kept = house.client(&house.trust).await;
@@ -245,21 +245,21 @@ async fn whoever_came_before_anybody_was_asked_connects_anew() {
     assert_eq!(kept.request("GET", "/public", &[], b"").await.code(), "connection_outdated");
     let mut ada = house.client(&house.showing("ada")).await;
     assert_eq!(ada.request("GET", "/public", &[], b"").await.status, 200);
-    // Nobody is asked any more: what was shown does no harm.
+    // Certificates are no longer requested; one already presented does no harm.
     house.gateway.reconfigure(|text| text.replace("client_ca_file = \"club.crt\"", "")).await;
     assert_eq!(ada.request("GET", "/public", &[], b"").await.status, 200);
     assert_eq!(house.gateway.app.last().header("client-cert"), None);
 }
 
-/// F7: what was verified once is not resumed, whether tickets or session ids could do it, and not under another name.
+/// F7: a verified session is not resumed, neither by tickets nor by session ids, nor under another name.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_connection_shows_its_certificate_anew() {
+async fn every_connection_presents_its_own_certificate() {
     let mut house = house_with("", "").await;
     house.gateway.follow();
     let connect = async |trust: &Trust, host: &str| {
         let stream = trust.connect(house.gateway.address(), host).await.expect("a handshake");
         let mut client = Client::over(stream);
-        // Tickets of TLS 1.3 come with the answer.
+        // TLS 1.3 tickets arrive with the response.
         let status = client.request("GET", "/public", &[], b"").await.status;
         (status, client.into_stream().get_ref().1.handshake_kind())
     };
@@ -293,7 +293,7 @@ async fn every_connection_shows_its_certificate_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_outlives_no_certificate() {
+async fn connection_ends_when_its_certificate_expires() {
     let house = house("required").await;
     let ada = house.showing("ada");
     let mut kept = house.client(&ada).await;

@@ -1,4 +1,4 @@
-//! Revocations that land while the gateway is still connecting to the app.
+//! Revocations that arrive while the gateway is connecting to the app.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::support::gateway::{ROUTES, SOON, Tokens};
 use crate::support::{Client, Faults, Op, Setup, TestGateway, assert_eventually};
 
-/// A server that is too busy to accept: connects to it hang until it is.
+/// A server with a full accept backlog: connects to it hang until it recovers.
 struct Busy {
     listener: TcpListener,
     waiting: Vec<TcpStream>,
@@ -38,7 +38,7 @@ impl Busy {
         self.listener.local_addr().expect("an address")
     }
 
-    /// Accepts whoever waits and comes; counts those that send anything.
+    /// Accepts waiting and new connections; counts those that send anything.
     fn recover(self) -> Arc<AtomicUsize> {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
@@ -58,7 +58,7 @@ impl Busy {
     }
 }
 
-/// Waits until somebody has sent a SYN to one of them that is not answered: a socket in the state SYN_SENT (proc(5)).
+/// Waits until one of them has an unanswered SYN: a socket in the state SYN_SENT (proc(5)).
 async fn until_knocking(servers: &[Busy]) {
     let knocks = |line: &str| {
         let mut columns = line.split_whitespace().skip(2);
@@ -111,24 +111,25 @@ async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_revocation_no_further_server_is_tried() {
+async fn revocation_stops_trying_further_servers() {
     let busy = [Busy::start().await, Busy::start().await, Busy::start().await];
     let addresses = [busy[0].address(), busy[1].address(), busy[2].address()];
-    // Less than the half second after which a request is cut without words; three of them are what the logout may take.
+    // Less than the half second after which a request is cut without a response. The logout may take three of them.
     let (gateway, tokens, other) = in_front_of(&addresses, "450ms").await;
     let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
     end(&gateway, &tokens, &other).await;
-    // Not 502, which three failures in a row would be.
+    // Not 502, which three failures in a row would cause.
     let refused = client.response("GET").await.expect("an answer in words");
     assert_eq!((refused.status, refused.code().as_str()), (401, "token_revoked"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_comes_about_after_the_revocation_is_not_used() {
+async fn connection_established_after_revocation_is_not_used() {
     let busy = Busy::start().await;
     let (gateway, tokens, other) = in_front_of(&[busy.address()], "30s").await;
     let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
-    // The kernel knocks again after a second, and after two more, and so on: it is let in when the session is gone.
+    // The kernel repeats the SYN after one second, then after two more, and so on: the connect succeeds after the
+    // session has ended.
     until_knocking(std::slice::from_ref(&busy)).await;
     end(&gateway, &tokens, &other).await;
     let asked = busy.recover();
@@ -138,11 +139,11 @@ async fn a_connection_that_comes_about_after_the_revocation_is_not_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_comes_about_after_the_lease_is_not_used() {
+async fn connection_established_after_the_lease_is_not_used() {
     let (busy, faults) = (Busy::start().await, Faults::new());
     let (gateway, tokens, _) = in_front_of_on(&[busy.address()], "30s", &faults).await;
     let mut client = Client::asking(gateway.address(), "/busy", &tokens.access).await;
-    // From now on a revocation elsewhere would not be heard of.
+    // From now on a revocation elsewhere would not be noticed.
     until_knocking(std::slice::from_ref(&busy)).await;
     faults.fail(&[Op::ReadLog]);
     assert_eventually("the lease is over", SOON, async || gateway.metric("doorward_lease_held").await == 0.0)

@@ -1,4 +1,4 @@
-//! Scripts of other origins on routes (F12).
+//! Cross-origin scripts on routes (F12).
 
 use crate::support::gateway::ROUTES;
 use crate::support::{Response, Setup, TestGateway, http};
@@ -43,7 +43,7 @@ fn assert_never_with_credentials(answer: &Response) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn preflight_is_answered_where_the_route_says_so() {
+async fn preflight_is_answered_where_the_route_allows_cors() {
     let gateway = started().await;
     for (path, origin, method) in [
         ("/answered/x", SPA, "GET"),
@@ -76,7 +76,7 @@ async fn preflight_is_answered_where_the_route_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn preflight_passes_to_the_app_for_nobody_where_the_route_says_so() {
+async fn preflight_passes_to_app_without_identity_where_route_allows() {
     let gateway = started().await;
     let answer = preflight(&gateway, "/passed", OTHER, "PUT").await;
     assert_eq!(answer.status, 200);
@@ -86,7 +86,7 @@ async fn preflight_passes_to_the_app_for_nobody_where_the_route_says_so() {
         "{}",
         seen.head
     );
-    // Nothing but a preflight.
+    // Only a preflight is answered.
     for (method, headers) in [
         ("OPTIONS", &[("Origin", OTHER)][..]),
         ("OPTIONS", &[("Access-Control-Request-Method", "PUT")]),
@@ -139,7 +139,7 @@ async fn refusal_is_readable_for_the_origins_of_the_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn response_of_an_app_without_cors_becomes_readable() {
+async fn response_of_app_without_cors_gets_cors_headers() {
     let gateway = started().await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
     let ask = async |path: &str, origin: &str| {
@@ -152,7 +152,7 @@ async fn response_of_an_app_without_cors_becomes_readable() {
         ("/own", OTHER, Some(OTHER)),
         ("/passed", SPA, None),
         ("/app", SPA, None),
-        // The app has its own word.
+        // The app's own CORS headers win.
         (
             "/answered/fields?Access-Control-Allow-Origin=https://its.example",
             SPA,

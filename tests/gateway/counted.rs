@@ -1,4 +1,4 @@
-//! What is counted of what happens: each thing moves its own series, and by as much as happened.
+//! Metrics: each event changes exactly its own series, by the right amount.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ async fn scrape(gateway: &TestGateway) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// As [`scrape`], when every request is counted: an answer may be here before its request has been accounted for.
+/// Like [`scrape`], once every request is counted: a response may arrive before its request is recorded.
 async fn settled(gateway: &TestGateway) -> BTreeMap<String, f64> {
     assert_eventually("all are counted", SOON, async || {
         gateway.metric("doorward_requests_in_flight").await == 0.0
@@ -29,7 +29,7 @@ async fn settled(gateway: &TestGateway) -> BTreeMap<String, f64> {
     scrape(gateway).await
 }
 
-/// What `work` moves, of what begins with one of `names`.
+/// Changes caused by `work` in series whose name starts with one of `names`.
 async fn moved(gateway: &TestGateway, names: &[&str], work: impl AsyncFnOnce()) -> Vec<String> {
     let before = settled(gateway).await;
     work().await;
@@ -46,7 +46,7 @@ async fn moved(gateway: &TestGateway, names: &[&str], work: impl AsyncFnOnce()) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_counts_by_its_route_also_when_it_is_refused() {
+async fn request_is_counted_by_route_even_when_refused() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -85,7 +85,7 @@ async fn a_request_counts_by_its_route_also_when_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn times_are_taken_of_what_was_decided_forwarded_and_answered() {
+async fn decision_upstream_and_response_times_are_measured() {
     let gateway = TestGateway::start().await;
     let names = [
         "doorward_request_seconds_count",
@@ -112,7 +112,7 @@ async fn times_are_taken_of_what_was_decided_forwarded_and_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logins_and_refreshes_count_by_how_they_ended() {
+async fn logins_and_refreshes_are_counted_by_outcome() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let names = [
@@ -128,7 +128,7 @@ async fn logins_and_refreshes_count_by_how_they_ended() {
     let work = async || {
         let wrong = json!({ "username": "ada", "password": "not the password at all" });
         assert_eq!(gateway.post("/auth/login", None, &wrong).await.status, 401);
-        // Two behind: a theft.
+        // Two generations behind: token theft.
         let first = gateway.login("ada").await;
         let second = Tokens::of(&gateway.refresh(&first.refresh).await);
         Tokens::of(&gateway.refresh(&first.refresh).await);
@@ -160,7 +160,7 @@ async fn logins_and_refreshes_count_by_how_they_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_after_the_grace_is_another_cause_than_one_from_further_back() {
+async fn reuse_after_grace_and_older_reuse_have_different_causes() {
     let setup = Setup { tokens: "refresh_grace = \"0s\"".to_owned(), ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
@@ -176,7 +176,7 @@ async fn a_repeat_after_the_grace_is_another_cause_than_one_from_further_back() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_is_unusual_by_account_and_by_address() {
+async fn password_guessing_is_counted_by_account_and_by_address() {
     let login = "attempts_per_account = 2\nattempts_per_address = 5".to_owned();
     let gateway = TestGateway::with(Setup { login, ..Setup::default() }).await;
     let work = async || {
@@ -194,7 +194,7 @@ async fn guessing_is_unusual_by_account_and_by_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stores_count_what_they_were_asked_and_what_they_said() {
+async fn store_calls_are_counted_by_operation_and_result() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let names = [
@@ -213,7 +213,7 @@ async fn stores_count_what_they_were_asked_and_what_they_said() {
         for _ in 0..3 {
             assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
         }
-        // Always asked for.
+        // This endpoint always queries.
         assert_eq!(gateway.call("GET", "/auth/me", &tokens.access).await.status, 200);
         assert_eq!(gateway.call("GET", "/", "garbage").await.status, 401);
     };
@@ -239,7 +239,7 @@ async fn stores_count_what_they_were_asked_and_what_they_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_is_timed_where_it_was_taken_and_where_it_is_heard_of() {
+async fn revocation_is_timed_at_origin_and_at_followers() {
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &[]).await;
     let here = gateway.login("ada").await;
@@ -263,7 +263,7 @@ async fn a_revocation_is_timed_where_it_was_taken_and_where_it_is_heard_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_open_is_known_by_its_kind_until_it_is_closed() {
+async fn open_streams_are_gauged_by_kind() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;

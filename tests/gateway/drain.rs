@@ -1,4 +1,4 @@
-//! Stopping: what is in flight ends as it should, and then so does the gateway, at once.
+//! Graceful shutdown: requests in flight complete, then the gateway stops at once.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn gateway(server: &str) -> (TestGateway, Tokens) {
     (gateway, tokens)
 }
 
-/// A request the app holds.
+/// Starts a request that the app holds.
 async fn held(gateway: &TestGateway, tokens: &Tokens) -> Client {
     let before = gateway.app.heads();
     let client = Client::asking(gateway.address(), "/hold", &tokens.access).await;
@@ -30,7 +30,7 @@ async fn refuses_connections(address: SocketAddr) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_ends_with_the_last_request_and_not_later() {
+async fn drain_ends_with_the_last_request() {
     let (mut gateway, tokens) = gateway("").await;
     let (mut first, mut second) = (held(&gateway, &tokens).await, held(&gateway, &tokens).await);
     let draining = tokio::spawn(gateway.running().drain());
@@ -58,7 +58,7 @@ async fn a_drain_ends_with_the_last_request_and_not_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_in_flight_are_answered_whole_during_a_drain() {
+async fn requests_in_flight_complete_during_a_drain() {
     let (mut gateway, tokens) = gateway("").await;
     let mut clients = Vec::new();
     for _ in 0..5 {
@@ -77,7 +77,7 @@ async fn requests_in_flight_are_answered_whole_during_a_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_goes_off_before_the_listener_closes() {
+async fn readiness_fails_before_the_listener_closes() {
     let (mut gateway, tokens) = gateway(r#"lameduck = "2s""#).await;
     assert_eq!(gateway.probe("/readyz").await.status, 200);
     let begun = Instant::now();
@@ -92,7 +92,7 @@ async fn readiness_goes_off_before_the_listener_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_at_the_drain_timeout_is_cut() {
+async fn open_requests_are_cut_at_the_drain_timeout() {
     let (mut gateway, tokens) = gateway(r#"drain_timeout = "300ms""#).await;
     let mut client = held(&gateway, &tokens).await;
     let mut socket = Socket::open(gateway.address(), "/ws", &tokens.access).await;
@@ -108,7 +108,7 @@ async fn what_is_left_at_the_drain_timeout_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_connections_are_closed_and_hold_no_drain_up() {
+async fn idle_connections_do_not_delay_a_drain() {
     let (mut gateway, _) = gateway("").await;
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -116,7 +116,7 @@ async fn idle_connections_are_closed_and_hold_no_drain_up() {
         assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200);
         clients.push(client);
     }
-    // One that has not said anything yet.
+    // A connection that has sent nothing yet.
     clients.push(Client::connect(gateway.address()).await);
     let begun = Instant::now();
     gateway.drain().await;
@@ -128,7 +128,7 @@ async fn idle_connections_are_closed_and_hold_no_drain_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_under_way_is_finished_during_a_drain() {
+async fn login_in_flight_completes_during_a_drain() {
     let faults = Faults::new();
     let mut gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
@@ -148,7 +148,7 @@ async fn a_login_under_way_is_finished_during_a_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clean_stop_leaves_the_vault_in_one_file() {
+async fn clean_stop_checkpoints_the_vault_into_one_file() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     gateway.login("ada").await;

@@ -1,4 +1,4 @@
-//! Our own endpoints over the wire.
+//! Gateway endpoints over real sockets.
 
 mod account;
 mod bodies;

@@ -1,4 +1,4 @@
-//! One thing fails; everything else goes on.
+//! Isolated faults: one component fails and everything else continues.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn faulty(setup: Setup) -> (TestGateway, std::sync::Arc<Faults>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_in_a_store_fails_its_request_alone() {
+async fn store_panic_fails_only_its_request() {
     // In the request itself, in a single flight, and in a detached use case.
     let (gateway, faults) = faulty(Setup::default()).await;
     let (tokens, unseen) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
@@ -38,7 +38,7 @@ async fn a_panic_in_a_store_fails_its_request_alone() {
     assert_eq!(gateway.call("GET", "/", &unseen.access).await.status, 200);
     let renewed = Tokens::of(&gateway.refresh(&tokens.refresh).await);
     assert_eq!(gateway.post("/auth/logout", Some(&renewed.access), &json!(null)).await.status, 200);
-    // The account is closed a moment after the answer is written.
+    // The request log is completed shortly after the response is written.
     assert_eventually("nothing is in flight", SOON, async || {
         gateway.metric("doorward_requests_in_flight").await == 0.0
     })
@@ -46,7 +46,7 @@ async fn a_panic_in_a_store_fails_its_request_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_while_the_log_is_read_does_not_end_the_following() {
+async fn panic_while_reading_the_log_does_not_stop_following() {
     let (gateway, faults) = faulty(Setup::default()).await;
     let tokens = gateway.login("ada").await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
@@ -63,7 +63,7 @@ async fn a_panic_while_the_log_is_read_does_not_end_the_following() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_session_store_confirmed_sessions_go_on_and_others_are_asked_of_the_vault() {
+async fn without_session_store_unconfirmed_sessions_query_the_vault() {
     let setup = Setup {
         vault: r#"lease = "60s""#.to_owned(),
         sessions: "revalidate_after = \"0s\"\nstream_lease = \"2m\"".to_owned(),
@@ -91,7 +91,7 @@ async fn without_the_session_store_confirmed_sessions_go_on_and_others_are_asked
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_without_the_session_store_says_so_and_the_tombstone_is_paid_later() {
+async fn revocation_without_session_store_writes_tombstone_later() {
     let (gateway, faults) = faulty(Setup::default()).await;
     let tokens = gateway.login("ada").await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
@@ -112,7 +112,7 @@ async fn a_revocation_without_the_session_store_says_so_and_the_tombstone_is_pai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_logout_whose_caller_hangs_up_at_once_still_ends_the_session() {
+async fn logout_ends_session_even_if_client_disconnects() {
     let (gateway, faults) = faulty(Setup::default()).await;
     let tokens = gateway.login("ada").await;
     let twin = Tokens::of(&gateway.refresh(&tokens.refresh).await);
@@ -133,7 +133,7 @@ async fn a_logout_whose_caller_hangs_up_at_once_still_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_logout_whose_request_is_cut_still_ends_the_session() {
+async fn logout_ends_session_even_if_its_request_is_cut() {
     let (mut gateway, faults) =
         faulty(Setup { server: r#"drain_timeout = "0s""#.to_owned(), ..Setup::default() }).await;
     let tokens = gateway.login("ada").await;
@@ -159,7 +159,7 @@ async fn a_logout_whose_request_is_cut_still_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_hash_queue_refuses_logins_and_nothing_else() {
+async fn full_hash_queue_refuses_only_logins() {
     let (gateway, _) = faulty(Setup {
         login: "hash_threads = 1\nhash_queue = 1\nattempts_per_account = 100".to_owned(),
         ..Setup::default()
@@ -189,7 +189,7 @@ async fn a_full_hash_queue_refuses_logins_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logins_that_could_not_be_decided_are_not_counted_as_wrong_passwords() {
+async fn undecided_logins_do_not_count_as_wrong_passwords() {
     let (gateway, faults) =
         faulty(Setup { login: "attempts_per_account = 2".to_owned(), ..Setup::default() }).await;
     let body = json!({ "username": "ada", "password": PASSWORD });

@@ -1,4 +1,4 @@
-//! T31-T40, T44, T45 over the wire: forged, foreign, misused and outlived tokens.
+//! T31-T40, T44, T45 over real sockets: forged, foreign, misused and expired tokens.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,13 +21,13 @@ use crate::support::gateway::{SOON, Tokens};
 use crate::support::http::Client;
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
-/// The gateway's own keys, as a thief of vault and master secret would have them.
+/// The gateway's own keys, as if vault and master secret were stolen.
 pub(crate) async fn stolen_keys(gateway: &TestGateway) -> KeySet {
     let master = MasterSecret::read(&gateway.folder.path().join("master.key")).expect("the master secret");
     keys::establish(&gateway.vault, &master, Algorithm::EdDsa, &SystemRandom).await.expect("the keys")
 }
 
-/// A token made by hand.
+/// A hand-made token.
 pub(crate) struct Forger {
     profile: Profile,
     subject: Subject,
@@ -64,8 +64,8 @@ fn decoded(segment: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_whose_header_or_signature_is_not_ours_is_refused() {
-    // T31-T34: the claims are of a live session each time.
+async fn token_with_foreign_header_or_signature_is_refused() {
+    // T31-T34: the claims always belong to a live session.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["admin"]).await;
     let tokens = gateway.login("ada").await;
@@ -124,8 +124,8 @@ async fn a_token_whose_header_or_signature_is_not_ours_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mac_under_the_published_key_is_refused() {
-    // T31: HS256 with the public key as the secret, in every form it is published in.
+async fn hmac_with_the_public_key_is_refused() {
+    // T31: HS256 with the public key as the secret, in every published form.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["admin"]).await;
     let [header, claims, _] = segments(&gateway.login("ada").await.access);
@@ -150,7 +150,7 @@ async fn a_mac_under_the_published_key_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_another_gateway_or_for_another_audience_is_refused() {
+async fn token_of_another_issuer_or_audience_is_refused() {
     // T36, T37.
     let (gateway, other) = (TestGateway::start().await, TestGateway::start().await);
     let user = gateway.user("ada", &["admin"]).await;
@@ -171,7 +171,7 @@ async fn a_token_of_another_gateway_or_for_another_audience_is_refused() {
         forger.profile.audience = audience.into();
         forged.push(forger.token(&keys));
     }
-    // T35: from the future.
+    // T35: issued in the future.
     let mut forger = Forger::new(&gateway, user);
     forger.now = forger.now + Duration::from_secs(60);
     forged.push(forger.token(&keys));
@@ -182,8 +182,8 @@ async fn a_token_of_another_gateway_or_for_another_audience_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_signature_without_a_session_is_refused() {
-    // T39: a thief with the signing key still has no session.
+async fn valid_signature_without_session_is_refused() {
+    // T39: stolen signing keys still give no session.
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &["admin"]).await;
     let bob = gateway.user("bob", &[]).await;
@@ -198,7 +198,7 @@ async fn a_good_signature_without_a_session_is_refused() {
         401,
         "token_revoked",
     );
-    // Nor may it speak for another user of a live session.
+    // A forged token cannot claim another user's live session.
     let live = gateway.login("ada").await;
     let mut forger = Forger::new(&gateway, bob);
     forger.subject.session_id = live.session.parse().expect("an id");
@@ -208,7 +208,7 @@ async fn a_good_signature_without_a_session_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_given_the_answer_to_somebody_elses_question_about_one_session() {
+async fn shared_session_lookup_never_confirms_another_users_token() {
     let faults = Faults::new();
     let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
@@ -217,7 +217,7 @@ async fn nobody_is_given_the_answer_to_somebody_elses_question_about_one_session
     let mut forger = Forger::new(&gateway, bob);
     forger.subject.session_id = live.session.parse().expect("an id");
     let forged = forger.token(&stolen_keys(&gateway).await);
-    // The vault has answered about the forged token, and that answer is under way when the owner asks.
+    // The vault has responded for the forged token, and that response is in flight when the owner's request arrives.
     let gate = faults.hold_after(Op::FindSession);
     let mut thief = Client::asking(gateway.address(), "/", &forged).await;
     gate.until_reached().await;
@@ -230,8 +230,8 @@ async fn nobody_is_given_the_answer_to_somebody_elses_question_about_one_session
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_of_another_user_says_nothing_about_this_one() {
-    // T39: as with a shared session store, which knows ada's session before this gateway does.
+async fn session_record_of_another_user_is_ignored() {
+    // T39: as with a shared session store that learns of ada's session before this gateway.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let bob = gateway.user("bob", &[]).await;
@@ -253,8 +253,8 @@ async fn a_record_of_another_user_says_nothing_about_this_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_only_the_session_store_knows_is_not_one() {
-    // T39: the vault is the truth; the guest list is a copy.
+async fn session_known_only_to_the_session_store_is_refused() {
+    // T39: the vault is authoritative; the session store is a copy.
     let kept: Arc<Mutex<Option<Arc<dyn SessionStore>>>> = Arc::default();
     let keep = Arc::clone(&kept);
     let gateway = TestGateway::with(Setup {
@@ -279,7 +279,7 @@ async fn a_session_that_only_the_session_store_knows_is_not_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_or_disabled_users_tokens_are_dead() {
+async fn tokens_of_deleted_or_disabled_users_are_refused() {
     // T45.
     let gateway = TestGateway::start().await;
     for (name, change) in [("ada", UserChange::Deleted), ("bob", UserChange::Disabled(true))] {
@@ -295,7 +295,7 @@ async fn a_deleted_or_disabled_users_tokens_are_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_expired_after_its_end_and_a_refresh_brings_another() {
+async fn expired_token_is_refused_and_refresh_issues_another() {
     // T35.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -305,14 +305,14 @@ async fn a_token_is_expired_after_its_end_and_a_refresh_brings_another() {
     for tokens in [&known, &unseen] {
         assert_refused(&gateway.call("GET", "/", &tokens.access).await, 401, "token_expired");
         let fresh = Tokens::of(&gateway.refresh(&tokens.refresh).await);
-        // The lease was outrun by the clock; it is renewed at once.
+        // The clock jumped past the lease, which is renewed at once.
         let accepted = async || gateway.call("GET", "/", &fresh.access).await.status == 200;
         assert_eventually("the new token is accepted", SOON, accepted).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_kind_of_token_is_good_for_one_thing() {
+async fn each_token_kind_has_one_use() {
     // T37.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -327,8 +327,8 @@ async fn each_kind_of_token_is_good_for_one_thing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_refresh_token_costs_no_question_and_ends_nobodys_session() {
-    // T44: every single bit, since one that names the session must not revoke it.
+async fn forged_refresh_token_costs_no_query_and_ends_no_session() {
+    // T44: every single bit, since a modified token that names the session must not revoke it.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -348,7 +348,7 @@ async fn a_forged_refresh_token_costs_no_question_and_ends_nobodys_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_in_the_target_or_the_body_is_no_credential() {
+async fn token_in_query_or_body_is_not_a_credential() {
     // T38: RFC 9700 section 4.3.2.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -370,7 +370,7 @@ async fn a_token_in_the_target_or_the_body_is_no_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_huge_token_is_refused_before_any_work() {
+async fn huge_token_is_refused_before_any_work() {
     // T38, T27.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -389,7 +389,7 @@ async fn a_huge_token_is_refused_before_any_work() {
             .as_bytes(),
         )
         .await;
-    // It may be cut off in the middle of it.
+    // The connection may be closed halfway through.
     if let Some(refused) = client.response("GET").await {
         assert!(matches!(refused.status, 400 | 431), "{}", refused.status);
     }
@@ -398,8 +398,8 @@ async fn a_huge_token_is_refused_before_any_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_forged_tokens_asks_no_store() {
-    // T32: an unknown kid is looked up in memory and nowhere else.
+async fn flood_of_forged_tokens_queries_no_store() {
+    // T32: an unknown kid is looked up only in memory.
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &["admin"]).await;
     let own = KeySet::new(1, &[OpenKey::access(Algorithm::EdDsa, &SystemRandom)], &[]).expect("a key");

@@ -1,4 +1,4 @@
-//! What reaches the app, and what never does.
+//! Requests as they reach the app.
 
 mod bodies;
 mod credentials;

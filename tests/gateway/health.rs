@@ -1,4 +1,4 @@
-//! Servers of an app that fail, and what requests notice of it.
+//! Passive health checks: failing servers and their effect on requests.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use crate::refusals::assert_refused;
 use crate::support::gateway::SOON;
 use crate::support::http::{self, Client, message};
-use crate::support::{Mood, Moody, Setup, TestGateway, assert_eventually};
+use crate::support::{Behaviour, FlakyServer, Setup, TestGateway, assert_eventually};
 
-/// Anybody may ask these servers, `/slow` with a patience of a second; `more` belongs to the upstream.
+/// Public routes to these servers; `/slow` has a timeout of one second. `more` belongs to the upstream.
 pub(crate) fn in_front_of(servers: &[SocketAddr], more: &str) -> Setup {
     let servers: Vec<String> = servers.iter().map(|address| format!("\"http://{address}\"")).collect();
     let routes = format!(
         r#"
-[upstreams.moody]
+[upstreams.flaky]
 servers = [{}]
 {more}
 [[routes]]
-name = "moody"
+name = "flaky"
 path = "/"
 access = "public"
-upstream = "moody"
+upstream = "flaky"
 [[routes]]
 name = "slow"
 path = "/slow"
 access = "public"
-upstream = "moody"
+upstream = "flaky"
 timeout = "1s"
 "#,
         servers.join(", ")
@@ -33,30 +33,30 @@ timeout = "1s"
     Setup { routes, ..Setup::default() }
 }
 
-/// The value of a series of a server of `moody`; `labels` are those beside it, in order of name.
-pub(crate) async fn series(gateway: &TestGateway, name: &str, labels: &str, server: &Moody) -> f64 {
+/// Value of a series of a server of `flaky`. `labels` are its other labels, sorted by name.
+pub(crate) async fn series(gateway: &TestGateway, name: &str, labels: &str, server: &FlakyServer) -> f64 {
     let (before, after) = labels.split_once('*').unwrap_or((labels, ""));
     let address = server.address();
     let line =
-        format!("doorward_upstream_{name}{{{before}server=\"http://{address}\",{after}upstream=\"moody\"}}");
+        format!("doorward_upstream_{name}{{{before}server=\"http://{address}\",{after}upstream=\"flaky\"}}");
     gateway.metric(&line).await
 }
 
-async fn healthy(gateway: &TestGateway, server: &Moody) -> bool {
+async fn healthy(gateway: &TestGateway, server: &FlakyServer) -> bool {
     series(gateway, "addresses_healthy", "", server).await == 1.0
 }
 
-async fn ejections(gateway: &TestGateway, cause: &str, server: &Moody) -> f64 {
+async fn ejections(gateway: &TestGateway, cause: &str, server: &FlakyServer) -> f64 {
     series(gateway, "ejections_total", &format!("cause=\"{cause}\",*"), server).await
 }
 
 async fn refused_connects(gateway: &TestGateway) -> f64 {
-    gateway.metric("doorward_upstream_connect_failures_total{upstream=\"moody\"}").await
+    gateway.metric("doorward_upstream_connect_failures_total{upstream=\"flaky\"}").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_refuses_is_left_alone_for_a_while_and_then_tried_by_one_request() {
-    let (mut dead, live) = (Moody::asleep(), Moody::start());
+async fn refusing_server_is_ejected_then_probed_by_one_request() {
+    let (mut dead, live) = (FlakyServer::asleep(), FlakyServer::start());
     let gateway = TestGateway::with(in_front_of(&[dead.address(), live.address()], "")).await;
     assert!(healthy(&gateway, &dead).await, "until somebody finds out");
     for at in 0..20 {
@@ -88,9 +88,9 @@ async fn a_server_that_refuses_is_left_alone_for_a_while_and_then_tried_by_one_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_answer_is_put_last_and_nothing_is_sent_twice() {
-    let (silent, live) = (Moody::start(), Moody::start());
-    silent.set(Mood::Hangs);
+async fn unresponsive_server_is_ejected_without_retries() {
+    let (silent, live) = (FlakyServer::start(), FlakyServer::start());
+    silent.set(Behaviour::Hangs);
     let gateway = TestGateway::with(in_front_of(&[silent.address(), live.address()], "")).await;
     let mut timeouts = 0;
     for _ in 0..12 {
@@ -106,7 +106,7 @@ async fn a_server_that_does_not_answer_is_put_last_and_nothing_is_sent_twice() {
     assert_eq!((timeouts, silent.heads().len(), live.heads().len()), (3, 3, 9));
     assert_eq!(ejections(&gateway, "timeout", &silent).await, 1.0);
 
-    // Its time is over: one request tries it, and while that one waits the others go elsewhere.
+    // The ejection is over: one request probes the server while the others go elsewhere.
     gateway.clock.advance(Duration::from_secs(10));
     let mut trying = Client::connect(gateway.address()).await;
     trying.send(&message("GET", "/slow", &[], b"")).await;
@@ -116,7 +116,7 @@ async fn a_server_that_does_not_answer_is_put_last_and_nothing_is_sent_twice() {
     }
     assert_eq!(trying.response("GET").await.expect("an answer").status, 504);
     assert_eq!(silent.heads().len(), 4);
-    silent.set(Mood::Answers(200));
+    silent.set(Behaviour::Answers(200));
     gateway.clock.advance(Duration::from_secs(20));
     assert_eq!(gateway.get("/slow", &[]).await.status, 200);
     assert_eq!(silent.heads().len(), 5);
@@ -124,10 +124,10 @@ async fn a_server_that_does_not_answer_is_put_last_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_says_its_app_is_not_there_is_put_last() {
+async fn server_answering_502_to_504_is_ejected() {
     for status in [502, 503, 504] {
-        let (failing, live) = (Moody::start(), Moody::start());
-        failing.set(Mood::Answers(status));
+        let (failing, live) = (FlakyServer::start(), FlakyServer::start());
+        failing.set(Behaviour::Answers(status));
         let gateway = TestGateway::with(in_front_of(&[failing.address(), live.address()], "")).await;
         let mut passed = 0;
         for _ in 0..20 {
@@ -141,9 +141,9 @@ async fn a_server_that_says_its_app_is_not_there_is_put_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_error_of_the_app_itself_is_the_apps_business() {
-    let (failing, live) = (Moody::start(), Moody::start());
-    failing.set(Mood::Answers(500));
+async fn internal_server_error_does_not_eject_the_server() {
+    let (failing, live) = (FlakyServer::start(), FlakyServer::start());
+    failing.set(Behaviour::Answers(500));
     let gateway = TestGateway::with(in_front_of(&[failing.address(), live.address()], "")).await;
     for _ in 0..20 {
         gateway.get("/", &[]).await;
@@ -153,9 +153,9 @@ async fn a_server_error_of_the_app_itself_is_the_apps_business() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_up_without_an_answer_is_put_last() {
-    let (failing, live) = (Moody::start(), Moody::start());
-    failing.set(Mood::HangsUp);
+async fn server_closing_without_response_is_ejected() {
+    let (failing, live) = (FlakyServer::start(), FlakyServer::start());
+    failing.set(Behaviour::HangsUp);
     let gateway = TestGateway::with(in_front_of(&[failing.address(), live.address()], "")).await;
     let mut refused = 0;
     for _ in 0..20 {
@@ -166,8 +166,8 @@ async fn a_server_that_hangs_up_without_an_answer_is_put_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_every_server_fails_all_are_asked_as_if_none_did() {
-    let (mut one, other) = (Moody::asleep(), Moody::asleep());
+async fn all_servers_are_tried_when_every_server_fails() {
+    let (mut one, other) = (FlakyServer::asleep(), FlakyServer::asleep());
     let gateway = TestGateway::with(in_front_of(&[one.address(), other.address()], "")).await;
     for _ in 0..10 {
         assert_refused(&gateway.get("/", &[]).await, 502, "upstream_unavailable");
@@ -182,23 +182,23 @@ async fn when_every_server_fails_all_are_asked_as_if_none_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_only_server_of_an_app_goes_on_being_asked() {
-    let app = Moody::start();
-    app.set(Mood::Answers(503));
+async fn only_server_of_an_app_is_never_ejected() {
+    let app = FlakyServer::start();
+    app.set(Behaviour::Answers(503));
     let gateway = TestGateway::with(in_front_of(&[app.address()], "")).await;
     for _ in 0..10 {
         assert_eq!(gateway.get("/", &[]).await.status, 503);
     }
     assert_eq!((app.heads().len(), healthy(&gateway, &app).await), (10, false));
-    app.set(Mood::Answers(200));
+    app.set(Behaviour::Answers(200));
     assert_eq!(gateway.get("/", &[]).await.status, 200);
     assert!(healthy(&gateway, &app).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_stops_midway_cannot_put_a_server_last() {
-    let app = Moody::start();
-    app.set(Mood::Hangs);
+async fn client_stopping_midway_does_not_eject_a_server() {
+    let app = FlakyServer::start();
+    app.set(Behaviour::Hangs);
     let gateway = TestGateway::with(in_front_of(&[app.address()], "")).await;
     let mut stalled = Vec::new();
     for _ in 0..4 {
@@ -206,7 +206,7 @@ async fn a_client_that_stops_midway_cannot_put_a_server_last() {
         client.send(b"POST /slow HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 10\r\n\r\nhalf").await;
         stalled.push(client);
     }
-    // Longer than the route's timeout: it is they who are waited for, and not the app.
+    // Longer than the route's timeout: the gateway waits for the clients, not for the app.
     assert_eventually("the app has been asked", SOON * 6, async || app.heads().len() == 4).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     for client in stalled {
@@ -220,24 +220,24 @@ async fn a_client_that_stops_midway_cannot_put_a_server_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_connection_that_ends_says_nothing_about_the_server() {
-    let app = Moody::start();
+async fn closed_idle_connection_does_not_eject_the_server() {
+    let app = FlakyServer::start();
     let gateway = TestGateway::with(in_front_of(&[app.address()], "")).await;
     for _ in 0..8 {
-        app.set(Mood::Answers(200));
+        app.set(Behaviour::Answers(200));
         assert_eq!(gateway.get("/", &[]).await.status, 200);
-        // The connection is kept, and the app ends it when it is used again.
-        app.set(Mood::HangsUp);
+        // The connection is kept, and the app closes it on its next use.
+        app.set(Behaviour::HangsUp);
         assert_eq!(http::request(gateway.address(), "POST", "/", &[], b"").await.status, 502);
     }
     assert!(healthy(&gateway, &app).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn how_patient_it_is_stands_in_the_configuration() {
-    let (failing, live) = (Moody::start(), Moody::start());
-    failing.set(Mood::Answers(503));
-    let health = "[upstreams.moody.health]\ninterval = \"0s\"\neject_after = { responses = 1 }\nbase_ejection_time = \"1h\"\nmax_ejection_time = \"1h\"\n";
+async fn ejection_threshold_and_time_are_configurable() {
+    let (failing, live) = (FlakyServer::start(), FlakyServer::start());
+    failing.set(Behaviour::Answers(503));
+    let health = "[upstreams.flaky.health]\ninterval = \"0s\"\neject_after = { responses = 1 }\nbase_ejection_time = \"1h\"\nmax_ejection_time = \"1h\"\n";
     let gateway = TestGateway::with(in_front_of(&[failing.address(), live.address()], health)).await;
     for _ in 0..10 {
         gateway.get("/", &[]).await;

@@ -1,4 +1,4 @@
-//! HTTP/2 with clients: what is asked over one connection, what is allowed, and how it ends.
+//! HTTP/2 with clients: requests, limits and connection shutdown.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn login(client: &mut Http2) -> Tokens {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_lives_over_http2_and_the_app_sees_what_http1_would_show_it() {
+async fn session_over_http2_looks_to_the_app_like_http1() {
     let house = house("", "").await;
     house.gateway.user("ada", &[]).await;
     let mut client = connect(&house).await;
@@ -33,7 +33,7 @@ async fn a_session_lives_over_http2_and_the_app_sees_what_http1_would_show_it() 
         .request(
             "POST",
             "/notes?x=1",
-            // Crumbs, as RFC 9113 section 8.2.3 has browsers send them.
+            // Split cookies, as RFC 9113 section 8.2.3 allows browsers to send them.
             &[
                 ("authorization", &bearer),
                 ("cookie", "a=1"),
@@ -62,7 +62,7 @@ async fn a_session_lives_over_http2_and_the_app_sees_what_http1_would_show_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_requests_at_a_time_share_a_connection() {
+async fn hundred_concurrent_requests_share_a_connection() {
     let house = house("", "").await;
     let mut client = connect(&house).await;
     let mut answers = Vec::new();
@@ -77,7 +77,7 @@ async fn a_hundred_requests_at_a_time_share_a_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_with_its_session_and_its_connection_goes_on() {
+async fn revoked_session_ends_its_streams_but_not_the_connection() {
     let house = house("", "").await;
     house.gateway.user("ada", &[]).await;
     let mut client = connect(&house).await;
@@ -116,7 +116,7 @@ async fn a_stream_ends_with_its_session_and_its_connection_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_aborts_as_it_does_over_http1() {
+async fn client_disconnect_over_http2_aborts_the_request() {
     let house = house("", "").await;
     house.gateway.user("ada", &[]).await;
     let mut client = connect(&house).await;
@@ -131,7 +131,7 @@ async fn a_client_that_goes_away_aborts_as_it_does_over_http1() {
         assert_eventually("the app is asked", SOON, async || house.gateway.app.heads() == heads).await;
     };
 
-    // Before the app's answer: over HTTP/1.1, with a reset, and with its connection.
+    // Before the app responds: a closed HTTP/1.1 connection, a reset stream, and a closed HTTP/2 connection.
     let mut plain = house.client("gateway.test").await;
     plain.send(&crate::support::http::message("GET", "/hold", &headers, b"")).await;
     asked(1).await;
@@ -148,7 +148,7 @@ async fn a_client_that_goes_away_aborts_as_it_does_over_http1() {
     drop((held, other));
     counted("aborted", "none", 3.0).await;
 
-    // While it is told.
+    // During the response.
     let mut events = client.ask("GET", "/events", &headers, b"").await.expect("an answer");
     assert!(http2::next(&mut events.body).await.expect("an event").is_some());
     drop(events);
@@ -162,7 +162,7 @@ async fn a_client_that_goes_away_aborts_as_it_does_over_http1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_beyond_the_limits_are_refused_and_the_connection_goes_on() {
+async fn oversized_headers_are_refused_and_the_connection_is_kept() {
     let house = house("[server.limits]\nheader_bytes = \"8KiB\"\nheader_fields = 20", "").await;
     let mut client = connect(&house).await;
     let many: Vec<(String, String)> = (0..21).map(|at| (format!("x-{at}"), "y".to_owned())).collect();
@@ -170,13 +170,13 @@ async fn headers_beyond_the_limits_are_refused_and_the_connection_goes_on() {
     let answer = client.request("GET", "/public", &many, b"").await;
     assert_eq!((answer.status, answer.code().as_str()), (431, "header_too_large"));
     let long = "y".repeat(9 << 10);
-    // The transport's own answer: it stops reading at the limit.
+    // The HTTP/2 library's own response: it stops reading at the limit.
     assert_eq!(client.request("GET", "/public", &[("x-long", &long)], b"").await.status, 431);
     assert_eq!(client.request("GET", "/public", &many[..10], b"").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_connection_and_an_idle_one_are_closed() {
+async fn silent_and_idle_connections_are_closed() {
     let house = house("keepalive_timeout = \"1s\"\n[server.limits]\nheader_deadline = \"2s\"", "").await;
     let begun = Instant::now();
     let trust = house.trust.offering(&[b"h2"]);
@@ -199,7 +199,7 @@ async fn a_silent_connection_and_an_idle_one_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_has_carried_its_share_is_asked_to_make_room() {
+async fn connection_gets_goaway_at_its_request_limit() {
     let house = house("[server.limits]\nrequests_per_connection = 5", "").await;
     let mut client = connect(&house).await;
     for _ in 0..5 {
@@ -207,7 +207,7 @@ async fn a_connection_that_has_carried_its_share_is_asked_to_make_room() {
     }
     assert_eq!(client.until_closed().await, None, "GOAWAY without an error");
 
-    // Over HTTP/1.1 the last answer says so.
+    // Over HTTP/1.1 the last response has `Connection: close`.
     let mut plain = house.client("gateway.test").await;
     for at in 1..=5 {
         let answer = plain.request("GET", "/public", &[], b"").await;
@@ -218,7 +218,7 @@ async fn a_connection_that_has_carried_its_share_is_asked_to_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_lets_what_is_under_way_finish() {
+async fn drain_lets_open_streams_finish() {
     let mut house = house("", "").await;
     house.gateway.user("ada", &[]).await;
     let mut client = connect(&house).await;
@@ -230,7 +230,7 @@ async fn a_drain_lets_what_is_under_way_finish() {
     assert_eventually("the app is asked", SOON, asked).await;
     let running = house.gateway.running();
     let draining = tokio::spawn(running.drain());
-    // Told to open no more, it opens no more.
+    // After GOAWAY the client opens no more streams.
     let refused = async || client.send.clone().ready().await.is_err();
     assert_eventually("GOAWAY has come", SOON, refused).await;
     house.gateway.app.release(1);
@@ -240,7 +240,7 @@ async fn a_drain_lets_what_is_under_way_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_are_limited_and_http2_can_be_switched_off() {
+async fn streams_are_limited_and_http2_can_be_disabled() {
     let few = house("[server.limits]\nhttp2_streams = 2", "").await;
     let mut client = connect(&few).await;
     assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200, "SETTINGS have come");
@@ -255,7 +255,7 @@ async fn streams_are_limited_and_http2_can_be_switched_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_dribbles_is_cut_and_one_at_an_honest_pace_is_not() {
+async fn only_a_body_below_the_minimum_rate_is_cut() {
     let house = house("[server.limits]\nheader_deadline = \"1s\"\nmin_body_rate = \"100B\"", "").await;
     let mut client = connect(&house).await;
     let (slow, mut body) = client.send("POST", "/public/slow", &[], None).await.expect("sent");
@@ -266,7 +266,7 @@ async fn a_body_that_dribbles_is_cut_and_one_at_an_honest_pace_is_not() {
     };
     let dribbling = async {
         loop {
-            // The slowness itself.
+            // The slow pace itself.
             tokio::time::sleep(Duration::from_millis(200)).await;
             if body.send_data(Bytes::from_static(b"x"), false).is_err() {
                 std::future::pending::<()>().await;
@@ -281,7 +281,7 @@ async fn a_body_that_dribbles_is_cut_and_one_at_an_honest_pace_is_not() {
 
     let (fair, mut body) = client.send("POST", "/public/fair", &[], None).await.expect("sent");
     for _ in 0..20 {
-        // Twice what is asked for.
+        // Twice the minimum rate.
         tokio::time::sleep(Duration::from_millis(200)).await;
         body.send_data(Bytes::from_static(&[b'x'; 40]), false).expect("still taken");
     }
@@ -292,10 +292,10 @@ async fn a_body_that_dribbles_is_cut_and_one_at_an_honest_pace_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_reset_by_the_thousand_do_not_trouble_others() {
-    // CVE-2023-44487: opened and reset at once.
+async fn thousands_of_stream_resets_leave_others_unaffected() {
+    // CVE-2023-44487: streams opened and reset at once.
     let house = house("", "").await;
-    let mut polite = connect(&house).await;
+    let mut neighbour = connect(&house).await;
     let mut attacker = connect(&house).await;
     let mut opened = 0;
     for _ in 0..5000 {
@@ -304,12 +304,12 @@ async fn streams_reset_by_the_thousand_do_not_trouble_others() {
         drop(answer);
         opened += 1;
         if opened % 500 == 0 {
-            assert_eq!(polite.request("GET", "/public", &[], b"").await.status, 200);
+            assert_eq!(neighbour.request("GET", "/public", &[], b"").await.status, 200);
         }
     }
     measured(format_args!("{opened} of 5000 streams opened and reset before the connection was closed"));
     for _ in 0..20 {
-        assert_eq!(polite.request("GET", "/public", &[], b"").await.status, 200);
+        assert_eq!(neighbour.request("GET", "/public", &[], b"").await.status, 200);
     }
     assert_eventually("nothing of it is left", SOON, async || {
         house.gateway.metric("doorward_requests_in_flight").await == 0.0
@@ -318,15 +318,15 @@ async fn streams_reset_by_the_thousand_do_not_trouble_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_length_is_one_plain_number_as_it_is_over_http1() {
-    // What the app is asked in HTTP/1.1 says where its request ends.
+async fn content_length_over_http2_must_be_one_plain_number() {
+    // The upstream HTTP/1.1 request has an explicit end.
     let house = house("", "").await;
     let mut client = connect(&house).await;
     for lengths in [&["3", "3"][..], &["3", "003"], &["03"], &["3, 3"], &["+3"], &[" 3"], &["3\t"]] {
         let headers: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
         match client.ask("POST", "/public", &headers, b"abc").await {
             Ok(answer) => assert_eq!(answer.status, 400, "{lengths:?}"),
-            // The transport counts, too.
+            // The HTTP/2 library checks lengths, too.
             Err(error) => assert!(error.reason().is_some(), "{lengths:?}: {error}"),
         }
     }

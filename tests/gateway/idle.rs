@@ -1,4 +1,4 @@
-//! Idle timeouts: what counts as use of a session, and that all gateways agree about it.
+//! Idle timeouts: activity that extends a session, consistently at all gateways.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Sessions that are idle after ten minutes; a twentieth of it is 30 s.
+/// Sessions with an idle timeout of ten minutes; a twentieth of it is 30 s.
 fn ten_minutes() -> Setup {
     Setup {
         tokens: r#"access_ttl = "10m""#.to_owned(),
@@ -24,10 +24,10 @@ fn ten_minutes() -> Setup {
     }
 }
 
-/// Nearly all of it. The rest is for a busy machine.
+/// Nearly the whole timeout; the rest is a margin for a busy machine.
 const NEARLY: Duration = seconds(500);
 
-/// Browsers' sessions that are idle after this long.
+/// Browser sessions with this idle timeout.
 fn browsers(idle: &str) -> Setup {
     Setup { login: format!("[browser]\nidle_timeout = \"{idle}\""), ..Setup::default() }
 }
@@ -37,7 +37,7 @@ async fn end_in_vault(gateway: &TestGateway, session: &str) -> Timestamp {
     gateway.vault.sessions.find(id).await.expect("an answer").expect("the session").grant.ends_at
 }
 
-/// Does something, and waits until the vault knows that the session was used.
+/// Runs `work` and waits until the vault has recorded the use of the session.
 async fn noted<T>(gateway: &TestGateway, session: &str, work: impl Future<Output = T>) -> T {
     let before = end_in_vault(gateway, session).await;
     let done = work.await;
@@ -77,13 +77,13 @@ async fn browser_in_constant_use_outlives_a_timeout_of_one_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browser_is_signed_out_two_minutes_after_its_last_request_and_not_before() {
+async fn browser_is_signed_out_two_minutes_after_last_request() {
     let gateway = TestGateway::with(browsers("2m")).await;
     let user = gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     let session =
         gateway.vault.sessions.list(Some(user)).await.expect("rows")[0].grant.session_id.to_string();
-    // Whether a renewal falls together with it or not.
+    // With and without a renewal at the same time.
     for pause in [59, 82, 100, 30, 100] {
         later(&gateway, seconds(pause)).await;
         let answer = noted(&gateway, &session, browser.fetch("/")).await;
@@ -109,7 +109,7 @@ async fn request_at_one_gateway_keeps_the_session_alive_at_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traffic_on_a_websocket_is_use_and_silence_is_not() {
+async fn websocket_traffic_extends_the_session_and_silence_does_not() {
     let gateway = TestGateway::with(ten_minutes()).await;
     gateway.user("ada", &[]).await;
     let (talking, silent) = (gateway.login("ada").await, gateway.login("ada").await);
@@ -128,7 +128,7 @@ async fn traffic_on_a_websocket_is_use_and_silence_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_and_downloads_under_way_are_use() {
+async fn open_events_and_downloads_extend_the_session() {
     let gateway = TestGateway::with(ten_minutes()).await;
     gateway.user("ada", &[]).await;
     for target in ["/events", "/download"] {
@@ -138,7 +138,7 @@ async fn events_and_downloads_under_way_are_use() {
         for _ in 0..4 {
             later(&gateway, NEARLY).await;
             let before = end_in_vault(&gateway, &tokens.session).await;
-            // What was in flight before the leap, and then some more.
+            // Activity from before the clock jump, and some more.
             while end_in_vault(&gateway, &tokens.session).await <= before {
                 for _ in 0..16 {
                     stream.some().await.expect("it goes on");
@@ -150,7 +150,7 @@ async fn events_and_downloads_under_way_are_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stream_confirmed_by_the_session_store_closes_at_its_idle_end() {
+async fn stream_confirmed_by_session_store_closes_at_idle_timeout() {
     let clock = ten_minutes().clock;
     let shared = Arc::new(MemoryStore::new(clock.clone()));
     let sharing = |setup: Setup| {
@@ -160,7 +160,7 @@ async fn stream_confirmed_by_the_session_store_closes_at_its_idle_end() {
     let one = TestGateway::with(sharing(ten_minutes())).await;
     one.user("ada", &[]).await;
     let two = TestGateway::with(sharing(Setup { folder: Some(one.folder.clone()), ..ten_minutes() })).await;
-    // The other gateway knows her name from a session before.
+    // The other gateway knows her name from an earlier session.
     served(&two, &one.login("ada").await).await;
     let asked = two.metric(r#"doorward_vault_statement_seconds_count{statement="find_session"}"#).await;
     let tokens = one.login("ada").await;
@@ -176,7 +176,7 @@ async fn stream_confirmed_by_the_session_store_closes_at_its_idle_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn session_in_use_does_not_end_because_its_use_cannot_be_written() {
+async fn session_survives_when_its_last_use_cannot_be_written() {
     let faults = Faults::new();
     let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..ten_minutes() }).await;
     gateway.user("ada", &[]).await;
@@ -198,7 +198,7 @@ async fn session_in_use_does_not_end_because_its_use_cannot_be_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn use_is_written_at_most_once_in_a_grain() {
+async fn last_use_is_written_at_most_once_per_interval() {
     const TOUCHES: &str = r#"doorward_vault_statement_seconds_count{statement="touch"}"#;
     // A twentieth of it is three minutes.
     let sessions = "idle_timeout = \"1h\"\nstream_lease = \"1h\"".to_owned();

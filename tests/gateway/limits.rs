@@ -1,4 +1,4 @@
-//! How many connections, and how long a header may take.
+//! Connection limits and header timeouts.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn with(server: &str) -> TestGateway {
     TestGateway::with(Setup { server: server.to_owned(), routes, ..Setup::default() }).await
 }
 
-/// Connections that have been served once and stay open.
+/// Opens connections that have served one request and stay open.
 async fn served(gateway: &TestGateway, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {
@@ -30,16 +30,16 @@ async fn served(gateway: &TestGateway, count: usize) -> Vec<Client> {
     clients
 }
 
-/// Whether a new connection is served.
+/// Returns true if a new connection is served.
 async fn is_served(gateway: &TestGateway) -> bool {
     let mut client = Client::connect(gateway.address()).await;
-    // The other side may have closed already.
+    // The peer may have closed already.
     client.try_send(b"GET /public HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await
         && client.response("GET").await.is_some_and(|answer| answer.status == 200)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_limited_per_address_and_given_back() {
+async fn connections_are_limited_per_address_and_released() {
     let gateway = with("[server.limits]\nconnections_per_ip = 3").await;
     let mut clients = served(&gateway, 3).await;
     assert!(!is_served(&gateway).await);
@@ -57,10 +57,10 @@ async fn connections_are_limited_per_address_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_all_connections_are_taken_whoever_waits_longest_makes_room() {
+async fn oldest_idle_connection_is_evicted_at_the_limit() {
     let gateway = with("[server.limits]\nconnections = 3").await;
     let mut clients = served(&gateway, 3).await;
-    // The first is not the one that waits longest any more.
+    // The first connection is no longer the oldest idle one.
     assert_eq!(clients[0].request("GET", "/public", &[], b"").await.status, 200);
     assert!(is_served(&gateway).await, "somebody new");
     tokio::time::timeout(SOON, clients.remove(1).until_closed()).await.expect("it has waited longest");
@@ -72,7 +72,7 @@ async fn when_all_connections_are_taken_whoever_waits_longest_makes_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_being_served_makes_no_room() {
+async fn active_connection_is_never_evicted() {
     let gateway = with("[server.limits]\nconnections = 3").await;
     let mut held = Vec::new();
     for _ in 0..2 {
@@ -99,21 +99,21 @@ async fn who_is_being_served_makes_no_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn line_ends_before_a_header_neither_lengthen_it_nor_keep_its_connection() {
-    // RFC 9112 section 2.2: some clients end a body with one more line.
+async fn line_ends_before_a_header_do_not_extend_limits() {
+    // RFC 9112 section 2.2: some clients send an extra line end after a body.
     let gateway = with("keepalive_timeout = \"2s\"\n[server.limits]\nheader_deadline = \"1s\"").await;
     let mut client = Client::connect(gateway.address()).await;
     for before in ["", "\r\n", "\n\n", "\r\n\r\n\r\n"] {
         client.send(before.as_bytes()).await;
         assert_eq!(client.request("POST", "/public", &[], b"x").await.status, 200, "{before:?}");
     }
-    // A line's end alone begins no header, which would have to end within the deadline.
+    // A line end alone does not start a header, which would have to end within the deadline.
     client.send(b"\r\n").await;
     let idle = Instant::now();
     client.until_closed().await;
     assert!(idle.elapsed() > Duration::from_millis(1900) && idle.elapsed() < SOON);
 
-    // What is behind them is read within the same bounds: Pingora by itself gives up a byte before.
+    // The header after them has the same size limit: Pingora by itself gives up one byte earlier.
     let head = "\r\n\r\nGET /public HTTP/1.1\r\nHost: gateway.test\r\nX-Long: ";
     let long = format!("{head}{}\r\n\r\n", "x".repeat((1 << 20) + 1 - head.len() - 4));
     let mut client = Client::connect(gateway.address()).await;
@@ -121,13 +121,13 @@ async fn line_ends_before_a_header_neither_lengthen_it_nor_keep_its_connection()
     assert_eq!(client.response("GET").await.expect("an answer").code(), "header_too_large");
 }
 
-/// Sends a byte of a header now and then; how long the gateway put up with it.
+/// Sends a header byte by byte. Returns the time until the gateway closes the connection.
 async fn trickle(mut stream: TcpStream) -> Duration {
     let begun = Instant::now();
     let (mut from, mut to) = stream.split();
     let reading = async {
         let mut nothing = [0; 1];
-        // An end and a reset are both an end.
+        // EOF and reset both count as closed.
         let _ = tokio::io::AsyncReadExt::read(&mut from, &mut nothing).await;
     };
     let writing = async {
@@ -137,7 +137,7 @@ async fn trickle(mut stream: TcpStream) -> Duration {
             if to.write_all(&[byte]).await.is_err() {
                 return;
             }
-            // The slowness itself.
+            // The slow pace itself.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -146,7 +146,7 @@ async fn trickle(mut stream: TcpStream) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_that_takes_too_long_is_cut_on_a_new_connection_and_on_a_kept_one() {
+async fn slow_header_is_cut_on_new_and_reused_connections() {
     let gateway = with("keepalive_timeout = \"1s\"\n[server.limits]\nheader_deadline = \"1s\"").await;
     let fresh = async {
         let stream = TcpStream::connect(gateway.address()).await.expect("the gateway listens");
@@ -164,7 +164,7 @@ async fn a_header_that_takes_too_long_is_cut_on_a_new_connection_and_on_a_kept_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_connection_is_closed_after_its_keepalive() {
+async fn idle_connection_is_closed_after_keepalive() {
     let gateway = with("keepalive_timeout = \"1s\"\n[server.limits]\nheader_deadline = \"5m\"").await;
     let mut client = served(&gateway, 1).await.pop().expect("one");
     let idle = Instant::now();
@@ -173,19 +173,19 @@ async fn an_idle_connection_is_closed_after_its_keepalive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_dribbles_is_slow_over_http1_whatever_it_calls_itself() {
+async fn slow_http1_body_is_cut_whatever_its_content_type() {
     // gRPC is HTTP/2.
     let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nmin_body_rate = \"100B\"").await;
     let mut slow = Client::connect(gateway.address()).await;
     let grpc = [("Content-Type", "application/grpc"), ("Content-Length", "1000")];
     slow.send(&http::message("POST", "/public/slow", &grpc, b"")).await;
-    // Who sends nothing at all is not told either.
+    // A silent client gets no response either.
     slow.until_closed().await;
     assert_eq!(gateway.metric(r#"doorward_requests_cut_total{cause="slow"}"#).await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_dribbles_is_refused_in_words_and_one_that_waits_for_the_app_is_not() {
+async fn slow_body_gets_408_unless_the_app_is_slow() {
     let gateway = with("[server.limits]\nheader_deadline = \"1s\"\nmin_body_rate = \"100B\"").await;
     let mut slow = Client::connect(gateway.address()).await;
     slow.send(b"POST /public/slow HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000\r\n\r\n").await;
@@ -193,7 +193,7 @@ async fn a_body_that_dribbles_is_refused_in_words_and_one_that_waits_for_the_app
     let (mut from, mut to) = tokio::io::split(slow.into_stream());
     let dribbling = tokio::spawn(async move {
         while to.write_all(b"x").await.is_ok() {
-            // The slowness itself.
+            // The slow pace itself.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
@@ -209,18 +209,18 @@ async fn a_body_that_dribbles_is_refused_in_words_and_one_that_waits_for_the_app
         "it ended by itself"
     );
 
-    // All of it is there; it is the app that takes its time.
+    // The body is complete; only the app is slow.
     let mut held = Client::connect(gateway.address()).await;
     held.send(&http::message("POST", "/hold", &[], b"x")).await;
     let waited = Instant::now();
-    // Longer than a body that is late may take.
+    // Longer than the limit for a slow body.
     tokio::time::sleep(Duration::from_secs(4)).await;
     gateway.app.release(1);
     assert_eq!(held.response("POST").await.expect("an answer").status, 200, "after {:?}", waited.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_takes_nothing_of_its_answer_is_left() {
+async fn client_not_reading_its_response_is_disconnected() {
     let gateway = with("[server.limits]\nsend_timeout = \"1s\"").await;
     let mut client = Client::connect(gateway.address()).await;
     client.send(&http::message("GET", "/download", &[], b"")).await;
@@ -235,7 +235,7 @@ async fn a_client_that_takes_nothing_of_its_answer_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_fields_than_allowed_are_refused() {
+async fn too_many_header_fields_are_refused() {
     let gateway = with("[server.limits]\nheader_fields = 12").await;
     let fields: Vec<(String, String)> = (0..12).map(|at| (format!("X-{at}"), "y".to_owned())).collect();
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

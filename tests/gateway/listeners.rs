@@ -1,4 +1,4 @@
-//! What stands before the gateway and speaks to it: load balancers, other protocols, clients of the wrong one.
+//! Peers in front of the gateway: load balancers, other protocols and misdirected clients.
 
 mod health;
 mod in_clear;

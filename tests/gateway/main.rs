@@ -1,4 +1,4 @@
-//! The gateway over real sockets: stories, races and faults, in the test's own process.
+//! The gateway over real sockets, in the test process: user journeys, races and faults.
 
 #[path = "../support/mod.rs"]
 mod support;

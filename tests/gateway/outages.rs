@@ -1,4 +1,4 @@
-//! The vault is lost for a while: undecided is not yes, and not no either.
+//! Vault outages: an undecided session is neither accepted nor refused as invalid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::gateway::{SOON, Tokens};
 use crate::support::{Faults, Op, PASSWORD, Response, Setup, TestGateway, assert_eventually};
 
-/// Leases that only a leap of the clock ends.
+/// Leases long enough that only a clock jump ends them.
 async fn gateway() -> (TestGateway, Arc<Faults>) {
     let faults = Faults::new();
     let setup = Setup {
@@ -34,7 +34,7 @@ async fn log_in(gateway: &TestGateway) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_vault_signed_in_traffic_goes_on_while_the_lease_holds_and_is_then_undecided() {
+async fn signed_in_traffic_without_vault_continues_until_lease_ends() {
     let (gateway, faults) = gateway().await;
     let (known, unknown) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
     assert_eq!(gateway.call("GET", "/", &known.access).await.status, 200);
@@ -74,12 +74,12 @@ async fn without_the_vault_signed_in_traffic_goes_on_while_the_lease_holds_and_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_revoked_while_the_vault_could_not_be_seen_is_refused_as_soon_as_it_can() {
+async fn revocation_during_vault_outage_applies_once_vault_returns() {
     let (gateway, faults) = gateway().await;
     let tokens = gateway.login("ada").await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
     faults.fail(&Op::VAULT);
-    // Another process that does see the vault.
+    // Another process that can reach the vault.
     gateway.command(&["session", "revoke", "--user", "ada"]).await;
     gateway.clock.advance(Duration::from_secs(60));
     assert_undecided(&gateway.call("GET", "/", &tokens.access).await);
@@ -94,7 +94,7 @@ async fn what_was_revoked_while_the_vault_could_not_be_seen_is_refused_as_soon_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_nobody_has_heard_of_is_no_key_while_the_keys_are_current_and_undecided_otherwise() {
+async fn unknown_key_is_invalid_only_while_keys_are_current() {
     let (gateway, faults) = gateway().await;
     let (other, _) = self::gateway().await;
     let foreign = other.login("ada").await;
@@ -106,7 +106,7 @@ async fn a_key_nobody_has_heard_of_is_no_key_while_the_keys_are_current_and_unde
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_cannot_be_loaded_after_a_rotation_end_the_lease_and_nothing_signed_before() {
+async fn failed_key_load_after_rotation_ends_only_the_lease() {
     let (gateway, faults) = gateway().await;
     let tokens = gateway.login("ada").await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
@@ -125,11 +125,11 @@ async fn keys_that_cannot_be_loaded_after_a_rotation_end_the_lease_and_nothing_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_at_the_log_proves_nothing_beyond_the_lease_from_when_it_was_sent() {
+async fn log_read_extends_lease_from_its_sending_time() {
     let (gateway, faults) = gateway().await;
     let tokens = gateway.login("ada").await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
-    // The vault has answered, and the answer takes its time; what is revoked meanwhile is not in it.
+    // The vault has responded but the response is delayed; it does not contain revocations made meanwhile.
     let gate = faults.hold_after(Op::ReadLog);
     gate.until_reached().await;
     faults.fail(&[Op::ReadLog]);

@@ -1,11 +1,11 @@
-//! What a client sends before it has its answer: it has no part in the request that is under way.
+//! Data that a client sends before it has its response does not affect the request in flight.
 
 use crate::support::gateway::{ROUTES, SOON};
 use crate::support::http::{Client, message};
-use crate::support::{Moody, Setup, TestGateway, assert_eventually};
+use crate::support::{FlakyServer, Setup, TestGateway, assert_eventually};
 
-/// With an app that takes its time, and one that is not there.
-async fn gateway(gone: &Moody) -> TestGateway {
+/// A gateway with a slow app and an unreachable one.
+async fn gateway(gone: &FlakyServer) -> TestGateway {
     let routes = format!(
         "{ROUTES}[[routes]]\nname = \"hold\"\npath = \"/hold\"\naccess = \"public\"\nupstream = \"app\"\n\
          [[routes]]\nname = \"gone\"\npath = \"/gone\"\naccess = \"public\"\nupstream = \"gone\"\n\
@@ -15,7 +15,7 @@ async fn gateway(gone: &Moody) -> TestGateway {
     TestGateway::with(Setup { routes, ..Setup::default() }).await
 }
 
-/// Sends a request, something more once the app has the request, and lets the app answer.
+/// Sends a request, sends more once the app has the request, then lets the app respond.
 async fn sent_meanwhile(gateway: &TestGateway, request: &[u8], more: &[u8]) -> Client {
     let mut client = Client::connect(gateway.address()).await;
     let before = gateway.app.seen().len();
@@ -27,8 +27,8 @@ async fn sent_meanwhile(gateway: &TestGateway, request: &[u8], more: &[u8]) -> C
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_is_under_way_is_answered_whatever_is_sent_meanwhile() {
-    let gone = Moody::asleep();
+async fn request_in_flight_is_answered_despite_pipelined_data() {
+    let gone = FlakyServer::asleep();
     let gateway = gateway(&gone).await;
     let next = message("GET", "/public/next", &[], b"");
     let chunked =
@@ -51,9 +51,9 @@ async fn a_request_that_is_under_way_is_answered_whatever_is_sent_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_line_behind_a_body_is_nothing() {
+async fn empty_line_after_a_body_is_ignored() {
     // RFC 9112 section 2.2.
-    let gone = Moody::asleep();
+    let gone = FlakyServer::asleep();
     let gateway = gateway(&gone).await;
     let mut client = Client::connect(gateway.address()).await;
     for at in 0..3 {
@@ -67,12 +67,12 @@ async fn an_empty_line_behind_a_body_is_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_with_a_request_is_not_read_as_the_next_wherever_the_reads_fall() {
-    // RFC 9112 section 9.3.2: who pipelines sends anew what was not answered.
-    let gone = Moody::asleep();
+async fn body_bytes_are_never_the_next_request_at_any_boundary() {
+    // RFC 9112 section 9.3.2: a pipelining client resends unanswered requests.
+    let gone = FlakyServer::asleep();
     let gateway = gateway(&gone).await;
     let next = message("GET", "/public/next", &[], b"");
-    // A header is read by 256 bytes, and then by 1,024.
+    // A header is read in steps of 256 bytes, later of 1,024.
     for length in [100, 240, 256, 257, 1000, 1279, 1280, 1281, 2303, 2304, 3000] {
         for (method, body) in [("GET", &b""[..]), ("POST", b"a body"), ("POST", &[b'x'; 5000])] {
             let bare = message(method, "/public/first", &[("X-Pad", "")], body).len() - body.len();
@@ -94,8 +94,8 @@ async fn what_came_with_a_request_is_not_read_as_the_next_wherever_the_reads_fal
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_after_which_the_connection_is_closed_says_so() {
-    let gone = Moody::asleep();
+async fn last_response_of_a_connection_has_connection_close() {
+    let gone = FlakyServer::asleep();
     let gateway = gateway(&gone).await;
     for (request, status) in [
         (message("GET", "/gone", &[], b""), 502),

@@ -1,4 +1,4 @@
-//! What the stores are asked about sessions: when, and by how many at once.
+//! Session lookups in the stores: timing and concurrency limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::refusals::assert_refused;
 use crate::support::gateway::{ROUTES, SOON, Tokens};
 use crate::support::{Client, Faults, Op, Setup, TestGateway, assert_eventually};
 
-/// Leases that only a leap of the clock ends, and beside the usual routes one that asks every time.
+/// Leases that only a clock jump ends, and a route with `always_revalidate`.
 async fn gateway(sessions: &str) -> (TestGateway, Arc<Faults>, Tokens) {
     let faults = Faults::new();
     let fresh = "[[routes]]\nname = \"fresh\"\npath = \"/fresh\"\naccess = \"signed-in\"\nupstream = \"app\"\nalways_revalidate = true";
@@ -33,7 +33,7 @@ async fn served(gateway: &TestGateway, path: &str, tokens: &Tokens) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_session_store_is_asked_after_recheck_and_on_a_fresh_route_every_time() {
+async fn session_store_is_queried_after_recheck_and_on_fresh_routes() {
     let (gateway, faults, tokens) = gateway(r#"revalidate_after = "30s""#).await;
     let asked = faults.calls(Op::Check);
     for _ in 0..3 {
@@ -52,7 +52,7 @@ async fn the_session_store_is_asked_after_recheck_and_on_a_fresh_route_every_tim
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_fresh_route_what_was_confirmed_before_counts_for_nothing() {
+async fn fresh_route_ignores_earlier_confirmations() {
     let (gateway, faults, tokens) = gateway("").await;
     served(&gateway, "/fresh", &tokens).await;
     faults.fail(&Op::SESSION_STORE);
@@ -65,15 +65,15 @@ async fn on_a_fresh_route_what_was_confirmed_before_counts_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_so_many_ask_the_vault_at_once_and_the_others_are_told_to_come_back() {
+async fn vault_lookups_are_limited_and_excess_gets_retry_after() {
     const PLACES: usize = 32;
     const MORE: usize = 8;
     let (gateway, faults, confirmed) = gateway(r#"revalidate_after = "0s""#).await;
-    // A session store that keeps nothing, and a vault that is slow.
+    // A session store that stores nothing, and a slow vault.
     faults.fail(&[Op::Check, Op::Fill]);
     let (keys, user) = (stolen_keys(&gateway).await, gateway.user("bob", &[]).await);
     let gate = faults.hold_every(Op::FindSession);
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut asking = JoinSet::new();
     for _ in 0..PLACES + MORE {
         let (address, token) = (gateway.address(), Forger::new(&gateway, user).token(&keys));
@@ -87,9 +87,9 @@ async fn only_so_many_ask_the_vault_at_once_and_the_others_are_told_to_come_back
         assert_refused(&refused, 503, "overloaded");
         assert_eq!(refused.header("retry-after"), Some("1"));
     }
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     assert_eq!(faults.calls(Op::FindSession), PLACES);
-    // One that was confirmed needs no place.
+    // A confirmed session needs no lookup slot.
     served(&gateway, "/", &confirmed).await;
     gate.open();
     for answer in asking.join_all().await {
@@ -106,7 +106,7 @@ async fn only_so_many_ask_the_vault_at_once_and_the_others_are_told_to_come_back
 async fn confirmed_session_waits_for_a_lookup_where_it_needs_one() {
     const PLACES: usize = 32;
     let (gateway, faults, confirmed) = gateway("").await;
-    // No session store, and a vault that is kept busy by sessions never seen.
+    // No session store, and a vault busy with unseen sessions.
     faults.fail(&Op::SESSION_STORE);
     let (keys, user) = (stolen_keys(&gateway).await, gateway.user("bob", &[]).await);
     let gate = faults.hold_every(Op::FindSession);
@@ -118,18 +118,18 @@ async fn confirmed_session_waits_for_a_lookup_where_it_needs_one() {
         });
     }
     assert_eventually("all places are taken", SOON, async || faults.calls(Op::FindSession) == PLACES).await;
-    // A route that asks every time, and an endpoint of ours: neither can do without the answer.
+    // A route with `always_revalidate` and a gateway endpoint: both need a lookup.
     for path in ["/fresh", "/auth/me"] {
         let (address, token) = (gateway.address(), confirmed.access.clone());
         asking.spawn(async move {
             Client::asking(address, path, &token).await.response("GET").await.expect("an answer").status
         });
     }
-    // Refused at once they would be done before this; they wait for a second.
-    let begun = Instant::now();
+    // An immediate refusal would finish before this; the requests wait for one second.
+    let started = Instant::now();
     let first = asking.join_next().await.expect("one").expect("no panic");
     assert_eq!(first, 503, "after the wait");
-    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(700), "{:?}", started.elapsed());
     asking.join_next().await.expect("the other").expect("no panic");
     for path in ["/fresh", "/auth/me"] {
         let (address, token) = (gateway.address(), confirmed.access.clone());

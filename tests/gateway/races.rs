@@ -1,4 +1,4 @@
-//! Revocations that land while a request waits: for a store, for the app, for its own body.
+//! Revocations that arrive while a request waits for a store, for the app or for its own body.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::support::gateway::{SOON, Tokens};
 use crate::support::http::{Client, message};
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually, measured};
 
-/// Nothing but the revocation ends these before the route's `timeout` of 60 s. How soon it does is printed here, and held to its
-/// promise by `cargo bench --bench revocation`: a busy machine is slow, not wrong.
+/// Only the revocation ends these before the route's `timeout` of 60 s. The measured delay is printed here; `cargo
+/// bench --bench revocation` enforces the promised delay, since a busy machine is slow, not wrong.
 const BY_REVOCATION: Duration = Duration::from_secs(30);
 
-/// A gateway whose stores fail on command, and two sessions of one user: one to be ended, one to end it from.
+/// A gateway with injectable store faults and two sessions of one user: one to be ended, one to end it.
 async fn two_sessions(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>, Tokens, Tokens) {
     let faults = Faults::new();
     let setup = Setup { sessions: sessions.to_owned(), stores: faults.wrap(), ..Setup::default() };
@@ -26,24 +26,24 @@ async fn two_sessions(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>, T
     (gateway, faults, one, other)
 }
 
-/// As [`two_sessions`], the first one never seen by this gateway.
+/// Like [`two_sessions`], but this gateway has never seen the first session.
 async fn one_unseen() -> (TestGateway, std::sync::Arc<Faults>, Tokens, Tokens) {
     let (gateway, faults, _, other) = two_sessions("").await;
     let unseen = gateway.login_elsewhere("ada").await;
     (gateway, faults, unseen, other)
 }
 
-/// Ends a session as its user would from another device, until acknowledged.
+/// Ends a session as its user would from another device, and waits for the acknowledgement.
 async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
     let answer = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
     assert_eq!(answer.json(), json!({ "ended": 1, "propagation": "complete" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_while_the_session_store_is_asked_is_never_forwarded() {
+async fn revocation_during_session_store_query_stops_forwarding() {
     let (gateway, faults, tokens, other) = two_sessions(r#"revalidate_after = "0s""#).await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
-    // The store says that the session lives; then it is revoked; then the answer arrives.
+    // The store reports a live session, the session is revoked, then the store's response arrives.
     let gate = faults.hold_after(Op::Check);
     let mut client = Client::asking(gateway.address(), "/late", &tokens.access).await;
     gate.until_reached().await;
@@ -55,7 +55,7 @@ async fn a_revocation_while_the_session_store_is_asked_is_never_forwarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_while_the_session_store_is_asked_is_not_answered_by_our_own_endpoints_either() {
+async fn revocation_during_session_store_query_stops_gateway_endpoints() {
     let (gateway, faults, tokens, other) = two_sessions("").await;
     assert_eq!(gateway.call("GET", "/auth/me", &tokens.access).await.status, 200);
     let gate = faults.hold_after(Op::Check);
@@ -68,7 +68,7 @@ async fn a_revocation_while_the_session_store_is_asked_is_not_answered_by_our_ow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_stuck_in_a_store_ends_with_its_revocation() {
+async fn request_waiting_for_a_store_ends_on_revocation() {
     for op in [Op::Check, Op::FindSession] {
         let (gateway, faults, tokens, other) = one_unseen().await;
         assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
@@ -77,7 +77,7 @@ async fn a_request_stuck_in_a_store_ends_with_its_revocation() {
         gate.until_reached().await;
         let revoked = Instant::now();
         end(&gateway, &tokens, &other).await;
-        // The store never answers: there is nobody to refuse it in words, so it is cut.
+        // The store never responds, so no refusal can be sent and the connection is cut.
         assert!(client.response("GET").await.is_none(), "{op:?}: cut");
         assert!(revoked.elapsed() < BY_REVOCATION, "{op:?}: {:?}", revoked.elapsed());
         assert_eq!(gateway.app.heads(), 1, "{op:?}: only the other session's");
@@ -85,10 +85,11 @@ async fn a_request_stuck_in_a_store_ends_with_its_revocation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_during_the_first_sight_stays_though_the_vault_had_said_it_lives() {
+async fn revocation_during_first_lookup_overrides_the_vault_response() {
     let (gateway, faults, tokens, other) = one_unseen().await;
     assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
-    // Vault: live. Revocation. Then the guest list is filled from what the vault had said.
+    // The vault reports a live session, the session is revoked, then the session store is filled from the vault's
+    // response.
     let gate = faults.hold_after(Op::FindSession);
     let mut client = Client::asking(gateway.address(), "/late", &tokens.access).await;
     gate.until_reached().await;
@@ -105,7 +106,7 @@ async fn a_revocation_during_the_first_sight_stays_though_the_vault_had_said_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_session_is_known_even_when_no_store_answers_any_more() {
+async fn revoked_session_is_refused_without_any_store() {
     let faults = Faults::new();
     let setup = Setup {
         vault: r#"lease = "60s""#.to_owned(),
@@ -115,7 +116,7 @@ async fn a_revoked_session_is_known_even_when_no_store_answers_any_more() {
     };
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
-    // This replica has never seen the session, and asks nobody about it now.
+    // This replica has never seen the session and performs no lookup now.
     let (tokens, other) = (gateway.login_elsewhere("ada").await, gateway.login("ada").await);
     end(&gateway, &tokens, &other).await;
     faults.fail(&Op::VAULT);
@@ -125,7 +126,7 @@ async fn a_revoked_session_is_known_even_when_no_store_answers_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_while_the_app_thinks_replaces_its_answer() {
+async fn revocation_before_the_app_responds_replaces_its_response() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -138,7 +139,7 @@ async fn a_revocation_while_the_app_thinks_replaces_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_poll_is_cut_though_the_app_never_answers() {
+async fn revocation_cuts_a_pending_long_poll() {
     let (gateway, _, tokens, other) = two_sessions("").await;
     let mut poll = Client::asking(gateway.address(), "/hold", &tokens.access).await;
     let mut others = Client::asking(gateway.address(), "/hold", &other.access).await;
@@ -158,7 +159,7 @@ async fn a_long_poll_is_cut_though_the_app_never_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_amid_an_upload_stops_it() {
+async fn revocation_stops_an_upload() {
     let (gateway, _, tokens, other) = two_sessions("").await;
     let mut client = Client::connect(gateway.address()).await;
     let bearer = format!("Bearer {}", tokens.access);
@@ -174,7 +175,7 @@ async fn a_revocation_amid_an_upload_stops_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_stalls_is_cut_by_its_revocation() {
+async fn revocation_cuts_a_stalled_upload() {
     let (gateway, _, tokens, other) = two_sessions("").await;
     let mut client = Client::connect(gateway.address()).await;
     let bearer = format!("Bearer {}", tokens.access);
@@ -189,7 +190,7 @@ async fn an_upload_that_stalls_is_cut_by_its_revocation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_amid_requests_is_answered_in_words_and_nothing_is_accepted_after_it() {
+async fn revocation_amid_requests_is_answered_401_from_then_on() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     for round in 0..20 {
@@ -215,7 +216,7 @@ async fn a_revocation_amid_requests_is_answered_in_words_and_nothing_is_accepted
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_written_by_another_process_while_a_request_waits_is_found_too() {
+async fn revocation_by_another_process_reaches_a_waiting_request() {
     let (gateway, faults, tokens, other) = one_unseen().await;
     assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
     let gate = faults.hold_after(Op::FindSession);
@@ -223,7 +224,7 @@ async fn a_revocation_written_by_another_process_while_a_request_waits_is_found_
     gate.until_reached().await;
     let id = tokens.session.parse().expect("an id");
     gateway.vault.sessions.revoke(Scope::Session(id, None), EndReason::Admin).await.expect("a vault");
-    // Two more reads of the log: the second began after the commit.
+    // Two more reads of the log: the second started after the commit.
     let reads = faults.calls(Op::ReadLog);
     assert_eventually("the log is read", SOON, async || faults.calls(Op::ReadLog) >= reads + 2).await;
     gate.open();
@@ -233,11 +234,11 @@ async fn a_revocation_written_by_another_process_while_a_request_waits_is_found_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_vault_said_counts_no_longer_than_the_lease() {
+async fn vault_response_is_valid_only_during_the_lease() {
     for path in ["/late", "/auth/me"] {
         let (gateway, faults, tokens, other) = one_unseen().await;
         assert_eq!(gateway.call("GET", "/", &other.access).await.status, 200);
-        // It says that the session lives; the answer is long under way, and nothing is heard of the log meanwhile.
+        // The store reports a live session with a long delay, while the log is not read.
         let gate = faults.hold_after(Op::FindSession);
         let mut client = Client::asking(gateway.address(), path, &tokens.access).await;
         gate.until_reached().await;

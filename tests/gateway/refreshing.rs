@@ -1,4 +1,4 @@
-//! Refreshes at the same time as each other and as what ends the session.
+//! Refreshes concurrent with each other and with the end of their session.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::gateway::Tokens;
 use crate::support::http;
 use crate::support::{Faults, Op, Setup, TestGateway, measured};
 
-/// Presents one refresh token `times` times at once.
+/// Sends one refresh token `times` times concurrently.
 async fn at_once(gateway: &TestGateway, token: &str, times: usize) -> Vec<http::Response> {
     let mut asking = JoinSet::new();
     for _ in 0..times {
@@ -28,7 +28,7 @@ async fn at_once(gateway: &TestGateway, token: &str, times: usize) -> Vec<http::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_refreshes_of_one_token_at_once_make_one_successor() {
+async fn fifty_concurrent_refreshes_of_one_token_have_one_successor() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let first = gateway.login("ada").await;
@@ -44,14 +44,14 @@ async fn fifty_refreshes_of_one_token_at_once_make_one_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replays_within_the_same_second_are_told_apart_by_their_generation() {
+async fn replays_within_one_second_are_distinguished_by_generation() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let first = gateway.login("ada").await;
     let second = Tokens::of(&gateway.refresh(&first.refresh).await);
     assert_eq!(Tokens::of(&gateway.refresh(&first.refresh).await).refresh, second.refresh, "a lost answer");
     let third = Tokens::of(&gateway.refresh(&second.refresh).await);
-    // Two generations behind is a theft, however soon.
+    // Two generations behind is reuse, however soon.
     assert_eq!(gateway.refresh(&first.refresh).await.code(), "refresh_reused");
     assert_eq!(gateway.refresh(&third.refresh).await.code(), "refresh_invalid");
     for tokens in [&first, &second, &third] {
@@ -60,7 +60,7 @@ async fn replays_within_the_same_second_are_told_apart_by_their_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_at_the_same_time_as_a_revocation_leaves_nothing_alive() {
+async fn refresh_concurrent_with_revocation_leaves_no_live_token() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut won = 0;
@@ -68,7 +68,7 @@ async fn a_refresh_at_the_same_time_as_a_revocation_leaves_nothing_alive() {
         let tokens = gateway.login("ada").await;
         let refreshing = gateway.refresh(&tokens.refresh);
         let ending = gateway.post("/auth/logout", Some(&tokens.access), &json!(null));
-        // Whoever is polled first is a little ahead: each in turn.
+        // The first polled future is slightly ahead, so the order alternates.
         let (refreshed, ended) = if round % 2 == 0 {
             tokio::join!(refreshing, ending)
         } else {
@@ -95,7 +95,7 @@ async fn a_refresh_at_the_same_time_as_a_revocation_leaves_nothing_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn disabling_a_user_beats_a_refresh_under_way_and_its_repetition_within_the_grace() {
+async fn disabling_a_user_defeats_refresh_in_flight_and_its_repeat() {
     let faults = Faults::new();
     let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     let ada = gateway.user("ada", &[]).await;
@@ -117,7 +117,7 @@ async fn disabling_a_user_beats_a_refresh_under_way_and_its_repetition_within_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_refresh_was_granted_before_its_session_ended_is_dead_when_it_arrives() {
+async fn tokens_refreshed_before_session_end_are_refused_after_it() {
     let faults = Faults::new();
     let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
@@ -136,7 +136,7 @@ async fn what_a_refresh_was_granted_before_its_session_ended_is_dead_when_it_arr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_under_a_key_that_was_not_heard_of_yet_is_answered_with_the_same_successor() {
+async fn repeated_refresh_under_unseen_key_returns_the_same_successor() {
     let faults = Faults::new();
     let setup = Setup {
         vault: r#"lease = "60s""#.to_owned(),
@@ -147,7 +147,7 @@ async fn a_repeat_under_a_key_that_was_not_heard_of_yet_is_answered_with_the_sam
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
     let first = gateway.login("ada").await;
-    // From now on this gateway hears of nothing; there is a new key, and another gateway signs with it.
+    // From now on this gateway reads no log; another gateway signs with a new key.
     faults.fail(&[Op::ReadLog]);
     let random: &dyn Random = &SystemRandom;
     let master = MasterSecret::read(&gateway.folder.path().join("master.key")).expect("the master secret");

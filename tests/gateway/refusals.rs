@@ -1,9 +1,8 @@
-//! What every refusal looks like, whoever refuses.
+//! Common form of all refusals.
 
 use crate::support::Response;
 
-/// A problem document with this code, which nobody may keep, that says which request it answers, and the challenge
-/// RFC 6750 section 3 asks for.
+/// Asserts a problem document with this code, `no-store`, a request id and the challenge of RFC 6750 section 3.
 pub(crate) fn assert_refused(answer: &Response, status: u16, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.text());
     let problem = answer.json();
@@ -16,7 +15,7 @@ pub(crate) fn assert_refused(answer: &Response, status: u16, code: &str) {
     assert_eq!(answer.all("www-authenticate"), challenge(code));
 }
 
-/// Section 3.1: no reason where no credential was sent, one of three where it was.
+/// RFC 6750 section 3.1: no error code without a credential, one of three with one.
 fn challenge(code: &str) -> Vec<&'static str> {
     let challenge = match code {
         "token_missing" | "credentials_wrong" => "Bearer",

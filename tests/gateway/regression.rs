@@ -1,4 +1,4 @@
-//! What an attacker of ours found, each as a failing test first.
+//! Findings of attacks on doorward, each first written as a failing test.
 
 use serde_json::json;
 
@@ -7,8 +7,9 @@ use crate::support::http::{Client, message};
 use crate::support::{PASSWORD, Setup, Socket, TestGateway, assert_eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vault_replaced_under_a_running_gateway_is_not_taken_for_current() {
-    // The gateway would go on with a file nobody else writes to: an acknowledged revocation would never reach it.
+async fn vault_replaced_at_runtime_is_not_taken_as_current() {
+    // The gateway would continue with a file that no process writes to: an acknowledged revocation would never reach
+    // it.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -24,7 +25,7 @@ async fn a_vault_replaced_under_a_running_gateway_is_not_taken_for_current() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_let_in_with_roles_that_were_taken_away_is_closed() {
+async fn stream_is_closed_when_its_roles_are_removed() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["admin"]).await;
     let tokens = gateway.login("ada").await;
@@ -35,8 +36,8 @@ async fn a_stream_let_in_with_roles_that_were_taken_away_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_read_after_a_chunked_request_on_its_connection() {
-    // A front that takes the bare LF for the end of the chunk line reads the second request as a body.
+async fn nothing_is_read_after_a_chunked_request() {
+    // A front proxy that accepts a bare LF as the end of the chunk line reads the second request as a body.
     let gateway = TestGateway::start().await;
     let mut client = Client::connect(gateway.address()).await;
     client.send(b"POST /public/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nxx\r\n2d\r\n0\r\n\r\n").await;
@@ -47,7 +48,7 @@ async fn nothing_is_read_after_a_chunked_request_on_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_coding_other_than_chunked_is_refused() {
+async fn transfer_coding_other_than_chunked_is_refused() {
     let gateway = TestGateway::start().await;
     for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked"] {
         let answer = gateway.get("/public", &[("Transfer-Encoding", coding)]).await;
@@ -57,8 +58,8 @@ async fn a_coding_other_than_chunked_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guesser_at_one_address_locks_nobody_out_elsewhere() {
-    // T57. The gateway believes loopback, so that a test can have two addresses.
+async fn guessing_from_one_address_locks_nobody_out_elsewhere() {
+    // T57. The gateway trusts loopback, so that a test can have two addresses.
     let gateway = TestGateway::with(Setup {
         server: r#"trusted_proxies = ["127.0.0.1"]"#.to_owned(),
         login: "attempts_per_account = 2".to_owned(),
@@ -81,8 +82,8 @@ async fn a_guesser_at_one_address_locks_nobody_out_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_comes_before_the_upload_ends_is_read_by_those_who_send_all_of_it_first() {
-    // Closing while something is on its way resets the connection, and the answer is lost (RFC 9112 section 9.6).
+async fn early_response_reaches_clients_that_finish_sending_first() {
+    // Closing with unread data resets the connection, and the response is lost (RFC 9112 section 9.6).
     let gateway = TestGateway::start().await;
     for _ in 0..10 {
         let mut client = Client::connect(gateway.address()).await;
@@ -95,7 +96,7 @@ async fn an_answer_that_comes_before_the_upload_ends_is_read_by_those_who_send_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_heard_out_for_long_and_who_waits_to_be_asked_not_at_all() {
+async fn lingering_close_is_bounded_and_skipped_for_expect_continue() {
     let gateway = TestGateway::start().await;
     let mut asking = Client::connect(gateway.address()).await;
     let head = "POST / HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 1000000\r\n";

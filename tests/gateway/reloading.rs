@@ -1,4 +1,4 @@
-//! Another configuration comes into force: what it changes, what it leaves alone, and what becomes of one that is no good.
+//! Configuration reload: changed settings, kept settings and rejected files.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn instead<'a>(old: &'a str, new: &'a str) -> impl FnOnce(&str) -> String + 'a {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn routes_come_and_go_and_a_request_keeps_the_one_it_began_with() {
+async fn reload_changes_routes_but_not_for_running_requests() {
     let hold = MORE.replace("more", "hold");
     let gateway = followed(Setup { routes: format!("{ROUTES}{MORE}{hold}"), ..Setup::default() }).await;
     let mut held = Client::connect(gateway.address()).await;
@@ -64,7 +64,7 @@ async fn routes_come_and_go_and_a_request_keeps_the_one_it_began_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_good_changes_nothing_and_is_said_until_it_is_mended() {
+async fn invalid_file_changes_nothing_and_is_reported_until_fixed() {
     let mut gateway = TestGateway::start().await;
     let reloads_of = gateway.follow();
     assert_eventually("the file is known", SOON, async || gateway.metric("doorward_config_hash").await > 0.0)
@@ -73,7 +73,7 @@ async fn a_file_that_is_no_good_changes_nothing_and_is_said_until_it_is_mended()
     assert_eq!(gateway.probe("/readyz").await.text(), "ready\n");
     let good = std::fs::read_to_string(gateway.config_file()).expect("the file");
 
-    // A good route beside a bad one: not half of it is taken.
+    // A valid route beside an invalid one: nothing of the file applies.
     gateway.rewrite(with(&format!(
         "{MORE}[[routes]]\nname = \"bad\"\npath = \"/x\"\naccess = \"nobody\"\nupstream = \"app\"\n"
     )));
@@ -93,7 +93,7 @@ async fn a_file_that_is_no_good_changes_nothing_and_is_said_until_it_is_mended()
     );
     assert_eq!(gateway.metric("doorward_config_hash").await, hash);
 
-    // It is tried once, and again when somebody asks.
+    // A rejected file is tried once, and again on request.
     assert_eq!(reloads(&gateway, "rejected").await, 1.0);
     reloads_of.now();
     assert_eventually("asked", SOON, async || reloads(&gateway, "rejected").await == 2.0).await;
@@ -117,14 +117,14 @@ async fn a_file_that_is_no_good_changes_nothing_and_is_said_until_it_is_mended()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_for_a_reload_is_served_at_once_changed_or_not() {
+async fn requested_reload_runs_at_once_even_without_changes() {
     let mut gateway = TestGateway::start().await;
     let asked = gateway.follow();
     asked.now();
     assert_eventually("nothing is new", SOON, async || reloads(&gateway, "unchanged").await == 1.0).await;
     gateway.rewrite(with(MORE));
     asked.now();
-    // Looking takes two looks, half a second apart; being asked takes none.
+    // File watching needs two checks, half a second apart; a requested reload needs none.
     assert_eventually("taken", Duration::from_millis(450), async || {
         gateway.get("/more", &[]).await.status == 200
     })
@@ -132,7 +132,7 @@ async fn whoever_asks_for_a_reload_is_served_at_once_changed_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_needs_a_restart_is_kept_while_the_rest_is_taken() {
+async fn restart_only_settings_are_kept_while_others_apply() {
     let gateway = followed(Setup::default()).await;
     let needed = async || gateway.metric("doorward_config_restart_needed").await;
     gateway.reconfigure(|text| text.replace("[login]\n", "[login]\nhash_threads = 3\n") + MORE).await;
@@ -142,7 +142,7 @@ async fn what_needs_a_restart_is_kept_while_the_rest_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_issuer_ends_every_token_though_it_was_found_good_before() {
+async fn new_issuer_invalidates_already_verified_tokens() {
     let gateway = followed(Setup::default()).await;
     gateway.user("ada", &[]).await;
     let old = gateway.login("ada").await;
@@ -157,7 +157,7 @@ async fn another_issuer_ends_every_token_though_it_was_found_good_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_and_lifetimes_are_those_in_force() {
+async fn reloaded_limits_and_lifetimes_apply() {
     let gateway = followed(Setup::default()).await;
     gateway.user("ada", &[]).await;
     let mut kept = Client::connect(gateway.address()).await;
@@ -193,7 +193,7 @@ async fn limits_and_lifetimes_are_those_in_force() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_has_moved_is_asked_where_it_is() {
+async fn reloaded_upstream_address_is_used() {
     let gateway = followed(Setup::default()).await;
     let moved = TestApp::start().await;
     assert_eq!(gateway.get("/public", &[]).await.status, 200);
@@ -205,7 +205,7 @@ async fn an_app_that_has_moved_is_asked_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_streams_live_through_reloads() {
+async fn open_streams_survive_reloads() {
     let gateway = followed(Setup::default()).await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -223,7 +223,7 @@ async fn open_streams_live_through_reloads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_takes_the_time_in_force_and_reloads_no_more() {
+async fn drain_uses_the_reloaded_timeout_and_stops_reloading() {
     let mut gateway = followed(Setup { server: "drain_timeout = \"1h\"".into(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;

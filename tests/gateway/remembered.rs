@@ -1,4 +1,4 @@
-//! What a gateway knows of a session without asking.
+//! Session knowledge that needs no store lookup.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn gateway(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_request_after_a_login_or_a_refresh_asks_nobody() {
+async fn first_request_after_login_or_refresh_queries_no_store() {
     let (gateway, faults) = gateway("").await;
     let first = gateway.login("ada").await;
     let second = Tokens::of(&gateway.refresh(&first.refresh).await);
@@ -37,11 +37,11 @@ async fn the_first_request_after_a_login_or_a_refresh_asks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_on_the_guest_list_is_served_without_the_vault_once_its_user_was_seen() {
+async fn session_store_record_suffices_for_an_already_seen_user() {
     let (gateway, faults) = gateway(r#"revalidate_after = "0s""#).await;
     let (seen, unseen) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
     let id = unseen.session.parse().expect("an id");
-    // As a gateway that shares the session store would have left it.
+    // As another gateway on the same session store would have left it.
     let row = gateway.vault.sessions.find(id).await.expect("an answer").expect("the session");
     let idle = Some((row.grant.ends_at, ClientKind::Program));
     let record = Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at, idle };
@@ -55,9 +55,9 @@ async fn a_session_on_the_guest_list_is_served_without_the_vault_once_its_user_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_once_confirmed_goes_on_when_neither_store_can_say_and_the_set_is_current() {
+async fn confirmed_session_continues_without_stores_while_revocations_are_current() {
     let (gateway, faults) = gateway("revalidate_after = \"0s\"\nvault_outage_grace = \"0s\"").await;
-    // A session store that keeps nothing: as one that is emptied all the time.
+    // A session store that stores nothing, as if it were constantly emptied.
     faults.fail(&[Op::Fill]);
     let tokens = gateway.login("ada").await;
     let elsewhere = gateway.login_elsewhere("ada").await;
@@ -73,7 +73,7 @@ async fn a_session_once_confirmed_goes_on_when_neither_store_can_say_and_the_set
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_process_revokes_becomes_a_tombstone_here() {
+async fn revocation_by_another_process_writes_a_tombstone() {
     let (gateway, _) = gateway("").await;
     let tokens = gateway.login("ada").await;
     let id = tokens.session.parse().expect("an id");
@@ -85,9 +85,9 @@ async fn what_another_process_revokes_becomes_a_tombstone_here() {
     .await;
 }
 
-/// A connection remembers the token that it sent last; another one, however alike, is judged by itself.
+/// A connection caches its last token; any other token, however similar, is verified separately.
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_of_one_connection_are_judged_one_by_one() {
+async fn tokens_of_one_connection_are_verified_separately() {
     let (gateway, _) = gateway("").await;
     gateway.user("bob", &[]).await;
     let (ada, bob) = (gateway.login("ada").await, gateway.login("bob").await);
@@ -97,7 +97,7 @@ async fn tokens_of_one_connection_are_judged_one_by_one() {
         client.send(&message("GET", "/", &[("Authorization", &bearer)], b"")).await;
         client.response("GET").await.expect("a response").status
     };
-    // The payload changed, the length kept.
+    // A changed payload of the same length.
     let (at, forged) = (ada.access.len() / 2, ada.access.as_bytes()[ada.access.len() / 2]);
     let other = if forged == b'A' { "B" } else { "A" };
     let forged = format!("{}{other}{}", &ada.access[..at], &ada.access[at + 1..]);

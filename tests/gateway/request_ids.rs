@@ -1,10 +1,10 @@
-//! Every request has an id: the app is told it, the client reads it, and nobody but a trusted proxy chooses it.
+//! Request ids: sent to the app and the client, chosen only by the gateway or a trusted proxy.
 
 use crate::refusals::assert_refused;
 use crate::support::http::{Client, message};
 use crate::support::{Response, Setup, TestGateway};
 
-/// The one of an answer; 32 hexadecimal digits when we made it.
+/// Request id of a response; 32 hexadecimal digits when the gateway generated it.
 fn id(answer: &Response) -> String {
     let all = answer.all("x-request-id");
     assert_eq!(all.len(), 1, "{:?}", answer.headers);
@@ -20,7 +20,7 @@ async fn behind_a_proxy() -> TestGateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_app_and_the_client_are_told_the_same_id_and_every_request_another() {
+async fn request_id_is_shared_with_app_and_client() {
     let gateway = TestGateway::start().await;
     let mut client = Client::connect(gateway.address()).await;
     let mut seen = std::collections::HashSet::new();
@@ -34,7 +34,7 @@ async fn the_app_and_the_client_are_told_the_same_id_and_every_request_another()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_of_our_own_have_one_too() {
+async fn gateway_responses_have_a_request_id() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -55,7 +55,7 @@ async fn answers_of_our_own_have_one_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_switch_to_websocket_has_one_and_an_app_that_is_away_too() {
+async fn websocket_upgrade_and_bad_gateway_have_a_request_id() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
@@ -86,7 +86,7 @@ async fn a_switch_to_websocket_has_one_and_an_app_that_is_away_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_strangers_id_reaches_nobody_in_any_spelling() {
+async fn request_id_of_untrusted_client_is_dropped_in_any_spelling() {
     let gateway = TestGateway::start().await;
     let spellings = ["X-Request-Id", "x-request-id", "X_Request_Id", "X-Request_ID", "X.Request.Id"];
     for name in spellings {
@@ -101,7 +101,7 @@ async fn a_strangers_id_reaches_nobody_in_any_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_proxys_id_is_kept_when_it_is_well_formed() {
+async fn well_formed_request_id_of_trusted_proxy_is_kept() {
     let gateway = behind_a_proxy().await;
     let longest = "x".repeat(128);
     for given in
@@ -126,8 +126,8 @@ async fn a_trusted_proxys_id_is_kept_when_it_is_well_formed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_context_of_a_trace_passes_as_it_is() {
-    // W3C Trace Context: one trace has many requests, so its id is not the request's.
+async fn trace_context_passes_unchanged() {
+    // W3C Trace Context: one trace has many requests, so the trace id is not the request id.
     let gateway = TestGateway::start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let headers = [("traceparent", trace), ("tracestate", "vendor=opaque")];

@@ -1,4 +1,4 @@
-//! The limit on memory held for clients that take nothing: whom it spares, and whom it cuts.
+//! The memory limit for stalled responses: which clients are cut and which are spared.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use crate::support::gateway::ROUTES;
 use crate::support::{Client, Setup, TestGateway, assert_eventually, http, tls};
 
-/// Only there to end a hang.
+/// Timeout that only ends a hang.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Downloads of another client: even of a slow app, of which little is read ahead, they hold 2 MiB.
+/// Downloads of another client. Each holds 2 MiB even with a slow app, of which little is read ahead.
 const OTHERS: u32 = 24;
 
-/// Longer than a client takes nothing before it counts as stalled.
+/// Longer than the time after which a client that does not read counts as stalled.
 const PAUSE: Duration = Duration::from_secs(7);
 
 const CUT: &str = r#"doorward_requests_cut_total{cause="stalled"}"#;
@@ -26,7 +26,7 @@ async fn with(server: &str) -> TestGateway {
     TestGateway::with(Setup { server: server.to_owned(), routes, ..Setup::default() }).await
 }
 
-/// A client whose download has begun, and which reads no more of it.
+/// A client that has started a download and stopped reading.
 async fn begin(gateway: SocketAddr, address: [u8; 4], forwarded_for: &str) -> Client {
     let stream = tls::connect_from(address.into(), gateway).await.expect("a connection");
     let mut client = Client::over(stream);
@@ -35,8 +35,8 @@ async fn begin(gateway: SocketAddr, address: [u8; 4], forwarded_for: &str) -> Cl
     client
 }
 
-/// Whether more than all buffers still comes.
-async fn goes_on(client: &mut Client) -> bool {
+/// Returns true if more data arrives than all buffers hold.
+async fn continues(client: &mut Client) -> bool {
     let mut came = 0;
     while came < 32 << 20 {
         let Some(more) = client.some().await else { return false };
@@ -46,9 +46,9 @@ async fn goes_on(client: &mut Client) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_that_holds_most_is_cut_at_the_memory_limit() {
+async fn client_holding_most_memory_is_cut_at_the_limit() {
     let gateway = with("[server.limits]\nstalled_bytes = \"2MiB\"").await;
-    // The oldest of all, but one of one.
+    // The oldest download, but the only one of its client.
     let mut one = begin(gateway.address(), [127, 0, 0, 2], "").await;
     let mut others = Vec::new();
     for _ in 0..OTHERS {
@@ -56,14 +56,14 @@ async fn client_that_holds_most_is_cut_at_the_memory_limit() {
     }
     assert_eventually("what is held is within the limit", HANG, async || gateway.metric(CUT).await >= 3.0)
         .await;
-    assert!(goes_on(&mut one).await, "another client's responses are not its trouble");
-    let left = join_all(others.iter_mut().map(goes_on)).await.into_iter().map(u32::from).sum::<u32>();
+    assert!(continues(&mut one).await, "another client's responses are not its trouble");
+    let left = join_all(others.iter_mut().map(continues)).await.into_iter().map(u32::from).sum::<u32>();
     assert!(left >= 1, "all were cut");
     assert_eq!(gateway.metric(CUT).await, f64::from(OTHERS - left));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_behind_a_trusted_proxy_are_told_apart() {
+async fn clients_behind_a_trusted_proxy_are_distinguished() {
     let proxy = "trusted_proxies = [\"127.0.0.0/8\"]\n[server.limits]\nstalled_bytes = \"2MiB\"";
     let gateway = with(proxy).await;
     let mut one = begin(gateway.address(), [127, 0, 0, 1], "198.51.100.1").await;
@@ -73,11 +73,11 @@ async fn clients_behind_a_trusted_proxy_are_told_apart() {
     }
     assert_eventually("what is held is within the limit", HANG, async || gateway.metric(CUT).await >= 3.0)
         .await;
-    assert!(goes_on(&mut one).await, "another client's responses are not its trouble");
+    assert!(continues(&mut one).await, "another client's responses are not its trouble");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn paused_download_goes_on_while_there_is_memory() {
+async fn paused_download_continues_while_memory_is_available() {
     let gateway = with("").await;
     let mut paused = Vec::new();
     for _ in 0..4 {
@@ -85,7 +85,7 @@ async fn paused_download_goes_on_while_there_is_memory() {
     }
     // The pause itself.
     tokio::time::sleep(PAUSE).await;
-    assert!(join_all(paused.iter_mut().map(goes_on)).await.into_iter().all(|goes_on| goes_on));
+    assert!(join_all(paused.iter_mut().map(continues)).await.into_iter().all(|continues| continues));
     assert_eq!(gateway.metric(CUT).await, 0.0);
 }
 
@@ -100,14 +100,14 @@ async fn slow_reader_is_spared_at_the_memory_limit() {
     for _ in 0..8 {
         slow.push(begin(gateway.address(), [127, 0, 0, 2], "").await);
     }
-    // All of the slow ones together are one client that holds most, and they read a little once in a while.
-    let begun = tokio::time::Instant::now();
-    while begun.elapsed() < 2 * PAUSE || gateway.metric(CUT).await == 0.0 {
+    // All slow readers together are the client that holds most; each reads a little now and then.
+    let started = tokio::time::Instant::now();
+    while started.elapsed() < 2 * PAUSE || gateway.metric(CUT).await == 0.0 {
         for client in &mut slow {
             assert!(client.some().await.is_some(), "a slow reader was cut");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // All at once: who waits for a turn takes nothing.
-    assert!(join_all(slow.iter_mut().map(goes_on)).await.into_iter().all(|goes_on| goes_on));
+    // Concurrently: a client that waits for its turn does not read.
+    assert!(join_all(slow.iter_mut().map(continues)).await.into_iter().all(|continues| continues));
 }

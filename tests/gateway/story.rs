@@ -1,4 +1,4 @@
-//! The whole story, step by step.
+//! User journeys, step by step.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::gateway::{SOON, Tokens};
 use crate::support::{PASSWORD, Setup, TestGateway, assert_eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_signs_in_calls_the_app_and_is_known_there() {
+async fn signed_in_user_reaches_the_app_with_identity() {
     let gateway = TestGateway::start().await;
     let id = gateway.user("ada", &["user", "admin"]).await;
     let tokens = gateway.login("Ada").await;
@@ -24,7 +24,7 @@ async fn a_user_signs_in_calls_the_app_and_is_known_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_token_rotates_repeats_in_the_grace_and_ends_the_session_when_reused() {
+async fn refresh_token_rotates_repeats_in_grace_and_detects_reuse() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let first = gateway.login("ada").await;
@@ -46,7 +46,7 @@ async fn a_refresh_token_rotates_repeats_in_the_grace_and_ends_the_session_when_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logging_out_ends_this_session_and_logging_out_everywhere_ends_them_all() {
+async fn logout_ends_one_session_and_logout_everywhere_all() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let (one, two, three) =
@@ -56,7 +56,7 @@ async fn logging_out_ends_this_session_and_logging_out_everywhere_ends_them_all(
     assert_eq!(gateway.call("GET", "/", &one.access).await.code(), "token_revoked");
     assert_eq!(gateway.call("GET", "/", &two.access).await.status, 200);
     let out = gateway.post("/auth/logout-all", Some(&two.access), &json!(null)).await;
-    // The one that had ended before is applied again, and not counted again.
+    // The session that had already ended is revoked again, and not counted again.
     assert_eq!(out.json()["ended"], 2);
     for tokens in [&one, &two, &three] {
         assert_eq!(gateway.call("GET", "/", &tokens.access).await.code(), "token_revoked");
@@ -65,7 +65,7 @@ async fn logging_out_ends_this_session_and_logging_out_everywhere_ends_them_all(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_over_a_restart() {
+async fn restart_loses_no_session() {
     let first = TestGateway::start().await;
     first.user("ada", &["admin"]).await;
     let (kept, ended) = (first.login("ada").await, first.login("ada").await);
@@ -81,7 +81,7 @@ async fn nothing_is_lost_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_process_on_the_vault_is_followed() {
+async fn changes_by_another_process_are_followed() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["user"]).await;
     let tokens = gateway.login("ada").await;

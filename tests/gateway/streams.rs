@@ -1,4 +1,4 @@
-//! WebSockets, event streams and downloads end with their session, at once, and only with theirs.
+//! WebSockets, event streams and downloads end immediately with their session, and only with theirs.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::support::gateway::{SOON, Tokens};
 use crate::support::http::Client;
 use crate::support::{Setup, Socket, TestGateway, assert_eventually, measured};
 
-/// Nothing but the revocation ends these before the route's `timeout` of 60 s. How soon it does is printed here, and held to its
-/// promise by `cargo bench --bench revocation`: a busy machine is slow, not wrong.
+/// Only the revocation ends these before the route's `timeout` of 60 s. The measured delay is printed here; `cargo
+/// bench --bench revocation` enforces the promised delay, since a busy machine is slow, not wrong.
 const BY_REVOCATION: Duration = Duration::from_secs(30);
 
 async fn two_sessions() -> (TestGateway, Tokens, Tokens) {
@@ -26,7 +26,7 @@ async fn log_out(gateway: &TestGateway, tokens: &Tokens) {
     assert_eq!(answer.json()["ended"], 1);
 }
 
-/// Opens a stream and reads the header of its answer and the first of its body.
+/// Opens a stream and reads the response header and the first body bytes.
 async fn stream(gateway: &TestGateway, path: &str, tokens: &Tokens) -> Client {
     let mut client = Client::asking(gateway.address(), path, &tokens.access).await;
     assert_eq!(client.head().await.expect("an answer").status, 200);
@@ -35,7 +35,7 @@ async fn stream(gateway: &TestGateway, path: &str, tokens: &Tokens) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_works_both_ways_and_outlives_a_refresh() {
+async fn websocket_works_both_ways_and_survives_refresh() {
     let (gateway, tokens, _) = two_sessions().await;
     let mut socket = Socket::open(gateway.address(), "/ws", &tokens.access).await;
     socket.echo("before").await;
@@ -49,8 +49,8 @@ async fn a_websocket_works_both_ways_and_outlives_a_refresh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_stays_open_however_soon_the_app_switches_over() {
-    // cloudflare/pingora#946: a 101 that was read before the end of the request closed it, once in a hundred times.
+async fn websocket_stays_open_when_the_app_upgrades_immediately() {
+    // cloudflare/pingora#946: a 101 read before the end of the request closed the stream, once in a hundred times.
     let (gateway, tokens, _) = two_sessions().await;
     for _ in 0..300 {
         Socket::open(gateway.address(), "/ws", &tokens.access).await.echo("hello").await;
@@ -58,7 +58,7 @@ async fn a_websocket_stays_open_however_soon_the_app_switches_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_is_refused_without_a_session() {
+async fn websocket_without_session_is_refused() {
     let gateway = TestGateway::start().await;
     let headers = [
         ("Connection", "Upgrade"),
@@ -72,7 +72,7 @@ async fn a_websocket_is_refused_without_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_closes_on_both_sides_when_its_session_is_revoked_and_others_stay() {
+async fn revoked_session_closes_its_websocket_on_both_sides_only() {
     let (gateway, tokens, other) = two_sessions().await;
     let mut others = Socket::open(gateway.address(), "/ws", &other.access).await;
     let mut took = Vec::new();
@@ -97,7 +97,7 @@ async fn a_websocket_closes_on_both_sides_when_its_session_is_revoked_and_others
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_closes_when_another_process_ends_its_session() {
+async fn websocket_closes_when_another_process_ends_its_session() {
     let (gateway, tokens, other) = two_sessions().await;
     let mut others = Socket::open(gateway.address(), "/ws", &other.access).await;
     let mut socket = Socket::open(gateway.address(), "/ws", &tokens.access).await;
@@ -113,7 +113,7 @@ async fn a_websocket_closes_when_another_process_ends_its_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_closes_when_another_gateway_on_the_same_vault_ends_its_session() {
+async fn websocket_closes_when_another_gateway_ends_its_session() {
     let (one, tokens, other) = two_sessions().await;
     let setup = Setup { folder: Some(one.folder.clone()), clock: one.clock.clone(), ..Setup::default() };
     let two = TestGateway::with(setup).await;
@@ -130,7 +130,7 @@ async fn a_websocket_closes_when_another_gateway_on_the_same_vault_ends_its_sess
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_stream_closes_on_both_sides_when_its_session_is_revoked_and_others_stay() {
+async fn revoked_session_closes_its_event_stream_on_both_sides_only() {
     let (gateway, tokens, other) = two_sessions().await;
     let mut others = stream(&gateway, "/events", &other).await;
     let mut events = stream(&gateway, "/events", &tokens).await;
@@ -146,10 +146,10 @@ async fn an_event_stream_closes_on_both_sides_when_its_session_is_revoked_and_ot
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_download_ends_when_its_session_is_revoked_however_slowly_it_is_read() {
+async fn revoked_session_ends_a_slowly_read_download() {
     let (gateway, tokens, other) = two_sessions().await;
     let mut others = stream(&gateway, "/download", &other).await;
-    // Nobody reads on: the gateway waits in the middle of a write.
+    // The client stops reading, so the gateway blocks in a write.
     let mut stalled = stream(&gateway, "/download", &tokens).await;
     let revoked = Instant::now();
     log_out(&gateway, &tokens).await;
@@ -167,7 +167,7 @@ async fn a_long_download_ends_when_its_session_is_revoked_however_slowly_it_is_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ending_everyone_closes_every_stream_there_is() {
+async fn revoking_all_sessions_closes_every_stream() {
     let (gateway, tokens, other) = two_sessions().await;
     let mut socket = Socket::open(gateway.address(), "/ws", &tokens.access).await;
     let mut events = stream(&gateway, "/events", &other).await;

@@ -1,5 +1,5 @@
-//! What ends a stream besides a revocation: its session's end, and a set that nobody proves any more. And what
-//! does not.
+//! Ends of streams other than a revocation: the session's end and a stale revocation set. Also events that do not end a
+//! stream.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::support::gateway::{ROUTES, SOON, Tokens};
 use crate::support::{Client, Faults, Op, Setup, Socket, TestGateway, assert_eventually, measured};
 
-/// Short sessions; time leaps by less than the stream lease.
+/// Short sessions; the clock jumps by less than the stream lease.
 fn short_lived() -> Setup {
     Setup {
         tokens: r#"access_ttl = "30s""#.to_owned(),
@@ -23,7 +23,7 @@ async fn cuts(gateway: &TestGateway, cause: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_close_at_the_absolute_end_of_their_session_though_it_was_refreshed_until_then() {
+async fn streams_close_at_the_absolute_timeout_despite_refreshes() {
     let gateway = TestGateway::with(short_lived()).await;
     gateway.user("ada", &[]).await;
     let mut tokens = gateway.login("ada").await;
@@ -46,7 +46,7 @@ async fn streams_close_at_the_absolute_end_of_their_session_though_it_was_refres
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_whose_session_was_refreshed_on_another_gateway_goes_on() {
+async fn stream_continues_when_another_gateway_refreshes_its_session() {
     let faults = Faults::new();
     let one = TestGateway::with(Setup { stores: faults.wrap(), ..short_lived() }).await;
     one.user("ada", &[]).await;
@@ -68,7 +68,7 @@ async fn a_stream_whose_session_was_refreshed_on_another_gateway_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_close_when_the_revocation_set_has_not_been_proven_for_the_stream_lease() {
+async fn streams_close_when_revocations_are_stale_for_stream_lease() {
     let faults = Faults::new();
     let setup =
         Setup { sessions: r#"stream_lease = "10s""#.to_owned(), stores: faults.wrap(), ..Setup::default() };
@@ -80,7 +80,7 @@ async fn streams_close_when_the_revocation_set_has_not_been_proven_for_the_strea
     gateway.clock.advance(Duration::from_secs(5));
     assert_eventually("not ready", SOON, async || gateway.probe("/readyz").await.status == 503).await;
     socket.echo("the lease is lost, the stream lease is not").await;
-    // Long since for a watch that would close it.
+    // A watch that would close the stream has run by now.
     let reads = faults.calls(Op::ReadLog);
     assert_eventually("a second has passed", SOON, async || faults.calls(Op::ReadLog) >= reads + 6).await;
     socket.echo("still here").await;
@@ -113,7 +113,7 @@ async fn disabling_a_user_closes_their_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_websocket_outlives_every_timeout_there_is_for_requests() {
+async fn silent_websocket_outlives_every_request_timeout() {
     let routes = ROUTES.replace("upstream = \"app\"", "upstream = \"app\"\ntimeout = \"1s\"");
     let server = "keepalive_timeout = \"1s\"\n[server.limits]\nheader_deadline = \"1s\"".to_owned();
     let gateway = TestGateway::with(Setup { server, routes, ..Setup::default() }).await;
@@ -121,7 +121,7 @@ async fn a_silent_websocket_outlives_every_timeout_there_is_for_requests() {
     let tokens = gateway.login("ada").await;
     let mut socket = Socket::open(gateway.address(), "/ws", &tokens.access).await;
     socket.echo("hello").await;
-    // The transport's timeouts run on the machine's own clock: this is the silence itself, not a wait for it.
+    // The HTTP library's timeouts use the machine's clock: this is the silence itself.
     tokio::time::sleep(Duration::from_millis(3500)).await;
     socket.echo("still here").await;
 }

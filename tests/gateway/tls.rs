@@ -1,4 +1,4 @@
-//! TLS on the public listener: which certificate, on what terms, what is said with it, and what is answered in clear.
+//! TLS on the public listener: certificate selection, handshake limits, HSTS and plaintext requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::gateway::{SOON, Tokens};
 use crate::support::tls::{self, Trust, Tunnel};
 use crate::support::{Client, PASSWORD, Setup, Socket, TestGateway, assert_eventually, http, measured};
 
-/// For `gateway.test` and, with a star, for what is below `other.test`.
+/// Certificates for `gateway.test` and, as a wildcard, for `*.other.test`.
 pub(crate) struct House {
     pub(crate) gateway: TestGateway,
     pub(crate) trust: Trust,
@@ -52,7 +52,7 @@ fn credentials() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_lives_and_ends_over_tls_and_the_app_hears_of_https() {
+async fn session_works_over_tls_and_app_sees_https() {
     let house = house("", "").await;
     house.gateway.user("ada", &[]).await;
     let mut client = house.client("gateway.test").await;
@@ -71,7 +71,7 @@ async fn a_session_lives_and_ends_over_tls_and_the_app_hears_of_https() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_name_that_is_asked_for_chooses_the_certificate() {
+async fn sni_selects_the_certificate() {
     let house = house("", "").await;
     let app = tls::certificate(&house.gateway.folder.path().join("app.crt"));
     let other = tls::certificate(&house.gateway.folder.path().join("other.crt"));
@@ -90,7 +90,7 @@ async fn the_name_that_is_asked_for_chooses_the_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_handshake_or_a_slow_one_ends_and_gives_its_place_back() {
+async fn failed_or_slow_handshake_releases_its_connection_slot() {
     let house = house("[server.limits]\nheader_deadline = \"1s\"", "").await;
     let mut clear = Client::connect(house.gateway.address()).await;
     assert!(clear.try_send(b"GET /public HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await);
@@ -100,7 +100,7 @@ async fn what_is_no_handshake_or_a_slow_one_ends_and_gives_its_place_back() {
 
     let begun = Instant::now();
     let mut slow = TcpStream::connect(house.gateway.address()).await.expect("the gateway listens");
-    // The beginning of a record, and no more.
+    // The beginning of a TLS record.
     slow.write_all(&[22, 3, 1]).await.expect("sent");
     Client::over(slow).until_closed().await;
     let took = begun.elapsed();
@@ -114,7 +114,7 @@ async fn what_is_no_handshake_or_a_slow_one_ends_and_gives_its_place_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_over_tls_says_to_come_back_so_and_none_in_clear() {
+async fn hsts_is_sent_over_tls_only() {
     let house = house("redirect_listen = [\"127.0.0.1:0\"]", "hsts = \"365d\"").await;
     let mut client = house.client("gateway.test").await;
     let value = Some("max-age=31536000");
@@ -131,12 +131,12 @@ async fn every_answer_over_tls_says_to_come_back_so_and_none_in_clear() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_clear_people_are_sent_on_and_programs_are_told() {
+async fn plain_http_redirects_browsers_and_refuses_programs() {
     let house = house("redirect_listen = [\"127.0.0.1:0\"]", "").await;
     let ask = async |method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]| {
         http::request(house.gateway.redirect(), method, path, headers, body).await
     };
-    // Not an app's, and not our own either.
+    // For app, endpoint and refusal responses alike.
     for path in ["/", "/auth/me", "/public/a%2Fb"] {
         let answer = ask("GET", path, &[], b"").await;
         let to = format!("https://gateway.test{path}");
@@ -157,13 +157,13 @@ async fn in_clear_people_are_sent_on_and_programs_are_told() {
         assert_eq!(answer.header("location"), None);
     }
     assert_eq!(house.gateway.app.heads(), 0, "nothing in clear goes on");
-    // Over TLS the same listener's rules are none of it.
+    // Over TLS the rules for plaintext do not apply.
     let mut client = house.client("gateway.test").await;
     assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+async fn certificate_reloads_without_restart_unless_broken() {
     let mut house = house("", "").await;
     house.gateway.follow();
     let folder = house.gateway.folder.path().to_owned();
@@ -182,7 +182,7 @@ async fn another_certificate_is_shown_without_a_restart_and_a_broken_one_is_not(
     let old = tls::certificate(&folder.join("app.crt"));
     assert_eq!(shown(&house.trust).await, Ok(old.clone()));
 
-    // A renewal that went wrong: the key is not the certificate's.
+    // A failed renewal: the key does not match the certificate.
     let key = std::fs::read(folder.join("app.key")).expect("the key");
     std::fs::copy(folder.join("other.key"), folder.join("app.key")).expect("copied");
     let rejected = async || house.gateway.metric("doorward_config_rejected").await == 1.0;
@@ -205,7 +205,7 @@ async fn another_certificate_is_shown_without_a_restart_and_a_broken_one_is_not(
     assert_eq!(kept.request("GET", "/public", &[], b"").await.status, 200, "connections stay");
     assert!(ends().await > 1.7e9);
 
-    // One is gone, and its series with it.
+    // One certificate is gone, and its series with it.
     house.gateway.reconfigure(|text| text.replace("other.", "app.")).await;
     let all = house.gateway.probe("/metrics").await.text();
     assert!(!all.contains("certificate=\"*.other.test\""), "{all}");

@@ -1,4 +1,4 @@
-//! HTTP/1.0 clients, and those who switch: each is told what it knows.
+//! HTTP/1.0 clients and upgrades: each client gets only what its version supports.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -7,7 +7,7 @@ use crate::support::gateway::ROUTES;
 use crate::support::http::{Client, message};
 use crate::support::{Setup, TestGateway};
 
-/// A gateway before an app that gives this answer to each request, and ends the connection.
+/// A gateway whose app sends this response to each request and closes the connection.
 async fn before(answer: &'static [u8]) -> TestGateway {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -20,7 +20,7 @@ async fn before(answer: &'static [u8]) -> TestGateway {
                 {}
                 let _ = stream.write_all(answer).await;
                 let _ = stream.shutdown().await;
-                // What is closed with something unread is reset.
+                // Closing with unread data would reset the connection.
                 while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
             });
         }
@@ -40,8 +40,8 @@ const CHUNKED: &[u8] =
     b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_http10_client_gets_one_answer_and_no_chunks() {
-    // RFC 9110 section 15.2, RFC 9112 section 6.1: nginx takes the first header for the answer.
+async fn http10_client_gets_one_response_without_chunks() {
+    // RFC 9110 section 15.2, RFC 9112 section 6.1: nginx takes the first header for the final response.
     for answer in [CHUNKED, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhi"] {
         let gateway = before(answer).await;
         for keep in ["", "Connection: keep-alive\r\n", "Expect: 100-continue\r\n"] {
@@ -54,7 +54,7 @@ async fn an_http10_client_gets_one_answer_and_no_chunks() {
             assert_eq!(client.some().await, None);
         }
     }
-    // Where a length is said, the connection goes on.
+    // With a length the connection is kept.
     let gateway = before(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
     let mut client = Client::connect(gateway.address()).await;
     for _ in 0..2 {
@@ -62,7 +62,7 @@ async fn an_http10_client_gets_one_answer_and_no_chunks() {
         let answer = client.response("GET").await.expect("an answer");
         assert_eq!((answer.header("connection"), &answer.body[..]), (Some("keep-alive"), &b"hi"[..]));
     }
-    // And who knows more is told more.
+    // An HTTP/1.1 client gets chunks.
     let gateway = before(CHUNKED).await;
     let mut client = Client::connect(gateway.address()).await;
     client.send(&message("GET", "/odd", &[], b"")).await;
@@ -71,7 +71,7 @@ async fn an_http10_client_gets_one_answer_and_no_chunks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_who_waits_to_be_told_to_send_a_body_is_told() {
+async fn only_expect_continue_clients_get_100_continue() {
     let gateway = TestGateway::start().await;
     for (version, expects, told) in
         [("1.1", "100-Continue", true), ("1.1", "something", false), ("1.0", "100-continue", false)]
@@ -91,7 +91,7 @@ const SWITCHED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n\r\nRAW";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_protocol_is_switched_to_that_was_asked_for_and_named() {
+async fn upgrade_needs_a_requested_and_named_protocol() {
     // RFC 9110 section 7.8.
     let gateway = before(SWITCHED).await;
     let both = [("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade")];

@@ -46,7 +46,7 @@ pub(crate) fn questions(job: &str, rate_interval: &str) -> Vec<Question> {
 }
 
 #[test]
-fn every_panel_can_be_read_by_somebody_who_has_just_been_woken() {
+fn every_dashboard_panel_has_title_unit_and_description() {
     let dashboard = dashboard();
     let panels = panels(&dashboard);
     assert!((25..=35).contains(&panels.len()), "{} panels", panels.len());
@@ -70,7 +70,7 @@ fn every_panel_can_be_read_by_somebody_who_has_just_been_woken() {
 }
 
 #[test]
-fn no_panel_lies_on_another() {
+fn dashboard_panels_do_not_overlap() {
     let dashboard = dashboard();
     let mut taken = BTreeSet::new();
     for panel in dashboard["panels"].as_array().expect("panels") {

@@ -38,7 +38,7 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_alert_says_to_whom_it_goes_and_where_to_read_on() {
+fn every_alert_names_its_severity_and_runbook() {
     for alert in alerts() {
         let name = &alert.name;
         assert!(matches!(alert.value("severity"), Some("page" | "ticket")), "{name}: `page` or `ticket`?");
@@ -54,7 +54,7 @@ fn every_alert_says_to_whom_it_goes_and_where_to_read_on() {
 }
 
 #[test]
-fn every_alert_has_an_entry_in_the_runbook_and_every_entry_an_alert() {
+fn alerts_and_runbook_entries_match() {
     let runbook = file(RUNBOOK);
     let entries: Vec<(&str, &str)> =
         runbook.split("\n## ").skip(1).filter_map(|entry| entry.split_once('\n')).collect();
@@ -72,7 +72,7 @@ fn every_alert_has_an_entry_in_the_runbook_and_every_entry_an_alert() {
 }
 
 #[test]
-fn every_alert_is_tested_to_fire_and_not_to() {
+fn every_alert_is_tested_firing_and_not_firing() {
     let mut tested: BTreeMap<String, [u32; 2]> = BTreeMap::new();
     let text = file(TESTS);
     for case in text.split("- alertname: ").skip(1) {
@@ -97,7 +97,7 @@ fn every_alert_is_tested_to_fire_and_not_to() {
 }
 
 #[test]
-fn every_metric_that_is_named_is_on_the_page_about_metrics() {
+fn every_used_metric_is_documented() {
     let known = metrics();
     for name in [RULES, TESTS, RUNBOOK, "k8s/base/dashboard.json"] {
         let named = named(&file(name));

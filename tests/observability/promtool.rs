@@ -24,17 +24,17 @@ fn promtool(arguments: &[&str], input: &str) -> String {
 }
 
 #[test]
-fn the_rules_are_good() {
+fn promtool_accepts_the_rules() {
     promtool(&["check", "rules", "--lint=all", "--lint-fatal", RULES], "");
 }
 
 #[test]
-fn every_alert_fires_when_it_should_not_before_and_clears() {
+fn every_alert_fires_on_time_and_clears() {
     promtool(&["test", "rules", "tests/prometheus/alerts_test.yaml"], "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scrape_is_as_prometheus_wants_it() {
+async fn scrape_output_passes_promtool() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;

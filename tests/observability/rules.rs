@@ -77,7 +77,7 @@ fn sixtieth(duration: &str) -> String {
 }
 
 #[test]
-fn a_hurried_rule_differs_in_its_durations_alone() {
+fn shortened_rule_differs_only_in_durations() {
     let rule = "        expr: rate(a_total{b=\"c\"}[5m]) > 14 * 86400 and rate(d[1h])\n        for: 10m\n";
     let hurried = hurried(rule);
     assert_eq!(

@@ -87,7 +87,7 @@ async fn send(gateway: SocketAddr, numbers: std::ops::Range<usize>, tokens: &Tok
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_unheard_of_requests_add_no_series() {
+async fn ten_thousand_unusual_requests_add_no_series() {
     let setup = Setup {
         server: "trusted_proxies = [\"127.0.0.1\"]".to_owned(),
         // Few passwords are hashed, since all come from one network: it is the names that matter.

@@ -69,7 +69,7 @@ impl Installation {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dashboard_shows_and_the_alerts_tell_what_happens() {
+async fn dashboard_and_alerts_reflect_live_events() {
     let mut all = Installation::start().await;
     all.prometheus.until_some("count(up == 1) == 2", PATIENCE).await;
     // Which it was before the first scrape.

@@ -71,7 +71,7 @@ fn deleting_a_user_asks_first() {
 }
 
 #[test]
-fn what_cannot_be_done_to_a_user_says_why() {
+fn impossible_user_changes_name_the_cause() {
     let house = House::empty();
     house.add("ada", &[]);
     let again = house.run_with(&["user", "add", "ADA", "--password-stdin"], PASSWORD).complaint();
@@ -105,7 +105,7 @@ fn what_cannot_be_done_to_a_user_says_why() {
 }
 
 #[test]
-fn a_password_cannot_be_asked_for_without_a_terminal() {
+fn password_prompt_needs_a_terminal() {
     let house = House::empty();
     // A session of its own has no terminal, whoever runs the test.
     let mut command = std::process::Command::new("setsid");
@@ -116,7 +116,7 @@ fn a_password_cannot_be_asked_for_without_a_terminal() {
 }
 
 #[test]
-fn a_password_is_read_from_the_first_line_of_a_file() {
+fn password_is_read_from_the_first_line_of_a_file() {
     let house = House::empty();
     house.write("password", &format!("{PASSWORD}\r\nanother line\n"));
     let file = house.path("password").display().to_string();
@@ -143,7 +143,7 @@ fn a_password_is_read_from_the_first_line_of_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_password_of_the_file_is_the_one_that_signs_in() {
+async fn password_from_a_file_signs_in() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.write("password", PASSWORD);
@@ -153,7 +153,7 @@ async fn the_password_of_the_file_is_the_one_that_signs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn disabling_a_user_ends_every_session_and_refuses_the_next_login() {
+async fn disabled_user_loses_sessions_and_cannot_log_in() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.add("ada", &[]);
@@ -183,7 +183,7 @@ async fn disabling_a_user_ends_every_session_and_refuses_the_next_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_are_listed_and_revoked_by_id_by_user_and_all_at_once() {
+async fn sessions_are_listed_and_revoked_by_id_user_or_all() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.add("ada", &[]);
@@ -231,7 +231,7 @@ async fn sessions_are_listed_and_revoked_by_id_by_user_and_all_at_once() {
 }
 
 #[test]
-fn a_session_that_is_not_there_or_no_id_is_refused() {
+fn revoking_an_unknown_or_malformed_session_id_fails() {
     let house = House::empty();
     house.run(&["vault", "migrate"]).good();
     let unknown = "AAAAAAAAAAAAAAAAAAAAAA";

@@ -16,7 +16,7 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn listings_are_one_array_of_json_on_demand() {
+async fn listings_are_one_json_array_on_request() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.run(&["vault", "migrate"]).good();
@@ -62,7 +62,7 @@ async fn listings_are_one_array_of_json_on_demand() {
 }
 
 #[test]
-fn serve_prints_json_or_sentences_as_the_log_does() {
+fn serve_output_follows_the_log_format() {
     for (format, is_json) in [("json", true), ("text", false)] {
         let app = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
         let house = House::new(app, &format!("[log]\nformat = \"{format}\"\n"));

@@ -8,7 +8,7 @@ use crate::http;
 use crate::serving::{Tokens, assert_revoked};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_with_the_master_key_serves_the_same_users_in_another_folder() {
+async fn backup_with_master_key_serves_the_same_users_elsewhere() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.add("ada", &["admin"]);
@@ -44,7 +44,7 @@ async fn a_backup_with_the_master_key_serves_the_same_users_in_another_folder() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotated_key_is_published_at_once_and_ends_no_token() {
+async fn rotated_key_is_published_and_invalidates_no_token() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.add("ada", &[]);
@@ -67,7 +67,7 @@ async fn a_rotated_key_is_published_at_once_and_ends_no_token() {
 }
 
 #[test]
-fn what_looks_for_something_makes_no_vault_to_look_in() {
+fn read_only_commands_create_no_vault() {
     let house = House::empty();
     for command in [
         "user list",
@@ -89,7 +89,7 @@ fn what_looks_for_something_makes_no_vault_to_look_in() {
 }
 
 #[test]
-fn migrate_says_which_schema_the_vault_has() {
+fn migrate_prints_the_schema_version() {
     let house = House::empty();
     for _ in 0..2 {
         assert_eq!(house.run(&["vault", "migrate"]).good(), "the vault has schema version 1\n");
@@ -98,7 +98,7 @@ fn migrate_says_which_schema_the_vault_has() {
 }
 
 #[test]
-fn the_audit_shows_what_was_done_newest_first() {
+fn audit_lists_actions_newest_first() {
     let house = House::empty();
     house.run(&["vault", "migrate"]).good();
     assert_eq!(house.run(&["vault", "audit"]).good(), "");

@@ -52,7 +52,7 @@ fn curl(gateway: &Serving, folder: &Path, more: &[&str]) -> Done {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn curl_is_let_in_with_a_certificate_and_told_why_not_without() {
+async fn curl_needs_a_certificate_and_gets_the_reason_without() {
     let (house, app) = (House::empty(), TestApp::start().await);
     let gateway = serve(&house, &app);
     let folder = house.path("");

@@ -69,13 +69,13 @@ impl Demo {
 }
 
 #[test]
-fn the_lines_of_the_demo_show_what_they_say() {
+fn demo_commands_produce_the_printed_results() {
     let temp = tempfile::tempdir().expect("a folder");
     shows_what_it_says(&Demo::start(&temp), 8);
 }
 
 #[test]
-fn the_demo_on_real_stores_tells_the_same_story_and_redis_may_be_emptied() {
+fn demo_on_real_stores_survives_an_emptied_redis() {
     let demo = Demo::full();
     shows_what_it_says(&demo, 9);
     let redis = demo.between("-u 'redis://default:", "/0'");
@@ -128,7 +128,7 @@ fn shows_what_it_says(demo: &Demo, count: usize) {
 }
 
 #[test]
-fn ctrl_c_ends_the_demo_and_takes_everything_with_it() {
+fn ctrl_c_ends_the_demo_and_all_its_processes() {
     let temp = tempfile::tempdir().expect("a folder");
     let demo = Demo::start(&temp);
     let (address, admin, folder) = (demo.address(), demo.admin(), demo.folder());
@@ -152,7 +152,7 @@ fn ctrl_c_ends_the_demo_and_takes_everything_with_it() {
 }
 
 #[test]
-fn a_demo_on_a_taken_port_says_so_and_leaves_nothing_behind() {
+fn demo_on_a_taken_port_fails_cleanly() {
     let temp = tempfile::tempdir().expect("a folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
@@ -164,7 +164,7 @@ fn a_demo_on_a_taken_port_says_so_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn make_runs_what_cargo_has_built_wherever_it_was_told_to() {
+fn make_demo_honours_cargo_target_dir() {
     for (told, built) in [(None, "./target"), (Some("/elsewhere"), "/elsewhere")] {
         let mut make = Command::new("make");
         make.args(["--dry-run", "demo", "demo-full"]).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -7,7 +7,7 @@ use crate::house::House;
 use crate::http::request;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forwarded_field_that_is_not_understood_has_one_line() {
+async fn unparsable_forwarded_field_is_logged_once() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");

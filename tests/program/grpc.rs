@@ -92,7 +92,7 @@ async fn talk(encrypted: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grpc_works_to_an_app_in_clear_and_its_streams_end_with_their_session() {
+async fn grpc_works_in_clear_and_streams_end_with_session() {
     talk(false).await;
 }
 

@@ -56,7 +56,7 @@ fn every_listing_offers_json() {
 }
 
 #[test]
-fn no_command_is_left_out_of_this_test() {
+fn help_test_covers_every_command() {
     for (command, _) in COMMANDS {
         let text = help(command);
         let Some((_, listed)) = text.split_once("\nCommands:\n") else { continue };
@@ -70,7 +70,7 @@ fn no_command_is_left_out_of_this_test() {
 }
 
 #[test]
-fn without_arguments_the_help_is_shown_and_nothing_is_done() {
+fn no_arguments_shows_help_and_does_nothing() {
     let done = process::run(&mut doorward(), "");
     assert_eq!((done.code, done.out.as_str()), (Some(2), ""));
     assert!(done.err.contains("Usage: doorward") && done.err.contains("doorward demo"), "{}", done.err);

@@ -45,7 +45,7 @@ async fn httpbin() -> (Running, SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_knows_nothing_of_logins_is_served_as_it_is() {
+async fn app_without_login_support_is_served_unchanged() {
     let (_app, address) = httpbin().await;
     let house = House::new(address, "");
     house.add("ada", &["admin", "user"]);
@@ -89,7 +89,7 @@ async fn an_app_that_knows_nothing_of_logins_is_served_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_live_and_die_as_promised_over_restarts() {
+async fn sessions_and_revocations_survive_restarts() {
     let (_app, address) = httpbin().await;
     let house = House::new(address, "[tokens]\nrefresh_grace = \"1s\"");
     house.add("ada", &[]);
@@ -139,7 +139,7 @@ struct Call {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_revocation_by_another_process_is_obeyed_at_once_and_for_good() {
+async fn revocation_by_another_process_applies_immediately_and_permanently() {
     let (_app, address) = httpbin().await;
     let house = House::new(address, "");
     house.add("ada", &[]);

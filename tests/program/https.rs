@@ -90,7 +90,7 @@ async fn checks(gateway: &Serving, result: &str) -> f64 {
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_believes_whom_requests_believe() {
+async fn health_checks_trust_the_same_authorities_as_requests() {
     let house = House::empty();
     let app = App::start(&house);
     let (certificate, _) = App::files(&house);
@@ -118,7 +118,7 @@ async fn a_check_believes_whom_requests_believe() {
 }
 
 #[test]
-fn check_and_the_log_say_what_is_worth_a_look_about_certificates() {
+fn check_and_log_warn_about_certificates() {
     let house = House::empty();
     tls::make(&house.path(""), "app", &["app.test"]);
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
@@ -146,7 +146,7 @@ fn check_and_the_log_say_what_is_worth_a_look_about_certificates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_authority_and_a_certificate_of_our_own() {
+async fn private_ca_and_client_certificate_work_upstream() {
     let (house, nobody) = (House::empty(), PathBuf::from("/dev/null"));
     let client = tls::make(&house.path(""), "client", &["doorward.test"]);
     tls::make(&house.path(""), "stranger", &["doorward.test"]);
@@ -179,7 +179,7 @@ async fn a_private_authority_and_a_certificate_of_our_own() {
 }
 
 #[test]
-fn files_of_an_upstream_that_are_no_good_are_named() {
+fn unusable_upstream_tls_files_are_named() {
     let house = House::empty();
     tls::make(&house.path(""), "app", &["app.test"]);
     tls::make(&house.path(""), "other", &["app.test"]);

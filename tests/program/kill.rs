@@ -36,7 +36,7 @@ impl Acknowledged {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn kill_9_at_any_moment_loses_nothing_that_was_acknowledged() {
+async fn sigkill_loses_no_acknowledged_change() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.add("ada", &[]);
@@ -140,7 +140,7 @@ async fn login(gateway: SocketAddr) -> Option<Tokens> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_during_the_very_first_start_leaves_a_folder_that_starts() {
+async fn sigkill_during_first_start_leaves_a_startable_folder() {
     for moment in 0..10_u64 {
         let house = House::empty();
         let mut first = Running::start(&mut house.command(&["serve"]));

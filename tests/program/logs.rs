@@ -35,7 +35,7 @@ fn nobody() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_of_an_unknown_origin_says_which_that_was() {
+async fn form_with_unknown_origin_logs_the_origin() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     let gateway = house.serve();
@@ -58,7 +58,7 @@ async fn a_form_of_an_unknown_origin_says_which_that_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_request_has_one_line_with_the_fields_of_the_page() {
+async fn every_request_logs_one_line_with_documented_fields() {
     let app = TestApp::start().await;
     let away = format!(
         "[log]\nuser_agent = true\n[upstreams.away]\nservers = [\"http://{}\"]\n[[routes]]\nname = \"away\"\npath = \"/away\"\n\
@@ -140,7 +140,7 @@ async fn every_request_has_one_line_with_the_fields_of_the_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_line_that_a_request_causes_has_its_id() {
+async fn every_log_line_of_a_request_has_its_id() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "[tokens]\nrefresh_grace = \"0s\"\n");
     house.add("ada", &[]);
@@ -159,7 +159,7 @@ async fn every_line_that_a_request_causes_has_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_was_refused_has_a_line_where_that_is_asked_for() {
+async fn only_refusals_are_logged_when_configured() {
     let app = TestApp::start().await;
     for (setting, expected) in [
         ("access = \"refused\"", &["token_missing", "store_unavailable"][..]),
@@ -190,7 +190,7 @@ async fn only_what_was_refused_has_a_line_where_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_client_sends_one_event_is_one_line() {
+async fn one_event_is_one_line_for_any_client_input() {
     // T67. What the transport lets through, in every place that is logged.
     let app = TestApp::start().await;
     for format in ["json", "text"] {
@@ -251,7 +251,7 @@ async fn whatever_a_client_sends_one_event_is_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_is_for_people_and_has_no_colours_in_a_pipe() {
+async fn text_log_has_no_colours_in_a_pipe() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "[log]\nformat = \"text\"\n");
     house.add("ada", &[]);
@@ -272,7 +272,7 @@ async fn text_is_for_people_and_has_no_colours_in_a_pipe() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_does_not_resolve_is_said_once() {
+async fn unresolvable_name_is_logged_once() {
     let app = TestApp::start().await;
     let away = "[upstreams.away]\nservers = [\"http://nowhere.invalid:1\"]\n";
     let gateway = House::new(app.address(), away).serve();

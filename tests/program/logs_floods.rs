@@ -29,7 +29,7 @@ fn summed_up(log: &[Value], reason: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_refusals_is_summed_up_and_what_was_forwarded_is_all_there() {
+async fn refusal_flood_is_summarized_and_forwarded_requests_all_logged() {
     const REFUSED: u64 = 3000;
     const FORWARDED: u64 = 1500;
     let app = TestApp::start().await;
@@ -57,7 +57,7 @@ async fn a_flood_of_refusals_is_summed_up_and_what_was_forwarded_is_all_there() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_connections_are_written_and_a_flood_of_them_is_summed_up() {
+async fn refused_connections_are_logged_and_floods_summarized() {
     const REFUSED: u64 = 300;
     let app = TestApp::start().await;
     let house = House::new(app.address(), "[server.limits]\nconnections_per_ip = 1\n");
@@ -77,7 +77,7 @@ async fn refused_connections_are_written_and_a_flood_of_them_is_summed_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_summing_up_comes_although_the_flood_is_over() {
+async fn summary_is_logged_after_the_flood_ends() {
     // An event beside the requests: a connect that fails, each time.
     let app = TestApp::start().await;
     let away = "[upstreams.away]\nservers = [\"http://127.0.0.1:1\"]\n[[routes]]\nname = \"away\"\npath = \"/away\"\n\
@@ -97,7 +97,7 @@ async fn a_summing_up_comes_although_the_flood_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_go_on_while_nobody_reads_the_log() {
+async fn requests_continue_while_nobody_reads_the_log() {
     // More than the pipe (64 KiB), what waits and what is being written (1 MiB each) can hold.
     const REQUESTS: u64 = 8000;
     let app = TestApp::start().await;
@@ -155,7 +155,7 @@ async fn requests_go_on_while_nobody_reads_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_has_stalled_or_gone_does_not_keep_the_gateway_from_ending() {
+async fn stalled_or_closed_log_reader_does_not_block_shutdown() {
     let app = TestApp::start().await;
     for gone in [false, true] {
         let house = House::new(app.address(), "");

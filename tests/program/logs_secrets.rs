@@ -124,7 +124,7 @@ fn assert_clean(lines: &[String], secrets: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_endpoint_and_no_failure_puts_a_secret_into_the_log() {
+async fn no_endpoint_or_failure_logs_a_secret() {
     let app = TestApp::start().await;
     for format in ["json", "text"] {
         let more = format!(
@@ -200,7 +200,7 @@ async fn no_endpoint_and_no_failure_puts_a_secret_into_the_log() {
 }
 
 #[test]
-fn no_password_of_an_address_is_in_a_complaint() {
+fn url_password_never_appears_in_error_messages() {
     for (table, url) in [
         ("vault", format!("postgres://somebody:{MARK}@127.0.0.1:1/doorward")),
         ("vault", format!("postgres://somebody:{MARK}@nowhere.invalid/doorward?x={MARK}")),
@@ -228,7 +228,7 @@ fn no_password_of_an_address_is_in_a_complaint() {
 }
 
 #[test]
-fn the_marks_would_be_found() {
+fn planted_secrets_would_be_found() {
     let line = json!({ "path": format!("/?{MARK}") }).to_string();
     let found = std::panic::catch_unwind(|| assert_clean(&[line], &[MARK]));
     assert!(found.is_err());

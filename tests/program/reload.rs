@@ -40,7 +40,7 @@ fn line(gateway: &Serving, reason: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_applies_the_file_at_once_and_a_broken_one_leaves_everything_as_it_was() {
+async fn sighup_applies_a_valid_file_and_ignores_a_broken_one() {
     let (_app, house, gateway, text) = serving().await;
     gateway.signal("HUP");
     line(&gateway, "reload_unchanged");
@@ -72,7 +72,7 @@ async fn sighup_applies_the_file_at_once_and_a_broken_one_leaves_everything_as_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_file_is_noticed_and_what_needs_a_restart_is_named() {
+async fn changed_file_is_applied_and_restart_only_settings_named() {
     let (_app, house, gateway, text) = serving().await;
     let listen = format!("listen = [\"{}\"]", gateway.public);
     let changed = text.replacen("listen = [\"127.0.0.1:0\"]", &listen, 1) + PUBLIC;
@@ -89,7 +89,7 @@ async fn a_changed_file_is_noticed_and_what_needs_a_restart_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mounted_configuration_is_noticed_when_its_folder_is_replaced() {
+async fn mounted_configuration_reloads_when_its_folder_is_replaced() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     let text = fs::read_to_string(house.path("gateway.toml")).expect("the file");
@@ -110,7 +110,7 @@ async fn a_mounted_configuration_is_noticed_when_its_folder_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_level_of_the_log_follows_the_file() {
+async fn log_level_follows_the_reloaded_file() {
     let (_app, house, gateway, text) = serving().await;
     assert_eq!(status(&gateway, "/first").await, 401);
     let quiet = format!("{text}[log]\nlevel = \"warn\"\n{PUBLIC}");
@@ -133,7 +133,7 @@ async fn the_level_of_the_log_follows_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_start_is_no_change() {
+async fn first_start_is_not_reported_as_a_change() {
     let house = House::empty();
     let gateway = house.serve();
     let metric = async |name: &str| {

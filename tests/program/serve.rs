@@ -14,7 +14,7 @@ use crate::serving::{Tokens, code, logout};
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_lets_the_request_in_flight_finish_and_ends_with_0() {
+async fn sigterm_finishes_the_request_in_flight_and_exits_0() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.add("ada", &[]);
@@ -38,7 +38,7 @@ async fn sigterm_lets_the_request_in_flight_finish_and_ends_with_0() {
 }
 
 #[test]
-fn a_gateway_told_to_stop_as_soon_as_it_says_that_it_serves_ends_with_0() {
+fn sigterm_right_after_readiness_exits_0() {
     let house = House::empty();
     for _ in 0..10 {
         assert_eq!(house.serve().stop().code(), Some(0));
@@ -46,7 +46,7 @@ fn a_gateway_told_to_stop_as_soon_as_it_says_that_it_serves_ends_with_0() {
 }
 
 #[test]
-fn check_finds_the_shipped_configuration_good() {
+fn check_accepts_the_shipped_configuration() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway.toml");
     let done = process::run(doorward().arg("check").arg("--config").arg(&shipped), "");
     let printed = done.good();
@@ -55,7 +55,7 @@ fn check_finds_the_shipped_configuration_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_gateways_on_one_vault_both_serve_and_follow_each_other() {
+async fn two_gateways_on_one_vault_follow_each_other() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     house.add("ada", &[]);

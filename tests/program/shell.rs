@@ -10,7 +10,7 @@ use crate::house::doorward;
 use crate::process;
 
 #[test]
-fn completions_know_every_command_and_option() {
+fn completions_cover_every_command_and_option() {
     for (shell, begins) in [("bash", "_doorward()"), ("fish", "# Print"), ("zsh", "#compdef doorward")] {
         let script = process::run(doorward().args(["completions", shell]), "").good();
         assert!(script.trim_start().starts_with(begins), "{shell}: {}", &script[..80]);
@@ -21,7 +21,7 @@ fn completions_know_every_command_and_option() {
 }
 
 #[test]
-fn bash_takes_the_completions() {
+fn bash_accepts_the_completions() {
     let script = process::run(doorward().args(["completions", "bash"]), "").good();
     let ask = "COMP_WORDS=(doorward session re); COMP_CWORD=2; _doorward doorward re session; echo \"${COMPREPLY[@]}\"";
     let done = process::run(std::process::Command::new("bash").arg("-c").arg(format!("{script}\n{ask}")), "");
@@ -39,7 +39,7 @@ fn span(key: &str) -> Duration {
 }
 
 #[test]
-fn the_service_file_says_what_the_program_does() {
+fn service_file_matches_the_program() {
     let words: Vec<_> = of("ExecStart")[0].split(' ').collect();
     assert!(Cli::try_parse_from(&words).is_ok(), "{words:?}");
     assert_eq!(

@@ -29,7 +29,7 @@ fn assert_says(complaint: &str, texts: &[&str]) {
 }
 
 #[test]
-fn every_problem_of_the_configuration_is_a_line_of_its_own() {
+fn every_configuration_problem_is_its_own_line() {
     let house = House::empty();
     house.write(
         "gateway.toml",
@@ -60,7 +60,7 @@ fn every_problem_of_the_configuration_is_a_line_of_its_own() {
 }
 
 #[test]
-fn check_says_everything_beside_a_missing_master_key() {
+fn check_reports_every_problem_beside_a_missing_master_key() {
     let house = House::empty();
     let more = "[vault]\nurl = \"postgres://gateway@127.0.0.1/doorward\"\n\
                 [sessions]\nurl = \"rediss://127.0.0.1/0\"\nca_file = \"missing.pem\"\n\
@@ -83,7 +83,7 @@ fn check_says_everything_beside_a_missing_master_key() {
 }
 
 #[test]
-fn a_configuration_that_is_not_toml_or_not_there_is_named() {
+fn malformed_or_missing_configuration_is_named() {
     let house = House::empty();
     house.write("gateway.toml", "[server\n");
     assert_says(&house.run(&["serve"]).complaint(), &["gateway.toml:1:"]);
@@ -93,7 +93,7 @@ fn a_configuration_that_is_not_toml_or_not_there_is_named() {
 }
 
 #[test]
-fn a_taken_address_names_its_setting() {
+fn address_in_use_names_its_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for table in ["server", "admin"] {
@@ -108,7 +108,7 @@ fn a_taken_address_names_its_setting() {
 }
 
 #[test]
-fn an_address_that_this_machine_or_user_may_not_have_says_what_to_choose() {
+fn unusable_listen_address_error_suggests_alternatives() {
     let house = House::empty();
     // RFC 5737: nobody's.
     house.write(
@@ -126,7 +126,7 @@ fn an_address_that_this_machine_or_user_may_not_have_says_what_to_choose() {
 }
 
 #[test]
-fn a_file_that_is_no_vault_is_left_alone() {
+fn file_that_is_no_vault_is_left_unchanged() {
     let house = House::empty();
     let letter = "Dear Ada, this is a letter and not a database. ".repeat(100);
     house.write("doorward.db", &letter);
@@ -143,7 +143,7 @@ fn a_file_that_is_no_vault_is_left_alone() {
 }
 
 #[test]
-fn a_damaged_vault_asks_for_a_backup() {
+fn damaged_vault_error_advises_a_backup() {
     let house = lived_in();
     let file = house.path("doorward.db");
     // The last one to close it brings the log into the file; what is damaged is then all there is.
@@ -159,7 +159,7 @@ fn a_damaged_vault_asks_for_a_backup() {
 }
 
 #[test]
-fn a_vault_of_a_newer_doorward_is_left_alone() {
+fn vault_of_a_newer_doorward_is_left_unchanged() {
     let house = lived_in();
     let vault = rusqlite::Connection::open(house.path("doorward.db")).expect("a database");
     vault.pragma_update(None, "user_version", 99).expect("set");
@@ -169,7 +169,7 @@ fn a_vault_of_a_newer_doorward_is_left_alone() {
 }
 
 #[test]
-fn a_vault_in_a_missing_folder_or_one_that_cannot_be_written_names_the_folder() {
+fn missing_or_unwritable_vault_folder_is_named() {
     let house = House::empty();
     house.write("gateway.toml", "[vault]\nurl = \"sqlite:vaults/doorward.db\"\n");
     assert_says(&house.run(&["serve"]).complaint(), &["there is no folder", "vaults", "create it"]);
@@ -187,7 +187,7 @@ fn a_vault_in_a_missing_folder_or_one_that_cannot_be_written_names_the_folder() 
 }
 
 #[test]
-fn a_master_key_that_is_wrong_lost_open_to_others_or_malformed_stops_the_start() {
+fn unusable_master_key_prevents_startup() {
     let house = lived_in();
     let file = house.path("master.key");
     let right = fs::read_to_string(&file).expect("a key");
@@ -215,7 +215,7 @@ fn a_master_key_that_is_wrong_lost_open_to_others_or_malformed_stops_the_start()
 }
 
 #[test]
-fn what_a_first_start_makes_is_for_this_user_only() {
+fn files_of_first_start_are_readable_by_owner_only() {
     let house = House::empty();
     let gateway = house.serve();
     for name in ["doorward.db", "doorward.db-wal", "doorward.db-shm", "master.key"] {

@@ -85,7 +85,7 @@ fn documented() -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_state_is_told_to_who_has_the_token_and_to_nobody_else() {
+async fn status_needs_the_admin_token() {
     let (_app, house, gateway) = serving().await;
     let tokens = gateway.login("ada").await;
     // Enough to put the one that is away last.
@@ -135,7 +135,7 @@ async fn the_state_is_told_to_who_has_the_token_and_to_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_member_is_on_the_page_and_every_member_of_the_page_is_there() {
+async fn status_members_and_documentation_match() {
     let house = House::empty();
     crate::tls::make(&house.path(""), "app", &["gateway.test"]);
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
@@ -170,7 +170,7 @@ async fn every_member_is_on_the_page_and_every_member_of_the_page_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_comes_first_and_a_changed_token_is_taken() {
+async fn status_lists_problems_first_and_accepts_a_changed_token() {
     let (_app, house, gateway) = serving().await;
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
     house.write("gateway.toml", &format!("{text}[log]\nlevel = \"nonsense\"\n"));
@@ -204,7 +204,7 @@ async fn what_is_wrong_comes_first_and_a_changed_token_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_be_told_is_told_why() {
+async fn status_failure_names_the_cause() {
     let house = House::empty();
     let complaint = house.run(&["status"]).complaint();
     assert!(

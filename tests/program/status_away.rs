@@ -20,7 +20,7 @@ fn by(house: &House, file: &str, gateway: &Serving) -> Done {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_vault_and_then_a_lost_session_store_come_first_and_no_password_with_them() {
+async fn status_lists_lost_stores_first_without_passwords() {
     let app = TestApp::start().await;
     let redis = RedisServer::start(&["--requirepass", MARK]).await;
     let good = format!("redis://default:{MARK}@127.0.0.1:{}/0", redis.port);
@@ -77,7 +77,7 @@ async fn a_lost_vault_and_then_a_lost_session_store_come_first_and_no_password_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_listens_on_every_address_is_asked_on_this_machine() {
+async fn status_of_wildcard_listener_is_queried_on_loopback() {
     let house = House::empty();
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
     let admin = format!("[admin]\ntoken = \"{TOKEN}\"\nlisten = [\"0.0.0.0:{}\"]", free_port());
@@ -88,7 +88,7 @@ async fn a_gateway_that_listens_on_every_address_is_asked_on_this_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_another_token_or_a_gateway_has_none_is_told_what_to_do() {
+async fn wrong_or_unset_status_token_error_gives_advice() {
     let (_app, house, gateway) = serving().await;
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
     house.write("other.token", OTHER);

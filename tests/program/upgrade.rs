@@ -86,7 +86,7 @@ fn successor(gateway: &Serving) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_program_anew_serves_on_the_same_sockets_and_the_one_before_ends() {
+async fn upgrade_serves_same_sockets_and_ends_old_process() {
     let app = TestApp::start().await;
     let installed = Installed::new(app.address(), "");
     installed.house.add("ada", &[]);
@@ -117,7 +117,7 @@ async fn the_program_anew_serves_on_the_same_sockets_and_the_one_before_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_in_flight_is_finished_by_the_process_that_took_it_and_an_open_stream_until_it_must_end() {
+async fn upgraded_process_finishes_its_requests_and_streams() {
     let app = TestApp::start().await;
     let installed = Installed::new(app.address(), "");
     installed.house.add("ada", &[]);
@@ -142,7 +142,7 @@ async fn a_request_in_flight_is_finished_by_the_process_that_took_it_and_an_open
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_does_not_start_changes_nothing() {
+async fn upgrade_to_a_failing_program_changes_nothing() {
     let app = TestApp::start().await;
     let installed = Installed::new(app.address(), "");
     installed.house.add("ada", &[]);
@@ -170,7 +170,7 @@ async fn a_program_that_does_not_start_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_successor_that_hangs_is_ended_with_us() {
+async fn hanging_successor_ends_with_its_parent() {
     let app = TestApp::start().await;
     let installed = Installed::new(app.address(), "");
     let gateway = installed.serve();
@@ -187,7 +187,7 @@ async fn a_successor_that_hangs_is_ended_with_us() {
 }
 
 #[test]
-fn a_process_that_is_no_successor_says_so() {
+fn process_that_is_no_successor_reports_it() {
     let house = House::empty();
     let mut command = house.command(&["serve"]);
     command.env("DOORWARD_HANDOVER", "1");
@@ -196,7 +196,7 @@ fn a_process_that_is_no_successor_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_manager_hears_who_is_the_main_process() {
+async fn service_manager_is_notified_of_the_main_process() {
     let app = TestApp::start().await;
     let installed = Installed::new(app.address(), "");
     let name = installed.house.path("notify");

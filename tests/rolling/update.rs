@@ -78,7 +78,7 @@ impl AtWork {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_are_replaced_one_by_one_and_nobody_notices() {
+async fn rolling_update_is_invisible_to_clients() {
     let fleet = Fleet::new().await;
     let gateways = Balancer::default();
     let mut running = Vec::new();
@@ -112,7 +112,7 @@ async fn replicas_are_replaced_one_by_one_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_release_does_the_other_knows() {
+async fn releases_share_sessions_and_revocations() {
     let fleet = Fleet::new().await;
     let old = fleet.gateway(Release::Before);
     fleet.run(Release::Before, &["user", "add", "ada", "--password-stdin"], &format!("{PASSWORD}\n"));
@@ -145,7 +145,7 @@ async fn what_one_release_does_the_other_knows() {
 
 /// An update that is taken back: the release before starts on what this one has written.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_can_be_rolled_back() {
+async fn update_can_be_rolled_back() {
     let fleet = Fleet::new().await;
     let new = fleet.gateway(Release::This);
     fleet.run(Release::This, &["user", "add", "ada", "--password-stdin"], &format!("{PASSWORD}\n"));

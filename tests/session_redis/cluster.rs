@@ -41,7 +41,7 @@ async fn id_of(node: &RedisServer) -> String {
 }
 
 #[tokio::test]
-async fn sessions_are_found_while_and_after_their_slot_moves() {
+async fn sessions_are_found_during_and_after_slot_migration() {
     let nodes = servers::cluster().await;
     let store = on(&nodes).await;
     let (from, to) = (&nodes[0], &nodes[1]);
@@ -66,7 +66,7 @@ async fn sessions_are_found_while_and_after_their_slot_moves() {
 }
 
 #[tokio::test]
-async fn a_cluster_with_a_lost_master_is_away_at_once_and_back_with_it() {
+async fn cluster_is_down_while_a_master_is_lost() {
     let nodes = servers::cluster().await;
     let store = on(&nodes).await;
     nodes[2].kill();
@@ -80,7 +80,7 @@ async fn a_cluster_with_a_lost_master_is_away_at_once_and_back_with_it() {
 }
 
 #[tokio::test]
-async fn a_cluster_with_a_stalled_master_is_away_soon_and_back_with_it() {
+async fn cluster_is_down_while_a_master_is_stalled() {
     let nodes = servers::cluster().await;
     let store = on(&nodes).await;
     let (here, _) = session_at(&nodes[0]).await;
@@ -96,7 +96,7 @@ async fn a_cluster_with_a_stalled_master_is_away_soon_and_back_with_it() {
 }
 
 #[tokio::test]
-async fn it_follows_a_failover() {
+async fn cluster_failover_is_followed() {
     let nodes = servers::cluster().await;
     let replica = servers::node().await;
     let (seed, bus) = (nodes[1].port.to_string(), &nodes[1].bus.to_string());
@@ -130,7 +130,7 @@ async fn it_follows_a_failover() {
 }
 
 #[tokio::test]
-async fn a_user_with_the_documented_rights_and_no_more_is_enough_in_a_cluster() {
+async fn documented_acl_suffices_in_a_cluster() {
     // README: one command more than elsewhere.
     let nodes = servers::cluster().await;
     let rights = "+get +set +pexpire +del +ping +info +role +config|get +cluster";

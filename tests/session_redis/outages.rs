@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn it_starts_without_redis_and_connects_when_it_comes() {
+async fn store_starts_without_redis_and_connects_later() {
     let server = RedisServer::start(NONE).await;
     server.kill();
     let store = start(single(&server));
@@ -29,7 +29,7 @@ async fn it_starts_without_redis_and_connects_when_it_comes() {
 }
 
 #[tokio::test]
-async fn a_killed_redis_fails_every_call_at_once_and_is_back_by_itself() {
+async fn killed_redis_fails_calls_immediately_and_reconnects() {
     capture();
     let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
@@ -50,7 +50,7 @@ async fn a_killed_redis_fails_every_call_at_once_and_is_back_by_itself() {
 }
 
 #[tokio::test]
-async fn a_restart_from_a_dump_keeps_tombstones() {
+async fn restart_from_a_dump_keeps_tombstones() {
     let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     revoke(&store, id, MINUTE).await;
@@ -62,7 +62,7 @@ async fn a_restart_from_a_dump_keeps_tombstones() {
 }
 
 #[tokio::test]
-async fn a_stalled_redis_costs_a_few_slow_calls_and_no_more() {
+async fn stalled_redis_costs_only_a_few_slow_calls() {
     let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     let record = record();
@@ -81,7 +81,7 @@ async fn a_stalled_redis_costs_a_few_slow_calls_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_stall_in_a_crowd_ends_for_all_within_one_answers_time() {
+async fn stall_under_concurrency_ends_within_one_response_timeout() {
     let server = RedisServer::start(NONE).await;
     let store = Arc::new(on(&server).await);
     server.pause();
@@ -98,7 +98,7 @@ async fn a_stall_in_a_crowd_ends_for_all_within_one_answers_time() {
 }
 
 #[tokio::test]
-async fn a_stall_nobody_felt_is_noticed_by_the_heartbeat() {
+async fn stall_without_traffic_is_noticed_by_the_heartbeat() {
     capture();
     let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
@@ -109,7 +109,7 @@ async fn a_stall_nobody_felt_is_noticed_by_the_heartbeat() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_without_it() {
+async fn wrong_password_error_does_not_show_the_password() {
     capture();
     let server = RedisServer::start(&["--requirepass", "right-horse"]).await;
     let with = |password: &str| {
@@ -130,7 +130,7 @@ async fn a_wrong_password_is_told_without_it() {
 }
 
 #[tokio::test]
-async fn a_full_redis_forgets_what_it_cannot_bury() {
+async fn full_redis_deletes_records_it_cannot_tombstone() {
     let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
     let (store, id) = (on(&server).await, session());
     fill(&store, id, record(), MINUTE).await;
@@ -145,7 +145,7 @@ async fn a_full_redis_forgets_what_it_cannot_bury() {
 }
 
 #[tokio::test]
-async fn an_evicting_redis_is_used_and_warned_of_once() {
+async fn evicting_redis_is_used_with_one_warning() {
     capture();
     let server = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]).await;
     let store = on(&server).await;
@@ -159,7 +159,7 @@ async fn an_evicting_redis_is_used_and_warned_of_once() {
 }
 
 #[tokio::test]
-async fn a_redis_that_forbids_questions_about_itself_is_used() {
+async fn redis_that_forbids_info_commands_is_used() {
     let server = RedisServer::start(NONE).await;
     let acl =
         ["ACL", "SETUSER", "gate", "on", ">secret", "~test:*", "-@all", "+get", "+set", "+pexpire", "+del"];
@@ -176,7 +176,7 @@ async fn a_redis_that_forbids_questions_about_itself_is_used() {
 }
 
 #[tokio::test]
-async fn a_dropped_store_leaves_no_connection() {
+async fn dropped_store_leaves_no_connection() {
     let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     let clients = async || server.ask::<String>(&["CLIENT", "LIST"]).await.lines().count();
@@ -186,7 +186,7 @@ async fn a_dropped_store_leaves_no_connection() {
 }
 
 #[tokio::test]
-async fn a_user_with_the_documented_rights_and_no_more_is_enough() {
+async fn documented_acl_suffices() {
     // README: without EXEC and with no command beyond these.
     let server = RedisServer::start(NONE).await;
     let rights = "+get +set +pexpire +del +ping +info +role +config|get";
@@ -210,7 +210,7 @@ async fn a_user_with_the_documented_rights_and_no_more_is_enough() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_write_is_told_once_and_reads_go_on() {
+async fn read_only_user_is_reported_once_and_reads_continue() {
     capture();
     let server = RedisServer::start(NONE).await;
     server.ask::<()>(&["ACL", "SETUSER", "reader", "on", ">pw", "~test:*", "+get", "+ping"]).await;

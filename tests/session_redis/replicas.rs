@@ -19,7 +19,7 @@ async fn looks_at_the_role(server: &RedisServer) -> u64 {
 }
 
 #[tokio::test]
-async fn a_replica_is_not_used_until_it_is_promoted() {
+async fn replica_is_not_used_until_promoted() {
     let (master, replica) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     demote(&replica, &master).await;
     let store = start(single(&replica));
@@ -32,7 +32,7 @@ async fn a_replica_is_not_used_until_it_is_promoted() {
 }
 
 #[tokio::test]
-async fn a_refused_write_takes_a_demoted_master_away_at_once() {
+async fn refused_write_drops_a_demoted_master_immediately() {
     let (master, server) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     let (store, id) = (on(&server).await, session());
     fill(&store, id, record(), MINUTE).await;
@@ -47,7 +47,7 @@ async fn a_refused_write_takes_a_demoted_master_away_at_once() {
 }
 
 #[tokio::test]
-async fn a_demoted_master_nobody_writes_to_is_noticed() {
+async fn demoted_master_without_writes_is_noticed() {
     let (master, server) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     let store = on(&server).await;
     demote(&server, &master).await;

@@ -83,7 +83,7 @@ async fn writes_to(store: &RedisStore, server: &RedisServer) -> bool {
 }
 
 #[tokio::test]
-async fn it_follows_a_failover_and_does_not_fall_back_to_the_old_master() {
+async fn sentinel_failover_is_followed_without_returning_to_old_master() {
     capture();
     let group = group(NONE).await;
     let store = group.store().await;
@@ -105,7 +105,7 @@ async fn it_follows_a_failover_and_does_not_fall_back_to_the_old_master() {
 }
 
 #[tokio::test]
-async fn a_master_that_believes_in_itself_is_left_when_the_sentinels_name_another() {
+async fn isolated_master_is_dropped_when_sentinels_name_another() {
     // The Sentinels cannot demote it: it goes on as a master cut off from them does.
     capture();
     let group = group(&["--rename-command", "SLAVEOF", "", "--rename-command", "REPLICAOF", ""]).await;
@@ -119,7 +119,7 @@ async fn a_master_that_believes_in_itself_is_left_when_the_sentinels_name_anothe
 }
 
 #[tokio::test]
-async fn sentinels_that_are_away_take_nothing_away() {
+async fn unreachable_sentinels_do_not_interrupt_the_store() {
     capture();
     let group = group(NONE).await;
     let store = group.store().await;
@@ -131,7 +131,7 @@ async fn sentinels_that_are_away_take_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_name_the_sentinels_do_not_know_is_told() {
+async fn unknown_sentinel_master_name_is_reported() {
     capture();
     let sentinel = {
         let master = RedisServer::start(NONE).await;

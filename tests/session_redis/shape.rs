@@ -12,7 +12,7 @@ use crate::servers::{NONE, RedisServer};
 use crate::{MINUTE, assert_answers, check, fill, key, on, record, revoke, session, single, start};
 
 #[tokio::test]
-async fn a_session_is_one_key_of_a_fixed_shape_and_one_allocation() {
+async fn session_is_one_fixed_key_and_one_allocation() {
     let server = RedisServer::start(NONE).await;
     let (store, id) = (on(&server).await, session());
     fill(&store, id, record(), MINUTE).await;
@@ -25,7 +25,7 @@ async fn a_session_is_one_key_of_a_fixed_shape_and_one_allocation() {
 }
 
 #[tokio::test]
-async fn records_end_apart_and_never_early_and_tombstones_when_asked() {
+async fn record_expiry_is_jittered_and_tombstone_expiry_exact() {
     let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     let keep = MINUTE * 15;
@@ -55,7 +55,7 @@ async fn records_end_apart_and_never_early_and_tombstones_when_asked() {
 }
 
 #[tokio::test]
-async fn what_another_version_wrote_is_absent_and_can_be_revoked() {
+async fn record_of_another_version_is_absent_and_revocable() {
     let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     for value in ["\u{2}L0123456789abcdef01234567", "\u{1}X", "", "R"] {
@@ -71,7 +71,7 @@ async fn what_another_version_wrote_is_absent_and_can_be_revoked() {
 const SESSIONS: usize = 100_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_costs_at_most_200_bytes() {
+async fn session_costs_at_most_200_bytes() {
     let server = RedisServer::start(NONE).await;
     let store = Arc::new(on(&server).await);
     let used = async || {
@@ -100,7 +100,7 @@ async fn a_session_costs_at_most_200_bytes() {
 }
 
 #[tokio::test]
-async fn a_prefix_keeps_two_gateways_apart() {
+async fn prefix_separates_two_gateways() {
     let server = RedisServer::start(NONE).await;
     let mut other = single(&server);
     other.key_prefix = "other:".to_owned();

@@ -15,7 +15,7 @@ use crate::servers::{self, Certificates, RedisServer};
 use crate::{MINUTE, SOON, assert_answers, check, fill, options, record, revoke, session, start};
 
 #[tokio::test]
-async fn only_the_right_authority_and_the_right_name_are_trusted() {
+async fn redis_tls_needs_matching_ca_and_name() {
     capture();
     let (right, wrong, port) = (Certificates::new(), Certificates::new(), servers::free_port());
     let _server = RedisServer::start(&right.settings(port)).await;
@@ -36,7 +36,7 @@ async fn only_the_right_authority_and_the_right_name_are_trusted() {
 }
 
 #[tokio::test]
-async fn an_unusable_authority_is_told_at_once() {
+async fn unusable_ca_file_is_reported_at_start() {
     let host = StoreHost { name: "localhost".to_owned(), port: 6379 };
     let url = RedisUrl { tls: true, ..servers::url(RedisTopology::Single(host)) };
     let folder = servers::folder("authority");
@@ -65,7 +65,7 @@ async fn assert_works(topology: RedisTopology, password: &str, authority: PathBu
 }
 
 #[tokio::test]
-async fn a_cluster_behind_tls_and_a_password_is_used() {
+async fn cluster_with_tls_and_password_works() {
     let (certificates, port, bus) = (Certificates::new(), servers::free_port(), servers::free_port());
     let mut settings = certificates.settings(port);
     let cluster = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--requirepass", "secret"];
@@ -79,7 +79,7 @@ async fn a_cluster_behind_tls_and_a_password_is_used() {
 }
 
 #[tokio::test]
-async fn sentinels_and_their_master_behind_tls_and_passwords_of_their_own_are_used() {
+async fn sentinels_and_master_with_tls_and_separate_passwords_work() {
     let certificates = Certificates::new();
     let (master_port, port) = (servers::free_port(), servers::free_port());
     let mut settings = certificates.settings(master_port);

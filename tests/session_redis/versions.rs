@@ -48,7 +48,7 @@ async fn aging(server: &RedisServer, aged: &Arc<AtomicBool>) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_redis_before_7_0_is_not_used_until_it_is_replaced_and_that_is_said() {
+async fn redis_before_7_0_is_refused_with_a_reason() {
     capture();
     let (server, aged) = (RedisServer::start(NONE).await, Arc::new(AtomicBool::new(true)));
     let address = aging(&server, &aged).await;

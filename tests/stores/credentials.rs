@@ -27,7 +27,7 @@ async fn generation(gateway: &TestGateway, at_least: f64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_password_of_postgres_is_changed_in_either_order() {
+async fn postgres_password_can_change_in_either_order() {
     let _alone = crate::world::alone().await;
     let (server, database) = tokio::task::spawn_blocking(|| {
         let server = Server::start("");
@@ -99,7 +99,7 @@ async fn the_password_of_postgres_is_changed_in_either_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_password_of_redis_is_changed() {
+async fn redis_password_can_change() {
     let _alone = crate::world::alone().await;
     let redis = RedisServer::start(NONE).await;
     let password = async |password: &str| {

@@ -51,7 +51,7 @@ async fn last_accept(replica: &Replica, tokens: &Tokens, since: Instant) -> (Dur
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_vault_alone_it_hears_of_revocations_by_redis_and_stops_after_serve_without_vault() {
+async fn without_vault_redis_revocations_apply_until_outage_grace_ends() {
     let world = World::start().await;
     let (whole, cut, kept, ended) = two(&world).await;
     let since = Instant::now();
@@ -78,7 +78,7 @@ async fn without_the_vault_alone_it_hears_of_revocations_by_redis_and_stops_afte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_either_store_it_stops_with_the_lease() {
+async fn without_either_store_serving_stops_with_the_lease() {
     let world = World::start().await;
     let (whole, cut, kept, ended) = two(&world).await;
     let since = Instant::now();
@@ -100,7 +100,7 @@ async fn without_either_store_it_stops_with_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_without_redis_and_one_without_the_vault_still_stop_a_revoked_session_in_time() {
+async fn replicas_missing_different_stores_still_refuse_revoked_session() {
     let world = World::start().await;
     let (no_redis, no_vault, kept, ended) = two(&world).await;
     let since = Instant::now();
@@ -129,7 +129,7 @@ async fn one_without_redis_and_one_without_the_vault_still_stop_a_revoked_sessio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_is_heard_by_a_gateway_that_has_lost_the_vault() {
+async fn cli_revocation_reaches_a_gateway_without_the_vault() {
     let world = World::start().await;
     let (whole, cut, kept, ended) = two(&world).await;
     cut.vault.fall_silent();
@@ -145,7 +145,7 @@ async fn the_command_line_is_heard_by_a_gateway_that_has_lost_the_vault() {
 
 /// The lease runs out between the vault's "it lives" and the last look: the session store may say it as well.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_under_way_when_the_lease_runs_out_is_vouched_for_by_redis() {
+async fn request_in_flight_at_lease_end_is_confirmed_by_redis() {
     let world = World::start().await;
     let faults = Faults::new();
     let setup = Setup { stores: faults.wrap(), ..Setup::default() };

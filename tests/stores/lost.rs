@@ -39,7 +39,7 @@ fn addresses(replicas: &[Replica]) -> Vec<std::net::SocketAddr> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_emptied_redis_fails_no_live_session_and_revives_no_revoked_one() {
+async fn emptied_redis_neither_ends_nor_revives_sessions() {
     let world = World::start().await;
     let (replicas, people) = at_work(&world, 6, 4).await;
     let load = Load::start(&addresses(&replicas), &people);
@@ -61,7 +61,7 @@ async fn an_emptied_redis_fails_no_live_session_and_revives_no_revoked_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_killed_and_restarted_empty_is_not_noticed() {
+async fn redis_restarted_empty_goes_unnoticed() {
     let world = World::start().await;
     let (replicas, people) = at_work(&world, 6, 3).await;
     let load = Load::start(&addresses(&replicas), &people);
@@ -95,7 +95,7 @@ async fn a_redis_killed_and_restarted_empty_is_not_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_restored_from_before_a_revocation_revives_nothing() {
+async fn redis_restored_from_before_a_revocation_revives_nothing() {
     let world = World::start().await;
     let (replicas, people) = at_work(&world, 4, 2).await;
     let load = Load::start(&addresses(&replicas), &people);
@@ -127,7 +127,7 @@ async fn a_redis_restored_from_before_a_revocation_revives_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_seconds_without_postgres_are_felt_by_logins_and_refreshes_alone() {
+async fn postgres_outage_of_20_s_affects_only_logins_and_refreshes() {
     let world = World::start().await;
     let (replicas, people) = at_work(&world, 4, 1).await;
     let load = Load::start(&addresses(&replicas), &people[..4]);
@@ -169,7 +169,7 @@ fn assert_away(answer: &Response) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_starts_and_serves_without_redis_and_uses_it_once_it_is_there() {
+async fn gateway_starts_without_redis_and_uses_it_later() {
     let world = World::start().await;
     world.redis.kill();
     let replica = world.replica(EAGER).await;

@@ -40,7 +40,7 @@ async fn lookup(world: &World, replica: &Replica, tokens: &Tokens) -> Lookup {
 
 /// Guard: `SET NX` of the fill; the look at the set after the last wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fill_that_comes_after_a_revocation_elsewhere_changes_nothing() {
+async fn cache_fill_after_a_remote_revocation_changes_nothing() {
     let world = World::start().await;
     let (slow, faults, quick) = two(&world).await;
     let tokens = quick.gateway.login("ada").await;
@@ -62,7 +62,7 @@ async fn a_fill_that_comes_after_a_revocation_elsewhere_changes_nothing() {
 
 /// Guard: `NX` and `GT` of what a refresh writes; the row of the log.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_that_was_granted_before_a_revocation_is_worth_nothing_after_it() {
+async fn refresh_granted_before_a_revocation_is_refused_after_it() {
     let world = World::start().await;
     let (slow, faults, quick) = two(&world).await;
     let tokens = quick.gateway.login("ada").await;
@@ -94,7 +94,7 @@ async fn a_refresh_that_was_granted_before_a_revocation_is_worth_nothing_after_i
 
 /// Guard: the mark of the slot, set before the answer of the load arrives.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invalidation_while_the_session_store_is_read_is_not_overwritten_by_what_was_read() {
+async fn invalidation_during_session_store_read_is_not_overwritten() {
     let world = World::start().await;
     let (slow, faults, quick) = two(&world).await;
     let tokens = quick.gateway.login("ada").await;
@@ -118,7 +118,7 @@ fn kid(token: &str) -> u8 {
 
 /// Guard: the key of the rotation is stored with it, and a repeat is made under that one.
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_with_different_current_keys_hand_out_the_same_successor() {
+async fn replicas_with_different_keys_issue_the_same_successor() {
     let world = World::start().await;
     let settings = "stream_lease = \"2m\"";
     let (one, ahead) =
@@ -181,7 +181,7 @@ async fn replicas_with_different_current_keys_hand_out_the_same_successor() {
 
 /// Guard: the generation is compared under the row's lock.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_generation_while_the_owners_renewal_is_in_flight_ends_the_session_for_both() {
+async fn old_generation_during_owner_renewal_ends_the_session() {
     let world = World::start().await;
     let (slow, faults, quick) = two(&world).await;
     let first = quick.gateway.login("ada").await;
@@ -214,7 +214,7 @@ async fn an_old_generation_while_the_owners_renewal_is_in_flight_ends_the_sessio
 
 /// Guard: the session ends in the transaction that disables its user.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disabled_user_gets_nothing_by_a_renewal_nor_by_its_repetition() {
+async fn disabled_user_gets_nothing_from_renewal_or_repeat() {
     let world = World::start().await;
     let (one, other) = (world.replica("").await, world.replica("").await);
     one.gateway.user("ada", &[]).await;

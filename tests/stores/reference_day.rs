@@ -105,7 +105,7 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_day_of_a_thousand_people_costs_three_statements_each() {
+async fn day_of_a_thousand_users_costs_three_statements_each() {
     let world = World::start().await;
     let setup = Setup { tokens: "access_ttl = \"30m\"".to_owned(), ..Setup::default() };
     let replica = world.replica_with("1s", "", setup).await;

@@ -25,7 +25,7 @@ fn find(dump: &[u8], needle: &[u8]) -> Option<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_token_password_or_key_lies_in_the_stores_and_no_name_in_redis() {
+async fn stores_hold_no_plain_secrets_and_redis_no_names() {
     let world = World::start().await;
     let replica = world.replica("").await;
     replica.gateway.user(NAME, &["staff"]).await;
@@ -80,7 +80,7 @@ async fn no_token_password_or_key_lies_in_the_stores_and_no_name_in_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_stays_as_long_as_its_token_and_a_tombstone_as_long_as_any() {
+async fn record_lifetime_matches_token_and_tombstone_the_longest() {
     let world = World::start().await;
     let replica = world.replica("").await;
     replica.gateway.user(NAME, &[]).await;

@@ -28,7 +28,7 @@ fn look(what: &str, mut took: Vec<Duration>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_open_at_one_gateway_closes_when_its_session_is_ended_at_another() {
+async fn streams_close_when_another_gateway_ends_their_session() {
     let world = World::start().await;
     let (one, other) = (world.replica("").await, world.replica("").await);
     one.gateway.user("ada", &[]).await;

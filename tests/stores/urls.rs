@@ -33,7 +33,7 @@ async fn assert_used(sessions: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_redis_with_a_password_in_a_file_of_its_own() {
+async fn redis_url_works_with_password_file() {
     let _alone = crate::world::alone().await;
     let server = RedisServer::start(NONE).await;
     server.ask::<()>(&["ACL", "SETUSER", "door", "on", ">s/e:c@ret", "~app:*", "+@all"]).await;
@@ -47,7 +47,7 @@ async fn one_redis_with_a_password_in_a_file_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_redis_with_tls() {
+async fn redis_url_works_with_tls() {
     let _alone = crate::world::alone().await;
     let (certificates, port) = (Certificates::new(), free_port());
     let _server = RedisServer::start(&certificates.settings(port)).await;
@@ -56,7 +56,7 @@ async fn one_redis_with_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sentinels() {
+async fn sentinel_url_works() {
     let _alone = crate::world::alone().await;
     let master = RedisServer::start(NONE).await;
     let sentinels =
@@ -71,7 +71,7 @@ async fn sentinels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster() {
+async fn cluster_url_works() {
     let _alone = crate::world::alone().await;
     let nodes = cluster().await;
     assert_used(&format!(
@@ -102,7 +102,7 @@ fn vault(hosts: &str, database: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vault_behind_pgbouncer_in_transaction_mode() {
+async fn vault_url_works_behind_pgbouncer_in_transaction_mode() {
     let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let hosts = format!("127.0.0.1:{}", instances::shared_bouncer().port);
@@ -110,7 +110,7 @@ async fn a_vault_behind_pgbouncer_in_transaction_mode() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vault_of_two_hosts_of_which_one_is_gone() {
+async fn vault_url_works_with_one_of_two_hosts_down() {
     let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", free_port(), instances::shared().port);
@@ -118,7 +118,7 @@ async fn a_vault_of_two_hosts_of_which_one_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shared_vault_wants_its_master_key_from_those_who_run_it() {
+async fn shared_vault_needs_a_configured_master_key() {
     let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let folder = tempfile::tempdir().expect("a folder");

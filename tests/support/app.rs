@@ -1,8 +1,8 @@
-//! An app behind the gateway that records every byte it is sent and answers as the path says.
+//! An app behind the gateway that records every byte it receives. The request path selects the response.
 //!
-//! `/page…` is HTML with a form · `/hold…` waits until released · `/ws…` is a WebSocket that echoes messages · `/events…` streams until cut ·
-//! `/download…` is 1 GiB that ends when it is cut · `/cookie…` sets cookies of ours and its own · `/big…` 1 MiB ·
-//! `/fields?<name>=<value>&…` sets these header fields (`+` is a blank, `%2C` a comma) ·
+//! `/page…` is HTML with a form · `/hold…` waits until released · `/ws…` is a WebSocket that echoes messages ·
+//! `/events…` streams until cut · `/download…` is 1 GiB that ends when it is cut · `/cookie…` sets gateway cookies and
+//! its own · `/big…` 1 MiB · `/fields?<name>=<value>&…` sets these header fields (`+` is a blank, `%2C` a comma) ·
 //! anything else: 200 with what was received.
 
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ impl Seen {
         self.line().split(' ').nth(1).unwrap_or_default()
     }
 
-    /// Every value of a header, whatever the case of its name.
+    /// All values of a header, case-insensitive by name.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
         let of = |field: &str| {
             field
@@ -45,7 +45,7 @@ impl Seen {
         self.head.lines().skip(1).filter_map(of).collect()
     }
 
-    /// The one value of a header; fails the test when there are several.
+    /// The only value of a header; fails the test when there are several.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         let mut all = self.all(name);
         assert!(all.len() < 2, "{name} is there {} times: {}", all.len(), self.head);
@@ -54,7 +54,7 @@ impl Seen {
 }
 
 const HTML: &str = "Content-Type: text/html; charset=utf-8\r\n";
-/// A page that is somebody's own, with a form.
+/// A private page with a form.
 const PAGE: &str = "<!doctype html><title>The app</title><h1>Ada's secret notes</h1>\
     <form method=post action=/page/saved><textarea name=text></textarea><button>Save</button></form>";
 
@@ -69,7 +69,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     heads: AtomicUsize,
     release: Semaphore,
-    /// Told when a WebSocket or stream of ours is closed from the other side.
+    /// Notified when the gateway closes a WebSocket or stream of this app.
     closed: Notify,
 }
 
@@ -96,12 +96,12 @@ impl TestApp {
         self.address
     }
 
-    /// Everything received so far.
+    /// All requests received so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().expect("not poisoned").clone()
     }
 
-    /// How many request headers have come, those whose body is under way included.
+    /// Number of request headers received, including those with a body in transit.
     pub(crate) fn heads(&self) -> usize {
         self.shared.heads.load(Ordering::SeqCst)
     }
@@ -111,7 +111,7 @@ impl TestApp {
         self.seen().pop().expect("the app was asked")
     }
 
-    /// Lets `count` held requests go on.
+    /// Releases `count` held requests.
     pub(crate) fn release(&self, count: usize) {
         self.shared.release.add_permits(count);
     }
@@ -184,7 +184,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
         };
         let kind = if extra == HTML { "" } else { "Content-Type: text/plain\r\n" };
         let head = format!("HTTP/1.1 200 OK\r\n{kind}{extra}Content-Length: {}\r\n\r\n", body.len());
-        // One write: two would wait for each other's acknowledgement.
+        // One write: with two, Nagle's algorithm would wait for the delayed acknowledgement.
         let answer = if head_only { head } else { head + &body };
         stream.write_all(answer.as_bytes()).await.ok()?;
     }

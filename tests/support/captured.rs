@@ -1,4 +1,4 @@
-//! What a test logs. For tests whose tasks all run on the test's own thread.
+//! Captures the log lines of a test whose tasks all run on the test's own thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -21,9 +21,9 @@ impl io::Write for Lines {
     }
 }
 
-/// From now on this thread's lines are kept.
+/// Starts capturing the lines of this thread.
 ///
-/// One subscriber for all threads: with one for each, a line that another thread came by first may be lost.
+/// All threads share one subscriber. With one per thread, a line first reached by another thread may be lost.
 pub(crate) fn capture() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
@@ -34,7 +34,7 @@ pub(crate) fn capture() {
     LINES.with_borrow_mut(Vec::clear);
 }
 
-/// What was kept.
+/// The captured lines.
 pub(crate) fn captured() -> String {
     LINES.with_borrow(|lines| String::from_utf8(lines.clone()).expect("text"))
 }

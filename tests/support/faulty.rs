@@ -1,4 +1,4 @@
-//! Real stores that on command keep somebody waiting, fail or panic. The real one does the work; nothing is mocked.
+//! Real stores with injected delays, errors and panics. Every call still reaches the real store; nothing is mocked.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -41,7 +41,7 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// Everything that asks the vault.
+    /// All operations that query the vault.
     pub(crate) const VAULT: [Self; 14] = [
         Self::CreateUser,
         Self::FindUser,
@@ -58,11 +58,11 @@ impl Op {
         Self::LoadKeys,
         Self::AddKeys,
     ];
-    /// Everything that asks the session store.
+    /// All operations that query the session store.
     pub(crate) const SESSION_STORE: [Self; 4] = [Self::Check, Self::Fill, Self::Extend, Self::Tombstone];
 }
 
-/// Where one call is kept waiting.
+/// A barrier that holds one call.
 pub(crate) struct Gate {
     arrived: watch::Sender<bool>,
     open: Semaphore,
@@ -75,37 +75,37 @@ impl Gate {
 
     async fn pass(&self) {
         self.arrived.send_replace(true);
-        // Closing it is how it opens.
+        // Closing the semaphore opens the gate.
         let _ = self.open.acquire().await;
     }
 
-    /// Resolves when the call waits here.
+    /// Resolves when a call waits at this gate.
     pub(crate) async fn until_reached(&self) {
         let mut arrived = self.arrived.subscribe();
         let reached = tokio::time::timeout(Duration::from_secs(30), arrived.wait_for(|there| *there)).await;
         reached.expect("the call comes to the gate").expect("the gate is there");
     }
 
-    /// Lets it go on.
+    /// Lets the call continue.
     pub(crate) fn open(&self) {
         self.open.close();
     }
 }
 
 enum Fault {
-    /// Every call from now on.
+    /// Fails every call from now on.
     Fail,
-    /// The next call.
+    /// Panics in the next call.
     Panic,
-    /// The next call, before the real one works.
+    /// Holds the next call before it reaches the real store.
     Before(Arc<Gate>),
-    /// Every call from now on, before the real one works.
+    /// Holds every call from now on before it reaches the real store.
     BeforeEach(Arc<Gate>),
-    /// The next call, when the real one has answered.
+    /// Holds the next call after the real store has responded.
     After(Arc<Gate>),
 }
 
-/// The command over the stores of one gateway.
+/// Controls the faults of one gateway's stores.
 #[derive(Default)]
 pub(crate) struct Faults {
     faults: Mutex<HashMap<Op, Fault>>,
@@ -118,7 +118,7 @@ impl Faults {
         Arc::default()
     }
 
-    /// For [`super::Setup`].
+    /// Wraps the stores, for [`super::Setup`].
     pub(crate) fn wrap(self: &Arc<Self>) -> Box<dyn FnOnce(Stores) -> Stores + Send> {
         let faults = Arc::clone(self);
         Box::new(move |real| {
@@ -133,49 +133,49 @@ impl Faults {
         })
     }
 
-    /// These fail until [`Faults::heal`].
+    /// Fails these operations until [`Faults::heal`].
     pub(crate) fn fail(&self, ops: &[Op]) {
         let mut faults = self.faults.lock().expect("not poisoned");
         faults.extend(ops.iter().map(|op| (*op, Fault::Fail)));
     }
 
-    /// The next call panics.
+    /// Panics in the next call of `op`.
     pub(crate) fn panic(&self, op: Op) {
         self.faults.lock().expect("not poisoned").insert(op, Fault::Panic);
     }
 
-    /// The next call waits before the real store is asked.
+    /// Holds the next call before it reaches the real store.
     pub(crate) fn hold_before(&self, op: Op) -> Arc<Gate> {
         let gate = Gate::new();
         self.faults.lock().expect("not poisoned").insert(op, Fault::Before(Arc::clone(&gate)));
         gate
     }
 
-    /// Every call waits before the real store is asked, until the gate is opened.
+    /// Holds every call before it reaches the real store, until the gate is opened.
     pub(crate) fn hold_every(&self, op: Op) -> Arc<Gate> {
         let gate = Gate::new();
         self.faults.lock().expect("not poisoned").insert(op, Fault::BeforeEach(Arc::clone(&gate)));
         gate
     }
 
-    /// The real store answers the next call, and then the answer waits.
+    /// Holds the next call after the real store has responded.
     pub(crate) fn hold_after(&self, op: Op) -> Arc<Gate> {
         let gate = Gate::new();
         self.faults.lock().expect("not poisoned").insert(op, Fault::After(Arc::clone(&gate)));
         gate
     }
 
-    /// All is well again.
+    /// Removes all faults.
     pub(crate) fn heal(&self) {
         self.faults.lock().expect("not poisoned").clear();
     }
 
-    /// How often it was called so far.
+    /// Number of calls so far.
     pub(crate) fn calls(&self, op: Op) -> usize {
         self.calls.lock().expect("not poisoned").get(&op).copied().unwrap_or(0)
     }
 
-    /// The stores without faults.
+    /// The wrapped stores, without faults.
     pub(crate) fn real(&self) -> &Stores {
         self.real.get().expect("the gateway was started with these")
     }
@@ -332,7 +332,7 @@ impl SessionStore for Faulty {
         self.store(Op::Tombstone, self.real.sessions.revoke(id, keep)).await
     }
 
-    fn vouches_alone(&self) -> bool {
-        self.real.sessions.vouches_alone()
+    fn is_shared(&self) -> bool {
+        self.real.sessions.is_shared()
     }
 }

@@ -1,4 +1,4 @@
-//! A gateway in the test's own process, on ports and in a folder of its own.
+//! A gateway in the test process, with its own ports and folder.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,21 +18,21 @@ use serde_json::json;
 use super::http::{self, Response};
 use super::{PASSWORD, TestApp, assert_eventually};
 
-/// What a gateway is to be like.
+/// Configuration of a test gateway.
 pub(crate) struct Setup {
     pub(crate) listen: String,
     pub(crate) public_url: String,
-    /// More lines of `gateway.toml`, by table.
+    /// Extra lines of `gateway.toml`, by table.
     pub(crate) server: String,
     pub(crate) sessions: String,
     pub(crate) vault: String,
     pub(crate) tokens: String,
     pub(crate) login: String,
-    /// `[[routes]]` and more upstreams; the upstream `app` is there.
+    /// Extra `[[routes]]` and upstreams; the upstream `app` is always defined.
     pub(crate) routes: String,
-    /// Changes the stores before the gateway gets them.
+    /// Wraps the stores before the gateway uses them.
     pub(crate) stores: Box<dyn FnOnce(Stores) -> Stores + Send>,
-    /// The folder of an earlier gateway, to start again on.
+    /// Folder of an earlier gateway, to restart on.
     pub(crate) folder: Option<Arc<tempfile::TempDir>>,
     pub(crate) clock: Arc<TravelClock>,
 }
@@ -93,7 +93,7 @@ pub(crate) struct TestGateway {
 }
 
 impl TestGateway {
-    /// With routes and defaults.
+    /// Starts with [`ROUTES`] and the default settings.
     pub(crate) async fn start() -> Self {
         Self::with(Setup::default()).await
     }
@@ -136,7 +136,7 @@ impl TestGateway {
         self.admin
     }
 
-    /// Where it sends on to https.
+    /// Address of the listener that redirects to https.
     pub(crate) fn redirect(&self) -> SocketAddr {
         self.redirect.expect("asked for")
     }
@@ -145,13 +145,13 @@ impl TestGateway {
         self.folder.path().join("gateway.toml")
     }
 
-    /// From now on it takes what its file says.
+    /// Starts reloading the configuration file.
     pub(crate) fn follow(&mut self) -> Reloads {
         let (_, file) = ConfigFile::read(&self.config_file(), |_| None).expect("as it was started");
         self.running.as_mut().expect("running").follow(file, |_| {})
     }
 
-    /// Puts another text into its file, at once, as careful people do.
+    /// Replaces the configuration file atomically.
     pub(crate) fn rewrite(&self, change: impl FnOnce(&str) -> String) {
         let text = std::fs::read_to_string(self.config_file()).expect("the file");
         let new = self.folder.path().join("gateway.toml.new");
@@ -159,7 +159,7 @@ impl TestGateway {
         std::fs::rename(new, self.config_file()).expect("renamed");
     }
 
-    /// The same, and waits until it is in force.
+    /// Rewrites the configuration file and waits until it applies.
     pub(crate) async fn reconfigure(&self, change: impl FnOnce(&str) -> String) {
         let before = self.metric("doorward_config_generation").await;
         self.rewrite(change);
@@ -169,7 +169,7 @@ impl TestGateway {
         .await;
     }
 
-    /// Makes a user with [`PASSWORD`].
+    /// Creates a user with [`PASSWORD`].
     pub(crate) async fn user(&self, name: &str, roles: &[&str]) -> UserId {
         let random = Arc::new(SystemRandom);
         let hasher = Hasher::start(1, 1, random.clone()).expect("a thread");
@@ -180,7 +180,7 @@ impl TestGateway {
         id
     }
 
-    /// `POST` with a JSON body and perhaps a bearer.
+    /// Sends `POST` with a JSON body and an optional bearer.
     pub(crate) async fn post(&self, path: &str, bearer: Option<&str>, body: &serde_json::Value) -> Response {
         let authorization = bearer.map(|token| format!("Bearer {token}"));
         let mut headers = vec![("Content-Type", "application/json")];
@@ -189,7 +189,7 @@ impl TestGateway {
         http::request(self.public, "POST", path, &headers, body.as_bytes()).await
     }
 
-    /// Any method with a bearer.
+    /// Sends a request of any method with a bearer.
     pub(crate) async fn call(&self, method: &str, path: &str, bearer: &str) -> Response {
         let bearer = format!("Bearer {bearer}");
         http::request(self.public, method, path, &[("Authorization", bearer.as_str())], b"").await
@@ -199,12 +199,12 @@ impl TestGateway {
         http::request(self.public, "GET", path, headers, b"").await
     }
 
-    /// Signs in with [`PASSWORD`]; fails the test if that fails.
+    /// Signs in with [`PASSWORD`]; fails the test on any error.
     pub(crate) async fn login(&self, name: &str) -> Tokens {
         Tokens::of(&self.post("/auth/login", None, &json!({ "username": name, "password": PASSWORD })).await)
     }
 
-    /// Another gateway on the same vault.
+    /// Starts another gateway on the same vault.
     pub(crate) async fn elsewhere(&self) -> Self {
         let (folder, clock) = (Some(Arc::clone(&self.folder)), Arc::clone(&self.clock));
         let written = std::fs::read(self.config_file()).expect("the file");
@@ -213,7 +213,7 @@ impl TestGateway {
         other
     }
 
-    /// Signs in at another gateway on the same vault: this one has not seen the session, nor perhaps its user.
+    /// Signs in at another gateway on the same vault. This gateway has not seen the session and possibly not the user.
     pub(crate) async fn login_elsewhere(&self, name: &str) -> Tokens {
         let mut other = self.elsewhere().await;
         let tokens = other.login(name).await;
@@ -225,19 +225,19 @@ impl TestGateway {
         self.post("/auth/refresh", None, &json!({ "refresh_token": token })).await
     }
 
-    /// The value of a metric line that starts with `name`.
+    /// Value of the first metric line that starts with `name`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = http::request(self.admin, "GET", "/metrics", &[], b"").await.text();
         let line = text.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
-    /// `GET` on the admin listener.
+    /// Sends `GET` to the admin listener.
     pub(crate) async fn probe(&self, path: &str) -> Response {
         http::request(self.admin, "GET", path, &[], b"").await
     }
 
-    /// A `doorward` command beside it; what it printed.
+    /// Runs a `doorward` command on the same vault and returns its output.
     pub(crate) async fn command(&self, words: &[&str]) -> String {
         let file = self.config_file().display().to_string();
         let words: Vec<String> =
@@ -250,24 +250,24 @@ impl TestGateway {
         printed.await.expect("a command")
     }
 
-    /// Hands over what runs, to be drained while the test goes on.
+    /// Returns the running gateway, to be drained while the test continues.
     pub(crate) fn running(&mut self) -> Running {
         self.running.take().expect("running")
     }
 
-    /// Stops it as SIGTERM would.
+    /// Stops the gateway as SIGTERM does.
     pub(crate) async fn drain(&mut self) {
         self.running.take().expect("running").drain().await;
     }
 
-    /// Stops it and hands over its folder.
+    /// Stops the gateway and returns its folder.
     pub(crate) async fn stop(mut self) -> Arc<tempfile::TempDir> {
         self.drain().await;
         Arc::clone(&self.folder)
     }
 }
 
-/// What a login or refresh answered.
+/// Tokens of a login or refresh response.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -321,6 +321,6 @@ servers = ["http://{}"]
     file
 }
 
-/// Long enough for anything that is bound to happen, on a machine that is busy with something else: it ends a hang, and what
-/// comes sooner waits for nothing. Less than what else would end a request or a connection: 60 s, by default.
+/// Upper bound for events that must happen, generous for a busy machine; it only ends a hang. Below the default request
+/// and connection timeouts of 60 s.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

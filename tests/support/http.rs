@@ -1,4 +1,4 @@
-//! A raw HTTP/1.1 client: sends exactly what it is given, reads exactly what comes.
+//! A raw HTTP/1.1 client that sends and reads exact bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// No answer in this time fails the test.
+/// Response timeout; exceeding it fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A whole response.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -19,7 +19,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The first header of that name.
+    /// The first header of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -27,7 +27,7 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Every header of that name.
+    /// All headers of this name.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let of = |(known, value): &'_ (String, String)| {
             known.eq_ignore_ascii_case(name).then_some(()).map(|()| value.len())
@@ -57,7 +57,7 @@ impl Response {
     }
 }
 
-/// One connection; requests one after the other.
+/// One connection for sequential requests.
 pub(crate) struct Client<S = TcpStream> {
     stream: S,
     buffer: Vec<u8>,
@@ -72,7 +72,7 @@ impl Client {
         Ok(Self::over(TcpStream::connect(address).await?))
     }
 
-    /// Opens a connection and sends a `GET` with a bearer, without waiting for the answer.
+    /// Opens a connection and sends a `GET` with a bearer, without waiting for the response.
     pub(crate) async fn asking(address: SocketAddr, target: &str, bearer: &str) -> Self {
         let mut client = Self::connect(address).await;
         let bearer = format!("Bearer {bearer}");
@@ -82,22 +82,22 @@ impl Client {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// On a connection that is there.
+    /// A client on an existing connection.
     pub(crate) fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("the connection is open");
     }
 
-    /// Sends bytes as they are; whether the connection still took them.
+    /// Sends raw bytes. Returns false if the connection did not accept them.
     pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 
-    /// The connection itself.
+    /// The underlying connection.
     pub(crate) fn into_stream(self) -> S {
         self.stream
     }
@@ -127,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         tokio::time::timeout(PATIENCE, reading).await.expect("an answer or an end in time")
     }
 
-    /// Reads a response header only.
+    /// Reads only a response header.
     pub(crate) async fn head(&mut self) -> Option<Response> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -192,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Reads what comes next, at least one byte; `None` when the connection is closed.
+    /// Reads at least one byte; `None` when the connection is closed.
     pub(crate) async fn some(&mut self) -> Option<Vec<u8>> {
         if self.buffer.is_empty() {
             self.more().await?;
@@ -200,18 +200,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Some(std::mem::take(&mut self.buffer))
     }
 
-    /// Reads until the other side closes (or resets); fails the test if it does not.
+    /// Reads until the peer closes or resets the connection; fails the test if it does not.
     pub(crate) async fn until_closed(&mut self) {
         let closed = async { while self.more().await.is_some() {} };
         tokio::time::timeout(PATIENCE, closed).await.expect("the connection is closed");
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the write side.
     pub(crate) async fn shut(&mut self) {
         let _ = self.stream.shutdown().await;
     }
 
-    /// Closes our side at once.
+    /// Closes the connection at once.
     pub(crate) fn hang_up(self) {
         drop(self.stream);
     }
@@ -246,7 +246,7 @@ pub(crate) fn message(method: &str, target: &str, headers: &[(&str, &str)], body
     bytes
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 pub(crate) async fn request(
     address: SocketAddr,
     method: &str,

@@ -1,4 +1,4 @@
-//! An HTTP/2 client: one connection over TLS, many requests at a time.
+//! An HTTP/2 client: one TLS connection with concurrent requests.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::http::Response;
 use super::tls::Trust;
 
-/// No answer in this time fails the test.
+/// Response timeout; exceeding it fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection; closed when dropped.
@@ -22,7 +22,7 @@ pub(crate) struct Http2 {
     connection: JoinHandle<Option<h2::Error>>,
 }
 
-/// An answer whose body is still to come.
+/// A response with a pending body.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -30,18 +30,18 @@ pub(crate) struct Answer {
 }
 
 impl Http2 {
-    /// Fails the test when HTTP/2 is not agreed on.
+    /// Connects with TLS; fails the test when HTTP/2 is not negotiated.
     pub(crate) async fn connect(trust: &Trust, address: SocketAddr, host: &str) -> Self {
         Self::connect_as(&client::Builder::new(), trust, address, host).await
     }
 
-    /// With prior knowledge, without TLS, on a connection that is there.
+    /// Connects without TLS, with prior knowledge, on an existing connection.
     pub(crate) async fn in_clear(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (send, connection) = client::handshake(stream).await.expect("a preface");
         Self { send, connection: tokio::spawn(async move { connection.await.err() }) }
     }
 
-    /// The same with settings of its own.
+    /// Connects with custom settings.
     pub(crate) async fn connect_as(
         settings: &client::Builder,
         trust: &Trust,
@@ -54,7 +54,7 @@ impl Http2 {
         Self { send, connection: tokio::spawn(async move { connection.await.err() }) }
     }
 
-    /// Sends a request's header, and its body; without one that is the caller's.
+    /// Sends a request header and its body. With `None` the caller sends the body.
     pub(crate) async fn send(
         &mut self,
         method: &str,
@@ -75,7 +75,7 @@ impl Http2 {
         Ok((answer, stream))
     }
 
-    /// A request's answer, as far as its header.
+    /// Sends a request and returns the response header.
     pub(crate) async fn ask(
         &mut self,
         method: &str,
@@ -87,7 +87,7 @@ impl Http2 {
         head(answer).await
     }
 
-    /// A request and its whole answer.
+    /// Sends a request and returns the complete response.
     pub(crate) async fn request(
         &mut self,
         method: &str,
@@ -98,7 +98,7 @@ impl Http2 {
         whole(self.ask(method, target, headers, body).await.expect("an answer")).await
     }
 
-    /// Whether it has been closed, and as what kind of error; fails the test when it stays open.
+    /// Waits until the connection is closed and returns the error code; fails the test when it stays open.
     pub(crate) async fn until_closed(&mut self) -> Option<Reason> {
         let ended = tokio::time::timeout(PATIENCE, &mut self.connection).await.expect("it is closed");
         ended.expect("the connection").and_then(|error| error.reason())
@@ -111,14 +111,14 @@ impl Drop for Http2 {
     }
 }
 
-/// Waits for the header of an answer.
+/// Waits for a response header.
 pub(crate) async fn head(answer: client::ResponseFuture) -> Result<Answer, h2::Error> {
     let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")?;
     let (parts, body) = answer.into_parts();
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
-/// Reads the rest of an answer.
+/// Reads the rest of a response.
 pub(crate) async fn whole(mut answer: Answer) -> Response {
     let mut body = Vec::new();
     while let Some(chunk) = next(&mut answer.body).await.expect("a body") {
@@ -130,7 +130,7 @@ pub(crate) async fn whole(mut answer: Answer) -> Response {
     Response { status: answer.status, headers: answer.headers.iter().map(pair).collect(), body }
 }
 
-/// What comes next of a body; `None` at its end.
+/// The next chunk of a body; `None` at its end.
 pub(crate) async fn next(body: &mut RecvStream) -> Result<Option<Bytes>, h2::Error> {
     let chunk = tokio::time::timeout(PATIENCE, body.data()).await.expect("something in time");
     let Some(chunk) = chunk.transpose()? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The wire between one gateway and one store: forwards bytes, until it is cut in one of two ways.
+//! A TCP link between one gateway and one store that can be broken or silenced.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use tokio::task::JoinSet;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Whole,
-    /// Connections break, and new ones at once.
+    /// Connections break, and new ones break at once.
     Broken,
-    /// Connections stay and nothing arrives any more, as behind a dead switch.
+    /// Connections stay open but pass no data, as behind a dead switch.
     Silent,
 }
 
-/// A wire; gone when dropped.
+/// A TCP link; closed when dropped.
 pub(crate) struct Link {
     address: SocketAddr,
     far_end: Arc<Mutex<SocketAddr>>,
@@ -28,7 +28,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// To a server that listens at `to`, now or later.
+    /// A link to a server that listens at `to`, now or later.
     pub(crate) async fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -46,31 +46,31 @@ impl Link {
         Self { address, far_end, state, _serving: serving }
     }
 
-    /// Where its near end is.
+    /// Address the gateway connects to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on its connections lead elsewhere, as a name does that moves to another server.
+    /// Redirects its connections, as when a DNS name moves to another server.
     pub(crate) async fn lead_to(&self, to: SocketAddr) {
         *self.far_end.lock().expect("not poisoned") = to;
         self.break_off();
-        // Those that carry see only the last state there was.
+        // The forwarding tasks see only the latest state.
         tokio::time::sleep(Duration::from_millis(100)).await;
         self.mend();
     }
 
-    /// Every connection breaks, also those to come.
+    /// Breaks every connection, including new ones.
     pub(crate) fn break_off(&self) {
         self.state.send_replace(State::Broken);
     }
 
-    /// Nothing arrives any more; nobody is told.
+    /// Stops passing data without closing any connection.
     pub(crate) fn fall_silent(&self) {
         self.state.send_replace(State::Silent);
     }
 
-    /// As before.
+    /// Restores the link.
     pub(crate) fn mend(&self) {
         self.state.send_replace(State::Whole);
     }
@@ -81,7 +81,7 @@ async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<Stat
         return;
     }
     let Ok(server) = TcpStream::connect(to).await else { return };
-    // Without this the small answers of a store would wait for each other's acknowledgements.
+    // Otherwise Nagle's algorithm delays the small responses of a store.
     for stream in [&client, &server] {
         let _ = stream.set_nodelay(true);
     }
@@ -102,7 +102,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch
     }
 }
 
-/// Waits out a silence; whether the wire is whole then.
+/// Waits until a silence ends. Returns false if the link is broken then.
 async fn passes(state: &mut watch::Receiver<State>) -> bool {
     state.wait_for(|state| *state != State::Silent).await.is_ok_and(|state| *state == State::Whole)
 }

@@ -1,6 +1,6 @@
-//! What tests have measured, for people.
+//! Prints measurements of tests.
 
-/// Says it; `--nocapture` shows it.
+/// Prints a measurement, visible with `--nocapture`.
 #[expect(clippy::print_stdout, reason = "for people who run the tests")]
 pub(crate) fn measured(what: std::fmt::Arguments<'_>) {
     println!("measured: {what}");

@@ -1,6 +1,6 @@
-//! A table of a page in `docs`.
+//! Reads tables from pages in `docs`.
 
-/// The rows of the table below a heading whose first column has this title, each cell without its backticks.
+/// Rows of the table below a heading whose first column has this title. Backticks are removed from the cells.
 pub(crate) fn table(page: &str, heading: &str, first: &str) -> Vec<Vec<String>> {
     let section = page.split("\n## ").find(|section| section.starts_with(heading)).expect(heading);
     let lines = section.lines().skip_while(|line| !line.starts_with(&format!("| {first} |")));

@@ -1,18 +1,17 @@
-//! Ports for servers that are told theirs: other processes, and servers that are started again.
+//! Ports for servers that need a fixed one: other processes, and servers that restart.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port that nobody listens on, given out once by this process, and below those that the system gives to outgoing
-/// connections and to whoever asks for any (Linux: 32768 on). A port of those that is free now may be an outgoing
-/// connection's by the time a server is to listen on it, and the server fails.
+/// A free port, given out once per process. It is below the ephemeral range (Linux: from 32768 on): a free port of that
+/// range may become the source port of an outgoing connection before the server listens on it.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static START: OnceLock<u16> = OnceLock::new();
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Processes begin in different places.
+    // Each process starts at a different offset.
     let start = START.get_or_init(|| {
         let id = std::process::id().wrapping_mul(7_919) % u32::from(COUNT);
         u16::try_from(id).expect("below the count")

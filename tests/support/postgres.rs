@@ -1,7 +1,7 @@
-//! Real PostgreSQL servers, and a real PgBouncer: private to the test process, on ports and in folders of their own.
+//! Real PostgreSQL servers and a real PgBouncer, private to the test process, each on its own port and folder.
 //!
-//! However the test process ends, each is stopped and its folder removed: a watchdog reads from a pipe that only this
-//! process holds, and cleans up when it closes.
+//! A watchdog reads from a pipe that only this process holds. When the pipe closes, however the process ended, it stops
+//! each server and removes its folder.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -18,8 +18,7 @@ use doorward::secret::Secret;
 use doorward::vault::postgres::PostgresOptions;
 use tokio_postgres::{Client, Config, NoTls};
 
-/// A port nobody listens on, given out once, and below those that the system gives to outgoing connections: a server that
-/// is started again finds it free.
+/// A free port, given out once. It is below the ephemeral range, so a restarted server finds it free.
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(104_729);
@@ -32,9 +31,9 @@ fn free_port() -> u16 {
     }
 }
 
-/// The role that owns every database, with no more rights than that.
+/// Role that owns every database and has no other rights.
 pub(crate) const ROLE: &str = "doorward";
-/// Its password: one that a careless URL would break on.
+/// Password of the role; a carelessly built URL would break on it.
 pub(crate) const ROLE_PASSWORD: &str = "p@ss/w:rd 'quoted' %41";
 
 const WATCHDOG: &str = r#"
@@ -54,28 +53,29 @@ end "$0/data/postmaster.pid" QUIT
 rm -rf "$0"
 "#;
 
-/// A server, or a pooler, with its folder.
+/// A server or pooler with its folder.
 pub(crate) struct Server {
     folder: PathBuf,
     pub(crate) port: u16,
-    /// Stops the server when its pipe is closed, at the latest with this process.
+    /// Stops the server when its pipe closes, at the latest when this process ends.
     _watchdog: Child,
 }
 
-/// The server most tests share, each with a database of its own; started by the first that asks.
+/// Server shared by most tests, with one database for each. Started on first use.
 pub(crate) fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| Server::start(""))
 }
 
-/// A pooler in transaction mode before the shared server, with few connections, so that statements wander.
+/// Pooler in transaction mode in front of the shared server. It has few connections, so that statements change
+/// connections.
 pub(crate) fn shared_bouncer() -> &'static Server {
     static BOUNCER: OnceLock<Server> = OnceLock::new();
     BOUNCER.get_or_init(|| Server::bouncer(shared()))
 }
 
 impl Server {
-    /// A new server with these lines at the end of its configuration.
+    /// Starts a server with these lines at the end of its configuration.
     pub(crate) fn start(extra: &str) -> Self {
         let server = Self::prepare();
         server.run(
@@ -101,7 +101,7 @@ impl Server {
         server
     }
 
-    /// A hot standby that follows `primary`.
+    /// Starts a hot standby of `primary`.
     pub(crate) fn standby_of(primary: &Self) -> Self {
         let server = Self::prepare();
         let (from, port) = (primary.socket(), primary.port.to_string());
@@ -114,12 +114,12 @@ impl Server {
         server
     }
 
-    /// A pooler in transaction mode before `server`.
+    /// Starts a pooler in transaction mode in front of `server`.
     pub(crate) fn bouncer(server: &Self) -> Self {
         Self::bouncer_with(server, "")
     }
 
-    /// The same, with these lines at the end of its configuration.
+    /// Starts a pooler with these lines at the end of its configuration.
     pub(crate) fn bouncer_with(server: &Self, extra: &str) -> Self {
         let bouncer = Self::prepare();
         let users = format!("\"{ROLE}\" \"{ROLE_PASSWORD}\"\n");
@@ -136,7 +136,7 @@ impl Server {
             ),
         );
         bouncer.run("pgbouncer", &["-q", "-d", "pgbouncer.ini"]);
-        // It goes into the background before it listens.
+        // The pooler daemonizes before it listens.
         let listens = || TcpStream::connect(("127.0.0.1", bouncer.port)).is_ok();
         let up = (0..1000).any(|_| {
             std::thread::park_timeout(Duration::from_millis(10));
@@ -158,7 +158,7 @@ impl Server {
         Self { folder, port, _watchdog: watchdog.spawn().expect("`sh` runs") }
     }
 
-    /// The last word on a setting counts.
+    /// Appends settings; the last value of a setting applies.
     pub(crate) fn configure(&self, extra: &str) {
         let path = self.folder.join("data/postgresql.conf");
         let before = fs::read_to_string(&path).expect("a configuration");
@@ -172,32 +172,33 @@ impl Server {
         fs::write(&path, ours).expect("written");
     }
 
-    /// Starts a server that was stopped, on the same port.
+    /// Starts a stopped server on the same port.
     pub(crate) fn start_again(&self) {
         self.run("pg_ctl", &["start", "-D", "data", "-l", "log", "-w", "-s"]);
     }
 
-    /// Ends every connection and stops.
+    /// Ends every connection and stops the server.
     pub(crate) fn stop(&self) {
         self.run("pg_ctl", &["stop", "-D", "data", "-m", "fast", "-w", "-s"]);
     }
 
-    /// Stops as if the machine had failed: no goodbye to anybody.
+    /// Stops immediately, as on a machine failure, without notifying clients.
     pub(crate) fn crash(&self) {
         self.run("pg_ctl", &["stop", "-D", "data", "-m", "immediate", "-w", "-s"]);
     }
 
-    /// Reads its configuration again.
+    /// Reloads the configuration.
     pub(crate) fn reload(&self) {
         self.run("pg_ctl", &["reload", "-D", "data", "-s"]);
     }
 
-    /// Makes a standby the primary.
+    /// Promotes a standby to primary.
     pub(crate) fn promote(&self) {
         self.run("pg_ctl", &["promote", "-D", "data", "-w", "-s"]);
     }
 
-    /// Every process of it stands still, and the kernel goes on answering for them; with `"-CONT"` they go on.
+    /// Signals every process of the server. `"-STOP"` stalls them while the kernel still accepts connections; `"-CONT"`
+    /// resumes them.
     pub(crate) fn signal_all(&self, signal: &str) {
         let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");
         let main = text.lines().next().expect("its id").trim().to_owned();
@@ -208,17 +209,17 @@ impl Server {
             Command::new("kill").arg(signal).args(all).status().expect("`kill` runs");
     }
 
-    /// The folder of its socket.
+    /// Folder of its socket.
     pub(crate) fn socket(&self) -> String {
         self.folder.display().to_string()
     }
 
-    /// Its folder, where its user may read.
+    /// Its folder, readable by its user.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Writes a file that only its user can read.
+    /// Writes a file readable only by its user.
     pub(crate) fn write(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt;
         let path = self.folder.join(name);
@@ -252,7 +253,7 @@ impl Server {
         )
     }
 
-    /// A new empty database that the role owns.
+    /// Creates an empty database owned by the role.
     pub(crate) fn database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("vault_{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -260,7 +261,7 @@ impl Server {
         name
     }
 
-    /// A backup of a database here, restored to another server under the same name.
+    /// Restores a backup of a database to another server under the same name.
     pub(crate) fn copy_to(&self, other: &Self, database: &str) {
         let (file, name) = (self.folder.join("backup.sql").display().to_string(), database);
         let (socket, port) = (self.socket(), self.port.to_string());
@@ -271,7 +272,7 @@ impl Server {
         other.run("psql", &[&into[..], &["-Xq", "-v", "ON_ERROR_STOP=1"]].concat());
     }
 
-    /// How a vault reaches a database here.
+    /// Options for a vault in a database of this server.
     pub(crate) fn options(&self, database: &str) -> PostgresOptions {
         PostgresOptions {
             url: PostgresUrl {
@@ -290,12 +291,12 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// Address it listens on.
     pub(crate) fn host(&self) -> StoreHost {
         StoreHost { name: "127.0.0.1".into(), port: self.port }
     }
 
-    /// A connection of the superuser's, past everything.
+    /// A direct superuser connection.
     pub(crate) async fn raw(&self, database: &str) -> Client {
         let mut config = Config::new();
         config.host_path(&self.folder).port(self.port).user("postgres").dbname(database);
@@ -307,11 +308,11 @@ impl Server {
     fn run(&self, program: &str, args: &[&str]) -> String {
         let mut command = Command::new(binary(program));
         command.args(args).current_dir(&self.folder).env("LC_ALL", "C").stdin(Stdio::null()).process_group(0);
-        // Postgres refuses to run as root.
+        // PostgreSQL refuses to run as root.
         if let Some((uid, gid)) = account() {
             command.uid(uid).gid(gid);
         }
-        // Into files: a server started by `pg_ctl` would keep a pipe open.
+        // Output goes to files: a server started by `pg_ctl` would keep a pipe open.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (out, err) = (format!("out-{number}"), format!("err-{number}"));
@@ -324,7 +325,7 @@ impl Server {
     }
 }
 
-/// Whom servers run as when the tests run as root; `None` to run them as ourselves.
+/// User that servers run as when the tests run as root; `None` for the current user.
 fn account() -> Option<(u32, u32)> {
     if fs::metadata("/proc/self").map_or(true, |own| own.uid() != 0) {
         return None;
@@ -337,13 +338,13 @@ fn account() -> Option<(u32, u32)> {
     Some(find("postgres").or_else(|| find("nobody")).expect("an unprivileged user"))
 }
 
-/// Where a program of Postgres is. Debian keeps servers out of the path, and wraps the clients that are in it.
+/// Path of a PostgreSQL program. Debian keeps the servers outside the path and wraps the clients in it.
 fn binary(name: &str) -> PathBuf {
     let mut places = Vec::new();
     for parent in ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt", "/usr"] {
         let mut versions: Vec<_> =
             fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        // The newest first.
+        // Newest version first.
         versions.sort_by_key(|path| std::cmp::Reverse(version(path)));
         places.extend(versions.into_iter().filter(|path| version(path) > 0).map(|path| path.join("bin")));
     }

@@ -1,4 +1,4 @@
-//! Redis servers of a test's own: private processes on free ports, nothing persisted, gone with the test process.
+//! Redis servers of a test: private processes on free ports, without persistence, that end with the test process.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,7 +13,7 @@ use doorward::config::{RedisTopology, RedisUrl, StoreHost};
 use doorward::id::{Random, SystemRandom};
 use redis::{Client, FromRedisValue};
 
-/// Where all servers of this process live, and who clears up after it.
+/// Folder of all servers of this process, and the watchdog that cleans it up.
 static HOME: LazyLock<Home> = LazyLock::new(Home::new);
 
 struct Home {
@@ -21,7 +21,7 @@ struct Home {
     watchdog: Mutex<ChildStdin>,
 }
 
-/// Reads what there is to clear up, and does so when the pipe closes: the test process has ended, however it did.
+/// Watchdog script: reads cleanup instructions and runs them when the pipe closes, which is when the test process ends.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 while read -r what value; do
@@ -40,7 +40,7 @@ impl Home {
         let folder = tempfile::Builder::new().prefix("doorward-redis-").tempdir().expect("a folder").keep();
         let mut sh = command("sh", "a POSIX shell");
         sh.args(["-c", WATCHDOG]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Of its own group: an interrupt at the desk must not end it before it has cleared up.
+        // In its own process group, so that Ctrl-C does not end it before it has cleaned up.
         let watchdog = sh.process_group(0).spawn().expect("a watchdog").stdin.take().expect("piped");
         let home = Self { folder, watchdog: Mutex::new(watchdog) };
         home.tell("folder", home.folder.display());
@@ -53,7 +53,7 @@ impl Home {
     }
 }
 
-/// A program that must be there: tests are not skipped.
+/// A required program; tests are never skipped.
 fn command(program: &str, package: &str) -> Command {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
@@ -61,10 +61,9 @@ fn command(program: &str, package: &str) -> Command {
     Command::new(program)
 }
 
-/// A port nobody listens on, below those the system gives to outgoing connections, so that a server that is
-/// restarted finds its port still free.
+/// A free port below the ephemeral range, so that a restarted server finds it free.
 pub(crate) fn free_port() -> u16 {
-    // None twice: of two servers that start at the same time, one would end.
+    // No port is given out twice: of two servers on one port, one would fail.
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let random: &dyn Random = &SystemRandom;
     let mut drawn = std::iter::repeat_with(|| 12_000 + u16::from_le_bytes(random.bytes()) % 20_000);
@@ -74,7 +73,7 @@ pub(crate) fn free_port() -> u16 {
     drawn.find(free).expect("one is free")
 }
 
-/// A folder of one server or test.
+/// Folder of one server or test.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let random: &dyn Random = &SystemRandom;
     let folder = HOME.folder.join(format!("{name}-{:016x}", u64::from_le_bytes(random.bytes())));
@@ -82,14 +81,14 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// No settings beside the usual ones.
+/// No settings beyond the defaults.
 pub(crate) const NONE: &[&str] = &[];
 
 /// One server process.
 pub(crate) struct RedisServer {
-    /// Where it listens without TLS.
+    /// Port without TLS.
     pub(crate) port: u16,
-    /// Where nodes of a Cluster talk to it, if it is one.
+    /// Cluster bus port; 0 outside a Cluster.
     pub(crate) bus: u16,
     folder: PathBuf,
     program: &'static str,
@@ -99,7 +98,7 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// A server with these settings beside the usual ones.
+    /// Starts a server with these settings in addition to the defaults.
     pub(crate) async fn start(settings: &[impl AsRef<str>]) -> Self {
         let port = free_port();
         let mut args: Vec<String> =
@@ -111,13 +110,13 @@ impl RedisServer {
         Self::run("redis-server", port, folder("server"), args, password).await
     }
 
-    /// A Sentinel for the master `main` at this port.
+    /// Starts a Sentinel for the master `main` at this port.
     pub(crate) async fn sentinel(master: u16, quorum: usize) -> Self {
         let settings = format!("sentinel monitor main 127.0.0.1 {master} {quorum}");
         Self::sentinel_with(&settings, None).await
     }
 
-    /// A Sentinel for the master `main` these settings name.
+    /// Starts a Sentinel for the master `main` that these settings name.
     pub(crate) async fn sentinel_with(settings: &str, password: Option<&str>) -> Self {
         let (port, folder) = (free_port(), folder("sentinel"));
         let file = folder.join("sentinel.conf");
@@ -127,7 +126,7 @@ impl RedisServer {
             folder.display()
         );
         std::fs::write(&file, settings).expect("a settings file");
-        // As `redis-sentinel`, which Debian keeps in a package of its own.
+        // Equivalent to `redis-sentinel`, which is a separate package on Debian.
         let args = vec![file.display().to_string(), "--sentinel".to_owned()];
         Self::run("redis-server", port, folder, args, password.map(str::to_owned)).await
     }
@@ -144,7 +143,7 @@ impl RedisServer {
         server
     }
 
-    /// Runs the process and waits until it answers.
+    /// Starts the process and waits until it responds.
     pub(crate) async fn spawn(&self) {
         let mut process = command(self.program, "redis-server 7.0 or newer");
         process.args(&self.args).current_dir(&self.folder).process_group(0);
@@ -163,7 +162,7 @@ impl RedisServer {
         panic!("{} did not answer within 20 s:\n{log}", self.program);
     }
 
-    /// Ends the process at once, as a crash does.
+    /// Kills the process, as a crash does.
     pub(crate) fn kill(&self) {
         let Some(mut child) = self.process.lock().expect("no panic").take() else { return };
         child.kill().expect("it can be killed");
@@ -171,18 +170,18 @@ impl RedisServer {
         HOME.tell("ended", child.id());
     }
 
-    /// What the server answers to a command.
+    /// Response of the server to a command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.try_ask(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// As [`Self::ask`], where an error may be the answer.
+    /// Like [`Self::ask`], but returns errors.
     pub(crate) async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
         let mut question = redis::cmd(words[0]);
         question.arg(&words[1..]).query_async(&mut self.connection().await?).await
     }
 
-    /// A connection of the test's own.
+    /// Opens a direct connection.
     pub(crate) async fn connection(&self) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
         let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
         let client = Client::open(format!("redis://{password}127.0.0.1:{}", self.port))?;
@@ -203,18 +202,18 @@ impl Drop for RedisServer {
     }
 }
 
-/// The address of servers in this shape, without user, password and TLS.
+/// URL of servers in this topology, without user, password and TLS.
 pub(crate) fn url(topology: RedisTopology) -> RedisUrl {
     RedisUrl { topology, user: None, password: None, database: 0, tls: false }
 }
 
-/// A certificate for the name `localhost`, and who signed it.
+/// A certificate for `localhost` and its CA.
 pub(crate) struct Certificates {
     folder: PathBuf,
 }
 
 impl Certificates {
-    /// Made anew.
+    /// Generates a CA and a certificate.
     pub(crate) fn new() -> Self {
         let folder = folder("certificates");
         std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
@@ -235,12 +234,12 @@ impl Certificates {
         Self { folder }
     }
 
-    /// Who signed it.
+    /// Path of the CA certificate.
     pub(crate) fn authority(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
-    /// Settings for TLS at this port, besides the port without.
+    /// Settings for TLS on this port, in addition to the plain port.
     pub(crate) fn settings(&self, tls_port: u16) -> Vec<String> {
         let path = |name: &str| self.folder.join(name).display().to_string();
         let files = [("cert-file", "cert.pem"), ("key-file", "key.pem"), ("ca-cert-file", "ca.pem")];
@@ -250,7 +249,7 @@ impl Certificates {
     }
 }
 
-/// A node that may become part of a Cluster.
+/// Starts a node that can join a Cluster.
 pub(crate) async fn node() -> RedisServer {
     let bus = free_port();
     let port = bus.to_string();
@@ -261,7 +260,7 @@ pub(crate) async fn node() -> RedisServer {
     node
 }
 
-/// A Cluster of three masters.
+/// Starts a Cluster of three masters.
 pub(crate) async fn cluster() -> Vec<RedisServer> {
     let mut nodes = Vec::new();
     for (at, slots) in [("0", "5460"), ("5461", "10922"), ("10923", "16383")].iter().enumerate() {

@@ -1,16 +1,16 @@
-//! What can befall a Redis server.
+//! Faults of a Redis server.
 
 use std::process::Command;
 
 use crate::servers::RedisServer;
 
 impl RedisServer {
-    /// Stops answering, its sockets stay open: a black hole.
+    /// Stops the process; its sockets stay open, like a black hole.
     pub(crate) fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// Answers again.
+    /// Resumes the process.
     pub(crate) fn resume(&self) {
         self.signal("-CONT");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::servers::RedisServer;
 
 impl RedisServer {
-    /// Lets time pass for all keys with this prefix: what would have ended by then is gone.
+    /// Moves the expiry of all keys with this prefix forward by `span`; keys that would have expired are deleted.
     pub(crate) async fn travel(&self, prefix: &str, span: Duration) {
         let mut connection = self.connection().await.expect("connected");
         let pattern = format!("{prefix}*");

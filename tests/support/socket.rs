@@ -1,4 +1,4 @@
-//! A WebSocket: the client's end for tests, the app's end for the app behind the gateway.
+//! A WebSocket: the client side for tests, the server side for the app.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use tungstenite::protocol::Role;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket};
 
-/// Longer than anything takes that is bound to happen.
+/// Timeout that only ends a hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A WebSocket through a gateway. It is a blocking one, so each step runs on a thread for such things.
+/// A WebSocket client. It is blocking, so each step runs on a blocking thread.
 pub(crate) struct Socket(Option<WebSocket<TcpStream>>);
 
 impl Socket {
-    /// Opens one with a bearer; fails the test when it is refused.
+    /// Opens a WebSocket with a bearer; fails the test when it is refused.
     pub(crate) async fn open(address: SocketAddr, path: &str, bearer: &str) -> Self {
         let url = format!("ws://gateway.test{path}").parse().expect("a URL");
         let request = ClientRequestBuilder::new(url).with_header("Authorization", format!("Bearer {bearer}"));
@@ -40,7 +40,7 @@ impl Socket {
         done
     }
 
-    /// Sends a text and reads it back; fails the test when something else comes.
+    /// Sends a text and reads it back; fails the test on any other message.
     pub(crate) async fn echo(&mut self, text: &str) {
         let text = text.to_owned();
         self.step(move |socket| {
@@ -50,7 +50,7 @@ impl Socket {
         .await;
     }
 
-    /// Resolves when the gateway has closed it; fails the test when it does not.
+    /// Waits until the gateway closes the WebSocket; fails the test when it does not.
     pub(crate) async fn until_closed(&mut self) {
         let failure = self
             .step(|socket| {
@@ -69,7 +69,7 @@ impl Socket {
     }
 }
 
-/// The app's answer to a handshake.
+/// `Sec-WebSocket-Accept` value for a handshake key.
 pub(super) fn accept(key: &str) -> String {
     let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
     format!(
@@ -77,7 +77,7 @@ pub(super) fn accept(key: &str) -> String {
     )
 }
 
-/// Echoes messages until the other side is gone.
+/// Echoes messages until the peer closes.
 pub(super) async fn echo(stream: tokio::net::TcpStream) {
     let stream = stream.into_std().expect("a socket");
     let echoing = tokio::task::spawn_blocking(move || {

@@ -1,5 +1,5 @@
-//! TLS as clients see it: certificates signed by themselves, a client that believes those it is told to, and a tunnel
-//! through which every other helper speaks TLS.
+//! TLS for tests: self-signed certificates, a client that trusts selected certificates, and a tunnel that adds TLS to
+//! the other helpers.
 
 use std::fs;
 use std::io;
@@ -19,10 +19,10 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Makes `stem`.crt, for these hosts and signed by itself, and `stem`.key; where the certificate is.
+/// Creates `stem`.crt, self-signed for these hosts, and `stem`.key. Returns the path of the certificate.
 pub(crate) fn make(folder: &Path, stem: &str, hosts: &[&str]) -> PathBuf {
     let (certificate, key) = (folder.join(format!("{stem}.crt")), folder.join(format!("{stem}.key")));
-    // Beside them first, and put in their place at once: somebody may be reading.
+    // Written beside them and renamed: another process may be reading.
     let [new_certificate, new_key] = [&certificate, &key].map(|file| file.with_extension("new"));
     let new_key = new_key.with_extension("newkey");
     let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
@@ -39,7 +39,7 @@ pub(crate) fn make(folder: &Path, stem: &str, hosts: &[&str]) -> PathBuf {
             "90",
         ])
         .args(["-subj", "/CN=doorward test", "-addext", &format!("subjectAltName={}", names.join(","))])
-        // What signs others cannot be a server's own.
+        // rustls refuses a CA certificate as a server certificate.
         .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
         .arg(&new_key)
         .arg("-out")
@@ -52,18 +52,18 @@ pub(crate) fn make(folder: &Path, stem: &str, hosts: &[&str]) -> PathBuf {
     certificate
 }
 
-/// Makes `stem`.crt, which may sign others, and `stem`.key; where the certificate is.
+/// Creates the CA certificate `stem`.crt and `stem`.key. Returns the path of the certificate.
 pub(crate) fn authority(folder: &Path, stem: &str) -> PathBuf {
     let extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
     issue(folder, stem, stem, &extensions)
 }
 
-/// Makes `stem`.crt, signed by the authority `by` for a client, and `stem`.key.
+/// Creates `stem`.crt, a client certificate signed by the CA `by`, and `stem`.key.
 pub(crate) fn client(folder: &Path, by: &str, stem: &str) -> PathBuf {
     issue(folder, by, stem, &["basicConstraints=critical,CA:FALSE", "extendedKeyUsage=clientAuth"])
 }
 
-/// The same, with these extensions; signed by itself where nobody else does.
+/// Creates a certificate with these extensions, self-signed unless a CA is given.
 pub(crate) fn issue(folder: &Path, by: &str, stem: &str, extensions: &[&str]) -> PathBuf {
     let file = |stem: &str, kind: &str| folder.join(format!("{stem}.{kind}"));
     let mut command = Command::new("openssl");
@@ -86,12 +86,12 @@ pub(crate) fn certificate(file: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(file).expect("a certificate")
 }
 
-/// A client that believes some certificates, and no others.
+/// A client that trusts only the given certificates.
 #[derive(Clone)]
 pub(crate) struct Trust(Arc<ClientConfig>);
 
 impl Trust {
-    /// As of now: certificates that are replaced later are others.
+    /// Trusts the current content of these files; later replacements are not trusted.
     pub(crate) fn of(files: &[&Path]) -> Self {
         Self::with_versions(files, rustls::DEFAULT_VERSIONS)
     }
@@ -109,14 +109,14 @@ impl Trust {
         Self(Arc::new(config))
     }
 
-    /// The same, offering these protocols (RFC 7301).
+    /// The same client with these ALPN protocols (RFC 7301).
     pub(crate) fn offering(&self, protocols: &[&[u8]]) -> Self {
         let mut config = ClientConfig::clone(&self.0);
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Self(Arc::new(config))
     }
 
-    /// The same, showing a certificate to who asks for one, and nothing remembered of other connections.
+    /// The same client with a client certificate and without session resumption.
     pub(crate) fn showing(&self, folder: &Path, stem: &str) -> Self {
         let key = PrivateKeyDer::from_pem_file(folder.join(format!("{stem}.key"))).expect("a key");
         let key = ring::sign::any_supported_type(&key).expect("a key that signs");
@@ -127,37 +127,38 @@ impl Trust {
         Self(Arc::new(config))
     }
 
-    /// The same in TLS 1.2 or 1.3 alone.
+    /// The same client limited to TLS 1.2 or 1.3.
     pub(crate) fn speaking(files: &[&Path], old: bool) -> Self {
         Self::with_versions(files, &[if old { &TLS12 } else { &TLS13 }])
     }
 
-    /// A connection to a gateway that proves to be `host`.
+    /// Connects to a gateway whose certificate must match `host`.
     pub(crate) async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<TlsStream<TcpStream>> {
         self.over(TcpStream::connect(address).await?, host).await
     }
 
-    /// The same on a connection that is there.
+    /// Performs the handshake on an existing connection.
     pub(crate) async fn over(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
         let host = ServerName::try_from(host.to_owned()).expect("a name");
         TlsConnector::from(Arc::clone(&self.0)).connect(host, stream).await
     }
 }
 
-/// The certificate that was shown.
+/// The server certificate of a connection.
 pub(crate) fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     let certificates = stream.get_ref().1.peer_certificates().expect("a handshake");
     certificates[0].clone().into_owned()
 }
 
-/// A connection from one of this machine's addresses.
+/// Connects from one of this machine's addresses.
 pub(crate) async fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(from, 0))?;
     socket.connect(to).await
 }
 
-/// An address in clear whose connections go on to a gateway over TLS, one for one and from the same address; closed when dropped.
+/// A plaintext listener that forwards each connection to a gateway over TLS, from the same source address. Closed when
+/// dropped.
 pub(crate) struct Tunnel {
     address: SocketAddr,
     running: JoinHandle<()>,
@@ -173,7 +174,7 @@ impl Tunnel {
             while let Ok((mut near, client)) = listener.accept().await {
                 let trust = trust.clone();
                 tokio::spawn(async move {
-                    // Who is refused there is refused here.
+                    // A refused upstream connection closes the client connection.
                     let Ok(far) = connect_from(client.ip(), to).await else { return };
                     let Ok(mut far) = trust.over(far, host).await else { return };
                     let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;

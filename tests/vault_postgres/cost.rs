@@ -21,7 +21,7 @@ async fn forget(world: &World) {
 }
 
 #[tokio::test]
-async fn the_ways_a_session_goes_every_day_are_one_statement_each() {
+async fn daily_session_operations_cost_one_statement_each() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
     // Whatever is done once a connection is done before.
@@ -98,7 +98,7 @@ async fn one_replica_sweeps_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_row_in_use_does_not_hold_up_the_sweep() {
+async fn locked_row_does_not_block_the_sweep() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
     let (used, free) = (world.device(user).await, world.device(user).await);
@@ -117,7 +117,7 @@ async fn a_row_in_use_does_not_hold_up_the_sweep() {
 }
 
 #[tokio::test]
-async fn a_lookup_and_the_sweep_go_by_an_index() {
+async fn lookup_and_sweep_use_an_index() {
     let world = world::postgres().await;
     let fill = "INSERT INTO sessions (id, family, user_id, client_id, epoch, refresh_kid, created_at, rotated_at, idle_until, expires_at)
                 SELECT gen_random_uuid(), sha256(n::text::bytea), gen_random_uuid(), 'web', 0, 1, now(), now(),

@@ -30,7 +30,7 @@ async fn assert_warnings(options: &PostgresOptions, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn servers_that_may_forget_what_they_have_answered_are_warned_of() {
+async fn servers_with_unsafe_durability_settings_cause_a_warning() {
     let server = Server::start("fsync = on\nfull_page_writes = on");
     let alone = server.options(&server.database());
     assert_eq!(warnings(&alone).await, [""; 0], "one server that keeps what it has answered");
@@ -54,7 +54,7 @@ async fn servers_that_may_forget_what_they_have_answered_are_warned_of() {
 }
 
 #[tokio::test]
-async fn without_prepared_statements_a_role_without_a_limit_is_warned_of() {
+async fn role_without_timeout_is_warned_about_without_prepared_statements() {
     let database = shared().database();
     let options = PostgresOptions { prepared: false, ..shared().options(&database) };
     // The tests' server need not survive a power failure.

@@ -24,7 +24,7 @@ async fn damage(options: PostgresOptions) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_that_open_a_new_database_together_make_one_schema() {
+async fn concurrent_opens_of_a_new_database_create_one_schema() {
     let (database, options) = fresh();
     let opening: Vec<_> = (0..8).map(|_| tokio::spawn(PostgresVault::open(options.clone()))).collect();
     let raw = shared().raw(&database).await;
@@ -36,7 +36,7 @@ async fn several_that_open_a_new_database_together_make_one_schema() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_used_when_it_says_that_this_program_may() {
+async fn compatible_newer_schema_is_used() {
     let world = world::postgres().await;
     let raw = super::raw(&world);
     let newer = count(raw, VERSION).await + 1;
@@ -55,7 +55,7 @@ async fn a_newer_schema_is_used_when_it_says_that_this_program_may() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_that_does_not_say_so_is_refused() {
+async fn incompatible_newer_schema_is_refused() {
     let (database, options) = fresh();
     PostgresVault::open(options.clone()).await.expect("a vault");
     let newer = count(&shared().raw(&database).await, VERSION).await + 2;
@@ -65,7 +65,7 @@ async fn a_newer_schema_that_does_not_say_so_is_refused() {
 }
 
 #[tokio::test]
-async fn the_database_of_another_program_is_refused_untouched() {
+async fn database_of_another_program_is_refused_unchanged() {
     let (database, options) = fresh();
     shared().psql(&database, "CREATE TABLE users (nickname text)");
     let text = damage(options).await;
@@ -77,7 +77,7 @@ async fn the_database_of_another_program_is_refused_untouched() {
 }
 
 #[tokio::test]
-async fn a_schema_of_its_own_keeps_it_apart_from_another_program() {
+async fn separate_schema_isolates_it_from_another_program() {
     let (database, options) = fresh();
     shared().psql(
         &database,
@@ -91,7 +91,7 @@ async fn a_schema_of_its_own_keeps_it_apart_from_another_program() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_make_no_tables_is_told_which_right_it_needs() {
+async fn role_without_create_right_error_names_the_right() {
     let (database, options) = fresh();
     shared().psql(
         "postgres",
@@ -105,7 +105,7 @@ async fn a_role_that_may_make_no_tables_is_told_which_right_it_needs() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_or_database_or_host_is_named() {
+async fn wrong_password_database_or_host_is_named() {
     let (_, options) = fresh();
     let with = |change: fn(&mut PostgresOptions)| {
         let mut options = options.clone();
@@ -137,14 +137,14 @@ async fn a_wrong_password_or_database_or_host_is_named() {
 }
 
 #[tokio::test]
-async fn behind_a_pooler_prepared_statements_must_be_turned_off() {
+async fn pooler_needs_prepared_statements_disabled() {
     let options = shared_bouncer().options(&shared().database());
     let text = complaint(options).await;
     assert!(text.contains("vault.prepared = false"), "{text}");
 }
 
 #[tokio::test]
-async fn a_lone_standby_is_no_vault() {
+async fn lone_standby_is_refused() {
     let primary = Server::start("");
     let database = primary.database();
     let standby = Server::standby_of(&primary);
@@ -153,7 +153,7 @@ async fn a_lone_standby_is_no_vault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_that_drops_what_it_does_not_know_is_noticed() {
+async fn pooler_that_drops_startup_options_is_noticed() {
     let extra = "ignore_startup_parameters = options,extra_float_digits";
     let bouncer = tokio::task::spawn_blocking(move || Server::bouncer_with(shared(), extra));
     let bouncer = bouncer.await.expect("a pooler");

@@ -25,7 +25,7 @@ const BUSY: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = 'doorward' AND state <> 'idle'";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_is_too_late_is_cancelled_and_delays_nobody() {
+async fn late_statement_is_cancelled_without_delaying_others() {
     let database = shared().database();
     let world = open(PostgresOptions { pool_size: 1, ..hasty(shared(), &database) }).await;
     let (user, device) = world.someone().await;
@@ -49,7 +49,7 @@ async fn a_statement_that_is_too_late_is_cancelled_and_delays_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_finds_all_connections_busy_is_told_so() {
+async fn busy_pool_is_reported_to_the_caller() {
     let database = shared().database();
     let world = open(PostgresOptions { pool_size: 1, ..hasty(shared(), &database) }).await;
     let (user, _) = world.someone().await;
@@ -64,7 +64,7 @@ async fn who_finds_all_connections_busy_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_the_server_ends_are_replaced_unnoticed() {
+async fn connections_ended_by_the_server_are_replaced_unnoticed() {
     let database = shared().database();
     let world = open(shared().options(&database)).await;
     let (user, device) = world.someone().await;
@@ -87,7 +87,7 @@ async fn connections_that_the_server_ends_are_replaced_unnoticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_pooler_too_lost_connections_are_replaced() {
+async fn lost_connections_are_replaced_behind_a_pooler() {
     let database = shared().database();
     let options = PostgresOptions { prepared: false, ..shared_bouncer().options(&database) };
     let world = open(options).await;
@@ -103,7 +103,7 @@ async fn behind_a_pooler_too_lost_connections_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_is_too_late_behind_a_pooler_leaves_the_pooler_alone() {
+async fn late_statement_behind_a_pooler_does_not_disturb_the_pooler() {
     let bouncer = Server::bouncer(shared());
     let database = shared().database();
     let world = open(PostgresOptions { prepared: false, pool_size: 2, ..hasty(&bouncer, &database) }).await;
@@ -120,7 +120,7 @@ async fn a_statement_that_is_too_late_behind_a_pooler_leaves_the_pooler_alone() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_crashed_and_came_back_is_used_again_without_reopening() {
+async fn crashed_server_is_reused_without_reopening() {
     let server = Server::start("");
     let world = open(server.options(&server.database())).await;
     let (user, device) = world.someone().await;
@@ -150,7 +150,7 @@ async fn a_server_that_crashed_and_came_back_is_used_again_without_reopening() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stands_still_is_unavailable_in_time_and_then_used_again() {
+async fn stalled_server_is_unavailable_in_time_then_reused() {
     let server = Server::start("");
     let world = open(hasty(&server, &server.database())).await;
     let (_, device) = world.someone().await;
@@ -193,7 +193,7 @@ async fn revoked(vault: &Vault, world: &World) -> LogEntry {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_servers_the_primary_is_used_and_a_failover_is_followed() {
+async fn primary_is_used_and_failover_is_followed() {
     let (primary, standby, options) = pair().await;
     let world = open(options).await;
     let before = revoked(&world.vault, &world).await;
@@ -211,7 +211,7 @@ async fn of_several_servers_the_primary_is_used_and_a_failover_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_demoted_primary_is_left_for_the_new_one() {
+async fn demoted_primary_is_left_for_the_new_one() {
     let (primary, standby, options) = pair().await;
     let world = open(options).await;
     let (_, device) = world.someone().await;
@@ -235,7 +235,7 @@ async fn device_database(server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_lost_its_standby_renews_no_lease() {
+async fn primary_without_its_standby_renews_no_lease() {
     let (primary, standby, options) = pair().await;
     let world = open(options.clone()).await;
     let cursor = world.vault.log.read(None).await.expect("a page").cursor;
@@ -261,7 +261,7 @@ async fn a_primary_that_lost_its_standby_renews_no_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_behind_the_name_of_the_primary_proves_nothing() {
+async fn standby_behind_the_primary_name_renews_no_lease() {
     // It may lag as far as it likes; what it says would renew a lease on an old revocation set.
     let primary = Server::start("");
     let database = primary.database();

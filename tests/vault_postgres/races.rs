@@ -26,7 +26,7 @@ async fn somebody_waits(world: &World) {
 }
 
 #[tokio::test]
-async fn a_row_that_is_committed_late_is_not_missed() {
+async fn late_committed_log_row_is_not_missed() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
     let device = world.device(user).await;
@@ -57,7 +57,7 @@ async fn a_row_that_is_committed_late_is_not_missed() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_server_begins_anew() {
+async fn cursor_of_another_server_restarts() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
@@ -68,7 +68,7 @@ async fn a_cursor_of_another_server_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_meets_a_password_change_under_way_waits_and_loses() {
+async fn login_during_a_password_change_waits_and_fails() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
     let changing = another(&world).await;
@@ -84,7 +84,7 @@ async fn a_login_that_meets_a_password_change_under_way_waits_and_loses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disable_or_deletion_that_meets_a_login_under_way_waits_and_ends_its_session() {
+async fn disable_or_deletion_during_login_ends_its_session() {
     for change in [UserChange::Disabled(true), UserChange::Deleted] {
         let world = world::postgres().await;
         let (user, device) = world.someone().await;
@@ -108,7 +108,7 @@ async fn a_disable_or_deletion_that_meets_a_login_under_way_waits_and_ends_its_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_password_changes_from_one_password_the_second_is_superseded() {
+async fn second_concurrent_password_change_is_superseded() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
     let first = another(&world).await;
@@ -129,7 +129,7 @@ async fn of_two_password_changes_from_one_password_the_second_is_superseded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_postgres_breaks_off_to_end_a_deadlock_is_done_again() {
+async fn statement_aborted_by_a_deadlock_is_retried() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
     for _ in 0..2 {
@@ -173,7 +173,7 @@ const DISABLE: &str = "UPDATE users SET disabled = true, epoch = epoch + 1;
                        UPDATE sessions SET ended_at = clock_timestamp(), end_reason = 'disabled'";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_that_meets_a_disable_under_way_is_refused() {
+async fn refresh_during_a_disable_is_refused() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     let answer = meeting(&world, presented(&device, 0), DISABLE).await;
@@ -181,7 +181,7 @@ async fn a_refresh_that_meets_a_disable_under_way_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_inside_the_grace_that_meets_a_disable_under_way_is_refused() {
+async fn repeat_within_grace_during_a_disable_is_refused() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
@@ -193,7 +193,7 @@ const RENEW: &str =
     "UPDATE sessions SET generation = generation + 1, repeats = 0, rotated_at = clock_timestamp()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_generation_that_meets_the_owners_renewal_under_way_ends_the_session() {
+async fn old_generation_during_owner_renewal_ends_the_session() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
@@ -204,7 +204,7 @@ async fn an_old_generation_that_meets_the_owners_renewal_under_way_ends_the_sess
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_that_meets_another_of_the_same_token_under_way_repeats_it() {
+async fn concurrent_refresh_of_the_same_token_repeats_the_first() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     // Under another key, which the replica that repeats it must use.
@@ -213,7 +213,7 @@ async fn a_refresh_that_meets_another_of_the_same_token_under_way_repeats_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_that_meets_a_password_change_which_keeps_its_session_succeeds() {
+async fn refresh_during_own_password_change_succeeds() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     let change = "UPDATE users SET epoch = epoch + 1; UPDATE sessions SET epoch = epoch + 1";
@@ -221,7 +221,7 @@ async fn a_refresh_that_meets_a_password_change_which_keeps_its_session_succeeds
 }
 
 #[tokio::test]
-async fn a_session_of_an_older_epoch_or_a_disabled_user_does_not_refresh_even_if_it_was_not_ended() {
+async fn stale_epoch_or_disabled_user_prevents_refresh() {
     for change in ["UPDATE users SET epoch = epoch + 1", "UPDATE users SET disabled = true"] {
         let world = world::postgres().await;
         let (_, device) = world.someone().await;
@@ -234,7 +234,7 @@ async fn a_session_of_an_older_epoch_or_a_disabled_user_does_not_refresh_even_if
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_that_cross_each_other_all_end() {
+async fn crossing_changes_all_complete() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
     for _ in 0..5 {
@@ -260,7 +260,7 @@ async fn changes_that_cross_each_other_all_end() {
 }
 
 #[tokio::test]
-async fn a_page_that_takes_longer_than_a_statement_may_is_read_to_its_end() {
+async fn page_slower_than_the_statement_timeout_is_read_completely() {
     // After everybody was signed out of a large vault; otherwise no gateway could start any more.
     let world = world::postgres().await;
     let database: String =
@@ -298,7 +298,7 @@ async fn a_page_that_takes_longer_than_a_statement_may_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_transaction_left_open_brings_no_row_twice() {
+async fn open_transaction_yields_no_row_twice() {
     // Anybody's, in any database of the cluster: it holds the oldest running transaction back for as long as it stays.
     let world = world::postgres().await;
     let user = world.user("ada").await;
@@ -320,7 +320,7 @@ async fn a_transaction_left_open_brings_no_row_twice() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_makes_no_old_token_young() {
+async fn clock_set_back_does_not_rejuvenate_old_tokens() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
@@ -342,7 +342,7 @@ async fn a_clock_that_was_set_back_makes_no_old_token_young() {
 }
 
 #[tokio::test]
-async fn nobody_elses_operators_are_called() {
+async fn operators_of_other_schemas_are_not_called() {
     // CVE-2018-1058: who may make things in the schema must not run anything as this role.
     let database = shared().database();
     let vault = PostgresVault::open(shared().options(&database)).await.expect("a vault");

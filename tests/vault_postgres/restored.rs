@@ -21,7 +21,7 @@ const GROW_OLD: &str =
     "DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_restored_to_a_new_server_is_a_vault_whose_log_goes_on() {
+async fn restored_backup_on_new_server_continues_its_log() {
     let database = shared().database();
     let before = world(PostgresVault::open(shared().options(&database)).await.expect("a vault"));
     let (user, device) = before.someone().await;
@@ -66,7 +66,7 @@ async fn a_backup_restored_to_a_new_server_is_a_vault_whose_log_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_that_takes_the_servers_place_behind_a_pooler_is_read_from_its_beginning() {
+async fn restored_backup_behind_a_pooler_is_read_from_start() {
     // The pooler keeps the follower's connection: nothing tells it that this is another server.
     let (old, new) = (Server::start(""), Server::start(""));
     let database = old.database();

@@ -9,7 +9,7 @@ async fn words(world: &World) -> Vec<String> {
     events.into_iter().map(|event| event.event).collect()
 }
 
-pub(crate) async fn every_change_leaves_its_word_newest_first(world: World) {
+pub(crate) async fn every_change_is_audited_newest_first(world: World) {
     let (user, device) = world.someone().await;
     world.rotate(&device, 0).await;
     world.advance(GRACE).await;
@@ -53,21 +53,21 @@ pub(crate) async fn every_change_leaves_its_word_newest_first(world: World) {
     assert_eq!(world.vault.audit.recent(2).await.expect("events").len(), 2);
 }
 
-pub(crate) async fn an_event_tells_whom_which_and_from_where(world: World) {
+pub(crate) async fn audit_event_names_user_session_and_address(world: World) {
     let (user, device) = world.someone().await;
     let event = world.vault.audit.recent(1).await.expect("events").remove(0);
     assert_eq!((event.event.as_str(), event.user, event.session), ("login", Some(user), Some(device.id)));
     assert_eq!((event.at, event.address), (device.grant.now, Some([192, 0, 2, 7].into())));
 }
 
-pub(crate) async fn a_refused_change_leaves_no_event(world: World) {
+pub(crate) async fn refused_change_leaves_no_event(world: World) {
     let user = world.user("ada").await;
     let stale = UserChange::Password { new: secret("new"), expected: Some(secret("other")), keep: None };
     world.vault.users.change(user, &stale).await.expect_err("superseded");
     assert_eq!(words(&world).await, ["user_created"]);
 }
 
-pub(crate) async fn sweeping_deletes_only_what_no_longer_matters(world: World) {
+pub(crate) async fn sweep_deletes_only_expired_rows(world: World) {
     let user = world.user("ada").await;
     let (idle, ended) = (world.device(user).await, world.device(user).await);
     world.vault.sessions.revoke(Scope::Session(ended.id, None), EndReason::Logout).await.expect("revoked");
@@ -89,7 +89,7 @@ pub(crate) async fn sweeping_deletes_only_what_no_longer_matters(world: World) {
     assert!(words(&world).await.is_empty());
 }
 
-pub(crate) async fn sweeping_deletes_at_most_its_limit_of_each(world: World) {
+pub(crate) async fn sweep_deletes_at_most_its_limit_per_table(world: World) {
     let user = world.user("ada").await;
     for _ in 0..5 {
         world.device(user).await;
@@ -101,7 +101,7 @@ pub(crate) async fn sweeping_deletes_at_most_its_limit_of_each(world: World) {
     }
 }
 
-pub(crate) async fn a_swept_log_gives_no_number_twice(world: World) {
+pub(crate) async fn swept_log_never_reuses_a_number(world: World) {
     let (_, device) = world.someone().await;
     world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
     let cursor = world.vault.log.read(None).await.expect("a page").cursor;
@@ -113,6 +113,6 @@ pub(crate) async fn a_swept_log_gives_no_number_twice(world: World) {
     assert_eq!(world.vault.log.read(Some(cursor)).await.expect("a page").entries, ended.entries);
 }
 
-pub(crate) async fn the_schema_has_a_version(world: World) {
+pub(crate) async fn schema_has_a_version(world: World) {
     assert!(world.vault.audit.schema().await.expect("a version") >= 1);
 }

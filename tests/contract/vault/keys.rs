@@ -19,7 +19,7 @@ fn kids(keys: &[StoredKey]) -> Vec<&str> {
     keys.iter().map(|key| key.kid.as_str()).collect()
 }
 
-pub(crate) async fn a_first_key_signs_at_once_and_has_no_end(world: World) {
+pub(crate) async fn first_key_signs_at_once_and_has_no_end(world: World) {
     let before = world.vault.keys.load().await.expect("a table");
     assert!(before.keys.is_empty());
     let table = world.vault.keys.add(&[key("1")], true).await.expect("added");
@@ -31,7 +31,7 @@ pub(crate) async fn a_first_key_signs_at_once_and_has_no_end(world: World) {
     assert_eq!((kids(&loaded.keys), loaded.version), (vec!["1"], table.version));
 }
 
-pub(crate) async fn a_successor_gives_its_predecessors_of_the_same_use_an_end(world: World) {
+pub(crate) async fn successor_key_ends_predecessors_of_the_same_use(world: World) {
     let refresh = NewKey { key_use: KeyUse::Refresh, ..key("1") };
     world.vault.keys.add(&[key("1"), refresh], false).await.expect("added");
     let table =
@@ -49,7 +49,7 @@ pub(crate) async fn a_successor_gives_its_predecessors_of_the_same_use_an_end(wo
     assert_eq!(later.keys.iter().filter(|key| key.key_use == KeyUse::Access).count(), 1);
 }
 
-pub(crate) async fn a_kid_is_unique_among_keys_of_its_use_while_they_live(world: World) {
+pub(crate) async fn kid_is_unique_among_live_keys_of_its_use(world: World) {
     world.vault.keys.add(&[key("1")], false).await.expect("added");
     let again = world.vault.keys.add(&[key("2"), key("1")], false).await;
     assert!(again.is_err());

@@ -23,7 +23,7 @@ fn session(entry: &LogEntry) -> SessionId {
     }
 }
 
-pub(crate) async fn an_empty_log_has_a_cursor_to_go_on_from(world: World) {
+pub(crate) async fn empty_log_has_a_resumable_cursor(world: World) {
     let start = world.vault.log.read(None).await.expect("a page");
     assert!(start.entries.is_empty());
     let row = end_one(&world, &world.vault).await;
@@ -32,7 +32,7 @@ pub(crate) async fn an_empty_log_has_a_cursor_to_go_on_from(world: World) {
     assert!(page.cursor >= start.cursor);
 }
 
-pub(crate) async fn what_was_committed_before_a_read_is_in_it(world: World) {
+pub(crate) async fn read_contains_everything_committed_before_it(world: World) {
     let mut cursor = world.vault.log.read(None).await.expect("a page").cursor;
     let mut seen = HashSet::new();
     for round in 0..40 {
@@ -45,7 +45,7 @@ pub(crate) async fn what_was_committed_before_a_read_is_in_it(world: World) {
     }
 }
 
-pub(crate) async fn a_read_with_nothing_new_is_empty_and_carries_the_clock(world: World) {
+pub(crate) async fn read_without_news_is_empty_and_carries_the_clock(world: World) {
     end_one(&world, &world.vault).await;
     let first = world.vault.log.read(None).await.expect("a page");
     world.advance(Duration::from_secs(9)).await;
@@ -66,7 +66,7 @@ pub(crate) async fn expired_rows_are_not_in_a_fresh_read(world: World) {
     assert_eq!(world.vault.log.read(None).await.expect("a page").entries, [row]);
 }
 
-pub(crate) async fn a_cursor_misses_no_row_of_concurrent_writers(world: World) {
+pub(crate) async fn cursor_misses_no_row_of_concurrent_writers(world: World) {
     const EACH: usize = 30;
     let user = world.user("ada").await;
     let mut devices = Vec::new();
@@ -95,7 +95,7 @@ pub(crate) async fn a_cursor_misses_no_row_of_concurrent_writers(world: World) {
     assert_eq!(seen, devices.into_iter().collect());
 }
 
-pub(crate) async fn a_change_wakes_the_follower_even_before_it_waits(world: World) {
+pub(crate) async fn change_wakes_the_follower_even_before_it_waits(world: World) {
     world.vault.log.read(None).await.expect("a page");
     end_one(&world, &world.vault).await;
     tokio::time::timeout(Duration::from_secs(30), world.vault.log.changed())
@@ -103,7 +103,7 @@ pub(crate) async fn a_change_wakes_the_follower_even_before_it_waits(world: Worl
         .expect("the stored wake-up");
 }
 
-pub(crate) async fn a_wait_given_up_loses_no_wake_up(world: World) {
+pub(crate) async fn cancelled_wait_loses_no_wake_up(world: World) {
     world.vault.log.read(None).await.expect("a page");
     for _ in 0..20 {
         let waiting = world.vault.log.changed();
@@ -132,7 +132,7 @@ pub(crate) async fn another_process_is_seen_within_a_second(world: World) {
     }
 }
 
-pub(crate) async fn a_new_key_moves_the_keys_version_and_wakes(world: World) {
+pub(crate) async fn new_key_raises_the_keys_version_and_wakes(world: World) {
     let before = world.vault.log.read(None).await.expect("a page");
     let table = world.vault.keys.add(&[super::keys::key("1")], false).await.expect("added");
     tokio::time::timeout(Duration::from_secs(30), world.vault.log.changed()).await.expect("woken");

@@ -57,7 +57,7 @@ pub(crate) async fn no_rotation_is_granted_once_a_revocation_is_acknowledged(wor
     }
 }
 
-pub(crate) async fn a_login_racing_a_password_change_leaves_no_session_of_the_old_password(world: World) {
+pub(crate) async fn login_racing_password_change_leaves_no_old_session(world: World) {
     let user = world.user("ada").await;
     for round in 0..30 {
         let new = new_session(user, world.find(user).await.epoch);
@@ -76,7 +76,7 @@ pub(crate) async fn a_login_racing_a_password_change_leaves_no_session_of_the_ol
     }
 }
 
-pub(crate) async fn of_concurrent_users_of_one_name_one_is_made(world: World) {
+pub(crate) async fn concurrent_creations_of_one_name_make_one_user(world: World) {
     let making: Vec<_> = (0..10)
         .map(|at| {
             let users = if at % 2 == 0 { world.vault.users.clone() } else { world.other.users.clone() };
@@ -96,7 +96,7 @@ pub(crate) async fn of_concurrent_users_of_one_name_one_is_made(world: World) {
     assert_eq!(made, 1);
 }
 
-pub(crate) async fn a_write_whose_caller_hangs_up_is_still_done(world: World) {
+pub(crate) async fn write_completes_after_its_caller_is_dropped(world: World) {
     let (_, device) = world.someone().await;
     let vault = world.vault.clone();
     let revoking = tokio::spawn(async move {

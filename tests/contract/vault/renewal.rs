@@ -12,7 +12,7 @@ async fn ends_at(world: &World, device: &Device) -> doorward::clock::Timestamp {
     world.vault.sessions.find(device.id).await.expect("an answer").expect("the session").grant.ends_at
 }
 
-pub(crate) async fn a_renewal_grants_what_is_true_now_and_makes_no_generation(world: World) {
+pub(crate) async fn renewal_grants_current_rights_without_a_new_generation(world: World) {
     let (user, device) = world.someone().await;
     world.vault.users.change(user, &UserChange::Roles(roles(&["admin"]))).await.expect("changed");
     world.advance(HOUR).await;
@@ -33,7 +33,7 @@ pub(crate) async fn a_renewal_grants_what_is_true_now_and_makes_no_generation(wo
     assert_eq!(granted(world.rotate(&device, 0).await), (1, 1, false));
 }
 
-pub(crate) async fn renewing_moves_the_idle_end_once_a_minute(world: World) {
+pub(crate) async fn renewal_moves_the_idle_end_once_a_minute(world: World) {
     let (_, device) = world.someone().await;
     world.advance(Duration::from_secs(30)).await;
     granted(renew(&world, presented(&device, 0)).await);
@@ -51,7 +51,7 @@ pub(crate) async fn renewing_moves_the_idle_end_once_a_minute(world: World) {
     assert_eq!(ends_at(&world, &device).await, device.grant.expires_at);
 }
 
-pub(crate) async fn the_generation_before_renews_inside_the_grace_and_is_reuse_after_it(world: World) {
+pub(crate) async fn previous_generation_renews_within_grace_and_is_reuse_later(world: World) {
     let (user, device) = world.someone().await;
     assert_eq!(granted(world.rotate(&device, 0).await), (1, 1, false));
     // What it is to be answered with is the current generation.
@@ -75,7 +75,7 @@ pub(crate) async fn the_generation_before_renews_inside_the_grace_and_is_reuse_a
     assert!(matches!(renew(&world, presented(&older, 0)).await, Rotation::Reused { behind: 2, .. }));
 }
 
-pub(crate) async fn a_renewal_is_refused_as_a_rotation_is(world: World) {
+pub(crate) async fn renewal_is_refused_in_the_same_cases_as_rotation(world: World) {
     let (user, device) = world.someone().await;
     let stranger = Presented { family: random(), ..presented(&device, 0) };
     assert_eq!(refused(renew(&world, stranger).await), RotationRefused::Unknown);

@@ -10,7 +10,7 @@ async fn revoke(world: &World, scope: Scope) -> Ended {
     world.vault.sessions.revoke(scope, EndReason::User).await.expect("revoked")
 }
 
-pub(crate) async fn a_revoked_session_is_logged_and_refused(world: World) {
+pub(crate) async fn revoked_session_is_logged_and_refused(world: World) {
     let (_, device) = world.someone().await;
     let ended = revoke(&world, Scope::Session(device.id, None)).await;
     assert_eq!(ended.sessions, [device.id]);
@@ -29,12 +29,12 @@ pub(crate) async fn only_the_owner_ends_a_session_by_owner(world: World) {
     assert_eq!(revoke(&world, Scope::Session(device.id, Some(ada))).await.sessions, [device.id]);
 }
 
-pub(crate) async fn an_unknown_session_ends_nothing(world: World) {
+pub(crate) async fn revoking_an_unknown_session_ends_nothing(world: World) {
     let ended = revoke(&world, Scope::Session(SessionId::from_bytes(random()), None)).await;
     assert!(ended.sessions.is_empty() && ended.entries.is_empty());
 }
 
-pub(crate) async fn logging_out_everywhere_writes_one_row_for_each_session(world: World) {
+pub(crate) async fn logout_everywhere_writes_one_row_per_session(world: World) {
     let (ada, bob) = (world.user("ada").await, world.user("bob").await);
     let (first, second, of_bob) = (world.device(ada).await, world.device(ada).await, world.device(bob).await);
     let ended = revoke(&world, Scope::User(ada)).await;
@@ -47,7 +47,7 @@ pub(crate) async fn logging_out_everywhere_writes_one_row_for_each_session(world
     assert_eq!(granted(world.rotate(&of_bob, 0).await).0, 1);
 }
 
-pub(crate) async fn everyone_is_everyone(world: World) {
+pub(crate) async fn revoking_everyone_ends_all_sessions(world: World) {
     let (ada, bob) = (world.user("ada").await, world.user("bob").await);
     let devices = [world.device(ada).await, world.device(bob).await];
     let ended = revoke(&world, Scope::Everyone).await;
@@ -57,7 +57,7 @@ pub(crate) async fn everyone_is_everyone(world: World) {
     }
 }
 
-pub(crate) async fn revoking_again_reports_again_and_fills_no_log(world: World) {
+pub(crate) async fn repeated_revocation_reports_again_without_new_log_rows(world: World) {
     let (ada, device) = world.someone().await;
     let first = revoke(&world, Scope::Session(device.id, None)).await;
     world.advance(Duration::from_secs(60)).await;
@@ -71,7 +71,7 @@ pub(crate) async fn revoking_again_reports_again_and_fills_no_log(world: World) 
     assert_eq!(rows, first.entries, "the first row stands, and there is no other");
 }
 
-pub(crate) async fn a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left_alone(world: World) {
+pub(crate) async fn session_ended_before_token_lifetime_is_left_alone(world: World) {
     let (ada, device) = world.someone().await;
     revoke(&world, Scope::Session(device.id, None)).await;
     // Revoking again does not begin its time anew.
@@ -81,7 +81,7 @@ pub(crate) async fn a_session_ended_so_long_ago_that_its_tokens_are_dead_is_left
     assert!(revoke(&world, Scope::User(ada)).await.sessions.is_empty());
 }
 
-pub(crate) async fn all_others_of_a_user_end_at_once_however_many_there_are(world: World) {
+pub(crate) async fn all_other_sessions_of_a_user_end_at_once(world: World) {
     let (user, kept) = world.someone().await;
     let bob = world.user("bob").await;
     let stranger = world.device(bob).await;
@@ -99,7 +99,7 @@ pub(crate) async fn all_others_of_a_user_end_at_once_however_many_there_are(worl
     assert!(strangers.live);
 }
 
-pub(crate) async fn the_sessions_of_one_client_end_and_no_others(world: World) {
+pub(crate) async fn only_sessions_of_the_given_client_end(world: World) {
     let (user, web) = world.someone().await;
     let of = |client: &str| NewSession { client_id: client.to_owned(), ..new_session(user, Epoch(0)) };
     let (tool, other) = (of("tool"), of("other"));

@@ -8,7 +8,7 @@ use super::world::{
     ABSOLUTE, Device, GRACE, HOUR, IDLE, World, granted, presented, random, refused, roles, rotate,
 };
 
-pub(crate) async fn a_current_token_rotates_and_renews_the_session(world: World) {
+pub(crate) async fn current_token_rotates_and_renews_the_session(world: World) {
     let (_, device) = world.someone().await;
     world.advance(HOUR).await;
     let Rotation::Granted { grant, generation, age, .. } = world.rotate(&device, 0).await else {
@@ -23,7 +23,7 @@ pub(crate) async fn a_current_token_rotates_and_renews_the_session(world: World)
     assert_eq!((row.renewed_at, row.created_at), (grant.now, device.grant.now));
 }
 
-pub(crate) async fn repeating_inside_the_grace_answers_the_same_token(world: World) {
+pub(crate) async fn repeat_within_grace_returns_the_same_token(world: World) {
     let (_, device) = world.someone().await;
     let with_kid = |kid| Presented { refresh_kid: kid, ..presented(&device, 0) };
     assert_eq!(granted(rotate(&world.vault, with_kid(7)).await), (1, 7, false));
@@ -36,7 +36,7 @@ pub(crate) async fn repeating_inside_the_grace_answers_the_same_token(world: Wor
     assert_eq!(granted(rotate(&world.vault, presented(&device, 1)).await).0, 2);
 }
 
-pub(crate) async fn a_generation_two_back_is_reuse_and_ends_the_session(world: World) {
+pub(crate) async fn generation_two_back_is_reuse_and_ends_the_session(world: World) {
     let (user, device) = world.someone().await;
     for (generation, expected) in [(0, (1, 1, false)), (0, (1, 1, true)), (1, (2, 1, false))] {
         assert_eq!(granted(world.rotate(&device, generation).await), expected);
@@ -44,14 +44,14 @@ pub(crate) async fn a_generation_two_back_is_reuse_and_ends_the_session(world: W
     reuse_ends(&world, &device, 0, 2, user).await;
 }
 
-pub(crate) async fn repeating_after_the_grace_is_reuse(world: World) {
+pub(crate) async fn repeat_after_grace_is_reuse(world: World) {
     let (user, device) = world.someone().await;
     world.rotate(&device, 0).await;
     world.advance(GRACE).await;
     reuse_ends(&world, &device, 0, 1, user).await;
 }
 
-pub(crate) async fn without_a_grace_every_repeat_is_reuse(world: World) {
+pub(crate) async fn every_repeat_without_grace_is_reuse(world: World) {
     let (_, device) = world.someone().await;
     world.rotate(&device, 0).await;
     let repeat = Presented { grace: Duration::ZERO, ..presented(&device, 0) };
@@ -80,19 +80,19 @@ async fn reuse_ends(
     }
 }
 
-pub(crate) async fn a_generation_from_the_future_is_unknown_and_harms_nothing(world: World) {
+pub(crate) async fn future_generation_is_unknown_and_changes_nothing(world: World) {
     let (_, device) = world.someone().await;
     assert_eq!(refused(world.rotate(&device, 9).await), RotationRefused::Unknown);
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
 }
 
-pub(crate) async fn an_unknown_family_is_unknown(world: World) {
+pub(crate) async fn unknown_family_is_refused(world: World) {
     let (_, device) = world.someone().await;
     let stranger = Presented { family: random(), ..presented(&device, 0) };
     assert_eq!(refused(rotate(&world.vault, stranger).await), RotationRefused::Unknown);
 }
 
-pub(crate) async fn another_client_is_refused_and_harms_nothing(world: World) {
+pub(crate) async fn other_client_is_refused_and_changes_nothing(world: World) {
     let (_, device) = world.someone().await;
     world.rotate(&device, 0).await;
     world.advance(GRACE).await;
@@ -103,13 +103,13 @@ pub(crate) async fn another_client_is_refused_and_harms_nothing(world: World) {
     assert_eq!(granted(world.rotate(&device, 1).await).0, 2);
 }
 
-pub(crate) async fn an_idle_session_has_expired(world: World) {
+pub(crate) async fn idle_session_is_expired(world: World) {
     let (_, device) = world.someone().await;
     world.advance(IDLE).await;
     assert_eq!(refused(world.rotate(&device, 0).await), RotationRefused::Expired);
 }
 
-pub(crate) async fn refreshing_never_reaches_beyond_the_absolute_end(world: World) {
+pub(crate) async fn refresh_never_exceeds_absolute_timeout(world: World) {
     let (_, device) = world.someone().await;
     let mut generation = 0;
     for _ in 0..(ABSOLUTE.as_secs() / IDLE.as_secs() * 2 - 1) {
@@ -125,7 +125,7 @@ pub(crate) async fn refreshing_never_reaches_beyond_the_absolute_end(world: Worl
     assert_eq!(refused(world.rotate(&device, generation).await), RotationRefused::Expired);
 }
 
-pub(crate) async fn an_ended_session_refuses_current_repeated_and_reused_tokens(world: World) {
+pub(crate) async fn ended_session_refuses_current_repeated_and_reused_tokens(world: World) {
     let (_, device) = world.someone().await;
     world.rotate(&device, 0).await;
     world.rotate(&device, 1).await;
@@ -137,7 +137,7 @@ pub(crate) async fn an_ended_session_refuses_current_repeated_and_reused_tokens(
     assert_eq!(world.vault.audit.recent(100).await.expect("events").len(), events);
 }
 
-pub(crate) async fn a_refresh_brings_the_roles_of_now(world: World) {
+pub(crate) async fn refresh_returns_the_current_roles(world: World) {
     let (user, device) = world.someone().await;
     world.rotate(&device, 0).await;
     world.vault.users.change(user, &UserChange::Roles(roles(&["admin"]))).await.expect("changed");

@@ -5,7 +5,7 @@ use doorward::vault::{EndReason, NewSession, Scope, UserChange};
 
 use super::world::{ABSOLUTE, HOUR, IDLE, World, is_superseded, login, new_session, random, roles, secret};
 
-pub(crate) async fn an_opened_session_is_granted_and_found(world: World) {
+pub(crate) async fn opened_session_is_granted_and_found(world: World) {
     let before = world.clock.wall();
     let (user, device) = world.someone().await;
     let grant = &device.grant;
@@ -21,18 +21,18 @@ pub(crate) async fn an_opened_session_is_granted_and_found(world: World) {
     assert_eq!(row.user_agent.as_deref(), Some("browser"));
 }
 
-pub(crate) async fn an_unknown_session_is_certainly_none(world: World) {
+pub(crate) async fn unknown_session_is_not_found(world: World) {
     assert!(world.vault.sessions.find(SessionId::from_bytes(random())).await.expect("an answer").is_none());
 }
 
-pub(crate) async fn a_session_never_idles_beyond_its_absolute_end(world: World) {
+pub(crate) async fn idle_timeout_never_exceeds_absolute_timeout(world: World) {
     let user = world.user("ada").await;
     let new = NewSession { idle: ABSOLUTE * 2, ..new_session(user, Epoch(0)) };
     let grant = world.vault.sessions.open(&new).await.expect("a session");
     assert_eq!(grant.ends_at, grant.expires_at);
 }
 
-pub(crate) async fn a_login_that_read_an_older_epoch_is_superseded(world: World) {
+pub(crate) async fn login_with_an_older_epoch_is_superseded(world: World) {
     let user = world.user("ada").await;
     let read = world.find(user).await.epoch;
     let change = UserChange::Password { new: secret("new"), expected: None, keep: None };
@@ -44,7 +44,7 @@ pub(crate) async fn a_login_that_read_an_older_epoch_is_superseded(world: World)
     assert!(world.vault.sessions.list(Some(user)).await.expect("a list").is_empty());
 }
 
-pub(crate) async fn a_users_live_sessions_are_listed_newest_first(world: World) {
+pub(crate) async fn live_sessions_of_a_user_are_listed_newest_first(world: World) {
     let (ada, bob) = (world.user("ada").await, world.user("bob").await);
     let (first, second) = (world.device(ada).await, world.device(ada).await);
     let (third, of_bob) = (world.device(ada).await, world.device(bob).await);
@@ -60,7 +60,7 @@ pub(crate) async fn a_users_live_sessions_are_listed_newest_first(world: World) 
     assert!(world.vault.sessions.list(None).await.expect("a list").is_empty());
 }
 
-pub(crate) async fn a_session_is_live_until_it_ends_idles_or_its_user_changes(world: World) {
+pub(crate) async fn session_is_live_until_end_idle_timeout_or_user_change(world: World) {
     let user = world.user("ada").await;
     let (ended, idle) = (world.device(user).await, world.device(user).await);
     let live = async |id| world.vault.sessions.find(id).await.expect("an answer").expect("the session").live;
@@ -73,7 +73,7 @@ pub(crate) async fn a_session_is_live_until_it_ends_idles_or_its_user_changes(wo
     assert!(!live(changed.id).await);
 }
 
-pub(crate) async fn an_overlong_user_agent_is_cut_at_a_character(world: World) {
+pub(crate) async fn overlong_user_agent_is_truncated_at_a_character(world: World) {
     let user = world.user("ada").await;
     let new = NewSession { user_agent: Some("é".repeat(200) + "x"), ..new_session(user, Epoch(0)) };
     world.vault.sessions.open(&new).await.expect("a session");

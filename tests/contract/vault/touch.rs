@@ -22,7 +22,7 @@ async fn find(world: &World, device: &Device) -> (bool, Timestamp) {
     (row.live, row.grant.ends_at)
 }
 
-pub(crate) async fn used_sessions_move_their_idle_ends_together(world: World) {
+pub(crate) async fn touch_moves_idle_ends_of_many_sessions(world: World) {
     let (user, one) = world.someone().await;
     let other = world.device(user).await;
     let idle = world.device(user).await;
@@ -42,7 +42,7 @@ pub(crate) async fn used_sessions_move_their_idle_ends_together(world: World) {
     assert!(touch(&world, &[]).await.is_empty());
 }
 
-pub(crate) async fn use_brings_no_end_forward_and_none_beyond_the_absolute_end(world: World) {
+pub(crate) async fn touch_never_shortens_or_exceeds_absolute_timeout(world: World) {
     let (_, device) = world.someone().await;
     let earlier = SessionUse { until: device.grant.now + HOUR, ..used(&device, device.grant.now) };
     assert_eq!(touch(&world, &[earlier]).await, [(device.id, device.grant.ends_at)]);
@@ -55,7 +55,7 @@ pub(crate) async fn use_brings_no_end_forward_and_none_beyond_the_absolute_end(w
     assert_eq!(touch(&world, &[forever]).await, [(device.id, device.grant.expires_at)]);
 }
 
-pub(crate) async fn use_that_could_not_be_written_in_time_revives_only_what_was_in_use(world: World) {
+pub(crate) async fn late_touch_revives_only_sessions_in_use(world: World) {
     let (user, device) = world.someone().await;
     let forgotten = world.device(user).await;
     world.advance(IDLE + HOUR).await;
@@ -70,7 +70,7 @@ pub(crate) async fn use_that_could_not_be_written_in_time_revives_only_what_was_
     assert!(!find(&world, &forgotten).await.0);
 }
 
-pub(crate) async fn use_revives_no_ended_session_and_none_that_is_unknown(world: World) {
+pub(crate) async fn touch_revives_no_ended_or_unknown_session(world: World) {
     let (_, device) = world.someone().await;
     world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
     world.advance(HOUR).await;
@@ -80,9 +80,7 @@ pub(crate) async fn use_revives_no_ended_session_and_none_that_is_unknown(world:
     assert_eq!(refused(world.rotate(&device, 0).await), RotationRefused::Ended);
 }
 
-pub(crate) async fn gateways_that_report_the_same_sessions_in_any_order_do_not_block_each_other(
-    world: World,
-) {
+pub(crate) async fn concurrent_touches_in_any_order_do_not_deadlock(world: World) {
     let (user, first) = world.someone().await;
     let mut devices = vec![first];
     for _ in 0..20 {

@@ -5,7 +5,7 @@ use doorward::vault::{LogEntry, UserChange, UserKey, VaultError};
 use super::world::{World, granted, is_superseded, login, new_session, random, refused, roles, secret};
 use doorward::vault::RotationRefused;
 
-pub(crate) async fn a_new_user_is_found_by_login_and_by_id(world: World) {
+pub(crate) async fn new_user_is_found_by_login_and_by_id(world: World) {
     let id = world.user("ada").await;
     let by_login =
         world.vault.users.find(&UserKey::Login(login("ada"))).await.expect("an answer").expect("ada");
@@ -16,7 +16,7 @@ pub(crate) async fn a_new_user_is_found_by_login_and_by_id(world: World) {
     assert_eq!((user.epoch, user.rights), (Epoch(0), RightsVersion(0)));
 }
 
-pub(crate) async fn an_unknown_user_is_certainly_none(world: World) {
+pub(crate) async fn unknown_user_is_not_found(world: World) {
     assert!(world.vault.users.find(&UserKey::Login(login("eve"))).await.expect("an answer").is_none());
     let unknown = UserId::from_bytes(random());
     assert!(world.vault.users.find(&UserKey::Id(unknown)).await.expect("an answer").is_none());
@@ -24,7 +24,7 @@ pub(crate) async fn an_unknown_user_is_certainly_none(world: World) {
     assert!(matches!(change, Err(VaultError::UserUnknown)));
 }
 
-pub(crate) async fn a_login_name_is_taken_once(world: World) {
+pub(crate) async fn login_name_is_unique(world: World) {
     let first = world.user("ada").await;
     let again = UserId::from_bytes(random());
     let second = world.vault.users.create(again, &login("ADA"), &secret("x"), &roles(&[])).await;
@@ -32,7 +32,7 @@ pub(crate) async fn a_login_name_is_taken_once(world: World) {
     assert_eq!(world.find(first).await.password, secret("hash of ada"));
 }
 
-pub(crate) async fn users_are_listed_by_login_name_page_by_page(world: World) {
+pub(crate) async fn users_are_listed_by_login_name_in_pages(world: World) {
     for name in ["carol", "ada", "bob"] {
         world.user(name).await;
     }
@@ -42,7 +42,7 @@ pub(crate) async fn users_are_listed_by_login_name_page_by_page(world: World) {
     assert_eq!(rest.iter().map(|user| user.login.as_str()).collect::<Vec<_>>(), ["carol"]);
 }
 
-pub(crate) async fn a_password_change_ends_every_session_but_the_kept_one(world: World) {
+pub(crate) async fn password_change_ends_every_session_but_the_kept_one(world: World) {
     let user = world.user("ada").await;
     let (kept, lost) = (world.device(user).await, world.device(user).await);
     let change = UserChange::Password { new: secret("new"), expected: None, keep: Some(kept.id) };
@@ -57,7 +57,7 @@ pub(crate) async fn a_password_change_ends_every_session_but_the_kept_one(world:
     assert!(row.live);
 }
 
-pub(crate) async fn a_password_change_does_not_revive_a_kept_session_that_had_ended(world: World) {
+pub(crate) async fn password_change_does_not_revive_an_ended_kept_session(world: World) {
     let (user, device) = world.someone().await;
     for disabled in [true, false] {
         world.vault.users.change(user, &UserChange::Disabled(disabled)).await.expect("changed");
@@ -67,7 +67,7 @@ pub(crate) async fn a_password_change_does_not_revive_a_kept_session_that_had_en
     assert_eq!(refused(world.rotate(&device, 0).await), RotationRefused::Ended);
 }
 
-pub(crate) async fn a_password_change_needs_the_hash_that_was_verified(world: World) {
+pub(crate) async fn password_change_needs_the_verified_hash(world: World) {
     let (user, device) = world.someone().await;
     let stale =
         UserChange::Password { new: secret("new"), expected: Some(secret("hash of eve")), keep: None };
@@ -79,7 +79,7 @@ pub(crate) async fn a_password_change_needs_the_hash_that_was_verified(world: Wo
     assert_eq!(world.vault.users.change(user, &good).await.expect("changed").sessions, [device.id]);
 }
 
-pub(crate) async fn a_rehash_ends_nothing_and_yields_to_a_change(world: World) {
+pub(crate) async fn rehash_ends_no_session_and_yields_to_a_change(world: World) {
     let (user, device) = world.someone().await;
     let rehash = UserChange::Rehash { old: secret("hash of ada"), new: secret("stronger") };
     let ended = world.vault.users.change(user, &rehash).await.expect("rehashed");
@@ -92,7 +92,7 @@ pub(crate) async fn a_rehash_ends_nothing_and_yields_to_a_change(world: World) {
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
 }
 
-pub(crate) async fn other_roles_raise_the_rights_and_sessions_live_on(world: World) {
+pub(crate) async fn role_change_raises_rights_version_and_keeps_sessions(world: World) {
     let (user, device) = world.someone().await;
     let start = world.vault.log.read(None).await.expect("a page").cursor;
     let change = UserChange::Roles(roles(&["ops", "admin"]));
@@ -107,7 +107,7 @@ pub(crate) async fn other_roles_raise_the_rights_and_sessions_live_on(world: Wor
     assert_eq!((grant.roles.to_string().as_str(), grant.rights), ("admin,ops", RightsVersion(1)));
 }
 
-pub(crate) async fn a_disabled_user_has_no_live_session_and_cannot_sign_in(world: World) {
+pub(crate) async fn disabled_user_has_no_live_session_and_cannot_sign_in(world: World) {
     let (user, device) = world.someone().await;
     let ended = world.vault.users.change(user, &UserChange::Disabled(true)).await.expect("disabled");
     assert_eq!(ended.sessions, [device.id]);
@@ -137,7 +137,7 @@ pub(crate) async fn enabling_an_enabled_user_does_nothing(world: World) {
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
 }
 
-pub(crate) async fn a_deleted_user_is_gone_with_all_sessions_but_not_their_rows(world: World) {
+pub(crate) async fn deleted_user_loses_all_sessions_but_rows_stay(world: World) {
     let (user, device) = world.someone().await;
     let ended = world.vault.users.change(user, &UserChange::Deleted).await.expect("deleted");
     assert_eq!(ended.sessions, [device.id]);

@@ -31,7 +31,7 @@ const SENT: [Case; 18] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_apps_cookies_arrive_in_one_field_and_ours_in_none() {
+async fn app_cookies_arrive_in_one_field_without_gateway_cookies() {
     let world = World::start("").await;
     for (fields, left) in SENT {
         let mut head = format!("GET /public HTTP/1.1\r\nHost: gateway.test\r\n{NAME}: x\r\n").into_bytes();
@@ -82,7 +82,7 @@ const SET_BY_APPS: [(&[u8], bool); 24] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_app_sets_a_cookie_of_ours() {
+async fn app_cannot_set_gateway_cookies() {
     let world = World::start("").await;
     for (value, may) in SET_BY_APPS {
         let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -56,7 +56,7 @@ impl Drop for Wsgi {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_merges_names_sees_no_spoofed_identity() {
+async fn wsgi_app_sees_no_spoofed_identity() {
     let app = tokio::task::spawn_blocking(Wsgi::start).await.expect("an app");
     let routes = Setup::default().routes.replace("upstream = \"app\"", "upstream = \"wsgi\"");
     let upstream = format!("[upstreams.wsgi]\nservers = [\"http://127.0.0.1:{}\"]\n", app.port);

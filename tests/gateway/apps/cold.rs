@@ -1,4 +1,4 @@
-//! HTTP/2 connections to an app that takes few streams at a time: none waits without end (RFC 9113 section 5.1.2; F06).
+//! HTTP/2 connections to an app with a low stream limit: no request waits forever (RFC 9113 section 5.1.2; F06).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,15 @@ use tokio::sync::{Barrier, watch};
 
 use super::scene::{HANG, Scene, Wire};
 
-/// More than the app takes on one connection.
+/// More streams than the app accepts on one connection.
 const AT_ONCE: usize = 30;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_long_streams_than_a_cold_connection_takes_are_all_answered() {
+async fn long_streams_beyond_a_new_connections_limit_are_answered() {
     for most in [1, 10] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let server = format!("h2c://{}", listener.local_addr().expect("an address"));
-        // Nobody is answered before all are there, which is when nobody was left waiting for another's end.
+        // The app responds only once all requests have arrived, so none may wait for another to end.
         let (all_here, connections) = (Arc::new(Barrier::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
         let (done, stop) = watch::channel(false);
         let counted = Arc::clone(&connections);

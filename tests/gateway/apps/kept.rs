@@ -1,4 +1,4 @@
-//! Connections to apps that are kept for the next request, and for how long; and Unix sockets.
+//! Reuse of upstream connections and its time limits; Unix sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::scene::{BOTH, Scene, Wire};
 use crate::support::gateway::SOON;
 use crate::support::{Socket, TestApp, TestGateway, assert_eventually};
 
-/// An app whose every answer has this field, and the number of its connections that are open.
+/// Starts an app that adds this field to every response. Also returns its counts of open and accepted connections.
 async fn app(field: &'static str) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let server = format!("http://{}", listener.local_addr().expect("an address"));
@@ -44,7 +44,7 @@ async fn ask(scene: &Scene, wire: Wire) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_is_kept_for_the_idle_timeout_and_no_longer() {
+async fn upstream_connection_is_kept_until_the_idle_timeout() {
     let (server, open, all, serving) = app("").await;
     let scene = Scene::before(&server, "idle_timeout = \"1s\"", "").await;
     for _ in 0..3 {
@@ -56,8 +56,8 @@ async fn a_connection_is_kept_for_the_idle_timeout_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_app_says_of_its_connection_bounds_how_long_it_is_kept() {
-    // One second less than it says, which is far from the default.
+async fn keep_alive_header_of_the_app_bounds_connection_reuse() {
+    // One second less than announced, and far from the default.
     let (server, open, _, serving) = app("Keep-Alive: max=100, timeout=2\r\n").await;
     let scene = Scene::before(&server, "", "").await;
     ask(&scene, Wire::Http1).await;
@@ -67,11 +67,11 @@ async fn what_the_app_says_of_its_connection_bounds_how_long_it_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_the_app_closes_at_once_is_not_used_again() {
+async fn connection_closed_by_the_app_is_not_reused() {
     for said in ["Keep-Alive: timeout=1\r\n", "Keep-Alive: timeout=0\r\n"] {
         let (server, _, all, serving) = app(said).await;
         let scene = Scene::before(&server, "", "").await;
-        // The first answer says so.
+        // The first response announces it.
         ask(&scene, Wire::Http1).await;
         ask(&scene, Wire::Http1).await;
         let before = all.load(Ordering::Relaxed);
@@ -84,12 +84,12 @@ async fn a_connection_that_the_app_closes_at_once_is_not_used_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_behind_a_unix_socket_is_asked_like_any_other() {
+async fn app_behind_unix_socket_is_served() {
     let app = TestApp::start().await;
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let listener = UnixListener::bind(folder.path().join("app.sock")).expect("a socket");
     let address = app.address();
-    // The same app, behind a socket; its connections end with it.
+    // The same app on a Unix socket; its connections end with it.
     let serving = tokio::spawn(async move {
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut near, _)) = listener.accept().await {

@@ -1,5 +1,5 @@
-//! What an app has certainly not processed is sent again, whatever the method; what it may have, is not (RFC 9110 section
-//! 9.2.2, RFC 9113 sections 6.8 and 8.7; F05).
+//! Retries: a request that the app certainly did not process is sent again for any method; one that it may have
+//! processed is not (RFC 9110 section 9.2.2, RFC 9113 sections 6.8 and 8.7; F05).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,17 +11,17 @@ use tokio::task::JoinHandle;
 
 use super::scene::{BOTH, Scene};
 
-/// How the app meets its first request, or all of them.
+/// How the app refuses its first requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum First {
     Reset(Reason),
-    /// A GOAWAY with this code, whose last stream is below the request's.
+    /// A GOAWAY with this code and a last stream id below the request's.
     GoAway(Reason),
-    /// The same, whose last stream is the request's.
+    /// A GOAWAY with this code and the request's stream as the last stream id.
     GoAwayAfter(Reason),
 }
 
-/// An app in HTTP/2 of which every connection but its later ones begins so; the rest is echoed.
+/// An HTTP/2 app that refuses on its first `times` connections and echoes on later ones.
 async fn app(first: First, times: usize) -> (String, Arc<AtomicUsize>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let server = format!("h2c://{}", listener.local_addr().expect("an address"));
@@ -61,13 +61,13 @@ async fn resets(stream: TcpStream, reason: Reason, times: usize, asked: Arc<Atom
     }
 }
 
-/// Frames by hand: the library's server always tells the last stream that it saw.
+/// Hand-written frames: the library's server always reports the last stream it saw.
 async fn goes_away(mut stream: TcpStream, last: u32, reason: Reason, times: usize, asked: Arc<AtomicUsize>) {
     if asked.load(Ordering::Relaxed) >= times {
         return resets(stream, reason, 0, asked).await;
     }
     asked.fetch_add(1, Ordering::Relaxed);
-    // Empty SETTINGS, then whatever comes up to the first HEADERS, of which no more is wanted than that it is there.
+    // Empty SETTINGS, then reads up to the first HEADERS frame without parsing it.
     stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("sent");
     let mut read = vec![0; 24];
     stream.read_exact(&mut read).await.expect("a preface");
@@ -103,7 +103,7 @@ async fn ask(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_processed_is_sent_again_whatever_the_method() {
+async fn unprocessed_request_is_retried_for_every_method() {
     for first in [
         First::Reset(Reason::REFUSED_STREAM),
         First::GoAway(Reason::NO_ERROR),
@@ -124,7 +124,7 @@ async fn what_was_not_processed_is_sent_again_whatever_the_method() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grpc_calls_that_were_refused_are_sent_again() {
+async fn refused_grpc_calls_are_retried() {
     let (server, _, serving) = app(First::Reset(Reason::REFUSED_STREAM), 1).await;
     let scene = Scene::before(&server, "", "").await;
     let headers = [("content-type", "application/grpc"), ("te", "trailers")];
@@ -134,7 +134,7 @@ async fn grpc_calls_that_were_refused_are_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_have_been_processed_is_not_sent_again() {
+async fn possibly_processed_request_is_not_retried() {
     for first in [
         First::Reset(Reason::INTERNAL_ERROR),
         First::Reset(Reason::CANCEL),
@@ -152,25 +152,25 @@ async fn what_may_have_been_processed_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_refuses_always_is_asked_a_few_times_only() {
+async fn retries_are_bounded_for_an_app_that_always_refuses() {
     let (server, asked, serving) = app(First::Reset(Reason::REFUSED_STREAM), usize::MAX).await;
     let scene = Scene::before(&server, "", "").await;
     for wire in BOTH {
         asked.store(0, Ordering::Relaxed);
         assert_eq!(ask(&scene, wire, "POST", &[]).await.0, 502);
-        // Where the reset comes before the body that is sent again, Pingora tells that it came and not why.
+        // When the reset arrives before the retried body, Pingora reports the reset without its code.
         assert!((2..=3).contains(&asked.load(Ordering::Relaxed)));
     }
     serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_post_that_was_sent_on_a_kept_connection_is_not_sent_again() {
+async fn post_sent_on_a_reused_connection_is_not_retried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let server = format!("http://{}", listener.local_addr().expect("an address"));
     let posts = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&posts);
-    // Every connection answers one request, and hangs up when it has read another.
+    // Each connection responds to one request and closes after reading a second one.
     let serving = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let posts = Arc::clone(&counted);

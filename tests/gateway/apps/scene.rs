@@ -1,4 +1,4 @@
-//! An app that does to each request what the test says, in HTTP/1.1 and in HTTP/2 with prior knowledge, and clients of both.
+//! An app scripted by the test, over HTTP/1.1 and HTTP/2 with prior knowledge, and clients for both.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::support::http2::{self, Http2};
 use crate::support::tls::{self, Trust};
 use crate::support::{Client, Setup, TestGateway};
 
-/// What an app or a client speaks.
+/// Protocol of an app or a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     Http1,
@@ -26,10 +26,10 @@ pub(super) enum Wire {
 
 pub(super) const BOTH: [Wire; 2] = [Wire::Http1, Wire::Http2];
 
-/// Nothing comes later than this; it only ends a hang.
+/// Timeout that only ends a hang.
 pub(super) const HANG: Duration = Duration::from_secs(60);
 
-/// One request at the app.
+/// One request received by the app.
 pub(super) struct Asked {
     inner: Inner,
 }
@@ -70,7 +70,7 @@ impl Asked {
         Self { inner: Inner::Http2 { body: request.into_body(), respond, send: None } }
     }
 
-    /// The whole body; `None` when it breaks off.
+    /// The complete body; `None` when it is aborted.
     pub(super) async fn body(&mut self) -> Option<Vec<u8>> {
         match &mut self.inner {
             Inner::Http1 { stream, buffer, left: Left::Bytes(left) } => {
@@ -111,7 +111,7 @@ impl Asked {
         }
     }
 
-    /// Begins an answer of unknown length.
+    /// Starts a response of unknown length.
     pub(super) async fn answer(&mut self, kind: &str) {
         match &mut self.inner {
             Inner::Http1 { stream, .. } => {
@@ -126,7 +126,7 @@ impl Asked {
         }
     }
 
-    /// A part of the answer; whether it was taken.
+    /// Sends a part of the response body. Returns false if the gateway did not accept it.
     pub(super) async fn part(&mut self, part: &[u8]) -> bool {
         match &mut self.inner {
             Inner::Http1 { stream, .. } => {
@@ -142,7 +142,7 @@ impl Asked {
         }
     }
 
-    /// Ends the answer; over HTTP/1.1 what is left to ask for the next request with.
+    /// Ends the response. Over HTTP/1.1 it returns the connection for the next request.
     pub(super) async fn end(self) -> Option<TcpStream> {
         match self.inner {
             Inner::Http1 { mut stream, .. } => {
@@ -156,14 +156,14 @@ impl Asked {
         }
     }
 
-    /// A whole answer.
+    /// Sends a complete response.
     pub(super) async fn done(mut self, part: &[u8]) -> Option<TcpStream> {
         self.answer("text/plain").await;
         self.part(part).await;
         self.end().await
     }
 
-    /// Resolves when the gateway gives it up.
+    /// Waits until the gateway aborts the request.
     pub(super) async fn until_given_up(mut self) {
         match &mut self.inner {
             Inner::Http1 { stream, .. } => {
@@ -192,7 +192,7 @@ async fn send_all(send: &mut SendStream<Bytes>, mut part: &[u8]) -> Option<()> {
 
 /// A running app.
 pub(super) struct App {
-    /// With its scheme.
+    /// URL of the app, with its scheme.
     pub(super) server: String,
     serving: JoinHandle<()>,
 }
@@ -204,7 +204,7 @@ impl Drop for App {
 }
 
 impl App {
-    /// `handle` answers a request, and over HTTP/1.1 gives its connection back where it may carry another.
+    /// Runs `handle` for each request. Over HTTP/1.1 it returns the connection if it can be reused.
     pub(super) async fn start<F, Answering>(wire: Wire, handle: F) -> Self
     where
         F: Fn(Asked) -> Answering + Send + Sync + 'static,
@@ -241,14 +241,14 @@ impl App {
     }
 }
 
-/// A gateway that anybody may ask for what this app has, over TLS.
+/// A gateway over TLS with a public route to this app.
 pub(super) struct Scene {
     pub(super) gateway: TestGateway,
     trust: Trust,
 }
 
 impl Scene {
-    /// `upstream` and `route` are lines of theirs.
+    /// `upstream` and `route` are extra lines for those sections.
     pub(super) async fn before(server: &str, upstream: &str, route: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let trust = Trust::of(&[&tls::make(folder.path(), "app", &["gateway.test"])]);
@@ -266,7 +266,7 @@ impl Scene {
         Self { gateway: TestGateway::with(setup).await, trust }
     }
 
-    /// One request on a connection of its own.
+    /// Opens a connection for one request.
     pub(super) async fn ask(&self, wire: Wire) -> Asking {
         let address = self.gateway.address();
         match wire {
@@ -289,7 +289,7 @@ pub(super) enum Asking {
 }
 
 impl Asking {
-    /// Sends the header; `is_whole` = and there is no body.
+    /// Sends the header; `is_whole` means that there is no body.
     pub(super) async fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)], is_whole: bool) {
         match self {
             Self::Http1(client) => {
@@ -309,7 +309,7 @@ impl Asking {
         }
     }
 
-    /// A part of the body, or its end; whether it could be sent.
+    /// Sends a part of the body, or its end. Returns false if it could not be sent.
     pub(super) async fn part(&mut self, part: &[u8]) -> bool {
         match self {
             Self::Http1(client) => {
@@ -328,7 +328,7 @@ impl Asking {
         }
     }
 
-    /// The answer; `None` when it breaks off.
+    /// The response; `None` when it is aborted.
     pub(super) async fn answer(self) -> Option<Response> {
         let answering = async {
             match self {

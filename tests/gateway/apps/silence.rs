@@ -1,6 +1,6 @@
-//! A route's `timeout` is the app's silence, and nothing else (nginx's `proxy_read_timeout`; F07).
+//! A route's `timeout` limits only the silence of the app (like nginx's `proxy_read_timeout`; F07).
 //!
-//! Where a test waits, waiting longer changes nothing: what is waited for is not the app.
+//! The pauses in these tests exceed the timeout; longer ones would not change the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::scene::{App, Asked, BOTH, HANG, Scene, Wire};
 
 const TIMEOUT: &str = "timeout = \"1s\"";
 
-/// Longer than that.
+/// Longer than the timeout.
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(1600)).await;
 }
@@ -22,7 +22,7 @@ async fn echo(mut asked: Asked) -> Option<tokio::net::TcpStream> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_and_pausing_uploads_pass_whatever_both_sides_speak() {
+async fn slow_and_pausing_uploads_pass_in_every_version() {
     for app_wire in BOTH {
         let app = App::start(app_wire, echo).await;
         let scene = Scene::before(&app.server, "", TIMEOUT).await;
@@ -43,7 +43,7 @@ async fn slow_and_pausing_uploads_pass_whatever_both_sides_speak() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_app_is_gateway_timeout_from_the_end_of_the_request_on() {
+async fn response_timeout_starts_at_the_end_of_the_request() {
     for app_wire in BOTH {
         let given_up = Arc::new(Notify::new());
         let tells = Arc::clone(&given_up);
@@ -78,7 +78,7 @@ async fn silent_app_is_gateway_timeout_from_the_end_of_the_request_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_app_is_ejected_and_a_client_that_stops_midway_is_not_its_fault() {
+async fn silent_app_is_ejected_but_not_for_stalled_clients() {
     let app = App::start(Wire::Http2, |mut asked| async move {
         asked.body().await?;
         asked.until_given_up().await;
@@ -101,7 +101,7 @@ async fn silent_app_is_ejected_and_a_client_that_stops_midway_is_not_its_fault()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_events_may_be_silent_whatever_was_asked_for() {
+async fn event_stream_response_may_be_silent_whatever_the_request() {
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut asked| async move {
             asked.body().await?;
@@ -132,7 +132,7 @@ async fn an_answer_of_events_may_be_silent_whatever_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_within_another_answer_breaks_it_off_though_events_were_asked_for() {
+async fn silence_aborts_other_responses_despite_accept_event_stream() {
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut asked| async move {
             asked.answer("application/json").await;
@@ -151,10 +151,10 @@ async fn silence_within_another_answer_breaks_it_off_though_events_were_asked_fo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_does_not_take_the_body_does_not_hold_the_request() {
+async fn app_not_reading_the_body_does_not_block_the_request() {
     for app_wire in BOTH {
         let app = App::start(app_wire, |asked| async move {
-            // Not read: the windows fill.
+            // The response is not read, so the windows fill.
             tokio::time::sleep(HANG).await;
             drop(asked);
             None
@@ -172,7 +172,7 @@ async fn an_app_that_does_not_take_the_body_does_not_hold_the_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_pauses_its_download_is_not_the_apps_silence() {
+async fn paused_download_does_not_trigger_the_app_timeout() {
     const BIG: usize = 24 << 20;
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut asked| async move {
@@ -199,7 +199,7 @@ async fn a_client_that_pauses_its_download_is_not_the_apps_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_may_answer_before_the_body_ends() {
+async fn app_may_respond_before_the_body_ends() {
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut asked| async move {
             asked.answer("text/plain").await;

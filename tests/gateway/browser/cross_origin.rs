@@ -1,4 +1,4 @@
-//! Requests that pages of other origins send with our cookies (S05).
+//! Cross-origin requests with gateway cookies (S05).
 
 use super::Browser;
 use super::jar::{ORIGIN, later};
@@ -8,16 +8,16 @@ use crate::support::{Client, Response, Setup, TestGateway, http};
 const SIBLING: &str = "http://sibling.gateway.test";
 const SPA: &str = "https://spa.example";
 
-/// What a browser says of where a request comes from, and whether that is our own origin.
+/// Headers that describe the origin of a request, and whether it is the gateway's own origin.
 const SENT_FROM: [(&[(&str, &str)], bool); 17] = [
     (&[("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin")], true),
     (&[("Origin", ORIGIN)], true),
     (&[("Sec-Fetch-Site", "same-origin")], true),
-    // A person, not a page.
+    // A direct navigation, without an initiating page.
     (&[("Sec-Fetch-Site", "none")], true),
     // Hidden by `Referrer-Policy: no-referrer`.
     (&[("Origin", "null"), ("Sec-Fetch-Site", "same-origin")], true),
-    // No browser.
+    // Not a browser.
     (&[], true),
     (&[("Origin", SIBLING), ("Sec-Fetch-Site", "same-site")], false),
     (&[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")], false),
@@ -89,7 +89,7 @@ async fn safe_methods_public_routes_and_bearers_pass() {
         }
         assert_eq!(ask(&gateway, "POST", "/public", cookie, from).await.status, 200, "{from:?}");
         assert_eq!(ask(&gateway, "POST", "/transfer", bearer, from).await.status, 200, "{from:?}");
-        // Nobody's: there is nothing to protect, and the app is told of nobody.
+        // On a public route there is nothing to protect, and the app receives no identity.
         let other = ("X-Other", "1");
         assert_eq!(ask(&gateway, "POST", "/optional", other, from).await.status, 200, "{from:?}");
     }
@@ -103,16 +103,16 @@ async fn refresh_cookie_alone_is_a_cookie_credential() {
     browser.cookies.remove("__Host-doorward-access");
     let refused = ask(&gateway, "POST", "/transfer", ("Cookie", &browser.cookie()), &foreign).await;
     assert_eq!((refused.status, refused.all("set-cookie").len()), (403, 0));
-    // An access cookie that has run out is renewed by the other one.
+    // An expired access cookie is renewed by the refresh cookie.
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     later(&gateway, std::time::Duration::from_secs(16 * 60)).await;
     let refused = ask(&gateway, "POST", "/transfer", ("Cookie", &browser.cookie()), &foreign).await;
     assert_eq!((refused.status, refused.all("set-cookie").len()), (403, 0));
     assert_eq!(browser.fetch("/transfer").await.status, 200, "from our own page");
-    // The app's own bearer beside our cookie is no credential of ours.
+    // The app's own bearer beside a gateway cookie is not a gateway credential.
     let both = [("Authorization", "Bearer of-the-app"), foreign[0], foreign[1]];
     assert_eq!(ask(&gateway, "POST", "/transfer", ("Cookie", &browser.cookie()), &both).await.status, 403);
-    // Our bearer beside our refresh cookie counts as a bearer.
+    // A gateway bearer beside a refresh cookie counts as a bearer.
     browser.cookies.remove("__Host-doorward-access");
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
     let both = [("Authorization", bearer.as_str()), foreign[0], foreign[1]];
@@ -120,7 +120,7 @@ async fn refresh_cookie_alone_is_a_cookie_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn route_allows_cross_origin_changes() {
+async fn route_setting_allows_cross_origin_changes() {
     let open = "[[routes]]\nname = \"open\"\npath = \"/open\"\naccess = \"signed-in\"\nupstream = \"app\"\n\
                 cross_origin = \"allow\"\n";
     let gateway = started(open).await;
@@ -152,8 +152,8 @@ async fn cors_origin_opens_no_websocket_by_cookie() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_host_that_is_served_is_an_origin_of_its_own() {
-    // F30: a host that a route names and `public_urls` does not.
+async fn every_served_host_is_its_own_origin() {
+    // F30: a host named by a route but not by `public_urls`.
     let routes = "[[routes]]\nname = \"shop\"\nhosts = [\"shop.test\", \"*.tenant.test\"]\npath = \"/\"\naccess = \"signed-in\"\n\
                   upstream = \"app\"\n";
     let gateway = started(routes).await;
@@ -162,7 +162,7 @@ async fn every_host_that_is_served_is_an_origin_of_its_own() {
         ("shop.test", "http://shop.test", 200),
         ("Shop.test:80", "http://shop.test", 200),
         ("a.tenant.test:8443", "https://a.tenant.test:8443", 200),
-        // TLS ended in front, at a proxy that is not trusted.
+        // TLS terminated at a proxy that is not trusted.
         ("shop.test", "https://shop.test", 200),
         ("shop.test", "http://shop.test:81", 403),
         ("shop.test", ORIGIN, 403),
@@ -180,7 +180,7 @@ async fn every_host_that_is_served_is_an_origin_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trusted_proxy_tells_the_host_and_the_scheme() {
+async fn trusted_proxy_sets_host_and_scheme() {
     let gateway = TestGateway::with(Setup {
         server: "trusted_proxies = [\"127.0.0.1\"]".into(),
         public_url: "https://app.test".into(),
@@ -188,7 +188,7 @@ async fn trusted_proxy_tells_the_host_and_the_scheme() {
     })
     .await;
     gateway.user("ada", &[]).await;
-    // An API token, since `Browser` speaks for `gateway.test`; a cookie all the same.
+    // An API token, since `Browser` uses `gateway.test`; it is a cookie nevertheless.
     let cookie = format!("__Host-doorward-access={}", gateway.login("ada").await.access);
     for (host, proto, origin, status) in [
         ("other.test", "https", "https://other.test", 200),

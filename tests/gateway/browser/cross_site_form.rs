@@ -1,4 +1,4 @@
-//! Forms of other sites: payments, SAML, `form_post` (F11).
+//! Cross-site forms: payments, SAML, `form_post` (F11).
 
 use super::Browser;
 use super::jar::{ORIGIN, PAGE, hidden};
@@ -23,7 +23,7 @@ async fn started() -> TestGateway {
     gateway
 }
 
-/// Without the cookies, as browsers send it.
+/// Without cookies, as browsers send a cross-site form.
 async fn post(gateway: &TestGateway, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     Browser::new(gateway).ask("POST", target, headers, body).await
 }
@@ -33,7 +33,7 @@ fn with_form(headers: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn form_of_another_site_is_sent_once_more_by_a_click() {
+async fn cross_site_form_is_resubmitted_after_confirmation() {
     let gateway = started().await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     let body = b"order=17&item=a&item=b&note=%22%3Cb%3E%26%22+caf%C3%A9%0D%0A&empty=";
@@ -49,7 +49,7 @@ async fn form_of_another_site_is_sent_once_more_by_a_click() {
         let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["order", "item", "item", "note", "empty"]);
     }
-    // What the click sends comes from our own origin, with the cookies.
+    // The confirmed form is same-origin and has the cookies.
     let own = [PAGE[0], PAGE[1], PAGE[2], ("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin"), FORM];
     assert_eq!(browser.ask("POST", "/confirmed/return?x=1", &own, body).await.status, 200);
     let seen = gateway.app.last();
@@ -57,7 +57,7 @@ async fn form_of_another_site_is_sent_once_more_by_a_click() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn form_of_another_site_is_refused_with_the_truth() {
+async fn cross_site_form_refusal_names_the_cause() {
     let gateway = started().await;
     let large = format!("a={}", "x".repeat(65 << 10));
     let many = "a=1&".repeat(1001);
@@ -81,10 +81,10 @@ async fn form_of_another_site_is_refused_with_the_truth() {
         }
     }
     assert_eq!(gateway.app.heads(), 0);
-    // A page of our own whose session has ended is told that.
+    // A same-origin page with an ended session gets the session error.
     let own = [PAGE[0], PAGE[1], PAGE[2], ("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin"), FORM];
     assert!(post(&gateway, "/confirmed", &own, b"a=1").await.text().contains("session had ended"));
-    // A script is told what any script is.
+    // A script gets the response for scripts.
     let script = [
         ("Accept", "*/*"),
         ("Sec-Fetch-Mode", "cors"),
@@ -93,7 +93,7 @@ async fn form_of_another_site_is_refused_with_the_truth() {
         FORM,
     ];
     assert_eq!(post(&gateway, "/confirmed", &script, b"a=1").await.code(), "token_missing");
-    // A form in a frame of another site is shown no button.
+    // A form in a cross-site frame gets no button.
     let framed = [
         PAGE[0],
         PAGE[1],
@@ -106,7 +106,7 @@ async fn form_of_another_site_is_refused_with_the_truth() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn form_of_a_sibling_host_comes_with_cookies_and_is_confirmed() {
+async fn form_of_sibling_host_needs_confirmation_despite_cookies() {
     let gateway = started().await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     let sibling = [

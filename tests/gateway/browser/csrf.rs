@@ -4,7 +4,7 @@ use super::Browser;
 use super::jar::{ORIGIN, PAGE, hidden, later, with};
 use crate::support::{Client, PASSWORD, Response, TestGateway, http};
 
-/// What a form is sent with, and whether that is from one of our pages.
+/// Headers of a form submission, and whether they indicate a gateway page.
 const SENT_FROM: [(&[(&str, &str)], bool); 10] = [
     (&[("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin")], true),
     (&[("Origin", ORIGIN)], true),
@@ -19,7 +19,7 @@ const SENT_FROM: [(&[(&str, &str)], bool); 10] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_opens_no_websocket_with_our_cookies() {
+async fn cross_origin_page_cannot_open_websocket_with_cookies() {
     // T53
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -48,14 +48,14 @@ async fn a_page_of_another_origin_opens_no_websocket_with_our_cookies() {
             let mut client = Client::connect(gateway.address()).await;
             client.send(&http::message("GET", path, &headers, b"")).await;
             let answer = client.head().await.expect("an answer");
-            // The app speaks WebSocket at `/ws` alone.
+            // The app accepts WebSockets only at `/ws`.
             let expected = if status == 101 && path != "/ws" { 200 } else { status };
             assert_eq!(answer.status, expected, "{path} {credential:?} {origin:?}");
         }
     }
 }
 
-/// Every form of somebody who is signed in.
+/// Every form of a signed-in user.
 const FORMS: [&str; 7] = [
     "/auth/refresh",
     "/auth/sessions/end",
@@ -77,7 +77,7 @@ async fn post(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sign_in_form_is_taken_from_our_page_in_this_browser_alone() {
+async fn sign_in_form_needs_the_token_of_this_browser() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     for (from, good) in SENT_FROM {
@@ -92,7 +92,7 @@ async fn the_sign_in_form_is_taken_from_our_page_in_this_browser_alone() {
     let mut browser = Browser::new(&gateway);
     let fields = hidden(&browser.go("/auth/login").await);
     let fields = with(&with(&fields, "username", "ada"), "password", PASSWORD);
-    // The form of another browser, none, and one of another kind.
+    // A token of another browser, no token, and a token of another form.
     let mut attacker = Browser::new(&gateway);
     let foreign = hidden(&attacker.go("/auth/login").await);
     let foreign = foreign.into_iter().find(|(name, _)| name == "csrf").expect("a token").1;
@@ -101,7 +101,7 @@ async fn the_sign_in_form_is_taken_from_our_page_in_this_browser_alone() {
         assert_eq!(answer.status, 403, "{token}");
         assert!(!answer.text().contains(PASSWORD));
     }
-    // A browser that keeps no cookies is told so before it has a session: it does not go in circles.
+    // A browser without cookies gets a message before it has a session, so there is no redirect loop.
     let mut without = Browser::new(&gateway);
     let told = post(&mut without, "/auth/login", &fields, ours).await;
     assert!(told.status == 403 && told.text().contains("did not send our cookie back"), "{}", told.text());
@@ -112,7 +112,7 @@ async fn the_sign_in_form_is_taken_from_our_page_in_this_browser_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_form_of_a_session_is_taken_from_a_page_of_that_session_alone() {
+async fn session_forms_need_the_token_of_that_session() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     gateway.user("eve", &[]).await;
@@ -147,7 +147,7 @@ async fn every_form_of_a_session_is_taken_from_a_page_of_that_session_alone() {
             assert_eq!(answer.status, 403, "{path} {token}");
             assert!(answer.all("set-cookie").is_empty());
         }
-        // GET changes nothing, whatever it carries.
+        // GET changes nothing, whatever the query contains.
         ada.go(&format!("{path}?{}", super::jar::encode(&fields(&own)))).await;
     }
     assert_eq!(gateway.vault.sessions.list(None).await.expect("rows").len(), 3, "nothing has ended");
@@ -155,7 +155,7 @@ async fn every_form_of_a_session_is_taken_from_a_page_of_that_session_alone() {
         assert_eq!(browser.fetch("/").await.status, 200);
     }
     gateway.login("ada").await;
-    // And with everything right each does what it says.
+    // With a valid token each form works.
     for path in FORMS {
         let token = token_of(&ada.go("/auth/password").await);
         let answer = post(&mut ada, path, &fields(&token), SENT_FROM[0].0).await;
@@ -176,7 +176,7 @@ async fn every_form_of_a_session_is_taken_from_a_page_of_that_session_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_script_of_the_app_is_told_the_token_and_another_origin_cannot_read_it() {
+async fn csrf_token_is_readable_by_the_app_origin_only() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -197,10 +197,10 @@ async fn a_script_of_the_app_is_told_the_token_and_another_origin_cannot_read_it
     assert_eq!((refreshed.status, refreshed.json()), (200, serde_json::json!({ "refreshed": true })));
     assert_ne!(browser.access(), access);
     assert_ne!(browser.refresh(), refresh);
-    // The token is the session's: it outlives a rotation, and signs out as well.
+    // The token belongs to the session: it survives a rotation and also signs out.
     assert_eq!(browser.post_with("/auth/logout", &fields, &script).await.status, 200);
     assert_eq!(browser.fetch("/").await.code(), "token_missing");
-    // Who has no cookies has no forms.
+    // Without cookies there are no form tokens.
     let api = gateway.login("ada").await;
     assert_eq!(gateway.call("GET", "/auth/me", &api.access).await.json().get("csrf"), None);
 }

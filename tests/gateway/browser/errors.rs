@@ -5,14 +5,14 @@ use super::jar::{PAGE, later};
 use crate::support::{Setup, TestGateway};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_page_views_are_sent_to_the_login_page() {
+async fn only_page_views_redirect_to_login() {
     let gateway = TestGateway::start().await;
     let html = PAGE[0];
     for (method, headers, status) in [
         ("GET", &PAGE[..], 303),
         ("HEAD", &PAGE[..], 303),
         ("GET", &[html], 303),
-        // An app with Basic of its own: browsers send that with every page view.
+        // An app with its own Basic authentication: browsers send it with every page view.
         ("GET", &[html, PAGE[1], PAGE[2], ("Authorization", "Basic YTpi")], 303),
         ("GET", &[html, ("Authorization", "Basic YTpi")], 401),
         ("GET", &[], 401),
@@ -30,7 +30,7 @@ async fn only_page_views_are_sent_to_the_login_page() {
         assert!(answer.all("vary").iter().any(|vary| vary.contains("Sec-Fetch-Mode")), "{headers:?}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         if status == 401 {
-            // Scripts that ask for HTML, and frames, have pages without a redirect (tests in `navigation`).
+            // Scripts that accept HTML, and frames, get pages without a redirect (tests in `navigation`).
             if !headers.iter().any(|(name, value)| *name == "Sec-Fetch-Dest" && *value != "document") {
                 assert_eq!(answer.code(), "token_missing");
             }
@@ -41,7 +41,7 @@ async fn only_page_views_are_sent_to_the_login_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_that_meets_an_ended_session_is_not_lost_in_silence() {
+async fn form_post_after_session_end_gets_an_explanation() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -56,7 +56,7 @@ async fn a_form_that_meets_an_ended_session_is_not_lost_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_refusals_are_pages_for_people_and_the_apps_own_answers_pass() {
+async fn gateway_refusals_are_pages_and_app_errors_pass_unchanged() {
     let nowhere = r#"
 [upstreams.gone]
 servers = ["http://127.0.0.1:1"]
@@ -105,7 +105,7 @@ upstream = "app"
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_load_what_they_name() {
+async fn every_asset_named_by_a_page_loads() {
     let gateway = TestGateway::start().await;
     let mut browser = Browser::new(&gateway);
     let page = browser.go("/auth/login").await.text();

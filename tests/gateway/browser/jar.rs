@@ -1,4 +1,4 @@
-//! A browser as far as headers go: a cookie jar, Fetch metadata, and the forms of our pages.
+//! A browser at header level: a cookie jar, Fetch metadata and the forms of gateway pages.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::gateway::SOON;
 use crate::support::{PASSWORD, Response, TestGateway, assert_eventually, http};
 
-/// What the gateways of these tests call themselves.
+/// Public URL of the gateways in these tests.
 pub(crate) const ORIGIN: &str = "http://gateway.test";
 
 pub(crate) const PAGE: [(&str, &str); 3] =
@@ -32,7 +32,7 @@ impl Browser {
         Self { address: gateway.address(), ..self.clone() }
     }
 
-    /// One that has signed in with the form.
+    /// A browser that has signed in through the form.
     pub(crate) async fn signed_in(gateway: &TestGateway, name: &str) -> Self {
         let mut browser = Self::new(gateway);
         let answer = browser.sign_in(name, PASSWORD, "/auth/login", &[]).await;
@@ -40,7 +40,7 @@ impl Browser {
         browser
     }
 
-    /// Loads the form at `login` and posts it.
+    /// Loads the form at `login` and submits it.
     pub(crate) async fn sign_in(
         &mut self,
         name: &str,
@@ -57,17 +57,17 @@ impl Browser {
         self.post("/auth/login", &fields).await
     }
 
-    /// A person goes there.
+    /// Navigates to a page.
     pub(crate) async fn go(&mut self, target: &str) -> Response {
         self.ask("GET", target, &PAGE, b"").await
     }
 
-    /// A script fetches it.
+    /// Fetches from a script.
     pub(crate) async fn fetch(&mut self, target: &str) -> Response {
         self.ask("GET", target, &SCRIPT, b"").await
     }
 
-    /// A form of one of our pages.
+    /// Submits a form of a gateway page.
     pub(crate) async fn post(&mut self, target: &str, fields: &[(String, String)]) -> Response {
         let headers: Vec<_> = PAGE.into_iter().chain(FROM_US).collect();
         self.post_with(target, fields, &headers).await
@@ -109,7 +109,7 @@ impl Browser {
         pairs.join("; ")
     }
 
-    /// Keeps what an answer sets.
+    /// Stores the cookies of a response.
     pub(crate) fn take(&mut self, answer: &Response) {
         for cookie in answer.all("set-cookie") {
             let (name, rest) = cookie.split_once('=').expect("a name");
@@ -131,7 +131,7 @@ impl Browser {
     }
 }
 
-/// The hidden fields of the first form on a page.
+/// Hidden fields of the first form on a page.
 pub(crate) fn hidden(page: &Response) -> Vec<(String, String)> {
     let text = page.text();
     let form = text.split("<form").nth(1).unwrap_or_else(|| panic!("no form: {text}"));
@@ -162,14 +162,14 @@ pub(crate) fn encode(fields: &[(String, String)]) -> String {
     pairs.join("&")
 }
 
-/// With one field changed.
+/// The fields with one changed.
 pub(crate) fn with(fields: &[(String, String)], name: &str, value: &str) -> Vec<(String, String)> {
     let mut fields: Vec<_> = fields.iter().filter(|(known, _)| known != name).cloned().collect();
     fields.push((name.to_owned(), value.to_owned()));
     fields
 }
 
-/// Lets time pass, and the gateway hear from its vault again.
+/// Advances the clock and waits until the gateway has read its vault again.
 pub(crate) async fn later(gateway: &TestGateway, span: Duration) {
     gateway.clock.advance(span);
     assert_eventually("the gateway is current", SOON, async || gateway.probe("/readyz").await.status == 200)

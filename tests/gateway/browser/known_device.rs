@@ -1,4 +1,4 @@
-//! Browsers that have signed in before keep a way in while their account is attacked.
+//! Known browsers can sign in while their account is under attack.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{PASSWORD, Setup, TestGateway};
 const DEVICE: &str = "__Secure-doorward-device";
 const NEW: &str = "quite another long password";
 
-/// Two attempts from an address, twenty from all together. Ada and Eve have accounts.
+/// A gateway with two login attempts per address and twenty in total. Ada and Eve have accounts.
 async fn gateway() -> TestGateway {
     let setup = Setup { login: "attempts_per_account = 2".into(), ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
@@ -21,14 +21,14 @@ async fn gateway() -> TestGateway {
     gateway
 }
 
-/// Strangers guess until nobody may.
+/// Guesses passwords until the account is throttled.
 async fn attack(gateway: &TestGateway) {
     let guess = json!({ "username": "ada", "password": "a wrong password" });
     while gateway.post("/auth/login", None, &guess).await.status != 429 {}
 }
 
-/// Strangers guess until nobody may; then, at once, somebody signs in on a page that was loaded before. One attempt is free
-/// again after six seconds, and a busy machine may take that long for less.
+/// Exhausts the login attempts, then immediately signs in on a page loaded before. One attempt is free again after six
+/// seconds, and a busy machine may take longer than that.
 async fn under_attack(gateway: &TestGateway, browser: &mut Browser, name: &str, password: &str) -> u16 {
     let page = browser.go("/auth/login").await;
     assert_eq!(page.status, 200, "{}", page.text());
@@ -49,7 +49,7 @@ async fn sign_in(browser: &mut Browser, name: &str, password: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browser_that_signed_in_before_gets_in_while_strangers_guess() {
+async fn known_browser_signs_in_while_strangers_guess_passwords() {
     let gateway = gateway().await;
     let known = Browser::signed_in(&gateway, "ada").await;
     for _ in 0..3 {
@@ -58,7 +58,7 @@ async fn browser_that_signed_in_before_gets_in_while_strangers_guess() {
         assert_eq!(under_attack(&gateway, &mut new, "ada", PASSWORD).await, 429, "a new one waits");
         later(&gateway, Duration::from_secs(5)).await;
     }
-    // Another account of the same browser, too.
+    // Another account in the same browser.
     let mut shared = signed_out(&known);
     assert_eq!(sign_in(&mut shared, "eve", PASSWORD).await, 303);
     let mut shared = signed_out(&shared);
@@ -66,7 +66,7 @@ async fn browser_that_signed_in_before_gets_in_while_strangers_guess() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn known_browser_may_guess_no_more_often_than_a_stranger() {
+async fn known_browser_has_the_same_guess_limit() {
     let gateway = gateway().await;
     let known = Browser::signed_in(&gateway, "ada").await;
     let mut owner = signed_out(&known);
@@ -81,7 +81,7 @@ async fn known_browser_may_guess_no_more_often_than_a_stranger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mark_of_another_account_and_a_forged_one_open_nothing() {
+async fn foreign_or_forged_device_cookie_grants_nothing() {
     let gateway = gateway().await;
     let eves = Browser::signed_in(&gateway, "eve").await;
     assert_eq!(under_attack(&gateway, &mut signed_out(&eves), "ada", PASSWORD).await, 429);
@@ -97,7 +97,7 @@ async fn mark_of_another_account_and_a_forged_one_open_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn planted_mark_beside_the_real_one_does_no_harm() {
+async fn planted_device_cookie_does_not_disable_the_real_one() {
     let gateway = gateway().await;
     let known = Browser::signed_in(&gateway, "ada").await;
     let mut browser = signed_out(&known);
@@ -107,7 +107,7 @@ async fn planted_mark_beside_the_real_one_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changed_password_and_a_disabled_account_make_browsers_strangers_again() {
+async fn password_change_or_disable_invalidates_device_cookies() {
     let gateway = gateway().await;
     let mut here = Browser::signed_in(&gateway, "ada").await;
     let other = Browser::signed_in(&gateway, "ada").await;
@@ -133,7 +133,7 @@ async fn changed_password_and_a_disabled_account_make_browsers_strangers_again()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mark_goes_to_no_app_and_outlives_signing_out() {
+async fn device_cookie_reaches_no_app_and_survives_sign_out() {
     let gateway = gateway().await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     assert_eq!(browser.fetch("/").await.status, 200);
@@ -142,7 +142,7 @@ async fn mark_goes_to_no_app_and_outlives_signing_out() {
     let csrf: Vec<_> = hidden(&page).into_iter().filter(|(name, _)| name == "csrf").collect();
     assert_eq!(browser.post("/auth/logout", &csrf).await.status, 200);
     assert!(browser.cookies.contains_key(DEVICE));
-    // Four accounts at most, the last first.
+    // At most four accounts, most recent first.
     for name in ["a1", "a2", "a3", "a4", "a5"] {
         gateway.user(name, &[]).await;
         let mut next = signed_out(&browser);

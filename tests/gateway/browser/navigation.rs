@@ -1,4 +1,4 @@
-//! Service workers, frames and scripts that ask for HTML (F10); addresses to return to (F15); what follows a sign-out.
+//! Service workers, frames and scripts that accept HTML (F10); return URLs (F15); effects of a sign-out.
 
 use super::Browser;
 use super::jar::{ORIGIN, PAGE, hidden};
@@ -13,7 +13,7 @@ fn assert_page(answer: &Response, what: &str) {
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
 }
 
-/// Whether any site may show it in a frame.
+/// Returns true if any site may frame the response.
 fn is_frameable(answer: &Response) -> bool {
     let policy = answer.header("content-security-policy").expect("a policy");
     answer.header("x-frame-options").is_none() && !policy.contains("frame-ancestors")
@@ -34,7 +34,7 @@ async fn service_worker_navigation_leads_to_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fetch_that_prefers_html_is_told_where_to_sign_in() {
+async fn fetch_preferring_html_gets_the_sign_in_location() {
     let gateway = TestGateway::start().await;
     for mode in ["cors", "same-origin", "no-cors"] {
         let headers = [HTML, ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", "empty")];
@@ -48,12 +48,12 @@ async fn fetch_that_prefers_html_is_told_where_to_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frame_shows_the_way_out_of_it() {
+async fn framed_page_links_to_the_top_level_sign_in() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     for dest in ["iframe", "frame", "embed", "object"] {
         let frame = [HTML, NAVIGATE, ("Sec-Fetch-Dest", dest)];
-        // In a page of our own: sign in, and back to that page.
+        // In a same-origin frame: sign in, then return to the framing page.
         let own = [
             frame[0],
             frame[1],
@@ -71,7 +71,7 @@ async fn frame_shows_the_way_out_of_it() {
         let mut browser = Browser::new(&gateway);
         let back = browser.sign_in("ada", PASSWORD, &link, &[]).await;
         assert_eq!(back.header("location"), Some("/outer?a=b"), "{dest}");
-        // In a page of another site no cookie of ours arrives: by itself it is shown.
+        // In a cross-site frame no gateway cookie arrives: the page must open outside the frame.
         let foreign = [
             frame[0],
             frame[1],
@@ -83,24 +83,24 @@ async fn frame_shows_the_way_out_of_it() {
         assert_eq!(answer.status, 401, "{dest}");
         assert!(is_frameable(&answer), "{dest}");
         assert!(answer.text().contains("href=\"/inner?q=1\" target=\"_blank\""), "{}", answer.text());
-        // Our own pages, too.
+        // The gateway's own pages behave the same.
         for path in ["/auth/login", "/auth/logout", "/auth/sessions", "/auth/password"] {
             let answer = browser.ask("GET", path, &own, b"").await;
             assert_eq!(answer.status, 200, "{path}");
             assert!(is_frameable(&answer) && !answer.text().contains("<form"), "{path} {}", answer.text());
         }
-        // And what else is refused.
+        // Other refusals behave the same.
         let answer = browser.ask("GET", "/admin", &own, b"").await;
         assert_eq!(answer.status, 403, "{dest}");
         assert!(is_frameable(&answer) && !answer.text().contains("<form"), "{}", answer.text());
     }
-    // In a tab none of them may be framed.
+    // Top-level pages may not be framed.
     let login = gateway.get("/auth/login", &PAGE).await;
     assert!(!is_frameable(&login));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_and_odd_addresses_are_returned_to() {
+async fn sign_in_returns_to_long_and_unusual_urls() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let long = |length: usize| format!("/reports?q={}&r=%2F", "a%20".repeat(length / 4));
@@ -111,7 +111,7 @@ async fn long_and_odd_addresses_are_returned_to() {
         let back = browser.sign_in("ada", PASSWORD, &login, &[]).await;
         assert_eq!((back.status, back.header("location")), (303, Some(target.as_str())));
     }
-    // Longer than that, and people are told.
+    // A longer URL is not returned to, and the page says so.
     let mut browser = Browser::new(&gateway);
     let login = browser.go(&long(9000)).await.header("location").expect("a place").to_owned();
     let page = browser.go(&login).await;
@@ -119,7 +119,7 @@ async fn long_and_odd_addresses_are_returned_to() {
     assert_eq!(browser.sign_in("ada", PASSWORD, &login, &[]).await.header("location"), Some("/"));
     let plain = browser.clone().go("/auth/login").await;
     assert!(!plain.text().contains("too long to return to"));
-    // A backslash in a query is a character like others.
+    // A backslash in a query is an ordinary character.
     let mut browser = Browser::new(&gateway);
     let login = browser.go("/reports?path=C:\\dir").await.header("location").expect("a place").to_owned();
     let back = browser.sign_in("ada", PASSWORD, &login, &[]).await;
@@ -127,7 +127,7 @@ async fn long_and_odd_addresses_are_returned_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn blanks_around_a_user_name_are_left_out() {
+async fn blanks_around_user_name_are_trimmed() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     for name in ["ada ", " ada", "Ada ", "\tada\n", "ada\u{a0}", "\u{3000}ada"] {
@@ -138,7 +138,7 @@ async fn blanks_around_a_user_name_are_left_out() {
     }
     let wrong = Browser::new(&gateway).sign_in("ada ", "not the right password", "/auth/login", &[]).await;
     assert!(wrong.text().contains("value=\"ada\""), "{}", wrong.text());
-    // A password is what it is; and a name of blanks is none.
+    // Passwords are not trimmed; a user name of only blanks is empty.
     let padded = format!("{PASSWORD} ");
     assert_eq!(Browser::new(&gateway).sign_in("ada", &padded, "/auth/login", &[]).await.status, 401);
     assert_eq!(Browser::new(&gateway).sign_in("  ", PASSWORD, "/auth/login", &[]).await.status, 400);
@@ -154,7 +154,7 @@ async fn sign_out(gateway: &TestGateway, headers: &[(&str, &str)]) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_out_clears_what_the_browser_keeps_and_leads_on() {
+async fn sign_out_clears_site_data_and_redirects() {
     let person = [HTML, NAVIGATE, PAGE[2], ("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin")];
     let script = [
         ("Accept", "*/*"),
@@ -173,7 +173,7 @@ async fn signing_out_clears_what_the_browser_keeps_and_leads_on() {
         let out = sign_out(&gateway, &person).await;
         assert_eq!((out.status, out.header("location")), (if to.is_some() { 303 } else { 200 }, to));
         assert_eq!(out.header("clear-site-data"), cleared);
-        // A script goes where it will.
+        // A script chooses its own destination.
         let out = sign_out(&gateway, &script).await;
         assert_eq!((out.status, out.header("clear-site-data")), (200, cleared));
     }
@@ -185,7 +185,7 @@ async fn signing_out_clears_what_the_browser_keeps_and_leads_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hidden_origin_of_our_own_page_is_ours() {
+async fn null_origin_of_gateway_page_is_accepted() {
     // F16: `Referrer-Policy: no-referrer`, added by a proxy.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -199,13 +199,13 @@ async fn hidden_origin_of_our_own_page_is_ours() {
     }
     assert_eq!(browser.post_with("/auth/login", &fields, &from).await.status, 303);
     assert_eq!(sign_out(&gateway, &from).await.status, 200);
-    // The token is asked for all the same.
+    // The token is still required.
     let mut other = Browser::signed_in(&gateway, "ada").await;
     assert_eq!(other.post_with("/auth/logout", &[], &from).await.status, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn routed_host_that_is_no_public_url_can_be_signed_in_to() {
+async fn sign_in_works_on_a_routed_host_without_public_url() {
     // F30.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;

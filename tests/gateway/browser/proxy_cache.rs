@@ -9,10 +9,10 @@ use super::Browser;
 use crate::support::gateway::ROUTES;
 use crate::support::{Client, Response, Setup, TestGateway, assert_eventually, http};
 
-/// Longer than any start takes.
+/// Startup timeout.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// nginx in front of a gateway, with a cache for everything that may be kept.
+/// nginx in front of a gateway, caching everything that is cacheable.
 struct Nginx {
     process: Child,
     address: SocketAddr,
@@ -67,7 +67,7 @@ impl Drop for Nginx {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cache_in_front_never_serves_a_person_s_page_to_another() {
+async fn shared_cache_never_serves_one_users_page_to_another() {
     let routes = "[[routes]]\nname = \"files\"\npath = \"/files\"\naccess = \"signed-in\"\nupstream = \"app\"\nshared_cache = true\n";
     let gateway = TestGateway::with(Setup { routes: format!("{ROUTES}{routes}"), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
@@ -106,12 +106,12 @@ async fn cache_in_front_never_serves_a_person_s_page_to_another() {
                 let answer = nginx.get(&target, headers).await;
                 assert!(!answer.text().to_lowercase().contains("x-auth-user: ada"), "{target} to {who}");
             }
-            // Nor is what nobody was sent kept from her.
+            // Her page is also not replaced by a cached anonymous one.
             let hers = nginx.get(&target, &[("Cookie", ada.as_str())]).await;
             assert!(hers.text().to_lowercase().contains("x-auth-user: ada"), "{target}: {}", hers.text());
         }
     }
-    // What is for everybody is still kept: on public routes, and where the route says so.
+    // Public content is still cached: on public routes, and where the route allows it.
     for (target, headers) in [
         ("/public/fields?Cache-Control=max-age=600", &[][..]),
         ("/files/fields?Cache-Control=max-age=600", &[("Cookie", ada.as_str())]),

@@ -9,14 +9,14 @@ use super::jar::{PAGE, later};
 use crate::support::gateway::SOON;
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
-/// Just past the life of an access token.
+/// Just longer than the access token lifetime.
 const EXPIRED: Duration = Duration::from_secs(15 * 60 + 6);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const RENEWED: &str = r#"doorward_vault_statement_seconds_count{statement="renew"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thirty_requests_with_an_expired_cookie_are_all_let_in_by_one_question() {
+async fn thirty_requests_with_expired_cookie_cost_one_vault_query() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -48,7 +48,7 @@ async fn thirty_requests_with_an_expired_cookie_are_all_let_in_by_one_question()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_apps_own_cookies_and_ours_go_side_by_side() {
+async fn app_cookies_and_renewed_cookies_are_set_together() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -63,7 +63,7 @@ async fn the_apps_own_cookies_and_ours_go_side_by_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cookie_about_to_expire_and_one_that_is_gone_are_renewed_too() {
+async fn expiring_and_missing_access_cookies_are_renewed() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -73,7 +73,7 @@ async fn a_cookie_about_to_expire_and_one_that_is_gone_are_renewed_too() {
     browser.cookies.remove("__Host-doorward-access");
     assert_eq!(browser.fetch("/").await.status, 200);
     assert_eq!(browser.fetch("/auth/me").await.member("user"), "ada");
-    // Where nobody is needed, nobody is looked up.
+    // A public route performs no session lookup.
     browser.cookies.remove("__Host-doorward-access");
     let public = browser.fetch("/public").await;
     assert_eq!((public.status, public.all("set-cookie").len()), (200, 0));
@@ -83,7 +83,7 @@ async fn a_cookie_about_to_expire_and_one_that_is_gone_are_renewed_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_gateway_renews_as_well() {
+async fn another_gateway_renews_the_session() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let browser = Browser::signed_in(&gateway, "ada").await;
@@ -97,13 +97,13 @@ async fn another_gateway_renews_as_well() {
         .await;
     assert_eq!(there.fetch("/").await.status, 200);
     assert_eq!(other.app.last().header("x-auth-user").as_deref(), Some("ada"));
-    // And what it has renewed is good here.
+    // Its renewed cookies are valid at this gateway.
     assert_eq!(there.at(&gateway).fetch("/").await.status, 200);
     assert_eq!(gateway.metric(RENEWED).await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_is_renewed_in_its_handshake() {
+async fn websocket_handshake_renews_the_cookie() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -119,7 +119,7 @@ async fn a_websocket_is_renewed_in_its_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_roles_reach_a_browser_without_a_sign_in() {
+async fn new_roles_reach_a_browser_without_sign_in() {
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -137,7 +137,7 @@ async fn new_roles_reach_a_browser_without_a_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ended_session_is_not_renewed() {
+async fn ended_session_is_not_renewed() {
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -148,7 +148,7 @@ async fn an_ended_session_is_not_renewed() {
     gateway.post("/auth/logout-all", Some(&api.access), &serde_json::json!(null)).await;
     assert_eq!(browser.fetch("/").await.code(), "token_revoked");
     browser.cookies.remove("__Host-doorward-access");
-    // For some seconds by the answer that others had, which is as dead; then by the vault.
+    // For some seconds the shared renewal result is used, which is invalid too; later the vault refuses.
     let refused = browser.fetch("/").await;
     assert_eq!((refused.code().as_str(), refused.all("set-cookie").len()), ("token_revoked", 0));
     later(&gateway, Duration::from_secs(6)).await;
@@ -159,7 +159,7 @@ async fn an_ended_session_is_not_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_vault_it_is_undecided_and_the_cookies_stay() {
+async fn renewal_without_vault_is_undecided_and_keeps_cookies() {
     let faults = Faults::new();
     let setup = Setup { stores: faults.wrap(), ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
@@ -175,7 +175,7 @@ async fn without_the_vault_it_is_undecided_and_the_cookies_stay() {
     assert!(page.all("set-cookie").is_empty());
     faults.heal();
     assert_eq!(browser.fetch("/").await.status, 200);
-    // What is still good needs no renewal.
+    // A valid access cookie needs no renewal.
     later(&gateway, EXPIRED - Duration::from_secs(26)).await;
     faults.fail(&[Op::Renew]);
     assert_eq!(browser.fetch("/").await.status, 200);
@@ -183,7 +183,7 @@ async fn without_the_vault_it_is_undecided_and_the_cookies_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_view_rotates_once_a_day_and_what_came_before_is_then_a_theft() {
+async fn page_view_rotates_daily_and_detects_old_refresh_cookies() {
     let setup = Setup { login: "[browser]\nidle_timeout = \"7d\"".into(), ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
@@ -199,12 +199,12 @@ async fn a_page_view_rotates_once_a_day_and_what_came_before_is_then_a_theft() {
     let thief = browser.clone();
     assert_eq!(browser.go("/").await.all("set-cookie").len(), 2);
     assert_ne!(browser.refresh(), before);
-    // A tab that has not heard of it yet goes on, and is told.
+    // A tab with the previous cookie continues and receives the new one.
     later(&gateway, Duration::from_secs(30)).await;
     other_tab.cookies.remove("__Host-doorward-access");
     assert_eq!(other_tab.fetch("/").await.all("set-cookie").len(), 2);
     assert_eq!(other_tab.refresh(), browser.refresh());
-    // After the grace the old one is a copy in other hands: the session ends for both.
+    // After the grace the old cookie counts as stolen, and the session ends for both holders.
     later(&gateway, Duration::from_secs(60)).await;
     let mut thief = thief;
     thief.cookies.remove("__Host-doorward-access");
@@ -231,7 +231,7 @@ async fn planted_and_forged_cookies_are_not_adopted() {
         let headers = [PAGE[0], PAGE[1], PAGE[2], ("Cookie", cookie.as_str())];
         let answer = gateway.get("/", &headers).await;
         assert_eq!((answer.status, answer.all("set-cookie").len()), (303, 0), "{cookie}");
-        // And at the login page they are told, rather than sent in circles.
+        // The login page then shows a message instead of redirecting in a loop.
         let login = gateway.get("/auth/login", &headers).await;
         assert_eq!((login.status, login.header("content-type")), (400, Some("text/html; charset=utf-8")));
     }
@@ -242,14 +242,14 @@ async fn planted_and_forged_cookies_are_not_adopted() {
         assert_eq!(browser.fetch("/").await.code(), "token_expired", "{forged}");
     }
     assert_eq!(gateway.metric(RENEWED).await, 0.0, "no question for a forged one");
-    // A bearer of ours is answered for itself: it is no browser's.
+    // A gateway bearer is handled by itself, not as a browser's.
     let api = gateway.login("ada").await;
     later(&gateway, EXPIRED).await;
     let bearer = format!("Bearer {}", api.access);
     let refresh = format!("__Host-doorward-refresh={good}");
     let answer = gateway.get("/", &[("Authorization", bearer.as_str()), ("Cookie", refresh.as_str())]).await;
     assert_eq!((answer.code().as_str(), answer.all("set-cookie").len()), ("token_expired", 0));
-    // The app's own Authorization beside it is the app's business.
+    // The app's own Authorization beside it is not a gateway credential.
     let basic = [("Authorization", "Basic YTpi"), ("Cookie", refresh.as_str())];
     let answer = gateway.get("/", &basic).await;
     assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1));
@@ -257,7 +257,7 @@ async fn planted_and_forged_cookies_are_not_adopted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_browsers_do_is_counted_beside_what_api_clients_do() {
+async fn browser_renewals_are_counted_beside_api_refreshes() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let counted = async |name: &str, outcome: &str| {

@@ -1,4 +1,4 @@
-//! What one person is sent stays out of shared caches (F09).
+//! Responses for one user stay out of shared caches (F09).
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Response, Setup, TestGateway};
 const SHARED: &str = "Cache-Control=public,+max-age=60,+s-maxage=600&Expires=Thu%2C+01+Jan+2099+00:00:00+GMT&\
     CDN-Cache-Control=max-age=600&Cloudflare-CDN-Cache-Control=max-age=600&Surrogate-Control=max-age=600&X-Accel-Expires=600&\
     Vary=Accept-Encoding";
-/// What tells one kind of cache more than others.
+/// Cache-control headers that target specific caches.
 const TARGETED: [&str; 4] =
     ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"];
 
@@ -44,7 +44,7 @@ fn assert_as_sent(answer: &Response, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn response_to_a_signed_in_request_is_private() {
+async fn response_to_signed_in_request_is_private() {
     let gateway = started().await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
@@ -52,10 +52,10 @@ async fn response_to_a_signed_in_request_is_private() {
         let target = format!("{path}/fields?{SHARED}");
         assert_private(&browser.fetch(&target).await, &target);
         assert_private(&browser.go(&target).await, &target);
-        // RFC 9111 section 3.5 lets `public` and `s-maxage` share these, too.
+        // RFC 9111 section 3.5: `public` and `s-maxage` would allow shared caches to store these, too.
         assert_private(&gateway.get(&target, &[("Authorization", &bearer)]).await, &target);
     }
-    // What says nothing may be kept by a shared cache (RFC 9111 section 4.2.2).
+    // A response without cache headers may be stored by a shared cache (RFC 9111 section 4.2.2).
     assert_eq!(browser.fetch("/plain").await.all("cache-control"), ["private"]);
     assert_eq!(
         browser
@@ -67,7 +67,7 @@ async fn response_to_a_signed_in_request_is_private() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_for_everybody_is_left_alone() {
+async fn public_response_keeps_its_cache_headers() {
     let gateway = started().await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     for path in ["/public", "/files"] {
@@ -76,7 +76,7 @@ async fn what_is_for_everybody_is_left_alone() {
         assert_as_sent(&answer, &target);
         assert_eq!(vary(&answer), "accept-encoding", "{target}");
     }
-    // For nobody, where somebody would be sent something else.
+    // On an optional route even the anonymous response is private, since a signed-in user gets another.
     let target = format!("/optional/fields?{SHARED}");
     let answer = gateway.get(&target, &[]).await;
     assert_as_sent(&answer, &target);

@@ -7,7 +7,7 @@ use super::jar::{hidden, later, with};
 use crate::support::{PASSWORD, Setup, TestGateway};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_in_sets_cookies_of_this_host_and_goes_back_to_where_one_was() {
+async fn sign_in_sets_host_cookies_and_returns() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::new(&gateway);
@@ -20,12 +20,13 @@ async fn signing_in_sets_cookies_of_this_host_and_goes_back_to_where_one_was() {
     assert_eq!(back.header("cache-control"), Some("no-store"));
     let set = back.all("set-cookie");
     assert_eq!(set.len(), 3, "{set:?}");
-    // The third is what the browser is known by later: for our own endpoints, and for as long as browsers keep anything.
+    // The third cookie identifies the browser later. It is limited to gateway endpoints and has the longest lifetime
+    // browsers allow.
     assert!(set[2].starts_with("__Secure-doorward-device="), "{}", set[2]);
     assert!(set[2].ends_with("; Path=/auth; Secure; HttpOnly; SameSite=Lax; Max-Age=34560000"), "{}", set[2]);
     for (cookie, name) in set.iter().zip(["__Host-doorward-access=", "__Host-doorward-refresh="]) {
         assert!(cookie.starts_with(name), "{cookie}");
-        // No Max-Age: it ends with the browser. No Domain: of this host alone.
+        // Without Max-Age it ends with the browser. Without Domain it belongs to this host alone.
         assert!(cookie.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{cookie}");
         assert!(cookie.len() < 4096);
     }
@@ -34,7 +35,7 @@ async fn signing_in_sets_cookies_of_this_host_and_goes_back_to_where_one_was() {
     let forwarded = gateway.app.last();
     assert_eq!(forwarded.header("x-auth-user").as_deref(), Some("ada"));
     assert_eq!(forwarded.header("cookie"), None, "ours stay here");
-    // Who is signed in is not asked again.
+    // A signed-in user gets no form again.
     let again = browser.go(&login).await;
     assert_eq!((again.status, again.header("location")), (303, Some("/reports?year=2026&q=a%2Fb")));
     let home = browser.go("/auth/login").await;
@@ -42,7 +43,7 @@ async fn signing_in_sets_cookies_of_this_host_and_goes_back_to_where_one_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_sets_no_cookie_and_its_tokens_are_none() {
+async fn json_login_sets_no_cookies() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let answer = gateway.post("/auth/login", None, &json!({ "username": "ada", "password": PASSWORD })).await;
@@ -55,7 +56,7 @@ async fn json_sets_no_cookie_and_its_tokens_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_said_on_the_form_without_telling_who_exists() {
+async fn form_errors_do_not_reveal_user_existence() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut texts = Vec::new();
@@ -71,7 +72,7 @@ async fn what_is_wrong_is_said_on_the_form_without_telling_who_exists() {
         assert!(!browser.cookies.keys().any(|name| name.ends_with("access")));
         let text = wrong.text();
         assert!(!text.contains("not the right password"));
-        // The same form can be sent again, and nothing on it but the name and its token differs.
+        // The form can be submitted again, and nothing on it differs but the user name and its token.
         let csrf = hidden(&wrong).into_iter().find(|(name, _)| name == "csrf").expect("a token").1;
         texts.push(text.replace(&csrf, "").replace(name, ""));
         let fields = with(&with(&hidden(&wrong), "username", "ada"), "password", PASSWORD);
@@ -83,7 +84,7 @@ async fn what_is_wrong_is_said_on_the_form_without_telling_who_exists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn remembered_sessions_outlive_the_browser_and_others_idle_soon() {
+async fn remembered_sessions_outlive_the_browser_and_others_expire_idle() {
     let setup =
         Setup { login: "[browser]\nidle_timeout = \"1h\"\nremember = \"7d\"".into(), ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
@@ -94,7 +95,7 @@ async fn remembered_sessions_outlive_the_browser_and_others_idle_soon() {
     for cookie in &answer.all("set-cookie")[..2] {
         assert!(cookie.ends_with("; SameSite=Lax; Max-Age=604800"), "{cookie}");
     }
-    // One cannot make oneself remembered by changing the cookie.
+    // Changing the cookie cannot turn a session into a remembered one.
     let mut cheat = forgotten.clone();
     let longer = format!("{}.r", forgotten.refresh());
     cheat.cookies.insert("__Host-doorward-refresh".into(), longer);
@@ -103,13 +104,13 @@ async fn remembered_sessions_outlive_the_browser_and_others_idle_soon() {
     later(&gateway, Duration::from_secs(2 * 3600)).await;
     assert_eq!(forgotten.fetch("/").await.code(), "token_expired");
     assert_eq!(kept.fetch("/").await.status, 200);
-    // Its whole life is bounded.
+    // The absolute lifetime is bounded.
     later(&gateway, Duration::from_secs(7 * 24 * 3600)).await;
     assert_eq!(kept.fetch("/").await.code(), "token_expired");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_in_use_all_the_time_ends_at_its_absolute_limit() {
+async fn session_in_constant_use_ends_at_absolute_timeout() {
     let setup = Setup {
         login: "[browser]\nidle_timeout = \"1h\"\nremember = \"30d\"".into(),
         sessions: "idle_timeout = \"2h\"\nabsolute_timeout = \"3h\"".into(),
@@ -133,15 +134,15 @@ async fn a_session_in_use_all_the_time_ends_at_its_absolute_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_login_is_a_new_session_and_ends_the_one_before() {
-    // T50: nobody goes on in a session that somebody else has begun for them.
+async fn browser_login_replaces_the_previous_session() {
+    // T50: no session fixation: a sign-in never continues a session created by somebody else.
     let gateway = TestGateway::start().await;
     for name in ["ada", "eve"] {
         gateway.user(name, &[]).await;
     }
     let planted = Browser::signed_in(&gateway, "eve").await;
     let mut browser = planted.clone();
-    // Signed out to the eyes of the form: the access cookie is gone and the page was open before.
+    // The browser looks signed out to the form: the access cookie is gone and the page was opened before.
     let mut form = Browser::new(&gateway);
     let fields = hidden(&form.go("/auth/login").await);
     browser.cookies.extend(form.cookies.clone());
@@ -154,7 +155,7 @@ async fn every_login_is_a_new_session_and_ends_the_one_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_too_long_for_a_cookie_is_refused_and_leaves_no_session() {
+async fn token_too_long_for_cookie_leaves_no_session() {
     let gateway = TestGateway::start().await;
     let roles: Vec<String> = (0..60).map(|n| format!("{}-{n:02}", "r".repeat(60))).collect();
     let user = gateway.user("ada", &roles.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -166,8 +167,8 @@ async fn a_token_too_long_for_a_cookie_is_refused_and_leaves_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_sent_anywhere_but_to_a_place_we_have_stamped() {
-    // T49. What is not ours to begin with never gets a stamp; `policy::return_to` has the table of what is.
+async fn sign_in_redirects_only_to_signed_return_urls() {
+    // T49. A foreign URL never gets a signature; `policy::return_to` has the table of accepted URLs.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::new(&gateway);
@@ -205,19 +206,19 @@ async fn nobody_is_sent_anywhere_but_to_a_place_we_have_stamped() {
             assert_eq!((again.status, again.header("location")), (200, None), "{login}");
         }
     }
-    // Posted, not in the query.
+    // In the body instead of the query.
     let mut poster = Browser::new(&gateway);
     let more = [("return_to", "//evil.example")];
     let answer = poster.sign_in("ada", PASSWORD, "/auth/login", &more).await;
     assert_eq!(answer.header("location"), Some("/"));
-    // A stamp is good for a while.
+    // A signed URL expires.
     later(&gateway, Duration::from_secs(12 * 3600 + 1)).await;
     let answer = browser.sign_in("ada", PASSWORD, &good, &[]).await;
     assert_eq!(answer.header("location"), Some("/"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_of_one_domain_can_share_a_sign_in() {
+async fn hosts_of_one_domain_share_a_sign_in() {
     let setup = Setup {
         server: String::new(),
         login: "[browser]\ncookie_domain = \"gateway.test\"".into(),

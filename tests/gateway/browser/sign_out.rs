@@ -18,7 +18,7 @@ fn forgets(answer: &crate::support::Response) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_out_asks_first_and_then_ends_the_session_and_both_cookies() {
+async fn sign_out_confirms_then_ends_session_and_cookies() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
@@ -37,7 +37,7 @@ async fn signing_out_asks_first_and_then_ends_the_session_and_both_cookies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_out_while_the_vault_is_away_clears_the_cookies_and_ends_the_session_when_it_is_back() {
+async fn sign_out_without_vault_clears_cookies_and_ends_session_later() {
     let faults = Faults::new();
     let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     let user = gateway.user("ada", &[]).await;
@@ -56,7 +56,7 @@ async fn signing_out_while_the_vault_is_away_clears_the_cookies_and_ends_the_ses
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn my_devices_are_listed_and_ended_one_by_one_or_all_others_at_once() {
+async fn devices_page_ends_one_session_or_all_others() {
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &[]).await;
     let mut here = Browser::signed_in(&gateway, "ada").await;
@@ -66,7 +66,7 @@ async fn my_devices_are_listed_and_ended_one_by_one_or_all_others_at_once() {
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert_eq!(page.text().matches("id=\"device-").count(), 3, "{}", page.text());
     assert!(page.text().contains("127.0.0.1"));
-    // A script is given JSON at the same address.
+    // A script receives JSON from the same URL.
     let json = phone.fetch("/auth/sessions").await.json();
     let list = json["sessions"].as_array().expect("a list").clone();
     let phone_id = list.iter().find(|s| s["current"] == true).expect("this one")["session_id"].clone();
@@ -78,7 +78,7 @@ async fn my_devices_are_listed_and_ended_one_by_one_or_all_others_at_once() {
     assert_eq!(here.post("/auth/sessions/end-others", &csrf(&page)).await.status, 303);
     assert_eq!(desk.fetch("/").await.code(), "token_revoked");
     assert_eq!(here.fetch("/").await.status, 200);
-    // Nobody ends somebody else's.
+    // Sessions of another user cannot be ended.
     gateway.user("eve", &[]).await;
     let mut eve = Browser::signed_in(&gateway, "eve").await;
     let own = gateway.vault.sessions.list(Some(user)).await.expect("rows")[0].grant.session_id.to_string();
@@ -92,7 +92,7 @@ async fn my_devices_are_listed_and_ended_one_by_one_or_all_others_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_is_changed_on_a_page_that_says_what_is_wrong() {
+async fn password_page_changes_password_and_names_errors() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let mut here = Browser::signed_in(&gateway, "ada").await;
@@ -115,7 +115,7 @@ async fn a_password_is_changed_on_a_page_that_says_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_has_lost_one_of_two_cookies_is_not_sent_in_circles_and_can_sign_out() {
+async fn browser_missing_one_cookie_can_sign_out_without_redirect_loop() {
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &[]).await;
     for refresh in [None, Some("none-of-ours")] {
@@ -134,7 +134,7 @@ async fn a_browser_that_has_lost_one_of_two_cookies_is_not_sent_in_circles_and_c
     }
 }
 
-/// A script that signs in anew each time it runs.
+/// A script that signs in on every run.
 async fn script(gateway: &TestGateway, agent: &str) -> crate::support::gateway::Tokens {
     let body = serde_json::json!({ "username": "ada", "password": PASSWORD }).to_string();
     let headers = [("Content-Type", "application/json"), ("User-Agent", agent)];
@@ -143,7 +143,7 @@ async fn script(gateway: &TestGateway, agent: &str) -> crate::support::gateway::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sign_ins_of_programs_are_one_line_each_and_end_together() {
+async fn api_sessions_are_one_line_each_and_end_together() {
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &[]).await;
     let mut here = Browser::signed_in(&gateway, "ada").await;
@@ -164,7 +164,7 @@ async fn sign_ins_of_programs_are_one_line_each_and_end_together() {
     for part in [">curl <", "34 sign-ins", "And 24 older ones.", ">backup-tool <", "1 sign-in<"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    // One of them by itself.
+    // Ends one of them alone.
     let form = with(&csrf(&page), "session_id", &other.session);
     assert_eq!(here.post("/auth/sessions/end", &form).await.status, 303);
     assert_eq!(gateway.call("GET", "/", &other.access).await.code(), "token_revoked");
@@ -175,7 +175,7 @@ async fn sign_ins_of_programs_are_one_line_each_and_end_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_other_sessions_end_in_one_statement_however_many_there_are() {
+async fn all_other_sessions_end_in_one_statement() {
     let faults = Faults::new();
     let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     let user = gateway.user("ada", &[]).await;
@@ -192,7 +192,7 @@ async fn all_other_sessions_end_in_one_statement_however_many_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn repeated_sign_outs_without_the_vault_wait_as_one_and_are_tried_once_more_at_the_end() {
+async fn repeated_sign_outs_without_vault_coalesce_and_retry_at_shutdown() {
     let faults = Faults::new();
     let mut gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     let user = gateway.user("ada", &[]).await;
@@ -204,7 +204,7 @@ async fn repeated_sign_outs_without_the_vault_wait_as_one_and_are_tried_once_mor
     }
     let before = faults.calls(Op::Renew);
     assert_eventually("it is tried again", SOON, async || faults.calls(Op::Renew) > before).await;
-    // Each round asks once, not once for each of fifty.
+    // Each retry round makes one call, not fifty.
     assert!(faults.calls(Op::Renew) < before + 10, "{}", faults.calls(Op::Renew) - before);
     let gate = faults.hold_every(Op::Renew);
     faults.heal();

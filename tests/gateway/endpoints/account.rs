@@ -1,4 +1,4 @@
-//! Who am I, my devices, my password.
+//! The endpoints for the current user, sessions and password.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn is_time(value: &serde_json::Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_signed_in_is_told_who_they_are() {
+async fn me_endpoint_returns_the_signed_in_user() {
     let gateway = TestGateway::start().await;
     let id = gateway.user("ada", &["user", "admin"]).await;
     let tokens = gateway.login("ada").await;
@@ -30,7 +30,7 @@ async fn somebody_signed_in_is_told_who_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn my_live_sessions_are_listed_newest_first_and_nobody_elses() {
+async fn only_own_live_sessions_are_listed_newest_first() {
     // T62.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -65,7 +65,7 @@ async fn my_live_sessions_are_listed_newest_first_and_nobody_elses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_my_sessions_can_be_ended_my_own_too() {
+async fn any_own_session_can_be_ended() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let (mine, other) = (gateway.login("ada").await, gateway.login("ada").await);
@@ -78,7 +78,7 @@ async fn one_of_my_sessions_can_be_ended_my_own_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_of_somebody_else_is_unknown_and_goes_on() {
+async fn session_of_another_user_is_not_found_and_continues() {
     // T62.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["admin"]).await;
@@ -105,7 +105,7 @@ async fn a_session_of_somebody_else_is_unknown_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_password_ends_the_other_sessions_and_keeps_this_one() {
+async fn password_change_ends_other_sessions_and_keeps_this_one() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     gateway.user("bob", &[]).await;
@@ -128,7 +128,7 @@ async fn a_new_password_ends_the_other_sessions_and_keeps_this_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_is_not_changed_without_the_current_one_or_to_a_bad_one() {
+async fn password_change_needs_current_password_and_acceptable_new_one() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let (mine, other) = (gateway.login("ada").await, gateway.login("ada").await);
@@ -149,7 +149,7 @@ async fn a_password_is_not_changed_without_the_current_one_or_to_a_bad_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_the_current_password_is_guessing_a_password() {
+async fn guessing_the_current_password_is_throttled() {
     // T56: a stolen access token is not a way around the throttle.
     let gateway =
         TestGateway::with(Setup { login: "attempts_per_account = 2".into(), ..Setup::default() }).await;
@@ -171,7 +171,7 @@ async fn guessing_the_current_password_is_guessing_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_revoked_while_its_password_change_waits_changes_nothing() {
+async fn session_revoked_while_waiting_cannot_change_password() {
     let faults = Faults::new();
     let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
@@ -186,7 +186,7 @@ async fn a_session_revoked_while_its_password_change_waits_changes_nothing() {
     let ended = gateway.call("DELETE", &format!("/auth/sessions/{}", mine.session), &other.access).await;
     assert_eq!(ended.status, 200);
     gate.open();
-    // Refused in words, or cut when its grace is over: on a busy machine hashing may take longer than that.
+    // Either refused with a response, or cut after the grace period: on a busy machine hashing may take longer.
     if let Some(answer) = client.response("POST").await {
         assert_refused(&answer, 401, "token_revoked");
     }
@@ -199,7 +199,7 @@ async fn a_session_revoked_while_its_password_change_waits_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_owner_changes_the_password_while_strangers_keep_the_account_busy() {
+async fn owner_changes_password_while_strangers_throttle_the_account() {
     let gateway =
         TestGateway::with(Setup { login: "attempts_per_account = 2".into(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
@@ -211,7 +211,7 @@ async fn the_owner_changes_the_password_while_strangers_keep_the_account_busy() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn common_passwords_and_those_made_of_the_name_of_the_app_are_refused() {
+async fn common_and_app_name_passwords_are_refused() {
     let setup = Setup {
         login: "min_password_length = 8\n[brand]\nname = \"Tower Clinic\"".into(),
         ..Setup::default()

@@ -1,4 +1,4 @@
-//! What our endpoints read, and what they do not.
+//! Request bodies of the gateway endpoints.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::http::{self, Client, message};
 use crate::support::{PASSWORD, Response, TestGateway};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
-/// Stands for a secret: no answer may repeat it.
+/// Stands for a secret: no response may repeat it.
 const SECRET: &str = "hunter2hunter2hunter2";
 
 async fn post(gateway: &TestGateway, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
@@ -65,13 +65,13 @@ fn bad_for(one: &str, two: &str) -> Vec<(String, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_cannot_be_read_is_told_which_field_and_never_what_was_in_it() {
+async fn malformed_login_error_names_field_but_not_value() {
     let gateway = TestGateway::start().await;
     assert_said(&gateway, "/auth/login", &[JSON], &bad_for("username", "password")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_change_that_cannot_be_read_is_told_which_field_and_changes_nothing() {
+async fn malformed_password_change_names_field_and_changes_nothing() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
@@ -81,7 +81,7 @@ async fn a_password_change_that_cannot_be_read_is_told_which_field_and_changes_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_or_logout_that_cannot_be_read_is_told_which_field() {
+async fn malformed_refresh_or_logout_error_names_the_field() {
     let gateway = TestGateway::start().await;
     let cases = [
         (r#"{"refresh_token":""}"#.into(), "refresh_token: empty"),
@@ -97,7 +97,7 @@ async fn a_refresh_or_logout_that_cannot_be_read_is_told_which_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_not_text_is_not_json() {
+async fn non_utf8_body_is_refused_as_json() {
     let gateway = TestGateway::start().await;
     let answer =
         http::request(gateway.address(), "POST", "/auth/login", &[JSON], b"{\"username\":\"\xff\"}").await;
@@ -105,8 +105,9 @@ async fn a_body_that_is_not_text_is_not_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_plain_json_is_read() {
-    // T51: a cross-site form can send the first three, and one more, which is for the form of our page alone. T29: a bomb comes compressed.
+async fn only_plain_json_is_accepted() {
+    // T51: a cross-site form can send the first three types and one more, which is reserved for the gateway's own form.
+    // T29: compressed bombs.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let body = json!({ "username": "ada", "password": PASSWORD }).to_string();
@@ -122,7 +123,8 @@ async fn only_plain_json_is_read() {
         assert_refused(&answer, 415, "media_type_unsupported");
     }
     assert_refused(&post(&gateway, "/auth/login", &[], &body).await, 415, "media_type_unsupported");
-    // As `curl -d` sends it: no browser, so no word of pages. What a browser sends is a form (tests of browsers).
+    // As `curl -d` sends it: not a browser, so the error does not mention pages. A browser sends a form (tests of
+    // browsers).
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     for path in ["/auth/login", "/auth/refresh", "/auth/logout"] {
         let answer = post(&gateway, path, &[form, ("Accept", "*/*"), ("User-Agent", "curl/8")], &body).await;
@@ -146,7 +148,7 @@ async fn only_plain_json_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_beyond_the_limit_is_refused_however_it_is_framed() {
+async fn body_beyond_the_limit_is_refused_in_any_framing() {
     // T29.
     let gateway = TestGateway::start().await;
     let fits = format!(r#"{{"username":"{}","password":"x"}}"#, "a".repeat(16 * 1024 - 32));
@@ -160,7 +162,7 @@ async fn a_body_beyond_the_limit_is_refused_however_it_is_framed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chunked_body_and_one_that_waits_to_be_asked_for_are_read() {
+async fn chunked_and_expect_continue_bodies_are_read() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let body = json!({ "username": "ada", "password": PASSWORD }).to_string();
@@ -168,7 +170,7 @@ async fn a_chunked_body_and_one_that_waits_to_be_asked_for_are_read() {
     client.send(&message("POST", "/auth/login", &[JSON, ("Transfer-Encoding", "chunked")], b"")).await;
     client.send(format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).as_bytes()).await;
     assert_eq!(client.response("POST").await.expect("an answer").status, 200);
-    // A chunked request is the last one of its connection.
+    // A chunked request is the last one on its connection.
     let mut client = Client::connect(gateway.address()).await;
     let length = body.len().to_string();
     let headers = [JSON, ("Expect", "100-continue"), ("Content-Length", length.as_str())];

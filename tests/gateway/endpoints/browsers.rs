@@ -1,4 +1,4 @@
-//! Scripts of other origins, and cookies.
+//! Cross-origin scripts and cookies.
 
 use serde_json::json;
 
@@ -22,14 +22,14 @@ async fn login_from(gateway: &TestGateway, origin: &str) -> Response {
     http::request(gateway.address(), "POST", "/auth/login", &headers, body.as_bytes()).await
 }
 
-/// What would let another origin's script read the answer.
+/// Headers that would let another origin's script read the response.
 fn cors_headers(answer: &Response) -> Vec<&str> {
     let names = answer.headers.iter().map(|(name, _)| name.as_str());
     names.filter(|name| name.to_lowercase().starts_with("access-control-")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preflight_of_an_allowed_origin_is_answered_without_credentials() {
+async fn preflight_of_allowed_origin_needs_no_credentials() {
     // T18.
     let gateway = with_cors().await;
     let answer = preflight(&gateway, "/auth/login", SPA).await;
@@ -43,7 +43,7 @@ async fn a_preflight_of_an_allowed_origin_is_answered_without_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preflight_of_any_other_origin_is_refused() {
+async fn preflight_of_other_origins_is_refused() {
     let (some, none) = (with_cors().await, TestGateway::start().await);
     for origin in [
         "https://evil.example",
@@ -59,21 +59,21 @@ async fn a_preflight_of_any_other_origin_is_refused() {
         assert!(refused.all("vary").contains(&"Origin"));
     }
     assert_refused(&preflight(&none, "/auth/login", SPA).await, 403, "origin_not_allowed");
-    // Without a method it is no preflight, only a method nobody offers.
+    // Without a requested method it is not a preflight, and OPTIONS is not allowed.
     let plain = http::request(some.address(), "OPTIONS", "/auth/login", &[("Origin", SPA)], b"").await;
     assert_refused(&plain, 405, "method_not_allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preflight_is_no_way_past_the_check_of_a_route() {
-    // T18: on a route it is a request like any other.
+async fn preflight_does_not_bypass_route_authorization() {
+    // T18: on a route it is an ordinary request.
     let gateway = with_cors().await;
     assert_refused(&preflight(&gateway, "/admin", SPA).await, 401, "token_missing");
     assert_eq!(gateway.app.seen().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scripts_of_an_allowed_origin_may_read_answers_and_refusals() {
+async fn allowed_origin_can_read_responses_and_refusals() {
     let gateway = with_cors().await;
     gateway.user("ada", &[]).await;
     let answers = [login_from(&gateway, SPA).await, gateway.get("/auth/me", &[("Origin", SPA)]).await];
@@ -93,7 +93,7 @@ async fn scripts_of_an_allowed_origin_may_read_answers_and_refusals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_origin_changes_nothing() {
+async fn foreign_origin_changes_nothing() {
     // T51.
     let gateway = with_cors().await;
     gateway.user("ada", &[]).await;
@@ -126,8 +126,8 @@ async fn a_foreign_origin_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cookie_may_look_but_not_change() {
-    // T51: a browser sends cookies for anybody.
+async fn cookie_alone_can_read_but_not_change() {
+    // T51: a browser attaches cookies to requests of any site.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -150,8 +150,8 @@ async fn a_cookie_may_look_but_not_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bearer_counts_though_a_cookie_says_the_same() {
-    // The cookie adds nothing: who sent the header holds the token.
+async fn bearer_is_used_when_cookie_holds_the_same_token() {
+    // The cookie adds nothing: the sender of the header holds the token.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -163,7 +163,7 @@ async fn a_bearer_counts_though_a_cookie_says_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_credentials_that_differ_neither_is_believed() {
+async fn two_different_credentials_are_refused() {
     // T40, T50.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;

@@ -15,7 +15,7 @@ async fn login(gateway: &TestGateway, name: &str, password: &str) -> Response {
     gateway.post("/auth/login", None, &json!({ "username": name, "password": password })).await
 }
 
-/// The exact shape; RFC 6749 section 5.1: nobody may keep it.
+/// The exact shape; RFC 6749 section 5.1: the response must not be cached.
 fn assert_tokens(answer: &Response) -> Tokens {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.all("content-type"), ["application/json"]);
@@ -32,7 +32,7 @@ fn assert_tokens(answer: &Response) -> Tokens {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_in_and_renewing_answer_with_tokens_nobody_may_keep() {
+async fn login_and_refresh_responses_are_not_cacheable() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["user"]).await;
     let first = assert_tokens(&login(&gateway, "ada", PASSWORD).await);
@@ -44,8 +44,8 @@ async fn signing_in_and_renewing_answer_with_tokens_nobody_may_keep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_user_a_wrong_password_and_a_disabled_user_look_the_same() {
-    // T55: status, every header and the body; only the request's id is another.
+async fn login_failures_look_the_same_for_any_cause() {
+    // T55: status, all headers and the body are equal; only the request id differs.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let eve = gateway.user("eve", &[]).await;
@@ -71,7 +71,7 @@ async fn an_unknown_user_a_wrong_password_and_a_disabled_user_look_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_is_slowed_down_per_account_and_a_right_password_is_let_in_after_the_wait() {
+async fn account_throttle_delays_guesses_then_accepts_right_password() {
     // T56.
     let gateway =
         TestGateway::with(Setup { login: "attempts_per_account = 2".into(), ..Setup::default() }).await;
@@ -87,15 +87,15 @@ async fn guessing_is_slowed_down_per_account_and_a_right_password_is_let_in_afte
     assert_eq!(login(&gateway, "bob", PASSWORD).await.status, 200, "another account is not concerned");
     gateway.clock.advance(Duration::from_secs(wait));
     assert_tokens(&login(&gateway, "ada", PASSWORD).await);
-    // A right password costs nothing: it can be given as often as one likes.
+    // A correct password costs no attempt and can be used any number of times.
     for _ in 0..3 {
         assert_eq!(login(&gateway, "bob", PASSWORD).await.status, 200);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_account_looks_the_same_whether_it_exists_or_not() {
-    // T55: a limit that only real accounts have would tell them apart.
+async fn throttling_does_not_reveal_account_existence() {
+    // T55: a limit only for existing accounts would reveal them.
     let gateway =
         TestGateway::with(Setup { login: "attempts_per_account = 1".into(), ..Setup::default() }).await;
     gateway.user("ada", &[]).await;
@@ -106,8 +106,8 @@ async fn a_throttled_account_looks_the_same_whether_it_exists_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_slowed_down_whatever_it_claims_to_be_unless_a_trusted_proxy_says_it() {
-    // T04, T56: X-Forwarded-For of a stranger changes nothing.
+async fn address_throttle_ignores_forwarded_headers_from_untrusted_clients() {
+    // T04, T56: X-Forwarded-For of an untrusted client changes nothing.
     for trusted in [false, true] {
         let gateway = TestGateway::with(Setup {
             server: if trusted { r#"trusted_proxies = ["127.0.0.1/32"]"#.into() } else { String::new() },
@@ -132,7 +132,7 @@ async fn an_address_is_slowed_down_whatever_it_claims_to_be_unless_a_trusted_pro
         if trusted {
             assert_eq!(tried, 6, "each from an address of its own");
         } else {
-            // Two at once, and one more for each second this took.
+            // Two attempts at once, and one more for each elapsed second.
             let most = 2 + usize::try_from(began.elapsed().as_secs()).expect("short");
             assert!((2..=most).contains(&tried) && tried < 6, "{statuses:?} in {:?}", began.elapsed());
         }
@@ -140,7 +140,7 @@ async fn an_address_is_slowed_down_whatever_it_claims_to_be_unless_a_trusted_pro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bearer_ends_its_own_session_once() {
+async fn bearer_logs_out_its_own_session_once() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let (mine, other) = (gateway.login("ada").await, gateway.login("ada").await);
@@ -157,7 +157,7 @@ async fn a_bearer_ends_its_own_session_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_token_ends_its_session_without_a_bearer() {
+async fn refresh_token_alone_logs_out_its_session() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let (mine, other) = (gateway.login("ada").await, gateway.login("ada").await);
@@ -165,7 +165,7 @@ async fn a_refresh_token_ends_its_session_without_a_bearer() {
     assert_eq!((out.status, out.json()), (200, json!({ "ended": 1, "propagation": "complete" })));
     assert_refused(&gateway.call("GET", "/", &mine.access).await, 401, "token_revoked");
     assert_refused(&gateway.refresh(&mine.refresh).await, 401, "refresh_invalid");
-    // The token in the body says which session, not the bearer beside it.
+    // The session is chosen by the token in the body, not by the bearer beside it.
     let third = gateway.login("ada").await;
     let out =
         gateway.post("/auth/logout", Some(&other.access), &json!({ "refresh_token": third.refresh })).await;
@@ -175,7 +175,7 @@ async fn a_refresh_token_ends_its_session_without_a_bearer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_signed_out_by_what_is_not_a_refresh_token() {
+async fn logout_rejects_values_other_than_refresh_tokens() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;

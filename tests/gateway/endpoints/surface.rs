@@ -1,11 +1,11 @@
-//! Which paths and methods are ours, and who may call them.
+//! Paths and methods of the gateway endpoints, and the credentials they need.
 
 use serde_json::json;
 
 use crate::refusals::assert_refused;
 use crate::support::{TestGateway, http};
 
-/// Everything that needs somebody to be signed in.
+/// Endpoints that require a signed-in user.
 const SIGNED_IN: [(&str, &str); 6] = [
     ("POST", "/auth/logout"),
     ("POST", "/auth/logout-all"),
@@ -16,7 +16,7 @@ const SIGNED_IN: [(&str, &str); 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_endpoint_of_a_user_asks_for_a_good_credential() {
+async fn every_user_endpoint_needs_a_valid_credential() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let ended = gateway.login("ada").await;
@@ -31,7 +31,7 @@ async fn every_endpoint_of_a_user_asks_for_a_good_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_method_is_told_which_is_allowed() {
+async fn wrong_method_gets_the_allow_header() {
     // T17, T51: nothing changes on GET.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
@@ -83,8 +83,8 @@ async fn head_is_get_without_the_content() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_below_our_prefix_is_never_the_apps() {
-    // T19: under every spelling.
+async fn paths_below_the_gateway_prefix_never_reach_the_app() {
+    // T19: in every spelling.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["admin"]).await;
     let tokens = gateway.login("ada").await;
@@ -121,10 +121,10 @@ async fn what_is_below_our_prefix_is_never_the_apps() {
         assert_refused(&gateway.call("GET", path, &tokens.access).await, 400, "target_ambiguous");
     }
     assert_eq!(gateway.app.seen().len(), 0);
-    // T20: whole segments only.
+    // T20: prefixes match whole segments only.
     assert_eq!(gateway.call("GET", "/authors", &tokens.access).await.status, 200);
     assert_eq!(gateway.app.last().target(), "/authors");
-    // RFC 8615: what is not answered here is the app's, metadata of its own authorization server too.
+    // RFC 8615: other well-known paths belong to the app, including the metadata of its own authorization server.
     for path in [
         "/.well-known/oauth-authorization-server",
         "/.well-known/oauth-authorization-server/tenant",
@@ -138,7 +138,7 @@ async fn what_is_below_our_prefix_is_never_the_apps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_public_keys_may_be_kept_and_hold_nothing_private() {
+async fn jwks_is_cacheable_and_holds_no_private_key() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let answer = gateway.get("/.well-known/jwks.json", &[]).await;

@@ -1,4 +1,4 @@
-//! Bodies: whole both ways, and bounded.
+//! Bodies: unchanged in both directions, and limited.
 
 use crate::refusals::assert_refused;
 use crate::support::http::{self, Client, message};
@@ -11,7 +11,7 @@ async fn with_a_small_route() -> TestGateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_body_arrives_whole_to_the_byte() {
+async fn large_body_arrives_unchanged() {
     let gateway = TestGateway::start().await;
     let body: Vec<u8> = (0..1_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let answer = http::request(gateway.address(), "PUT", "/public", &[], &body).await;
@@ -20,7 +20,7 @@ async fn a_large_body_arrives_whole_to_the_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_answer_arrives_whole() {
+async fn large_response_arrives_unchanged() {
     let routes = "[[routes]]\nname = \"big\"\npath = \"/big\"\naccess = \"public\"\nupstream = \"app\"\n";
     let gateway = TestGateway::with(Setup { routes: routes.into(), ..Setup::default() }).await;
     let answer = gateway.get("/big", &[]).await;
@@ -29,7 +29,7 @@ async fn a_large_answer_arrives_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_declared_body_over_the_routes_limit_is_refused_before_the_app_is_asked() {
+async fn declared_body_over_route_limit_is_refused_before_forwarding() {
     // T29.
     let gateway = with_a_small_route().await;
     assert_eq!(http::request(gateway.address(), "POST", "/small", &[], &[b'x'; 1024]).await.status, 200);
@@ -39,8 +39,8 @@ async fn a_declared_body_over_the_routes_limit_is_refused_before_the_app_is_aske
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_streamed_body_is_cut_off_at_the_routes_limit() {
-    // T29: no length was declared.
+async fn streamed_body_is_cut_off_at_route_limit() {
+    // T29: without a declared length.
     let gateway = with_a_small_route().await;
     let mut client = Client::connect(gateway.address()).await;
     client.send(&message("POST", "/small", &[("Transfer-Encoding", "chunked")], b"")).await;
@@ -56,7 +56,7 @@ async fn a_streamed_body_is_cut_off_at_the_routes_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_who_is_refused_is_asked_for_their_body() {
+async fn refused_request_gets_no_100_continue() {
     // RFC 9110 section 10.1.1.
     let gateway = TestGateway::start().await;
     let mut client = Client::connect(gateway.address()).await;
@@ -66,8 +66,8 @@ async fn nobody_who_is_refused_is_asked_for_their_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_reaches_a_client_that_is_still_sending() {
-    // RFC 9112 section 9.6: closing at once would reset the connection and take the answer with it.
+async fn refusal_reaches_a_client_still_sending() {
+    // RFC 9112 section 9.6: closing at once would reset the connection and lose the response.
     let gateway = with_a_small_route().await;
     let body = vec![b'x'; 4 << 20];
     for (path, status) in [("/", 401), ("/small", 413), ("/auth/login", 415)] {

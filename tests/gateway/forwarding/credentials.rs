@@ -1,9 +1,9 @@
-//! T06, T07, T40: whose business a credential is.
+//! T06, T07, T40: gateway credentials and app credentials.
 
 use crate::refusals::assert_refused;
 use crate::support::{Setup, TestGateway};
 
-/// A bearer of somebody else: `{"alg":"none"}.{"iss":"https://other.example"}.x`.
+/// A bearer of another issuer: `{"alg":"none"}.{"iss":"https://other.example"}.x`.
 const FOREIGN: &str = "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL290aGVyLmV4YW1wbGUifQ.x";
 
 async fn gateway_with_a_route_that_forwards_bearers() -> TestGateway {
@@ -15,8 +15,8 @@ async fn gateway_with_a_route_that_forwards_bearers() -> TestGateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_bearer_stays_here_unless_the_route_forwards_it() {
-    // T06: the app can do without it; what it does not have it cannot lose.
+async fn bearer_is_stripped_unless_the_route_forwards_it() {
+    // T06: an app that never receives the token cannot leak it.
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let tokens = gateway.login("ada").await;
     let bearer = format!("Bearer {}", tokens.access);
@@ -32,7 +32,7 @@ async fn our_bearer_stays_here_unless_the_route_forwards_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_bearer_of_ours_is_not_handed_to_an_app_that_anybody_may_ask() {
+async fn revoked_bearer_is_not_forwarded_to_public_apps() {
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let tokens = gateway.login("ada").await;
     gateway.clock.advance(std::time::Duration::from_secs(3600));
@@ -45,7 +45,7 @@ async fn a_dead_bearer_of_ours_is_not_handed_to_an_app_that_anybody_may_ask() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_apps_own_credential_passes_beside_our_cookie() {
+async fn app_credential_passes_beside_gateway_cookie() {
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let cookie = format!("__Host-doorward-access={}", gateway.login("ada").await.access);
     for theirs in ["Basic YWRhOnNlY3JldA==", FOREIGN, "Bearer opaque", "Digest username=\"ada\"", "Bearer"] {
@@ -60,7 +60,7 @@ async fn the_apps_own_credential_passes_beside_our_cookie() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_credential_of_somebody_else_alone_is_none_of_ours() {
+async fn foreign_credential_alone_is_not_a_sign_in() {
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     assert_refused(&gateway.get("/", &[("Authorization", "Basic YWRhOg==")]).await, 401, "token_missing");
     assert_refused(&gateway.get("/", &[("Authorization", FOREIGN)]).await, 401, "token_invalid");
@@ -72,7 +72,7 @@ async fn a_credential_of_somebody_else_alone_is_none_of_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_different_credentials_are_refused_wherever_they_are_sent() {
+async fn two_different_credentials_are_refused_on_every_route() {
     // T40.
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let (one, other) = (gateway.login("ada").await, gateway.login("ada").await);
@@ -91,7 +91,7 @@ async fn two_different_credentials_are_refused_wherever_they_are_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_cookies_stay_here_and_the_apps_are_joined_in_order() {
+async fn gateway_cookies_are_stripped_and_app_cookies_joined_in_order() {
     // T06.
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let first = format!("a=1; __Host-doorward-access={};b=2", gateway.login("ada").await.access);
@@ -108,8 +108,8 @@ async fn our_cookies_stay_here_and_the_apps_are_joined_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cookie_of_the_apps_that_is_not_ascii_takes_nothing_with_it() {
-    // RFC 6265 section 5.2 has clients send what they were given, byte for byte.
+async fn non_ascii_app_cookie_does_not_affect_others() {
+    // RFC 6265 section 5.2: clients return cookie values byte for byte.
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let cookie =
         format!("name=Ren\u{e9}e; __Host-doorward-access={}; b=2", gateway.login("ada").await.access);
@@ -120,7 +120,7 @@ async fn a_cookie_of_the_apps_that_is_not_ascii_takes_nothing_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_cannot_set_our_cookies_but_its_own() {
+async fn app_can_set_only_its_own_cookies() {
     // T07.
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let tokens = gateway.login("ada").await;

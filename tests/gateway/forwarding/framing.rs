@@ -1,13 +1,13 @@
-//! T15, T16, T21, T23: where a request begins and ends is never in doubt.
+//! T15, T16, T21, T23: request boundaries are never ambiguous.
 
 use crate::refusals::assert_refused;
 use crate::support::http::{Client, message};
 use crate::support::{Response, Setup, TestGateway};
 
-/// What an attacker hides in a body: anybody may ask for it, so only the count tells.
+/// A request hidden in a body. Its route is public, so only the request count reveals it.
 const HIDDEN: &str = "GET /public/hidden HTTP/1.1\r\nHost: gateway.test\r\n\r\n";
 
-/// Bytes as they are, on a connection of their own; every answer that comes back.
+/// Sends raw bytes on a new connection and returns all responses.
 async fn exchange(gateway: &TestGateway, bytes: &str) -> Vec<Response> {
     let mut client = Client::connect(gateway.address()).await;
     client.send(bytes.as_bytes()).await;
@@ -20,7 +20,7 @@ async fn exchange(gateway: &TestGateway, bytes: &str) -> Vec<Response> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_has_exactly_one_host_that_is_one() {
+async fn request_needs_exactly_one_valid_host() {
     // T16: RFC 9112 section 3.2.
     let gateway = TestGateway::start().await;
     for head in [
@@ -51,7 +51,7 @@ async fn a_request_has_exactly_one_host_that_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_can_be_measured_in_two_ways_is_refused_and_nothing_after_it_is_read() {
+async fn ambiguous_body_length_is_refused_and_closes_the_connection() {
     // T21: RFC 9112 sections 6.1 and 6.3.
     let gateway = TestGateway::start().await;
     for framing in [
@@ -98,8 +98,8 @@ async fn a_body_that_can_be_measured_in_two_ways_is_refused_and_nothing_after_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_cannot_have_the_framing_of_a_body_removed_on_the_way() {
-    // T21, T03: Connection names what a proxy removes; a body without its length would be the next request.
+async fn connection_header_cannot_remove_body_framing() {
+    // T21, T03: Connection names fields that a proxy removes; a body without its length would become the next request.
     let gateway = TestGateway::start().await;
     for (name, framing, body) in [
         ("content-length", format!("Content-Length: {}", HIDDEN.len()), HIDDEN.to_owned()),
@@ -115,15 +115,15 @@ async fn a_client_cannot_have_the_framing_of_a_body_removed_on_the_way() {
         let mut client = Client::connect(gateway.address()).await;
         client.send(request.as_bytes()).await;
         assert!(matches!(client.response("POST").await.expect("an answer").status, 200 | 400), "{name}");
-        // Once more, so that what is left on a connection to the app would be seen.
+        // One more request would expose bytes left on an upstream connection.
         assert_eq!(gateway.get("/public", &[]).await.status, 200);
         assert!(gateway.app.seen().iter().all(|seen| seen.target() == "/public"), "{name}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_requests_body_is_never_taken_for_the_next_request() {
-    // T23: an early answer, the body still on its way.
+async fn body_of_refused_request_is_never_the_next_request() {
+    // T23: an early response while the body is still arriving.
     let gateway = TestGateway::start().await;
     for (path, status) in [
         ("/", 401),
@@ -143,7 +143,7 @@ async fn a_refused_requests_body_is_never_taken_for_the_next_request() {
             };
             client.send(&request).await;
             assert_eq!(client.response("POST").await.expect("an answer").status, status, "{path}");
-            // Whether it was drained or the connection is closed: the next answer is to the next request.
+            // Whether the body was drained or the connection closed: the next response belongs to the next request.
             client.try_send(&message("GET", "/auth/next", &[], b"")).await;
             if let Some(next) = client.response("GET").await {
                 assert_refused(&next, 404, "route_unknown");
@@ -154,7 +154,7 @@ async fn a_refused_requests_body_is_never_taken_for_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_goes_on_after_a_refusal() {
+async fn connection_is_kept_after_a_refusal() {
     let gateway = TestGateway::start().await;
     let mut client = Client::connect(gateway.address()).await;
     for _ in 0..3 {
@@ -163,7 +163,7 @@ async fn a_connection_goes_on_after_a_refusal() {
         assert_eq!(client.request("POST", "/public", &[], b"0123456789").await.status, 200);
     }
     assert_eq!(gateway.app.seen().len(), 3);
-    // T23: unless a body was on its way that nobody reads; then that is said, and done.
+    // T23: with an unread body the response has `Connection: close`, and the connection is closed.
     let refused = client.request("POST", "/", &[], b"0123456789").await;
     assert_refused(&refused, 401, "token_missing");
     assert_eq!(refused.header("connection"), Some("close"));
@@ -171,8 +171,8 @@ async fn a_connection_goes_on_after_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_pipelined_request_is_judged_on_its_own() {
-    // T22, T23: what follows a good request in the same bytes has no part in its credential.
+async fn each_pipelined_request_is_authorized_separately() {
+    // T22, T23: a request that follows in the same bytes does not share the credential.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["admin"]).await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
@@ -183,7 +183,7 @@ async fn each_pipelined_request_is_judged_on_its_own() {
         let mut client = Client::connect(gateway.address()).await;
         client.send(&[first, second.clone()].concat()).await;
         assert_eq!(client.response("GET").await.expect("an answer").status, 200);
-        // It is judged on its own, or the connection is closed before it is read.
+        // It is authorized separately, or the connection is closed before it is read.
         if let Some(answer) = client.response("GET").await {
             assert_refused(&answer, 401, "token_missing");
         }
@@ -192,7 +192,7 @@ async fn each_pipelined_request_is_judged_on_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_section_beyond_the_limit_is_refused() {
+async fn header_section_beyond_the_limit_is_refused() {
     // T27.
     let gateway = TestGateway::with(Setup {
         server: "[server.limits]\nheader_bytes = \"2KiB\"".into(),

@@ -1,4 +1,4 @@
-//! T01-T03: identity headers are ours alone.
+//! T01-T03: only the gateway sets identity headers.
 
 use crate::refusals::assert_refused;
 use crate::support::app::Seen;
@@ -7,7 +7,7 @@ use crate::support::{Setup, TestGateway};
 
 const NAMES: [&str; 4] = ["x-auth-roles", "x-auth-session", "x-auth-user", "x-auth-user-id"];
 
-/// Every way a client may spell it so that some app reads it as ours.
+/// Spellings that some app reads as an identity header of the gateway.
 fn spellings() -> Vec<String> {
     let mut all = Vec::new();
     for name in NAMES {
@@ -21,7 +21,7 @@ fn spellings() -> Vec<String> {
     all
 }
 
-/// The identity headers the app saw, as a CGI-style app merges their names: sorted.
+/// Identity headers as a CGI-style app sees them after merging names, sorted.
 fn identity(seen: &Seen) -> Vec<(String, String)> {
     let merged = |name: &str| name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let fields = seen.head.lines().skip(1).filter_map(|line| line.split_once(':'));
@@ -32,7 +32,7 @@ fn identity(seen: &Seen) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_sees_our_identity_headers_or_none_whatever_the_client_sends() {
+async fn client_cannot_spoof_identity_headers() {
     // T01, T02: on each kind of route, with and without a credential.
     let gateway = TestGateway::start().await;
     let id = gateway.user("ada", &["user"]).await.to_string();
@@ -65,8 +65,8 @@ async fn an_app_sees_our_identity_headers_or_none_whatever_the_client_sends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_cannot_have_our_identity_headers_removed_on_the_way() {
-    // T03: RFC 9110 section 7.6.1 has a proxy remove what Connection names; ours come after that.
+async fn connection_header_cannot_remove_identity_headers() {
+    // T03: RFC 9110 section 7.6.1: a proxy removes what Connection names; identity headers are added after that.
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["user"]).await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
@@ -80,8 +80,8 @@ async fn a_client_cannot_have_our_identity_headers_removed_on_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_cannot_name_what_must_not_be_removed() {
-    // T03: refused with the client's fault, not ours.
+async fn connection_header_naming_protected_fields_is_refused() {
+    // T03: refused as a client error.
     let gateway = TestGateway::start().await;
     let many = ["x-a"; 10].join(", ");
     for nominated in [
@@ -100,7 +100,7 @@ async fn a_client_cannot_name_what_must_not_be_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trailer_is_never_promoted_to_a_header() {
+async fn trailer_is_never_promoted_to_a_header() {
     // T03.
     let gateway = TestGateway::start().await;
     let mut client = Client::connect(gateway.address()).await;
@@ -115,7 +115,7 @@ async fn a_trailer_is_never_promoted_to_a_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn identity_headers_of_another_name_are_guarded_the_same() {
+async fn custom_identity_header_names_are_guarded_too() {
     let names = "[identity_headers]\nuser = \"Remote-User\"\nroles = \"Remote-Groups\"\n";
     let gateway =
         TestGateway::with(Setup { routes: Setup::default().routes + names, ..Setup::default() }).await;

@@ -1,4 +1,4 @@
-//! T04: where a request comes from and what it asks for is said by us.
+//! T04: only the gateway states the origin and target of a request.
 
 use doorward::config::header_families;
 
@@ -28,7 +28,7 @@ const SPOOFED: [(&str, &str); 20] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_word_is_taken_for_where_a_request_comes_from() {
+async fn origin_headers_of_untrusted_clients_are_replaced() {
     let gateway = TestGateway::start().await;
     assert_eq!(gateway.get("/public", &SPOOFED).await.status, 200);
     let seen = gateway.app.last();
@@ -44,7 +44,7 @@ async fn nobodys_word_is_taken_for_where_a_request_comes_from() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn identity_and_address_headers_of_other_gateways_are_stripped() {
-    // S08: also from a proxy that is trusted, since its clients can send them through it.
+    // S08: also from a trusted proxy, since its clients can send these headers through it.
     let families = header_families::ORIGIN.iter().chain(header_families::FOREIGN);
     let names = families.flat_map(|family| family.names).map(|name| name.replace('*', "abc"));
     // A trusted proxy may choose the request id.
@@ -75,14 +75,14 @@ async fn behind_a_proxy() -> TestGateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_proxys_word_goes_before_our_own_observation() {
+async fn trusted_proxy_headers_override_the_observed_peer() {
     let gateway = behind_a_proxy().await;
     let headers = [
         ("X-Forwarded-For", "6.6.6.6, 198.51.100.7"),
         ("X-Forwarded-For", "198.51.100.8"),
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "public.example"),
-        // Nobody is believed about these.
+        // No sender is trusted for these.
         ("X-Original-URL", "/evil"),
         ("X_Forwarded_Proto", "evil"),
         ("Forwarded", "for=evil"),
@@ -90,7 +90,7 @@ async fn a_trusted_proxys_word_goes_before_our_own_observation() {
     ];
     assert_eq!(gateway.get("/public", &headers).await.status, 200);
     let seen = gateway.app.last();
-    // F31: what stands before the believed client was invented by strangers.
+    // F31: entries before the trusted client address are invented by clients.
     assert_eq!(seen.header("x-forwarded-for").as_deref(), Some("198.51.100.8, 127.0.0.1"));
     assert_eq!(seen.header("x-real-ip").as_deref(), Some("198.51.100.8"));
     assert_eq!(seen.header("x-forwarded-port").as_deref(), Some("443"));
@@ -101,7 +101,7 @@ async fn a_trusted_proxys_word_goes_before_our_own_observation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_proxy_that_contradicts_itself_is_not_believed() {
+async fn contradictory_headers_of_trusted_proxy_are_ignored() {
     let gateway = behind_a_proxy().await;
     let headers = [
         ("X-Forwarded-Proto", "gopher"),
@@ -116,8 +116,8 @@ async fn a_trusted_proxy_that_contradicts_itself_is_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forwarded_fields_are_read_as_proxies_write_them() {
-    // F13: the field, what the app is told as scheme, host and port.
+async fn forwarded_fields_are_parsed_as_proxies_write_them() {
+    // F13: the field, and the scheme, host and port sent to the app.
     let gateway = behind_a_proxy().await;
     for (fields, proto, host, port) in [
         (&[("X-Forwarded-Proto", "HTTPS")][..], "https", "gateway.test", "443"),
@@ -148,8 +148,8 @@ async fn forwarded_fields_are_read_as_proxies_write_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn routing_goes_by_host_alone_even_behind_a_trusted_proxy() {
-    // T04: path and host of a decision never come from a header beside Host.
+async fn routing_uses_host_only_even_behind_trusted_proxy() {
+    // T04: path and host of a decision never come from a header other than Host.
     let routes = "[[routes]]\nname = \"a\"\npath = \"/\"\nhosts = [\"gateway.test\"]\naccess = \"signed-in\"\nupstream = \"app\"\n\
                   [[routes]]\nname = \"b\"\npath = \"/\"\nhosts = [\"open.test\"]\naccess = \"public\"\nupstream = \"app\"\n";
     let gateway = TestGateway::with(Setup {
@@ -164,7 +164,7 @@ async fn routing_goes_by_host_alone_even_behind_a_trusted_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn via_is_appended_to_what_is_there() {
+async fn via_is_appended_to_existing_entries() {
     // RFC 9110 section 7.6.3.
     let gateway = TestGateway::start().await;
     assert_eq!(gateway.get("/public", &[("Via", "1.0 fred")]).await.status, 200);
@@ -172,7 +172,7 @@ async fn via_is_appended_to_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_clients_host_is_kept_or_the_servers_own_is_set() {
+async fn host_header_is_kept_or_set_to_the_servers() {
     let more = "[[routes]]\nname = \"own\"\npath = \"/own\"\naccess = \"public\"\nupstream = \"app\"\npreserve_host = false\n";
     let gateway =
         TestGateway::with(Setup { routes: Setup::default().routes + more, ..Setup::default() }).await;
@@ -187,7 +187,7 @@ async fn the_clients_host_is_kept_or_the_servers_own_is_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_for_this_hop_only_stays_here_and_the_rest_passes_in_order() {
+async fn hop_by_hop_headers_are_dropped_and_others_keep_order() {
     let gateway = TestGateway::start().await;
     let headers = [
         ("Connection", "keep-alive, x-hop"),

@@ -1,4 +1,4 @@
-//! F19: apps below a prefix that they do not see.
+//! F19: apps behind a stripped prefix.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::support::{Setup, TestGateway};
 
-/// An app whose response has the fields that the request asks for: `X-Reply: Location: /x | Set-Cookie: a=b`.
+/// An app whose response has the fields named in the request: `X-Reply: Location: /x | Set-Cookie: a=b`.
 async fn replying() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -48,7 +48,7 @@ async fn gateway(more: &str) -> (TestGateway, SocketAddr) {
     (TestGateway::with(Setup { routes, ..Setup::default() }).await, app)
 }
 
-/// What becomes of one field of the app's response to a request for `path`.
+/// The values of one field of the app's response, as the client receives them.
 async fn sent(gateway: &TestGateway, path: &str, field: &str, value: &str) -> Vec<String> {
     let reply = format!("{field}: {value}");
     let response = gateway.get(path, &[("X-Reply", reply.as_str())]).await;
@@ -58,10 +58,10 @@ async fn sent(gateway: &TestGateway, path: &str, field: &str, value: &str) -> Ve
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stripped_prefix_is_told_to_the_app() {
+async fn stripped_prefix_is_sent_to_the_app() {
     // F19.
     let more = "[[routes]]\nname = \"sub\"\npath = \"/sub/app\"\naccess = \"public\"\nupstream = \"app\"\nstrip_prefix = true\n";
-    // No other route: one for `/` would be asked too, since the app sees what lies below it.
+    // No other route: one for `/` would also have to allow the target, since the app sees what lies below it.
     let gateway = TestGateway::with(Setup { routes: more.to_owned(), ..Setup::default() }).await;
     for (path, target) in [("/sub/app/x?y", "/x?y"), ("/sub/app", "/"), ("/sub/app/", "/")] {
         assert_eq!(
@@ -89,7 +89,7 @@ async fn locations_of_a_stripped_route_are_mapped_below_its_prefix() {
         ("/shop/a", "https://GATEWAY.test:443/x", "https://GATEWAY.test:443/shop/x"),
         ("/shop/a", "//gateway.test/x", "//gateway.test/shop/x"),
         ("/shop/a", internal.as_str(), "/shop/x"),
-        // Not the app's own, or nothing to map.
+        // Foreign URLs, or nothing to map.
         ("/shop/a", "https://example.org/login", "https://example.org/login"),
         ("/shop/a", "//example.org/login", "//example.org/login"),
         ("/shop/a", "http://gateway.test:8080/x", "http://gateway.test:8080/x"),
@@ -102,12 +102,12 @@ async fn locations_of_a_stripped_route_are_mapped_below_its_prefix() {
         let refresh = sent(&gateway, path, "Refresh", &format!("0; url={value}")).await;
         assert_eq!(refresh, [format!("0; url={expected}")], "{path} {value}");
     }
-    // Cookies are another choice.
+    // Cookie paths are a separate setting.
     assert_eq!(sent(&gateway, "/shop/a", "Set-Cookie", "a=b; Path=/").await, ["a=b; Path=/"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cookie_paths_of_a_stripped_route_are_mapped_below_its_prefix() {
+async fn cookie_paths_of_stripped_route_are_mapped_below_its_prefix() {
     let (gateway, _) = gateway("strip_prefix = true\nrewrite_cookie_path = true\n").await;
     let two = "a=b; Path=/; HttpOnly | Set-Cookie: c=d; path=/x | Set-Cookie: __Host-e=f; Path=/; Secure";
     assert_eq!(
@@ -120,7 +120,7 @@ async fn cookie_paths_of_a_stripped_route_are_mapped_below_its_prefix() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_mapped_unless_the_route_says_so() {
+async fn nothing_is_mapped_without_the_rewrite_settings() {
     let (gateway, app) = gateway("strip_prefix = true\n").await;
     for value in ["/x".to_owned(), format!("http://{app}/x"), "http://gateway.test/x".to_owned()] {
         assert_eq!(sent(&gateway, "/shop/a", "Location", &value).await, [value]);
@@ -129,7 +129,7 @@ async fn nothing_is_mapped_unless_the_route_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn internal_host_in_a_location_is_replaced_where_the_app_is_sent_it() {
+async fn internal_host_in_location_is_replaced_when_sent_to_app() {
     let (gateway, app) = gateway("preserve_host = false\nrewrite_location = true\n").await;
     assert_eq!(sent(&gateway, "/shop/a", "Location", &format!("http://{app}/shop/x?y")).await, ["/shop/x?y"]);
     assert_eq!(sent(&gateway, "/shop/a", "Location", "/x").await, ["/x"]);

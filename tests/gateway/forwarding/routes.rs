@@ -1,4 +1,4 @@
-//! Which route answers, and who may use it.
+//! Route selection and access.
 
 use serde_json::json;
 
@@ -34,7 +34,7 @@ async fn with_forms() -> TestGateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_of_the_roles_will_do_and_none_will_not() {
+async fn one_of_the_route_roles_is_required() {
     let gateway = TestGateway::start().await;
     for (name, roles, status) in [
         ("ada", &["admin"][..], 200),
@@ -51,14 +51,14 @@ async fn any_of_the_roles_will_do_and_none_will_not() {
                 assert_refused(&answer, 403, "role_missing");
             }
         }
-        // T20: a prefix ends where a segment ends.
+        // T20: a prefix ends at a segment boundary.
         assert_eq!(gateway.call("GET", "/administrators", &tokens.access).await.status, 200);
     }
     assert_refused(&gateway.get("/admin", &[]).await, 401, "token_missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_optional_route_takes_a_good_credential_and_does_without_any_other() {
+async fn optional_route_uses_valid_credentials_and_ignores_others() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &["user"]).await;
     let (good, ended) = (gateway.login("ada").await, gateway.login("ada").await);
@@ -75,7 +75,7 @@ async fn an_optional_route_takes_a_good_credential_and_does_without_any_other() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_method_has_the_route_that_names_it_or_none() {
+async fn method_selects_the_route_that_names_it() {
     // T17, T18.
     let gateway = with_forms().await;
     let tokens = gateway.login("ada").await;
@@ -112,8 +112,8 @@ async fn trace_and_connect_are_never_forwarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_method_judged_is_the_method_the_app_sees() {
-    // T17: frameworks that let a header change the method do not get to see it.
+async fn authorized_method_is_the_forwarded_method() {
+    // T17: the app never sees the headers with which some frameworks override the method.
     let gateway = with_forms().await;
     let headers =
         [("X-HTTP-Method-Override", "DELETE"), ("X-HTTP-Method", "DELETE"), ("X_Method_Override", "DELETE")];
@@ -122,7 +122,7 @@ async fn the_method_judged_is_the_method_the_app_sees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exact_path_is_that_path_only() {
+async fn exact_path_matches_only_itself() {
     let gateway = with_forms().await;
     assert_eq!(gateway.get("/forms/one", &[]).await.status, 200);
     assert_eq!(gateway.get("/forms/one?x=1", &[]).await.status, 200);
@@ -132,8 +132,8 @@ async fn an_exact_path_is_that_path_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slash_after_an_exact_path_gives_nobody_what_the_path_does_not() {
-    // Express and others take `/report/` for `/report`.
+async fn trailing_slash_after_exact_path_grants_no_access() {
+    // Express and others treat `/report/` as `/report`.
     let exact = |name: &str, access: &str| {
         format!(
             "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nexact = true\naccess = {access}\nupstream = \"app\"\n"
@@ -155,7 +155,7 @@ async fn a_slash_after_an_exact_path_gives_nobody_what_the_path_does_not() {
     assert_eq!(gateway.app.seen().len(), 0);
     assert_eq!(gateway.call("GET", "/report", &ada).await.status, 200);
     assert_refused(&gateway.call("GET", "/report", &eve).await, 403, "role_missing");
-    // Where nothing is gained it passes, as what it says.
+    // Without a gain in access it passes unchanged.
     for path in ["/home/", "/status/", "/report/x", "/report.json"] {
         assert_eq!(gateway.call("GET", path, &eve).await.status, 200, "{path}");
         assert_eq!(gateway.app.last().target(), path);
@@ -164,7 +164,7 @@ async fn a_slash_after_an_exact_path_gives_nobody_what_the_path_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_has_its_routes_and_an_unknown_one_has_none() {
+async fn host_selects_its_routes_and_unknown_hosts_have_none() {
     // T16.
     let route = |name: &str, hosts: &str| {
         format!(
@@ -203,24 +203,24 @@ async fn a_host_has_its_routes_and_an_unknown_one_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_routes_forwards_nothing_and_serves_its_own_endpoints() {
+async fn gateway_without_routes_serves_only_its_own_endpoints() {
     let gateway = TestGateway::with(Setup { routes: String::new(), ..Setup::default() }).await;
     gateway.user("ada", &["admin"]).await;
     let tokens = gateway.login("ada").await;
     for path in ["/", "/public", "/admin", "/healthz", "/metrics", "/livez", "/readyz"] {
         assert_refused(&gateway.call("GET", path, &tokens.access).await, 404, "route_unknown");
-        // T05: nobody is special.
+        // T05: no request is exempt.
         let probe = [("User-Agent", "kube-probe/1.30"), ("X-Forwarded-For", "127.0.0.1")];
         assert_refused(&gateway.get(path, &probe).await, 404, "route_unknown");
     }
-    // T70: those are on a listener of their own.
+    // T70: probes have a separate listener.
     assert_eq!(http::request(gateway.admin(), "GET", "/livez", &[], b"").await.status, 200);
     assert_eq!(gateway.call("GET", "/auth/me", &tokens.access).await.status, 200);
     assert_eq!(gateway.app.seen().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_user_agent_or_probe_path_is_let_past_the_check() {
+async fn no_user_agent_or_probe_path_bypasses_authorization() {
     // T05.
     let gateway = TestGateway::start().await;
     for agent in ["GoogleHC/1.0", "kube-probe/1.30", "ELB-HealthChecker/2.0", "Prometheus/2.0"] {

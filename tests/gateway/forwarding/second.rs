@@ -1,4 +1,4 @@
-//! Requests that name a second resource, or act on more than one, are judged for all of them.
+//! Requests that name a second resource, or act on more than one, need access to all of them.
 
 use crate::refusals::assert_refused;
 use crate::support::http2::Http2;
@@ -53,7 +53,7 @@ impl World {
         Self { gateway, admin, user }
     }
 
-    /// Status and code of the answer to a request, and what the app has seen of it.
+    /// Status and code of the response, and the request as the app saw it.
     async fn send(&self, request: &str, who: &str, fields: &[(&str, &str)]) -> (u16, String, Option<String>) {
         let (method, target) = request.split_once(' ').expect("method and target");
         let bearer = format!("Bearer {who}");
@@ -72,7 +72,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn destination_is_judged_by_its_own_route() {
+async fn destination_is_authorized_by_its_own_route() {
     let world = World::start().await;
     for method in ["COPY", "MOVE"] {
         let request = format!("{method} /dav/b");
@@ -95,7 +95,7 @@ async fn destination_is_judged_by_its_own_route() {
         let twice = [("Destination", "/dav/c"), ("Destination", "/admin/config")];
         let (status, code, _) = world.send(&request, &world.admin, &twice).await;
         assert_eq!((status, code.as_str()), (400, "request_invalid"));
-        // Nobody at all is asked to sign in.
+        // An anonymous client is asked to sign in.
         let fields = [("Destination", "/public/rules/x")];
         let (status, code, _) = world.send(&format!("{method} /public/a"), "", &fields).await;
         assert_eq!((status, code.as_str()), (401, "token_missing"));
@@ -107,7 +107,7 @@ async fn destination_is_judged_by_its_own_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn destination_is_forwarded_in_the_terms_of_the_app() {
+async fn destination_is_rewritten_for_the_app() {
     let world = World::start().await;
     let server = world.gateway.app.address();
     for (request, destination, forwarded) in [
@@ -123,7 +123,7 @@ async fn destination_is_forwarded_in_the_terms_of_the_app() {
         assert!(head.contains(&format!("destination: {forwarded}\r\n")), "{head}");
         assert_eq!(head.matches("destination:").count(), 1, "{head}");
     }
-    // What no other method has any business with.
+    // The field is meaningless for other methods.
     for method in ["PUT", "POST", "GET", "LOCK", "PROPFIND"] {
         let fields = [("Destination", "/admin/x"), ("Depth", "0")];
         let (status, _, head) = world.send(&format!("{method} /x"), &world.admin, &fields).await;
@@ -157,7 +157,7 @@ async fn collection_with_a_stricter_member_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn field_that_names_any_source_needs_every_route() {
+async fn field_naming_any_source_needs_every_route() {
     let world = World::start().await;
     for name in
         ["x-amz-copy-source", "x_amz_copy_source", "X-Goog-Copy-Source", "X-Copy-From", "X-Ms-Rename-Source"]
@@ -172,7 +172,7 @@ async fn field_that_names_any_source_needs_every_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_stripped_prefix_leaves_is_judged_as_the_app_sees_it() {
+async fn stripped_destination_is_authorized_as_the_app_sees_it() {
     let world = World::start().await;
     for target in ["/strip/admin/secret.txt", "/strip/team/priv/x", "/strip/%61dmin/x", "/strip/x"] {
         let (status, code, _) = world.send(&format!("GET {target}"), "", &[]).await;
@@ -181,7 +181,7 @@ async fn what_a_stripped_prefix_leaves_is_judged_as_the_app_sees_it() {
     let (status, code, _) = world.send("GET /strip/admin/x", &world.user, &[]).await;
     assert_eq!((status, code.as_str()), (403, "role_missing"));
     assert_eq!(world.send("GET /strip/admin/x", &world.admin, &[]).await.0, 200);
-    // The app says that everybody may keep it, and the route is public: it is not everybody's all the same.
+    // The app declares the response cacheable and the route is public; it must still not be shared.
     let bearer = format!("Bearer {}", world.admin);
     let fields = [("Authorization", bearer.as_str())];
     let answer =
@@ -193,7 +193,7 @@ async fn what_a_stripped_prefix_leaves_is_judged_as_the_app_sees_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn person_is_told_what_the_request_acts_on() {
+async fn refusal_of_a_second_resource_has_a_detail() {
     let world = World::start().await;
     let bearer = format!("Bearer {}", world.user);
     let fields = [("Authorization", bearer.as_str()), ("Destination", "http://evil.test/")];
@@ -211,7 +211,7 @@ async fn login(client: &mut Http2, user: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn destination_over_http2_is_judged_by_its_own_route() {
+async fn destination_over_http2_is_authorized_by_its_own_route() {
     let house = house("", "").await;
     house.gateway.user("ada", &["admin"]).await;
     house.gateway.user("eve", &["user"]).await;

@@ -1,4 +1,4 @@
-//! T08-T15, T19, T20: a target that can be read in two ways goes nowhere; any other goes on to the byte.
+//! T08-T15, T19, T20: an ambiguous target is refused; any other is forwarded unchanged.
 
 use crate::refusals::assert_refused;
 use crate::support::http::Client;
@@ -27,7 +27,7 @@ async fn gateway() -> (TestGateway, String) {
     (gateway, access)
 }
 
-/// A request line as it is, byte for byte.
+/// Sends a raw request line.
 async fn raw(gateway: &TestGateway, target: &[u8], host: &str, access: &str) -> Response {
     let mut client = Client::connect(gateway.address()).await;
     let rest = format!(" HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {access}\r\n\r\n");
@@ -36,7 +36,7 @@ async fn raw(gateway: &TestGateway, target: &[u8], host: &str, access: &str) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_disguise_of_another_route_is_refused_even_to_those_who_may_use_both() {
+async fn disguised_route_target_is_refused_even_with_both_roles() {
     let (gateway, access) = gateway().await;
     for target in [
         // T08
@@ -100,7 +100,7 @@ async fn every_disguise_of_another_route_is_refused_even_to_those_who_may_use_bo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_reading_makes_safe_is_refused_on_every_route() {
+async fn target_unsafe_in_every_reading_is_refused_on_every_route() {
     // T10, T12.
     let (gateway, access) = gateway().await;
     for prefix in ["/", "/public/", "/npm/"] {
@@ -139,8 +139,8 @@ async fn what_no_reading_makes_safe_is_refused_on_every_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_every_reading_agrees_on_is_forwarded_to_the_byte() {
-    // RFC 9110 section 7.7: a proxy does not touch path and query.
+async fn unambiguous_target_is_forwarded_unchanged() {
+    // RFC 9110 section 7.7: a proxy does not modify path and query.
     let (gateway, access) = gateway().await;
     for target in [
         "/",
@@ -171,7 +171,7 @@ async fn what_every_reading_agrees_on_is_forwarded_to_the_byte() {
         "/npm/@scope%2fname",
         "/npm/@scope%2Fname",
         "/npm/a%252fb",
-        // T14: what stands in a query decides nothing and is not looked at.
+        // T14: the query does not affect routing.
         "/?",
         "/x?",
         "/public?x=/../admin",
@@ -187,7 +187,7 @@ async fn what_every_reading_agrees_on_is_forwarded_to_the_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_or_fragment_satisfies_no_rule() {
+async fn query_or_fragment_matches_no_route() {
     // T14.
     let gateway = TestGateway::start().await;
     for target in [
@@ -205,7 +205,7 @@ async fn a_query_or_fragment_satisfies_no_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_encoded_slash_passes_only_where_the_route_says_so() {
+async fn encoded_slash_passes_only_where_the_route_allows_it() {
     // T09.
     let (gateway, access) = gateway().await;
     for target in ["/x%2fy", "/public/x%2Fy", "/public/x%252fy", "/api/x%2fy", "/npm%2fx"] {
@@ -216,7 +216,7 @@ async fn an_encoded_slash_passes_only_where_the_route_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stripped_prefix_leaves_a_path_and_the_query() {
+async fn stripping_the_prefix_leaves_path_and_query() {
     let (gateway, access) = gateway().await;
     for (target, forwarded) in [
         ("/api", "/"),
@@ -232,7 +232,7 @@ async fn a_stripped_prefix_leaves_a_path_and_the_query() {
         assert_eq!(gateway.app.last().target(), forwarded, "{target}");
     }
     let before = gateway.app.seen().len();
-    // What is left would begin with an authority.
+    // The remainder would start with an authority.
     for target in
         ["/api//evil.test", "/api//", "/api///x", "/api//x?y=1", "http://gateway.test/api//evil.test"]
     {
@@ -249,8 +249,8 @@ async fn a_stripped_prefix_leaves_a_path_and_the_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stripped_prefix_hides_no_host_before_the_path_of_a_stricter_route() {
-    // A router that resolves what it is sent against a base takes `/%5cx/admin` and `/.//x/admin` for `/admin` on host x.
+async fn stripped_prefix_hides_no_host_before_a_stricter_path() {
+    // A router that resolves its target against a base takes `/%5cx/admin` and `/.//x/admin` for `/admin` on host x.
     let route = |path: &str, access: &str| {
         format!(
             "[[routes]]\nname = \"{}\"\npath = \"{path}\"\naccess = {access}\nupstream = \"app\"\nstrip_prefix = true\n\
@@ -282,7 +282,7 @@ async fn a_stripped_prefix_hides_no_host_before_the_path_of_a_stricter_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_absolute_target_is_judged_by_its_own_host_and_forwarded_in_origin_form() {
+async fn absolute_target_uses_its_host_and_becomes_origin_form() {
     // T15: RFC 9112 section 3.2.2.
     let (gateway, access) = gateway().await;
     for (target, forwarded) in
@@ -315,7 +315,7 @@ async fn an_absolute_target_is_judged_by_its_own_host_and_forwarded_in_origin_fo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn target_with_a_blank_is_refused() {
-    // RFC 9112 section 3.2: a recipient should answer 400 and not repair it.
+    // RFC 9112 section 3.2: a recipient should respond 400 and not repair it.
     let (gateway, access) = gateway().await;
     let before = gateway.app.seen().len();
     for target in [

@@ -1,4 +1,4 @@
-//! T22, T30: what stays open, and what only asks to.
+//! T22, T30: upgrades and streams.
 
 use crate::refusals::assert_refused;
 use crate::support::http::message;
@@ -12,7 +12,7 @@ const UPGRADE: [(&str, &str); 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_stream_flows_as_somebody_and_its_end_reaches_the_app() {
+async fn event_stream_carries_identity_and_client_close_reaches_app() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
@@ -31,7 +31,7 @@ async fn an_event_stream_flows_as_somebody_and_its_end_reaches_the_app() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_opens_a_websocket_without_a_credential() {
+async fn websocket_needs_a_credential() {
     let gateway = TestGateway::start().await;
     let mut client = Client::connect(gateway.address()).await;
     assert_refused(&client.request("GET", "/ws", &UPGRADE, b"").await, 401, "token_missing");
@@ -39,8 +39,8 @@ async fn nobody_opens_a_websocket_without_a_credential() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_follows_an_upgrade_that_was_declined_is_a_request_of_its_own() {
-    // T22: an app that says no (here 200) leaves no tunnel behind which a second request could hide.
+async fn data_after_a_declined_upgrade_is_a_new_request() {
+    // T22: an app that declines (here 200) leaves no tunnel that could hide a second request.
     let gateway = TestGateway::start().await;
     for upgrade in ["websocket", "h2c", "WebSocket", "websocket, h2c", "tls/1.3"] {
         let mut client = Client::connect(gateway.address()).await;

@@ -1,4 +1,4 @@
-//! Apps that are slow, dead, or break off.
+//! Slow, dead and failing apps.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
@@ -7,7 +7,7 @@ use crate::refusals::assert_refused;
 use crate::support::http::{self, Client, message};
 use crate::support::{Setup, TestApp, TestGateway};
 
-/// `/` goes to these servers; anybody may ask.
+/// Public route `/` to these servers.
 fn open_route(servers: &[String], more: &str) -> Setup {
     let servers = servers.iter().map(|server| format!("\"http://{server}\"")).collect::<Vec<_>>().join(", ");
     let routes = format!(
@@ -16,7 +16,7 @@ fn open_route(servers: &[String], more: &str) -> Setup {
     Setup { routes, ..Setup::default() }
 }
 
-/// An address that nobody listens on and nobody else can take.
+/// A reserved address without a listener.
 fn dead() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
@@ -24,7 +24,7 @@ fn dead() -> (TcpSocket, String) {
     (socket, address)
 }
 
-/// An app that gives each connection's n-th request the n-th answer, then hangs up.
+/// An app that sends the n-th response to each connection's n-th request, then closes it.
 async fn scripted(answers: &'static [&'static str]) -> (String, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -39,7 +39,7 @@ async fn scripted(answers: &'static [&'static str]) -> (String, tokio::task::Joi
                         return;
                     }
                 }
-                // Hangs up once asked again.
+                // Closes after the next request.
                 let _ = stream.read(&mut chunk).await;
             });
         }
@@ -48,7 +48,7 @@ async fn scripted(answers: &'static [&'static str]) -> (String, tokio::task::Joi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_cannot_be_reached_is_a_bad_gateway() {
+async fn unreachable_app_is_bad_gateway() {
     let (_reserved, address) = dead();
     let gateway = TestGateway::with(open_route(std::slice::from_ref(&address), "")).await;
     for method in ["GET", "POST"] {
@@ -59,7 +59,7 @@ async fn an_app_that_cannot_be_reached_is_a_bad_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_server_is_passed_over_whatever_the_method() {
+async fn dead_server_is_skipped_for_every_method() {
     let (_reserved, address) = dead();
     let live = TestApp::start().await;
     let gateway = TestGateway::with(open_route(&[address, live.address().to_string()], "")).await;
@@ -74,7 +74,7 @@ async fn a_dead_server_is_passed_over_whatever_the_method() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn live_servers_take_turns() {
+async fn live_servers_are_balanced_round_robin() {
     let apps = [TestApp::start().await, TestApp::start().await];
     let gateway =
         TestGateway::with(open_route(&apps.each_ref().map(|app| app.address().to_string()), "")).await;
@@ -85,7 +85,7 @@ async fn live_servers_take_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_does_not_answer_in_time_is_a_gateway_timeout() {
+async fn slow_app_is_gateway_timeout() {
     let app = TestApp::start().await;
     let gateway = TestGateway::with(open_route(&[app.address().to_string()], "timeout = \"1s\"\n")).await;
     for (method, body) in [("GET", &b""[..]), ("POST", b"once")] {
@@ -96,8 +96,8 @@ async fn an_app_that_does_not_answer_in_time_is_a_gateway_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_connection_that_the_app_has_closed_is_not_the_clients_trouble() {
-    // RFC 9112 section 9.3.1: an idle connection may close at any time; what is idempotent is sent again.
+async fn stale_upstream_connection_is_retried() {
+    // RFC 9112 section 9.3.1: an idle connection may close at any time; idempotent requests are retried.
     let (address, serving) = scripted(&["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]).await;
     let gateway = TestGateway::with(open_route(&[address], "")).await;
     for at in 0..6 {
@@ -107,7 +107,7 @@ async fn a_kept_connection_that_the_app_has_closed_is_not_the_clients_trouble() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_answers_nonsense_is_a_bad_gateway() {
+async fn malformed_app_response_is_bad_gateway() {
     // T24.
     for answer in [
         "",
@@ -135,7 +135,7 @@ async fn an_app_that_answers_nonsense_is_a_bad_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_breaks_off_is_not_passed_on_as_whole() {
+async fn truncated_response_is_not_passed_on_as_complete() {
     let (address, serving) = scripted(&["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", ""]).await;
     let gateway = TestGateway::with(open_route(&[address], "timeout = \"1s\"\n")).await;
     let mut client = Client::connect(gateway.address()).await;

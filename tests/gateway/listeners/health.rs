@@ -1,4 +1,4 @@
-//! F18: what load balancers ask, in HTTP/1.0 too.
+//! F18: load balancer health checks, in HTTP/1.0 too.
 
 use crate::refusals::assert_refused;
 use crate::support::gateway::SOON;
@@ -15,7 +15,7 @@ async fn exchange(gateway: &TestGateway, head: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http10_without_host_reaches_routes_for_any_host_and_no_other() {
+async fn http10_without_host_reaches_only_routes_for_any_host() {
     let routes = Setup::default().routes
         + "[[routes]]\nname = \"named\"\npath = \"/named\"\nhosts = [\"gateway.test\"]\naccess = \"public\"\nupstream = \"app\"\n";
     let gateway = TestGateway::with(Setup { routes, ..Setup::default() }).await;
@@ -30,7 +30,7 @@ async fn http10_without_host_reaches_routes_for_any_host_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_path_answers_balancers_and_nobody_else() {
+async fn health_path_answers_only_load_balancers() {
     let gateway = gateway("health_path = \"/healthz\"").await;
     for head in [
         "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",

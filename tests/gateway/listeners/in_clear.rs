@@ -1,4 +1,4 @@
-//! Where one side speaks TLS or HTTP/2 and the other does not (F24, F26).
+//! Protocol mismatch: one side uses TLS or HTTP/2 and the other does not (F24, F26).
 
 use tokio::net::TcpStream;
 
@@ -17,7 +17,7 @@ async fn prior_knowledge(gateway: &TestGateway) -> Http2 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http_on_a_tls_port_is_told_to_use_https_and_goes_nowhere() {
+async fn plain_http_on_tls_port_is_refused_with_advice() {
     let house = house("redirect_listen = [\"127.0.0.1:0\"]", "hsts = \"365d\"").await;
     for target in ["/public", "/auth/login", "/.well-known/jwks.json"] {
         let mut client = Client::connect(house.gateway.address()).await;
@@ -34,7 +34,7 @@ async fn http_on_a_tls_port_is_told_to_use_https_and_goes_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http2_with_prior_knowledge_is_served_beside_http1_where_it_is_on() {
+async fn http2_prior_knowledge_is_served_where_enabled() {
     let gateway = gateway("h2c = true").await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -51,7 +51,7 @@ async fn http2_with_prior_knowledge_is_served_beside_http1_where_it_is_on() {
     assert_eq!(gateway.app.last().all("x-forwarded-proto"), ["http"]);
     let refused = client.request("GET", "/notes", &[], b"").await;
     assert_refused(&refused, 401, "token_missing");
-    // Byte by byte, and not one more than the preface.
+    // Byte by byte, and only the preface.
     let mut slow = Client::connect(gateway.address()).await;
     for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
         slow.send(&[*byte]).await;
@@ -67,7 +67,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-/// A `GET` in a header block without compression (RFC 7541 section 6.2.2); `more` fields.
+/// A `GET` in an uncompressed header block (RFC 7541 section 6.2.2), with the fields in `more`.
 fn request(stream: u8, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
     let mut block = vec![0x82, 0x86, 0x01];
@@ -83,7 +83,7 @@ fn request(stream: u8, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_http2_request_ends_its_stream_alone_and_is_counted() {
+async fn malformed_http2_request_ends_only_its_stream() {
     let gateway = gateway("h2c = true").await;
     let mut client = Client::connect(gateway.address()).await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -96,7 +96,7 @@ async fn malformed_http2_request_ends_its_stream_alone_and_is_counted() {
         request(7, "/public", &[]),
     ];
     client.send(&sent.concat()).await;
-    // Of each stream the type of its first frame: RST_STREAM, RST_STREAM, HEADERS, HEADERS.
+    // Type of the first frame of each stream: RST_STREAM, RST_STREAM, HEADERS, HEADERS.
     let (mut bytes, mut first) = (Vec::new(), std::collections::BTreeMap::new());
     let reading = async {
         while first.len() < 4 {
@@ -121,7 +121,7 @@ async fn malformed_http2_request_ends_its_stream_alone_and_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connect_over_http2_is_refused_in_our_form_and_hurts_no_other_stream() {
+async fn connect_over_http2_is_refused_without_affecting_other_streams() {
     let gateway = gateway("h2c = true").await;
     let mut client = prior_knowledge(&gateway).await;
     let request = http::Request::connect("gateway.test:443").body(()).expect("a request");

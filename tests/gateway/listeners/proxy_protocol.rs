@@ -1,4 +1,4 @@
-//! F24: the PROXY protocol, from those who may send it and from those who may not.
+//! F24: the PROXY protocol from trusted and untrusted peers.
 
 use crate::refusals::assert_refused;
 use crate::support::gateway::SOON;
@@ -31,7 +31,7 @@ async fn exchange(gateway: &TestGateway, header: &[u8], request: &[u8]) -> Optio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_address_in_the_header_is_the_clients() {
+async fn proxy_header_sets_the_client_address() {
     let gateway = gateway(FROM_HERE).await;
     let request = message("GET", "/public", &[], b"");
     let v6 = b"PROXY TCP6 2001:db8::7 2001:db8::1 56324 443\r\n";
@@ -47,7 +47,7 @@ async fn the_address_in_the_header_is_the_clients() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(gateway.app.last().all("x-forwarded-for"), [client], "{}", header.escape_ascii());
     }
-    // In pieces, and with more than one request behind it.
+    // In pieces, and followed by more than one request.
     let mut client = Client::connect(gateway.address()).await;
     for byte in v2_with_tlv() {
         client.send(&[byte]).await;
@@ -59,7 +59,7 @@ async fn the_address_in_the_header_is_the_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http2_behind_the_header_is_served() {
+async fn http2_after_proxy_header_is_served() {
     let gateway = gateway(FROM_HERE).await;
     let mut client = Client::connect(gateway.address()).await;
     client.send(V1).await;
@@ -69,7 +69,7 @@ async fn http2_behind_the_header_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_behind_the_header_is_served() {
+async fn tls_after_proxy_header_is_served() {
     let House { gateway, trust } = house("proxy_protocol_from = [\"127.0.0.1\"]", "").await;
     let mut client = Client::connect(gateway.address()).await;
     client.send(V1).await;
@@ -82,7 +82,7 @@ async fn tls_behind_the_header_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn peers_that_must_send_the_header_are_refused_without_it() {
+async fn trusted_peers_without_proxy_header_are_refused() {
     let gateway = gateway(FROM_HERE).await;
     let request = message("GET", "/public", &[], b"");
     let refused = exchange(&gateway, b"", &request).await.expect("an answer");
@@ -99,7 +99,7 @@ async fn peers_that_must_send_the_header_are_refused_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_may_send_the_header() {
+async fn untrusted_peers_may_not_send_proxy_header() {
     let gateway = gateway("proxy_protocol_from = [\"192.0.2.0/24\"]").await;
     let request = message("GET", "/public", &[], b"");
     for header in [V1.to_vec(), v2_with_tlv()] {
@@ -114,7 +114,7 @@ async fn nobody_else_may_send_the_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_hold_for_the_client_that_is_named() {
+async fn limits_apply_to_the_address_in_the_proxy_header() {
     let server = format!("{FROM_HERE}\n[server.limits]\nconnections_per_ip = 2");
     let gateway = gateway(&server).await;
     let header = |last: u8| format!("PROXY TCP4 203.0.113.{last} 198.51.100.1 1 443\r\n").into_bytes();
@@ -129,7 +129,7 @@ async fn limits_hold_for_the_client_that_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trusted_proxies_are_looked_for_at_the_address_that_is_named() {
+async fn trusted_proxies_match_the_address_in_the_proxy_header() {
     let server = format!("{FROM_HERE}\ntrusted_proxies = [\"203.0.113.7\"]");
     let gateway = gateway(&server).await;
     let request = message("GET", "/public", &[("X-Forwarded-For", "198.51.100.9")], b"");

@@ -1,10 +1,10 @@
-//! F14: whatever is refused has an answer of ours, a reason and a count, whoever would have refused it.
+//! F14: every refusal has a gateway response, a reason and a count, also when a library refuses.
 
 use crate::refusals::assert_refused;
 use crate::support::gateway::SOON;
 use crate::support::{Client, Response, TestGateway, assert_eventually};
 
-/// What comes of bytes on a connection of their own; it is closed then.
+/// Sends raw bytes on a new connection. Returns the response and expects the connection to close.
 async fn exchange(gateway: &TestGateway, bytes: &[u8]) -> Response {
     let mut client = Client::connect(gateway.address()).await;
     client.send(bytes).await;
@@ -20,7 +20,7 @@ fn counted(code: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_refusal_of_the_parser_is_answered_counted_and_ends_the_connection() {
+async fn parser_refusal_is_answered_counted_and_closes_the_connection() {
     let gateway = TestGateway::start().await;
     let host = "Host: gateway.test\r\n";
     let many: String = (0..300).map(|at| format!("X-{at}: 1\r\n")).collect();
@@ -79,7 +79,7 @@ async fn every_refusal_of_the_parser_is_answered_counted_and_ends_the_connection
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_speak_another_protocol_are_answered_before_their_deadline() {
+async fn clients_of_another_protocol_are_answered_before_the_deadline() {
     let server = "[server.limits]\nheader_deadline = \"5m\"".to_owned();
     let setup = crate::support::Setup { server, ..Default::default() };
     let gateway = TestGateway::with(setup).await;
@@ -97,7 +97,7 @@ async fn clients_that_speak_another_protocol_are_answered_before_their_deadline(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn query_arrives_percent_encoded_where_a_uri_cannot_have_it_so() {
+async fn invalid_query_characters_arrive_percent_encoded() {
     let gateway = TestGateway::start().await;
     for (sent, arrives) in [
         (&b"/public?q=\"a\"&x=<b>"[..], "/public?q=%22a%22&x=%3Cb%3E"),
@@ -116,7 +116,7 @@ async fn query_arrives_percent_encoded_where_a_uri_cannot_have_it_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn header_that_does_not_end_in_time_is_counted() {
+async fn unfinished_header_at_the_deadline_is_counted() {
     let server = "[server.limits]\nheader_deadline = \"1s\"".to_owned();
     let setup = crate::support::Setup { server, ..Default::default() };
     let gateway = TestGateway::with(setup).await;

@@ -1,4 +1,4 @@
-//! People at work while others attack: signed in, one request after the other, on connections that are kept and on fresh ones.
+//! Well-behaved clients during an attack: signed in, with sequential requests on kept and fresh connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::support::http2::{self, Http2};
 use crate::support::tls::Trust;
 use crate::support::{Client, http};
 
-/// What somebody waits for an answer before it counts as failed.
+/// Response timeout; a slower request counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How a person connects.
+/// Connection type of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Kept,
@@ -25,26 +25,26 @@ enum Way {
     Http2,
 }
 
-/// The people.
-pub(crate) struct Polite {
+/// A group of well-behaved clients.
+pub(crate) struct WellBehavedClient {
     stop: Arc<AtomicBool>,
-    asked: Arc<AtomicU64>,
-    people: JoinSet<Vec<Asked>>,
+    completed: Arc<AtomicU64>,
+    clients: JoinSet<Vec<Outcome>>,
 }
 
-/// One request.
-struct Asked {
+/// One completed request.
+struct Outcome {
     took: Duration,
     failed: Option<String>,
 }
 
-/// What came of it.
-pub(crate) struct Manners {
+/// Results of all clients.
+pub(crate) struct Results {
     took: Vec<Duration>,
     failed: Vec<String>,
 }
 
-impl Manners {
+impl Results {
     pub(crate) fn count(&self) -> usize {
         self.took.len()
     }
@@ -53,7 +53,7 @@ impl Manners {
         &self.failed
     }
 
-    /// In percent.
+    /// Success rate in percent.
     pub(crate) fn success(&self) -> f64 {
         100.0 * (self.count() - self.failed.len()) as f64 / self.count() as f64
     }
@@ -63,72 +63,72 @@ impl Manners {
     }
 }
 
-impl Polite {
-    /// Four on a connection that is kept, two on fresh ones; with TLS two of the four speak HTTP/2.
+impl WellBehavedClient {
+    /// Starts six clients: four on kept connections, two on fresh ones. With TLS two of the four use HTTP/2.
     pub(crate) fn start(address: SocketAddr, trust: Option<&Trust>, access: &str) -> Self {
-        let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, completed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let second = if trust.is_some() { Way::Http2 } else { Way::Kept };
-        let mut people = JoinSet::new();
+        let mut clients = JoinSet::new();
         for way in [Way::Kept, second, Way::Kept, second, Way::Fresh, Way::Fresh] {
-            let person = Person {
+            let client = WorkingClient {
                 address,
                 trust: trust.cloned(),
                 bearer: format!("Bearer {access}"),
-                line: Line::None,
+                connection: Connection::None,
             };
-            let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
-            people.spawn(person.work(way, stop, asked));
+            let (stop, completed) = (Arc::clone(&stop), Arc::clone(&completed));
+            clients.spawn(client.work(way, stop, completed));
         }
-        Self { stop, asked, people }
+        Self { stop, completed, clients }
     }
 
-    /// How many requests have been answered, or not, so far.
-    pub(crate) fn asked(&self) -> u64 {
-        self.asked.load(Ordering::SeqCst)
+    /// Number of requests completed so far, successful or failed.
+    pub(crate) fn completed(&self) -> u64 {
+        self.completed.load(Ordering::SeqCst)
     }
 
-    pub(crate) async fn stop(self) -> Manners {
+    pub(crate) async fn stop(self) -> Results {
         self.stop.store(true, Ordering::SeqCst);
-        let all: Vec<Asked> = self.people.join_all().await.into_iter().flatten().collect();
-        let mut took: Vec<Duration> = all.iter().map(|asked| asked.took).collect();
+        let all: Vec<Outcome> = self.clients.join_all().await.into_iter().flatten().collect();
+        let mut took: Vec<Duration> = all.iter().map(|outcome| outcome.took).collect();
         took.sort();
-        Manners { took, failed: all.into_iter().filter_map(|asked| asked.failed).collect() }
+        Results { took, failed: all.into_iter().filter_map(|outcome| outcome.failed).collect() }
     }
 }
 
-/// A connection of either kind.
+/// A plain or TLS connection.
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-enum Line {
+enum Connection {
     None,
     Http1(Client<Box<dyn Duplex>>),
     Http2(Http2),
 }
 
-struct Person {
+struct WorkingClient {
     address: SocketAddr,
     trust: Option<Trust>,
     bearer: String,
-    line: Line,
+    connection: Connection,
 }
 
-impl Person {
-    async fn work(mut self, way: Way, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Vec<Asked> {
+impl WorkingClient {
+    async fn work(mut self, way: Way, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Vec<Outcome> {
         let mut all = Vec::new();
         while !stop.load(Ordering::SeqCst) {
-            let begun = Instant::now();
+            let started = Instant::now();
             let answer = tokio::time::timeout(PATIENCE, self.ask(way)).await;
             let failed = match answer {
                 Ok(Ok(())) => None,
                 Ok(Err(how)) => Some(format!("{way:?}: {how}")),
-                Err(_) => Some(format!("{way:?}: no answer in {PATIENCE:?}")),
+                Err(_) => Some(format!("{way:?}: no response in {PATIENCE:?}")),
             };
             if failed.is_some() || way == Way::Fresh {
-                self.line = Line::None;
+                self.connection = Connection::None;
             }
-            all.push(Asked { took: begun.elapsed(), failed });
+            all.push(Outcome { took: started.elapsed(), failed });
             count.fetch_add(1, Ordering::SeqCst);
         }
         all
@@ -136,34 +136,34 @@ impl Person {
 
     async fn ask(&mut self, way: Way) -> Result<(), String> {
         let headers = [("Authorization", self.bearer.as_str())];
-        if matches!(self.line, Line::None) {
-            self.line = match (way, &self.trust) {
+        if matches!(self.connection, Connection::None) {
+            self.connection = match (way, &self.trust) {
                 (Way::Http2, Some(trust)) => {
-                    Line::Http2(Http2::connect(trust, self.address, "gateway.test").await)
+                    Connection::Http2(Http2::connect(trust, self.address, "gateway.test").await)
                 }
                 (_, Some(trust)) => {
                     let stream = trust.connect(self.address, "gateway.test").await;
-                    Line::Http1(Client::over(Box::new(stream.map_err(|error| error.to_string())?)))
+                    Connection::Http1(Client::over(Box::new(stream.map_err(|error| error.to_string())?)))
                 }
                 (_, None) => {
                     let stream = TcpStream::connect(self.address).await.map_err(|error| error.to_string())?;
-                    Line::Http1(Client::over(Box::new(stream)))
+                    Connection::Http1(Client::over(Box::new(stream)))
                 }
             };
         }
-        let answer = match &mut self.line {
-            Line::Http2(client) => {
+        let answer = match &mut self.connection {
+            Connection::Http2(client) => {
                 let answer =
                     client.ask("GET", "/", &headers, b"").await.map_err(|error| error.to_string())?;
                 http2::whole(answer).await
             }
-            Line::Http1(client) => {
+            Connection::Http1(client) => {
                 if !client.try_send(&http::message("GET", "/", &headers, b"")).await {
-                    return Err("closed before it was sent".to_owned());
+                    return Err("closed before the request was sent".to_owned());
                 }
-                client.response("GET").await.ok_or("closed before it was answered")?
+                client.response("GET").await.ok_or("closed before the response")?
             }
-            Line::None => unreachable!("just made"),
+            Connection::None => unreachable!("just made"),
         };
         if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
     }

@@ -1,4 +1,4 @@
-//! Attackers: each from an address of a few hundred, and again as soon as it is turned away.
+//! Attacking clients on a few hundred addresses, each reconnecting as soon as it is disconnected.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,21 +14,21 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::tls::Trust;
 
-/// Connections of one address: fewer than `connections_per_ip`, so that it is another limit that has to hold.
+/// Connections per address: fewer than `connections_per_ip`, so that another limit applies.
 const PER_ADDRESS: usize = 250;
 
-/// What the attackers have done.
+/// Counters of the attack.
 #[derive(Default)]
 pub(crate) struct Done {
-    /// Connections made.
+    /// Connections opened.
     pub(crate) opened: AtomicU64,
-    /// Of them, those that are there.
+    /// Connections currently open.
     pub(crate) held: AtomicU64,
-    /// Connections the gateway has ended.
+    /// Connections closed by the gateway.
     pub(crate) ended: AtomicU64,
-    /// How long the longest was there, in milliseconds.
+    /// Longest connection duration in milliseconds.
     pub(crate) longest: AtomicU64,
-    /// What the attack is made of: bytes, frames, streams.
+    /// Units sent by the attack: bytes, frames or streams.
     pub(crate) sent: AtomicU64,
 }
 
@@ -42,14 +42,14 @@ impl Done {
     }
 }
 
-/// An attack under way; ended when dropped.
-pub(crate) struct Siege {
+/// A running attack; stopped when dropped.
+pub(crate) struct Load {
     pub(crate) done: Arc<Done>,
     attackers: JoinSet<()>,
 }
 
-impl Siege {
-    /// Each attacker connects, lives as `life` says until the gateway has enough of it, and comes again.
+impl Load {
+    /// Starts `attackers` tasks. Each connects, runs `life` until the gateway closes the connection, and reconnects.
     pub(crate) fn begin<F: Future<Output = ()> + Send + 'static>(
         attackers: usize,
         target: SocketAddr,
@@ -66,7 +66,7 @@ impl Siege {
                         life(stream, Arc::clone(&done)).await;
                         visit.was_ended();
                     }
-                    // As somebody who pays for connections would; and others of this process want to run, too.
+                    // Limits the rate of reconnects and leaves CPU time to the gateway.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             });
@@ -74,14 +74,14 @@ impl Siege {
         Self { done, attackers: tasks }
     }
 
-    /// Ends it.
+    /// Stops the attack.
     pub(crate) async fn end(mut self) -> Arc<Done> {
         self.attackers.shutdown().await;
         Arc::clone(&self.done)
     }
 }
 
-/// One connection's time.
+/// Lifetime of one connection.
 struct Visit<'a> {
     done: &'a Done,
     begun: Instant,
@@ -107,19 +107,20 @@ impl Drop for Visit<'_> {
     }
 }
 
-/// A connection from the address of the `at`-th attacker: Linux has all of 127.0.0.0/8.
+/// Connects from the address of attacker `at`; Linux accepts all of 127.0.0.0/8.
 pub(crate) async fn connect(at: usize, target: SocketAddr) -> io::Result<TcpStream> {
     let address = u8::try_from(at / PER_ADDRESS + 1).expect("some hundred addresses at most");
     let socket = TcpSocket::new_v4()?;
-    // As little as the kernel allows: what is not taken is to wait at the gateway, not here.
+    // The smallest buffer the kernel allows, so that unread data waits at the gateway.
     socket.set_recv_buffer_size(4096)?;
     socket.bind(SocketAddr::from((Ipv4Addr::new(127, 9, 0, address), 0)))?;
     socket.connect(target).await
 }
 
-/// HTTP/2 on such a connection, as far as TLS goes.
+/// TLS handshake for HTTP/2.
 ///
-/// Not at once: a handshake costs an unoptimised attacker as much as the gateway, and it is another attack that is made.
+/// Delayed: a handshake costs an unoptimised attacker as much as the gateway, and a handshake flood is a different
+/// attack.
 pub(crate) async fn secure(trust: &Trust, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let stream = trust.offering(&[b"h2"]).over(stream, "gateway.test").await?;
@@ -127,7 +128,7 @@ pub(crate) async fn secure(trust: &Trust, stream: TcpStream) -> io::Result<TlsSt
     Ok(stream)
 }
 
-/// Sends `begin`, and then `more` after each `pause`, until the gateway ends it.
+/// Sends `begin`, then `more` after each `pause`, until the gateway closes the connection.
 pub(crate) async fn pour(
     stream: impl AsyncRead + AsyncWrite,
     done: Arc<Done>,
@@ -145,10 +146,10 @@ pub(crate) async fn pour(
         while to.write_all(&next).await.is_ok() && to.flush().await.is_ok() {
             done.sent(next.len());
             next = more();
-            // What the attack is made of, and not a wait for something.
+            // The pause is part of the attack; it waits for nothing.
             tokio::time::sleep(pause).await;
         }
-        // What the gateway has said is still to be read.
+        // The gateway's response is still to be read.
         std::future::pending::<()>().await;
     };
     tokio::select! { () = reading => {} () = writing => {} }

@@ -1,4 +1,4 @@
-//! An app whose mood changes: well, failing, silent, or not there at all.
+//! An upstream server whose behaviour can change: it responds, fails, hangs or refuses connections.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,74 +8,74 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What it does with a request.
+/// Reaction of the server to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// Answers with this status.
+pub(crate) enum Behaviour {
+    /// Responds with this status.
     Answers(u16),
-    /// Does not answer until its mood changes, and then hangs up.
+    /// Sends no response, and closes the connection when the behaviour changes.
     Hangs,
-    /// Hangs up at once.
+    /// Closes the connection at once.
     HangsUp,
 }
 
-/// The app.
-pub(crate) struct Moody {
+/// An upstream server.
+pub(crate) struct FlakyServer {
     address: SocketAddr,
-    mood: watch::Sender<Mood>,
+    behaviour: watch::Sender<Behaviour>,
     heads: Arc<Mutex<Vec<String>>>,
-    /// Where nobody listens yet.
+    /// The bound socket before it listens.
     asleep: Option<TcpSocket>,
     serving: Option<JoinHandle<()>>,
 }
 
-impl Moody {
-    /// Well.
+impl FlakyServer {
+    /// A server that responds 200.
     pub(crate) fn start() -> Self {
-        let mut moody = Self::asleep();
-        moody.wake();
-        moody
+        let mut flaky = Self::asleep();
+        flaky.wake();
+        flaky
     }
 
-    /// At an address that refuses connections and nobody else can take.
+    /// A server that refuses connections, on a reserved port.
     pub(crate) fn asleep() -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         Self {
             address: socket.local_addr().expect("an address"),
-            mood: watch::Sender::new(Mood::Answers(200)),
+            behaviour: watch::Sender::new(Behaviour::Answers(200)),
             heads: Arc::default(),
             asleep: Some(socket),
             serving: None,
         }
     }
 
-    /// From now on it listens.
+    /// Starts listening.
     pub(crate) fn wake(&mut self) {
         let listener = self.asleep.take().expect("asleep").listen(1024).expect("a listener");
-        self.serving = Some(tokio::spawn(accept(listener, self.mood.clone(), Arc::clone(&self.heads))));
+        self.serving = Some(tokio::spawn(accept(listener, self.behaviour.clone(), Arc::clone(&self.heads))));
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) fn set(&self, mood: Mood) {
-        self.mood.send_replace(mood);
+    pub(crate) fn set(&self, behaviour: Behaviour) {
+        self.behaviour.send_replace(behaviour);
     }
 
-    /// The heads of all requests so far.
+    /// All request headers so far.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().expect("not poisoned").clone()
     }
 
-    /// How many requests for this path have come.
+    /// Number of requests received for this path.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.heads().iter().filter(|head| head.split(' ').nth(1) == Some(path)).count()
     }
 }
 
-impl Drop for Moody {
+impl Drop for FlakyServer {
     fn drop(&mut self) {
         if let Some(serving) = &self.serving {
             serving.abort();
@@ -83,15 +83,15 @@ impl Drop for Moody {
     }
 }
 
-async fn accept(listener: TcpListener, mood: watch::Sender<Mood>, heads: Arc<Mutex<Vec<String>>>) {
+async fn accept(listener: TcpListener, behaviour: watch::Sender<Behaviour>, heads: Arc<Mutex<Vec<String>>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(serve(stream, mood.subscribe(), Arc::clone(&heads)));
+        tokio::spawn(serve(stream, behaviour.subscribe(), Arc::clone(&heads)));
     }
 }
 
 async fn serve(
     mut stream: TcpStream,
-    mut mood: watch::Receiver<Mood>,
+    mut behaviour: watch::Receiver<Behaviour>,
     heads: Arc<Mutex<Vec<String>>>,
 ) -> Option<()> {
     let mut buffer = Vec::new();
@@ -107,17 +107,17 @@ async fn serve(
         let head = String::from_utf8_lossy(&buffer.drain(..end).collect::<Vec<u8>>()).into_owned();
         let is_last = head.to_ascii_lowercase().contains("connection: close");
         heads.lock().expect("not poisoned").push(head);
-        let now = *mood.borrow_and_update();
+        let now = *behaviour.borrow_and_update();
         match now {
-            Mood::Answers(status) => {
-                let answer = format!("HTTP/1.1 {status} Mood\r\nContent-Length: 4\r\n\r\nmood");
+            Behaviour::Answers(status) => {
+                let answer = format!("HTTP/1.1 {status} Flaky\r\nContent-Length: 4\r\n\r\nmood");
                 stream.write_all(answer.as_bytes()).await.ok()?;
             }
-            Mood::Hangs => {
-                mood.changed().await.ok()?;
+            Behaviour::Hangs => {
+                behaviour.changed().await.ok()?;
                 return None;
             }
-            Mood::HangsUp => return None,
+            Behaviour::HangsUp => return None,
         }
         if is_last {
             return None;

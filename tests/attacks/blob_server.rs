@@ -1,8 +1,8 @@
-//! An app with any number of bytes to give and to take, which it knows by heart.
+//! An app that sends and verifies bodies of any size from a fixed byte pattern.
 //!
-//! `/…/bytes/N` gives N bytes, whole or by range · `/…/pieces/N` gives them in small chunks · `/…/take` takes a body and says how long it was, asking for it first where the
-//! client waits for that · `/pausing/take` takes a breath in the middle of it · `/…/status/N` answers N at once, whatever else is to
-//! come · anything else: 200 and a word.
+//! `/…/bytes/N` sends N bytes, whole or by range · `/…/pieces/N` sends them in small chunks · `/…/take` reads a body
+//! and returns its length, with 100 Continue where the client expects it · `/pausing/take` pauses halfway through the
+//! body · `/…/status/N` responds with status N at once, without reading the body · anything else: 200 `hello`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What the bytes are called.
+/// ETag of the bytes.
 pub(crate) const ETAG: &str = "\"as-always\"";
 
-/// How long nobody reads who takes a breath: far more would come meanwhile than the gateway may hold.
+/// Duration of a reading pause; far more bytes would arrive meanwhile than the gateway may buffer.
 pub(crate) const BREATH: Duration = Duration::from_secs(1);
 
-/// The size of a small chunk.
+/// Size of a small chunk.
 const PIECE: u64 = 4 << 10;
 
-/// A prime, so that no buffer's size divides it: what is lost, doubled or out of order is seen.
+/// A prime, so that no buffer size divides it: lost, repeated or reordered bytes are detected.
 const PERIOD: usize = 1_048_573;
 
-/// Bytes that follow from their place.
+/// Bytes determined by their offset.
 #[derive(Clone)]
 pub(crate) struct Pattern(Arc<Vec<u8>>);
 
@@ -42,7 +42,7 @@ impl Pattern {
         Self(Arc::new(bytes.collect()))
     }
 
-    /// At most this many bytes from a place on.
+    /// At most `most` bytes from an offset.
     pub(crate) fn at(&self, place: u64, most: u64) -> &[u8] {
         let period = u64::try_from(PERIOD).expect("small");
         let start = usize::try_from(place % period).expect("below the period");
@@ -50,7 +50,7 @@ impl Pattern {
         &self.0[start..PERIOD.min(start + most)]
     }
 
-    /// Whether these are the bytes from a place on.
+    /// Returns true if these are the bytes from an offset on.
     pub(crate) fn is(&self, mut place: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let expected = self.at(place, bytes.len() as u64);
@@ -64,28 +64,28 @@ impl Pattern {
     }
 }
 
-/// What it has seen.
+/// Counters of the app.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// Requests.
+    /// Requests received.
     pub(crate) heads: AtomicU64,
-    /// Of them, those whose client waits to be asked for the body.
+    /// Requests received with `Expect: 100-continue`.
     pub(crate) expecting: AtomicU64,
-    /// Bytes of bodies.
+    /// Body bytes received.
     pub(crate) taken: AtomicU64,
-    /// Answers that nobody took to their end.
+    /// Responses aborted before their end.
     pub(crate) given_up: AtomicU64,
 }
 
 /// A running app; ended when dropped.
-pub(crate) struct Depot {
+pub(crate) struct BlobServer {
     address: SocketAddr,
     pub(crate) pattern: Pattern,
     seen: Arc<Seen>,
     accepting: JoinHandle<()>,
 }
 
-impl Depot {
+impl BlobServer {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -109,13 +109,13 @@ impl Depot {
     }
 }
 
-impl Drop for Depot {
+impl Drop for BlobServer {
     fn drop(&mut self) {
         self.accepting.abort();
     }
 }
 
-/// One connection.
+/// One client connection.
 struct Visit {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -137,7 +137,7 @@ impl Visit {
             } else if target.ends_with("/take") {
                 self.take(&head, target.starts_with("/pausing/")).await?;
             } else if target.contains("/status/") {
-                // With what has not been read, there is nothing to go on with.
+                // The body was not read, so the connection cannot be reused.
                 let head =
                     format!("HTTP/1.1 {} Told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", number?);
                 return self.stream.write_all(head.as_bytes()).await.ok();
@@ -160,7 +160,7 @@ impl Visit {
     }
 
     async fn give(&mut self, head: &str, size: u64) -> Option<()> {
-        // RFC 9110 section 13.1.5: a range of other bytes than the client has is of no use to it.
+        // RFC 9110 section 13.1.5: a range applies only to the representation the client has.
         let same = field(head, "if-range").is_none_or(|tag| tag == ETAG);
         let range = field(head, "range").filter(|_| same).and_then(|range| {
             let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
@@ -199,7 +199,7 @@ impl Visit {
         Some(())
     }
 
-    /// As apps do that write a few KiB at a time (RFC 9112 section 7.1).
+    /// Sends a few KiB at a time, as many apps do (RFC 9112 section 7.1).
     async fn give_pieces(&mut self, size: u64) -> Option<()> {
         self.stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.ok()?;
         let mut place = 0;
@@ -247,7 +247,7 @@ impl Visit {
     }
 }
 
-/// The value of a header.
+/// Value of a header.
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let value = |field: &'a str| {
         field.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
