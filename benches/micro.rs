@@ -195,7 +195,7 @@ fn cookies(criterion: &mut Criterion) {
     group.bench_function("ours found among eight", |bencher| {
         bencher.iter(|| cookies::find(fields(), HOST.access));
     });
-    group.bench_function("ours taken out", |bencher| bencher.iter(|| cookies::without_ours(fields())));
+    group.bench_function("ours taken out", |bencher| bencher.iter(|| cookies::without_own_cookies(fields())));
     group.finish();
 }
 

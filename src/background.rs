@@ -92,7 +92,7 @@ async fn resolve(current: Current) {
 async fn keep_time(auth: Arc<Auth>, current: Current) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        auth.keep_time(LOOK_EVERY, &current.load().settings).await;
+        auth.count_mode_time(LOOK_EVERY, &current.load().settings).await;
     }
 }
 

@@ -113,7 +113,7 @@ async fn revoke(store: &RedisStore, id: SessionId, keep: Duration) {
 }
 
 /// How a call fails that found no connection, and so waited for nothing.
-const AT_ONCE: &str = "the session store cannot answer: Redis is away";
+const AT_ONCE: &str = "the session store is unavailable: Redis is away";
 
 /// A thousand failing checks, none of which waits for anything.
 async fn assert_fails_at_once(store: &RedisStore) {

@@ -1,13 +1,13 @@
 //! T06, T07: what is left of a request's cookies has none of ours, and the app's are left as they were.
 #![no_main]
 
-use doorward::policy::cookies::{Found, HOST, SHARED, find, sets_ours, without_ours};
+use doorward::policy::cookies::{Found, HOST, SHARED, find, sets_own_cookie, without_own_cookies};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     // A NUL cannot be in a field: here it parts two.
     let fields = || data.split(|&b| b == 0);
-    let left = without_ours(fields());
+    let left = without_own_cookies(fields());
     if let Some(left) = &left {
         let lower = left.to_ascii_lowercase();
         for name in [HOST.access, HOST.refresh, HOST.visit, SHARED.access, SHARED.refresh, SHARED.visit] {
@@ -21,10 +21,10 @@ fuzz_target!(|data: &[u8]| {
             };
             assert!(!lower.split(|&b| b == b';').any(begins));
         }
-        assert_eq!(without_ours(std::iter::once(left.as_slice())).as_ref(), Some(left), "twice is once");
+        assert_eq!(without_own_cookies(std::iter::once(left.as_slice())).as_ref(), Some(left), "twice is once");
     }
     for field in fields() {
-        let _ = sets_ours(field);
-        assert!(sets_ours(&[b"__host-DOORWARD-access=", field].concat()));
+        let _ = sets_own_cookie(field);
+        assert!(sets_own_cookie(&[b"__host-DOORWARD-access=", field].concat()));
     }
 });

@@ -1,8 +1,8 @@
-//! The use cases: authenticate, login, refresh, revoke. No HTTP, no SQL, no sockets.
+//! Use cases: authenticate, login, refresh, revoke. No HTTP, no SQL, no sockets.
 //!
 //! ```text
 //! authenticate:  verified -> register -> revoked? -> lease -> confirmed -> revoked again? -> Identity
-//! revoke:        vault commit -> set (streams cut) -> tombstone -> answer       (detached: runs to its end)
+//! revoke:        vault commit -> set (streams cut) -> tombstone -> response     (detached: runs to its end)
 //! feed:          log -> set, keys -> lease                                      (one task per replica)
 //! ```
 
@@ -21,7 +21,7 @@ use crate::session::SessionStore;
 use crate::token::access::Profile;
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
-use crate::token::stamp::FormTokens;
+use crate::token::form_token::FormTokens;
 use crate::token::{Digest, sha256};
 use crate::vault::{Vault, VaultError};
 use session::{authenticate, flight, idle, lease, lookup_limiter, revoke, user_names};
@@ -52,39 +52,39 @@ pub use tokens::keys;
 pub use tokens::last_token::LastToken;
 pub use tokens::renew::Renewed;
 
-/// How a use case behaves: the part of the configuration that may change while running.
+/// Behaviour of the use cases: the part of the configuration that a reload may change.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who signs for whom, and for how long.
+    /// Issuer, audience and lifetime of access tokens.
     pub profile: Profile,
-    /// Made of issuer and audience: what was verified for others is told apart by it.
+    /// Hash of issuer and audience. A token verified under another profile is verified again.
     pub profile_number: u64,
-    /// How long the previous refresh token may be repeated.
+    /// Grace period in which the previous refresh token may be repeated.
     pub refresh_grace: Duration,
-    /// Without use.
+    /// Idle timeout of a session.
     pub idle_timeout: Duration,
-    /// In all.
+    /// Absolute timeout of a session.
     pub absolute_timeout: Duration,
-    /// Without use, in a browser that is not to remember.
+    /// Idle timeout of a session in a browser without "remember me".
     pub browser_idle: Duration,
-    /// In all, in a browser that is; zero = none is.
+    /// Absolute timeout of a session in a browser with "remember me"; zero turns "remember me" off.
     pub browser_remember: Duration,
-    /// A confirmed session is asked for again after this.
+    /// Age at which a confirmation is no longer used and the session is checked again.
     pub revalidate_after: Duration,
-    /// How long a shared session store alone may vouch.
+    /// Time a shared session store alone may confirm sessions while the vault is away.
     pub vault_outage_grace: Duration,
-    /// Live streams end when the set has not been current for this long.
+    /// Live streams are cut when the revocation set has not been current for this long.
     pub stream_lease: Duration,
-    /// What the app calls itself: no password is made of it.
+    /// Name of the app. A password must not contain it.
     pub brand: String,
-    /// Of new passwords, in characters.
+    /// Minimum length of new passwords, in characters.
     pub min_password_length: usize,
-    /// Failed logins in a burst.
+    /// Limits on failed logins.
     pub attempts: Attempts,
 }
 
 impl Settings {
-    /// From a checked configuration.
+    /// Builds the settings from a checked configuration.
     pub fn new(config: &Config) -> Self {
         let names = sha256(format!("{}\n{}", config.tokens.issuer, config.tokens.audience).as_bytes());
         Self {
@@ -112,43 +112,43 @@ impl Settings {
     }
 }
 
-/// What the use cases work with: chosen once in `server`.
+/// Dependencies of the use cases, chosen once in `server`.
 pub struct Parts {
-    /// The truth.
+    /// The authoritative store of users, sessions, keys and revocations.
     pub vault: Vault,
-    /// The guest list.
+    /// Confirmed sessions and tombstones.
     pub sessions: Arc<dyn SessionStore>,
-    /// The keys in use.
+    /// The signing keys in use.
     pub keys: KeyRing,
-    /// Opens what the vault keeps sealed.
+    /// Opens sealed data from the vault.
     pub master: MasterSecret,
     /// Hashes passwords.
     pub hasher: Hasher,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub random: Arc<dyn Random>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
-/// What does not change while running.
+/// Limits that stay fixed while the gateway runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long the set counts as current after the last proof.
+    /// Time the revocation set counts as current after the last proof.
     pub lease: Duration,
-    /// Memory for verified tokens.
+    /// Memory for verified tokens, in bytes.
     pub local_cache_bytes: u64,
 }
 
-/// What signed-in requests can be decided by.
+/// Mode of operation: the sources that may decide about a signed-in request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Everything: the set is proven current.
+    /// Normal: the revocation set is proven current.
     Current,
-    /// The session store alone, for a while; nobody can sign in or refresh.
+    /// Degraded: the session store alone decides, for a limited time; logins and refreshes fail.
     WithoutVault,
-    /// Nothing.
+    /// No source: signed-in requests are refused with 503.
     Undecided,
 }
 
@@ -158,15 +158,15 @@ pub struct Auth {
     live: Arc<LiveSessions>,
     lease: lease::Lease,
     verified: verified::VerifiedTokens,
-    /// By token, and whether the caller may queue.
-    flights: flight::Flights<authenticate::FirstSight, (Digest, bool)>,
+    /// Vault lookups in flight, by token digest and whether the caller may queue.
+    flights: flight::Flights<authenticate::VaultLookup, (Digest, bool)>,
     renewals: renew::Renewals,
-    stamps: FormTokens,
+    form_tokens: FormTokens,
     throttle: throttle::Throttle,
-    owed: revoke::OwedTombstones,
+    tombstones: revoke::PendingTombstones,
     uses: idle::UnwrittenUses,
-    logouts: logouts::OwedLogouts,
-    questions: Arc<lookup_limiter::LookupLimiter>,
+    logouts: logouts::PendingLogouts,
+    lookups: Arc<lookup_limiter::LookupLimiter>,
     logins: Arc<user_names::Logins>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
@@ -174,12 +174,12 @@ pub struct Auth {
     vault_silent: AtomicBool,
     /// The last read of the log failed, and the lease has run out.
     vault_lost: AtomicBool,
-    /// It was said that nothing can be decided any more.
+    /// The log message about undecidable requests was written for this outage.
     undecided: AtomicBool,
 }
 
 impl Auth {
-    /// Puts the parts together. Not ready until [`follow`] has read the log once.
+    /// Builds the use cases. They are not ready until [`follow`] has read the log once.
     pub fn new(parts: Parts, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             live: Arc::new(LiveSessions::new()),
@@ -187,12 +187,12 @@ impl Auth {
             verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
             flights: flight::Flights::new(),
             renewals: renew::Renewals::new(),
-            stamps: FormTokens::new(&parts.master),
+            form_tokens: FormTokens::new(&parts.master),
             throttle: throttle::Throttle::default(),
-            owed: revoke::OwedTombstones::default(),
+            tombstones: revoke::PendingTombstones::default(),
             uses: idle::UnwrittenUses::default(),
-            logouts: logouts::OwedLogouts::default(),
-            questions: Arc::new(lookup_limiter::LookupLimiter::new()),
+            logouts: logouts::PendingLogouts::default(),
+            lookups: Arc::new(lookup_limiter::LookupLimiter::new()),
             logins: Arc::new(user_names::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),
             vault_silent: AtomicBool::new(false),
@@ -202,62 +202,62 @@ impl Auth {
         })
     }
 
-    /// Whether the set and the keys are loaded and proven current.
+    /// Returns whether the revocation set and the keys are loaded and proven current.
     pub fn is_ready(&self) -> bool {
         self.lease.is_held(self.parts.clock.monotonic())
     }
 
-    /// What signed-in requests can be decided by now.
-    pub async fn standing(&self, settings: &Settings) -> Mode {
+    /// Returns the current mode of operation.
+    pub async fn mode(&self, settings: &Settings) -> Mode {
         let now = self.parts.clock.monotonic();
         if self.lease.is_held(now) {
             return Mode::Current;
         }
-        // Any question will do: it is answered, or it is not.
+        // Any id will do: only the success of the lookup counts.
         let nobody = SessionId::from_bytes([0; 16]);
-        if self.may_vouch_alone(now, settings) && self.parts.sessions.check(nobody).await.is_ok() {
+        if self.store_may_confirm(now, settings) && self.parts.sessions.check(nobody).await.is_ok() {
             return Mode::WithoutVault;
         }
         Mode::Undecided
     }
 
-    /// Fails at once while the vault is known to be away, rather than after the time one statement may take.
+    /// Fails at once while the vault is known to be away, instead of waiting for the statement timeout.
     fn vault_at_hand(&self) -> Result<(), Refusal> {
         if self.vault_lost.load(Ordering::Acquire) { Err(Refusal::StoreUnavailable) } else { Ok(()) }
     }
 
-    /// Whether a key that is not at hand does not exist: the set is current, and so are the keys.
+    /// Returns whether every existing key is loaded: the revocation set is current, and so are the keys.
     fn knows_all_keys(&self) -> bool {
         self.is_ready() && !self.keys_behind.load(Ordering::Acquire)
     }
 
-    /// The public keys (RFC 7517).
+    /// Returns the public keys (RFC 7517).
     pub fn jwks(&self) -> serde_json::Value {
         self.parts.keys.current().jwks(self.vault_now())
     }
 
-    /// What is counted.
+    /// Returns the metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.parts.metrics
     }
 
-    /// Who is being served: sessions, their requests and streams.
+    /// Returns the sessions with their requests and streams.
     pub const fn live(&self) -> &Arc<LiveSessions> {
         &self.live
     }
 
-    /// This replica's best knowledge of the vault's clock, which decides about tokens.
+    /// Returns this replica's estimate of the vault's clock, which decides about tokens.
     fn vault_now(&self) -> crate::clock::Timestamp {
         self.lease.vault_time(self.parts.clock.monotonic())
     }
 }
 
-/// What a failing vault means to a caller.
+/// Maps a vault failure to the refusal the caller gets.
 impl From<VaultError> for Refusal {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Unavailable(cause) | VaultError::Damaged(cause) => {
-                tracing::warn!(reason = "vault_unanswered", cause, "the vault does not answer");
+                tracing::warn!(reason = "vault_unanswered", cause, "the vault does not respond");
                 Self::StoreUnavailable
             }
             VaultError::Superseded => Self::CredentialsWrong,
@@ -267,11 +267,11 @@ impl From<VaultError> for Refusal {
     }
 }
 
-/// Runs a use case to its end, though the caller hangs up.
+/// Runs a use case to its end, even when the caller hangs up.
 async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Refusal> {
-    // A panic in the task is caught there and is a defect, as it would be here.
+    // A panic in the task is caught by the runtime. It is a defect, so it resumes here.
     match tokio::spawn(request_id::carried(work)).await {
         Ok(result) => result,
         Err(failed) => {

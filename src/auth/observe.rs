@@ -1,4 +1,4 @@
-//! What is looked at rather than counted: brought up to date before each scrape, and once in a while.
+//! Gauges: updated before each scrape and at intervals.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::metrics::Pool;
 use crate::vault::REVOCATION_LIFE;
 
 impl Auth {
-    /// Brings the gauges up to date.
+    /// Updates the gauges.
     pub fn observe(&self) {
         let (metrics, now) = (&self.parts.metrics, self.parts.clock.monotonic());
-        let (entries, bytes, most) = self.verified.size();
+        let (entries, bytes, max_bytes) = self.verified.size();
         metrics.tokens.cache_entries.set(count(entries));
         metrics.tokens.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        metrics.tokens.cache_max_bytes.set(i64::try_from(most).unwrap_or(i64::MAX));
+        metrics.tokens.cache_max_bytes.set(i64::try_from(max_bytes).unwrap_or(i64::MAX));
         let age = self.lease.unproven_for(now);
         metrics.revocation.feed_age.set(age.map_or(-1.0, |age| age.as_secs_f64()));
         metrics.revocation.lease_held.set(i64::from(self.lease.is_held(now)));
         metrics.revocation.set.set(count(self.live.revoked()));
-        metrics.session_store.tombstones_waiting.set(count(self.owed.len()));
-        if !self.parts.sessions.vouches_alone() {
-            // In this process: there is nothing between it and us.
+        metrics.session_store.tombstones_waiting.set(count(self.tombstones.len()));
+        if !self.parts.sessions.is_shared() {
+            // The store is in this process, so no connection can fail.
             metrics.session_store.up.set(1);
         }
         let connections = self.parts.vault.audit.connections();
@@ -38,21 +38,21 @@ impl Auth {
         }
     }
 
-    /// Counts the time that has passed under what it stood for.
-    pub async fn keep_time(&self, passed: Duration, settings: &Settings) {
+    /// Adds the time that has passed to the counter of the current mode.
+    pub async fn count_mode_time(&self, passed: Duration, settings: &Settings) {
         let counted = &self.parts.metrics.revocation;
-        match self.standing(settings).await {
+        match self.mode(settings).await {
             Mode::Current => {}
             Mode::WithoutVault => counted.without_vault.inc_by(passed.as_secs_f64()),
             Mode::Undecided => counted.undecided.inc_by(passed.as_secs_f64()),
         }
     }
 
-    /// Revocations have just been entered into the set that were not there before.
+    /// Records the delay of revocations that have just been entered into the set for the first time.
     pub(super) fn observe_revocations(&self, new: &[(SessionId, Timestamp)]) {
         let now = self.vault_now();
         for (_, until) in new {
-            // A row matters for this long from when it was written.
+            // A revocation row is kept for this long from when it was written.
             let delay = now.since(*until - REVOCATION_LIFE);
             self.parts.metrics.revocation.delay.observe(delay.as_secs_f64());
         }

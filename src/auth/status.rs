@@ -1,4 +1,4 @@
-//! What the use cases stand on at this moment, for people who look.
+//! State of the vault, keys, lease and sessions, as the status page shows it.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use super::Auth;
 use crate::token::keyring::KeyState;
 
-/// Seen at one moment.
+/// Snapshot of the state at one moment.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// Whether the vault answered when its log was read last.
+    /// Whether the last read of the vault's log succeeded.
     pub vault_answers: bool,
-    /// Whether every key of the vault could be loaded and opened.
+    /// Whether every key in the vault could be loaded and opened.
     pub keys_loaded: bool,
     /// Whether the revocation set is proven current.
     pub lease_held: bool,
-    /// How long ago that was proven last; `None` when it never was.
+    /// Time since the last proof; `None` before the first.
     pub proven_ago: Option<Duration>,
-    /// How long a proof counts.
+    /// Length of the lease.
     pub lease: Duration,
-    /// Whether the session store can vouch while the vault is away: it is shared.
+    /// Whether the session store is shared and can confirm sessions while the vault is away.
     pub shared_sessions: bool,
-    /// Sessions of which something is known here: a verified token or a request.
+    /// Sessions with a verified token or a request on this replica.
     pub sessions: usize,
-    /// The keys.
+    /// The signing keys.
     pub keys: Vec<KeyState>,
 }
 
 impl Auth {
-    /// How it stands.
+    /// Returns the current state.
     pub fn status(&self) -> Status {
         let now = self.parts.clock.monotonic();
         Status {
@@ -37,8 +37,8 @@ impl Auth {
             lease_held: self.lease.is_held(now),
             proven_ago: self.lease.unproven_for(now),
             lease: self.lease.length(),
-            shared_sessions: self.parts.sessions.vouches_alone(),
-            sessions: self.live.known(),
+            shared_sessions: self.parts.sessions.is_shared(),
+            sessions: self.live.slot_count(),
             keys: self.parts.keys.current().list(self.vault_now()),
         }
     }

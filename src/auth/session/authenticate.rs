@@ -1,4 +1,4 @@
-//! The check: is this access token good, and does its session live? (design section 4)
+//! Authentication of a request: verifies the access token and checks that its session is live (design section 4).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,35 +17,35 @@ use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
 use crate::token::{Digest, sha256};
 use crate::vault::{Grant, VaultError};
 
-/// A request that has passed the check, entered under its session.
+/// A request that has passed the check and is registered under its session.
 #[derive(Debug)]
 pub struct Admission {
-    /// Who it is.
+    /// The authenticated user.
     pub identity: Arc<Identity>,
-    /// Keeps it entered; ask it for the second look.
+    /// Keeps the request registered; used for the re-check of the revocation set.
     pub registration: Registration,
 }
 
-/// Whose word a session was confirmed by.
+/// Source that confirmed a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConfirmedBy {
-    /// The vault's, now or earlier: good while the set is current.
-    OfVault,
-    /// The session store's: good for a while without the set, too.
-    OfSessionStore,
+    /// The vault, now or earlier. Valid while the revocation set is current.
+    Vault,
+    /// The session store. Valid for a limited time even without a current set.
+    SessionStore,
 }
 
-/// What the vault said at the first sight of a session on this replica.
+/// Result of a vault lookup for a session.
 #[derive(Clone, Debug)]
-pub(crate) enum FirstSight {
+pub(crate) enum VaultLookup {
     Live,
     Ended,
-    Unknowable,
+    Unavailable,
     Busy,
 }
 
 impl Auth {
-    /// The check of one token for one request.
+    /// Checks one token for one request.
     ///
     /// # Errors
     /// `TokenInvalid`, `TokenExpired`, `TokenRevoked`; `StoreUnavailable` when it cannot be decided.
@@ -59,35 +59,37 @@ impl Auth {
         let last = control.last_token();
         let (digest, is_last) =
             last.map_or_else(|| (sha256(token.as_bytes()), false), |last| last.digest(token));
-        let known = self.verify(token, digest, settings)?;
-        let subject = &known.verified.subject;
-        // Entered before anything about the session is read: from now on a revocation finds this request.
-        let registration = known.slot.register(control, subject.user_id, subject.rights);
-        self.look(&known)?;
-        let mut word = self.confirm(&known, digest, fresh, settings).await?;
-        // The last wait is over: what came meanwhile is refused, and what comes later finds the entry.
-        self.look(&known)?;
-        // And the set it was looked for in is still current, however long the wait was.
+        let cached = self.verify(token, digest, settings)?;
+        let subject = &cached.verified.subject;
+        // Registered before any session state is read: from now on a revocation finds this request.
+        let registration = cached.slot.register(control, subject.user_id, subject.rights);
+        self.check_revocation(&cached)?;
+        let mut confirmed_by = self.confirm(&cached, digest, fresh, settings).await?;
+        // No wait follows. A revocation during the waits is refused here; a later one finds the registration.
+        self.check_revocation(&cached)?;
+        // The revocation set must still be current after the waits.
         let mut now = self.parts.clock.monotonic();
-        if word == ConfirmedBy::OfVault && !self.lease.is_held(now) {
-            // It ran out meanwhile, and the vault's word with it: the session store may say it as well.
-            word = self.confirm(&known, digest, fresh, settings).await?;
-            self.look(&known)?;
+        if confirmed_by == ConfirmedBy::Vault && !self.lease.is_held(now) {
+            // The lease ran out meanwhile, so the vault's confirmation no longer counts. The session store may confirm
+            // instead.
+            confirmed_by = self.confirm(&cached, digest, fresh, settings).await?;
+            self.check_revocation(&cached)?;
             now = self.parts.clock.monotonic();
         }
-        let vouched = word == ConfirmedBy::OfSessionStore && self.may_vouch_alone(now, settings);
-        if !(self.lease.is_held(now) || vouched) {
+        let store_confirmed =
+            confirmed_by == ConfirmedBy::SessionStore && self.store_may_confirm(now, settings);
+        if !(self.lease.is_held(now) || store_confirmed) {
             return Err(Refusal::StoreUnavailable);
         }
-        self.note_use(&known.slot, now, settings);
-        let identity = match known.identity.get() {
+        self.queue_use(&cached.slot, now, settings);
+        let identity = match cached.identity.get() {
             Some(identity) => Arc::clone(identity),
             None => {
-                let login = known.slot.login_of(subject.user_id).ok_or(Refusal::StoreUnavailable)?.clone();
+                let login = cached.slot.login_of(subject.user_id).ok_or(Refusal::StoreUnavailable)?.clone();
                 let (user, session) = (subject.user_id, subject.session_id);
                 let made =
-                    Identity::attest(user, session, login, subject.roles.clone(), known.verified.expires_at);
-                Arc::clone(known.identity.get_or_init(|| Arc::new(made)))
+                    Identity::attest(user, session, login, subject.roles.clone(), cached.verified.expires_at);
+                Arc::clone(cached.identity.get_or_init(|| Arc::new(made)))
             }
         };
         if let Some(last) = last.filter(|_| !is_last) {
@@ -96,17 +98,17 @@ impl Auth {
         Ok(Admission { identity, registration })
     }
 
-    /// Whether a request let in a while ago may still be sent on: its session may have been revoked where this replica
-    /// could not hear of it.
+    /// Checks whether an admitted request may still be forwarded. Its session may have been revoked while this replica
+    /// could not read the log.
     ///
     /// # Errors
     /// `TokenRevoked`; `StoreUnavailable` when it cannot be decided any more.
-    pub async fn still_good(&self, registration: &Registration, settings: &Settings) -> Result<(), Refusal> {
+    pub async fn recheck(&self, registration: &Registration, settings: &Settings) -> Result<(), Refusal> {
         let now = self.parts.clock.monotonic();
         if self.lease.is_held(now) {
             return Ok(());
         }
-        if !self.may_vouch_alone(now, settings) {
+        if !self.store_may_confirm(now, settings) {
             return Err(Refusal::StoreUnavailable);
         }
         match self.parts.sessions.check(registration.session_id()).await {
@@ -116,10 +118,10 @@ impl Auth {
         }
     }
 
-    /// A look at the set: is the session revoked, are the rights still those of the token?
-    fn look(&self, known: &CachedToken) -> Result<(), Refusal> {
-        let subject = &known.verified.subject;
-        if known.slot.is_revoked() {
+    /// Checks the revocation set and the rights version of the token.
+    fn check_revocation(&self, cached: &CachedToken) -> Result<(), Refusal> {
+        let subject = &cached.verified.subject;
+        if cached.slot.is_revoked() {
             return Err(Refusal::TokenRevoked);
         }
         if !self.live.has_rights(subject.user_id, subject.rights) {
@@ -128,20 +130,20 @@ impl Auth {
         Ok(())
     }
 
-    /// Signature and claims: remembered, or checked now.
+    /// Returns the verified token from the cache, or verifies signature and claims now.
     fn verify(&self, token: &str, digest: Digest, settings: &Settings) -> Result<Arc<CachedToken>, Refusal> {
         let counted = &self.parts.metrics.tokens;
         let now = self.vault_now();
         let keys = self.parts.keys.current();
-        if let Some(known) = self.verified.find(&digest) {
-            if known.verified.expires_at + LEEWAY <= now {
+        if let Some(cached) = self.verified.find(&digest) {
+            if cached.verified.expires_at + LEEWAY <= now {
                 self.verified.forget(&digest);
                 return Err(Refusal::TokenExpired);
             }
-            // Under other keys, or after a reload for another issuer, it is made again, not refused.
-            if known.basis == Basis::of(&keys, settings) {
+            // After a key change, or a reload with another issuer or audience, the token is verified again.
+            if cached.basis == Basis::of(&keys, settings) {
                 counted.cache_hits.inc();
-                return Ok(known);
+                return Ok(cached);
             }
         }
         counted.cache_misses.inc();
@@ -150,7 +152,7 @@ impl Auth {
             match error {
                 AccessTokenError::Invalid => Refusal::TokenInvalid,
                 AccessTokenError::Expired => Refusal::TokenExpired,
-                // The keys are as current as the lease: without it this may be a key we have not heard of.
+                // The keys are as current as the lease: without it the key may exist and not be loaded here.
                 AccessTokenError::UnknownKey if self.knows_all_keys() => Refusal::TokenInvalid,
                 AccessTokenError::UnknownKey => Refusal::StoreUnavailable,
             }
@@ -158,44 +160,45 @@ impl Auth {
         counted.verifications.of(Verification::Good).inc();
         let slot = self.live.slot(verified.subject.session_id);
         let (basis, identity) = (Basis::of(&keys, settings), std::sync::OnceLock::new());
-        let known = Arc::new(CachedToken { verified, basis, slot, identity });
-        self.verified.keep(digest, Arc::clone(&known));
-        Ok(known)
+        let cached = Arc::new(CachedToken { verified, basis, slot, identity });
+        self.verified.keep(digest, Arc::clone(&cached));
+        Ok(cached)
     }
 
-    /// Whether the session lives, from the nearest place that may say so.
+    /// Confirms that the session is live, from the nearest source that may decide.
     async fn confirm(
         &self,
-        known: &CachedToken,
+        cached: &CachedToken,
         digest: Digest,
         fresh: bool,
         settings: &Settings,
     ) -> Result<ConfirmedBy, Refusal> {
-        let (slot, user) = (&known.slot, known.verified.subject.user_id);
+        let (slot, user) = (&cached.slot, cached.verified.subject.user_id);
         let now = self.parts.clock.monotonic();
         let lease_held = self.lease.is_held(now);
-        // A slot past the end it knows of is not believed: use elsewhere may have moved it, the vault says.
+        // A slot whose known end has passed is not used: use on another replica may have moved the end, so the vault
+        // decides.
         let ended = slot.end().at().is_some_and(|end| end <= self.vault_now());
-        // Nor is one whose user is another than the token's.
+        // A slot that belongs to another user than the token's is not used either.
         let usable = lease_held && !ended && slot.login_of(user).is_some();
         let confirmed = slot.confirmed_for(now).filter(|_| usable);
         if !fresh && confirmed.is_some_and(|age| age < settings.revalidate_after) {
-            return Ok(self.remembered());
+            return Ok(self.use_cached_confirmation());
         }
-        if !lease_held && !self.may_vouch_alone(now, settings) {
-            // Once an outage; the feed says when it is over.
+        if !lease_held && !self.store_may_confirm(now, settings) {
+            // Logged once per outage; the feed logs its end.
             if !self.undecided.swap(true, Ordering::Relaxed) {
                 tracing::error!(
                     reason = "undecided",
-                    "the vault is away and nobody may vouch in its stead: signed-in requests are answered 503"
+                    "the vault is away and no session store may confirm sessions: signed-in requests get 503"
                 );
             }
             return Err(Refusal::StoreUnavailable);
         }
-        // Confirmed once and the set current: good without being asked for again, where nobody can answer.
+        // Confirmed before and the set is current: the confirmation stays valid when no store can be queried.
         let mut stays_good = confirmed.is_some() && !fresh;
         match self.parts.sessions.check(slot.id()).await {
-            // Somebody else's: the vault decides about a token that says otherwise.
+            // The record belongs to another user than the token. The vault decides.
             Ok(Lookup::Live(record)) if record.user_id != user => stays_good = false,
             Ok(Lookup::Live(record)) => {
                 if slot.end().at().is_none() {
@@ -206,70 +209,73 @@ impl Auth {
                 {
                     slot.set_owner(user, login);
                 }
-                // A record tells that the session was not revoked. Whether it was idle for too long it knows only until
-                // the end it was written with.
+                // A record shows that the session was not revoked. It proves that the session is not idle only until
+                // the idle end it was written with.
                 let lives = slot.end().at().is_some_and(|end| end > self.vault_now());
                 if slot.login_of(user).is_some() && lives {
                     self.parts.metrics.tokens.confirmations.of(Source::SessionStore).inc();
                     slot.confirm(now);
-                    return Ok(ConfirmedBy::OfSessionStore);
+                    return Ok(ConfirmedBy::SessionStore);
                 }
             }
             Ok(Lookup::Tombstone) if !lease_held => return Err(Refusal::TokenRevoked),
-            // Written before the log was read here, as a rule; but the vault is the truth, and it can be asked.
+            // As a rule the tombstone was written before this replica read the log. The vault is authoritative and can
+            // be queried.
             Ok(Lookup::Tombstone) => stays_good = false,
             Ok(Lookup::Absent) => {}
-            Err(_) if stays_good => return Ok(self.remembered()),
-            // Said once by the store itself, when it is lost and when it is back.
-            Err(error) => tracing::debug!(%error, "asking the vault instead"),
+            Err(_) if stays_good => return Ok(self.use_cached_confirmation()),
+            // The store itself logs its loss and its return once.
+            Err(error) => tracing::debug!(%error, "the session store failed: querying the vault"),
         }
         if !lease_held {
             return Err(Refusal::StoreUnavailable);
         }
-        match self.first_sight(known, digest, stays_good, settings).await {
-            Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => Ok(self.remembered()),
-            answer => answer.map(|()| ConfirmedBy::OfVault),
+        match self.look_up_in_vault(cached, digest, stays_good, settings).await {
+            Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => {
+                Ok(self.use_cached_confirmation())
+            }
+            result => result.map(|()| ConfirmedBy::Vault),
         }
     }
 
-    /// Nobody was asked, or nobody could answer: what the vault said before is good while the set is current.
-    fn remembered(&self) -> ConfirmedBy {
+    /// Uses the earlier confirmation from the vault, which is valid while the revocation set is current.
+    fn use_cached_confirmation(&self) -> ConfirmedBy {
         self.parts.metrics.tokens.confirmations.of(Source::Local).inc();
-        ConfirmedBy::OfVault
+        ConfirmedBy::Vault
     }
 
-    /// Whether the session store's word alone counts, the vault being lost for now.
-    pub(crate) fn may_vouch_alone(&self, now: Monotonic, settings: &Settings) -> bool {
+    /// Returns whether the session store alone may confirm sessions, as the vault has been lost for a short time only.
+    pub(crate) fn store_may_confirm(&self, now: Monotonic, settings: &Settings) -> bool {
         let lost_for = self.lease.unproven_for(now);
-        self.parts.sessions.vouches_alone() && lost_for.is_some_and(|span| span < settings.vault_outage_grace)
+        self.parts.sessions.is_shared() && lost_for.is_some_and(|span| span < settings.vault_outage_grace)
     }
 
-    /// Asks the vault, once for all who present this token now, and fills the session store. Only a caller that is
-    /// served without the answer as well (`in_passing`) does not queue for a lookup; those that queue share a lookup
-    /// of their own.
-    async fn first_sight(
+    /// Looks the session up in the vault, once for all callers that present this token now, and fills the session
+    /// store. A caller that can be served without the result (`in_passing`) does not queue for a lookup. Callers that
+    /// queue share a flight of their own.
+    async fn look_up_in_vault(
         &self,
-        known: &CachedToken,
+        cached: &CachedToken,
         digest: Digest,
         in_passing: bool,
         settings: &Settings,
     ) -> Result<(), Refusal> {
-        let (id, user) = (known.verified.subject.session_id, known.verified.subject.user_id);
-        let slot = Arc::clone(&known.slot);
+        let (id, user) = (cached.verified.subject.session_id, cached.verified.subject.user_id);
+        let slot = Arc::clone(&cached.slot);
         let now = self.parts.clock.monotonic();
-        let until = known.verified.expires_at + LEEWAY;
+        let until = cached.verified.expires_at + LEEWAY;
         let overdue = slot.end().overdue(id, self.vault_now(), settings);
         let (vault, sessions) = (self.parts.vault.clone(), Arc::clone(&self.parts.sessions));
-        let (questions, logins) = (Arc::clone(&self.questions), Arc::clone(&self.logins));
-        let answer = self.flights.join((digest, in_passing), move || async move {
-            let place = if in_passing { questions.place_at_once(now) } else { questions.place(now).await };
-            let Some(_place) = place else { return FirstSight::Busy };
+        let (lookups, logins) = (Arc::clone(&self.lookups), Arc::clone(&self.logins));
+        let lookup = self.flights.join((digest, in_passing), move || async move {
+            let permit = if in_passing { lookups.try_acquire(now) } else { lookups.acquire(now).await };
+            let Some(_permit) = permit else { return VaultLookup::Busy };
             if let Some(overdue) = overdue {
                 match vault.sessions.touch(&[overdue]).await {
-                    Ok(told) => slot.end().settle(id, &told),
+                    Ok(ends) => slot.end().settle(id, &ends),
                     Err(error) => {
                         tracing::debug!(%error, "the use of a session is written later");
-                        return FirstSight::Unknowable;
+                        return VaultLookup::Unavailable;
                     }
                 }
             }
@@ -279,79 +285,79 @@ impl Auth {
                     learn(&slot, &row.grant);
                     fill(sessions.as_ref(), id, &row.grant, until).await;
                     slot.confirm(now);
-                    FirstSight::Live
+                    VaultLookup::Live
                 }
                 Ok(_) => {
-                    slot.end().is_over();
-                    FirstSight::Ended
+                    slot.end().mark_ended();
+                    VaultLookup::Ended
                 }
                 Err(VaultError::Unavailable(cause)) => {
                     tracing::warn!(
                         reason = "session_unanswered",
                         cause,
-                        "the vault does not answer about a session"
+                        "the vault does not respond to a session lookup"
                     );
-                    FirstSight::Unknowable
+                    VaultLookup::Unavailable
                 }
                 Err(error) => {
                     tracing::error!(
                         reason = "session_unanswerable",
                         cause = %error,
-                        "the vault cannot answer about a session"
+                        "a session lookup in the vault failed"
                     );
-                    FirstSight::Unknowable
+                    VaultLookup::Unavailable
                 }
             }
         });
-        let Some(answer) = answer.await else {
-            // It panicked, in a task of its own: each request it fails counts it, as one that panics itself does.
+        let Some(result) = lookup.await else {
+            // The lookup task panicked. Each failed request counts it, like a request that panics itself.
             self.parts.metrics.requests.panics.inc();
             return Err(Refusal::Internal);
         };
-        match answer {
-            FirstSight::Live => {
+        match result {
+            VaultLookup::Live => {
                 self.parts.metrics.tokens.confirmations.of(Source::Vault).inc();
                 Ok(())
             }
-            FirstSight::Ended => Err(Refusal::TokenRevoked),
-            FirstSight::Busy => Err(Refusal::Overloaded),
-            FirstSight::Unknowable => Err(Refusal::StoreUnavailable),
+            VaultLookup::Ended => Err(Refusal::TokenRevoked),
+            VaultLookup::Busy => Err(Refusal::Overloaded),
+            VaultLookup::Unavailable => Err(Refusal::StoreUnavailable),
         }
     }
 
-    /// Remembers a session that the vault has just granted, and the token signed for it here: its first request
-    /// asks nobody. `asked` is from before the vault decided.
+    /// Caches a session that the vault has just granted, and the token signed for it here. Its first request then needs
+    /// no lookup. `requested_at` is a time before the vault decided.
     pub(crate) fn remember(
         &self,
         token: &str,
         verified: Verified,
         grant: &Grant,
         basis: Basis,
-        asked: Monotonic,
+        requested_at: Monotonic,
     ) {
         self.logins.keep(grant.user_id, grant.login.clone());
         let slot = self.live.slot(grant.session_id);
         learn(&slot, grant);
-        slot.confirm(asked);
-        let known = CachedToken { verified, basis, slot, identity: std::sync::OnceLock::new() };
-        self.verified.keep(sha256(token.as_bytes()), Arc::new(known));
+        slot.confirm(requested_at);
+        let cached = CachedToken { verified, basis, slot, identity: std::sync::OnceLock::new() };
+        self.verified.keep(sha256(token.as_bytes()), Arc::new(cached));
     }
 }
 
-/// What a grant of the vault says about its session.
+/// Updates a slot from a vault grant.
 pub(crate) fn learn(slot: &Slot, grant: &Grant) {
     slot.set_owner(grant.user_id, grant.login.clone());
     slot.end().learn(grant);
 }
 
-/// Puts a session on the guest list. A store that does not take it costs only the next look.
+/// Writes a session to the session store. A failed write costs only the next lookup.
 pub(crate) async fn fill(
     sessions: &dyn crate::session::SessionStore,
     id: SessionId,
     grant: &Grant,
     until: Timestamp,
 ) {
-    // By the vault's clock, which made both.
+    // Both times come from the vault's clock.
     let keep = until.since(grant.now);
     let idle = Some((grant.ends_at, ClientKind::of(&grant.client_id)));
     let record = Record { user_id: grant.user_id, expires_at: grant.expires_at, idle };
@@ -360,7 +366,7 @@ pub(crate) async fn fill(
         Err(error) => Err(error),
     };
     if let Err(error) = filled {
-        // Said once by the store itself, when it is lost and when it is back.
-        tracing::debug!(%error, "a session was not put on the guest list");
+        // The store itself logs its loss and its return once.
+        tracing::debug!(%error, "a session was not written to the session store");
     }
 }

@@ -1,4 +1,4 @@
-//! The handle by which one request is cut from outside, and what it is cut for.
+//! Handle by which one request is cut from outside, with the cause of the cut.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -7,29 +7,29 @@ use tokio::sync::Notify;
 
 use crate::auth::tokens::last_token::LastToken;
 
-/// Why a request or stream is cut short.
+/// Cause of cutting a request or stream short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Its session was revoked.
     Revoked,
-    /// The rights it was let in with have changed.
+    /// The user's rights have changed since the request was admitted.
     Rights,
     /// Its session reached its end.
     Expired,
-    /// The set has not been current for `stream_lease`.
+    /// The revocation set has not been current for `stream_lease`.
     Unproven,
-    /// The gateway is stopping and its time is up.
+    /// The gateway is stopping and the drain timeout has passed.
     Draining,
-    /// Its body came too slowly.
+    /// The request body arrives too slowly.
     Slow,
-    /// Its client does not take the answer, and others do the same.
+    /// The client does not read the response, and too many responses are stalled.
     Stalled,
-    /// The app was silent for longer than the route's `timeout`.
+    /// The app sent nothing for longer than the route's `timeout`.
     Silent,
 }
 
 impl Cut {
-    /// The metric label.
+    /// Returns the metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
@@ -71,55 +71,55 @@ impl Cut {
     }
 }
 
-/// How far a response has come, and so what a cut can still do.
+/// Progress of a response, which decides what a cut can still do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Not begun: a cut can be answered in words.
+    /// No byte of the response was sent: a cut can send an error response.
     Waiting,
-    /// Being written: about to end by itself, as a rule.
+    /// The response is being written and normally ends by itself soon.
     Answering,
     /// A WebSocket or an event stream: ends only when it is closed.
     Open,
 }
 
-/// The handle by which one request can be cut from outside.
+/// Handle by which one request can be cut from outside.
 #[derive(Debug, Default)]
 pub struct Control {
     cut: AtomicU8,
     progress: AtomicU8,
     header_read: AtomicBool,
     dropped: AtomicBool,
-    /// Bytes of a body that is waited for, and one.
+    /// Bytes of the awaited request body received so far, plus one; 0 = no body is awaited.
     body: AtomicU64,
     changed: Notify,
-    /// The last token of its connection.
+    /// The last token of the request's connection.
     last_token: Option<Arc<LastToken>>,
 }
 
 impl Control {
-    /// Of a request whose connection sent `last_token` before.
+    /// Builds the handle of a request whose connection sent `last_token` before.
     pub fn of_connection(last_token: &Arc<LastToken>) -> Self {
         Self { last_token: Some(Arc::clone(last_token)), ..Self::default() }
     }
 
-    /// The last token of its connection.
+    /// Returns the last token of the request's connection.
     pub(crate) fn last_token(&self) -> Option<&LastToken> {
         self.last_token.as_deref()
     }
 
-    /// Cuts the request; the first cause stays.
+    /// Cuts the request; the first cause is kept.
     pub fn cut(&self, cause: Cut) {
         if self.cut.compare_exchange(0, cause.to_u8(), Ordering::AcqRel, Ordering::Acquire).is_ok() {
             self.changed.notify_one();
         }
     }
 
-    /// Why it was cut, if it was.
+    /// Returns the cause of the cut, if the request was cut.
     pub fn cause(&self) -> Option<Cut> {
         Cut::from_u8(self.cut.load(Ordering::Acquire))
     }
 
-    /// Resolves when it is cut. For one waiter.
+    /// Resolves when the request is cut. Supports one waiter.
     pub async fn until_cut(&self) -> Cut {
         loop {
             if let Some(cause) = self.cause() {
@@ -129,12 +129,12 @@ impl Control {
         }
     }
 
-    /// How far the response has come.
+    /// Sets the progress of the response.
     pub fn set_progress(&self, progress: Progress) {
         self.progress.store(progress as u8, Ordering::Release);
     }
 
-    /// How far the response has come.
+    /// Returns the progress of the response.
     pub fn progress(&self) -> Progress {
         match self.progress.load(Ordering::Acquire) {
             0 => Progress::Waiting,
@@ -143,46 +143,46 @@ impl Control {
         }
     }
 
-    /// The cut was carried out: the request did not come to its end by itself within its grace.
+    /// Records that the cut was carried out: the request did not end by itself within the grace period.
     pub fn was_dropped(&self) {
         self.dropped.store(true, Ordering::Release);
     }
 
-    /// Why the request was dropped, if it was.
+    /// Returns why the request was dropped, if it was.
     pub fn dropped(&self) -> Option<Cut> {
         self.cause().filter(|_| self.dropped.load(Ordering::Acquire))
     }
 
-    /// The request header is complete.
+    /// Records that the request header is complete.
     pub fn header_was_read(&self) {
         self.header_read.store(true, Ordering::Release);
     }
 
-    /// From now on its body is waited for.
+    /// Records that the gateway waits for the request body from now on.
     pub fn expects_body(&self) {
         self.body.store(1, Ordering::Release);
     }
 
-    /// Some of the body has come.
+    /// Records received bytes of the request body.
     pub fn body_came(&self, bytes: u64) {
-        // Nobody else writes it: the body is read by one task.
+        // One task reads the body, so there is no concurrent writer.
         let before = self.body.load(Ordering::Relaxed);
         if before > 0 {
             self.body.store(before + bytes, Ordering::Release);
         }
     }
 
-    /// All of it has come.
+    /// Records that the request body is complete.
     pub fn body_is_complete(&self) {
         self.body.store(0, Ordering::Release);
     }
 
-    /// How many bytes of a body that is still waited for have come; `None` when none is.
+    /// Returns the bytes received of a body that is not complete; `None` when no body is awaited.
     pub fn awaited_body(&self) -> Option<u64> {
         self.body.load(Ordering::Acquire).checked_sub(1)
     }
 
-    /// Whether the request header is complete.
+    /// Returns whether the request header is complete.
     pub fn has_header(&self) -> bool {
         self.header_read.load(Ordering::Acquire)
     }

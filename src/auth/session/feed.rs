@@ -1,4 +1,4 @@
-//! The feed: this replica follows the vault's revocation log and so holds its lease.
+//! The feed: this replica follows the vault's revocation log and thereby holds its lease.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,22 +8,23 @@ use crate::auth::Auth;
 use crate::clock::Monotonic;
 use crate::vault::Cursor;
 
-/// The log is read at least this often, however long the lease: a hint that was lost on its way delays a revocation
-/// by no more. More often would only be work; the lease is renewed four times in its length anyway.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Maximum pause between two reads of the log, however long the lease. A lost notification delays a revocation by at
+/// most this. Shorter would only add load, since the lease is renewed four times in its length anyway.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// A vault that refuses at once is not asked in a busy loop, and one that is back is noticed within this.
+/// Pause after a failed read. It prevents a busy loop on a vault that refuses at once, and bounds the time until its
+/// return is noticed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// Forget what no token can need any more, this often.
+/// Interval at which revocations that no token needs any more are dropped.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
 
-/// Follows the log; never ends by itself. Readiness waits for its first success.
+/// Follows the log; never returns. The gateway becomes ready with the first successful read.
 pub async fn follow(auth: Arc<Auth>) {
     let mut cursor = None;
     let mut pruned = auth.parts.clock.monotonic();
     let mut lost: Option<Monotonic> = None;
-    let pause = LONGEST_PAUSE.min(auth.lease.length() / 4);
+    let pause = MAX_PAUSE.min(auth.lease.length() / 4);
     loop {
         let read = step(&auth, &mut cursor, lost.is_some()).await;
         let now = auth.parts.clock.monotonic();
@@ -52,19 +53,20 @@ pub async fn follow(auth: Arc<Auth>) {
     }
 }
 
-/// One read: enter what is new, then renew the lease from when the read was sent. Whether it succeeded.
+/// Reads the log once, applies new entries, then renews the lease from the time the read was sent. Returns whether it
+/// succeeded.
 async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool {
     let sent = auth.parts.clock.monotonic();
     let page = match auth.parts.vault.log.read(*cursor).await {
         Ok(page) => page,
         Err(error) => {
             auth.parts.metrics.revocation.feed_errors.inc();
-            // Once an outage: it is tried ten times a second.
+            // Logged once per outage: the read is retried ten times a second.
             if !lost {
                 tracing::warn!(
                     reason = "vault_lost",
                     cause = %error,
-                    "the vault is away: nobody can sign in or refresh, and a shared session store vouches for a while"
+                    "the vault is away: logins and refreshes fail, and a shared session store confirms sessions for a limited time"
                 );
             }
             tokio::time::sleep(PAUSE_AFTER_ERROR).await;
@@ -74,18 +76,18 @@ async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool
     let new = auth.apply(&page.entries);
     if cursor.is_some() && !new.is_empty() {
         auth.observe_revocations(&new);
-        // Somebody else's, who may have had no session store at hand (the command line) or died before it was told:
-        // replicas that lose the vault rely on the tombstones. Beside the feed, which does not wait for it.
+        // Written by another process, which may have no session store (the command line) or may have died before it
+        // wrote the tombstones. Replicas that lose the vault rely on them. The feed does not wait for this task.
         let (auth, now) = (Arc::clone(auth), page.now);
-        tokio::spawn(async move { auth.entomb(new, now).await });
+        tokio::spawn(async move { auth.write_tombstones(new, now).await });
     }
     let received = auth.parts.clock.monotonic();
-    // What took longer than the lease says little about the vault's clock now, and renews nothing either.
+    // A read that took longer than the lease is no measure of the vault's clock and renews nothing.
     if received.since(sent) < auth.lease.length() {
         auth.lease.learn(page.now, received);
     }
     *cursor = Some(page.cursor);
-    // The set is current whatever becomes of the keys: those at hand go on, and one that is not stays undecided.
+    // The set is current even when the keys are not. Loaded keys stay in use; a token under another key is undecided.
     let changed = page.keys_version != auth.parts.keys.current().version();
     auth.keys_behind.store(changed, Ordering::Release);
     auth.lease.renew(sent);

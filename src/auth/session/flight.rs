@@ -1,8 +1,8 @@
-//! Single flight: while a question is under way, whoever asks the same one waits for its answer.
+//! Single flight: concurrent callers with the same key share one result.
 //!
-//! Keyed by the hash of the whole token presented, so that nobody is given an answer to somebody else's
-//! question, and run detached, so that an asker who hangs up takes the answer from nobody. Callers that need
-//! different answers (now or after a wait, from the vault or from a cache) use different keys.
+//! The key is the hash of the whole token presented, so that no caller gets the result of another's token. The work
+//! runs detached, so that a caller that hangs up does not cancel it for the others. Callers that need different results
+//! (at once or after a wait, from the vault or from a cache) use different keys.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,7 +15,7 @@ use crate::request_id;
 type Digest = [u8; 32];
 type Running<K, T> = Mutex<HashMap<K, watch::Receiver<Option<T>>>>;
 
-/// LookupLimiter under way.
+/// Calls in flight, by key.
 pub(crate) struct Flights<T, K: Eq + Hash = Digest>(Arc<Running<K, T>>);
 
 impl<T: Clone + Send + Sync + 'static, K: Copy + Eq + Hash + Send + 'static> Flights<T, K> {
@@ -23,41 +23,41 @@ impl<T: Clone + Send + Sync + 'static, K: Copy + Eq + Hash + Send + 'static> Fli
         Self(Arc::default())
     }
 
-    /// The answer to the question `key`: of the flight under way, or of `work`. `None` when it panicked.
+    /// Returns the result for `key`, from the flight in progress or from `work`. `None` when it panicked.
     pub(crate) async fn join<W>(&self, key: K, work: impl FnOnce() -> W) -> Option<T>
     where
         W: Future<Output = T> + Send + 'static,
     {
-        let mut answer = {
+        let mut result = {
             let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match running.get(&key) {
-                Some(answer) => answer.clone(),
+                Some(result) => result.clone(),
                 None => {
                     let (sender, receiver) = watch::channel(None);
                     running.insert(key, receiver.clone());
-                    let landing = Landing { running: Arc::clone(&self.0), key };
+                    let remove = RemoveOnDrop { running: Arc::clone(&self.0), key };
                     let work = work();
                     tokio::spawn(request_id::carried(async move {
-                        let answer = work.await;
-                        // Off the board before it is told: whoever asks from now on asks anew.
-                        drop(landing);
-                        let _ = sender.send(Some(answer));
+                        let result = work.await;
+                        // Removed before the result is sent: a later caller starts a new flight.
+                        drop(remove);
+                        let _ = sender.send(Some(result));
                     }));
                     receiver
                 }
             }
         };
-        answer.wait_for(Option::is_some).await.ok()?.clone()
+        result.wait_for(Option::is_some).await.ok()?.clone()
     }
 }
 
-/// Takes a flight off the board however it ends.
-struct Landing<K: Eq + Hash, T> {
+/// Removes a flight from the table however it ends.
+struct RemoveOnDrop<K: Eq + Hash, T> {
     running: Arc<Running<K, T>>,
     key: K,
 }
 
-impl<K: Eq + Hash, T> Drop for Landing<K, T> {
+impl<K: Eq + Hash, T> Drop for RemoveOnDrop<K, T> {
     fn drop(&mut self) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
@@ -70,26 +70,26 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn many_askers_of_one_question_cost_one_answer() {
-        let (flights, asked) = (Flights::new(), Arc::new(AtomicUsize::new(0)));
-        let gate = Arc::new(tokio::sync::Semaphore::new(0));
-        let ask = || {
-            let (asked, gate) = (Arc::clone(&asked), Arc::clone(&gate));
+    async fn concurrent_callers_share_one_flight() {
+        let (flights, calls) = (Flights::new(), Arc::new(AtomicUsize::new(0)));
+        let barrier = Arc::new(tokio::sync::Semaphore::new(0));
+        let call = || {
+            let (calls, barrier) = (Arc::clone(&calls), Arc::clone(&barrier));
             flights.join([1; 32], move || async move {
-                asked.fetch_add(1, Ordering::SeqCst);
-                drop(gate.acquire().await);
+                calls.fetch_add(1, Ordering::SeqCst);
+                drop(barrier.acquire().await);
                 7
             })
         };
-        let open = async { gate.add_permits(1) };
-        let (a, b, c, ()) = tokio::join!(ask(), ask(), ask(), open);
+        let open = async { barrier.add_permits(1) };
+        let (a, b, c, ()) = tokio::join!(call(), call(), call(), open);
         assert_eq!((a, b, c), (Some(7), Some(7), Some(7)));
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
-        assert_eq!(flights.join([1; 32], || async { 8 }).await, Some(8), "a later question is asked anew");
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        assert_eq!(flights.join([1; 32], || async { 8 }).await, Some(8), "a later call starts a new flight");
     }
 
     #[tokio::test]
-    async fn a_panic_ends_the_flight_and_not_the_next_one() {
+    async fn panic_ends_only_its_own_flight() {
         let flights: Flights<u8> = Flights::new();
         assert_eq!(flights.join([2; 32], || async { panic!("as a test") }).await, None);
         assert_eq!(flights.join([2; 32], || async { 1 }).await, Some(1));

@@ -1,9 +1,9 @@
-//! Idle timeouts: every request and all traffic on an open stream is use, and the vault is told of it.
+//! Idle timeouts: every request and all traffic on an open stream counts as use, which is written to the vault.
 //!
-//! Use is noted here, on the session, with a few loads for each request. It is written to the vault in the background, for many
-//! sessions in one statement, at most once in an [`idle_grain`] for each session: so other gateways, and this one after a
-//! restart, see a session end at most that much early. While the vault is away, what this gateway has seen counts here,
-//! and is written when the vault is back.
+//! Use is recorded here, on the session, at the cost of a few loads per request. A background task writes it to the
+//! vault, many sessions in one statement, at most once per [`idle_grain`] for each session. Other gateways, and this
+//! one after a restart, may therefore see a session end early by at most that much. While the vault is away, use seen
+//! by this gateway counts here. It is written when the vault is back.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,52 +15,52 @@ use crate::auth::session::live::{Registration, Slot};
 use crate::auth::{Auth, Settings};
 use crate::clock::Monotonic;
 
-/// Uses are gathered for this long before they are written: one statement for many sessions.
-const GATHER: Duration = Duration::from_millis(250);
+/// Time in which uses are gathered before they are written: one statement for many sessions.
+const GATHER_TIME: Duration = Duration::from_millis(250);
 
-/// Sessions in one statement: some milliseconds of a vault. More would keep logins waiting behind it.
-const BATCH: usize = 500;
+/// Maximum number of sessions in one statement: some milliseconds of vault time. More would delay logins behind it.
+const MAX_BATCH: usize = 500;
 
-/// Between two tries to write while the vault does not answer.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// Pause between two attempts to write while the vault does not respond.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long uses may take to be written when the gateway stops.
-const AT_STOP: Duration = Duration::from_secs(2);
+/// Maximum time for writing uses when the gateway stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Sessions whose use is to be written.
+/// Sessions with use that is not written to the vault yet.
 #[derive(Default)]
 pub(crate) struct UnwrittenUses {
     slots: Mutex<Vec<Arc<Slot>>>,
-    more: Notify,
+    added: Notify,
 }
 
 impl UnwrittenUses {
     fn push(&self, slots: impl IntoIterator<Item = Arc<Slot>>) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).extend(slots);
-        self.more.notify_one();
+        self.added.notify_one();
     }
 
     fn take(&self) -> Vec<Arc<Slot>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = slots.len().min(BATCH);
-        slots.drain(..rest).collect()
+        let count = slots.len().min(MAX_BATCH);
+        slots.drain(..count).collect()
     }
 }
 
 impl Auth {
-    /// Notes that a session is used now, for the vault to be told in time.
-    pub(crate) fn note_use(&self, slot: &Arc<Slot>, now: Monotonic, settings: &Settings) {
-        if slot.end().used(self.lease.vault_time(now), settings) {
+    /// Records that a session is used now; the use is written to the vault later.
+    pub(crate) fn queue_use(&self, slot: &Arc<Slot>, now: Monotonic, settings: &Settings) {
+        if slot.end().record_use(self.lease.vault_time(now), settings) {
             self.uses.push([Arc::clone(slot)]);
         }
     }
 
-    /// Notes traffic on an open stream, or an answer that was waited for: its session is in use.
-    pub fn is_used(&self, registration: &Registration, settings: &Settings) {
-        self.note_use(registration.slot(), self.parts.clock.monotonic(), settings);
+    /// Records use of a session: traffic on an open stream, or a response that took long to arrive.
+    pub fn record_use(&self, registration: &Registration, settings: &Settings) {
+        self.queue_use(registration.slot(), self.parts.clock.monotonic(), settings);
     }
 
-    /// Writes what waits, once; what cannot be written waits on. `false` when the vault does not answer.
+    /// Writes all queued uses once; those that fail stay queued. Returns `false` when the vault does not respond.
     async fn write_uses(&self, settings: &Settings) -> bool {
         while self.vault_at_hand().is_ok() {
             let slots = self.uses.take();
@@ -70,9 +70,9 @@ impl Auth {
             let uses: Vec<_> =
                 slots.iter().filter_map(|slot| slot.end().unwritten(slot.id(), settings)).collect();
             match self.parts.vault.sessions.touch(&uses).await {
-                Ok(told) => {
+                Ok(ends) => {
                     for slot in &slots {
-                        slot.end().settle(slot.id(), &told);
+                        slot.end().settle(slot.id(), &ends);
                         slot.end().queued.store(false, Ordering::Release);
                     }
                 }
@@ -86,24 +86,24 @@ impl Auth {
         false
     }
 
-    /// Writes what waits, before the gateway ends.
+    /// Writes the queued uses before the gateway ends.
     pub async fn settle_uses(&self, settings: &Settings) {
-        if tokio::time::timeout(AT_STOP, self.write_uses(settings)).await != Ok(true) {
+        if tokio::time::timeout(STOP_TIMEOUT, self.write_uses(settings)).await != Ok(true) {
             tracing::warn!(
                 reason = "session_use_unwritten",
-                "the vault was not told of the last use of some sessions: they end a little early"
+                "the last use of some sessions was not written to the vault: they end a little early"
             );
         }
     }
 }
 
-/// Writes the use of sessions; never ends by itself.
+/// Writes the use of sessions; never returns.
 pub async fn write_session_use(auth: Arc<Auth>, settings: impl Fn() -> Settings) {
     loop {
-        auth.uses.more.notified().await;
-        tokio::time::sleep(GATHER).await;
+        auth.uses.added.notified().await;
+        tokio::time::sleep(GATHER_TIME).await;
         while !auth.write_uses(&settings()).await {
-            tokio::time::sleep(TRY_AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 }

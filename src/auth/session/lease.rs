@@ -1,20 +1,20 @@
-//! The lease: how long the revocation set counts as current after the last proof from the vault.
+//! The lease: time for which the revocation set counts as current after the last proof from the vault.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Monotonic, Timestamp};
 
-/// Never proven.
+/// Value of `proven` before the first proof.
 const NEVER: u64 = 0;
 
-/// When the set was last proven current, and what the vault's clock says.
+/// Time of the last proof that the set is current, and the offset of the vault's clock.
 pub(crate) struct Lease {
     length: Duration,
-    /// Milliseconds plus one, so that [`NEVER`] is told apart.
+    /// Milliseconds plus one, so that [`NEVER`] is distinct.
     proven: AtomicU64,
-    /// The vault's clock less this machine's monotonic one, in milliseconds: a step of this machine's own wall
-    /// clock means nothing.
+    /// The vault's clock minus this machine's monotonic clock, in milliseconds. A step of this machine's wall clock has
+    /// no effect.
     ahead: AtomicI64,
 }
 
@@ -27,18 +27,18 @@ impl Lease {
         self.length
     }
 
-    /// A probe that was sent at `sent` has come back: everything committed before `sent` is in the set. Counted
-    /// from sending, since what was committed while it was under way may be missing.
+    /// Records that a probe sent at `sent` has returned: everything committed before `sent` is in the set. The lease
+    /// counts from sending, since commits during the probe may be missing.
     pub(crate) fn renew(&self, sent: Monotonic) {
         self.proven.fetch_max(sent.millis() + 1, Ordering::AcqRel);
     }
 
-    /// The vault's clock read `vault` when this machine's read `here`.
+    /// Records that the vault's clock read `vault` when this machine's read `here`.
     pub(crate) fn learn(&self, vault: Timestamp, here: Monotonic) {
         self.ahead.store(vault.millis() - millis(here), Ordering::Relaxed);
     }
 
-    /// The vault's clock now, by this machine's.
+    /// Returns the vault's clock now, derived from this machine's.
     pub(crate) fn vault_time(&self, here: Monotonic) -> Timestamp {
         Timestamp::from_millis(millis(here) + self.ahead.load(Ordering::Relaxed))
     }
@@ -47,7 +47,7 @@ impl Lease {
         self.unproven_for(now).is_some_and(|span| span < self.length)
     }
 
-    /// How long ago the last proof was; `None` when there was none yet.
+    /// Returns the time since the last proof; `None` before the first.
     pub(crate) fn unproven_for(&self, now: Monotonic) -> Option<Duration> {
         match self.proven.load(Ordering::Acquire) {
             NEVER => None,
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_held_from_a_proof_until_its_length_has_passed() {
+    fn lease_is_held_for_its_length_after_a_proof() {
         let lease = Lease::new(Duration::from_secs(1));
         assert!(!lease.is_held(at(0)), "never proven");
         lease.renew(at(0));
@@ -77,11 +77,11 @@ mod tests {
         assert!(!lease.is_held(at(1000)));
         lease.renew(at(900));
         lease.renew(at(500));
-        assert!(lease.is_held(at(1899)), "an older probe that comes back late takes nothing away");
+        assert!(lease.is_held(at(1899)), "a late older probe does not shorten the lease");
     }
 
     #[test]
-    fn a_machine_whose_clock_is_wrong_uses_the_vaults() {
+    fn vault_time_ignores_the_local_wall_clock() {
         let lease = Lease::new(Duration::from_secs(1));
         lease.learn(Timestamp::from_secs(5000), at(1_400_000));
         assert_eq!(lease.vault_time(at(1_401_000)), Timestamp::from_secs(5001));

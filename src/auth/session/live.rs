@@ -1,9 +1,8 @@
-//! Who is being served, and the revocation set: one table, so that a revocation finds every request of its
-//! session.
+//! Sessions in use and the revocation set, in one table, so that a revocation finds every request of its session.
 //!
-//! A request registers with its session's [`Slot`] *before* anything about the session is read, and looks at the
-//! slot *after* its last wait. A revocation marks the slot first and then cuts what is registered. So whichever
-//! comes first, one of them sees the other: a request either finds the mark or is found.
+//! A request registers with its session's [`Slot`] *before* any session state is read, and checks the slot *after* its
+//! last wait. A revocation marks the slot first and then cuts the registered requests. In either order one of them sees
+//! the other: the request finds the mark, or the revocation finds the request.
 //!
 //! ```text
 //!  request:     register(slot) ... read stores ... slot revoked? -> forward ... headers arrive, slot revoked?
@@ -22,10 +21,10 @@ use crate::clock::{Monotonic, Timestamp};
 use crate::id::{SessionId, UserId};
 use crate::identity::{Login, RightsVersion};
 
-/// Enough that two cores seldom meet on one lock.
+/// Number of shards: enough that two cores seldom contend for one lock.
 const SHARDS: usize = 64;
 
-/// What this replica knows of one session: shared by its cached tokens and its requests.
+/// State of one session on this replica, shared by its cached tokens and its requests.
 #[derive(Debug)]
 pub(crate) struct Slot {
     id: SessionId,
@@ -39,17 +38,17 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Whether the session is in the revocation set.
+    /// Returns whether the session is in the revocation set.
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::SeqCst)
     }
 
-    /// A store has said that the session lives.
+    /// Records that a store has confirmed the session as live.
     pub(crate) fn confirm(&self, now: Monotonic) {
         self.confirmed.fetch_max(now.millis() + 1, Ordering::AcqRel);
     }
 
-    /// How long ago a store last said so; `None` when none has.
+    /// Returns the time since the last confirmation; `None` before the first.
     pub(crate) fn confirmed_for(&self, now: Monotonic) -> Option<Duration> {
         match self.confirmed.load(Ordering::Acquire) {
             0 => None,
@@ -57,18 +56,18 @@ impl Slot {
         }
     }
 
-    /// When the session ends.
+    /// Returns the end of the session.
     pub(crate) const fn end(&self) -> &SessionEnd {
         &self.end
     }
 
-    /// The login name of the session's user, if it is known and the session is that user's.
+    /// Returns the login name, if it is known and the session belongs to `user`.
     pub(crate) fn login_of(&self, user: UserId) -> Option<&Login> {
         self.owner.get().filter(|(owner, _)| *owner == user).map(|(_, login)| login)
     }
 
     pub(crate) fn set_owner(&self, user: UserId, login: Login) {
-        // Set by whoever learns it first, from a store; it is the same for everybody.
+        // Set by the first caller that reads it from a store; the value is the same for all.
         let _ = self.owner.set((user, login));
     }
 
@@ -76,7 +75,7 @@ impl Slot {
         self.id
     }
 
-    /// Enters a request; it stays until the registration is dropped. Look at the slot afterwards.
+    /// Registers a request until the registration is dropped. Check the slot afterwards.
     pub(crate) fn register(
         self: &Arc<Self>,
         control: &Arc<Control>,
@@ -110,7 +109,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(table) = self.table.upgrade() {
             let mut shard = table.shard(self.id);
-            // Another slot may have taken the place meanwhile; that one stays.
+            // Another slot may have taken this entry meanwhile; that one stays.
             if shard.slots.get(&self.id).is_some_and(|slot| slot.strong_count() == 0) {
                 shard.slots.remove(&self.id);
             }
@@ -118,7 +117,7 @@ impl Drop for Slot {
     }
 }
 
-/// A request entered under its session.
+/// A request registered under its session.
 #[derive(Debug)]
 pub struct Registration {
     slot: Arc<Slot>,
@@ -126,7 +125,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Whose request it is.
+    /// Returns the id of the request's session.
     pub fn session_id(&self) -> SessionId {
         self.slot.id
     }
@@ -135,7 +134,7 @@ impl Registration {
         &self.slot
     }
 
-    /// The second look at the set.
+    /// Re-checks the revocation set.
     pub fn is_revoked(&self) -> bool {
         self.slot.is_revoked()
     }
@@ -151,11 +150,11 @@ impl Drop for Registration {
 #[derive(Debug)]
 pub struct LiveSessions {
     shards: Vec<Mutex<Shard>>,
-    /// Sessions that had a request since they were last looked at, each once ([`Requests::listed`]): a look at those with
-    /// requests costs nothing for the many without.
+    /// Sessions with a request since the last scan, each listed once ([`Requests::listed`]). A scan of busy sessions
+    /// then costs nothing for idle ones.
     busy: Vec<Mutex<Vec<Weak<Slot>>>>,
     rights: RwLock<HashMap<UserId, (RightsVersion, Timestamp)>>,
-    /// Entries in `rights`: almost always none, and then nothing is locked.
+    /// Number of entries in `rights`. It is nearly always 0, and then no lock is taken.
     rights_changed: AtomicUsize,
 }
 
@@ -166,7 +165,7 @@ struct Shard {
 }
 
 impl LiveSessions {
-    /// Nobody is served, nothing is revoked.
+    /// Creates an empty table.
     pub(crate) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -177,14 +176,15 @@ impl LiveSessions {
     }
 
     fn shard(&self, id: SessionId) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[place(id)])
+        lock(&self.shards[shard_index(id)])
     }
 
     fn busy_of(&self, id: SessionId) -> &Mutex<Vec<Weak<Slot>>> {
-        &self.busy[place(id)]
+        &self.busy[shard_index(id)]
     }
 
-    /// The slot of a session, made if this replica has none. Marked already if the set says so.
+    /// Returns the slot of a session and creates it if needed. A new slot is marked revoked if the set contains the
+    /// session.
     pub(crate) fn slot(self: &Arc<Self>, id: SessionId) -> Arc<Slot> {
         let mut shard = self.shard(id);
         if let Some(slot) = shard.slots.get(&id).and_then(Weak::upgrade) {
@@ -203,32 +203,32 @@ impl LiveSessions {
         slot
     }
 
-    /// Enters a revocation and cuts everything of that session. Whether it was not in the set before.
+    /// Enters a revocation and cuts all requests of the session. Returns whether it is new in the set.
     pub(crate) fn revoke(&self, id: SessionId, until: Timestamp) -> bool {
         let (slot, is_new) = {
             let mut shard = self.shard(id);
             let is_new = !shard.revoked.contains_key(&id);
-            let held = shard.revoked.entry(id).or_insert(until);
-            *held = (*held).max(until);
+            let entry = shard.revoked.entry(id).or_insert(until);
+            *entry = (*entry).max(until);
             (shard.slots.get(&id).and_then(Weak::upgrade), is_new)
         };
-        // Outside the shard's lock: dropping the last handle of a slot takes it again.
+        // Outside the shard's lock: dropping the last handle of a slot locks the shard again.
         if let Some(slot) = slot {
             slot.mark_revoked();
         }
         is_new
     }
 
-    /// Enters a change of rights: tokens of an older version are refused until refreshed, and requests and streams
-    /// that were let in with one are cut.
+    /// Enters a change of rights. Tokens of an older version are refused until refreshed, and requests and streams
+    /// admitted with one are cut.
     pub(crate) fn change_rights(&self, user: UserId, rights: RightsVersion, until: Timestamp) {
         {
             let mut all = self.rights.write().unwrap_or_else(PoisonError::into_inner);
-            let held = all.entry(user).or_insert((rights, until));
-            *held = (held.0.max(rights), held.1.max(until));
+            let entry = all.entry(user).or_insert((rights, until));
+            *entry = (entry.0.max(rights), entry.1.max(until));
             self.rights_changed.store(all.len(), Ordering::SeqCst);
         }
-        // A change of rights is rare enough to look at every request; whoever registers now finds the entry above.
+        // Changes of rights are rare, so every request is scanned. A request that registers now finds the entry above.
         for slot in self.busy() {
             for entry in lock(&slot.requests).iter() {
                 if entry.user_id == user && entry.rights < rights {
@@ -238,7 +238,7 @@ impl LiveSessions {
         }
     }
 
-    /// Whether rights of that version are still good for that user.
+    /// Returns whether this version of the user's rights is still valid.
     pub(crate) fn has_rights(&self, user: UserId, rights: RightsVersion) -> bool {
         self.rights_changed.load(Ordering::SeqCst) == 0 || {
             let all = self.rights.read().unwrap_or_else(PoisonError::into_inner);
@@ -246,7 +246,7 @@ impl LiveSessions {
         }
     }
 
-    /// Forgets what no token can need any more.
+    /// Drops entries that no token needs any more.
     pub(crate) fn prune(&self, now: Timestamp) {
         for shard in &self.shards {
             lock(shard).revoked.retain(|_, until| *until > now);
@@ -256,17 +256,18 @@ impl LiveSessions {
         self.rights_changed.store(all.len(), Ordering::SeqCst);
     }
 
-    /// How many sessions have a slot.
-    pub(crate) fn known(&self) -> usize {
+    /// Returns the number of sessions with a slot.
+    pub(crate) fn slot_count(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).slots.len()).sum()
     }
 
-    /// How many sessions are in the set.
+    /// Returns the number of sessions in the revocation set.
     pub(crate) fn revoked(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).revoked.len()).sum()
     }
 
-    /// Sessions with at least one request or stream now. Those without are looked at when they next have one.
+    /// Returns the sessions with at least one request or stream now. Idle sessions leave the list until their next
+    /// request.
     pub(crate) fn busy(&self) -> Vec<Arc<Slot>> {
         let mut busy = Vec::new();
         for listed in &self.busy {
@@ -274,12 +275,12 @@ impl LiveSessions {
                 let Some(slot) = slot.upgrade() else { return false };
                 let mut requests = lock(&slot.requests);
                 requests.listed = !requests.is_empty();
-                let stays = requests.listed;
+                let is_busy = requests.listed;
                 drop(requests);
-                if stays {
+                if is_busy {
                     busy.push(slot);
                 }
-                stays
+                is_busy
             });
         }
         busy
@@ -291,12 +292,13 @@ impl LiveSessions {
     }
 }
 
-/// Session ids are random: any byte spreads them.
-fn place(id: SessionId) -> usize {
+/// Returns the shard of a session. Ids are random, so any byte spreads them.
+fn shard_index(id: SessionId) -> usize {
     usize::from(id.as_bytes()[0]) % SHARDS
 }
 
-/// Every critical section here is a single step on one map: a panic elsewhere leaves nothing half-done.
+/// Locks and ignores poisoning. Every critical section is a single step on one map, so a panic leaves nothing
+/// half-done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! Sessions at work: the check of a request, the set of live and revoked sessions, the lease, the feed and revocation.
+//! Session checks: authentication of requests, the table of live and revoked sessions, the lease, the feed and
+//! revocation.
 
 pub(crate) mod authenticate;
 pub(crate) mod control;

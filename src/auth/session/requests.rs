@@ -1,4 +1,4 @@
-//! The requests of one session that are under way.
+//! Requests in flight of one session.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::auth::session::control::Control;
 use crate::id::UserId;
 use crate::identity::RightsVersion;
 
-/// A request under its session.
+/// A request registered under its session.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) control: Arc<Control>,
@@ -16,30 +16,30 @@ pub(crate) struct Entry {
     pub(crate) rights: RightsVersion,
 }
 
-/// Most sessions have one request at a time, and most of the time none: one has its place here, so that it costs no
-/// allocation, and what more of them needed is given back when they have ended (176 bytes a session).
+/// Requests of one session. Most sessions have one request at a time, and usually none, so one entry is stored inline
+/// and costs no allocation. Memory for further entries is freed when they have ended (176 bytes a session).
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
-    one: Option<Entry>,
+    first: Option<Entry>,
     more: Slab<Entry>,
-    /// Whether the session stands among those that may be busy.
+    /// Whether the session is in the list of busy sessions.
     pub(crate) listed: bool,
 }
 
 impl Requests {
-    /// Enters a request; answers its key.
+    /// Adds a request and returns its key.
     pub(crate) fn insert(&mut self, entry: Entry) -> usize {
-        if self.one.is_none() {
-            self.one = Some(entry);
+        if self.first.is_none() {
+            self.first = Some(entry);
             return 0;
         }
         self.more.insert(entry) + 1
     }
 
-    /// Takes the request of this key out.
+    /// Removes the request with this key.
     pub(crate) fn remove(&mut self, key: usize) {
         match key.checked_sub(1) {
-            None => self.one = None,
+            None => self.first = None,
             Some(key) => {
                 self.more.try_remove(key);
                 if self.more.is_empty() {
@@ -50,11 +50,11 @@ impl Requests {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.one.iter().chain(self.more.iter().map(|(_, entry)| entry))
+        self.first.iter().chain(self.more.iter().map(|(_, entry)| entry))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.one.is_none() && self.more.is_empty()
+        self.first.is_none() && self.more.is_empty()
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_come_and_go_in_any_order() {
+    fn requests_are_removed_in_any_order() {
         let mut requests = Requests::default();
         let keys: Vec<_> = (0..5).map(|at| requests.insert(entry(at))).collect();
         let present = |requests: &Requests| {
@@ -88,6 +88,6 @@ mod tests {
         assert_eq!((present(&requests), requests.is_empty()), (vec![5], false));
         requests.remove(0);
         assert!(requests.is_empty());
-        assert_eq!(requests.more.capacity(), 0, "nothing is kept");
+        assert_eq!(requests.more.capacity(), 0, "the memory is freed");
     }
 }

@@ -1,4 +1,4 @@
-//! Revocation: committed in the vault, applied here, told to the session store, then acknowledged.
+//! Revocation: committed in the vault, applied here, written to the session store, then acknowledged.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,35 +14,36 @@ use crate::identity::ClientKind;
 use crate::request_id;
 use crate::vault::{EndReason, Ended, LogEntry, Scope};
 
-/// Tombstones on their way at once: a connection carries hundreds in one write; all of a large revocation would keep
-/// every check waiting behind them.
-const AT_ONCE: usize = 256;
+/// Maximum number of tombstone writes in flight. A connection carries hundreds in one write; all of a large revocation
+/// at once would delay every check behind them.
+const MAX_IN_FLIGHT: usize = 256;
 
-/// How far a revocation has come when it is acknowledged. Either way no replica that sees the vault accepts.
+/// Progress of a revocation when it is acknowledged. In both cases every replica that reads the vault refuses the
+/// session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
     /// In the vault and the session store.
     Complete,
-    /// In the vault; the session store is away and will be told as soon as it is back.
+    /// In the vault; the session store is away and gets the tombstones when it is back.
     Vault,
 }
 
 /// An acknowledged revocation.
 #[derive(Debug, Clone)]
 pub struct Revoked {
-    /// How many sessions were alive until now.
+    /// Number of sessions that were alive until now.
     pub sessions: usize,
-    /// Whether it concerned any session at all, those that had ended before included.
-    pub known: bool,
-    /// How far it has come.
+    /// Whether it concerned any session, including sessions that had ended before.
+    pub is_known: bool,
+    /// Progress of the revocation.
     pub propagation: Propagation,
 }
 
-/// Tombstones the session store has not taken yet.
+/// Tombstones that are not written to the session store yet.
 #[derive(Default)]
-pub(crate) struct OwedTombstones(Mutex<HashMap<SessionId, Timestamp>>);
+pub(crate) struct PendingTombstones(Mutex<HashMap<SessionId, Timestamp>>);
 
-impl OwedTombstones {
+impl PendingTombstones {
     pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -52,7 +53,7 @@ impl Auth {
     /// Ends one session of a user.
     ///
     /// # Errors
-    /// `SessionUnknown` when it is not theirs (or has long ended); `StoreUnavailable`.
+    /// `SessionUnknown` when the session is not the owner's or ended long ago; `StoreUnavailable`.
     pub async fn end_session(
         self: &Arc<Self>,
         id: SessionId,
@@ -60,7 +61,7 @@ impl Auth {
         reason: EndReason,
     ) -> Result<Revoked, Refusal> {
         let revoked = self.revoke(Scope::Session(id, Some(owner)), reason).await?;
-        if !revoked.known { Err(Refusal::SessionUnknown) } else { Ok(revoked) }
+        if !revoked.is_known { Err(Refusal::SessionUnknown) } else { Ok(revoked) }
     }
 
     /// Ends every session of a user.
@@ -71,7 +72,7 @@ impl Auth {
         self.revoke(Scope::User(user), EndReason::User).await
     }
 
-    /// Ends every session of a user but `keep`, in one statement.
+    /// Ends every session of a user except `keep`, in one statement.
     ///
     /// # Errors
     /// `StoreUnavailable`.
@@ -79,7 +80,7 @@ impl Auth {
         self.revoke(Scope::Others(user, keep), EndReason::User).await
     }
 
-    /// Ends every session of a user that belongs to a program, in one statement.
+    /// Ends every session of a user that belongs to an API client, in one statement.
     ///
     /// # Errors
     /// `StoreUnavailable`.
@@ -87,10 +88,10 @@ impl Auth {
         self.revoke(Scope::OfClient(user, ClientKind::Program.client_id()), EndReason::User).await
     }
 
-    /// Ends the session a refresh token belongs to: the way out for a client whose access token has run out.
+    /// Ends the session of a refresh token. A client whose access token has expired logs out this way.
     ///
     /// # Errors
-    /// As [`Auth::refresh`]; a token that answers to no live session is `RefreshInvalid`.
+    /// As [`Auth::refresh`]; `RefreshInvalid` for a token without a live session.
     pub async fn logout_by_refresh(
         self: &Arc<Self>,
         token: &str,
@@ -100,26 +101,26 @@ impl Auth {
         self.revoke(Scope::Session(renewed.session_id, None), EndReason::Logout).await
     }
 
-    /// Runs to its end though the caller hangs up. What was revoked before is applied again.
+    /// Runs to its end even when the caller hangs up. Sessions revoked before are applied again.
     async fn revoke(self: &Arc<Self>, scope: Scope, reason: EndReason) -> Result<Revoked, Refusal> {
         let auth = Arc::clone(self);
         detached(async move {
             let ended = auth.parts.vault.sessions.revoke(scope, reason).await?;
-            let propagation = auth.carry_out(&ended, reason).await;
-            Ok(Revoked { sessions: ended.alive, known: !ended.sessions.is_empty(), propagation })
+            let propagation = auth.apply_revocation(&ended, reason).await;
+            Ok(Revoked { sessions: ended.alive, is_known: !ended.sessions.is_empty(), propagation })
         })
         .await
     }
 
     /// Applies what the vault has committed: the set first (which cuts requests and streams), then tombstones.
-    pub(crate) async fn carry_out(self: &Arc<Self>, ended: &Ended, reason: EndReason) -> Propagation {
+    pub(crate) async fn apply_revocation(self: &Arc<Self>, ended: &Ended, reason: EndReason) -> Propagation {
         self.observe_revocations(&self.apply(&ended.entries));
         let counted = self.parts.metrics.tokens.ended.with_label_values(&[reason.as_str()]);
         counted.inc_by(ended.alive as u64);
-        self.entomb(sessions(&ended.entries), ended.now).await
+        self.write_tombstones(sessions(&ended.entries), ended.now).await
     }
 
-    /// Enters log rows into the set; answers the sessions that were not in it.
+    /// Enters log rows into the set. Returns the sessions that were not in it.
     pub(crate) fn apply(&self, entries: &[LogEntry]) -> Vec<(SessionId, Timestamp)> {
         let mut new = Vec::new();
         for entry in entries {
@@ -137,22 +138,22 @@ impl Auth {
         new
     }
 
-    /// Writes tombstones, many at a time; what the session store does not take is owed to it.
-    pub(crate) async fn entomb(
+    /// Writes tombstones in batches. Those that the session store does not accept are kept for a retry.
+    pub(crate) async fn write_tombstones(
         self: &Arc<Self>,
         sessions: Vec<(SessionId, Timestamp)>,
         now: Timestamp,
     ) -> Propagation {
         let mut propagation = Propagation::Complete;
-        for some in sessions.chunks(AT_ONCE) {
+        for batch in sessions.chunks(MAX_IN_FLIGHT) {
             let mut writing = JoinSet::new();
-            for &(id, until) in some {
+            for &(id, until) in batch {
                 let auth = Arc::clone(self);
                 writing.spawn(request_id::carried(async move {
                     let written = auth.parts.sessions.revoke(id, until.since(now)).await;
                     if let Err(error) = &written {
-                        tracing::debug!(%error, session = %id, "a tombstone is owed to the session store");
-                        auth.owed.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
+                        tracing::debug!(%error, session = %id, "a tombstone was not written: it will be retried");
+                        auth.tombstones.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, until);
                     }
                     written.is_ok()
                 }));
@@ -167,7 +168,7 @@ impl Auth {
     }
 }
 
-/// The sessions among log rows.
+/// Returns the sessions among log rows.
 fn sessions(entries: &[LogEntry]) -> Vec<(SessionId, Timestamp)> {
     let session = |entry: &LogEntry| match *entry {
         LogEntry::Session { id, until } => Some((id, until)),
@@ -176,12 +177,12 @@ fn sessions(entries: &[LogEntry]) -> Vec<(SessionId, Timestamp)> {
     entries.iter().filter_map(session).collect()
 }
 
-/// Pays owed tombstones, trying every `pause`; never ends by itself.
+/// Retries pending tombstones at intervals of `pause`; never returns.
 pub async fn retry_tombstones(auth: Arc<Auth>, pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
-        let owed: Vec<_> = auth
-            .owed
+        let tombstones: Vec<_> = auth
+            .tombstones
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -189,14 +190,14 @@ pub async fn retry_tombstones(auth: Arc<Auth>, pause: Duration) {
             .map(|(id, until)| (*id, *until))
             .collect();
         let now = auth.vault_now();
-        for some in owed.chunks(AT_ONCE) {
-            for (id, _) in some {
-                auth.owed.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        for batch in tombstones.chunks(MAX_IN_FLIGHT) {
+            for (id, _) in batch {
+                auth.tombstones.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             }
-            // What has run out needs none any more.
-            let needed = some.iter().copied().filter(|(_, until)| *until > now).collect();
-            if auth.entomb(needed, now).await == Propagation::Vault {
-                // The store is still away: the others can wait too.
+            // An expired revocation needs no tombstone.
+            let needed = batch.iter().copied().filter(|(_, until)| *until > now).collect();
+            if auth.write_tombstones(needed, now).await == Propagation::Vault {
+                // The store is still away: the others wait for the next round.
                 break;
             }
         }

@@ -1,4 +1,4 @@
-//! The end of a session as this replica knows it: what the vault said, moved by use seen here.
+//! End of a session as this replica knows it: the vault's value, moved by use seen here.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
@@ -10,27 +10,27 @@ use crate::identity::ClientKind;
 use crate::session::Record;
 use crate::vault::{Grant, SessionUse, idle_grain};
 
-/// An end that is less than this later is not worth a store to memory that all cores share.
-const WORTH_NOTING: Duration = Duration::from_secs(1);
+/// Smallest move of the end that is stored. A smaller one is not worth a write to memory that all cores share.
+const MIN_MOVE: Duration = Duration::from_secs(1);
 
-/// `at` of a session that the vault says has ended: long ago.
-const OVER: i64 = 1;
+/// Value of `at` for a session that the vault reports as ended: a time long ago.
+const ENDED: i64 = 1;
 
-/// What this replica knows of the end of one session. Times are the vault's, in milliseconds; 0 = not known.
+/// End of one session. Times are by the vault's clock, in milliseconds; 0 = unknown.
 #[derive(Debug, Default)]
 pub(crate) struct SessionEnd {
-    /// The earlier of absolute end and idle end, by everything that was heard and seen here.
+    /// The earlier of absolute end and idle end, from all reports and the use seen here.
     at: AtomicI64,
-    /// The end that the vault has stored, as it last told.
+    /// The end stored in the vault, by its last response.
     stored: AtomicI64,
     absolute: AtomicI64,
     kind: AtomicU8,
-    /// Waits to be written, or is being written.
+    /// The use is queued for a write, or being written.
     pub(crate) queued: AtomicBool,
 }
 
 impl SessionEnd {
-    /// The end, if it is known.
+    /// Returns the end, if it is known.
     pub(crate) fn at(&self) -> Option<Timestamp> {
         Self::time(self.at.load(Ordering::Acquire))
     }
@@ -39,33 +39,34 @@ impl SessionEnd {
         (millis != 0).then(|| Timestamp::from_millis(millis))
     }
 
-    /// The vault has told.
+    /// Updates the end from a vault grant.
     pub(crate) fn learn(&self, grant: &Grant) {
-        self.tell(grant.ends_at, grant.expires_at, ClientKind::of(&grant.client_id));
+        self.store(grant.ends_at, grant.expires_at, ClientKind::of(&grant.client_id));
     }
 
-    /// The session store has told; it knows the idle end of some time ago, or none.
+    /// Updates the end from a session store record. Its idle end may be old or missing.
     pub(crate) fn learn_record(&self, record: &Record) {
         if let Some((idle_end, kind)) = record.idle {
-            self.tell(idle_end.min(record.expires_at), record.expires_at, kind);
+            self.store(idle_end.min(record.expires_at), record.expires_at, kind);
         }
     }
 
-    fn tell(&self, stored: Timestamp, absolute: Timestamp, kind: ClientKind) {
+    fn store(&self, stored: Timestamp, absolute: Timestamp, kind: ClientKind) {
         self.kind.store(kind.to_u8(), Ordering::Relaxed);
         self.absolute.store(absolute.millis(), Ordering::Relaxed);
         self.stored.fetch_max(stored.millis(), Ordering::AcqRel);
-        // Last: who sees an end sees what belongs to it. What was seen here since is not taken back.
+        // Stored last: a reader that sees an end also sees the fields above. Use seen here meanwhile is not undone.
         self.at.fetch_max(stored.millis(), Ordering::AcqRel);
     }
 
-    /// The vault says that it has ended.
-    pub(crate) fn is_over(&self) {
-        self.at.store(OVER, Ordering::Release);
+    /// Marks the session as ended, as the vault reports.
+    pub(crate) fn mark_ended(&self) {
+        self.at.store(ENDED, Ordering::Release);
     }
 
-    /// It is used at `now`. `true`: the vault is to be told, by whoever asked. A session that has ended is not used.
-    pub(crate) fn used(&self, now: Timestamp, settings: &Settings) -> bool {
+    /// Records use at `now`. Returns `true` when the caller must queue the use for the vault. Use after the end has no
+    /// effect.
+    pub(crate) fn record_use(&self, now: Timestamp, settings: &Settings) -> bool {
         let end = self.at.load(Ordering::Acquire);
         let Some(kind) = ClientKind::from_u8(self.kind.load(Ordering::Relaxed)) else { return false };
         if end <= now.millis() {
@@ -74,10 +75,10 @@ impl SessionEnd {
         let idle = settings.idle_of(kind);
         let absolute = self.absolute.load(Ordering::Relaxed);
         let new = (now + idle).millis().min(absolute);
-        if Timestamp::from_millis(new).since(Timestamp::from_millis(end)) < WORTH_NOTING {
+        if Timestamp::from_millis(new).since(Timestamp::from_millis(end)) < MIN_MOVE {
             return false;
         }
-        // Only from the end that was looked at: the vault may just have said that it is over.
+        // Only if the end is unchanged: the vault may just have reported the session as ended.
         if self.at.compare_exchange(end, new, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
         }
@@ -86,7 +87,7 @@ impl SessionEnd {
         late > idle_grain(idle) && !self.queued.swap(true, Ordering::AcqRel)
     }
 
-    /// What the vault is to be told; `None` when it knows, or the session is over.
+    /// Returns the use to write to the vault; `None` when the vault has it, or the session has ended.
     pub(crate) fn unwritten(&self, id: SessionId, settings: &Settings) -> Option<SessionUse> {
         let (at, stored) = (self.at.load(Ordering::Acquire), self.stored.load(Ordering::Acquire));
         let idle = settings.idle_of(ClientKind::from_u8(self.kind.load(Ordering::Relaxed))?);
@@ -94,26 +95,26 @@ impl SessionEnd {
         (at > stored).then_some(SessionUse { id, until, known, idle })
     }
 
-    /// What the vault is to be told before it is asked about the session: the end it has stored has passed, though the
-    /// session was used here since, and it would take it for ended.
+    /// Returns the use to write before the session is looked up. Its end stored in the vault has passed though it was
+    /// used here since, so the vault would report it as ended.
     pub(crate) fn overdue(&self, id: SessionId, now: Timestamp, settings: &Settings) -> Option<SessionUse> {
         self.unwritten(id, settings).filter(|unwritten| unwritten.known <= now && now < unwritten.until)
     }
 
-    /// What the vault has answered, when it was told of `id`'s use.
-    pub(crate) fn settle(&self, id: SessionId, told: &[(SessionId, Timestamp)]) {
-        match told.iter().find(|(known, _)| *known == id) {
+    /// Applies the vault's response to a write of this session's use.
+    pub(crate) fn settle(&self, id: SessionId, ends: &[(SessionId, Timestamp)]) {
+        match ends.iter().find(|(known, _)| *known == id) {
             Some((_, end)) => {
                 self.stored.fetch_max(end.millis(), Ordering::AcqRel);
                 self.at.fetch_max(end.millis(), Ordering::AcqRel);
             }
-            None => self.is_over(),
+            None => self.mark_ended(),
         }
     }
 }
 
 impl Settings {
-    /// How long a session of this kind may be idle.
+    /// Returns the idle timeout of a session of this kind.
     pub(crate) const fn idle_of(&self, kind: ClientKind) -> Duration {
         match kind {
             ClientKind::Program | ClientKind::RememberedBrowser => self.idle_timeout,

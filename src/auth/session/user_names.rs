@@ -1,19 +1,19 @@
-//! Whose user id is whose login name, as far as this replica has seen them.
+//! Login names by user id, as far as this replica has seen them.
 //!
-//! A session store keeps no names. A name belongs to its id for life, so what was seen once stays true: a session
-//! that the session store vouches for is then served without a question to the vault.
+//! The session store keeps no names. A name belongs to its id for life, so a cached one stays true. A session that the
+//! session store confirms is then served without a vault lookup.
 
 use quick_cache::sync::Cache;
 
 use crate::id::UserId;
 use crate::identity::Login;
 
-/// Bounded by count: a name that falls out costs one question to the vault.
+/// Bounded by count. An evicted name costs one vault lookup.
 pub(crate) struct Logins(Cache<UserId, Login>);
 
 impl Logins {
-    pub(crate) fn new(most: usize) -> Self {
-        Self(Cache::new(most))
+    pub(crate) fn new(max: usize) -> Self {
+        Self(Cache::new(max))
     }
 
     pub(crate) fn of(&self, user: UserId) -> Option<Login> {

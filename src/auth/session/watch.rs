@@ -1,4 +1,4 @@
-//! Live streams end with their session: at its end, or when the set has not been current for too long.
+//! Ends live streams when their session ends, or when the revocation set has not been current for too long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use crate::auth::session::authenticate;
 use crate::auth::session::control::Cut;
 use crate::auth::session::live::{LiveSessions, Slot};
 
-/// How late the end of a session may be noticed on an open stream.
-const EVERY: Duration = Duration::from_millis(500);
+/// Maximum delay until the end of a session is noticed on an open stream.
+const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Watches requests in flight; never ends by itself. `stream_lease` is the one in force.
+/// Watches requests in flight; never returns. `stream_lease` returns the value in force.
 pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration) {
-    // LookupLimiter under way: a vault that hangs delays only its own answers, never a cut that needs none.
-    let mut asking = JoinSet::new();
+    // Vault lookups in flight. A vault that hangs delays only its own results, never a cut that needs none.
+    let mut lookups = JoinSet::new();
     loop {
-        tokio::time::sleep(EVERY).await;
-        while asking.try_join_next().is_some() {}
+        tokio::time::sleep(INTERVAL).await;
+        while lookups.try_join_next().is_some() {}
         let unproven = auth.lease.unproven_for(auth.parts.clock.monotonic());
         let stale = unproven.is_none_or(|span| span >= stream_lease());
-        let may_ask = asking.is_empty();
+        let may_look_up = lookups.is_empty();
         for slot in auth.live.busy() {
             if stale {
                 LiveSessions::cut(&slot, Cut::Unproven);
-            } else if may_ask && slot.end().at().is_some_and(|end| end <= auth.vault_now()) {
+            } else if may_look_up && slot.end().at().is_some_and(|end| end <= auth.vault_now()) {
                 let auth = Arc::clone(&auth);
-                asking.spawn(async move {
+                lookups.spawn(async move {
                     if has_ended(&auth, &slot).await {
                         LiveSessions::cut(&slot, Cut::Expired);
                     }
@@ -38,7 +38,8 @@ pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration)
     }
 }
 
-/// The end this replica knows of has come. Use or a refresh elsewhere may have moved it: the vault says.
+/// Returns whether the session has ended. Its known end has passed, but use or a refresh elsewhere may have moved it,
+/// so the vault decides.
 async fn has_ended(auth: &Auth, slot: &Slot) -> bool {
     match auth.parts.vault.sessions.find(slot.id()).await {
         Ok(Some(row)) if row.live => {
@@ -46,10 +47,10 @@ async fn has_ended(auth: &Auth, slot: &Slot) -> bool {
             false
         }
         Ok(_) => {
-            slot.end().is_over();
+            slot.end().mark_ended();
             true
         }
-        // Unknown is not ended: the lease decides how long that may last.
+        // An unknown state is not an end: the lease bounds how long it may last.
         Err(_) => false,
     }
 }

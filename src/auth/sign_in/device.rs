@@ -1,9 +1,10 @@
-//! Known devices: a browser that has signed in to an account keeps a way in while strangers try that account (OWASP, "Slow
-//! down online guessing attacks with device cookies").
+//! Known devices: a browser that has signed in to an account can still sign in while other clients guess that account's
+//! password (OWASP, "Slow down online guessing attacks with device cookies").
 //!
-//! It carries a mark for each of the accounts it has signed in to: the user's id, their epoch and a number of its own, signed
-//! together with the login name. A mark opens nothing; it only moves the attempts of this browser on this account into a
-//! bucket of their own, which strangers cannot fill. A change of the password ends every mark by the epoch.
+//! The device cookie carries a mark for each account that has signed in at the browser: the user's id, their epoch and
+//! a random number, signed together with the login name. A mark grants no access. It only moves the browser's login
+//! attempts on this account into a separate bucket, which other clients cannot fill. A password change invalidates
+//! every mark by the epoch.
 
 use std::time::Duration;
 
@@ -11,19 +12,19 @@ use crate::auth::Auth;
 use crate::id::{UserId, base64url, from_base64url};
 use crate::identity::{Epoch, Login};
 
-/// What is signed.
-const WHAT: &str = "known device";
+/// Purpose of the signature.
+const PURPOSE: &str = "known device";
 
-/// How long a browser is known after its last sign-in. Browsers keep no cookie for longer (RFC 6265bis section 5.5).
-pub(crate) const KNOWN_FOR: Duration = Duration::from_hours(400 * 24);
+/// Lifetime of the device cookie after the last sign-in. Browsers keep no cookie for longer (RFC 6265bis section 5.5).
+pub(crate) const DEVICE_LIFE: Duration = Duration::from_hours(400 * 24);
 
-/// Accounts that one browser is known for: a household. The cookie has 66 bytes for each.
-const ACCOUNTS: usize = 4;
+/// Maximum number of accounts in one device cookie: a household. The cookie has 66 bytes for each.
+const MAX_ACCOUNTS: usize = 4;
 
-/// Marks looked at in one request: those of a cookie, and of one that was planted beside it.
-const LOOKED_AT: usize = 4 * ACCOUNTS;
+/// Maximum number of marks checked in one request: those of the cookie, and of one planted beside it.
+const MAX_MARKS: usize = 4 * MAX_ACCOUNTS;
 
-/// Between the marks of a cookie.
+/// Separator of the marks in a cookie.
 const SEPARATOR: char = '~';
 
 /// A browser that has signed in to this account before.
@@ -52,18 +53,18 @@ impl Device {
     }
 }
 
-/// What is signed for whom: the login name is not in the mark.
-fn whom(device: &Device, login: &Login) -> Vec<u8> {
+/// Returns the signed bytes. The login name is signed and not part of the mark.
+fn signed_bytes(device: &Device, login: &Login) -> Vec<u8> {
     [&device.bytes()[..], login.as_str().as_bytes()].concat()
 }
 
 fn marks(cookies: &[String]) -> impl Iterator<Item = &str> {
-    cookies.iter().flat_map(|cookie| cookie.split(SEPARATOR)).take(LOOKED_AT)
+    cookies.iter().flat_map(|cookie| cookie.split(SEPARATOR)).take(MAX_MARKS)
 }
 
 impl Auth {
-    /// The cookie of a browser that has just signed in, or changed the password: with the marks of other accounts that
-    /// `cookies` had.
+    /// Returns the device cookie after a sign-in or a password change. It keeps the marks of other accounts in
+    /// `cookies`.
     pub(crate) fn mark_device(
         &self,
         login: &Login,
@@ -72,26 +73,28 @@ impl Auth {
         cookies: &[String],
     ) -> String {
         let device = Device { user, epoch, number: self.parts.random.bytes() };
-        let stamp = self.stamps.make(WHAT, &whom(&device, login), self.vault_now(), KNOWN_FOR);
-        let mut cookie = format!("{}.{stamp}", base64url(device.bytes()));
+        let signature =
+            self.form_tokens.issue(PURPOSE, &signed_bytes(&device, login), self.vault_now(), DEVICE_LIFE);
+        let mut cookie = format!("{}.{signature}", base64url(device.bytes()));
         let is_other = |mark: &&str| {
             let read = mark.split_once('.').and_then(|(device, _)| Device::read(device));
             read.is_some_and(|device| device.user != user)
         };
-        for mark in marks(cookies).filter(is_other).take(ACCOUNTS - 1) {
+        for mark in marks(cookies).filter(is_other).take(MAX_ACCOUNTS - 1) {
             cookie.push(SEPARATOR);
             cookie.push_str(mark);
         }
         cookie
     }
 
-    /// The mark for this account among a browser's cookies, if it has a good one.
+    /// Returns the valid mark for this account among a browser's device cookies.
     pub(crate) fn known_device(&self, login: &Login, cookies: &[String]) -> Option<Device> {
         marks(cookies).find_map(|mark| {
-            let (device, stamp) = mark.split_once('.')?;
+            let (device, signature) = mark.split_once('.')?;
             let device = Device::read(device)?;
-            let is_ours = self.stamps.is_good(stamp, WHAT, &whom(&device, login), self.vault_now());
-            is_ours.then_some(device)
+            let is_valid =
+                self.form_tokens.is_valid(signature, PURPOSE, &signed_bytes(&device, login), self.vault_now());
+            is_valid.then_some(device)
         })
     }
 }
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_read_as_it_was_written() {
+    fn device_round_trips_through_text() {
         let device = Device { user: UserId::from_bytes([7; 16]), epoch: Epoch(258), number: [9; 8] };
         let text = base64url(device.bytes());
         assert_eq!((text.len(), Device::read(&text)), (38, Some(device)));
@@ -111,8 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn of_many_marks_only_so_many_are_looked_at() {
+    fn marks_per_request_are_limited() {
         let cookies = vec!["a~".repeat(1000), "b".to_owned()];
-        assert_eq!(marks(&cookies).count(), LOOKED_AT);
+        assert_eq!(marks(&cookies).count(), MAX_MARKS);
     }
 }

@@ -1,4 +1,4 @@
-//! Login: from a name and a password to a session.
+//! Login: creates a session from a user name and a password.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,23 +15,24 @@ use crate::secret::Secret;
 use crate::token::refresh::{FamilyId, RefreshToken};
 use crate::vault::{NewSession, User, UserChange, UserKey, VaultError};
 
-/// Somebody who wants to sign in.
+/// Login request of a client.
 #[derive(Debug, Clone)]
 pub struct LoginRequest {
-    /// As typed: now and then it is the password.
+    /// The user name, as typed. It is secret because users sometimes type their password here.
     pub username: Secret<String>,
-    /// As typed.
+    /// The password, as typed.
     pub password: Password,
-    /// Where from.
+    /// The client's address.
     pub address: IpAddr,
-    /// What the client says it is.
+    /// The `User-Agent` header.
     pub user_agent: Option<String>,
-    /// The cookies by which a browser is known that has signed in before.
+    /// Device cookies of the browser.
     pub devices: Vec<String>,
 }
 
 impl Auth {
-    /// Signs somebody in. Unknown user, wrong password and disabled user cost and look the same.
+    /// Signs a user in. An unknown user, a wrong password and a disabled user take the same work and give the same
+    /// response.
     ///
     /// # Errors
     /// `CredentialsWrong`, `RateLimited`, `Overloaded`, `StoreUnavailable`.
@@ -43,7 +44,7 @@ impl Auth {
         self.login_on(request, Terms::of_api(settings), settings).await.map(|(tokens, _)| tokens)
     }
 
-    /// Signs somebody in for a session on these terms: the tokens, and who it is.
+    /// Signs a user in with these terms. Returns the tokens and the user.
     ///
     /// # Errors
     /// As [`Auth::login`].
@@ -67,9 +68,9 @@ impl Auth {
     ) -> Result<(Tokens, User), Refusal> {
         self.vault_at_hand()?;
         let login: Option<Login> = request.username.expose().parse().ok();
-        let user = match self.known_user(login.as_ref(), &request, settings).await? {
+        let user = match self.user_at_known_device(login.as_ref(), &request, settings).await? {
             Some(user) => user,
-            None => self.strange_user(login, &request, settings).await?,
+            None => self.user_at_unknown_client(login, &request, settings).await?,
         };
         let (auth, settings) = (Arc::clone(self), settings.clone());
         detached(async move {
@@ -79,9 +80,9 @@ impl Auth {
         .await
     }
 
-    /// The user at a browser that has signed in to this account before; `None` where it is not known for it. Its attempts
-    /// are counted apart: strangers cannot use them up.
-    async fn known_user(
+    /// Authenticates at a browser that has signed in to this account before; `None` when the browser is unknown for it.
+    /// Its attempts are counted apart, so that other clients cannot use them up.
+    async fn user_at_known_device(
         &self,
         login: Option<&Login>,
         request: &LoginRequest,
@@ -98,19 +99,19 @@ impl Auth {
             }
         };
         if user.is_none() {
-            // The password was changed since, or the account is another of the same name: a stranger.
+            // The password was changed since, or another account now has this name: treated as an unknown client.
             self.throttle.refund(charge);
             return Ok(None);
         }
-        let user = self.right_password(user, &request.password).await;
+        let user = self.check_password(user, &request.password).await;
         if !matches!(user, Ok(None)) {
             self.throttle.refund(charge);
         }
         user?.ok_or(Refusal::CredentialsWrong).map(Some)
     }
 
-    /// The user at whatever sends this.
-    async fn strange_user(
+    /// Authenticates at an unknown client.
+    async fn user_at_unknown_client(
         &self,
         login: Option<Login>,
         request: &LoginRequest,
@@ -118,22 +119,22 @@ impl Auth {
     ) -> Result<User, Refusal> {
         let username = request.username.expose();
         let account = login.as_ref().map_or(username.as_str(), Login::as_str);
-        // Charged before the work and given back after a right password, so that parallel guesses count too.
-        let guesser = Guesser::Stranger { account, address: request.address };
+        // Charged before the work and refunded after a correct password, so that parallel guesses count too.
+        let guesser = Guesser::Unknown { account, address: request.address };
         let charge = self.charge(guesser, settings)?;
         let user = match login {
             Some(login) => self.identify(UserKey::Login(login), &request.password).await,
-            // No user can have such a name: the same work, and the same answer.
-            None => self.right_password(None, &request.password).await.and(Err(Refusal::CredentialsWrong)),
+            // No user can have such a name: the same work, and the same response.
+            None => self.check_password(None, &request.password).await.and(Err(Refusal::CredentialsWrong)),
         };
-        // Only a wrong password counts: a vault or a hasher that could not tell is not the caller's failure.
+        // Only a wrong password counts, not a failure of the vault or the hasher.
         if !matches!(user, Err(Refusal::CredentialsWrong)) {
             self.throttle.refund(charge);
         }
         user
     }
 
-    /// Counts an attempt against the throttle.
+    /// Charges an attempt to the throttle.
     ///
     /// # Errors
     /// `RateLimited`.
@@ -150,20 +151,20 @@ impl Auth {
         })
     }
 
-    /// The user, by name or id and password.
+    /// Returns the user for a name or id and a password.
     pub(crate) async fn identify(&self, key: UserKey, password: &Password) -> Result<User, Refusal> {
         let user = self.parts.vault.users.find(&key).await?;
-        self.right_password(user, password).await?.ok_or(Refusal::CredentialsWrong)
+        self.check_password(user, password).await?.ok_or(Refusal::CredentialsWrong)
     }
 
-    /// The user, if the password is theirs and they may sign in. The same work whoever asks.
-    async fn right_password(&self, user: Option<User>, password: &Password) -> Result<Option<User>, Refusal> {
+    /// Returns the user if the password is correct and the user is enabled. The work is the same for every result.
+    async fn check_password(&self, user: Option<User>, password: &Password) -> Result<Option<User>, Refusal> {
         let counted = &self.parts.metrics.tokens;
-        let began = self.parts.clock.monotonic();
+        let started = self.parts.clock.monotonic();
         counted.hash_queue.inc();
         let verdict = self.parts.hasher.verify(password.clone(), user.as_ref().map(|u| &u.password)).await;
         counted.hash_queue.dec();
-        counted.hash_seconds.observe(self.parts.clock.monotonic().since(began).as_secs_f64());
+        counted.hash_seconds.observe(self.parts.clock.monotonic().since(started).as_secs_f64());
         let verdict = verdict.map_err(|HasherBusy| Refusal::Overloaded)?;
         let Some(mut user) = user.filter(|user| !user.disabled) else { return Ok(None) };
         match verdict {
@@ -208,19 +209,19 @@ impl Auth {
             address: Some(request.address),
             user_agent: request.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
         };
-        let asked = self.parts.clock.monotonic();
+        let requested_at = self.parts.clock.monotonic();
         let grant = match self.parts.vault.sessions.open(&session).await {
-            // A password change or a disable came in between: the login loses, as if it had come after.
+            // A password change or a disable came first, so the login fails as if it had started after it.
             Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
             opened => opened?,
         };
-        let tokens = self.hand_out(&grant, &token, refresh_kid, settings, asked).await?;
+        let tokens = self.issue_tokens(&grant, &token, refresh_kid, settings, requested_at).await?;
         self.parts.metrics.tokens.issued.of(GrantKind::Login).inc();
         Ok(tokens)
     }
 }
 
-/// At most `bytes` bytes, cut between characters.
+/// Returns at most `bytes` bytes, cut between characters.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

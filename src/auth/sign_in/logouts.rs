@@ -1,4 +1,4 @@
-//! Sign-outs that the vault could not be asked about: tried until it answers, each session once.
+//! Sign-outs during a vault outage: retried until the vault responds, once per session.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,52 +12,52 @@ use crate::clock::Monotonic;
 use crate::error::Refusal;
 use crate::secret::Secret;
 
-/// Sessions waiting at most, some 200 bytes each. More people than sign out in an outage of hours.
-const MOST: usize = 10_000;
+/// Maximum number of pending sign-outs, some 200 bytes each. More than users sign out in an outage of hours.
+const MAX_PENDING: usize = 10_000;
 
-/// Pauses between two rounds: doubled while the vault does not answer, and each up to half as long again by chance, so that
-/// gateways do not come back at one moment.
+/// Pauses between two rounds. They double while the vault does not respond, and a random part of up to one half is
+/// added so that gateways do not retry at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// How long they may take when the gateway stops.
-const AT_STOP: Duration = Duration::from_secs(2);
+/// Maximum time for pending sign-outs when the gateway stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The sessions, by the digest of their refresh family.
+/// Pending sign-outs, by the digest of the refresh family.
 #[derive(Default)]
-pub(crate) struct OwedLogouts {
-    waiting: Mutex<HashMap<[u8; 32], Owed>>,
-    more: Notify,
+pub(crate) struct PendingLogouts {
+    waiting: Mutex<HashMap<[u8; 32], Pending>>,
+    added: Notify,
 }
 
-struct Owed {
+struct Pending {
     cookie: Secret<String>,
     since: Monotonic,
 }
 
-impl OwedLogouts {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Owed>> {
+impl PendingLogouts {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Pending>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is room for it.
+    /// Adds a sign-out. Returns whether there was room.
     fn enter(&self, session: [u8; 32], cookie: &str, since: Monotonic) -> bool {
         let mut waiting = self.waiting();
-        if !waiting.contains_key(&session) && waiting.len() >= MOST {
+        if !waiting.contains_key(&session) && waiting.len() >= MAX_PENDING {
             return false;
         }
-        waiting.entry(session).or_insert_with(|| Owed { cookie: Secret::new(cookie.to_owned()), since });
+        waiting.entry(session).or_insert_with(|| Pending { cookie: Secret::new(cookie.to_owned()), since });
         drop(waiting);
-        self.more.notify_one();
+        self.added.notify_one();
         true
     }
 }
 
 impl Auth {
-    /// Ends the session of a refresh cookie as soon as the vault is back; for as long as a form lives, and by this gateway if it
-    /// lives so long.
+    /// Ends the session of a refresh cookie as soon as the vault is back. The sign-out is kept for the lifetime of a
+    /// form, in the memory of this gateway.
     pub fn logout_browser_later(&self, cookie: &str) {
-        let Some(session) = self.session_mark(cookie) else { return };
+        let Some(session) = self.session_digest(cookie) else { return };
         if !self.logouts.enter(session, cookie, self.parts.clock.monotonic()) {
             tracing::warn!(
                 reason = "logout_not_kept",
@@ -66,17 +66,17 @@ impl Auth {
         }
     }
 
-    /// Tries each that waits, once. `false` when the vault does not answer.
+    /// Tries each pending sign-out once. Returns `false` when the vault does not respond.
     async fn try_logouts(self: &Arc<Self>, settings: &Settings) -> bool {
         let now = self.parts.clock.monotonic();
-        let owed: Vec<_> = {
+        let pending: Vec<_> = {
             let mut waiting = self.logouts.waiting();
-            waiting.retain(|_, owed| now.since(owed.since) < FORM_LIFE);
-            waiting.iter().map(|(session, owed)| (*session, owed.cookie.clone())).collect()
+            waiting.retain(|_, pending| now.since(pending.since) < FORM_LIFE);
+            waiting.iter().map(|(session, pending)| (*session, pending.cookie.clone())).collect()
         };
-        for (session, cookie) in owed {
+        for (session, cookie) in pending {
             match self.logout_browser(cookie.expose(), settings).await {
-                // The others can wait too.
+                // The others wait for the next round.
                 Err(Refusal::StoreUnavailable | Refusal::Overloaded) => return false,
                 _ => drop(self.logouts.waiting().remove(&session)),
             }
@@ -84,9 +84,9 @@ impl Auth {
         true
     }
 
-    /// Tries them a last time, before the gateway ends.
+    /// Tries pending sign-outs a last time before the gateway ends.
     pub async fn settle_logouts(self: &Arc<Self>, settings: &Settings) {
-        let _ = tokio::time::timeout(AT_STOP, self.try_logouts(settings)).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.try_logouts(settings)).await;
         let left = self.logouts.waiting().len();
         if left > 0 {
             tracing::warn!(
@@ -98,16 +98,16 @@ impl Auth {
     }
 }
 
-/// Ends the sessions that wait; never ends by itself.
+/// Retries pending sign-outs; never returns.
 pub async fn retry_logouts(auth: Arc<Auth>, settings: impl Fn() -> Settings) {
     loop {
-        auth.logouts.more.notified().await;
+        auth.logouts.added.notified().await;
         let mut pause = FIRST_PAUSE;
         while !auth.logouts.waiting().is_empty() {
-            let [chance] = auth.parts.random.bytes::<1>();
-            tokio::time::sleep(pause + pause * u32::from(chance) / 512).await;
-            let answered = auth.try_logouts(&settings()).await;
-            pause = if answered { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let [jitter] = auth.parts.random.bytes::<1>();
+            tokio::time::sleep(pause + pause * u32::from(jitter) / 512).await;
+            let vault_responded = auth.try_logouts(&settings()).await;
+            pause = if vault_responded { FIRST_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
         }
     }
 }
@@ -117,18 +117,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_session_waits_once_and_there_is_an_end_to_them() {
-        let (owed, now) = (OwedLogouts::default(), Monotonic::from_millis(1));
+    fn pending_logouts_are_unique_and_bounded() {
+        let (pending, now) = (PendingLogouts::default(), Monotonic::from_millis(1));
         let session = |number: usize| crate::token::sha256(&number.to_be_bytes());
         for _ in 0..3 {
-            assert!(owed.enter(session(0), "cookie", now));
+            assert!(pending.enter(session(0), "cookie", now));
         }
-        assert_eq!(owed.waiting().len(), 1);
-        for number in 1..MOST {
-            assert!(owed.enter(session(number), "cookie", now));
+        assert_eq!(pending.waiting().len(), 1);
+        for number in 1..MAX_PENDING {
+            assert!(pending.enter(session(number), "cookie", now));
         }
-        assert!(!owed.enter(session(MOST), "cookie", now));
-        assert!(owed.enter(session(1), "cookie", now), "that one waits already");
-        assert_eq!(owed.waiting().len(), MOST);
+        assert!(!pending.enter(session(MAX_PENDING), "cookie", now));
+        assert!(pending.enter(session(1), "cookie", now), "that one is pending already");
+        assert_eq!(pending.waiting().len(), MAX_PENDING);
     }
 }

@@ -1,4 +1,4 @@
-//! Sign-in and what protects it: passwords, throttling, device cookies, browser sessions, sign-out and password changes.
+//! Sign-in and its protection: passwords, throttling, device cookies, browser sessions, sign-out and password changes.
 
 pub(crate) mod browser;
 pub(crate) mod device;

@@ -1,9 +1,9 @@
-//! What somebody can see and change about themselves.
+//! Account page of a signed-in user: sessions and password.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::auth::sign_in::device::KNOWN_FOR;
+use crate::auth::sign_in::device::DEVICE_LIFE;
 use crate::auth::sign_in::throttle::Guesser;
 use crate::auth::{Auth, DeviceCookie, Registration, Revoked, Settings, detached};
 use crate::error::Refusal;
@@ -12,41 +12,42 @@ use crate::identity::{Epoch, Identity};
 use crate::password::{HasherBusy, Password};
 use crate::vault::{EndReason, SessionRow, UserChange, UserKey, VaultError};
 
-/// What somebody sends who wants another password.
+/// Request to change the password.
 #[derive(Debug)]
 pub struct PasswordChange<'a> {
-    /// As typed.
+    /// The current password, as typed.
     pub current: Password,
-    /// As typed.
+    /// The new password, as typed.
     pub new: Password,
-    /// Where from.
+    /// The client's address.
     pub address: IpAddr,
-    /// Of the request: a session that is revoked while the passwords are hashed changes nothing.
+    /// Registration of the request. If its session is revoked while the passwords are hashed, nothing is changed.
     pub registration: Option<&'a Registration>,
 }
 
-/// A password was changed.
+/// Result of a password change.
 #[derive(Debug, Clone)]
 pub struct PasswordChanged {
-    /// The other sessions, which were ended.
+    /// The user's other sessions, which were ended.
     pub revoked: Revoked,
     user: UserId,
     epoch: Epoch,
 }
 
 impl Auth {
-    /// The cookie by which the browser is known, at which the password was changed: those from before count no more.
-    pub fn known_after_change(
+    /// Returns a new device cookie for the browser that changed the password. Earlier device cookies are no longer
+    /// valid.
+    pub fn device_cookie_after_change(
         &self,
         identity: &Identity,
         changed: &PasswordChanged,
         devices: &[String],
     ) -> DeviceCookie {
         let value = self.mark_device(identity.login(), changed.user, changed.epoch, devices);
-        DeviceCookie { value, keep: KNOWN_FOR }
+        DeviceCookie { value, keep: DEVICE_LIFE }
     }
 
-    /// The user's live sessions, newest first.
+    /// Returns the user's live sessions, newest first.
     ///
     /// # Errors
     /// `StoreUnavailable`.
@@ -54,7 +55,7 @@ impl Auth {
         Ok(self.parts.vault.sessions.list(Some(identity.user_id())).await?)
     }
 
-    /// Sets another password and ends every other session of the user.
+    /// Changes the password and ends every other session of the user.
     ///
     /// # Errors
     /// `PasswordRejected`, also when `current` is not the password; `TokenRevoked`, `RateLimited`, `Overloaded`,
@@ -68,7 +69,7 @@ impl Auth {
         let PasswordChange { current, new, address, registration } = change;
         new.acceptable(identity.login(), &settings.brand, settings.min_password_length)
             .map_err(|why| Refusal::PasswordRejected(why.to_string()))?;
-        // Guessing here is guessing a password, and is counted. By the session: who guesses elsewhere does not keep the
+        // A wrong current password counts as a guess. It counts per session, so that guesses elsewhere do not keep the
         // owner from changing a password that is under attack.
         let (id, account) = (identity.session_id(), identity.login().as_str());
         let guesser = Guesser::Session { id, account, address };
@@ -77,17 +78,17 @@ impl Auth {
         if !matches!(user, Err(Refusal::CredentialsWrong)) {
             self.throttle.refund(charge);
         }
-        // Not a 401: the caller is signed in, and a client that reads one throws its tokens away.
+        // Not a 401: the caller is signed in, and clients discard their tokens on a 401.
         let wrong = || Refusal::PasswordRejected("the current password is wrong".into());
         let user =
             user.map_err(|refusal| if refusal == Refusal::CredentialsWrong { wrong() } else { refusal })?;
         let new = self.parts.hasher.hash(new).await.map_err(|HasherBusy| Refusal::Overloaded)?;
-        // Both waits for the hasher are over: is it still somebody's session?
+        // Both waits for the hasher are over: the session may have been revoked meanwhile.
         let registration = registration.ok_or(Refusal::Internal)?;
         if registration.is_revoked() {
             return Err(Refusal::TokenRevoked);
         }
-        self.still_good(registration, settings).await?;
+        self.recheck(registration, settings).await?;
         let (auth, keep) = (Arc::clone(self), identity.session_id());
         detached(async move {
             let change = UserChange::Password { new, expected: Some(user.password), keep: Some(keep) };
@@ -95,9 +96,9 @@ impl Auth {
                 Err(VaultError::Superseded) => return Err(wrong()),
                 changed => changed?,
             };
-            let propagation = auth.carry_out(&ended, EndReason::Password).await;
-            let revoked = Revoked { sessions: ended.alive, known: true, propagation };
-            // A change raises it by one, and only from the hash that was verified.
+            let propagation = auth.apply_revocation(&ended, EndReason::Password).await;
+            let revoked = Revoked { sessions: ended.alive, is_known: true, propagation };
+            // A change raises the epoch by one, and only if the stored hash is the one that was verified.
             Ok(PasswordChanged { revoked, user: user.id, epoch: Epoch(user.epoch.0 + 1) })
         })
         .await

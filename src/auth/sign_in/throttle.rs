@@ -1,9 +1,10 @@
-//! The throttle: failed logins per account and per address, each a leaky bucket.
+//! The throttle: failed logins per account and per address, each in a leaky bucket.
 //!
-//! Strangers share the buckets of an account and of their address. A browser that has signed in to the account before, and a
-//! session of it, have one of their own (OWASP, "device cookies"): whatever strangers do, its owner gets in there.
+//! Unknown clients share the buckets of an account and of their address. A browser that has signed in to the account
+//! before, and a session of the account, have a separate bucket (OWASP, "device cookies"). Guesses by others therefore
+//! never lock the owner out there.
 //!
-//! Counted in this process: a restart forgets, and N gateways admit N times as many attempts.
+//! Counts are kept in this process: a restart clears them, and N gateways admit N times as many attempts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,22 +16,22 @@ use crate::id::{SessionId, UserId};
 use crate::policy::forwarded::network;
 use crate::token::sha256;
 
-/// One attempt leaks away in this time. Slower locks people out for longer; faster lets a guesser try more than
-/// 14,400 passwords a day on one account (NIST SP 800-63B 3.2.2 asks for a bound on consecutive failures).
+/// Time in which one attempt leaks away. A longer time locks users out for longer. A shorter one allows more than
+/// 14,400 guesses a day on one account (NIST SP 800-63B 3.2.2 asks for a bound on consecutive failures).
 const ACCOUNT_LEAK: Duration = Duration::from_secs(6);
-/// An account may fail this many times as often from all addresses together as from one: a guesser at one address
-/// locks nobody else out (T57), and many guessers together are bounded (100 by default, NIST SP 800-63B 3.2.2).
-const EVERYWHERE: u32 = 10;
-/// An address may stand for a whole office.
+/// Ratio of an account's limit from all addresses together to its limit from one. A guesser at one address locks nobody
+/// else out (T57), and many guessers together are bounded (100 by default, NIST SP 800-63B 3.2.2).
+const ALL_ADDRESSES: u32 = 10;
+/// Time in which one attempt of an address leaks away. One address may stand for a whole office.
 const ADDRESS_LEAK: Duration = Duration::from_secs(1);
-/// Buckets kept at most: 40 bytes each. A flood of names beyond that empties the fullest-leaked ones first.
-const BUCKETS: usize = 100_000;
+/// Maximum number of buckets: 40 bytes each. When a flood of names exceeds it, the emptier half is dropped.
+const MAX_BUCKETS: usize = 100_000;
 
-/// Who tries a password.
+/// Source of a login attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Guesser<'a> {
-    /// Anybody, at an address.
-    Stranger {
+    /// Any client, by address.
+    Unknown {
         /// The name that was typed.
         account: &'a str,
         /// The client's address.
@@ -40,12 +41,12 @@ pub(crate) enum Guesser<'a> {
     Device {
         /// Its account.
         user: UserId,
-        /// Which of the account's.
+        /// Number of the device mark.
         number: [u8; 8],
     },
-    /// A signed-in session of the account: the current password is asked for before it is changed.
+    /// A signed-in session of the account, which must give the current password to change it.
     Session {
-        /// Which session.
+        /// Id of the session.
         id: SessionId,
         /// The name of its account.
         account: &'a str,
@@ -54,29 +55,29 @@ pub(crate) enum Guesser<'a> {
     },
 }
 
-/// What was charged, to be given back when the password was right.
+/// Charged buckets, to be refunded when the password was correct.
 #[derive(Debug, Clone)]
 pub(crate) struct Charge(Vec<[u8; 32]>);
 
-/// No further attempt for now.
+/// A bucket is full: no further attempt for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exhausted {
-    /// Until the next attempt is allowed.
+    /// Time until the next attempt is allowed.
     pub(crate) wait: Duration,
-    /// Whether it is the address that has tried too many accounts, rather than the account that was tried too often.
+    /// Whether the address bucket is full, rather than an account bucket.
     pub(crate) by_address: bool,
 }
 
-/// How many failed logins in a burst are allowed.
+/// Limits on failed logins in a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
-    /// For one account from one address.
+    /// Limit for one account from one address.
     pub per_account: u32,
-    /// From one address.
+    /// Limit for one address.
     pub per_address: u32,
 }
 
-/// Failed logins of this replica.
+/// Failed logins on this replica.
 #[derive(Default)]
 pub(crate) struct Throttle {
     buckets: Mutex<HashMap<[u8; 32], Bucket>>,
@@ -84,16 +85,16 @@ pub(crate) struct Throttle {
 
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// When it will have leaked empty.
+    /// Time at which the bucket will have leaked empty.
     empty_at: Monotonic,
     leak: Duration,
 }
 
 impl Throttle {
-    /// Counts an attempt.
+    /// Charges an attempt.
     ///
     /// # Errors
-    /// What is exhausted; nothing is counted then.
+    /// [`Exhausted`] when an enforced bucket is full; nothing is charged then.
     pub(crate) fn charge(
         &self,
         guesser: Guesser<'_>,
@@ -102,12 +103,12 @@ impl Throttle {
     ) -> Result<Charge, Exhausted> {
         let limits = limits(guesser, allowed);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= BUCKETS {
+        if buckets.len() >= MAX_BUCKETS {
             make_room(&mut buckets, now);
         }
-        for (at, Limit { key, burst, leak, gates }) in limits.iter().enumerate() {
+        for (at, Limit { key, burst, leak, is_enforced }) in limits.iter().enumerate() {
             let (leak, burst) = (*leak, *burst);
-            if !gates {
+            if !is_enforced {
                 continue;
             }
             let filled = buckets.get(key).map_or(Duration::ZERO, |b| b.empty_at.since(now));
@@ -120,7 +121,7 @@ impl Throttle {
         for &Limit { key, leak, burst, .. } in &limits {
             let bucket = buckets.entry(key).or_insert(Bucket { empty_at: now, leak });
             let filled = later(bucket.empty_at.max(now), leak);
-            // One that does not gate may be full: it holds no more for that.
+            // A bucket that is not enforced may be full; it then takes no more.
             if filled.since(now) <= leak * burst {
                 bucket.empty_at = filled;
                 charged.push(key);
@@ -129,7 +130,7 @@ impl Throttle {
         Ok(Charge(charged))
     }
 
-    /// Takes an attempt back.
+    /// Refunds an attempt.
     pub(crate) fn refund(&self, charge: Charge) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         for key in charge.0 {
@@ -141,24 +142,25 @@ impl Throttle {
     }
 }
 
-/// One bucket and what it holds.
+/// Limit of one bucket.
 struct Limit {
     key: [u8; 32],
     burst: u32,
     leak: Duration,
-    /// Whether the attempt is refused when it is full, or only counted.
-    gates: bool,
+    /// Whether a full bucket refuses the attempt, or only counts it.
+    is_enforced: bool,
 }
 
 fn limits(guesser: Guesser<'_>, Attempts { per_account, per_address }: Attempts) -> Vec<Limit> {
-    // Digests: bounded keys whatever is typed as a name, and no names kept in memory.
-    let limit = |name: String, burst, leak| Limit { key: sha256(name.as_bytes()), burst, leak, gates: true };
+    // Digests: keys of bounded size for any typed name, and no names in memory.
+    let limit =
+        |name: String, burst, leak| Limit { key: sha256(name.as_bytes()), burst, leak, is_enforced: true };
     match guesser {
-        Guesser::Stranger { account, address } => {
+        Guesser::Unknown { account, address } => {
             let network = network(address);
             vec![
                 limit(format!("from:{network}:{account}"), per_account, ACCOUNT_LEAK),
-                limit(format!("account:{account}"), per_account.saturating_mul(EVERYWHERE), ACCOUNT_LEAK),
+                limit(format!("account:{account}"), per_account.saturating_mul(ALL_ADDRESSES), ACCOUNT_LEAK),
                 limit(format!("address:{network}"), per_address, ADDRESS_LEAK),
             ]
         }
@@ -166,12 +168,13 @@ fn limits(guesser: Guesser<'_>, Attempts { per_account, per_address }: Attempts)
             let number = u64::from_be_bytes(number);
             vec![limit(format!("device:{user}:{number}"), per_account, ACCOUNT_LEAK)]
         }
-        // Its own bucket decides. The others count as well: a stolen token is no second way to guess, beside the front door.
+        // Only the session's own bucket is enforced. The others count as well, so a stolen token gives no extra
+        // guesses.
         Guesser::Session { id, account, address } => {
-            let strangers =
-                limits(Guesser::Stranger { account, address }, Attempts { per_account, per_address });
+            let unknown =
+                limits(Guesser::Unknown { account, address }, Attempts { per_account, per_address });
             let own = limit(format!("session:{id}"), per_account, ACCOUNT_LEAK);
-            let counted = strangers.into_iter().map(|limit| Limit { gates: false, ..limit });
+            let counted = unknown.into_iter().map(|limit| Limit { is_enforced: false, ..limit });
             std::iter::once(own).chain(counted).collect()
         }
     }
@@ -181,10 +184,10 @@ fn later(at: Monotonic, span: Duration) -> Monotonic {
     Monotonic::from_millis(at.millis() + u64::try_from(span.as_millis()).unwrap_or(0))
 }
 
-/// Drops what has leaked empty; if that is not enough, the emptier half.
+/// Drops empty buckets; if that is not enough, the emptier half.
 fn make_room(buckets: &mut HashMap<[u8; 32], Bucket>, now: Monotonic) {
     buckets.retain(|_, bucket| bucket.empty_at > now);
-    if buckets.len() >= BUCKETS {
+    if buckets.len() >= MAX_BUCKETS {
         let mut ends: Vec<Monotonic> = buckets.values().map(|b| b.empty_at).collect();
         let middle = ends.len() / 2;
         let (_, &mut median, _) = ends.select_nth_unstable(middle);
@@ -200,7 +203,7 @@ mod tests {
         Monotonic::from_millis(secs * 1000)
     }
 
-    /// A throttle with its limits.
+    /// A throttle with fixed limits.
     struct Fixed(Throttle, Attempts);
 
     impl Fixed {
@@ -209,7 +212,7 @@ mod tests {
         }
 
         fn charge(&self, account: &str, address: IpAddr, now: Monotonic) -> Result<Charge, Exhausted> {
-            self.0.charge(Guesser::Stranger { account, address }, self.1, now)
+            self.0.charge(Guesser::Unknown { account, address }, self.1, now)
         }
     }
 
@@ -234,39 +237,39 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_together_are_bounded_for_one_account() {
+    fn account_limit_covers_all_addresses_together() {
         let throttle = Fixed::new(2, 100);
         let from = |host: u32| throttle.charge("ada", IpAddr::V4(host.into()), at(0)).is_ok();
         assert_eq!((0..100).filter(|host| from(0xc000_0200 + host)).count(), 20);
     }
 
     #[test]
-    fn strangers_cannot_exhaust_a_known_device_or_a_session() {
+    fn unknown_clients_cannot_exhaust_a_known_device_or_session() {
         let throttle = Fixed::new(3, 100);
-        let strangers = |now| {
+        let unknown = |now| {
             for host in 0..100 {
                 let _ = throttle.charge("ada", IpAddr::V4((0xc000_0200_u32 + host).into()), now);
             }
         };
-        strangers(at(0));
-        assert!(throttle.charge("ada", ip("198.51.100.1"), at(0)).is_err(), "the account is kept busy");
+        unknown(at(0));
+        assert!(throttle.charge("ada", ip("198.51.100.1"), at(0)).is_err(), "the account is exhausted");
         let (user, session) = (UserId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
         let address = ip("198.51.100.1");
         let owner = Guesser::Session { id: session, account: "ada", address };
         for own in [Guesser::Device { user, number: [3; 8] }, owner] {
             for round in 0..3 {
-                strangers(at(round));
+                unknown(at(round));
                 throttle.0.charge(own, throttle.1, at(round)).unwrap();
             }
             let exhausted = throttle.0.charge(own, throttle.1, at(3)).unwrap_err();
-            assert!(!exhausted.by_address, "its own guesses are bounded as anybody's");
+            assert!(!exhausted.by_address, "its own guesses are limited too");
         }
         // Another device of the account has not guessed.
         throttle.0.charge(Guesser::Device { user, number: [4; 8] }, throttle.1, at(3)).unwrap();
     }
 
     #[test]
-    fn guesses_of_a_session_count_at_the_front_door_too() {
+    fn guesses_of_a_session_count_for_logins_too() {
         let throttle = Fixed::new(2, 100);
         let (id, address) = (SessionId::from_bytes([2; 16]), ip("192.0.2.1"));
         for _ in 0..2 {
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_password_costs_nothing() {
+    fn correct_password_is_not_charged() {
         let throttle = Fixed::new(2, 100);
         for _ in 0..50 {
             let charge = throttle.charge("ada", ip("192.0.2.1"), at(0)).unwrap();
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_bounded_across_accounts_and_an_ipv6_customer_is_one_address() {
+    fn address_limit_spans_accounts_and_an_ipv6_network() {
         let throttle = Fixed::new(100, 2);
         throttle.charge("a", ip("2001:db8::1"), at(0)).unwrap();
         throttle.charge("b", ip("2001:db8::2"), at(0)).unwrap();
@@ -295,20 +298,20 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_names_does_not_grow_without_bound() {
+    fn bucket_count_is_bounded() {
         let throttle = Fixed::new(1, u32::MAX);
-        for at_ms in 0..(BUCKETS as u64 * 2) {
+        for at_ms in 0..(MAX_BUCKETS as u64 * 2) {
             let _ = throttle.charge(&at_ms.to_string(), ip("192.0.2.1"), Monotonic::from_millis(at_ms / 100));
         }
-        assert!(throttle.0.buckets.lock().unwrap().len() <= BUCKETS);
+        assert!(throttle.0.buckets.lock().unwrap().len() <= MAX_BUCKETS);
     }
 
     #[test]
-    fn other_limits_count_for_what_was_charged_before() {
+    fn changed_limits_apply_to_earlier_charges() {
         let throttle = Throttle::default();
         let charge = |per_account| {
             let allowed = Attempts { per_account, per_address: 100 };
-            let guesser = Guesser::Stranger { account: "ada", address: ip("192.0.2.1") };
+            let guesser = Guesser::Unknown { account: "ada", address: ip("192.0.2.1") };
             throttle.charge(guesser, allowed, at(0))
         };
         for _ in 0..3 {

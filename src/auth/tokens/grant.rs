@@ -1,4 +1,4 @@
-//! From a grant of the vault to the tokens a client is handed.
+//! Issues tokens for a grant of the vault.
 
 use std::time::Duration;
 
@@ -13,30 +13,31 @@ use crate::token::access::{self, LEEWAY, Subject, Verified};
 use crate::token::refresh::RefreshToken;
 use crate::vault::Grant;
 
-/// What a login or a refresh hands out.
+/// Tokens issued by a login or a refresh.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     /// The compact JWT.
     pub access_token: Secret<String>,
-    /// How long it lives.
+    /// Lifetime of the access token.
     pub expires_in: Duration,
-    /// Opaque.
+    /// The opaque refresh token.
     pub refresh_token: Secret<String>,
-    /// Which session.
+    /// Id of the session.
     pub session_id: SessionId,
-    /// How long the session lives at most, however often it is used.
+    /// Time until the session's absolute end.
     pub session_life: Duration,
 }
 
 impl Auth {
-    /// Signs, and tells this replica and the guest list about the session. `asked` is from before the vault was.
-    pub(crate) async fn hand_out(
+    /// Signs the tokens and caches the session here and in the session store. `requested_at` is a time before the vault
+    /// decided.
+    pub(crate) async fn issue_tokens(
         &self,
         grant: &Grant,
         refresh: &RefreshToken,
         refresh_kid: u8,
         settings: &Settings,
-        asked: Monotonic,
+        requested_at: Monotonic,
     ) -> Result<Tokens, Refusal> {
         let refresh_token = self.encode_refresh(refresh, refresh_kid, grant).await?;
         let subject = Subject {
@@ -57,12 +58,12 @@ impl Auth {
         .ok_or(Refusal::StoreUnavailable)?;
         let verified = Verified { subject, expires_at: issued.expires_at };
         let basis = Basis::of(&keys, settings);
-        self.remember(issued.token.expose(), verified, grant, basis, asked);
+        self.remember(issued.token.expose(), verified, grant, basis, requested_at);
         authenticate::fill(self.parts.sessions.as_ref(), grant.session_id, grant, issued.expires_at + LEEWAY)
             .await;
         Ok(Tokens {
             access_token: issued.token,
-            // Both claims are whole seconds: their difference is what the token says.
+            // Both claims are whole seconds, so this is the lifetime that the token states.
             expires_in: issued.expires_at.since(Timestamp::from_secs(grant.now.secs())),
             refresh_token,
             session_id: grant.session_id,
@@ -70,7 +71,7 @@ impl Auth {
         })
     }
 
-    /// The refresh token's text. Another replica may have rotated under a key this one has not loaded yet.
+    /// Encodes the refresh token. Another replica may have rotated under a key that this one has not loaded yet.
     async fn encode_refresh(
         &self,
         token: &RefreshToken,

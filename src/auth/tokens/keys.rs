@@ -1,4 +1,4 @@
-//! The keys: made on first start, opened with the master secret, followed as the key table changes.
+//! Signing keys: created on first start, opened with the master secret, reloaded when the key table changes.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::vault::{KeyTable, KeyUse, NewKey, REVOCATION_LIFE, Vault, VaultError}
 /// A refresh token may be used until its session's absolute end, at most 400 days (RFC 6265bis section 5.5).
 const REFRESH_OVERLAP: Duration = Duration::from_secs(401 * 86_400);
 
-/// Why there are no usable keys.
+/// Reason why no usable keys could be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// The vault does not answer, or refuses.
+    /// The vault does not respond or refuses.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// Sealed under another master secret.
+    /// A key is sealed under another master secret.
     #[error(transparent)]
     WrongMasterSecret(#[from] WrongMasterSecret),
-    /// Not what it says it is.
+    /// A key does not have its stated form.
     #[error(transparent)]
     Damaged(#[from] DamagedKey),
 }
 
-/// Whether the vault holds any key yet: without one, a master secret may be made.
+/// Returns whether the vault holds any key. Without one, a master secret may be created.
 ///
 /// # Errors
 /// When the vault does not answer.
@@ -37,7 +37,7 @@ pub async fn exist(vault: &Vault) -> Result<bool, VaultError> {
     Ok(!vault.keys.load().await?.keys.is_empty())
 }
 
-/// Loads the keys, making the first of each use. Replicas that start together agree on one.
+/// Loads the keys and creates the first of each use if needed. Replicas that start together agree on one.
 ///
 /// # Errors
 /// See [`KeysError`].
@@ -59,17 +59,17 @@ pub async fn establish(
     open(&table, master)
 }
 
-/// When the keys of a rotation begin to sign.
+/// Result of a key rotation.
 #[derive(Debug, Clone)]
 pub struct Rotated {
-    /// The new access key's name.
+    /// The new access key's `kid`.
     pub access_kid: String,
-    /// From when it signs.
+    /// Time from which the new keys sign.
     pub signs_from: Timestamp,
 }
 
-/// Adds a new key of each use. It is published at once, signs once every JWKS cache has it, and its predecessor
-/// stays until its last token is dead.
+/// Adds a new key of each use. It is published at once and signs once every JWKS cache has it. Its predecessor stays
+/// until its last token has expired.
 ///
 /// # Errors
 /// See [`KeysError`].
@@ -80,7 +80,7 @@ pub async fn rotate(
     random: &dyn Random,
 ) -> Result<Rotated, KeysError> {
     let table = vault.keys.load().await?;
-    // Opening what is there proves that the master secret is the right one before anything is sealed under it.
+    // Opening the existing keys proves the master secret before anything is sealed under it.
     open(&table, master)?;
     let taken = |kid: u8| table.keys.iter().any(|k| k.key_use == KeyUse::Refresh && k.kid == kid.to_string());
     let newest = table.keys.iter().filter(|k| k.key_use == KeyUse::Refresh).max_by_key(|k| k.signs_from);
@@ -119,7 +119,7 @@ fn sealed(
     }
 }
 
-/// A sealed key opens only as what it was sealed as: it cannot be passed off as another.
+/// Binds a sealed key to its use, kid and algorithm: it cannot be passed off as another.
 fn seal_name(key_use: KeyUse, kid: &str, algorithm: &str) -> String {
     format!("{}/{kid}/{algorithm}", key_use.as_str())
 }
@@ -144,7 +144,7 @@ fn open(table: &KeyTable, master: &MasterSecret) -> Result<KeySet, KeysError> {
 }
 
 impl Auth {
-    /// Loads the key table again.
+    /// Reloads the key table.
     pub(crate) async fn reload_keys(&self) -> Result<(), Refusal> {
         let table = self.parts.vault.keys.load().await?;
         match open(&table, &self.parts.master) {
@@ -153,11 +153,12 @@ impl Auth {
                 Ok(())
             }
             Err(error) => {
-                // Somebody rotated under another master secret: the old keys go on, the new one is unusable here.
+                // The keys were rotated under another master secret: the old keys stay in use, the new one is unusable
+                // here.
                 tracing::error!(
                     reason = "keys_unusable",
                     cause = %error,
-                    "the keys in the vault cannot be opened; going on with those at hand"
+                    "the keys in the vault cannot be opened: the loaded keys stay in use"
                 );
                 Err(Refusal::StoreUnavailable)
             }

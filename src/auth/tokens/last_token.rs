@@ -1,7 +1,7 @@
-//! The token that a connection sent last, with its digest: clients that keep a connection send the same one again and again.
+//! Last token of a connection, with its digest: clients that keep a connection send the same token repeatedly.
 //!
-//! SHA-256 of a token of 500 bytes is the dearest step of the check, where the processor has no instructions for it: 17,000
-//! instructions of 150,000 of a request. Comparing takes 200.
+//! On a processor without SHA instructions, SHA-256 of a 500-byte token is the most expensive step of the check: 17,000
+//! of a request's 150,000 instructions. A comparison takes 200.
 
 use std::sync::Mutex;
 
@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 
 use crate::token::{Digest, sha256};
 
-/// Maximum size of a token that is kept, in bytes. With a hundred roles one has 2 KiB; 10,000 idle connections keep 5 MiB of
-/// ordinary ones.
+/// Maximum size of a kept token, in bytes. A token with a hundred roles has 2 KiB; 10,000 idle connections keep 5 MiB
+/// of ordinary tokens.
 const MAX_BYTES: usize = 2 << 10;
 
-/// The last good token of a connection. Wiped when it is dropped.
+/// Last valid token of a connection. Wiped when it is dropped.
 #[derive(Default)]
 pub struct LastToken(Mutex<Option<Kept>>);
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for LastToken {
 }
 
 impl LastToken {
-    /// The digest of `token`, and whether it is the kept one.
+    /// Returns the digest of `token`, and whether it came from the kept token.
     pub(crate) fn digest(&self, token: &str) -> (Digest, bool) {
         // The streams of an HTTP/2 connection do not wait for each other.
         if let Ok(kept) = self.0.try_lock()
@@ -51,10 +51,11 @@ impl LastToken {
     }
 }
 
-/// Compares without stopping at the first difference: a proxy may send the requests of several users over one connection, and
-/// none of them is to learn another's token by the time this takes.
-fn is_equal(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other)) == 0
+/// Compares in constant time: a proxy may send the requests of several users over one connection, and the time must not
+/// reveal another user's token.
+fn is_equal(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len()
+        && left.iter().zip(right).fold(0, |all, (left, right)| all | (left ^ right)) == 0
 }
 
 #[cfg(test)]
@@ -62,17 +63,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digest_is_that_of_the_token_whatever_is_kept() {
+    fn digest_matches_the_token_whatever_is_kept() {
         let last = LastToken::default();
-        let (one, other) = ("one.token.x", "one.token.y");
-        assert_eq!(last.digest(one), (sha256(one.as_bytes()), false));
-        last.keep(one, sha256(one.as_bytes()));
-        assert_eq!(last.digest(one), (sha256(one.as_bytes()), true));
-        for differs in [other, "one.token.", "one.token.xx", ""] {
+        let (left, right) = ("one.token.x", "one.token.y");
+        assert_eq!(last.digest(left), (sha256(left.as_bytes()), false));
+        last.keep(left, sha256(left.as_bytes()));
+        assert_eq!(last.digest(left), (sha256(left.as_bytes()), true));
+        for differs in [right, "one.token.", "one.token.xx", ""] {
             assert_eq!(last.digest(differs), (sha256(differs.as_bytes()), false), "{differs}");
         }
-        last.keep(other, sha256(other.as_bytes()));
-        assert_eq!((last.digest(one).1, last.digest(other).1), (false, true), "the last alone");
+        last.keep(right, sha256(right.as_bytes()));
+        assert_eq!((last.digest(left).1, last.digest(right).1), (false, true), "the last alone");
         let long = "x".repeat(MAX_BYTES + 1);
         last.keep(&long, sha256(long.as_bytes()));
         assert!(!last.digest(&long).1);

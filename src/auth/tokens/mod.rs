@@ -1,4 +1,4 @@
-//! Tokens handed out and recognised: grants, refresh, renewal, signing keys, verified tokens.
+//! Tokens: grants, refresh, renewal, signing keys, cache of verified tokens.
 
 pub(crate) mod grant;
 pub mod keys;

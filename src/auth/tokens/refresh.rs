@@ -1,4 +1,4 @@
-//! Refresh: a new pair for a refresh token; a reused one ends its session.
+//! Refresh: exchanges a refresh token for new tokens; reuse ends the session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use crate::vault::{EndReason, Grant, Presented, Rotation, RotationRefused};
 
 impl Auth {
-    /// Rotates, or answers a repeat within the grace with the same refresh token.
+    /// Rotates the refresh token. A repeat within the grace period gets the same refresh token again.
     ///
     /// # Errors
-    /// `RefreshInvalid`, `RefreshReused` (the session is ended), `StoreUnavailable`.
+    /// `RefreshInvalid`, `RefreshReused` (the session was ended), `StoreUnavailable`.
     pub async fn refresh(self: &Arc<Self>, text: &str, settings: &Settings) -> Result<Tokens, Refusal> {
         let result = match self.read_refresh(text).await {
-            // Forged ones end here: nothing was asked of the vault.
+            // Forged tokens are refused here, without a vault query.
             Err(refusal) => Err(refusal),
             Ok(token) => {
                 let (auth, settings) = (Arc::clone(self), settings.clone());
                 detached(async move { auth.rotate(token, &settings).await }).await
             }
         };
-        result.inspect_err(|refusal| self.not_refreshed(refusal))
+        result.inspect_err(|refusal| self.count_refusal(refusal))
     }
 
-    /// Counts one that came to nothing.
-    pub(crate) fn not_refreshed(&self, refusal: &Refusal) {
+    /// Counts a refused refresh.
+    pub(crate) fn count_refusal(&self, refusal: &Refusal) {
         self.parts.metrics.tokens.refreshes.with_label_values(&[refusal.code()]).inc();
     }
 
@@ -41,7 +41,7 @@ impl Auth {
                 self.parts.metrics.requests.unusual.of(Pattern::ForgedToken).inc();
                 Err(Refusal::RefreshInvalid)
             }
-            // The keys are as current as the lease: without it this may be a key we have not heard of.
+            // The keys are as current as the lease: without it the key may exist and not be loaded here.
             Err(RefreshTokenError::UnknownKey) if self.knows_all_keys() => Err(Refusal::RefreshInvalid),
             Err(RefreshTokenError::UnknownKey) => Err(Refusal::StoreUnavailable),
         }
@@ -49,12 +49,12 @@ impl Auth {
 
     async fn rotate(self: &Arc<Self>, token: RefreshToken, settings: &Settings) -> Result<Tokens, Refusal> {
         let presented = self.presented(&token, Terms::of_api(settings), settings)?;
-        let asked = self.parts.clock.monotonic();
+        let requested_at = self.parts.clock.monotonic();
         let rotation = self.parts.vault.sessions.rotate(&presented).await?;
-        self.rotated(rotation, token, settings, asked).await
+        self.rotated(rotation, token, settings, requested_at).await
     }
 
-    /// What the vault is asked about a token.
+    /// Builds the vault query for a refresh token.
     pub(crate) fn presented(
         &self,
         token: &RefreshToken,
@@ -72,13 +72,13 @@ impl Auth {
         })
     }
 
-    /// Hands out what a rotation has granted, and counts it.
+    /// Issues the tokens of a rotation, and counts it.
     pub(crate) async fn rotated(
         self: &Arc<Self>,
         rotation: Rotation,
         token: RefreshToken,
         settings: &Settings,
-        asked: Monotonic,
+        requested_at: Monotonic,
     ) -> Result<Tokens, Refusal> {
         let counted = &self.parts.metrics.tokens;
         let granted = self.granted(rotation).await?;
@@ -88,12 +88,13 @@ impl Auth {
             counted.refresh_age.observe(age.as_secs_f64());
         }
         let next = RefreshToken { family: token.family, generation: granted.generation };
-        let tokens = self.hand_out(&granted.grant, &next, granted.refresh_kid, settings, asked).await?;
+        let tokens =
+            self.issue_tokens(&granted.grant, &next, granted.refresh_kid, settings, requested_at).await?;
         counted.issued.of(GrantKind::Refresh).inc();
         Ok(tokens)
     }
 
-    /// What was granted; a reuse is carried out here.
+    /// Returns what was granted; a reuse ends the session here.
     pub(crate) async fn granted(self: &Arc<Self>, rotation: Rotation) -> Result<Granted, Refusal> {
         match rotation {
             Rotation::Granted { grant, generation, refresh_kid, age } => {
@@ -107,9 +108,9 @@ impl Auth {
                     reason = "session_ended_by_reuse",
                     user = %user_id,
                     session = ended.sessions.first().map(tracing::field::display),
-                    "a refresh token was used again: its session is ended"
+                    "a refresh token was reused: its session was ended"
                 );
-                self.carry_out(&ended, EndReason::Reuse).await;
+                self.apply_revocation(&ended, EndReason::Reuse).await;
                 Err(Refusal::RefreshReused)
             }
             Rotation::Refused(why) => {
@@ -119,18 +120,14 @@ impl Auth {
                     RotationRefused::Ended => "ended",
                     RotationRefused::OtherClient => "other_client",
                 };
-                tracing::info!(
-                    reason = "refresh_unanswered",
-                    cause,
-                    "a refresh token answers to no live session"
-                );
+                tracing::info!(reason = "refresh_unanswered", cause, "a refresh token has no live session");
                 Err(Refusal::RefreshInvalid)
             }
         }
     }
 }
 
-/// A session goes on.
+/// A rotation or renewal that the vault granted.
 pub(crate) struct Granted {
     pub(crate) grant: Grant,
     pub(crate) generation: u32,

@@ -1,7 +1,7 @@
-//! Renewal: an expired access cookie is replaced inside the request, by the refresh cookie beside it.
+//! Renewal: an expired access cookie is replaced within the request, by means of the refresh cookie.
 //!
-//! The refresh token stays as it is, so that parallel requests, tabs and sleeping laptops have nothing to race for. Once a
-//! day a page view rotates it.
+//! The refresh token stays the same, so that parallel requests, tabs and sleeping laptops do not race. Once a day a
+//! page view rotates it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,69 +16,69 @@ use crate::metrics::GrantKind;
 use crate::token::refresh::RefreshToken;
 use crate::token::sha256;
 
-/// How old a refresh cookie is when a page view rotates it: often enough that a copy is noticed the next day, seldom
-/// enough that a lost answer hardly ever is one with a rotation in it.
+/// Age at which a page view rotates a refresh cookie: short enough that a copy is noticed the next day, long enough
+/// that a lost response hardly ever carries a rotation.
 const ROTATE_AFTER: Duration = Duration::from_hours(24);
 
-/// How long an answer is handed out again: requests that were sent before the first one's new cookie arrived. Longer would
-/// keep tokens in memory for nobody.
-const REMEMBERED: Duration = Duration::from_secs(5);
+/// Time for which a renewal is repeated, for requests that were sent before the first response's new cookie arrived. A
+/// longer time would only keep tokens in memory.
+const REPEAT_FOR: Duration = Duration::from_secs(5);
 
-/// Answers remembered at once; beyond, the vault is asked again.
-const MOST: usize = 10_000;
+/// Maximum number of renewals kept for repetition. Beyond it the vault is queried again.
+const MAX_RECENT: usize = 10_000;
 
-/// A browser goes on.
+/// A renewed browser session.
 #[derive(Clone, Debug)]
 pub struct Renewed {
-    /// What it is to keep from now on.
+    /// The new tokens.
     pub tokens: BrowserTokens,
 }
 
 /// SHA-256 of a refresh cookie.
 type Digest = [u8; 32];
 
-/// The renewals of the last seconds, by cookie. The queue is in order of time, so that dropping those that are too old
-/// costs constant time for each insertion.
+/// Renewals of the last seconds, by cookie. The queue is ordered by time, so that dropping expired ones costs constant
+/// time per insertion.
 #[derive(Default)]
 struct Recent {
-    answers: HashMap<Digest, (Monotonic, Arc<Renewed>)>,
+    renewals: HashMap<Digest, (Monotonic, Arc<Renewed>)>,
     order: VecDeque<(Monotonic, Digest)>,
 }
 
 impl Recent {
-    /// Drops what is older than [`REMEMBERED`].
+    /// Drops renewals older than [`REPEAT_FOR`].
     fn expire(&mut self, now: Monotonic) {
         while let Some(&(at, key)) = self.order.front()
-            && now.since(at) >= REMEMBERED
+            && now.since(at) >= REPEAT_FOR
         {
             self.order.pop_front();
-            // The same cookie may have a newer answer, which has an entry of its own further back.
-            if self.answers.get(&key).is_some_and(|(newest, _)| *newest == at) {
-                self.answers.remove(&key);
+            // The same cookie may have a newer renewal, with an entry of its own further back.
+            if self.renewals.get(&key).is_some_and(|(newest, _)| *newest == at) {
+                self.renewals.remove(&key);
             }
         }
     }
 
     fn insert(&mut self, key: Digest, now: Monotonic, renewed: &Arc<Renewed>) {
         self.expire(now);
-        if self.order.len() < MOST {
+        if self.order.len() < MAX_RECENT {
             self.order.push_back((now, key));
-            self.answers.insert(key, (now, Arc::clone(renewed)));
+            self.renewals.insert(key, (now, Arc::clone(renewed)));
         }
     }
 }
 
-/// What one flight brings back.
+/// Result of one flight.
 #[derive(Clone)]
-struct Landed {
-    /// Whether it was begun for a caller that takes no answer from before.
+struct FlightResult {
+    /// Whether the flight was started for a caller that accepts no earlier renewal.
     anew: bool,
-    answer: Result<Arc<Renewed>, Refusal>,
+    result: Result<Arc<Renewed>, Refusal>,
 }
 
-/// Renewals under way, and those of the last seconds.
+/// Renewals in flight, and those of the last seconds.
 pub(crate) struct Renewals {
-    flights: Flights<Landed>,
+    flights: Flights<FlightResult>,
     recent: Mutex<Recent>,
 }
 
@@ -89,27 +89,27 @@ impl Renewals {
 
     fn recent(&self, key: &Digest, now: Monotonic) -> Option<Arc<Renewed>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = recent.answers.get(key).filter(|(at, _)| now.since(*at) < REMEMBERED);
-        answer.map(|(_, renewed)| Arc::clone(renewed))
+        let result = recent.renewals.get(key).filter(|(at, _)| now.since(*at) < REPEAT_FOR);
+        result.map(|(_, renewed)| Arc::clone(renewed))
     }
 
     fn keep(&self, key: Digest, now: Monotonic, renewed: &Arc<Renewed>) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now, renewed);
     }
 
-    /// Drops tokens that are not handed out again any more, though nobody renews.
+    /// Drops expired renewals; also called while no renewal takes place.
     pub(crate) fn expire(&self, now: Monotonic) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).expire(now);
     }
 }
 
 impl Auth {
-    /// A new access token for a refresh cookie. Everybody who presents the same cookie now is answered by one question to
-    /// the vault, and for some seconds by its answer, unless `anew`. `may_rotate`: the cookie itself is replaced when it
-    /// is a day old.
+    /// Returns a new access token for a refresh cookie. Concurrent callers with the same cookie share one vault query,
+    /// and later callers its result for some seconds, unless `anew`. With `may_rotate`, a cookie that is a day old is
+    /// replaced.
     ///
     /// # Errors
-    /// `RefreshInvalid`, `RefreshReused` (the session is ended), `StoreUnavailable`.
+    /// `RefreshInvalid`, `RefreshReused` (the session was ended), `StoreUnavailable`.
     pub async fn renew(
         self: &Arc<Self>,
         cookie: &str,
@@ -118,14 +118,14 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Arc<Renewed>, Refusal> {
         let key = sha256(cookie.as_bytes());
-        // A flight that began for others may bring back a token from before the change that this caller has met: it
-        // waits for that one, so that two never rotate one cookie side by side, and then has one of its own.
+        // A flight started for others may return a token from before the change this caller has seen. The caller waits
+        // for it, so that one cookie is never rotated twice at the same time, and then starts its own flight.
         loop {
-            let landed = self.renew_once(key, cookie, may_rotate, anew, settings).await?;
-            if landed.anew || !anew {
-                return landed.answer;
+            let flight = self.renew_once(key, cookie, may_rotate, anew, settings).await?;
+            if flight.anew || !anew {
+                return flight.result;
             }
-            landed.answer?;
+            flight.result?;
         }
     }
 
@@ -136,35 +136,35 @@ impl Auth {
         may_rotate: bool,
         anew: bool,
         settings: &Settings,
-    ) -> Result<Landed, Refusal> {
+    ) -> Result<FlightResult, Refusal> {
         let now = self.parts.clock.monotonic();
         if let Some(renewed) = self.renewals.recent(&key, now).filter(|_| !anew) {
-            return Ok(Landed { anew, answer: Ok(renewed) });
+            return Ok(FlightResult { anew, result: Ok(renewed) });
         }
-        // Forged ones end here: nothing is asked of the vault.
-        let token = self.of_cookie(cookie, settings).await;
-        let (token, _) = token.inspect_err(|refusal| self.not_refreshed(refusal))?;
+        // Forged tokens are refused here, without a vault query.
+        let token = self.parse_cookie(cookie, settings).await;
+        let (token, _) = token.inspect_err(|refusal| self.count_refusal(refusal))?;
         let (auth, settings) = (Arc::clone(self), settings.clone());
         let remembered = read_cookie(cookie).1;
         let renewing = self.renewals.flights.join(key, move || async move {
             let now = auth.parts.clock.monotonic();
-            // Another flight may have landed since the look above.
+            // Another flight may have ended since the check above.
             if let Some(renewed) = auth.renewals.recent(&key, now).filter(|_| !anew) {
-                return Landed { anew, answer: Ok(renewed) };
+                return FlightResult { anew, result: Ok(renewed) };
             }
-            // Counted here: it is one refresh, however many wait for it.
-            let answer = match auth.ask_to_renew(token, remembered, may_rotate, &settings).await {
+            // Counted here: this is one refresh, for any number of waiting callers.
+            let result = match auth.renew_in_vault(token, remembered, may_rotate, &settings).await {
                 Ok(renewed) => {
                     let renewed = Arc::new(renewed);
                     auth.renewals.keep(key, now, &renewed);
                     Ok(renewed)
                 }
                 Err(refusal) => {
-                    auth.not_refreshed(&refusal);
+                    auth.count_refusal(&refusal);
                     Err(refusal)
                 }
             };
-            Landed { anew, answer }
+            FlightResult { anew, result }
         });
         renewing.await.ok_or_else(|| {
             self.parts.metrics.requests.panics.inc();
@@ -181,7 +181,7 @@ impl Auth {
         cookie: &str,
         settings: &Settings,
     ) -> Result<Renewed, Refusal> {
-        let renewed = match self.of_cookie(cookie, settings).await {
+        let renewed = match self.parse_cookie(cookie, settings).await {
             Err(refusal) => Err(refusal),
             Ok((token, _)) => {
                 let (auth, settings) = (Arc::clone(self), settings.clone());
@@ -190,10 +190,10 @@ impl Auth {
                     .await
             }
         };
-        renewed.inspect_err(|refusal| self.not_refreshed(refusal))
+        renewed.inspect_err(|refusal| self.count_refusal(refusal))
     }
 
-    async fn ask_to_renew(
+    async fn renew_in_vault(
         self: &Arc<Self>,
         token: RefreshToken,
         remembered: bool,
@@ -202,19 +202,20 @@ impl Auth {
     ) -> Result<Renewed, Refusal> {
         let terms = crate::auth::sign_in::browser::Terms::of_browser(remembered, settings);
         let presented = self.presented(&token, terms, settings)?;
-        let asked = self.parts.clock.monotonic();
+        let requested_at = self.parts.clock.monotonic();
         let granted = self.granted(self.parts.vault.sessions.renew(&presented).await?).await?;
         if may_rotate && granted.age.is_some_and(|age| age >= ROTATE_AFTER) {
             return self.rotate_browser(token, remembered, settings).await;
         }
-        // Of the generation before, the browser has not heard of the current one: it is told again.
-        let other = granted.generation != token.generation;
+        // The browser presented the previous generation and does not have the current one: it is sent again.
+        let is_other_generation = granted.generation != token.generation;
         let current = RefreshToken { family: token.family, generation: granted.generation };
-        let tokens = self.hand_out(&granted.grant, &current, granted.refresh_kid, settings, asked).await?;
+        let tokens =
+            self.issue_tokens(&granted.grant, &current, granted.refresh_kid, settings, requested_at).await?;
         let counted = &self.parts.metrics.tokens;
         counted.refreshes.with_label_values(&["renewed"]).inc();
         counted.issued.of(GrantKind::Refresh).inc();
-        Ok(Renewed { tokens: BrowserTokens::new(&tokens, remembered, other) })
+        Ok(Renewed { tokens: BrowserTokens::new(&tokens, remembered, is_other_generation) })
     }
 
     async fn rotate_browser(
@@ -225,9 +226,9 @@ impl Auth {
     ) -> Result<Renewed, Refusal> {
         let terms = crate::auth::sign_in::browser::Terms::of_browser(remembered, settings);
         let presented = self.presented(&token, terms, settings)?;
-        let asked = self.parts.clock.monotonic();
+        let requested_at = self.parts.clock.monotonic();
         let rotation = self.parts.vault.sessions.rotate(&presented).await?;
-        let tokens = self.rotated(rotation, token, settings, asked).await?;
+        let tokens = self.rotated(rotation, token, settings, requested_at).await?;
         Ok(Renewed { tokens: BrowserTokens::new(&tokens, remembered, true) })
     }
 }
@@ -255,14 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn renewed_tokens_leave_memory_after_seconds_with_or_without_further_renewals() {
+    fn renewals_expire_with_and_without_further_renewals() {
         let (renewals, at) = (Renewals::new(), Monotonic::from_millis);
         for number in 0..100 {
             renewals.keep(key(number), at(number), &renewed());
         }
         assert!(renewals.recent(&key(99), at(5000)).is_some());
         renewals.expire(at(5050));
-        let left = |renewals: &Renewals| renewals.recent.lock().unwrap().answers.len();
+        let left = |renewals: &Renewals| renewals.recent.lock().unwrap().renewals.len();
         assert_eq!(left(&renewals), 49);
         renewals.keep(key(100), at(6000), &renewed());
         assert_eq!(left(&renewals), 1);
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_answer_to_one_cookie_outlives_the_older_one() {
+    fn newer_renewal_of_a_cookie_outlives_the_older_one() {
         let (renewals, at) = (Renewals::new(), Monotonic::from_millis);
         renewals.keep(key(1), at(0), &renewed());
         renewals.keep(key(1), at(4000), &renewed());
@@ -282,12 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn renewed_tokens_in_memory_are_bounded_and_each_insertion_looks_only_at_expired_ones() {
+    fn recent_renewals_are_bounded() {
         let renewals = Renewals::new();
-        for number in 0..3 * MOST as u64 {
+        for number in 0..3 * MAX_RECENT as u64 {
             renewals.keep(key(number), Monotonic::from_millis(number / 10_000), &renewed());
         }
         let recent = renewals.recent.lock().unwrap();
-        assert_eq!((recent.answers.len(), recent.order.len()), (MOST, MOST));
+        assert_eq!((recent.renewals.len(), recent.order.len()), (MAX_RECENT, MAX_RECENT));
     }
 }

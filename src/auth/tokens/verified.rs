@@ -1,4 +1,4 @@
-//! Verified tokens: what a signature check (tens of microseconds) found, remembered under SHA-256 of the token.
+//! Cache of verified tokens, keyed by SHA-256 of the token. It saves the signature check (tens of microseconds).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::token::Digest;
 use crate::token::access::Verified;
 use crate::token::keyring::KeySet;
 
-/// What a verification rests on beside the token: under other keys, or for another issuer or audience, it is made again.
+/// Keys and profile under which a token was verified. With other keys, issuer or audience it is verified again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Basis {
     keys: u64,
@@ -26,59 +26,60 @@ impl Basis {
     }
 }
 
-/// A token that was found good.
+/// A verified token.
 pub(crate) struct CachedToken {
     pub(crate) verified: Verified,
     pub(crate) basis: Basis,
     pub(crate) slot: Arc<Slot>,
-    /// Made when the whole check was first passed, so that the next one costs no allocation.
+    /// Set when the whole check is first passed, so that the next one costs no allocation.
     pub(crate) identity: std::sync::OnceLock<Arc<Identity>>,
 }
 
-/// The entry, its slot and identity with their texts, and the maps around them: 1,270 bytes of resident memory with one
-/// role and a name of 21 letters (`cargo bench --bench local_memory`, 100,000 sessions), and a little for longer names.
+/// Memory of an entry with its slot, its identity, their texts and the maps around them: 1,270 bytes resident with one
+/// role and a name of 21 letters (`cargo bench --bench local_memory`, 100,000 sessions). Longer names take a little
+/// more.
 const ENTRY_BYTES: u64 = 1275;
-/// And for every role, in the token and in the identity.
+/// Additional memory of each role, in the token and in the identity.
 const ROLE_BYTES: u64 = 64;
 
 #[derive(Clone)]
 struct Weight;
 
 impl Weighter<Digest, Arc<CachedToken>> for Weight {
-    fn weight(&self, _: &Digest, known: &Arc<CachedToken>) -> u64 {
-        ENTRY_BYTES + ROLE_BYTES * known.verified.subject.roles.iter().len() as u64
+    fn weight(&self, _: &Digest, cached: &Arc<CachedToken>) -> u64 {
+        ENTRY_BYTES + ROLE_BYTES * cached.verified.subject.roles.iter().len() as u64
     }
 }
 
-/// Counts what falls out.
+/// Counts evictions.
 #[derive(Clone)]
 struct Evictions(Arc<Metrics>);
 
 impl Lifecycle<Digest, Arc<CachedToken>> for Evictions {
-    /// Dropped when no lock of the cache is held: the last handle of a slot takes another.
+    /// Dropped when no lock of the cache is held: dropping the last handle of a slot takes a lock.
     type RequestState = Vec<Arc<CachedToken>>;
 
-    fn on_evict(&self, evicted: &mut Vec<Arc<CachedToken>>, _: Digest, known: Arc<CachedToken>) {
+    fn on_evict(&self, evicted: &mut Vec<Arc<CachedToken>>, _: Digest, cached: Arc<CachedToken>) {
         self.0.tokens.cache_evictions.inc();
-        evicted.push(known);
+        evicted.push(cached);
     }
 }
 
-/// How many tokens of one role fit into so many bytes.
+/// Returns the number of tokens with one role that fit into `bytes`.
 pub(crate) fn entries(bytes: u64) -> usize {
     usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX).max(16)
 }
 
-/// Bounded by weight; an entry that falls out only costs its token another signature check.
+/// Bounded by weight. An evicted token only costs another signature check.
 pub(crate) struct VerifiedTokens(Cache<Digest, Arc<CachedToken>, Weight, DefaultHashBuilder, Evictions>);
 
 impl VerifiedTokens {
     pub(crate) fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
-        let (most, hasher) = (bytes.max(16 * ENTRY_BYTES), DefaultHashBuilder::default());
-        Self(Cache::with(entries(bytes), most, Weight, hasher, Evictions(metrics)))
+        let (max_bytes, hasher) = (bytes.max(16 * ENTRY_BYTES), DefaultHashBuilder::default());
+        Self(Cache::with(entries(bytes), max_bytes, Weight, hasher, Evictions(metrics)))
     }
 
-    /// Tokens held, their weight, and what it may be.
+    /// Returns the number of tokens, their weight, and the maximum weight.
     pub(crate) fn size(&self) -> (usize, u64, u64) {
         (self.0.len(), self.0.weight(), self.0.capacity())
     }
@@ -87,8 +88,8 @@ impl VerifiedTokens {
         self.0.get(digest)
     }
 
-    pub(crate) fn keep(&self, digest: Digest, known: Arc<CachedToken>) {
-        self.0.insert(digest, known);
+    pub(crate) fn keep(&self, digest: Digest, cached: Arc<CachedToken>) {
+        self.0.insert(digest, cached);
     }
 
     pub(crate) fn forget(&self, digest: &Digest) {
@@ -105,8 +106,8 @@ mod tests {
     use crate::identity::{RightsVersion, Roles};
     use crate::token::access::Subject;
 
-    /// How many of a thousand tokens with these roles are still remembered.
-    fn remembered(bytes: u64, roles: &[&str]) -> usize {
+    /// Returns the number of tokens with these roles, of a thousand, that are still cached.
+    fn still_cached(bytes: u64, roles: &[&str]) -> usize {
         let (tokens, live) =
             (VerifiedTokens::new(bytes, Arc::new(Metrics::new())), Arc::new(LiveSessions::new()));
         let random: &dyn Random = &SystemRandom;
@@ -124,15 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn as_many_are_remembered_as_fit_into_the_memory_for_them() {
+    fn cache_keeps_as_many_tokens_as_fit() {
         let bytes = 500 * (ENTRY_BYTES + ROLE_BYTES);
-        let of_one_role = remembered(bytes, &["staff"]);
-        assert!((250..=500).contains(&of_one_role), "{of_one_role}");
+        let with_one_role = still_cached(bytes, &["staff"]);
+        assert!((250..=500).contains(&with_one_role), "{with_one_role}");
         let names: Vec<String> = (0..20).map(|at| format!("role-{at}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let of_many_roles = remembered(bytes, &names);
-        let of_twenty = 500 * (ENTRY_BYTES + ROLE_BYTES) / (ENTRY_BYTES + 20 * ROLE_BYTES);
-        assert!(of_many_roles as u64 <= of_twenty, "{of_many_roles}: roles take memory, too");
-        assert_eq!(remembered(1 << 30, &["staff"]), 1000);
+        let with_many_roles = still_cached(bytes, &names);
+        let max_with_twenty = 500 * (ENTRY_BYTES + ROLE_BYTES) / (ENTRY_BYTES + 20 * ROLE_BYTES);
+        assert!(with_many_roles as u64 <= max_with_twenty, "{with_many_roles}: roles take memory, too");
+        assert_eq!(still_cached(1 << 30, &["staff"]), 1000);
     }
 }

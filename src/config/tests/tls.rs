@@ -118,7 +118,7 @@ fn clients_are_asked_for_certificates_and_by_default_by_all_who_come() {
                  upstream = \"app\"\nforward_client_cert = true\n";
     let config = tls(&folder, &format!("{shown}client_ca_file = \"other.crt\"\n{route}")).unwrap();
     assert!(config.routes[0].forward_client_cert);
-    let pem = "write PEM, those of the authorities that are believed";
+    let pem = "write the CA certificates in PEM";
     for (text, expected) in [
         (
             "client_certificates = \"required\"".to_owned(),
@@ -156,7 +156,7 @@ fn clients_are_asked_for_certificates_and_by_default_by_all_who_come() {
     let said = tls(&folder, &format!("{shown}client_ca_file = \"broken\"")).unwrap_err();
     assert!(
         said.starts_with(
-            "gateway.toml:5: server.tls.client_ca_file: `broken`: an authority cannot be used ("
+            "gateway.toml:5: server.tls.client_ca_file: `broken`: a CA certificate cannot be used ("
         ) && said.ends_with(&format!("): {pem}")),
         "{said}"
     );

@@ -18,7 +18,7 @@ use crate::gateway::request::request_target::{authority_of, canonical, path_of};
 use crate::gateway::response::OwnResponse;
 use crate::identity::Identity;
 use crate::metrics::Pattern;
-use crate::policy::route::{Destination, Resources, Second};
+use crate::policy::route::{Destination, RequiredRoute, Resources};
 use crate::policy::target::{Target, Unreadable};
 use crate::policy::{self, Match, Permit};
 use crate::snapshot::Snapshot;
@@ -149,7 +149,7 @@ pub(crate) async fn judge(
 /// Who it is, and whether they may.
 async fn admit(
     (request, credential): (&RequestHeader, &Credential<'_>),
-    (route, also): (&Arc<Route>, &[Second]),
+    (route, also): (&Arc<Route>, &[RequiredRoute]),
     auth: &Arc<Auth>,
     snapshot: &Snapshot,
     control: &Arc<Control>,

@@ -109,7 +109,7 @@ impl Gateway {
                 if !session.is_body_empty() && !converses {
                     context.control.expects_body();
                 }
-                context.turn = group.map(|group| group.turn(self.clock.as_ref())).unwrap_or_default();
+                context.turn = group.map(|group| group.attempts(self.clock.as_ref())).unwrap_or_default();
                 context.permit = Some(forward.permit);
                 Ok(false)
             }
@@ -420,7 +420,7 @@ impl ProxyHttp for Gateway {
     ) -> Fallible<()> {
         // The connect may have taken longer than the lease.
         if let Some(registration) = &context.registration
-            && let Err(refusal) = self.auth.still_good(registration, &context.snapshot.settings).await
+            && let Err(refusal) = self.auth.recheck(registration, &context.snapshot.settings).await
         {
             return Self::refuse(context, refusal);
         }
@@ -575,7 +575,7 @@ impl ProxyHttp for Gateway {
                 context.note_use(&self.auth);
             }
             if let Some(candidate) = &context.candidate {
-                candidate.answered(status, took, self.clock.as_ref());
+                candidate.response_started(status, took, self.clock.as_ref());
             }
             // A gRPC stream ends when one of the two says so, or never.
             let open = stream != Stream::Response || upstream_request::is_grpc(&response.headers);

@@ -9,7 +9,7 @@ fn sid(byte: u8) -> SessionId {
 }
 
 #[test]
-fn a_revocation_finds_what_registered_before_and_marks_what_comes_after() {
+fn revocation_cuts_registered_requests_and_marks_later_slots() {
     let table = Arc::new(LiveSessions::new());
     let slot = table.slot(sid(1));
     let before = Arc::new(Control::default());
@@ -23,7 +23,7 @@ fn a_revocation_finds_what_registered_before_and_marks_what_comes_after() {
 }
 
 #[test]
-fn registering_and_revoking_at_once_never_miss_each_other() {
+fn concurrent_registration_and_revocation_see_each_other() {
     for _ in 0..2000 {
         let table = Arc::new(LiveSessions::new());
         let control = Arc::new(Control::default());
@@ -40,20 +40,20 @@ fn registering_and_revoking_at_once_never_miss_each_other() {
 }
 
 #[test]
-fn a_slot_is_forgotten_with_its_last_user() {
+fn slot_is_removed_with_its_last_handle() {
     let table = Arc::new(LiveSessions::new());
     let slot = table.slot(sid(4));
     assert!(Arc::ptr_eq(&slot, &table.slot(sid(4))));
     let registered = slot.register(&Arc::new(Control::default()), USER, RightsVersion(1));
     drop(slot);
-    assert_eq!((table.busy().len(), table.known()), (1, 1));
+    assert_eq!((table.busy().len(), table.slot_count()), (1, 1));
     drop(registered);
     assert!(table.busy().is_empty());
-    assert_eq!(table.known(), 0);
+    assert_eq!(table.slot_count(), 0);
 }
 
 #[test]
-fn only_sessions_with_requests_are_looked_at() {
+fn scan_covers_only_sessions_with_requests() {
     let table = Arc::new(LiveSessions::new());
     let idle: Vec<_> = (0..=255).map(|byte| table.slot(sid(byte))).collect();
     let listed = || table.busy.iter().map(|listed| lock(listed).len()).sum::<usize>();
@@ -62,21 +62,21 @@ fn only_sessions_with_requests_are_looked_at() {
     let (one, again) = (enter(&idle[7]), enter(&idle[7]));
     assert_eq!((listed(), table.busy().len()), (1, 1), "once, however many requests it has");
     drop((one, again));
-    assert_eq!((table.busy().len(), listed()), (0, 0), "and no longer than until the next look");
+    assert_eq!((table.busy().len(), listed()), (0, 0), "dropped by the next scan");
     let later = enter(&idle[7]);
     assert_eq!((table.busy().len(), listed()), (1, 1));
     drop(later);
 }
 
 #[test]
-fn a_request_that_comes_during_a_look_is_found_by_the_next() {
+fn request_registered_during_a_scan_is_found_next() {
     let table = Arc::new(LiveSessions::new());
     let (slot, control) = (table.slot(sid(6)), Arc::new(Control::default()));
     for _ in 0..5000 {
         let registered = std::thread::scope(|threads| {
-            let looking = threads.spawn(|| table.busy());
+            let scanning = threads.spawn(|| table.busy());
             let registered = slot.register(&control, USER, RightsVersion(1));
-            looking.join().unwrap();
+            scanning.join().unwrap();
             registered
         });
         assert_eq!(table.busy().len(), 1);
@@ -85,7 +85,7 @@ fn a_request_that_comes_during_a_look_is_found_by_the_next() {
 }
 
 #[test]
-fn a_change_of_rights_cuts_what_was_let_in_with_older_ones() {
+fn rights_change_cuts_requests_with_older_rights() {
     let table = Arc::new(LiveSessions::new());
     let slot = table.slot(sid(5));
     let (older, newer) = (Arc::new(Control::default()), Arc::new(Control::default()));
@@ -96,7 +96,7 @@ fn a_change_of_rights_cuts_what_was_let_in_with_older_ones() {
 }
 
 #[test]
-fn older_rights_are_refused_until_the_row_has_passed() {
+fn older_rights_are_refused_until_the_entry_expires() {
     let (table, user) = (LiveSessions::new(), UserId::from_bytes([9; 16]));
     assert!(table.has_rights(user, RightsVersion(0)));
     table.change_rights(user, RightsVersion(2), LATER);
