@@ -1,5 +1,5 @@
 //! The snapshot: one checked configuration, compiled. A request loads it once and keeps it to its end; a reload
-//! replaces it whole.
+//! replaces it as a whole.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub use reload_state::ReloadState;
 pub use tls::Tls;
 use upstreams::Upstreams;
 
-/// Why a checked configuration cannot be compiled: what only the files it names, or the system, could tell.
+/// Reason why a checked configuration cannot be compiled: an error in a file it names, or in the system.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// TLS cannot be set up.
@@ -32,39 +32,39 @@ pub enum SnapshotError {
     Tls(String),
 }
 
-/// Everything the configuration decides about a request.
+/// All configuration that requests use.
 #[derive(Debug)]
 pub struct Snapshot {
     /// `[server]`
     pub server: Server,
-    /// Which route answers.
+    /// The routes.
     pub routes: RouteTable,
-    /// Which headers cross.
+    /// Forwarding of request and response headers.
     pub headers: HeaderPolicy,
-    /// What pages look like.
+    /// Appearance of the gateway's pages.
     pub brand: Brand,
-    /// The names of our cookies.
+    /// Names of the gateway's cookies.
     pub cookies: Names,
     /// `[browser]`
     pub browser: Browser,
-    /// Whose hosts share them; `None` = each host has its own.
+    /// Domain of shared cookies; `None` = each host has its own.
     pub cookie_domain: Option<String>,
-    /// How the use cases behave.
+    /// Settings of the use cases.
     pub settings: Settings,
     /// `[log]`
     pub log: Log,
-    /// Where requests go.
+    /// The upstreams.
     pub upstreams: Upstreams,
-    /// What is shown in handshakes, where there are any.
+    /// TLS of the public listener, if configured.
     pub tls: Option<Tls>,
-    /// SHA-256 of what opens `/admin/…`, where anything does.
+    /// SHA-256 of the token for `/admin/…`, if one is configured.
     pub admin: Option<[u8; 32]>,
-    /// What browsers are told over TLS (RFC 6797).
+    /// The `Strict-Transport-Security` header, sent over TLS (RFC 6797).
     pub hsts: Option<HeaderValue>,
 }
 
 impl Snapshot {
-    /// Compiles a checked configuration. What the `previous` one has found out, and still counts, is carried over.
+    /// Compiles a checked configuration. State of the `previous` snapshot that is still valid is carried over.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -98,7 +98,7 @@ impl Snapshot {
     }
 }
 
-/// The snapshot in force.
+/// The snapshot in force and its reload state.
 #[derive(Debug, Clone)]
 pub struct Current(Arc<InForce>);
 
@@ -110,35 +110,35 @@ struct InForce {
 }
 
 impl Current {
-    /// Starts with one.
+    /// Starts with the first snapshot.
     pub fn new(snapshot: Snapshot, loaded_at: Timestamp, metrics: &Arc<Metrics>) -> Self {
-        snapshot.upstreams.enter(metrics);
+        snapshot.upstreams.add_series(metrics);
         Self(Arc::new(InForce {
             snapshot: ArcSwap::from_pointee(snapshot),
-            state: ArcSwap::from_pointee(ReloadState::begun(loaded_at)),
+            state: ArcSwap::from_pointee(ReloadState::initial(loaded_at)),
             metrics: Arc::clone(metrics),
         }))
     }
 
-    /// The one in force now.
+    /// Returns the snapshot in force.
     pub fn load(&self) -> Arc<Snapshot> {
         self.0.snapshot.load_full()
     }
 
-    /// Puts the next one into force. Requests under way keep theirs; series of what is no longer configured are taken out.
+    /// Puts the next snapshot into force. Requests in flight keep theirs. Metric series of removed servers are dropped.
     pub fn replace(&self, next: Snapshot) {
-        next.upstreams.enter(&self.0.metrics);
+        next.upstreams.add_series(&self.0.metrics);
         let next = Arc::new(next);
         let before = self.0.snapshot.swap(Arc::clone(&next));
-        before.upstreams.leave(&next.upstreams, &self.0.metrics.upstreams);
+        before.upstreams.remove_series(&next.upstreams, &self.0.metrics.upstreams);
     }
 
-    /// What is known of it.
+    /// Returns the reload state.
     pub fn state(&self) -> Arc<ReloadState> {
         self.0.state.load_full()
     }
 
-    /// For the one who reloads.
+    /// Sets the reload state; called by the reload.
     pub fn set_state(&self, state: ReloadState) {
         self.0.state.store(Arc::new(state));
     }

@@ -1,4 +1,4 @@
-//! What the public listener shows in TLS handshakes: which certificate for which name, and on what terms.
+//! TLS of the public listener: certificate selection by name, and the handshake parameters.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::SnapshotError;
 use crate::certificate::Clients;
 use crate::config::{Tls as Settings, TlsCertificate};
 
-/// The terms of TLS of one configuration.
+/// TLS configuration of one snapshot.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
@@ -23,12 +23,12 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Of checked settings. Where the certificates are those of `previous`, so are the secrets under which clients resume
-    /// their sessions; else nobody resumes one that knew the old certificate.
+    /// Builds the TLS configuration from checked settings. If nothing differs from `previous`, it is reused together
+    /// with the keys of its session tickets. Otherwise no session with an old certificate can be resumed.
     ///
-    /// Where clients are asked for certificates nobody resumes: what was shown once would count for as long as the secret
-    /// lives, however soon it ended or its authority was taken out (peers F7). The terms are the same for every name, so
-    /// none can be entered through another's.
+    /// With client certificates resumption is off. A resumed session would keep a certificate valid for as long as the
+    /// ticket key lives, even after it expired or its CA was removed (peers F7). The parameters are the same for every
+    /// name, so a client cannot bypass the checks of one name with another name.
     pub(super) fn new(
         settings: &Settings,
         http2: bool,
@@ -42,8 +42,8 @@ impl Tls {
             return Ok(previous.clone());
         }
         let failed = |error: rustls::Error| SnapshotError::Tls(error.to_string());
-        // Named, because a process has no default provider when two are linked in. TLS 1.2 and 1.3, both without what is
-        // known to be weak.
+        // The provider is named because a process with two linked in has no default. TLS 1.2 and 1.3, without weak
+        // cipher suites.
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(failed)?;
@@ -51,31 +51,31 @@ impl Tls {
             Some(clients) => builder.with_client_cert_verifier(clients.verifier()),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(ByName::new(&settings.certificates)));
+        let mut config = builder.with_cert_resolver(Arc::new(SniResolver::new(&settings.certificates)));
         if settings.clients.is_some() {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         } else {
-            // Tickets instead of a table of sessions: no memory, and no session forgotten before its client comes back.
+            // Tickets instead of a session table: no memory, and no session is evicted before its client returns.
             config.ticketer = ring::Ticketer::new().map_err(failed)?;
         }
-        let known: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
-        config.alpn_protocols = known.iter().map(|protocol| protocol.to_vec()).collect();
+        let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let (certificates, clients) = (settings.certificates.clone(), settings.clients.clone());
         Ok(Self { config: Arc::new(config), certificates, clients, http2 })
     }
 
-    /// What a handshake is made with.
+    /// Returns the rustls configuration.
     pub const fn config(&self) -> &Arc<ServerConfig> {
         &self.config
     }
 
-    /// Who must have signed the certificates of clients, where they are asked for them.
+    /// Returns the CAs for client certificates, if client certificates are requested.
     pub const fn clients(&self) -> Option<&Clients> {
         self.clients.as_ref()
     }
 
-    /// In order of the configuration.
+    /// Returns the certificates in the order of the configuration.
     pub fn certificates(&self) -> &[TlsCertificate] {
         &self.certificates
     }
@@ -90,49 +90,53 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Certificates by the name a client asks for.
-struct ByName {
+/// Certificate selection by SNI.
+struct SniResolver {
     exact: HashMap<String, Arc<CertifiedKey>>,
-    /// By what follows the first label.
-    below: HashMap<String, Arc<CertifiedKey>>,
-    /// For clients that ask for no name, or for one that is none of ours: it is theirs to refuse it.
+    /// Wildcard certificates, by the name after the first label.
+    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    /// Certificate for clients without SNI or with an unknown name; the client then refuses it.
     first: Option<Arc<CertifiedKey>>,
 }
 
-impl ByName {
+impl SniResolver {
     fn new(certificates: &[TlsCertificate]) -> Self {
-        let (mut exact, mut below) = (HashMap::new(), HashMap::new());
-        for TlsCertificate { hosts, certificate, key_is_open: _ } in certificates {
+        let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
+        for TlsCertificate { hosts, certificate, is_key_world_readable: _ } in certificates {
             for host in hosts {
-                // Of two for one name, the first.
+                // The first certificate for a name wins.
                 let (map, name) = match host.strip_prefix("*.") {
-                    Some(parent) => (&mut below, parent),
+                    Some(parent) => (&mut wildcard, parent),
                     None => (&mut exact, host.as_str()),
                 };
                 map.entry(name.to_owned()).or_insert_with(|| Arc::clone(certificate.shown()));
             }
         }
-        Self { exact, below, first: certificates.first().map(|first| Arc::clone(first.certificate.shown())) }
+        Self {
+            exact,
+            wildcard,
+            first: certificates.first().map(|first| Arc::clone(first.certificate.shown())),
+        }
     }
 
     fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         let name = name.map(str::to_ascii_lowercase);
         let named = name.as_deref().and_then(|name| {
             let parent = name.split_once('.').map(|(_, parent)| parent);
-            self.exact.get(name).or_else(|| self.below.get(parent?))
+            self.exact.get(name).or_else(|| self.wildcard.get(parent?))
         });
         named.or(self.first.as_ref())
     }
 }
 
-impl ResolvesServerCert for ByName {
+impl ResolvesServerCert for SniResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.find(hello.server_name()).map(Arc::clone)
     }
 }
 
-impl fmt::Debug for ByName {
+impl fmt::Debug for SniResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.exact.keys()).entries(self.below.keys()).finish()
+        f.debug_list().entries(self.exact.keys()).entries(self.wildcard.keys()).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! Upstreams: their servers' addresses, kept resolved, how each of them is, and whose turn it is.
+//! Upstreams: their resolved addresses, passive and active health checks, and load balancing.
 
 use std::collections::HashMap;
 #[cfg(test)]
@@ -15,26 +15,26 @@ use crate::config::Upstream;
 use crate::metrics::{self, Metrics};
 
 mod address;
+mod attempts;
 mod health;
 mod server;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod turn;
 
+use attempts::Order;
 use health::{Changes, Health};
-use turn::Order;
 
 pub use address::Address;
-pub use health::{Mode, Report};
+pub use attempts::ServerAttempts;
+pub use health::{HealthStatus, Report};
 pub use server::{Candidate, Check, Server};
-pub use turn::ServerAttempts;
 
-/// Every upstream by name.
+/// All upstreams by name.
 #[derive(Debug)]
 pub struct Upstreams {
     groups: HashMap<String, Arc<Group>>,
-    /// Outlives a reload, as what is known of the addresses does.
+    /// Kept across a reload, like the health of the addresses.
     changes: Arc<Changes>,
 }
 
@@ -43,18 +43,18 @@ pub struct Upstreams {
 pub struct Group {
     name: Arc<str>,
     servers: Vec<Arc<Server>>,
-    /// Every address of every server, as last resolved.
-    found: ArcSwap<Vec<Arc<Candidate>>>,
-    /// Those in the order they are tried.
+    /// All addresses of all servers, as last resolved.
+    candidates: ArcSwap<Vec<Arc<Candidate>>>,
+    /// The addresses in the order of attempts.
     order: ArcSwap<Order>,
     changes: Arc<Changes>,
-    turn: AtomicUsize,
-    /// It was said that all of them fail.
-    panics: AtomicBool,
+    next: AtomicUsize,
+    /// The log message that all addresses fail was written.
+    is_panic_logged: AtomicBool,
 }
 
 impl Upstreams {
-    /// With what `previous` knows of the addresses that stay.
+    /// Builds the upstreams and keeps the health of addresses that `previous` has too.
     pub(super) fn new(upstreams: &[Upstream], previous: Option<&Self>) -> Self {
         let changes = previous.map(|previous| Arc::clone(&previous.changes)).unwrap_or_default();
         let group = |upstream: &Upstream| {
@@ -64,36 +64,36 @@ impl Upstreams {
         Self { groups: upstreams.iter().map(group).collect(), changes }
     }
 
-    /// The upstream of that name; the configuration was checked to have it.
+    /// Returns the upstream of that name. The checked configuration contains every name a route uses.
     pub fn find(&self, name: &str) -> Option<&Arc<Group>> {
         self.groups.get(name)
     }
 
-    /// Each of them, in order of name.
+    /// Returns all upstreams, sorted by name.
     pub fn all(&self) -> Vec<&Arc<Group>> {
         let mut all: Vec<_> = self.groups.values().collect();
         all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         all
     }
 
-    /// Looks every name up again, all at once and each for `deadline` at most. A name that does not resolve keeps its last
-    /// addresses; what is found later than that is there the next time.
+    /// Resolves all names at the same time, each for `deadline` at most. A name that does not resolve keeps its last
+    /// addresses. A result that comes later is used by the next call.
     pub async fn resolve(&self, deadline: Duration) {
         join_all(self.groups.values().map(|group| group.resolve(deadline))).await;
     }
 
-    /// From now on these are counted: every server has its series.
-    pub(super) fn enter(&self, metrics: &Metrics) {
+    /// Creates the metric series of all servers.
+    pub(super) fn add_series(&self, metrics: &Metrics) {
         for group in self.groups.values() {
             for server in &group.servers {
-                server.count_in(metrics.upstreams.server(&group.name, server.name()));
+                server.set_series(metrics.upstreams.server(&group.name, server.name()));
             }
         }
         self.observe();
     }
 
-    /// Takes out the series of those that `next` has no longer.
-    pub(super) fn leave(&self, next: &Self, metrics: &metrics::Upstreams) {
+    /// Drops the metric series of servers that `next` does not have.
+    pub(super) fn remove_series(&self, next: &Self, metrics: &metrics::Upstreams) {
         for (name, group) in &self.groups {
             let after = next.find(name);
             for server in &group.servers {
@@ -108,7 +108,7 @@ impl Upstreams {
         }
     }
 
-    /// Brings the gauges up to date.
+    /// Updates the gauges.
     pub fn observe(&self) {
         for group in self.groups.values() {
             group.observe();
@@ -124,71 +124,74 @@ impl Group {
             .iter()
             .map(|config| Arc::new(Server::new(config, upstream, &name, &policy)))
             .collect();
-        let known = previous.map(|previous| previous.found.load_full()).unwrap_or_default();
-        let mut found: Vec<Arc<Candidate>> = Vec::new();
+        let known = previous.map(|previous| previous.candidates.load_full()).unwrap_or_default();
+        let mut candidates: Vec<Arc<Candidate>> = Vec::new();
         for server in &servers {
             let addresses: Vec<Address> = match server.literal() {
                 Some(address) => vec![address],
-                // Until it is looked up again, where it was.
+                // The previous addresses, until the name is resolved again.
                 None => addresses_of(&known, server),
             };
-            extend(&mut found, server, addresses, &known, changes);
+            extend(&mut candidates, server, addresses, &known, changes);
         }
-        let seen = changes.count();
+        let version = changes.count();
         Self {
-            order: ArcSwap::from_pointee(Order::new(&found, seen)),
-            found: ArcSwap::from_pointee(found),
+            order: ArcSwap::from_pointee(Order::new(&candidates, version)),
+            candidates: ArcSwap::from_pointee(candidates),
             name,
             servers,
             changes: Arc::clone(changes),
-            turn: AtomicUsize::new(0),
-            panics: AtomicBool::new(previous.is_some_and(|p| p.panics.load(Ordering::Relaxed))),
+            next: AtomicUsize::new(0),
+            is_panic_logged: AtomicBool::new(
+                previous.is_some_and(|p| p.is_panic_logged.load(Ordering::Relaxed)),
+            ),
         }
     }
 
-    /// Its name.
+    /// Returns the upstream's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its servers, as configured.
+    /// Returns the servers as configured.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers
     }
 
-    /// Every address of every server, as last resolved.
+    /// Returns all addresses of all servers, as last resolved.
     pub fn candidates(&self) -> Arc<Vec<Arc<Candidate>>> {
-        self.found.load_full()
+        self.candidates.load_full()
     }
 
-    /// Whether every address fails, so that all take turns as if none did.
+    /// Returns whether every address is ejected, so that all of them receive requests (panic mode).
     pub fn is_panic(&self) -> bool {
         self.order().is_panic
     }
 
-    /// The order in which this request should try the addresses: each request begins one further. One request may try an
-    /// address that was put last and whose time is over.
-    pub fn turn(&self, clock: &dyn Clock) -> ServerAttempts {
-        let number = self.turn.fetch_add(1, Ordering::Relaxed);
+    /// Returns the addresses in the order in which this request should try them: round robin. One request may try an
+    /// ejected address whose ejection time is over.
+    pub fn attempts(&self, clock: &dyn Clock) -> ServerAttempts {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         ServerAttempts::new(self.order(), number, || clock.monotonic())
     }
 
     fn order(&self) -> Arc<Order> {
         let order = self.order.load_full();
-        if order.seen == self.changes.count() { order } else { self.reorder() }
+        if order.version == self.changes.count() { order } else { self.reorder() }
     }
 
-    /// Several may do it at once: an order that has not seen the last change is made again by whoever comes next.
+    /// Rebuilds the order. Concurrent calls are harmless: an order that misses the last change is rebuilt by the next
+    /// request.
     fn reorder(&self) -> Arc<Order> {
-        let seen = self.changes.count();
-        let order = Arc::new(Order::new(&self.found.load(), seen));
+        let version = self.changes.count();
+        let order = Arc::new(Order::new(&self.candidates.load(), version));
         self.order.store(Arc::clone(&order));
-        let was_panic = self.panics.swap(order.is_panic, Ordering::Relaxed);
+        let was_panic = self.is_panic_logged.swap(order.is_panic, Ordering::Relaxed);
         if order.is_panic && !was_panic {
             tracing::error!(
                 reason = "upstream_all_ejected",
                 upstream = &*self.name,
-                "every address of this app fails: all are asked, as if none did"
+                "every address of this app fails: requests go to all of them"
             );
         } else if was_panic && !order.is_panic {
             tracing::info!(
@@ -204,67 +207,71 @@ impl Group {
         if self.servers.iter().all(|server| server.literal().is_some()) {
             return;
         }
-        let known = self.found.load_full();
-        let looked_up = join_all(self.servers.iter().map(async |server| match server.literal() {
+        let previous = self.candidates.load_full();
+        let resolved = join_all(self.servers.iter().map(async |server| match server.literal() {
             Some(address) => vec![address],
             None => {
-                let before = addresses_of(&known, server);
+                let before = addresses_of(&previous, server);
                 server.look_up(!before.is_empty(), deadline).await.unwrap_or(before)
             }
         }));
-        let looked_up = looked_up.await;
-        let mut found = Vec::new();
-        for (server, addresses) in self.servers.iter().zip(looked_up) {
-            extend(&mut found, server, addresses, &known, &self.changes);
+        let resolved = resolved.await;
+        let mut candidates = Vec::new();
+        for (server, addresses) in self.servers.iter().zip(resolved) {
+            extend(&mut candidates, server, addresses, &previous, &self.changes);
         }
         let is_same = |one: &Arc<Candidate>, other: &Arc<Candidate>| {
             Arc::ptr_eq(&one.server, &other.server) && one.address == other.address
         };
-        if !(found.len() == known.len() && found.iter().zip(known.iter()).all(|(a, b)| is_same(a, b))) {
-            self.found.store(Arc::new(found));
-            self.changes.one_more();
+        if !(candidates.len() == previous.len()
+            && candidates.iter().zip(previous.iter()).all(|(a, b)| is_same(a, b)))
+        {
+            self.candidates.store(Arc::new(candidates));
+            self.changes.increment();
         }
     }
 
     fn observe(&self) {
-        let found = self.found.load();
+        let candidates = self.candidates.load();
         for server in &self.servers {
             let Some(series) = server.series() else { continue };
-            let (mut all, mut in_turn) = (0, 0);
-            for candidate in found.iter().filter(|candidate| Arc::ptr_eq(&candidate.server, server)) {
+            let (mut all, mut healthy) = (0, 0);
+            for candidate in candidates.iter().filter(|candidate| Arc::ptr_eq(&candidate.server, server)) {
                 all += 1;
-                in_turn += i64::from(candidate.standing().is_in_turn());
+                healthy += i64::from(candidate.health_status().is_healthy());
             }
             series.addresses.set(all);
-            series.addresses_healthy.set(in_turn);
+            series.addresses_healthy.set(healthy);
         }
     }
 }
 
-/// The candidates among `known` that belong to such a server.
-fn of<'a>(known: &'a [Arc<Candidate>], server: &Server) -> impl Iterator<Item = &'a Arc<Candidate>> {
-    known.iter().filter(move |candidate| candidate.server.is_same(server))
+/// Returns the candidates among `previous` that belong to the same server.
+fn of<'a>(previous: &'a [Arc<Candidate>], server: &Server) -> impl Iterator<Item = &'a Arc<Candidate>> {
+    previous.iter().filter(move |candidate| candidate.server.is_same(server))
 }
 
-/// Where a server was; one that is configured twice is not there twice as often.
-fn addresses_of(known: &[Arc<Candidate>], server: &Server) -> Vec<Address> {
-    let mut addresses: Vec<Address> = of(known, server).map(|candidate| candidate.address.clone()).collect();
+/// Returns the addresses of a server, without duplicates of a server that is configured twice.
+fn addresses_of(previous: &[Arc<Candidate>], server: &Server) -> Vec<Address> {
+    let mut addresses: Vec<Address> =
+        of(previous, server).map(|candidate| candidate.address.clone()).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
 }
 
-/// Adds the addresses of a server, with what is known of them: before, or as those of its twin.
+/// Adds the addresses of a server, with the health of the same address from before or of a duplicate server.
 fn extend(
-    found: &mut Vec<Arc<Candidate>>,
+    candidates: &mut Vec<Arc<Candidate>>,
     server: &Arc<Server>,
     addresses: Vec<Address>,
-    known: &[Arc<Candidate>],
+    previous: &[Arc<Candidate>],
     changes: &Arc<Changes>,
 ) {
     for address in addresses {
-        let same = of(known, server).chain(of(found, server)).find(|candidate| candidate.address == address);
+        let same =
+            of(previous, server).chain(of(candidates, server)).find(|candidate| candidate.address == address);
         let health = same.map_or_else(|| Health::new(changes), |same| Arc::clone(same.health()));
-        found.push(Candidate::new(address, server, health));
+        candidates.push(Candidate::new(address, server, health));
     }
 }

@@ -1,4 +1,4 @@
-//! Where a server listens.
+//! Address of an upstream server.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 /// An address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
-    /// Over TCP.
+    /// A TCP address.
     Inet(SocketAddr),
     /// A Unix socket.
     Unix(Arc<Path>),
 }
 
 impl fmt::Display for Address {
-    /// In logs, as it stands in the configuration.
+    /// Formats the address for logs, as in the configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(address) => address.fmt(f),

@@ -1,18 +1,19 @@
-//! How one address is: whether requests fail there, and what active checks say.
+//! Health of one address: outlier detection from requests (passive) and health checks (active).
 //!
 //! ```text
-//!           failures in a row                     the time is over: one request tries
-//! in turn -------------------> put last for a while --------------------------------> tried
-//!    ^                             |        ^                                         |   |
-//!    |________ a success __________|        |_________ a failure: twice as long ______|   |
-//!    |_____________________________________ a success ____________________________________|
+//!           failures in a row                ejection time over: one trial request
+//! healthy -------------------> ejected ---------------------------------> trial
+//!    ^                             |   ^                                  |   |
+//!    |________ a success __________|   |__ a failure: ejected for twice __|   |
+//!    |                                     as long                            |
+//!    |_______________________________ a success ______________________________|
 //! ```
 //!
-//! Checks judge beside it: bad after `unhealthy_after` failures in a row, good again after `healthy_after` successes. An
-//! address is in turn while neither objects.
+//! Active checks count separately: unhealthy after `unhealthy_after` failures in a row, healthy again after
+//! `healthy_after` successes. An address is healthy while neither source objects.
 //!
-//! What is known belongs to the address and outlives a reload; what is made of it (how many failures, for how long) is the
-//! configuration's in force, and so passed in. Times are passed in too.
+//! The state belongs to the address and outlives a reload. The thresholds and times come from the configuration in
+//! force and are passed in, as is the current time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use crate::clock::Monotonic;
 use crate::config::{Checks, Health as Policy};
 use crate::metrics::Ejection;
 
-/// Moves whenever an address comes, goes, is put last or comes back: an order made before is made anew.
+/// Counter of changes to the set of addresses and their health. An order built under an older value is rebuilt.
 #[derive(Debug, Default)]
 pub(super) struct Changes(AtomicU64);
 
@@ -31,35 +32,35 @@ impl Changes {
         self.0.load(Ordering::Acquire)
     }
 
-    pub(super) fn one_more(&self) {
+    pub(super) fn increment(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-/// What is known of one address.
+/// Health of one address.
 #[derive(Debug)]
 pub(super) struct Health {
     changes: Arc<Changes>,
-    /// Whether a success would change anything: all that an ordinary answer looks at.
+    /// Whether a success would change the state: the only field that an ordinary response reads.
     troubled: AtomicBool,
     state: Mutex<State>,
-    /// How often its connections were given up.
-    given_up: AtomicU64,
-    /// How many seconds it keeps a connection without requests.
-    keeps: AtomicU64,
+    /// Number of times its HTTP/2 connections were abandoned.
+    abandoned: AtomicU64,
+    /// Keep-alive timeout of the app, in seconds.
+    keep_alive: AtomicU64,
 }
 
-/// It has not answered yet. Node, uvicorn and Apache close after 5 s, and not all say so.
-const UNKNOWN: u64 = 5;
-/// It did not say.
-const UNSAID: u64 = u64::MAX;
+/// Keep-alive timeout before the first response. Node, uvicorn and Apache close after 5 s, and not all announce it.
+const DEFAULT_KEEP_ALIVE: u64 = 5;
+/// The app announces no keep-alive timeout.
+const NO_KEEP_ALIVE: u64 = u64::MAX;
 
 #[derive(Debug, Default)]
 struct State {
-    /// Failures since the last success: connects, timeouts, answers.
+    /// Failures since the last success: connects, timeouts, responses.
     failures: [u32; 3],
     ejected: Option<Ejected>,
-    /// How many trials there were: tells one that ended late from the one under way.
+    /// Number of trials so far; distinguishes a trial that ended late from the one in progress.
     trials: u64,
     checked: Checked,
 }
@@ -68,61 +69,61 @@ struct State {
 struct Ejected {
     cause: Ejection,
     until: Monotonic,
-    /// For how long it was, which is doubled.
+    /// Length of the current ejection; doubled at the next one.
     length: Duration,
-    /// The trial under way.
+    /// The trial in progress.
     trial: Option<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Checked {
-    /// What checks made of it: bad.
-    bad: bool,
-    /// Good and failed ones in a row; one of the two is 0.
+    /// Whether active checks report the address as unhealthy.
+    is_failed: bool,
+    /// Successes and failures in a row; one of the two is 0.
     good: u32,
     failed: u32,
     last: Option<Report>,
     due: Option<Monotonic>,
-    under_way: bool,
+    in_progress: bool,
 }
 
-/// What an active check found.
+/// Result of an active health check.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// When it ended.
+    /// Time at which it ended.
     pub at: Monotonic,
-    /// How long it took.
+    /// Duration of the check.
     pub took: Duration,
-    /// What was wrong, if anything.
+    /// Description of the failure, if any.
     pub failure: Option<String>,
 }
 
-/// How an address stands.
+/// Health of an address under the configuration in force.
 #[derive(Debug, Clone)]
-pub struct Mode {
-    /// Put last by requests: for what, and until when (then one tries it).
+pub struct HealthStatus {
+    /// Ejection by failed requests: its cause, and the time from which one request tries the address.
     pub ejected: Option<(Ejection, Monotonic)>,
-    /// Put last by checks.
-    pub checked_bad: bool,
-    /// The last check.
+    /// Whether active checks report the address as unhealthy.
+    pub is_check_failed: bool,
+    /// Result of the last check.
     pub last_check: Option<Report>,
 }
 
-impl Mode {
-    /// Whether it is given requests first.
-    pub const fn is_in_turn(&self) -> bool {
-        self.ejected.is_none() && !self.checked_bad
+impl HealthStatus {
+    /// Returns whether the address receives requests first.
+    pub const fn is_healthy(&self) -> bool {
+        self.ejected.is_none() && !self.is_check_failed
     }
 }
 
-/// What an event did.
+/// Change of state by an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     None,
-    /// Requests put it last, for so long.
-    PutLast(Duration),
-    /// It no longer is, for this reason.
-    Back,
+    /// Ejected for this time; zero if by active checks.
+    Ejected(Duration),
+    /// Restored by this event.
+    Restored,
 }
 
 impl Health {
@@ -131,47 +132,47 @@ impl Health {
             changes: Arc::clone(changes),
             troubled: AtomicBool::new(false),
             state: Mutex::default(),
-            given_up: AtomicU64::new(0),
-            keeps: AtomicU64::new(UNKNOWN),
+            abandoned: AtomicU64::new(0),
+            keep_alive: AtomicU64::new(DEFAULT_KEEP_ALIVE),
         })
     }
 
-    /// Tells connections apart by when they were made; spread, since it is mixed into other keys.
+    /// Returns a key for connections made since the last abandonment. It is spread, since it is mixed into other keys.
     pub(super) fn connections(&self) -> u64 {
-        self.given_up.load(Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        self.abandoned.load(Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
-    pub(super) fn give_up_connections(&self) {
-        self.given_up.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn abandon_connections(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn keeps_connections(&self, said: Option<Duration>) {
-        let said = said.map_or(UNSAID, |said| said.as_secs());
-        if self.keeps.load(Ordering::Relaxed) != said {
-            self.keeps.store(said, Ordering::Relaxed);
+    pub(super) fn set_keep_alive(&self, announced: Option<Duration>) {
+        let announced = announced.map_or(NO_KEEP_ALIVE, |announced| announced.as_secs());
+        if self.keep_alive.load(Ordering::Relaxed) != announced {
+            self.keep_alive.store(announced, Ordering::Relaxed);
         }
     }
 
-    /// A second less than it keeps them, for what is on its way then.
+    /// Returns one second less than the app's keep-alive timeout, to allow for requests on the way.
     pub(super) fn idle_timeout(&self) -> Duration {
-        Duration::from_secs(self.keeps.load(Ordering::Relaxed).saturating_sub(1))
+        Duration::from_secs(self.keep_alive.load(Ordering::Relaxed).saturating_sub(1))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How it stands under this configuration: what checks said counts only while there are checks.
-    pub(super) fn standing(&self, policy: &Policy) -> Mode {
+    /// Returns the health under this configuration. Results of active checks count only while checks are configured.
+    pub(super) fn status(&self, policy: &Policy) -> HealthStatus {
         let state = self.state();
-        Mode {
+        HealthStatus {
             ejected: state.ejected.map(|ejected| (ejected.cause, ejected.until)),
-            checked_bad: state.checked.bad && policy.checks.is_some(),
+            is_check_failed: state.checked.is_failed && policy.checks.is_some(),
             last_check: state.checked.last.clone().filter(|_| policy.checks.is_some()),
         }
     }
 
-    /// A request was answered as it should be. Costs one load while all is well.
+    /// Records a successful request. Costs one load while the address is healthy.
     pub(super) fn succeeded(&self) -> Change {
         if !self.troubled.load(Ordering::Acquire) {
             return Change::None;
@@ -181,17 +182,18 @@ impl Health {
         state.failures = [0; 3];
         match state.ejected.take() {
             Some(_) => {
-                self.changes.one_more();
-                Change::Back
+                self.changes.increment();
+                Change::Restored
             }
             None => Change::None,
         }
     }
 
-    /// A request failed there. While it is put last only what fails after the time is over counts: it goes on failing.
+    /// Records a failed request. While the address is ejected, only a failure after the ejection time counts and ejects
+    /// it again.
     pub(super) fn failed(&self, cause: Ejection, policy: &Policy, now: Monotonic) -> Change {
         let after = policy.eject_after;
-        let (place, limit) = match cause {
+        let (kind, limit) = match cause {
             Ejection::Connect => (0, after.connects),
             Ejection::Timeout => (1, after.timeouts),
             Ejection::Status => (2, after.responses),
@@ -202,24 +204,24 @@ impl Health {
         }
         let mut state = self.state();
         self.troubled.store(true, Ordering::Release);
-        state.failures[place] = state.failures[place].saturating_add(1);
+        state.failures[kind] = state.failures[kind].saturating_add(1);
         let length = match state.ejected {
             Some(ejected) if now < ejected.until => return Change::None,
             Some(ejected) => (ejected.length * 2).min(policy.max_ejection_time),
-            None if state.failures[place] >= limit => policy.base_ejection_time,
+            None if state.failures[kind] >= limit => policy.base_ejection_time,
             None => return Change::None,
         };
         state.ejected = Some(Ejected { cause, until: now + length, length, trial: None });
-        // What checks say from now on is news.
+        // Only checks from now on count.
         state.checked.good = 0;
-        self.changes.one_more();
-        Change::PutLast(length)
+        self.changes.increment();
+        Change::Ejected(length)
     }
 
-    /// Lets one request try it, when its time is over and no other does.
-    pub(super) fn try_out(self: &Arc<Self>, policy: &Policy, now: Monotonic) -> Option<Trial> {
+    /// Starts a trial when the ejection time is over and no other trial is in progress.
+    pub(super) fn start_trial(self: &Arc<Self>, policy: &Policy, now: Monotonic) -> Option<Trial> {
         let mut state = self.state();
-        if state.checked.bad && policy.checks.is_some() {
+        if state.checked.is_failed && policy.checks.is_some() {
             return None;
         }
         let number = state.trials + 1;
@@ -232,31 +234,32 @@ impl Health {
         Some(Trial { health: Arc::clone(self), number })
     }
 
-    /// Begins a check if one is due; else says how long to wait. The first comes after a `part` of the interval between 0
-    /// and 1, and each next one up to a tenth of it sooner or later, so that many do not come together.
-    pub(super) fn begin_check(
+    /// Starts a check if one is due; otherwise returns the time to wait. `part`, between 0 and 1, spreads checks: the
+    /// first comes after that part of the interval, and each next one up to a tenth of the interval sooner or later.
+    pub(super) fn start_check(
         self: &Arc<Self>,
         checks: &Checks,
         now: Monotonic,
         part: f64,
-    ) -> Result<UnderWay, Duration> {
+    ) -> Result<CheckGuard, Duration> {
         let next = |from: f64, spread: f64| now + checks.interval.mul_f64(from + spread * part);
         let mut state = self.state();
-        if state.checked.under_way {
+        if state.checked.in_progress {
             return Err(checks.interval);
         }
-        // An interval that a reload has shortened holds from now on.
+        // A shorter interval after a reload applies at once.
         let due = state.checked.due.map_or(next(0.0, 1.0), |due| due.min(next(1.1, 0.0)));
         if due > now {
             state.checked.due = Some(due);
             return Err(due.since(now));
         }
         state.checked.due = Some(next(0.9, 0.2));
-        state.checked.under_way = true;
-        Ok(UnderWay(Arc::clone(self)))
+        state.checked.in_progress = true;
+        Ok(CheckGuard(Arc::clone(self)))
     }
 
-    /// Takes a check's word. Good ones also end the time of failed connects: a request may try it.
+    /// Records the result of a check. Enough successes also end an ejection for failed connects, so that one request
+    /// tries the address.
     pub(super) fn checked(&self, report: Report, checks: &Checks) -> Change {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -265,12 +268,12 @@ impl Health {
         checked.last = Some(report);
         if failed {
             (checked.good, checked.failed) = (0, checked.failed.saturating_add(1));
-            if checked.bad || checked.failed < checks.unhealthy_after {
+            if checked.is_failed || checked.failed < checks.unhealthy_after {
                 return Change::None;
             }
-            checked.bad = true;
-            self.changes.one_more();
-            return Change::PutLast(Duration::ZERO);
+            checked.is_failed = true;
+            self.changes.increment();
+            return Change::Ejected(Duration::ZERO);
         }
         (checked.good, checked.failed) = (checked.good.saturating_add(1), 0);
         if checked.good < checks.healthy_after {
@@ -279,15 +282,15 @@ impl Health {
         if let Some(ejected) = state.ejected.as_mut().filter(|e| e.cause == Ejection::Connect) {
             ejected.until = ejected.until.min(at);
         }
-        if !std::mem::take(&mut checked.bad) {
+        if !std::mem::take(&mut checked.is_failed) {
             return Change::None;
         }
-        self.changes.one_more();
-        Change::Back
+        self.changes.increment();
+        Change::Restored
     }
 }
 
-/// The one request that tries an address. However it ends, the next may.
+/// Trial request to an ejected address. When it ends in any way, the next may start.
 #[derive(Debug)]
 pub(super) struct Trial {
     health: Arc<Health>,
@@ -304,12 +307,12 @@ impl Drop for Trial {
     }
 }
 
-/// A check under way; the next may begin when it is dropped.
+/// Guard of a check in progress; the next may start when it is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Health>);
+pub(super) struct CheckGuard(Arc<Health>);
 
-impl Drop for UnderWay {
+impl Drop for CheckGuard {
     fn drop(&mut self) {
-        self.0.state().checked.under_way = false;
+        self.0.state().checked.in_progress = false;
     }
 }

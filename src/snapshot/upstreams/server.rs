@@ -1,4 +1,4 @@
-//! A server as configured, and each address that its name stands for.
+//! Servers as configured, and the addresses their names resolve to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::address::Address;
-use super::health::{Change, Health, Mode, Report, Trial, UnderWay};
+use super::health::{Change, CheckGuard, Health, HealthStatus, Report, Trial};
 use super::tls::Terms;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{Checks, Health as Policy, Scheme, Upstream, UpstreamServer};
@@ -18,47 +18,47 @@ use crate::metrics::{Checked, Ejection, UpstreamSeries};
 /// One server as configured.
 #[derive(Debug)]
 pub struct Server {
-    /// How it is spoken to.
+    /// Protocol of connections.
     pub scheme: Scheme,
-    /// Its name, or its address.
+    /// Host name or address.
     pub host: String,
-    /// What its certificate must be for, and what is asked for.
+    /// Name for SNI and for checking the server's certificate.
     pub server_name: String,
-    /// The `Host` an app sees that is not told the client's.
+    /// `Host` header for apps that do not get the client's.
     pub authority: HeaderValue,
-    /// How long a connect may take.
+    /// Maximum time for a connect.
     pub connect_timeout: Duration,
-    /// How long a connection without requests is kept.
+    /// Maximum time an idle connection is kept.
     pub idle_timeout: Duration,
-    /// Whom it must be, and who we are to it.
+    /// TLS parameters.
     pub terms: Terms,
     port: u16,
     socket: Option<PathBuf>,
-    /// As it stands in the configuration, and of which upstream: in metrics and logs.
+    /// The server as written in the configuration, and its upstream: for metrics and logs.
     name: String,
     upstream: Arc<str>,
     policy: Arc<Policy>,
-    /// Its name did not resolve when last asked for, which was said.
+    /// The last lookup failed, and the failure was logged.
     is_lost: AtomicBool,
-    look_up: Arc<Looking>,
-    /// Nothing is counted before the snapshot is in force.
+    lookup: Arc<LookupState>,
+    /// Metric series; empty before the snapshot comes into force.
     series: OnceLock<UpstreamSeries>,
 }
 
-/// What has become of a look-up of its name.
+/// State of the DNS lookup.
 #[derive(Debug, Default)]
-enum LookUp {
+enum Lookup {
     #[default]
     None,
-    UnderWay,
+    InProgress,
     Ended(std::io::Result<Vec<Address>>),
 }
 
 #[derive(Debug, Default)]
-struct Looking(Mutex<LookUp>);
+struct LookupState(Mutex<Lookup>);
 
-impl Looking {
-    fn lock(&self) -> MutexGuard<'_, LookUp> {
+impl LookupState {
+    fn lock(&self) -> MutexGuard<'_, Lookup> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,9 +66,9 @@ impl Looking {
 /// A server's address to connect to.
 #[derive(Debug)]
 pub struct Candidate {
-    /// Where.
+    /// The address.
     pub address: Address,
-    /// Of which server.
+    /// The server it belongs to.
     pub server: Arc<Server>,
     health: Arc<Health>,
 }
@@ -96,17 +96,17 @@ impl Server {
             upstream: Arc::clone(name),
             policy: Arc::clone(policy),
             is_lost: AtomicBool::new(false),
-            look_up: Arc::default(),
+            lookup: Arc::default(),
             series: OnceLock::new(),
         }
     }
 
-    /// As it stands in the configuration.
+    /// Returns the server as written in the configuration.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it is, when its host is an address: that needs no look-up, ever.
+    /// Returns the address if the host is a literal address or socket, which needs no lookup.
     pub(super) fn literal(&self) -> Option<Address> {
         if let Some(socket) = &self.socket {
             return Some(Address::Unix(socket.as_path().into()));
@@ -114,8 +114,8 @@ impl Server {
         Some(Address::Inet(SocketAddr::new(self.host.parse::<IpAddr>().ok()?, self.port)))
     }
 
-    /// Its addresses now, or `None` when its name does not resolve: said once until it does. `is_known` says whether it ever
-    /// did.
+    /// Resolves the server's name. `None` when it does not resolve, which is logged once per outage. `is_known`: it
+    /// resolved before.
     pub(super) async fn look_up(&self, is_known: bool, deadline: Duration) -> Option<Vec<Address>> {
         match self.addresses(deadline).await {
             Ok(mut found) => {
@@ -146,44 +146,44 @@ impl Server {
         }
     }
 
-    /// What the system knows of its name. A look-up cannot be broken off and holds a thread to its end: so there is one at a
-    /// time, and what it finds too late is there for the next who asks.
+    /// Queries the system resolver. A lookup cannot be cancelled and holds a thread to its end. So there is one at a
+    /// time, and a late result is used by the next call.
     async fn addresses(&self, deadline: Duration) -> std::io::Result<Vec<Address>> {
-        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the resolver does not answer");
-        let before = std::mem::replace(&mut *self.look_up.lock(), LookUp::UnderWay);
+        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the resolver does not respond");
+        let before = std::mem::replace(&mut *self.lookup.lock(), Lookup::InProgress);
         match before {
-            LookUp::UnderWay => return Err(late()),
-            LookUp::Ended(found) => {
-                *self.look_up.lock() = LookUp::None;
+            Lookup::InProgress => return Err(late()),
+            Lookup::Ended(found) => {
+                *self.lookup.lock() = Lookup::None;
                 return found;
             }
-            LookUp::None => {}
+            Lookup::None => {}
         }
-        let (host, port, look_up) = (self.host.clone(), self.port, Arc::clone(&self.look_up));
+        let (host, port, lookup) = (self.host.clone(), self.port, Arc::clone(&self.lookup));
         let ended = tokio::spawn(async move {
             let found = tokio::net::lookup_host((host, port)).await;
-            *look_up.lock() = LookUp::Ended(found.map(|found| found.map(Address::Inet).collect()));
+            *lookup.lock() = Lookup::Ended(found.map(|found| found.map(Address::Inet).collect()));
         });
-        // Where it failed to end, which is a defect of ours, it is late.
+        // If the task failed, which is a defect, the state stays in progress and counts as late.
         drop(tokio::time::timeout(deadline, ended).await);
-        let mut look_up = self.look_up.lock();
-        match std::mem::replace(&mut *look_up, LookUp::None) {
-            LookUp::Ended(found) => found,
-            under_way => {
-                *look_up = under_way;
+        let mut lookup = self.lookup.lock();
+        match std::mem::replace(&mut *lookup, Lookup::None) {
+            Lookup::Ended(found) => found,
+            in_progress => {
+                *lookup = in_progress;
                 Err(late())
             }
         }
     }
 
-    /// Whether both are the same to a client: what is known of an address of one holds for the other.
+    /// Returns whether both are the same server to a client, so that the health of an address applies to both.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.scheme, self.port, self.host.as_str(), &self.socket)
             == (other.scheme, other.port, other.host.as_str(), &other.socket)
     }
 
-    pub(super) fn count_in(&self, series: UpstreamSeries) {
-        // A snapshot comes into force once.
+    pub(super) fn set_series(&self, series: UpstreamSeries) {
+        // A snapshot comes into force only once.
         let _ = self.series.set(series);
     }
 
@@ -197,23 +197,23 @@ impl Candidate {
         Arc::new(Self { address, server: Arc::clone(server), health })
     }
 
-    /// Which of its HTTP/2 connections may be used: those made since the last one that was given up.
+    /// Returns the key of HTTP/2 connections that may be used: those made since the last abandonment.
     pub fn connections(&self) -> u64 {
         self.health.connections()
     }
 
-    /// An HTTP/2 connection of it is not to be used again, which cannot be said of one: none that is there now is.
-    pub fn give_up_connections(&self) {
-        self.health.give_up_connections();
+    /// Abandons all current HTTP/2 connections. The pool cannot exclude a single one.
+    pub fn abandon_connections(&self) {
+        self.health.abandon_connections();
     }
 
-    /// The app said how long it keeps a connection without requests (`None`: it did not).
-    pub fn keeps_connections(&self, said: Option<Duration>) {
-        self.health.keeps_connections(said);
+    /// Records the keep-alive timeout that the app announced (`None`: it announced none).
+    pub fn set_keep_alive(&self, announced: Option<Duration>) {
+        self.health.set_keep_alive(announced);
     }
 
-    /// How long a connection may be without requests, and still be used: the app must not be about to close it. Zero: not
-    /// at all.
+    /// Returns the maximum idle time of a reusable connection, short enough that the app is not about to close it.
+    /// Zero: no reuse.
     pub fn idle_timeout(&self) -> Duration {
         self.server.idle_timeout.min(self.health.idle_timeout())
     }
@@ -222,30 +222,30 @@ impl Candidate {
         &self.health
     }
 
-    /// How it stands.
-    pub fn standing(&self) -> Mode {
-        self.health.standing(&self.server.policy)
+    /// Returns the health of the address.
+    pub fn health_status(&self) -> HealthStatus {
+        self.health.status(&self.server.policy)
     }
 
-    pub(super) fn try_out(&self, now: Monotonic) -> Option<Trial> {
-        self.health.try_out(&self.server.policy, now)
+    pub(super) fn start_trial(&self, now: Monotonic) -> Option<Trial> {
+        self.health.start_trial(&self.server.policy, now)
     }
 
-    /// The app's answer began, this long after it was asked (`None`: not told). What the answer says of the app itself is
-    /// its business, except that it is not there.
-    pub fn answered(&self, status: u16, took: Option<Duration>, clock: &dyn Clock) {
+    /// Records the start of a response, `took` after the request (`None`: not measured). Only 502, 503 and 504 count as
+    /// failures of the address.
+    pub fn response_started(&self, status: u16, took: Option<Duration>, clock: &dyn Clock) {
         if let (Some(series), Some(took)) = (self.server.series(), took) {
             series.seconds.observe(took.as_secs_f64());
         }
         if matches!(status, BAD_GATEWAY | UNAVAILABLE | GATEWAY_TIMEOUT) {
             return self.failed(Ejection::Status, clock);
         }
-        if self.health.succeeded() == Change::Back {
-            self.say_back("requests");
+        if self.health.succeeded() == Change::Restored {
+            self.log_restored("requests");
         }
     }
 
-    /// A connect failed, perhaps for want of something here: then it says nothing about the server.
+    /// Records a failed connect. One caused by a lack of local resources (`is_ours`) does not count against the server.
     pub fn connect_failed(&self, is_ours: bool, clock: &dyn Clock) {
         if let Some(series) = self.server.series() {
             series.connect_failures.inc();
@@ -255,39 +255,39 @@ impl Candidate {
         }
     }
 
-    /// No answer came in time.
+    /// Records a response timeout.
     pub fn timed_out(&self, clock: &dyn Clock) {
         self.failed(Ejection::Timeout, clock);
     }
 
-    /// The connection ended, or said nonsense, where an answer should have come.
-    pub fn broke_off(&self, clock: &dyn Clock) {
+    /// Records a connection that ended or broke the protocol before a response.
+    pub fn connection_broke(&self, clock: &dyn Clock) {
         self.failed(Ejection::Status, clock);
     }
 
     fn failed(&self, cause: Ejection, clock: &dyn Clock) {
-        if let Change::PutLast(length) = self.health.failed(cause, &self.server.policy, clock.monotonic()) {
-            self.say_last(cause, Some(length));
+        if let Change::Ejected(length) = self.health.failed(cause, &self.server.policy, clock.monotonic()) {
+            self.log_ejected(cause, Some(length));
         }
     }
 
-    /// Its checks, where there are any.
+    /// Returns the settings of active checks, if configured.
     pub fn checks(&self) -> Option<&Checks> {
         self.server.policy.checks.as_ref()
     }
 
-    /// Begins a check, if one is due; else says how long to wait. `part` is a random number from 0 to 1.
+    /// Starts a check if one is due. `part` is a random number from 0 to 1.
     ///
     /// # Errors
-    /// How long to wait.
-    pub fn begin_check(
+    /// The time to wait until the next check.
+    pub fn start_check(
         self: &Arc<Self>,
         checks: &Checks,
         now: Monotonic,
         part: f64,
     ) -> Result<Check, Duration> {
-        let under_way = self.health.begin_check(checks, now, part)?;
-        Ok(Check { candidate: Arc::clone(self), _under_way: under_way })
+        let in_progress = self.health.start_check(checks, now, part)?;
+        Ok(Check { candidate: Arc::clone(self), _guard: in_progress })
     }
 
     fn checked(&self, report: Report) {
@@ -297,18 +297,18 @@ impl Candidate {
             series.checks.of(result).inc();
         }
         match self.health.checked(report, checks) {
-            Change::PutLast(_) => self.say_last(Ejection::Check, None),
-            Change::Back => self.say_back("checks"),
+            Change::Ejected(_) => self.log_ejected(Ejection::Check, None),
+            Change::Restored => self.log_restored("checks"),
             Change::None => {}
         }
     }
 
-    fn say_last(&self, cause: Ejection, length: Option<Duration>) {
+    fn log_ejected(&self, cause: Ejection, length: Option<Duration>) {
         use crate::metrics::Label as _;
         if let Some(series) = self.server.series() {
             series.ejections.of(cause).inc();
         }
-        let failure = self.standing().last_check.and_then(|report| report.failure);
+        let failure = self.health_status().last_check.and_then(|report| report.failure);
         tracing::warn!(
             reason = "upstream_ejected",
             upstream = &*self.server.upstream,
@@ -317,42 +317,42 @@ impl Candidate {
             cause = cause.as_str(),
             seconds = length.map(|length| length.as_secs()),
             check = failure.filter(|_| cause == Ejection::Check),
-            "this address of the app fails; others are asked first"
+            "this address of the app fails: others get requests first"
         );
     }
 
-    fn say_back(&self, by: &'static str) {
+    fn log_restored(&self, by: &'static str) {
         tracing::info!(
             reason = "upstream_back",
             upstream = &*self.server.upstream,
             server = self.server.name,
             address = %self.address,
             by,
-            in_turn = self.standing().is_in_turn(),
+            in_turn = self.health_status().is_healthy(),
             "this address of the app works again"
         );
     }
 }
 
-/// Statuses by which a server says that the app behind it is not there (RFC 9110 sections 15.6.3 to 15.6.5).
+/// Statuses that mean the app behind the server is unavailable (RFC 9110 sections 15.6.3 to 15.6.5).
 const BAD_GATEWAY: u16 = 502;
 const UNAVAILABLE: u16 = 503;
 const GATEWAY_TIMEOUT: u16 = 504;
 
-/// A check under way.
+/// A check in progress.
 #[derive(Debug)]
 pub struct Check {
     candidate: Arc<Candidate>,
-    _under_way: UnderWay,
+    _guard: CheckGuard,
 }
 
 impl Check {
-    /// Of which address.
+    /// Returns the checked address.
     pub fn candidate(&self) -> &Arc<Candidate> {
         &self.candidate
     }
 
-    /// Ends it.
+    /// Ends the check with its result.
     pub fn end(self, report: Report) {
         self.candidate.checked(report);
     }

@@ -1,4 +1,5 @@
-//! Whom an app's servers must be, and who we are to them, as the transport wants it: made once, not for each request.
+//! TLS parameters of connections to an upstream: trusted CAs and client certificate, built once in the form the
+//! transport needs.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,14 +10,14 @@ use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 
 use crate::config::UpstreamTls;
 
-/// The terms of connections to one upstream.
+/// TLS parameters of connections to one upstream.
 #[derive(Clone)]
 pub struct Terms {
-    /// Only what these have signed is believed; `None` = whom this system trusts.
+    /// CA certificates that server certificates must chain to; `None` = the system trust store.
     pub authorities: Option<Arc<CaType>>,
-    /// What is shown to a server that asks.
+    /// Client certificate, presented when the server requests one.
     pub identity: Option<Arc<CertKey>>,
-    /// Other terms, other connections: none is taken over by those who would not have made it.
+    /// Hash of the parameters. Connections are reused only under the same parameters.
     pub group: u64,
 }
 
@@ -24,11 +25,11 @@ impl Terms {
     pub(super) fn new(config: &UpstreamTls) -> Self {
         let mut group = DefaultHasher::new();
         let authorities = config.authorities.as_ref().map(|authorities| {
-            authorities.der().for_each(|one| one.hash(&mut group));
-            authorities.der().map(|one| WrappedX509::new(one.to_vec(), parse_x509)).collect::<Vec<_>>().into()
+            authorities.der().for_each(|der| der.hash(&mut group));
+            authorities.der().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect::<Vec<_>>().into()
         });
         let identity = config.identity.as_ref().map(|identity| {
-            identity.chain().for_each(|one| one.hash(&mut group));
+            identity.chain().for_each(|der| der.hash(&mut group));
             let chain = identity.chain().map(<[u8]>::to_vec).collect();
             Arc::new(CertKey::new(chain, identity.key().to_vec()))
         });
