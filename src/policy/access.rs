@@ -1,4 +1,4 @@
-//! Who may: the one place where a [`Permit`] is made.
+//! Access decisions: the only place where a [`Permit`] is created.
 
 use std::sync::Arc;
 
@@ -6,48 +6,49 @@ use crate::config::{Access, Cors, Route};
 use crate::error::Refusal;
 use crate::identity::Identity;
 
-use super::route::Second;
+use super::route::RequiredRoute;
 
-/// Proof that a request may be forwarded on a route, and as whom. Only [`decide`] makes one, and an upstream is
-/// chosen only with one in hand.
+/// Proof that a request may be forwarded on a route, and the user it is forwarded for. Only [`decide`] creates one, and
+/// selecting an upstream requires one.
 #[derive(Debug, Clone)]
 pub struct Permit {
     route: Arc<Route>,
     identity: Option<Arc<Identity>>,
-    needed_more: bool,
+    needs_other_routes: bool,
 }
 
 impl Permit {
-    /// The route it is for.
+    /// Returns the route of the permit.
     pub const fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
-    /// Whom the app is told about.
+    /// Returns the user whose identity headers the app gets.
     pub const fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
     }
 
-    /// Whether the access of other routes was needed too: then the response is for those who have it.
-    pub const fn needed_more(&self) -> bool {
-        self.needed_more
+    /// Returns whether the access of other routes was needed too. The response is then restricted to users with that
+    /// access.
+    pub const fn needs_other_routes(&self) -> bool {
+        self.needs_other_routes
     }
 }
 
-/// Lets a preflight (Fetch standard) through to an app that answers preflights itself: it carries no credential, and is
-/// forwarded for nobody. `None` where the route does not say so.
+/// Permits a preflight (Fetch standard) for an app that answers preflights itself. It carries no credential and is
+/// forwarded without a user. `None` where the route does not configure it.
 pub fn preflight(route: &Arc<Route>) -> Option<Permit> {
     (route.cors == Cors::Pass).then(|| Permit {
         route: Arc::clone(route),
         identity: None,
-        needed_more: false,
+        needs_other_routes: false,
     })
 }
 
-/// Decides. `identity` is whom the check found, if it was made.
+/// Decides about a request. `identity` is the authenticated user, if there is one.
 ///
 /// # Errors
-/// [`Refusal::TokenMissing`] where somebody must be signed in and nobody is; [`Refusal::RoleMissing`].
+/// [`Refusal::TokenMissing`] when the route needs a signed-in user and there is none; [`Refusal::RoleMissing`].
 pub fn decide(route: &Arc<Route>, identity: Option<Arc<Identity>>) -> Result<Permit, Refusal> {
     let identity = match &route.access {
         Access::Public => None,
@@ -61,23 +62,23 @@ pub fn decide(route: &Arc<Route>, identity: Option<Arc<Identity>>) -> Result<Per
             Some(identity)
         }
     };
-    Ok(Permit { route: Arc::clone(route), identity, needed_more: false })
+    Ok(Permit { route: Arc::clone(route), identity, needs_other_routes: false })
 }
 
-/// Decides about a request that needs the access of other routes `also`.
+/// Decides about a request that also needs the access of the routes `also`.
 ///
 /// # Errors
 /// As [`decide`]; [`Refusal::OtherResource`].
 pub fn decide_also(
     route: &Arc<Route>,
-    also: &[Second],
+    also: &[RequiredRoute],
     identity: Option<Arc<Identity>>,
 ) -> Result<Permit, Refusal> {
-    for second in also {
-        decide(&second.route, identity.clone()).map_err(|refusal| match refusal {
-            Refusal::RoleMissing => second.why.refusal(),
+    for required in also {
+        decide(&required.route, identity.clone()).map_err(|refusal| match refusal {
+            Refusal::RoleMissing => required.reason.refusal(),
             refusal => refusal,
         })?;
     }
-    Ok(Permit { needed_more: !also.is_empty(), ..decide(route, identity)? })
+    Ok(Permit { needs_other_routes: !also.is_empty(), ..decide(route, identity)? })
 }

@@ -1,26 +1,26 @@
-//! Our cookies: their names, and how a `Cookie` header is read and rid of them.
+//! The gateway's cookies: their names, parsing of the `Cookie` header, and removal before forwarding.
 //!
-//! Names are compared byte for byte: browsers do not fold case or trim Unicode space, so neither do we
-//! (RFC 6265bis section 5.6; planted look-alikes are other cookies). Fields are bytes: clients send an app's cookie
-//! as they were given it, ASCII or not, and one that is not must not hide ours.
+//! Names are compared byte for byte, as browsers neither fold case nor trim Unicode space (RFC 6265bis section 5.6); a
+//! look-alike is another cookie. Fields are bytes: clients return an app's cookie unchanged, ASCII or not. A cookie
+//! that is not ASCII must not hide the gateway's.
 
 use std::time::Duration;
 
-/// The names of our cookies.
+/// Names of the gateway's cookies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// Carries the access token.
+    /// Cookie with the access token.
     pub access: &'static str,
-    /// Carries the refresh token.
+    /// Cookie with the refresh token.
     pub refresh: &'static str,
-    /// Ties the sign-in form to the browser it was shown in.
+    /// Cookie that ties the sign-in form to the browser it was shown in.
     pub visit: &'static str,
-    /// By which a browser that has signed in before is known. Sent to our own endpoints alone, which `__Host-` does not
-    /// allow; one that is planted is not signed, and does no harm beside the real one.
+    /// Device cookie, which identifies a browser that has signed in before. It is sent to the gateway's own endpoints
+    /// only, which `__Host-` does not allow. A planted one has no valid signature and does no harm beside the real one.
     pub device: &'static str,
 }
 
-/// Cookies of one host: no other can set them.
+/// Cookies of one host; no other host can set them.
 pub const HOST: Names = Names {
     access: "__Host-doorward-access",
     refresh: "__Host-doorward-refresh",
@@ -34,15 +34,15 @@ pub const SHARED: Names = Names {
     visit: "__Secure-doorward-visit",
     device: "__Secure-doorward-device",
 };
-/// What begins like this is ours, in use or not.
-const OURS: [&str; 2] = ["__Host-doorward-", "__Secure-doorward-"];
+/// Name prefixes of the gateway's cookies, whether in use or not.
+const OWN_PREFIXES: [&str; 2] = ["__Host-doorward-", "__Secure-doorward-"];
 
-/// A cookie of ours as browsers are told of it: without `life` it ends with the browser, of zero length it is deleted.
+/// Returns a `Set-Cookie` value. Without `life` the cookie ends with the browser; a zero `life` deletes it.
 pub fn set(name: &str, value: &str, domain: Option<&str>, life: Option<Duration>) -> String {
     set_below("/", name, value, domain, life)
 }
 
-/// The same, sent only to what is below `path`.
+/// Returns a `Set-Cookie` value for a cookie that is sent only below `path`.
 pub fn set_below(
     path: &str,
     name: &str,
@@ -61,14 +61,14 @@ pub fn set_below(
     cookie
 }
 
-/// What a request's cookies say about one name.
+/// Result of looking up one cookie name in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found<'a> {
-    /// Not there, or empty.
+    /// No such cookie, or an empty one.
     None,
-    /// Once.
+    /// One such cookie.
     One(&'a str),
-    /// More than once: one of them was planted, and which is not known, so neither counts (T50).
+    /// More than one such cookie: one was planted and cannot be told from the other, so neither counts (T50).
     Several,
 }
 
@@ -76,7 +76,7 @@ pub enum Found<'a> {
 pub fn find<'a>(fields: impl Iterator<Item = &'a [u8]>, name: &str) -> Found<'a> {
     let mut found = Found::None;
     for (_, value) in fields.flat_map(pairs).filter(|(known, _)| *known == name.as_bytes()) {
-        // Ours are ASCII: what is not even text is no token.
+        // The gateway's cookies are ASCII: a value that is not text is no token.
         let value = std::str::from_utf8(value).unwrap_or_default();
         match found {
             Found::None if value.is_empty() => {}
@@ -87,27 +87,28 @@ pub fn find<'a>(fields: impl Iterator<Item = &'a [u8]>, name: &str) -> Found<'a>
     found
 }
 
-/// The values of every cookie `name`: for what proves itself, so that a planted one beside it does no harm. At most `most`.
+/// Returns the values of all cookies named `name`, at most `max`. For values that are signed, so that a planted one
+/// does no harm.
 pub fn all<'a>(
     fields: impl Iterator<Item = &'a [u8]>,
     name: &str,
-    most: usize,
+    max: usize,
 ) -> impl Iterator<Item = &'a str> {
     let named = fields.flat_map(pairs).filter(move |(known, _)| *known == name.as_bytes());
-    named.filter_map(|(_, value)| std::str::from_utf8(value).ok()).take(most)
+    named.filter_map(|(_, value)| std::str::from_utf8(value).ok()).take(max)
 }
 
-/// The fields joined into one, without our cookies. `None` when nothing is left.
-pub fn without_ours<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+/// Joins the fields into one, without the gateway's cookies. `None` when nothing is left.
+pub fn without_own_cookies<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for piece in fields.flat_map(pieces) {
         let name = halves(piece).map_or(piece, |(name, _)| name.trim_ascii());
-        // Look-alikes in another case are dropped too: an app that folds case must not see a planted one.
-        if piece.is_empty() || is_ours(name) {
+        // Look-alikes in another case are removed too: an app that folds case must not see a planted one.
+        if piece.is_empty() || is_own(name) {
             continue;
         }
         if !out.is_empty() {
-            // RFC 9113 section 8.2.3: crumbs are joined with "; ".
+            // RFC 9113 section 8.2.3: cookie crumbs are joined with "; ".
             out.extend_from_slice(b"; ");
         }
         out.extend_from_slice(piece);
@@ -128,20 +129,20 @@ fn halves(piece: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&piece[..at], &piece[at + 1..]))
 }
 
-fn is_ours(name: &[u8]) -> bool {
+fn is_own(name: &[u8]) -> bool {
     let begins = |prefix: &&str| {
         name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
     };
-    OURS.iter().any(begins)
+    OWN_PREFIXES.iter().any(begins)
 }
 
-/// Whether a `Set-Cookie` value of an app would set a cookie of ours (T07).
-pub fn sets_ours(set_cookie: &[u8]) -> bool {
-    // Without a name, the value is what old browsers send back as if it were a whole cookie.
+/// Returns whether a `Set-Cookie` value of an app would set a cookie of the gateway (T07).
+pub fn sets_own_cookie(set_cookie: &[u8]) -> bool {
+    // Old browsers return a nameless value as if it were a whole cookie.
     let nameless = |byte: &u8| *byte == b'=' || byte.is_ascii_whitespace();
     let begin = set_cookie.iter().position(|byte| !nameless(byte)).unwrap_or(set_cookie.len());
     let name = set_cookie[begin..].split(|&b| b == b'=' || b == b';').next().unwrap_or_default().trim_ascii();
-    is_ours(name)
+    is_own(name)
 }
 
 #[cfg(test)]
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cookie_is_found_and_two_of_a_name_count_as_neither() {
+    fn duplicate_cookies_of_a_name_are_ignored() {
         assert_eq!(find_access(["a=1; __Host-doorward-access=tok", "b=2"]), Found::One("tok"));
         assert_eq!(find_access(["a=\u{e9}; __Host-doorward-access=tok; b=\u{e9}"]), Found::One("tok"));
         assert_eq!(find_access(["__Host-doorward-access=x; __Host-doorward-access=y"]), Found::Several);
@@ -173,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn ours_are_dropped_and_the_rest_is_joined_in_order() {
-        let left = |fields: &[&[u8]]| without_ours(fields.iter().copied());
+    fn own_cookies_are_removed_and_the_rest_keeps_its_order() {
+        let left = |fields: &[&[u8]]| without_own_cookies(fields.iter().copied());
         let fields: [&[u8]; 3] =
             [b"a=1; __Host-doorward-access=tok;b=\xff", b"__host-doorward-refresh=r", b"c"];
         assert_eq!(left(&fields).as_deref(), Some(&b"a=1; b=\xff; c"[..]));
@@ -182,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn an_app_cannot_set_ours() {
-        assert!(sets_ours(b"__Host-doorward-access=evil; Path=/"));
-        assert!(sets_ours(b" __HOST-doorward-refresh =x"));
-        assert!(sets_ours(b"__secure-Doorward-visit=x"));
-        assert!(sets_ours(b"=__Host-doorward-access=evil"));
-        assert!(!sets_ours(b"session=__Host-doorward-access"));
+    fn app_cannot_set_own_cookies() {
+        assert!(sets_own_cookie(b"__Host-doorward-access=evil; Path=/"));
+        assert!(sets_own_cookie(b" __HOST-doorward-refresh =x"));
+        assert!(sets_own_cookie(b"__secure-Doorward-visit=x"));
+        assert!(sets_own_cookie(b"=__Host-doorward-access=evil"));
+        assert!(!sets_own_cookie(b"session=__Host-doorward-access"));
     }
 }

@@ -1,7 +1,8 @@
-//! Request headers that cross to the app, and those that only this gateway may set.
+//! Classification of request headers: forwarded, or set only by this gateway.
 //!
-//! A client's own identity, address, scheme, host or URL fields never reach an app: this gateway's, and those of the
-//! gateways, proxies and appliances that apps are used to ([`crate::config::header_families`]). Names are compared as CGI merges them.
+//! A client's own identity, address, scheme, host or URL fields never reach an app. This covers this gateway's fields
+//! and those of the gateways, proxies and appliances that apps commonly run behind
+//! ([`crate::config::header_families`]). Names are compared as CGI merges them.
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -14,19 +15,19 @@ mod names;
 
 use names::{Names, is_same};
 
-/// Headers that frame a message, removed under any spelling but their own.
+/// Headers that frame a message. Other spellings of them are removed.
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// Classification of a request header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The app's business.
+    /// Forwarded unchanged.
     Pass,
-    /// One of the identity headers, under whatever spelling: removed, and ours set.
+    /// An identity header in any spelling: removed, and set by this gateway.
     Identity,
-    /// Removed; some are written anew.
+    /// Removed; some are set again by this gateway.
     Drop,
-    /// Of another gateway's family: removed, unless the route passes it on.
+    /// A header of another gateway's family: removed, unless the route forwards it.
     Foreign,
 }
 
@@ -38,16 +39,17 @@ enum Entry {
     Framing,
 }
 
-/// Tells the kinds apart.
+/// Classifies request headers.
 #[derive(Debug)]
 pub struct HeaderPolicy {
     names: Names<Entry>,
-    /// As the app is sent them: user, user id, roles, session.
+    /// Names of the identity headers sent to the app: user, user id, roles, session.
     sent: [Bytes; 4],
 }
 
 impl HeaderPolicy {
-    /// For the configured identity headers. Every further set of names that an app may be sent belongs in here too.
+    /// Builds the policy for the configured identity headers. Any further set of names that an app may be sent must be
+    /// added here.
     pub fn new(configured: &IdentityHeaders) -> Self {
         let identity = [&configured.user, &configured.user_id, &configured.roles, &configured.session]
             .map(HeaderName::as_str);
@@ -71,13 +73,14 @@ impl HeaderPolicy {
         Self { names, sent: identity.map(|name| Bytes::copy_from_slice(name.as_bytes())) }
     }
 
-    /// The configured names of user, user id, roles and session.
+    /// Returns the configured names of user, user id, roles and session.
     pub const fn sent(&self) -> &[Bytes; 4] {
         &self.sent
     }
 
-    /// Kind of `name`. CGI-style apps merge `_`, `.` and `-`, so every spelling that could become one of ours counts as
-    /// ours (T02); so does one with the prefix that CGI itself adds (`HTTP_X_AUTH_USER`).
+    /// Returns the kind of `name`. CGI-style apps merge `_`, `.` and `-`, so every spelling that could become a name of
+    /// this gateway counts as that name (T02). So does a name with the prefix that CGI itself adds
+    /// (`HTTP_X_AUTH_USER`).
     pub fn kind(&self, name: &HeaderName) -> Kind {
         let name = name.as_str().as_bytes();
         let found = self.names.find(name).or_else(|| self.names.find(without_cgi_prefix(name)?));
@@ -86,14 +89,14 @@ impl HeaderPolicy {
             Some(Entry::Identity) => Kind::Identity,
             Some(Entry::Drop) => Kind::Drop,
             Some(Entry::Foreign) => Kind::Foreign,
-            // `Content_Length` is no framing to us and may be to an app that merges names.
+            // `Content_Length` does not frame a message here, but may do so in an app that merges names.
             Some(Entry::Framing) if FRAMING.iter().any(|known| known.as_bytes() == name) => Kind::Pass,
             Some(Entry::Framing) => Kind::Drop,
         }
     }
 }
 
-/// The rest of a name that begins with `HTTP_`.
+/// Returns the rest of a name that starts with `HTTP_`.
 fn without_cgi_prefix(name: &[u8]) -> Option<&[u8]> {
     let (prefix, rest) = name.split_first_chunk::<5>().filter(|(prefix, _)| prefix[0] == b'h')?;
     is_same(prefix, b"http-").then_some(rest)

@@ -1,6 +1,6 @@
-//! The policy: what a request asks for, which route answers, who may, and which headers cross.
+//! The policy: target parsing, routing, access decisions and header forwarding.
 //!
-//! Pure functions on what the configuration says. Nothing here reads a clock, a store or a socket.
+//! Pure functions of the configuration. Nothing here reads a clock, a store or a socket.
 //!
 //! ```text
 //! target (every plausible reading) -> route (one, the same for each reading) -> access -> Permit -> headers

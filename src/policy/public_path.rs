@@ -1,5 +1,5 @@
-//! References and cookie paths of an app that sees its path without the route's prefix (`strip_prefix`), mapped to what the
-//! client sees.
+//! Rewriting of references and cookie paths in responses of an app that gets its path without the route's prefix
+//! (`strip_prefix`).
 //!
 //! ```text
 //! client: /shop/cart      app: /cart
@@ -7,16 +7,16 @@
 //! Set-Cookie: a=b; Path=/ -> a=b; Path=/shop
 //! ```
 
-/// The public side of one request.
+/// Public prefix and hosts for the response to one request.
 #[derive(Debug, Clone, Copy)]
 pub struct PublicPath<'a> {
-    /// Path of the route, without a slash at its end; empty where nothing is stripped.
+    /// Path of the route, without a trailing slash; empty if no prefix is stripped.
     pub prefix: &'a str,
     /// Path of the request as the app sees it.
     pub base: &'a [u8],
-    /// Hosts that are the app's own to the client, each perhaps with a port: references to them stay absolute.
+    /// Hosts under which the client reaches the app, each perhaps with a port: references to them stay absolute.
     pub hosts: &'a [&'a str],
-    /// The host that the app is sent where that is not the client's: references to it lose scheme and host.
+    /// The `Host` sent to the app, if it differs from the client's: references to it lose scheme and host.
     pub internal: Option<&'a str>,
 }
 
@@ -29,7 +29,8 @@ struct Reference<'a> {
 }
 
 impl PublicPath<'_> {
-    /// A reference as the client needs it; `None` if it stays as it is: other hosts, other schemes, nothing to map.
+    /// Rewrites a reference for the client. `None` if it stays unchanged: another host, another scheme, or nothing to
+    /// rewrite.
     pub fn reference(&self, text: &[u8]) -> Option<Vec<u8>> {
         let reference = Reference::split(text);
         let mut mapped = Vec::with_capacity(text.len() + self.prefix.len() + 1);
@@ -47,7 +48,7 @@ impl PublicPath<'_> {
                     return None;
                 }
             }
-            // `mailto:`, and what browsers make of `https:/x`.
+            // `mailto:`, and `https:/x`, which browsers correct.
             (Some(_), None) => return None,
             // RFC 3986 section 4.4: the same document.
             (None, None) if reference.path.is_empty() => return None,
@@ -62,10 +63,10 @@ impl PublicPath<'_> {
         Some(mapped)
     }
 
-    /// A `Set-Cookie` with its path as the client needs it; `None` if it stays as it is.
+    /// Rewrites the path of a `Set-Cookie` for the client; `None` if it stays unchanged.
     ///
-    /// `outside` is the path of the request as the client sent it. A cookie of the `__Host-` kind has the path `/` or is refused
-    /// by browsers (RFC 6265bis section 4.1.3.2).
+    /// `outside` is the path of the request as the client sent it. Browsers refuse a `__Host-` cookie with a path other
+    /// than `/` (RFC 6265bis section 4.1.3.2).
     pub fn set_cookie(&self, text: &[u8], outside: &[u8]) -> Option<Vec<u8>> {
         let is_of_host =
             text.trim_ascii_start().get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"__host-"));
@@ -84,7 +85,7 @@ impl PublicPath<'_> {
                 mapped.extend_from_slice(attribute);
                 continue;
             }
-            // RFC 6265 section 5.2.4: another value is as good as none; of several the last counts.
+            // RFC 6265 section 5.2.4: another value counts as no path; the last of several counts.
             path = value.filter(|value| value.starts_with(b"/"));
             match path {
                 Some(value) => {
@@ -96,7 +97,7 @@ impl PublicPath<'_> {
                 None => mapped.extend_from_slice(attribute),
             }
         }
-        // The default path (section 5.1.4) of `/shop` is that of its parent, where the app's own root is meant.
+        // The default path (section 5.1.4) of `/shop` is its parent's, but the app means its own root.
         if path.is_none() && outside == self.prefix.as_bytes() {
             mapped.extend_from_slice(b"; Path=");
             mapped.extend_from_slice(self.prefix.as_bytes());
@@ -104,7 +105,8 @@ impl PublicPath<'_> {
         (mapped != text).then_some(mapped)
     }
 
-    /// The path of a reference from the app's root on, without dot segments: those beyond the root would lead out of the prefix.
+    /// Returns the path of a reference from the app's root, without dot segments. Those above the root would lead out
+    /// of the prefix.
     fn absolute(&self, reference: &Reference<'_>) -> Vec<u8> {
         let path = reference.path;
         if reference.authority.is_some() && path.is_empty() {
@@ -140,13 +142,13 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// RFC 3986 section 3.1.
+/// Checks a scheme (RFC 3986 section 3.1).
 fn is_scheme(text: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_alphabetic)
         && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
 }
 
-/// Ports that need not be written with a scheme; `None` for a scheme that is not of HTTP.
+/// Returns the default ports of a scheme; `None` for a scheme other than http and https.
 fn default_port(scheme: Option<&[u8]>) -> Option<&'static [&'static [u8]]> {
     match scheme {
         None => Some(&[b"80", b"443"]),
@@ -156,7 +158,7 @@ fn default_port(scheme: Option<&[u8]>) -> Option<&'static [&'static [u8]]> {
     }
 }
 
-/// Whether two hosts are one, without regard to case, to a dot at the end and to a port that need not be written.
+/// Returns whether two hosts are the same, without regard to case, a trailing dot and a default port.
 fn is_same_host(one: &[u8], other: &[u8], default: &[&[u8]]) -> bool {
     let parts = |authority| {
         let (host, port) = host_and_port(authority);
@@ -166,7 +168,7 @@ fn is_same_host(one: &[u8], other: &[u8], default: &[&[u8]]) -> bool {
         )
     };
     let ((host, port), (other, other_port)) = (parts(one), parts(other));
-    // A user before an @ is part of the host here, and then it is another.
+    // A user before an @ counts as part of the host, so the hosts differ.
     !host.is_empty() && host.eq_ignore_ascii_case(other) && port == other_port
 }
 
@@ -177,7 +179,7 @@ fn host_and_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// RFC 3986 section 5.2.4, with `%2e` as the dot that it is (section 6.2.2.2).
+/// Removes dot segments (RFC 3986 section 5.2.4); `%2e` counts as a dot (section 6.2.2.2).
 fn without_dot_segments(path: &[u8]) -> Vec<u8> {
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut segments = path.strip_prefix(b"/").unwrap_or(path).split(|&byte| byte == b'/').peekable();
@@ -201,7 +203,7 @@ fn without_dot_segments(path: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// 1 for `.`, 2 for `..`, also where they are encoded.
+/// Returns 1 for `.` and 2 for `..`, also when encoded.
 fn dots(segment: &[u8]) -> Option<u8> {
     let mut rest = segment;
     let mut count = 0;

@@ -1,29 +1,29 @@
-//! Where a browser may be sent after signing in: back to a path of the origin it is at, and nowhere else.
+//! Return URLs after sign-in: only a path of the same origin is allowed.
 
 use crate::id::{base64url, from_base64url};
 
-/// Longest place to return to, in bytes: what a path may have (8 KiB, the usual limit of servers for a request line). Longer
-/// ones would not come back in a `Location` and a form.
+/// Maximum length of a return URL, in bytes: the maximum of a path (8 KiB, the usual limit of servers for a request
+/// line). A longer one would not fit a `Location` and a form.
 pub const MAX_LENGTH: usize = 8192;
-/// Longer ones are packed: percent-encoding may make them three times as long, base64url a third.
+/// Maximum length of an unpacked return URL. Percent-encoding may triple the length, base64url adds a third.
 const PLAIN_LENGTH: usize = 2048;
 
-/// Whether a browser that is sent to `target` stays on its origin, however it reads it (WHATWG URL): a path that does
-/// not begin like an authority, plain characters only. A tab or a line feed would be left out before the URL is read,
-/// a backslash is a slash to it, and what follows a `#` was never sent to us.
+/// Returns whether a browser redirected to `target` stays on its origin (WHATWG URL). The target must be a path that
+/// does not start like an authority, of plain characters only. Browsers drop tabs and line feeds before parsing, read a
+/// backslash as a slash, and never send what follows a `#`.
 pub fn is_local(target: &str) -> bool {
     let mut bytes = target.bytes();
-    let begins = bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'));
-    begins && target.len() <= MAX_LENGTH && target.bytes().all(is_plain)
+    let starts_local = bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'));
+    starts_local && target.len() <= MAX_LENGTH && target.bytes().all(is_plain)
 }
 
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'"' | b'<' | b'>')
 }
 
-/// A request target as a place to return to: bytes that a browser might read as something else are percent-encoded, which is
-/// how browsers send them (WHATWG URL, query percent-encode set). `None` when it does not begin like a path of this origin, or
-/// is too long.
+/// Normalizes a request target to a return URL. Bytes that a browser might misread are percent-encoded, as browsers
+/// send them (WHATWG URL, query percent-encode set). `None` when it does not start like a path of this origin, or is
+/// too long.
 pub fn normalized(target: &[u8]) -> Option<String> {
     if target.len() > MAX_LENGTH || target.first() != Some(&b'/') || target.get(1) == Some(&b'/') {
         return None;
@@ -35,27 +35,27 @@ pub fn normalized(target: &[u8]) -> Option<String> {
     is_local(&out).then_some(out)
 }
 
-/// A stamp and the place that it is about, as one text.
-pub fn packed(stamp: &str, target: &str) -> String {
+/// Packs a form token and the return URL it covers into one text.
+pub fn packed(token: &str, target: &str) -> String {
     if target.len() > PLAIN_LENGTH {
-        // No place begins like this.
-        format!("{stamp}.~{}", base64url(target))
+        // No return URL starts with `~`.
+        format!("{token}.~{}", base64url(target))
     } else {
-        format!("{stamp}.{target}")
+        format!("{token}.{target}")
     }
 }
 
-/// The reverse of [`packed`].
+/// Reverses [`packed`].
 pub fn unpacked(packed: &str) -> Option<(&str, String)> {
-    let (stamp, target) = packed.split_once('.')?;
+    let (token, target) = packed.split_once('.')?;
     let target = match target.strip_prefix('~') {
         Some(encoded) => String::from_utf8(from_base64url(encoded)?).ok()?,
         None => target.to_owned(),
     };
-    Some((stamp, target))
+    Some((token, target))
 }
 
-/// `text` as the value of one query parameter (RFC 3986 section 2.3: all but the unreserved is escaped).
+/// Escapes `text` as the value of one query parameter (RFC 3986 section 2.3: everything except unreserved characters).
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {
@@ -145,9 +145,9 @@ mod tests {
 
     #[test]
     fn target_is_percent_encoded_where_browsers_might_misread_it() {
-        let good = |target: &[u8], place: &str| {
-            assert_eq!(normalized(target).as_deref(), Some(place));
-            assert!(is_local(place));
+        let good = |target: &[u8], expected: &str| {
+            assert_eq!(normalized(target).as_deref(), Some(expected));
+            assert!(is_local(expected));
         };
         good(b"/a?b=c%20d", "/a?b=c%20d");
         good("/search?q=caf\u{e9}".as_bytes(), "/search?q=caf%C3%A9");
@@ -166,20 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn packed_place_is_the_same_again() {
+    fn packed_return_url_round_trips() {
         for length in [1, PLAIN_LENGTH - 1, PLAIN_LENGTH, MAX_LENGTH - 1] {
             let target = format!("/{}", "%".repeat(length));
-            let packed = packed("stamp", &target);
-            assert_eq!(unpacked(&packed), Some(("stamp", target)), "{length}");
-            // A form of 16 KiB holds it.
+            let packed = packed("token", &target);
+            assert_eq!(unpacked(&packed), Some(("token", target)), "{length}");
+            // It fits a form of 16 KiB.
             assert!(escape(&packed).len() < 12 << 10, "{length}");
         }
-        assert_eq!(unpacked("stamp"), None);
-        assert_eq!(unpacked("stamp.~*"), None);
+        assert_eq!(unpacked("token"), None);
+        assert_eq!(unpacked("token.~*"), None);
     }
 
     #[test]
-    fn a_query_value_holds_anything() {
+    fn query_value_is_escaped() {
         assert_eq!(escape("/a?b=c&d=%2F+~"), "%2Fa%3Fb%3Dc%26d%3D%252F%2B~");
     }
 }

@@ -1,10 +1,10 @@
-//! Reading a request target in every way a server behind us might.
+//! Request targets, read in every way that a server behind the gateway might read them.
 //!
-//! The bytes are forwarded as they came (RFC 9110 section 7.7); what is decided must hold for every plausible
-//! reading of them, or the request is refused. Readings, in any order: percent-decoded once and twice, slashes too or all
-//! but them; `;params` stripped; backslash as slash; ended by a decoded `?` or `#`; what follows a host after two slashes; slashes merged; dot
-//! segments removed; characters beyond ASCII as those they resemble; a plus at an end of a segment as a blank; streams of NTFS
-//! taken off. Letter case is the route table's business.
+//! The bytes are forwarded unchanged (RFC 9110 section 7.7). The routing decision must hold for every plausible reading
+//! of them, or the request is refused. Readings apply these steps in any order: percent-decoding once and twice, with
+//! or without slashes; removing `;params`; backslash as slash; ending at a decoded `?` or `#`; dropping a host after
+//! two slashes; merging slashes; removing dot segments; mapping non-ASCII characters to the ASCII they resemble; a plus
+//! at an end of a segment as a space; removing NTFS streams. The route table handles letter case.
 
 mod lookalike;
 mod steps;
@@ -13,34 +13,34 @@ use std::collections::HashSet;
 
 use steps::{has_escape, readings_of};
 
-/// A longer path is refused; RFC 9112 section 3 recommends at least 8,000 bytes.
+/// Maximum length of a path. RFC 9112 section 3 recommends at least 8,000 bytes.
 pub const MAX_PATH: usize = 8192;
 
-/// A path with more readings is refused: one that has escapes, parameters, marks, empty and dot segments has 40; what has
-/// twice as many is made to have them, and each costs work.
-const MOST: usize = 100;
+/// Maximum number of readings of a path. A path with escapes, parameters, marks, empty and dot segments has 40; one
+/// with twice as many is built on purpose, and each reading costs work.
+const MAX_READINGS: usize = 100;
 
-/// So is one whose readings are longer than this together: what is done for a stranger is bounded by it. The longest path with
+/// Maximum total length of all readings, which bounds the work for an unauthenticated request. The longest path with
 /// escapes needs 22 KiB.
-const MOST_BYTES: usize = 3 * MAX_PATH;
+const MAX_READING_BYTES: usize = 3 * MAX_PATH;
 
-/// A path that has at least one reading and none that must not be.
+/// A request path with at least one valid reading and no forbidden one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// As sent.
+    /// The path as sent.
     raw: &'a str,
-    /// Other readings, where there are any.
+    /// Other readings, if any.
     others: Vec<String>,
-    /// Whether a slash stands encoded (`%2F`, `%252F`).
+    /// Whether it contains an encoded slash (`%2F`, `%252F`).
     encoded_slash: bool,
-    /// Number of bytes that were read and written to find the other readings.
+    /// Number of bytes read and written to find the other readings.
     work: usize,
 }
 
-/// The target is not judged.
+/// Reason why a target is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It cannot be read in one way only.
+    /// It has conflicting or forbidden readings.
     #[error("the request target can be read in more than one way")]
     Ambiguous,
     /// It is longer than [`MAX_PATH`].
@@ -50,11 +50,11 @@ pub enum Unreadable {
 use Unreadable::{Ambiguous, TooLong};
 
 impl<'a> Target<'a> {
-    /// Reads the path of an origin-form target, without its query.
+    /// Parses the path of an origin-form target, without its query.
     ///
     /// # Errors
-    /// `TooLong` beyond [`MAX_PATH`] bytes; `Ambiguous` for what no reading makes safe: no leading slash, control
-    /// characters, spaces, raw backslashes, `%00`, `%0A`, `%0D`, malformed or non-UTF-8 escapes, bytes beyond ASCII.
+    /// `TooLong` beyond [`MAX_PATH`] bytes. `Ambiguous` for input that no reading makes safe: no leading slash, control
+    /// characters, spaces, raw backslashes, `%00`, `%0A`, `%0D`, malformed or non-UTF-8 escapes, non-ASCII bytes.
     pub fn read(raw: &'a [u8]) -> Result<Self, Unreadable> {
         if raw.len() > MAX_PATH {
             return Err(TooLong);
@@ -72,25 +72,24 @@ impl<'a> Target<'a> {
         Self::read_slowly(raw)
     }
 
-    /// Whatever one server does to a path another may do to what is left, in any order: so all of it is done to every
-    /// reading, until nothing new comes of it.
+    /// Applies every step to every reading until no new reading appears, since servers may apply steps in any order.
     fn read_slowly(raw: &'a str) -> Result<Self, Unreadable> {
-        // Twice encoded, it is `%252F`.
+        // Encoded twice, it is `%252F`.
         let encoded_slash =
             has_escape(raw, *b"2f") || raw.split("%25").skip(1).any(|rest| has_prefix(rest, b"2f"));
         let mut found = vec![(raw.to_owned(), 0)];
-        let mut known = HashSet::from([raw.to_owned()]);
+        let mut seen = HashSet::from([raw.to_owned()]);
         let (mut at, mut bytes, mut work) = (0, raw.len(), raw.len());
         while let Some((reading, decoded)) = found.get(at).cloned() {
             work += reading.len();
             for next in readings_of(&reading, decoded)? {
                 work += next.0.len();
-                if !known.contains(&next.0) {
+                if !seen.contains(&next.0) {
                     bytes += next.0.len();
-                    known.insert(next.0.clone());
+                    seen.insert(next.0.clone());
                     found.push(next);
                 }
-                if found.len() > MOST || bytes > MOST_BYTES {
+                if found.len() > MAX_READINGS || bytes > MAX_READING_BYTES {
                     return Err(Ambiguous);
                 }
             }
@@ -104,27 +103,28 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Number of bytes that were read and written to find the readings: bounded, and linear in the length of the path.
+    /// Returns the number of bytes read and written to find the readings. It is bounded, and linear in the length of
+    /// the path.
     pub const fn work(&self) -> usize {
         self.work
     }
 
-    /// As sent.
+    /// Returns the path as sent.
     pub const fn raw(&self) -> &'a str {
         self.raw
     }
 
-    /// Every reading, the raw one first.
+    /// Returns every reading, the raw one first.
     pub fn readings(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.raw).chain(self.others.iter().map(String::as_str))
     }
 
-    /// Whether it has one reading only.
+    /// Returns whether it has only one reading.
     pub const fn is_plain(&self) -> bool {
         self.others.is_empty()
     }
 
-    /// Whether a slash stands encoded: passes only where the route says so.
+    /// Returns whether it contains an encoded slash, which passes only if the route allows it.
     pub const fn has_encoded_slash(&self) -> bool {
         self.encoded_slash
     }
@@ -134,7 +134,7 @@ fn has_prefix(text: &str, prefix: &[u8]) -> bool {
     text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
-/// Whether there is nothing to read differently: no escapes, params or dot segments, no empty segments.
+/// Returns whether a path has only one reading: no escapes, parameters, dot segments or empty segments.
 fn is_plain(path: &str) -> bool {
     let mut previous = b' ';
     let bytes = path.as_bytes();
@@ -144,7 +144,7 @@ fn is_plain(path: &str) -> bool {
             b':' if bytes.get(at + 1) == Some(&b'$') => return false,
             b'+' if previous == b'/' || matches!(bytes.get(at + 1), None | Some(b'/')) => return false,
             b'/' if previous == b'/' => return false,
-            // A segment that begins with a dot might be a dot segment; `.well-known` is told apart here.
+            // A segment that starts with a dot might be a dot segment; `.well-known` is not.
             b'.' if previous == b'/' && matches!(bytes.get(at + 1), None | Some(b'/' | b'.')) => {
                 return false;
             }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_may_have_escapes_and_not_every_disguise() {
+    fn long_path_may_have_escapes_but_not_every_disguise() {
         let long = |part: &str| "/".to_owned() + &part.repeat(MAX_PATH / part.len() - 1);
         for part in ["caf%C3%A9/", "%41bc", "a.b/%2D"] {
             let path = long(part);
@@ -178,11 +178,11 @@ mod tests {
         }
         let disguised = long("a;b//%2e./..;c%5c");
         assert_eq!(Target::read(disguised.as_bytes()), Err(Ambiguous));
-        assert!(Target::read(b"/a;b//%2e./..;c%5c").is_ok(), "it is the length that is refused");
+        assert!(Target::read(b"/a;b//%2e./..;c%5c").is_ok(), "the short one is accepted");
     }
 
     #[test]
-    fn a_plain_path_has_one_reading() {
+    fn plain_path_has_one_reading() {
         for path in
             ["/", "/a/b", "/a/", "/.well-known/x", "/a.b/c-d_e~f", "/@scope/name", "/v1/x:y", "/..a/b"]
         {
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn every_disguise_of_admin_reads_as_admin() {
-        // T08-T12, T14: what any of the usual decoders would make of it.
+        // T08-T12, T14: readings by all common decoders.
         for path in [
             "/public/../admin",
             "/public/%2e%2e/admin",
@@ -238,25 +238,25 @@ mod tests {
             "/%ef%bd%81dmin",
             "/public/..%ef%bc%8fadmin",
             "/admin%e2%80%8b",
-            // White space of Unicode, which `trim` drops.
+            // Unicode white space, which `trim` drops.
             "/admin%e1%9a%80",
             "/%e2%80%a8admin/x",
             "/%e2%80%a9/admin",
             "/admin%25e2%2580%25a8",
             "/admin%c2%a0",
-            // A3: the first name is a host to some.
+            // A3: some servers read the first name as a host.
             "//x/admin",
             "///x/admin/y",
             "//x/%2e%2e/%61dmin",
             "//x//admin",
-            // T13: nothing is seen of them, or they lose their mark, or are one letter with another in capitals.
+            // T13: invisible characters, letters with marks, and letters that differ only in case folding.
             "/adm%e2%80%aein",
             "/ad%cc%81min",
             "/%c3%a1dmin",
             "/adm%c4%b1n",
             "/adm%c4%b0n",
             "/a%c4%91min",
-            // Best fits of Windows' code pages.
+            // Best-fit characters of Windows code pages.
             "/%ce%b1dmin",
             "/%ce%b1%ce%b4min",
             "/adm%c4%b1%e2%88%a9",
@@ -267,12 +267,12 @@ mod tests {
             "/%e2%88%95admin",
             "/public/..%e2%81%84admin",
             "/public/..%e2%88%96admin",
-            // An encoded slash that stays one makes one segment of two.
+            // An encoded slash that is kept joins two segments into one.
             "/npm/@a%2fb/%2e%2e/%2e%2e/admin",
             "/npm/@a%2Fb/..%5c..%5cadmin",
             "/npm/@a%2fb/%252e%252e/%252e%252e/admin",
             "/npm/@a%252fb/%2e%2e/%2e%2e/admin",
-            // One after the other, in any order.
+            // Several steps, in any order.
             "/public/a/..;%5c..;%5cadmin",
             "/a%25zz/%252e%252e/admin",
             "/;%2fb/%61dmin",
@@ -287,19 +287,19 @@ mod tests {
     }
 
     #[test]
-    fn dots_that_end_a_name_may_stay_where_dot_segments_go() {
+    fn trailing_dots_may_stay_when_dot_segments_are_removed() {
         let all = readings("/admin/../admin..");
         for reading in ["/admin/../admin..", "/admin..", "/admin"] {
-            assert!(all.iter().any(|known| known == reading), "{reading}: {all:?}");
+            assert!(all.iter().any(|seen| seen == reading), "{reading}: {all:?}");
         }
         let all = readings("/x/%20..%20/a%20/..");
         for reading in ["/x/ .. /", "/x/../a/..", "/"] {
-            assert!(all.iter().any(|known| known == reading), "{reading}: {all:?}");
+            assert!(all.iter().any(|seen| seen == reading), "{reading}: {all:?}");
         }
     }
 
     #[test]
-    fn what_no_reading_makes_safe_is_refused() {
+    fn unsafe_targets_are_refused() {
         for path in [
             "",
             "a",
@@ -330,10 +330,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hyphen_that_is_not_seen_is_read_both_ways() {
+    fn soft_hyphen_is_read_both_ways() {
         let all = readings("/app%C2%ADadmin");
         for reading in ["/app-admin", "/appadmin"] {
-            assert!(all.iter().any(|known| known == reading), "{reading}: {all:?}");
+            assert!(all.iter().any(|seen| seen == reading), "{reading}: {all:?}");
         }
         assert!(readings("/app%E2%80%91admin").contains(&"/app-admin".to_owned()));
     }
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// Paths that are made to cost much: their length is free, their shape is not.
+    /// Paths built to be expensive, of a given length.
     pub(in crate::policy) fn hostile(length: usize) -> Vec<String> {
         let repeated = |begin: &str, part: &str, end: &str| {
             let count = length.saturating_sub(begin.len() + end.len()) / part.len();
@@ -384,20 +384,20 @@ mod tests {
             else {
                 continue;
             };
-            // Eight times as long: nine times the work, with what does not grow.
+            // Eight times the length costs at most nine times the work.
             assert!(read.work() <= 9 * short.work(), "{}: {} {}", &long[..20], short.work(), read.work());
             assert!(read.work() <= 24 * long.len(), "{}: {}", &long[..20], read.work());
         }
-        // The most readings that a path is let have, each as long as they may be.
+        // As many and as long readings as are allowed.
         for count in 1..24 {
             let path = format!("/{}", "%41;+.//%5cA::$%c3%a9/".repeat(count));
             let Ok(read) = Target::read(path.as_bytes()) else { continue };
-            assert!(read.work() <= 12 * MOST_BYTES, "{count}: {}", read.work());
+            assert!(read.work() <= 12 * MAX_READING_BYTES, "{count}: {}", read.work());
         }
     }
 
     #[test]
-    fn an_encoded_slash_is_noticed_at_both_depths() {
+    fn encoded_slash_is_detected_at_both_depths() {
         for (path, has) in [("/@scope%2fname", true), ("/a%252Fb", true), ("/a%2eb", false)] {
             assert_eq!(Target::read(path.as_bytes()).unwrap().has_encoded_slash(), has, "{path}");
         }

@@ -1,14 +1,14 @@
-//! What holds for every `Cookie`: a model of what is ours, and that nothing else is touched.
+//! Property tests for every `Cookie` header: the gateway's cookies are removed, everything else is untouched.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A cookie as clients may write it, and whether its name is one of ours to whoever folds case.
+/// A cookie as clients may write it, and whether its name is the gateway's without regard to case.
 fn cookie() -> impl Strategy<Value = (Vec<u8>, bool)> {
     let name = "(__Host-|__Secure-)doorward-[a-z]{0,8}";
-    let ours = (name, any::<u16>(), "[ \t]{0,2}", prop::option::of("[!-:<-~]{0,12}"), "[ \t]{0,2}");
-    let ours = ours.prop_map(|(name, capitals, before, value, after)| {
+    let own = (name, any::<u16>(), "[ \t]{0,2}", prop::option::of("[!-:<-~]{0,12}"), "[ \t]{0,2}");
+    let own = own.prop_map(|(name, capitals, before, value, after)| {
         let turned = |(at, c): (usize, char)| {
             if capitals >> (at % 16) & 1 == 1 { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
         };
@@ -25,14 +25,14 @@ fn cookie() -> impl Strategy<Value = (Vec<u8>, bool)> {
         prop::collection::vec(any::<u8>().prop_filter("part", |byte| *byte != b';'), 0..20),
         "[a-z]{1,6}=__Host-doorward-access=[a-z]{0,4}".prop_map(String::into_bytes),
     ];
-    prop_oneof![ours, other.prop_map(|piece| (piece, false))]
+    prop_oneof![own, other.prop_map(|piece| (piece, false))]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn ours_are_gone_and_every_other_is_there_to_the_byte_and_in_order(
+    fn own_cookies_are_removed_and_others_stay_unchanged(
         fields in prop::collection::vec(prop::collection::vec(cookie(), 0..5), 0..4),
     ) {
         let sent: Vec<Vec<u8>> = fields
@@ -42,11 +42,11 @@ proptest! {
         let kept: Vec<&[u8]> = fields
             .iter()
             .flatten()
-            .filter(|(_, is_ours)| !is_ours)
+            .filter(|(_, is_own)| !is_own)
             .map(|(piece, _)| piece.trim_ascii())
             .filter(|piece| !piece.is_empty())
             .collect();
-        let left = without_ours(sent.iter().map(Vec::as_slice));
+        let left = without_own_cookies(sent.iter().map(Vec::as_slice));
         prop_assert_eq!(left.clone().unwrap_or_default(), kept.join(&b"; "[..]));
         prop_assert_eq!(left.is_none(), kept.is_empty());
         for name in [HOST.access, HOST.refresh, HOST.visit, SHARED.access, SHARED.refresh, SHARED.visit, SHARED.device] {
@@ -55,8 +55,8 @@ proptest! {
     }
 
     #[test]
-    fn a_cookie_is_found_where_it_stands_alone_and_never_where_there_are_two(
-        mut others in prop::collection::vec(cookie().prop_filter("others", |(_, is_ours)| !is_ours), 0..6),
+    fn cookie_is_found_only_if_it_is_unique(
+        mut others in prop::collection::vec(cookie().prop_filter("others", |(_, is_own)| !is_own), 0..6),
         at in any::<prop::sample::Index>(),
         value in "[!#-+\\--:<-\\[\\]-~]{1,60}",
         again in prop::option::of(any::<prop::sample::Index>()),
@@ -72,12 +72,12 @@ proptest! {
     }
 
     #[test]
-    fn an_app_sets_none_of_ours_and_bytes_are_only_bytes(
-        (piece, is_ours) in cookie(),
+    fn app_cannot_set_own_cookies_with_any_bytes(
+        (piece, is_own) in cookie(),
         bytes in prop::collection::vec(any::<u8>(), 0..40),
     ) {
-        prop_assert!(!is_ours || sets_ours(&piece));
-        prop_assert!(!is_ours || sets_ours(&[b"=", &piece[..], b"; Path=/"].concat()));
-        let _ = (sets_ours(&bytes), find(std::iter::once(bytes.as_slice()), HOST.access));
+        prop_assert!(!is_own || sets_own_cookie(&piece));
+        prop_assert!(!is_own || sets_own_cookie(&[b"=", &piece[..], b"; Path=/"].concat()));
+        let _ = (sets_own_cookie(&bytes), find(std::iter::once(bytes.as_slice()), HOST.access));
     }
 }

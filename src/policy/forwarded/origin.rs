@@ -1,4 +1,4 @@
-//! Address, scheme, host and port that the client used, through trusted proxies.
+//! Address, scheme, host and port that the client used, as reported by trusted proxies.
 
 use std::net::IpAddr;
 
@@ -13,41 +13,43 @@ const PROTO: &str = "x-forwarded-proto";
 const HOST: &str = "x-forwarded-host";
 const PORT: &str = "x-forwarded-port";
 
-/// Fields with a scheme, in order of preference: the first one that is there and understood counts.
+/// Fields with a scheme, in order of preference: the first valid one counts.
 const SCHEMES: [&str; 5] = [PROTO, "x-forwarded-protocol", "x-forwarded-scheme", "x-url-scheme", "x-scheme"];
-/// Fields that say `on` for https, looked at after those.
+/// Fields with `on` for https, used after those.
 const SWITCHES: [&str; 3] = ["x-forwarded-ssl", "front-end-https", "x-front-end-https"];
 
-/// What the client used, as far as trusted proxies say.
+/// Address, scheme, host and port of the client, as far as trusted proxies report them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Origin<'a> {
     peer: IpAddr,
-    /// The trusted proxies before the peer and the client, from the right.
+    /// The trusted proxies between the peer and the client, and the client, from the right.
     hops: Vec<IpAddr>,
-    /// Whether the client came by https.
+    /// Whether the client used https.
     pub is_https: bool,
-    /// `X-Forwarded-Host`, if it was believed: a valid host, perhaps with a port.
+    /// `X-Forwarded-Host`, if trusted: a valid host, perhaps with a port.
     pub host: Option<&'a str>,
-    /// `X-Forwarded-Port`, if it was believed.
+    /// `X-Forwarded-Port`, if trusted.
     pub port: Option<u16>,
-    /// A field that was not understood.
+    /// The first field that was invalid.
     pub ignored: Option<Ignored<'a>>,
 }
 
-/// A field of a trusted proxy that was not understood, so that the next best was taken.
+/// An invalid field of a trusted proxy; the next best source was used instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ignored<'a> {
-    /// Its name, in lower case.
+    /// Name of the field, in lower case.
     pub field: &'static str,
-    /// The value, or the part of it, that was not understood.
+    /// The value, or the part of it, that was invalid.
     pub value: &'a [u8],
 }
 
 impl<'a> Origin<'a> {
-    /// Reads the fields of a trusted peer; nobody else's are looked at. `is_encrypted` is the connection itself.
+    /// Reads the fields of a trusted peer; those of other peers are ignored. `is_encrypted` describes the connection
+    /// itself.
     ///
-    /// The first element of a list of schemes is the client's. Of a list of hosts or ports it is the one beside the believed
-    /// client in `X-Forwarded-For`: what stands further left the client may have sent itself, through a proxy that appends.
+    /// The first element of a list of schemes is the client's. In a list of hosts or ports it is the element at the
+    /// position of the client in `X-Forwarded-For`: elements further left may come from the client itself, through a
+    /// proxy that appends.
     pub fn read(headers: &'a HeaderMap, peer: IpAddr, is_encrypted: bool, trusted: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
         let mut origin =
@@ -73,26 +75,27 @@ impl<'a> Origin<'a> {
                 origin.ignore_field(headers, PORT);
             }
         }
-        // RFC 7239: a list of pairs that each proxy may write or not. Mixed with the fields above there are two truths.
-        let says_nothing_else = depth.is_none() && !headers.contains_key(PROTO) && origin.host.is_none();
-        if says_nothing_else && headers.contains_key(http::header::FORWARDED) {
+        // RFC 7239: a list of pairs, each optional. Combined with the fields above it would be a second, conflicting
+        // source.
+        let has_no_other_field = depth.is_none() && !headers.contains_key(PROTO) && origin.host.is_none();
+        if has_no_other_field && headers.contains_key(http::header::FORWARDED) {
             origin.ignore_field(headers, "forwarded");
         }
         origin
     }
 
-    /// The believed client.
+    /// Returns the client's address.
     pub fn client(&self) -> IpAddr {
         self.hops.last().copied().unwrap_or(self.peer)
     }
 
-    /// The believed client, then every trusted proxy on the way, then the peer.
+    /// Returns the client's address, then every trusted proxy on the way, then the peer.
     pub fn hops(&self) -> impl Iterator<Item = IpAddr> {
         self.hops.iter().rev().copied().chain([self.peer])
     }
 
-    /// Port that the client used: as it was forwarded, or of the host it asked for (`X-Forwarded-Host`, or else `host`), or the
-    /// scheme's own.
+    /// Returns the port that the client used: the forwarded one, or that of the requested host (`X-Forwarded-Host`, or
+    /// else `host`), or the scheme's default.
     pub fn port_beside(&self, host: Option<&str>) -> u16 {
         let of_host = || self.host.or(host).and_then(values::port_of);
         self.port.or_else(of_host).unwrap_or(if self.is_https { 443 } else { 80 })
@@ -128,15 +131,16 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// Elements of a list that may be in several fields (RFC 9110 section 5.3); empty ones are none.
+/// Returns the elements of a list that may be spread over several fields (RFC 9110 section 5.3), without empty ones.
 fn elements<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let fields = headers.get_all(name).into_iter();
     let all = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii));
     all.filter(|element| !element.is_empty())
 }
 
-/// Element that belongs to the believed client, which is `depth` addresses from the right of `X-Forwarded-For`; without that
-/// field, the first of one list. `None` without the field, `Some(None)` where it contradicts itself.
+/// Returns the element at the position of the client, which is `depth` addresses from the right of `X-Forwarded-For`.
+/// Without that field it is the first of a single list. `None` without the field, `Some(None)` when it is
+/// contradictory.
 fn beside_client<'a>(headers: &'a HeaderMap, name: &str, depth: Option<usize>) -> Option<Option<&'a [u8]>> {
     let mut fields = headers.get_all(name).iter();
     fields.next()?;
@@ -146,7 +150,7 @@ fn beside_client<'a>(headers: &'a HeaderMap, name: &str, depth: Option<usize>) -
         _ if count < 2 => Some(0),
         Some(0) => None,
         Some(depth) => Some(count.saturating_sub(depth)),
-        // Proxies that append write one list; a second field is what somebody else has sent.
+        // Proxies that append write one list; a second field comes from another sender.
         None => is_one_field.then_some(0),
     };
     Some(index.and_then(|index| elements(headers, name).nth(index)))

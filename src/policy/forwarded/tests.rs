@@ -1,4 +1,4 @@
-//! Which proxies are believed about what.
+//! Tests of trusted proxies and their `X-Forwarded-*` fields.
 
 use http::{HeaderName, HeaderValue};
 
@@ -25,7 +25,7 @@ fn hops(peer: &str, fields: &[&str]) -> String {
 }
 
 #[test]
-fn forwarded_addresses_begin_at_the_believed_client() {
+fn forwarded_addresses_start_at_the_client() {
     // F31.
     for (peer, fields, expected) in [
         ("203.0.113.9", &["127.0.0.1"][..], "203.0.113.9"),
@@ -45,7 +45,7 @@ fn forwarded_addresses_begin_at_the_believed_client() {
     ] {
         assert_eq!(hops(peer, fields), expected, "{fields:?}");
     }
-    // Bytes that are no text are an entry like others, and not a reason to leave out what a proxy wrote beside them.
+    // Bytes that are not text are an entry like others. The entries beside them still count.
     let mut map = HeaderMap::new();
     map.append("x-forwarded-for", HeaderValue::from_bytes(b"\xff, 198.51.100.7").unwrap());
     assert_eq!(client("10.0.0.1".parse().unwrap(), &map, &trusted()).to_string(), "198.51.100.7");
@@ -55,11 +55,11 @@ fn forwarded_addresses_begin_at_the_believed_client() {
 fn forwarded_addresses_are_bounded() {
     let long = vec!["10.0.0.2"; 4000].join(",");
     assert_eq!(hops("10.0.0.1", &[&long]).matches("10.0.0").count(), MAX_HOPS + 1);
-    // Empty elements cost a look each and no more.
+    // Empty elements are skipped at little cost.
     assert_eq!(hops("10.0.0.1", &[&",".repeat(8000)]), "10.0.0.1");
 }
 
-/// Scheme, host, port and the field that was not understood, as a trusted proxy says.
+/// Returns scheme, host, port and the invalid field, as sent by a trusted proxy.
 fn read(fields: &[(&str, &str)]) -> (bool, Option<String>, Option<u16>, Option<&'static str>) {
     let (headers, trusted) = (headers(fields), trusted());
     let origin = Origin::read(&headers, "10.0.0.1".parse().unwrap(), false, &trusted);
@@ -103,14 +103,14 @@ fn forwarded_scheme_is_read_as_proxies_write_it() {
         let (https, _, _, field) = read(fields);
         assert_eq!((https, field), (is_https, ignored), "{fields:?}");
     }
-    // Nobody else is believed.
+    // Other peers are not trusted.
     let stranger = headers(&[(proto, "https"), ("x-forwarded-host", "evil.test"), ("x-forwarded-port", "1")]);
     let origin = Origin::read(&stranger, "203.0.113.9".parse().unwrap(), false, &[]);
     assert_eq!((origin.is_https, origin.host, origin.port, origin.ignored), (false, None, None, None));
 }
 
 #[test]
-fn forwarded_host_is_the_one_beside_the_believed_client() {
+fn forwarded_host_is_the_one_at_the_client() {
     let (for_, host) = ("x-forwarded-for", "x-forwarded-host");
     for (fields, expected) in [
         (&[(host, "shop.example")][..], Some("shop.example")),
@@ -118,11 +118,11 @@ fn forwarded_host_is_the_one_beside_the_believed_client() {
         (&[(host, "[::1]:8443")], Some("[::1]:8443")),
         (&[(host, "shop.example, inner.example")], Some("shop.example")),
         (&[(host, "shop.example"), (host, "inner.example")], None),
-        // Two trusted proxies, each of which appends.
+        // Two trusted proxies that both append.
         (&[(for_, "198.51.100.7, 10.0.0.2"), (host, "shop.example, inner.example")], Some("shop.example")),
-        // The first of the two overwrites, or the second keeps what it has got.
+        // The first proxy overwrites, or the second keeps the received value.
         (&[(for_, "198.51.100.7, 10.0.0.2"), (host, "shop.example")], Some("shop.example")),
-        // The client has invented the left-most of each, or of one.
+        // The client has invented the left-most entry of each list, or of one.
         (&[(for_, "6.6.6.6, 198.51.100.7"), (host, "evil.test, shop.example")], Some("shop.example")),
         (&[(for_, "198.51.100.7"), (host, "evil.test, shop.example")], Some("shop.example")),
         (&[(for_, "198.51.100.7"), (host, "evil.test"), (host, "shop.example")], Some("shop.example")),
@@ -144,7 +144,7 @@ fn forwarded_host_is_the_one_beside_the_believed_client() {
 }
 
 #[test]
-fn forwarded_port_is_the_one_sent_or_that_of_host_and_scheme() {
+fn forwarded_port_falls_back_to_host_and_scheme() {
     let port = |fields: &[(&str, &str)], host: Option<&str>| {
         let (headers, trusted) = (headers(fields), trusted());
         Origin::read(&headers, "10.0.0.1".parse().unwrap(), false, &trusted).port_beside(host)

@@ -1,9 +1,9 @@
-//! Values of the `X-Forwarded-*` fields, as proxies write them.
+//! Parsers for the values of the `X-Forwarded-*` fields.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An address: plain, with a port (`192.0.2.1:4711`), or IPv6 in brackets with or without one (RFC 3986 section 3.2.2).
-/// `unknown` and names (RFC 7239 section 6) are none.
+/// Parses an address: plain, with a port (`192.0.2.1:4711`), or IPv6 in brackets with or without a port (RFC 3986
+/// section 3.2.2). `unknown` and names (RFC 7239 section 6) are not addresses.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     if let Some(rest) = text.strip_prefix('[') {
@@ -16,7 +16,7 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
             .map(|address| IpAddr::V6(address).to_canonical());
     }
     let host = match text.split_once(':') {
-        // Of IPv6 without brackets every colon belongs to the address.
+        // In IPv6 without brackets every colon belongs to the address.
         Some((host, after)) if !after.contains(':') => {
             port(after)?;
             host
@@ -26,8 +26,8 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Whether a scheme is https (RFC 3986 section 3.1: without regard to case). WebSocket's have the security of HTTP's (RFC 6455
-/// section 3).
+/// Returns whether a scheme is https, without regard to case (RFC 3986 section 3.1). A WebSocket scheme has the
+/// security of the HTTP one (RFC 6455 section 3).
 pub(super) fn scheme(text: &[u8]) -> Option<bool> {
     let is = |name: &str| text.eq_ignore_ascii_case(name.as_bytes());
     match () {
@@ -37,7 +37,7 @@ pub(super) fn scheme(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// Whether a field such as `Front-End-Https` says yes.
+/// Parses a switch such as `Front-End-Https`.
 pub(super) fn switch(text: &[u8]) -> Option<bool> {
     let is = |names: [&str; 4]| names.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()));
     match () {
@@ -47,13 +47,13 @@ pub(super) fn switch(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// A port number, in digits alone.
+/// Parses a port number of digits only.
 pub(super) fn port(text: &str) -> Option<u16> {
     let is_number = !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|port| is_number && *port > 0)
 }
 
-/// The port that a valid host ends with.
+/// Returns the port of a valid host.
 pub(super) fn port_of(host: &str) -> Option<u16> {
     let (_, after) = host.rsplit_once(':')?;
     port(after)
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_read_with_or_without_its_port() {
+    fn address_is_parsed_with_and_without_port() {
         for (text, expected) in [
             ("198.51.100.7", "198.51.100.7"),
             ("198.51.100.7:5678", "198.51.100.7"),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_has_no_case_and_that_of_a_websocket_is_that_of_http() {
+    fn scheme_ignores_case_and_accepts_websocket() {
         for (text, is_https) in [
             ("https", Some(true)),
             ("HTTPS", Some(true)),

@@ -1,10 +1,10 @@
-//! Lookup of header names, exact or by prefix, in one pass over the bytes of a name and without a copy of it.
+//! Lookup of header names, exact or by prefix, in one pass and without a copy.
 
-/// Letters, digits, and one symbol for every separator.
+/// Number of symbols: letters, digits, and one for all separators.
 const SYMBOLS: usize = 37;
 
-/// Symbol of each byte: case does not count, and everything that is neither letter nor digit is the same separator, as
-/// in the environment of CGI (RFC 3875 section 4.1.18).
+/// Symbol of each byte, without regard to case. Every byte that is neither letter nor digit is the same separator, as
+/// in the CGI environment (RFC 3875 section 4.1.18).
 const SYMBOL: [u8; 256] = {
     let mut table = [36; 256];
     let mut byte = 0;
@@ -20,13 +20,13 @@ const SYMBOL: [u8; 256] = {
     table
 };
 
-/// Whether both names are one to an app that merges separators.
+/// Returns whether an app that merges separators takes both names for the same.
 pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     let symbol = |byte: &u8| SYMBOL[usize::from(*byte)];
     one.len() == other.len() && one.iter().map(symbol).eq(other.iter().map(symbol))
 }
 
-/// A trie of names: most names leave it at their second or third byte.
+/// A trie of names. The search for most names ends at their second or third byte.
 #[derive(Debug)]
 pub(super) struct Names<T> {
     nodes: Vec<Node<T>>,
@@ -34,11 +34,11 @@ pub(super) struct Names<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    /// Index of the node for each symbol; 0, the root, is none.
+    /// Index of the next node for each symbol; 0, the root, means no node.
     next: [u16; SYMBOLS],
-    /// Of the name that ends here.
+    /// Value of the name that ends here.
     exact: Option<T>,
-    /// Of every name that begins so.
+    /// Value of every name with this prefix.
     prefix: Option<T>,
 }
 
@@ -53,19 +53,19 @@ impl<T: Copy> Names<T> {
         Self { nodes: vec![Node::new()] }
     }
 
-    /// Adds one name. A value that it had before is replaced.
+    /// Adds one name and replaces its earlier value.
     pub(super) fn add(&mut self, name: &str, value: T) {
         let at = self.node(name);
         self.nodes[at].exact = Some(value);
     }
 
-    /// Adds every name that begins with `prefix`.
+    /// Adds every name that starts with `prefix`.
     pub(super) fn add_prefix(&mut self, prefix: &str, value: T) {
         let at = self.node(prefix);
         self.nodes[at].prefix = Some(value);
     }
 
-    /// Index of the node of `name`, which is made where there is none.
+    /// Returns the index of the node of `name`, and creates it if needed.
     fn node(&mut self, name: &str) -> usize {
         let mut at = 0;
         for byte in name.bytes() {
@@ -84,7 +84,7 @@ impl<T: Copy> Names<T> {
         at
     }
 
-    /// Value of the name itself, or of its longest prefix.
+    /// Returns the value of the name itself, or of its longest prefix.
     pub(super) fn find(&self, name: &[u8]) -> Option<T> {
         let mut node = &self.nodes[0];
         let mut found = None;
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_itself_comes_before_its_longest_prefix() {
+    fn exact_name_wins_over_its_longest_prefix() {
         let mut names = Names::new();
         names.add_prefix("X-Auth-", 0);
         names.add_prefix("X-Auth-Request-", 1);

@@ -1,4 +1,4 @@
-//! What holds for every name: a model that merges as CGI does, in its own words.
+//! Property tests for every header name, against a model that merges names as CGI does.
 
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ const WORDS: &[&str] = &[
     "cookie",
 ];
 
-/// Names in and around the families, in every spelling; and names at all.
+/// Names in and near the families in every spelling, and arbitrary names.
 fn names() -> impl Strategy<Value = String> {
     let spelt = prop::collection::vec((prop::sample::select(WORDS), "[-_.~!]", any::<u8>()), 1..5);
     let spelt = spelt.prop_map(|words| {
@@ -48,12 +48,12 @@ fn names() -> impl Strategy<Value = String> {
     prop_oneof![3 => spelt, 1 => "[-!#$%&'*+.^_`|~0-9A-Za-z]{1,24}"]
 }
 
-/// As an environment of CGI has it (RFC 3875 section 4.1.18), with every other separator merged too.
+/// The name as in a CGI environment (RFC 3875 section 4.1.18), with every other separator merged too.
 fn merged(name: &str) -> String {
     name.to_uppercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// The names of the lists, taken apart and put together anew.
+/// Names combined from parts of the listed names.
 fn listed() -> impl Strategy<Value = String> {
     let all = header_families::ORIGIN.iter().chain(header_families::FOREIGN).flat_map(|family| family.names);
     let names: Vec<&str> = all.copied().chain(DEFAULT_IDENTITY).chain(FRAMING).collect();
@@ -64,7 +64,7 @@ fn listed() -> impl Strategy<Value = String> {
     })
 }
 
-/// The longest name of the lists that fits, found one by one.
+/// Expected kind, by the longest matching name, found by linear search.
 fn expected(name: &str) -> Kind {
     let name = merged(name).replace('_', "-");
     let fits = |known: &str| {
@@ -77,7 +77,7 @@ fn expected(name: &str) -> Kind {
     for (families, kind) in lists {
         for known in families.iter().flat_map(|family| family.names) {
             let (begins, is_same, length) = fits(known);
-            // The name itself comes before a prefix of the same length.
+            // The exact name wins over a prefix of the same length.
             let weight = if known.ends_with('*') { 2 * length } else { 2 * length + 1 };
             if (if known.ends_with('*') { begins } else { is_same }) && weight >= best.0 {
                 best = (weight, kind);
@@ -91,23 +91,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_name_is_ours_if_an_app_could_take_it_for_ours_and_only_then(name in names()) {
+    fn name_is_reserved_exactly_if_an_app_could_merge_it(name in names()) {
         let policy = policy();
         let kind = policy.kind(&HeaderName::from_bytes(name.as_bytes()).unwrap());
         let merged = merged(&name);
         let identity = ["X_AUTH_USER", "X_AUTH_USER_ID", "X_AUTH_ROLES", "X_AUTH_SESSION"];
         prop_assert_eq!(kind == Kind::Identity, identity.contains(&merged.as_str()));
-        let told = merged.starts_with("FORWARDED")
+        let is_reserved = merged.starts_with("FORWARDED")
             || merged.starts_with("X_FORWARDED")
             || ["CLIENT_CERT", "CLIENT_CERT_CHAIN", "X_REAL_IP", "CLIENT_IP", "X_HOST"].contains(&merged.as_str());
-        prop_assert!(!told || matches!(kind, Kind::Drop | Kind::Foreign));
-        // The same name in other clothes is of the same kind; only what frames a message must be spelt as it is.
+        prop_assert!(!is_reserved || matches!(kind, Kind::Drop | Kind::Foreign));
+        // Another spelling of a name has the same kind, except for framing headers, which must be spelt exactly.
         let same = policy.kind(&HeaderName::from_bytes(merged.to_lowercase().as_bytes()).unwrap());
         prop_assert!(kind == same || ["CONTENT_LENGTH", "TRANSFER_ENCODING"].contains(&merged.as_str()));
     }
 
     #[test]
-    fn the_longest_name_of_the_lists_decides(name in listed()) {
+    fn longest_listed_name_decides(name in listed()) {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else { return Ok(()) };
         let lower = header.as_str();
         if lower.starts_with("http-") || FRAMING.contains(&lower) {

@@ -1,4 +1,4 @@
-//! Which names are whose.
+//! Tests of the header classification.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn kind(name: &str) -> Kind {
     policy().kind(&name.parse().unwrap())
 }
 
-/// A name as apps that merge separators may be sent it.
+/// Spellings of a name that apps may merge.
 fn spellings(name: &str) -> Vec<String> {
     let mut all = vec![name.to_owned(), name.to_uppercase(), name.to_lowercase()];
     all.extend(["_", ".", "~", "!"].map(|separator| name.replace('-', separator)));
@@ -25,8 +25,8 @@ fn spellings(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_spelling_of_an_identity_header_is_ours() {
-    // T02: all ways to write three separators.
+fn every_spelling_of_an_identity_header_is_classified() {
+    // T02: all spellings of three separators.
     for first in ["-", "_", "."] {
         for second in ["-", "_", "."] {
             for name in ["User", "uSER", "ROLES", "session"] {
@@ -42,8 +42,8 @@ fn every_spelling_of_an_identity_header_is_ours() {
 fn default_identity_names_are_stripped_whatever_is_configured() {
     // F28.
     let policy = configured(["x-remote-user", "x-uid", "x-groups", "x-sid"]);
-    let ours = ["X-Remote-User", "X-Uid", "X-Groups", "X-Sid"];
-    for name in DEFAULT_IDENTITY.into_iter().chain(ours).flat_map(spellings) {
+    let configured = ["X-Remote-User", "X-Uid", "X-Groups", "X-Sid"];
+    for name in DEFAULT_IDENTITY.into_iter().chain(configured).flat_map(spellings) {
         assert_eq!(policy.kind(&name.parse().unwrap()), Kind::Identity, "{name}");
     }
 }
@@ -101,7 +101,7 @@ fn headers_about_the_origin_are_stripped() {
 
 #[test]
 fn headers_of_clients_pass() {
-    // What browsers and the clients of ordinary apps send, where it is close to a family.
+    // Headers that browsers and clients of ordinary apps send and that are close to a family.
     for name in [
         "Accept",
         "Authorization",
@@ -147,7 +147,7 @@ fn headers_of_clients_pass() {
 }
 
 #[test]
-fn the_docs_list_every_name() {
+fn docs_list_every_name() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/headers.md");
     let page = std::fs::read_to_string(file).expect("the page");
     let listed: std::collections::BTreeSet<&str> = page

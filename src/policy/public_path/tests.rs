@@ -1,4 +1,4 @@
-//! Which references are mapped, and to what.
+//! Tests of rewritten references and cookie paths.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn references_to_the_app_lead_below_the_prefix() {
         ("/a//b/", "/shop/a//b/"),
         ("/a:b", "/shop/a:b"),
         ("/?x", "/shop/?x"),
-        // Dot segments must not lead out of it.
+        // Dot segments must not lead out of the prefix.
         ("/../x", "/shop/x"),
         ("/a/../../x", "/shop/x"),
         ("/%2e%2E/.%2e/x", "/shop/x"),
@@ -33,14 +33,14 @@ fn references_to_the_app_lead_below_the_prefix() {
         ("/a/b/..", "/shop/a/"),
         ("/..", "/shop/"),
         ("/...", "/shop/..."),
-        // Relative to what the app was asked for.
+        // Relative to the path the app was sent.
         ("c", "/shop/a/c"),
         ("./c", "/shop/a/c"),
         ("../c?x", "/shop/c?x"),
         ("../../../c", "/shop/c"),
         (".", "/shop/a/"),
         ("./a:b", "/shop/a/a:b"),
-        // Hosts of its own.
+        // The app's public hosts.
         ("http://shop.example/x", "http://shop.example/shop/x"),
         ("HTTPS://Shop.Example/x", "HTTPS://Shop.Example/shop/x"),
         ("https://shop.example:443/x", "https://shop.example:443/shop/x"),
@@ -110,7 +110,7 @@ fn cookie_paths_lie_below_the_prefix() {
     ] {
         assert_eq!(ask(text, "/shop/a").as_deref(), Some(expected), "{text}");
     }
-    // Without a path, or with none that counts, the client takes that of the request.
+    // Without a valid path, the client uses the default path of the request.
     for text in [
         "a=b",
         "a=b; Path",

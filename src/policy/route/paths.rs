@@ -1,7 +1,7 @@
-//! The routes of one host pattern, as a tree of path segments.
+//! Routes of one host pattern, as a tree of path segments.
 //!
-//! A search walks the tree along the path, from the root. It reads each byte at most once, and no segment beyond the longest
-//! that a route has: so its cost is bounded by the configuration, whatever a client sends.
+//! A search walks the tree along the path, from the root. It reads each byte at most once, and no segment beyond the
+//! longest one of a route. Its cost is therefore bounded by the configuration, not by the request.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use crate::config::Route;
 
-/// How letter case is compared: most servers tell cases apart, some do not.
+/// Comparison of letter case: most servers distinguish cases, some do not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Case {
     Kept,
     Folded,
 }
 
-/// Routes by path; each path has the routes that share it with different methods.
+/// Routes by path; the routes of one path differ by method.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     kept: Node,
@@ -26,11 +26,11 @@ pub(super) struct Paths {
 #[derive(Debug, Default)]
 struct Node {
     children: HashMap<Box<str>, Node>,
-    /// Length of the longest name among the children, in bytes.
+    /// Length of the longest child name, in bytes.
     longest: usize,
     /// Routes for this path only.
     exact: Vec<Arc<Route>>,
-    /// Routes for this path and all below it.
+    /// Routes for this path and all paths below it.
     prefix: Vec<Arc<Route>>,
 }
 
@@ -41,8 +41,8 @@ impl Paths {
         self.folded.insert(&route.path.to_ascii_lowercase(), route);
     }
 
-    /// Returns the routes of an exact path, else those of the longest prefix that ends where a segment ends. Adds the number
-    /// of bytes that were compared to `read`.
+    /// Returns the routes of an exact path, or those of the longest prefix of whole segments. Adds the number of
+    /// compared bytes to `read`.
     pub(super) fn find(&self, path: &str, case: Case, read: &mut usize) -> Option<&[Arc<Route>]> {
         match case {
             Case::Kept => self.kept.find(path, case, read),
@@ -63,18 +63,18 @@ impl Node {
     }
 
     fn find(&self, path: &str, case: Case, read: &mut usize) -> Option<&[Arc<Route>]> {
-        let some = |routes: &'_ Vec<Arc<Route>>| !routes.is_empty();
-        if path == "/" && some(&self.exact) {
+        let has_routes = |routes: &'_ Vec<Arc<Route>>| !routes.is_empty();
+        if path == "/" && has_routes(&self.exact) {
             return Some(&self.exact);
         }
-        let mut found = some(&self.prefix).then_some(&*self.prefix);
+        let mut found = has_routes(&self.prefix).then_some(&*self.prefix);
         let mut node = self;
         let mut rest = path.strip_prefix('/');
         while let Some(here) = rest {
             if node.children.is_empty() {
                 break;
             }
-            // What is longer than every child is none of them, and is not read to its end.
+            // A segment longer than every child matches none, so it is not read to its end.
             let window = &here.as_bytes()[..here.len().min(node.longest + 1)];
             let name = match window.iter().position(|&byte| byte == b'/') {
                 Some(end) => {
@@ -99,10 +99,10 @@ impl Node {
             };
             let Some(child) = node.children.get(&*name) else { break };
             node = child;
-            if rest.is_none() && some(&node.exact) {
+            if rest.is_none() && has_routes(&node.exact) {
                 return Some(&node.exact);
             }
-            if some(&node.prefix) {
+            if has_routes(&node.prefix) {
                 found = Some(&node.prefix);
             }
         }

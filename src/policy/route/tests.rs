@@ -62,7 +62,7 @@ fn table() -> RouteTable {
 }
 
 #[test]
-fn the_most_specific_host_then_the_longest_path_wins() {
+fn most_specific_host_then_longest_path_wins() {
     let table = table();
     for (host, path, name) in [
         ("x.org", "/", "root"),
@@ -84,7 +84,7 @@ fn the_most_specific_host_then_the_longest_path_wins() {
 }
 
 #[test]
-fn methods_choose_among_routes_of_one_path_and_never_fall_through() {
+fn methods_select_among_routes_without_fallthrough() {
     let table = table();
     assert_eq!(found(&table, "POST", "x", "/api/a"), Ok("write".into()));
     assert_eq!(found(&table, "HEAD", "x", "/api/a"), Ok("read".into()));
@@ -93,7 +93,7 @@ fn methods_choose_among_routes_of_one_path_and_never_fall_through() {
 }
 
 #[test]
-fn readings_that_disagree_are_refused() {
+fn targets_with_conflicting_readings_are_refused() {
     let table = table();
     for path in [
         "/public/../admin",
@@ -116,7 +116,7 @@ fn readings_that_disagree_are_refused() {
     ] {
         assert_eq!(found(&table, "GET", "x", path), Err(Refusal::TargetAmbiguous), "{path}");
     }
-    // Every reading of these leads to the same place, so they pass as they are.
+    // Every reading of these leads to the same route, so they pass unchanged.
     for (path, name) in [
         ("/Images/A.png", "root"),
         ("/a%20b", "root"),
@@ -129,7 +129,7 @@ fn readings_that_disagree_are_refused() {
 }
 
 #[test]
-fn what_is_left_without_the_prefix_leads_nowhere_else_either() {
+fn stripped_target_never_matches_another_route() {
     let shop = |name: &str, path: &str| Route {
         strip_prefix: true,
         encoded_slashes: true,
@@ -140,7 +140,7 @@ fn what_is_left_without_the_prefix_leads_nowhere_else_either() {
         &[route("root", "*", "/", &[]), shop("shop", "/shop"), shop("shop-admin", "/shop/admin")],
     );
     for path in [
-        // A host to who resolves what it is sent: after it comes a path of another route, or of ours.
+        // An app that resolves references reads a host here; a path of another route, or of the gateway, follows.
         "/shop/%5cx/admin",
         "/shop/%5Cx/admin/y",
         "/shop/%255cx/admin",
@@ -153,7 +153,7 @@ fn what_is_left_without_the_prefix_leads_nowhere_else_either() {
         "/shop//x/admin",
         "/shop/x/..//y/ADMIN",
         "/shop/%5cx/auth/me",
-        // Out of the prefix, which the app knows nothing of.
+        // Leads out of the prefix, which the app does not know.
         "/shop/%2e%2e/admin",
     ] {
         assert_eq!(found(&table, "GET", "x", path), Err(Refusal::TargetAmbiguous), "{path}");
@@ -173,7 +173,7 @@ fn what_is_left_without_the_prefix_leads_nowhere_else_either() {
 }
 
 #[test]
-fn a_slash_at_the_end_of_an_exact_path_is_no_way_around_its_rule() {
+fn trailing_slash_never_bypasses_an_exact_route() {
     let roles = |names: &[&str]| Access::Roles(Roles::new(names.iter().map(|name| name.parse().unwrap())));
     let open = |name: &str, path: &str, access: Access| Route { access, ..route(name, "*", path, &[]) };
     let exact = |name: &str, path: &str, access: Access| Route { exact: true, ..open(name, path, access) };
@@ -215,7 +215,7 @@ fn a_slash_at_the_end_of_an_exact_path_is_no_way_around_its_rule() {
         ("/report/x", "root"),
         ("/report/x/", "root"),
         ("/report.json", "root"),
-        // Whoever may use what is above may use these.
+        // Access to the parent path implies access to these.
         ("/health/", "root"),
         ("/list/", "root"),
         ("/staff/names/", "staff"),
@@ -228,14 +228,14 @@ fn a_slash_at_the_end_of_an_exact_path_is_no_way_around_its_rule() {
 }
 
 #[test]
-fn encoded_slashes_pass_only_where_the_route_says_so() {
+fn encoded_slashes_pass_only_if_the_route_allows_them() {
     let table = table();
     assert_eq!(found(&table, "GET", "x", "/npm/@scope%2fname"), Ok("npm".into()));
     assert_eq!(found(&table, "GET", "x", "/files/@scope%2fname"), Err(Refusal::TargetAmbiguous));
 }
 
 #[test]
-fn our_own_paths_come_first_and_nothing_else_is_answered_without_routes() {
+fn own_endpoints_win_and_unknown_paths_are_refused() {
     let table = RouteTable::new("/auth", &[]);
     assert_eq!(found(&table, "GET", "x", "/auth/me"), Ok("own".into()));
     assert_eq!(found(&table, "GET", "x", "/.well-known/jwks.json"), Ok("own".into()));
@@ -245,7 +245,7 @@ fn our_own_paths_come_first_and_nothing_else_is_answered_without_routes() {
 }
 
 #[test]
-fn a_host_has_one_spelling() {
+fn hosts_are_canonicalized() {
     for (host, canonical) in [
         ("App.Example.COM", "app.example.com"),
         ("app.example.com:8443", "app.example.com"),
@@ -276,7 +276,7 @@ fn a_host_has_one_spelling() {
     }
 }
 
-/// Number of bytes that the search compares for a path, over all its readings.
+/// Returns the number of bytes that the search compares for a path, over all its readings.
 fn compared(table: &RouteTable, path: &str) -> Option<(usize, usize)> {
     let target = Target::read(path.as_bytes()).ok()?;
     let mut search = table.search("a.b.example.com");
@@ -285,7 +285,7 @@ fn compared(table: &RouteTable, path: &str) -> Option<(usize, usize)> {
 }
 
 #[test]
-fn search_is_linear_in_the_path_and_bounded_by_the_routes() {
+fn search_cost_is_linear_and_bounded_by_the_routes() {
     let deep = format!("/{}", ["A"; 40].join("/"));
     let exact = |path: &str| Route { exact: true, ..route("exact", "*", path, &[]) };
     let table = RouteTable::new(
@@ -301,11 +301,11 @@ fn search_is_linear_in_the_path_and_bounded_by_the_routes() {
     let longest = deep.len() + 2;
     for path in crate::policy::target::hostile(super::super::target::MAX_PATH) {
         let Some((read, readings)) = compared(&table, &path) else { continue };
-        // Two letter cases, with a slash at the end and without, and three host patterns.
+        // Two letter cases, with and without a trailing slash, and three host patterns.
         assert!(read <= readings * 2 * 2 * 3 * longest, "{}: {read} for {readings} readings", &path[..20]);
         assert!(read <= 4 * 3 * 3 * path.len(), "{}: {read}", &path[..20]);
     }
-    // Down to the last segment of a route, and no further.
+    // The search ends at the last segment of a route.
     let all_the_way = format!("{deep}{}", "/A".repeat(1000));
     assert!(compared(&table, &all_the_way).is_some_and(|(read, _)| read <= 2 * 3 * longest));
     let one_long_segment = format!("/zz/{}", "A".repeat(8000));

@@ -1,10 +1,10 @@
-//! What characters beyond ASCII become where they are compared or converted: by file systems and databases that fold case and
-//! marks, and by code pages that have a best fit for what they lack.
+//! Mapping of non-ASCII characters to the ASCII they may become when compared or converted: by file systems and
+//! databases that fold case and marks, and by code pages with best-fit tables.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// The text with each character beyond ASCII as the ASCII it may be taken for; where there is none, folded.
+/// Replaces each non-ASCII character with the ASCII it may be taken for; without one, with its folded form.
 pub(super) fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -12,14 +12,14 @@ pub(super) fn ascii(text: &str) -> String {
             out.push(character);
             continue;
         }
-        // Compatibility forms: full-width letters, slashes and dots, ligatures; and marks apart from their letters.
+        // Compatibility forms: full-width letters, slashes and dots, ligatures. Marks are separated from their letters.
         let parts =
             std::iter::once(character).nfkd().filter(|&part| !is_combining_mark(part) && !is_invisible(part));
         for part in parts.map(best_fit) {
             if part.is_ascii() {
                 out.push(part);
             } else {
-                // U+0131 is I in capitals, and U+00DF is SS: then i and ss to who compares so.
+                // U+0131 is I in capitals, and U+00DF is SS: comparisons in capitals take them for i and ss.
                 out.extend(part.to_uppercase().flat_map(char::to_lowercase));
             }
         }
@@ -27,7 +27,7 @@ pub(super) fn ascii(text: &str) -> String {
     out
 }
 
-/// Unicode's Default_Ignorable_Code_Point, marks aside: comparisons skip it.
+/// Returns whether comparisons skip a character: Unicode's Default_Ignorable_Code_Point, without marks.
 const fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
@@ -35,14 +35,14 @@ const fn is_invisible(character: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// What Windows' code pages have for characters that no normalisation takes apart (their best-fit tables, those of 1252, 932,
-/// 949 and US-ASCII above all): letters and signs that a path of a route may have, or that change how a path is read.
+/// Returns the best fit of Windows code pages for characters that normalization keeps (tables of 1252, 932, 949 and
+/// US-ASCII above all). It covers letters and signs that a route's path may have, or that change how a path is read.
 const fn best_fit(character: char) -> char {
     match character {
-        // `strip` and `trim` of most languages drop all white space, of which only some has a compatibility form.
+        // `strip` and `trim` of most languages drop all white space; only some of it has a compatibility form.
         _ if character.is_whitespace() => ' ',
         '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',
-        // The yen and the won have its place in Japanese and Korean code pages.
+        // The yen and won signs have the backslash's code in Japanese and Korean code pages.
         '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{a5}' | '\u{20a9}' => '\\',
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2500}' => '-',
         '\u{2cd}' | '\u{2581}' => '_',
@@ -82,7 +82,7 @@ mod tests {
     use super::ascii;
 
     #[test]
-    fn each_is_what_it_may_be_taken_for() {
+    fn characters_map_to_their_lookalikes() {
         for (text, taken_for) in [
             ("/plain", "/plain"),
             ("\u{ff0f}\u{ff41}dmin\u{ff0e}", "/admin."),

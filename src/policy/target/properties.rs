@@ -1,4 +1,4 @@
-//! What holds for every target, and for every server behind us that does some of what servers do, in whatever order.
+//! Property tests for every target, against a model of servers that apply any steps in any order.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::*;
 use crate::config::Config;
 use crate::policy::{Match, RouteTable};
 
-/// What disguises are made of.
+/// Parts of disguised paths.
 const PIECES: &[&str] = &[
     "/",
     "//",
@@ -59,7 +59,7 @@ fn disguises() -> impl Strategy<Value = String> {
     pieces.prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
-/// One thing that a server does to a path: a model of its own, which knows nothing of the reader.
+/// One transformation by a server, modelled independently of the parser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
     Decode,
@@ -147,7 +147,7 @@ impl Step {
                 text.split('/').map(str::trim).collect::<Vec<_>>().join("/").into_bytes()
             }
             Self::Pluses => path.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect(),
-            // Windows takes a colon in a name for nothing but a stream.
+            // Windows reads a colon in a name only as a stream.
             Self::Streams => {
                 let text = String::from_utf8_lossy(path);
                 let name = |segment: &str| match segment.find(":$") {
@@ -181,15 +181,15 @@ fn decoded(path: &[u8], but: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where a path lies, by whole segments.
-fn place<'p>(path: &[u8], prefixes: &[&'p str]) -> &'p str {
+/// Returns the prefix a path lies below, by whole segments.
+fn prefix_of<'p>(path: &[u8], prefixes: &[&'p str]) -> &'p str {
     let below = |prefix: &&&str| {
         path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     };
     prefixes.iter().find(below).copied().unwrap_or("/")
 }
 
-/// The longest first.
+/// Prefixes, the longest first.
 const PATHS: &[&str] = &["/admin", "/public", "/"];
 const STRIPPED: &[&str] = &["/shop/admin", "/shop/public", "/shop"];
 
@@ -205,8 +205,8 @@ fn table(paths: &[&str], strip_prefix: bool) -> RouteTable {
     RouteTable::new("/auth", &config.routes)
 }
 
-/// All that servers can make of what they are sent, by any steps in any order; three times nobody decodes.
-fn made_of(sent: &str) -> HashSet<Vec<u8>> {
+/// All results of any steps in any order, with at most two decodings.
+fn all_results(sent: &str) -> HashSet<Vec<u8>> {
     let mut all = HashSet::from([(sent.as_bytes().to_vec(), 0)]);
     let mut next: Vec<(Vec<u8>, u8)> = all.iter().cloned().collect();
     while let Some((path, decodes)) = next.pop() {
@@ -221,19 +221,19 @@ fn made_of(sent: &str) -> HashSet<Vec<u8>> {
     all.into_iter().map(|(path, _)| path).collect()
 }
 
-/// What is let through of a disguise after any of `begins` leads no server elsewhere, whatever it does to what it is sent.
-fn nothing_leads_elsewhere(paths: &[&str], strip_prefix: bool, begins: &[&str]) {
+/// Checks that no accepted path, after any of `begins`, leads a server to another route.
+fn nothing_leads_elsewhere(paths: &[&str], strip_prefix: bool, starts: &[&str]) {
     let table = table(paths, strip_prefix);
-    let begins: Vec<String> = begins.iter().map(|&begin| begin.to_owned()).collect();
+    let starts: Vec<String> = starts.iter().map(|&start| start.to_owned()).collect();
     let passed = std::cell::Cell::new([0; 2]);
-    let result = runner(3000).run(&(prop::sample::select(begins), disguises()), |(begin, path)| {
-        let path = begin + &path;
+    let result = runner(3000).run(&(prop::sample::select(starts), disguises()), |(start, path)| {
+        let path = start + &path;
         let Ok(target) = Target::read(path.as_bytes()) else { return Ok(()) };
         let Ok(Match::Route(route)) = table.find("a", &target, &Method::GET) else { return Ok(()) };
         let (kept, sent) = path.split_at(if strip_prefix { route.path.len() } else { 0 });
-        for made in made_of(if sent.is_empty() { "/" } else { sent }) {
+        for made in all_results(if sent.is_empty() { "/" } else { sent }) {
             let whole = [kept.as_bytes(), &made].concat();
-            prop_assert_eq!(place(&whole, paths), route.path.as_str(), "{}", whole.escape_ascii());
+            prop_assert_eq!(prefix_of(&whole, paths), route.path.as_str(), "{}", whole.escape_ascii());
         }
         let [all, disguised] = passed.get();
         passed.set([all + 1, disguised + usize::from(path.contains('%'))]);
@@ -248,17 +248,17 @@ fn nothing_leads_elsewhere(paths: &[&str], strip_prefix: bool, begins: &[&str]) 
 }
 
 #[test]
-fn what_a_route_lets_through_lies_below_no_other_whatever_servers_do_to_it() {
+fn forwarded_target_never_matches_another_route() {
     nothing_leads_elsewhere(PATHS, false, &[""]);
 }
 
 #[test]
-fn nor_does_what_is_left_of_it_without_the_path_of_the_route() {
+fn stripped_target_never_matches_another_route() {
     nothing_leads_elsewhere(STRIPPED, true, &["/shop", "/shop/x", "/shop/public", "/shop/admin"]);
 }
 
 #[test]
-fn nor_does_it_reach_an_exact_path_by_a_slash_at_its_end() {
+fn trailing_slash_never_reaches_an_exact_path() {
     let text = "[upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n\
         [[routes]]\nname = \"all\"\npath = \"/\"\naccess = \"public\"\nupstream = \"app\"\nencoded_slashes = true\n\
         [[routes]]\nname = \"one\"\npath = \"/admin\"\nexact = true\naccess = \"signed-in\"\nupstream = \"app\"\n";
@@ -267,7 +267,7 @@ fn nor_does_it_reach_an_exact_path_by_a_slash_at_its_end() {
     let result = runner(3000).run(&disguises(), |path| {
         let Ok(target) = Target::read(path.as_bytes()) else { return Ok(()) };
         let Ok(Match::Route(route)) = table.find("a", &target, &Method::GET) else { return Ok(()) };
-        let all = made_of(&path);
+        let all = all_results(&path);
         let one = all.iter().any(|made| made.strip_suffix(b"/").unwrap_or(made) == b"/admin");
         prop_assert_eq!(one, route.name == "one");
         Ok(())
@@ -276,7 +276,7 @@ fn nor_does_it_reach_an_exact_path_by_a_slash_at_its_end() {
 }
 
 #[test]
-fn reading_has_no_whim_and_no_end_to_fear() {
+fn parsing_is_deterministic_and_bounded() {
     let anything = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..64),
         prop::collection::vec(any::<u8>(), 0..64).prop_map(|mut path| {
@@ -288,11 +288,11 @@ fn reading_has_no_whim_and_no_end_to_fear() {
     ];
     let result = runner(1000).run(&anything, |path| {
         let read = Target::read(&path);
-        prop_assert_eq!(&read, &Target::read(&path), "twice is the same");
+        prop_assert_eq!(&read, &Target::read(&path), "the result is deterministic");
         let Ok(target) = read else { return Ok(()) };
-        prop_assert_eq!(target.raw().as_bytes(), &path[..], "what is judged is what was sent");
-        prop_assert!(target.readings().count() <= MOST);
-        prop_assert!(target.work() <= 12 * MOST_BYTES);
+        prop_assert_eq!(target.raw().as_bytes(), &path[..], "the raw target is unchanged");
+        prop_assert!(target.readings().count() <= MAX_READINGS);
+        prop_assert!(target.work() <= 12 * MAX_READING_BYTES);
         for reading in target.readings() {
             prop_assert!(reading.starts_with('/'), "{}", reading);
             prop_assert!(!reading.contains(|c: char| c.is_ascii_control()), "{:?}", reading);

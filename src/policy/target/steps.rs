@@ -1,14 +1,15 @@
-//! What servers do to a path, each thing as one step.
+//! Transformations that servers apply to a path, one step each.
 
 use super::Unreadable::{self, Ambiguous};
 use super::lookalike;
 
-/// What servers make of `path` in one step, each with how often it was decoded.
+/// Returns the results of one step on `path`, each with its number of decodings.
 pub(super) fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, Unreadable> {
     let mut next = Vec::with_capacity(12);
     if path.contains('%') {
         next.push((decode(path, decoded, Slashes::Decoded)?, decoded + 1));
-        // Some decode all but these, and so count fewer segments where `..` leads back (`new URL` of Node; Tomcat where told to).
+        // Some servers decode everything except slashes, and so remove fewer segments at `..` (`new URL` of Node;
+        // Tomcat if configured so).
         if has_escape(path, *b"2f") {
             next.push((decode(path, decoded, Slashes::Kept)?, decoded + 1));
         }
@@ -20,13 +21,13 @@ pub(super) fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, 
     if path.contains('\\') {
         add(path.replace('\\', "/"));
     }
-    // Decoded, it ends the path for who parses again.
+    // Once decoded, it ends the path for a server that parses again.
     if let Some(end) = path.find(['?', '#']) {
         add(path[..end].to_owned());
     }
     if !path.is_ascii() {
         add(lookalike::ascii(path));
-        // Invisible to some, and a hyphen to code pages of Windows (CVE-2024-4577).
+        // Invisible to some servers, and a hyphen in code pages of Windows (CVE-2024-4577).
         if path.contains('\u{ad}') {
             add(path.replace('\u{ad}', "-"));
         }
@@ -52,16 +53,16 @@ pub(super) fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, 
     Ok(next)
 }
 
-/// What becomes of an encoded slash where the rest is decoded.
+/// Handling of an encoded slash when the rest is decoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slashes {
     Decoded,
     Kept,
 }
 
-/// Percent-decodes what was decoded `before` times. Refuses what must never be decoded: malformed escapes of the client,
-/// control characters, non-UTF-8. A second decoder only sees escapes that the first one left; where that is not an escape, it
-/// stays. And what is escaped three times nobody means, but for a slash, which others may have left alone.
+/// Percent-decodes a path that was decoded `before` times. Refuses malformed escapes from the client, control
+/// characters and non-UTF-8. A second decoder only sees escapes that the first one left; text that is not an escape
+/// stays. A third decoding is refused except for a slash, which the earlier ones may have kept.
 fn decode(path: &str, before: u8, slashes: Slashes) -> Result<String, Unreadable> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -86,33 +87,34 @@ fn decode(path: &str, before: u8, slashes: Slashes) -> Result<String, Unreadable
         }
     }
     let decoded = String::from_utf8(out).map_err(|_| Ambiguous)?;
-    // ASCII's were refused above; those of C1, such as U+0085, are what some servers trim.
+    // ASCII control characters were refused above; some servers trim those of C1, such as U+0085.
     if decoded.chars().any(char::is_control) { Err(Ambiguous) } else { Ok(decoded) }
 }
 
-/// Whether a byte stands escaped: its two digits, in lower case.
+/// Returns whether a path contains an escape with these two digits, given in lower case.
 pub(super) fn has_escape(path: &str, digits: [u8; 2]) -> bool {
     let bytes = path.as_bytes();
     let mut escapes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
     escapes.any(|(at, _)| bytes.get(at + 1..at + 3).is_some_and(|found| found.eq_ignore_ascii_case(&digits)))
 }
 
-/// Whether a segment begins or ends with a plus: a blank to who reads paths as forms are read, and blanks around a segment
-/// are dropped. One between letters changes no name that a route may have.
+/// Returns whether a segment starts or ends with a plus. Servers that decode paths like forms read it as a space, and
+/// spaces around a segment are dropped. A plus between letters changes no name that a route may have.
 fn has_plus_at_an_end(path: &str) -> bool {
     path.contains('+') && path.split('/').any(|segment| segment.starts_with('+') || segment.ends_with('+'))
 }
 
-/// NTFS: `name:stream:$TYPE` and `name::$DATA` are `name`, and so is `name:$I30:$INDEX_ALLOCATION` of a folder.
+/// Removes NTFS streams: `name:stream:$TYPE` and `name::$DATA` are `name`, and so is `name:$I30:$INDEX_ALLOCATION` of a
+/// folder.
 fn without_streams(path: &str) -> String {
-    mapped(path, |segment| match segment.split_once(':') {
+    map_segments(path, |segment| match segment.split_once(':') {
         Some((name, stream)) if stream.starts_with('$') || stream.contains(":$") => name,
         _ => segment,
     })
 }
 
-/// A path whose segments are each made another, in one pass.
-fn mapped<'p>(path: &'p str, change: impl Fn(&'p str) -> &'p str) -> String {
+/// Applies `change` to each segment of a path, in one pass.
+fn map_segments<'p>(path: &'p str, change: impl Fn(&'p str) -> &'p str) -> String {
     let mut out = String::with_capacity(path.len());
     for (at, segment) in path.split('/').enumerate() {
         if at > 0 {
@@ -123,16 +125,16 @@ fn mapped<'p>(path: &'p str, change: impl Fn(&'p str) -> &'p str) -> String {
     out
 }
 
-/// What is left of a path that begins with two slashes for who takes it for a reference to be resolved: the first name is a
-/// host then (RFC 3986 section 4.2; `new URL(request.url, base)` of Node, `urlsplit` of Python).
+/// Returns the path after an authority, for servers that resolve a path with two leading slashes as a reference: the
+/// first name is then a host (RFC 3986 section 4.2; `new URL(request.url, base)` of Node, `urlsplit` of Python).
 fn after_authority(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("//")?.trim_start_matches('/');
     Some(rest.find('/').map_or("/", |at| &rest[at..]))
 }
 
-/// RFC 3986 section 3.3: what follows a `;` in a segment is parameters to some servers.
+/// Removes parameters: some servers treat what follows a `;` in a segment as such (RFC 3986 section 3.3).
 fn without_params(path: &str) -> String {
-    mapped(path, |segment| segment.split_once(';').map_or(segment, |(name, _)| name))
+    map_segments(path, |segment| segment.split_once(';').map_or(segment, |(name, _)| name))
 }
 
 fn merge_slashes(path: &str) -> String {
@@ -145,7 +147,7 @@ fn merge_slashes(path: &str) -> String {
     out
 }
 
-/// RFC 3986 section 5.2.4.
+/// Removes dot segments (RFC 3986 section 5.2.4).
 fn remove_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -165,9 +167,10 @@ fn remove_dots(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
-/// Spaces around a segment are dropped, and dots at its end, as some file systems do; what is a dot segment then stays one.
+/// Drops spaces around a segment and dots at its end, as some file systems do. A dot segment with spaces becomes a dot
+/// segment.
 fn trim_segments(path: &str) -> String {
-    mapped(path, |segment| match str::trim_matches(segment, ' ') {
+    map_segments(path, |segment| match str::trim_matches(segment, ' ') {
         dots @ ("." | "..") => dots,
         name => name.trim_end_matches(['.', ' ']),
     })

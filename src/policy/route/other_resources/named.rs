@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::error::Refusal;
 use crate::policy::route::canonical_host;
 
-/// The method in capitals. RFC 9110 section 9.1 tells cases apart, and some frameworks do not.
+/// Returns the method in capitals. RFC 9110 section 9.1 makes methods case-sensitive, but some frameworks ignore case.
 pub(super) fn name(method: &Method) -> Cow<'_, str> {
     if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
         Cow::Owned(method.as_str().to_ascii_uppercase())
@@ -16,14 +16,14 @@ pub(super) fn name(method: &Method) -> Cow<'_, str> {
     }
 }
 
-/// Whether `Destination` names a resource for this method. The field is not forwarded with any other.
+/// Returns whether this method uses `Destination`. The field is not forwarded with any other.
 pub(super) fn has_destination(method: &Method) -> bool {
     matches!(&*name(method), "COPY" | "MOVE")
 }
 
-/// Whether the body of this method may name any resource: RFC 5842 (bindings), RFC 5323 (a search's scope), RFC 3253 (a
-/// merge's source), and the batch methods of Exchange. The members of multiget reports must lie below the path (RFC 4791
-/// section 7.9), so REPORT is none of them.
+/// Returns whether the body of this method may name any resource: RFC 5842 (bindings), RFC 5323 (scope of a search),
+/// RFC 3253 (source of a merge), and the batch methods of Exchange. REPORT is not included: the members of multiget
+/// reports must lie below the path (RFC 4791 section 7.9).
 pub(super) fn names_in_body(method: &Method) -> bool {
     matches!(
         &*name(method),
@@ -42,20 +42,20 @@ pub(super) fn names_in_body(method: &Method) -> bool {
     )
 }
 
-/// How far below its path a request acts.
+/// Depth to which a request acts below its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// On the resource alone.
+    /// The resource alone.
     Itself,
-    /// On its direct members too.
+    /// The resource and its direct members.
     Children,
-    /// On all that is below.
+    /// The resource and everything below it.
     All,
 }
 
 impl Reach {
-    /// Whether what is at `path` is a member of the collection that `reading` names. The letter case may differ: some servers
-    /// do not tell.
+    /// Returns whether `path` is a member of the collection `reading`, without regard to letter case, which some
+    /// servers ignore.
     pub(super) fn covers(self, reading: &str, path: &str) -> bool {
         let (base, path) = (reading.trim_end_matches('/').as_bytes(), path.as_bytes());
         let is_below = path.get(..base.len()).is_some_and(|head| head.eq_ignore_ascii_case(base))
@@ -70,8 +70,9 @@ impl Reach {
     }
 }
 
-/// How far a request acts, by its method and `Depth` (RFC 4918 section 10.2). A depth that is not one plain value counts as
-/// infinity, for whatever an app makes of it. PROPFIND of depth 1 is a listing, as GET may be, and is left to the app.
+/// Returns the reach of a request, from its method and `Depth` (RFC 4918 section 10.2). A depth that is not one plain
+/// value counts as infinity, since apps may interpret it differently. A PROPFIND of depth 1 is a listing, like a GET,
+/// and is left to the app.
 pub(super) fn reach(method: &Method, headers: &HeaderMap) -> Reach {
     let mut fields = headers.get_all("depth").iter();
     let depth = fields.next().map(HeaderValue::as_bytes);
@@ -89,14 +90,14 @@ pub(super) fn reach(method: &Method, headers: &HeaderMap) -> Reach {
     }
 }
 
-/// Whether what is at the destination is replaced (RFC 4918 section 10.6: unless the client forbids it).
+/// Returns whether the destination is overwritten (RFC 4918 section 10.6: unless the client forbids it).
 pub(super) fn overwrites(headers: &HeaderMap) -> bool {
     let mut fields = headers.get_all("overwrite").iter();
     let forbids = fields.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"F"));
     !forbids || fields.next().is_some()
 }
 
-/// How names end of fields that name a source or a target: the copy, move and rename sources of object stores (`x-amz-`,
+/// Endings of field names that name a source or a target: the copy, move and rename sources of object stores (`x-amz-`,
 /// `x-goog-`, `x-ms-`, `x-oss-`, `x-cos-`, `x-obs-` and more), and the links and manifests of Swift and OSS.
 const SOURCES: &[&str] = &[
     "-copy-source",
@@ -113,26 +114,26 @@ const SOURCES: &[&str] = &[
 /// Other such fields: Swift's account of a `Destination`, and the target of a MOVE before WebDAV.
 const OTHER_SOURCES: &[&str] = &["destination-account", "new-uri", "new-url"];
 
-/// Lower case; everything that is neither letter nor digit becomes `-`, as in the environment of CGI (RFC 3875 section
-/// 4.1.18).
+/// Lower-cases a byte. Everything that is neither letter nor digit becomes `-`, as in the CGI environment (RFC 3875
+/// section 4.1.18).
 const fn merged(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
-/// Whether a field names a resource that the app reads or writes beside the target, in whatever spelling an app may merge.
+/// Returns whether a field names another resource that the app reads or writes, in any spelling that an app may merge.
 pub(super) fn has_source(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         let name = name.as_str().as_bytes();
-        // As CGI itself would have named it.
+        // The prefix that CGI itself adds.
         let is_prefix = |prefix: &[u8]| prefix.iter().copied().map(merged).eq(*b"http-");
         let name =
             name.split_at_checked(5).filter(|(prefix, _)| is_prefix(prefix)).map_or(name, |(_, rest)| rest);
-        let ends = |known: &&str| {
+        let has_ending = |known: &&str| {
             name.len() >= known.len()
                 && name[name.len() - known.len()..].iter().zip(known.bytes()).all(|(&n, k)| merged(n) == k)
         };
-        (name.first() == Some(&b'x') && SOURCES.iter().any(ends))
-            || OTHER_SOURCES.iter().any(|known| known.len() == name.len() && ends(known))
+        (name.first() == Some(&b'x') && SOURCES.iter().any(has_ending))
+            || OTHER_SOURCES.iter().any(|known| known.len() == name.len() && has_ending(known))
     })
 }
 
@@ -141,16 +142,16 @@ pub(super) fn has_source(headers: &HeaderMap) -> bool {
 pub(super) struct Named<'a> {
     /// Scheme and authority, such as `https://app.example.com`.
     origin: Option<&'a str>,
-    /// The path, to be judged.
+    /// The path, which must be authorized.
     pub(super) path: &'a str,
-    /// The query with its `?`, or nothing.
+    /// The query with its `?`, or empty.
     query: &'a str,
 }
 
-/// Reads `Destination` (RFC 4918 section 10.3): an absolute http or https URI of this host, or an absolute path.
+/// Parses `Destination` (RFC 4918 section 10.3): an absolute http or https URI of this host, or an absolute path.
 ///
 /// # Errors
-/// [`Refusal::RequestInvalid`] for several, or for what is neither; [`Refusal::OtherResource`] for another host.
+/// [`Refusal::RequestInvalid`] for several fields or an invalid value; [`Refusal::OtherResource`] for another host.
 pub(super) fn destination<'a>(
     headers: &'a HeaderMap,
     (host, authority): (&str, &str),
@@ -165,7 +166,7 @@ pub(super) fn destination<'a>(
     if !value.bytes().all(|byte| byte.is_ascii_graphic() && !b"#<>\"\\".contains(&byte)) {
         return Err(invalid("not a URI"));
     }
-    // Joined by whoever had two of them; servers take the first, the last, or all of it.
+    // Two values joined by a proxy; servers use the first, the last, or the whole.
     if value.split(',').skip(1).any(|part| part.starts_with('/') || part.contains("://")) {
         return Err(invalid("more than one"));
     }
@@ -188,26 +189,26 @@ pub(super) fn destination<'a>(
         (Some(&value[..value.len() - rest.len() + end]), &rest[end..])
     };
     let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
-    // Without a scheme, two slashes begin a host (RFC 3986 section 4.2).
+    // Without a scheme, two slashes start a host (RFC 3986 section 4.2).
     if origin.is_none() && path.starts_with("//") {
         return Err(invalid("neither absolute nor a path"));
     }
     Ok(Some(Named { origin, path: if path.is_empty() { "/" } else { path }, query }))
 }
 
-/// The port of an authority, where it has one.
+/// Returns the port of an authority, if it has one.
 fn port(authority: &str) -> Option<&str> {
     let (_, port) = authority.rsplit_once(':')?;
     (!port.is_empty() && !port.contains(']')).then_some(port)
 }
 
-/// What the app is sent as `Destination`, where that is not what was sent.
+/// The `Destination` for the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     origin: Option<String>,
-    /// Path and query without the prefix that its route takes off.
+    /// Path and query without the prefix that its route strips.
     stripped: Option<String>,
-    /// Path and query as they came.
+    /// Path and query as sent.
     target: String,
 }
 
@@ -221,8 +222,8 @@ impl Destination {
         }
     }
 
-    /// The field's value for the app: with `origin` in place of the client's where the app sees another `Host`. `None` = as it
-    /// was sent.
+    /// Returns the field's value for the app, with `origin` instead of the client's if the app gets another `Host`.
+    /// `None` if it stays unchanged.
     pub fn rewritten(&self, origin: Option<&str>) -> Option<HeaderValue> {
         let origin = match (&self.origin, origin) {
             (Some(_), Some(other)) => other,

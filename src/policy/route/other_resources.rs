@@ -1,13 +1,13 @@
-//! Resources that a request names or acts on beside its target, and the routes whose access it needs for them.
+//! Resources that a request affects besides its target, and the routes whose access it needs for them.
 //!
-//! | what | rule |
+//! | resource | rule |
 //! |---|---|
-//! | `Destination` of COPY and MOVE (RFC 4918 section 10.3) | judged as a request of the same method, of PUT and of DELETE |
-//! | the source of COPY and MOVE | judged as GET, that of MOVE as DELETE too |
+//! | `Destination` of COPY and MOVE (RFC 4918 section 10.3) | authorized as a request of the same method, of PUT and of DELETE |
+//! | the source of COPY and MOVE | authorized as GET, that of MOVE as DELETE too |
 //! | members of a collection (RFC 4918 sections 8.7, 9.6.1, 9.8.3, 9.9.2, 9.10.3) | every route below the path |
-//! | fields and bodies that may name anything | every route of the same upstream |
-//! | what `strip_prefix` leaves | looked up as the app sees it |
-//! | other names of the same thing | the route that they resemble |
+//! | fields and bodies that may name any resource | every route of the same upstream |
+//! | the path without the stripped prefix (`strip_prefix`) | routed as the app sees it |
+//! | other names of the same resource | the route that they resemble |
 
 mod lookalike;
 mod named;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use super::paths::Case;
-use super::{Match, RouteTable, Search, Where, by_method, is_subdomain, suffices};
+use super::{Match, Matched, RouteTable, Search, by_method, implies_access, is_subdomain};
 use crate::config::{HostPattern, Route};
 use crate::error::Refusal;
 use crate::policy::target::{Target, Unreadable};
@@ -26,37 +26,37 @@ use named::Reach;
 
 pub use named::Destination;
 
-/// What a request needs beside the access of its own route.
+/// Requirements of a request besides the access of its own route.
 #[derive(Debug, Default, PartialEq)]
 pub struct Resources {
     /// Routes whose access the caller needs too.
-    pub also: Vec<Second>,
-    /// The checked `Destination`, of COPY and MOVE.
+    pub also: Vec<RequiredRoute>,
+    /// The checked `Destination` of COPY and MOVE.
     pub destination: Option<Destination>,
 }
 
-/// A route whose access a request needs beside that of its own.
+/// A route whose access a request needs besides that of its own route.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Second {
+pub struct RequiredRoute {
     /// The route.
     pub route: Arc<Route>,
-    /// Why it is needed.
-    pub why: Why,
+    /// Reason for the requirement.
+    pub reason: Reason,
 }
 
-/// Why a request needs the access of a second route.
+/// Reason why a request needs the access of another route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// It names a resource there, or is one of there by another name: judged as a request for it.
+pub enum Reason {
+    /// It names a resource of that route, perhaps by another name: authorized as a request for it.
     Target,
-    /// It acts on the members of a collection, and some of them are there.
+    /// It acts on the members of a collection, and some of them belong to that route.
     Members,
     /// It may name any resource of the app.
     Anything,
 }
 
-impl Why {
-    /// What to say to somebody who is signed in and has not the role for it.
+impl Reason {
+    /// Returns the refusal for a signed-in user without the role.
     pub(in crate::policy) const fn refusal(self) -> Refusal {
         match self {
             Self::Target => Refusal::RoleMissing,
@@ -70,59 +70,59 @@ impl Why {
     }
 }
 
-/// Says that the `Destination` is not one that this gateway can judge.
-const ELSEWHERE: Refusal =
+/// Refusal of a `Destination` that this gateway cannot authorize.
+const DESTINATION_REFUSED: Refusal =
     Refusal::OtherResource("Destination: not of the same app, or not open to this method");
 
-/// Says that no route lets anybody do this to what the request acts on.
-const CLOSED: Refusal = Refusal::OtherResource(
+/// Refusal when no route allows the method for a resource that the request affects.
+const METHOD_REFUSED: Refusal = Refusal::OtherResource(
     "the method is not allowed for something that the request acts on: send it to a path below",
 );
 
 /// The routes by host pattern and path.
 #[derive(Debug)]
-pub(super) struct Places {
-    all: Vec<Place>,
-    /// Whether two routes of one upstream differ in who may use them, or by which method: else nothing here can matter.
+pub(super) struct RouteIndex {
+    all: Vec<RouteGroup>,
+    /// Whether two routes of one upstream differ in access or methods. If none do, no check here is needed.
     differ: bool,
-    /// Whether any route asks that other names of the same thing be judged like it.
+    /// Whether any route sets `strict_siblings`.
     siblings: bool,
-    /// By name of a route that strips its prefix: a host for each host pattern it shares with a route that needs more.
+    /// For each route with `strip_prefix`, by name: a host for each host pattern it shares with a stricter route.
     remainders: HashMap<String, Vec<String>>,
 }
 
-/// The routes that share a host pattern, a path and `exact`.
+/// Routes with the same host pattern, path and `exact`.
 #[derive(Debug)]
-struct Place {
+struct RouteGroup {
     host: HostPattern,
     path: String,
     exact: bool,
     routes: Vec<Arc<Route>>,
 }
 
-impl Places {
+impl RouteIndex {
     pub(super) fn new(routes: &[Arc<Route>]) -> Self {
-        let mut all: Vec<Place> = Vec::new();
+        let mut all: Vec<RouteGroup> = Vec::new();
         let mut index: HashMap<(HostPattern, String, bool), usize> = HashMap::new();
         for route in routes {
             for host in &route.hosts {
                 let at = *index.entry((host.clone(), route.path.clone(), route.exact)).or_insert_with(|| {
                     let (host, path) = (host.clone(), route.path.clone());
-                    all.push(Place { host, path, exact: route.exact, routes: Vec::new() });
+                    all.push(RouteGroup { host, path, exact: route.exact, routes: Vec::new() });
                     all.len() - 1
                 });
                 all[at].routes.push(Arc::clone(route));
             }
         }
         let needs_more = |one: &Route, other: &Route| {
-            one.upstream == other.upstream && (!suffices(one, other) || !other.methods.is_empty())
+            one.upstream == other.upstream && (!implies_access(one, other) || !other.methods.is_empty())
         };
         let remainders = routes.iter().filter(|route| route.strip_prefix).map(|route| {
-            let stricter = all.iter().filter(|place| {
-                place.routes.iter().any(|other| needs_more(route, other))
-                    && route.hosts.iter().any(|host| overlap(host, &place.host))
+            let stricter = all.iter().filter(|group| {
+                group.routes.iter().any(|other| needs_more(route, other))
+                    && route.hosts.iter().any(|host| overlap(host, &group.host))
             });
-            let mut hosts: Vec<String> = stricter.map(|place| some_host(&place.host)).collect();
+            let mut hosts: Vec<String> = stricter.map(|group| some_host(&group.host)).collect();
             hosts.sort_unstable();
             hosts.dedup();
             (route.name.clone(), hosts)
@@ -136,7 +136,7 @@ impl Places {
     }
 }
 
-/// Whether some host fits both.
+/// Returns whether some host matches both patterns.
 fn overlap(one: &HostPattern, other: &HostPattern) -> bool {
     match (one, other) {
         (HostPattern::Any, _) | (_, HostPattern::Any) => true,
@@ -149,7 +149,7 @@ fn overlap(one: &HostPattern, other: &HostPattern) -> bool {
     }
 }
 
-/// A host that fits, and no narrower pattern. (No host of a request has a star.)
+/// Returns a host that matches the pattern and no narrower one. (No host of a request has a star.)
 fn some_host(pattern: &HostPattern) -> String {
     match pattern {
         HostPattern::Any => "*".to_owned(),
@@ -159,8 +159,8 @@ fn some_host(pattern: &HostPattern) -> String {
 }
 
 impl RouteTable {
-    /// Returns what a request for `target`, which `route` answers, needs beside the access of that route. `authority` is the
-    /// request's own host and port.
+    /// Returns the requirements of a request for `target` on `route`, besides the access of that route. `authority` is
+    /// the request's own host and port.
     ///
     /// # Errors
     /// [`Refusal::OtherResource`], [`Refusal::TargetAmbiguous`], [`Refusal::RequestInvalid`] for a malformed `Destination`.
@@ -172,11 +172,11 @@ impl RouteTable {
         route: &Arc<Route>,
     ) -> Result<Resources, Refusal> {
         let has_destination = named::has_destination(method);
-        if !self.places.differ && !has_destination {
+        if !self.index.differ && !has_destination {
             return Ok(Resources::default());
         }
-        let mut needs = Needs { search: self.search(host), route, also: Vec::new() };
-        needs.under_other_names(route, target, method)?;
+        let mut needs = Requirements { search: self.search(host), route, also: Vec::new() };
+        needs.add_other_names(route, target, method)?;
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(Resources { also: needs.also, destination: None });
         }
@@ -191,7 +191,7 @@ impl RouteTable {
         }
         needs.members((target, route), named::reach(method, headers), allowed, implied)?;
         if (named::names_in_body(method) && !route.methods.contains(method)) || named::has_source(headers) {
-            needs.anything();
+            needs.add_all();
         }
         let mut destination = None;
         if has_destination && let Some(named) = named::destination(headers, (host, authority))? {
@@ -201,112 +201,117 @@ impl RouteTable {
     }
 }
 
-/// What one request needs, as it is found.
-struct Needs<'t> {
+/// Collects the requirements of one request.
+struct Requirements<'t> {
     search: Search<'t>,
     /// The request's own route.
     route: &'t Arc<Route>,
-    also: Vec<Second>,
+    also: Vec<RequiredRoute>,
 }
 
-impl Needs<'_> {
-    /// Notes a route, unless whoever may use the request's own may use it too.
-    fn push(&mut self, route: &Arc<Route>, why: Why) {
-        let is_known = Arc::ptr_eq(route, self.route)
-            || suffices(self.route, route)
+impl Requirements<'_> {
+    /// Adds a route, unless access to the request's own route implies access to it.
+    fn push(&mut self, route: &Arc<Route>, reason: Reason) {
+        let is_covered = Arc::ptr_eq(route, self.route)
+            || implies_access(self.route, route)
             || self.also.iter().any(|known| Arc::ptr_eq(&known.route, route));
-        if !is_known {
-            self.also.push(Second { route: Arc::clone(route), why });
+        if !is_covered {
+            self.also.push(RequiredRoute { route: Arc::clone(route), reason });
         }
     }
 
-    /// What `target` is to the app: what is left of it without the prefix of `route`, and what it resembles.
-    fn under_other_names(
+    /// Adds the routes for other names of `target`: the path without the prefix of `route`, and the paths it resembles.
+    fn add_other_names(
         &mut self,
         route: &Arc<Route>,
         target: &Target<'_>,
         method: &Method,
     ) -> Result<(), Refusal> {
         let table = self.search.table;
-        if !table.places.differ {
+        if !table.index.differ {
             return Ok(());
         }
         if let Some(rest) = route.stripped(target.raw().as_bytes()) {
             let rest = Target::read(if rest.is_empty() { b"/" } else { rest });
             let rest = rest.map_err(|_| Refusal::TargetAmbiguous)?;
-            let others = table.places.remainders.get(&route.name).map(Vec::as_slice).unwrap_or_default();
+            let others = table.index.remainders.get(&route.name).map(Vec::as_slice).unwrap_or_default();
             let hosts: Vec<&str> =
                 [self.search.host].into_iter().chain(others.iter().map(String::as_str)).collect();
             for host in hosts {
                 let mut search = table.search(host);
                 for reading in rest.readings() {
-                    self.left(&mut search, reading, method)?;
+                    self.add_stripped(&mut search, reading, method)?;
                 }
             }
         }
         for reading in target.readings() {
-            self.resembled(reading, method);
+            self.add_resembled(reading, method);
         }
         Ok(())
     }
 
-    /// One reading of what is left without a prefix.
-    fn left(&mut self, search: &mut Search<'_>, reading: &str, method: &Method) -> Result<(), Refusal> {
+    /// Adds the routes for one reading of a stripped path.
+    fn add_stripped(
+        &mut self,
+        search: &mut Search<'_>,
+        reading: &str,
+        method: &Method,
+    ) -> Result<(), Refusal> {
         for case in [Case::Kept, Case::Folded] {
-            let Some(Where::Routes(routes)) = search.place(reading, case) else { continue };
+            let Some(Matched::Routes(routes)) = search.match_reading(reading, case) else { continue };
             if !routes.iter().any(|route| route.upstream == self.route.upstream) {
                 continue;
             }
-            let there = by_method(routes, method).map_err(|_| CLOSED)?;
+            let there = by_method(routes, method).map_err(|_| METHOD_REFUSED)?;
             if there.upstream == self.route.upstream {
-                self.push(there, Why::Target);
+                self.push(there, Reason::Target);
             }
         }
         Ok(())
     }
 
-    /// The routes that one reading resembles.
-    fn resembled(&mut self, reading: &str, method: &Method) {
+    /// Adds the routes that one reading resembles.
+    fn add_resembled(&mut self, reading: &str, method: &Method) {
         let names = lookalike::without_script(reading);
         for name in &names {
             for case in [Case::Kept, Case::Folded] {
-                if let Some(Where::Routes(routes)) = self.search.place(name, case)
+                if let Some(Matched::Routes(routes)) = self.search.match_reading(name, case)
                     && let Ok(route) = by_method(routes, method)
                     && route.upstream == self.route.upstream
                 {
-                    self.push(route, Why::Target);
+                    self.push(route, Reason::Target);
                 }
             }
         }
         let table = self.search.table;
-        if !table.places.siblings {
+        if !table.index.siblings {
             return;
         }
-        for place in &table.places.all {
-            let Ok(route) = by_method(&place.routes, method) else { continue };
-            let is_asked = self.route.strict_siblings || route.strict_siblings;
-            let resembles = |name: &str| lookalike::resembles(name, &place.path, place.exact);
-            if is_asked
+        for group in &table.index.all {
+            let Ok(route) = by_method(&group.routes, method) else { continue };
+            let is_strict = self.route.strict_siblings || route.strict_siblings;
+            let resembles = |name: &str| lookalike::resembles(name, &group.path, group.exact);
+            if is_strict
                 && route.upstream == self.route.upstream
                 && (resembles(reading) || names.iter().any(|name| resembles(name)))
-                && self.is_in_force(place)
+                && self.is_reachable(group)
             {
-                self.push(route, Why::Target);
+                self.push(route, Reason::Target);
             }
         }
     }
 
-    /// The route that would answer the same target by another method, where one would.
+    /// Adds the route of the same target for another method, if there is one.
     fn implied(&mut self, target: &Target<'_>, method: &Method) {
-        if let Some(Where::Routes(routes)) = self.search.place(target.raw(), Case::Kept)
+        if let Some(Matched::Routes(routes)) = self.search.match_reading(target.raw(), Case::Kept)
             && let Ok(route) = by_method(routes, method)
         {
-            self.push(route, Why::Target);
+            self.push(route, Reason::Target);
         }
     }
 
-    /// The routes of the members below `target`, which `route` answers: one of the methods `allowed` must be allowed for each,
-    /// those `implied` may be.
+    /// Adds the routes of the members below `target` on `route`. For each member at least one of the `allowed` methods
+    /// must be allowed; `implied` methods may be.
     fn members(
         &mut self,
         (target, route): (&Target<'_>, &Route),
@@ -315,51 +320,51 @@ impl Needs<'_> {
         implied: &[Method],
     ) -> Result<(), Refusal> {
         let table = self.search.table;
-        if reach == Reach::Itself || !table.places.differ {
+        if reach == Reach::Itself || !table.index.differ {
             return Ok(());
         }
         let rest = route.stripped(target.raw().as_bytes());
         let rest = rest.map(|rest| Target::read(if rest.is_empty() { b"/" } else { rest }));
         let rest = rest.transpose().map_err(|_| Refusal::TargetAmbiguous)?;
-        for place in &table.places.all {
-            let below = |reading: &str| reach.covers(reading, &place.path);
+        for group in &table.index.all {
+            let below = |reading: &str| reach.covers(reading, &group.path);
             let is_member = target.readings().any(below) || rest.iter().flat_map(Target::readings).any(below);
-            let is_of_app = place.routes.iter().any(|route| route.upstream == self.route.upstream);
-            if !is_member || !is_of_app || !self.is_in_force(place) {
+            let is_of_app = group.routes.iter().any(|route| route.upstream == self.route.upstream);
+            if !is_member || !is_of_app || !self.is_reachable(group) {
                 continue;
             }
             let mut is_allowed = false;
             for method in allowed {
-                if let Ok(route) = by_method(&place.routes, method) {
+                if let Ok(route) = by_method(&group.routes, method) {
                     is_allowed = true;
-                    self.push(route, Why::Members);
+                    self.push(route, Reason::Members);
                 }
             }
             for method in implied {
-                if let Ok(route) = by_method(&place.routes, method) {
-                    self.push(route, Why::Members);
+                if let Ok(route) = by_method(&group.routes, method) {
+                    self.push(route, Reason::Members);
                 }
             }
             if !is_allowed {
-                return Err(CLOSED);
+                return Err(METHOD_REFUSED);
             }
         }
         Ok(())
     }
 
-    /// Every route of the app.
-    fn anything(&mut self) {
+    /// Adds every route of the app.
+    fn add_all(&mut self) {
         let table = self.search.table;
-        for place in &table.places.all {
-            if self.is_in_force(place) {
-                for route in place.routes.iter().filter(|route| route.upstream == self.route.upstream) {
-                    self.push(route, Why::Anything);
+        for group in &table.index.all {
+            if self.is_reachable(group) {
+                for route in group.routes.iter().filter(|route| route.upstream == self.route.upstream) {
+                    self.push(route, Reason::Anything);
                 }
             }
         }
     }
 
-    /// What COPY and MOVE write to, perhaps over what is there (RFC 4918 section 9.8.4).
+    /// Checks the destination of COPY and MOVE, which may be overwritten (RFC 4918 section 9.8.4).
     fn destination(
         &mut self,
         named: named::Named<'_>,
@@ -372,14 +377,14 @@ impl Needs<'_> {
         let route = match self.search.find(&target, method) {
             Ok(Match::Route(route)) if route.upstream == self.route.upstream => route,
             Err(Refusal::TargetAmbiguous) => return Err(Refusal::TargetAmbiguous),
-            Ok(_) | Err(_) => return Err(ELSEWHERE),
+            Ok(_) | Err(_) => return Err(DESTINATION_REFUSED),
         };
-        self.push(&route, Why::Target);
+        self.push(&route, Reason::Target);
         self.implied(&target, &Method::PUT);
         if named::overwrites(headers) {
             self.implied(&target, &Method::DELETE);
         }
-        self.under_other_names(&route, &target, method)?;
+        self.add_other_names(&route, &target, method)?;
         let replaces = [method.clone(), Method::PUT];
         self.members((&target, &route), Reach::All, &replaces, &[Method::DELETE])?;
         let rest = route.stripped(named.path.as_bytes());
@@ -391,13 +396,13 @@ impl Needs<'_> {
         Ok(Destination::new(&named, rest))
     }
 
-    /// Whether a place is what answers for its path on the request's host.
-    fn is_in_force(&mut self, place: &Place) -> bool {
-        match self.search.place(&place.path, Case::Kept) {
-            Some(Where::Routes(routes)) => {
-                routes.first().zip(place.routes.first()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    /// Returns whether a group is the match for its path on the request's host.
+    fn is_reachable(&mut self, group: &RouteGroup) -> bool {
+        match self.search.match_reading(&group.path, Case::Kept) {
+            Some(Matched::Routes(routes)) => {
+                routes.first().zip(group.routes.first()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
             }
-            Some(Where::Own) | None => false,
+            Some(Matched::Own) | None => false,
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Other names that servers have for the same thing, which no reading of the path shows.
+//! Other names that servers accept for the same resource and that no reading of the path shows.
 
-/// Extensions of programs that take the rest of the path as an argument (`PATH_INFO` of RFC 3875 section 4.1.5).
+/// Extensions of scripts that take the rest of the path as an argument (`PATH_INFO`, RFC 3875 section 4.1.5).
 const SCRIPTS: &[&str] = &[
     "php", "php3", "php4", "php5", "php7", "php8", "phtml", "cgi", "fcgi", "fpl", "pl", "py", "rb", "asp",
     "aspx", "ashx", "jsp", "cfm", "exe", "dll",
 ];
 
-/// What a path with a script in it is to the script, or to a server that hides it: `/a/index.php/b` is `/b`, and `/a/b`.
-/// The first and the last script count, for servers differ in which they take.
+/// Returns the paths seen by a script, or by a server that hides the script: `/a/index.php/b` is `/b`, and `/a/b`. Both
+/// the first and the last script count, as servers differ in which one they use.
 pub(super) fn without_script(path: &str) -> Vec<String> {
     let mut names = Vec::new();
     if !path.contains('.') {
@@ -39,15 +39,16 @@ fn is_script(segment: &str) -> bool {
         .is_some_and(|(_, extension)| SCRIPTS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }
 
-/// Whether servers may take `reading` for what lies at `path`: its last segment goes on with something that is no part of a
-/// name (`/users.json`, `/Users('ada')`, `/users:batch`, `/users~`), or, of an exact path, something is below it.
+/// Returns whether servers may take `reading` for the resource at `path`. Either its last segment continues with
+/// something that is no part of a name (`/users.json`, `/Users('ada')`, `/users:batch`, `/users~`), or it lies below an
+/// exact path.
 pub(super) fn resembles(reading: &str, path: &str, exact: bool) -> bool {
     if path == "/" {
         return false;
     }
     let (reading, path) = (reading.as_bytes(), path.as_bytes());
-    let begins = reading.get(..path.len()).is_some_and(|head| head.eq_ignore_ascii_case(path));
-    begins
+    let has_prefix = reading.get(..path.len()).is_some_and(|head| head.eq_ignore_ascii_case(path));
+    has_prefix
         && match reading.get(path.len()) {
             None => false,
             Some(b'/') => exact,
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_in_front_hides_no_path() {
+    fn script_name_is_removed_from_the_path() {
         for (path, names) in [
             ("/index.php/app/admin", &["/app/admin"][..]),
             ("/a/INDEX.PHP/b", &["/b", "/a/b"]),
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_something_after_it_resembles_the_name() {
+    fn name_with_a_suffix_resembles_the_name() {
         for (reading, resembling) in [
             ("/api/users.json", true),
             ("/API/Users.JSON/x", true),

@@ -17,7 +17,7 @@ fn public(name: &str, path: &str) -> Route {
     Route { access: Access::Public, ..route(name, "*", path, &[]) }
 }
 
-/// The names of the other routes that a request needs, or why it is refused.
+/// Returns the names of the other routes that a request needs, or its refusal.
 fn needs(table: &RouteTable, request: &str, fields: &[(&str, &str)]) -> Result<Vec<String>, Refusal> {
     let (method, path) = request.split_once(' ').unwrap();
     needs_on(table, "app.test", method, path, fields).map(|resources| {
@@ -69,7 +69,7 @@ fn dav() -> RouteTable {
 }
 
 #[test]
-fn destination_is_judged_as_the_request_it_names() {
+fn destination_is_authorized_as_its_own_request() {
     let table = dav();
     for (destination, expected) in [
         ("/dav/c", &[][..]),
@@ -81,9 +81,9 @@ fn destination_is_judged_as_the_request_it_names() {
         ("http://app.test/admin/config", &["admin"]),
         ("http://app.test/admin", &["admin"]),
         ("http://app.test/team/priv/x", &["priv"]),
-        // PUT and DELETE are what it does there.
+        // The request acts as PUT and DELETE there.
         ("/rules/a", &["write"]),
-        // What is at the destination goes with all its members.
+        // The destination is overwritten with all its members.
         ("/team", &["priv"]),
     ] {
         let found = needs(&table, "COPY /dav/b", &[("destination", destination)]);
@@ -94,7 +94,7 @@ fn destination_is_judged_as_the_request_it_names() {
 }
 
 #[test]
-fn destination_that_is_none_of_ours_is_refused() {
+fn foreign_destination_is_refused() {
     let table = dav();
     for destination in [
         "",
@@ -148,7 +148,7 @@ fn destination_that_is_none_of_ours_is_refused() {
 }
 
 #[test]
-fn authority_of_destination_is_that_of_the_request() {
+fn destination_must_have_the_authority_of_the_request() {
     let table = dav();
     for (authority, destination, same) in [
         ("app.test:8443", "https://app.test:8443/c", true),
@@ -166,7 +166,7 @@ fn authority_of_destination_is_that_of_the_request() {
 }
 
 #[test]
-fn source_of_copy_is_read_and_that_of_move_is_deleted() {
+fn copy_source_needs_get_and_move_source_needs_delete() {
     let table = dav();
     let to = [("destination", "/dav/c")];
     assert_eq!(needs(&table, "COPY /vault/x", &to), Ok(vec!["look".to_owned()]));
@@ -225,15 +225,15 @@ fn collection_methods_need_every_route_below() {
             assert_eq!(below(&format!("{method} {path}"), depth), Ok(vec![]), "{method} {path} {depth:?}");
         }
     }
-    // What nobody may do to a member, nobody may do to the whole.
+    // A method refused for a member is refused for the collection.
     assert!(is_refused(&below("DELETE /", &[])));
     assert_eq!(below("DELETE /team/open", &[]), Ok(vec![]));
     assert_eq!(below("DELETE /teams", &[]), Ok(vec![]));
-    assert_eq!(below("REPORT /", &["1"]).map(|names| names.contains(&"priv".to_owned())), Err(CLOSED));
+    assert_eq!(below("REPORT /", &["1"]).map(|names| names.contains(&"priv".to_owned())), Err(METHOD_REFUSED));
 }
 
 #[test]
-fn bodies_and_fields_that_name_anything_need_every_route() {
+fn requests_naming_any_resource_need_every_route() {
     let table = RouteTable::new(
         "/auth",
         &[
@@ -287,7 +287,7 @@ fn bodies_and_fields_that_name_anything_need_every_route() {
 }
 
 #[test]
-fn what_a_stripped_prefix_leaves_is_looked_up_as_the_app_sees_it() {
+fn stripped_path_is_routed_as_the_app_sees_it() {
     let strip = |route: Route| Route { strip_prefix: true, ..route };
     let on = |host: &str, route: Route| Route { hosts: vec![HostPattern::Exact(host.into())], ..route };
     let table = RouteTable::new(
@@ -316,7 +316,7 @@ fn what_a_stripped_prefix_leaves_is_looked_up_as_the_app_sees_it() {
         ("GET /strip/elsewhere", &[]),
     ] {
         if request.starts_with("DELETE") {
-            // A member that nobody may delete.
+            // A member that no route allows to delete.
             assert!(is_refused(&needs(&table, request, &[])), "{request}");
             continue;
         }
@@ -341,7 +341,7 @@ fn what_a_stripped_prefix_leaves_is_looked_up_as_the_app_sees_it() {
 }
 
 #[test]
-fn destination_is_rewritten_as_the_target_is() {
+fn destination_is_rewritten_like_the_target() {
     let strip = |route: Route| Route { strip_prefix: true, ..route };
     let table = RouteTable::new("/auth", &[strip(public("strip", "/strip")), public("app", "/app")]);
     for (destination, own, other) in [
@@ -362,7 +362,7 @@ fn destination_is_rewritten_as_the_target_is() {
 }
 
 #[test]
-fn a_script_in_front_never_leads_around_a_stricter_route() {
+fn script_in_the_path_never_bypasses_a_stricter_route() {
     let table = RouteTable::new(
         "/auth",
         &[route("root", "*", "/", &[]), route("app", "*", "/app", &[]), admin("admin", "/app/admin")],
@@ -381,7 +381,7 @@ fn a_script_in_front_never_leads_around_a_stricter_route() {
 }
 
 #[test]
-fn strict_siblings_are_judged_by_what_they_resemble() {
+fn strict_siblings_need_the_access_of_resembled_routes() {
     let child = |route: Route| Route { strict_siblings: true, ..route };
     let exact = |route: Route| Route { exact: true, ..route };
     let routes = |siblings: fn(Route) -> Route| {
