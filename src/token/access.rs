@@ -1,7 +1,7 @@
-//! The access token: a JWT of the RFC 9068 profile that only we make and only we check.
+//! The access token: a JWT of the RFC 9068 profile, issued and verified only by this gateway.
 //!
-//! Because nobody else's tokens are accepted, nothing is negotiated: the header segment must be, to the byte,
-//! the one our key puts there, and the claims exactly ours. RFC 8725 is met by having no choice to make.
+//! Foreign tokens are not accepted, so nothing is negotiated: the header segment must equal that of a known key byte
+//! for byte, and the claims must be exactly the expected ones. This meets RFC 8725, as a token offers no choice.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,28 +14,28 @@ use crate::id::{Random, SessionId, UserId, base64url, from_base64url};
 use crate::identity::{RightsVersion, Roles};
 use crate::secret::Secret;
 
-/// Clocks of replicas may differ from the vault's by this much (`iat` and `exp` are the vault's). Each replica
-/// corrects by the vault's own time, so seconds are plenty; more would only let dead tokens live.
+/// Tolerated difference between a replica's clock and the vault's (`iat` and `exp` use the vault's). Each replica
+/// corrects its clock by the vault's, so seconds suffice; more would only prolong expired tokens.
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
-/// No token of ours is longer: 32 roles of 64 characters fit. What is longer is refused before any work.
+/// Maximum length of a token, in bytes: 32 roles of 64 characters fit. A longer one is refused before any work.
 pub const MAX_LENGTH: usize = 8192;
 
-/// The `client_id` of logins through our own endpoint (RFC 9068 section 2.2 requires one).
+/// `client_id` of logins at this gateway (RFC 9068 section 2.2 requires one).
 pub const FIRST_PARTY_CLIENT: &str = "doorward";
 
-/// Who signs for whom.
+/// Issuer, audience and lifetime of access tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// `iss`
     pub issuer: String,
     /// `aud`
     pub audience: String,
-    /// How long a token lives.
+    /// Lifetime of a token.
     pub ttl: Duration,
 }
 
-/// What a token says.
+/// Session and user of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// `sid`
@@ -48,7 +48,7 @@ pub struct Subject {
     pub rights: RightsVersion,
 }
 
-/// An access token and when it ends.
+/// An issued access token and its expiry.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The compact JWT.
@@ -57,30 +57,30 @@ pub struct Issued {
     pub expires_at: Timestamp,
 }
 
-/// A token whose signature and claims are good. Says nothing about its session.
+/// A token with a valid signature and valid claims. Its session may have ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// What it says.
+    /// Session and user.
     pub subject: Subject,
     /// `exp`
     pub expires_at: Timestamp,
 }
 
-/// Why a token is not believed.
+/// Reason why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessTokenError {
-    /// Garbage, forged, foreign, of the wrong type, from the future.
+    /// Malformed, forged, foreign, of the wrong type, or issued in the future.
     #[error("not an access token of this gateway")]
     Invalid,
-    /// It was good.
+    /// Valid, but expired.
     #[error("the access token has expired")]
     Expired,
-    /// Ours by the look of it, under a key this set does not have.
+    /// In this gateway's format, under a key that is not loaded.
     #[error("an access token under an unknown key")]
     UnknownKey,
 }
 
-/// The claims, in the order they are written. Anything more, less or twice is not ours.
+/// The claims, in the order they are written. Missing, additional or repeated claims are refused.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims<'a> {
@@ -98,8 +98,8 @@ struct Claims<'a> {
     ver: u32,
 }
 
-/// Makes a token that begins at `now` and ends at `now + ttl`, but not beyond `ends_at`. `None` while no key
-/// signs yet.
+/// Issues a token that starts at `now` and ends at `now + ttl`, at the latest at `ends_at`. `None` while no key signs
+/// yet.
 pub fn issue(
     profile: &Profile,
     subject: &Subject,
@@ -130,7 +130,7 @@ pub fn issue(
     Some(Issued { token: Secret::new(format!("{message}.{signature}")), expires_at })
 }
 
-/// Checks a token against the keys and the clock, in work bounded by [`MAX_LENGTH`].
+/// Verifies a token against the keys and the clock, in work bounded by [`MAX_LENGTH`].
 ///
 /// # Errors
 /// See [`AccessTokenError`].
@@ -146,7 +146,7 @@ pub fn verify(
     let (message, signature) = token.rsplit_once('.').ok_or(AccessTokenError::Invalid)?;
     let (header, claims) = message.split_once('.').ok_or(AccessTokenError::Invalid)?;
     let Some(key) = keys.access_by_header(header, now) else {
-        let unknown = kid_of_ours(header).is_some_and(|kid| !keys.has_access_kid(&kid));
+        let unknown = own_kid(header).is_some_and(|kid| !keys.has_access_kid(&kid));
         return Err(if unknown { AccessTokenError::UnknownKey } else { AccessTokenError::Invalid });
     };
     if !key.verify(message, signature) {
@@ -154,16 +154,16 @@ pub fn verify(
     }
     let claims = from_base64url(claims).ok_or(AccessTokenError::Invalid)?;
     let claims: Claims<'_> = serde_json::from_slice(&claims).map_err(|_| AccessTokenError::Invalid)?;
-    believe(&claims, profile, now)
+    check_claims(&claims, profile, now)
 }
 
-/// RFC 9068 section 4: the claims of a token whose signature is good.
-fn believe(claims: &Claims<'_>, profile: &Profile, now: Timestamp) -> Result<Verified, AccessTokenError> {
+/// Checks the claims of a token with a valid signature (RFC 9068 section 4).
+fn check_claims(claims: &Claims<'_>, profile: &Profile, now: Timestamp) -> Result<Verified, AccessTokenError> {
     let (issued_at, expires_at) = (Timestamp::from_secs(claims.iat), Timestamp::from_secs(claims.exp));
-    let ours = claims.iss == profile.issuer
+    let is_own = claims.iss == profile.issuer
         && claims.aud == profile.audience
         && claims.client_id == FIRST_PARTY_CLIENT;
-    if !ours || claims.jti.is_empty() || claims.iat < 0 || issued_at > now + LEEWAY || expires_at < issued_at
+    if !is_own || claims.jti.is_empty() || claims.iat < 0 || issued_at > now + LEEWAY || expires_at < issued_at
     {
         return Err(AccessTokenError::Invalid);
     }
@@ -179,8 +179,8 @@ fn believe(claims: &Claims<'_>, profile: &Profile, now: Timestamp) -> Result<Ver
     Ok(Verified { subject, expires_at })
 }
 
-/// The `kid` of a header segment that could be of a key of ours: exactly our three members and our type.
-fn kid_of_ours(header: &str) -> Option<String> {
+/// Returns the `kid` of a header segment in this gateway's format: exactly the three members and its type.
+fn own_kid(header: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Header<'a> {
@@ -190,12 +190,12 @@ fn kid_of_ours(header: &str) -> Option<String> {
     }
     let bytes = (header.len() <= 256).then(|| from_base64url(header)).flatten()?;
     let header: Header<'_> = serde_json::from_slice(&bytes).ok()?;
-    let ours = header.typ == super::signing::TYP && matches!(header.alg, "EdDSA" | "ES256" | "RS256");
-    (ours && from_base64url(header.kid)?.len() == super::keyring::KID_BYTES).then(|| header.kid.to_owned())
+    let is_own = header.typ == super::signing::TYP && matches!(header.alg, "EdDSA" | "ES256" | "RS256");
+    (is_own && from_base64url(header.kid)?.len() == super::keyring::KID_BYTES).then(|| header.kid.to_owned())
 }
 
-/// Whether a bearer credential claims to be ours: its unverified `iss` is `issuer`. Decides only whose business
-/// the credential is, never whether it is good.
+/// Returns whether the unverified `iss` of a bearer credential is `issuer`. It decides only whether the credential is
+/// meant for this gateway, never whether it is valid.
 pub fn claims_issuer(token: &str, issuer: &str) -> bool {
     #[derive(Deserialize)]
     struct Iss {

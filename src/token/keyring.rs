@@ -1,4 +1,4 @@
-//! The keys in use: built whole from the key table, swapped whole when it changes.
+//! The keys in use: built as a whole from the key table, and replaced as a whole when it changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,52 +14,52 @@ use crate::config::Algorithm;
 use crate::id::{Random, base64url};
 use crate::secret::Secret;
 
-/// How long a cached JWKS may be used. A new key is published [`PUBLISH_BEFORE_USE`] before it signs.
+/// Maximum time a JWKS may be cached. A new key is published [`PUBLISH_BEFORE_USE`] before it signs.
 pub const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
 
-/// From a key being in the JWKS until it signs: twice the time a JWKS may be cached, so that no verifier meets a
-/// key it cannot know; longer only delays a rotation.
+/// Time from publishing a key in the JWKS until it signs: twice the cache time of a JWKS, so that every verifier has
+/// the key. A longer time only delays a rotation.
 pub const PUBLISH_BEFORE_USE: Duration = Duration::from_secs(600);
 
-/// Random bytes in the name of an access key: enough that two are never the same.
+/// Random bytes in the name of an access key: enough to be unique.
 pub(super) const KID_BYTES: usize = 9;
 
-/// Key material in clear, with when it may be used.
+/// Key material in clear text, with its validity.
 pub struct OpenKey {
-    /// Its name.
+    /// Name of the key.
     pub kid: String,
     /// `EdDSA`, `ES256`, `RS256`, or `HS256` for refresh tokens.
     pub algorithm: String,
-    /// The material.
+    /// The key material.
     pub material: Secret<Vec<u8>>,
-    /// From when it signs.
+    /// Time from which it signs.
     pub signs_from: Timestamp,
-    /// Until when it verifies; `None` while it has no successor.
+    /// Time until which it verifies; `None` while it has no successor.
     pub verifies_until: Option<Timestamp>,
 }
 
 impl OpenKey {
-    /// Fresh material for access tokens.
+    /// Generates a key for access tokens.
     pub fn access(algorithm: Algorithm, random: &dyn Random) -> Self {
-        Self::made(
+        Self::new_key(
             base64url(random.bytes::<KID_BYTES>()),
             signing::name(algorithm),
             signing::generate(algorithm),
         )
     }
 
-    /// Fresh material for refresh tokens, named by the number that goes into the token.
+    /// Generates a key for refresh tokens, named by the number stored in the token.
     pub fn refresh(kid: u8, random: &dyn Random) -> Self {
-        Self::made(kid.to_string(), "HS256", Secret::new(random.bytes::<32>().to_vec()))
+        Self::new_key(kid.to_string(), "HS256", Secret::new(random.bytes::<32>().to_vec()))
     }
 
-    fn made(kid: String, algorithm: &str, material: Secret<Vec<u8>>) -> Self {
+    fn new_key(kid: String, algorithm: &str, material: Secret<Vec<u8>>) -> Self {
         let algorithm = algorithm.to_owned();
         Self { kid, algorithm, material, signs_from: Timestamp::EPOCH, verifies_until: None }
     }
 }
 
-/// One key and when it may be used.
+/// A key and its validity.
 struct Timed<K> {
     key: K,
     signs_from: Timestamp,
@@ -78,22 +78,22 @@ pub(super) struct RefreshKey {
     pub(super) mac: hmac::Key,
 }
 
-/// What one key is for, as people who operate the gateway see it.
+/// State of one key, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyState {
-    /// Its name, as tokens have it.
+    /// Name of the key, as in tokens.
     pub kid: String,
-    /// Of its signatures.
+    /// Algorithm of its signatures.
     pub algorithm: String,
-    /// `published` before it signs, `signing`, `verifying` what it signed before, `retired`.
+    /// `published` before it signs, `signing`, `verifying` after its successor signs, `retired`.
     pub stage: &'static str,
-    /// From when it signs.
+    /// Time from which it signs.
     pub signs_from: Timestamp,
-    /// Until when its tokens are believed, once that is known.
+    /// Time until which its tokens are accepted, once that is known.
     pub verifies_until: Option<Timestamp>,
 }
 
-/// The keys of one version of the key table. Never changes: another table makes another set.
+/// The keys of one version of the key table; immutable.
 pub struct KeySet {
     version: u64,
     access: Vec<Timed<AccessKey>>,
@@ -101,10 +101,10 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Reads every key.
+    /// Loads every key.
     ///
     /// # Errors
-    /// [`DamagedKey`] when one is not what it says.
+    /// [`DamagedKey`] when a key does not match its stated algorithm.
     pub fn new(version: u64, access: &[OpenKey], refresh: &[OpenKey]) -> Result<Self, DamagedKey> {
         let timed = |key: &OpenKey| (key.signs_from, key.verifies_until);
         let access = access.iter().map(|open| {
@@ -125,37 +125,37 @@ impl KeySet {
         })
     }
 
-    /// The version of the table it was built from: a verification belongs to its version.
+    /// Returns the version of the key table, which cached verifications are bound to.
     pub const fn version(&self) -> u64 {
         self.version
     }
 
-    /// The key that signs access tokens now: the one that began last.
+    /// Returns the key that signs access tokens now: the one that started signing last.
     pub(super) fn access_signer(&self, now: Timestamp) -> Option<&AccessKey> {
         signer(&self.access, now)
     }
 
-    /// The key whose tokens have this header segment.
+    /// Returns the access key with this header segment.
     pub(super) fn access_by_header(&self, header: &str, now: Timestamp) -> Option<&AccessKey> {
         self.access.iter().find(|k| k.key.header == header && k.verifies(now)).map(|k| &k.key)
     }
 
-    /// Whether there is an access key of that name, whether or not it still verifies.
+    /// Returns whether an access key of that name exists, even if it no longer verifies.
     pub(super) fn has_access_kid(&self, kid: &str) -> bool {
         self.access.iter().any(|k| k.key.jwk.get("kid").is_some_and(|known| known == kid))
     }
 
-    /// The number of the key that authenticates refresh tokens now.
+    /// Returns the number of the key that authenticates refresh tokens now.
     pub fn refresh_kid(&self, now: Timestamp) -> Option<u8> {
         signer(&self.refresh, now).map(|key| key.kid)
     }
 
-    /// Since when the keys that sign now have signed: that of access tokens, that of refresh tokens.
+    /// Returns the times since which the current access key and refresh key have signed.
     pub fn active_since(&self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
         (signing(&self.access, now).map(|k| k.signs_from), signing(&self.refresh, now).map(|k| k.signs_from))
     }
 
-    /// Every key, and what it is for at `now`; the oldest first.
+    /// Returns the state of every key at `now`, the oldest first.
     pub fn list(&self, now: Timestamp) -> Vec<KeyState> {
         fn states<K>(
             keys: &[Timed<K>],
@@ -191,12 +191,12 @@ impl KeySet {
         all
     }
 
-    /// A refresh key that still verifies.
+    /// Returns a refresh key that still verifies.
     pub(super) fn refresh_by_kid(&self, kid: u8, now: Timestamp) -> Option<&RefreshKey> {
         self.refresh.iter().find(|k| k.key.kid == kid && k.verifies(now)).map(|k| &k.key)
     }
 
-    /// The public keys (RFC 7517), those that do not sign yet included.
+    /// Returns the public keys (RFC 7517), including those that do not sign yet.
     pub fn jwks(&self, now: Timestamp) -> Value {
         let keys: Vec<_> = self
             .access
@@ -220,17 +220,17 @@ fn signing<K>(keys: &[Timed<K>], now: Timestamp) -> Option<&Timed<K>> {
 pub struct KeyRing(ArcSwap<KeySet>);
 
 impl KeyRing {
-    /// Starts with a set.
+    /// Creates a key ring with a set.
     pub fn new(keys: KeySet) -> Self {
         Self(ArcSwap::from_pointee(keys))
     }
 
-    /// The set now.
+    /// Returns the current set.
     pub fn current(&self) -> Guard<Arc<KeySet>> {
         self.0.load()
     }
 
-    /// Replaces the set, unless a newer one is there already.
+    /// Replaces the set, unless a newer one is in use.
     pub fn replace(&self, keys: KeySet) {
         let keys = Arc::new(keys);
         self.0.rcu(|now| if now.version > keys.version { Arc::clone(now) } else { Arc::clone(&keys) });

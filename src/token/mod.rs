@@ -1,23 +1,23 @@
-//! Tokens: what is handed out, and what is believed.
+//! Tokens: issuing and verification.
 //!
-//! * [`access`]: the JWT (RFC 9068 profile) that every request carries, signed and checked here.
-//! * [`refresh`]: the opaque token that renews it; its MAC is checked before anything is asked of the vault.
-//! * [`keyring`]: the keys both are made under, replaced whole when the key table changes.
-//! * [`seal`]: how those keys are kept in the vault.
+//! * [`access`]: the JWT (RFC 9068 profile) that every request carries.
+//! * [`refresh`]: the opaque token that renews it; its MAC is checked before the vault is queried.
+//! * [`keyring`]: the signing keys, replaced as a whole when the key table changes.
+//! * [`seal`]: encryption of those keys in the vault.
 //!
-//! Nothing here knows sessions, stores or HTTP; time and randomness are arguments.
+//! Nothing here depends on sessions, stores or HTTP; time and randomness are arguments.
 
 pub mod access;
 pub mod keyring;
 pub mod refresh;
 pub mod seal;
 mod signing;
-pub mod stamp;
+pub mod form_token;
 
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];
 
-/// SHA-256, as the verified-token cache, the family digest and the single flight use it.
+/// Computes SHA-256, for the verified-token cache, the family digest and the single flight.
 pub fn sha256(data: &[u8]) -> Digest {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data);
     let mut out = [0; 32];

@@ -1,8 +1,8 @@
 //! The refresh token: `base64url(version 1 | kid 1 | family id 16 | generation 4 | HMAC 16)`, 51 characters.
 //!
-//! The MAC (HMAC-SHA256 over what precedes it, cut to 16 bytes) is checked before anything is asked of the
-//! vault, so a forged token costs no query and can end nobody's session. The vault knows only SHA-256 of the
-//! family id: a successor is computed from the token presented, never stored.
+//! The MAC (HMAC-SHA256 over the preceding bytes, truncated to 16 bytes) is checked before the vault is queried. A
+//! forged token therefore costs no query and cannot end a session. The vault stores only SHA-256 of the family id; a
+//! successor is computed from the presented token and never stored.
 
 use aws_lc_rs::{constant_time, hmac};
 
@@ -16,49 +16,49 @@ const VERSION: u8 = 1;
 const BODY: usize = 1 + 1 + 16 + 4;
 const MAC: usize = 16;
 
-/// The secret name of a session's refresh tokens: in every token of the session, nowhere else.
+/// Secret id shared by all refresh tokens of a session and stored nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FamilyId(Secret<[u8; 16]>);
 
 impl FamilyId {
-    /// A fresh one.
+    /// Generates a family id.
     pub fn random(random: &dyn Random) -> Self {
         Self(Secret::new(random.bytes()))
     }
 
-    /// What the vault may know of it.
+    /// Returns the digest that is stored in the vault.
     pub fn digest(&self) -> [u8; 32] {
         sha256(self.0.expose())
     }
 }
 
-/// A refresh token whose MAC is good.
+/// A refresh token with a valid MAC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// Which session.
+    /// Family of the session.
     pub family: FamilyId,
-    /// Which of its tokens.
+    /// Number of the token within the family.
     pub generation: u32,
 }
 
-/// The text is not a refresh token of ours.
+/// Reason why a refresh token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RefreshTokenError {
-    /// Wrong length, alphabet or version, or a MAC that is not ours.
+    /// Wrong length, alphabet, version or MAC.
     #[error("not a refresh token of this gateway")]
     Forged,
-    /// Made under a key this set does not have.
+    /// Issued under a key that is not loaded.
     #[error("a refresh token under an unknown key")]
     UnknownKey,
 }
 
 impl RefreshToken {
-    /// Reads and authenticates.
+    /// Parses and authenticates a token.
     ///
     /// # Errors
     /// See [`RefreshTokenError`].
     pub fn parse(text: &str, keys: &KeySet, now: Timestamp) -> Result<Self, RefreshTokenError> {
-        // 51 characters, checked before anything is decoded: the work is bounded whatever is sent.
+        // 51 characters, checked before decoding, so that the work is bounded.
         if text.len() != (BODY + MAC).div_ceil(3) * 4 - 1 {
             return Err(RefreshTokenError::Forged);
         }
@@ -73,8 +73,8 @@ impl RefreshToken {
         Ok(Self { family: FamilyId(Secret::new(*family)), generation })
     }
 
-    /// Its text under the key `kid`, or `None` when the set does not have that key: the same bytes on every
-    /// replica, however often it is asked.
+    /// Encodes the token under the key `kid`, or returns `None` when that key is not loaded. The result is the same on
+    /// every replica and every call.
     pub fn encode(&self, kid: u8, keys: &KeySet, now: Timestamp) -> Option<Secret<String>> {
         let key = keys.refresh_by_kid(kid, now)?;
         let mut bytes = Vec::with_capacity(BODY + MAC);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_survives_and_is_the_same_every_time() {
+    fn token_round_trips_with_a_stable_encoding() {
         let keys = keys();
         let token = RefreshToken { family: FamilyId::random(&SystemRandom), generation: 41 };
         let text = token.encode(7, &keys, NOW).unwrap();
@@ -119,16 +119,16 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_and_every_cut_is_refused() {
+    fn changed_and_truncated_tokens_are_refused() {
         let keys = keys();
         let text = RefreshToken { family: FamilyId::random(&SystemRandom), generation: 0 }
             .encode(7, &keys, NOW)
             .unwrap();
         let bytes = from_base64url(text.expose()).unwrap();
         for at in 0..bytes.len() {
-            let mut bent = bytes.clone();
-            bent[at] ^= 1;
-            assert!(RefreshToken::parse(&base64url(&bent), &keys, NOW).is_err(), "byte {at}");
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(RefreshToken::parse(&base64url(&changed), &keys, NOW).is_err(), "byte {at}");
         }
         for cut in 0..text.expose().len() {
             assert_eq!(
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_name_under_another_key_is_forged() {
+    fn token_under_another_key_is_forged() {
         let text = RefreshToken { family: FamilyId::random(&SystemRandom), generation: 0 }
             .encode(7, &keys(), NOW)
             .unwrap();

@@ -1,4 +1,4 @@
-//! The master secret, and how signing keys are sealed under it: AES-256-GCM, the key's name as associated data.
+//! The master secret, and sealing of signing keys under it: AES-256-GCM with the key's name as associated data.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,36 +11,36 @@ use aws_lc_rs::hkdf;
 use crate::id::{Random, base64url, from_base64url};
 use crate::secret::Secret;
 
-/// Marks the layout of a sealed value, so that a later one can be told apart.
+/// Version of the layout of sealed values.
 const LAYOUT: u8 = 1;
 
-/// 32 bytes that seal everything secret in the vault.
+/// 32-byte secret that seals all secrets in the vault.
 #[derive(Clone, Debug)]
 pub struct MasterSecret(Secret<[u8; 32]>);
 
-/// Why there is no master secret.
+/// Reason why no master secret could be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum MasterSecretError {
     /// Not 32 bytes of base64url.
     #[error("{0} does not hold a master secret: it must be 32 bytes in base64url, 43 characters")]
     Malformed(String),
-    /// The file is not there.
+    /// The file does not exist.
     #[error("master key file {} does not exist: restore it, or point `vault.master_key_file` to it", .0.display())]
     Missing(PathBuf),
-    /// The file can be read by others.
+    /// Other users can read the file.
     #[error("master key file {} can be read by other users: run `chmod 600 {}`", .0.display(), .0.display())]
     Exposed(PathBuf),
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("master key file {}: {source}", path.display())]
     Io {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
 }
 
-/// A sealed value does not open: another master secret, or it was tampered with.
+/// A sealed value does not open: it was sealed under another master secret, or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the signing keys in the vault were sealed under another master secret: restore that one, or point \
@@ -49,12 +49,12 @@ pub enum MasterSecretError {
 pub struct WrongMasterSecret;
 
 impl MasterSecret {
-    /// A fresh one.
+    /// Generates a master secret.
     pub fn random(random: &dyn Random) -> Self {
         Self(Secret::new(random.bytes()))
     }
 
-    /// From its text form; `source` names where it came from, for the message.
+    /// Parses the text form; `source` names its origin in the error message.
     ///
     /// # Errors
     /// [`MasterSecretError::Malformed`].
@@ -64,10 +64,10 @@ impl MasterSecret {
         Ok(Self(Secret::new(bytes.try_into().map_err(|_| malformed())?)))
     }
 
-    /// From a file that only its owner may read.
+    /// Reads a file that only its owner may read.
     ///
     /// # Errors
-    /// [`MasterSecretError::Missing`] when there is no file; the caller decides whether one may be made.
+    /// [`MasterSecretError::Missing`] when there is no file; the caller decides whether to create one.
     pub fn read(path: &Path) -> Result<Self, MasterSecretError> {
         let failed = |source| MasterSecretError::Io { path: path.to_owned(), source };
         let text = match fs::read_to_string(path) {
@@ -77,14 +77,14 @@ impl MasterSecret {
             }
             Err(e) => return Err(failed(e)),
         };
-        // Kubernetes mounts secrets group-readable for fsGroup; what others may read is refused.
+        // Kubernetes mounts secrets group-readable for fsGroup; a file readable by others is refused.
         if fs::metadata(path).map_err(failed)?.permissions().mode() & 0o007 != 0 {
             return Err(MasterSecretError::Exposed(path.to_owned()));
         }
         Self::parse(text.expose(), &format!("master key file {}", path.display()))
     }
 
-    /// A key for another purpose: HKDF-SHA256 (RFC 5869), `purpose` as its info.
+    /// Derives a key for another purpose: HKDF-SHA256 (RFC 5869) with `purpose` as its info.
     pub fn derive(&self, purpose: &str) -> Secret<[u8; 32]> {
         let mut key = [0; 32];
         hkdf::Salt::new(hkdf::HKDF_SHA256, b"doorward")
@@ -95,8 +95,8 @@ impl MasterSecret {
         Secret::new(key)
     }
 
-    /// Makes the file, mode 0600, durable before this returns. When another process made it first, theirs is
-    /// read: the file appears whole or not at all.
+    /// Creates the file with mode 0600, durable before this returns. It appears complete or not at all. If another
+    /// process created it first, that file is read.
     ///
     /// # Errors
     /// [`MasterSecretError::Io`].
@@ -113,7 +113,7 @@ impl MasterSecret {
             file.sync_all()
         };
         let linked = write().and_then(|()| fs::hard_link(&draft, path));
-        // The draft is ours alone; a leftover is harmless and the link is what counts.
+        // Only this process uses the draft. A leftover is harmless; the hard link counts.
         let _ = fs::remove_file(&draft);
         match linked {
             Ok(()) => {
@@ -127,7 +127,7 @@ impl MasterSecret {
         }
     }
 
-    /// Seals `plain`; `name` says what it is and must be given again to open it.
+    /// Seals `plain` under `name`, which must be given again to open it.
     pub fn seal(&self, plain: &[u8], name: &str, random: &dyn Random) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random.bytes();
         let mut body = plain.to_vec();
@@ -144,7 +144,7 @@ impl MasterSecret {
         sealed
     }
 
-    /// Opens what [`MasterSecret::seal`] made under the same secret and name.
+    /// Opens a value sealed by [`MasterSecret::seal`] under the same secret and name.
     ///
     /// # Errors
     /// [`WrongMasterSecret`].
@@ -175,7 +175,7 @@ mod tests {
     use crate::id::SystemRandom;
 
     #[test]
-    fn only_the_same_secret_and_name_open_it() {
+    fn sealed_value_opens_only_with_its_secret_and_name() {
         let (master, other) = (MasterSecret::random(&SystemRandom), MasterSecret::random(&SystemRandom));
         let sealed = master.seal(b"key", "access/a", &SystemRandom);
         assert_eq!(master.open(&sealed, "access/a").unwrap().expose(), b"key");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_file_is_private_and_made_once() {
+    fn created_file_is_private_and_created_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         assert!(matches!(MasterSecret::read(&path), Err(MasterSecretError::Missing(_))));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_others_can_read_is_refused() {
+    fn file_readable_by_others_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         MasterSecret::create(&path, &SystemRandom).unwrap();

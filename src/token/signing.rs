@@ -1,4 +1,4 @@
-//! One access-token key: how it is made, and what it needs at hand to sign and verify.
+//! An access-token key: generation, signing and verification.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -15,23 +15,23 @@ use crate::secret::Secret;
 /// The media type of an access token, RFC 9068 section 2.1.
 pub(super) const TYP: &str = "at+jwt";
 
-/// A key of ours, ready to use.
+/// A key of this gateway, ready to use.
 pub(super) struct AccessKey {
     algorithm: Jwa,
     private: EncodingKey,
     public: DecodingKey,
-    /// The header segment every token of this key has, to the byte. Comparing it settles `alg`, `typ`, `kid` and
-    /// everything else a header could carry (`crit`, `jku`, `zip`, …) without interpreting any of it.
+    /// The header segment of every token of this key. A byte-for-byte comparison checks `alg`, `typ`, `kid` and
+    /// everything else a header could contain (`crit`, `jku`, `zip`, …) without interpreting it.
     pub(super) header: String,
     pub(super) jwk: Map<String, Value>,
 }
 
-/// The stored bytes are not a key of that algorithm.
+/// The stored bytes are not a key of the stated algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a signing key in the vault is damaged")]
 pub struct DamagedKey;
 
-/// The name of an algorithm as stored and as in `alg` (RFC 7518, RFC 8037).
+/// Returns the name of an algorithm as stored and as in `alg` (RFC 7518, RFC 8037).
 pub(super) const fn name(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::EdDsa => "EdDSA",
@@ -40,7 +40,7 @@ pub(super) const fn name(algorithm: Algorithm) -> &'static str {
     }
 }
 
-/// Makes private key material.
+/// Generates private key material.
 pub(super) fn generate(algorithm: Algorithm) -> Secret<Vec<u8>> {
     let reason = "key generation fails only without memory";
     Secret::new(match algorithm {
@@ -48,8 +48,8 @@ pub(super) fn generate(algorithm: Algorithm) -> Secret<Vec<u8>> {
             Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).expect(reason).as_ref().to_vec()
         }
         Algorithm::Es256 => {
-            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-            made.expect(reason).as_ref().to_vec()
+            let generated = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+            generated.expect(reason).as_ref().to_vec()
         }
         Algorithm::Rs256 => {
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect(reason);
@@ -59,7 +59,7 @@ pub(super) fn generate(algorithm: Algorithm) -> Secret<Vec<u8>> {
     })
 }
 
-/// The RSAPrivateKey (RFC 8017 A.1.2) inside a PKCS#8 wrapper: for 2048 bits the wrapper is 22 bytes (RFC 5958
+/// Extracts the RSAPrivateKey (RFC 8017 A.1.2) from a PKCS#8 wrapper. For 2048 bits the wrapper is 22 bytes (RFC 5958
 /// section 2: version, rsaEncryption, NULL) and the OCTET STRING header 4.
 fn rsa_from_pkcs8(der: &[u8]) -> Option<&[u8]> {
     let inner = der.get(26..)?;
@@ -67,7 +67,7 @@ fn rsa_from_pkcs8(der: &[u8]) -> Option<&[u8]> {
 }
 
 impl AccessKey {
-    /// From stored material.
+    /// Loads a key from stored material.
     pub(super) fn new(kid: &str, algorithm: &str, private: &[u8]) -> Result<Self, DamagedKey> {
         let (algorithm, private) = match algorithm {
             "EdDSA" => (Jwa::EdDSA, EncodingKey::from_ed_der(private)),
@@ -78,8 +78,8 @@ impl AccessKey {
         let jwk = Jwk::from_encoding_key(&private, algorithm).map_err(|_| DamagedKey)?;
         let public = DecodingKey::from_jwk(&jwk).map_err(|_| DamagedKey)?;
         let Ok(Value::Object(jwk)) = serde_json::to_value(&jwk) else { return Err(DamagedKey) };
-        // Public members only, RFC 7517 section 4 and RFC 7518 section 6: what is not named here stays out.
-        let mut shown: Map<String, Value> = jwk
+        // Public members only (RFC 7517 section 4, RFC 7518 section 6); all others are dropped.
+        let mut public_jwk: Map<String, Value> = jwk
             .into_iter()
             .filter(|(member, _)| matches!(member.as_str(), "kty" | "crv" | "x" | "y" | "n" | "e"))
             .collect();
@@ -88,18 +88,18 @@ impl AccessKey {
             Jwa::ES256 => "ES256",
             _ => "RS256",
         };
-        shown.extend([("kid".into(), kid.into()), ("use".into(), "sig".into()), ("alg".into(), alg.into())]);
+        public_jwk.extend([("kid".into(), kid.into()), ("use".into(), "sig".into()), ("alg".into(), alg.into())]);
         let header = base64url(json!({ "alg": alg, "kid": kid, "typ": TYP }).to_string());
-        Ok(Self { algorithm, private, public, header, jwk: shown })
+        Ok(Self { algorithm, private, public, header, jwk: public_jwk })
     }
 
-    /// The signature segment over `header.claims`.
+    /// Returns the signature segment over `header.claims`.
     pub(super) fn sign(&self, message: &str) -> String {
         jsonwebtoken::crypto::sign(message.as_bytes(), &self.private, self.algorithm)
             .expect("a key that was read signs; signing has no other failure than memory")
     }
 
-    /// Whether `signature` (base64url) is this key's over `message`.
+    /// Returns whether `signature` (base64url) is this key's over `message`.
     pub(super) fn verify(&self, message: &str, signature: &str) -> bool {
         jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.public, self.algorithm)
             .unwrap_or(false)

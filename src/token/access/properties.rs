@@ -1,4 +1,4 @@
-//! What holds for every access token, and for every text that is none.
+//! Property tests for access tokens and for arbitrary text.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -11,7 +11,7 @@ use crate::token::keyring::OpenKey;
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 #[test]
-fn a_token_says_what_it_was_issued_for_and_no_other_text_says_anything() {
+fn only_issued_tokens_verify() {
     let keys = KeySet::new(1, &[OpenKey::access(Algorithm::EdDsa, &SystemRandom)], &[]).unwrap();
     let profile =
         Profile { issuer: "https://a.test".into(), audience: "b".into(), ttl: Duration::from_secs(900) };

@@ -51,7 +51,7 @@ impl Mint {
         verify(token, &self.profile, NOW, &self.keys)
     }
 
-    /// Signed by our own key, with whatever header segment and claims.
+    /// Signs arbitrary header and claims with the gateway's key.
     fn signed(&self, header: &str, claims: &str) -> String {
         let message = format!("{header}.{}", base64url(claims));
         let signature = self.keys.access_signer(NOW).unwrap().sign(&message);
@@ -62,7 +62,7 @@ impl Mint {
         self.keys.access_signer(NOW).unwrap().header.clone()
     }
 
-    /// Our claims, changed.
+    /// Returns valid claims with a change.
     fn claims(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> String {
         let subject = Self::subject();
         let mut claims = json!({
@@ -76,7 +76,7 @@ impl Mint {
 }
 
 #[test]
-fn what_is_issued_is_believed_under_every_algorithm() {
+fn issued_tokens_verify_under_every_algorithm() {
     for algorithm in ALL {
         let mint = Mint::new(algorithm);
         let verified = mint.verify(&mint.issue()).unwrap();
@@ -90,7 +90,7 @@ fn what_is_issued_is_believed_under_every_algorithm() {
 }
 
 #[test]
-fn a_token_never_outlives_its_session() {
+fn token_never_outlives_its_session() {
     let mint = Mint::new(Algorithm::EdDsa);
     let issued =
         issue(&mint.profile, &Mint::subject(), NOW, NOW + Duration::from_secs(10), &mint.keys, &SystemRandom)
@@ -99,12 +99,12 @@ fn a_token_never_outlives_its_session() {
 }
 
 #[test]
-fn the_header_decides_nothing() {
-    // T31-T34: other algorithms, none, key material and extensions in the header, all signed by our own key.
+fn changed_headers_are_refused() {
+    // T31-T34: other algorithms, none, key material and extensions in the header, all signed by the gateway's key.
     for algorithm in ALL {
         let mint = Mint::new(algorithm);
-        let ours: Value = serde_json::from_slice(&from_base64url(&mint.header()).unwrap()).unwrap();
-        let kid = ours["kid"].as_str().unwrap();
+        let claimed: Value = serde_json::from_slice(&from_base64url(&mint.header()).unwrap()).unwrap();
+        let kid = claimed["kid"].as_str().unwrap();
         for header in [
             json!({ "alg": "none", "kid": kid, "typ": "at+jwt" }),
             json!({ "alg": "None", "kid": kid, "typ": "at+jwt" }),
@@ -112,25 +112,25 @@ fn the_header_decides_nothing() {
             json!({ "alg": "PS256", "kid": kid, "typ": "at+jwt" }),
             json!({ "alg": ["EdDSA"], "kid": kid, "typ": "at+jwt" }),
             json!({ "kid": kid, "typ": "at+jwt" }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "JWT" }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "rt+jwt" }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "dpop+jwt" }),
-            json!({ "alg": ours["alg"], "kid": kid }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "at+jwt", "crit": ["x"], "x": 1 }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "at+jwt", "b64": false }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "at+jwt", "zip": "DEF" }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "at+jwt", "jku": "http://127.0.0.1:1/" }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "at+jwt", "x5u": "http://127.0.0.1:1/" }),
-            json!({ "alg": ours["alg"], "kid": kid, "typ": "at+jwt", "jwk": { "kty": "oct", "k": "AA" } }),
-            json!({ "alg": ours["alg"], "kid": "../../dev/null", "typ": "at+jwt" }),
-            json!({ "alg": ours["alg"], "kid": "' OR 1=1 --", "typ": "at+jwt" }),
-            json!({ "alg": ours["alg"], "kid": "\0", "typ": "at+jwt" }),
-            json!({ "alg": ours["alg"], "kid": "k".repeat(10_000), "typ": "at+jwt" }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "JWT" }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "rt+jwt" }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "dpop+jwt" }),
+            json!({ "alg": claimed["alg"], "kid": kid }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "at+jwt", "crit": ["x"], "x": 1 }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "at+jwt", "b64": false }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "at+jwt", "zip": "DEF" }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "at+jwt", "jku": "http://127.0.0.1:1/" }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "at+jwt", "x5u": "http://127.0.0.1:1/" }),
+            json!({ "alg": claimed["alg"], "kid": kid, "typ": "at+jwt", "jwk": { "kty": "oct", "k": "AA" } }),
+            json!({ "alg": claimed["alg"], "kid": "../../dev/null", "typ": "at+jwt" }),
+            json!({ "alg": claimed["alg"], "kid": "' OR 1=1 --", "typ": "at+jwt" }),
+            json!({ "alg": claimed["alg"], "kid": "\0", "typ": "at+jwt" }),
+            json!({ "alg": claimed["alg"], "kid": "k".repeat(10_000), "typ": "at+jwt" }),
         ] {
             let token = mint.signed(&base64url(header.to_string()), &Mint::claims(|_| ()));
             assert_eq!(mint.verify(&token), Err(AccessTokenError::Invalid), "{header}");
         }
-        // The same header, spelt otherwise: white space, repeated members, padding.
+        // The same header in another spelling: white space, repeated members, padding.
         let text = String::from_utf8(from_base64url(&mint.header()).unwrap()).unwrap();
         let repeated = format!("{},{}", text.trim_end_matches('}'), &text[1..]);
         for header in [
@@ -148,13 +148,13 @@ fn the_header_decides_nothing() {
 }
 
 #[test]
-fn only_a_well_formed_header_under_an_unknown_kid_is_undecided() {
+fn only_own_header_with_unknown_kid_is_undecided() {
     let (mint, other) = (Mint::new(Algorithm::EdDsa), Mint::new(Algorithm::EdDsa));
     assert_eq!(mint.verify(&other.issue()), Err(AccessTokenError::UnknownKey));
 }
 
 #[test]
-fn every_changed_byte_and_every_cut_is_refused() {
+fn changed_and_truncated_tokens_are_refused() {
     for algorithm in ALL {
         let mint = Mint::new(algorithm);
         let token = mint.issue();
@@ -204,7 +204,7 @@ fn degenerate_signatures_are_refused() {
 }
 
 #[test]
-fn a_mac_under_the_public_key_is_refused() {
+fn mac_under_the_public_key_is_refused() {
     // T31, C1: HS256 with the public key as the secret, in every form it is published in.
     use aws_lc_rs::hmac;
     for algorithm in ALL {
@@ -228,8 +228,8 @@ fn a_mac_under_the_public_key_is_refused() {
 }
 
 #[test]
-fn claims_must_be_exactly_ours() {
-    // T35, T36, C3: each signed by our own key, each wrong in one way.
+fn unexpected_claims_are_refused() {
+    // T35, T36, C3: each signed by the gateway's key and invalid in one way.
     let mint = Mint::new(Algorithm::EdDsa);
     let wrong = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
         mint.verify(&mint.signed(&mint.header(), &Mint::claims(change)))
@@ -299,7 +299,7 @@ fn claims_must_be_exactly_ours() {
 }
 
 #[test]
-fn a_token_is_expired_after_its_end_and_the_leeway() {
+fn token_expires_after_its_end_and_the_leeway() {
     let mint = Mint::new(Algorithm::EdDsa);
     let token = mint.issue();
     let end = NOW + mint.profile.ttl;
@@ -311,7 +311,7 @@ fn a_token_is_expired_after_its_end_and_the_leeway() {
 }
 
 #[test]
-fn what_is_not_a_token_costs_no_signature_check() {
+fn malformed_tokens_need_no_signature_check() {
     let mint = Mint::new(Algorithm::EdDsa);
     for text in ["", ".", "..", "...", "a.b", "a.b.c", "e30.e30.", &"a".repeat(MAX_LENGTH + 1), "§.§.§"] {
         assert_eq!(mint.verify(text), Err(AccessTokenError::Invalid), "{text}");
@@ -319,7 +319,7 @@ fn what_is_not_a_token_costs_no_signature_check() {
 }
 
 #[test]
-fn the_issuer_of_a_foreign_token_is_told_apart_without_trusting_it() {
+fn claimed_issuer_is_read_without_verification() {
     let mint = Mint::new(Algorithm::EdDsa);
     assert!(claims_issuer(&mint.issue(), "https://door.example"));
     assert!(!claims_issuer(&mint.issue(), "https://other.example"));
@@ -327,7 +327,7 @@ fn the_issuer_of_a_foreign_token_is_told_apart_without_trusting_it() {
 }
 
 #[test]
-fn a_new_key_is_published_before_it_signs_and_an_old_one_verifies_to_its_end() {
+fn new_key_is_published_before_it_signs() {
     // T48.
     let (old, new) =
         (OpenKey::access(Algorithm::EdDsa, &SystemRandom), OpenKey::access(Algorithm::Es256, &SystemRandom));
@@ -350,7 +350,7 @@ fn a_new_key_is_published_before_it_signs_and_an_old_one_verifies_to_its_end() {
 }
 
 #[test]
-fn published_keys_hold_nothing_private() {
+fn published_keys_contain_no_private_members() {
     for algorithm in ALL {
         let jwks = Mint::new(algorithm).keys.jwks(NOW);
         let key = jwks["keys"][0].as_object().unwrap();

@@ -1,4 +1,4 @@
-//! What holds for every refresh token, and for every text that is none.
+//! Property tests for refresh tokens and for arbitrary text.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -11,7 +11,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/. \x7f";
 
 #[test]
-fn a_token_is_read_as_it_was_written_and_nothing_else_is_a_token() {
+fn only_encoded_tokens_parse() {
     let keys = [7, 9].map(|kid| OpenKey::refresh(kid, &SystemRandom));
     let keys = KeySet::new(1, &[], &keys).unwrap();
     let world = (
