@@ -1,4 +1,4 @@
-//! The session store, with each operation timed and counted: whichever backend answers.
+//! Metrics around a session store of any backend.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::id::SessionId;
 use crate::metrics::{Label as _, Metrics, Operation};
 
-/// A session store whose every operation is timed and counted.
+/// A session store that times and counts every operation.
 pub struct Metered {
     inner: Arc<dyn SessionStore>,
     metrics: Arc<Metrics>,
@@ -18,7 +18,7 @@ pub struct Metered {
 }
 
 impl Metered {
-    /// Around `inner`.
+    /// Wraps `inner`.
     pub fn new(inner: Arc<dyn SessionStore>, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, metrics, clock }
     }
@@ -26,17 +26,17 @@ impl Metered {
     async fn timed<A>(
         &self,
         operation: Operation,
-        asked: impl Future<Output = Result<A, SessionStoreError>>,
+        work: impl Future<Output = Result<A, SessionStoreError>>,
         result: impl FnOnce(&A) -> &'static str,
     ) -> Result<A, SessionStoreError> {
-        let began = self.clock.monotonic();
-        let answer = asked.await;
-        let took = self.clock.monotonic().since(began);
+        let started = self.clock.monotonic();
+        let outcome = work.await;
+        let took = self.clock.monotonic().since(started);
         let counted = &self.metrics.session_store;
         counted.seconds.of(operation).observe(took.as_secs_f64());
-        let result = answer.as_ref().map_or("error", result);
+        let result = outcome.as_ref().map_or("error", result);
         counted.operations.with_label_values(&[operation.as_str(), result]).inc();
-        answer
+        outcome
     }
 }
 
@@ -63,7 +63,7 @@ impl SessionStore for Metered {
         self.timed(Operation::Revoke, self.inner.revoke(id, keep), |()| "ok").await
     }
 
-    fn vouches_alone(&self) -> bool {
-        self.inner.vouches_alone()
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
     }
 }

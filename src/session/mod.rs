@@ -1,10 +1,10 @@
-//! The session store: the guest list of live sessions that requests are checked against.
+//! The session store: records of live sessions and tombstones of revoked ones.
 //!
-//! It is a copy of what the vault knows and may be lost at any moment: an absent record means "ask the vault",
-//! never "signed out". Nothing can overwrite a tombstone.
+//! It is a copy of vault data and may be lost at any moment. An absent record means "query the vault", never "signed
+//! out". Nothing can overwrite a tombstone.
 //!
 //! ```text
-//!            fill (if nothing is there)          revoke
+//!            fill (if absent)                    revoke
 //!  absent ------------------------------> live ---------> tombstone
 //!     ^  \________________ revoke ______________________/     |
 //!     |____________________ until has passed _________________|
@@ -22,49 +22,49 @@ pub mod memory;
 pub mod metered;
 pub mod redis;
 
-/// What the store keeps of a live session.
+/// Record of a live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Whose session.
+    /// Id of the session's user.
     pub user_id: UserId,
     /// The session's absolute end.
     pub expires_at: Timestamp,
-    /// Its idle end when it was put in, and what it belongs to. The idle end moves with use, and the record does not: once
-    /// it has passed, the vault is asked. `None`: written by an older doorward; only the vault knows.
+    /// Idle end when the record was written, and the kind of client. Use moves the idle end but not the record: once it
+    /// has passed, the vault is queried. `None`: written by an older doorward; only the vault knows the idle end.
     pub idle: Option<(Timestamp, ClientKind)>,
 }
 
-/// What the store says of a session.
+/// Result of looking up a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// On the guest list.
+    /// A live session.
     Live(Record),
-    /// Certainly revoked.
+    /// A revoked session.
     Tombstone,
-    /// Not known here: ask the vault.
+    /// Unknown to the store: query the vault.
     Absent,
 }
 
-/// The store cannot be asked now; nothing is known about the answer.
+/// The store cannot be reached; nothing is known about the session.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the session store cannot answer: {0}")]
+#[error("the session store is unavailable: {0}")]
 pub struct SessionStoreError(pub String);
 
-/// A session store. Every method is one atomic step on one key, and idempotent. Times are spans from now: the
-/// store's clock, this machine's and the vault's need not agree.
+/// A session store. Every method is one atomic, idempotent step on one key. Times are spans from now, since the clocks
+/// of the store, this machine and the vault may differ.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// What is known of a session.
+    /// Looks up a session.
     async fn check(&self, id: SessionId) -> Result<Lookup, SessionStoreError>;
-    /// Puts a record in, kept for `keep` or a little longer, if nothing is there: neither a record nor a tombstone
-    /// is overwritten.
+    /// Writes a record, kept for `keep` or a little longer, if the key is absent. It overwrites neither a record nor a
+    /// tombstone.
     async fn fill(&self, id: SessionId, record: Record, keep: Duration) -> Result<(), SessionStoreError>;
-    /// Keeps what is there for `keep` from now, if that is longer; does nothing when nothing is there, and nothing
-    /// to the meaning of a tombstone.
+    /// Extends the life of the entry to `keep` from now, if that is longer. It has no effect on an absent key, and a
+    /// tombstone stays one.
     async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
-    /// Overwrites whatever is there with a tombstone that stays for `keep`, or longer if what was there would have.
+    /// Overwrites any entry with a tombstone that stays for `keep`, or longer if the entry would have.
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
-    /// Whether its word counts while the vault is lost: true for a store that other replicas write their
-    /// revocations to, false for one that only this process knows.
-    fn vouches_alone(&self) -> bool;
+    /// Returns whether the store may confirm sessions while the vault is lost: true if other replicas write their
+    /// revocations to it, false if only this process uses it.
+    fn is_shared(&self) -> bool;
 }

@@ -1,12 +1,12 @@
-//! The commands on a session's key: each concerns one key and is atomic, so any Cluster carries them out.
+//! Commands on a session's key. Each concerns one key and is atomic, so a Cluster supports them.
 //!
 //! ```text
 //! check   GET key
 //! fill    SET key record NX PX keep+jitter     NX: never over a tombstone
 //! extend  PEXPIRE key keep GT                  GT: never shorter, nothing on an absent key
-//! revoke  SET key tombstone NX PX keep         nothing was there
-//!         SET key tombstone XX KEEPTTL         something was: its time stays ..
-//!         PEXPIRE key keep GT                  .. unless it was shorter than asked
+//! revoke  SET key tombstone NX PX keep         the key was absent
+//!         SET key tombstone XX KEEPTTL         the key existed: its time stays ..
+//!         PEXPIRE key keep GT                  .. unless it was shorter than `keep`
 //! ```
 
 use std::time::Duration;
@@ -20,25 +20,25 @@ use super::record::{self, TOMBSTONE_VALUE};
 use crate::id::Random;
 use crate::session::{Lookup, Record};
 
-/// An answer takes well under 1 ms nearby and a few between zones; a pause of Redis' own (a fork, a slow command) of
-/// some 10 ms should not send its requests to the vault. More than this a waiting client would feel.
-const ANSWER: Duration = Duration::from_millis(100);
+/// Timeout of a command. A reply takes well under 1 ms nearby and a few between zones. A pause of Redis itself (a fork,
+/// a slow command) of some 10 ms should not move its requests to the vault. A client would notice a longer timeout.
+const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Records filled at one moment, after a flush of Redis say, should not all end at one moment. More would keep
-/// records that nobody asks for.
-const MOST_JITTER: Duration = Duration::from_secs(60);
+/// Maximum jitter of a record's life, so that records filled at one moment, such as after a flush of Redis, do not
+/// expire together. More would keep unused records.
+const MAX_JITTER: Duration = Duration::from_secs(60);
 
-/// A record may end between two steps of a revocation, and be filled again between two others. Each time needs both
-/// within a millisecond.
+/// Maximum attempts of a revocation. A record may expire between two steps and be filled again between two others; each
+/// repetition needs both within a millisecond.
 const REVOKE_ATTEMPTS: usize = 3;
 
-/// What is there.
+/// Looks up a session.
 pub(super) async fn check(link: &Link, key: &str) -> Result<Lookup, Fault> {
-    let value: Option<Vec<u8>> = link.ask(cmd("GET").arg(key), ANSWER).await?;
+    let value: Option<Vec<u8>> = link.query(cmd("GET").arg(key), TIMEOUT).await?;
     Ok(record::decode(value.as_deref()))
 }
 
-/// Puts a record where nothing is.
+/// Writes a record if the key is absent.
 pub(super) async fn fill(
     link: &Link,
     key: &str,
@@ -46,31 +46,31 @@ pub(super) async fn fill(
     keep: Duration,
     random: &dyn Random,
 ) -> Result<(), Fault> {
-    let keep = keep + up_to((keep / 10).min(MOST_JITTER), random);
+    let keep = keep + up_to((keep / 10).min(MAX_JITTER), random);
     let value = record::encode(record);
     let mut set = cmd("SET");
     set.arg(key).arg(&value[..]).arg("NX").arg("PX").arg(millis(keep));
-    link.ask::<Value>(&set, ANSWER).await.map(drop)
+    link.query::<Value>(&set, TIMEOUT).await.map(drop)
 }
 
-/// Keeps what is there for longer.
+/// Extends the life of an entry.
 pub(super) async fn extend(link: &Link, key: &str, keep: Duration) -> Result<(), Fault> {
-    link.ask::<Value>(&pexpire_gt(key, keep), ANSWER).await.map(drop)
+    link.query::<Value>(&pexpire_gt(key, keep), TIMEOUT).await.map(drop)
 }
 
-/// Leaves a tombstone, whatever was there. When Redis has no memory for it, what was there is removed, which needs
-/// none, and [`Fault::Full`] says that the tombstone is still owed.
+/// Writes a tombstone over any entry. When Redis has no memory for it, the entry is removed, which needs none, and
+/// [`Fault::Full`] tells the caller to retry the tombstone.
 pub(super) async fn revoke(link: &Link, key: &str, keep: Duration) -> Result<(), Fault> {
     let (mut first, mut over) = (cmd("SET"), cmd("SET"));
     first.arg(key).arg(&TOMBSTONE_VALUE).arg("NX").arg("PX").arg(millis(keep));
     over.arg(key).arg(&TOMBSTONE_VALUE).arg("XX").arg("KEEPTTL");
     let steps = [first, over, pexpire_gt(key, keep)];
     for _ in 0..REVOKE_ATTEMPTS {
-        match link.in_order(&steps, ANSWER).await {
-            Ok(answers) if answers.iter().take(2).any(|answer| *answer == Value::Okay) => return Ok(()),
+        match link.in_order(&steps, TIMEOUT).await {
+            Ok(replies) if replies.iter().take(2).any(|reply| *reply == Value::Okay) => return Ok(()),
             Ok(_) => {}
             Err(Fault::Full) => {
-                link.ask::<Value>(cmd("DEL").arg(key), ANSWER).await?;
+                link.query::<Value>(cmd("DEL").arg(key), TIMEOUT).await?;
                 return Err(Fault::Full);
             }
             Err(fault) => return Err(fault),
@@ -85,7 +85,8 @@ fn pexpire_gt(key: &str, keep: Duration) -> Cmd {
     command
 }
 
-/// Rounded up, since a tombstone must not go early; at least 1 and at most what Redis can add to its clock.
+/// Converts to milliseconds, rounded up since a tombstone must not expire early. The result is at least 1 and at most
+/// what Redis can add to its clock.
 fn millis(keep: Duration) -> i64 {
     let millis = keep.as_nanos().div_ceil(1_000_000);
     i64::try_from(millis).unwrap_or(i64::MAX).clamp(1, i64::MAX / 4)
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_rounded_up_to_what_redis_takes() {
+    fn spans_are_rounded_up_and_clamped() {
         assert_eq!(millis(Duration::ZERO), 1);
         assert_eq!(millis(Duration::from_micros(1001)), 2);
         assert_eq!(millis(Duration::from_secs(60)), 60_000);

@@ -1,5 +1,5 @@
-//! From an address to a connection that may be published: to one server, to the master the Sentinels name, or to a
-//! Cluster.
+//! Connecting to one server, to the master that the Sentinels name, or to a Cluster, and checking that the connection
+//! may be published.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,52 +13,52 @@ use rustls::pki_types::pem::PemObject;
 use super::RedisOptions;
 use super::fault::Fault;
 use super::link::Link;
-use super::look::Look;
+use super::server_info::ServerInfo;
 use super::net::{self, CONNECT, Net};
 use super::sentinel::Sentinels;
 use crate::config::{RedisTopology, StoreHost};
 use crate::session::SessionStoreError;
 
-/// Time for the answer to a heartbeat, and between two. Shorter would take a pause for death; longer would leave
+/// Timeout of a heartbeat, and interval between two. Shorter would mistake a pause for a failure; longer would leave
 /// requests waiting for a dead server.
-pub(super) const BEAT: Duration = Duration::from_millis(250);
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(250);
 
-/// A few nodes are connected to one after the other.
+/// Maximum time for connecting to a Cluster: a few nodes are connected one after the other.
 const CONNECT_CLUSTER: Duration = Duration::from_secs(5);
 
-/// A moved slot costs one, a node that has just been replaced another.
+/// Maximum retries in a Cluster: a moved slot costs one, a node that has just been replaced another.
 const CLUSTER_RETRIES: u32 = 3;
 
-/// Why nothing can be published.
+/// Reason why no connection can be published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ConnectError {
-    /// A command failed, or connecting did.
+    /// A command or a connection failed.
     #[error("{0}")]
     Fault(#[from] Fault),
-    /// No Sentinel says where the master is.
+    /// No Sentinel names a master.
     #[error("no Sentinel says where the master is")]
     NoMaster,
-    /// The Sentinels have moved on to another.
+    /// The Sentinels name another master.
     #[error("the Sentinels name another master")]
     OtherMaster,
-    /// The nodes of a Cluster do not hold together.
+    /// The Cluster reports a failed state.
     #[error("the Cluster is down (cluster_state:fail)")]
     ClusterDown,
-    /// Lacks commands that are needed.
+    /// The server lacks required commands.
     #[error("Redis {0} is too old: doorward needs Redis 7.0, or Valkey 7.2, or newer")]
     TooOld(String),
 }
 
-/// Knows how to reach Redis.
+/// Connects to Redis.
 pub(super) struct Connector {
     options: RedisOptions,
     net: Net,
     sentinels: Option<Sentinels>,
-    /// Where another one is put that is to be used instead.
+    /// Receives a replacement connector.
     next: Arc<Next>,
 }
 
-/// A place for a connector that has other credentials.
+/// Slot for a connector with other credentials.
 #[derive(Default)]
 pub(super) struct Next(Mutex<Option<Connector>>);
 
@@ -72,23 +72,23 @@ impl Next {
     }
 }
 
-/// A connection fit to be published.
+/// A connection that may be published.
 pub(super) struct Connected {
     pub(super) link: Link,
-    pub(super) look: Look,
-    /// The master, where Sentinels name one.
+    pub(super) info: ServerInfo,
+    /// The master that the Sentinels named, if there are any.
     master: Option<StoreHost>,
 }
 
 impl Connector {
     /// # Errors
-    /// When it cannot even be tried: an unreadable `ca_file`.
+    /// When connecting is impossible: an unreadable `ca_file`.
     pub(super) fn new(options: RedisOptions) -> Result<Self, SessionStoreError> {
         let net = if options.url.tls { Net::tls(roots(&options)?) } else { Net::plain() };
         let unusable = |fault: Fault| SessionStoreError(format!("sessions.url or sessions.ca_file: {fault}"));
-        // Built once here for what it may say against the certificates.
-        let somewhere = StoreHost { name: "localhost".to_owned(), port: 6379 };
-        net.client(&somewhere, net::login(None, None, 0)).map_err(unusable)?;
+        // Built once to check the certificates.
+        let any_host = StoreHost { name: "localhost".to_owned(), port: 6379 };
+        net.client(&any_host, net::login(None, None, 0)).map_err(unusable)?;
         let sentinels = match &options.url.topology {
             RedisTopology::Sentinel { hosts, master, user, password } => {
                 let password = password.as_ref().map(|password| password.expose().as_str());
@@ -99,23 +99,23 @@ impl Connector {
         Ok(Self { options, net, sentinels, next: Arc::default() })
     }
 
-    /// Looks into `next` each time before it does anything.
-    pub(super) fn replaced_by(self, next: Arc<Next>) -> Self {
+    /// Uses `next` as the slot for a replacement.
+    pub(super) fn with_next(self, next: Arc<Next>) -> Self {
         Self { next, ..self }
     }
 
-    /// Takes the place of this one, if there is another.
+    /// Replaces this connector, if there is a replacement.
     fn renew(&mut self) {
         if let Some(mut connector) = self.next.take() {
             if let (Some(new), Some(old)) = (&mut connector.sentinels, &self.sentinels) {
-                new.knows_as_much_as(old);
+                new.copy_epoch_from(old);
             }
-            *self = connector.replaced_by(Arc::clone(&self.next));
+            *self = connector.with_next(Arc::clone(&self.next));
         }
     }
 
-    /// The servers by name, for people.
-    pub(super) fn place(&self) -> String {
+    /// Returns the names of the servers, for messages.
+    pub(super) fn servers(&self) -> String {
         let hosts = match &self.options.url.topology {
             RedisTopology::Single(host) => std::slice::from_ref(host),
             RedisTopology::Sentinel { hosts, .. } | RedisTopology::Cluster(hosts) => hosts,
@@ -124,7 +124,7 @@ impl Connector {
         names.join(", ")
     }
 
-    /// Connects, and looks at what is there.
+    /// Connects and checks the server.
     pub(super) async fn connect(&mut self) -> Result<Connected, ConnectError> {
         self.renew();
         let (link, master) = match &self.options.url.topology {
@@ -136,25 +136,25 @@ impl Connector {
                 (self.one(&master).await?, Some(master))
             }
         };
-        beat(&link).await?;
+        heartbeat(&link).await?;
         takes_writes(&link).await?;
-        let look = Look::at(&link).await?;
-        if look.is_too_old() {
-            return Err(ConnectError::TooOld(look.version.unwrap_or_default()));
+        let info = ServerInfo::at(&link).await?;
+        if info.is_too_old() {
+            return Err(ConnectError::TooOld(info.version.unwrap_or_default()));
         }
-        Ok(Connected { link, look, master })
+        Ok(Connected { link, info, master })
     }
 
-    /// Whether the server is still the one to write to. A demoted master answers a heartbeat happily, and one cut off
-    /// from its Sentinels still believes in itself.
+    /// Checks that the server is still the master. A demoted master answers heartbeats, and one cut off from its
+    /// Sentinels still considers itself the master.
     pub(super) async fn is_current(&mut self, connected: &Connected) -> Result<(), ConnectError> {
-        // The Sentinels are asked with the new password, too.
+        // New credentials also apply to the Sentinels.
         self.renew();
         takes_writes(&connected.link).await?;
         let (Some(sentinels), Some(master)) = (self.sentinels.as_mut(), &connected.master) else {
             return Ok(());
         };
-        // Sentinels may be away: while they are nobody else is made master.
+        // Sentinels may be away: meanwhile no other master is elected.
         match sentinels.master().await {
             Some(now) if now != *master => Err(ConnectError::OtherMaster),
             _ => Ok(()),
@@ -180,7 +180,7 @@ impl Connector {
         let mut builder = ClusterClient::builder(nodes)
             .tcp_settings(net::tcp())
             .connection_timeout(CONNECT)
-            .response_timeout(BEAT)
+            .response_timeout(HEARTBEAT)
             .retries(CLUSTER_RETRIES)
             .min_retry_wait(5)
             .max_retry_wait(20);
@@ -195,26 +195,26 @@ impl Connector {
     }
 }
 
-/// One heartbeat: in a Cluster every master must answer.
-pub(super) async fn beat(link: &Link) -> Result<(), Fault> {
-    link.ask::<Value>(&cmd("PING"), BEAT).await.map(drop)
+/// Sends one heartbeat. In a Cluster every master must answer.
+pub(super) async fn heartbeat(link: &Link) -> Result<(), Fault> {
+    link.query::<Value>(&cmd("PING"), HEARTBEAT).await.map(drop)
 }
 
-/// One server must be a master; a Cluster must be whole, or its commands are retried for nothing.
+/// Checks that one server is a master, or that a Cluster is complete; otherwise its commands would be retried in vain.
 async fn takes_writes(link: &Link) -> Result<(), ConnectError> {
     let writable = match link {
         Link::One(_) => {
-            let role = link.ask::<Vec<Value>>(&cmd("ROLE"), BEAT).await;
+            let role = link.query::<Vec<Value>>(&cmd("ROLE"), HEARTBEAT).await;
             role.map(|role| matches!(role.first(), Some(Value::BulkString(name)) if name == b"master"))
         }
         Link::Cluster(_) => {
             let mut state = cmd("CLUSTER");
             state.arg("INFO");
-            link.ask_any::<String>(state, BEAT).await.map(|info| !info.contains("cluster_state:fail"))
+            link.query_any::<String>(state, HEARTBEAT).await.map(|info| !info.contains("cluster_state:fail"))
         }
     };
     match (writable, link) {
-        // An ACL may forbid the question.
+        // An ACL may forbid the command.
         (Ok(true) | Err(Fault::Refused(_)), _) => Ok(()),
         (Ok(false), Link::One(_)) => Err(Fault::ReadOnly.into()),
         (Ok(false), Link::Cluster(_)) => Err(ConnectError::ClusterDown),

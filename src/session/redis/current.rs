@@ -1,4 +1,4 @@
-//! The connection that requests use now, if there is one, and the breaker that takes it away from them.
+//! The connection that requests use, if there is one, and the breaker that withdraws it.
 //!
 //! A request never waits for a connection: without one its command fails at once.
 
@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::link::Link;
 use crate::metrics::{Metrics, SessionStore};
 
-/// Where requests find the connection.
+/// Holder of the current connection.
 pub(super) struct Current {
     live: ArcSwapOption<Live>,
     metrics: Arc<Metrics>,
@@ -24,70 +24,69 @@ pub(super) struct Live {
     pub(super) link: Link,
     breaker: Breaker,
     ended: OnceLock<Fault>,
-    told: Notify,
-    /// It was said that writes are refused.
-    refuses: AtomicBool,
+    ended_signal: Notify,
+    /// A warning about refused writes was logged.
+    write_refusal_logged: AtomicBool,
 }
 
 impl Current {
-    /// None yet.
+    /// Starts without a connection.
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { live: ArcSwapOption::empty(), metrics }
     }
 
-    /// What is counted of it.
+    /// Returns the metrics of the session store.
     pub(super) fn metrics(&self) -> &SessionStore {
         &self.metrics.session_store
     }
 
-    /// From now on requests use this one.
+    /// Publishes a connection for requests.
     pub(super) fn publish(&self, link: Link) -> Arc<Live> {
-        let (breaker, ended, told) = (Breaker::default(), OnceLock::new(), Notify::new());
-        let live = Arc::new(Live { link, breaker, ended, told, refuses: AtomicBool::new(false) });
+        let (breaker, ended, ended_signal) = (Breaker::default(), OnceLock::new(), Notify::new());
+        let live = Arc::new(Live { link, breaker, ended, ended_signal, write_refusal_logged: AtomicBool::new(false) });
         self.live.store(Some(Arc::clone(&live)));
         self.metrics().up.set(1);
         live
     }
 
-    /// From now on requests use none.
+    /// Withdraws the connection.
     pub(super) fn withdraw(&self) {
         self.live.store(None);
         self.metrics().up.set(0);
     }
 
-    /// The connection to use now.
+    /// Returns the current connection.
     pub(super) fn live(&self) -> Result<Arc<Live>, Fault> {
         self.live.load_full().ok_or(Fault::Away)
     }
 
-    /// As [`Self::judge`], for a command that writes: a Redis that refuses it is of little use, which is said once for
-    /// each connection.
-    pub(super) fn judge_write<T>(&self, live: &Arc<Live>, outcome: Result<T, Fault>) -> Result<T, Fault> {
+    /// As [`Self::record_outcome`], for a command that writes. Refused writes are logged once per connection.
+    pub(super) fn record_write<T>(&self, live: &Arc<Live>, outcome: Result<T, Fault>) -> Result<T, Fault> {
         if let Err(cause @ (Fault::Full | Fault::Refused(_))) = &outcome
-            && !live.refuses.swap(true, Ordering::Relaxed)
+            && !live.write_refusal_logged.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 reason = "session_store_refuses_writes",
                 %cause,
-                "Redis takes no sessions and no tombstones: every session is asked of the vault, and nobody vouches while \
+                "Redis accepts no sessions and no tombstones: every session is looked up in the vault, and none can be confirmed while \
                  that is lost; raise maxmemory, or grant the user of sessions.url +get +set +pexpire +del +ping +info \
                  +role +config|get on the keys of sessions.key_prefix"
             );
         }
-        self.judge(live, outcome)
+        self.record_outcome(live, outcome)
     }
 
-    /// Draws the conclusions from one command's outcome; what it cannot be used for any more is taken away at once.
-    pub(super) fn judge<T>(&self, live: &Arc<Live>, outcome: Result<T, Fault>) -> Result<T, Fault> {
+    /// Evaluates the outcome of a command, and withdraws the connection at once if it is unusable.
+    pub(super) fn record_outcome<T>(&self, live: &Arc<Live>, outcome: Result<T, Fault>) -> Result<T, Fault> {
         let is_one_of_many = matches!(live.link, Link::Cluster(_));
         match &outcome {
-            Ok(_) => live.breaker.answered(),
+            Ok(_) => live.breaker.reply_received(),
             Err(fault) => {
                 if live.breaker.trips(fault, is_one_of_many) && live.ended.set(fault.clone()).is_ok() {
-                    // Unless the supervisor was first, with a new one.
+                    // Unless the supervisor has published a new one meanwhile.
                     self.live.rcu(|now| now.clone().filter(|now| !Arc::ptr_eq(now, live)));
                     self.metrics().up.set(i64::from(self.live.load().is_some()));
-                    live.told.notify_one();
+                    live.ended_signal.notify_one();
                 }
             }
         }
@@ -96,45 +95,45 @@ impl Current {
 }
 
 impl Live {
-    /// Waits until a command has ended it, and says how.
+    /// Waits until a command has ended the connection, and returns its fault.
     pub(super) async fn ended(&self) -> Fault {
         loop {
             if let Some(fault) = self.ended.get() {
                 return fault.clone();
             }
-            self.told.notified().await;
+            self.ended_signal.notified().await;
         }
     }
 }
 
-/// One lost answer is an accident; at three in a row every further request would only wait in vain. It also bounds
-/// what piles up on a stalled connection: what arrives during one answer's time.
-const UNANSWERED: u32 = 3;
+/// Number of missing replies in a row that trips the breaker. One may be an accident; after three, further requests
+/// would wait in vain. It also bounds the queue on a stalled connection to the requests of one timeout.
+const MAX_UNANSWERED: u32 = 3;
 
-/// Counts commands in a row that brought no answer.
+/// Counts commands in a row without a reply.
 #[derive(Default)]
 struct Breaker(AtomicU32);
 
 impl Breaker {
-    fn answered(&self) {
-        // Looked at first: a store on every answer would bounce the line between cores.
+    fn reply_received(&self) {
+        // Read first: a store on every reply would move the cache line between cores.
         if self.0.load(Ordering::Relaxed) > 0 {
             self.0.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Whether the connection can no longer be used after this fault.
+    /// Returns whether the connection is unusable after this fault.
     fn trips(&self, fault: &Fault, is_one_of_many: bool) -> bool {
         match fault {
-            // Of a Cluster it is one node's connection, which may be replaced.
+            // In a Cluster only one node's connection has ended, which may be replaced.
             Fault::Ended(_) if !is_one_of_many => true,
             Fault::Ended(_) | Fault::Unanswered(_) => {
-                self.0.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED
+                self.0.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_UNANSWERED
             }
             Fault::ReadOnly | Fault::Credentials => true,
-            // Whatever the answer was, there was one.
+            // An error is a reply too.
             Fault::Away | Fault::Full | Fault::Refused(_) => {
-                self.answered();
+                self.reply_received();
                 false
             }
         }
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn three_in_a_row_without_an_answer_trip() {
+    fn three_missing_replies_in_a_row_trip() {
         let breaker = Breaker::default();
         assert_eq!(
             [silence(), silence(), silence()].map(|fault| breaker.trips(&fault, false)),
@@ -165,12 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn any_answer_begins_the_count_anew() {
+    fn any_reply_resets_the_count() {
         let breaker = Breaker::default();
         for _ in 0..5 {
             assert!(!breaker.trips(&silence(), true));
             assert!(!breaker.trips(&end(), true));
-            breaker.answered();
+            breaker.reply_received();
             assert!(!breaker.trips(&silence(), false));
             assert!(!breaker.trips(&silence(), false));
             assert!(!breaker.trips(&Fault::Refused(String::new()), false));
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_of_no_use_trips_at_once() {
+    fn unusable_connection_trips_at_once() {
         assert!(Breaker::default().trips(&end(), false));
         for is_one_of_many in [false, true] {
             assert!(Breaker::default().trips(&Fault::ReadOnly, is_one_of_many));

@@ -1,20 +1,20 @@
-//! What can go wrong with one command, told apart by what is to be done about it.
+//! Faults of a command, by their consequence.
 
 use redis::{ErrorKind, RedisError};
 
-/// Why a command brought nothing.
+/// Reason why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
-    /// There is no connection now.
+    /// There is no connection.
     #[error("Redis is away")]
     Away,
-    /// No answer in time, or from one node of a Cluster none at all.
-    #[error("no answer from Redis: {0}")]
+    /// No reply in time, or none at all from one node of a Cluster.
+    #[error("no reply from Redis: {0}")]
     Unanswered(String),
     /// The connection has ended.
     #[error("the connection to Redis has ended: {0}")]
     Ended(String),
-    /// A replica: it takes no writes and may know less than its master.
+    /// The server is a replica: it accepts no writes and may lag behind its master.
     #[error("this Redis is a read-only replica")]
     ReadOnly,
     /// `maxmemory` is reached and nothing may be evicted.
@@ -23,7 +23,7 @@ pub(super) enum Fault {
     /// The user or password is wrong.
     #[error("Redis refused the user or the password")]
     Credentials,
-    /// Redis answered with another error.
+    /// Redis returned another error.
     #[error("Redis refused: {0}")]
     Refused(String),
 }
@@ -50,8 +50,9 @@ impl From<RedisError> for Fault {
     }
 }
 
-/// The kind of an error, and the operating system's or TLS's words. Never a server's: they may repeat what was sent
-/// (an old Redis repeats an unknown command with its arguments), and a password may be among it.
+/// Returns the kind of an error, and the message of the operating system or TLS. A server's message is never included:
+/// it may repeat the command (an old Redis repeats an unknown command with its arguments), which may contain a
+/// password.
 fn text(error: &RedisError) -> String {
     if error.is_io_error() {
         return error.to_string();
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_word_of_a_server_is_repeated() {
+    fn server_messages_are_not_repeated() {
         let error = make_extension_error("ERR".to_owned(), Some("unknown command AUTH hunter2".to_owned()));
         let fault = Fault::from(error);
         assert!(matches!(fault, Fault::Refused(_)), "{fault:?}");
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_and_a_read_only_server_are_recognised() {
+    fn full_and_read_only_servers_are_recognised() {
         assert_eq!(Fault::from(make_extension_error("OOM".to_owned(), None)), Fault::Full);
         let error = make_extension_error("READONLY".to_owned(), None);
         assert_eq!(Fault::from(error), Fault::ReadOnly);

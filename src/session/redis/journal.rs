@@ -1,4 +1,4 @@
-//! What the log is told of the connection: changes, each once.
+//! Log of connection changes: each change is logged once.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -6,42 +6,43 @@ use tokio::time::Instant;
 
 use super::connect::ConnectError;
 use super::fault::Fault;
-use super::look::Look;
+use super::server_info::ServerInfo;
 
-/// What was said since the connection was last there.
+/// Messages logged since the connection was lost.
 pub(super) struct Journal {
-    /// The servers by name, for people.
-    place: String,
+    /// Names of the servers, for messages.
+    servers: String,
     away_since: Instant,
-    said: Vec<(Discriminant<ConnectError>, Option<Discriminant<Fault>>)>,
-    look: Option<Look>,
+    logged: Vec<(Discriminant<ConnectError>, Option<Discriminant<Fault>>)>,
+    info: Option<ServerInfo>,
 }
 
 impl Journal {
-    /// Nothing was said, and nothing is there yet.
-    pub(super) fn new(place: String) -> Self {
-        Self { place, away_since: Instant::now(), said: Vec::new(), look: None }
+    /// Starts without a connection and without messages.
+    pub(super) fn new(servers: String) -> Self {
+        Self { servers, away_since: Instant::now(), logged: Vec::new(), info: None }
     }
 
-    /// The connection is gone, or could not be made: each kind of cause is told once until it is back.
+    /// Logs the loss of the connection, or a failed attempt. Each kind of cause is logged once until the connection is
+    /// back.
     pub(super) fn lost(&mut self, cause: &ConnectError) {
-        if self.said.is_empty() {
+        if self.logged.is_empty() {
             self.away_since = Instant::now();
         }
         let fault = if let ConnectError::Fault(fault) = cause { Some(discriminant(fault)) } else { None };
         let kind = (discriminant(cause), fault);
-        if self.said.contains(&kind) {
+        if self.logged.contains(&kind) {
             return tracing::debug!(%cause, "the session store is still away");
         }
-        self.said.push(kind);
+        self.logged.push(kind);
         match cause {
             ConnectError::TooOld(_) => {
-                let redis = &self.place;
+                let redis = &self.servers;
                 tracing::error!(reason = "session_store_too_old", redis, %cause, "the session store cannot be used");
             }
             _ => tracing::warn!(
                 reason = "session_store_lost",
-                redis = self.place,
+                redis = self.servers,
                 %cause,
                 advice = advice(cause),
                 "the session store is away: sessions are confirmed by the vault until it is back"
@@ -49,36 +50,36 @@ impl Journal {
         }
     }
 
-    /// A connection is there; what is new about the server is told.
-    pub(super) fn back(&mut self, look: &Look) {
-        if self.said.is_empty() {
-            let version = look.version.as_deref();
+    /// Logs a new connection, and what has changed about the server.
+    pub(super) fn back(&mut self, info: &ServerInfo) {
+        if self.logged.is_empty() {
+            let version = info.version.as_deref();
             tracing::info!(
                 reason = "session_store_there",
-                redis = self.place,
+                redis = self.servers,
                 version,
-                "the session store is there"
+                "connected to the session store"
             );
         } else {
             let away_ms = u64::try_from(self.away_since.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(
                 reason = "session_store_back",
-                redis = self.place,
+                redis = self.servers,
                 away_ms,
                 "the session store is back"
             );
         }
-        self.said.clear();
-        if self.look.as_ref() != Some(look) {
-            if let Some(warning) = look.eviction_warning() {
-                tracing::warn!(reason = "session_store_evicts", policy = look.policy.as_deref(), "{warning}");
+        self.logged.clear();
+        if self.info.as_ref() != Some(info) {
+            if let Some(warning) = info.eviction_warning() {
+                tracing::warn!(reason = "session_store_evicts", policy = info.policy.as_deref(), "{warning}");
             }
-            self.look = Some(look.clone());
+            self.info = Some(info.clone());
         }
     }
 }
 
-/// What to look at, for those who have just set it up.
+/// Returns the likely fix, for a new setup.
 fn advice(cause: &ConnectError) -> &'static str {
     match cause {
         ConnectError::NoMaster => {

@@ -1,8 +1,8 @@
-//! The key of a session: `<prefix>s:<session id>`. The one place where keys of Redis are built.
+//! The key of a session: `<prefix>s:<session id>`. Redis keys are built only here.
 
 use crate::id::SessionId;
 
-/// The key of one session. A prefix with braces is a hash tag in a Cluster and puts all sessions into one slot.
+/// Returns the key of one session. A prefix with braces is a hash tag in a Cluster and puts all sessions into one slot.
 pub(super) fn session(prefix: &str, id: SessionId) -> String {
     format!("{prefix}s:{id}")
 }
@@ -12,8 +12,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_the_prefix_and_the_id() {
-        // Replicas of two versions share these: a change of shape forgets every session and every tombstone.
+    fn key_is_prefix_and_id() {
+        // Replicas of two versions share these keys: a change of format loses every session and every tombstone.
         assert_eq!(session("doorward:", SessionId::from_bytes([0; 16])), "doorward:s:AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(session("", SessionId::from_bytes([255; 16])), "s:_____________________w");
     }

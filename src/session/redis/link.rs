@@ -1,4 +1,4 @@
-//! A connection to Redis that many requests share: to one server, or to the masters of a Cluster.
+//! A connection to Redis shared by many requests: to one server, or to the masters of a Cluster.
 
 use std::time::Duration;
 
@@ -9,74 +9,75 @@ use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Value, from_
 
 use super::fault::Fault;
 
-/// Commands of concurrent requests travel together.
+/// A shared connection; commands of concurrent requests are pipelined.
 #[derive(Clone)]
 pub(super) enum Link {
-    /// To one server.
+    /// A connection to one server.
     One(MultiplexedConnection),
-    /// To every master of a Cluster.
+    /// Connections to all masters of a Cluster.
     Cluster(ClusterConnection),
 }
 
 impl Link {
-    /// The answer to one command.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd, limit: Duration) -> Result<T, Fault> {
+    /// Sends one command and returns the reply.
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd, timeout: Duration) -> Result<T, Fault> {
         match self.clone() {
-            Self::One(mut one) => within(limit, command.query_async(&mut one)).await,
-            Self::Cluster(mut cluster) => within(limit, command.query_async(&mut cluster)).await,
+            Self::One(mut one) => within(timeout, command.query_async(&mut one)).await,
+            Self::Cluster(mut cluster) => within(timeout, command.query_async(&mut cluster)).await,
         }
     }
 
-    /// The answers to commands on one key, carried out in this order: in one write to one server; one by one in a
-    /// Cluster, where each follows its slot if that moves. No transaction: the caller does not need one, a moving slot
-    /// would abort it, and a user without the right to EXEC makes this client's library panic (1.8.1).
-    pub(super) async fn in_order(&self, commands: &[Cmd], limit: Duration) -> Result<Vec<Value>, Fault> {
+    /// Sends commands on one key, carried out in this order, and returns the replies. One server gets them in one
+    /// write. A Cluster gets them one by one, as each follows its slot if that moves. No transaction is used: the
+    /// caller does not need one, a moving slot would abort it, and the redis crate panics for a user without the right
+    /// to EXEC (1.8.1).
+    pub(super) async fn in_order(&self, commands: &[Cmd], timeout: Duration) -> Result<Vec<Value>, Fault> {
         match self.clone() {
             Self::One(mut one) => {
                 let mut pipeline = Pipeline::with_capacity(commands.len());
                 for command in commands {
                     pipeline.add_command(command.clone());
                 }
-                within(limit, pipeline.query_async(&mut one)).await
+                within(timeout, pipeline.query_async(&mut one)).await
             }
             Self::Cluster(_) => {
-                let mut answers = Vec::with_capacity(commands.len());
+                let mut replies = Vec::with_capacity(commands.len());
                 for command in commands {
-                    answers.push(self.ask(command, limit).await?);
+                    replies.push(self.query(command, timeout).await?);
                 }
-                Ok(answers)
+                Ok(replies)
             }
         }
     }
 
-    /// The answer of any one master, to a command about the server itself.
-    pub(super) async fn ask_any<T: FromRedisValue>(&self, command: Cmd, limit: Duration) -> Result<T, Fault> {
-        let Self::Cluster(mut cluster) = self.clone() else { return self.ask(&command, limit).await };
+    /// Sends a command about the server itself to any one master.
+    pub(super) async fn query_any<T: FromRedisValue>(&self, command: Cmd, timeout: Duration) -> Result<T, Fault> {
+        let Self::Cluster(mut cluster) = self.clone() else { return self.query(&command, timeout).await };
         let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
-        let value = within(limit, cluster.route_command(command, any)).await?;
+        let value = within(timeout, cluster.route_command(command, any)).await?;
         from_redis_value(value).map_err(|error| Fault::from(RedisError::from(error)))
     }
 }
 
 impl Link {
-    /// The answer of every master, to a command about the servers themselves.
-    pub(super) async fn ask_masters(&self, command: Cmd, limit: Duration) -> Result<Vec<String>, Fault> {
+    /// Sends a command about the servers themselves to every master.
+    pub(super) async fn query_masters(&self, command: Cmd, timeout: Duration) -> Result<Vec<String>, Fault> {
         let Self::Cluster(mut cluster) = self.clone() else {
-            return Ok(vec![self.ask(&command, limit).await?]);
+            return Ok(vec![self.query(&command, timeout).await?]);
         };
         let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
         let read = |value| from_redis_value(value).map_err(|error| Fault::from(RedisError::from(error)));
-        match within(limit, cluster.route_command(command, all)).await? {
-            // Each by its address.
-            Value::Map(answers) => answers.into_iter().map(|(_, answer)| read(answer)).collect(),
-            other => Err(Fault::Refused(format!("an unexpected answer of a Cluster: {other:?}"))),
+        match within(timeout, cluster.route_command(command, all)).await? {
+            // A reply per address.
+            Value::Map(replies) => replies.into_iter().map(|(_, reply)| read(reply)).collect(),
+            other => Err(Fault::Refused(format!("an unexpected reply of a Cluster: {other:?}"))),
         }
     }
 }
 
-async fn within<T>(limit: Duration, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Fault::Unanswered(format!("not within {} ms", limit.as_millis()))),
+async fn within<T>(timeout: Duration, reply: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
+    match tokio::time::timeout(timeout, reply).await {
+        Ok(reply) => Ok(reply?),
+        Err(_) => Err(Fault::Unanswered(format!("not within {} ms", timeout.as_millis()))),
     }
 }

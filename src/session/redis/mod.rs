@@ -1,7 +1,7 @@
 //! The session store shared by every replica: records and tombstones in Redis.
 //!
-//! Redis may be away, slow or emptied at any time: every method then fails, at once or within a tenth of a second, and
-//! the caller asks the vault. Nothing here waits for a connection.
+//! Redis may be away, slow or emptied at any time. Every method then fails at once or within a tenth of a second, and
+//! the caller queries the vault. No method waits for a connection.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,20 +26,20 @@ mod fault;
 mod journal;
 mod key;
 mod link;
-mod look;
+mod server_info;
 mod net;
 mod record;
 mod sentinel;
 mod supervisor;
 
-/// How Redis is reached.
+/// Settings of the connection to Redis.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// Which servers.
+    /// Servers and credentials.
     pub url: RedisUrl,
-    /// Who their certificates must be signed by (PEM); without it, whom this system trusts.
+    /// CA certificates (PEM) that the server certificates must chain to; without it, the system trust store.
     pub ca_file: Option<PathBuf>,
-    /// What every key begins with.
+    /// Prefix of every key.
     pub key_prefix: String,
 }
 
@@ -49,21 +49,21 @@ pub struct RedisStore {
     key_prefix: String,
     random: Arc<dyn Random>,
     supervisor: AbortHandle,
-    /// Another way to connect, for the supervisor to take.
+    /// Replacement connector for the supervisor.
     next: Arc<Next>,
 }
 
-/// Credentials, or an authority for certificates, that were found good enough to connect with.
+/// A checked connector with new credentials or CA certificates.
 pub struct Renewal {
     next: Arc<Next>,
     connector: Connector,
 }
 
 impl RedisStore {
-    /// Begins to connect, on the current runtime, and returns at once: Redis may be away.
+    /// Starts connecting on the current runtime and returns at once, as Redis may be away.
     ///
     /// # Errors
-    /// When it cannot even be tried: an unreadable `ca_file`.
+    /// When connecting is impossible: an unreadable `ca_file`.
     pub fn start(
         options: RedisOptions,
         random: Arc<dyn Random>,
@@ -72,16 +72,16 @@ impl RedisStore {
         let current = Arc::new(Current::new(metrics));
         let key_prefix = options.key_prefix.clone();
         let next = Arc::new(Next::default());
-        let connector = Connector::new(options)?.replaced_by(Arc::clone(&next));
+        let connector = Connector::new(options)?.with_next(Arc::clone(&next));
         let supervising = supervisor::supervise(Arc::clone(&current), connector, Arc::clone(&random));
         let supervisor = tokio::spawn(supervising).abort_handle();
         Ok(Self { current, key_prefix, random, supervisor, next })
     }
 
-    /// Reads what the options name. The servers, the database and the prefix are those of the running store.
+    /// Builds a connector with new credentials. Servers, database and prefix stay those of the running store.
     ///
     /// # Errors
-    /// For a `ca_file` that is none.
+    /// For an invalid `ca_file`.
     pub fn renewal(&self, options: RedisOptions) -> Result<Renewal, SessionStoreError> {
         Ok(Renewal { next: Arc::clone(&self.next), connector: Connector::new(options)? })
     }
@@ -92,7 +92,7 @@ impl RedisStore {
 }
 
 impl Renewal {
-    /// From now on connections are made with it; one that is open stays until it breaks.
+    /// Uses it for new connections. An open connection stays until it ends.
     pub fn begin(self) {
         self.next.set(self.connector);
     }
@@ -103,29 +103,29 @@ impl SessionStore for RedisStore {
     async fn check(&self, id: SessionId) -> Result<Lookup, SessionStoreError> {
         let live = self.current.live()?;
         let outcome = commands::check(&live.link, &self.key(id)).await;
-        Ok(self.current.judge(&live, outcome)?)
+        Ok(self.current.record_outcome(&live, outcome)?)
     }
 
     async fn fill(&self, id: SessionId, record: Record, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
         let random = self.random.as_ref();
         let outcome = commands::fill(&live.link, &self.key(id), &record, keep, random).await;
-        Ok(self.current.judge_write(&live, outcome)?)
+        Ok(self.current.record_write(&live, outcome)?)
     }
 
     async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
         let outcome = commands::extend(&live.link, &self.key(id), keep).await;
-        Ok(self.current.judge_write(&live, outcome)?)
+        Ok(self.current.record_write(&live, outcome)?)
     }
 
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
         let outcome = commands::revoke(&live.link, &self.key(id), keep).await;
-        Ok(self.current.judge_write(&live, outcome)?)
+        Ok(self.current.record_write(&live, outcome)?)
     }
 
-    fn vouches_alone(&self) -> bool {
+    fn is_shared(&self) -> bool {
         true
     }
 }

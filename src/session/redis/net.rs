@@ -1,4 +1,4 @@
-//! Sockets and TLS for every kind of server. A name is resolved anew for each connection.
+//! Sockets and TLS for every kind of server. Names are resolved again for each connection.
 
 use std::time::Duration;
 
@@ -13,42 +13,43 @@ use redis::{
 use super::fault::Fault;
 use crate::config::StoreHost;
 
-/// Resolving, TCP, TLS and login together: 1 s is many round trips, and a dead address must not hold up the next
-/// attempt, which may resolve to another.
+/// Maximum time for resolving, TCP, TLS and login together. 1 s is many round trips, and a dead address must not delay
+/// the next attempt, which may resolve to another.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 
-/// A burst of requests waits in the queue of its connection, not in front of it; each place costs some 100 bytes.
+/// Length of a connection's command queue, which absorbs bursts; each entry costs some 100 bytes.
 const QUEUE: usize = 1024;
 
-/// The heartbeat notices a dead peer first. These end sockets nobody watches any more.
+/// Keep-alive and user timeout of sockets. The heartbeat notices a dead peer first; these close sockets that are no
+/// longer watched.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
-/// How connections are made.
+/// Connection settings.
 pub(super) struct Net {
-    /// Whether with TLS, and then who must have signed the certificate: `None` is whom this system trusts.
+    /// `None`: without TLS. The inner value: CA certificates (PEM), or `None` for the system trust store.
     tls: Option<Option<Vec<u8>>>,
 }
 
 impl Net {
-    /// Without TLS.
+    /// Settings without TLS.
     pub(super) fn plain() -> Self {
         Self { tls: None }
     }
 
-    /// With TLS: certificate and name are verified.
+    /// Settings with TLS: certificate and name are verified.
     pub(super) fn tls(roots: Option<Vec<u8>>) -> Self {
-        // The crate takes the process' default. That there is one already, the gateway's own, is as good.
+        // The redis crate uses the process default. If the gateway has installed one already, that one is equally good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { tls: Some(roots) }
     }
 
-    /// What the crate wants to know of certificates; `None` without TLS.
+    /// Returns the certificates for the redis crate; `None` without TLS.
     pub(super) fn certificates(&self) -> Option<TlsCertificates> {
         let root_cert = self.tls.as_ref()?.clone();
         Some(TlsCertificates { client_tls: None, root_cert })
     }
 
-    /// One server's address and settings.
+    /// Returns the address and settings of one server.
     pub(super) fn info(&self, host: &StoreHost, login: RedisConnectionInfo) -> Result<ConnectionInfo, Fault> {
         let (name, port) = (host.name.clone(), host.port);
         let address = match self.tls {
@@ -58,7 +59,7 @@ impl Net {
         Ok(address.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp()))
     }
 
-    /// A client for one server; it does not connect yet.
+    /// Creates a client for one server, without connecting.
     pub(super) fn client(&self, host: &StoreHost, login: RedisConnectionInfo) -> Result<Client, Fault> {
         let info = self.info(host, login)?;
         Ok(match self.certificates() {
@@ -68,7 +69,7 @@ impl Net {
     }
 }
 
-/// Who we are to a server.
+/// Returns the login settings.
 pub(super) fn login(user: Option<&str>, password: Option<&str>, database: i64) -> RedisConnectionInfo {
     let mut login = RedisConnectionInfo::default().set_db(database);
     if let Some(user) = user {
@@ -80,7 +81,7 @@ pub(super) fn login(user: Option<&str>, password: Option<&str>, database: i64) -
     login
 }
 
-/// Settings of every socket.
+/// Returns the settings of every socket.
 pub(super) fn tcp() -> TcpSettings {
     let keepalive = TcpKeepalive::new().with_time(UNACKNOWLEDGED).with_interval(UNACKNOWLEDGED);
     TcpSettings::default().set_nodelay(true).set_keepalive(keepalive).set_user_timeout(UNACKNOWLEDGED)
@@ -88,7 +89,7 @@ pub(super) fn tcp() -> TcpSettings {
 
 /// Connects, logs in and selects the database.
 pub(super) async fn connect(client: &Client) -> Result<MultiplexedConnection, Fault> {
-    // Each command brings its own limit.
+    // Each command has its own timeout.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(None)

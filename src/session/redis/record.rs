@@ -1,4 +1,4 @@
-//! What stands in Redis under a session's key.
+//! Format of the values stored in Redis under a session's key.
 //!
 //! ```text
 //! live:       2  b'L'  user id (16)  absolute end (8)  idle end (8)  kind of client (1)
@@ -6,10 +6,12 @@
 //! tombstone:  1  b'T'
 //! ```
 //!
-//! Times are milliseconds since the epoch, big-endian. The old form is read, and not written any more; a doorward that writes
-//! it reads the new one as absent and asks the vault. Both know the tombstone.
+//! Times are milliseconds since the epoch, big-endian. The old form is read and no longer written, except for a record
+//! without an idle end. A doorward that writes it reads the new one as absent and queries the vault. Both versions read
+//! the tombstone.
 //!
-//! 35 bytes at most. Up to 44 Redis keeps a value in one allocation with its header, so there is room for 9 more.
+//! A value has at most 35 bytes. Redis keeps a value of up to 44 bytes in one allocation with its header, so there is
+//! room for 9 more.
 
 use crate::clock::Timestamp;
 use crate::id::UserId;
@@ -22,10 +24,10 @@ const LIVE: u8 = b'L';
 const TOMBSTONE: u8 = b'T';
 const LIVE_LENGTH: usize = 2 + 16 + 8 + 8 + 1;
 
-/// A tombstone as it is written.
+/// A tombstone as written.
 pub(super) const TOMBSTONE_VALUE: [u8; 2] = [OLD, TOMBSTONE];
 
-/// A live record as it is written. Without an idle end it is written in the old form.
+/// Encodes a live record. Without an idle end the old form is used.
 pub(super) fn encode(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(LIVE_LENGTH);
     out.extend([if record.idle.is_some() { VERSION } else { OLD }, LIVE]);
@@ -38,7 +40,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
     out
 }
 
-/// Reads what was found. Whatever this version did not write is as good as nothing: the vault is asked.
+/// Decodes a value. An unknown format counts as absent, so the vault is queried.
 pub(super) fn decode(value: Option<&[u8]>) -> Lookup {
     match value {
         Some([OLD, TOMBSTONE]) => Lookup::Tombstone,
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_survives_to_the_millisecond() {
+    fn record_round_trips_to_the_millisecond() {
         for _ in 0..1000 {
             let record = any_record();
             let value = encode(&record);
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_length_is_absent() {
+    fn wrong_length_is_absent() {
         let value = encode(&any_record());
         for length in 0..value.len() {
             assert_eq!(decode(Some(&value[..length])), Lookup::Absent, "{length}");
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_version_or_state_is_absent() {
+    fn unknown_version_or_state_is_absent() {
         for byte in 0..=u8::MAX {
             let mut value = encode(&any_record());
             value[0] = byte;
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_an_older_doorward_lives_and_its_idle_end_is_not_known() {
+    fn old_record_is_live_without_an_idle_end() {
         let old = Record { idle: None, ..any_record() };
         let value = encode(&old);
         assert_eq!((value.len(), value[0]), (26, OLD), "as it was written then");
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kind_of_client_is_absent() {
+    fn unknown_client_kind_is_absent() {
         for byte in 0..=u8::MAX {
             let mut value = encode(&any_record());
             *value.last_mut().unwrap() = byte;
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_origin_are_never_live() {
+    fn foreign_values_are_never_live() {
         let random: &dyn Random = &SystemRandom;
         for length in (0..=64).filter(|length| ![26, LIVE_LENGTH].contains(length)) {
             let mut value = vec![0; length];

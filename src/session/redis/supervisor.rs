@@ -1,11 +1,11 @@
-//! The task that keeps a connection published.
+//! Supervisor: the task that keeps a connection published.
 //!
 //! ```text
 //!              connected, master, new enough
 //!  connecting ------------------------------> published
 //!      ^  \__ failed: wait, longer each time      |
 //!      |__________________________________________|
-//!        2 heartbeats missed, 3 answers in a row missed, read-only, another master
+//!        2 heartbeats missed, 3 replies in a row missed, read-only, another master
 //! ```
 
 use std::convert::Infallible;
@@ -17,34 +17,34 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::backoff;
-use super::connect::{BEAT, ConnectError, Connected, Connector, beat};
+use super::connect::{HEARTBEAT, ConnectError, Connected, Connector, heartbeat};
 use super::current::{Current, Live};
 use super::fault::Fault;
 use super::journal::Journal;
-use super::look::Memory;
+use super::server_info::Memory;
 use crate::id::Random;
 use crate::metrics::{Breaker, Connect, SessionStore};
 
-/// One missed heartbeat is an accident.
-const MISSED: u32 = 2;
+/// Number of missed heartbeats in a row that end a connection. A single one may be an accident.
+const MAX_MISSED: u32 = 2;
 
-/// How often the server is asked whether it is still the master: well within the seconds a failover takes.
-const ROLE: Duration = Duration::from_secs(1);
+/// Interval of checks that the server is still the master: well within the seconds a failover takes.
+const ROLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A connection that lasted this long was a good one: the next attempt does not wait for the faults before it. One
-/// that keeps breaking is connected to ever more seldom.
-const GOOD: Duration = Duration::from_secs(10);
+/// Lifetime after which a connection resets the backoff. A connection that keeps breaking is retried less and less
+/// often.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 
-/// How often its memory is asked for: it grows in minutes.
-const MEASURE: Duration = Duration::from_secs(10);
+/// Interval of memory measurements: memory grows in minutes.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A panic that comes again at once must not fill the log.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
+/// Pause after a panic, so that a repeated panic does not flood the log.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps a connection published; never ends by itself.
+/// Keeps a connection published; never returns.
 pub(super) async fn supervise(current: Arc<Current>, connector: Connector, random: Arc<dyn Random>) {
     let connector = Arc::new(Mutex::new(connector));
-    again_after_a_panic(|| {
+    restart_after_panic(|| {
         current.withdraw();
         let (current, connector) = (Arc::clone(&current), Arc::clone(&connector));
         let random = Arc::clone(&random);
@@ -53,40 +53,40 @@ pub(super) async fn supervise(current: Arc<Current>, connector: Connector, rando
     .await;
 }
 
-/// A defect in what talks to Redis must not take the store away for good.
-async fn again_after_a_panic<F: Future<Output = ()> + Send + 'static>(mut task: impl FnMut() -> F) {
+/// Restarts the task after a panic, so that a defect does not disable the store for good.
+async fn restart_after_panic<F: Future<Output = ()> + Send + 'static>(mut task: impl FnMut() -> F) {
     loop {
-        // Ended with its set, when this is.
+        // The task is aborted with its set when this future is dropped.
         let mut running = JoinSet::new();
         running.spawn(task());
         match running.join_next().await {
             Some(Err(error)) if error.is_panic() => {
                 tracing::error!(
                     reason = "session_store_panicked",
-                    "what talks to the session store panicked; it begins again"
+                    "the session store task panicked: it is restarted"
                 );
-                tokio::time::sleep(AFTER_PANIC).await;
+                tokio::time::sleep(PANIC_PAUSE).await;
             }
             _ => return,
         }
     }
 }
 
-/// Connects, watches and connects again.
+/// Connects, watches the connection, and reconnects.
 async fn keep_published(current: &Current, connector: &mut Connector, random: &dyn Random) {
-    let mut journal = Journal::new(connector.place());
+    let mut journal = Journal::new(connector.servers());
     let mut attempt = 0;
     loop {
         let lost = match connector.connect().await {
             Ok(connected) => {
                 current.metrics().connects.of(Connect::Ok).inc();
-                journal.back(&connected.look);
+                journal.back(&connected.info);
                 let since = Instant::now();
                 let live = current.publish(connected.link.clone());
                 let lost = watch(current, &live, &connected, connector).await;
                 current.withdraw();
                 current.metrics().breaker.of(opened_by(&lost)).inc();
-                if since.elapsed() >= GOOD {
+                if since.elapsed() >= STABLE_AFTER {
                     attempt = 0;
                 }
                 lost
@@ -102,7 +102,7 @@ async fn keep_published(current: &Current, connector: &mut Connector, random: &d
     }
 }
 
-/// Waits until the connection can no longer be used, and says why.
+/// Waits until the connection is unusable, and returns why.
 async fn watch(
     current: &Current,
     live: &Live,
@@ -111,15 +111,15 @@ async fn watch(
 ) -> ConnectError {
     tokio::select! {
         fault = live.ended() => fault.into(),
-        fault = silence(live) => fault.into(),
+        fault = missed_heartbeats(live) => fault.into(),
         error = demotion(connected, connector) => error,
         never = measure(current.metrics(), live) => match never {},
     }
 }
 
-/// Keeps the memory of Redis measured; silence is the heartbeat's business.
+/// Measures the memory of Redis; a missing reply is left to the heartbeat.
 async fn measure(metrics: &SessionStore, live: &Live) -> Infallible {
-    let mut ticks = interval(MEASURE);
+    let mut ticks = interval(MEMORY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -130,7 +130,7 @@ async fn measure(metrics: &SessionStore, live: &Live) -> Infallible {
     }
 }
 
-/// As a metric says it.
+/// Returns the metric label.
 const fn opened_by(lost: &ConnectError) -> Breaker {
     match lost {
         ConnectError::OtherMaster | ConnectError::NoMaster => Breaker::Demoted,
@@ -143,18 +143,18 @@ const fn opened_by(lost: &ConnectError) -> Breaker {
     }
 }
 
-async fn silence(live: &Live) -> Fault {
-    let mut ticks = interval(BEAT);
+async fn missed_heartbeats(live: &Live) -> Fault {
+    let mut ticks = interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut missed = 0;
     loop {
         ticks.tick().await;
-        match beat(&live.link).await {
+        match heartbeat(&live.link).await {
             Ok(()) => missed = 0,
             Err(fault @ Fault::Ended(_)) => return fault,
             Err(fault) => {
                 missed += 1;
-                if missed == MISSED {
+                if missed == MAX_MISSED {
                     return fault;
                 }
             }
@@ -163,12 +163,12 @@ async fn silence(live: &Live) -> Fault {
 }
 
 async fn demotion(connected: &Connected, connector: &mut Connector) -> ConnectError {
-    let mut ticks = interval(ROLE);
+    let mut ticks = interval(ROLE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         match connector.is_current(connected).await {
-            // Silence is the heartbeat's business.
+            // A missing reply is left to the heartbeat.
             Ok(()) | Err(ConnectError::Fault(Fault::Unanswered(_))) => {}
             Err(error) => return error,
         }
@@ -182,9 +182,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_survived() {
+    async fn task_restarts_after_a_panic() {
         let attempts = Arc::new(AtomicU32::new(0));
-        again_after_a_panic(|| {
+        restart_after_panic(|| {
             let attempts = Arc::clone(&attempts);
             async move { assert!(attempts.fetch_add(1, Ordering::SeqCst) > 0, "the first attempt panics") }
         })

@@ -1,4 +1,4 @@
-//! What a server says of itself, looked at once for each connection: can it do what is needed, will it forget?
+//! Properties of a server, read once per connection: its version and its eviction policy.
 
 use std::time::Duration;
 
@@ -7,50 +7,50 @@ use redis::cmd;
 use super::fault::Fault;
 use super::link::Link;
 
-/// Nobody waits for these; longer, and the server is too ill to be published.
-const ANSWER: Duration = Duration::from_millis(500);
+/// Timeout of these commands. No request waits for them; a slower server is not fit to be published.
+const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The first with `PEXPIRE .. GT`. Valkey calls itself 7.2.4 here.
-const OLDEST: (u32, u32) = (7, 0);
+/// Minimum version: the first with `PEXPIRE .. GT`. Valkey reports 7.2.4 here.
+const MIN_VERSION: (u32, u32) = (7, 0);
 
-/// What is known of a server; what an ACL forbids to ask is not.
+/// Properties of a server, as far as an ACL allows reading them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct ServerInfo {
     /// `redis_version`
     pub(super) version: Option<String>,
     /// `maxmemory-policy`
     pub(super) policy: Option<String>,
 }
 
-impl Look {
-    /// Asks a server, or any master of a Cluster.
+impl ServerInfo {
+    /// Queries a server, or any master of a Cluster.
     pub(super) async fn at(link: &Link) -> Result<Self, Fault> {
         let (mut info, mut config) = (cmd("INFO"), cmd("CONFIG"));
         info.arg("server");
         config.arg("GET").arg("maxmemory-policy");
-        let info: Option<String> = known(link.ask_any(info, ANSWER).await)?;
-        let config: Option<Vec<String>> = known(link.ask_any(config, ANSWER).await)?;
+        let info: Option<String> = if_allowed(link.query_any(info, TIMEOUT).await)?;
+        let config: Option<Vec<String>> = if_allowed(link.query_any(config, TIMEOUT).await)?;
         Ok(Self {
             version: info.as_deref().and_then(version).map(str::to_owned),
             policy: config.and_then(|pair| pair.into_iter().nth(1)),
         })
     }
 
-    /// Whether this server lacks a command that is needed.
+    /// Returns whether this server lacks a required command.
     pub(super) fn is_too_old(&self) -> bool {
         let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
         let Some(mut parts) = self.version.as_deref().map(|version| version.split('.')) else { return false };
         let (major, minor) = (number(parts.next()), number(parts.next()));
-        major.is_some_and(|major: u32| (major, minor.unwrap_or(0)) < OLDEST)
+        major.is_some_and(|major: u32| (major, minor.unwrap_or(0)) < MIN_VERSION)
     }
 
-    /// What is wrong with how this server makes room, if anything is.
+    /// Returns a warning about the eviction policy, if it is unsuitable.
     pub(super) fn eviction_warning(&self) -> Option<&'static str> {
         match self.policy.as_deref()? {
             "noeviction" | "volatile-ttl" => None,
             policy if policy.starts_with("allkeys-") => Some(
                 "when memory is short this Redis removes sessions that are in use, and tombstones: requests then ask \
-                 the vault, and cannot be answered while it is lost; set maxmemory-policy to noeviction or \
+                 the vault, and fail while it is lost; set maxmemory-policy to noeviction or \
                  volatile-ttl",
             ),
             policy if policy.starts_with("volatile-") => Some(
@@ -63,21 +63,21 @@ impl Look {
     }
 }
 
-/// How much memory the servers have in use, and may have.
+/// Memory in use and its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Memory {
-    /// Bytes; of a Cluster, all masters together.
+    /// Memory in use, in bytes; in a Cluster, the sum of all masters.
     pub(super) used: i64,
-    /// Bytes; 0 when there is no limit, on any of them.
+    /// Memory limit, in bytes; 0 when any of them has no limit.
     pub(super) max: i64,
 }
 
 impl Memory {
-    /// Asks; `None` where an ACL forbids the question.
+    /// Queries the memory; `None` where an ACL forbids it.
     pub(super) async fn at(link: &Link) -> Result<Option<Self>, Fault> {
         let mut info = cmd("INFO");
         info.arg("memory");
-        Ok(known(link.ask_masters(info, ANSWER).await)?.and_then(|all| Self::read(&all)))
+        Ok(if_allowed(link.query_masters(info, TIMEOUT).await)?.and_then(|all| Self::read(&all)))
     }
 
     fn read(infos: &[String]) -> Option<Self> {
@@ -95,10 +95,10 @@ impl Memory {
     }
 }
 
-/// An answer, or nothing where an ACL or the provider forbids the question.
-fn known<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
+/// Turns a refusal by an ACL or the provider into `None`.
+fn if_allowed<T>(reply: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match reply {
+        Ok(reply) => Ok(Some(reply)),
         Err(Fault::Refused(_)) => Ok(None),
         Err(fault) => Err(fault),
     }
@@ -112,30 +112,30 @@ fn version(info: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn of(version: &str, policy: &str) -> Look {
-        Look { version: Some(version.to_owned()), policy: Some(policy.to_owned()) }
+    fn of(version: &str, policy: &str) -> ServerInfo {
+        ServerInfo { version: Some(version.to_owned()), policy: Some(policy.to_owned()) }
     }
 
     #[test]
-    fn a_server_before_7_0_is_too_old() {
+    fn server_before_7_0_is_too_old() {
         for old in ["6.2.14", "6.0", "5.0.7", "2.8", "6"] {
             assert!(of(old, "").is_too_old(), "{old}");
         }
         for new in ["7.0.0", "7.0.15", "7.2.4", "8.0.1", "10.0", "255.255.255", "unstable", ""] {
             assert!(!of(new, "").is_too_old(), "{new}");
         }
-        assert!(!Look::default().is_too_old());
+        assert!(!ServerInfo::default().is_too_old());
     }
 
     #[test]
-    fn the_version_is_found_in_what_info_says() {
+    fn version_is_parsed_from_info() {
         let info = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n";
         assert_eq!(version(info), Some("7.2.4"));
         assert_eq!(version("# Server\r\n"), None);
     }
 
     #[test]
-    fn memory_is_that_of_all_masters_and_its_limit_too_if_each_has_one() {
+    fn memory_is_the_sum_of_all_masters() {
         let info = |used: u32, max: u32| format!("# Memory\r\nused_memory:{used}\r\nmaxmemory:{max}\r\n");
         let read = |infos: &[String]| Memory::read(infos).map(|memory| (memory.used, memory.max));
         assert_eq!(read(&[info(5, 100), info(7, 50)]), Some((12, 150)));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn only_policies_that_may_forget_too_much_are_warned_of() {
+    fn unsuitable_eviction_policies_cause_a_warning() {
         for fine in ["noeviction", "volatile-ttl"] {
             assert_eq!(of("7.0.0", fine).eviction_warning(), None, "{fine}");
         }
@@ -157,6 +157,6 @@ mod tests {
             let warning = of("7.0.0", evicting).eviction_warning();
             assert!(warning.is_some_and(|text| text.contains("tombstones before sessions")), "{evicting}");
         }
-        assert_eq!(Look::default().eviction_warning(), None);
+        assert_eq!(ServerInfo::default().eviction_warning(), None);
     }
 }
