@@ -1,12 +1,12 @@
-//! Whose pages they are: the name, the colours, and the files the pages load.
+//! Branding of the pages: the name, the colours, and the files that pages load.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 
 use crate::config;
 
-/// The header fields every file is sent with, beside its `Content-Type`. The name changes with the content, so it is
-/// kept for good; the policy is for a logo that is opened by itself, since an SVG may hold scripts.
+/// Header fields of every file besides `Content-Type`. A file's name changes with its content, so it is cached for
+/// good. The policy protects a logo that is opened directly, since an SVG may contain scripts.
 pub const ASSET_HEADERS: &[(&str, &str)] = &[
     ("cache-control", "public, max-age=31536000, immutable"),
     ("x-content-type-options", "nosniff"),
@@ -18,28 +18,28 @@ const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &[u8] = include_bytes!("../../assets/show.js");
 const ICON: &[u8] = include_bytes!("../../assets/icon.svg");
 
-/// One file that pages load.
+/// A file that pages load.
 #[derive(Clone, Debug)]
 pub struct Asset {
     /// `<name>.<hash>.<extension>`
     pub name: String,
-    /// Its `Content-Type`.
+    /// The `Content-Type`.
     pub content_type: &'static str,
-    /// What it holds.
+    /// The content.
     pub body: Bytes,
 }
 
 impl Asset {
     fn new(name: &str, content_type: &'static str, body: Bytes) -> Self {
         let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-        // Eight bytes: nobody looks for collisions among files of the operator's own.
+        // Eight bytes suffice: the files are the operator's own, so no attacker constructs collisions.
         let hash: String =
             digest(&SHA256, &body).as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         Self { name: format!("{stem}.{hash}.{extension}"), content_type, body }
     }
 }
 
-/// `[brand]`, compiled: what the pages need of it, and the files.
+/// `[brand]`, compiled: page data and files.
 #[derive(Clone, Debug)]
 pub struct Brand {
     pub(super) name: String,
@@ -52,7 +52,7 @@ pub struct Brand {
 }
 
 impl Brand {
-    /// For pages below `auth_prefix`.
+    /// Compiles the brand for pages below `auth_prefix`.
     pub fn new(brand: &config::Brand, auth_prefix: &str) -> Self {
         let (light, dark) = (brand.accent, brand.accent_dark);
         let style = format!(
@@ -73,11 +73,11 @@ impl Brand {
         }
     }
 
-    /// The file at `path`, `<auth_prefix>/assets/<name>.<hash>.<extension>`.
+    /// Returns the file at `path`, `<auth_prefix>/assets/<name>.<hash>.<extension>`.
     pub fn asset(&self, path: &str) -> Option<&Asset> {
         let name = path.strip_prefix(&self.folder)?;
-        let ours = [&self.style, &self.script, &self.icon];
-        ours.into_iter().chain(&self.logo).chain(&self.css).find(|asset| asset.name == name)
+        let own = [&self.style, &self.script, &self.icon];
+        own.into_iter().chain(&self.logo).chain(&self.css).find(|asset| asset.name == name)
     }
 
     pub(super) fn style(&self) -> String {
@@ -88,7 +88,8 @@ impl Brand {
         self.path(&self.script)
     }
 
-    /// For the tab: the logo where there is one, which also keeps browsers from asking the app for `/favicon.ico`.
+    /// Returns the icon of the tab: the logo if there is one. It also keeps browsers from requesting `/favicon.ico`
+    /// from the app.
     pub(super) fn icon(&self) -> String {
         self.path(self.logo.as_ref().unwrap_or(&self.icon))
     }

@@ -1,6 +1,6 @@
-//! What a browser calls itself, in words somebody recognises their device by.
+//! Names of browsers and systems for the device list, from `User-Agent`.
 
-/// Browsers by a word of their `User-Agent`. Order matters: most of them also claim to be those further down.
+/// Browsers by a word of their `User-Agent`. The order matters: most of them also contain the words further down.
 const BROWSERS: &[(&str, &str)] = &[
     ("Edg/", "Edge"),
     ("EdgA/", "Edge"),
@@ -18,7 +18,7 @@ const BROWSERS: &[(&str, &str)] = &[
     ("python-requests/", "Python"),
 ];
 
-/// Systems likewise.
+/// Operating systems, in the same form.
 const SYSTEMS: &[(&str, &str)] = &[
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
@@ -29,7 +29,7 @@ const SYSTEMS: &[(&str, &str)] = &[
     ("Linux", "Linux"),
 ];
 
-/// The browser and its system, as far as `user_agent` gives them away.
+/// Returns the browser and its system, as far as `user_agent` shows them.
 pub(super) fn parts(user_agent: &str) -> (Option<&'static str>, Option<&'static str>) {
     let first = |table: &[(&str, &'static str)]| {
         table.iter().find(|(word, _)| user_agent.contains(word)).map(|&(_, name)| name)
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_are_told_apart_from_those_they_claim_to_be() {
+    fn browsers_are_recognised_despite_shared_words() {
         let cases = [
             (
                 "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",

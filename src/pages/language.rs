@@ -1,12 +1,12 @@
-//! Which language a page is in.
+//! Language negotiation of pages.
 
-/// Maximum number of ranges that are read: browsers send at most a dozen.
+/// Maximum number of ranges that are read. Browsers send at most a dozen.
 const MAX_RANGES: usize = 32;
 
-/// A language the pages are written in.
+/// A language of the pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
-    /// English: also for whoever asks for none of ours.
+    /// English, the default.
     #[default]
     English,
     /// German.
@@ -14,10 +14,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// Every one of them.
+    /// All languages.
     pub const ALL: [Self; 2] = [Self::English, Self::German];
 
-    /// As `lang` has it (BCP 47).
+    /// Returns the `lang` value (BCP 47).
     pub const fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -25,14 +25,14 @@ impl Language {
         }
     }
 
-    /// The one with the highest quality in `Accept-Language` fields; the earlier one of two equals (RFC 9110 12.5.4).
-    /// Ranges beyond the 32nd are not read.
+    /// Returns the language with the highest quality in `Accept-Language` fields; the earlier one of two equals (RFC
+    /// 9110 12.5.4). Ranges beyond the 32nd are ignored.
     pub fn accepted<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
         let ranges = fields.into_iter().flat_map(|field| field.split(','));
         let ranges = ranges.take(MAX_RANGES).filter_map(range);
         let mut best = None;
         for (language, quality) in ranges {
-            if quality > 0 && best.is_none_or(|(_, most)| quality > most) {
+            if quality > 0 && best.is_none_or(|(_, highest)| quality > highest) {
                 best = Some((language, quality));
             }
         }
@@ -40,7 +40,7 @@ impl Language {
     }
 }
 
-/// One range, `de-AT;q=0.8`: the language of ours it asks for, and how much, in thousandths.
+/// Parses one range such as `de-AT;q=0.8` into a supported language and its quality in thousandths.
 fn range(text: &str) -> Option<(Language, u32)> {
     let mut parts = text.split(';').map(str::trim);
     let tag = parts.next()?;
@@ -55,7 +55,7 @@ fn range(text: &str) -> Option<(Language, u32)> {
     Some((language, quality))
 }
 
-/// `0.8` and the like: at most three digits after the point, at most 1.
+/// Parses a quality such as `0.8`: at most three decimal places, at most 1.
 fn thousandths(text: &str) -> Option<u32> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     if !matches!(whole, "0" | "1") || part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_quality_wins_and_the_rest_is_english() {
+    fn highest_quality_wins_and_english_is_the_default() {
         let cases = [
             ("", Language::English),
             ("de", Language::German),

@@ -1,10 +1,10 @@
-//! The pages for people: sign in, signed in and out, my devices, change password, and what went wrong.
+//! Pages for users: sign-in, signed in, signed out, devices, password change, and errors.
 //!
-//! Pure: from what is to be said to HTML. Owns every word a person reads here (in each language), what the pages look
-//! like, and the files they load. Knows no request, no session and no store, and decides no status code.
+//! Pure functions from view data to HTML. This module contains all page texts (in each language), the design, and the
+//! files that pages load. It does not depend on requests, sessions or stores, and sets no status code.
 //!
-//! Every page works without scripts; the one script there is makes a password visible. Templates are in `templates/` and
-//! compiled; they escape whatever they are given.
+//! Every page works without scripts; the only script makes a password visible. Templates are in `templates/` and
+//! compiled; they escape all values.
 
 mod brand;
 mod device;
@@ -23,12 +23,13 @@ pub use view::{
     Person, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
 };
 
-/// The header fields every page is sent with.
+/// Header fields of every page.
 ///
-/// `same-origin` rather than `no-referrer`: with the latter, browsers send `Origin: null` with the page's own forms.
+/// `same-origin` is used instead of `no-referrer`: with the latter, browsers send `Origin: null` with the page's own
+/// forms.
 ///
-/// `form-action` is not `'self'`: Chromium holds every redirect that follows a form to it, and an app may send people on to
-/// another origin as soon as they have signed in. Where a form itself is posted is in our templates, which escape all else.
+/// `form-action` is not `'self'`: Chromium applies it to every redirect after a form, and an app may redirect users to
+/// another origin right after sign-in. The form actions themselves are set by the templates, which escape all values.
 pub const HEADERS: &[(&str, &str)] = &[
     ("content-type", "text/html; charset=utf-8"),
     (
@@ -49,8 +50,8 @@ pub const HEADERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What replaces fields of [`HEADERS`] on a page that may be shown in frames, also of other sites and under COEP: it has links
-/// and no form, so there is nothing to be clicked unseen. An empty value takes the field out.
+/// Replacements for fields of [`HEADERS`] on a page that may be shown in frames, also of other sites and under COEP.
+/// Such a page has links and no form, so clickjacking has no target. An empty value removes the field.
 pub const IN_FRAMES: &[(&str, &str)] = &[
     (
         "content-security-policy",

@@ -1,4 +1,4 @@
-//! From a page to its HTML.
+//! Rendering of pages to HTML.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 pub struct Html(String);
 
 impl Html {
-    /// Its text.
+    /// Returns the HTML text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,7 +31,7 @@ impl From<Html> for Bytes {
     }
 }
 
-/// The page in this brand and language.
+/// Renders a page in this brand and language.
 pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
     let frame = Frame { brand, language, t: Text::of(language) };
     let rendered = match page {
@@ -50,7 +50,7 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
     Html(rendered.expect("writing into a string does not fail"))
 }
 
-/// What is around every page.
+/// Values shared by all pages.
 #[derive(Clone, Copy)]
 struct Frame<'a> {
     brand: &'a Brand,
@@ -66,7 +66,7 @@ struct SignInTemplate<'a> {
 }
 
 impl SignInTemplate<'_> {
-    /// Why the form is shown again.
+    /// Returns the reason why the form is shown again.
     fn problem(&self) -> Option<String> {
         let t = self.frame.t;
         Some(match self.page.problem? {
@@ -79,7 +79,7 @@ impl SignInTemplate<'_> {
         })
     }
 
-    /// Whether what was typed is what is wrong.
+    /// Returns whether the typed values are wrong.
     fn fields_wrong(&self) -> bool {
         matches!(self.page.problem, Some(SignInProblem::CredentialsWrong | SignInProblem::Incomplete))
     }
@@ -114,7 +114,7 @@ struct PasswordTemplate<'a> {
 }
 
 impl PasswordTemplate<'_> {
-    /// Why the form is shown again.
+    /// Returns the reason why the form is shown again.
     fn problem(&self) -> Option<String> {
         let t = self.frame.t;
         Some(match self.page.problem? {
@@ -151,7 +151,7 @@ struct DevicesTemplate<'a> {
 }
 
 impl DevicesTemplate<'_> {
-    /// What somebody knows it by.
+    /// Returns the display name of a device.
     fn name(&self, device: &Device) -> String {
         let t = self.frame.t;
         match device.user_agent.as_deref().map(device::parts) {
@@ -165,7 +165,7 @@ impl DevicesTemplate<'_> {
         (self.frame.t.ago)(self.page.now.since(*then))
     }
 
-    /// What somebody knows a program by: the first word of its `User-Agent`, without a version.
+    /// Returns the display name of a program: the first word of its `User-Agent`, without a version.
     fn program_name(&self, program: &Program) -> String {
         let first = program.newest.first().and_then(|device| device.user_agent.as_deref());
         let word = first.and_then(|agent| agent.split(['/', ' ', '(']).next()).unwrap_or_default();
@@ -180,7 +180,7 @@ impl DevicesTemplate<'_> {
         (self.frame.t.sign_ins)(program.count)
     }
 
-    /// What is not listed one by one.
+    /// Returns the text about sessions that are not listed.
     fn older(&self, program: &Program) -> Option<String> {
         let older = program.count.saturating_sub(program.newest.len());
         (older > 0).then(|| (self.frame.t.older)(older))
@@ -204,13 +204,13 @@ impl ErrorTemplate<'_> {
         self.frame.t.error(self.page.status, self.page.code)
     }
 
-    /// What a wait is worth saying; below that "in a moment" is the better word.
+    /// Returns the text about the wait, if it is longer than 5 s. Below that, the page says "in a moment".
     fn wait(&self) -> Option<String> {
         let seconds = self.page.retry_after.filter(|&seconds| seconds > 5)?;
         Some((self.frame.t.wait)(&(self.frame.t.span)(Duration::from_secs(seconds))))
     }
 
-    /// Whether the same request may go better later.
+    /// Returns whether the same request may succeed later.
     fn may_pass(&self) -> bool {
         self.page.status == 429 || self.page.status >= 500
     }
@@ -256,7 +256,7 @@ struct ResendTemplate<'a> {
     page: &'a Resend<'a>,
 }
 
-/// Fields of a form that are listed, and characters of each value: more than anybody reads.
+/// Maximum number of listed form fields, and of characters per value: more than users read.
 const LISTED: (usize, usize) = (50, 200);
 
 impl ResendTemplate<'_> {
@@ -264,7 +264,7 @@ impl ResendTemplate<'_> {
         (self.frame.t.resend_text)(self.page.origin.unwrap_or(self.frame.t.another_site))
     }
 
-    /// Names and values, cut to what fits on a page.
+    /// Returns names and values, truncated to fit a page.
     fn listed(&self) -> Vec<(String, String)> {
         let cut = |text: &String| {
             let mut short: String = text.chars().take(LISTED.1).collect();
@@ -282,10 +282,10 @@ impl ResendTemplate<'_> {
     }
 }
 
-/// Characters of a program's name that are shown.
+/// Maximum number of characters shown of a program's name.
 const PROGRAM_NAME: usize = 40;
 
-/// To the whole second: nobody is told to wait for none.
+/// Rounds up to whole seconds, at least one.
 fn rounded_up(wait: Duration) -> Duration {
     Duration::from_secs((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }

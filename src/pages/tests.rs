@@ -1,4 +1,4 @@
-//! Every state of every page, in every language.
+//! Tests of every page in every state and language.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::config::Config;
 
-/// Markup that must never come through.
+/// Markup that must never appear unescaped.
 const HOSTILE: &str = "\"'><script>alert(1)</script>&amp;";
 
 fn brand() -> Brand {
@@ -38,7 +38,7 @@ fn device(this: bool) -> Device {
     }
 }
 
-/// Every page in every state, all of whose texts are hostile.
+/// Every page in every state, with hostile texts.
 fn pages() -> Vec<Page<'static>> {
     let sign_in = |problem, username, return_to, remember| SignIn {
         action: HOSTILE,
@@ -118,7 +118,7 @@ fn pages() -> Vec<Page<'static>> {
 }
 
 #[test]
-fn whatever_a_page_is_told_is_escaped() {
+fn all_page_values_are_escaped() {
     for page in pages() {
         for language in Language::ALL {
             let html = render(&page, &brand(), language);
@@ -130,13 +130,13 @@ fn whatever_a_page_is_told_is_escaped() {
     }
 }
 
-/// Elements that have no end tag.
+/// Elements without an end tag.
 const VOID: &[&str] = &["meta", "link", "img", "input", "br"];
 
-/// A name, and the attributes with their values.
+/// Name of a start tag, and its attributes with values.
 type Tag<'a> = (&'a str, Vec<(&'a str, Option<&'a str>)>);
 
-/// The start tags of a page, each with its attributes, once it is seen that every element is closed where it should be.
+/// Returns the start tags of a page with their attributes, and checks that every element is closed correctly.
 fn tags(html: &str) -> Vec<Tag<'_>> {
     let (mut open, mut tags, mut rest) = (Vec::new(), Vec::new(), html);
     while let Some((_, after)) = rest.split_once('<') {
@@ -184,7 +184,7 @@ fn tags(html: &str) -> Vec<Tag<'_>> {
 }
 
 #[test]
-fn every_page_is_well_formed_and_keeps_to_its_policy() {
+fn pages_are_well_formed_and_follow_their_csp() {
     for page in pages() {
         let html = render(&page, &brand(), Language::English);
         let tags = tags(html.as_str());
@@ -216,16 +216,16 @@ fn every_page_is_well_formed_and_keeps_to_its_policy() {
         let count = |name: &str| tags.iter().filter(|(known, _)| *known == name).count();
         assert_eq!((count("h1"), count("main"), count("title")), (1, 1, 1), "{page:?}");
         let csrf = all("name").iter().filter(|name| **name == "csrf").count();
-        // But for the form of another site, which the app is to get as it was.
-        let ours = if matches!(page, Page::Resend(_)) { 0 } else { count("form") };
-        assert_eq!(csrf, ours, "every form proves that it is ours: {page:?}");
+        // Except the form from another site, which the app must receive unchanged.
+        let forms = if matches!(page, Page::Resend(_)) { 0 } else { count("form") };
+        assert_eq!(csrf, forms, "every form has a form token: {page:?}");
         let focused = tags.iter().filter(|(_, attributes)| attributes.contains(&("autofocus", None)));
         assert!(focused.count() <= 1);
     }
 }
 
 #[test]
-fn every_file_a_page_loads_is_there_under_a_name_of_its_content() {
+fn loaded_files_exist_under_their_content_hash() {
     let brand = brand();
     for page in pages() {
         let html = render(&page, &brand, Language::English);
@@ -245,14 +245,14 @@ fn every_file_a_page_loads_is_there_under_a_name_of_its_content() {
 }
 
 #[test]
-fn the_style_sheet_stays_small() {
+fn style_sheet_stays_small() {
     let brand = brand();
     let style = brand.asset(&brand.style()).unwrap();
     assert!(style.body.len() < 8 << 10, "{} bytes", style.body.len());
 }
 
 #[test]
-fn both_languages_have_a_text_of_their_own_for_every_error() {
+fn every_error_has_a_text_in_both_languages() {
     let [english, german] = Language::ALL.map(Text::of);
     assert_eq!(english.errors.len(), german.errors.len());
     for ((of, english), (same, german)) in english.errors.iter().zip(german.errors) {
@@ -261,7 +261,7 @@ fn both_languages_have_a_text_of_their_own_for_every_error() {
         assert_ne!(english.text, german.text, "{of:?}");
     }
     assert_eq!(english.error(418, "teapot"), &english.errors.last().unwrap().1);
-    // A 403 that is not about rights, and a 404 that is not about an address, say so.
+    // A 403 that is not about rights, and a 404 that is not about an address, have texts of their own.
     for (status, code) in [
         (400, "credentials_conflict"),
         (403, "origin_not_allowed"),
@@ -279,7 +279,7 @@ fn both_languages_have_a_text_of_their_own_for_every_error() {
 }
 
 #[test]
-fn a_wait_and_an_age_are_said_in_the_largest_unit() {
+fn spans_are_shown_in_the_largest_unit() {
     let [english, german] = Language::ALL.map(Text::of);
     let seconds = Duration::from_secs;
     assert_eq!((english.span)(seconds(1)), "1 second");
@@ -291,7 +291,7 @@ fn a_wait_and_an_age_are_said_in_the_largest_unit() {
 }
 
 #[test]
-fn the_message_is_the_same_whoever_is_asked_for() {
+fn credential_error_is_the_same_for_every_user() {
     let page = |username| {
         let problem = Some(SignInProblem::CredentialsWrong);
         let page = SignIn {

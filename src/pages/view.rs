@@ -1,260 +1,260 @@
-//! What each page is told.
+//! View data of each page.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// One page for a person.
+/// A page for a user.
 #[derive(Debug)]
 pub enum Page<'a> {
-    /// The form to sign in with.
+    /// Sign-in form.
     SignIn(SignIn<'a>),
-    /// Who is signed in, and where to go from here: what the sign-in address shows to somebody who is.
+    /// Account overview, shown by the sign-in address to a signed-in user.
     SignedIn(SignedIn<'a>),
-    /// Whether to sign out.
+    /// Confirmation of a sign-out.
     SignOut(SignOut<'a>),
-    /// The session has ended.
+    /// Result of a sign-out.
     SignedOut(SignedOut<'a>),
-    /// The form to change the password with, and what became of it.
+    /// Password form, and its result.
     Password(PasswordPage<'a>),
-    /// My devices.
+    /// List of devices.
     Devices(Devices<'a>),
-    /// Why there is nothing else to see.
+    /// Error page.
     Error(ErrorPage<'a>),
-    /// A form that met an expired session: it was not sent on.
+    /// A form sent with an expired session; it was not forwarded.
     FormInterrupted(Interrupted<'a>),
-    /// In a frame of another page, where none of our forms is shown.
+    /// Page in a frame of another page, where no form is shown.
     Framed(Framed<'a>),
-    /// A form of another site, which came without our cookies: it was not sent on.
+    /// A form from another site that arrived without cookies; it was not forwarded.
     CrossSite(CrossSite<'a>),
-    /// The same, to be sent once more from here.
+    /// Confirmation to send such a form again from this origin.
     Resend(Resend<'a>),
 }
 
-/// Posts `csrf`, `return_to` (where there is one), `username`, `password` and, ticked, `remember=on`.
+/// Sign-in form. It posts `csrf`, `return_to` (if present), `username`, `password` and, if ticked, `remember=on`.
 #[derive(Debug)]
 pub struct SignIn<'a> {
-    /// Where the form is posted.
+    /// URL the form is posted to.
     pub action: &'a str,
-    /// The token that proves the form is ours.
+    /// The form token (CSRF).
     pub csrf: &'a str,
-    /// Where to go afterwards, as it is to be posted back.
+    /// Packed return URL, posted back with the form.
     pub return_to: Option<&'a str>,
-    /// What was typed before; empty the first time.
+    /// User name typed before; empty the first time.
     pub username: &'a str,
-    /// Why the form is shown again.
+    /// Reason why the form is shown again.
     pub problem: Option<SignInProblem>,
-    /// Whether the box is ticked.
+    /// Whether "remember me" is ticked.
     pub remember: bool,
-    /// Whether there is a box.
+    /// Whether "remember me" is offered.
     pub remember_offered: bool,
-    /// Whether the address that people came from is too long to return to.
+    /// Whether the return URL was dropped because it is too long.
     pub is_return_lost: bool,
 }
 
-/// Why nobody was signed in. None of them tells whether the user exists.
+/// Reason why the sign-in failed. None reveals whether the user exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInProblem {
     /// The user name or the password is wrong.
     CredentialsWrong,
-    /// One of the two was empty.
+    /// The user name or the password is empty.
     Incomplete,
-    /// Too many attempts; how long to wait.
+    /// Too many attempts, with the time to wait.
     TooMany(Duration),
-    /// Cannot be decided at the moment.
+    /// Cannot be decided now.
     Unavailable,
-    /// The form was open for too long, or its token is not ours.
+    /// The form token is invalid or has expired.
     FormExpired,
-    /// The browser does not send our cookies back.
+    /// The browser does not return cookies.
     CookiesRefused,
 }
 
-/// Somebody who is signed in, and what they can do about it. The forms post `csrf`.
+/// A signed-in user and the actions on the account. The forms post `csrf`.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
     /// The login name.
     pub user: &'a str,
-    /// The token that proves a form is ours.
+    /// The form token (CSRF).
     pub csrf: &'a str,
-    /// The app.
+    /// URL of the app.
     pub home: &'a str,
-    /// My devices.
+    /// URL of the device list.
     pub devices: &'a str,
-    /// Change the password.
+    /// URL of the password form.
     pub password: &'a str,
-    /// Posted to sign out here.
+    /// URL to post for signing out here.
     pub sign_out: &'a str,
-    /// Posted to sign out everywhere.
+    /// URL to post for signing out everywhere.
     pub sign_out_everywhere: &'a str,
 }
 
-/// Who is signed in.
+/// Account overview.
 #[derive(Debug)]
 pub struct SignedIn<'a> {
-    /// Whose session it is.
+    /// The signed-in user.
     pub account: Account<'a>,
 }
 
-/// Whether to sign out.
+/// Confirmation of a sign-out.
 #[derive(Debug)]
 pub struct SignOut<'a> {
-    /// Whose session it is.
+    /// The signed-in user.
     pub account: Account<'a>,
 }
 
-/// The session has ended.
+/// Result of a sign-out.
 #[derive(Debug)]
 pub struct SignedOut<'a> {
-    /// Where to sign in again.
+    /// URL of the sign-in form.
     pub sign_in: &'a str,
-    /// Every session of the user, not just this one.
+    /// Whether every session of the user has ended, not only this one.
     pub everywhere: bool,
-    /// The vault is away: signed out in this browser, elsewhere as soon as it is back.
+    /// Whether the vault is away: signed out in this browser now, and in the vault once it is back.
     pub pending: bool,
 }
 
-/// Posts `csrf`, `current_password` and `new_password`.
+/// Password form. It posts `csrf`, `current_password` and `new_password`.
 #[derive(Debug)]
 pub struct PasswordPage<'a> {
-    /// Whose password it is.
+    /// The signed-in user.
     pub account: Account<'a>,
-    /// Where the form is posted.
+    /// URL the form is posted to.
     pub action: &'a str,
-    /// In characters.
+    /// Minimum length, in characters.
     pub min_length: usize,
-    /// Why the form is shown again.
+    /// Reason why the form is shown again.
     pub problem: Option<PasswordProblem>,
-    /// It has been changed, and the other sessions ended.
+    /// Whether the password was changed and the other sessions ended.
     pub done: bool,
 }
 
-/// Why the password was not changed.
+/// Reason why the password was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordProblem {
-    /// The current one is wrong.
+    /// The current password is wrong.
     CurrentWrong,
-    /// One of the two was empty.
+    /// The current or the new password is empty.
     Incomplete,
-    /// The new one is shorter than `min_length`.
+    /// The new password is shorter than `min_length`.
     TooShort,
-    /// The new one is longer than anybody's.
+    /// The new password exceeds the maximum length.
     TooLong,
-    /// The new one repeats one character or the login name.
+    /// The new password is common, a run of characters, or derived from the login name or the name of the app.
     Guessable,
-    /// Too many attempts; how long to wait.
+    /// Too many attempts, with the time to wait.
     TooMany(Duration),
-    /// Cannot be decided at the moment.
+    /// Cannot be decided now.
     Unavailable,
-    /// The form was open for too long, or its token is not ours.
+    /// The form token is invalid or has expired.
     FormExpired,
 }
 
-/// My devices. Ending one posts `csrf` and `session_id`.
+/// Device list. Ending a session posts `csrf` and `session_id`.
 #[derive(Debug)]
 pub struct Devices<'a> {
-    /// Whose devices they are.
+    /// The signed-in user.
     pub account: Account<'a>,
-    /// Posted to end one.
+    /// URL to post for ending one session.
     pub end: &'a str,
-    /// Posted to end all but this one.
+    /// URL to post for ending all sessions except this one.
     pub end_others: &'a str,
-    /// Posted to end those of all programs.
+    /// URL to post for ending all sessions of programs.
     pub end_programs: &'a str,
-    /// Browsers, in the order they are shown.
+    /// Browsers, in display order.
     pub list: &'a [Device],
-    /// Programs that have signed in by themselves: each once, however often it has.
+    /// Programs that have signed in, each listed once.
     pub programs: &'a [Program],
-    /// What "5 minutes ago" is counted from.
+    /// Current time, for ages such as "5 minutes ago".
     pub now: Timestamp,
 }
 
 /// One session.
 #[derive(Clone, Debug)]
 pub struct Device {
-    /// Its id.
+    /// Id of the session.
     pub session_id: String,
-    /// What the browser said it is.
+    /// The `User-Agent` of the browser.
     pub user_agent: Option<String>,
-    /// Its place on the network.
+    /// Network address of the device.
     pub address: Option<IpAddr>,
-    /// When it began.
+    /// Time of the sign-in.
     pub signed_in: Timestamp,
-    /// When it was last renewed.
+    /// Time of the last renewal.
     pub renewed: Timestamp,
-    /// Whether it is the one this page is shown in.
+    /// Whether it is the session of this request.
     pub this: bool,
 }
 
-/// The sessions of one program, as far as its `User-Agent` tells programs apart.
+/// Sessions of one program, as far as `User-Agent` distinguishes programs.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// How many sessions it has.
+    /// Number of sessions.
     pub count: usize,
-    /// The newest of them, at least one.
+    /// The newest sessions, at least one.
     pub newest: Vec<Device>,
 }
 
-/// Why there is nothing else to see.
+/// Error page.
 #[derive(Debug)]
 pub struct ErrorPage<'a> {
-    /// The status it is sent with.
+    /// Status code of the response.
     pub status: u16,
-    /// The stable code of the refusal.
+    /// Stable code of the refusal.
     pub code: &'a str,
-    /// What the log knows the request by.
+    /// Request id, as in the log.
     pub request_id: Option<&'a str>,
-    /// Where to sign in, when that would help.
+    /// URL of the sign-in form, if signing in would help.
     pub sign_in: Option<&'a str>,
-    /// How long to wait, in seconds.
+    /// Time to wait, in seconds.
     pub retry_after: Option<u64>,
-    /// Whom it is said to, where another would be told otherwise.
+    /// The signed-in user, if another user would get another response.
     pub person: Option<Person<'a>>,
 }
 
-/// Somebody who may want to come back as somebody else.
+/// A user who may want to sign in as another user.
 #[derive(Clone, Copy, Debug)]
 pub struct Person<'a> {
     /// The login name.
     pub user: &'a str,
-    /// Where to sign out.
+    /// URL for signing out.
     pub sign_out: &'a str,
 }
 
-/// A form that met an expired session.
+/// A form sent with an expired session.
 #[derive(Debug)]
 pub struct Interrupted<'a> {
-    /// Where to sign in; opened in a new tab, so that the form is kept in this one.
+    /// URL of the sign-in form; opened in a new tab, so that the form stays in this one.
     pub sign_in: &'a str,
 }
 
-/// What is shown in a frame: a link that leads out of it.
+/// Page in a frame: a link that leads out of it.
 #[derive(Debug)]
 pub struct Framed<'a> {
-    /// Where to sign in, in place of the page around the frame; `None` for a page that another site frames.
+    /// URL of the sign-in form, opened in place of the outer page; `None` in a frame of another site.
     pub sign_in: Option<&'a str>,
-    /// Opened in a new tab otherwise.
+    /// URL opened in a new tab otherwise.
     pub open: &'a str,
 }
 
-/// A form of another site that was not sent on.
+/// A form from another site that was not forwarded.
 #[derive(Debug)]
 pub struct CrossSite<'a> {
-    /// The origin of the page it is on, where the browser told it.
+    /// Origin of the page with the form, if the browser sent it.
     pub origin: Option<&'a str>,
-    /// The app.
+    /// URL of the app.
     pub home: &'a str,
 }
 
-/// A form of another site, to be posted with the same fields from our own origin.
+/// A form from another site, to be posted with the same fields from this origin.
 #[derive(Debug)]
 pub struct Resend<'a> {
-    /// The origin of the page it is on, where the browser told it.
+    /// Origin of the page with the form, if the browser sent it.
     pub origin: Option<&'a str>,
-    /// Where it is posted, again.
+    /// URL to post it to again.
     pub action: &'a str,
-    /// The app.
+    /// URL of the app.
     pub home: &'a str,
-    /// Its fields, in order.
+    /// Fields of the form, in order.
     pub fields: &'a [(String, String)],
 }

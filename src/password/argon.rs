@@ -1,4 +1,4 @@
-//! argon2id, with the memory of one hash kept for the next.
+//! argon2id, reusing the memory of one hash for the next.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -9,37 +9,37 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use super::Password;
 use crate::id::Random;
 
-/// OWASP password storage cheat sheet: m = 19 MiB, t = 2, p = 1. Less is cheaper to attack; more starves the
-/// requests beside it.
+/// Parameters of the OWASP password storage cheat sheet: m = 19 MiB, t = 2, p = 1. Lower is cheaper to attack; higher
+/// starves concurrent requests.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const OUTPUT: usize = 32;
 
-/// Hashes one after the other in the same memory: fresh pages cost more than the hash (measured 67 against 22 ms
-/// for 46 MiB).
+/// Memory reused by one hash after the other: fresh pages cost more than the hash (measured 67 against 22 ms for 46
+/// MiB).
 #[derive(Default)]
 pub(super) struct Workspace(Vec<Block>);
 
-/// What a stored hash says of a password.
+/// Result of comparing a password with a stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match {
     No,
-    /// Right, and hashed with today's parameters.
+    /// Correct, and hashed with the current parameters.
     Yes,
-    /// Right, hashed with others.
+    /// Correct, and hashed with other parameters.
     Outdated,
 }
 
 impl Workspace {
-    /// A PHC string with today's parameters.
+    /// Returns a PHC string with the current parameters.
     pub(super) fn hash(&mut self, password: &Password, salt: &[u8; 16]) -> String {
         let mut out = [0; OUTPUT];
-        self.fill(password, salt, today(), &mut out);
+        self.fill(password, salt, current_params(), &mut out);
         encode(salt, &out)
     }
 
-    /// Compares with a PHC string, under the parameters it names. What is not an argon2id string matches nothing.
+    /// Compares with a PHC string, under its parameters. A string that is not argon2id matches nothing.
     pub(super) fn verify(&mut self, password: &Password, stored: &str) -> Match {
         let Ok(phc) = PasswordHash::new(stored) else { return Match::No };
         let (Ok(params), Some(salt), Some(hash)) =
@@ -66,15 +66,15 @@ impl Workspace {
         if self.0.len() < blocks {
             self.0.resize(blocks, Block::default());
         }
-        // The workspace may be larger than this hash wants: exactly its blocks are lent.
+        // The workspace may be larger than needed: exactly the required blocks are used.
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into_with_memory(password.bytes(), salt, out, &mut self.0[..blocks])
             .expect("lengths are within argon2's limits: 1 KiB of password, a parsed salt, a parsed output");
     }
 }
 
-/// A PHC string with today's parameters that no password matches but by chance: compared with, it costs what a real hash
-/// costs, because it is written as one is.
+/// Returns a random PHC string with the current parameters. No password matches it except by chance. Comparing with it
+/// costs as much as with a real hash.
 pub(super) fn decoy(random: &dyn Random) -> String {
     encode(&random.bytes(), &random.bytes())
 }
@@ -84,7 +84,7 @@ fn encode(salt: &[u8; 16], out: &[u8; OUTPUT]) -> String {
     format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${out}")
 }
 
-fn today() -> Params {
+fn current_params() -> Params {
     Params::new(MEMORY_KIB, PASSES, LANES, Some(OUTPUT)).expect("OWASP's parameters are valid")
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_password_counts() {
+    fn whole_password_is_hashed() {
         let mut space = Workspace::default();
         let long = "correct horse battery staple ".repeat(20);
         let stored = space.hash(&Password::new(&long).unwrap(), &[7; 16]);
@@ -105,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn unknown_users_are_compared_with_a_hash_of_todays_parameters() {
+    fn decoy_has_the_current_parameters() {
         let decoy = decoy(&crate::id::SystemRandom);
         let phc = PasswordHash::new(&decoy).unwrap();
-        let (params, today) = (Params::try_from(&phc).unwrap(), today());
+        let (params, current_params) = (Params::try_from(&phc).unwrap(), current_params());
         assert_eq!(
             (params.m_cost(), params.t_cost(), params.p_cost(), phc.hash.unwrap().as_bytes().len()),
-            (today.m_cost(), today.t_cost(), today.p_cost(), OUTPUT)
+            (current_params.m_cost(), current_params.t_cost(), current_params.p_cost(), OUTPUT)
         );
         let mut space = Workspace::default();
         let real = space.hash(&Password::new("correct horse battery").unwrap(), &[7; 16]);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn other_parameters_still_verify_and_ask_for_a_new_hash() {
+    fn outdated_parameters_verify_and_request_a_new_hash() {
         let mut space = Workspace::default();
         let params = Params::new(1024, 3, 1, Some(32)).unwrap();
         let mut out = [0; 32];

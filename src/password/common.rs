@@ -1,13 +1,13 @@
-//! Passwords that are guessed first: those of public leaks, and what people make of them.
+//! Common passwords: those of public leaks, and their usual variations.
 //!
 //! NIST SP 800-63B section 3.1.1.2 asks for a comparison with a list of passwords that are commonly used, expected or
-//! compromised, and for no rules about characters. The list is a file of some 28,000, 230 KiB of the program, sorted, so
-//! that a look is a binary search; nothing is kept in memory beside it.
+//! compromised, and for no rules about characters. The list is a sorted file of some 28,000 lines, 230 KiB of the
+//! program. A lookup is a binary search and needs no other memory.
 
-/// Sorted lines; the first ones, empty or with a space in front, are its licence.
+/// Sorted lines; the first ones, empty or with a leading space, are its licence.
 const LIST: &str = include_str!("common.txt");
 
-/// Runs along a keyboard. A password that is part of one, forwards or backwards, is guessed with it.
+/// Runs along a keyboard. A password that is part of one, forwards or backwards, counts as common.
 const RUNS: [&str; 9] = [
     "qwertyuiopasdfghjklzxcvbnm",
     "qwertzuiopasdfghjklyxcvbnm",
@@ -20,7 +20,7 @@ const RUNS: [&str; 9] = [
     "zaq1xsw2cde3vfr4bgt5nhy6mju7",
 ];
 
-/// Letters that stand for others.
+/// Characters that commonly replace letters.
 const STAND_INS: [(char, char); 9] = [
     ('0', 'o'),
     ('1', 'i'),
@@ -33,32 +33,32 @@ const STAND_INS: [(char, char); 9] = [
     ('!', 'i'),
 ];
 
-/// Shortest word of the list; what is left of a password beside its decoration is no word below that.
-const SHORTEST: usize = 6;
+/// Minimum length of a word on the list. A shorter rest of a password is not looked up.
+const MIN_LENGTH: usize = 6;
 
-/// Whether a password is one of those that are tried first: on the list, a word of it with digits or signs around it or
-/// instead of letters, such a thing repeated, or a run of characters. The work is linear in its length.
+/// Returns whether a password is common: on the list, a listed word with digits or signs around it or in place of
+/// letters, a repetition of one, or a run of characters. The work is linear in its length.
 pub(super) fn is_common(password: &str) -> bool {
     let lower = password.to_lowercase();
     let whole = unit(&lower);
-    if whole.chars().count() < SHORTEST && whole.len() < lower.len() {
+    if whole.chars().count() < MIN_LENGTH && whole.len() < lower.len() {
         return true;
     }
     let is_decoration = |c: char| !c.is_alphabetic();
     let core = whole.trim_matches(is_decoration);
-    // Digits at the end are decoration before they are letters: `p4ssw0rd2024!`.
+    // Digits at the end count as decoration before they count as letters: `p4ssw0rd2024!`.
     let (all_plain, plain_start) = (plain(whole), plain(whole.trim_end_matches(is_decoration)));
     let words = [lower.as_str(), whole, core, &all_plain, &plain_start];
     words.into_iter().any(|word| is_listed(word) || is_run(word))
 }
 
-/// With the letters that signs and digits stand for.
+/// Replaces signs and digits with the letters they stand for.
 fn plain(text: &str) -> String {
     let letter = |c| STAND_INS.iter().find(|(from, _)| *from == c).map_or(c, |&(_, to)| to);
     text.chars().map(letter).collect()
 }
 
-/// What a text repeats, or the whole of it. Its shortest period, found as in Knuth, Morris and Pratt.
+/// Returns the unit that a text repeats, or the whole text. The shortest period is found as in Knuth, Morris and Pratt.
 fn unit(text: &str) -> &str {
     let chars: Vec<(usize, char)> = text.char_indices().collect();
     if chars.is_empty() {
@@ -73,18 +73,18 @@ fn unit(text: &str) -> &str {
         border[at] = length + usize::from(chars[at].1 == chars[length].1);
     }
     let period = chars.len() - border.last().copied().unwrap_or(0);
-    // The last repetition may be cut short.
+    // The last repetition may be incomplete.
     if period * 2 <= chars.len() { &text[..chars[period].0] } else { text }
 }
 
-/// Characters one after the other, or a run along the keyboard.
+/// Returns whether a text is a run of consecutive characters, or a run along the keyboard.
 fn is_run(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
-    if chars.len() < SHORTEST {
+    if chars.len() < MIN_LENGTH {
         return false;
     }
     let step = |pair: &[char]| {
-        // After 9 comes 0.
+        // 0 follows 9.
         let after = |c: char| if c == '9' { '0' } else { char::from_u32(c as u32 + 1).unwrap_or(c) };
         if after(pair[0]) == pair[1] {
             1
@@ -102,9 +102,9 @@ fn is_run(text: &str) -> bool {
     RUNS.iter().any(|run| run.contains(text) || run.contains(&backwards))
 }
 
-/// Binary search in the lines of the list.
+/// Searches the list by binary search.
 fn is_listed(word: &str) -> bool {
-    if word.len() < SHORTEST || word.starts_with(' ') || word.contains('\n') {
+    if word.len() < MIN_LENGTH || word.starts_with(' ') || word.contains('\n') {
         return false;
     }
     let (mut low, mut high) = (0, LIST.len());
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_of_the_list_is_found_and_refused() {
+    fn every_listed_word_is_common() {
         let words: Vec<&str> =
             LIST.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
         assert!(words.len() > 25_000 && words.is_sorted(), "{}", words.len());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_make_of_common_words_is_common() {
+    fn variations_of_common_words_are_common() {
         for password in [
             "password",
             "Password1234567",

@@ -1,6 +1,6 @@
-//! Passwords: what is acceptable, and their hashes on a bounded set of threads.
+//! Passwords: acceptance rules, and hashing on a bounded set of threads.
 //!
-//! [`pool`] owns the threads; nothing here knows users, stores or HTTP.
+//! [`pool`] owns the threads. Nothing here depends on users, stores or HTTP.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -13,16 +13,15 @@ pub mod pool;
 
 pub use pool::{Hasher, HasherBusy, Verdict};
 
-/// A password of this many bytes is refused before any work: NIST SP 800-63B asks for at least 64 characters;
-/// beyond this only the cost of reading grows.
+/// Maximum length in bytes. A longer password is refused before any work. NIST SP 800-63B asks for at least 64
+/// characters; a higher limit only raises the cost of reading.
 pub const MAX_BYTES: usize = 1024;
 
-/// A password as typed, in the one form that is hashed: Unicode NFC, not trimmed, not cut (NIST SP 800-63B
-/// 3.1.1.2).
+/// A password in the form that is hashed: Unicode NFC, neither trimmed nor truncated (NIST SP 800-63B 3.1.1.2).
 #[derive(Clone, Debug)]
 pub struct Password(Secret<String>);
 
-/// Why a password cannot be used.
+/// Reason why a password cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordRejected {
     /// Longer than [`MAX_BYTES`].
@@ -31,12 +30,12 @@ pub enum PasswordRejected {
     /// Shorter than configured, in characters.
     #[error("the password has {has} characters: choose one of at least {needs}")]
     TooShort {
-        /// How many it has.
+        /// Length of the password.
         has: usize,
-        /// How many it needs.
+        /// Required length.
         needs: usize,
     },
-    /// On the list of common passwords, made of a word on it, or made of the login name or the name of the app.
+    /// On the list of common passwords, or derived from one, from the login name or from the name of the app.
     #[error(
         "the password is easily guessed: choose one that is not a common password, a run of characters, or made of the \
          login name or the name of the app"
@@ -45,7 +44,7 @@ pub enum PasswordRejected {
 }
 
 impl Password {
-    /// As typed.
+    /// Normalizes a password as typed.
     ///
     /// # Errors
     /// [`PasswordRejected::TooLong`].
@@ -56,18 +55,18 @@ impl Password {
         Ok(Self(Secret::new(typed.nfc().collect())))
     }
 
-    /// Whether it may be set for `login`, at an app that calls itself `brand` (NIST SP 800-63B section 3.1.1.2).
+    /// Checks whether it may be set for `login`, at an app called `brand` (NIST SP 800-63B section 3.1.1.2).
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it is not acceptable.
     pub fn acceptable(&self, login: &Login, brand: &str, min_length: usize) -> Result<(), PasswordRejected> {
         let text = self.0.expose();
         let has = text.chars().count();
         if has < min_length {
             return Err(PasswordRejected::TooShort { has, needs: min_length });
         }
-        // What is left without these names must still be a password of half the length, and not a common one. Blanks and
-        // signs between the letters make no other name.
+        // Without these names the rest must still have half the required length and must not be common. Spaces and
+        // punctuation are ignored in the comparison.
         let letters =
             |text: &str| text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
         let whole = letters(text);
@@ -91,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn length_is_counted_in_characters_and_guessable_ones_are_named() {
+    fn short_and_guessable_passwords_are_rejected() {
         let login: Login = "ada.lovelace".parse().unwrap();
         let check = |text: &str| Password::new(text).unwrap().acceptable(&login, "Tower Clinic", 15);
         assert_eq!(check("пароль-пароль-1"), Ok(()));
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_to_type_a_letter_are_one_password() {
+    fn equivalent_unicode_forms_are_one_password() {
         assert_eq!(Password::new("e\u{301}").unwrap().bytes(), Password::new("é").unwrap().bytes());
     }
 }

@@ -1,5 +1,4 @@
-//! The threads that hash: few, of their own, behind a bounded queue, so that a flood of logins costs the
-//! requests beside it nothing but these threads.
+//! Hashing threads: few, separate, behind a bounded queue, so that a flood of logins does not slow down other requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -14,45 +13,45 @@ use super::argon::{self, Match, Workspace};
 use crate::id::Random;
 use crate::secret::Secret;
 
-/// How long a login may wait for its hash. A full queue of 64 takes 2 s on one core; on a host where the hashing threads
-/// get a tenth of one it would be half a minute, and clients give up before. A longer wait only holds connections.
+/// Maximum time a login waits for its hash. A full queue of 64 takes 2 s on one core. Where the hashing threads get a
+/// tenth of a core it would take half a minute, and clients give up earlier. A longer wait only holds connections.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Every thread is busy and the queue is full, no thread came to it in time, or the threads are gone.
+/// The queue is full, no thread took the job in time, or the threads have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins are waiting for a hashing thread")]
 pub struct HasherBusy;
 
-/// What a stored hash says of a password.
+/// Result of comparing a password with a stored hash.
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    /// Not the password (or there is no such user).
+    /// Wrong password, or unknown user.
     Wrong,
-    /// The password.
+    /// Correct password.
     Right,
-    /// The password, stored with other parameters; a hash with today's to replace it.
+    /// Correct password, stored with other parameters; contains a hash with the current ones.
     Outdated(Secret<String>),
 }
 
-/// Hashes and verifies passwords on threads of its own, which end with it.
+/// Hashes and verifies passwords on separate threads, which end when it is dropped.
 pub struct Hasher {
     queue: SyncSender<Job>,
     random: Arc<dyn Random>,
-    /// What the password of an unknown user is compared with: same parameters, same work, never right.
+    /// Hash to compare with for an unknown user: same parameters, same work, never correct.
     decoy: Secret<String>,
 }
 
 struct Job {
     work: Box<dyn FnOnce(&mut Workspace) + Send>,
-    /// Whether anybody still waits for it.
-    wanted: Box<dyn Fn() -> bool + Send>,
+    /// Returns whether a caller still waits for the result.
+    is_wanted: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Hasher {
-    /// Starts `threads` threads with room for `queue` waiting jobs.
+    /// Starts `threads` threads and a queue of `queue` jobs.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When a thread cannot be created.
     pub fn start(threads: usize, queue: usize, random: Arc<dyn Random>) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel::<Job>(queue);
         let receiver = Arc::new(Mutex::new(receiver));
@@ -64,7 +63,7 @@ impl Hasher {
         Ok(Self { queue: sender, random, decoy })
     }
 
-    /// A PHC string for a new password.
+    /// Hashes a new password to a PHC string.
     ///
     /// # Errors
     /// [`HasherBusy`].
@@ -73,7 +72,7 @@ impl Hasher {
         self.run(move |space| Secret::new(space.hash(&password, &salt))).await
     }
 
-    /// Compares with a stored PHC string, or, for an unknown user, with nothing: at the same cost.
+    /// Compares with a stored PHC string; for an unknown user (`None`) at the same cost.
     ///
     /// # Errors
     /// [`HasherBusy`].
@@ -82,12 +81,12 @@ impl Hasher {
         password: Password,
         stored: Option<&Secret<String>>,
     ) -> Result<Verdict, HasherBusy> {
-        let known = stored.is_some();
+        let is_known_user = stored.is_some();
         let stored = stored.unwrap_or(&self.decoy).clone();
         let salt = self.random.bytes::<16>();
         self.run(move |space| match space.verify(&password, stored.expose()) {
-            Match::Yes if known => Verdict::Right,
-            Match::Outdated if known => Verdict::Outdated(Secret::new(space.hash(&password, &salt))),
+            Match::Yes if is_known_user => Verdict::Right,
+            Match::Outdated if is_known_user => Verdict::Outdated(Secret::new(space.hash(&password, &salt))),
             _ => Verdict::Wrong,
         })
         .await
@@ -97,29 +96,29 @@ impl Hasher {
         &self,
         work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
     ) -> Result<T, HasherBusy> {
-        let (answer, answered) = oneshot::channel();
-        let answer = Arc::new(Mutex::new(Some(answer)));
-        let waiting = Arc::clone(&answer);
+        let (sender, receiver) = oneshot::channel();
+        let sender = Arc::new(Mutex::new(Some(sender)));
+        let waiting = Arc::clone(&sender);
         let job = Job {
             work: Box::new(move |space| {
                 let result = work(space);
-                if let Some(answer) = answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    // Nobody waits any more: the result is of no use.
-                    let _ = answer.send(result);
+                if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    // No caller waits any more, so the result is dropped.
+                    let _ = sender.send(result);
                 }
             }),
-            wanted: Box::new(move || {
+            is_wanted: Box::new(move || {
                 waiting
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .as_ref()
-                    .is_some_and(|answer| !answer.is_closed())
+                    .is_some_and(|sender| !sender.is_closed())
             }),
         };
         match self.queue.try_send(job) {
-            // Given up, the job is skipped when its turn comes: nobody waits for it any more.
-            Ok(()) => match tokio::time::timeout(DEADLINE, answered).await {
-                Ok(answer) => answer.map_err(|_| HasherBusy),
+            // After the timeout the job is skipped when a thread takes it, as no caller waits.
+            Ok(()) => match tokio::time::timeout(DEADLINE, receiver).await {
+                Ok(sender) => sender.map_err(|_| HasherBusy),
                 Err(_) => Err(HasherBusy),
             },
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(HasherBusy),
@@ -127,28 +126,29 @@ impl Hasher {
     }
 }
 
-/// How much later than the rest a hashing thread gets a core, where somebody else wants it too. At 10 it has a tenth of it
-/// then: a flood of logins waits, the requests that are forwarded beside it do not.
+/// Niceness of hashing threads. At 10 a thread gets a tenth of a contended core: a flood of logins waits, and forwarded
+/// requests do not.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Steps behind the threads that forward. Only Linux knows a niceness of one thread; elsewhere it would be the process's.
-fn step_back() {
-    // What cannot be lowered stays: it is slower for others, not wrong.
+/// Lowers the priority of this thread below those that forward requests. Only Linux has a niceness per thread;
+/// elsewhere it would apply to the process.
+fn lower_priority() {
+    // A failure is ignored: hashing then competes with requests, but works.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 fn work(receiver: &Mutex<Receiver<Job>>) {
-    step_back();
+    lower_priority();
     let mut space = Workspace::default();
     loop {
         let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // A caller who hung up is not worth 20 ms of a core.
-        if (job.wanted)() {
-            // A stored hash that nobody foresaw must not take the thread, and every later login, with it: its caller
-            // is told that there is no answer, and the memory is begun anew.
+        // The caller has hung up: skip the job and save 20 ms of a core.
+        if (job.is_wanted)() {
+            // A panic on an unexpected stored hash must not end the thread. Its caller gets `HasherBusy`, and the
+            // memory is allocated anew.
             if catch_unwind(AssertUnwindSafe(|| (job.work)(&mut space))).is_err() {
                 space = Workspace::default();
             }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_verifies_against_its_own_hash_only() {
+    async fn password_verifies_only_against_its_own_hash() {
         let hasher = hasher(4);
         let right = Password::new("correct horse battery").unwrap();
         let stored = hasher.hash(right.clone()).await.unwrap();
@@ -178,14 +178,14 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn hashing_steps_back_and_nothing_else_does() {
+    async fn only_hashing_threads_have_a_lower_priority() {
         let hasher = hasher(1);
-        // Begun when it answers.
+        // The thread has started once it responds.
         let _ = hasher.hash(Password::new("correct horse battery").unwrap()).await;
         let niceness = |task: &std::fs::DirEntry| -> Option<(String, i32)> {
             let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
             let (name, fields) = stat.split_once('(')?.1.rsplit_once(')')?;
-            // proc(5): the nineteenth, of which the first two are before.
+            // proc(5): field 19; two fields precede the split.
             Some((name.to_owned(), fields.split_whitespace().nth(16)?.parse().ok()?))
         };
         let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_fit_the_queue_is_turned_away_at_once() {
+    async fn full_queue_refuses_at_once() {
         let hasher = Arc::new(hasher(2));
         let password = Password::new("correct horse battery").unwrap();
         let all = (0..16).map(|_| {
@@ -211,14 +211,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_login_that_no_thread_comes_to_is_turned_away_after_the_deadline() {
+    async fn waiting_login_is_refused_after_the_deadline() {
         // No thread takes from this queue.
         let (queue, receiver) = sync_channel(4);
         let hasher = Hasher { queue, random: Arc::new(SystemRandom), decoy: Secret::new(String::new()) };
-        let begun = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         let refused = hasher.hash(Password::new("correct horse battery").unwrap()).await;
-        assert_eq!((refused.err(), begun.elapsed()), (Some(HasherBusy), DEADLINE));
+        assert_eq!((refused.err(), start.elapsed()), (Some(HasherBusy), DEADLINE));
         let job = receiver.recv().unwrap();
-        assert!(!(job.wanted)(), "nobody waits for it any more");
+        assert!(!(job.is_wanted)(), "no caller waits for it");
     }
 }

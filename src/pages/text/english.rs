@@ -1,4 +1,4 @@
-//! English.
+//! English texts.
 
 use std::time::Duration;
 

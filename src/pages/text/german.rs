@@ -1,4 +1,4 @@
-//! German.
+//! German texts.
 
 use std::time::Duration;
 
@@ -289,7 +289,7 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
     ),
 ];
 
-/// In the dative, as after "vor" and "in".
+/// Formats a span in the dative, as used after "vor" and "in".
 fn span(span: Duration) -> String {
     let (count, unit) = largest(span);
     let (one, many) = match unit {

@@ -1,4 +1,4 @@
-//! Every word a person reads on a page, once for each language.
+//! All texts of the pages, once per language.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use super::Language;
 mod english;
 mod german;
 
-/// The words of one language.
+/// The texts of one language.
 pub(super) struct Text {
-    /// Before the title of a page that is shown again because something was wrong.
+    /// Title prefix of a page that is shown again because of a problem.
     pub(super) problem: &'static str,
 
     pub(super) sign_in: &'static str,
@@ -72,10 +72,10 @@ pub(super) struct Text {
     pub(super) programs: &'static str,
     pub(super) programs_text: &'static str,
     pub(super) unknown_program: &'static str,
-    /// How often a program is signed in.
+    /// Number of sign-ins of a program.
     pub(super) sign_ins: fn(usize) -> String,
     pub(super) show_sign_ins: &'static str,
-    /// Sessions that are not listed one by one.
+    /// Number of sessions that are not listed.
     pub(super) older: fn(usize) -> String,
     pub(super) end_programs: &'static str,
 
@@ -91,11 +91,11 @@ pub(super) struct Text {
 
     pub(super) another_site: &'static str,
     pub(super) cross_site: &'static str,
-    /// Of the origin it came from.
+    /// Takes the origin of the form.
     pub(super) cross_site_text: fn(&str) -> String,
     pub(super) cross_site_home: &'static str,
     pub(super) resend: &'static str,
-    /// Of the origin it came from.
+    /// Takes the origin of the form.
     pub(super) resend_text: fn(&str) -> String,
     pub(super) resend_to: &'static str,
     pub(super) resend_fields: &'static str,
@@ -107,34 +107,34 @@ pub(super) struct Text {
     pub(super) try_again: &'static str,
     pub(super) wait: fn(&str) -> String,
     pub(super) request: &'static str,
-    /// A length of time in its largest unit.
+    /// Formats a time span in its largest unit.
     pub(super) span: fn(Duration) -> String,
-    /// By code or status, the more special first; the last is for all others.
+    /// Texts by code or status, the more specific first; the last one is the fallback.
     pub(super) errors: &'static [(ErrorOf, ErrorText)],
 }
 
-/// Which errors a text is for.
+/// Selector of an error text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorOf {
-    /// Those with this code.
+    /// Errors with this code.
     Code(&'static str),
-    /// Those with this status.
+    /// Errors with this status.
     Status(u16),
-    /// The rest.
+    /// All other errors.
     Other,
 }
 
-/// What an error page says.
+/// Text of an error page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ErrorText {
-    /// What happened.
+    /// The error.
     pub(super) title: &'static str,
-    /// What it means, and what to do.
+    /// Explanation, and what to do.
     pub(super) text: &'static str,
 }
 
 impl Text {
-    /// The words of a language.
+    /// Returns the texts of a language.
     pub(super) const fn of(language: Language) -> &'static Self {
         match language {
             Language::English => &english::TEXT,
@@ -142,7 +142,7 @@ impl Text {
         }
     }
 
-    /// What is said about an error.
+    /// Returns the text of an error.
     pub(super) fn error(&self, status: u16, code: &str) -> &'static ErrorText {
         let fits = |of: &ErrorOf| match of {
             ErrorOf::Code(known) => *known == code,
@@ -157,7 +157,7 @@ impl Text {
     }
 }
 
-/// The largest unit that fits, and how many of it.
+/// Returns a span in its largest unit.
 fn largest(span: Duration) -> (u64, Unit) {
     let seconds = span.as_secs();
     match seconds {
