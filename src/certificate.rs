@@ -1,7 +1,6 @@
-//! A certificate and its private key, as TLS listeners show and use them: read from PEM, and found to belong together.
+//! A certificate and its private key for TLS listeners: parsed from PEM, and checked to belong together.
 //!
-//! Knows nothing of files and of the clock: whoever reads them says where they are, and whoever has a clock asks when
-//! it ends.
+//! Independent of files and of the clock: callers read the files and compare the validity.
 
 mod clients;
 mod peers;
@@ -23,7 +22,7 @@ use crate::clock::Timestamp;
 pub use clients::{Clients, Shown};
 pub use peers::{Authorities, Identity};
 
-/// A certificate with its chain, and the private key that belongs to it.
+/// A certificate with its chain and private key.
 #[derive(Clone)]
 pub struct Certificate {
     shown: Arc<CertifiedKey>,
@@ -32,37 +31,37 @@ pub struct Certificate {
     ends: Timestamp,
 }
 
-/// Why a certificate or its key cannot be used; what to do is said with it.
+/// Reason why a certificate or its key cannot be used. The message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// There is none in the text.
+    /// The text contains no certificate.
     #[error("no certificate is in it: write PEM, the server's own first, then those that signed it")]
     NoCertificate,
-    /// What is there cannot be read.
+    /// The certificate cannot be parsed.
     #[error(
         "the certificate cannot be read ({0}): write PEM, the server's own first, then those that signed it"
     )]
     DamagedCertificate(String),
-    /// It is for nobody.
+    /// The certificate has no subjectAltName.
     #[error(
-        "the certificate names no host (one in its subject alone counts for no client): make one with subjectAltName"
+        "the certificate names no host (clients ignore the subject): make one with subjectAltName"
     )]
     NoNames,
-    /// There is no authority in the text.
-    #[error("no certificate is in it: write PEM, those of the authorities that are believed")]
+    /// The text contains no CA certificate.
+    #[error("no certificate is in it: write the CA certificates in PEM")]
     NoAuthority,
-    /// One of them cannot be used.
-    #[error("an authority cannot be used ({0}): write PEM, those of the authorities that are believed")]
+    /// A CA certificate cannot be used.
+    #[error("a CA certificate cannot be used ({0}): write the CA certificates in PEM")]
     DamagedAuthority(String),
-    /// There is no private key in the text.
+    /// The text contains no private key.
     #[error("no private key is in it: write PEM, not encrypted (`-----BEGIN PRIVATE KEY-----`)")]
     NoKey,
-    /// It is of a kind that is not understood.
+    /// The private key is of an unsupported kind.
     #[error(
         "the private key cannot be used ({0}): RSA of 2048 to 8192 bits, ECDSA P-256 or P-384, and Ed25519 can"
     )]
     UnusableKey(String),
-    /// It is another certificate's.
+    /// The private key belongs to another certificate.
     #[error(
         "the private key does not belong to the first certificate of cert_file: name the key it was made for, and put the \
          server's own certificate first"
@@ -71,23 +70,23 @@ pub enum CertificateError {
 }
 
 impl CertificateError {
-    /// Whether it is the key that is wrong, and not the certificate.
+    /// Returns whether the key is at fault, rather than the certificate.
     pub const fn is_about_the_key(&self) -> bool {
         matches!(self, Self::NoKey | Self::UnusableKey(_) | Self::WrongKey)
     }
 }
 
 impl Certificate {
-    /// Reads the PEM of a chain and of a key, and sees that they belong together.
+    /// Parses a PEM chain and a PEM key, and checks that they belong together.
     ///
     /// # Errors
-    /// What is wrong with which of them.
+    /// The fault, and whether the chain or the key has it.
     pub fn read(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
             .map_err(|error| CertificateError::DamagedCertificate(error.to_string()))?;
         let own = chain.first().ok_or(CertificateError::NoCertificate)?;
-        let (names, begins, ends) = look(own)?;
+        let (names, begins, ends) = parse(own)?;
         let mut key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::NoKey)?;
         let signing = any_supported_type(&key);
         key.zeroize();
@@ -100,18 +99,18 @@ impl Certificate {
         }
     }
 
-    /// What a handshake needs.
+    /// Returns the certificate and key for handshakes.
     pub const fn shown(&self) -> &Arc<CertifiedKey> {
         &self.shown
     }
 
-    /// The names it is for, in lower case: `app.example.com`, `*.example.com`, `192.0.2.1`.
+    /// Returns the names it is valid for, in lower case: `app.example.com`, `*.example.com`, `192.0.2.1`.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Whether clients accept it for `host` (RFC 6125 section 6.4: a star stands for one label); a host that begins with
-    /// a star must be one of its names.
+    /// Returns whether clients accept it for `host` (RFC 6125 section 6.4: a star stands for one label). A host that
+    /// starts with a star must be one of its names.
     pub fn covers(&self, host: &str) -> bool {
         let below = host.split_once('.').filter(|(first, _)| *first != "*").map(|(_, parent)| parent);
         self.names.iter().any(|name| {
@@ -120,12 +119,12 @@ impl Certificate {
         })
     }
 
-    /// From when it is good.
+    /// Returns the start of its validity.
     pub const fn begins(&self) -> Timestamp {
         self.begins
     }
 
-    /// Until when.
+    /// Returns the end of its validity.
     pub const fn ends(&self) -> Timestamp {
         self.ends
     }
@@ -133,7 +132,7 @@ impl Certificate {
 
 impl PartialEq for Certificate {
     fn eq(&self, other: &Self) -> bool {
-        // Its key belongs to it, so the same chain has the same key.
+        // The key belongs to the chain, so equal chains have equal keys.
         self.shown.cert == other.shown.cert
     }
 }
@@ -147,8 +146,8 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// The names and the life of a certificate. A name in its subject alone counts for no browser, nor here.
-fn look(own: &CertificateDer<'_>) -> Result<(Vec<String>, Timestamp, Timestamp), CertificateError> {
+/// Returns the names and the validity of a certificate. A name only in its subject does not count, as in browsers.
+fn parse(own: &CertificateDer<'_>) -> Result<(Vec<String>, Timestamp, Timestamp), CertificateError> {
     let damaged = |error: String| CertificateError::DamagedCertificate(error);
     let (_, certificate) = X509Certificate::from_der(own).map_err(|error| damaged(error.to_string()))?;
     let alternatives = certificate.subject_alternative_name().map_err(|error| damaged(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Time, passed in: wall-clock time for what is stored or signed, monotonic time for what is waited for.
+//! Time as a dependency: wall-clock time for stored and signed values, monotonic time for waits.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -10,30 +10,30 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The epoch itself; earlier than anything a vault stores.
+    /// The epoch itself; earlier than any time in a vault.
     pub const EPOCH: Self = Self(0);
 
-    /// From milliseconds since the Unix epoch.
+    /// Builds a timestamp from milliseconds since the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// From whole seconds since the Unix epoch, as JWT claims carry them (RFC 7519 section 2).
+    /// Builds a timestamp from whole seconds since the Unix epoch, as in JWT claims (RFC 7519 section 2).
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns milliseconds since the Unix epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns whole seconds since the Unix epoch, rounded down.
     pub const fn secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// How long from `earlier` until `self`; zero when `earlier` is later.
+    /// Returns the time from `earlier` until `self`; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -54,7 +54,7 @@ impl Sub<Duration> for Timestamp {
 }
 
 impl Timestamp {
-    /// RFC 3339, UTC, to the millisecond.
+    /// Formats as RFC 3339, UTC, to the millisecond.
     pub fn precise(self) -> impl fmt::Display {
         humantime::format_rfc3339_millis(self.system_time())
     }
@@ -65,7 +65,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339, UTC, to the second.
+    /// Formats as RFC 3339, UTC, to the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_rfc3339_seconds(self.system_time()).fmt(f)
     }
@@ -75,22 +75,22 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A moment on a clock that never jumps; comparable only within one process.
+/// A time on a clock that never jumps; comparable only within one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Monotonic(Duration);
 
 impl Monotonic {
-    /// Milliseconds since the clock was made.
+    /// Returns milliseconds since the clock was created.
     pub fn millis(self) -> u64 {
         whole_millis(self.0)
     }
 
-    /// From milliseconds since the clock was made.
+    /// Builds a time from milliseconds since the clock was created.
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
     }
 
-    /// How long from `earlier` until `self`; zero when `earlier` is later.
+    /// Returns the time from `earlier` until `self`; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
@@ -107,11 +107,11 @@ fn whole_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where the time comes from.
+/// Source of time.
 pub trait Clock: Send + Sync + 'static {
-    /// The wall clock: may jump, so it is used only for what is stored, signed or shown.
+    /// Returns wall-clock time. It may jump, so it is used only for stored, signed and displayed values.
     fn wall(&self) -> Timestamp;
-    /// A clock that never jumps: leases, throttles, deadlines.
+    /// Returns monotonic time, for leases, throttles and deadlines.
     fn monotonic(&self) -> Monotonic;
 }
 
@@ -122,7 +122,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock whose monotonic side starts at zero now.
+    /// Creates a clock whose monotonic time starts at zero now.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn new() -> Self {
         Self { origin: Instant::now() }
@@ -147,7 +147,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's clocks plus an offset that tests move: time still flows, and can be made to leap.
+/// The machine's clocks plus an offset that tests advance.
 #[derive(Debug, Default)]
 pub struct TravelClock {
     system: SystemClock,
@@ -156,12 +156,12 @@ pub struct TravelClock {
 }
 
 impl TravelClock {
-    /// A clock that starts at the machine's time.
+    /// Creates a clock that starts at the machine's time.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Moves both sides forward.
+    /// Advances both clocks.
     pub fn advance(&self, span: Duration) {
         let span = whole_millis(span);
         self.wall_ahead.fetch_add(span, Ordering::SeqCst);
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_travel_clock_leaps_on_both_sides() {
+    fn travel_clock_advances_both_clocks() {
         let clock = TravelClock::new();
         let (wall, monotonic) = (clock.wall(), clock.monotonic());
         clock.advance(Duration::from_secs(60));

@@ -1,80 +1,81 @@
-//! Why a request is refused: one enum with a stable code each, known to every layer above.
+//! Refusals of requests: one enum with a stable code per variant, used by every layer.
 //!
-//! The client learns the code; the log learns the rest. Status codes and bodies live in `gateway::respond` alone.
+//! The client receives the code; the log has the details. Status codes and bodies are defined in `gateway::respond`
+//! only.
 
 use std::time::Duration;
 
-/// Why a request is refused.
+/// Reason why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No credential where one is needed.
     TokenMissing,
-    /// Not a token of ours: garbage, forged, foreign, of the wrong type.
+    /// Not a token of this gateway: malformed, forged, foreign, or of the wrong type.
     TokenInvalid,
-    /// Was good, is past its end, or the rights of its user have changed since: refresh it.
+    /// The token has expired, or the user's rights have changed since: refresh it.
     TokenExpired,
-    /// Its session has ended.
+    /// The token's session has ended.
     TokenRevoked,
     /// Two different credentials in one request.
     CredentialsConflict,
-    /// Signed in, but without any role the route asks for.
+    /// Signed in, but without any role that the route requires.
     RoleMissing,
-    /// The user name or the password is wrong; which one is not said.
+    /// The user name or the password is wrong; which one is not revealed.
     CredentialsWrong,
-    /// The refresh token is not one of ours, or no live session answers to it.
+    /// The refresh token is not one of this gateway, or has no live session.
     RefreshInvalid,
-    /// The refresh token was used before: its session has been ended.
+    /// The refresh token was used before: its session was ended.
     RefreshReused,
-    /// The new password is not acceptable, and why.
+    /// The new password is not acceptable, with the reason.
     PasswordRejected(String),
-    /// Too many attempts; how long to wait.
+    /// Too many attempts, with the time to wait.
     RateLimited(Duration),
-    /// Cannot be decided now: a store does not answer.
+    /// Cannot be decided now: a store is unavailable.
     StoreUnavailable,
-    /// Too many are waiting for the same scarce thing.
+    /// Too many requests wait for a limited resource.
     Overloaded,
-    /// No route answers to this host and path.
+    /// No route matches this host and path.
     RouteUnknown,
-    /// The route does not answer to this method; those it does.
+    /// The route does not allow this method, with the allowed methods.
     MethodNotAllowed(String),
-    /// The request target can be read in more than one way.
+    /// The request target has conflicting readings.
     TargetAmbiguous,
-    /// The request names or acts on another resource that it may not; what, and what to do.
+    /// The request names or affects another resource without access to it, with a hint.
     OtherResource(&'static str),
-    /// The request target is longer than any of ours.
+    /// The request target exceeds the maximum length.
     TargetTooLong,
-    /// The request is malformed; the field, and what is wrong with it.
+    /// The request is malformed, with the field and the fault.
     RequestInvalid(String),
-    /// Not the media type the endpoint reads.
+    /// The endpoint does not accept the media type.
     MediaTypeUnsupported,
     /// The request body is larger than allowed.
     BodyTooLarge,
-    /// The body came more slowly than allowed.
+    /// The request body arrived more slowly than allowed.
     RequestTimeout,
     /// The header section is larger than allowed.
     HeaderTooLarge,
-    /// Not allowed for scripts of that origin.
+    /// The origin of the script is not allowed.
     OriginNotAllowed,
-    /// Sent in clear to an address that only sends on to https.
+    /// Sent without TLS to an address that only redirects to https.
     HttpsRequired,
-    /// What the client proved when it connected counts no more.
+    /// The client certificate of the connection is no longer valid.
     ConnectionOutdated,
-    /// A form that is not ours, of another browser, or open for too long.
+    /// The form token is invalid, belongs to another browser, or has expired.
     FormInvalid,
-    /// The tokens of a user with so many roles do not fit into a cookie.
+    /// The tokens of a user with this many roles do not fit into a cookie.
     CookieTooLarge,
-    /// The session to be ended is not one of the caller's.
+    /// The session to be ended does not belong to the caller.
     SessionUnknown,
-    /// No server of the upstream could be reached, or it broke off.
+    /// No server of the upstream could be reached, or the connection broke.
     UpstreamUnavailable,
-    /// The upstream did not answer in time.
+    /// The upstream did not respond in time.
     UpstreamTimeout,
-    /// A defect of ours.
+    /// A defect in doorward.
     Internal,
 }
 
 impl Refusal {
-    /// The stable code: in problem documents, logs and metrics.
+    /// Returns the stable code, for problem documents, logs and metrics.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::TokenMissing => "token_missing",

@@ -7,14 +7,14 @@ use aws_lc_rs::rand::SecureRandom;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Where randomness comes from.
+/// Source of randomness.
 pub trait Random: Send + Sync + 'static {
-    /// Fills `out` with bytes nobody can predict.
+    /// Fills `out` with unpredictable bytes.
     fn fill(&self, out: &mut [u8]);
 }
 
 impl dyn Random {
-    /// An array of unpredictable bytes.
+    /// Returns an array of unpredictable bytes.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut out = [0; N];
         self.fill(&mut out);
@@ -39,8 +39,8 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Decodes unpadded base64url, strictly: one spelling per value, so padding, white space and stray trailing
-/// bits are refused.
+/// Decodes unpadded base64url strictly. Each value has one spelling: padding, white space and stray trailing bits are
+/// refused.
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
@@ -57,17 +57,17 @@ macro_rules! id {
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// A fresh, unguessable one.
+            /// Generates a random id.
             pub fn random(random: &dyn Random) -> Self {
                 Self(random.bytes())
             }
 
-            /// From its 16 bytes.
+            /// Builds an id from its 16 bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
 
-            /// Its 16 bytes.
+            /// Returns the 16 bytes.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
@@ -101,11 +101,11 @@ macro_rules! id {
 }
 
 id!(
-    /// One login on one device: the `sid` claim.
+    /// Id of a session, which is one login on one device: the `sid` claim.
     SessionId
 );
 id!(
-    /// One user for life, whatever the login name becomes: the `sub` claim.
+    /// Permanent id of a user, independent of the login name: the `sub` claim.
     UserId
 );
 
@@ -114,17 +114,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_survives_its_text_form() {
+    fn identifier_round_trips_through_text() {
         let id = SessionId::random(&SystemRandom);
         assert_eq!(id.to_string().len(), 22);
         assert_eq!(id.to_string().parse(), Ok(id));
     }
 
     #[test]
-    fn only_the_one_spelling_is_an_identifier() {
+    fn other_spellings_of_an_identifier_are_refused() {
         let text = SessionId::from_bytes([255; 16]).to_string();
         assert_eq!(text, "_____________________w");
-        // The last character carries four unused bits: another letter would decode to the same bytes.
+        // The last character carries four unused bits: another character would decode to the same bytes.
         for bad in ["", "_____________________x", "_____________________w=", " ____________________w", "é"] {
             assert_eq!(bad.parse::<SessionId>(), Err(BadId), "{bad:?}");
         }

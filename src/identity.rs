@@ -1,4 +1,4 @@
-//! Who somebody is: login names, roles, and the identity a checked request carries.
+//! User identity: login names, roles, and the identity of an authenticated request.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,8 +10,8 @@ use http::HeaderValue;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 
-/// A login name in its one canonical form: lower case ASCII, so that what is judged, stored and put into a
-/// header is the same everywhere.
+/// A login name in its canonical form: lower-case ASCII, so that it is the same when checked, stored and sent in a
+/// header.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Login(Arc<str>);
 
@@ -21,7 +21,7 @@ pub struct Login(Arc<str>);
 pub struct BadLogin;
 
 impl Login {
-    /// The canonical text.
+    /// Returns the canonical text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -50,7 +50,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What a session belongs to. It decides which idle timeout applies and how the session is listed.
+/// Kind of client a session belongs to. It decides the idle timeout and how the session is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ClientKind {
@@ -63,7 +63,7 @@ pub enum ClientKind {
 }
 
 impl ClientKind {
-    /// The OAuth client id of its sessions in the vault.
+    /// Returns the OAuth client id of its sessions in the vault.
     pub const fn client_id(self) -> &'static str {
         match self {
             Self::Program => "doorward",
@@ -72,18 +72,18 @@ impl ClientKind {
         }
     }
 
-    /// Of a client id; one that is not known is a program.
+    /// Returns the kind of a client id; an unknown one is a program.
     pub fn of(client_id: &str) -> Self {
         let known = [Self::Browser, Self::RememberedBrowser];
         known.into_iter().find(|kind| kind.client_id() == client_id).unwrap_or(Self::Program)
     }
 
-    /// As stored in a byte.
+    /// Encodes the kind in a byte.
     pub const fn to_u8(self) -> u8 {
         self as u8
     }
 
-    /// From a stored byte.
+    /// Decodes a stored byte.
     pub const fn from_u8(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Program),
@@ -104,7 +104,7 @@ pub struct Role(Arc<str>);
 pub struct BadRole;
 
 impl Role {
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -144,7 +144,7 @@ impl fmt::Debug for Role {
 pub struct Roles(Arc<[Role]>);
 
 impl Roles {
-    /// Sorts and removes repetitions.
+    /// Sorts the roles and removes duplicates.
     pub fn new(roles: impl IntoIterator<Item = Role>) -> Self {
         let mut roles: Vec<Role> = roles.into_iter().collect();
         roles.sort();
@@ -152,32 +152,32 @@ impl Roles {
         Self(roles.into())
     }
 
-    /// From names, as they stand in a token, a row or on a command line.
+    /// Parses role names from a token, a row or the command line.
     ///
     /// # Errors
-    /// The first name that is not a role.
+    /// [`BadRole`] when a name is not a role.
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, BadRole> {
         Ok(Self::new(names.into_iter().map(str::parse).collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// In order.
+    /// Iterates over the roles in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Role> {
         self.0.iter()
     }
 
-    /// Whether `role` is among them.
+    /// Returns whether `role` is included.
     pub fn contains(&self, role: &Role) -> bool {
         self.0.binary_search(role).is_ok()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no roles.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 impl fmt::Display for Roles {
-    /// Comma-joined and sorted, as the roles header carries them.
+    /// Formats the roles sorted and joined by commas, as in the roles header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, role) in self.0.iter().enumerate() {
             if at > 0 {
@@ -193,12 +193,12 @@ impl fmt::Display for Roles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct RightsVersion(pub u32);
 
-/// The raised-on-security-change counter of a user: a login that read an older one loses.
+/// Counter of a user's security changes. A login based on an older value fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Epoch(pub u32);
 
-/// A user on a session that has passed the whole check. Made only by `auth::authenticate`
-/// (`tests/layers.rs` holds that), so holding one means: verified, not revoked, confirmed.
+/// An authenticated user with a session. Only `auth::authenticate` creates one (enforced by `tests/layers.rs`), so an
+/// `Identity` means: verified, not revoked, confirmed.
 #[derive(Clone, Debug)]
 pub struct Identity {
     user_id: UserId,
@@ -210,7 +210,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// States that the check was passed. Only `auth::authenticate` may.
+    /// Creates an identity after the check. Only `auth::authenticate` may call it.
     pub(crate) fn attest(
         user_id: UserId,
         session_id: SessionId,
@@ -229,32 +229,33 @@ impl Identity {
         Self { user_id, session_id, login, roles, expires_at, values }
     }
 
-    /// The `sub` claim.
+    /// Returns the `sub` claim.
     pub const fn user_id(&self) -> UserId {
         self.user_id
     }
 
-    /// The `sid` claim.
+    /// Returns the `sid` claim.
     pub const fn session_id(&self) -> SessionId {
         self.session_id
     }
 
-    /// The login name.
+    /// Returns the login name.
     pub const fn login(&self) -> &Login {
         &self.login
     }
 
-    /// The roles in the token.
+    /// Returns the roles in the token.
     pub const fn roles(&self) -> &Roles {
         &self.roles
     }
 
-    /// When the access token ends.
+    /// Returns the expiry of the access token.
     pub const fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
-    /// Login name, user id, roles and session id, as header values: made once, not on every request.
+    /// Returns login name, user id, roles and session id as header values. They are built once per token, not per
+    /// request.
     pub const fn header_values(&self) -> &[HeaderValue; 4] {
         &self.values
     }
@@ -265,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_login_name_has_one_spelling() {
+    fn login_names_are_canonicalized() {
         assert_eq!("Ada@Example.ORG".parse::<Login>().map(|l| l.to_string()), Ok("ada@example.org".into()));
         for bad in ["", "a b", "ada\n", "ада", "a,b", "a\"b", &"x".repeat(129)] {
             assert_eq!(bad.parse::<Login>(), Err(BadLogin), "{bad:?}");

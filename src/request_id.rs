@@ -1,8 +1,8 @@
-//! The request id: every request has one. The app is told it, the client reads it in the answer, and every log line
-//! that a request causes has it.
+//! The request id of every request. It is sent to the app and in the response, and is part of every log line of the
+//! request.
 //!
-//! The task carries it, not a tracing span: a span costs an allocation and two look-ups for each poll of every request,
-//! also of those that log nothing.
+//! It is stored in a task local instead of a tracing span. A span costs an allocation and two lookups for each poll of
+//! every request, even of those that log nothing.
 
 use std::cell::OnceCell;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,103 +11,103 @@ use http::{HeaderName, HeaderValue};
 
 use crate::id::Random;
 
-/// In requests to the app, in answers to the client, and believed from trusted proxies.
+/// Name of the header in requests to the app and in responses. It is accepted from trusted proxies.
 pub const NAME: &str = "x-request-id";
-/// The same.
+/// The same as a header name.
 pub const HEADER: HeaderName = HeaderName::from_static(NAME);
 
-/// Longest that is taken from a proxy: those in use have at most 64 characters, and each line carries it.
-const LONGEST: usize = 128;
-/// Random bits of those made here: as many as a UUID, so that no two gateways ever make the same.
+/// Maximum length of an id from a proxy. Common ids have at most 64 characters, and each log line contains the id.
+const MAX_LENGTH: usize = 128;
+/// Random bytes of a generated id: as many as in a UUID, so that no two gateways generate the same.
 const BYTES: usize = 16;
-/// Made ahead: one call of the generator for so many costs each of them next to nothing. A counter would be as cheap
-/// and would tell every client how many requests there are.
-const AHEAD: usize = 64;
+/// Number of ids per call of the generator, which makes each of them cheap. A counter would be as cheap but would
+/// reveal the number of requests to every client.
+const BATCH: usize = 64;
 
 tokio::task_local! {
     static OF_TASK: OnceCell<RequestId>;
 }
 
-/// What one request is called.
+/// The id of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// As a trusted proxy sent it; `None` when it is longer than 128 characters, or has others than letters, digits and
-    /// `-_.:/+=` (which is what UUIDs, hexadecimal, base64 and the ids of the large clouds are made of).
+    /// Parses an id from a trusted proxy. `None` when it is longer than 128 characters, or has characters other than
+    /// letters, digits and `-_.:/+=` (which cover UUIDs, hexadecimal, base64 and the ids of large clouds).
     pub fn parse(text: &[u8]) -> Option<Self> {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
-        if text.is_empty() || text.len() > LONGEST || !text.iter().all(allowed) {
+        if text.is_empty() || text.len() > MAX_LENGTH || !text.iter().all(allowed) {
             return None;
         }
         HeaderValue::from_bytes(text).map(Self).ok()
     }
 
-    /// As it stands in headers, bodies and log lines.
+    /// Returns the id as in headers, bodies and log lines.
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or("-")
     }
 
-    /// As a header field's value.
+    /// Returns the id as a header value.
     pub const fn header(&self) -> &HeaderValue {
         &self.0
     }
 }
 
-/// Makes them: 32 hexadecimal digits each.
+/// Generator of request ids of 32 hexadecimal digits.
 pub struct RequestIds {
     random: Arc<dyn Random>,
-    ahead: Mutex<Ahead>,
+    pool: Mutex<Pool>,
 }
 
-/// Random bytes, the first `left` of which belong to nobody yet.
-struct Ahead {
-    bytes: [u8; BYTES * AHEAD],
+/// Random bytes; the first `left` are unused.
+struct Pool {
+    bytes: [u8; BYTES * BATCH],
     left: usize,
 }
 
 impl RequestIds {
-    /// From this source.
+    /// Creates a generator with this source.
     pub fn new(random: Arc<dyn Random>) -> Self {
-        Self { random, ahead: Mutex::new(Ahead { bytes: [0; BYTES * AHEAD], left: 0 }) }
+        Self { random, pool: Mutex::new(Pool { bytes: [0; BYTES * BATCH], left: 0 }) }
     }
 
-    /// The next one.
+    /// Generates an id.
     pub fn make(&self) -> RequestId {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if ahead.left == 0 {
-            self.random.fill(&mut ahead.bytes);
-            ahead.left = ahead.bytes.len();
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.left == 0 {
+            self.random.fill(&mut pool.bytes);
+            pool.left = pool.bytes.len();
         }
-        ahead.left -= BYTES;
+        pool.left -= BYTES;
         let mut text = [0; BYTES * 2];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(&ahead.bytes[ahead.left..]) {
+        for (pair, byte) in text.chunks_exact_mut(2).zip(&pool.bytes[pool.left..]) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];
         }
-        drop(ahead);
+        drop(pool);
         RequestId(HeaderValue::from_bytes(&text).expect("digits are a header value"))
     }
 }
 
-/// Runs `work` as a task's work for one request, which [`enter`] names as soon as its header is read.
+/// Runs `work` as the work of one request. [`enter`] sets its id when its header is read.
 pub fn scope<F: Future>(work: F) -> impl Future<Output = F::Output> {
     OF_TASK.scope(OnceCell::new(), work)
 }
 
-/// From now on this task works for that request; the first one named stays.
+/// Sets the request id of this task; the first one is kept.
 pub fn enter(id: RequestId) {
-    // Outside of a scope there is no request to speak of.
+    // Without a scope the task belongs to no request.
     let _ = OF_TASK.try_with(|of_task| of_task.set(id));
 }
 
-/// The request that this task works for.
+/// Returns the request id of this task.
 pub fn current() -> Option<RequestId> {
     OF_TASK.try_with(|of_task| of_task.get().cloned()).ok().flatten()
 }
 
-/// `work` for the request of this task, to be done by a task of its own.
+/// Wraps `work` so that another task runs it with the request id of this task.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     OF_TASK.scope(current().map(OnceCell::from).unwrap_or_default(), work)
 }
@@ -120,7 +120,7 @@ mod tests {
     use crate::id::SystemRandom;
 
     #[test]
-    fn what_is_made_is_well_formed_and_never_the_same() {
+    fn generated_ids_are_valid_and_unique() {
         let ids = RequestIds::new(Arc::new(SystemRandom));
         let made: HashSet<String> = (0..10_000).map(|_| ids.make().as_str().to_owned()).collect();
         assert_eq!(made.len(), 10_000);
@@ -131,21 +131,21 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_harmless_everywhere_is_taken() {
-        let longest = "x".repeat(LONGEST);
+    fn ids_with_unsafe_characters_are_refused() {
+        let longest = "x".repeat(MAX_LENGTH);
         for good in
             ["a", "550e8400-e29b-41d4-a716-446655440000", "Root=1-67891233-abcdef", &longest, "a/b+c=:._"]
         {
             assert_eq!(RequestId::parse(good.as_bytes()).expect(good).as_str(), good);
         }
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(MAX_LENGTH + 1);
         for bad in ["", &long, "a b", "a,b", "a\"", "a\n", "<a>", "ä", "a;b", "a'b", "{x}", "a\u{1b}[31m"] {
             assert_eq!(RequestId::parse(bad.as_bytes()), None, "{bad:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_task_and_those_it_starts_know_their_request() {
+    async fn task_and_carried_tasks_know_their_request() {
         let id = RequestId::parse(b"one").unwrap();
         assert_eq!(current(), None);
         enter(id.clone());

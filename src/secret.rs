@@ -1,10 +1,10 @@
-//! Values that must not be printed: no `Display`, a redacted `Debug`, wiped when dropped.
+//! Secret values: no `Display`, a redacted `Debug`, wiped when dropped.
 
 use std::fmt;
 
 use zeroize::Zeroize;
 
-/// A value that never prints itself.
+/// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T: Zeroize>(T);
 
@@ -14,7 +14,7 @@ impl<T: Zeroize> Secret<T> {
         Self(value)
     }
 
-    /// The value itself; the caller sees to it that it goes nowhere else.
+    /// Returns the value. The caller must not pass it on.
     pub const fn expose(&self) -> &T {
         &self.0
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_does_not_print() {
+    fn secret_is_not_printed() {
         let secret = Secret::new("correct horse".to_owned());
         assert_eq!(format!("{secret:?}"), "[secret]");
         assert_eq!(secret.expose(), "correct horse");

@@ -1,4 +1,4 @@
-//! Clients that show a certificate of their own: who must have signed it, and what was shown.
+//! Client certificates: the CAs they must chain to, and the chain a client presented.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::{Authorities, CertificateError};
 use crate::clock::Timestamp;
 
-/// Who must have signed the certificates of clients, and whether one may come without.
+/// CAs for client certificates, and whether a certificate is required.
 #[derive(Clone)]
-pub struct Clients(Arc<Terms>);
+pub struct Clients(Arc<Verification>);
 
-struct Terms {
+struct Verification {
     authorities: Authorities,
     required: bool,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
 impl Clients {
-    /// Reads the PEM of the authorities.
+    /// Parses the CA certificates from PEM.
     ///
     /// # Errors
-    /// There is none in it, or one cannot be used.
+    /// There is no certificate in it, or one cannot be used.
     pub fn read(pem: &[u8], required: bool) -> Result<Self, CertificateError> {
         let authorities = Authorities::read(pem)?;
         let damaged = |error: String| CertificateError::DamagedAuthority(error);
@@ -41,26 +41,26 @@ impl Clients {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let builder = if required { builder } else { builder.allow_unauthenticated() };
         let verifier = builder.build().map_err(|error| damaged(error.to_string()))?;
-        Ok(Self(Arc::new(Terms { authorities, required, verifier })))
+        Ok(Self(Arc::new(Verification { authorities, required, verifier })))
     }
 
-    /// What a handshake is verified with.
+    /// Returns the verifier for handshakes.
     pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(&self.0.verifier)
     }
 
-    /// Whether nobody comes without.
+    /// Returns whether a client certificate is required.
     pub fn are_required(&self) -> bool {
         self.0.required
     }
 
-    /// Whether both are one and the same, so that what was verified by one need not be by the other.
+    /// Returns whether both are the same instance, so that a verification by one holds for the other.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether a client that showed this would be let in at this time: what is looked at is the certificate alone, since
-    /// the handshake it was shown in has proved that its key is there.
+    /// Returns whether a client with this chain would be accepted at this time. Only the certificates are checked,
+    /// since the handshake has proved possession of the key.
     pub fn admit(&self, shown: Option<&Shown>, now: Timestamp) -> bool {
         let Some(shown) = shown else { return !self.0.required };
         let Some((own, others)) = shown.chain.split_first() else { return false };
@@ -85,28 +85,29 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// What a client showed in a handshake that was verified.
+/// Certificate chain that a client presented in a verified handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Its own first.
+    /// The client's own certificate first.
     chain: Vec<CertificateDer<'static>>,
     ends: Timestamp,
 }
 
 impl Shown {
-    /// The chain as it was shown; `None` when there is none.
+    /// Builds it from the presented chain; `None` when the chain is empty.
     pub fn of(chain: &[CertificateDer<'static>]) -> Option<Self> {
         let (_, own) = X509Certificate::from_der(chain.first()?).ok()?;
         let ends = Timestamp::from_secs(own.validity().not_after.timestamp());
         Some(Self { chain: chain.to_vec(), ends })
     }
 
-    /// Until when its own is good.
+    /// Returns the end of validity of the client's own certificate.
     pub const fn ends(&self) -> Timestamp {
         self.ends
     }
 
-    /// The value of `Client-Cert` (RFC 9440 section 2.2): a byte sequence (RFC 8941 section 3.3.5) of its own certificate.
+    /// Returns the value of `Client-Cert` (RFC 9440 section 2.2): a byte sequence (RFC 8941 section 3.3.5) of the
+    /// client's own certificate.
     pub fn field(&self) -> String {
         let own = self.chain.first().map_or(&[][..], |own| own.as_ref());
         format!(":{}:", STANDARD.encode(own))

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Makes `stem`.crt, signed by itself, and `stem`.key in `folder`: `ec`, `rsa` or `ed25519`, for these
-/// `subjectAltName`s (`DNS:app.test`, `IP:192.0.2.1`); without any, for a subject alone.
+/// Makes a self-signed `stem`.crt and its `stem`.key in `folder`. The kind is `ec`, `rsa` or `ed25519`; `names` are
+/// `subjectAltName`s (`DNS:app.test`, `IP:192.0.2.1`), or empty for a subject only.
 pub(crate) fn make(folder: &Path, stem: &str, kind: &str, names: &[&str]) {
     make_for_days(folder, stem, kind, names, 90);
 }
 
-/// The same, good for so many days.
+/// As [`make`], valid for `days` days.
 pub(crate) fn make_for_days(folder: &Path, stem: &str, kind: &str, names: &[&str], days: u32) {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-nodes", "-subj", "/CN=app.test", "-newkey"]);
@@ -27,7 +27,7 @@ pub(crate) fn make_for_days(folder: &Path, stem: &str, kind: &str, names: &[&str
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// Makes `stem`.crt, for a client and signed by the certificate `by`, and `stem`.key in `folder`.
+/// Makes `stem`.crt, a client certificate signed by the certificate `by`, and `stem`.key in `folder`.
 pub(crate) fn make_client(folder: &Path, by: &str, stem: &str) {
     let file = |stem: &str, kind: &str| folder.join(format!("{stem}.{kind}"));
     let mut command = Command::new("openssl");

@@ -1,4 +1,4 @@
-//! The other direction: whom we believe, and who we are, when it is we that connect.
+//! TLS of outgoing connections: trusted CAs and the client certificate of the gateway.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use zeroize::Zeroizing;
 
 use super::CertificateError;
 
-/// Authorities that the other side's certificate must be signed by.
+/// CA certificates that the peer's certificate must chain to.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authorities(Vec<CertificateDer<'static>>);
 
 impl Authorities {
-    /// Reads PEM.
+    /// Parses PEM.
     ///
     /// # Errors
-    /// There is none in it, or one cannot be read.
+    /// There is no certificate in it, or one cannot be parsed.
     pub fn read(pem: &[u8]) -> Result<Self, CertificateError> {
         chain(pem).map(Self).map_err(|error| match error {
             CertificateError::DamagedCertificate(error) => CertificateError::DamagedAuthority(error),
@@ -29,13 +29,13 @@ impl Authorities {
         })
     }
 
-    /// In DER.
+    /// Returns the certificates in DER.
     pub fn der(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(AsRef::as_ref)
     }
 }
 
-/// A certificate that we show, and its private key.
+/// The gateway's client certificate and its private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -43,10 +43,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the PEM of a chain and of a key, and sees that they belong together.
+    /// Parses a PEM chain and a PEM key, and checks that they belong together.
     ///
     /// # Errors
-    /// What is wrong with which of them.
+    /// The fault, and whether the chain or the key has it.
     pub fn read(certificates: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let certificates = chain(certificates)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::NoKey)?;
@@ -60,12 +60,12 @@ impl Identity {
         }
     }
 
-    /// In DER, our own first.
+    /// Returns the chain in DER, the own certificate first.
     pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
         self.chain.iter().map(AsRef::as_ref)
     }
 
-    /// In DER; the caller sees to it that it goes nowhere else.
+    /// Returns the key in DER. The caller must not pass it on.
     pub fn key(&self) -> &[u8] {
         &self.key
     }

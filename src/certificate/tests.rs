@@ -8,7 +8,7 @@ fn read(folder: &std::path::Path, chain: &str, key: &str) -> Result<Certificate,
 }
 
 #[test]
-fn every_kind_of_key_that_certificates_have_is_understood() {
+fn all_common_key_types_are_supported() {
     let folder = tempfile::tempdir().unwrap();
     for kind in ["ec", "rsa:2048", "ed25519"] {
         make(folder.path(), "app", kind, &["DNS:App.test", "DNS:*.b.test", "IP:192.0.2.1", "IP:2001:db8::1"]);
@@ -21,7 +21,7 @@ fn every_kind_of_key_that_certificates_have_is_understood() {
 }
 
 #[test]
-fn a_star_stands_for_one_label() {
+fn wildcard_covers_one_label() {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), "app", "ec", &["DNS:app.test", "DNS:*.b.test"]);
     let certificate = read(folder.path(), "app.crt", "app.key").unwrap();
@@ -40,7 +40,7 @@ fn a_star_stands_for_one_label() {
 }
 
 #[test]
-fn what_cannot_be_used_is_said() {
+fn unusable_certificates_and_keys_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     make(at, "app", "ec", &["DNS:app.test"]);
@@ -53,7 +53,7 @@ fn what_cannot_be_used_is_said() {
         ("app.crt", "other.key", CertificateError::WrongKey, true),
         ("nameless.crt", "nameless.key", CertificateError::NoNames, false),
         ("empty", "app.key", CertificateError::NoCertificate, false),
-        // The two taken for each other.
+        // Certificate and key swapped.
         ("app.key", "app.crt", CertificateError::NoCertificate, false),
         ("app.crt", "app.crt", CertificateError::NoKey, true),
         ("app.crt", "empty", CertificateError::NoKey, true),
@@ -69,7 +69,7 @@ fn what_cannot_be_used_is_said() {
 }
 
 #[test]
-fn a_chain_is_kept_in_its_order() {
+fn chain_keeps_its_order() {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), "app", "ec", &["DNS:app.test"]);
     make(folder.path(), "above", "ec", &["DNS:above.test"]);
@@ -82,7 +82,7 @@ fn a_chain_is_kept_in_its_order() {
 }
 
 #[test]
-fn what_a_client_has_shown_counts_by_its_authority_and_its_time() {
+fn client_chain_is_checked_for_ca_and_validity() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     for (authority, member) in [("club", "ada"), ("others", "eve")] {
@@ -113,7 +113,7 @@ fn what_a_client_has_shown_counts_by_its_authority_and_its_time() {
 }
 
 #[test]
-fn the_field_is_a_byte_sequence() {
+fn client_cert_field_is_a_byte_sequence() {
     // RFC 8941 section 3.3.5: colons, and base64 with its padding.
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), "app", "ec", &["DNS:app.test"]);
