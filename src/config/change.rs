@@ -1,13 +1,13 @@
-//! What of a new configuration a running process can take, key by key.
+//! Splits a new configuration into the keys that a running process applies and those that need a restart.
 //!
-//! Every struct is taken apart to its last field, so that a new key does not compile until somebody has decided.
+//! Every struct is destructured completely, so a new key does not compile until somebody decides where it belongs.
 
 use super::{
     Admin, Config, Limits, Log, Login, MasterKey, PostgresUrl, RedisTopology, RedisUrl, Server, Sessions,
     SessionsUrl, Tls, Tokens, Vault, VaultUrl, defaults,
 };
 
-/// The keys that only a new process takes: a restart, or an upgrade (SIGUSR2), which loses nothing.
+/// Keys that need a new process: a restart, or an upgrade (SIGUSR2), which loses no request.
 pub const RESTART: &[&str] = &[
     "server.listen",
     "server.unix_mode",
@@ -30,17 +30,17 @@ pub const RESTART: &[&str] = &[
     "log.format",
 ];
 
-/// What becomes of a new configuration in a running process.
+/// Result of applying a new configuration to a running process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// What will be in force: the new one, but for the keys that stay as they are.
+    /// The configuration to put in force: the new one, except for the keys that stay unchanged.
     pub config: Config,
-    /// Those keys, each of [`RESTART`], in the order of the file.
+    /// The unchanged keys that differ, each of [`RESTART`], in the order of the file.
     pub restart: Vec<&'static str>,
 }
 
 impl Change {
-    /// From what runs to what the file says now.
+    /// Compares the running configuration with the new one.
     pub fn between(running: &Config, new: Config) -> Self {
         let Config {
             server: new_server,
@@ -64,7 +64,7 @@ impl Change {
             sessions: sessions(new_sessions, running, fixed),
             tokens: tokens(new_tokens),
             login: login(new_login, &running.login, fixed),
-            // Compiled into a snapshot, and nothing else.
+            // These only affect the compiled snapshot.
             browser,
             identity_headers,
             brand,
@@ -81,12 +81,12 @@ impl Change {
     }
 }
 
-/// The keys that differ and stay.
+/// Keys that differ and keep their running value.
 #[derive(Default)]
 struct Fixed(Vec<&'static str>);
 
 impl Fixed {
-    /// What runs; noted where the file says otherwise.
+    /// Returns the running value, and records the key if the new value differs.
     fn keep<T: PartialEq + Clone>(&mut self, key: &'static str, new: T, running: &T) -> T {
         if new != *running {
             debug_assert!(RESTART.contains(&key), "{key} is not in the list");
@@ -111,13 +111,13 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         keepalive_timeout,
         limits,
         redirect_listen,
-        // For the next connection, and the next request.
+        // Apply to new connections and new requests.
         proxy_protocol_from,
         h2c,
         health_path,
         tls,
     } = new;
-    // Each is taken. Fewer connections than are open end none at once: those that wait make room when new ones come.
+    // All limits are applied. A lower connection limit closes no connection at once: idle ones are evicted as new ones arrive.
     let Limits {
         connections: _,
         connections_per_ip: _,
@@ -130,14 +130,14 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         requests_per_connection: _,
         http2_streams: _,
     } = limits;
-    // Where nothing else is said they follow the addresses, which stay.
+    // Unset public URLs are derived from the addresses, which stay unchanged.
     let follows = listen != running.listen && public_urls == defaults::public_urls(&listen);
     let public_urls = if follows { defaults::public_urls(&running.listen) } else { public_urls };
     let listen = fixed.keep("server.listen", listen, &running.listen);
     let unix_mode = fixed.keep("server.unix_mode", unix_mode, &running.unix_mode);
     let redirect_listen = fixed.keep("server.redirect_listen", redirect_listen, &running.redirect_listen);
     let threads = fixed.keep("server.threads", threads, &running.threads);
-    // Other certificates are shown in the next handshake; whether there are handshakes is the listener's.
+    // New certificates apply to the next handshake. Whether a listener uses TLS at all is fixed at its start.
     let tls = match (tls, &running.tls) {
         (Some(Tls { certificates, hsts, clients }), Some(_)) => Some(Tls { certificates, hsts, clients }),
         (tls, running) => fixed.keep("server.tls", tls, running),
@@ -165,8 +165,8 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
 
 fn vault(new: Vault, running: &Vault, fixed: &mut Fixed) -> Vault {
     let Vault { url, ca_file, master_key, pool_size, prepared, statement_timeout, lease } = new;
-    // Other credentials are used for new connections; another place may be another truth.
-    let (url, ca_file) = if url.same_place(&running.url) {
+    // New credentials apply to new connections. Another host or database may hold other data, so it needs a restart.
+    let (url, ca_file) = if url.is_same_store(&running.url) {
         (url, ca_file)
     } else {
         let url = fixed.keep("vault.url", url, &running.url);
@@ -201,7 +201,7 @@ fn sessions(new: Sessions, running: &Config, fixed: &mut Fixed) -> Sessions {
         local_cache_bytes,
         stream_lease,
     } = new;
-    let (url, ca_file) = if url.same_place(&running.url) {
+    let (url, ca_file) = if url.is_same_store(&running.url) {
         (url, ca_file)
     } else {
         let url = fixed.keep("sessions.url", url, &running.url);
@@ -220,14 +220,14 @@ fn sessions(new: Sessions, running: &Config, fixed: &mut Fixed) -> Sessions {
             local_cache_bytes,
             &running.local_cache_bytes,
         ),
-        // At least the lease, as in every file; and the lease is the one that stays.
+        // At least the lease, as in every file; the lease itself stays unchanged.
         stream_lease: stream_lease.max(lease),
     }
 }
 
-/// All of it: another issuer or audience ends every token, as gateway.toml says.
+/// Applies every key: another issuer or audience invalidates all tokens, as gateway.toml says.
 fn tokens(new: Tokens) -> Tokens {
-    // The algorithm is of the next key made, and keys are made by `doorward key rotate`.
+    // The algorithm applies to the next key; `doorward key rotate` creates keys.
     let Tokens { issuer, audience, algorithm, access_ttl, refresh_grace } = new;
     Tokens { issuer, audience, algorithm, access_ttl, refresh_grace }
 }
@@ -245,12 +245,12 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
 }
 
 impl VaultUrl {
-    /// Whether both name one database, perhaps with other credentials.
-    fn same_place(&self, other: &Self) -> bool {
+    /// Returns whether both name the same database, regardless of credentials.
+    fn is_same_store(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sqlite(one), Self::Sqlite(other)) => one == other,
             (Self::Postgres(one), Self::Postgres(other)) => {
-                // How the connections are named and authenticated is of the credentials.
+                // The application name and the channel binding belong to the credentials.
                 let PostgresUrl {
                     hosts,
                     user: _,
@@ -268,13 +268,13 @@ impl VaultUrl {
 }
 
 impl SessionsUrl {
-    /// Whether both name one store, perhaps with other credentials.
-    fn same_place(&self, other: &Self) -> bool {
+    /// Returns whether both name the same store, regardless of credentials.
+    fn is_same_store(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Memory, Self::Memory) => true,
             (Self::Redis(one), Self::Redis(other)) => {
                 let RedisUrl { topology, user: _, password: _, database, tls } = one;
-                topology.same_place(&other.topology) && (database, tls) == (&other.database, &other.tls)
+                topology.is_same_store(&other.topology) && (database, tls) == (&other.database, &other.tls)
             }
             (Self::Memory, Self::Redis(_)) | (Self::Redis(_), Self::Memory) => false,
         }
@@ -282,7 +282,7 @@ impl SessionsUrl {
 }
 
 impl RedisTopology {
-    fn same_place(&self, other: &Self) -> bool {
+    fn is_same_store(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Single(one), Self::Single(other)) => one == other,
             (

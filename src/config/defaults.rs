@@ -1,5 +1,5 @@
-//! Every default, here and nowhere else. Each is the safe value, and `gateway.toml` at the root of the repository
-//! shows them all (a test holds that).
+//! All default values. Each is the safe choice. `gateway.toml` at the root of the repository shows them all, which a test
+//! checks.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,8 +17,8 @@ use super::{
 const ACCENT: Colour = Colour([0x1d, 0x5f, 0xb8]);
 /// `[upstreams.<name>] connect_timeout`
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// `[upstreams.<name>] idle_timeout`: below the 60 s or more of most proxies and servers; who closes sooner says so in
-/// `Keep-Alive`, or is asked again.
+/// `[upstreams.<name>] idle_timeout`: below the 60 s or more of most proxies and servers. A server with a shorter timeout
+/// announces it in `Keep-Alive`; otherwise the request is retried.
 pub(super) const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// `[[routes]] timeout`
 pub(super) const ROUTE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(super) fn hosts() -> Vec<HostPattern> {
 }
 
 impl Config {
-    /// What an empty file in the folder `dir` means.
+    /// The configuration of an empty file in the directory `dir`.
     pub fn defaults(dir: &Path) -> Self {
         Self {
             server: server(),
@@ -102,8 +102,8 @@ impl Config {
     }
 }
 
-/// `[server] public_urls`: how a browser on this machine reaches these addresses. A port that the system chooses is not
-/// known here; where there is no other, that of the default.
+/// `[server] public_urls`: the URLs of these addresses for a browser on this machine. A port chosen by the system is
+/// unknown here; if there is no other, the default port is used.
 pub(super) fn public_urls(listen: &[ListenAddress]) -> Vec<String> {
     let mut urls = Vec::new();
     let ports = listen.iter().filter_map(ListenAddress::tcp).map(|address| address.port());

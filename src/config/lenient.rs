@@ -1,5 +1,5 @@
-//! A file that the gateway refuses, for whom only some of its sections count: the commands that look at what runs, or
-//! end sessions, must not wait until the last route is mended.
+//! Loads only some sections of a file that has problems elsewhere. Commands that inspect a running gateway or end sessions
+//! must work before the last route is fixed.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{Config, Env, load};
 use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::sources::Sources;
 
-/// Every section there may be. A problem with a name that is none of these may be one of them, misspelt.
+/// Every section name. A problem in a section of another name may concern a misspelt one of these.
 const SECTIONS: [&str; 12] = [
     "server",
     "admin",
@@ -26,11 +26,11 @@ const SECTIONS: [&str; 12] = [
 ];
 
 impl Config {
-    /// As [`Config::load`], for whom the sections `needed` are all that counts: what is wrong with the file elsewhere
-    /// comes beside the configuration, of which nothing else is to be believed.
+    /// Same as [`Config::load`], but only the sections `needed` must be valid. Problems elsewhere are returned beside the
+    /// configuration; all other sections of it must not be used.
     ///
     /// # Errors
-    /// Every problem of the file, when one of them is, or may be, of these sections.
+    /// Every problem of the file, when one of them concerns, or may concern, these sections.
     pub fn load_for(
         path: &Path,
         needed: &[&str],
@@ -48,8 +48,8 @@ impl Config {
         if !problems.iter().all(|problem| problem.key.is_empty() || is_elsewhere(problem)) {
             return Err(problems);
         }
-        // Lines that are not TOML: what follows one may be lost, or taken for a part of what stands before it.
-        let Some(whole) = whole_part(&text, needed) else { return Err(problems) };
+        // Lines that are not TOML: what follows one may be lost, or parsed as part of the table before it.
+        let Some(whole) = parsable_prefix(&text, needed) else { return Err(problems) };
         let others;
         (config, others, _) = load::read(whole, path, env, &mut Sources::default());
         let is_good = others.is_none_or(|others| others.iter().all(is_elsewhere));
@@ -58,7 +58,7 @@ impl Config {
 }
 
 /// The tables above the first that cannot be read, when the sections `needed` are named nowhere below them.
-fn whole_part<'t>(text: &'t str, needed: &[&str]) -> Option<&'t str> {
+fn parsable_prefix<'t>(text: &'t str, needed: &[&str]) -> Option<&'t str> {
     let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
     let headers: Vec<usize> = line_starts.filter(|&at| text[at..].trim_start().starts_with('[')).collect();
     let end = headers.into_iter().rev().find(|&at| DeTable::parse(&text[..at]).is_ok())?;
@@ -80,7 +80,7 @@ mod tests {
     use super::super::VaultUrl;
     use super::*;
 
-    /// What is read of a file for `[vault]`, and the first problem beside it.
+    /// Returns the vault address that `[vault]` is read to, and the first problem elsewhere.
     fn vault_of(text: &str) -> Result<(VaultUrl, Option<String>), String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
@@ -94,7 +94,7 @@ mod tests {
     const VAULT: &str = "[vault]\nurl = \"sqlite:/v.db\"\n";
 
     #[test]
-    fn what_is_wrong_elsewhere_is_no_obstacle() {
+    fn problems_in_other_sections_are_ignored() {
         let url = || VaultUrl::Sqlite(PathBuf::from("/v.db"));
         assert_eq!(vault_of(VAULT), Ok((url(), None)));
         for rest in [
@@ -103,24 +103,24 @@ mod tests {
             "[log]\nlevel = info\n",
             "[log]\nlevel = \"info\"\n[log]\n",
             "[sessions]\n[[routes]\nname = \"app\"\n",
-            // What stands below a broken header is not of the table above it.
+            // Keys below a broken header do not belong to the table above it.
             "[sessions\nurl = \"memory:\"\npool_size = 1\n",
             "[log]\n# [vault] stands above\nlevel = \"\"\"\n",
         ] {
             let read = vault_of(&format!("{VAULT}{rest}"));
             assert!(matches!(&read, Ok((found, Some(_))) if *found == url()), "{rest}: {read:?}");
         }
-        // It may also stand below what is merely wrong.
+        // The section may also follow one with a wrong value.
         let read = vault_of(&format!("[log]\nlevel = \"loud\"\n{VAULT}"));
         assert!(matches!(&read, Ok((found, Some(_))) if *found == url()), "{read:?}");
     }
 
     #[test]
-    fn what_is_or_may_be_of_the_section_is() {
+    fn problems_that_may_concern_the_section_are_errors() {
         for text in [
             "[vault]\nurl = 1\n",
             "[vault]\nurll = \"sqlite:/v.db\"\n",
-            // A misspelt section, or one that a broken line may have swallowed: the vault would be another.
+            // A misspelt section, or one that a broken line may have swallowed: the default vault would be used instead.
             "[vualt]\nurl = \"sqlite:/v.db\"\n",
             "[vault\nurl = \"sqlite:/v.db\"\n",
             "[log]\nlevel = \"\"\"\n[vault]\nurl = \"sqlite:/v.db\"\n",

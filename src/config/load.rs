@@ -1,4 +1,4 @@
-//! From a file to a [`Config`]: reads every section, then what concerns several of them.
+//! Loads a file into a [`Config`]: reads every section, then checks the rules that concern several sections.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::{Config, Env};
-use crate::config::parse::place::Report;
+use crate::config::parse::location::Report;
 use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
 use crate::config::section::{brand, browser, routes, server, stores, tokens, upstreams};
 
-/// What a file came to, and what was read for it: a change of that is worth another reading, also of a file that is no
-/// good.
+/// Result of reading a configuration file, and the files that were read. A change of any of these files triggers another
+/// reading, even if this one failed.
 #[derive(Debug)]
 pub struct Reading {
     /// The configuration, or every problem of the file.
@@ -23,7 +23,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads and checks the file at `path`; `env` answers for environment variables.
+    /// Reads and checks the file at `path`; `env` looks up environment variables.
     pub fn of(path: &Path, env: Env<'_>) -> Self {
         let mut sources = Sources::default();
         let config = text(path, &mut sources).and_then(|text| {
@@ -34,12 +34,12 @@ impl Reading {
     }
 }
 
-/// What the file says. It may hold the master key.
+/// Reads the text of the file. It may contain the master key, so it is zeroized on drop.
 fn text(path: &Path, sources: &mut Sources) -> Result<Zeroizing<String>, Problems> {
     let whole =
         |line, message| Problems::from(Problem { file: path.to_owned(), line, key: String::new(), message });
     let bytes = sources.read("", path).map_err(|error| {
-        whole(0, format!("cannot be read: {error}; write it, or name another file with --config"))
+        whole(0, format!("cannot be read: {error}; create it, or name another file with --config"))
     })?;
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
@@ -51,10 +51,11 @@ fn text(path: &Path, sources: &mut Sources) -> Result<Zeroizing<String>, Problem
     }
 }
 
-/// The configuration whatever is wrong with it, with the default wherever a value was reported; what was; and the text.
+/// Returns the configuration even if it has problems (a rejected value is replaced by its default), the problems, and the
+/// text.
 ///
 /// # Errors
-/// Why the file cannot be read.
+/// The file cannot be read.
 pub(super) fn all(
     path: &Path,
     env: Env<'_>,
@@ -66,7 +67,7 @@ pub(super) fn all(
 }
 
 impl Config {
-    /// As [`Reading::of`], for whom the configuration is all that counts.
+    /// Same as [`Reading::of`], without the sources.
     ///
     /// # Errors
     /// Every problem of the file, or why it cannot be read.
@@ -74,7 +75,7 @@ impl Config {
         Reading::of(path, env).config
     }
 
-    /// Checks the text of a file called `file_name`; relative paths in it start at the folder of that name.
+    /// Checks the text of a file called `file_name`; relative paths in it are resolved against that file's directory.
     ///
     /// # Errors
     /// Every problem of the text.
@@ -84,7 +85,7 @@ impl Config {
     }
 }
 
-/// The configuration of a text, what is wrong with it, and the keys that were asked for (`*` stands for every name and index).
+/// Returns the configuration of a text, its problems, and the keys that were read (`*` stands for any name or index).
 pub(super) fn read(
     text: &str,
     file: &Path,
@@ -99,14 +100,14 @@ pub(super) fn read(
     (config, Problems::new(problems), known)
 }
 
-/// The config, with the default wherever a value was reported.
+/// Builds the configuration; a rejected value is replaced by its default.
 fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config {
     let (server_table, vault_table, sessions_table) =
         (root.table("server"), root.table("vault"), root.table("sessions"));
-    // Rules about two sections are reported at the key the file sets.
-    let (listen, lease) = (server_table.place_of("listen"), vault_table.place_of("lease"));
-    let tls = server_table.place_of("tls");
-    let idle = sessions_table.place_of("idle_timeout");
+    // A rule that concerns two sections is reported at the key that the file sets.
+    let (listen, lease) = (server_table.location_of("listen"), vault_table.location_of("lease"));
+    let tls = server_table.location_of("tls");
+    let idle = sessions_table.location_of("idle_timeout");
     let server = server::server(server_table, defaults.server, dir);
     let admin = server::admin(root.table("admin"), defaults.admin, (&server, &listen), (dir, env));
     let vault = stores::vault(vault_table, defaults.vault, dir, env);
@@ -119,8 +120,9 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let brand = brand::brand(root.table("brand"), defaults.brand, dir);
     let log = tokens::log(root.table("log"), defaults.log);
     let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir);
-    let clients_are_asked = tls.is_flawed() || server.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
-    let routes = routes::routes(root.tables("routes"), &server, &names, clients_are_asked);
+    let requests_client_certificates =
+        tls.has_problem() || server.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let routes = routes::routes(root.tables("routes"), &server, &names, requests_client_certificates);
     root.finish();
     Config {
         server,

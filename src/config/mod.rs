@@ -37,8 +37,8 @@ pub use warnings::Warning;
 /// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Stands for every peer that comes by a Unix socket and so has no address. `"unix:"` in a list of networks means it. It is
-/// nobody else's: no connection comes from the unspecified address (RFC 1122 section 3.2.1.3).
+/// Address used for peers of a Unix socket, which have none. `"unix:"` in a list of networks matches it. No TCP peer has
+/// the unspecified address (RFC 1122 section 3.2.1.3).
 pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A checked configuration.
@@ -70,7 +70,7 @@ pub struct Config {
     pub routes: Vec<Route>,
 }
 
-/// Counts are at most a million, which fits everywhere.
+/// Counts are at most a million, so they fit a `usize` on every platform.
 fn usize_from(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }

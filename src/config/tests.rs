@@ -34,7 +34,7 @@ fn parse(text: &str) -> Result<Config, Problems> {
     Config::parse(text, Path::new("gateway.toml"), &environment)
 }
 
-/// What is said about `text`; empty when it is good.
+/// Returns the problems of `text`; empty when it is valid.
 fn said(text: &str) -> String {
     parse(text).err().map(|problems| problems.to_string()).unwrap_or_default()
 }
@@ -43,7 +43,7 @@ fn good(text: &str) -> Config {
     parse(text).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
 }
 
-fn holds(cases: &[bad::Case]) {
+fn check_cases(cases: &[bad::Case]) {
     for (text, expected) in cases {
         let text = text.replace('|', "\n").replace("{app}", APP).replace("{route}", ROUTE);
         let said = said(&text);
@@ -90,47 +90,47 @@ gateway.toml:15: routes[0].always_revalidat: unknown key (did you mean \"always_
 }
 
 #[test]
-fn what_is_not_toml_is_located_and_the_rest_is_still_checked() {
-    holds(bad::NOT_TOML);
+fn text_that_is_not_toml_is_located_and_the_rest_is_checked() {
+    check_cases(bad::NOT_TOML);
 }
 
 #[test]
-fn unknown_keys_and_wrong_types_are_refused() {
-    holds(bad::UNKNOWN_KEYS_AND_TYPES);
+fn unknown_keys_and_wrong_types_are_rejected() {
+    check_cases(bad::UNKNOWN_KEYS_AND_TYPES);
 }
 
 #[test]
 fn numbers_need_their_unit_and_their_range() {
-    holds(bad::UNITS_AND_RANGES);
+    check_cases(bad::UNITS_AND_RANGES);
 }
 
 #[test]
 fn addresses_and_header_names_have_one_spelling() {
-    holds(bad_targets::ADDRESSES);
+    check_cases(bad_targets::ADDRESSES);
 }
 
 #[test]
-fn stores_that_cannot_be_and_bad_secrets_are_refused() {
-    holds(bad_targets::STORES_AND_SECRETS);
+fn impossible_stores_and_bad_secrets_are_rejected() {
+    check_cases(bad_targets::STORES_AND_SECRETS);
 }
 
 #[test]
-fn upstreams_and_routes_that_cannot_work_are_refused() {
-    holds(bad_targets::UPSTREAMS_AND_ROUTES);
+fn upstreams_and_routes_that_cannot_work_are_rejected() {
+    check_cases(bad_targets::UPSTREAMS_AND_ROUTES);
 }
 
 #[test]
-fn checks_that_cannot_tell_anything_are_refused() {
-    holds(bad_health::HEALTH);
+fn useless_health_checks_are_rejected() {
+    check_cases(bad_health::HEALTH);
 }
 
 #[test]
-fn settings_about_browsers_are_checked() {
-    holds(bad_browser::BROWSER);
+fn browser_settings_are_checked() {
+    check_cases(bad_browser::BROWSER);
 }
 
 #[test]
-fn checks_are_made_where_the_table_is_and_an_interval_of_zero_takes_them_out() {
+fn health_table_enables_checks_unless_the_interval_is_zero() {
     let health = |table: &str| good(&format!("{APP}{table}")).upstreams.remove(0).health;
     assert_eq!(health(""), Health::default());
     assert_eq!(health("[upstreams.app.health]").checks, Some(Checks::default()));
@@ -139,17 +139,17 @@ fn checks_are_made_where_the_table_is_and_an_interval_of_zero_takes_them_out() {
         (passive.checks, passive.eject_after),
         (None, EjectAfter { connects: 0, timeouts: 3, responses: 5 })
     );
-    let asked = health(
+    let active = health(
         "[upstreams.app.health]\npath = \"/up?deep=1\"\nhost = \"[::1]:80\"\nstatus = [204]\ninterval = \"1h\"",
     );
-    let checks = asked.checks.unwrap();
+    let checks = active.checks.unwrap();
     assert!(checks.expects(204) && !checks.expects(200), "{checks:?}");
     assert!([200, 302, 399].into_iter().all(|status| Checks::default().expects(status)));
     assert!([199, 400, 503].into_iter().all(|status| !Checks::default().expects(status)));
 }
 
 #[test]
-fn a_server_is_named_as_it_stands_in_the_file() {
+fn upstream_server_is_shown_as_in_the_file() {
     let text =
         "[upstreams.app]\nservers = [\"http://a:80\", \"https://[::1]\", \"h2c://b:443\", \"https://c:444\"]";
     let named: Vec<String> = good(text).upstreams[0].servers.iter().map(ToString::to_string).collect();
@@ -157,7 +157,7 @@ fn a_server_is_named_as_it_stands_in_the_file() {
 }
 
 #[test]
-fn the_address_of_a_store_may_lie_in_a_file_of_its_own() {
+fn store_address_may_be_in_its_own_file() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("vault.url"), "postgres://door:hunter2@db/vault\n").unwrap();
     std::fs::write(folder.path().join("bad.url"), "postgres://:hunter2@db").unwrap();
@@ -174,7 +174,7 @@ fn the_address_of_a_store_may_lie_in_a_file_of_its_own() {
 }
 
 #[test]
-fn a_file_cut_off_anywhere_gives_an_answer() {
+fn truncated_file_gives_problems_and_no_panic() {
     let text = format!(
         "[server]\nlisten = [\"[::]:1\", 'x']\n[log]\nlevel = \"warn\"\n{APP}{ROUTE}hosts = [\"é\"]\n"
     );
@@ -187,7 +187,7 @@ fn a_file_cut_off_anywhere_gives_an_answer() {
 }
 
 #[test]
-fn no_message_repeats_a_secret() {
+fn no_message_quotes_a_secret() {
     let every =
         [bad_targets::STORES_AND_SECRETS, bad_targets::ADDRESSES, bad_targets::UPSTREAMS_AND_ROUTES].concat();
     for (_, expected) in every {
@@ -199,7 +199,7 @@ fn no_message_repeats_a_secret() {
 }
 
 #[test]
-fn a_config_does_not_print_its_master_key() {
+fn config_debug_output_hides_the_master_key() {
     for text in
         [format!("[vault]\nmaster_key = \"{KEY}\"\n"), "[vault]\nmaster_key_env = \"KEY\"\n".to_owned()]
     {
@@ -210,7 +210,7 @@ fn a_config_does_not_print_its_master_key() {
 }
 
 #[test]
-fn relative_paths_start_at_the_folder_of_the_file() {
+fn relative_paths_start_at_the_directory_of_the_file() {
     let file = Path::new("/etc/doorward/gateway.toml");
     let config = Config::parse("[vault]\nmaster_key_file = \"../keys/k\"\n", file, &environment).unwrap();
     assert_eq!(config.vault.master_key, MasterKey::File("/etc/doorward/../keys/k".into()));
@@ -220,13 +220,13 @@ fn relative_paths_start_at_the_folder_of_the_file() {
 }
 
 #[test]
-fn an_empty_file_means_the_defaults() {
+fn empty_file_means_the_defaults() {
     assert_eq!(good(""), Config::defaults(Path::new("")));
     assert_eq!(good("[server]\n[server.limits]\n[upstreams]\n[vault]\n"), Config::defaults(Path::new("")));
 }
 
 #[test]
-fn where_nothing_else_is_said_the_public_urls_follow_the_addresses() {
+fn unset_public_urls_follow_the_listen_addresses() {
     for (text, urls) in [
         ("listen = [\"0.0.0.0:9090\"]", &["http://127.0.0.1:9090", "http://localhost:9090"][..]),
         ("listen = [\"127.0.0.1:80\", \"[::1]:80\"]", &["http://127.0.0.1", "http://localhost"]),
@@ -238,7 +238,7 @@ fn where_nothing_else_is_said_the_public_urls_follow_the_addresses() {
 }
 
 #[test]
-fn a_file_is_read_from_disk_and_named_when_it_cannot_be() {
+fn unreadable_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gateway.toml");
     let problems = Config::load(&path, &environment).unwrap_err();
@@ -255,7 +255,7 @@ fn a_file_is_read_from_disk_and_named_when_it_cannot_be() {
 }
 
 #[test]
-fn settings_are_taken_as_written() {
+fn settings_are_parsed_as_written() {
     let config = good(
         r#"
         server.listen = ["[::]:443", "0.0.0.0:0", "0.0.0.0:0"]
@@ -312,7 +312,7 @@ fn upstream_servers_get_the_port_of_their_scheme() {
 }
 
 #[test]
-fn unix_socket_of_an_upstream_begins_in_the_folder_of_the_file() {
+fn upstream_unix_socket_is_relative_to_the_configuration_file() {
     let text =
         "[upstreams.a]\nservers = [\"unix:/run/app.sock\", \"unix:run/app.sock\"]\nidle_timeout = \"4s\"\n";
     let config = Config::parse(text, Path::new("/etc/doorward/gateway.toml"), &environment).unwrap();
@@ -324,7 +324,7 @@ fn unix_socket_of_an_upstream_begins_in_the_folder_of_the_file() {
 }
 
 #[test]
-fn a_route_is_everything_its_table_says() {
+fn route_has_every_setting_of_its_table() {
     let config = good(&format!("{APP}{ROUTE}"));
     let route = Route {
         name: "app".into(),
@@ -414,13 +414,13 @@ fn routes_that_differ_in_host_path_method_or_exactness_may_coexist() {
         route("a", "path = \"/x\"\nhosts = [\"a.example\", \"b.example\"]\nmethods = [\"GET\", \"PUT\"]"),
         route("b", "path = \"/x\"\nhosts = [\"b.example\"]\nmethods = [\"PUT\"]"),
     ];
-    let expected = "gateway.toml:10: routes[1]: route \"b\" and route \"a\" (line 3) answer the same host, path and method \
+    let expected = "gateway.toml:10: routes[1]: route \"b\" and route \"a\" (line 3) match the same host, path and method \
                     \"/x\": change one of them";
     assert_eq!(said(&format!("{APP}{}", twins.concat())), expected);
 }
 
 #[test]
-fn a_moved_auth_prefix_frees_the_old_path() {
+fn changed_auth_prefix_frees_the_old_path() {
     let route = ROUTE.replace("\"/\"", "\"/auth\"");
     assert_eq!(said(&format!("[server]\nauth_prefix = \"/door\"\n{APP}{route}")), "");
     let route = ROUTE.replace("\"/\"", "\"/door/x\"");

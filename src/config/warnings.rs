@@ -1,4 +1,4 @@
-//! What a good configuration will have people wonder about: said by `doorward check`, at the start and at a reload.
+//! Warnings about a valid configuration, printed by `doorward check` and logged at startup and at a reload.
 
 mod routes;
 
@@ -8,23 +8,22 @@ use super::{Access, Config, HostPattern, ListenAddress, Server, Tls, TlsCertific
 use crate::clock::Timestamp;
 use crate::config::parse::units::show_duration;
 
-/// Something to look at; the configuration can be used all the same.
+/// A likely mistake; the configuration can be used all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The dotted key.
     pub key: String,
-    /// What it is, and what to do.
+    /// The likely mistake and what to do about it.
     pub message: String,
 }
 
 impl Config {
-    /// What is worth a look at this time.
+    /// Returns the warnings that apply at the time `now`.
     pub fn warnings(&self, now: Timestamp) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (at, url) in self.server.public_urls.iter().enumerate().filter(|(_, url)| is_clear(url)) {
             let message = format!(
-                "over http browsers keep none of our cookies, except from localhost: nobody can sign in with a browser at \
-                 {url:?}; write https://, also where a proxy in front terminates TLS"
+                "browsers reject Secure cookies over http, except from localhost, so nobody can sign in at {url:?}: write https://, even if a proxy in front terminates TLS"
             );
             warnings.push(Warning { key: format!("server.public_urls[{at}]"), message });
         }
@@ -58,37 +57,35 @@ impl Config {
 
 fn certificate_warnings(key: &str, shown: &TlsCertificate, now: Timestamp, warnings: &mut Vec<Warning>) {
     let (begins, ends) = (shown.certificate.begins(), shown.certificate.ends());
-    let renew = "renew it, and put the new one in its place: it is taken without a restart";
+    let renew = "renew it and replace the file; the new one is loaded without a restart";
     let mut warn = |name: &str, message| warnings.push(Warning { key: format!("{key}.{name}"), message });
     if ends < now {
-        warn("cert_file", format!("it ended at {ends}, and no client accepts it: {renew}"));
+        warn("cert_file", format!("it expired at {ends}, and clients reject it: {renew}"));
     } else if now < begins {
         warn(
             "cert_file",
-            format!("it begins at {begins}, and no client accepts it until then; is the clock right?"),
+            format!("it is not valid before {begins}, and clients reject it until then; check the clock"),
         );
-    // Automatic renewal comes at two thirds of a life: something is wrong with it.
+    // Automatic renewal happens at two thirds of the lifetime, so it has probably failed.
     } else if ends.since(now) < ends.since(begins) / 6 {
-        warn("cert_file", format!("it ends at {ends}: {renew}"));
+        warn("cert_file", format!("it expires at {ends}: {renew}"));
     }
-    if shown.key_is_open {
+    if shown.is_key_world_readable {
         warn("key_file", "every user of this machine can read the private key: chmod 600 it".to_owned());
     }
 }
 
-/// People come by https, nothing here speaks TLS, and nobody who does is named.
+/// Warns when all public URLs are https but neither TLS nor a trusted proxy is configured.
 fn unnamed_proxy(server: &Server) -> Option<Warning> {
     let is_https = server.public_urls.iter().all(|url| url.starts_with("https://"));
     if !is_https || server.tls.is_some() || !server.trusted_proxies.is_empty() {
         return None;
     }
-    let message = "server.public_urls are https and there is no [server.tls], so a proxy in front terminates TLS: until its network is \
-                   named here, such as \"10.0.0.0/8\", apps are told that requests came over http, and everybody counts as that one \
-                   address";
+    let message = "server.public_urls are https and there is no [server.tls], so a proxy in front terminates TLS. Until its network is listed here, such as \"10.0.0.0/8\", apps see the scheme http, and all clients count as one address";
     Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
 }
 
-/// Lifetimes that another one ends first.
+/// Warns about lifetimes longer than another one that ends the session first.
 fn lifetimes(config: &Config) -> Vec<Warning> {
     let (browser, sessions, tokens) = (&config.browser, &config.sessions, &config.tokens);
     [
@@ -107,7 +104,7 @@ fn lifetimes(config: &Config) -> Vec<Warning> {
     .map(|(key, life, cap_key, cap)| Warning {
         key: key.to_owned(),
         message: format!(
-            "{} is more than the {} of {cap_key}, which ends it first: lower this, or raise {cap_key}",
+            "{} is longer than the {} of {cap_key}, which takes effect first: lower this, or raise {cap_key}",
             show_duration(life),
             show_duration(cap)
         ),
@@ -115,7 +112,7 @@ fn lifetimes(config: &Config) -> Vec<Warning> {
     .collect()
 }
 
-/// Everybody comes by a Unix socket, and the proxy that stands there is not believed.
+/// Warns when the gateway listens on a Unix socket but does not trust the proxy behind it.
 fn unnamed_unix_peer(server: &Server) -> Option<Warning> {
     let is_unix = |address: &ListenAddress| matches!(address, ListenAddress::Unix(_));
     let names = |networks: &[ipnet::IpNet]| networks.iter().any(|network| network.contains(&UNIX_PEER));
@@ -125,12 +122,11 @@ fn unnamed_unix_peer(server: &Server) -> Option<Warning> {
     {
         return None;
     }
-    let message = "server.listen has a Unix socket, whose peers have no address: until \"unix:\" is named here, all who come by it \
-                   count as one client, 0.0.0.0, and the X-Forwarded-For of the proxy in front is not believed";
+    let message = "server.listen has a Unix socket, whose peers have no address: until \"unix:\" is listed here, all of them count as one client, 0.0.0.0, and X-Forwarded-For of the proxy in front is ignored";
     Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
 }
 
-/// Servers of upstreams that are addresses of this gateway.
+/// Warns about upstream servers that are addresses of this gateway.
 fn circles(config: &Config) -> Vec<Warning> {
     let server = &config.server;
     let all = server.listen.iter().chain(&server.redirect_listen).chain(&config.admin.listen);
@@ -150,7 +146,7 @@ fn circles(config: &Config) -> Vec<Warning> {
     for upstream in &config.upstreams {
         for (at, server) in upstream.servers.iter().enumerate() {
             if server.socket.is_none() && leads_here(&server.host, server.port) {
-                let message = "this is an address of the gateway itself, so requests would go in circles: write where the app listens";
+                let message = "this is an address of the gateway itself, so requests would loop: write the address the app listens on";
                 let key = format!("upstreams.{}.servers[{at}]", upstream.name);
                 warnings.push(Warning { key, message: message.to_owned() });
             }
@@ -159,7 +155,7 @@ fn circles(config: &Config) -> Vec<Warning> {
     warnings
 }
 
-/// Hosts of routes at which nobody can stay signed in, or which are not sent on to https.
+/// Warns about hosts of routes at which nobody can stay signed in, or which are not redirected to https.
 fn unreached_hosts(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (at, route) in config.routes.iter().enumerate().filter(|(_, route)| route.access != Access::Public) {
@@ -174,20 +170,19 @@ fn unreached_hosts(config: &Config) -> Vec<Warning> {
             };
             if let Some(domain) = config.browser.cookie_domain.as_ref().filter(|domain| !is_below(domain)) {
                 let message = format!(
-                    "{shown:?} is not at or below browser.cookie_domain ({domain:?}), so browsers keep none of our cookies there and \
-                     nobody can sign in at it: change one of the two, or leave cookie_domain out"
+                    "{shown:?} is not at or below browser.cookie_domain ({domain:?}), so browsers reject the cookies there and nobody can sign in: change one of the two, or remove cookie_domain"
                 );
                 warnings.push(Warning { key, message });
                 continue;
             }
-            // No public URL stands for all names below one.
+            // No public URL can stand for all names below a domain.
             let is_listed = |url: &String| {
                 matches!(host, HostPattern::Exact(_))
                     && url.split_once("://").is_some_and(|(_, rest)| host_of(rest) == name.as_str())
             };
             if !config.server.redirect_listen.is_empty() && !config.server.public_urls.iter().any(is_listed) {
                 let message = format!(
-                    "{shown:?} is in no address of server.public_urls, so server.redirect_listen does not send its visitors on to https: \
+                    "{shown:?} is not the host of any of server.public_urls, so server.redirect_listen does not redirect it to https: \
                      add \"https://\" and the host there"
                 );
                 warnings.push(Warning { key, message });
@@ -197,11 +192,11 @@ fn unreached_hosts(config: &Config) -> Vec<Warning> {
     warnings
 }
 
-/// Public addresses of this machine alone, none of which leads to where the gateway listens: one of the two was changed, and
-/// the other was not.
+/// Warns when all public URLs are on this machine but none uses a port the gateway listens on: only one of the two was
+/// changed.
 fn elsewhere(server: &Server) -> Option<Warning> {
     let ports: Vec<u16> = server.listen.iter().filter_map(ListenAddress::tcp).map(|tcp| tcp.port()).collect();
-    // Who comes by a Unix socket, or by one of the service manager's, comes by another address.
+    // Clients of a Unix socket, or of a socket from the service manager, use a URL that is unknown here.
     if ports.len() < server.listen.len() {
         return None;
     }
@@ -210,40 +205,39 @@ fn elsewhere(server: &Server) -> Option<Warning> {
         return None;
     }
     let message = format!(
-        "none has a port of server.listen ({}): a browser that comes by that port can sign in nowhere; write {:?}, or what \
-         people's browsers show",
+        "none has a port of server.listen ({}), so a browser that uses that port cannot sign in: write {:?}, or the URL that browsers show",
         ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
         defaults::public_urls(&server.listen),
     );
     Some(Warning { key: "server.public_urls".to_owned(), message })
 }
 
-/// Whether only this machine reaches `url`.
+/// Returns whether only this machine can reach `url`.
 fn is_here(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, authority)| host_of(authority));
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The port of an origin.
+/// Returns the port of an origin.
 fn port_of(url: &str) -> u16 {
     let written = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     written.unwrap_or(if url.starts_with("https://") { 443 } else { 80 })
 }
 
-/// Whether browsers do not take `url` for trustworthy (W3C Secure Contexts section 3.1): then they refuse `Secure` cookies.
+/// Returns whether browsers consider `url` untrustworthy (W3C Secure Contexts section 3.1) and so reject `Secure` cookies.
 fn is_clear(url: &str) -> bool {
     let Some(host) = url.strip_prefix("http://").map(host_of) else { return false };
     let is_loopback = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     !(host == "localhost" || host.ends_with(".localhost") || is_loopback())
 }
 
-/// The host of what follows the scheme of an origin, without brackets.
+/// Returns the host of an authority, without brackets.
 fn host_of(authority: &str) -> &str {
     let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
     host.map_or(authority, |(host, _)| host).trim_matches(['[', ']'])
 }
 
-/// What is wrong with serving `url` by these certificates.
+/// Returns the message for `url` if none of these certificates covers it.
 fn uncovered(url: &str, tls: &Tls) -> Option<String> {
     let host = host_of(url.strip_prefix("https://")?);
     let shown = |certificate: &&TlsCertificate| {
@@ -256,7 +250,7 @@ fn uncovered(url: &str, tls: &Tls) -> Option<String> {
     };
     let certificate = tls.certificates.iter().find(shown).or(tls.certificates.first())?;
     (!certificate.certificate.covers(host)).then(|| {
-        format!("no certificate of server.tls is for {host:?}: browsers will refuse it; add one, or correct the address")
+        format!("no certificate of server.tls covers {host:?}, so browsers will reject it: add one, or correct the address")
     })
 }
 
@@ -267,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_at_which_no_browser_keeps_cookies_is_worth_a_word() {
+    fn public_url_that_keeps_no_cookies_gets_a_warning() {
         let mut config = Config::defaults(Path::new(""));
         for (url, clear) in [
             ("https://app.example.com", false),
@@ -287,13 +281,13 @@ mod tests {
         }
     }
 
-    /// The keys that are warned of.
+    /// Returns the keys with warnings.
     fn keys(config: &Config) -> Vec<String> {
         config.warnings(Timestamp::from_secs(0)).into_iter().map(|warning| warning.key).collect()
     }
 
     #[test]
-    fn https_that_nobody_terminates_is_worth_a_word() {
+    fn https_without_tls_or_trusted_proxy_gets_a_warning() {
         let mut config = Config::defaults(Path::new(""));
         assert_eq!(keys(&config), [""; 0]);
         config.server.public_urls = vec!["https://app.example.com".to_owned()];
@@ -303,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_that_is_the_gateway_is_worth_a_word() {
+    fn upstream_that_is_the_gateway_gets_a_warning() {
         for (listen, server, is_own) in [
             ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
             ("127.0.0.1:8080", "http://localhost:8080", true),
@@ -324,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn host_of_a_route_outside_the_cookie_domain_is_worth_a_word() {
+    fn route_host_outside_the_cookie_domain_gets_a_warning() {
         let text = "[server]\npublic_urls = [\"http://app.localhost\"]\n[browser]\ncookie_domain = \"app.localhost\"\n\
                     [upstreams.app]\nservers = [\"http://127.0.0.1:9\"]\n[[routes]]\nname = \"app\"\npath = \"/\"\n\
                     access = \"signed-in\"\nupstream = \"app\"\nhosts = [\"app.localhost\", \"*.app.localhost\", \
@@ -341,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn public_urls_of_this_machine_that_lead_elsewhere_are_worth_a_word() {
+    fn local_public_url_with_another_port_gets_a_warning() {
         let mut config = Config::defaults(Path::new(""));
         for (listen, urls, elsewhere) in [
             (&["127.0.0.1:9090"][..], &["http://127.0.0.1:8080", "http://localhost:8080"][..], true),

@@ -1,4 +1,4 @@
-//! Colours, and whether text in one can be read on another.
+//! Colours and their contrast.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour(pub [u8; 3]);
 
-/// What text in the accent stands on in the light theme: the page and the card, as in `assets/page.css`.
+/// Backgrounds of text in the accent colour in the light theme: the page and the card, as in `assets/page.css`.
 pub(crate) const LIGHT: [Colour; 2] = [Colour([0xf3, 0xf4, 0xf6]), Colour([0xff, 0xff, 0xff])];
 /// The same in the dark theme.
 pub(crate) const DARK: [Colour; 2] = [Colour([0x11, 0x13, 0x18]), Colour([0x1b, 0x1e, 0x25])];
 
-/// WCAG 2.2 1.4.3: less cannot be read by everybody; more than 7 leaves few colours.
+/// Minimum contrast of text (WCAG 2.2 1.4.3). Below it text is not readable by everybody; above 7 few colours remain.
 const READABLE: f64 = 4.5;
 
 impl Colour {
@@ -30,13 +30,13 @@ impl Colour {
         }
     }
 
-    /// From 1 (the same) to 21 (black and white), as WCAG defines it.
+    /// Contrast ratio from 1 (the same colour) to 21 (black and white), as WCAG defines it.
     pub fn contrast(self, other: Self) -> f64 {
         let (one, two) = (self.luminance(), other.luminance());
         (one.max(two) + 0.05) / (one.min(two) + 0.05)
     }
 
-    /// The least contrast with any of these.
+    /// Lowest contrast with any of `backgrounds`.
     pub(crate) fn least_contrast(self, backgrounds: &[Self]) -> f64 {
         backgrounds.iter().map(|background| self.contrast(*background)).fold(f64::INFINITY, f64::min)
     }
@@ -45,17 +45,17 @@ impl Colour {
         self.least_contrast(backgrounds) >= READABLE
     }
 
-    /// The nearest darker colour that can be read on the light theme.
+    /// Nearest darker colour that is readable in the light theme.
     pub(crate) fn for_light(self) -> Self {
         self.towards(Self::BLACK, &LIGHT)
     }
 
-    /// The nearest lighter colour that can be read on the dark theme.
+    /// Nearest lighter colour that is readable in the dark theme.
     pub(crate) fn for_dark(self) -> Self {
         self.towards(Self::WHITE, &DARK)
     }
 
-    /// Mixed with `end` in steps of a fiftieth until it can be read.
+    /// Mixes the colour with `end` in steps of 1/50 until it is readable.
     fn towards(self, end: Self, backgrounds: &[Self]) -> Self {
         let mixed = |step: u16| {
             let channel = |at: usize| {
@@ -91,25 +91,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_contrast_is_that_of_wcag() {
+    fn contrast_follows_wcag() {
         assert!((Colour::BLACK.contrast(Colour::WHITE) - 21.0).abs() < 1e-9);
-        // The well-known least grey on white.
+        // The lightest grey that is readable on white.
         assert!(Colour([0x76; 3]).is_readable_on(&[Colour::WHITE]));
         assert!(!Colour([0x77; 3]).is_readable_on(&[Colour::WHITE]));
     }
 
     #[test]
-    fn every_colour_has_a_neighbour_that_can_be_read_in_each_theme() {
+    fn every_colour_has_a_readable_neighbour_in_each_theme() {
         for channels in [[0, 0, 0], [255, 255, 0], [255, 255, 255], [29, 95, 184], [0, 255, 0]].map(Colour) {
             assert!(channels.for_light().is_readable_on(&LIGHT), "{channels}");
             assert!(channels.for_dark().is_readable_on(&DARK), "{channels}");
         }
         let fine = Colour([29, 95, 184]);
-        assert_eq!(fine.for_light(), fine, "what can be read stays as it is");
+        assert_eq!(fine.for_light(), fine, "a readable colour stays as it is");
     }
 
     #[test]
-    fn colours_are_read_in_both_lengths_and_nothing_else() {
+    fn colours_have_three_or_six_digits() {
         assert_eq!(Colour::parse("#1d5fb8").map(|c| c.to_string()).as_deref(), Some("#1d5fb8"));
         assert_eq!(Colour::parse("#FA0").map(|c| c.to_string()).as_deref(), Some("#ffaa00"));
         for wrong in ["", "#", "1d5fb8", "#1d5fb", "#1d5fbg", "#1d5fb8ff", "red", "#é1", "#ééé"] {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_backgrounds_are_those_of_the_style_sheet() {
+    fn backgrounds_match_the_style_sheet() {
         let style = include_str!("../../../assets/page.css");
         let mut at = 0;
         for (theme, name) in [(LIGHT, "light"), (DARK, "dark")] {

@@ -1,19 +1,19 @@
-//! Words for messages: the nearest known name, and values quoted without giving away a password.
+//! Helpers for messages: the nearest known name, and quoted values that do not reveal a password.
 
-/// The known name with the fewest edits, if a slip of the finger explains the difference.
+/// Returns the known name with the fewest edits, if the difference can be a typing error.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Two edits turn almost any three-letter word into another, so short names get one.
-    let most = if written.chars().count() <= 4 { 1 } else { 2 };
+    let max_edits = if written.chars().count() <= 4 { 1 } else { 2 };
     let lowered = written.to_ascii_lowercase().replace('-', "_");
     known
         .into_iter()
         .map(|name| (edits(&lowered, &name.replace('-', "_")), name))
-        .filter(|&(edits, _)| edits <= most)
+        .filter(|&(edits, _)| edits <= max_edits)
         .min()
         .map(|(_, name)| name)
 }
 
-/// Insertions, deletions, substitutions and swaps of neighbours between two words.
+/// Number of insertions, deletions, substitutions and transpositions between two words.
 fn edits(left: &str, right: &str) -> usize {
     let left: Vec<char> = left.chars().collect();
     let right: Vec<char> = right.chars().collect();
@@ -37,11 +37,11 @@ fn edits(left: &str, right: &str) -> usize {
 /// A value in quotes, escaped and cut; an address with a password in it is not repeated.
 pub(crate) fn quoted(text: &str) -> String {
     // Long enough for a host name and a path, short enough for one line of a log.
-    const MOST: usize = 80;
+    const MAX_LENGTH: usize = 80;
     if text.contains('@') && text.contains(':') {
         return "this value (not shown: it may hold a password)".to_owned();
     }
-    match text.char_indices().nth(MOST) {
+    match text.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{:?}...", &text[..end]),
         None => format!("{text:?}"),
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_finds_the_name() {
+    fn typing_error_finds_the_name() {
         let known = ["listen", "public_urls", "threads", "url"];
         for (written, meant) in [
             ("lsiten", Some("listen")),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_an_address_is_not_repeated() {
+    fn password_in_an_address_is_not_quoted() {
         assert!(!quoted("http://ada:hunter2@example.org").contains("hunter2"));
         assert_eq!(quoted("a\"\n"), r#""a\"\n""#);
         assert_eq!(quoted(&"x".repeat(81)), format!("\"{}\"...", "x".repeat(80)));

@@ -1,10 +1,10 @@
-//! Reading a TOML file into checked values: the reader, units, addresses, secrets, and problems with their lines.
+//! Parses a TOML file into checked values: the reader, units, origins, secrets, and problems with their lines.
 
 pub(crate) mod colour;
 pub(crate) mod hint;
+pub(crate) mod location;
 pub(crate) mod origin;
 pub(crate) mod paths;
-pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod reader;
 pub(crate) mod secrets;

@@ -1,30 +1,30 @@
-//! Hosts, origins and issuers: the texts that browsers and tokens compare byte by byte.
+//! Hosts, origins and issuers. Browsers and token verifiers compare these byte by byte.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::parse::hint::quoted;
 
-/// `scheme://host:port` and nothing more.
+/// An origin, `scheme://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// One of those the caller allows.
+    /// One of the schemes the caller allows.
     pub(crate) scheme: &'static str,
     /// As [`host`] returns it.
     pub(crate) host: String,
-    /// The written one, or that of the scheme.
+    /// The written port, or the default port of the scheme.
     pub(crate) port: u16,
     default_port: u16,
 }
 
-/// The schemes a browser uses, and their ports.
+/// The schemes of web origins, and their default ports.
 pub(crate) const WEB: &[(&str, u16)] = &[("http", 80), ("https", 443)];
 
 impl Origin {
     /// Reads `scheme://host[:port]`.
     ///
     /// # Errors
-    /// What to write instead.
+    /// A message that says what to write instead.
     pub(crate) fn parse(text: &str, schemes: &[(&'static str, u16)]) -> Result<Self, String> {
         let (origin, rest) = Self::split(text, schemes)?;
         match rest {
@@ -32,7 +32,7 @@ impl Origin {
             rest => {
                 let part = if rest.starts_with('/') { "path" } else { "query or fragment" };
                 Err(format!(
-                    "{} goes beyond the port: write {:?} without a {part}",
+                    "{} is more than an origin: write {:?} without a {part}",
                     quoted(text),
                     origin.to_string()
                 ))
@@ -40,7 +40,7 @@ impl Origin {
         }
     }
 
-    /// Reads the origin at the start of `text`; what follows the authority is returned as it is.
+    /// Reads the origin at the start of `text`; the text after the authority is returned unchanged.
     fn split<'a>(text: &'a str, schemes: &[(&'static str, u16)]) -> Result<(Self, &'a str), String> {
         let names: Vec<String> = schemes.iter().map(|(name, _)| format!("{name}://")).collect();
         let unknown =
@@ -51,7 +51,7 @@ impl Origin {
             schemes.iter().find(|(name, _)| *name == lowered).ok_or_else(unknown)?;
         let (authority, rest) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
         if authority.contains('@') {
-            return Err("a user or password does not belong here: write scheme://host:port alone".to_owned());
+            return Err("a user or password is not allowed here: write scheme://host:port alone".to_owned());
         }
         let (name, port) = match authority.rfind(':') {
             Some(colon) if !authority[colon..].contains(']') => {
@@ -68,7 +68,7 @@ impl Origin {
 }
 
 impl fmt::Display for Origin {
-    /// As browsers write it: without the port of the scheme.
+    /// Serializes as browsers do: without the default port of the scheme.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.host)?;
         if self.port == self.default_port { Ok(()) } else { write!(f, ":{}", self.port) }
@@ -78,17 +78,17 @@ impl fmt::Display for Origin {
 /// Reads the origin of an http or https URL.
 ///
 /// # Errors
-/// What to write instead.
+/// A message that says what to write instead.
 pub(crate) fn of_url(text: &str) -> Result<Origin, String> {
     Origin::split(text, WEB).map(|(origin, _)| origin)
 }
 
-/// Reads an issuer: an http or https URL without query and fragment (RFC 8414 section 2), kept as it is written.
+/// Reads an issuer: an http or https URL without query and fragment (RFC 8414 section 2). It is not normalized.
 ///
 /// # Errors
-/// What to write instead.
+/// A message that says what to write instead.
 pub(crate) fn issuer(text: &str) -> Result<String, String> {
-    // It stands in every token; 200 bytes is far more than any real one.
+    // Every token contains it; 200 bytes is far more than any real one needs.
     if text.len() > 200 {
         return Err("an issuer has at most 200 bytes, since every token carries it".to_owned());
     }
@@ -101,17 +101,17 @@ pub(crate) fn issuer(text: &str) -> Result<String, String> {
     }
     if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte)) {
         return Err(format!(
-            "{} has characters in its path that a URL has not: write letters, digits and /",
+            "{} has characters in its path that a URL cannot have: write letters, digits and /",
             quoted(text)
         ));
     }
     Ok(text.to_owned())
 }
 
-/// Reads a lower-case host: a name, an IPv4 address, or an IPv6 address in brackets (kept with them).
+/// Reads a lower-case host: a name, an IPv4 address, or an IPv6 address in brackets (which are kept).
 ///
 /// # Errors
-/// What to write instead.
+/// A message that says what to write instead.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     if let Some(inner) = text.strip_prefix('[') {
         let address = inner.strip_suffix(']').and_then(|inner| inner.parse::<Ipv6Addr>().ok());
@@ -120,7 +120,7 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
         });
     }
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!("an IPv6 address stands in brackets: write [{text}]"));
+        return Err(format!("an IPv6 address must be in brackets: write [{text}]"));
     }
     if !text.is_ascii() {
         return Err(format!("{} is not ASCII: write the name as browsers send it, with xn--", quoted(text)));
@@ -141,7 +141,7 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
             quoted(text)
         ));
     }
-    // Browsers read a name that ends in a number as an IPv4 address, in forms we would not recognise again.
+    // Browsers parse a name that ends in a number as an IPv4 address, in forms that would not compare equal here.
     let last = text.rsplit('.').next().unwrap_or_default();
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
     if is_number && text.parse::<Ipv4Addr>().is_err() {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_written_as_browsers_write_it() {
+    fn origin_is_written_as_browsers_write_it() {
         for (written, origin) in [
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("https://app.example.com", "https://app.example.com"),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_or_less_than_an_origin_is_refused() {
+    fn text_that_is_not_exactly_an_origin_is_rejected() {
         for bad in [
             "",
             "app",
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_keeps_its_path_and_its_spelling() {
+    fn issuer_keeps_its_path_and_its_spelling() {
         for good in
             ["http://127.0.0.1:8080", "https://id.example.com/", "https://id.example.com:443/tenant/a"]
         {

@@ -1,11 +1,11 @@
-//! Paths of requests in their one spelling.
+//! Request paths in their one canonical spelling.
 
 use crate::config::parse::hint::quoted;
 
-/// Checks `/` or plain segments, so that a path has one spelling only.
+/// Checks that a path is `/` or plain segments, so that it has only one spelling.
 ///
 /// # Errors
-/// What to write instead.
+/// A message that says what to write instead.
 pub(crate) fn segments(text: &str) -> Result<(), String> {
     let Some(rest) = text.strip_prefix('/') else {
         return Err(format!("{} does not start with /: write a path such as \"/app\"", quoted(text)));
@@ -47,14 +47,14 @@ pub(crate) fn segments(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What would be a pattern elsewhere, and the path before it: taken at its letters, such a rule would never be met, and
-/// what it was to guard would be open.
+/// Finds what would be a pattern in other servers, and the path before it. Taken literally such a path would never match,
+/// and the resource it was meant to protect would be open.
 fn pattern(text: &str) -> Option<(&'static str, &str)> {
     let (at, sign) = [("*", "star"), ("/:", "segment that begins with :"), ("{", "{")]
         .into_iter()
         .filter_map(|(sign, name)| text.find(sign).map(|at| (at, name)))
         .min()?;
-    // `/admin*` was meant to begin with /admin; `/v{n}` is no more than what is above it.
+    // `/admin*` was meant to cover /admin; `/v{n}` is covered by the path above it.
     let before = &text[..at];
     let is_whole = text[at..].trim_start_matches('*').is_empty() || text[at..].starts_with('/');
     let covering = if is_whole { before } else { &before[..before.rfind('/').unwrap_or(0)] };

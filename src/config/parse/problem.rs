@@ -1,24 +1,24 @@
-//! What is wrong with a configuration file: where, which key, and what to write instead.
+//! Problems of a configuration file: the line, the key, and what to write instead.
 
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing to change in the file.
+/// A problem in the file, and its correction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, as it was named to us.
+    /// The file, as named on the command line.
     pub file: PathBuf,
-    /// Counted from 1; 0 when the file as a whole is meant.
+    /// Line number, counted from 1; 0 for the file as a whole.
     pub line: usize,
-    /// The dotted key, such as `routes[2].access`; empty when the line as a whole is meant.
+    /// The dotted key, such as `routes[2].access`; empty for the line as a whole.
     pub key: String,
-    /// What is wrong and what to write. Never holds a secret.
+    /// The problem and what to write instead. Never contains a secret.
     pub message: String,
 }
 
 impl fmt::Display for Problem {
-    /// `file:line: key: message`, without the parts that are not there.
+    /// Writes `file:line: key: message`, without the parts that are empty.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
         if self.line > 0 {
@@ -31,18 +31,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every problem of one file, in order of line; at least one.
+/// Every problem of one file, in order of line; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Sorted by line; `None` when there is none.
+    /// Sorts the problems by line. Returns `None` when there are none.
     pub(crate) fn new(mut problems: Vec<Problem>) -> Option<Self> {
         problems.sort_by_key(|problem| problem.line);
         (!problems.is_empty()).then_some(Self(problems))
     }
 
-    /// In order of line.
+    /// Iterates in order of line.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
         self.0.iter()
     }
@@ -55,7 +55,7 @@ impl From<Problem> for Problems {
 }
 
 impl fmt::Display for Problems {
-    /// One problem a line.
+    /// Writes one problem per line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.0.iter().enumerate() {
             if at > 0 {

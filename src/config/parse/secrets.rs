@@ -1,4 +1,4 @@
-//! Secrets of the file: `x` is given as `x`, `x_file` or `x_env`, and no message repeats one.
+//! Secrets of the file: `x` is given as `x`, `x_file` or `x_env`. No message quotes one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::config::parse::reader::Value;
 use crate::config::{Env, MasterKey};
 use crate::secret::Secret;
 
-const HOW: &str = "write 32 random bytes in base64url without padding, 43 characters \
+const EXAMPLE: &str = "write 32 random bytes in base64url without padding, 43 characters \
                    (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)";
 
-/// Reads `master_key`, `master_key_file` or `master_key_env`; `None` when the file gives none of them, or a wrong one.
+/// Reads `master_key`, `master_key_file` or `master_key_env`; `None` if none of them is set, or the value is invalid.
 pub(crate) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<MasterKey> {
     match one_of(table, ["master_key", "master_key_file", "master_key_env"])? {
         Given::Value(value) => value.parsed(key).map(MasterKey::Value),
@@ -24,7 +24,7 @@ pub(crate) fn master_key(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<
     }
 }
 
-/// Reads `url`, `url_file` or `url_env` with `parse`; `None` when the file gives none of them, or a wrong one.
+/// Reads `url`, `url_file` or `url_env` with `parse`; `None` if none of them is set, or the value is invalid.
 pub(crate) fn url<T>(
     table: &Table<'_>,
     dir: &Path,
@@ -34,16 +34,16 @@ pub(crate) fn url<T>(
     text(table, ["url", "url_file", "url_env"], "the address", dir, env, parse)
 }
 
-/// Shorter ones can be guessed; 32 characters of base64 are 192 bits.
-const SHORTEST_TOKEN: usize = 32;
+/// Minimum length of the token. Shorter ones can be guessed; 32 characters of base64 are 192 bits.
+const MIN_TOKEN_LENGTH: usize = 32;
 
 /// Reads `token`, `token_file` or `token_env` of `[admin]`.
 pub(crate) fn admin_token(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<Secret<String>> {
     text(table, ["token", "token_file", "token_env"], "the token", dir, env, |text| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        if text.len() < SHORTEST_TOKEN || !text.bytes().all(allowed) {
+        if text.len() < MIN_TOKEN_LENGTH || !text.bytes().all(allowed) {
             return Err(format!(
-                "this is not a token: write at least {SHORTEST_TOKEN} random characters from A-Z a-z 0-9 - . _ ~ + / = \
+                "this is not a token: write at least {MIN_TOKEN_LENGTH} random characters from A-Z a-z 0-9 - . _ ~ + / = \
                  (`openssl rand -base64 32` makes one)"
             ));
         }
@@ -51,7 +51,7 @@ pub(crate) fn admin_token(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option
     })
 }
 
-/// Reads `x`, `x_file` or `x_env`, which holds `what`.
+/// Reads `x`, `x_file` or `x_env`; `what` names the content in messages.
 fn text<T>(
     table: &Table<'_>,
     forms: [&'static str; 3],
@@ -83,7 +83,7 @@ fn text<T>(
     }
 }
 
-/// The one form of three that the file gives.
+/// The one of three forms that the file uses.
 enum Given<'a> {
     Value(Value<'a>),
     File(Value<'a>),
@@ -94,16 +94,18 @@ fn one_of<'a>(table: &Table<'a>, forms: [&'static str; 3]) -> Option<Given<'a>> 
     let [value, file, variable] = forms.map(|name| table.value(name));
     let given: Vec<&str> = forms.into_iter().filter(|name| table.has(name)).collect();
     if let [first, second, ..] = given[..] {
-        // At the one further down, which is the one somebody added.
-        let place =
-            [first, second].map(|name| table.place_of(name)).into_iter().max_by_key(|place| place.line())?;
-        place.problem(format!("given as `{}`: keep exactly one", given.join("` and `")));
+        // Report the later one, which was probably added last.
+        let location = [first, second]
+            .map(|name| table.location_of(name))
+            .into_iter()
+            .max_by_key(|location| location.line())?;
+        location.problem(format!("given as `{}`: keep exactly one", given.join("` and `")));
         return None;
     }
     value.map(Given::Value).or(file.map(Given::File)).or(variable.map(Given::Env))
 }
 
-/// A path as the file gives it: relative ones start at the folder of the file.
+/// Reads a path; a relative one is resolved against the directory of the configuration file.
 ///
 /// # Errors
 /// The text cannot be a path.
@@ -122,7 +124,7 @@ fn from_env<T>(
 ) -> Option<T> {
     value.parsed(|name| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        // The text is not repeated: somebody may have written the secret itself here.
+        // The text is not quoted: it may be the secret itself.
         if name.is_empty() || !name.bytes().all(allowed) {
             return Err(
                 "this is not the name of an environment variable: write one such as DOORWARD_MASTER_KEY"
@@ -141,6 +143,6 @@ fn key(text: &str) -> Result<Secret<String>, String> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new);
     match bytes.map(|bytes| bytes.len()) {
         Ok(32) => Ok(Secret::new(text.to_owned())),
-        _ => Err(format!("this is not a master key: {HOW}")),
+        _ => Err(format!("this is not a master key: {EXAMPLE}")),
     }
 }

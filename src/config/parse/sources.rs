@@ -1,10 +1,9 @@
-//! The files a configuration is made of: what was read of each, and whether it is still so.
+//! The files that make up a configuration: the content that was read, and whether it has changed since.
 //!
-//! They are looked at, not subscribed to: inotify watches an inode, and it is the name that counts. Kubernetes replaces
-//! a symlink above the file, editors put a new file in the old one's place, overlay and network file systems report
-//! nothing at all. So each name is followed through every symlink and compared by device, inode, size and times; where
-//! those differ the content is read, and only content counts as a change. A file that is being written is not taken half:
-//! a change must have been seen twice in a row.
+//! Files are polled. inotify watches an inode, but here the name counts: Kubernetes replaces a symlink above the file,
+//! editors replace the file itself, and overlay and network file systems report no events. So each name is resolved
+//! through all symlinks and compared by device, inode, size and times. If those differ the content is read, and only a
+//! changed content counts. A file that is still being written is not taken half: a change must be seen twice in a row.
 
 use std::fs;
 use std::io;
@@ -16,26 +15,26 @@ use zeroize::Zeroizing;
 /// SHA-256 of a file.
 pub type Digest = [u8; 32];
 
-/// A file and what was read of it.
+/// A file and the digest of the content that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The setting that names it, such as `vault.url_file`; empty for the configuration itself.
     pub key: String,
     /// The file.
     pub path: PathBuf,
-    /// What was in it; `None` when it could not be read.
+    /// Digest of the content; `None` when the file could not be read.
     pub digest: Option<Digest>,
 }
 
-/// Every file of one reading; the configuration itself is the first.
+/// All files of one reading; the configuration itself is the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources(Vec<Source>);
 
 impl Sources {
-    /// Reads a file and remembers what it read.
+    /// Reads a file and records its digest.
     ///
     /// # Errors
-    /// When it cannot be read, which is remembered as well.
+    /// The file cannot be read, which is recorded as well.
     pub(crate) fn read(&mut self, key: &str, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         let bytes = fs::read(path).map(Zeroizing::new);
         let digest = bytes.as_ref().ok().map(|bytes| digest(bytes));
@@ -43,23 +42,23 @@ impl Sources {
         bytes
     }
 
-    /// Every file.
+    /// Iterates over all files.
     pub fn iter(&self) -> impl Iterator<Item = &Source> {
         self.0.iter()
     }
 
-    /// What the file holds that the setting `key` names.
+    /// Digest of the file that the setting `key` names.
     pub fn digest_of(&self, key: &str) -> Option<Digest> {
         self.0.iter().find(|source| source.key == key)?.digest
     }
 
-    /// A number made of the configuration's text: the first 48 bits of its SHA-256, which a float holds exactly.
+    /// Number derived from the configuration's text: the first 48 bits of its SHA-256, which a float represents exactly.
     pub fn hash(&self) -> u64 {
         let digest = self.0.first().and_then(|source| source.digest).unwrap_or_default();
         digest[..6].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte))
     }
 
-    /// With the files of another reading that this one did not come to, as they are now.
+    /// Adds the files of another reading that this one did not reach, with their current content.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         let more = other.0.iter().filter(|source| !self.0.iter().any(|known| known.path == source.path));
@@ -69,7 +68,7 @@ impl Sources {
         self
     }
 
-    /// The file that `key` names was made by ourselves after it was found missing: it is as we made it.
+    /// Records the file that `key` names, which was missing when read and then created by the gateway.
     pub fn made(&mut self, key: &str) {
         for source in self.0.iter_mut().filter(|source| source.key == key && source.digest.is_none()) {
             source.digest = digest_now(&source.path);
@@ -77,10 +76,10 @@ impl Sources {
     }
 }
 
-/// What a file is like from outside. When that is the same, so is its content: a change of the content changes the time
-/// of change, on a file system that is this machine's own.
+/// Metadata of a file. If it is unchanged, so is the content: on a local file system every change of the content changes
+/// the ctime.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Likeness {
+struct Metadata {
     device: u64,
     inode: u64,
     size: u64,
@@ -88,7 +87,7 @@ struct Likeness {
     changed: (i64, i64),
 }
 
-impl Likeness {
+impl Metadata {
     fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok()?;
         Some(Self {
@@ -101,43 +100,44 @@ impl Likeness {
     }
 }
 
-/// Looks at files again and again.
+/// Polls files for changes.
 #[derive(Debug)]
 pub struct Watch {
     files: Vec<Watched>,
-    /// What was there at the last look, if that was not what was read.
+    /// Digests found at the previous check, if they differed from what was read.
     unsettled: Option<Vec<Option<Digest>>>,
 }
 
 #[derive(Debug)]
 struct Watched {
     read: Source,
-    likeness: Option<Likeness>,
-    /// What was there at the last look.
+    metadata: Option<Metadata>,
+    /// Digest found at the last check.
     seen: Option<Digest>,
-    /// It looked otherwise at the look before: times are as coarse as the kernel's clock, so a file written twice within
-    /// one of its ticks (4 ms) looks the same. It is read once more.
+    /// True if the metadata differed at the previous check. Timestamps have the resolution of the kernel's tick (4 ms), so
+    /// a file written twice within one tick looks unchanged. It is read once more.
     is_new: bool,
 }
 
 impl Watch {
-    /// Of files as they were read.
+    /// Watches the files of a reading.
     pub fn new(sources: &Sources) -> Self {
-        // The likeness is taken at the first look: what has changed since the reading is found then.
+        // The metadata is taken at the first check, so changes since the reading are found then.
         let files = sources.0.iter().cloned();
-        let files = files.map(|read| Watched { read, likeness: None, seen: None, is_new: true });
+        let files = files.map(|read| Watched { read, metadata: None, seen: None, is_new: true });
         Self { files: files.collect(), unsettled: None }
     }
 
-    /// Whether something is other than it was read, and the same as at the last look: nobody is at writing it.
+    /// Returns whether some content differs from what was read and is the same as at the previous check, so that no write
+    /// is in progress.
     pub fn has_changed(&mut self) -> bool {
         for file in &mut self.files {
-            let likeness = Likeness::of(&file.read.path);
-            let differs = likeness != file.likeness;
-            // What cannot be read is tried each time: a right to read may be given without a trace.
+            let metadata = Metadata::of(&file.read.path);
+            let differs = metadata != file.metadata;
+            // An unreadable file is tried each time: a permission may be granted without changing its metadata.
             if differs || file.is_new || file.seen.is_none() {
                 file.seen = digest_now(&file.read.path);
-                file.likeness = likeness;
+                file.metadata = metadata;
             }
             file.is_new = differs;
         }
@@ -152,7 +152,7 @@ impl Watch {
     }
 }
 
-/// What is in a file now.
+/// Digest of the current content of a file.
 fn digest_now(path: &Path) -> Option<Digest> {
     fs::read(path).map(Zeroizing::new).ok().map(|bytes| digest(&bytes))
 }

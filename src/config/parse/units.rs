@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Largest first, as they are shown.
+/// Largest first, since the largest that fits is shown.
 const DURATIONS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
@@ -17,13 +17,13 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     measure(text, &SIZES)
 }
 
-/// As [`duration`] reads it.
+/// Formats a duration so that [`duration`] reads it back.
 pub(crate) fn show_duration(span: Duration) -> String {
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     if millis == 0 { "0s".to_owned() } else { show(millis, &DURATIONS) }
 }
 
-/// As [`size`] reads it.
+/// Formats a size so that [`size`] reads it back.
 pub(crate) fn show_size(bytes: u64) -> String {
     if bytes == 0 { "0B".to_owned() } else { show(bytes, &SIZES) }
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_a_number_and_a_unit() {
+    fn duration_is_a_number_and_a_unit() {
         for (text, millis) in [
             ("0s", 0),
             ("250ms", 250),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_a_number_and_a_unit() {
+    fn size_is_a_number_and_a_unit() {
         for (text, bytes) in
             [("0B", 0), ("500B", 500), ("64KiB", 65_536), ("1MiB", 1 << 20), ("1GiB", 1 << 30)]
         {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_reads_back() {
+    fn shown_values_read_back() {
         for text in ["0s", "250ms", "90s", "15m", "36h", "400d"] {
             assert_eq!(duration(text).map(show_duration).as_deref(), Some(text));
         }

@@ -1,6 +1,6 @@
-//! Addresses of stores: `scheme://[user[:password]@]host[:port][,host…][/path][?key=value…]`.
+//! Store addresses: `scheme://[user[:password]@]host[:port][,host…][/path][?key=value…]`.
 //!
-//! They carry passwords, so no message repeats any part of one but its scheme and the names of its parameters.
+//! They contain passwords, so messages quote only the scheme and the names of parameters.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(crate) fn postgres(text: &str) -> Result<PostgresUrl, String> {
         }
     };
     // A password must not cross a network in clear because a parameter was forgotten.
-    let tls = parameters.tls.unwrap_or_else(|| !parts.hosts.iter().all(StoreHost::is_here));
+    let tls = parameters.tls.unwrap_or_else(|| !parts.hosts.iter().all(StoreHost::is_local));
     if !tls && parameters.channel_binding == ChannelBinding::Require {
         return Err("channel_binding=require needs TLS: write sslmode=require".to_owned());
     }
@@ -54,7 +54,7 @@ pub(crate) fn redis(text: &str) -> Result<RedisUrl, String> {
     let tls = matches!(base, "rediss" | "valkeys");
     let mut parts = Parts::of(text, if form == "sentinel" { 26379 } else { 6379 })?;
     if parts.hosts.iter().any(StoreHost::is_socket) {
-        return Err("Redis is reached by TCP here: write the name or address of a host".to_owned());
+        return Err("only TCP is supported for Redis: write the name or address of a host".to_owned());
     }
     let parameters = parameters::redis(std::mem::take(&mut parts.query), form, tls)?;
     let database = |text: Option<&String>| match text.map(String::as_str) {
@@ -68,7 +68,7 @@ pub(crate) fn redis(text: &str) -> Result<RedisUrl, String> {
             Ok([host]) => {
                 let in_path = path.first().filter(|text| !text.is_empty());
                 if in_path.is_some() && parameters.database.is_some() {
-                    return Err("the database is there twice: take the parameter `db` out".to_owned());
+                    return Err("the database is given twice: remove the parameter `db`".to_owned());
                 }
                 (RedisTopology::Single(host), database(in_path.or(parameters.database.as_ref()))?)
             }
@@ -103,21 +103,23 @@ pub(crate) fn redis(text: &str) -> Result<RedisUrl, String> {
             );
         }
         _ => {
-            return Err("after the host stands at most the number of a database, redis://<host>/0".to_owned());
+            return Err(
+                "only the number of a database may follow the host: write redis://<host>/0".to_owned()
+            );
         }
     };
     Ok(RedisUrl { topology, user: parts.user, password: parts.password, database, tls })
 }
 
 impl StoreHost {
-    /// Whether what is sent there never leaves this machine.
-    fn is_here(&self) -> bool {
+    /// Returns whether traffic to this host stays on this machine.
+    fn is_local(&self) -> bool {
         self.is_socket()
             || self.name == "localhost"
             || self.name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// Whether the name is the folder of a Unix socket.
+    /// Returns whether the name is the directory of a Unix socket.
     pub fn is_socket(&self) -> bool {
         Path::new(&self.name).is_absolute()
     }
@@ -154,7 +156,8 @@ impl<'a> Parts<'a> {
         }
         let hosts = hosts.split(',').map(|text| host(text, port)).collect::<Result<_, _>>()?;
         let pair = |pair: &str| {
-            let (name, value) = pair.split_once('=').ok_or("after the ? stand pairs such as name=value")?;
+            let (name, value) =
+                pair.split_once('=').ok_or("a parameter must be a pair such as name=value")?;
             Ok::<_, String>((decoded(name)?, Zeroizing::new(decoded(value)?)))
         };
         let query = query.split('&').filter(|text| !text.is_empty()).map(pair).collect::<Result<_, _>>()?;
@@ -172,7 +175,7 @@ impl<'a> Parts<'a> {
 
 fn host(text: &str, port: u16) -> Result<StoreHost, String> {
     const SHAPE: &str =
-        "a host is missing or misspelt: write name, name:port or [IPv6 address]:port, several with commas";
+        "a host is missing or misspelt: write name, name:port or [IPv6 address]:port, separated by commas";
     let number = |text: &str| text.parse().ok().filter(|port| *port > 0).ok_or(SHAPE);
     let (name, port) = if let Some(rest) = text.strip_prefix('[') {
         let (name, rest) = rest.split_once(']').ok_or(SHAPE)?;

@@ -1,4 +1,4 @@
-//! `[brand]`: whose pages they are. Files are read here, so that a missing one is found before anybody sees a page.
+//! `[brand]`: appearance of the pages. Files are read here, so that a missing one is found before a page is served.
 
 use std::path::Path;
 
@@ -10,31 +10,31 @@ use crate::config::parse::reader::Table;
 use crate::config::parse::reader::Value;
 use crate::config::parse::secrets::path;
 
-/// `[brand]`: whose pages people see.
+/// `[brand]`: appearance of the gateway's own pages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Brand {
-    /// Above every page and in its title.
+    /// Name shown at the top of every page and in its title.
     pub name: String,
-    /// Of links and buttons in the light theme, where it can be read.
+    /// Colour of links and buttons in the light theme; readable there.
     pub accent: Colour,
-    /// The same in the dark theme.
+    /// Colour of links and buttons in the dark theme; readable there.
     pub accent_dark: Colour,
-    /// Beside the name.
+    /// Logo shown beside the name.
     pub logo: Option<Logo>,
-    /// A style sheet that comes after ours.
+    /// Style sheet loaded after the built-in one.
     pub css: Option<Bytes>,
 }
 
-/// A picture, as its file had it.
+/// A logo image, unmodified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logo {
-    /// What it is.
+    /// Image format.
     pub kind: LogoKind,
-    /// What the file holds.
+    /// Content of the file.
     pub bytes: Bytes,
 }
 
-/// What a logo may be.
+/// Supported image formats of a logo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogoKind {
     /// `image/svg+xml`
@@ -48,7 +48,7 @@ pub enum LogoKind {
 }
 
 impl LogoKind {
-    /// Of a file of this kind.
+    /// File name extension of this format.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Svg => "svg",
@@ -58,7 +58,7 @@ impl LogoKind {
         }
     }
 
-    /// As `Content-Type` has it.
+    /// Value of `Content-Type`.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Svg => "image/svg+xml",
@@ -85,10 +85,13 @@ pub(crate) fn brand(table: Table<'_>, default: Brand, dir: &Path) -> Brand {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    // It stands above the card on a phone; two lines of it are the most that looks like a name.
-    const MOST: usize = 60;
-    if text.trim().is_empty() || text.chars().count() > MOST || text.chars().any(char::is_control) {
-        return Err(format!("{} is not a name: write 1 to {MOST} characters in one line", quoted(text)));
+    // It is shown above the card on a phone; beyond two lines it no longer looks like a name.
+    const MAX_LENGTH: usize = 60;
+    if text.trim().is_empty() || text.chars().count() > MAX_LENGTH || text.chars().any(char::is_control) {
+        return Err(format!(
+            "{} is not a name: write 1 to {MAX_LENGTH} characters in one line",
+            quoted(text)
+        ));
     }
     Ok(text.to_owned())
 }
@@ -125,16 +128,16 @@ fn colour(text: &str) -> Result<Colour, String> {
 
 fn logo(value: &Value<'_>, table: &Table<'_>, dir: &Path) -> Option<Logo> {
     value.parsed(|text| {
-        // Every visitor loads it before they see who asks for their password.
+        // Every visitor loads it together with the login page.
         let bytes = contents((table, "logo_file"), text, dir, 256 << 10)?;
         let kind = kind(&bytes).ok_or_else(|| {
-            format!("{} is none of SVG, PNG, JPEG and WebP: save the logo as one of these", quoted(text))
+            format!("{} is not SVG, PNG, JPEG or WebP: save the logo as one of these", quoted(text))
         })?;
         Ok(Logo { kind, bytes })
     })
 }
 
-/// By its first bytes: what the name says does not count.
+/// Detects the format by the first bytes; the file name is ignored.
 fn kind(bytes: &[u8]) -> Option<LogoKind> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Some(LogoKind::Png);
@@ -161,20 +164,25 @@ fn css(value: &Value<'_>, table: &Table<'_>, dir: &Path) -> Option<Bytes> {
     })
 }
 
-/// The file that `key` names, remembered with the others a reload looks at.
-fn contents(key: (&Table<'_>, &'static str), text: &str, dir: &Path, most: u64) -> Result<Bytes, String> {
+/// Reads the file that `key` names and adds it to the watched files.
+fn contents(
+    key: (&Table<'_>, &'static str),
+    text: &str,
+    dir: &Path,
+    max_bytes: u64,
+) -> Result<Bytes, String> {
     let (table, key) = key;
     let file = path(text, dir)?;
     let unread = |error| {
         format!("`{}` cannot be read: {error}; put the file there, or name another one", file.display())
     };
-    // Looked at before it is read: somebody may have named a disk.
+    // The size is checked first: the path may name a whole disk.
     let size = std::fs::metadata(&file).map_or(0, |file| file.len());
     let bytes =
-        if size > most { Bytes::new() } else { table.file(key, &file).map_err(unread)?.to_vec().into() };
+        if size > max_bytes { Bytes::new() } else { table.file(key, &file).map_err(unread)?.to_vec().into() };
     if bytes.is_empty() {
         return Err(format!(
-            "`{}` has {size} bytes: every visitor loads it, so keep it between 1 and {most}",
+            "`{}` has {size} bytes: every visitor loads it, so keep it between 1 and {max_bytes}",
             file.display()
         ));
     }
@@ -186,7 +194,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// What `[brand]` with these lines is, in a folder with a few files; or what is said about it, line by line.
+    /// Reads `[brand]` with these lines in a directory with a few files. Returns the brand or the problems.
     fn read(lines: &str) -> Result<Brand, Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
@@ -208,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_brand_has_its_name_its_colours_and_its_files() {
+    fn brand_has_a_name_colours_and_files() {
         let brand =
             read("name = \"Example Works\"\naccent = \"#0a7d4b\"\nlogo_file = \"logo.svg\"\ncss_file = \"own.css\"")
                 .unwrap();
@@ -220,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_of_a_brand_is_said_with_what_to_write() {
+    fn every_problem_of_a_brand_says_what_to_write() {
         let lines = "name = \" \"\naccent = \"#ffcc00\"\naccent_dark = \"#333\"\nlogo_file = \"logo.gif\"\n\
                      css_file = \"gone.css\"";
         assert_eq!(
@@ -231,7 +239,7 @@ mod tests {
                  1.4.3): write \"#846a00\", or one that is darker still",
                 "brand.accent_dark: \"#333333\" has a contrast of 1.3:1 on the dark pages, and text needs 4.5:1 (WCAG \
                  1.4.3): write \"#888888\", or one that is lighter still",
-                "brand.logo_file: \"logo.gif\" is none of SVG, PNG, JPEG and WebP: save the logo as one of these",
+                "brand.logo_file: \"logo.gif\" is not SVG, PNG, JPEG or WebP: save the logo as one of these",
                 "brand.css_file: `gone.css` cannot be read: No such file or directory (os error 2); put the file there, \
                  or name another one",
             ]

@@ -1,4 +1,4 @@
-//! `[browser]`: people who sign in with a form and are remembered by cookies.
+//! `[browser]`: browser sessions, which start with the login form and use cookies.
 
 use std::time::Duration;
 
@@ -8,32 +8,32 @@ use crate::config::parse::origin;
 use crate::config::parse::reader::Table;
 use crate::config::parse::reader::Value;
 
-/// `[browser]`: people who sign in with the form.
+/// `[browser]`: browser sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Browser {
-    /// Without "stay signed in", a session ends after this long without use.
+    /// Idle timeout of a session without "stay signed in".
     pub idle_timeout: Duration,
-    /// With it, the session lives this long, used or not; zero = it is not offered.
+    /// Absolute lifetime of a session with "stay signed in"; zero = not offered.
     pub remember: Duration,
-    /// The domain whose hosts share the cookies; `None` = each host has its own.
+    /// Domain whose hosts share the cookies; `None` = cookies per host.
     pub cookie_domain: Option<String>,
-    /// What browsers are told to delete of an origin when somebody signs out there (`Clear-Site-Data`).
+    /// Data that browsers delete when a user signs out (`Clear-Site-Data`).
     pub clear_site_data: Vec<SiteData>,
-    /// Where people go after signing out: a path, or an http or https URL; `None` = a page that says so.
+    /// Page after sign-out: a path, or an http or https URL; `None` = a built-in page.
     pub after_sign_out: Option<String>,
 }
 
-/// What a browser keeps of an origin (W3C Clear Site Data section 3.1).
+/// Data of an origin that a browser can delete (W3C Clear Site Data section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteData {
-    /// Pages and files, also those that the Back button shows.
+    /// Pages and files, including those that the Back button shows.
     Cache,
     /// `localStorage`, `IndexedDB`, `CacheStorage` and service workers.
     Storage,
 }
 
 impl SiteData {
-    /// As `Clear-Site-Data` has it.
+    /// Directive of the `Clear-Site-Data` header.
     pub const fn directive(self) -> &'static str {
         match self {
             Self::Cache => "\"cache\"",
@@ -42,8 +42,8 @@ impl SiteData {
     }
 }
 
-/// Browsers keep a cookie no longer (RFC 6265bis section 5.5).
-const LONGEST: Duration = Duration::from_hours(400 * 24);
+/// Maximum lifetime of a cookie in browsers (RFC 6265bis section 5.5).
+const MAX_LIFETIME: Duration = Duration::from_hours(400 * 24);
 
 /// Reads `[browser]`.
 pub(crate) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Browser {
@@ -51,14 +51,14 @@ pub(crate) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Br
     let browser = Browser {
         idle_timeout: table
             .value("idle_timeout")
-            .and_then(|value| value.duration(minute..=LONGEST, "a session lives through at least one page"))
+            .and_then(|value| value.duration(minute..=MAX_LIFETIME, "a session must outlast one page"))
             .unwrap_or(default.idle_timeout),
         remember: table
             .value("remember")
             .and_then(|value| {
                 value.duration(
-                    Duration::ZERO..=LONGEST,
-                    "\"0s\" offers no box, and no browser keeps a cookie beyond 400d (RFC 6265bis)",
+                    Duration::ZERO..=MAX_LIFETIME,
+                    "\"0s\" hides the checkbox, and no browser keeps a cookie beyond 400d (RFC 6265bis)",
                 )
             })
             .unwrap_or(default.remember),
@@ -71,11 +71,10 @@ pub(crate) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Br
     };
     if let Some(domain) = &browser.cookie_domain
         && let Some(stray) = server.public_urls.iter().find(|url| !is_below(url, domain))
-        && !table.place_of("cookie_domain").is_flawed()
+        && !table.location_of("cookie_domain").has_problem()
     {
-        table.place_of("cookie_domain").problem(format!(
-            "{} is not at or below {}, so its browsers would not take the cookies: change server.public_urls, or leave \
-             cookie_domain out",
+        table.location_of("cookie_domain").problem(format!(
+            "{} is not at or below {}, so browsers would reject the cookies: change server.public_urls, or remove cookie_domain",
             quoted(stray),
             quoted(domain)
         ));
@@ -90,7 +89,7 @@ fn clear_site_data(value: &Value<'_>) -> Option<Vec<SiteData>> {
     value.list(r#"["cache", "storage"]"#, |item| {
         let kind = item.choice(&kinds)?;
         if seen.contains(&kind) {
-            item.place().problem("listed twice: remove one");
+            item.location().problem("listed twice: remove one");
             return None;
         }
         seen.push(kind);
@@ -98,7 +97,7 @@ fn clear_site_data(value: &Value<'_>) -> Option<Vec<SiteData>> {
     })
 }
 
-/// A path of the same origin, or a URL.
+/// Reads a path of the same origin, or a URL.
 fn page(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>');
     let is_path = text.starts_with('/') && !text.starts_with("//");
@@ -110,7 +109,7 @@ fn page(text: &str) -> Result<String, String> {
     }
     if text.len() > 2048 || !text.bytes().all(is_plain) {
         return Err(format!(
-            "{} is no address as browsers write it: percent-encode blanks and other letters, up to 2048 bytes",
+            "{} is not a valid URL: percent-encode spaces and special characters, up to 2048 bytes",
             quoted(text)
         ));
     }
@@ -120,7 +119,7 @@ fn page(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Whether the host of an origin is `domain` or below it.
+/// Returns whether the host of an origin is `domain` or below it.
 fn is_below(url: &str, domain: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = host.split(':').next().unwrap_or(host);
@@ -129,7 +128,7 @@ fn is_below(url: &str, domain: &str) -> bool {
 
 fn domain(text: &str) -> Result<String, String> {
     let name = origin::host(text)?;
-    // An address has no parent, and a cookie for a whole top-level domain is refused by browsers.
+    // An IP address has no parent domain, and browsers reject a cookie for a whole top-level domain.
     if !name.contains('.')
         || name.starts_with('[')
         || name.split('.').all(|label| label.parse::<u8>().is_ok())

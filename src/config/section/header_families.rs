@@ -1,17 +1,18 @@
-//! Header names that other gateways, proxies, CDNs and appliances set about a client. `docs/headers.md` lists the same names.
+//! Header names that other gateways, proxies, CDNs and appliances set to describe a client. `docs/headers.md` lists the
+//! same names.
 //!
-//! A name that ends in `*` stands for every name that begins like it. `_`, `.` and the other separators count as `-`.
+//! A name that ends in `*` matches every name with that prefix. `_`, `.` and the other separators count as `-`.
 
 use http::HeaderName;
 
-/// The default identity headers. A client's are removed whatever names are configured: an app, or another route, may
-/// still read them.
+/// Default identity headers. They are always removed from client requests, even if other names are configured: an app or
+/// another route may still read them.
 pub const DEFAULT_IDENTITY: [&str; 4] = ["X-Auth-User", "X-Auth-User-Id", "X-Auth-Roles", "X-Auth-Session"];
 
-/// Whether a route may list `name` in `pass_headers`.
+/// Checks that a route may list `name` in `pass_headers`.
 ///
 /// # Errors
-/// Why not.
+/// The reason why it may not.
 pub(crate) fn check_passed(name: &HeaderName) -> Result<(), &'static str> {
     let merged = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let name = merged(name.as_str());
@@ -26,19 +27,19 @@ pub(crate) fn check_passed(name: &HeaderName) -> Result<(), &'static str> {
     if DEFAULT_IDENTITY.into_iter().any(is) {
         return Err("is an identity header of this gateway, which clients must not send: remove it");
     }
-    // What is both is decided by the longer name, as in `policy::headers`.
+    // A name in both lists is decided by the longer entry, as in `policy::headers`.
     if all(ORIGIN).copied().any(is) || (is_in(ORIGIN) && !is_in(FOREIGN)) {
         return Err(
-            "says where a request comes from or what it asks for, which only this gateway may: remove it",
+            "describes the origin or target of a request, which only this gateway may set: remove it",
         );
     }
     if !is_in(FOREIGN) {
-        return Err("passes anyway (docs/headers.md lists what does not): remove it");
+        return Err("passes by default (docs/headers.md lists the headers that do not): remove it");
     }
     Ok(())
 }
 
-/// Header names with one meaning, and who sets them.
+/// Header names with a common meaning, and the software that sets them.
 #[derive(Debug)]
 pub struct Family {
     /// The gateway, proxy or server that sets them, or the purpose they share.
@@ -47,7 +48,7 @@ pub struct Family {
     pub names: &'static [&'static str],
 }
 
-/// Origin, target and method of a request. They are removed on every route; some are then set by this gateway.
+/// Headers for the origin, target and method of a request. They are removed on every route; this gateway then sets some.
 pub const ORIGIN: &[Family] = &[
     Family {
         source: "Forwarding (RFC 7239 and the de-facto fields)",
@@ -97,7 +98,8 @@ pub const ORIGIN: &[Family] = &[
     },
 ];
 
-/// Identity, client certificates and client addresses. They are removed unless a route lists them in `pass_headers`.
+/// Headers for identity, client certificates and client addresses. They are removed unless a route lists them in
+/// `pass_headers`.
 pub const FOREIGN: &[Family] = &[
     Family {
         source: "oauth2-proxy and forward authentication",

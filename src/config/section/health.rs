@@ -1,4 +1,4 @@
-//! `[upstreams.<name>.health]`: when a server is put last, and whether it is asked how it is.
+//! `[upstreams.<name>.health]`: outlier detection and active health checks.
 
 use std::time::Duration;
 
@@ -9,46 +9,46 @@ use crate::config::parse::origin::{Origin, WEB};
 use crate::config::parse::reader::Table;
 use crate::config::parse::units::show_duration;
 
-/// `[upstreams.<name>.health]`; every upstream has one, whether the table is there or not.
+/// `[upstreams.<name>.health]`; every upstream has one, even without the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Active checks; none without the table.
+    /// Active health checks; `None` without the table.
     pub checks: Option<Checks>,
-    /// How many failures in a row put an address last; 0 = never.
+    /// Consecutive failures after which an address is ejected; 0 = never.
     pub eject_after: EjectAfter,
-    /// For how long, the first time.
+    /// Duration of the first ejection.
     pub base_ejection_time: Duration,
-    /// Doubled up to this while it goes on failing.
+    /// Maximum duration of an ejection, which doubles while the address keeps failing.
     pub max_ejection_time: Duration,
 }
 
-/// Failures in a row, of each kind.
+/// Number of consecutive failures of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EjectAfter {
-    /// Connects that failed.
+    /// Failed connects.
     pub connects: u32,
-    /// Answers that did not come in time.
+    /// Response timeouts.
     pub timeouts: u32,
-    /// Answers that say the app is not there: 502, 503, 504, or none on a connection that was made.
+    /// Responses that mean the app is unavailable: 502, 503, 504, or none on an established connection.
     pub responses: u32,
 }
 
-/// Active checks.
+/// Active health checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checks {
-    /// What is asked for; without it a connect is enough.
+    /// Request target of the check; without it a connect is enough.
     pub path: Option<String>,
-    /// The `Host` it is asked with; without it, the server's own name.
+    /// `Host` of the check; without it, the server's own name.
     pub host: Option<String>,
-    /// The statuses of a good answer; empty = 200 to 399.
+    /// Statuses that count as success; empty = 200 to 399.
     pub statuses: Vec<u16>,
-    /// From one check of an address to its next.
+    /// Interval between two checks of an address.
     pub interval: Duration,
-    /// How long a check may take.
+    /// Timeout of a check.
     pub timeout: Duration,
-    /// Good checks in a row that bring an address back.
+    /// Consecutive successful checks after which an address is healthy again.
     pub healthy_after: u32,
-    /// Failed checks in a row that put an address last.
+    /// Consecutive failed checks after which an address is ejected.
     pub unhealthy_after: u32,
 }
 
@@ -78,16 +78,16 @@ impl Default for Checks {
 }
 
 impl Checks {
-    /// Whether an answer with this status is a good one.
+    /// Returns whether a response with this status counts as success.
     pub fn expects(&self, status: u16) -> bool {
         if self.statuses.is_empty() { (200..400).contains(&status) } else { self.statuses.contains(&status) }
     }
 }
 
-/// The shortest time between two checks of an address that is not a load of its own.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// Minimum interval between two checks of an address. More frequent checks would be a load of their own.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Reads the table.
+/// Reads `[upstreams.<name>.health]`.
 pub(crate) fn health(table: Table<'_>) -> Health {
     let default = Health::default();
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
@@ -97,22 +97,22 @@ pub(crate) fn health(table: Table<'_>) -> Health {
         base_ejection_time: duration(
             "base_ejection_time",
             Duration::from_millis(100)..=Duration::from_hours(1),
-            "a restart takes seconds, and what is well again should be found",
+            "a restart takes seconds, and a recovered server should be used again",
         )
         .unwrap_or(default.base_ejection_time),
         max_ejection_time: duration(
             "max_ejection_time",
             Duration::from_millis(100)..=Duration::from_hours(24),
-            "what is well again should be found within a day",
+            "a recovered server should be used again within a day",
         )
         .unwrap_or(default.max_ejection_time),
     };
-    let (first, most) = (table.place_of("base_ejection_time"), table.place_of("max_ejection_time"));
+    let (base, max) = (table.location_of("base_ejection_time"), table.location_of("max_ejection_time"));
     if health.base_ejection_time > health.max_ejection_time
-        && let Some(place) = first.with(&most)
+        && let Some(location) = base.with(&max)
     {
-        place.problem(format!(
-            "base_ejection_time is {}, more than the {} of max_ejection_time, to which it is doubled: lower base_ejection_time, or raise \
+        location.problem(format!(
+            "base_ejection_time is {}, more than the {} of max_ejection_time, the limit of its doubling: lower base_ejection_time, or raise \
              max_ejection_time",
             show_duration(health.base_ejection_time),
             show_duration(health.max_ejection_time)
@@ -122,12 +122,14 @@ pub(crate) fn health(table: Table<'_>) -> Health {
     health
 }
 
-/// The active checks of a table that may not be there.
+/// Reads the active checks of a table that may be absent.
 fn checks(table: &Table<'_>) -> Option<Checks> {
     let default = Checks::default();
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
     let count = |name| {
-        table.value(name).and_then(|value| value.count(1..=100, "0 decides nothing, 100 decides too late"))
+        table
+            .value(name)
+            .and_then(|value| value.count(1..=100, "0 would never decide, more than 100 too late"))
     };
     let checks = Checks {
         path: table.value("path").and_then(|value| value.parsed(path)),
@@ -136,31 +138,31 @@ fn checks(table: &Table<'_>) -> Option<Checks> {
         interval: duration(
             "interval",
             Duration::ZERO..=Duration::from_hours(1),
-            "0s is no checks; what fails should be noticed within the hour",
+            "0s disables checks; a failure should be noticed within the hour",
         )
         .unwrap_or(default.interval),
         timeout: duration(
             "timeout",
             Duration::from_millis(10)..=Duration::from_mins(1),
-            "a near network needs 10ms, and what takes a minute is not well",
+            "a local network needs 10ms, and a server that takes a minute is not healthy",
         )
         .unwrap_or(default.timeout),
         healthy_after: count("healthy_after").unwrap_or(default.healthy_after),
         unhealthy_after: count("unhealthy_after").unwrap_or(default.unhealthy_after),
     };
-    let interval = table.place_of("interval");
-    if !checks.interval.is_zero() && checks.interval < SHORTEST_INTERVAL {
+    let interval = table.location_of("interval");
+    if !checks.interval.is_zero() && checks.interval < MIN_INTERVAL {
         interval.problem(format!(
-            "{} would be a load of its own: write at least \"{}\", or \"0s\" for no checks",
+            "{} would put too much load on the server: write at least \"{}\", or \"0s\" for no checks",
             quoted(&show_duration(checks.interval)),
-            show_duration(SHORTEST_INTERVAL)
+            show_duration(MIN_INTERVAL)
         ));
     } else if !checks.interval.is_zero()
         && checks.timeout > checks.interval
-        && let Some(place) = table.place_of("timeout").with(&interval)
+        && let Some(location) = table.location_of("timeout").with(&interval)
     {
-        place.problem(format!(
-            "timeout is {}, more than the {} of interval, so one check would run into the next: lower timeout, or \
+        location.problem(format!(
+            "timeout is {}, more than the {} of interval, so checks would overlap: lower timeout, or \
              raise interval",
             show_duration(checks.timeout),
             show_duration(checks.interval)
@@ -168,8 +170,8 @@ fn checks(table: &Table<'_>) -> Option<Checks> {
     }
     for name in ["host", "status"] {
         if table.has(name) && !table.has("path") {
-            table.place_of(name).problem(
-                "without `path` only a connect is made, and this means nothing: add `path`, or take this out",
+            table.location_of(name).problem(
+                "without `path` the check is only a connect, and this has no effect: add `path`, or remove this",
             );
         }
     }
@@ -178,7 +180,9 @@ fn checks(table: &Table<'_>) -> Option<Checks> {
 
 fn eject_after(table: Table<'_>, default: EjectAfter) -> EjectAfter {
     let count = |name| {
-        table.value(name).and_then(|value| value.count(0..=1000, "0 is never; 1000 is beyond any patience"))
+        table
+            .value(name)
+            .and_then(|value| value.count(0..=1000, "0 is never; more than 1000 would hardly ever eject"))
     };
     let after = EjectAfter {
         connects: count("connects").unwrap_or(default.connects),
@@ -192,11 +196,13 @@ fn eject_after(table: Table<'_>, default: EjectAfter) -> EjectAfter {
 fn statuses(table: &Table<'_>) -> Option<Vec<u16>> {
     let value = table.value("status")?;
     let statuses = value.list("[200, 204]", |item| {
-        let status = item.count(200..=599, "HTTP has no others for an answer (RFC 9110 15)")?;
+        let status = item.count(200..=599, "a response has no others (RFC 9110 15)")?;
         u16::try_from(status).ok()
     })?;
-    if statuses.is_empty() && !value.place().is_flawed() {
-        value.place().problem("empty, so no answer would be good: write those that are, such as [200, 204]");
+    if statuses.is_empty() && !value.location().has_problem() {
+        value
+            .location()
+            .problem("empty, so every check would fail: write the good statuses, such as [200, 204]");
     }
     Some(statuses)
 }

@@ -1,4 +1,4 @@
-//! Addresses to listen on: TCP, Unix sockets, and sockets that the service manager has opened.
+//! Listen addresses: TCP, Unix sockets, and sockets opened by the service manager.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,22 +8,22 @@ use crate::config::parse::hint::quoted;
 use crate::config::parse::reader::Table;
 use crate::config::parse::reader::Value;
 
-/// Length of a Unix socket's path at most, in bytes: `sun_path` of unix(7) with its NUL.
-const LONGEST_PATH: usize = 107;
+/// Maximum length of a Unix socket path in bytes: `sun_path` of unix(7) without its NUL.
+const MAX_PATH: usize = 107;
 
-/// An address to listen on. Its text is what the configuration says, and what an upgrade knows the socket by.
+/// An address to listen on. Its text is the one in the configuration; an upgrade identifies the socket by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// `127.0.0.1:8080`; port 0 lets the system choose.
+    /// `127.0.0.1:8080`; with port 0 the system chooses a port.
     Tcp(SocketAddr),
     /// `unix:/run/doorward/doorward.sock`
     Unix(PathBuf),
-    /// `fd:web`: every socket of this name that the service manager hands over (sd_listen_fds(3)).
+    /// `fd:web`: all sockets of this name passed by the service manager (sd_listen_fds(3)).
     Inherited(String),
 }
 
 impl ListenAddress {
-    /// The address and port, where it is known from the configuration.
+    /// Returns the TCP address and port, if this is one.
     pub const fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -31,7 +31,7 @@ impl ListenAddress {
         }
     }
 
-    /// Whether two of it are one: ports that the system chooses are not.
+    /// Returns false if the system chooses the port, so that two equal addresses are still different sockets.
     pub(crate) fn is_chosen(&self) -> bool {
         !matches!(self, Self::Tcp(address) if address.port() == 0)
     }
@@ -47,7 +47,10 @@ impl ListenAddress {
             return if is_name {
                 Ok(Self::Inherited(name.to_owned()))
             } else {
-                Err(format!("{} names no socket: write \"fd:\" and its FileDescriptorName=", quoted(text)))
+                Err(format!(
+                    "{} does not name a socket: write \"fd:\" and its FileDescriptorName=",
+                    quoted(text)
+                ))
             };
         }
         text.parse().map(Self::Tcp).map_err(|_| {
@@ -78,16 +81,16 @@ impl From<SocketAddr> for ListenAddress {
 fn unix(path: &str, dir: &Path) -> Result<PathBuf, String> {
     let example = "write \"unix:/run/doorward/doorward.sock\"";
     if path.is_empty() || path.ends_with('/') {
-        return Err(format!("\"unix:{path}\" names no file: {example}"));
+        return Err(format!("\"unix:{path}\" does not name a file: {example}"));
     }
-    // Another notation of the same, and abstract names, which have no permissions.
+    // `//` is another notation of the same path; abstract names (`@`) have no permissions.
     if path.starts_with("//") || path.starts_with('@') || path.contains('\0') {
-        return Err(format!("\"unix:{path}\" is no path: {example}"));
+        return Err(format!("\"unix:{path}\" is not a path: {example}"));
     }
     let path = dir.join(path);
-    if path.as_os_str().len() > LONGEST_PATH {
+    if path.as_os_str().len() > MAX_PATH {
         return Err(format!(
-            "`{}` is longer than {LONGEST_PATH} bytes, which is all a Unix socket may have: {example}",
+            "`{}` is longer than {MAX_PATH} bytes, the limit for a Unix socket: {example}",
             path.display()
         ));
     }
@@ -116,7 +119,7 @@ pub(crate) fn unix_mode(value: &Value<'_>) -> Option<u32> {
         let mode = u32::from_str_radix(digits, 8).ok().filter(|_| digits.len() == 3);
         mode.filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600).ok_or_else(|| {
             format!(
-                "{} are no permissions of a socket: write \"0600\" (our user), \"0660\" (and our group) or \"0666\" (everybody)",
+                "{} is not a socket mode: write \"0600\" (owner), \"0660\" (owner and group) or \"0666\" (everybody)",
                 quoted(text)
             )
         })

@@ -1,4 +1,4 @@
-//! The sections of `gateway.toml`: for each, its types and its reader.
+//! The sections of `gateway.toml`: types and reader of each.
 
 pub(crate) mod address;
 pub(crate) mod brand;

@@ -1,4 +1,4 @@
-//! `[[routes]]`: which request goes to which app, and who may send it.
+//! `[[routes]]`: mapping of requests to apps, and the access rule of each.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use http::{HeaderName, Method};
 use crate::config::Server;
 use crate::config::defaults::{BODY_LIMIT, ROUTE_TIMEOUT, hosts};
 use crate::config::parse::hint::{any_of, nearest, quoted};
+use crate::config::parse::location::Location;
 use crate::config::parse::origin;
 use crate::config::parse::paths::segments;
-use crate::config::parse::place::Place;
 use crate::config::parse::reader::Table;
 use crate::config::parse::reader::Value;
 use crate::config::section::header_families;
@@ -21,148 +21,148 @@ use crate::identity::{Role, Roles};
 /// `[[routes]]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// Its name, in logs.
+    /// Name of the route in logs and metrics.
     pub name: String,
-    /// Hosts it answers for.
+    /// Hosts that the route matches.
     pub hosts: Vec<HostPattern>,
-    /// A path, `/` or segments without a trailing slash.
+    /// Path that the route matches: `/`, or segments without a trailing slash.
     pub path: String,
-    /// Only that path, not what is below it.
+    /// True if only that path matches, not the paths below it.
     pub exact: bool,
-    /// Methods it answers to; empty = all.
+    /// Methods that the route matches; empty = all.
     pub methods: Vec<Method>,
-    /// Who may.
+    /// Access rule.
     pub access: Access,
-    /// The name of an upstream.
+    /// Name of the upstream.
     pub upstream: String,
-    /// Ask the session store on every request.
+    /// True if every request queries the session store.
     pub always_revalidate: bool,
-    /// How long the upstream may be silent.
+    /// Maximum time the upstream may be silent.
     pub timeout: Duration,
-    /// Request body, in bytes.
+    /// Maximum size of a request body, in bytes.
     pub body_limit: u64,
-    /// Whether the route's own path is taken off before forwarding.
+    /// True if the route's path is removed before forwarding.
     pub strip_prefix: bool,
-    /// Whether the app sees the `Host` the client sent, or that of its server.
+    /// True if the app receives the client's `Host`, false if it receives that of its server.
     pub preserve_host: bool,
-    /// Whether the app is given our bearer token.
+    /// True if the app receives the gateway's bearer token.
     pub forward_bearer: bool,
-    /// Whether the app is told the certificate that the client has shown.
+    /// True if the app receives the client certificate.
     pub forward_client_cert: bool,
-    /// `Location`, `Content-Location` and `Refresh` of the app are mapped to what the client sees.
+    /// True if `Location`, `Content-Location` and `Refresh` of the app are mapped to the client's view.
     pub rewrite_location: bool,
-    /// The path of the app's cookies is mapped likewise.
+    /// True if the path of the app's cookies is mapped to the client's view.
     pub rewrite_cookie_path: bool,
-    /// Headers of other gateways' families that the app is sent all the same.
+    /// Headers of other gateways' families that are forwarded to the app nevertheless.
     pub pass_headers: Vec<HeaderName>,
-    /// Whether encoded slashes (`%2F`) pass.
+    /// True if encoded slashes (`%2F`) are allowed.
     pub encoded_slashes: bool,
-    /// What becomes of cross-origin requests that could change something and carry our cookies.
+    /// Handling of cross-origin requests with cookies that could change something.
     pub cross_origin: CrossOrigin,
-    /// Whether shared caches may keep responses to signed-in requests.
+    /// True if shared caches may store responses to signed-in requests.
     pub shared_cache: bool,
-    /// Whether what resembles the path of a stricter route is judged by it too: what this route would forward, and what
-    /// resembles its own path.
+    /// True if requests that resemble the path of a stricter route must also satisfy that route. Both the forwarded path
+    /// and paths that resemble the route's own are checked.
     pub strict_siblings: bool,
-    /// What happens to calls of scripts of `cors_origins`.
+    /// Handling of CORS requests from `cors_origins`.
     pub cors: Cors,
-    /// Origins whose scripts may call this route; those of the server unless the route has its own.
+    /// Origins whose scripts may call this route; defaults to those of the server.
     pub cors_origins: Vec<String>,
 }
 
 impl Route {
-    /// What the app is sent of a path on this route that loses the route's own; `None` = all of it.
+    /// Returns the part of `path` that is forwarded if the route strips its prefix; `None` = the whole path.
     pub fn stripped<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        // Nothing is below the root that is not in it.
+        // Stripping the root would remove nothing.
         (self.strip_prefix && self.path != "/").then(|| path.get(self.path.len()..).unwrap_or_default())
     }
 }
 
-/// Which hosts a route answers for.
+/// Hosts that a route matches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// `*`
     Any,
-    /// `*.example.com`: any name below, not the name itself. Held without the `*.`, lower case.
+    /// `*.example.com`: any name below the domain, not the domain itself. Stored without the `*.`, in lower case.
     Below(String),
     /// `app.example.com`, lower case, without port.
     Exact(String),
 }
 
-/// What becomes of a request with an unsafe method (RFC 9110 section 9.2.1), or of a WebSocket handshake, that a page of
-/// another origin sends with our cookies.
+/// Handling of a cross-origin request with cookies and an unsafe method (RFC 9110 section 9.2.1), or of such a WebSocket
+/// handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrossOrigin {
-    /// It is refused.
+    /// The request is refused.
     Refuse,
-    /// It is refused; people who send a form so may send it once more from our own origin.
+    /// The request is refused, but a form can be confirmed and sent again from the gateway's origin.
     Confirm,
-    /// It is forwarded.
+    /// The request is forwarded.
     Allow,
 }
 
-/// Who answers for CORS (Fetch standard) on a route.
+/// Handling of CORS (Fetch standard) on a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cors {
-    /// The app; preflights are requests like any other.
+    /// The app handles CORS; preflights are requests like any other.
     Off,
-    /// The gateway: it answers preflights, and makes responses readable that say nothing of CORS.
+    /// The gateway handles CORS: it answers preflights, and adds CORS headers to responses that have none.
     Answer,
-    /// The app; preflights reach it without a credential.
+    /// The app handles CORS; preflights reach it without a credential.
     Pass,
 }
 
-/// Who may use a route.
+/// Access rule of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody; no identity is forwarded.
+    /// Everybody has access; no identity is forwarded.
     Public,
-    /// Everybody; identity where a good credential is present.
+    /// Everybody has access; the identity is forwarded if a valid credential is present.
     Optional,
-    /// Whoever is signed in.
+    /// Signed-in users have access.
     SignedIn,
-    /// Whoever has any of these roles.
+    /// Users with any of these roles have access.
     Roles(Roles),
 }
 
 const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
-/// The path of our own that does not lie within the auth prefix (RFC 8615).
+/// The one path of the gateway outside the auth prefix (RFC 8615).
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// Reads every route; `server.auth_prefix` is ours and not for routes, `upstreams` are the names they may send to. Where no
-/// client is asked for a certificate, none can be passed on.
+/// Reads all routes. Paths below `server.auth_prefix` are reserved for the gateway; `upstreams` are the known names. Without
+/// client certificates at the listener, none can be forwarded.
 pub(crate) fn routes(
     tables: Vec<Table<'_>>,
     server: &Server,
     upstreams: &[&str],
-    clients_are_asked: bool,
+    requests_client_certificates: bool,
 ) -> Vec<Route> {
     let mut names: Vec<(String, usize)> = Vec::new();
-    let mut read: Vec<(Route, Place<'_>)> = Vec::new();
+    let mut read: Vec<(Route, Location<'_>)> = Vec::new();
     for table in tables {
-        let (place, client_cert) = (table.place().clone(), table.place_of("forward_client_cert"));
+        let (location, client_cert) = (table.location().clone(), table.location_of("forward_client_cert"));
         let Some(route) = route(table, server, upstreams, &mut names) else { continue };
-        if route.forward_client_cert && !clients_are_asked {
+        if route.forward_client_cert && !requests_client_certificates {
             client_cert.problem(
-                "no client is asked for a certificate: set server.tls.client_ca_file, or remove this",
+                "client certificates are not requested: set server.tls.client_ca_file, or remove this",
             );
         }
         let twin = read.iter().find(|(other, _)| is_same_target(&route, other));
         if let Some((other, there)) = twin {
-            place.problem(format!(
-                "route {:?} and route {:?} (line {}) answer the same host, path and method {}: change one of them",
+            location.problem(format!(
+                "route {:?} and route {:?} (line {}) match the same host, path and method {}: change one of them",
                 route.name,
                 other.name,
                 there.line(),
                 quoted(&route.path)
             ));
         }
-        read.push((route, place));
+        read.push((route, location));
     }
     read.into_iter().map(|(route, _)| route).collect()
 }
 
-/// Whether some request would fit both equally well.
+/// Returns whether some request would match both routes equally well.
 fn is_same_target(one: &Route, other: &Route) -> bool {
     let methods = one.methods.is_empty()
         || other.methods.is_empty()
@@ -183,7 +183,7 @@ fn route(
         .required("name", "write a name for logs and metrics, such as name = \"app\"")
         .and_then(|value| name(&value, names));
     let path = table
-        .required("path", "write the path it answers for, such as path = \"/\"")
+        .required("path", "write the path it matches, such as path = \"/\"")
         .and_then(|value| value.parsed(|text| path(text, &server.auth_prefix)));
     let access = table
         .required("access", &format!("say who may use this route: write access = {ACCESS}"))
@@ -195,10 +195,10 @@ fn route(
     let methods = table.value("methods").map_or(Some(Vec::new()), |value| methods(&value));
     let timeout = table.value("timeout").and_then(|value| {
         let range = Duration::from_millis(100)..=Duration::from_hours(24);
-        value.duration(range, "an app needs 100ms, and one silent for a day is gone")
+        value.duration(range, "an app needs 100ms, and one silent for a day has failed")
     });
     let body_limit = table.value("body_limit").and_then(|value| {
-        value.size(0..=1 << 40, "0B is no body at all, 1024GiB more than one request should bring")
+        value.size(0..=1 << 40, "0B allows no body, and more than 1024GiB is too much for one request")
     });
     let flag = |name, default| table.value(name).and_then(|value| value.flag()).unwrap_or(default);
     let (exact, always_revalidate) = (flag("exact", false), flag("always_revalidate", false));
@@ -213,12 +213,12 @@ fn route(
         (flag("rewrite_location", false), flag("rewrite_cookie_path", false));
     let strips = strip_prefix && path.as_deref() != Some("/");
     if rewrite_location && !strips && preserve_host {
-        table.place_of("rewrite_location").problem(
+        table.location_of("rewrite_location").problem(
             "the app sees the client's own path and host, so there is nothing to map: remove this, or set strip_prefix = true",
         );
     }
     if rewrite_cookie_path && !strips {
-        table.place_of("rewrite_cookie_path").problem(
+        table.location_of("rewrite_cookie_path").problem(
             "the app sees the client's own path, so there is nothing to map: remove this, or set strip_prefix = true",
         );
     }
@@ -268,17 +268,17 @@ fn pass_headers(value: &Value<'_>) -> Option<Vec<HeaderName>> {
             Ok(name)
         })
     })?;
-    (!value.place().is_flawed()).then_some(names)
+    (!value.location().has_problem()).then_some(names)
 }
 
-/// `cors` and `cors_origins` of a route.
+/// Reads `cors` and `cors_origins` of a route.
 fn cors(table: &Table<'_>, server: &Server) -> (Cors, Vec<String>) {
     let origins = table.value("cors_origins").and_then(|value| cors_origins(&value));
     let origins = origins.unwrap_or_else(|| server.cors_origins.clone());
     let choices = [("off", Cors::Off), ("answer", Cors::Answer), ("pass", Cors::Pass)];
     let cors = table.value("cors").and_then(|value| value.choice(&choices)).unwrap_or(Cors::Off);
-    if cors == Cors::Answer && origins.is_empty() && !table.place_of("cors_origins").is_flawed() {
-        table.place_of("cors").problem(
+    if cors == Cors::Answer && origins.is_empty() && !table.location_of("cors_origins").has_problem() {
+        table.location_of("cors").problem(
             "no origin may call this route: name some in cors_origins, here or in [server], such as \
              [\"https://app.example.com\"]",
         );
@@ -287,7 +287,7 @@ fn cors(table: &Table<'_>, server: &Server) -> (Cors, Vec<String>) {
 }
 
 fn name(value: &Value<'_>, names: &mut Vec<(String, usize)>) -> Option<String> {
-    let line = value.place().line();
+    let line = value.location().line();
     value.parsed(|text| {
         check_name(text)?;
         if let Some((_, line)) = names.iter().find(|(name, _)| name == text) {
@@ -304,13 +304,13 @@ fn path(text: &str, auth_prefix: &str) -> Result<String, String> {
         |own: &str| text.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if text == JWKS {
         return Err(format!(
-            "{} is where the gateway publishes its own keys, on every host: leave the route out, or write another path",
+            "{} is where the gateway publishes its own keys, on every host: remove the route, or write another path",
             quoted(text)
         ));
     }
     if within(auth_prefix) {
         return Err(format!(
-            "{} lies within {auth_prefix:?}, which the gateway answers itself: write another path, or change \
+            "{} is within {auth_prefix:?}, which the gateway serves itself: write another path, or change \
              server.auth_prefix",
             quoted(text)
         ));
@@ -330,8 +330,8 @@ fn access(value: &Value<'_>) -> Option<Access> {
                     })
                 };
                 let roles = value.list(r#"["admin"]"#, read)?;
-                if roles.is_empty() && !value.place().is_flawed() {
-                    value.place().problem(
+                if roles.is_empty() && !value.location().has_problem() {
+                    value.location().problem(
                         "empty, so nobody could use the route: write at least one role, such as [\"admin\"]",
                     );
                 }
@@ -345,7 +345,7 @@ fn access(value: &Value<'_>) -> Option<Access> {
         Some("optional") => Some(Access::Optional),
         Some("signed-in") => Some(Access::SignedIn),
         Some(other) => {
-            value.place().problem(format!("unknown form {} (write {ACCESS})", quoted(other)));
+            value.location().problem(format!("unknown form {} (write {ACCESS})", quoted(other)));
             None
         }
         None => value.wrong_type(ACCESS),
@@ -354,8 +354,8 @@ fn access(value: &Value<'_>) -> Option<Access> {
 
 fn upstream(value: &Value<'_>, upstreams: &[&str]) -> Option<String> {
     let name = value.text()?;
-    // A line that could not be read may have named it.
-    if upstreams.contains(&name) || value.place().is_torn() {
+    // The upstream may be on a line that could not be parsed.
+    if upstreams.contains(&name) || value.location().has_unreadable_lines() {
         return Some(name.to_owned());
     }
     let advice = match nearest(name, upstreams.iter().copied()) {
@@ -363,7 +363,7 @@ fn upstream(value: &Value<'_>, upstreams: &[&str]) -> Option<String> {
         None if upstreams.is_empty() => "add an [upstreams.<name>] table".to_owned(),
         None => format!("write {}, or add a table", any_of(upstreams.iter().copied())),
     };
-    value.place().problem(format!("no upstream is named {} ({advice})", quoted(name)));
+    value.location().problem(format!("no upstream is named {} ({advice})", quoted(name)));
     None
 }
 
@@ -379,11 +379,11 @@ fn host_patterns(value: &Value<'_>) -> Option<Vec<HostPattern>> {
             Ok(pattern)
         })
     })?;
-    if value.place().is_flawed() {
+    if value.location().has_problem() {
         return None;
     }
     if patterns.is_empty() {
-        value.place().problem("empty, so the route would answer for no host: write [\"*\"] for every host");
+        value.location().problem("empty, so the route would match no host: write [\"*\"] for every host");
         return None;
     }
     Some(patterns)
@@ -398,7 +398,7 @@ fn host_pattern(text: &str) -> Result<HostPattern, String> {
         is_name && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
     });
     if is_ported {
-        return Err(format!("{} has a port: write the host alone, it holds for every port", quoted(text)));
+        return Err(format!("{} has a port: write the host alone, which matches every port", quoted(text)));
     }
     if let Some(parent) = text.strip_prefix("*.") {
         if parent.starts_with('[') || parent.parse::<Ipv4Addr>().is_ok() {
@@ -408,7 +408,7 @@ fn host_pattern(text: &str) -> Result<HostPattern, String> {
     }
     if text.contains('*') {
         return Err(format!(
-            "{} has a star in an odd place: write \"*\", \"*.example.com\" or \"app.example.com\"",
+            "{} has a star in the wrong place: write \"*\", \"*.example.com\" or \"app.example.com\"",
             quoted(text)
         ));
     }
@@ -427,13 +427,13 @@ fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
             Ok(method)
         })
     })?;
-    (!value.place().is_flawed()).then_some(methods)
+    (!value.location().has_problem()).then_some(methods)
 }
 
 fn method(text: &str) -> Result<Method, String> {
     if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         return Err(format!(
-            "{} has small letters: write {}",
+            "{} has lower-case letters: write {}",
             quoted(text),
             quoted(&text.to_ascii_uppercase())
         ));

@@ -9,9 +9,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::parse::hint::quoted;
+use crate::config::parse::location::Location;
 use crate::config::parse::origin::{Origin, WEB};
 use crate::config::parse::paths::segments;
-use crate::config::parse::place::Place;
 use crate::config::parse::reader::Table;
 use crate::config::parse::reader::Value;
 use crate::config::parse::secrets;
@@ -24,71 +24,71 @@ use crate::config::{Env, ListenAddress, UNIX_PEER, defaults, usize_from};
 pub struct Server {
     /// Addresses to listen on.
     pub listen: Vec<ListenAddress>,
-    /// Permission bits of Unix sockets that are made.
+    /// Permission bits of the Unix sockets created.
     pub unix_mode: u32,
-    /// The exact origins served, as browsers write them: `scheme://host[:port]`, no path.
+    /// Public origins, as browsers write them: `scheme://host[:port]`, no path.
     pub public_urls: Vec<String>,
-    /// Where our own endpoints are, such as `/auth`; no trailing slash.
+    /// Path prefix of the gateway's own endpoints, such as `/auth`; no trailing slash.
     pub auth_prefix: String,
-    /// Origins that scripts may call our endpoints from.
+    /// Origins whose scripts may call the gateway's endpoints.
     pub cors_origins: Vec<String>,
-    /// Peers whose `X-Forwarded-*` is believed.
+    /// Peers whose `X-Forwarded-*` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether what resembles the path of a stricter route is judged by it too, on every route that does not say otherwise.
+    /// Default of `strict_siblings` of every route: requests that resemble a stricter route must satisfy it too.
     pub strict_siblings: bool,
     /// Worker threads; 0 = one per core.
     pub threads: usize,
-    /// From readiness turning off until the listeners close.
+    /// Time between readiness turning off and the listeners closing.
     pub lameduck: Duration,
-    /// How long requests in flight may take to finish after that.
+    /// Maximum time for requests in flight to finish after that.
     pub drain_timeout: Duration,
-    /// How long an idle connection is kept.
+    /// Idle timeout of a connection.
     pub keepalive_timeout: Duration,
     /// `[server.limits]`
     pub limits: Limits,
-    /// Plain addresses that send navigations to https.
+    /// Plain HTTP addresses that redirect navigations to https.
     pub redirect_listen: Vec<ListenAddress>,
-    /// Peers that name their clients by the PROXY protocol, and must.
+    /// Peers that must send a PROXY protocol header, which names the client.
     pub proxy_protocol_from: Vec<IpNet>,
-    /// Whether HTTP/2 with prior knowledge is taken without TLS.
+    /// True if HTTP/2 with prior knowledge is accepted without TLS.
     pub h2c: bool,
-    /// Path that answers health checks on the public listener; `None` = no path does.
+    /// Path of the health check on the public listener; `None` = none.
     pub health_path: Option<String>,
-    /// `[server.tls]`: then every address of `listen` speaks TLS.
+    /// `[server.tls]`; if set, every address of `listen` uses TLS.
     pub tls: Option<Tls>,
 }
 
 /// `[server.limits]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Connections in all.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Connections from one address.
+    /// Maximum number of connections from one address.
     pub connections_per_ip: usize,
-    /// Request line and header fields together, in bytes.
+    /// Maximum size of request line and header fields together, in bytes.
     pub header_bytes: usize,
-    /// Header fields of one request.
+    /// Maximum number of header fields of a request.
     pub header_fields: usize,
-    /// From the first byte of a request until its header is complete.
+    /// Maximum time from the first byte of a request until its header is complete.
     pub header_deadline: Duration,
-    /// Bytes a second a request's body must come at, on average; 0 = whatever it takes.
+    /// Minimum average rate of a request body in bytes per second; 0 = no limit.
     pub min_body_rate: u64,
-    /// How long a client may take none of an answer that is there for it.
+    /// Maximum time without progress while a client reads a response.
     pub send_timeout: Duration,
     /// Maximum bytes of memory held for clients that make no progress.
     pub stalled_bytes: u64,
-    /// After so many the client makes a new connection.
+    /// Maximum number of requests per connection; then the client must open a new one.
     pub requests_per_connection: u32,
-    /// Requests at a time over one HTTP/2 connection; 0 = no HTTP/2.
+    /// Maximum number of concurrent streams of an HTTP/2 connection; 0 = no HTTP/2.
     pub http2_streams: u32,
 }
 
-/// `[admin]`: metrics and health, never to be reachable from outside.
+/// `[admin]`: metrics and health; must not be reachable from outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     /// Addresses to listen on; empty = no admin listener.
     pub listen: Vec<ListenAddress>,
-    /// What opens `/admin/…`; without it there is no such thing.
+    /// Bearer token of `/admin/…`; without it these endpoints do not exist.
     pub token: Option<Secret<String>>,
 }
 
@@ -100,8 +100,8 @@ pub(crate) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
     let origins = r#"["https://app.example.com"]"#;
     let public_urls = table.value("public_urls").and_then(|value| {
         let urls = value.list(origins, |item| item.parsed(public_url))?;
-        if urls.is_empty() && !value.place().is_flawed() {
-            value.place().problem(
+        if urls.is_empty() && !value.location().has_problem() {
+            value.location().problem(
                 "empty, but the Origin of every login is compared with it: write the URL people use",
             );
         }
@@ -110,9 +110,9 @@ pub(crate) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
     let cors_origins = table.value("cors_origins").and_then(|value| cors_origins(&value));
     let redirect = addresses(&table, "redirect_listen", dir);
     let listen = addresses(&table, "listen", dir);
-    if listen.as_ref().is_some_and(Vec::is_empty) && !table.place_of("listen").is_flawed() {
+    if listen.as_ref().is_some_and(Vec::is_empty) && !table.location_of("listen").has_problem() {
         table
-            .place_of("listen")
+            .location_of("listen")
             .problem(r#"empty, so nobody could be served: write an address such as "127.0.0.1:8080""#);
     }
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
@@ -136,22 +136,20 @@ pub(crate) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
             .unwrap_or(default.strict_siblings),
         threads: table
             .value("threads")
-            .and_then(|value| {
-                value.count(0..=1024, "0 is one per core; more than 1024 no machine keeps busy")
-            })
+            .and_then(|value| value.count(0..=1024, "0 is one per core; no machine needs more than 1024"))
             .map_or(default.threads, usize_from),
         lameduck: duration(
             "lameduck",
             Duration::ZERO..=Duration::from_mins(10),
-            "load balancers notice within minutes, and every stop waits for this",
+            "load balancers notice within minutes, and every shutdown takes this long",
         )
         .unwrap_or(default.lameduck),
-        drain_timeout: duration("drain_timeout", Duration::ZERO..=HOUR, "a stop must end")
+        drain_timeout: duration("drain_timeout", Duration::ZERO..=HOUR, "a shutdown must end")
             .unwrap_or(default.drain_timeout),
         keepalive_timeout: duration(
             "keepalive_timeout",
             SECOND..=HOUR,
-            "shorter closes connections between two clicks, longer keeps the dead ones",
+            "shorter closes connections between two clicks, longer keeps dead ones",
         )
         .unwrap_or(default.keepalive_timeout),
         limits: limits(table.table("limits"), default.limits),
@@ -173,44 +171,44 @@ pub(crate) fn server(table: Table<'_>, default: Server, dir: &Path) -> Server {
     server
 }
 
-/// Addresses that speak TLS are reached by https, and only they are redirected to.
+/// Checks that TLS addresses have https URLs, and that the redirect leads to TLS addresses.
 fn check_https(table: &Table<'_>, server: &Server) {
-    let (listen, redirect) = (table.place_of("listen"), table.place_of("redirect_listen"));
+    let (listen, redirect) = (table.location_of("listen"), table.location_of("redirect_listen"));
     let shared =
         server.redirect_listen.iter().find(|address| address.is_chosen() && server.listen.contains(address));
     if let Some(address) = shared
-        && let Some(place) = redirect.with(&listen)
+        && let Some(location) = redirect.with(&listen)
     {
-        place.problem(format!(
-            "\"{address}\" is both in listen and in redirect_listen: an address does one of the two"
+        location.problem(format!(
+            "\"{address}\" is both in listen and in redirect_listen: remove it from one of the two"
         ));
     }
-    let tls = table.place_of("tls");
+    let tls = table.location_of("tls");
     if !table.has("tls") {
-        if !server.redirect_listen.is_empty() && !redirect.is_flawed() {
-            redirect.problem("there is no [server.tls] to redirect to: add it, or leave the redirect to what terminates TLS");
+        if !server.redirect_listen.is_empty() && !redirect.has_problem() {
+            redirect.problem("there is no [server.tls] to redirect to: add it, or let the proxy that terminates TLS redirect");
         }
         return;
     }
     let plain = server.public_urls.iter().find(|url| url.starts_with("http://"));
-    if let (Some(url), Some(place)) = (plain, table.place_of("public_urls").with(&tls)) {
+    if let (Some(url), Some(location)) = (plain, table.location_of("public_urls").with(&tls)) {
         let https = url.replacen("http://", "https://", 1);
-        place.problem(format!(
-            "{url:?} is not how people reach addresses that speak TLS (server.tls): write what their browsers show, such as \
+        location.problem(format!(
+            "{url:?} is http, but the addresses use TLS (server.tls): write the URL that browsers show, such as \
              {https:?}"
         ));
     }
 }
 
 fn check_h2c(table: &Table<'_>, server: &Server) {
-    let place = table.place_of("h2c");
-    if !server.h2c || place.is_flawed() {
+    let location = table.location_of("h2c");
+    if !server.h2c || location.has_problem() {
         return;
     }
     if table.has("tls") {
-        place.problem("with [server.tls] clients choose HTTP/2 in the handshake: take this line out");
+        location.problem("with [server.tls] clients choose HTTP/2 in the handshake: remove this line");
     } else if server.limits.http2_streams == 0 {
-        place.problem("server.limits.http2_streams = 0 allows no HTTP/2: take one of the two out");
+        location.problem("server.limits.http2_streams = 0 allows no HTTP/2: remove one of the two");
     }
 }
 
@@ -219,7 +217,7 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
         "unread_responses",
         "is now stalled_bytes, a limit on memory: write stalled_bytes = \"64MiB\", or remove the line",
     );
-    const CONNECTIONS: &str = "0 would refuse everybody; a million is beyond what one process may open";
+    const CONNECTIONS: &str = "0 would refuse everybody; a million is more than one process can open";
     let connections =
         |name| table.value(name).and_then(|value| value.count(1..=1_000_000, CONNECTIONS)).map(usize_from);
     let limits = Limits {
@@ -228,17 +226,17 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
         header_bytes: table
             .value("header_bytes")
             .and_then(|value| {
-                value.size(1 << 10..=1 << 20, "cookies need 1KiB, and each connection may take this much")
+                value.size(1 << 10..=1 << 20, "cookies need 1KiB, and each connection may use this much")
             })
             .map_or(default.header_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         header_fields: table
             .value("header_fields")
-            .and_then(|value| value.count(10..=250, "browsers send about 20, and the transport takes 256"))
+            .and_then(|value| value.count(10..=250, "browsers send about 20, and the HTTP parser takes 256"))
             .map_or(default.header_fields, usize_from),
         min_body_rate: table
             .value("min_body_rate")
             .and_then(|value| {
-                value.size(0..=1 << 20, "a second; the slowest modems had 600B; 0B is no limit")
+                value.size(0..=1 << 20, "per second; the slowest modems had 600B; 0B is no limit")
             })
             .unwrap_or(default.min_body_rate),
         send_timeout: table
@@ -246,7 +244,7 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
             .and_then(|value| {
                 value.duration(
                     SECOND..=HOUR,
-                    "trains have tunnels; each that waits holds a connection to the app",
+                    "mobile clients pass tunnels; each stalled response holds a connection to the app",
                 )
             })
             .unwrap_or(default.send_timeout),
@@ -262,14 +260,16 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
             .unwrap_or(default.requests_per_connection),
         http2_streams: table
             .value("http2_streams")
-            .and_then(|value| value.count(0..=1000, "0 is HTTP/1.1 only; each may hold a request of the app"))
+            .and_then(|value| {
+                value.count(0..=1000, "0 is HTTP/1.1 only; each stream may hold a request to the app")
+            })
             .unwrap_or(default.http2_streams),
         header_deadline: table
             .value("header_deadline")
             .and_then(|value| {
                 value.duration(
                     SECOND..=Duration::from_mins(5),
-                    "slow phones need a second, slow attackers take all they get",
+                    "slow phones need a second; slow attackers use all of it",
                 )
             })
             .unwrap_or(default.header_deadline),
@@ -282,7 +282,7 @@ fn limits(table: Table<'_>, default: Limits) -> Limits {
 pub(crate) fn admin(
     table: Table<'_>,
     default: Admin,
-    (server, public): (&Server, &Place<'_>),
+    (server, public): (&Server, &Location<'_>),
     (dir, env): (&Path, Env<'_>),
 ) -> Admin {
     let admin = Admin {
@@ -293,9 +293,9 @@ pub(crate) fn admin(
         |address: &ListenAddress| server.listen.contains(address) || server.redirect_listen.contains(address);
     let shared = admin.listen.iter().find(|address| address.is_chosen() && is_public(address));
     if let Some(address) = shared
-        && let Some(place) = table.place_of("listen").with(public)
+        && let Some(location) = table.location_of("listen").with(public)
     {
-        place.problem(format!(
+        location.problem(format!(
             "\"{address}\" is public too (server.listen or redirect_listen): give metrics and health their own port"
         ));
     }
@@ -330,14 +330,14 @@ fn health_path(text: &str) -> Result<Option<String>, String> {
 fn public_url(text: &str) -> Result<Origin, String> {
     if text.contains('*') {
         return Err(format!(
-            "{} has a star: leave it out, since a host that a route answers for is its own origin without being listed",
+            "{} has a star: remove it; the hosts of routes need not be listed here",
             quoted(text)
         ));
     }
     Origin::parse(text, WEB)
 }
 
-/// Reads a list of origins whose scripts may call.
+/// Reads a list of CORS origins.
 pub(crate) fn cors_origins(value: &Value<'_>) -> Option<Vec<String>> {
     let origins = value.list(r#"["https://app.example.com"]"#, |item| item.parsed(cors_origin))?;
     Some(origins.iter().map(Origin::to_string).collect())
@@ -345,10 +345,8 @@ pub(crate) fn cors_origins(value: &Value<'_>) -> Option<Vec<String>> {
 
 fn cors_origin(text: &str) -> Result<Origin, String> {
     match text {
-        "*" => {
-            Err("\"*\" would let the scripts of every site act for whoever is signed in: list the origins"
-                .to_owned())
-        }
+        "*" => Err("\"*\" would let the scripts of every site act as the signed-in user: list the origins"
+            .to_owned()),
         "null" => Err("\"null\" is what any sandboxed page sends as its origin: list the origins".to_owned()),
         text => Origin::parse(text, WEB),
     }
@@ -367,7 +365,7 @@ fn trusted_proxy(text: &str) -> Result<IpNet, String> {
     })?;
     if network.prefix_len() == 0 {
         return Err(format!(
-            "{} is everybody, who could then claim any address: list your proxies",
+            "{} matches every client, which could then claim any address: list your proxies",
             quoted(text)
         ));
     }

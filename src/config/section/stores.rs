@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Env;
 use crate::config::parse::hint::quoted;
-use crate::config::parse::place::Place;
+use crate::config::parse::location::Location;
 use crate::config::parse::reader::Table;
 use crate::config::parse::secrets;
 use crate::config::parse::secrets::path;
@@ -16,23 +16,23 @@ use crate::config::section::address;
 /// `[vault]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vault {
-    /// Where the truth is.
+    /// Address of the database.
     pub url: VaultUrl,
-    /// Who the certificate of a Postgres must be signed by (PEM); without it, whom this system trusts.
+    /// CA certificates (PEM) for the certificate of Postgres; `None` = the system trust store.
     pub ca_file: Option<PathBuf>,
-    /// What seals the signing keys.
+    /// Key that encrypts the signing keys.
     pub master_key: MasterKey,
-    /// Connections to Postgres at most, beside the one that listens.
+    /// Maximum number of connections to Postgres, not counting the one that listens.
     pub pool_size: usize,
-    /// Whether statements are prepared once a connection; false behind a pooler in transaction mode.
+    /// True if statements are prepared once per connection; must be false behind a pooler in transaction mode.
     pub prepared: bool,
-    /// How long one statement may take.
+    /// Timeout of one statement.
     pub statement_timeout: Duration,
-    /// How long the revocation set counts as current after the last proof from the vault.
+    /// Validity of the revocation set after the last confirmation by the vault.
     pub lease: Duration,
 }
 
-/// Where the vault is.
+/// Address of the vault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VaultUrl {
     /// `sqlite:<file>`
@@ -42,7 +42,7 @@ pub enum VaultUrl {
 }
 
 impl VaultUrl {
-    /// Whether several gateways may use it: it is not a file of this machine.
+    /// Returns whether several gateways can share it, that is, it is not a file of this machine.
     pub const fn is_shared(&self) -> bool {
         matches!(self, Self::Postgres(_))
     }
@@ -51,7 +51,7 @@ impl VaultUrl {
 /// `postgres://user:password@host,host/database`
 #[derive(Clone, Debug, PartialEq)]
 pub struct PostgresUrl {
-    /// At least one; several are tried in turn for the primary.
+    /// Servers, at least one; several are tried in turn for the primary.
     pub hosts: Vec<StoreHost>,
     /// The role.
     pub user: String,
@@ -59,21 +59,21 @@ pub struct PostgresUrl {
     pub password: Option<Secret<String>>,
     /// The database.
     pub database: String,
-    /// Whether the connection is encrypted, and the server's certificate and name verified.
+    /// True if the connection is encrypted and the server's certificate and name are verified.
     pub tls: bool,
-    /// Whether the password exchange is bound to the TLS connection (SCRAM-SHA-256-PLUS, RFC 5929 section 4).
+    /// Binding of the password exchange to the TLS connection (SCRAM-SHA-256-PLUS, RFC 5929 section 4).
     pub channel_binding: ChannelBinding,
     /// Name of the connections in `pg_stat_activity`; `None` = doorward.
     pub application_name: Option<String>,
 }
 
-/// Use of channel binding towards Postgres.
+/// Use of channel binding with Postgres.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChannelBinding {
-    /// Where the server offers it.
+    /// Used if the server offers it.
     #[default]
     Prefer,
-    /// A server that does not offer it is refused.
+    /// Required; a server that does not offer it is rejected.
     Require,
     /// Not used, for poolers that break it.
     Disable,
@@ -82,45 +82,45 @@ pub enum ChannelBinding {
 /// A server of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoreHost {
-    /// A DNS name, an IP address, or the folder of a Unix socket (Postgres).
+    /// A DNS name, an IP address, or the directory of a Unix socket (Postgres).
     pub name: String,
     /// Its port.
     pub port: u16,
 }
 
-/// Where the master secret is.
+/// Source of the master key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MasterKey {
     /// `master_key` or `master_key_env`: 32 bytes, base64url.
     Value(Secret<String>),
-    /// `master_key_file`: made on first start (mode 0600) with an embedded vault.
+    /// `master_key_file`: created on first start (mode 0600) with an embedded vault.
     File(PathBuf),
 }
 
 /// `[sessions]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sessions {
-    /// Where the guest list is.
+    /// Address of the session store.
     pub url: SessionsUrl,
-    /// Who the certificate of a Redis must be signed by (PEM); without it, whom this system trusts.
+    /// CA certificates (PEM) for the certificate of Redis; `None` = the system trust store.
     pub ca_file: Option<PathBuf>,
-    /// What every key in Redis begins with.
+    /// Prefix of every key in Redis.
     pub key_prefix: String,
-    /// A confirmed session is asked for again after this; zero = on every request.
+    /// Maximum age of a confirmed session in the local cache; zero = checked on every request.
     pub revalidate_after: Duration,
-    /// How long a shared session store alone may vouch; zero = never.
+    /// Maximum time a shared session store alone may confirm sessions while the vault is down; zero = never.
     pub vault_outage_grace: Duration,
-    /// A session ends after this long without use.
+    /// Idle timeout of a session.
     pub idle_timeout: Duration,
-    /// A session ends this long after its login.
+    /// Lifetime of a session, counted from its login.
     pub absolute_timeout: Duration,
-    /// Memory for verified tokens and confirmed sessions, in bytes.
+    /// Size of the cache for verified tokens and confirmed sessions, in bytes.
     pub local_cache_bytes: u64,
-    /// Live streams end when the revocation set has not been current for this long.
+    /// Live streams are closed when the revocation set has been out of date for this long.
     pub stream_lease: Duration,
 }
 
-/// Where the session store is.
+/// Address of the session store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionsUrl {
     /// `memory:`
@@ -132,42 +132,42 @@ pub enum SessionsUrl {
 /// `redis://`, `rediss://`, `redis+sentinel://`, `redis+cluster://`
 #[derive(Clone, Debug, PartialEq)]
 pub struct RedisUrl {
-    /// Which servers, and what they are to each other.
+    /// The servers and their topology.
     pub topology: RedisTopology,
     /// The ACL user; `None` is `default`.
     pub user: Option<String>,
     /// Its password, if it needs one.
     pub password: Option<Secret<String>>,
-    /// The number of the database; 0 in a cluster.
+    /// Database number; 0 in a cluster.
     pub database: i64,
-    /// Whether every connection is encrypted, and the servers' certificates and names verified.
+    /// True if every connection is encrypted and the servers' certificates and names are verified.
     pub tls: bool,
 }
 
-/// What the servers of a Redis are to each other.
+/// Topology of the Redis servers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RedisTopology {
     /// One server.
     Single(StoreHost),
-    /// Sentinels that know where the master is.
+    /// Sentinels, which report the address of the master.
     Sentinel {
         /// The Sentinels.
         hosts: Vec<StoreHost>,
-        /// What they call the master.
+        /// Name of the master at the Sentinels.
         master: String,
         /// ACL user of the Sentinels themselves.
         user: Option<String>,
         /// Its password.
         password: Option<Secret<String>>,
     },
-    /// A cluster, found from any of these.
+    /// A cluster, discovered from any of these servers.
     Cluster(Vec<StoreHost>),
 }
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
-/// Browsers keep a cookie no longer (RFC 6265bis section 5.5).
-const LONGEST_SESSION: Duration = Duration::from_hours(400 * 24);
+/// Maximum lifetime of a cookie in browsers (RFC 6265bis section 5.5).
+const MAX_SESSION: Duration = Duration::from_hours(400 * 24);
 
 /// Reads `[vault]`.
 pub(crate) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) -> Vault {
@@ -185,7 +185,7 @@ pub(crate) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) 
             .and_then(|value| {
                 value.duration(
                     Duration::from_millis(10)..=MINUTE,
-                    "a disk needs 10ms, and a person waits no minute",
+                    "a disk needs 10ms, and nobody waits a minute",
                 )
             })
             .unwrap_or(default.statement_timeout),
@@ -194,15 +194,15 @@ pub(crate) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) 
             .and_then(|value| {
                 value.duration(
                     Duration::from_millis(100)..=MINUTE,
-                    "it is renewed four times in its length, and bounds how late a revocation can be",
+                    "it is renewed four times per period, and bounds the delay of a revocation",
                 )
             })
             .unwrap_or(default.lease),
     };
     if matches!(&vault.url, VaultUrl::Postgres(url) if url.tls) || vault.ca_file.is_none() {
-    } else if let Some(place) = table.place_of("ca_file").with(&table.place_of("url")) {
-        place.problem(
-            "the address uses no TLS, so no certificate is looked at: add ?sslmode=require to it, or take ca_file out",
+    } else if let Some(location) = table.location_of("ca_file").with(&table.location_of("url")) {
+        location.problem(
+            "the address uses no TLS, so no certificate is verified: add ?sslmode=require to it, or remove ca_file",
         );
     }
     if let MasterKey::File(file) = &vault.master_key {
@@ -218,11 +218,10 @@ pub(crate) fn sessions(
     default: Sessions,
     (dir, env): (&Path, Env<'_>),
     vault: &Vault,
-    vault_lease: &Place<'_>,
+    vault_lease: &Location<'_>,
 ) -> Sessions {
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
-    let life =
-        "a session lives through at least one page, and no browser keeps a cookie beyond 400d (RFC 6265bis)";
+    let life = "a session must outlast one page, and no browser keeps a cookie beyond 400d (RFC 6265bis)";
     let sessions = Sessions {
         url: secrets::url(&table, dir, env, sessions_url).unwrap_or(default.url),
         ca_file: ca_file(&table, dir),
@@ -233,7 +232,7 @@ pub(crate) fn sessions(
         revalidate_after: duration(
             "revalidate_after",
             Duration::ZERO..=Duration::from_mins(10),
-            "0s asks on every request; longer trusts memory too long",
+            "0s checks on every request; longer trusts the cache too long",
         )
         .unwrap_or(default.revalidate_after),
         vault_outage_grace: duration(
@@ -242,28 +241,28 @@ pub(crate) fn sessions(
             "0s is never; without the vault a revocation may be missed",
         )
         .unwrap_or(default.vault_outage_grace),
-        idle_timeout: duration("idle_timeout", MINUTE..=LONGEST_SESSION, life)
-            .unwrap_or(default.idle_timeout),
-        absolute_timeout: duration("absolute_timeout", MINUTE..=LONGEST_SESSION, life)
+        idle_timeout: duration("idle_timeout", MINUTE..=MAX_SESSION, life).unwrap_or(default.idle_timeout),
+        absolute_timeout: duration("absolute_timeout", MINUTE..=MAX_SESSION, life)
             .unwrap_or(default.absolute_timeout),
         local_cache_bytes: table
             .value("local_cache_bytes")
             .and_then(|value| {
-                value.size(1 << 20..=64 << 30, "1MiB holds a few hundred tokens, 64GiB more than there are")
+                value
+                    .size(1 << 20..=64 << 30, "1MiB holds a few hundred tokens, 64GiB more than any site has")
             })
             .unwrap_or(default.local_cache_bytes),
         stream_lease: duration(
             "stream_lease",
             Duration::from_secs(1)..=HOUR,
-            "shorter ends streams at a hiccup, longer leaves revoked ones open",
+            "shorter ends streams at a brief outage, longer leaves revoked ones open",
         )
         .unwrap_or(default.stream_lease),
     };
-    let (idle, absolute) = (table.place_of("idle_timeout"), table.place_of("absolute_timeout"));
+    let (idle, absolute) = (table.location_of("idle_timeout"), table.location_of("absolute_timeout"));
     if sessions.idle_timeout > sessions.absolute_timeout
-        && let Some(place) = idle.with(&absolute)
+        && let Some(location) = idle.with(&absolute)
     {
-        place.problem(format!(
+        location.problem(format!(
             "idle_timeout is {}, more than the {} of absolute_timeout, so it could never be reached: lower \
              idle_timeout, or raise absolute_timeout",
             show_duration(sessions.idle_timeout),
@@ -271,9 +270,9 @@ pub(crate) fn sessions(
         ));
     }
     if sessions.stream_lease < vault.lease
-        && let Some(place) = table.place_of("stream_lease").with(vault_lease)
+        && let Some(location) = table.location_of("stream_lease").with(vault_lease)
     {
-        place.problem(format!(
+        location.problem(format!(
             "sessions.stream_lease is {}, less than the {} of vault.lease, so streams would end between two \
              renewals: raise sessions.stream_lease, or lower vault.lease",
             show_duration(sessions.stream_lease),
@@ -281,9 +280,9 @@ pub(crate) fn sessions(
         ));
     }
     if matches!(&sessions.url, SessionsUrl::Redis(url) if url.tls) || sessions.ca_file.is_none() {
-    } else if let Some(place) = table.place_of("ca_file").with(&table.place_of("url")) {
-        place.problem(
-            "the address uses no TLS, so no certificate is looked at: write rediss://, or take ca_file out",
+    } else if let Some(location) = table.location_of("ca_file").with(&table.location_of("url")) {
+        location.problem(
+            "the address uses no TLS, so no certificate is verified: write rediss://, or remove ca_file",
         );
     }
     table.finish();
@@ -292,14 +291,14 @@ pub(crate) fn sessions(
 
 fn ca_file(table: &Table<'_>, dir: &Path) -> Option<PathBuf> {
     let file = table.value("ca_file").and_then(|value| value.parsed(|text| path(text, dir)))?;
-    // Whoever connects reads it, and says what is wrong with it; here its changes begin to be noticed.
+    // The store client reads and checks it when it connects; here it is only added to the watched files.
     drop(table.file("ca_file", &file));
     Some(file)
 }
 
 fn vault_url(text: &str, dir: &Path) -> Result<VaultUrl, String> {
     let Some(file) = text.strip_prefix("sqlite:") else {
-        // The text is not repeated: the address of a database carries its password.
+        // The text is not quoted: a database address contains its password.
         return match text.split_once(':') {
             Some(("postgres" | "postgresql", _)) => address::postgres(text).map(VaultUrl::Postgres),
             _ => Err("unknown kind of vault: write \"sqlite:<file>\", such as \"sqlite:doorward.db\", or \
@@ -312,7 +311,7 @@ fn vault_url(text: &str, dir: &Path) -> Result<VaultUrl, String> {
     }
     if file.contains(['?', '#']) {
         return Err(format!(
-            "{} has parameters, which the embedded vault has not: write sqlite:<file> alone",
+            "{} has parameters, which the embedded vault does not support: write sqlite:<file> alone",
             quoted(text)
         ));
     }
@@ -329,7 +328,7 @@ fn sessions_url(text: &str) -> Result<SessionsUrl, String> {
     if text == "memory:" {
         return Ok(SessionsUrl::Memory);
     }
-    // The text is not repeated: the address of a store carries its password.
+    // The text is not quoted: a store address contains its password.
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     if scheme.starts_with("redis") || scheme.starts_with("valkey") {
         return address::redis(text).map(SessionsUrl::Redis);
@@ -338,13 +337,13 @@ fn sessions_url(text: &str) -> Result<SessionsUrl, String> {
 }
 
 fn key_prefix(text: &str) -> Result<String, String> {
-    // Braces would put every session of a cluster into one slot.
+    // Braces would map every session of a cluster to one hash slot.
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'.');
     if text.len() <= 16 && text.bytes().all(allowed) {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "{} does not suit: write at most 16 letters, digits, `:`, `-`, `_` or `.`, since every key carries them",
+        "{} is not a key prefix: write at most 16 letters, digits, `:`, `-`, `_` or `.`, since every key contains it",
         quoted(text)
     ))
 }

@@ -1,4 +1,4 @@
-//! `[server.tls]`: certificates of the public listener, read and found good, or said what is wrong with which file.
+//! `[server.tls]`: certificates of the public listener. The files are read and checked, and a problem names its file.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,31 +16,31 @@ use crate::config::parse::secrets::path;
 /// `[server.tls]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
-    /// At least one; the first is shown to clients that ask for no name of ours.
+    /// Certificates, at least one; the first is used for an unknown or missing SNI.
     pub certificates: Vec<TlsCertificate>,
-    /// How long browsers are told to come back by https only; zero = not told.
+    /// `max-age` of HSTS; zero = no header.
     pub hsts: Duration,
-    /// Who must have signed the certificates of clients; `None` = they are not asked for one.
+    /// CAs of client certificates; `None` = no certificate is requested.
     pub clients: Option<Clients>,
 }
 
 /// One of `server.tls.certificates`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsCertificate {
-    /// Names it is shown for: `app.example.com`, or `*.example.com` for one label below.
+    /// Names the certificate is used for: `app.example.com`, or `*.example.com` for one label below.
     pub hosts: Vec<String>,
-    /// What is shown.
+    /// The certificate chain and its key.
     pub certificate: Certificate,
-    /// Whether the file of its key can be read by every user of this machine.
-    pub key_is_open: bool,
+    /// True if every user of this machine can read the key file.
+    pub is_key_world_readable: bool,
 }
 
-/// One year is what ASVS 5.0 asks for (3.4.1) and browsers' lists; more than two, and a mistake outlives its maker.
-const LONGEST_HSTS: Duration = Duration::from_hours(730 * 24);
+/// Maximum `max-age`. ASVS 5.0 (3.4.1) and browser preload lists require one year; beyond two a mistake lasts too long.
+const MAX_HSTS: Duration = Duration::from_hours(730 * 24);
 
 const EXAMPLE: &str = r#"certificates = [{ cert_file = "tls/app.crt", key_file = "tls/app.key" }]"#;
 
-/// Reads `[server.tls]`; `None` when the file has none, or nothing in it that could be shown.
+/// Reads `[server.tls]`; `None` if the table is absent or has no valid certificate.
 pub(crate) fn tls(server: &Table<'_>, dir: &Path) -> Option<Tls> {
     let is_there = server.has("tls");
     let table = server.table("tls");
@@ -49,26 +49,22 @@ pub(crate) fn tls(server: &Table<'_>, dir: &Path) -> Option<Tls> {
     }
     drop(table.required("certificates", &format!("write {EXAMPLE}")));
     let tables = table.tables("certificates");
-    let place = table.place_of("certificates");
-    if table.has("certificates") && tables.is_empty() && !place.is_flawed() {
-        place.problem(format!("empty, so there is nothing to show: write {EXAMPLE}"));
+    let location = table.location_of("certificates");
+    if table.has("certificates") && tables.is_empty() && !location.has_problem() {
+        location.problem(format!("empty, so there is no certificate to serve: write {EXAMPLE}"));
     }
     let mut seen: Vec<(String, usize)> = Vec::new();
     let certificates: Vec<_> =
         tables.into_iter().filter_map(|table| certificate(table, dir, &mut seen)).collect();
     let hsts = table.value("hsts").and_then(|value| {
-        value.duration(
-            Duration::ZERO..=LONGEST_HSTS,
-            "0s tells nobody; browsers that were told keep to it that long",
-        )
+        value.duration(Duration::ZERO..=MAX_HSTS, "0s sends no header; browsers obey it for this long")
     });
     let clients = clients(&table, dir);
     table.finish();
     (!certificates.is_empty()).then(|| Tls { certificates, hsts: hsts.unwrap_or_default(), clients })
 }
 
-/// Whether clients are asked for a certificate, and by whom it must be signed. Asked for it without a word on who must
-/// have one, everybody must.
+/// Reads the CAs of client certificates and whether a certificate is required. Without `client_certificates` it is.
 fn clients(table: &Table<'_>, dir: &Path) -> Option<Clients> {
     let authorities =
         table.value("client_ca_file").and_then(|value| pem(table, &value, "client_ca_file", dir));
@@ -82,15 +78,15 @@ fn clients(table: &Table<'_>, dir: &Path) -> Option<Clients> {
         })
     });
     if required.is_some() && !table.has("client_ca_file") {
-        table.place_of("client_certificates").problem(
-            "without client_ca_file nobody's would be believed: name the PEM file of those who sign them",
+        table.location_of("client_certificates").problem(
+            "without client_ca_file no client certificate can be verified: name the PEM file of its CAs",
         );
     }
     let (file, pem) = authorities?;
     match Clients::read(&pem, required.unwrap_or(Some(true))?) {
         Ok(clients) => Some(clients),
         Err(error) => {
-            refuse(table, "client_ca_file", &file, &error);
+            report(table, "client_ca_file", &file, &error);
             None
         }
     }
@@ -100,7 +96,7 @@ fn certificate(table: Table<'_>, dir: &Path, seen: &mut Vec<(String, usize)>) ->
     let chain = file(&table, "cert_file", dir);
     let key = file(&table, "key_file", dir);
     let hosts = table.value("hosts").and_then(|value| {
-        value.list(r#"["app.example.com"]"#, |item| Some((item.parsed(host)?, item.place().clone())))
+        value.list(r#"["app.example.com"]"#, |item| Some((item.parsed(host)?, item.location().clone())))
     });
     let read = match (&chain, &key) {
         (Some((chain_file, chain)), Some((key_file, key))) => match Certificate::read(chain, key) {
@@ -108,30 +104,30 @@ fn certificate(table: Table<'_>, dir: &Path, seen: &mut Vec<(String, usize)>) ->
             Err(error) => {
                 let (name, file) =
                     if error.is_about_the_key() { ("key_file", key_file) } else { ("cert_file", chain_file) };
-                refuse(&table, name, file, &error);
+                report(&table, name, file, &error);
                 None
             }
         },
         _ => None,
     };
-    let key_is_open = key.is_some_and(|(file, _)| is_open(&file));
+    let is_key_world_readable = key.is_some_and(|(file, _)| is_world_readable(&file));
     let hosts = match (&read, hosts) {
-        (_, Some(hosts)) if hosts.is_empty() && !table.place_of("hosts").is_flawed() => {
+        (_, Some(hosts)) if hosts.is_empty() && !table.location_of("hosts").has_problem() => {
             table
-                .place_of("hosts")
-                .problem("empty: name a host, or leave it out to take the names of the certificate");
+                .location_of("hosts")
+                .problem("empty: name a host, or remove this to use the names of the certificate");
             None
         }
         (Some(certificate), Some(hosts)) => {
-            for (host, place) in &hosts {
+            for (host, location) in &hosts {
                 if let Some((_, line)) = seen.iter().find(|(known, _)| known == host) {
-                    place.problem(format!(
+                    location.problem(format!(
                         "{host:?} has the certificate at line {line} already: keep one of the two"
                     ));
                 }
-                seen.push((host.clone(), place.line()));
+                seen.push((host.clone(), location.line()));
                 if !certificate.covers(host) {
-                    place.problem(format!(
+                    location.problem(format!(
                         "no client would accept this certificate for {host:?}: it is for {}",
                         list(certificate.names())
                     ));
@@ -140,16 +136,16 @@ fn certificate(table: Table<'_>, dir: &Path, seen: &mut Vec<(String, usize)>) ->
             Some(hosts.into_iter().map(|(host, _)| host).collect())
         }
         (Some(certificate), None) => {
-            // Others may be for the same name by an own list; then these are for the rest.
+            // Another certificate may claim the same name by its own list; this one then serves the remaining names.
             Some(certificate.names().iter().filter(|name| host(name).is_ok()).cloned().collect())
         }
         (None, _) => None,
     };
     table.finish();
-    Some(TlsCertificate { hosts: hosts?, certificate: read?, key_is_open })
+    Some(TlsCertificate { hosts: hosts?, certificate: read?, is_key_world_readable })
 }
 
-/// A file and what is in it.
+/// Reads a required file.
 fn file(table: &Table<'_>, name: &'static str, dir: &Path) -> Option<(PathBuf, Zeroizing<Vec<u8>>)> {
     let example =
         if name == "cert_file" { "cert_file = \"tls/app.crt\"" } else { "key_file = \"tls/app.key\"" };
@@ -157,7 +153,7 @@ fn file(table: &Table<'_>, name: &'static str, dir: &Path) -> Option<(PathBuf, Z
     pem(table, &value, name, dir)
 }
 
-/// The same of a value that is there.
+/// Reads the file that a value names.
 pub(crate) fn pem(
     table: &Table<'_>,
     value: &Value<'_>,
@@ -176,24 +172,24 @@ pub(crate) fn pem(
     })
 }
 
-/// Says what is wrong with a file.
-pub(crate) fn refuse(table: &Table<'_>, name: &'static str, file: &Path, error: &CertificateError) {
-    table.place_of(name).problem(format!("`{}`: {error}", file.display()));
+/// Reports a problem with a file.
+pub(crate) fn report(table: &Table<'_>, name: &'static str, file: &Path, error: &CertificateError) {
+    table.location_of(name).problem(format!("`{}`: {error}", file.display()));
 }
 
-/// Whether every user of this machine can read it.
-fn is_open(file: &Path) -> bool {
+/// Returns whether every user of this machine can read the file.
+fn is_world_readable(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
 }
 
-/// A name that clients can ask for in a handshake (RFC 6066 section 3: no addresses).
+/// Reads a name that clients can send as SNI (RFC 6066 section 3: no addresses).
 fn host(text: &str) -> Result<String, String> {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let is_address = name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok();
     if name.contains('*') || is_address {
         return Err(format!(
-            "{} is no name that a client could ask for: write app.example.com, or *.example.com for all names one label \
-             below; clients that come by address are shown the first certificate",
+            "{} is not a name that clients can request: write app.example.com, or *.example.com for all names one label \
+             below; clients that connect by address get the first certificate",
             quoted(text)
         ));
     }
@@ -201,7 +197,7 @@ fn host(text: &str) -> Result<String, String> {
     Ok(if name.len() == text.len() { known } else { format!("*.{known}") })
 }
 
-/// `a, b and 3 more`
+/// Formats a list as `a, b and 3 more`.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
     match names {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::config::parse::hint::quoted;
+use crate::config::parse::location::Location;
 use crate::config::parse::origin;
-use crate::config::parse::place::Place;
 use crate::config::parse::reader::Table;
 use crate::config::parse::units::show_duration;
 use crate::config::usize_from;
@@ -18,11 +18,11 @@ pub struct Tokens {
     pub issuer: String,
     /// `aud`
     pub audience: String,
-    /// Of the next key made.
+    /// Algorithm of the next signing key.
     pub algorithm: Algorithm,
-    /// How long an access token lives, at most 1 h.
+    /// Lifetime of an access token, at most 1 h.
     pub access_ttl: Duration,
-    /// How long the previous refresh token may be repeated.
+    /// Time during which the previous refresh token may be sent again.
     pub refresh_grace: Duration,
 }
 
@@ -42,17 +42,17 @@ pub enum Algorithm {
 pub struct Login {
     /// Threads that hash passwords.
     pub hash_threads: usize,
-    /// Logins that may wait for one of them before the next is turned away.
+    /// Maximum number of logins that wait for a hash thread; further ones are rejected.
     pub hash_queue: usize,
-    /// In characters, at least 8.
+    /// Minimum length of a password in characters, at least 8.
     pub min_password_length: usize,
-    /// Failed logins allowed in a burst for one account from one address; ten times as many from everywhere.
+    /// Burst of failed logins for one account from one address; ten times as many from all addresses together.
     pub attempts_per_account: u32,
-    /// Failed logins allowed in a burst from one address (IPv6: one /64); one more every second.
+    /// Burst of failed logins from one address (IPv6: one /64); refilled by one every second.
     pub attempts_per_address: u32,
 }
 
-/// `[identity_headers]`: what the app learns, and what nobody else may send.
+/// `[identity_headers]`: headers that carry the identity to the app, and that clients must not send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IdentityHeaders {
     /// The login name.
@@ -68,51 +68,51 @@ pub struct IdentityHeaders {
 /// `[log]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
-    /// How lines look.
+    /// Format of log lines.
     pub format: LogFormat,
-    /// The least important level written.
+    /// Lowest level that is logged.
     pub level: LogLevel,
-    /// Which requests have a line.
+    /// Requests that are logged.
     pub access: LogAccess,
-    /// Whether that line has the client's `User-Agent`.
+    /// True if the access log contains the client's `User-Agent`.
     pub user_agent: bool,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable text.
     Text,
 }
 
-/// Which requests have a line of their own.
+/// Requests that get an access log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogAccess {
-    /// Every one.
+    /// All requests.
     All,
-    /// What was neither forwarded nor answered.
+    /// Requests that were neither forwarded nor answered.
     Refused,
-    /// None.
+    /// No requests.
     None,
 }
 
-/// The least important level written.
+/// Lowest level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Only what is broken.
+    /// Failures only.
     Error,
-    /// And what is wrong.
+    /// Warnings and failures.
     Warn,
-    /// And one line per request.
+    /// Everything, including one line per request.
     Info,
 }
 
-/// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and where it stands.
-pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<'_>)) -> Tokens {
+/// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and its location.
+pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Location<'_>)) -> Tokens {
     const ACCESS: &str = "each refresh costs a write, and RFC 6750 5.3 asks for an hour or less";
-    const GRACE: &str = "\"0s\" takes every lost answer for a theft; as long as it lasts, a stolen refresh token can be repeated";
+    const GRACE: &str = "\"0s\" treats every lost response as a theft; during the grace a stolen refresh token can be replayed";
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
     let tokens = Tokens {
         issuer: table
@@ -138,11 +138,11 @@ pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<
         refresh_grace: duration("refresh_grace", Duration::ZERO..=Duration::from_mins(10), GRACE)
             .unwrap_or(default.refresh_grace),
     };
-    let (idle, idle_place) = idle;
+    let (idle, idle_location) = idle;
     if tokens.access_ttl > idle
-        && let Some(place) = table.place_of("access_ttl").with(idle_place)
+        && let Some(location) = table.location_of("access_ttl").with(idle_location)
     {
-        place.problem(format!(
+        location.problem(format!(
             "tokens.access_ttl is {}, more than the {} of sessions.idle_timeout, so a session would end between two \
              refreshes: lower tokens.access_ttl, or raise sessions.idle_timeout",
             show_duration(tokens.access_ttl),
@@ -154,7 +154,7 @@ pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Place<
 }
 
 fn audience(text: &str) -> Result<String, String> {
-    // Every token carries it; 200 bytes is far more than any real one.
+    // Every token contains it; 200 bytes is far more than any real one needs.
     if text.is_empty() || text.len() > 200 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!(
             "{} is not an audience: write 1 to 200 visible ASCII characters without spaces",
@@ -168,12 +168,16 @@ fn audience(text: &str) -> Result<String, String> {
 pub(crate) fn login(table: Table<'_>, default: Login) -> Login {
     let count = |name, range, why| table.value(name).and_then(|value| value.count(range, why));
     let login = Login {
-        hash_threads: count("hash_threads", 1..=256, "0 could check no password, and each keeps a core busy")
-            .map_or(default.hash_threads, usize_from),
+        hash_threads: count(
+            "hash_threads",
+            1..=256,
+            "0 could verify no password, and each keeps a core busy",
+        )
+        .map_or(default.hash_threads, usize_from),
         hash_queue: count(
             "hash_queue",
             0..=10_000,
-            "0 lets nobody wait; beyond 10000 they wait longer than a browser does",
+            "0 allows no waiting; beyond 10000 logins wait longer than browsers do",
         )
         .map_or(default.hash_queue, usize_from),
         min_password_length: count(
@@ -199,7 +203,7 @@ pub(crate) fn login(table: Table<'_>, default: Login) -> Login {
     login
 }
 
-/// Reads `[identity_headers]`; no two may be the same field, nor one to an app that merges what stands between words.
+/// Reads `[identity_headers]`. The names must differ even for an app that treats all separators as equal.
 pub(crate) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> IdentityHeaders {
     let read = |name, default: HeaderName| {
         table.value(name).and_then(|value| value.parsed(header)).unwrap_or(default)
@@ -219,12 +223,13 @@ pub(crate) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> Id
     for (at, (name, header)) in all.iter().enumerate() {
         let twin = |(_, earlier): &&(&str, &HeaderName)| merged(earlier) == merged(header);
         let Some((other, earlier)) = all[..at].iter().find(twin) else { continue };
-        let (here, there) = (table.place_of(name), table.place_of(other));
-        let Some(place) = here.with(&there) else { continue };
+        let (here, there) = (table.location_of(name), table.location_of(other));
+        let Some(location) = here.with(&there) else { continue };
         if earlier == header {
-            place.problem(format!("\"{header}\" is the name of both {other} and {name}: give each its own"));
+            location
+                .problem(format!("\"{header}\" is the name of both {other} and {name}: give each its own"));
         } else {
-            place.problem(format!(
+            location.problem(format!(
                 "many servers read \"{earlier}\" ({other}) and \"{header}\" ({name}) as the same: give each its own"
             ));
         }
@@ -233,14 +238,14 @@ pub(crate) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> Id
     headers
 }
 
-/// As CGI has it, and more: whatever is neither letter nor digit is the same.
+/// Replaces every character that is neither letter nor digit, as CGI and some servers do.
 fn merged(name: &HeaderName) -> String {
     name.as_str().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
 fn header(text: &str) -> Result<HeaderName, String> {
-    /// Fields with a meaning of their own between client, gateway and app (RFC 9110, 9111, 9440, 6265), and what else is set here.
-    const TAKEN: [&str; 37] = [
+    /// Fields with a meaning between client, gateway and app (RFC 9110, 9111, 9440, 6265), and others set by the gateway.
+    const RESERVED: [&str; 37] = [
         "accept",
         "age",
         "authorization",
@@ -279,28 +284,31 @@ fn header(text: &str) -> Result<HeaderName, String> {
         "x-real-ip",
         "x-request-id",
     ];
-    /// Each byte costs 80 bytes in the table of names.
-    const LONGEST: usize = 128;
-    /// And every one that begins like this.
+    /// Maximum length of a name. Each byte costs 80 bytes in the name table.
+    const MAX_LENGTH: usize = 128;
+    /// Prefixes of reserved names.
     const FAMILIES: [&str; 7] =
         ["accept-", "access-control-", "content-", "if-", "sec-", "ssl-client-", "x-forwarded-"];
     if text.contains('_') {
         let dashes = text.replace('_', "-");
         return Err(format!(
-            "many servers read _ and - as the same, so a client could send its twin: write {}",
+            "many servers read _ and - as the same, so a client could spoof it: write {}",
             quoted(&dashes)
         ));
     }
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         format!("{} is not a header name: write letters, digits and -, such as \"X-Auth-User\"", quoted(text))
     })?;
-    if name.as_str().len() > LONGEST {
-        return Err(format!("a header name of {} characters: write at most {LONGEST}", name.as_str().len()));
+    if name.as_str().len() > MAX_LENGTH {
+        return Err(format!(
+            "a header name of {} characters: write at most {MAX_LENGTH}",
+            name.as_str().len()
+        ));
     }
     let merged = merged(&name);
-    if FAMILIES.iter().any(|family| merged.starts_with(family)) || TAKEN.contains(&merged.as_str()) {
+    if FAMILIES.iter().any(|family| merged.starts_with(family)) || RESERVED.contains(&merged.as_str()) {
         return Err(format!(
-            "{} means something else already: write a name of your own, such as \"X-Auth-User\"",
+            "{} already has another meaning: write a name of your own, such as \"X-Auth-User\"",
             quoted(text)
         ));
     }

@@ -17,57 +17,57 @@ use crate::config::section::tls;
 /// `[upstreams.<name>]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
-    /// Its name.
+    /// Name of the upstream.
     pub name: String,
-    /// Tried in turn.
+    /// Servers, used round robin.
     pub servers: Vec<UpstreamServer>,
-    /// How long one connect may take, before the next server is tried.
+    /// Timeout of one connect, after which the next server is tried.
     pub connect_timeout: Duration,
-    /// How long a connection without requests is kept, unless the app says less.
+    /// Idle timeout of a connection, unless the app announces a shorter one.
     pub idle_timeout: Duration,
     /// `[upstreams.<name>.health]`
     pub health: Health,
-    /// To its https servers.
+    /// TLS settings for its https servers.
     pub tls: UpstreamTls,
 }
 
-/// Whom https servers must be, and who we are to them.
+/// TLS settings for https servers: trusted CAs, client certificate and server name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// Who must have signed their certificates; `None` = whom this system trusts.
+    /// CAs of server certificates; `None` = the system trust store.
     pub authorities: Option<Authorities>,
-    /// What is shown to those that ask.
+    /// Client certificate for servers that request one.
     pub identity: Option<Identity>,
-    /// The name their certificates must be for; `None` = the host of each.
+    /// Name that the server certificates must cover; `None` = the host of each server.
     pub server_name: Option<String>,
 }
 
 /// One server of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamServer {
-    /// How it is spoken to.
+    /// Protocol of the server.
     pub scheme: Scheme,
-    /// A name or address, without brackets; `localhost` behind a Unix socket.
+    /// A name or address, without brackets; `localhost` for a Unix socket.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The Unix socket it listens on, instead.
+    /// Unix socket to connect to instead of host and port.
     pub socket: Option<PathBuf>,
 }
 
-/// How an upstream is spoken to.
+/// Protocol used to an upstream server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// HTTP/1.1.
     Http,
-    /// HTTP/1.1 over TLS, the certificate verified.
+    /// HTTP/1.1 over TLS; the certificate is verified.
     Https,
-    /// HTTP/2 with prior knowledge, in clear.
+    /// HTTP/2 with prior knowledge, without TLS.
     H2c,
 }
 
 impl UpstreamServer {
-    /// Host and port as they stand in a `Host`: without the port of the scheme.
+    /// Host and port as in a `Host` header: without the default port of the scheme.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == self.scheme.port() { host } else { format!("{host}:{}", self.port) }
@@ -75,7 +75,7 @@ impl UpstreamServer {
 }
 
 impl fmt::Display for UpstreamServer {
-    /// As it stands in the configuration, the path of a socket made absolute.
+    /// Formats the server as in the configuration; the path of a socket is absolute.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(socket) = &self.socket {
             return write!(f, "{UNIX}{}", socket.display());
@@ -85,7 +85,7 @@ impl fmt::Display for UpstreamServer {
 }
 
 impl Scheme {
-    /// HTTP/2 with prior knowledge has no port of its own; it is HTTP in clear.
+    /// Default port. HTTP/2 with prior knowledge uses that of http.
     const fn port(self) -> u16 {
         match self {
             Self::Http | Self::H2c => 80,
@@ -102,7 +102,7 @@ impl Scheme {
     }
 }
 
-/// Reads every upstream. The names include those with problems, so that a route to one is not a second problem.
+/// Reads all upstreams. The names include those with problems, so that a route to one of these is no second problem.
 pub(crate) fn upstreams<'a>(table: Table<'a>, dir: &Path) -> (Vec<Upstream>, Vec<&'a str>) {
     let mut upstreams = Vec::new();
     let mut names = Vec::new();
@@ -115,25 +115,25 @@ pub(crate) fn upstreams<'a>(table: Table<'a>, dir: &Path) -> (Vec<Upstream>, Vec
 
 fn upstream(name: &str, table: Table<'_>, dir: &Path) -> Option<Upstream> {
     if let Err(message) = check_name(name) {
-        table.place().problem(message);
+        table.location().problem(message);
     }
     let example = r#"["http://127.0.0.1:9000"]"#;
     let servers = table
-        .required("servers", &format!("write where the app is, such as servers = {example}"))
+        .required("servers", &format!("write the address of the app, such as servers = {example}"))
         .and_then(|value| {
             let servers = value.list(example, |item| item.parsed(|text| server(text, dir)))?;
-            if servers.is_empty() && !value.place().is_flawed() {
-                value.place().problem(format!("empty: write where the app is, such as {example}"));
+            if servers.is_empty() && !value.location().has_problem() {
+                value.location().problem(format!("empty: write the address of the app, such as {example}"));
             }
             Some(servers)
         });
     let connect_timeout = table.value("connect_timeout").and_then(|value| {
         let range = Duration::from_millis(10)..=Duration::from_mins(1);
-        value.duration(range, "a near network needs 10ms, and a person waits no minute")
+        value.duration(range, "a local network needs 10ms, and nobody waits a minute")
     });
     let idle_timeout = table.value("idle_timeout").and_then(|value| {
         let range = Duration::from_secs(1)..=Duration::from_hours(1);
-        value.duration(range, "shorter, and each request makes a connection; firewalls forget longer ones")
+        value.duration(range, "shorter opens a connection per request; firewalls drop longer ones")
     });
     let health = health::health(table.table("health"));
     let tls = upstream_tls(&table, servers.as_deref().unwrap_or_default(), dir);
@@ -153,16 +153,16 @@ fn upstream_tls(table: &Table<'_>, servers: &[UpstreamServer], dir: &Path) -> Up
         && !servers.is_empty()
         && servers.iter().all(|server| server.scheme != Scheme::Https)
     {
-        table.place_of(name).problem("none of the servers is https: write https://, or remove this");
+        table.location_of(name).problem("none of the servers is https: write https://, or remove this");
     }
     match (table.has("cert_file"), table.has("key_file")) {
-        (true, false) => table.place_of("cert_file").problem("without key_file: name its private key too"),
-        (false, true) => table.place_of("key_file").problem("without cert_file: name its certificate too"),
+        (true, false) => table.location_of("cert_file").problem("without key_file: name its private key too"),
+        (false, true) => table.location_of("key_file").problem("without cert_file: name its certificate too"),
         _ => {}
     }
     let authorities = authorities.and_then(|(file, pem)| {
         let read = Authorities::read(&pem);
-        read.map_err(|error| tls::refuse(table, "ca_file", &file, &error)).ok()
+        read.map_err(|error| tls::report(table, "ca_file", &file, &error)).ok()
     });
     let identity = chain.zip(key).and_then(|((chain_file, chain), (key_file, key))| {
         let read = Identity::read(&chain, &key);
@@ -171,17 +171,17 @@ fn upstream_tls(table: &Table<'_>, servers: &[UpstreamServer], dir: &Path) -> Up
         };
         read.map_err(|error| {
             let (name, file) = at(&error);
-            tls::refuse(table, name, file, &error);
+            tls::report(table, name, file, &error);
         })
         .ok()
     });
     UpstreamTls { authorities, identity, server_name }
 }
 
-/// Names of upstreams and routes stand in logs and metrics.
+/// Checks a name of an upstream or route, which appears in logs and metrics.
 ///
 /// # Errors
-/// What to write instead.
+/// A message that says what to write instead.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
@@ -191,10 +191,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// How the address of a Unix socket begins.
+/// Prefix of the address of a Unix socket.
 const UNIX: &str = "unix:";
 
-/// What the kernel takes of a socket's path (`sun_path`, with the zero at its end).
+/// Maximum length of a socket path (`sun_path` without its terminating zero).
 const SOCKET_PATH: usize = 107;
 
 fn server(text: &str, dir: &Path) -> Result<UpstreamServer, String> {
@@ -209,26 +209,29 @@ fn server(text: &str, dir: &Path) -> Result<UpstreamServer, String> {
     Ok(UpstreamServer { scheme, host, port, socket: None })
 }
 
-/// A server behind a Unix socket: HTTP/1.1, and `localhost` for a name.
+/// Reads a server behind a Unix socket: HTTP/1.1, with the name `localhost`.
 fn socket(text: &str, path: &str, dir: &Path) -> Result<UpstreamServer, String> {
     if !text.starts_with(UNIX) || path.starts_with("//") {
         let path = path.trim_start_matches('/');
         return Err(format!("{} is not a Unix socket: write \"unix:/{path}\"", quoted(text)));
     }
     if path.is_empty() || path.contains('\0') {
-        return Err(format!("{} names no socket: write one such as \"unix:/run/app.sock\"", quoted(text)));
+        return Err(format!(
+            "{} does not name a socket: write one such as \"unix:/run/app.sock\"",
+            quoted(text)
+        ));
     }
     let socket = dir.join(path);
     if socket.as_os_str().len() > SOCKET_PATH {
         return Err(format!(
-            "the path of a Unix socket has at most {SOCKET_PATH} bytes: put it somewhere shorter"
+            "the path of a Unix socket has at most {SOCKET_PATH} bytes: choose a shorter one"
         ));
     }
     let (scheme, host) = (Scheme::Http, "localhost".to_owned());
     Ok(UpstreamServer { scheme, host, port: scheme.port(), socket: Some(socket) })
 }
 
-/// A name that certificates are for: what `https://` takes, and no port.
+/// Reads a name that certificates can cover: a host as in `https://`, without port.
 fn server_name(text: &str) -> Result<String, String> {
     let host = origin::host(text)?;
     Ok(host.trim_start_matches('[').trim_end_matches(']').to_owned())

@@ -1,53 +1,50 @@
-//! Wrong files and exactly what is said about them. `|` is the end of a line, `{app}` a good upstream (2 lines) and
-//! `{route}` a good route to it (5 lines); every line of an answer starts with `gateway.toml:`.
+//! Invalid files and their exact problems. `|` stands for a line end, `{app}` for a valid upstream (2 lines) and `{route}`
+//! for a valid route to it (5 lines). Every line of the output starts with `gateway.toml:`.
 
-/// A file, and its problems.
+/// A file and its problems.
 pub(super) type Case = (&'static str, &'static str);
 
-/// What the parser could not read is located, and the rest of the file is still checked.
+/// Syntax errors are located, and the rest of the file is still checked.
 pub(super) const NOT_TOML: &[Case] = &[
     (
         "# first|[upstreams]|app = |[log]|level = 1",
-        r#"3: not TOML: a value is missing, or should stand in quotes|5: log.level: this is an integer: write "error", "warn" or "info""#,
+        r#"3: not TOML: a value is missing, or needs quotes|5: log.level: this is an integer: write "error", "warn" or "info""#,
     ),
-    (r#"a = "#, r#"1: not TOML: a value is missing, or should stand in quotes"#),
+    (r#"a = "#, r#"1: not TOML: a value is missing, or needs quotes"#),
     (r#"[server|threads = 1"#, r#"1: not TOML: unclosed table, expected `]`"#),
-    (
-        r#"[log]|level = "info"|level = "warn""#,
-        r#"3: this stands in the file a second time: keep one of the two"#,
-    ),
-    (r#"[log]|[server]|[log]"#, r#"3: this stands in the file a second time: keep one of the two"#),
+    (r#"[log]|level = "info"|level = "warn""#, r#"3: defined twice: keep one of the two"#),
+    (r#"[log]|[server]|[log]"#, r#"3: defined twice: keep one of the two"#),
     (
         r#"[routes]|name = "a"|[routes]|name = "b""#,
-        r#"3: one route was written already: write [[routes]] above each"#,
+        r#"3: there are several routes: write [[routes]] above each"#,
     ),
-    (r#"[server]|threads = 1 2"#, r#"2: not TOML: a value is missing, or should stand in quotes"#),
+    (r#"[server]|threads = 1 2"#, r#"2: not TOML: a value is missing, or needs quotes"#),
     (
         r#"x = "unclosed|[log]|level = "loud""#,
         r#"1: not TOML: invalid basic string, expected `"`|3: log.level: unknown value "loud" (write "error", "warn" or "info")"#,
     ),
-    (r#"[tokens]|access_ttl = 15m"#, r#"2: not TOML: a value is missing, or should stand in quotes"#),
+    (r#"[tokens]|access_ttl = 15m"#, r#"2: not TOML: a value is missing, or needs quotes"#),
     (
         r#"[log]|level = info|format = "xml""#,
-        r#"2: not TOML: a value is missing, or should stand in quotes|3: log.format: unknown value "xml" (write "json" or "text")"#,
+        r#"2: not TOML: a value is missing, or needs quotes|3: log.format: unknown value "xml" (write "json" or "text")"#,
     ),
     (r#"[server]|listen = ["127.0.0.1:1","#, r#"2: not TOML: unclosed array, expected `]`"#),
     (
         r#"[server.limits]|connections = |connections_per_ip = 20000"#,
-        r#"2: not TOML: a value is missing, or should stand in quotes"#,
+        r#"2: not TOML: a value is missing, or needs quotes"#,
     ),
     (
         r#"[[routes]]|name = "a"|path = /|access = "public"|upstream = "app""#,
-        r#"3: not TOML: a value is missing, or should stand in quotes"#,
+        r#"3: not TOML: a value is missing, or needs quotes"#,
     ),
     (r#"[[routes]|name = "a"|[log]|level = 1"#, r#"1: not TOML: unclosed array table, expected `]`"#),
     (
         r#"[sessions]|idle_timeout = 1h|absolute_timeout = "1h""#,
-        r#"2: not TOML: a value is missing, or should stand in quotes"#,
+        r#"2: not TOML: a value is missing, or needs quotes"#,
     ),
 ];
 
-/// Names and types.
+/// Unknown keys and wrong types.
 pub(super) const UNKNOWN_KEYS_AND_TYPES: &[Case] = &[
     (r#"[sesions]"#, r#"1: sesions: unknown key (did you mean "sessions"?)"#),
     (r#"routes = "/""#, r#"1: routes: this is a string: write [[routes]]"#),
@@ -78,7 +75,7 @@ pub(super) const UNKNOWN_KEYS_AND_TYPES: &[Case] = &[
     ),
     (
         r#"[server]|threads = -1"#,
-        r#"2: server.threads: -1 is out of range: write 0 to 1024 (0 is one per core; more than 1024 no machine keeps busy)"#,
+        r#"2: server.threads: -1 is out of range: write 0 to 1024 (0 is one per core; no machine needs more than 1024)"#,
     ),
     (
         r#"[server]|threads = 1979-05-27"#,
@@ -110,7 +107,7 @@ pub(super) const UNKNOWN_KEYS_AND_TYPES: &[Case] = &[
     ),
     (
         r#"[log]|level = 3|fromat = "json"|[[routes]]"#,
-        r#"2: log.level: this is an integer: write "error", "warn" or "info"|3: log.fromat: unknown key (did you mean "format"?)|4: routes[0].name: missing: write a name for logs and metrics, such as name = "app"|4: routes[0].path: missing: write the path it answers for, such as path = "/"|4: routes[0].access: missing: say who may use this route: write access = "public", "optional", "signed-in" or { roles = ["admin"] }|4: routes[0].upstream: missing: write the name of an [upstreams.<name>] table"#,
+        r#"2: log.level: this is an integer: write "error", "warn" or "info"|3: log.fromat: unknown key (did you mean "format"?)|4: routes[0].name: missing: write a name for logs and metrics, such as name = "app"|4: routes[0].path: missing: write the path it matches, such as path = "/"|4: routes[0].access: missing: say who may use this route: write access = "public", "optional", "signed-in" or { roles = ["admin"] }|4: routes[0].upstream: missing: write the name of an [upstreams.<name>] table"#,
     ),
 ];
 
@@ -146,7 +143,7 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     ),
     (
         r#"[tokens]|refresh_grace = "11m""#,
-        r#"2: tokens.refresh_grace: "11m" is out of range: write "0s" to "10m" ("0s" takes every lost answer for a theft; as long as it lasts, a stolen refresh token can be repeated)"#,
+        r#"2: tokens.refresh_grace: "11m" is out of range: write "0s" to "10m" ("0s" treats every lost response as a theft; during the grace a stolen refresh token can be replayed)"#,
     ),
     (
         r#"[tokens]|algorithm = "HS256""#,
@@ -166,51 +163,51 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     ),
     (
         r#"[server.limits]|header_bytes = "2MiB""#,
-        r#"2: server.limits.header_bytes: "2MiB" is out of range: write "1KiB" to "1MiB" (cookies need 1KiB, and each connection may take this much)"#,
+        r#"2: server.limits.header_bytes: "2MiB" is out of range: write "1KiB" to "1MiB" (cookies need 1KiB, and each connection may use this much)"#,
     ),
     (
         r#"[server.limits]|header_bytes = "1023B""#,
-        r#"2: server.limits.header_bytes: "1023B" is out of range: write "1KiB" to "1MiB" (cookies need 1KiB, and each connection may take this much)"#,
+        r#"2: server.limits.header_bytes: "1023B" is out of range: write "1KiB" to "1MiB" (cookies need 1KiB, and each connection may use this much)"#,
     ),
     (
         r#"[server.limits]|connections = 0"#,
-        r#"2: server.limits.connections: 0 is out of range: write 1 to 1000000 (0 would refuse everybody; a million is beyond what one process may open)"#,
+        r#"2: server.limits.connections: 0 is out of range: write 1 to 1000000 (0 would refuse everybody; a million is more than one process can open)"#,
     ),
     (
         r#"[server.limits]|connections = 99999999999999999999"#,
-        r#"2: server.limits.connections: 99999999999999999999 is out of range: write 1 to 1000000 (0 would refuse everybody; a million is beyond what one process may open)"#,
+        r#"2: server.limits.connections: 99999999999999999999 is out of range: write 1 to 1000000 (0 would refuse everybody; a million is more than one process can open)"#,
     ),
     (
         r#"[server.limits]|header_deadline = "0s""#,
-        r#"2: server.limits.header_deadline: "0s" is out of range: write "1s" to "5m" (slow phones need a second, slow attackers take all they get)"#,
+        r#"2: server.limits.header_deadline: "0s" is out of range: write "1s" to "5m" (slow phones need a second; slow attackers use all of it)"#,
     ),
     (
         r#"[server]|lameduck = "11m""#,
-        r#"2: server.lameduck: "11m" is out of range: write "0s" to "10m" (load balancers notice within minutes, and every stop waits for this)"#,
+        r#"2: server.lameduck: "11m" is out of range: write "0s" to "10m" (load balancers notice within minutes, and every shutdown takes this long)"#,
     ),
     (
         r#"[server]|drain_timeout = "2h""#,
-        r#"2: server.drain_timeout: "2h" is out of range: write "0s" to "1h" (a stop must end)"#,
+        r#"2: server.drain_timeout: "2h" is out of range: write "0s" to "1h" (a shutdown must end)"#,
     ),
     (
         r#"[server]|keepalive_timeout = "0s""#,
-        r#"2: server.keepalive_timeout: "0s" is out of range: write "1s" to "1h" (shorter closes connections between two clicks, longer keeps the dead ones)"#,
+        r#"2: server.keepalive_timeout: "0s" is out of range: write "1s" to "1h" (shorter closes connections between two clicks, longer keeps dead ones)"#,
     ),
     (
         r#"[vault]|lease = "99ms""#,
-        r#"2: vault.lease: "99ms" is out of range: write "100ms" to "1m" (it is renewed four times in its length, and bounds how late a revocation can be)"#,
+        r#"2: vault.lease: "99ms" is out of range: write "100ms" to "1m" (it is renewed four times per period, and bounds the delay of a revocation)"#,
     ),
     (
         r#"[vault]|lease = "2m""#,
-        r#"2: vault.lease: "2m" is out of range: write "100ms" to "1m" (it is renewed four times in its length, and bounds how late a revocation can be)"#,
+        r#"2: vault.lease: "2m" is out of range: write "100ms" to "1m" (it is renewed four times per period, and bounds the delay of a revocation)"#,
     ),
     (
         r#"[vault]|statement_timeout = "0s""#,
-        r#"2: vault.statement_timeout: "0s" is out of range: write "10ms" to "1m" (a disk needs 10ms, and a person waits no minute)"#,
+        r#"2: vault.statement_timeout: "0s" is out of range: write "10ms" to "1m" (a disk needs 10ms, and nobody waits a minute)"#,
     ),
     (
         r#"[sessions]|revalidate_after = "1h""#,
-        r#"2: sessions.revalidate_after: "1h" is out of range: write "0s" to "10m" (0s asks on every request; longer trusts memory too long)"#,
+        r#"2: sessions.revalidate_after: "1h" is out of range: write "0s" to "10m" (0s checks on every request; longer trusts the cache too long)"#,
     ),
     (
         r#"[sessions]|vault_outage_grace = "2h""#,
@@ -218,7 +215,7 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     ),
     (
         r#"[sessions]|absolute_timeout = "401d""#,
-        r#"2: sessions.absolute_timeout: "401d" is out of range: write "1m" to "400d" (a session lives through at least one page, and no browser keeps a cookie beyond 400d (RFC 6265bis))"#,
+        r#"2: sessions.absolute_timeout: "401d" is out of range: write "1m" to "400d" (a session must outlast one page, and no browser keeps a cookie beyond 400d (RFC 6265bis))"#,
     ),
     (
         r#"[sessions]|idle_timeout = "31d""#,
@@ -234,11 +231,11 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     ),
     (
         r#"[sessions]|idle_timeout = "30s""#,
-        r#"2: sessions.idle_timeout: "30s" is out of range: write "1m" to "400d" (a session lives through at least one page, and no browser keeps a cookie beyond 400d (RFC 6265bis))"#,
+        r#"2: sessions.idle_timeout: "30s" is out of range: write "1m" to "400d" (a session must outlast one page, and no browser keeps a cookie beyond 400d (RFC 6265bis))"#,
     ),
     (
         r#"[sessions]|local_cache_bytes = "1KiB""#,
-        r#"2: sessions.local_cache_bytes: "1KiB" is out of range: write "1MiB" to "64GiB" (1MiB holds a few hundred tokens, 64GiB more than there are)"#,
+        r#"2: sessions.local_cache_bytes: "1KiB" is out of range: write "1MiB" to "64GiB" (1MiB holds a few hundred tokens, 64GiB more than any site has)"#,
     ),
     (
         r#"[sessions]|stream_lease = "1s"|[vault]|lease = "10s""#,
@@ -250,11 +247,11 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     ),
     (
         r#"[login]|hash_threads = 0"#,
-        r#"2: login.hash_threads: 0 is out of range: write 1 to 256 (0 could check no password, and each keeps a core busy)"#,
+        r#"2: login.hash_threads: 0 is out of range: write 1 to 256 (0 could verify no password, and each keeps a core busy)"#,
     ),
     (
         r#"[login]|hash_queue = 10001"#,
-        r#"2: login.hash_queue: 10001 is out of range: write 0 to 10000 (0 lets nobody wait; beyond 10000 they wait longer than a browser does)"#,
+        r#"2: login.hash_queue: 10001 is out of range: write 0 to 10000 (0 allows no waiting; beyond 10000 logins wait longer than browsers do)"#,
     ),
     (
         r#"[login]|min_password_length = 7"#,
@@ -274,19 +271,19 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     ),
     (
         r#"{app}connect_timeout = "0s""#,
-        r#"3: upstreams.app.connect_timeout: "0s" is out of range: write "10ms" to "1m" (a near network needs 10ms, and a person waits no minute)"#,
+        r#"3: upstreams.app.connect_timeout: "0s" is out of range: write "10ms" to "1m" (a local network needs 10ms, and nobody waits a minute)"#,
     ),
     (
         r#"{app}idle_timeout = "2h""#,
-        r#"3: upstreams.app.idle_timeout: "2h" is out of range: write "1s" to "1h" (shorter, and each request makes a connection; firewalls forget longer ones)"#,
+        r#"3: upstreams.app.idle_timeout: "2h" is out of range: write "1s" to "1h" (shorter opens a connection per request; firewalls drop longer ones)"#,
     ),
     (
         r#"{app}{route}timeout = "0s""#,
-        r#"8: routes[0].timeout: "0s" is out of range: write "100ms" to "1d" (an app needs 100ms, and one silent for a day is gone)"#,
+        r#"8: routes[0].timeout: "0s" is out of range: write "100ms" to "1d" (an app needs 100ms, and one silent for a day has failed)"#,
     ),
     (
         r#"{app}{route}body_limit = "2048GiB""#,
-        r#"8: routes[0].body_limit: "2048GiB" is out of range: write "0B" to "1024GiB" (0B is no body at all, 1024GiB more than one request should bring)"#,
+        r#"8: routes[0].body_limit: "2048GiB" is out of range: write "0B" to "1024GiB" (0B allows no body, and more than 1024GiB is too much for one request)"#,
     ),
     (
         r#"{app}{route}body_limit = 16"#,

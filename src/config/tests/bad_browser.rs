@@ -1,4 +1,4 @@
-//! More wrong files, written as in `bad`: what concerns browsers.
+//! More invalid files, in the notation of `bad`: browser settings.
 
 use super::bad::Case;
 
@@ -18,15 +18,15 @@ pub(super) const BROWSER: &[Case] = &[
     ),
     (
         r#"[browser]|after_sign_out = "/good bye""#,
-        r#"2: browser.after_sign_out: "/good bye" is no address as browsers write it: percent-encode blanks and other letters, up to 2048 bytes"#,
+        r#"2: browser.after_sign_out: "/good bye" is not a valid URL: percent-encode spaces and special characters, up to 2048 bytes"#,
     ),
     (
         r#"[browser]|after_sign_out = "https://a@b/""#,
-        r#"2: browser.after_sign_out: a user or password does not belong here: write scheme://host:port alone"#,
+        r#"2: browser.after_sign_out: a user or password is not allowed here: write scheme://host:port alone"#,
     ),
     (
         r#"[server]|public_urls = ["https://*.example.com"]"#,
-        r#"2: server.public_urls[0]: "https://*.example.com" has a star: leave it out, since a host that a route answers for is its own origin without being listed"#,
+        r#"2: server.public_urls[0]: "https://*.example.com" has a star: remove it; the hosts of routes need not be listed here"#,
     ),
     (
         r#"{app}{route}cross_origin = "yes""#,
@@ -42,6 +42,6 @@ pub(super) const BROWSER: &[Case] = &[
     ),
     (
         r#"{app}{route}cors_origins = ["*"]"#,
-        r#"8: routes[0].cors_origins[0]: "*" would let the scripts of every site act for whoever is signed in: list the origins"#,
+        r#"8: routes[0].cors_origins[0]: "*" would let the scripts of every site act as the signed-in user: list the origins"#,
     ),
 ];

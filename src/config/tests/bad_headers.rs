@@ -1,4 +1,4 @@
-//! More wrong files, written as in `bad`: headers of routes, and what of a response is rewritten.
+//! More invalid files, in the notation of `bad`: headers of routes and rewriting of responses.
 
 use super::bad::Case;
 
@@ -18,19 +18,19 @@ pub(super) const HEADERS: &[Case] = &[
     ),
     (
         r#"{app}{route}pass_headers = ["X-Forwarded-For"]"#,
-        r#"8: routes[0].pass_headers[0]: "X-Forwarded-For" says where a request comes from or what it asks for, which only this gateway may: remove it"#,
+        r#"8: routes[0].pass_headers[0]: "X-Forwarded-For" describes the origin or target of a request, which only this gateway may set: remove it"#,
     ),
     (
         r#"{app}{route}pass_headers = ["X-Original-URL"]"#,
-        r#"8: routes[0].pass_headers[0]: "X-Original-URL" says where a request comes from or what it asks for, which only this gateway may: remove it"#,
+        r#"8: routes[0].pass_headers[0]: "X-Original-URL" describes the origin or target of a request, which only this gateway may set: remove it"#,
     ),
     (
         r#"{app}{route}pass_headers = ["Client-Cert-Chain"]"#,
-        r#"8: routes[0].pass_headers[0]: "Client-Cert-Chain" says where a request comes from or what it asks for, which only this gateway may: remove it"#,
+        r#"8: routes[0].pass_headers[0]: "Client-Cert-Chain" describes the origin or target of a request, which only this gateway may set: remove it"#,
     ),
     (
         r#"{app}{route}pass_headers = ["X-Custom"]"#,
-        r#"8: routes[0].pass_headers[0]: "X-Custom" passes anyway (docs/headers.md lists what does not): remove it"#,
+        r#"8: routes[0].pass_headers[0]: "X-Custom" passes by default (docs/headers.md lists the headers that do not): remove it"#,
     ),
     (
         r#"{app}{route}rewrite_location = true"#,
@@ -43,8 +43,8 @@ pub(super) const HEADERS: &[Case] = &[
 ];
 
 #[test]
-fn headers_and_rewriting_that_make_no_sense_are_refused() {
-    super::holds(HEADERS);
+fn headers_and_rewriting_that_make_no_sense_are_rejected() {
+    super::check_cases(HEADERS);
     let long = format!("[identity_headers]\nuser = \"X-{}\"\n", "a".repeat(200));
     let problems = super::said(&long);
     assert_eq!(
@@ -54,7 +54,7 @@ fn headers_and_rewriting_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn route_lists_headers_and_what_is_rewritten() {
+fn route_has_its_headers_and_rewriting() {
     let route = super::good(&format!(
         "{}[[routes]]\nname = \"a\"\npath = \"/a\"\naccess = \"public\"\nupstream = \"app\"\nstrip_prefix = true\n\
          rewrite_location = true\nrewrite_cookie_path = true\n\

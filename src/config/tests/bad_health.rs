@@ -1,4 +1,4 @@
-//! More wrong files, written as in `bad`: what upstreams are watched by.
+//! More invalid files, in the notation of `bad`: health checks of upstreams.
 
 use super::bad::Case;
 
@@ -23,15 +23,15 @@ pub(super) const HEALTH: &[Case] = &[
     ),
     (
         r#"{app}[upstreams.app.health]|host = "app"|status = [200]"#,
-        r#"4: upstreams.app.health.host: without `path` only a connect is made, and this means nothing: add `path`, or take this out|5: upstreams.app.health.status: without `path` only a connect is made, and this means nothing: add `path`, or take this out"#,
+        r#"4: upstreams.app.health.host: without `path` the check is only a connect, and this has no effect: add `path`, or remove this|5: upstreams.app.health.status: without `path` the check is only a connect, and this has no effect: add `path`, or remove this"#,
     ),
     (
         r#"{app}[upstreams.app.health]|path = "/"|status = []"#,
-        r#"5: upstreams.app.health.status: empty, so no answer would be good: write those that are, such as [200, 204]"#,
+        r#"5: upstreams.app.health.status: empty, so every check would fail: write the good statuses, such as [200, 204]"#,
     ),
     (
         r#"{app}[upstreams.app.health]|path = "/"|status = [200, 100]"#,
-        r#"5: upstreams.app.health.status[1]: 100 is out of range: write 200 to 599 (HTTP has no others for an answer (RFC 9110 15))"#,
+        r#"5: upstreams.app.health.status[1]: 100 is out of range: write 200 to 599 (a response has no others (RFC 9110 15))"#,
     ),
     (
         r#"{app}[upstreams.app.health]|path = "/"|status = 200"#,
@@ -43,23 +43,23 @@ pub(super) const HEALTH: &[Case] = &[
     ),
     (
         r#"{app}[upstreams.app.health]|interval = "10ms""#,
-        r#"4: upstreams.app.health.interval: "10ms" would be a load of its own: write at least "100ms", or "0s" for no checks"#,
+        r#"4: upstreams.app.health.interval: "10ms" would put too much load on the server: write at least "100ms", or "0s" for no checks"#,
     ),
     (
         r#"{app}[upstreams.app.health]|interval = "2h""#,
-        r#"4: upstreams.app.health.interval: "2h" is out of range: write "0s" to "1h" (0s is no checks; what fails should be noticed within the hour)"#,
+        r#"4: upstreams.app.health.interval: "2h" is out of range: write "0s" to "1h" (0s disables checks; a failure should be noticed within the hour)"#,
     ),
     (
         r#"{app}[upstreams.app.health]|timeout = "6s""#,
-        r#"4: upstreams.app.health.timeout: timeout is 6s, more than the 5s of interval, so one check would run into the next: lower timeout, or raise interval"#,
+        r#"4: upstreams.app.health.timeout: timeout is 6s, more than the 5s of interval, so checks would overlap: lower timeout, or raise interval"#,
     ),
     (
         r#"{app}[upstreams.app.health]|interval = "500ms""#,
-        r#"4: upstreams.app.health.interval: timeout is 1s, more than the 500ms of interval, so one check would run into the next: lower timeout, or raise interval"#,
+        r#"4: upstreams.app.health.interval: timeout is 1s, more than the 500ms of interval, so checks would overlap: lower timeout, or raise interval"#,
     ),
     (
         r#"{app}[upstreams.app.health]|healthy_after = 0|unhealthy_after = 1000"#,
-        r#"4: upstreams.app.health.healthy_after: 0 is out of range: write 1 to 100 (0 decides nothing, 100 decides too late)|5: upstreams.app.health.unhealthy_after: 1000 is out of range: write 1 to 100 (0 decides nothing, 100 decides too late)"#,
+        r#"4: upstreams.app.health.healthy_after: 0 is out of range: write 1 to 100 (0 would never decide, more than 100 too late)|5: upstreams.app.health.unhealthy_after: 1000 is out of range: write 1 to 100 (0 would never decide, more than 100 too late)"#,
     ),
     (
         r#"{app}[upstreams.app.health]|eject_after = 3"#,
@@ -67,18 +67,18 @@ pub(super) const HEALTH: &[Case] = &[
     ),
     (
         r#"{app}[upstreams.app.health]|eject_after = { connect = 1, responses = -1 }"#,
-        r#"4: upstreams.app.health.eject_after.responses: -1 is out of range: write 0 to 1000 (0 is never; 1000 is beyond any patience)|4: upstreams.app.health.eject_after.connect: unknown key (did you mean "connects"?)"#,
+        r#"4: upstreams.app.health.eject_after.responses: -1 is out of range: write 0 to 1000 (0 is never; more than 1000 would hardly ever eject)|4: upstreams.app.health.eject_after.connect: unknown key (did you mean "connects"?)"#,
     ),
     (
         r#"{app}[upstreams.app.health]|base_ejection_time = "10m""#,
-        r#"4: upstreams.app.health.base_ejection_time: base_ejection_time is 10m, more than the 5m of max_ejection_time, to which it is doubled: lower base_ejection_time, or raise max_ejection_time"#,
+        r#"4: upstreams.app.health.base_ejection_time: base_ejection_time is 10m, more than the 5m of max_ejection_time, the limit of its doubling: lower base_ejection_time, or raise max_ejection_time"#,
     ),
     (
         r#"{app}[upstreams.app.health]|max_ejection_time = "5s""#,
-        r#"4: upstreams.app.health.max_ejection_time: base_ejection_time is 10s, more than the 5s of max_ejection_time, to which it is doubled: lower base_ejection_time, or raise max_ejection_time"#,
+        r#"4: upstreams.app.health.max_ejection_time: base_ejection_time is 10s, more than the 5s of max_ejection_time, the limit of its doubling: lower base_ejection_time, or raise max_ejection_time"#,
     ),
     (
         r#"{app}[upstreams.app.health]|base_ejection_time = "0s""#,
-        r#"4: upstreams.app.health.base_ejection_time: "0s" is out of range: write "100ms" to "1h" (a restart takes seconds, and what is well again should be found)"#,
+        r#"4: upstreams.app.health.base_ejection_time: "0s" is out of range: write "100ms" to "1h" (a restart takes seconds, and a recovered server should be used again)"#,
     ),
 ];

@@ -1,8 +1,8 @@
-//! More wrong files, written as in `bad`: addresses, stores, upstreams and routes.
+//! More invalid files, in the notation of `bad`: addresses, stores, upstreams and routes.
 
 use super::bad::Case;
 
-/// What is listened on, compared with or put into headers.
+/// Listen addresses, origins, and names of headers.
 pub(super) const ADDRESSES: &[Case] = &[
     (
         r#"[server]|listen = []"#,
@@ -22,7 +22,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|listen = ["unix:", "unix:@x", "fd:", "fd:a:b", "unix:/a", "unix:/a"]|unix_mode = "0777""#,
-        r#"2: server.listen[0]: "unix:" names no file: write "unix:/run/doorward/doorward.sock"|2: server.listen[1]: "unix:@x" is no path: write "unix:/run/doorward/doorward.sock"|2: server.listen[2]: "fd:" names no socket: write "fd:" and its FileDescriptorName=|2: server.listen[3]: "fd:a:b" names no socket: write "fd:" and its FileDescriptorName=|2: server.listen[5]: "unix:/a" is listed twice: remove one|3: server.unix_mode: "0777" are no permissions of a socket: write "0600" (our user), "0660" (and our group) or "0666" (everybody)"#,
+        r#"2: server.listen[0]: "unix:" names no file: write "unix:/run/doorward/doorward.sock"|2: server.listen[1]: "unix:@x" is no path: write "unix:/run/doorward/doorward.sock"|2: server.listen[2]: "fd:" does not name a socket: write "fd:" and its FileDescriptorName=|2: server.listen[3]: "fd:a:b" does not name a socket: write "fd:" and its FileDescriptorName=|2: server.listen[5]: "unix:/a" is listed twice: remove one|3: server.unix_mode: "0777" is not a socket mode: write "0600" (owner), "0660" (owner and group) or "0666" (everybody)"#,
     ),
     (
         r#"[admin]|listen = ["unix:/run/a.sock"]|[server]|listen = ["unix:/run/a.sock"]"#,
@@ -34,15 +34,15 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|redirect_listen = ["127.0.0.1:80"]"#,
-        r#"2: server.redirect_listen: there is no [server.tls] to redirect to: add it, or leave the redirect to what terminates TLS"#,
+        r#"2: server.redirect_listen: there is no [server.tls] to redirect to: add it, or let the proxy that terminates TLS redirect"#,
     ),
     (
         r#"[server]|redirect_listen = ["127.0.0.1:8080"]"#,
-        r#"2: server.redirect_listen: "127.0.0.1:8080" is both in listen and in redirect_listen: an address does one of the two"#,
+        r#"2: server.redirect_listen: "127.0.0.1:8080" is both in listen and in redirect_listen: remove it from one of the two"#,
     ),
     (
         r#"[server.limits]|header_fields = 300|http2_streams = 5000|requests_per_connection = 0|min_body_rate = 256|send_timeout = "0s"|stalled_bytes = "64KiB"|unread_responses = 128"#,
-        r#"2: server.limits.header_fields: 300 is out of range: write 10 to 250 (browsers send about 20, and the transport takes 256)|3: server.limits.http2_streams: 5000 is out of range: write 0 to 1000 (0 is HTTP/1.1 only; each may hold a request of the app)|4: server.limits.requests_per_connection: 0 is out of range: write 1 to 100000000 (each new connection is another handshake)|5: server.limits.min_body_rate: 256 has no unit: a size is a string, write "256B"|6: server.limits.send_timeout: "0s" is out of range: write "1s" to "1h" (trains have tunnels; each that waits holds a connection to the app)|7: server.limits.stalled_bytes: "64KiB" is out of range: write "1MiB" to "1024GiB" (each stalled download may hold 1 MiB, and all share this)|8: server.limits.unread_responses: is now stalled_bytes, a limit on memory: write stalled_bytes = "64MiB", or remove the line"#,
+        r#"2: server.limits.header_fields: 300 is out of range: write 10 to 250 (browsers send about 20, and the HTTP parser takes 256)|3: server.limits.http2_streams: 5000 is out of range: write 0 to 1000 (0 is HTTP/1.1 only; each stream may hold a request to the app)|4: server.limits.requests_per_connection: 0 is out of range: write 1 to 100000000 (each new connection is another handshake)|5: server.limits.min_body_rate: 256 has no unit: a size is a string, write "256B"|6: server.limits.send_timeout: "0s" is out of range: write "1s" to "1h" (mobile clients pass tunnels; each stalled response holds a connection to the app)|7: server.limits.stalled_bytes: "64KiB" is out of range: write "1MiB" to "1024GiB" (each stalled download may hold 1 MiB, and all share this)|8: server.limits.unread_responses: is now stalled_bytes, a limit on memory: write stalled_bytes = "64MiB", or remove the line"#,
     ),
     (
         r#"[server]|public_urls = []"#,
@@ -54,7 +54,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|public_urls = ["https://app.example.com/"]"#,
-        r#"2: server.public_urls[0]: "https://app.example.com/" goes beyond the port: write "https://app.example.com" without a path"#,
+        r#"2: server.public_urls[0]: "https://app.example.com/" is more than an origin: write "https://app.example.com" without a path"#,
     ),
     (
         r#"[server]|public_urls = ["https://App.example.com"]"#,
@@ -62,11 +62,11 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|public_urls = [|  "https://a.example",|  "https://ada:hunter2@b.example",|]"#,
-        r#"4: server.public_urls[1]: a user or password does not belong here: write scheme://host:port alone"#,
+        r#"4: server.public_urls[1]: a user or password is not allowed here: write scheme://host:port alone"#,
     ),
     (
         r#"[server]|public_urls = ["https://a.example?x=1"]"#,
-        r#"2: server.public_urls[0]: "https://a.example?x=1" goes beyond the port: write "https://a.example" without a query or fragment"#,
+        r#"2: server.public_urls[0]: "https://a.example?x=1" is more than an origin: write "https://a.example" without a query or fragment"#,
     ),
     (
         r#"[server]|public_urls = ["ws://a.example"]"#,
@@ -90,7 +90,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|cors_origins = ["*"]"#,
-        r#"2: server.cors_origins[0]: "*" would let the scripts of every site act for whoever is signed in: list the origins"#,
+        r#"2: server.cors_origins[0]: "*" would let the scripts of every site act as the signed-in user: list the origins"#,
     ),
     (
         r#"[server]|cors_origins = ["null"]"#,
@@ -102,11 +102,11 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|trusted_proxies = ["0.0.0.0/0"]"#,
-        r#"2: server.trusted_proxies[0]: "0.0.0.0/0" is everybody, who could then claim any address: list your proxies"#,
+        r#"2: server.trusted_proxies[0]: "0.0.0.0/0" matches every client, which could then claim any address: list your proxies"#,
     ),
     (
         r#"[server]|trusted_proxies = ["::/0"]"#,
-        r#"2: server.trusted_proxies[0]: "::/0" is everybody, who could then claim any address: list your proxies"#,
+        r#"2: server.trusted_proxies[0]: "::/0" matches every client, which could then claim any address: list your proxies"#,
     ),
     (
         r#"[server]|trusted_proxies = ["10.0.0.5/8"]"#,
@@ -118,7 +118,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|proxy_protocol_from = ["0.0.0.0/0"]|h2c = true|health_path = "/"|[server.limits]|http2_streams = 0"#,
-        r#"2: server.proxy_protocol_from[0]: "0.0.0.0/0" is everybody, who could then claim any address: list your proxies|3: server.h2c: server.limits.http2_streams = 0 allows no HTTP/2: take one of the two out|4: server.health_path: "/" would take the app's first page from people: write a path such as "/healthz""#,
+        r#"2: server.proxy_protocol_from[0]: "0.0.0.0/0" matches every client, which could then claim any address: list your proxies|3: server.h2c: server.limits.http2_streams = 0 allows no HTTP/2: remove one of the two|4: server.health_path: "/" would take the app's first page from people: write a path such as "/healthz""#,
     ),
     (
         r#"[server]|health_path = "healthz""#,
@@ -142,7 +142,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[identity_headers]|user = "X_Auth_User""#,
-        r#"2: identity_headers.user: many servers read _ and - as the same, so a client could send its twin: write "X-Auth-User""#,
+        r#"2: identity_headers.user: many servers read _ and - as the same, so a client could spoof it: write "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "X-Auth-Roles""#,
@@ -154,15 +154,15 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[identity_headers]|user = "Host""#,
-        r#"2: identity_headers.user: "Host" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "Host" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "Content-Length""#,
-        r#"2: identity_headers.user: "Content-Length" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "Content-Length" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "X-Forwarded-User""#,
-        r#"2: identity_headers.user: "X-Forwarded-User" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "X-Forwarded-User" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "x-auth.roles""#,
@@ -174,23 +174,23 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[identity_headers]|user = "Via""#,
-        r#"2: identity_headers.user: "Via" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "Via" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "Client-Cert""#,
-        r#"2: identity_headers.user: "Client-Cert" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "Client-Cert" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "Date""#,
-        r#"2: identity_headers.user: "Date" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "Date" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "Sec-WebSocket-Key""#,
-        r#"2: identity_headers.user: "Sec-WebSocket-Key" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "Sec-WebSocket-Key" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "transfer.encoding""#,
-        r#"2: identity_headers.user: "transfer.encoding" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "transfer.encoding" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[identity_headers]|user = "X Auth""#,
@@ -198,7 +198,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[identity_headers]|user = "Connection""#,
-        r#"2: identity_headers.user: "Connection" means something else already: write a name of your own, such as "X-Auth-User""#,
+        r#"2: identity_headers.user: "Connection" already has another meaning: write a name of your own, such as "X-Auth-User""#,
     ),
     (
         r#"[server]|listen = ["127.0.0.1:9900"]"#,
@@ -206,7 +206,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
 ];
 
-/// Where things are kept, and what seals them.
+/// Stores and secrets.
 pub(super) const STORES_AND_SECRETS: &[Case] = &[
     (
         r#"[vault]|url = "postgres://ada:hunter2@db/doorward?sslmode=prefer""#,
@@ -243,7 +243,7 @@ pub(super) const STORES_AND_SECRETS: &[Case] = &[
     ),
     (
         r#"[vault]|url = "sqlite:doorward.db?mode=ro""#,
-        r#"2: vault.url: "sqlite:doorward.db?mode=ro" has parameters, which the embedded vault has not: write sqlite:<file> alone"#,
+        r#"2: vault.url: "sqlite:doorward.db?mode=ro" has parameters, which the embedded vault does not support: write sqlite:<file> alone"#,
     ),
     (
         r#"[sessions]|url = "redis://:hunter2@cache,other""#,
@@ -255,11 +255,11 @@ pub(super) const STORES_AND_SECRETS: &[Case] = &[
     ),
     (
         r#"[sessions]|url = "redis://cache"|ca_file = "ca.pem""#,
-        r#"3: sessions.ca_file: the address uses no TLS, so no certificate is looked at: write rediss://, or take ca_file out"#,
+        r#"3: sessions.ca_file: the address uses no TLS, so no certificate is verified: write rediss://, or remove ca_file"#,
     ),
     (
         r#"[vault]|url = "postgres://door@localhost/vault"|ca_file = "ca.pem""#,
-        r#"3: vault.ca_file: the address uses no TLS, so no certificate is looked at: add ?sslmode=require to it, or take ca_file out"#,
+        r#"3: vault.ca_file: the address uses no TLS, so no certificate is verified: add ?sslmode=require to it, or remove ca_file"#,
     ),
     (
         r#"[vault]|url = "postgres://door:hunter/2@db/vault""#,
@@ -267,7 +267,7 @@ pub(super) const STORES_AND_SECRETS: &[Case] = &[
     ),
     (
         r#"[sessions]|key_prefix = "a b""#,
-        r#"2: sessions.key_prefix: "a b" does not suit: write at most 16 letters, digits, `:`, `-`, `_` or `.`, since every key carries them"#,
+        r#"2: sessions.key_prefix: "a b" is not a key prefix: write at most 16 letters, digits, `:`, `-`, `_` or `.`, since every key contains it"#,
     ),
     (
         r#"[sessions]|url = "memcached://cache""#,
@@ -304,7 +304,7 @@ pub(super) const STORES_AND_SECRETS: &[Case] = &[
     ),
 ];
 
-/// The apps, and who may.
+/// Upstreams and routes.
 pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     (
         r#"[upstreams.App]|servers = ["http://127.0.0.1:9000"]"#,
@@ -316,11 +316,11 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"[upstreams.app]"#,
-        r#"1: upstreams.app.servers: missing: write where the app is, such as servers = ["http://127.0.0.1:9000"]"#,
+        r#"1: upstreams.app.servers: missing: write the address of the app, such as servers = ["http://127.0.0.1:9000"]"#,
     ),
     (
         r#"[upstreams.app]|servers = []"#,
-        r#"2: upstreams.app.servers: empty: write where the app is, such as ["http://127.0.0.1:9000"]"#,
+        r#"2: upstreams.app.servers: empty: write the address of the app, such as ["http://127.0.0.1:9000"]"#,
     ),
     (
         r#"[upstreams.app]|servers = ["127.0.0.1:9000"]"#,
@@ -328,15 +328,15 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"[upstreams.app]|servers = ["http://127.0.0.1:9000/x"]"#,
-        r#"2: upstreams.app.servers[0]: "http://127.0.0.1:9000/x" goes beyond the port: write "http://127.0.0.1:9000" without a path"#,
+        r#"2: upstreams.app.servers[0]: "http://127.0.0.1:9000/x" is more than an origin: write "http://127.0.0.1:9000" without a path"#,
     ),
     (
         r#"[upstreams.app]|servers = ["http://a@127.0.0.1"]"#,
-        r#"2: upstreams.app.servers[0]: a user or password does not belong here: write scheme://host:port alone"#,
+        r#"2: upstreams.app.servers[0]: a user or password is not allowed here: write scheme://host:port alone"#,
     ),
     (
         r#"[upstreams.app]|servers = ["http://::1:9000"]"#,
-        r#"2: upstreams.app.servers[0]: an IPv6 address stands in brackets: write [::1]"#,
+        r#"2: upstreams.app.servers[0]: an IPv6 address must be in brackets: write [::1]"#,
     ),
     (
         r#"[upstreams.app]|servers = ["grpc://a"]"#,
@@ -348,7 +348,7 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"[upstreams.app]|servers = ["http://unix:/run/app.sock", "unix:///run/app.sock", "unix:"]"#,
-        r#"2: upstreams.app.servers[0]: "http://unix:/run/app.sock" is not a Unix socket: write "unix:/run/app.sock"|2: upstreams.app.servers[1]: "unix:///run/app.sock" is not a Unix socket: write "unix:/run/app.sock"|2: upstreams.app.servers[2]: "unix:" names no socket: write one such as "unix:/run/app.sock""#,
+        r#"2: upstreams.app.servers[0]: "http://unix:/run/app.sock" is not a Unix socket: write "unix:/run/app.sock"|2: upstreams.app.servers[1]: "unix:///run/app.sock" is not a Unix socket: write "unix:/run/app.sock"|2: upstreams.app.servers[2]: "unix:" does not name a socket: write one such as "unix:/run/app.sock""#,
     ),
     (
         r#"[upstreams.app]|servers = ["https://a"]|server_name = "b:443""#,
@@ -372,7 +372,7 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}[[routes]]|name = "app"|access = "signed-in"|upstream = "app""#,
-        r#"3: routes[0].path: missing: write the path it answers for, such as path = "/""#,
+        r#"3: routes[0].path: missing: write the path it matches, such as path = "/""#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "app"|access = "signed-in"|upstream = "app""#,
@@ -468,7 +468,7 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/.well-known/jwks.json"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/.well-known/jwks.json" is where the gateway publishes its own keys, on every host: leave the route out, or write another path"#,
+        r#"5: routes[0].path: "/.well-known/jwks.json" is where the gateway publishes its own keys, on every host: remove the route, or write another path"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|upstream = "app""#,
@@ -528,7 +528,7 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}{route}hosts = []"#,
-        r#"8: routes[0].hosts: empty, so the route would answer for no host: write ["*"] for every host"#,
+        r#"8: routes[0].hosts: empty, so the route would match no host: write ["*"] for every host"#,
     ),
     (
         r#"{app}{route}hosts = ["App.example.com"]"#,
@@ -536,11 +536,11 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}{route}hosts = ["app.example.com:443"]"#,
-        r#"8: routes[0].hosts[0]: "app.example.com:443" has a port: write the host alone, it holds for every port"#,
+        r#"8: routes[0].hosts[0]: "app.example.com:443" has a port: write the host alone, which matches every port"#,
     ),
     (
         r#"{app}{route}hosts = ["app.*.com"]"#,
-        r#"8: routes[0].hosts[0]: "app.*.com" has a star in an odd place: write "*", "*.example.com" or "app.example.com""#,
+        r#"8: routes[0].hosts[0]: "app.*.com" has a star in the wrong place: write "*", "*.example.com" or "app.example.com""#,
     ),
     (
         r#"{app}{route}hosts = ["*.127.0.0.1"]"#,
@@ -554,7 +554,10 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
         r#"{app}{route}hosts = ["a b"]"#,
         r#"8: routes[0].hosts[0]: "a b" is not a host: write a name such as app.example.com or an address"#,
     ),
-    (r#"{app}{route}methods = ["get"]"#, r#"8: routes[0].methods[0]: "get" has small letters: write "GET""#),
+    (
+        r#"{app}{route}methods = ["get"]"#,
+        r#"8: routes[0].methods[0]: "get" has lower-case letters: write "GET""#,
+    ),
     (
         r#"{app}{route}methods = ["GET", "GET"]"#,
         r#"8: routes[0].methods[1]: "GET" is listed twice: remove one"#,
@@ -577,6 +580,6 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}{route}[[routes]]|name = "b"|path = "/"|access = "public"|upstream = "app"|methods = ["GET"]"#,
-        r#"8: routes[1]: route "b" and route "app" (line 3) answer the same host, path and method "/": change one of them"#,
+        r#"8: routes[1]: route "b" and route "app" (line 3) match the same host, path and method "/": change one of them"#,
     ),
 ];

@@ -1,4 +1,4 @@
-//! What of a new configuration a running process takes.
+//! Keys of a new configuration that a running process applies.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use super::*;
 use crate::config::change::{Change, RESTART};
 
-/// From one text to another: what stays, by key.
+/// Returns the keys that need a restart after a change from one text to the other.
 fn restart(from: &str, to: &str) -> Vec<&'static str> {
     Change::between(&good(from), good(to)).restart
 }
 
-/// Every key that stays, alone.
+/// Each key that needs a restart, alone.
 const STAYING: &[(&str, &str, &str)] = &[
     ("", "[server]\nlisten = [\"127.0.0.1:1\"]", "server.listen"),
     ("", "[server]\nunix_mode = \"0600\"", "server.unix_mode"),
@@ -32,7 +32,7 @@ const STAYING: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn what_needs_a_restart_stays_as_it_is_and_is_named() {
+fn keys_that_need_a_restart_stay_and_are_named() {
     for (from, to, key) in STAYING {
         let running = good(from);
         let change = Change::between(&running, good(to));
@@ -57,7 +57,7 @@ fn what_needs_a_restart_stays_as_it_is_and_is_named() {
 }
 
 #[test]
-fn the_rest_is_taken() {
+fn all_other_keys_are_applied() {
     let text = format!(
         "[server]\npublic_urls = [\"https://a.test\"]\nauth_prefix = \"/x\"\ncors_origins = [\"https://b.test\"]\n\
          trusted_proxies = [\"10.0.0.0/8\"]\nlameduck = \"1s\"\ndrain_timeout = \"1s\"\nkeepalive_timeout = \"7s\"\n\
@@ -74,7 +74,7 @@ fn the_rest_is_taken() {
 }
 
 #[test]
-fn other_credentials_are_taken_and_another_place_is_not() {
+fn new_credentials_are_applied_and_another_store_is_not() {
     let same = [
         ("vault", "postgres://u:a@h1,h2/d", "postgres://v:b@h1,h2/d"),
         ("sessions", "redis://:a@h/1", "redis://u:b@h/1"),
@@ -105,14 +105,14 @@ fn other_credentials_are_taken_and_another_place_is_not() {
 }
 
 #[test]
-fn streams_are_given_at_least_the_lease_that_stays() {
+fn stream_lease_is_at_least_the_running_lease() {
     let running = good("[vault]\nlease = \"10s\"");
     let change = Change::between(&running, good("[sessions]\nstream_lease = \"2s\""));
     assert_eq!(change.restart, ["vault.lease"]);
     assert_eq!(change.config.sessions.stream_lease, Duration::from_secs(10));
 }
 
-/// A folder with a configuration that names two more files.
+/// Creates a directory with a configuration that names two more files.
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
@@ -122,7 +122,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn every_file_that_is_named_is_among_the_sources() {
+fn every_named_file_is_among_the_sources() {
     let (folder, file) = folder();
     let reading = Reading::of(&file, &environment);
     let names: Vec<_> =
@@ -138,27 +138,27 @@ fn every_file_that_is_named_is_among_the_sources() {
 }
 
 #[test]
-fn a_change_is_one_of_content_and_seen_twice() {
+fn change_needs_new_content_seen_twice() {
     let (folder, file) = folder();
     let mut watch = Watch::new(&Reading::of(&file, &environment).sources);
-    let mut looks = |times| (0..times).map(|_| watch.has_changed()).collect::<Vec<_>>();
-    assert_eq!(looks(3), [false; 3]);
+    let mut checks = |times| (0..times).map(|_| watch.has_changed()).collect::<Vec<_>>();
+    assert_eq!(checks(3), [false; 3]);
     let text = fs::read(&file).unwrap();
     fs::write(&file, &text).unwrap();
-    assert_eq!(looks(2), [false; 2], "written again as it was");
+    assert_eq!(checks(2), [false; 2], "written again as it was");
     fs::write(&file, "[vault]\n").unwrap();
-    assert_eq!(looks(1), [false], "perhaps half of it");
+    assert_eq!(checks(1), [false], "perhaps half of it");
     fs::write(&file, "[vault]\n[log]\n").unwrap();
-    assert_eq!(looks(3), [false, true, true]);
+    assert_eq!(checks(3), [false, true, true]);
     fs::write(&file, &text).unwrap();
-    assert_eq!(looks(2), [false; 2], "as it was read");
+    assert_eq!(checks(2), [false; 2], "as it was read");
     fs::remove_file(folder.path().join("vault.url")).unwrap();
-    assert_eq!(looks(2), [false, true], "one that is gone has changed");
+    assert_eq!(checks(2), [false, true], "one that is gone has changed");
 }
 
 #[test]
-fn a_file_that_is_changed_by_a_link_above_it_is_found() {
-    // As Kubernetes does it: gateway.toml -> ..data/gateway.toml, ..data -> a folder, and another link in its place.
+fn change_of_a_symlink_above_the_file_is_noticed() {
+    // As in Kubernetes: gateway.toml -> ..data/gateway.toml, ..data -> a directory, replaced by another symlink.
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for (name, text) in [("1", "[log]\n"), ("2", "[login]\n")] {
@@ -175,7 +175,7 @@ fn a_file_that_is_changed_by_a_link_above_it_is_found() {
 }
 
 #[test]
-fn a_file_that_we_made_ourselves_is_no_change() {
+fn file_created_by_the_gateway_is_no_change() {
     let (folder, file) = folder();
     let mut sources = Reading::of(&file, &environment).sources;
     fs::write(folder.path().join("k"), KEY).unwrap();
@@ -189,7 +189,7 @@ fn a_file_that_we_made_ourselves_is_no_change() {
 }
 
 #[test]
-fn the_shipped_file_says_of_each_key_whether_it_needs_a_restart() {
+fn shipped_file_marks_keys_that_need_a_restart() {
     let shipped = include_str!("../../../gateway.toml");
     let (mut table, mut comment, mut said) = (String::new(), String::new(), Vec::new());
     for line in shipped.lines().skip_while(|line| !line.starts_with('[')) {
@@ -211,7 +211,7 @@ fn the_shipped_file_says_of_each_key_whether_it_needs_a_restart() {
             said.push(format!("{table}.{}", key.trim_end_matches("_file")));
         }
     }
-    // Certificates stay only with an address that stays.
+    // The CA file only stays if the address stays.
     let keys = RESTART.iter().filter(|key| !key.ends_with("ca_file"));
     assert_eq!(said, keys.copied().collect::<Vec<_>>());
 }

@@ -1,4 +1,4 @@
-//! The shipped `gateway.toml` against the code.
+//! The shipped `gateway.toml` compared with the code.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ const SHIPPED: &str = include_str!("../../../gateway.toml");
 const EXAMPLE: &str = "#[upstreams.app]";
 const TLS: &str = "#[server.tls]";
 const AFTER_TLS: &str = "[admin]";
-/// What follows is to be left alone by those who only want to start.
+/// Start of the part that is not needed to get started.
 const OPTIONAL: &str = "# The rest is optional";
 const HEALTH: &str = "#[upstreams.app.health]";
 
-/// The shipped file with every line live that has no space after its `#`.
+/// Uncomments every line of the shipped file that has no space after its `#`.
 fn uncommented(text: &str) -> String {
     let live = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
@@ -24,7 +24,7 @@ fn uncommented(text: &str) -> String {
     text.lines().map(live).collect::<Vec<_>>().join("\n")
 }
 
-/// Every key below `table`, with `*` for the names of upstreams and the indices of routes.
+/// Collects every key below `table`, with `*` for the names of upstreams and the indices of routes.
 fn collect(table: &DeTable<'_>, parent: &str, keys: &mut BTreeSet<String>) {
     for (name, value) in table {
         let name = if parent == "upstreams" { "*" } else { name.get_ref() };
@@ -43,12 +43,12 @@ fn collect(table: &DeTable<'_>, parent: &str, keys: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_shipped_file_sets_everything_to_its_default() {
+fn shipped_file_sets_everything_to_its_default() {
     assert_eq!(good(SHIPPED), good(""));
 }
 
 #[test]
-fn the_shipped_file_shows_every_key_the_reader_knows() {
+fn shipped_file_shows_every_known_key() {
     let (settings, example) = SHIPPED.split_once(EXAMPLE).unwrap();
     let live = format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}")));
     let (folder, live) = with_tls(&live);
@@ -62,7 +62,7 @@ fn the_shipped_file_shows_every_key_the_reader_knows() {
     assert_eq!(known, shown);
 }
 
-/// The file with its lines about TLS live, and a folder with what they name.
+/// Uncomments the lines about TLS, and creates a directory with the files they name.
 fn with_tls(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("tls")).unwrap();
@@ -82,7 +82,7 @@ fn with_tls(text: &str) -> (tempfile::TempDir, String) {
 }
 
 #[test]
-fn the_lines_about_tls_of_the_shipped_file_work_once_uncommented() {
+fn tls_lines_of_the_shipped_file_work_uncommented() {
     let (folder, live) = with_tls(SHIPPED);
     let mut config = Config::parse(&live, &folder.path().join("gateway.toml"), &environment).unwrap();
     let tls = config.server.tls.take().unwrap();
@@ -94,7 +94,7 @@ fn the_lines_about_tls_of_the_shipped_file_work_once_uncommented() {
 }
 
 #[test]
-fn the_settings_of_the_shipped_file_are_live() {
+fn settings_of_the_shipped_file_take_effect() {
     let mut shown = BTreeSet::new();
     collect(DeTable::parse(SHIPPED).unwrap().get_ref(), "", &mut shown);
     let (_, _, known) = read("", Path::new("gateway.toml"), &environment, &mut Sources::default());
@@ -125,7 +125,7 @@ fn the_settings_of_the_shipped_file_are_live() {
 }
 
 #[test]
-fn the_example_of_the_shipped_file_works_once_uncommented() {
+fn example_of_the_shipped_file_works_uncommented() {
     let (settings, example) = SHIPPED.split_once(EXAMPLE).unwrap();
     let (example, _) = example.split_once(OPTIONAL).unwrap();
     let config = good(&format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}"))));
@@ -137,14 +137,14 @@ fn the_example_of_the_shipped_file_works_once_uncommented() {
 }
 
 #[test]
-fn the_optional_part_of_the_shipped_file_is_at_its_defaults() {
+fn optional_part_of_the_shipped_file_has_the_defaults() {
     let (_, optional) = SHIPPED.split_once(HEALTH).unwrap();
     let health =
         |text: &str| good(&format!("{APP}[upstreams.app.health]\n{text}")).upstreams.remove(0).health;
     let shown = health(&uncommented(optional));
     let checks = shown.checks.clone().unwrap();
     assert_eq!((checks.path.as_deref(), checks.host.as_deref()), (Some("/healthz"), Some("app.example.com")));
-    // These three have no value to show that means what leaving them out does.
+    // For these three no value means the same as leaving them out.
     let plain = Checks { path: None, host: None, statuses: Vec::new(), ..checks };
     assert_eq!(Health { checks: Some(plain), ..shown }, health(""));
 }

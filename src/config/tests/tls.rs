@@ -1,4 +1,4 @@
-//! `[server.tls]`: what is read, what is refused, and what is worth a look.
+//! `[server.tls]`: valid settings, problems and warnings.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use crate::certificate::made::{make, make_for_days};
 use crate::clock::Timestamp;
 use crate::config::change::Change;
 
-/// A folder with certificates for `app.test`, `other.test` and `*.below.test`.
+/// Creates a directory with certificates for `app.test`, `other.test` and `*.below.test`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), "app", "ec", &["DNS:app.test"]);
@@ -27,7 +27,7 @@ fn tls(folder: &tempfile::TempDir, text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn certificates_are_read_and_their_names_taken() {
+fn certificates_are_read_with_their_names() {
     let folder = folder();
     let config =
         tls(&folder, &format!("certificates = [{APP_PAIR}, {OTHER_PAIR}]\nhsts = \"365d\"")).unwrap();
@@ -39,7 +39,7 @@ fn certificates_are_read_and_their_names_taken() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_refused_where_it_stands() {
+fn unusable_certificates_are_reported_at_their_line() {
     let folder = folder();
     fs::write(folder.path().join("empty"), "").unwrap();
     let open = r#"certificates = [{ cert_file = "app.crt", key_file = "app.key" }]"#;
@@ -50,7 +50,7 @@ fn what_cannot_be_shown_is_refused_where_it_stands() {
         ),
         (
             "certificates = []",
-            r#"4: server.tls.certificates: empty, so there is nothing to show: write certificates = [{ cert_file = "tls/app.crt", key_file = "tls/app.key" }]"#,
+            r#"4: server.tls.certificates: empty, so there is no certificate to serve: write certificates = [{ cert_file = "tls/app.crt", key_file = "tls/app.key" }]"#,
         ),
         (
             "certificates = [{ cert_file = \"app.crt\" }]",
@@ -70,7 +70,7 @@ fn what_cannot_be_shown_is_refused_where_it_stands() {
         ),
         (
             "certificates = [{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [] }]",
-            "4: server.tls.certificates[0].hosts: empty: name a host, or leave it out to take the names of the certificate",
+            "4: server.tls.certificates[0].hosts: empty: name a host, or remove this to use the names of the certificate",
         ),
         (
             "certificates = [{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"wrong.test\"] }]",
@@ -82,11 +82,11 @@ fn what_cannot_be_shown_is_refused_where_it_stands() {
         ),
         (
             "certificates = [{ cert_file = \"other.crt\", key_file = \"other.key\", hosts = [\"192.0.2.1\"] }]",
-            r#"4: server.tls.certificates[0].hosts[0]: "192.0.2.1" is no name that a client could ask for: write app.example.com, or *.example.com for all names one label below; clients that come by address are shown the first certificate"#,
+            r#"4: server.tls.certificates[0].hosts[0]: "192.0.2.1" is not a name that clients can request: write app.example.com, or *.example.com for all names one label below; clients that connect by address get the first certificate"#,
         ),
         (
             &format!("{open}\nhsts = \"3000d\""),
-            r#"5: server.tls.hsts: "3000d" is out of range: write "0s" to "730d" (0s tells nobody; browsers that were told keep to it that long)"#,
+            r#"5: server.tls.hsts: "3000d" is out of range: write "0s" to "730d" (0s sends no header; browsers obey it for this long)"#,
         ),
         (
             &format!("{open}\nciphers = \"all\""),
@@ -99,7 +99,7 @@ fn what_cannot_be_shown_is_refused_where_it_stands() {
 }
 
 #[test]
-fn clients_are_asked_for_certificates_and_by_default_by_all_who_come() {
+fn client_certificates_are_required_by_default_once_requested() {
     let folder = folder();
     fs::write(folder.path().join("empty"), "").unwrap();
     fs::write(folder.path().join("broken"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
@@ -122,7 +122,7 @@ fn clients_are_asked_for_certificates_and_by_default_by_all_who_come() {
     for (text, expected) in [
         (
             "client_certificates = \"required\"".to_owned(),
-            "5: server.tls.client_certificates: without client_ca_file nobody's would be believed: name the PEM file of those who sign them".to_owned(),
+            "5: server.tls.client_certificates: without client_ca_file no client certificate can be verified: name the PEM file of its CAs".to_owned(),
         ),
         (
             "client_ca_file = \"app.crt\"\nclient_certificates = \"maybe\"".to_owned(),
@@ -141,13 +141,13 @@ fn clients_are_asked_for_certificates_and_by_default_by_all_who_come() {
             format!("5: server.tls.client_ca_file: `app.key`: no certificate is in it: {pem}"),
         ),
         (
-            // No second complaint of the route that is told: its setting is not what is wrong.
+            // The route gets no second problem: its setting is not wrong.
             format!("client_ca_file = \"empty\"\n{route}"),
             format!("5: server.tls.client_ca_file: `empty`: no certificate is in it: {pem}"),
         ),
         (
             route.to_owned(),
-            "12: routes[0].forward_client_cert: no client is asked for a certificate: set server.tls.client_ca_file, or remove this".to_owned(),
+            "12: routes[0].forward_client_cert: client certificates are not requested: set server.tls.client_ca_file, or remove this".to_owned(),
         ),
     ] {
         let said = tls(&folder, &format!("{shown}{text}")).err().unwrap_or_default();
@@ -163,7 +163,7 @@ fn clients_are_asked_for_certificates_and_by_default_by_all_who_come() {
 }
 
 #[test]
-fn addresses_that_speak_tls_are_reached_by_https() {
+fn tls_addresses_need_https_urls() {
     let folder = folder();
     let text =
         format!("[server]\npublic_urls = [\"http://app.test\"]\n[server.tls]\ncertificates = [{APP_PAIR}]");
@@ -171,13 +171,12 @@ fn addresses_that_speak_tls_are_reached_by_https() {
         Config::parse(&text, &folder.path().join("gateway.toml"), &environment).unwrap_err().to_string();
     assert_eq!(
         said.split_once("gateway.toml:").unwrap().1,
-        "2: server.public_urls: \"http://app.test\" is not how people reach addresses that speak TLS (server.tls): write \
-         what their browsers show, such as \"https://app.test\""
+        "2: server.public_urls: \"http://app.test\" is http, but the addresses use TLS (server.tls): write the URL that browsers show, such as \"https://app.test\""
     );
 }
 
 #[test]
-fn its_files_are_among_the_sources_and_a_new_certificate_is_a_change() {
+fn certificate_files_are_sources_and_a_renewal_is_a_change() {
     let folder = folder();
     let file = folder.path().join("gateway.toml");
     fs::write(&file, format!("{HTTPS}certificates = [{APP_PAIR}]")).unwrap();
@@ -200,7 +199,7 @@ fn its_files_are_among_the_sources_and_a_new_certificate_is_a_change() {
     assert_eq!((change.restart, change.config), (Vec::new(), after), "taken while it runs");
 }
 
-/// What stays of changes from clear to TLS and back, each made and looked at.
+/// Checks changes from plain HTTP to TLS and back; returns the keys that need a restart.
 pub(super) fn staying() -> Vec<&'static str> {
     let folder = folder();
     let parse = |text: &str| {
@@ -224,7 +223,7 @@ pub(super) fn staying() -> Vec<&'static str> {
 }
 
 #[test]
-fn what_is_worth_a_look_is_said() {
+fn certificates_that_need_attention_get_warnings() {
     let folder = folder();
     make_for_days(folder.path(), "app", "ec", &["DNS:app.test"], 60);
     let key = folder.path().join("app.key");
@@ -240,19 +239,19 @@ fn what_is_worth_a_look_is_said() {
     let first = "server.tls.certificates[0]";
     assert_eq!(said(&config, begins.millis() + day), [""; 0]);
     assert_eq!(said(&config, ends.millis() - 11 * day), [""; 0], "a sixth of 60 days is 10");
-    let renew = "renew it, and put the new one in its place: it is taken without a restart";
+    let renew = "renew it and replace the file; the new one is loaded without a restart";
     assert_eq!(
         said(&config, ends.millis() - 9 * day),
-        [format!("{first}.cert_file: it ends at {ends}: {renew}")]
+        [format!("{first}.cert_file: it expires at {ends}: {renew}")]
     );
     assert_eq!(
         said(&config, ends.millis() + day),
-        [format!("{first}.cert_file: it ended at {ends}, and no client accepts it: {renew}")]
+        [format!("{first}.cert_file: it expired at {ends}, and clients reject it: {renew}")]
     );
     assert_eq!(
         said(&config, begins.millis() - day),
         [format!(
-            "{first}.cert_file: it begins at {begins}, and no client accepts it until then; is the clock right?"
+            "{first}.cert_file: it is not valid before {begins}, and clients reject it until then; check the clock"
         )]
     );
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();

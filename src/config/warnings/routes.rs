@@ -1,10 +1,10 @@
-//! Warnings about routes: rules that an app may see more in than they say.
+//! Warnings about routes that expose more of an app than their rules suggest.
 
 use super::Warning;
 use crate::config::{Access, Config, HostPattern, Route};
 
-/// A stricter route beside a looser one that covers its path, of the same app: the app may know the stricter thing by other
-/// names, and the looser route forwards those.
+/// Warns about a stricter route below a looser one of the same app: the app may know the same resource by other names,
+/// which the looser route forwards.
 pub(super) fn siblings(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (at, child) in config.routes.iter().enumerate().filter(|(_, child)| !child.strict_siblings) {
@@ -13,8 +13,7 @@ pub(super) fn siblings(config: &Config) -> Vec<Warning> {
             continue;
         }
         let message = format!(
-            "stricter than route {:?} ({:?}), which covers it: the app may know what is here by other names, such as \
-             {}, and they go by that route. Set strict_siblings = true, or deny by default and open by path",
+            "stricter than route {:?} ({:?}), which covers it: the app may serve the same resource under other names, such as {}, and that route forwards those. Set strict_siblings = true, or deny by default and open by path",
             parent.name,
             parent.path,
             other_names(child),
@@ -24,7 +23,7 @@ pub(super) fn siblings(config: &Config) -> Vec<Warning> {
     warnings
 }
 
-/// A route that takes its prefix off and is looser than another of the same app that answers for what is left.
+/// Warns about a route that strips its prefix and is looser than the route of the same app that matches the rest.
 pub(super) fn stripped(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (at, route) in config.routes.iter().enumerate().filter(|(_, route)| route.strip_prefix) {
@@ -33,8 +32,7 @@ pub(super) fn stripped(config: &Config) -> Vec<Warning> {
         });
         if let Some(root) = root {
             let message = format!(
-                "looser than route {:?} (\"/\") of the same upstream, which is judged too, since the app sees the path without \
-                 {:?}: whoever may not use that route gets nothing here. Give this route an upstream of its own, or the same access",
+                "looser than route {:?} (\"/\") of the same upstream. That route is checked too, since the app sees the path without {:?}: clients it refuses are refused here. Give this route an upstream of its own, or the same access",
                 root.name, route.path
             );
             warnings.push(Warning { key: format!("routes[{at}].strip_prefix"), message });
@@ -43,19 +41,19 @@ pub(super) fn stripped(config: &Config) -> Vec<Warning> {
     warnings
 }
 
-/// Upstreams that no route names, in a file that has routes.
+/// Warns about upstreams that no route uses, in a file that has routes.
 pub(super) fn unused(config: &Config) -> Vec<Warning> {
     let is_unused =
         |name: &str| !config.routes.is_empty() && config.routes.iter().all(|route| route.upstream != name);
     let unused = config.upstreams.iter().filter(|upstream| is_unused(&upstream.name));
     let warning = |name: &str| Warning {
         key: format!("upstreams.{name}"),
-        message: "no route sends anything here: add upstream = to a route, or take the table out".to_owned(),
+        message: "no route uses this upstream: add upstream = to a route, or remove the table".to_owned(),
     };
     unused.map(|upstream| warning(&upstream.name)).collect()
 }
 
-/// The route of the same app with the longest path above that of `child`, which answers for a host of its.
+/// Returns the route of the same app with the longest path above that of `child`, if the two share a host.
 fn parent<'r>(child: &Route, routes: &'r [Route]) -> Option<&'r Route> {
     let covers = |parent: &&Route| {
         let rest = child.path.strip_prefix(&parent.path);
@@ -67,7 +65,7 @@ fn parent<'r>(child: &Route, routes: &'r [Route]) -> Option<&'r Route> {
             && is_of_one_app(child, parent)
             && child.hosts.iter().any(|host| parent.hosts.iter().any(|other| answers_for(other, host)))
     };
-    // A stricter path above is what such names would go by.
+    // The longest path above matches such other names first.
     routes.iter().filter(covers).max_by_key(|parent| parent.path.len())
 }
 
@@ -75,7 +73,7 @@ fn is_of_one_app(one: &Route, other: &Route) -> bool {
     !std::ptr::eq(one, other) && one.upstream == other.upstream
 }
 
-/// Whether `pattern` answers for some host of `host`.
+/// Returns whether `pattern` matches some host of `host`.
 fn answers_for(pattern: &HostPattern, host: &HostPattern) -> bool {
     match (pattern, host) {
         (HostPattern::Any, _) => true,
@@ -86,7 +84,7 @@ fn answers_for(pattern: &HostPattern, host: &HostPattern) -> bool {
     }
 }
 
-/// Whether whoever may use `one` may use `other`.
+/// Returns whether everybody allowed by `one` is also allowed by `other`.
 fn is_as_strict(one: &Route, other: &Route) -> bool {
     let fresh = one.always_revalidate || !other.always_revalidate;
     match (&one.access, &other.access) {
@@ -97,7 +95,7 @@ fn is_as_strict(one: &Route, other: &Route) -> bool {
     }
 }
 
-/// Examples of other names.
+/// Examples of other names an app may know the path by.
 fn other_names(route: &Route) -> String {
     let script = format!("/index.php{}", route.path);
     let mut names = vec![format!("{}.json", route.path), format!("{}~", route.path), script];
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn stricter_route_beside_a_looser_parent_is_worth_a_word() {
+    fn stricter_route_beside_a_looser_parent_gets_a_warning() {
         let (public, person, admin) = ("\"public\"", "\"signed-in\"", "{ roles = [\"admin\"] }");
         for (routes, keys) in [
             ([route("a", "/", person, ""), route("b", "/admin", admin, "")], &["routes[1].path"][..]),
@@ -160,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn prefix_that_hides_a_stricter_route_is_worth_a_word() {
+    fn prefix_that_hides_a_stricter_route_gets_a_warning() {
         let strip = route("s", "/strip", "\"public\"", "strip_prefix = true");
         let root = route("a", "/", "\"signed-in\"", "");
         assert_eq!(warned(&format!("{root}{strip}")), ["routes[1].strip_prefix"]);
@@ -168,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_that_no_route_uses_is_worth_a_word() {
+    fn unused_upstream_gets_a_warning() {
         let spare = "[upstreams.spare]\nservers = [\"http://127.0.0.1:8\"]\n";
         let used = route("a", "/", "\"public\"", "");
         assert_eq!(warned(&format!("{spare}{used}")), ["upstreams.spare"]);

@@ -1,19 +1,19 @@
-//! Parameters of the addresses of stores: `?name=value&name=value`.
+//! Parameters of store addresses: `?name=value&name=value`.
 //!
-//! A parameter that asks for what is done anyway is accepted; any other is named in the error, with what to set instead.
-//! Values are never repeated: some are passwords.
+//! A parameter that requests the existing behaviour is accepted. For any other the error names it and what to set instead.
+//! Values are never quoted: some are passwords.
 
 use zeroize::Zeroizing;
 
 use crate::config::ChannelBinding;
 
-/// Parameters, percent-decoded, in their order.
+/// Percent-decoded parameters, in their order.
 pub(super) type Parameters = Vec<(String, Zeroizing<String>)>;
 
-/// What the parameters of a Postgres address ask for.
+/// Settings from the parameters of a Postgres address.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Postgres {
-    /// `sslmode`: `None` = not said.
+    /// `sslmode`; `None` = not set.
     pub(super) tls: Option<bool>,
     /// `channel_binding`
     pub(super) channel_binding: ChannelBinding,
@@ -24,10 +24,10 @@ pub(super) struct Postgres {
 /// Reads the parameters that libpq knows (PostgreSQL docs, section 34.1.2), and those that providers add.
 ///
 /// # Errors
-/// The parameter that asks for something else, and what to write instead.
+/// The first unsupported parameter, and what to write instead.
 pub(super) fn postgres(parameters: &Parameters) -> Result<Postgres, String> {
     let mut read = Postgres::default();
-    once(parameters)?;
+    reject_duplicates(parameters)?;
     for (name, value) in parameters {
         let value = value.as_str();
         let advice = match (name.as_str(), value) {
@@ -35,7 +35,7 @@ pub(super) fn postgres(parameters: &Parameters) -> Result<Postgres, String> {
                 read.tls = Some(false);
                 continue;
             }
-            // `require` and `verify-ca` ask for less than is done: the certificate and its name are always verified.
+            // `require` and `verify-ca` are weaker than what is done: the certificate and its name are always verified.
             ("sslmode", "require" | "verify-ca" | "verify-full") | ("ssl", "true") => {
                 read.tls = Some(true);
                 continue;
@@ -61,20 +61,20 @@ pub(super) fn postgres(parameters: &Parameters) -> Result<Postgres, String> {
                 continue;
             }
             ("application_name", _) => "write at most 63 visible ASCII characters",
-            // Ours is set, so that it is not used.
+            // The application name is always set, so the fallback is never used.
             ("fallback_application_name", _) => continue,
             ("target_session_attrs", "read-write" | "primary") => continue,
             ("target_session_attrs", _) => {
                 return Err("the vault needs a primary: leave target_session_attrs out, or write read-write"
                     .to_owned());
             }
-            // Every connect has a time, and every connection is watched.
+            // Connects always have a timeout, and connections are always monitored.
             ("connect_timeout" | "tcp_user_timeout", value) if is_number(value) => continue,
             ("connect_timeout" | "tcp_user_timeout", _) => {
                 "write a number, or leave it out: vault.statement_timeout bounds it"
             }
             ("keepalives", "1") => continue,
-            ("keepalives", _) => "connections are always watched: leave it out",
+            ("keepalives", _) => "connections are always monitored: leave it out",
             ("keepalives_idle" | "keepalives_interval" | "keepalives_count", value) if is_number(value) => {
                 continue;
             }
@@ -82,8 +82,8 @@ pub(super) fn postgres(parameters: &Parameters) -> Result<Postgres, String> {
                 "write a number, or leave it out"
             }
             ("client_encoding", value) if is_utf8(value) => continue,
-            ("client_encoding", _) => "texts are UTF-8: leave it out",
-            // What this system trusts, without vault.ca_file.
+            ("client_encoding", _) => "the encoding is always UTF-8: leave it out",
+            // The system trust store is used without vault.ca_file.
             ("sslrootcert", "system") => continue,
             ("sslrootcert", _) => "leave it out and set vault.ca_file",
             ("sslsni", "1") | ("sslcompression", "0") | ("gssencmode", "disable" | "prefer") => continue,
@@ -91,7 +91,7 @@ pub(super) fn postgres(parameters: &Parameters) -> Result<Postgres, String> {
             ("sslcertmode", "disable" | "allow") => continue,
             ("ssl_min_protocol_version", "TLSv1" | "TLSv1.1" | "TLSv1.2") => continue,
             ("ssl_min_protocol_version" | "ssl_max_protocol_version", _) => {
-                "TLS 1.2 and 1.3 are spoken: leave it out"
+                "TLS 1.2 and 1.3 are supported: leave it out"
             }
             ("gssencmode", _) => "connections are encrypted with TLS alone: leave it out",
             ("sslcert" | "sslkey" | "sslpassword" | "sslcertmode", _) => {
@@ -101,27 +101,27 @@ pub(super) fn postgres(parameters: &Parameters) -> Result<Postgres, String> {
                 "write postgres://<user>:<password>@<host>:<port>/<database>"
             }
             ("passfile" | "service", _) => "write the password into the address, or set vault.url_file",
-            ("options", _) => "take it out: settings of the session are set with ALTER ROLE … SET",
+            ("options", _) => "remove it: settings of the session are set with ALTER ROLE … SET",
             ("pgbouncer" | "prepare_threshold" | "statement_cache_size", _) => {
-                "take it out, and set vault.prepared = false instead"
+                "remove it, and set vault.prepared = false instead"
             }
             ("connection_limit" | "pool_size" | "max_connections", _) => {
-                "take it out, and set vault.pool_size instead"
+                "remove it, and set vault.pool_size instead"
             }
             ("pool_timeout" | "statement_timeout" | "socket_timeout", _) => {
-                "take it out, and set vault.statement_timeout instead"
+                "remove it, and set vault.statement_timeout instead"
             }
             ("schema" | "search_path" | "currentSchema", _) => {
-                "take it out, and set it with ALTER ROLE … SET search_path"
+                "remove it, and set it with ALTER ROLE … SET search_path"
             }
-            _ => "it is not supported: take it out",
+            _ => "it is not supported: remove it",
         };
         return Err(format!("the parameter {}: {advice}", shown(name)));
     }
     Ok(read)
 }
 
-/// What the parameters of a Redis address ask for.
+/// Settings from the parameters of a Redis address.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Redis {
     /// `sentinel_user`
@@ -132,13 +132,13 @@ pub(super) struct Redis {
     pub(super) database: Option<String>,
 }
 
-/// Reads the parameters that clients of Redis know: redis-py, go-redis, redis-rs.
+/// Reads the parameters that Redis clients know: redis-py, go-redis, redis-rs.
 ///
 /// # Errors
-/// The parameter that asks for something else, and what to write instead.
+/// The first unsupported parameter, and what to write instead.
 pub(super) fn redis(parameters: Parameters, form: &str, tls: bool) -> Result<Redis, String> {
     let mut read = Redis::default();
-    once(&parameters)?;
+    reject_duplicates(&parameters)?;
     for (name, value) in parameters {
         let advice = match (name.as_str(), value.as_str()) {
             ("sentinel_user" | "sentinel_username", _) if form == "sentinel" => {
@@ -163,7 +163,7 @@ pub(super) fn redis(parameters: Parameters, form: &str, tls: bool) -> Result<Red
             ("ssl" | "tls" | "ssl_cert_reqs", _) if !tls => "write rediss:// for TLS",
             ("ssl" | "tls", _) => "write redis:// for no TLS",
             ("ssl_cert_reqs" | "insecure" | "skip_verify" | "ssl_check_hostname", _) => {
-                "certificates are always verified: leave it out, and set sessions.ca_file for a private authority"
+                "certificates are always verified: leave it out, and set sessions.ca_file for a private CA"
             }
             ("ssl_ca_certs" | "ssl_ca_path" | "cacert", _) => "leave it out and set sessions.ca_file",
             ("ssl_certfile" | "ssl_keyfile", _) => {
@@ -181,35 +181,35 @@ pub(super) fn redis(parameters: Parameters, form: &str, tls: bool) -> Result<Red
                 | "health_check_interval",
                 value,
             ) if is_number(value.trim_end_matches(['m', 's'])) => continue,
-            ("max_connections" | "pool_size", _) => "one connection carries everything: take it out",
-            _ => "it is not supported: take it out",
+            ("max_connections" | "pool_size", _) => "all commands share one connection: remove it",
+            _ => "it is not supported: remove it",
         };
         return Err(format!("the parameter {}: {advice}", shown(&name)));
     }
     Ok(read)
 }
 
-/// Of two that differ, nobody can tell which one was meant.
-fn once(parameters: &Parameters) -> Result<(), String> {
+/// Rejects a parameter that is given twice, since it is unclear which value was meant.
+fn reject_duplicates(parameters: &Parameters) -> Result<(), String> {
     for (at, (name, _)) in parameters.iter().enumerate() {
         if parameters[..at].iter().any(|(earlier, _)| earlier == name) {
-            return Err(format!("the parameter {} is there twice: take one out", shown(name)));
+            return Err(format!("the parameter {} is given twice: remove one", shown(name)));
         }
     }
     Ok(())
 }
 
-/// A name that can be repeated: what is none may be part of a password.
+/// Returns a name that may be quoted in a message; an unusual one may be part of a password.
 fn shown(name: &str) -> String {
     let is_plain = name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_plain && !name.is_empty() { format!("`{name}`") } else { "with an odd name".to_owned() }
+    if is_plain && !name.is_empty() { format!("`{name}`") } else { "with an invalid name".to_owned() }
 }
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Postgres cuts names at 63 bytes and replaces what is not ASCII.
+/// Postgres truncates names at 63 bytes and replaces characters that are not ASCII.
 fn is_application_name(text: &str) -> bool {
     (1..64).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }

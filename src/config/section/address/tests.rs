@@ -1,4 +1,4 @@
-//! What addresses mean, and which are refused.
+//! Parsing of store addresses.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn secret(text: &str) -> Option<Secret<String>> {
 }
 
 #[test]
-fn an_address_of_postgres_is_read_to_its_parts() {
+fn postgres_address_is_split_into_its_parts() {
     let url = postgres("postgres://door:p%40ss%3A@db1,db2:5433,[::1]:6000/vault?sslmode=require").unwrap();
     assert_eq!(url.hosts, [host("db1", 5432), host("db2", 5433), host("::1", 6000)]);
     assert_eq!((url.user.as_str(), url.database.as_str(), url.tls), ("door", "vault", true));
@@ -22,7 +22,7 @@ fn an_address_of_postgres_is_read_to_its_parts() {
 }
 
 #[test]
-fn a_password_crosses_a_network_in_clear_only_when_that_is_said() {
+fn tls_is_off_only_locally_or_on_request() {
     for (address, tls) in [
         ("postgres://d@db/v", true),
         ("postgres://d@127.0.0.1/v", false),
@@ -37,7 +37,7 @@ fn a_password_crosses_a_network_in_clear_only_when_that_is_said() {
 }
 
 #[test]
-fn every_form_of_a_redis_address_is_read() {
+fn every_form_of_a_redis_address_is_parsed() {
     let single = redis("redis://:secret@cache:6380/3").unwrap();
     assert_eq!(single.topology, RedisTopology::Single(host("cache", 6380)));
     assert_eq!(
@@ -56,7 +56,7 @@ fn every_form_of_a_redis_address_is_read() {
 }
 
 #[test]
-fn what_is_no_address_is_told_what_to_write_and_never_repeated() {
+fn error_says_what_to_write_and_never_quotes_the_address() {
     let postgres_ones = [
         "postgres://db/vault",
         "postgres://",
@@ -95,17 +95,17 @@ fn what_is_no_address_is_told_what_to_write_and_never_repeated() {
         assert!(
             message.contains("write")
                 || message.contains("leave")
-                || message.contains("take")
+                || message.contains("remove")
                 || message.contains("is `")
-                || message.contains("stand"),
+                || message.contains("must be"),
             "{text}: {message}"
         );
     }
 }
 
 #[test]
-fn postgres_parameters_that_ask_for_what_is_done_are_accepted() {
-    // F21: as providers give them out, and as libpq knows them.
+fn postgres_parameters_for_the_existing_behaviour_are_accepted() {
+    // F21: as providers hand them out, and as libpq knows them.
     let plain = postgres("postgres://d:p@db/v").unwrap();
     for query in [
         "sslmode=require&channel_binding=prefer",
@@ -134,22 +134,22 @@ fn postgres_parameters_that_ask_for_what_is_done_are_accepted() {
 }
 
 #[test]
-fn parameters_that_ask_for_something_else_are_named() {
+fn unsupported_postgres_parameters_are_named() {
     for (query, named) in [
         ("options=-c%20x", "`options`"),
         ("sslcert=hunter2", "`sslcert`"),
         ("sslrootcert=hunter2", "`sslrootcert`: leave it out and set vault.ca_file"),
         ("connect_timeout=hunter2", "`connect_timeout`"),
         ("client_encoding=LATIN1", "`client_encoding`"),
-        ("pgbouncer=true", "`pgbouncer`: take it out, and set vault.prepared = false instead"),
-        ("connection_limit=1", "`connection_limit`: take it out, and set vault.pool_size instead"),
+        ("pgbouncer=true", "`pgbouncer`: remove it, and set vault.prepared = false instead"),
+        ("connection_limit=1", "`connection_limit`: remove it, and set vault.pool_size instead"),
         ("ssl_min_protocol_version=TLSv1.3", "`ssl_min_protocol_version`"),
         ("channel_binding=hunter2", "`channel_binding`: write require, prefer or disable"),
         ("application_name=", "`application_name`"),
-        ("hunter2%20x=1", "with an odd name"),
-        ("frobnicate=1", "`frobnicate`: it is not supported: take it out"),
+        ("hunter2%20x=1", "with an invalid name"),
+        ("frobnicate=1", "`frobnicate`: it is not supported: remove it"),
         ("sslmode=require&frobnicate=1", "`frobnicate`"),
-        ("sslmode=require&sslmode=disable", "`sslmode` is there twice"),
+        ("sslmode=require&sslmode=disable", "`sslmode` is given twice"),
         ("sslmode=disable&channel_binding=require", "channel_binding=require needs TLS"),
     ] {
         let said = postgres(&format!("postgres://d:p@db/v?{query}")).unwrap_err();
@@ -161,7 +161,7 @@ fn parameters_that_ask_for_something_else_are_named() {
 }
 
 #[test]
-fn redis_parameters_follow_the_same_rule() {
+fn unsupported_redis_parameters_are_named() {
     let (plain, tls) = (redis("redis://:p@c").unwrap(), redis("rediss://:p@c").unwrap());
     for query in ["protocol=3", "protocol=resp2", "socket_timeout=5&connect_timeout=10s", "ssl=false", "db=0"]
     {
@@ -180,8 +180,8 @@ fn redis_parameters_follow_the_same_rule() {
         ("rediss://c?ssl_ca_certs=hunter2", "`ssl_ca_certs`: leave it out and set sessions.ca_file"),
         ("redis://c?password=hunter2", "`password`: write redis://<user>:<password>@<host>"),
         ("redis://c?sentinel_password=hunter2", "`sentinel_password`"),
-        ("redis://c?db=1&db=2", "`db` is there twice"),
-        ("redis://c?x=1", "`x`: it is not supported: take it out"),
+        ("redis://c?db=1&db=2", "`db` is given twice"),
+        ("redis://c?x=1", "`x`: it is not supported: remove it"),
     ] {
         let said = redis(address).unwrap_err();
         assert!(said.contains(named) && !said.contains("hunter2"), "{address}: {said}");

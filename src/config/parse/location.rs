@@ -1,4 +1,4 @@
-//! Places in a file, and the report of what is wrong there.
+//! Locations in a file, and the report of the problems found there.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,23 +13,23 @@ use crate::config::parse::sources::Sources;
 pub(crate) struct Report<'a> {
     pub(crate) file: &'a Path,
     pub(crate) text: &'a str,
-    /// Lines the parser could not read: what they would have said is unknown.
-    pub(crate) torn: BTreeSet<usize>,
+    /// Lines that the parser could not read; their meaning is unknown.
+    pub(crate) unreadable: BTreeSet<usize>,
     pub(crate) problems: RefCell<Vec<Problem>>,
-    /// Keys that were asked for, with `*` for every name and index.
+    /// Keys that were read, with `*` for every name and index.
     pub(crate) known: RefCell<BTreeSet<String>>,
-    /// This file, and those it names.
+    /// This file and those it names.
     pub(crate) sources: RefCell<Sources>,
 }
 
 impl<'a> Report<'a> {
-    /// Reads the text; what is not TOML is reported, one problem a line, and the rest is still walked.
+    /// Parses the text. Lines that are not TOML are reported, one problem each; the rest is still checked.
     pub(crate) fn open(text: &'a str, file: &'a Path, sources: Sources) -> (Self, DeTable<'a>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut report = Self {
             file,
             text,
-            torn: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             problems: RefCell::default(),
             known: RefCell::default(),
             sources: RefCell::new(sources),
@@ -39,19 +39,17 @@ impl<'a> Report<'a> {
             let offset = error.span().map_or(text.len(), |span| span.start);
             let line = text.lines().nth(report.line(offset) - 1).unwrap_or_default().trim();
             let is_twice = error.message() == "duplicate key";
-            // Its keys stand a second time as well, which is no other problem.
+            // Its keys are duplicates as well, which is the same problem.
             if is_twice && second_routes && !line.starts_with('[') {
                 continue;
             }
             second_routes = is_twice && line == "[routes]";
-            if report.torn.insert(report.line(offset)) {
+            if report.unreadable.insert(report.line(offset)) {
                 let message = match error.message() {
                     "duplicate key" if second_routes => {
-                        "one route was written already: write [[routes]] above each".to_owned()
+                        "there are several routes: write [[routes]] above each".to_owned()
                     }
-                    "duplicate key" => {
-                        "this stands in the file a second time: keep one of the two".to_owned()
-                    }
+                    "duplicate key" => "defined twice: keep one of the two".to_owned(),
                     // The parser guesses the type of a bare word from its first letter.
                     other
                         if other.starts_with("string values must be quoted")
@@ -60,7 +58,7 @@ impl<'a> Report<'a> {
                             || other.contains("`true`")
                             || other.contains("`false`") =>
                     {
-                        "not TOML: a value is missing, or should stand in quotes".to_owned()
+                        "not TOML: a value is missing, or needs quotes".to_owned()
                     }
                     other => format!("not TOML: {other}"),
                 };
@@ -70,20 +68,20 @@ impl<'a> Report<'a> {
         (report, root.into_inner())
     }
 
-    /// Whether a table header above `line` could not be read, so that keys may stand in the wrong table.
-    pub(crate) fn is_below_torn_header(&self, line: usize) -> bool {
-        let mut above = self.torn.iter().take_while(|&&torn| torn < line);
-        above.any(|torn| {
-            self.text.lines().nth(torn - 1).is_some_and(|text| text.trim_start().starts_with('['))
+    /// Returns whether a table header above `line` could not be parsed, so that keys may be in the wrong table.
+    pub(crate) fn is_below_unreadable_header(&self, line: usize) -> bool {
+        let mut above = self.unreadable.iter().take_while(|&&unreadable| unreadable < line);
+        above.any(|unreadable| {
+            self.text.lines().nth(unreadable - 1).is_some_and(|text| text.trim_start().starts_with('['))
         })
     }
 
-    /// Whether some lines could not be read, so that what seems missing may stand there.
-    pub(crate) fn is_torn(&self) -> bool {
-        !self.torn.is_empty()
+    /// Returns whether some lines could not be parsed, so that a missing key may be on one of them.
+    pub(crate) fn has_unreadable_lines(&self) -> bool {
+        !self.unreadable.is_empty()
     }
 
-    /// What was found, the keys that were asked for, and the files that were read.
+    /// Returns the problems, the keys that were read, and the files that were read.
     pub(crate) fn close(self) -> (Vec<Problem>, BTreeSet<String>, Sources) {
         (self.problems.into_inner(), self.known.into_inner(), self.sources.into_inner())
     }
@@ -99,33 +97,33 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Where something stands in the file.
+/// The location of a key in the file.
 #[derive(Clone)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Location<'a> {
     pub(crate) report: &'a Report<'a>,
     pub(crate) offset: usize,
     pub(crate) key: String,
     pub(crate) pattern: String,
-    /// Whether the file says something here, or it is where it would.
+    /// True if the file sets this key; false if this is only where it would be.
     pub(crate) is_written: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Location<'a> {
     /// Reports a problem here, unless the line was reported as unreadable already.
     pub(crate) fn problem(&self, message: impl Into<String>) {
         let line = self.line();
-        if !self.report.torn.contains(&line) {
+        if !self.report.unreadable.contains(&line) {
             self.report.push(line, self.key.clone(), message.into());
         }
     }
 
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub(crate) fn line(&self) -> usize {
         self.report.line(self.offset)
     }
 
-    /// Whether a problem was reported at this key or below it.
-    pub(crate) fn is_flawed(&self) -> bool {
+    /// Returns whether a problem was reported at this key or below it.
+    pub(crate) fn has_problem(&self) -> bool {
         let below = |key: &str| {
             key.strip_prefix(self.key.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -133,16 +131,16 @@ impl<'a> Place<'a> {
         self.report.problems.borrow().iter().any(|problem| below(&problem.key))
     }
 
-    /// Where a broken rule about two keys is reported: here, or there when only that one is written. Nowhere when
-    /// one of them has a problem of its own, since the rule would judge a default in its stead.
+    /// Location at which a broken rule about two keys is reported: this one, or the other when only that one is set.
+    /// `None` when one of them has its own problem, since the rule would then be checked against a default.
     pub(crate) fn with<'p>(&'p self, there: &'p Self) -> Option<&'p Self> {
-        let is_settled = !self.is_flawed() && !there.is_flawed() && !self.is_torn();
+        let is_settled = !self.has_problem() && !there.has_problem() && !self.has_unreadable_lines();
         is_settled.then_some(if self.is_written { self } else { there })
     }
 
-    /// Whether some lines of the file could not be read.
-    pub(crate) fn is_torn(&self) -> bool {
-        self.report.is_torn()
+    /// Returns whether some lines of the file could not be parsed.
+    pub(crate) fn has_unreadable_lines(&self) -> bool {
+        self.report.has_unreadable_lines()
     }
 
     /// The dotted key.
@@ -150,7 +148,7 @@ impl<'a> Place<'a> {
         &self.key
     }
 
-    /// An element of the list that stands here.
+    /// The location of an element of this list.
     pub(crate) fn item(&self, index: usize, offset: usize) -> Self {
         let key = format!("{}[{index}]", self.key);
         Self { report: self.report, offset, key, pattern: format!("{}.*", self.pattern), is_written: true }
