@@ -1,4 +1,4 @@
-//! What was done, and housekeeping.
+//! Audit events, and housekeeping.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,51 +9,51 @@ use super::VaultError;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 
-/// Something worth remembering.
+/// An audit event.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
-    /// When, by the vault's clock; ignored when written.
+    /// Time by the vault's clock; ignored when written.
     pub at: Timestamp,
-    /// What: a stable word such as `login`, `logout`, `refresh_reused`, `password_changed`, `user_disabled`.
+    /// Stable name such as `login`, `logout`, `refresh_reused`, `password_changed`, `user_disabled`.
     pub event: String,
-    /// Whom it concerns.
+    /// User concerned.
     pub user: Option<UserId>,
-    /// Which session.
+    /// Session concerned.
     pub session: Option<SessionId>,
-    /// From where.
+    /// Client address.
     pub address: Option<IpAddr>,
 }
 
-/// Connections to a vault.
+/// Connection counts of a vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
-    /// Answering now.
+    /// Connections with a query in progress.
     pub in_use: usize,
-    /// Open, and waiting to be needed.
+    /// Open, idle connections.
     pub idle: usize,
-    /// There may be so many.
+    /// Maximum number of connections.
     pub max: usize,
-    /// Questions waiting for one.
+    /// Queries waiting for a connection.
     pub waiting: usize,
 }
 
-/// What was done, and housekeeping.
+/// Audit events, and housekeeping.
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// The newest events first, at most `limit`. Changes write their own event in their own transaction.
+    /// Returns the newest events first, at most `limit`. Each change writes its own event in its own transaction.
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError>;
-    /// Deletes sessions and revocation rows that no longer matter, at most `limit` of each; answers how many.
+    /// Deletes obsolete sessions and revocation rows, at most `limit` of each; returns the number deleted.
     async fn sweep(&self, limit: u32) -> Result<u64, VaultError>;
-    /// The version of the stored schema.
+    /// Returns the version of the stored schema.
     async fn schema(&self) -> Result<u32, VaultError>;
-    /// Brings everything that was written into the vault's main file, for those who copy it after a clean stop.
+    /// Writes all data into the vault's main file, so that it can be copied after a clean stop.
     async fn settle(&self) -> Result<(), VaultError>;
     /// Writes a consistent copy of everything to a new file.
     ///
-    /// # Errors
+    /// The file exists or cannot be written, or the backend has its own tool for this (the text names it).
     /// When the file exists, cannot be written, or the backend has its own tool for this (the text names it).
     async fn backup(&self, to: &Path) -> Result<(), VaultError>;
-    /// The connections now; an embedded vault has its one writer.
+    /// Returns the current connection counts; an embedded vault has one writer.
     fn connections(&self) -> Connections {
         Connections { in_use: 0, idle: 1, max: 1, waiting: 0 }
     }

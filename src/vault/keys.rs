@@ -1,4 +1,4 @@
-//! Signing keys, sealed: the vault cannot read them.
+//! Encrypted signing keys: the vault cannot read them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::VaultError;
 use crate::clock::Timestamp;
 
-/// What a key is for.
+/// Purpose of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyUse {
     /// Signs access tokens.
@@ -17,7 +17,7 @@ pub enum KeyUse {
 }
 
 impl KeyUse {
-    /// As stored.
+    /// Returns the stored name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Access => "access",
@@ -29,54 +29,54 @@ impl KeyUse {
 /// A key to be stored.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Unique among keys of its use.
+    /// Key id, unique among keys of its use.
     pub kid: String,
-    /// What it is for.
+    /// Purpose of the key.
     pub key_use: KeyUse,
-    /// What it does: `EdDSA`, `ES256`, `RS256`, `HS256`.
+    /// Algorithm: `EdDSA`, `ES256`, `RS256`, `HS256`.
     pub algorithm: String,
-    /// Sealed under the master secret; the vault cannot read it.
+    /// Key material, encrypted with the master key; the vault cannot read it.
     pub sealed: Vec<u8>,
-    /// How long after now it begins to sign. Zero for the first key.
+    /// Delay until the key signs. Zero for the first key.
     pub signs_after: Duration,
-    /// How long after that its predecessors still verify.
+    /// Time after that during which its predecessors still verify.
     pub overlap: Duration,
 }
 
-/// A key as stored.
+/// A stored key.
 #[derive(Clone, Debug)]
 pub struct StoredKey {
-    /// Unique among keys of its use.
+    /// Key id, unique among keys of its use.
     pub kid: String,
-    /// What it is for.
+    /// Purpose of the key.
     pub key_use: KeyUse,
-    /// What it does.
+    /// Algorithm.
     pub algorithm: String,
-    /// Sealed under the master secret.
+    /// Key material, encrypted with the master key.
     pub sealed: Vec<u8>,
-    /// From when it signs.
+    /// Start of signing.
     pub signs_from: Timestamp,
-    /// Until when it verifies; `None` while it has no successor.
+    /// End of verification; `None` while it has no successor.
     pub verifies_until: Option<Timestamp>,
 }
 
 /// The keys that still verify.
 #[derive(Clone, Debug)]
 pub struct KeyTable {
-    /// Raised by every change.
+    /// Version of the table; every change increments it.
     pub version: u64,
     /// Every key that still verifies.
     pub keys: Vec<StoredKey>,
-    /// The vault's clock.
+    /// Current time of the vault's clock.
     pub now: Timestamp,
 }
 
-/// Sealed signing keys.
+/// Storage of encrypted signing keys.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// The keys that still verify.
+    /// Returns the keys that still verify.
     async fn load(&self) -> Result<KeyTable, VaultError>;
-    /// Adds keys; predecessors of the same use get their end. With `only_first`, does nothing for a use that has
-    /// a key already, so that replicas starting together agree on one. Answers the table afterwards.
+    /// Adds keys; predecessors of the same use get an end. With `only_first`, does nothing for a use that has a key
+    /// already, so that replicas starting together agree on one. Returns the table afterwards.
     async fn add(&self, keys: &[NewKey], only_first: bool) -> Result<KeyTable, VaultError>;
 }

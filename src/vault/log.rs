@@ -1,4 +1,4 @@
-//! The revocation log: the feed every replica follows.
+//! The revocation log, which every replica follows.
 
 use async_trait::async_trait;
 
@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::identity::RightsVersion;
 
-/// A place in the revocation log, opaque to everyone but the backend that made it.
+/// A position in the revocation log, opaque to all but the backend that created it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(pub u64);
 
@@ -16,42 +16,42 @@ pub struct Cursor(pub u64);
 pub enum LogEntry {
     /// A session that has ended.
     Session {
-        /// Which.
+        /// The session.
         id: SessionId,
-        /// Until when the row matters.
+        /// Time until which the row matters.
         until: Timestamp,
     },
     /// A user whose rights changed: tokens of an older version are refused until refreshed.
     Rights {
-        /// Whose.
+        /// The user.
         user_id: UserId,
-        /// The oldest version still good.
+        /// Oldest version that is still valid.
         rights: RightsVersion,
-        /// Until when the row matters.
+        /// Time until which the row matters.
         until: Timestamp,
     },
 }
 
-/// What the log says after a cursor.
+/// Rows of the log after a cursor.
 #[derive(Clone, Debug)]
 pub struct LogPage {
-    /// Rows not yet seen (a row may come twice, never not at all).
+    /// New rows. A row may be returned twice, but none is left out.
     pub entries: Vec<LogEntry>,
-    /// Where to go on.
+    /// Position to continue from.
     pub cursor: Cursor,
-    /// The version of the key table: when it moves, keys are loaded again.
+    /// Version of the key table; when it changes, the keys are loaded again.
     pub keys_version: u64,
-    /// The vault's clock.
+    /// Current time of the vault's clock.
     pub now: Timestamp,
 }
 
-/// The feed every replica follows.
+/// The revocation log, which every replica follows.
 #[async_trait]
 pub trait RevocationLog: Send + Sync {
-    /// Everything committed since `after`, or every unexpired row without it. Everything committed before this
-    /// call began is in the answer: that is what renews a lease.
+    /// Returns everything committed since `after`, or every unexpired row without it. The result contains everything that
+    /// was committed before this call began, so it renews a lease.
     async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError>;
-    /// Resolves when somebody has probably written: in this process at once, in another as soon as the backend
-    /// can tell. A hint, never the proof.
+    /// Waits until somebody has probably written: in this process at once, in another as soon as the backend notices. This
+    /// is a hint, not a proof.
     async fn changed(&self);
 }

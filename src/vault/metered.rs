@@ -1,4 +1,4 @@
-//! The vault, with each question timed and counted: whichever backend answers.
+//! A wrapper around any vault that times and counts every query.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::identity::{Login, Roles};
 use crate::metrics::{Metrics, Statement};
 use crate::secret::Secret;
 
-/// A vault whose every question is timed and counted.
+/// Wraps a vault so that every query is timed and counted.
 pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Vault {
     fn one<T: ?Sized>(inner: &Arc<T>, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Arc<Metered<T>> {
         Arc::new(Metered { inner: Arc::clone(inner), metrics: Arc::clone(metrics), clock: Arc::clone(clock) })
@@ -40,17 +40,17 @@ impl<T: ?Sized> Metered<T> {
     async fn timed<A>(
         &self,
         statement: Statement,
-        asked: impl Future<Output = Result<A, VaultError>>,
+        query: impl Future<Output = Result<A, VaultError>>,
     ) -> Result<A, VaultError> {
         let began = self.clock.monotonic();
-        let answer = asked.await;
+        let result = query.await;
         let took = self.clock.monotonic().since(began);
         self.metrics.vault.seconds.of(statement).observe(took.as_secs_f64());
-        // The other errors are answers.
-        if let Err(VaultError::Unavailable(_) | VaultError::Damaged(_)) = &answer {
+        // The other errors are results.
+        if let Err(VaultError::Unavailable(_) | VaultError::Damaged(_)) = &result {
             self.metrics.vault.errors.of(statement).inc();
         }
-        answer
+        result
     }
 }
 

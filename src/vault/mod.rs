@@ -1,10 +1,10 @@
-//! The vault: the truth about users, sessions, revocations, keys and what was done to them.
+//! The vault: the authoritative store of users, sessions, revocations, keys and audit events.
 //!
-//! Five small traits on one backend, chosen once in `server`. Every method is atomic on its own. What the vault
-//! stores and compares, the vault's own clock decides; answers that lead to a signature carry that clock's `now`.
+//! Five small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that the
+//! vault stores and compares come from its own clock; results that lead to a signature contain that clock's `now`.
 //!
-//! Nothing here knows tokens, HTTP or the session store. A backend that cannot answer says
-//! [`VaultError::Unavailable`]; it never answers "absent" instead.
+//! This module knows nothing about tokens, HTTP or the session store. A backend that cannot answer returns
+//! [`VaultError::Unavailable`], never "absent".
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub use sessions::{
 };
 pub use users::{User, UserChange, UserKey, Users};
 
-/// How long a revocation row is kept, and so the longest an access token may live plus its leeway: a row must
-/// outlive every token of what it revokes. Shorter would let a revoked token come back; longer only costs memory.
+/// Time a revocation row is kept: the maximum lifetime of an access token plus leeway. A row must outlive every token it
+/// revokes. A shorter time would make a revoked token valid again; a longer one only costs memory.
 pub const REVOCATION_LIFE: Duration = Duration::from_secs(3600 + 120);
 
 /// A vault: one backend behind each of its traits.
@@ -39,30 +39,30 @@ pub struct Vault {
     pub users: Arc<dyn Users>,
     /// Sessions and refresh rotation.
     pub sessions: Arc<dyn Sessions>,
-    /// The feed every replica follows.
+    /// The revocation log, which every replica follows.
     pub log: Arc<dyn RevocationLog>,
-    /// Sealed signing keys.
+    /// Encrypted signing keys.
     pub keys: Arc<dyn Keys>,
-    /// What was done, by whom, and housekeeping.
+    /// Audit events, and housekeeping.
     pub audit: Arc<dyn Audit>,
 }
 
-/// Why the vault did not do it.
+/// Error of a vault operation.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum VaultError {
-    /// It cannot be asked now; nothing is known about the answer.
+    /// The vault cannot be queried now; the result is unknown.
     #[error("vault: {0}")]
     Unavailable(String),
     /// The user changed (password, disabled, deleted) since the caller read it.
     #[error("the user was changed meanwhile; start again")]
     Superseded,
-    /// There is a user of this name already.
+    /// A user of this name exists already.
     #[error("there is a user of this name already")]
     LoginTaken,
-    /// There is no such user.
+    /// No user of this name or id exists.
     #[error("there is no such user")]
     UserUnknown,
-    /// The stored data is damaged or of another program; the text says what to do.
+    /// The stored data is damaged or belongs to another program; the text says what to do.
     #[error("{0}")]
     Damaged(String),
 }

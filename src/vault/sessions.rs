@@ -1,4 +1,4 @@
-//! Sessions: opened, rotated, looked up, ended.
+//! Sessions: open, rotate, look up, end.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,28 +12,28 @@ use crate::id::{SessionId, UserId};
 use crate::identity::ClientKind;
 use crate::identity::{Epoch, Login, RightsVersion, Roles};
 
-/// How much later the idle end of a session must be before a renewal writes it: less would write for every tab of a
-/// browser, more would end sessions that much before they have been idle for long. Never more than [`idle_grain`].
+/// Minimum extension of the idle end that a renewal writes. Less would cost a write for every tab of a browser; more would
+/// end sessions up to that much too early. Never more than [`idle_grain`].
 pub const EXTEND_AFTER: Duration = Duration::from_secs(60);
 
 /// Maximum time by which the stored idle end of a session lags behind its last use: a twentieth of the idle timeout. A
-/// session ends at the earliest this long before it has been idle for its timeout. A shorter grain means more writes: this
-/// one is at most 20 for each idle timeout and gateway.
+/// session may end this much before its idle timeout. A shorter grain costs more writes: this one costs at most 20 per
+/// idle timeout and gateway.
 pub fn idle_grain(idle: Duration) -> Duration {
     (idle / 20).max(Duration::from_secs(1))
 }
 
-/// What a renewal waits for before it writes the idle end again.
+/// Minimum extension of the idle end that a renewal writes, for this idle timeout.
 pub(super) fn extend_after(idle: Duration) -> Duration {
     EXTEND_AFTER.min(idle_grain(idle))
 }
 
-/// A session to be made.
+/// A session to be created.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// Fresh and random.
+    /// New random id.
     pub id: SessionId,
-    /// Whose.
+    /// Owner.
     pub user_id: UserId,
     /// The user's epoch as read with the password hash.
     pub epoch: Epoch,
@@ -41,104 +41,104 @@ pub struct NewSession {
     pub client_id: String,
     /// SHA-256 of the refresh family id.
     pub family: [u8; 32],
-    /// The key under which generation 0 of the refresh token is made.
+    /// Key of generation 0 of the refresh token.
     pub refresh_kid: u8,
-    /// How long without a refresh until it ends.
+    /// Idle timeout.
     pub idle: Duration,
-    /// How long in all until it ends.
+    /// Absolute lifetime.
     pub absolute: Duration,
-    /// Where the login came from.
+    /// Client address of the login.
     pub address: Option<IpAddr>,
-    /// What the login said it was (`User-Agent`), cut to 256 bytes.
+    /// `User-Agent` of the login, truncated to 256 bytes.
     pub user_agent: Option<String>,
 }
 
-/// What a token is made of, read in the transaction that allowed it.
+/// Contents of a token, read in the transaction that allowed it.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The session.
     pub session_id: SessionId,
-    /// Whose.
+    /// Owner.
     pub user_id: UserId,
     /// The OAuth client it belongs to: [`ClientKind::of`].
     pub client_id: String,
-    /// The login name now.
+    /// Current login name.
     pub login: Login,
-    /// The roles now.
+    /// Current roles.
     pub roles: Roles,
-    /// The version of those roles.
+    /// Version of the roles.
     pub rights: RightsVersion,
-    /// The session's own end: the earlier of idle and absolute.
+    /// Effective end of the session: the earlier of idle and absolute end.
     pub ends_at: Timestamp,
-    /// The absolute end alone: what the session store keeps.
+    /// Absolute end, which the session store keeps.
     pub expires_at: Timestamp,
-    /// The vault's clock: `iat`.
+    /// Current time of the vault's clock: `iat`.
     pub now: Timestamp,
 }
 
-/// A refresh token presented, its MAC already found good.
+/// A presented refresh token whose MAC is valid.
 #[derive(Clone, Debug)]
 pub struct Presented {
     /// SHA-256 of the family id.
     pub family: [u8; 32],
-    /// The generation in the token.
+    /// Generation in the token.
     pub generation: u32,
-    /// The client presenting it.
+    /// Client that presents it.
     pub client_id: String,
-    /// The key a new generation would be made under.
+    /// Key of the next generation.
     pub refresh_kid: u8,
-    /// How long the previous generation may be repeated.
+    /// Time during which the previous generation may be repeated.
     pub grace: Duration,
-    /// How long without a refresh until the session ends.
+    /// Idle timeout of the session.
     pub idle: Duration,
 }
 
-/// What became of a presented refresh token.
+/// Outcome of a presented refresh token.
 #[derive(Clone, Debug)]
 pub enum Rotation {
-    /// The next generation was made, or (`repeated`) is handed out again inside the grace.
+    /// The next generation was created, or the current one is returned again within the grace.
     Granted {
-        /// What the access token is made of.
+        /// Contents of the access token.
         grant: Grant,
-        /// The current generation: that of the token to answer with.
+        /// Current generation, which the returned refresh token has.
         generation: u32,
-        /// The key that generation was first made under, whoever asks again: a repeat is the same token byte for byte.
+        /// Key with which that generation was first created, so that a repeat returns the same token byte for byte.
         refresh_kid: u8,
-        /// How old the generation before was when it was rotated; `None` when this repeats an earlier rotation.
+        /// Age of the previous generation when it was rotated; `None` when this repeats an earlier rotation.
         age: Option<Duration>,
     },
-    /// A generation from further back or after the grace: the session is ended, its row written (RFC 9700 4.14.2).
+    /// An older generation, or one after the grace: the session is ended and its row written (RFC 9700 4.14.2).
     Reused {
-        /// The session that was ended.
+        /// The ended session.
         ended: Ended,
-        /// Whose.
+        /// Owner of the session.
         user_id: UserId,
-        /// How many generations behind the current one was presented.
+        /// Number of generations between the presented and the current one.
         behind: u32,
     },
-    /// No live session answers to it.
+    /// No live session belongs to the token.
     Refused(RotationRefused),
 }
 
-/// Why no live session answers to a refresh token.
+/// Reason why no live session belongs to a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotationRefused {
-    /// No session of this family (or a generation that was never made: the vault was restored from a backup).
+    /// No session has this family, or the generation was never created: the vault was restored from a backup.
     Unknown,
-    /// Idle or absolute end reached.
+    /// The idle or absolute end has passed.
     Expired,
-    /// Ended: signed out, revoked, reused, or its user disabled or changed.
+    /// The session was ended: signed out, revoked, reused, or its user was disabled or changed.
     Ended,
     /// The token belongs to another client.
     OtherClient,
 }
 
-/// Why a session was ended.
+/// Reason for ending a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// Its own logout.
+    /// Logout of the session.
     Logout,
-    /// Ended from the user's list of devices, or by logout-all.
+    /// Ended from the user's device list, or by logout-all.
     User,
     /// The password was changed.
     Password,
@@ -146,12 +146,12 @@ pub enum EndReason {
     Disabled,
     /// A refresh token was reused.
     Reuse,
-    /// An administrator.
+    /// Ended by an administrator.
     Admin,
 }
 
 impl EndReason {
-    /// As stored and as a metric label.
+    /// Returns the stored name, which is also a metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Logout => "logout",
@@ -163,7 +163,7 @@ impl EndReason {
         }
     }
 
-    /// The word in the audit for a session ended for this reason.
+    /// Returns the name of the audit event for this reason.
     pub const fn event(self) -> &'static str {
         match self {
             Self::Logout => "logout",
@@ -176,88 +176,88 @@ impl EndReason {
     }
 }
 
-/// What a revocation or a change of a user has ended.
+/// Sessions ended by a revocation or a change of a user.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Every session concerned, those ended before included as long as their tokens could live.
+    /// All sessions in scope, including those ended earlier whose tokens could still be alive.
     pub sessions: Vec<SessionId>,
-    /// How many of them were alive until now.
+    /// Number of them that were alive until now.
     pub alive: usize,
-    /// The rows that stand in the log for them.
+    /// Their rows in the log.
     pub entries: Vec<LogEntry>,
-    /// The vault's clock.
+    /// Current time of the vault's clock.
     pub now: Timestamp,
 }
 
-/// Which sessions a revocation ends.
+/// Sessions that a revocation ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {
-    /// One session; with an owner, only if it is theirs.
+    /// One session; with an owner, only if the session belongs to that user.
     Session(SessionId, Option<UserId>),
     /// Every session of a user.
     User(UserId),
-    /// Every session of a user but this one.
+    /// Every session of a user except this one.
     Others(UserId, SessionId),
     /// Every session of a user that belongs to this client.
     OfClient(UserId, &'static str),
-    /// Every session there is.
+    /// Every session of all users.
     Everyone,
 }
 
 /// A session that was used since its idle end was stored.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionUse {
-    /// Which session.
+    /// The session.
     pub id: SessionId,
-    /// Its idle end by its last use, on the vault's clock.
+    /// Idle end computed from its last use, by the vault's clock.
     pub until: Timestamp,
-    /// Its end as the vault last told it. The session was in use from then on without a pause of its idle timeout: where
-    /// that could not be written in time, it is not taken for ended.
+    /// End as last read from the vault. The session has been in use since then without a pause of its idle timeout, so it
+    /// does not count as ended even if that could not be written in time.
     pub known: Timestamp,
-    /// Its idle timeout: no end is stored that is further away than this.
+    /// Idle timeout; no stored end is further away than this.
     pub idle: Duration,
 }
 
-/// A session as stored.
+/// A stored session.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
-    /// What a token of it is made of; `now` is the vault's clock at this look.
+    /// Contents of a token for it; `now` is the vault's clock at this read.
     pub grant: Grant,
-    /// Whether it can be used: not ended, not past its idle or absolute end, its user neither disabled nor changed.
+    /// True if the session is usable: not ended, not expired, its user neither disabled nor changed.
     pub live: bool,
-    /// When the login was.
+    /// Time of the login.
     pub created_at: Timestamp,
-    /// When it was last refreshed.
+    /// Time of the last refresh.
     pub renewed_at: Timestamp,
-    /// Where the login came from.
+    /// Client address of the login.
     pub address: Option<IpAddr>,
-    /// What the login said it was.
+    /// `User-Agent` of the login.
     pub user_agent: Option<String>,
 }
 
 /// Sessions and refresh rotation.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Inserts a session, only if the user is still enabled and of the epoch given.
+    /// Inserts a session if the user is still enabled and has the given epoch.
     ///
     /// # Errors
-    /// [`VaultError::Superseded`] when a password change, a disable or a deletion came in between.
+    /// [`VaultError::Superseded`] if the user was meanwhile disabled or deleted, or the password changed.
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError>;
-    /// Rotates, answers a retry, or detects reuse: one atomic decision.
+    /// Rotates, repeats or detects reuse, in one atomic decision.
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError>;
-    /// Grants without making another generation, by the same decision as [`Sessions::rotate`]. The idle end moves, at most
-    /// once in [`EXTEND_AFTER`]. `age` is how old the generation presented is; `None` when it is the one before, inside
-    /// the grace: `generation` and `refresh_kid` are always those of the current one.
+    /// Grants without a new generation, by the same decision as [`Sessions::rotate`]. The idle end moves at most once in
+    /// [`EXTEND_AFTER`]. `age` is the age of the presented generation, or `None` if it is the previous one within the
+    /// grace. `generation` and `refresh_kid` are always those of the current one.
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError>;
-    /// Moves the idle end of sessions that were used, never back and never beyond the absolute end. Returns the ends of
-    /// those that live; those that are missing in the answer have ended. At most 1,000 at a time.
+    /// Moves the idle end of used sessions, never back and never beyond the absolute end. Returns the ends of live
+    /// sessions; a session missing from the result has ended. At most 1,000 at a time.
     async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError>;
-    /// The session, or `None` when there is certainly none.
+    /// Returns the session, or `None` if it certainly does not exist.
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;
-    /// A user's live sessions, or everyone's without a user, newest first; at most 1,000.
+    /// Returns the live sessions of a user, or of all users, newest first; at most 1,000.
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError>;
-    /// Ends sessions and writes one log row for each. What was ended before is reported again, so that the caller
-    /// applies it again, and not logged again: its row still stands.
+    /// Ends sessions and writes one log row for each. A session ended earlier is returned again, so that the caller
+    /// applies it again, but not logged again: its row still exists.
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError>;
 }
 
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_idle_grain_is_a_twentieth_and_renewals_write_within_it() {
+    fn idle_grain_is_a_twentieth_and_renewals_write_within_it() {
         let seconds = Duration::from_secs;
         assert_eq!((idle_grain(seconds(60)), extend_after(seconds(60))), (seconds(3), seconds(3)));
         assert_eq!(

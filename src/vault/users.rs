@@ -1,4 +1,4 @@
-//! Users: what is kept of them, how they are found, what can be done to them.
+//! Users: stored data, lookup and changes.
 
 use async_trait::async_trait;
 
@@ -8,28 +8,28 @@ use crate::id::{SessionId, UserId};
 use crate::identity::{Epoch, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 
-/// A user as stored.
+/// A stored user.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// For life.
+    /// Id, which never changes.
     pub id: UserId,
     /// The canonical login name.
     pub login: Login,
-    /// A PHC string.
+    /// Password hash as a PHC string.
     pub password: Secret<String>,
-    /// Sorted.
+    /// Roles, sorted.
     pub roles: Roles,
-    /// A disabled user has no live session and cannot sign in.
+    /// True if disabled: the user has no live session and cannot sign in.
     pub disabled: bool,
-    /// Raised by password change, disable and enable.
+    /// Epoch; incremented by password change, disable and enable.
     pub epoch: Epoch,
-    /// Raised by a change of roles.
+    /// Rights version; incremented by a change of roles.
     pub rights: RightsVersion,
-    /// When the user was made.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 
-/// How a user is looked up.
+/// Key of a user lookup.
 #[derive(Clone, Debug)]
 pub enum UserKey {
     /// By login name.
@@ -38,40 +38,40 @@ pub enum UserKey {
     Id(UserId),
 }
 
-/// What can be done to a user. Each is one transaction with the revocation rows it causes.
+/// A change of a user. Each is one transaction with the revocation rows it causes.
 #[derive(Clone, Debug)]
 pub enum UserChange {
-    /// A new password: raises the epoch and ends every session but `keep`. With `expected`, only if the stored
+    /// A new password: increments the epoch and ends every session except `keep`. With `expected`, only if the stored
     /// hash is still that one (else [`VaultError::Superseded`]).
     Password {
         /// The new PHC string.
         new: Secret<String>,
         /// The PHC string the caller verified against.
         expected: Option<Secret<String>>,
-        /// The session that stays: the one the change was made on.
+        /// Session that stays alive: the one the change was made in.
         keep: Option<SessionId>,
     },
-    /// The same password hashed anew with other parameters; ends nothing. Does nothing when the stored hash is
-    /// no longer `old`.
+    /// A new hash of the same password with other parameters; ends nothing. Does nothing if the stored hash is no longer
+    /// `old`.
     Rehash {
         /// The PHC string that was verified.
         old: Secret<String>,
         /// Its replacement.
         new: Secret<String>,
     },
-    /// Other roles: raises the rights version and writes a rights row; sessions live on and refresh.
+    /// New roles: increments the rights version and writes a rights row; sessions stay alive and refresh.
     Roles(Roles),
-    /// Disabled ends every session and raises the epoch; enabling raises the epoch too. Enabling a user who is
-    /// not disabled does nothing: a raised epoch would end sessions without their rows.
+    /// Disabling ends every session and increments the epoch; enabling increments the epoch too. Enabling a user who is
+    /// not disabled does nothing: a new epoch would end sessions without their rows.
     Disabled(bool),
-    /// Gone, with all sessions (each with its revocation row).
+    /// Deletes the user and all sessions (each with its revocation row).
     Deleted,
 }
 
 /// Users and their credentials.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// Makes a user.
+    /// Creates a user.
     ///
     /// # Errors
     /// [`VaultError::LoginTaken`].
@@ -82,9 +82,9 @@ pub trait Users: Send + Sync {
         password: &Secret<String>,
         roles: &Roles,
     ) -> Result<(), VaultError>;
-    /// The user, or `None` when there is certainly none.
+    /// Returns the user, or `None` if there certainly is none.
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError>;
-    /// Users in order of login name, after `after`, at most `limit`.
+    /// Returns users in order of login name, after `after`, at most `limit`.
     async fn list(&self, after: Option<&Login>, limit: u32) -> Result<Vec<User>, VaultError>;
     /// Changes a user; see [`UserChange`].
     ///

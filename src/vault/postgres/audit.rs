@@ -1,26 +1,26 @@
-//! What was done, and housekeeping.
+//! Audit events, and housekeeping.
 
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::clients::{How, Talk};
+use super::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{self, Span};
 use super::{PostgresVault, clock, schema};
 use crate::vault::{Audit, AuditEvent, Connections, REVOCATION_LIFE, VaultError};
 
-/// How long events are kept: long enough to look into last month's trouble; addresses of people should not lie
-/// about for ever.
+/// Retention of audit events. Long enough to investigate problems of the last month; addresses are personal data and
+/// should not be kept indefinitely.
 const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 const RECENT: &str = "SELECT at, event, user_id, session_id, address FROM audit ORDER BY seq DESC LIMIT $1";
 
-/// One replica sweeps at a time: whoever gets the lock ("sweeping", as a number), for the length of this statement. Rows
-/// in use are left for the next time. `$1` how long revocations matter, `$2` how long events are kept, `$3` the limit.
+/// One replica sweeps at a time: the one that gets the advisory lock ("sweeping", as a number), for the duration of this
+/// statement. Locked rows are skipped. `$1` retention of revocations, `$2` retention of events, `$3` the limit.
 ///
-/// The times stand in subqueries so that each is a constant to the planner, and the indexes serve.
+/// The times are subqueries, so that each is a constant to the planner and the indexes can be used.
 const SWEEP: &str = concat!(
     "WITH ", clock!(), ", leader AS MATERIALIZED (
          SELECT pg_try_advisory_xact_lock(8320230322942340711) AS here
@@ -51,15 +51,22 @@ const SWEEP: &str = concat!(
 #[async_trait]
 impl Audit for PostgresVault {
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
-        self.clients.ask(How::AGAIN, limit, |talk, limit| Box::pin(recent(talk, *limit))).await
+        self.clients
+            .query(Mode::IDEMPOTENT, limit, |connection, limit| Box::pin(recent(connection, *limit)))
+            .await
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, VaultError> {
-        self.clients.ask(How::AGAIN, limit, |talk, limit| Box::pin(sweep(talk, *limit))).await
+        self.clients
+            .query(Mode::IDEMPOTENT, limit, |connection, limit| Box::pin(sweep(connection, *limit)))
+            .await
     }
 
     async fn schema(&self) -> Result<u32, VaultError> {
-        let version = self.clients.ask(How::AGAIN, (), |talk, ()| Box::pin(schema::version(talk))).await?;
+        let version = self
+            .clients
+            .query(Mode::IDEMPOTENT, (), |connection, ()| Box::pin(schema::version(connection)))
+            .await?;
         Ok(u32::try_from(version).unwrap_or(u32::MAX))
     }
 
@@ -78,8 +85,8 @@ impl Audit for PostgresVault {
     }
 }
 
-async fn recent(talk: &Talk<'_>, limit: u32) -> Result<Vec<AuditEvent>, Fault> {
-    let rows = talk.rows(RECENT, &[&i64::from(limit)]).await?;
+async fn recent(connection: &Connection<'_>, limit: u32) -> Result<Vec<AuditEvent>, Fault> {
+    let rows = connection.rows(RECENT, &[&i64::from(limit)]).await?;
     let event = |row| {
         let row: &tokio_postgres::Row = row;
         Ok(AuditEvent {
@@ -93,7 +100,7 @@ async fn recent(talk: &Talk<'_>, limit: u32) -> Result<Vec<AuditEvent>, Fault> {
     rows.iter().map(event).collect()
 }
 
-async fn sweep(talk: &Talk<'_>, limit: u32) -> Result<u64, Fault> {
-    let row = talk.one(SWEEP, &[&Span(REVOCATION_LIFE), &Span(AUDIT_LIFE), &i64::from(limit)]).await?;
+async fn sweep(connection: &Connection<'_>, limit: u32) -> Result<u64, Fault> {
+    let row = connection.one(SWEEP, &[&Span(REVOCATION_LIFE), &Span(AUDIT_LIFE), &i64::from(limit)]).await?;
     Ok(row.try_get::<_, i64>("gone")?.unsigned_abs())
 }

@@ -1,13 +1,13 @@
-//! The pool, and the one way every question takes through it.
+//! The connection pool, and the path of every query through it.
 //!
 //! ```text
-//!  spawn -> deadline [ borrow -> (BEGIN) -> work -> (COMMIT) -> give back ] -> answer
+//!  spawn -> deadline [ borrow -> (BEGIN) -> work -> (COMMIT) -> give back ] -> result
 //!                        |                                         |
-//!                        +--- connection lost, or a conflict: once more, if that is certain to be harmless
+//!                        +--- connection lost, or a conflict: retry, if that is certainly harmless
 //! ```
 //!
-//! A question runs in a task of its own: a caller that hangs up does not stop a change half way, and no connection
-//! goes back to the pool with a statement still running on it.
+//! A query runs in its own task. A caller that hangs up does not stop a change half way, and no connection returns to the
+//! pool with a statement still running on it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,67 +22,67 @@ use super::fault::{Fault, Ran, Remedy};
 use super::rows::Value;
 use crate::vault::{Connections, VaultError};
 
-/// How often a statement that Postgres broke off to resolve a deadlock is tried in all.
+/// Maximum number of attempts for a statement that Postgres aborted to resolve a conflict.
 const CONFLICTS: usize = 5;
 
-/// How long cancelling a statement nobody waits for may take. Longer would only keep a dead connection.
+/// Timeout of cancelling an abandoned statement. A longer one would only keep a dead connection.
 const CANCEL: Duration = Duration::from_secs(5);
 
-/// What is asked: a plain function, so that asking again begins with the same input.
-pub(super) type Work<I, A> = for<'a> fn(&'a Talk<'a>, &'a I) -> Answer<'a, A>;
+/// The work of a query: a plain function, so that a retry starts with the same input.
+pub(super) type Work<I, A> = for<'a> fn(&'a Connection<'a>, &'a I) -> WorkResult<'a, A>;
 
-/// What it comes to.
-pub(super) type Answer<'a, A> = Pin<Box<dyn Future<Output = Result<A, Fault>> + Send + 'a>>;
+/// Result of the work.
+pub(super) type WorkResult<'a, A> = Pin<Box<dyn Future<Output = Result<A, Fault>> + Send + 'a>>;
 
-/// How to ask.
+/// Execution mode of a query.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct How {
-    /// Whether doing it twice is as good as once; else it is repeated only when it certainly was not done.
-    again: bool,
-    /// Whether its statements belong together.
+pub(super) struct Mode {
+    /// True if running twice has the same effect as once; otherwise it is retried only if it certainly did not run.
+    idempotent: bool,
+    /// True if its statements run in one transaction.
     transaction: bool,
-    /// How long it may take, if that is not the vault's timeout.
+    /// Deadline, if it differs from the vault's timeout.
     deadline: Option<Duration>,
 }
 
-impl How {
-    /// One statement that must not be done twice.
-    pub(super) const ONCE: Self = Self { again: false, transaction: false, deadline: None };
-    /// One statement that does no harm when it is done twice.
-    pub(super) const AGAIN: Self = Self { again: true, ..Self::ONCE };
-    /// Several statements that are done together or not at all, and not twice.
-    pub(super) const TOGETHER: Self = Self { transaction: true, ..Self::ONCE };
+impl Mode {
+    /// One statement that must not run twice.
+    pub(super) const ONCE: Self = Self { idempotent: false, transaction: false, deadline: None };
+    /// One statement that may run twice.
+    pub(super) const IDEMPOTENT: Self = Self { idempotent: true, ..Self::ONCE };
+    /// Several statements in one transaction, which must not run twice.
+    pub(super) const TRANSACTION: Self = Self { transaction: true, ..Self::ONCE };
 
-    /// The same with more time, on the server too.
+    /// The same mode with a longer deadline, on the server too.
     pub(super) const fn within(self, deadline: Duration) -> Self {
         Self { transaction: true, deadline: Some(deadline), ..self }
     }
 
-    /// The same, `again` or not.
-    pub(super) const fn again_if(self, again: bool) -> Self {
-        Self { again, ..self }
+    /// The same mode, retried or not.
+    pub(super) const fn idempotent_if(self, idempotent: bool) -> Self {
+        Self { idempotent, ..self }
     }
 }
 
-/// The connections.
+/// The connection pool.
 pub(super) struct Clients {
     pool: Pool,
     connectors: Connectors,
-    /// The servers by name, for people.
-    place: Arc<str>,
+    /// Names of the servers, for messages.
+    server_names: Arc<str>,
     prepared: bool,
-    /// How long a caller waits.
+    /// Maximum time a caller waits.
     pub(super) timeout: Duration,
 }
 
 impl Clients {
     pub(super) fn new(connectors: Connectors, options: &PostgresOptions) -> Result<Self, VaultError> {
         let timeout = options.statement_timeout;
-        // Fast looks whether the connection is closed; a round trip here would double the cost of a lookup.
-        let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let Connector { config, place, .. } = connectors.now();
-        let manager = Manager::from_connect(config, connectors.clone(), how);
-        // A little less than callers wait, so that they still hear what it was waiting for.
+        // `Fast` only checks whether the connection is closed; a round trip here would double the cost of a lookup.
+        let mode = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let Connector { config, server_names, .. } = connectors.now();
+        let manager = Manager::from_connect(config, connectors.clone(), mode);
+        // Less than the caller's timeout, so that the caller learns what the query was waiting for.
         let part = Some(timeout * 3 / 4);
         let pool = Pool::builder(manager)
             .max_size(options.pool_size)
@@ -92,21 +92,21 @@ impl Clients {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| VaultError::Unavailable(format!("no pool of connections: {error}")))?;
-        Ok(Self { pool, connectors, place, prepared: options.prepared, timeout })
+        Ok(Self { pool, connectors, server_names, prepared: options.prepared, timeout })
     }
 
-    /// How many milliseconds the server gives a statement, where connections are opened with that limit.
+    /// Returns the statement timeout of the server in milliseconds, if connections are opened with one.
     pub(super) fn limit(&self) -> Option<i64> {
         self.prepared.then(|| i64::try_from((self.timeout * 2).as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Closes the idle connections; new ones are made as they are needed, `size` at most.
+    /// Closes the idle connections; new ones are opened on demand, at most `size`.
     pub(super) fn renew(&self, size: usize) {
         self.pool.resize(size);
         drop(self.pool.retain(|_, _| false));
     }
 
-    /// The pool now.
+    /// Returns the current connection counts.
     pub(super) fn connections(&self) -> Connections {
         let now = self.pool.status();
         Connections {
@@ -117,10 +117,10 @@ impl Clients {
         }
     }
 
-    /// Asks; answered when it is durable, or with an error by the deadline.
-    pub(super) async fn ask<I, A>(
+    /// Runs a query. Returns when the result is durable, or with an error at the deadline.
+    pub(super) async fn query<I, A>(
         self: &Arc<Self>,
-        how: How,
+        mode: Mode,
         input: I,
         work: Work<I, A>,
     ) -> Result<A, VaultError>
@@ -130,34 +130,33 @@ impl Clients {
     {
         let clients = self.clone();
         let task = tokio::spawn(async move {
-            let deadline = how.deadline.unwrap_or(clients.timeout);
-            match tokio::time::timeout(deadline, clients.try_each(how, &input, work)).await {
-                Ok(answer) => answer.map_err(|fault| fault.at(&clients.place)),
+            let deadline = mode.deadline.unwrap_or(clients.timeout);
+            match tokio::time::timeout(deadline, clients.try_each(mode, &input, work)).await {
+                Ok(answer) => answer.map_err(|fault| fault.at(&clients.server_names)),
                 Err(_) => {
-                    // A network that swallows packets swallows those of every connection: keep only what has
-                    // been good meanwhile, or each of the others would cost somebody this wait again.
+                    // A network that drops packets does so on every connection. Keep only connections used since then;
+                    // each of the others would cost somebody the same wait.
                     drop(clients.pool.retain(|_, metrics| metrics.last_used() < deadline));
-                    Err(late(&clients.place, deadline))
+                    Err(timed_out(&clients.server_names, deadline))
                 }
             }
         });
-        task.await.unwrap_or_else(|error| {
-            Err(VaultError::Unavailable(format!("the question was broken off: {error}")))
-        })
+        task.await
+            .unwrap_or_else(|error| Err(VaultError::Unavailable(format!("the query was aborted: {error}"))))
     }
 
-    async fn try_each<I: Sync, A>(&self, how: How, input: &I, work: Work<I, A>) -> Result<A, Fault> {
+    async fn try_each<I: Sync, A>(&self, mode: Mode, input: &I, work: Work<I, A>) -> Result<A, Fault> {
         let (mut reconnected, mut conflicts) = (false, 0);
         loop {
-            let fault = match self.attempt(how, input, work).await {
+            let fault = match self.attempt(mode, input, work).await {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
             match fault.remedy() {
                 Remedy::Reconnect(ran) => {
-                    // The others are most likely of the same server that went away.
+                    // The other connections most likely belong to the same server.
                     drop(self.pool.retain(|_, _| false));
-                    if reconnected || !(how.again || ran == Ran::No) {
+                    if reconnected || !(mode.idempotent || ran == Ran::No) {
                         return Err(fault);
                     }
                     reconnected = true;
@@ -168,13 +167,15 @@ impl Clients {
         }
     }
 
-    async fn attempt<I: Sync, A>(&self, how: How, input: &I, work: Work<I, A>) -> Result<A, Fault> {
+    async fn attempt<I: Sync, A>(&self, mode: Mode, input: &I, work: Work<I, A>) -> Result<A, Fault> {
         let client =
             self.pool.get().await.map_err(|error| Fault::pool(error, self.pool.status().max_size))?;
         let connectors = self.prepared.then_some(&self.connectors);
         let mut borrowed = Borrowed { client: Some(client), connectors };
         let result = match &borrowed.client {
-            Some(client) => talk(&Talk { client, prepared: self.prepared }, how, input, work).await,
+            Some(client) => {
+                connection(&Connection { client, prepared: self.prepared }, mode, input, work).await
+            }
             None => return Err(Fault::Vault(VaultError::Unavailable("no connection".into()))),
         };
         match &result {
@@ -185,45 +186,51 @@ impl Clients {
     }
 }
 
-async fn talk<I, A>(talk: &Talk<'_>, how: How, input: &I, work: Work<I, A>) -> Result<A, Fault> {
-    if !how.transaction {
-        return work(talk, input).await;
+async fn connection<I, A>(
+    connection: &Connection<'_>,
+    mode: Mode,
+    input: &I,
+    work: Work<I, A>,
+) -> Result<A, Fault> {
+    if !mode.transaction {
+        return work(connection, input).await;
     }
-    // Named, whatever the database's default is: a later statement must see what was committed while an earlier one
-    // waited for a lock, or a session opened meanwhile would not be ended.
-    talk.control("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(Fault::not_run)?;
+    // Set explicitly, whatever the database's default is: a later statement must see what was committed while an earlier
+    // one waited for a lock, or a session opened meanwhile would not be ended.
+    connection.control("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(Fault::not_run)?;
     let result = async {
-        if let Some(deadline) = how.deadline {
-            // Twice as long, as for every other statement; only until the COMMIT, so a pooler may stand between.
+        if let Some(deadline) = mode.deadline {
+            // Twice as long, as for every other statement. LOCAL ends at COMMIT, so this works behind a pooler.
             let millis = (deadline * 2).as_millis();
-            talk.control(&format!(
-                "SET LOCAL statement_timeout = {millis}; SET LOCAL lock_timeout = {millis}"
-            ))
-            .await?;
+            connection
+                .control(&format!(
+                    "SET LOCAL statement_timeout = {millis}; SET LOCAL lock_timeout = {millis}"
+                ))
+                .await?;
         }
-        work(talk, input).await
+        work(connection, input).await
     };
     match result.await {
         Ok(answer) => {
-            talk.control("COMMIT").await?;
+            connection.control("COMMIT").await?;
             Ok(answer)
         }
         Err(fault) => {
-            // A connection that cannot even do this is closed, and so thrown away when it is given back.
-            drop(talk.control("ROLLBACK").await);
+            // A connection on which even this fails is closed, and so discarded when it is given back.
+            drop(connection.control("ROLLBACK").await);
             Err(fault.not_run())
         }
     }
 }
 
-/// A connection in use.
-pub(super) struct Talk<'a> {
+/// A borrowed connection, to run statements on.
+pub(super) struct Connection<'a> {
     client: &'a ClientWrapper,
     prepared: bool,
 }
 
-impl Talk<'_> {
-    /// Every row.
+impl Connection<'_> {
+    /// Returns all rows.
     pub(super) async fn rows(&self, sql: &str, params: &[&dyn Value]) -> Result<Vec<Row>, Fault> {
         if !self.prepared {
             let params: Vec<_> = params.iter().map(|value| (value.sql(), value.kind())).collect();
@@ -233,31 +240,31 @@ impl Talk<'_> {
         let statement =
             self.client.prepare_typed_cached(sql, &kinds).await.map_err(|e| Fault::from(e).not_run())?;
         let params: Vec<_> = params.iter().map(|value| value.sql()).collect();
-        // To the end of the answer: only then is it committed.
+        // Read to the end of the response: only then is it committed.
         Ok(self.client.query(&statement, &params).await?)
     }
 
-    /// The first row, if there is one.
+    /// Returns the first row, if any.
     pub(super) async fn row(&self, sql: &str, params: &[&dyn Value]) -> Result<Option<Row>, Fault> {
         Ok(self.rows(sql, params).await?.into_iter().next())
     }
 
-    /// The row that is always there.
+    /// Returns the row of a statement that always has one.
     pub(super) async fn one(&self, sql: &str, params: &[&dyn Value]) -> Result<Row, Fault> {
         let missing = || VaultError::Unavailable("Postgres answered without a row".into());
         Ok(self.row(sql, params).await?.ok_or_else(missing)?)
     }
 
-    /// Executes statements that have no parameters.
+    /// Runs statements without parameters.
     pub(super) async fn control(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
     }
 }
 
-/// A connection that never returns to the pool with a statement running on it.
+/// A connection that is never returned to the pool with a statement running on it.
 struct Borrowed<'a> {
     client: Option<Object>,
-    /// How to reach the server to cancel; `None` behind a pooler, see [`cancel`].
+    /// Connection settings for the cancel request; `None` behind a pooler, see [`cancel`].
     connectors: Option<&'a Connectors>,
 }
 
@@ -272,7 +279,7 @@ impl Borrowed<'_> {
 }
 
 impl Drop for Borrowed<'_> {
-    /// Reached with a connection only when the deadline has passed.
+    /// Holds a connection only if the deadline has passed.
     fn drop(&mut self) {
         let Some(client) = self.client.take().map(Object::take) else { return };
         if let Some(connectors) = self.connectors {
@@ -281,11 +288,11 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-/// Tells the server to stop what nobody waits for, then closes its connection. Best effort: without it the statement
-/// goes on, with its locks, until the server's own limit.
+/// Cancels an abandoned statement on the server, then closes its connection. Best effort: without it the statement runs
+/// on, with its locks, until the server's own timeout.
 ///
-/// Not for poolers: a cancel request kills a PgBouncer before 1.20 with all its connections, unless the client waits for
-/// the answer, which the driver does not (github.com/pgbouncer/pgbouncer/pull/846).
+/// Not used with poolers: a cancel request kills a PgBouncer before 1.20 with all its connections, unless the client waits
+/// for the response, which the driver does not (github.com/pgbouncer/pgbouncer/pull/846).
 pub(super) fn cancel(token: CancelToken, connectors: &Connectors, connection: impl Send + 'static) {
     let tls = connectors.now().tls;
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -295,7 +302,7 @@ pub(super) fn cancel(token: CancelToken, connectors: &Connectors, connection: im
     });
 }
 
-/// Nothing was heard in time.
-pub(super) fn late(place: &str, deadline: Duration) -> VaultError {
-    VaultError::Unavailable(format!("{place} did not answer within {deadline:?}"))
+/// Error of a query without a response in time.
+pub(super) fn timed_out(server_names: &str, deadline: Duration) -> VaultError {
+    VaultError::Unavailable(format!("{server_names} did not answer within {deadline:?}"))
 }

@@ -1,4 +1,4 @@
-//! How a connection is made: whom to, how encrypted, and for how long each thing may take.
+//! Connections to Postgres: servers, encryption and timeouts.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -18,15 +18,15 @@ use super::PostgresOptions;
 use crate::config::PostgresUrl;
 use crate::vault::VaultError;
 
-/// What every connection of one vault is made with.
+/// Settings of every connection of a vault.
 #[derive(Clone)]
 pub(super) struct Connector {
-    /// Whom to, and as whom.
+    /// Servers, database and credentials.
     pub(super) config: Config,
-    /// How to encrypt; not used when `config` says not to.
+    /// TLS settings; not used when `config` disables TLS.
     pub(super) tls: MakeRustlsConnect,
-    /// The servers by name, for people.
-    pub(super) place: Arc<str>,
+    /// Names of the servers, for messages.
+    pub(super) server_names: Arc<str>,
 }
 
 impl Connector {
@@ -39,11 +39,15 @@ impl Connector {
             .map_err(|error| VaultError::Unavailable(format!("TLS cannot be set up: {error}")))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { config: config(options), tls: MakeRustlsConnect::new(tls), place: place(&options.url) })
+        Ok(Self {
+            config: config(options),
+            tls: MakeRustlsConnect::new(tls),
+            server_names: server_names(&options.url),
+        })
     }
 }
 
-/// The connector in use, which every new connection is made with. Shared, so that all of them take another one.
+/// The connector in use for new connections. It is shared, so that a replacement applies to all of them.
 #[derive(Clone)]
 pub(super) struct Connectors(Arc<RwLock<Connector>>);
 
@@ -52,18 +56,18 @@ impl Connectors {
         Self(Arc::new(RwLock::new(connector)))
     }
 
-    /// The one in use.
+    /// Returns the connector in use.
     pub(super) fn now(&self) -> Connector {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on it is this one.
+    /// Replaces the connector in use.
     pub(super) fn replace(&self, connector: Connector) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = connector;
     }
 }
 
-/// For the pool, which would else keep what it began with.
+/// Makes the pool use the connector in use, instead of the one it was created with.
 impl Connect for Connectors {
     fn connect(
         &self,
@@ -72,18 +76,18 @@ impl Connect for Connectors {
         let Connector { config, tls, .. } = self.now();
         Box::pin(async move {
             let (client, connection) = config.connect(tls).await?;
-            // How it ended is told by the statements on it.
+            // Statements on the connection report how it ended.
             Ok((client, tokio::spawn(async move { drop(connection.await) })))
         })
     }
 }
 
-fn place(url: &PostgresUrl) -> Arc<str> {
+fn server_names(url: &PostgresUrl) -> Arc<str> {
     let hosts: Vec<_> = url.hosts.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
     format!("Postgres at {}", hosts.join(", ")).into()
 }
 
-/// By setters and never from a string: nothing in a name or a password can become another setting.
+/// Builds the configuration with setters, never from a string, so that no name or password can inject another setting.
 fn config(options: &PostgresOptions) -> Config {
     let (url, timeout) = (&options.url, options.statement_timeout);
     let mut config = Config::new();
@@ -100,16 +104,16 @@ fn config(options: &PostgresOptions) -> Config {
     if let Some(password) = &url.password {
         config.password(password.expose());
     }
-    // `require` is as good as `verify-full` here: the connector always verifies the chain and the name.
+    // `require` is as strict as `verify-full` here: the connector always verifies the chain and the name.
     config.ssl_mode(if url.tls { SslMode::Require } else { SslMode::Disable });
     if url.hosts.len() > 1 {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
-    // A host that swallows packets must leave time for the others. This covers the TCP handshake only; what comes
-    // after is under the deadline of whoever connects.
+    // A host that drops packets must leave time for the others. This covers the TCP handshake only; the rest is under the
+    // deadline of the caller.
     let share = u32::try_from(url.hosts.len()).unwrap_or(u32::MAX).saturating_add(1);
     config.connect_timeout((timeout / share).max(Duration::from_millis(100)));
-    // The network's own ways to notice a dead peer: later than any caller gives up, they only clear away.
+    // TCP detection of a dead peer. It comes later than any caller's timeout and only cleans up.
     config.tcp_user_timeout(timeout * 2);
     config.keepalives_idle(Duration::from_secs(10));
     config.keepalives_interval(Duration::from_secs(5));
@@ -120,11 +124,11 @@ fn config(options: &PostgresOptions) -> Config {
     config
 }
 
-/// What the server itself ends, for the case that nobody is left to cancel it.
+/// Timeouts enforced by the server, in case nobody is left to cancel a statement.
 ///
-/// Twice what callers wait: Postgres that cancels a statement which only waits for a standby reports success with a
-/// warning, so the caller must have given up by then. A pooler refuses such options; there the callers' own
-/// deadline stands alone.
+/// Twice the caller's timeout: when Postgres cancels a statement that only waits for a standby it reports success with a
+/// warning, so the caller must have given up by then. A pooler rejects such options; there only the caller's deadline
+/// applies.
 fn server_limits(timeout: Duration) -> String {
     let millis = (timeout * 2).as_millis();
     format!(

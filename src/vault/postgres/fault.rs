@@ -1,4 +1,4 @@
-//! What can go wrong under the vault, what may be done about it, and the one line that tells a person.
+//! Errors of the vault in Postgres: the remedy of each, and the message for people.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -8,38 +8,38 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::vault::VaultError;
 
-/// Why a piece of work failed, before the server is named.
+/// Error of a piece of work, before the server is named.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The answer itself.
+    /// A result of the vault.
     Vault(VaultError),
-    /// There was no connection.
-    Unreached(tokio_postgres::Error),
-    /// Postgres' own complaint, or that of the connection.
+    /// No connection could be made.
+    Connect(tokio_postgres::Error),
+    /// An error from Postgres or the connection.
     Postgres(tokio_postgres::Error),
-    /// The same, and whatever it was part of certainly was not done.
+    /// The same, and the work it was part of certainly did not run.
     NotRun(tokio_postgres::Error),
-    /// What to tell about waiting in vain.
-    Late(String),
+    /// A timeout or a lack of connections, as a message.
+    Unavailable(String),
 }
 
-/// Whether it may have been done all the same.
+/// Whether the work may have run in spite of the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ran {
-    /// Certainly not.
+    /// It certainly did not run.
     No,
-    /// The answer was lost.
+    /// Unknown: the response was lost.
     Perhaps,
 }
 
-/// What may help.
+/// Possible remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Asking again elsewhere: the connection, or its server, is no good.
+    /// Retry on another connection: this one, or its server, is unusable.
     Reconnect(Ran),
-    /// Asking again: Postgres broke it off in favour of another.
+    /// Retry: Postgres aborted the statement in favour of another one.
     Repeat,
-    /// Nothing here.
+    /// No remedy.
     None,
 }
 
@@ -56,19 +56,19 @@ impl From<tokio_postgres::Error> for Fault {
 }
 
 impl Fault {
-    /// What the pool says.
+    /// Converts an error of the pool.
     pub(super) fn pool(error: PoolError, size: usize) -> Self {
         match error {
-            PoolError::Backend(error) => Self::Unreached(error),
-            PoolError::Timeout(TimeoutType::Wait) => Self::Late(format!(
-                "all {size} connections are busy: raise vault.pool_size, or look for what keeps the database"
+            PoolError::Backend(error) => Self::Connect(error),
+            PoolError::Timeout(TimeoutType::Wait) => Self::Unavailable(format!(
+                "all {size} connections are busy: raise vault.pool_size, or find out why the database is slow"
             )),
-            PoolError::Timeout(_) => Self::Late("does not answer a new connection in time".into()),
-            other => Self::Late(format!("has no connection to give: {other}")),
+            PoolError::Timeout(_) => Self::Unavailable("did not accept a new connection in time".into()),
+            other => Self::Unavailable(format!("has no usable connection: {other}")),
         }
     }
 
-    /// The same, when what it interrupted was certainly not done.
+    /// Marks that the interrupted work certainly did not run.
     pub(super) fn not_run(self) -> Self {
         match self {
             Self::Postgres(error) => Self::NotRun(error),
@@ -76,45 +76,45 @@ impl Fault {
         }
     }
 
-    /// What may help.
+    /// Returns the possible remedy.
     pub(super) fn remedy(&self) -> Remedy {
         let (error, ran) = match self {
             Self::Postgres(error) => (error, Ran::Perhaps),
             Self::NotRun(error) => (error, Ran::No),
-            // Hung up on in the middle of connecting: by a server that is just going, or a pooler that lost one.
-            Self::Unreached(error) if error.is_closed() => return Remedy::Reconnect(Ran::No),
-            Self::Vault(_) | Self::Unreached(_) | Self::Late(_) => return Remedy::None,
+            // Closed while connecting: the server is shutting down, or a pooler has lost one.
+            Self::Connect(error) if error.is_closed() => return Remedy::Reconnect(Ran::No),
+            Self::Vault(_) | Self::Connect(_) | Self::Unavailable(_) => return Remedy::None,
         };
         let Some(error) = error.as_db_error() else {
             return if is_broken(error) { Remedy::Reconnect(ran) } else { Remedy::None };
         };
         match error.code() {
-            // The server refused it, or broke it off before its commit.
+            // The server rejected the statement, or aborted it before its commit.
             &SqlState::READ_ONLY_SQL_TRANSACTION
             | &SqlState::ADMIN_SHUTDOWN
             | &SqlState::CRASH_SHUTDOWN
             | &SqlState::CANNOT_CONNECT_NOW => Remedy::Reconnect(Ran::No),
-            // A pooler says this of a server that went away under a statement.
+            // A pooler reports this when the server went away during a statement.
             code if code.code().starts_with("08") => Remedy::Reconnect(ran),
             &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => Remedy::Repeat,
             _ => Remedy::None,
         }
     }
 
-    /// As the callers of the vault see it, with the server named.
-    pub(super) fn at(self, place: &str) -> VaultError {
+    /// Converts to the error for callers of the vault, with the server named.
+    pub(super) fn at(self, server_names: &str) -> VaultError {
         match self {
             Self::Vault(error) => error,
-            Self::Late(text) => VaultError::Unavailable(format!("{place}: {text}")),
-            Self::Unreached(error) => VaultError::Unavailable(format!("{place}: {}", unreached(&error))),
+            Self::Unavailable(text) => VaultError::Unavailable(format!("{server_names}: {text}")),
+            Self::Connect(error) => VaultError::Unavailable(format!("{server_names}: {}", unreached(&error))),
             Self::Postgres(error) | Self::NotRun(error) => match error.as_db_error() {
-                Some(error) => VaultError::Unavailable(format!("{place}: {}", refused(error))),
+                Some(error) => VaultError::Unavailable(format!("{server_names}: {}", refused(error))),
                 None if is_broken(&error) => {
-                    VaultError::Unavailable(format!("{place} closed the connection"))
+                    VaultError::Unavailable(format!("{server_names} closed the connection"))
                 }
-                // Only conversions are left: a value that is none of ours.
+                // Only conversion errors are left: a value that doorward did not write.
                 None => VaultError::Damaged(format!(
-                    "{place} holds a value that doorward did not write ({}): restore a backup of it, then run \
+                    "{server_names} holds a value that doorward did not write ({}): restore a backup of it, then run \
                      `doorward vault restored`",
                     with_sources(&error)
                 )),
@@ -123,14 +123,14 @@ impl Fault {
     }
 }
 
-/// Whether the connection is gone rather than an answer strange.
+/// Returns whether the connection is lost, as opposed to an unexpected value.
 fn is_broken(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || source::<io::Error>(error).is_some()
         || error.to_string().contains("unexpected message")
 }
 
-/// Why there is no connection.
+/// Message for a failed connection.
 fn unreached(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return refused(error);
@@ -140,8 +140,7 @@ fn unreached(error: &tokio_postgres::Error) -> String {
     }
     let text = with_sources(error);
     if text.contains("server does not support TLS") {
-        return "the server does not encrypt: turn TLS on there, or write sslmode=disable in vault.url if the network \
-                between is trusted"
+        return "the server does not encrypt: enable TLS there, or write sslmode=disable in vault.url if the network is trusted"
             .into();
     }
     if text.contains("password missing") {
@@ -155,7 +154,7 @@ fn unreached(error: &tokio_postgres::Error) -> String {
         ErrorKind::ConnectionRefused => {
             "nothing listens there: start Postgres, or correct the host and port in vault.url".into()
         }
-        ErrorKind::TimedOut => "no answer: correct the host in vault.url, or let the firewall pass".into(),
+        ErrorKind::TimedOut => "no answer: correct the host in vault.url, or open the firewall".into(),
         ErrorKind::NotFound => "there is no such socket: start Postgres, or correct vault.url".into(),
         _ if text.contains("lookup") => "the host name is unknown: correct it in vault.url".into(),
         _ => text,
@@ -168,16 +167,16 @@ fn untrusted(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
             "the server's certificate is for another name: write in vault.url the name that the certificate has".into()
         }
-        // The second is an authority of the same name with another key.
+        // BadSignature means a CA of the same name with another key.
         rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature) => {
-            "the server's certificate is signed by nobody known here: name the file of who signed it as vault.ca_file"
+            "the server's certificate is not issued by a trusted CA: name the file of its CA as vault.ca_file"
                 .into()
         }
         error => format!("TLS failed: {error}"),
     }
 }
 
-/// What the server says, with what to do where that is known.
+/// Message of the server, with advice where known.
 fn refused(error: &DbError) -> String {
     let said = error.message();
     match error.code() {
@@ -196,24 +195,24 @@ fn refused(error: &DbError) -> String {
         }
         &SqlState::UNDEFINED_TABLE => format!("{said}: run `doorward vault migrate`"),
         &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => {
-            format!("{said}: with a pooler in transaction mode between, set vault.prepared = false")
+            format!("{said}: behind a pooler in transaction mode, set vault.prepared = false")
         }
         &SqlState::PROTOCOL_VIOLATION if said.contains("options") => {
-            format!("{said}: with a pooler between, set vault.prepared = false")
+            format!("{said}: behind a pooler, set vault.prepared = false")
         }
         &SqlState::DISK_FULL => format!("{said}: make room on the server"),
         code => format!("{said} ({})", code.code()),
     }
 }
 
-/// The first cause of this kind.
+/// Returns the first source of this type.
 fn source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // An I/O error does not give the error it wraps as its source, only that one's.
+        // An I/O error does not return the error it wraps as its source, only that error's source.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }

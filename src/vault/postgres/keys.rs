@@ -1,16 +1,16 @@
-//! Sealed keys: this folder stores them and cannot read them.
+//! Encrypted keys: this module stores them and cannot read them.
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::clients::{How, Talk};
+use super::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
 use super::{PostgresVault, clock};
 use crate::clock::Timestamp;
 use crate::vault::{KeyTable, KeyUse, Keys, NewKey, StoredKey, VaultError};
 
-/// `$1` is the time it is read at, if that is not now.
+/// `$1` is the time of the query, if not now.
 const TABLE: &str = concat!(
     "WITH ",
     clock!(),
@@ -21,15 +21,15 @@ const TABLE: &str = concat!(
      ORDER BY k.signs_from, k.kid"
 );
 
-/// Whoever adds keys holds this row, so that of replicas starting together one makes the first key and the others find it.
+/// Adding keys locks this row, so that of replicas starting together one creates the first key and the others find it.
 const LOCK: &str = "SELECT version FROM keys_version FOR UPDATE";
 
-/// Read once the lock is held, and then the time of all that is done under it.
+/// Read after the lock is held; the time of everything done under it.
 const NOW: &str = concat!("WITH ", clock!(), " SELECT now FROM clock");
 
 const TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE key_use = $1) AS taken";
 
-/// The id of a key that is dead may come again: refresh keys have 256 of them for ever. Its predecessors get their end.
+/// A key id can be reused once its key no longer verifies: there are only 256 ids for refresh keys. Predecessors get an end.
 const CLEAR: &str = "
     WITH dead AS (DELETE FROM keys WHERE key_use = $1 AND kid = $2 AND verifies_until <= $3)
     UPDATE keys SET verifies_until = $3 + ($4 + $5)::float8 * interval '1 millisecond'
@@ -50,45 +50,47 @@ const ADD: &str = "
 #[async_trait]
 impl Keys for PostgresVault {
     async fn load(&self) -> Result<KeyTable, VaultError> {
-        self.clients.ask(How::AGAIN, (), |talk, ()| Box::pin(table(talk, None))).await
+        self.clients.query(Mode::IDEMPOTENT, (), |connection, ()| Box::pin(table(connection, None))).await
     }
 
     async fn add(&self, keys: &[NewKey], only_first: bool) -> Result<KeyTable, VaultError> {
         let new = (keys.to_vec(), only_first);
         self.clients
-            .ask(How::TOGETHER, new, |talk, (keys, only_first)| Box::pin(add(talk, keys, *only_first)))
+            .query(Mode::TRANSACTION, new, |connection, (keys, only_first)| {
+                Box::pin(add(connection, keys, *only_first))
+            })
             .await
     }
 }
 
-async fn add(talk: &Talk<'_>, keys: &[NewKey], only_first: bool) -> Result<KeyTable, Fault> {
-    talk.one(LOCK, &[]).await?;
-    let now = talk.one(NOW, &[]).await?.try_get("now")?;
-    // Looked up before anything is added: keys given together do not shut each other out.
+async fn add(connection: &Connection<'_>, keys: &[NewKey], only_first: bool) -> Result<KeyTable, Fault> {
+    connection.one(LOCK, &[]).await?;
+    let now = connection.one(NOW, &[]).await?.try_get("now")?;
+    // Checked before anything is added, so that keys added together do not exclude each other.
     let (mut access, mut refresh) = (false, false);
     if only_first {
-        access = taken(talk, KeyUse::Access).await?;
-        refresh = taken(talk, KeyUse::Refresh).await?;
+        access = taken(connection, KeyUse::Access).await?;
+        refresh = taken(connection, KeyUse::Refresh).await?;
     }
     let wanted = |key: &&NewKey| match key.key_use {
         KeyUse::Access => !access,
         KeyUse::Refresh => !refresh,
     };
     for key in keys.iter().filter(wanted) {
-        add_one(talk, key, now).await?;
+        add_one(connection, key, now).await?;
     }
-    table(talk, Some(now)).await
+    table(connection, Some(now)).await
 }
 
-async fn taken(talk: &Talk<'_>, key_use: KeyUse) -> Result<bool, Fault> {
-    Ok(talk.one(TAKEN, &[&key_use.as_str()]).await?.try_get("taken")?)
+async fn taken(connection: &Connection<'_>, key_use: KeyUse) -> Result<bool, Fault> {
+    Ok(connection.one(TAKEN, &[&key_use.as_str()]).await?.try_get("taken")?)
 }
 
-async fn add_one(talk: &Talk<'_>, key: &NewKey, now: Timestamp) -> Result<(), Fault> {
+async fn add_one(connection: &Connection<'_>, key: &NewKey, now: Timestamp) -> Result<(), Fault> {
     let key_use = key.key_use.as_str();
     let (after, overlap) = (Span(key.signs_after), Span(key.overlap));
-    talk.rows(CLEAR, &[&key_use, &key.kid, &now, &after, &overlap]).await?;
-    let row = talk.one(ADD, &[&key_use, &key.kid, &key.algorithm, &key.sealed, &now, &after]).await?;
+    connection.rows(CLEAR, &[&key_use, &key.kid, &now, &after, &overlap]).await?;
+    let row = connection.one(ADD, &[&key_use, &key.kid, &key.algorithm, &key.sealed, &now, &after]).await?;
     if row.try_get("added")? {
         return Ok(());
     }
@@ -96,8 +98,8 @@ async fn add_one(talk: &Talk<'_>, key: &NewKey, now: Timestamp) -> Result<(), Fa
     Err(VaultError::Unavailable(text).into())
 }
 
-async fn table(talk: &Talk<'_>, at: Option<Timestamp>) -> Result<KeyTable, Fault> {
-    let rows = talk.rows(TABLE, &[&at]).await?;
+async fn table(connection: &Connection<'_>, at: Option<Timestamp>) -> Result<KeyTable, Fault> {
+    let rows = connection.rows(TABLE, &[&at]).await?;
     let first = rows.first().ok_or_else(|| {
         VaultError::Damaged("the vault's table `keys_version` is empty: restore a backup".into())
     })?;
@@ -106,7 +108,7 @@ async fn table(talk: &Talk<'_>, at: Option<Timestamp>) -> Result<KeyTable, Fault
     Ok(KeyTable { version: version.unsigned_abs(), keys, now: first.try_get("now")? })
 }
 
-/// A key, or the row that is there when there is none.
+/// Reads a key; `None` for the row that stands for an empty table.
 fn key(row: &Row) -> Result<Option<StoredKey>, Fault> {
     let Some(key_use) = row.try_get::<_, Option<&str>>("key_use")? else { return Ok(None) };
     Ok(Some(StoredKey {

@@ -1,14 +1,14 @@
-//! The revocation log as a follower reads it, on a connection of its own that also listens.
+//! The revocation log as a follower reads it, on its own connection that also listens.
 //!
 //! ```text
 //!  rows written by transactions:   ... 90  91  93 |  92 (still open)  94 ...
 //!                                                 ^ xmin of the reading statement: the next cursor
 //! ```
 //!
-//! Numbers are given when a row is written and seen when it is committed, so "larger than the last I saw" would miss
-//! 92. A cursor stands for the snapshot of the page it came with: the next page has the rows from the oldest transaction
-//! that was still running then (92), without those that were visible already (93). A transaction that stays open
-//! anywhere in the cluster holds the oldest one back for hours, and costs no more than looking at the rows since.
+//! Numbers are assigned when a row is written and become visible when it is committed, so "greater than the last one"
+//! would miss 92. A cursor stands for the snapshot of its page. The next page has the rows from the oldest transaction
+//! that was still running then (92), without those that were already visible (93). A transaction that stays open
+//! anywhere in the cluster can hold the oldest one back for hours; this only costs scanning the rows since then.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,22 +24,21 @@ use tokio_postgres::tls::TlsStream;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, RowStream, Socket, Statement};
 
-use super::clients::{cancel, late};
+use super::clients::{cancel, timed_out};
 use super::connect::{Connector, Connectors};
 use super::fault::Fault;
 use super::{PostgresOptions, PostgresVault, clock};
 use crate::id::{Random, SystemRandom};
 use crate::vault::{Cursor, LogEntry, LogPage, RevocationLog, VaultError};
 
-/// How long the server may be at one page: of a whole hour's revocations, after everybody was signed out, say. A million
-/// rows are 3 s.
+/// Maximum time of one page on the server, for instance with a whole hour's revocations after all users were signed out. A
+/// million rows take 3 s.
 const LONG_PAGE: Duration = Duration::from_secs(120);
 
-/// Without notifications this is how often the follower looks: rarer would eat into the lease, which is a second by
-/// default.
+/// Poll interval without notifications. A longer one would use up too much of the lease, which is a second by default.
 const POLL: Duration = Duration::from_millis(100);
 
-/// The place and every row asked for, or one row of the place alone. All in one statement and so of one snapshot.
+/// The position and every selected row, or one row with the position alone. All in one statement and so in one snapshot.
 macro_rules! page {
     ($probe:literal, $rows:expr) => {
         concat!(
@@ -60,9 +59,9 @@ macro_rules! page {
     };
 }
 
-/// What was not visible to a snapshot (`$2`) whose oldest running transaction was `$1`. A row of a transaction that is yet
-/// to come here was restored from another server's backup: it was in the first page, and would be in every one until
-/// this server has come as far.
+/// Rows that were not visible to a snapshot (`$2`) whose oldest running transaction was `$1`. A row of a transaction id
+/// that this server has not reached was restored from another server's backup. It was in the first page, and would be in
+/// every page until this server reaches that id.
 macro_rules! unseen {
     () => {
         "r.xid >= $1::text::xid8 AND r.xid < pg_snapshot_xmax(pg_current_snapshot())
@@ -70,7 +69,7 @@ macro_rules! unseen {
     };
 }
 
-/// The two ways to read, on one server or on several.
+/// The two read statements, for one server or for several.
 struct Pages {
     since: &'static str,
     all: &'static str,
@@ -78,8 +77,8 @@ struct Pages {
 
 const PLAIN: Pages = Pages { since: page!("", unseen!()), all: page!("", "r.until > now") };
 
-/// With something written: its commit waits for the standby as any other does. A primary that has been cut off, and
-/// replaced without knowing it, has no standby any more, cannot answer, and so renews no lease.
+/// These statements write, so their commit waits for the standby like any other. A primary that was cut off and replaced
+/// without knowing it has no standby any more, cannot answer, and so renews no lease.
 const WRITTEN: Pages = Pages {
     since: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", unseen!()),
     all: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", "r.until > now"),
@@ -93,7 +92,7 @@ impl RevocationLog for PostgresVault {
 
     async fn changed(&self) {
         if self.follower.listens {
-            // A notification while nobody waits leaves a permit behind, so the next call returns at once.
+            // A notification without a waiter is stored as a permit, so the next call returns at once.
             self.follower.wake.notified().await;
         } else {
             tokio::time::sleep(POLL).await;
@@ -101,45 +100,45 @@ impl RevocationLog for PostgresVault {
     }
 }
 
-/// Reads the log.
+/// Reader of the log.
 pub(super) struct Follower {
     connectors: Connectors,
-    /// The servers by name, for people.
-    place: Arc<str>,
+    /// Names of the servers, for messages.
+    server_names: Arc<str>,
     pages: &'static Pages,
-    /// Whether a session of its own is kept on the server; not behind a pooler.
+    /// True if it keeps a session on the server and listens; false behind a pooler.
     listens: bool,
     timeout: Duration,
     wake: Arc<Notify>,
-    line: Mutex<Option<Line>>,
+    connection: Mutex<Option<LogConnection>>,
     seen: std::sync::Mutex<Seen>,
 }
 
-/// A cursor of a page that is not the last one given: a follower asks again with it at most when a read has failed.
+/// Number of recent cursors kept. A follower uses an older cursor than the last one only after a failed read.
 const CURSORS: usize = 8;
 
-/// What cursors stand for: the oldest running transaction and the snapshot of their page.
+/// Recent cursors: the oldest running transaction and the snapshot of each page.
 struct Seen {
     next: u64,
-    places: VecDeque<(u64, i64, String)>,
+    cursors: VecDeque<(u64, i64, String)>,
 }
 
 impl Seen {
     fn new() -> Self {
-        // So that a cursor of another vault's follower stands for nothing here, and begins anew.
+        // A random start makes cursors of another vault's follower unknown here, so that they start from the beginning.
         let random: &dyn Random = &SystemRandom;
-        Self { next: u64::from_be_bytes(random.bytes()), places: VecDeque::new() }
+        Self { next: u64::from_be_bytes(random.bytes()), cursors: VecDeque::new() }
     }
 
     fn keep(&mut self, xmin: i64, snapshot: String) -> Cursor {
         self.next = self.next.wrapping_add(1);
-        self.places.truncate(CURSORS - 1);
-        self.places.push_front((self.next, xmin, snapshot));
+        self.cursors.truncate(CURSORS - 1);
+        self.cursors.push_front((self.next, xmin, snapshot));
         Cursor(self.next)
     }
 
-    fn place(&self, cursor: Cursor) -> Option<(i64, String)> {
-        let (_, xmin, snapshot) = self.places.iter().find(|(id, ..)| *id == cursor.0)?;
+    fn position(&self, cursor: Cursor) -> Option<(i64, String)> {
+        let (_, xmin, snapshot) = self.cursors.iter().find(|(id, ..)| *id == cursor.0)?;
         Some((*xmin, snapshot.clone()))
     }
 }
@@ -147,32 +146,32 @@ impl Seen {
 impl Follower {
     pub(super) fn new(connectors: Connectors, options: &PostgresOptions) -> Self {
         Self {
-            place: connectors.now().place,
+            server_names: connectors.now().server_names,
             connectors,
             pages: if options.url.hosts.len() > 1 { &WRITTEN } else { &PLAIN },
             listens: options.prepared,
             timeout: options.statement_timeout,
             wake: Arc::new(Notify::new()),
-            line: Mutex::new(None),
+            connection: Mutex::new(None),
             seen: std::sync::Mutex::new(Seen::new()),
         }
     }
 
     async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError> {
-        self.read_once(after).await.map_err(|fault| fault.at(&self.place))
+        self.read_once(after).await.map_err(|fault| fault.at(&self.server_names))
     }
 
-    /// Within the time one statement may take.
+    /// Limits a step to the statement timeout.
     async fn in_time<T>(&self, step: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         match tokio::time::timeout(self.timeout, step).await {
             Ok(answer) => answer,
-            Err(_) => Err(late(&self.place, self.timeout).into()),
+            Err(_) => Err(timed_out(&self.server_names, self.timeout).into()),
         }
     }
 
-    /// Every row, each within the time a statement may take: a long page is progress and not silence.
-    async fn rows(&self, asked: impl Future<Output = Result<RowStream, Fault>>) -> Result<Vec<Row>, Fault> {
-        let mut stream = pin!(self.in_time(asked).await?);
+    /// Returns all rows, each within the statement timeout: a long page makes progress and is not a stall.
+    async fn rows(&self, query: impl Future<Output = Result<RowStream, Fault>>) -> Result<Vec<Row>, Fault> {
+        let mut stream = pin!(self.in_time(query).await?);
         let mut rows = Vec::new();
         while let Some(row) = self.in_time(async { Ok(stream.try_next().await?) }).await? {
             rows.push(row);
@@ -180,94 +179,94 @@ impl Follower {
         Ok(rows)
     }
 
-    async fn page(&self, line: &Line, after: Option<Cursor>) -> Result<LogPage, Fault> {
-        if let Some((xmin, snapshot)) = after.and_then(|after| self.seen().place(after)) {
-            let rows = self.rows(line.since(xmin, &snapshot)).await?;
-            // A place beyond the newest transaction is of another server, or from before a backup was restored: begin
-            // anew.
+    async fn page(&self, connection: &LogConnection, after: Option<Cursor>) -> Result<LogPage, Fault> {
+        if let Some((xmin, snapshot)) = after.and_then(|after| self.seen().position(after)) {
+            let rows = self.rows(connection.since(xmin, &snapshot)).await?;
+            // A position beyond the newest transaction is from another server, or from before a backup was restored:
+            // start from the beginning.
             if first(&rows)?.try_get::<_, i64>("xmax")? >= xmin {
                 return page(&rows, &mut self.seen());
             }
         }
-        let rows = self.rows(line.all()).await?;
+        let rows = self.rows(connection.all()).await?;
         page(&rows, &mut self.seen())
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        // One step on one list: a panic elsewhere leaves nothing half-done.
+        // A single step on a list: a panic elsewhere leaves it consistent.
         self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Takes the line out while it is used: a read that fails, or is given up, leaves none behind.
+    /// Takes the connection out while it is used, so that a failed or aborted read leaves none behind.
     async fn read_once(&self, after: Option<Cursor>) -> Result<LogPage, Fault> {
-        let mut place = self.line.lock().await;
-        let line = match place.take().filter(|line| !line.client.is_closed()) {
-            Some(line) => line,
+        let mut slot = self.connection.lock().await;
+        let connection = match slot.take().filter(|connection| !connection.client.is_closed()) {
+            Some(connection) => connection,
             None => self.in_time(self.connect()).await?,
         };
         let connectors = self.listens.then_some(&self.connectors);
-        let mut used = Used { line: Some(line), connectors };
-        if let Some(line) = &used.line {
-            let page = self.page(line, after).await?;
-            *place = used.line.take();
+        let mut used = Borrowed { connection: Some(connection), connectors };
+        if let Some(connection) = &used.connection {
+            let page = self.page(connection, after).await?;
+            *slot = used.connection.take();
             return Ok(page);
         }
-        Err(Fault::Late("has no connection to give".into()))
+        Err(Fault::Unavailable("has no usable connection".into()))
     }
 
-    async fn connect(&self) -> Result<Line, Fault> {
-        // Another server perhaps, or this one with a backup restored, whose transactions bear the same numbers again:
-        // the next page is of everything.
-        self.seen().places.clear();
+    async fn connect(&self) -> Result<LogConnection, Fault> {
+        // This may be another server, or the same one after a restore, which reuses transaction ids: the next page
+        // contains everything.
+        self.seen().cursors.clear();
         let Connector { mut config, tls, .. } = self.connectors.now();
         if let Some(limits) = config.get_options() {
-            // Planned for the cursor at hand: how many rows come after it is all that the plan depends on.
-            // And a page may be long: what bounds it is how long nothing of it comes.
+            // The plan depends on the number of rows after the cursor, so it is made for each query. A page may be long,
+            // so the bound is on the time between rows.
             let millis = LONG_PAGE.as_millis();
             let planned =
                 format!("{limits} -c statement_timeout={millis} -c plan_cache_mode=force_custom_plan");
             config.options(planned);
         }
         let connected = config.connect(tls).await;
-        let (client, connection) = connected.map_err(Fault::Unreached)?;
+        let (client, connection) = connected.map_err(Fault::Connect)?;
         let driver = Driver(tokio::spawn(drive(connection, self.wake.clone())));
-        let mut line = Line { client, pages: self.pages, prepared: None, _driver: driver };
+        let mut connection = LogConnection { client, pages: self.pages, prepared: None, _driver: driver };
         if self.listens {
-            // Before the first read, so that what comes after that read is heard.
-            line.client.batch_execute("LISTEN doorward").await?;
-            let since = line.client.prepare_typed(self.pages.since, &[Type::INT8, Type::TEXT]).await?;
-            let all = line.client.prepare(self.pages.all).await?;
-            line.prepared = Some((since, all));
+            // LISTEN before the first read, so that writes after that read are notified.
+            connection.client.batch_execute("LISTEN doorward").await?;
+            let since = connection.client.prepare_typed(self.pages.since, &[Type::INT8, Type::TEXT]).await?;
+            let all = connection.client.prepare(self.pages.all).await?;
+            connection.prepared = Some((since, all));
         }
-        Ok(line)
+        Ok(connection)
     }
 }
 
-/// A line in use. One that is not put back is closed, and what runs on it cancelled: a read that waits for a standby
-/// would else stay on the server, one more for each try.
-struct Used<'a> {
-    line: Option<Line>,
-    /// How to reach the server to cancel; `None` behind a pooler.
+/// A connection in use. If it is not put back it is closed and its statement cancelled. Otherwise a read that waits for a
+/// standby would stay on the server, one more for each retry.
+struct Borrowed<'a> {
+    connection: Option<LogConnection>,
+    /// Connection settings for the cancel request; `None` behind a pooler.
     connectors: Option<&'a Connectors>,
 }
 
-impl Drop for Used<'_> {
+impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        if let (Some(line), Some(connectors)) = (self.line.take(), self.connectors) {
-            cancel(line.client.cancel_token(), connectors, line);
+        if let (Some(connection), Some(connectors)) = (self.connection.take(), self.connectors) {
+            cancel(connection.client.cancel_token(), connectors, connection);
         }
     }
 }
 
-/// A connection that is the follower's own.
-struct Line {
+/// The follower's own connection.
+struct LogConnection {
     client: Client,
     pages: &'static Pages,
     prepared: Option<(Statement, Statement)>,
     _driver: Driver,
 }
 
-impl Line {
+impl LogConnection {
     async fn since(&self, xmin: i64, snapshot: &str) -> Result<RowStream, Fault> {
         let values: [&(dyn ToSql + Sync); 2] = [&xmin, &snapshot];
         Ok(match &self.prepared {
@@ -296,22 +295,22 @@ fn first(rows: &[Row]) -> Result<&Row, Fault> {
 }
 
 fn page(rows: &[Row], seen: &mut Seen) -> Result<LogPage, Fault> {
-    let place = first(rows)?;
-    if place.try_get("standby")? {
-        // It may lag behind as far as it likes: what it says is no proof of anything.
-        let text = "a standby answers: name the primary in vault.url, or all hosts with commas";
+    let position = first(rows)?;
+    if position.try_get("standby")? {
+        // A standby may lag behind without bound, so its data proves nothing.
+        let text = "the server is a standby: name the primary in vault.url, or all hosts with commas";
         return Err(VaultError::Unavailable(text.into()).into());
     }
-    let (xmin, version): (i64, i64) = (place.try_get("xmin")?, place.try_get("version")?);
+    let (xmin, version): (i64, i64) = (position.try_get("xmin")?, position.try_get("version")?);
     Ok(LogPage {
         entries: rows.iter().map(entry).filter_map(Result::transpose).collect::<Result<_, _>>()?,
-        cursor: seen.keep(xmin, place.try_get("snapshot")?),
+        cursor: seen.keep(xmin, position.try_get("snapshot")?),
         keys_version: version.unsigned_abs(),
-        now: place.try_get("now")?,
+        now: position.try_get("now")?,
     })
 }
 
-/// A row of the log, or the row that is there when there is none.
+/// Reads a row of the log; `None` for the row that stands for an empty log.
 fn entry(row: &Row) -> Result<Option<LogEntry>, Fault> {
     let Some(until) = row.try_get("until")? else { return Ok(None) };
     Ok(Some(match row.try_get("session_id")? {
@@ -320,7 +319,7 @@ fn entry(row: &Row) -> Result<Option<LogEntry>, Fault> {
     }))
 }
 
-/// The task that moves a connection's bytes; it ends with whoever holds this.
+/// The task that drives a connection; it is aborted when this is dropped.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -329,7 +328,7 @@ impl Drop for Driver {
     }
 }
 
-/// Wakes the follower for every notification, and when the connection is lost: then it looks at once, and reconnects.
+/// Wakes the follower for every notification, and when the connection is lost, so that it reconnects at once.
 async fn drive<S: TlsStream + Unpin>(mut connection: Connection<Socket, S>, wake: Arc<Notify>) {
     loop {
         match poll_fn(|context| connection.poll_message(context)).await {

@@ -1,15 +1,15 @@
-//! The vault in Postgres, shared by every replica.
+//! The vault in Postgres, shared by all replicas.
 //!
 //! ```text
-//!  async callers --> clients   a pool; every question runs in a task of its own, under one deadline
-//!  the follower  --> log       a connection of its own, which also listens
+//!  async callers --> clients   a pool; every query runs in its own task, with one deadline
+//!  the follower  --> log       its own connection, which also listens
 //! ```
 //!
-//! Postgres decides by its own clock, in the statement that changes something. Isolation is READ COMMITTED throughout:
-//! what must not change under a statement, that statement locks, a user's row always before sessions, and sessions in
+//! Postgres decides by its own clock, in the statement that changes something. Isolation is READ COMMITTED throughout.
+//! Rows that must not change during a statement are locked by it: a user's row always before sessions, and sessions in
 //! order of their id.
 //!
-//! Statements name every column: a newer doorward may add some while this one runs.
+//! Statements name every column, because a newer doorward may add columns while this one runs.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -42,8 +42,8 @@ use connect::{Connector, Connectors};
 use log::Follower;
 pub use renew::Renewal;
 
-/// The current time as a one-row table `clock (now)`. Whole milliseconds, as everywhere in doorward, and read once
-/// in a statement, so that what it stores and what it answers are one time.
+/// The current time as a one-row table `clock (now)`. Whole milliseconds, as everywhere in doorward. Read once per
+/// statement, so that stored and returned times are the same.
 macro_rules! clock {
     () => {
         "clock AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) AS now)"
@@ -51,18 +51,18 @@ macro_rules! clock {
 }
 use clock;
 
-/// How Postgres is reached.
+/// Connection settings of Postgres.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
-    /// Which servers.
+    /// Servers, database and credentials.
     pub url: PostgresUrl,
-    /// Who their certificates must be signed by (PEM); without it, whom this system trusts.
+    /// CA certificates (PEM) for the servers; `None` = the system trust store.
     pub ca_file: Option<PathBuf>,
-    /// Connections at most, beside the one that follows the log.
+    /// Maximum number of connections, not counting the one that follows the log.
     pub pool_size: usize,
-    /// Whether statements are prepared once a connection; false behind a pooler in transaction mode.
+    /// True if statements are prepared once per connection; false behind a pooler in transaction mode.
     pub prepared: bool,
-    /// How long a caller waits for any one answer.
+    /// Maximum time a caller waits for a query.
     pub statement_timeout: Duration,
 }
 
@@ -71,7 +71,7 @@ pub struct PostgresVault {
     clients: Arc<Clients>,
     follower: Follower,
     connectors: Connectors,
-    /// The credentials that are being tried.
+    /// Task that is trying new credentials.
     trying: Mutex<Option<AbortHandle>>,
 }
 
@@ -84,10 +84,10 @@ impl PostgresVault {
         Ok(Self::connect(options).await?.into())
     }
 
-    /// The same, for the one who may later change the credentials.
+    /// Same as [`PostgresVault::open`], for callers that may later change the credentials.
     ///
     /// # Errors
-    /// As [`PostgresVault::open`].
+    /// Same as [`PostgresVault::open`].
     pub async fn connect(options: PostgresOptions) -> Result<Arc<Self>, VaultError> {
         let several = options.url.hosts.len() > 1;
         let connectors = Connectors::new(Connector::new(&options)?);

@@ -1,8 +1,8 @@
-//! Other credentials, or another authority for certificates, without a restart.
+//! New credentials or CAs without a restart.
 //!
-//! The new ones are tried beside the old, and taken once they have led to the vault: whether the role's password or the
-//! file with it is changed first, there is a way in at any time. Then idle connections are closed, and made anew as they
-//! are needed; what is in use, and the one that listens, stays until it breaks.
+//! New credentials are tried beside the old ones and used once a connection succeeds. So the role's password and the file
+//! can be changed in either order. Then idle connections are closed, and new ones are opened on demand. Connections in
+//! use, and the one that listens, stay until they break.
 
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -12,23 +12,23 @@ use super::fault::Fault;
 use super::{PostgresOptions, PostgresVault, clients};
 use crate::vault::VaultError;
 
-/// How often refused credentials are tried again: within what it takes to type the other half of the change. Each try is
-/// a line in the server's log.
-const AGAIN: Duration = Duration::from_secs(2);
+/// Retry interval of rejected credentials: about the time between the two halves of the change. Each attempt is a line in
+/// the server's log.
+const RETRY: Duration = Duration::from_secs(2);
 
-/// Credentials that can be tried.
+/// New credentials to try.
 pub struct Renewal {
-    /// Trying does not keep a vault that nobody else needs.
+    /// Weak, so that an attempt does not keep an unused vault alive.
     vault: Weak<PostgresVault>,
     connector: Connector,
     options: PostgresOptions,
 }
 
 impl PostgresVault {
-    /// Reads what the options name. The servers and the database are those of the running vault.
+    /// Reads the files that the options name. The servers and the database are those of the running vault.
     ///
     /// # Errors
-    /// [`VaultError::Unavailable`] for a `ca_file` that is none.
+    /// [`VaultError::Unavailable`] for an invalid `ca_file`.
     pub fn renewal(self: &Arc<Self>, options: PostgresOptions) -> Result<Renewal, VaultError> {
         let connector = Connector::new(&options)?;
         Ok(Renewal { vault: Arc::downgrade(self), connector, options })
@@ -36,30 +36,29 @@ impl PostgresVault {
 }
 
 impl Renewal {
-    /// Begins to try them, on the current runtime; others that were being tried are given up.
+    /// Starts trying the credentials on the current runtime; an earlier attempt is aborted.
     pub fn begin(self) {
         let Some(vault) = self.vault.upgrade() else { return };
-        let trying = tokio::spawn(self.until_taken()).abort_handle();
-        let mut place = vault.trying.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = place.replace(trying) {
+        let trying = tokio::spawn(self.retry_until_accepted()).abort_handle();
+        let mut slot = vault.trying.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = slot.replace(trying) {
             before.abort();
         }
     }
 
-    async fn until_taken(self) {
-        let mut said = false;
-        while let Err(error) = self.lead_to_the_vault().await {
-            if !said {
-                said = true;
+    async fn retry_until_accepted(self) {
+        let mut warned = false;
+        while let Err(error) = self.check().await {
+            if !warned {
+                warned = true;
                 tracing::warn!(
                     reason = "vault_credentials_refused",
                     cause = %error,
-                    "what the file now says does not lead to the vault; the connections go on with what it said before, \
-                     and it is tried again every {} s",
-                    AGAIN.as_secs()
+                    "the new credentials do not reach the vault; the old ones stay in use, and the new ones are tried again every {} s",
+                    RETRY.as_secs()
                 );
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY).await;
             if self.vault.strong_count() == 0 {
                 return;
             }
@@ -67,28 +66,25 @@ impl Renewal {
         let Some(vault) = self.vault.upgrade() else { return };
         vault.connectors.replace(self.connector);
         vault.clients.renew(self.options.pool_size);
-        tracing::info!(
-            reason = "vault_credentials",
-            "new connections to the vault are made as the file now says"
-        );
+        tracing::info!(reason = "vault_credentials", "new connections to the vault use the new credentials");
     }
 
-    /// One connection, and a look: another role may see other tables.
-    async fn lead_to_the_vault(&self) -> Result<(), VaultError> {
-        let look = async {
+    /// Makes one connection and reads a table: another role may see other tables.
+    async fn check(&self) -> Result<(), VaultError> {
+        let check = async {
             let Connector { config, tls, .. } = self.connector.clone();
-            let (client, connection) = config.connect(tls).await.map_err(Fault::Unreached)?;
-            let looked = async { Ok(client.batch_execute("SELECT version FROM keys_version").await?) };
+            let (client, connection) = config.connect(tls).await.map_err(Fault::Connect)?;
+            let read = async { Ok(client.batch_execute("SELECT version FROM keys_version").await?) };
             tokio::select! {
-                looked = looked => looked,
-                // It ends only after the client is dropped, or when it is broken: the look fails then.
-                _ = connection => Err(Fault::Late("closed the connection".into())),
+                result = read => result,
+                // It ends only after the client is dropped, or when it is broken, and then the check fails.
+                _ = connection => Err(Fault::Unavailable("closed the connection".into())),
             }
         };
         let timeout = self.options.statement_timeout;
-        match tokio::time::timeout(timeout, look).await {
-            Ok(looked) => looked.map_err(|fault| fault.at(&self.connector.place)),
-            Err(_) => Err(clients::late(&self.connector.place, timeout)),
+        match tokio::time::timeout(timeout, check).await {
+            Ok(result) => result.map_err(|fault| fault.at(&self.connector.server_names)),
+            Err(_) => Err(clients::timed_out(&self.connector.server_names, timeout)),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Renewal: a new access token for a session whose refresh token stays as it is.
+//! Session renewal: a new access token for a session whose refresh token stays the same.
 //!
-//! A look, and at most once in [`EXTEND_AFTER`] (or the idle grain, if that is less) a write. The look is one snapshot: a revocation that it does not see is
-//! committed later, and its row then refuses whatever was signed on this look's word.
+//! One read, and at most once in [`EXTEND_AFTER`] (or the idle grain, if that is shorter) a write. The read is one
+//! snapshot. A revocation that it does not see is committed later, and its row then rejects whatever was signed because
+//! of this read.
 
 use std::time::Duration;
 
-use super::clients::Talk;
+use super::clients::Connection;
 use super::fault::Fault;
 use super::rows::{Generation, Kid, Span};
 use super::{clock, rotate, rows};
@@ -15,7 +16,7 @@ use crate::vault::EXTEND_AFTER;
 use crate::vault::sessions::extend_after;
 use crate::vault::{Presented, Rotation, VaultError};
 
-const LOOK: &str = concat!(
+const SELECT: &str = concat!(
     "WITH ",
     clock!(),
     "
@@ -23,12 +24,12 @@ const LOOK: &str = concat!(
             s.client_id, s.generation, s.refresh_kid, s.idle_until > now AS current,
             s.rotated_at >= now + interval '5 seconds' AS set_back,
             greatest(0, extract(epoch FROM now - s.rotated_at))::float8 AS age,
-            coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS standing
+            coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS valid
      FROM clock, sessions s LEFT JOIN users u ON u.id = s.user_id
      WHERE s.family = $1"
 );
 
-/// `$1` family, `$2` idle. Nobody's end is brought forward.
+/// `$1` family, `$2` idle timeout. Never moves an end back.
 const EXTEND: &str = concat!(
     "WITH ",
     clock!(),
@@ -41,8 +42,8 @@ const EXTEND: &str = concat!(
 );
 
 /// Grants, refuses, or ends the session.
-pub(super) async fn renew(talk: &Talk<'_>, presented: &Presented) -> Result<Rotation, Fault> {
-    let row = talk.row(LOOK, &[&&presented.family[..]]).await?;
+pub(super) async fn renew(connection: &Connection<'_>, presented: &Presented) -> Result<Rotation, Fault> {
+    let row = connection.row(SELECT, &[&&presented.family[..]]).await?;
     if let Some(why) = rotate::refusal(row.as_ref(), presented)? {
         return Ok(Rotation::Refused(why));
     }
@@ -54,12 +55,13 @@ pub(super) async fn renew(talk: &Talk<'_>, presented: &Presented) -> Result<Rota
     let age = Duration::from_secs_f64(row.try_get("age")?);
     let behind = generation.0.saturating_sub(presented.generation);
     if behind > 1 || (behind == 1 && age >= presented.grace) {
-        // The statement that decides about reuse does so here too, with the row locked.
-        return rotate::rotate(talk, presented).await;
+        // The rotation statement decides about reuse here too, with the row locked.
+        return rotate::rotate(connection, presented).await;
     }
     let mut grant = rows::grant(&row)?;
     if (grant.now + presented.idle).min(grant.expires_at) > grant.ends_at + extend_after(presented.idle)
-        && let Some(extended) = talk.row(EXTEND, &[&&presented.family[..], &Span(presented.idle)]).await?
+        && let Some(extended) =
+            connection.row(EXTEND, &[&&presented.family[..], &Span(presented.idle)]).await?
     {
         let idle_until: Timestamp = extended.try_get("idle_until")?;
         grant.ends_at = idle_until;

@@ -1,28 +1,29 @@
-//! Ending sessions: one statement that locks them in order, ends them, writes their rows of the log and tells the
+//! Ending sessions: one statement that locks them in order, ends them, writes their log rows and notifies the
 //! followers.
 
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::clients::{How, Talk};
+use super::clients::{Connection, Mode};
 use super::clock;
 use super::fault::Fault;
 use super::rows::Span;
 use crate::id::{SessionId, UserId};
 use crate::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, Scope};
 
-/// How long ending every session of one user may take.
+/// Timeout of ending every session of one user.
 pub(super) const ALL_OF_USER: Duration = Duration::from_secs(60);
 
-/// How long ending every session there is may take: a vault of some millions of them is a minute.
+/// Timeout of ending every session of all users. For some millions of sessions it takes a minute.
 const EVERYONE: Duration = Duration::from_secs(300);
 
-/// What `$1` and `$2` are in all of them: how long a row matters, in milliseconds, and why the sessions end.
+/// `$1` is the retention of a row in milliseconds, `$2` the reason for the end, in all statements.
 ///
-/// Concerned are sessions that neither ended nor ran out so long ago that no token of them can be alive. They are locked
-/// in the order of their ids, so that two who end the same ones wait for each other and do not deadlock; what
-/// is answered about them is what was found under the lock. One that had ended before has its row, which stands as long
+/// In scope are sessions whose tokens could still be alive, including ended or expired ones. They are locked in order of
+/// their ids, so that two statements that end the same ones wait for each other and do not deadlock. The result is what
+/// was found under the lock. A session that had ended before has its row, which exists as long as the session is in
+/// scope. No second row is written, so nobody can fill the log by ending one session again and again.
 /// as it is concerned: without another, nobody fills the log by ending one session again and again.
 macro_rules! end {
     ($which:literal, $remember:literal) => {
@@ -54,7 +55,7 @@ macro_rules! end {
     };
 }
 
-/// The event of each session that had not ended before; `$3` is its word.
+/// Also writes an event for each session that had not ended before; `$3` is its name.
 macro_rules! revoke {
     ($which:literal) => {
         end!(
@@ -71,42 +72,50 @@ const ONE: &str = revoke!("s.id = $4 AND ($5 IS NULL OR s.user_id = $5)");
 const OF_USER: &str = revoke!("s.user_id = $4");
 const OF_CLIENT: &str = revoke!("s.user_id = $4 AND s.client_id = $5");
 const ALL_BUT_ONE: &str = revoke!("s.user_id = $4 AND s.id <> $5");
-/// One event rather than one for every session there is.
+/// Writes one event instead of one per session.
 const ALL: &str =
     end!("true", ", remembered AS (INSERT INTO audit (at, event) SELECT now, 'everyone_revoked' FROM clock)");
 const OTHERS: &str = end!("s.user_id = $3 AND s.id IS DISTINCT FROM $4", "");
 
-/// How a revocation is asked for: what it does twice is what it does once.
-pub(super) fn how(scope: Scope) -> How {
+/// Returns the execution mode of a revocation, which is idempotent.
+pub(super) fn mode(scope: Scope) -> Mode {
     match scope {
-        Scope::Everyone => How::AGAIN.within(EVERYONE),
-        // Somebody may have signed in very often, and must still be stopped: 100,000 sessions take 2 s.
-        Scope::User(_) | Scope::Others(..) | Scope::OfClient(..) => How::AGAIN.within(ALL_OF_USER),
-        Scope::Session(..) => How::AGAIN,
+        Scope::Everyone => Mode::IDEMPOTENT.within(EVERYONE),
+        // A user may have very many sessions, which must still be ended: 100,000 sessions take 2 s.
+        Scope::User(_) | Scope::Others(..) | Scope::OfClient(..) => Mode::IDEMPOTENT.within(ALL_OF_USER),
+        Scope::Session(..) => Mode::IDEMPOTENT,
     }
 }
 
-/// A revocation on its own: ends what is in scope and remembers it.
-pub(super) async fn revoke(talk: &Talk<'_>, scope: Scope, reason: EndReason) -> Result<Ended, Fault> {
+/// Ends the sessions in scope and records the event.
+pub(super) async fn revoke(
+    connection: &Connection<'_>,
+    scope: Scope,
+    reason: EndReason,
+) -> Result<Ended, Fault> {
     let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), reason.event());
     let rows = match scope {
-        Scope::Session(id, owner) => talk.rows(ONE, &[&life, &why, &word, &id, &owner]).await?,
-        Scope::User(user) => talk.rows(OF_USER, &[&life, &why, &word, &user]).await?,
-        Scope::OfClient(user, client) => talk.rows(OF_CLIENT, &[&life, &why, &word, &user, &client]).await?,
-        Scope::Others(user, keep) => talk.rows(ALL_BUT_ONE, &[&life, &why, &word, &user, &keep]).await?,
-        Scope::Everyone => talk.rows(ALL, &[&life, &why]).await?,
+        Scope::Session(id, owner) => connection.rows(ONE, &[&life, &why, &word, &id, &owner]).await?,
+        Scope::User(user) => connection.rows(OF_USER, &[&life, &why, &word, &user]).await?,
+        Scope::OfClient(user, client) => {
+            connection.rows(OF_CLIENT, &[&life, &why, &word, &user, &client]).await?
+        }
+        Scope::Others(user, keep) => {
+            connection.rows(ALL_BUT_ONE, &[&life, &why, &word, &user, &keep]).await?
+        }
+        Scope::Everyone => connection.rows(ALL, &[&life, &why]).await?,
     };
     ended(&rows)
 }
 
-/// Ends every session of a user but one. The user is locked, so that no session is opened meanwhile.
+/// Ends every session of a user except `keep`. The caller has locked the user, so no session is opened meanwhile.
 pub(super) async fn others(
-    talk: &Talk<'_>,
+    connection: &Connection<'_>,
     user: UserId,
     keep: Option<SessionId>,
     reason: EndReason,
 ) -> Result<Ended, Fault> {
-    ended(&talk.rows(OTHERS, &[&Span(REVOCATION_LIFE), &reason.as_str(), &user, &keep]).await?)
+    ended(&connection.rows(OTHERS, &[&Span(REVOCATION_LIFE), &reason.as_str(), &user, &keep]).await?)
 }
 
 fn ended(rows: &[Row]) -> Result<Ended, Fault> {

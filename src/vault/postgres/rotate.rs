@@ -1,27 +1,27 @@
-//! Refresh rotation: one statement that rotates, answers a retry, or ends a reused session.
+//! Refresh rotation: one statement that rotates, repeats, or ends a reused session.
 //!
 //! ```text
-//!  generation presented    equal to the stored      one behind, inside the grace    further back, or too late
+//!  generation presented    equal to the stored      one behind, inside the grace    older, or too late
 //!                          -> rotate                -> the same token again         -> the session is ended (RFC 9700 4.14.2)
 //! ```
 //!
-//! Of two that rotate one session, the second waits for the first one's row lock; Postgres then judges the row anew,
-//! conditions and assignments alike, so it finds the generation behind and repeats.
+//! When two requests rotate one session, the second waits for the row lock of the first. Postgres then re-evaluates the
+//! row, conditions and assignments alike, so the second finds its generation one behind and repeats.
 
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::clients::{How, Talk};
+use super::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{Generation, Kid, Span};
 use super::{clock, rows};
 use crate::id::SessionId;
 use crate::vault::{Ended, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, VaultError};
 
-/// `$1` family, `$2` generation presented, `$3` key of a new generation, `$4` grace, `$5` idle, `$6` client,
-/// `$7` how long a revocation matters. No row: refused, and [`HELD`] tells why. A clock that was set back by more than it
-/// is corrected by every day makes the age of a rotation unknown, and with it whether a repeat is within the grace.
+/// `$1` family, `$2` presented generation, `$3` key of the next generation, `$4` grace, `$5` idle timeout, `$6` client,
+/// `$7` retention of a revocation. No row means refused, and [`CURRENT`] gives the reason. If the clock was set back by
+/// more than daily corrections, the age of a rotation is unknown, and so is whether a repeat is within the grace.
 const ROTATE: &str = concat!(
     "WITH ", clock!(), ", touched AS (
          UPDATE sessions s SET
@@ -55,7 +55,7 @@ const ROTATE: &str = concat!(
      FROM touched"
 );
 
-/// A generation that is neither the current one nor the one before inside the grace.
+/// A generation that is neither the current one nor the previous one within the grace.
 macro_rules! reused {
     () => {
         "s.generation > $2 AND NOT (s.generation = $2 + 1 AND now - s.rotated_at < $4::float8 * interval '1 millisecond')"
@@ -63,33 +63,33 @@ macro_rules! reused {
 }
 use reused;
 
-const HELD: &str = concat!(
+const CURRENT: &str = concat!(
     "WITH ",
     clock!(),
     "
      SELECT s.client_id, s.generation, s.idle_until > now AS current,
             s.rotated_at >= now + interval '5 seconds' AS set_back,
-            coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS standing
+            coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS valid
      FROM clock, sessions s LEFT JOIN users u ON u.id = s.user_id
      WHERE s.family = $1"
 );
 
-/// How often a rotation that should have worked is tried anew. Each time means that a password change kept this session
-/// in the very moment.
+/// Maximum number of attempts for a rotation that should have worked. Each retry means that a password change kept this
+/// session at the same moment.
 const TRIES: usize = 4;
 
-/// How a rotation is asked for. Done again after its answer was lost, it is a repeat: the same token, as long as the
-/// grace lasts. Without a grace that long, asking again would be taken for theft.
-pub(super) fn how(presented: &Presented, timeout: Duration) -> How {
-    How::ONCE.again_if(presented.grace > timeout * 2)
+/// Returns the execution mode of a rotation. A retry after a lost response is a repeat: it returns the same token within
+/// the grace. Without a grace that long, a retry would be treated as theft.
+pub(super) fn mode(presented: &Presented, timeout: Duration) -> Mode {
+    Mode::ONCE.idempotent_if(presented.grace > timeout * 2)
 }
 
 /// Rotates, repeats, refuses, or ends the session.
-pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rotation, Fault> {
+pub(super) async fn rotate(connection: &Connection<'_>, presented: &Presented) -> Result<Rotation, Fault> {
     for _ in 0..TRIES {
-        // The count is used up: not reached in any session's life, and it must not begin anew.
+        // The generation counter is exhausted. No session lives that long, and the counter must not restart.
         if presented.generation < u32::MAX
-            && let Some(row) = talk
+            && let Some(row) = connection
                 .row(
                     ROTATE,
                     &[
@@ -104,13 +104,13 @@ pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rot
                 )
                 .await?
         {
-            return answer(&row, presented);
+            return outcome(&row, presented);
         }
-        let held = talk.row(HELD, &[&&presented.family[..]]).await?;
+        let held = connection.row(CURRENT, &[&&presented.family[..]]).await?;
         if held.as_ref().is_some_and(|held| held.try_get("set_back").unwrap_or(false)) {
             return Err(set_back());
         }
-        // Postgres judges the locked row anew, but against the user's row as it was before the wait.
+        // Postgres re-evaluates the locked row, but with the user's row as it was before the wait.
         if let Some(why) = refusal(held.as_ref(), presented)? {
             return Ok(Rotation::Refused(why));
         }
@@ -118,13 +118,13 @@ pub(super) async fn rotate(talk: &Talk<'_>, presented: &Presented) -> Result<Rot
     Err(VaultError::Unavailable("the session changes too quickly: try again".into()).into())
 }
 
-/// Whether a repeat is within the grace is unknown.
+/// Error when it is unknown whether a repeat is within the grace.
 pub(super) fn set_back() -> Fault {
-    let text = "the clock of Postgres was set back: it must pass the last refresh first";
+    let text = "the clock of Postgres was set back: wait until it passes the last refresh";
     VaultError::Unavailable(text.into()).into()
 }
 
-fn answer(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
+fn outcome(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
     let grant = rows::grant(row)?;
     let generation: Generation = row.try_get("generation")?;
     if row.try_get("reused")? {
@@ -144,13 +144,13 @@ fn answer(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
     })
 }
 
-/// Why it was refused; `None` when it should not have been.
+/// Reason for the refusal; `None` if the rotation should have worked.
 pub(super) fn refusal(held: Option<&Row>, presented: &Presented) -> Result<Option<RotationRefused>, Fault> {
     let Some(held) = held else { return Ok(Some(RotationRefused::Unknown)) };
     let generation: Generation = held.try_get("generation")?;
     Ok(if held.try_get::<_, &str>("client_id")? != presented.client_id {
         Some(RotationRefused::OtherClient)
-    } else if !held.try_get::<_, bool>("standing")? {
+    } else if !held.try_get::<_, bool>("valid")? {
         Some(RotationRefused::Ended)
     } else if !held.try_get::<_, bool>("current")? {
         Some(RotationRefused::Expired)

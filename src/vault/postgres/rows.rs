@@ -1,4 +1,4 @@
-//! How values are stored, and how a row becomes one of the vault's types.
+//! Conversion between stored values and the vault's types.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -16,11 +16,11 @@ use crate::vault::{Grant, User};
 
 type Strange = Box<dyn Error + Sync + Send>;
 
-/// A parameter of a statement. It brings its type, so that statements need not be prepared to learn it.
+/// A parameter of a statement. It has its type, so statements need not be prepared to learn it.
 pub(super) trait Value: ToSql + Sync {
-    /// As what it is sent.
+    /// The Postgres type it is sent as.
     fn kind(&self) -> Type;
-    /// Itself, for the driver.
+    /// The value for the driver.
     fn sql(&self) -> &(dyn ToSql + Sync);
 }
 
@@ -43,7 +43,7 @@ value! {
     Option<i64>: INT8; Option<String>: TEXT; Option<&str>: TEXT; Option<UserId>: UUID; Option<SessionId>: UUID;
 }
 
-/// Stores a type as the plain value it wraps.
+/// Implements storage of a type as the plain value it wraps.
 macro_rules! stored_as {
     ($($name:ty: $plain:ty, $kind:ident, $from:expr, $to:expr;)*) => {$(
         impl<'a> FromSql<'a> for $name {
@@ -79,7 +79,7 @@ stored_as! {
     RightsVersion: i64, INT8, |rights| Ok(Self(rights.try_into()?)), |rights| rights.0.into();
     Generation: i64, INT8, |generation| Ok(Self(generation.try_into()?)), |generation| generation.0.into();
     Kid: i16, INT2, |kid| Ok(Self(kid.try_into()?)), |kid| kid.0.into();
-    Span: i64, INT8, |_| Err("spans are not stored".into()), |span| i64::try_from(span.0.as_millis()).unwrap_or(LONGEST).min(LONGEST);
+    Span: i64, INT8, |_| Err("spans are not stored".into()), |span| i64::try_from(span.0.as_millis()).unwrap_or(FOREVER).min(FOREVER);
     Login: String, TEXT, |text| Ok(text.parse()?), |login| login.as_str().to_owned();
     Roles: String, TEXT, |text| Ok(Self::parse(text.split(',').filter(|role| !role.is_empty()))?),
         |roles| roles.to_string();
@@ -88,26 +88,26 @@ stored_as! {
 
 value! { Option<Address>: TEXT; }
 
-/// A thousand years: what is meant by "for ever", and Postgres can still add it to a time.
-const LONGEST: i64 = 1000 * 365 * 24 * 3600 * 1000;
+/// A thousand years: stands for "for ever", and Postgres can still add it to a time.
+const FOREVER: i64 = 1000 * 365 * 24 * 3600 * 1000;
 
-/// A generation of a refresh token.
+/// Generation of a refresh token.
 #[derive(Debug)]
 pub(super) struct Generation(pub(super) u32);
 
-/// The number of a refresh key.
+/// Id of a refresh key.
 #[derive(Debug)]
 pub(super) struct Kid(pub(super) u8);
 
-/// A span of time, in milliseconds.
+/// A duration, stored in milliseconds.
 #[derive(Debug)]
 pub(super) struct Span(pub(super) Duration);
 
-/// An address, as its text.
+/// An IP address, stored as text.
 #[derive(Debug)]
 pub(super) struct Address(pub(super) IpAddr);
 
-/// Stores an id as a `uuid`, which is any 16 bytes.
+/// Implements storage of an id as a `uuid`, which is any 16 bytes.
 macro_rules! stored_as_uuid {
     ($($name:ty),*) => {$(
         impl<'a> FromSql<'a> for $name {
@@ -141,13 +141,13 @@ stored_as_uuid!(SessionId, UserId);
 
 value! { Vec<SessionId>: UUID_ARRAY; Vec<Timestamp>: TIMESTAMPTZ_ARRAY; Vec<Span>: INT8_ARRAY; }
 
-/// Postgres counts microseconds from 2000-01-01; this is that day in milliseconds since 1970-01-01.
-const MILLENNIUM: i64 = 946_684_800_000;
+/// Offset of Postgres' epoch (2000-01-01) from 1970-01-01, in milliseconds. Postgres counts microseconds.
+const EPOCH_2000: i64 = 946_684_800_000;
 
 impl<'a> FromSql<'a> for Timestamp {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Strange> {
         let micros = i64::from_be_bytes(raw.try_into()?);
-        Ok(Self::from_millis(micros.div_euclid(1000).saturating_add(MILLENNIUM)))
+        Ok(Self::from_millis(micros.div_euclid(1000).saturating_add(EPOCH_2000)))
     }
 
     fn accepts(kind: &Type) -> bool {
@@ -155,10 +155,10 @@ impl<'a> FromSql<'a> for Timestamp {
     }
 }
 
-/// Only to give Postgres back a time that was told by its own clock.
+/// Only used to return a time that came from Postgres' own clock.
 impl ToSql for Timestamp {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Strange> {
-        let micros = self.millis().saturating_sub(MILLENNIUM).saturating_mul(1000);
+        let micros = self.millis().saturating_sub(EPOCH_2000).saturating_mul(1000);
         out.extend_from_slice(&micros.to_be_bytes());
         Ok(IsNull::No)
     }
@@ -172,12 +172,12 @@ impl ToSql for Timestamp {
 
 value! { Timestamp: TIMESTAMPTZ; Option<Timestamp>: TIMESTAMPTZ; }
 
-/// An address, if there is one.
+/// Reads an optional address.
 pub(super) fn address(row: &Row) -> Result<Option<IpAddr>, tokio_postgres::Error> {
     Ok(row.try_get::<_, Option<Address>>("address")?.map(|address| address.0))
 }
 
-/// A row of `users`.
+/// Reads a row of `users`.
 pub(super) fn user(row: &Row) -> Result<User, tokio_postgres::Error> {
     Ok(User {
         id: row.try_get("id")?,
@@ -191,7 +191,7 @@ pub(super) fn user(row: &Row) -> Result<User, tokio_postgres::Error> {
     })
 }
 
-/// A row of `sessions` joined with its row of `users` and the clock.
+/// Reads a row of `sessions` joined with its row of `users` and the clock.
 pub(super) fn grant(row: &Row) -> Result<Grant, tokio_postgres::Error> {
     let (idle_until, expires_at): (Timestamp, Timestamp) =
         (row.try_get("idle_until")?, row.try_get("expires_at")?);

@@ -1,9 +1,9 @@
-//! Sessions: opened, looked up, listed.
+//! Sessions: open, look up, list.
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::clients::{How, Talk};
+use super::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{Address, Kid, Span};
 use super::{PostgresVault, clock, renewal, revoke, rotate, rows, touch};
@@ -14,11 +14,11 @@ use crate::vault::{
     VaultError,
 };
 
-/// How much of a `User-Agent` is kept: enough to tell devices apart, too little to fill a disk with.
+/// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
 const USER_AGENT: usize = 256;
 
-/// Locked for share: a change of the user waits for this login and then ends its session, or this login waits for the
-/// change and then finds another epoch.
+/// Locks the user for share. A change of the user waits for this login and then ends its session, or this login waits for
+/// the change and then finds another epoch.
 const OPEN: &str = concat!(
     "WITH ", clock!(), ", owner AS MATERIALIZED (
          SELECT id, login, roles, rights FROM users WHERE id = $3 AND epoch = $4 AND NOT disabled FOR SHARE
@@ -57,7 +57,7 @@ macro_rules! live {
 }
 
 const FIND: &str = session!("WHERE s.id = $1");
-/// `place` grows with every login.
+/// `place` increases with every login.
 const OF_USER: &str =
     concat!(session!("WHERE s.user_id = $1 AND "), live!(), " ORDER BY s.place DESC LIMIT 1000");
 const OF_EVERYONE: &str = concat!(session!("WHERE "), live!(), " ORDER BY s.place DESC LIMIT 1000");
@@ -65,46 +65,58 @@ const OF_EVERYONE: &str = concat!(session!("WHERE "), live!(), " ORDER BY s.plac
 #[async_trait]
 impl Sessions for PostgresVault {
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError> {
-        self.clients.ask(How::ONCE, session.clone(), |talk, new| Box::pin(open(talk, new))).await
+        self.clients
+            .query(Mode::ONCE, session.clone(), |connection, new| Box::pin(open(connection, new)))
+            .await
     }
 
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
-        let how = rotate::how(presented, self.clients.timeout);
+        let mode = rotate::mode(presented, self.clients.timeout);
         self.clients
-            .ask(how, presented.clone(), |talk, presented| Box::pin(rotate::rotate(talk, presented)))
+            .query(mode, presented.clone(), |connection, presented| {
+                Box::pin(rotate::rotate(connection, presented))
+            })
             .await
     }
 
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
-        // A reuse that is found twice has ended the session the first time.
+        // A repeated detection of reuse has no effect: the first one has ended the session.
         self.clients
-            .ask(How::AGAIN, presented.clone(), |talk, presented| Box::pin(renewal::renew(talk, presented)))
+            .query(Mode::IDEMPOTENT, presented.clone(), |connection, presented| {
+                Box::pin(renewal::renew(connection, presented))
+            })
             .await
     }
 
     async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError> {
-        // An end that is moved twice is moved once.
-        self.clients.ask(How::AGAIN, uses.to_vec(), |talk, uses| Box::pin(touch::touch(talk, uses))).await
+        // Moving an end twice has the same effect as once.
+        self.clients
+            .query(Mode::IDEMPOTENT, uses.to_vec(), |connection, uses| {
+                Box::pin(touch::touch(connection, uses))
+            })
+            .await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
-        self.clients.ask(How::AGAIN, id, |talk, id| Box::pin(find(talk, *id))).await
+        self.clients.query(Mode::IDEMPOTENT, id, |connection, id| Box::pin(find(connection, *id))).await
     }
 
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
-        self.clients.ask(How::AGAIN, user, |talk, user| Box::pin(list(talk, *user))).await
+        self.clients.query(Mode::IDEMPOTENT, user, |connection, user| Box::pin(list(connection, *user))).await
     }
 
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {
-        let ask = (scope, reason);
-        let how = revoke::how(scope);
-        self.clients.ask(how, ask, |talk, ask| Box::pin(revoke::revoke(talk, ask.0, ask.1))).await
+        let input = (scope, reason);
+        let mode = revoke::mode(scope);
+        self.clients
+            .query(mode, input, |connection, input| Box::pin(revoke::revoke(connection, input.0, input.1)))
+            .await
     }
 }
 
-async fn open(talk: &Talk<'_>, new: &NewSession) -> Result<Grant, Fault> {
+async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fault> {
     let user_agent = new.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)]);
-    let row = talk
+    let row = connection
         .row(
             OPEN,
             &[
@@ -124,14 +136,14 @@ async fn open(talk: &Talk<'_>, new: &NewSession) -> Result<Grant, Fault> {
     Ok(rows::grant(&row.ok_or(VaultError::Superseded)?)?)
 }
 
-async fn find(talk: &Talk<'_>, id: SessionId) -> Result<Option<SessionRow>, Fault> {
-    talk.row(FIND, &[&id]).await?.as_ref().map(read).transpose()
+async fn find(connection: &Connection<'_>, id: SessionId) -> Result<Option<SessionRow>, Fault> {
+    connection.row(FIND, &[&id]).await?.as_ref().map(read).transpose()
 }
 
-async fn list(talk: &Talk<'_>, user: Option<UserId>) -> Result<Vec<SessionRow>, Fault> {
+async fn list(connection: &Connection<'_>, user: Option<UserId>) -> Result<Vec<SessionRow>, Fault> {
     let rows = match user {
-        Some(user) => talk.rows(OF_USER, &[&user]).await?,
-        None => talk.rows(OF_EVERYONE, &[]).await?,
+        Some(user) => connection.rows(OF_USER, &[&user]).await?,
+        None => connection.rows(OF_EVERYONE, &[]).await?,
     };
     rows.iter().map(read).collect()
 }
@@ -141,7 +153,7 @@ fn read(row: &Row) -> Result<SessionRow, Fault> {
         grant: rows::grant(row)?,
         live: row.try_get("live")?,
         created_at: row.try_get("created_at")?,
-        // A login is its own first refresh.
+        // A login counts as the first refresh.
         renewed_at: row.try_get("rotated_at")?,
         address: rows::address(row)?,
         user_agent: row.try_get("user_agent")?,

@@ -1,6 +1,6 @@
-//! Use: the idle ends of sessions that were used, many in one statement.
+//! Session use: moves the idle ends of used sessions, many in one statement.
 
-use super::clients::Talk;
+use super::clients::Connection;
 use super::clock;
 use super::fault::Fault;
 use super::rows::Span;
@@ -8,8 +8,8 @@ use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::vault::SessionUse;
 
-/// `$1` ids, `$2` idle ends by use, `$3` ends as they were last told, `$4` idle timeouts. Locked in the order of their ids, as
-/// everywhere; only what moves is locked. A session whose idle end has passed is moved only where the caller knew that
+/// `$1` ids, `$2` idle ends computed from use, `$3` ends as last read, `$4` idle timeouts. Sessions are locked in order of
+/// their ids, as everywhere, and only if they move. A session whose idle end has passed moves only if the caller knew that
 /// end and reports use without a pause since before it.
 const TOUCH: &str = concat!(
     "WITH ",
@@ -33,16 +33,16 @@ const TOUCH: &str = concat!(
      WHERE s.ended_at IS NULL AND coalesce(moved.idle_until, s.idle_until) > now"
 );
 
-/// Moves what was used; the ends of those that live.
+/// Moves the idle ends of used sessions; returns the ends of live ones.
 pub(super) async fn touch(
-    talk: &Talk<'_>,
+    connection: &Connection<'_>,
     uses: &[SessionUse],
 ) -> Result<Vec<(SessionId, Timestamp)>, Fault> {
     let ids: Vec<SessionId> = uses.iter().map(|one| one.id).collect();
     let until: Vec<Timestamp> = uses.iter().map(|one| one.until).collect();
     let known: Vec<Timestamp> = uses.iter().map(|one| one.known).collect();
     let idle: Vec<Span> = uses.iter().map(|one| Span(one.idle)).collect();
-    let rows = talk.rows(TOUCH, &[&ids, &until, &known, &idle]).await?;
+    let rows = connection.rows(TOUCH, &[&ids, &until, &known, &idle]).await?;
     let read = |row: &tokio_postgres::Row| Ok((row.try_get("id")?, row.try_get("ends_at")?));
     rows.iter().map(read).collect()
 }

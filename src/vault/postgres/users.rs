@@ -1,9 +1,9 @@
-//! Users and what can be done to them, each with the revocations it causes in one transaction.
+//! Users and their changes, each in one transaction with the revocations it causes.
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::clients::{How, Talk};
+use super::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
 use super::{PostgresVault, clock, revoke, rows};
@@ -36,7 +36,7 @@ macro_rules! user {
 const BY_LOGIN: &str = user!("WHERE login = $1");
 const BY_ID: &str = user!("WHERE id = $1");
 const PAGE: &str = user!("WHERE login > $1 ORDER BY login LIMIT $2");
-/// A login that reads the user for share waits here, and the other way round.
+/// A login, which locks the user for share, waits here, and the other way round.
 const LOCK: &str = "SELECT password FROM users WHERE id = $1 FOR UPDATE";
 
 const REHASH: &str = concat!(
@@ -61,7 +61,7 @@ const ROLES: &str = concat!(
      SELECT now, user_id, rights, until FROM logged, clock"
 );
 
-/// Enabling the enabled must not end its sessions, which a raised epoch would do without a log row.
+/// Enabling an enabled user must not end sessions, which a new epoch would do without a log row.
 const ENABLE: &str = concat!(
     "WITH ",
     clock!(),
@@ -80,8 +80,7 @@ const DISABLE: &str = concat!(
      INSERT INTO audit (at, event, user_id) SELECT now, 'user_disabled', $1 FROM clock"
 );
 
-/// The session that stays goes along with the epoch, or it would be dead with the others; one that was dead
-/// already stays dead.
+/// The kept session gets the new epoch, or it would end with the others. A session that was already dead stays dead.
 const PASSWORD: &str = concat!(
     "WITH ",
     clock!(),
@@ -94,8 +93,8 @@ const PASSWORD: &str = concat!(
      INSERT INTO audit (at, event, user_id, session_id) SELECT now, 'password_changed', $1, $3 FROM clock"
 );
 
-/// The sessions stay, ended, until the sweep: a revocation of them can be applied again. What they tell of the
-/// person goes now.
+/// The sessions stay, ended, until the sweep, so that their revocation can be applied again. Their personal data is
+/// deleted now.
 const DELETE: &str = concat!(
     "WITH ",
     clock!(),
@@ -115,28 +114,36 @@ impl Users for PostgresVault {
         roles: &Roles,
     ) -> Result<(), VaultError> {
         let new = New { id, login: login.clone(), password: password.clone(), roles: roles.clone() };
-        self.clients.ask(How::ONCE, new, |talk, new| Box::pin(create(talk, new))).await
+        self.clients.query(Mode::ONCE, new, |connection, new| Box::pin(create(connection, new))).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
-        self.clients.ask(How::AGAIN, key.clone(), |talk, key| Box::pin(find(talk, key))).await
+        self.clients
+            .query(Mode::IDEMPOTENT, key.clone(), |connection, key| Box::pin(find(connection, key)))
+            .await
     }
 
     async fn list(&self, after: Option<&Login>, limit: u32) -> Result<Vec<User>, VaultError> {
-        // No login name is empty, so every one comes after the empty text.
+        // No login name is empty, so all come after the empty text.
         let after = after.map_or_else(String::new, |login| login.as_str().to_owned());
-        self.clients.ask(How::AGAIN, (after, limit), |talk, page| Box::pin(list(talk, page))).await
+        self.clients
+            .query(Mode::IDEMPOTENT, (after, limit), |connection, page| Box::pin(list(connection, page)))
+            .await
     }
 
     async fn change(&self, id: UserId, change: &UserChange) -> Result<Ended, VaultError> {
-        let how = match change {
-            UserChange::Rehash { .. } | UserChange::Disabled(false) => How::AGAIN,
-            UserChange::Roles(_) => How::ONCE,
+        let mode = match change {
+            UserChange::Rehash { .. } | UserChange::Disabled(false) => Mode::IDEMPOTENT,
+            UserChange::Roles(_) => Mode::ONCE,
             UserChange::Password { .. } | UserChange::Disabled(true) | UserChange::Deleted => {
-                How::TOGETHER.within(revoke::ALL_OF_USER)
+                Mode::TRANSACTION.within(revoke::ALL_OF_USER)
             }
         };
-        self.clients.ask(how, (id, change.clone()), |talk, ask| Box::pin(apply(talk, ask.0, &ask.1))).await
+        self.clients
+            .query(mode, (id, change.clone()), |connection, input| {
+                Box::pin(apply(connection, input.0, &input.1))
+            })
+            .await
     }
 }
 
@@ -147,31 +154,31 @@ struct New {
     roles: Roles,
 }
 
-async fn create(talk: &Talk<'_>, new: &New) -> Result<(), Fault> {
-    let made = talk.row(CREATE, &[&new.id, &new.login, new.password.expose(), &new.roles]).await?;
+async fn create(connection: &Connection<'_>, new: &New) -> Result<(), Fault> {
+    let made = connection.row(CREATE, &[&new.id, &new.login, new.password.expose(), &new.roles]).await?;
     made.map(drop).ok_or_else(|| VaultError::LoginTaken.into())
 }
 
-async fn find(talk: &Talk<'_>, key: &UserKey) -> Result<Option<User>, Fault> {
+async fn find(connection: &Connection<'_>, key: &UserKey) -> Result<Option<User>, Fault> {
     let row = match key {
-        UserKey::Login(login) => talk.row(BY_LOGIN, &[login]).await?,
-        UserKey::Id(id) => talk.row(BY_ID, &[id]).await?,
+        UserKey::Login(login) => connection.row(BY_LOGIN, &[login]).await?,
+        UserKey::Id(id) => connection.row(BY_ID, &[id]).await?,
     };
     Ok(row.as_ref().map(rows::user).transpose()?)
 }
 
-async fn list(talk: &Talk<'_>, (after, limit): &(String, u32)) -> Result<Vec<User>, Fault> {
-    let rows = talk.rows(PAGE, &[after, &i64::from(*limit)]).await?;
+async fn list(connection: &Connection<'_>, (after, limit): &(String, u32)) -> Result<Vec<User>, Fault> {
+    let rows = connection.rows(PAGE, &[after, &i64::from(*limit)]).await?;
     Ok(rows.iter().map(rows::user).collect::<Result<_, _>>()?)
 }
 
-async fn apply(talk: &Talk<'_>, id: UserId, change: &UserChange) -> Result<Ended, Fault> {
+async fn apply(connection: &Connection<'_>, id: UserId, change: &UserChange) -> Result<Ended, Fault> {
     match change {
         UserChange::Rehash { old, new } => {
-            nothing(&found(talk.row(REHASH, &[&id, old.expose(), new.expose()]).await?)?)
+            nothing(&found(connection.row(REHASH, &[&id, old.expose(), new.expose()]).await?)?)
         }
         UserChange::Roles(roles) => {
-            let row = found(talk.row(ROLES, &[&id, roles, &Span(REVOCATION_LIFE)]).await?)?;
+            let row = found(connection.row(ROLES, &[&id, roles, &Span(REVOCATION_LIFE)]).await?)?;
             let entry = LogEntry::Rights {
                 user_id: row.try_get("user_id")?,
                 rights: row.try_get("rights")?,
@@ -179,42 +186,42 @@ async fn apply(talk: &Talk<'_>, id: UserId, change: &UserChange) -> Result<Ended
             };
             Ok(Ended { entries: vec![entry], ..nothing(&row)? })
         }
-        UserChange::Disabled(false) => nothing(&found(talk.row(ENABLE, &[&id]).await?)?),
+        UserChange::Disabled(false) => nothing(&found(connection.row(ENABLE, &[&id]).await?)?),
         UserChange::Disabled(true) => {
-            lock(talk, id).await?;
-            talk.rows(DISABLE, &[&id]).await?;
-            revoke::others(talk, id, None, EndReason::Disabled).await
+            lock(connection, id).await?;
+            connection.rows(DISABLE, &[&id]).await?;
+            revoke::others(connection, id, None, EndReason::Disabled).await
         }
         UserChange::Password { new, expected, keep } => {
-            let stored = lock(talk, id).await?;
+            let stored = lock(connection, id).await?;
             if expected.as_ref().is_some_and(|expected| *expected != stored) {
                 return Err(VaultError::Superseded.into());
             }
-            set_password(talk, id, new, *keep).await
+            set_password(connection, id, new, *keep).await
         }
         UserChange::Deleted => {
-            lock(talk, id).await?;
+            lock(connection, id).await?;
             // First, so that the sessions are locked in order.
-            let ended = revoke::others(talk, id, None, EndReason::Disabled).await?;
-            talk.rows(DELETE, &[&id]).await?;
+            let ended = revoke::others(connection, id, None, EndReason::Disabled).await?;
+            connection.rows(DELETE, &[&id]).await?;
             Ok(ended)
         }
     }
 }
 
 async fn set_password(
-    talk: &Talk<'_>,
+    connection: &Connection<'_>,
     id: UserId,
     new: &Secret<String>,
     keep: Option<SessionId>,
 ) -> Result<Ended, Fault> {
-    talk.rows(PASSWORD, &[&id, new.expose(), &keep]).await?;
-    revoke::others(talk, id, keep, EndReason::Password).await
+    connection.rows(PASSWORD, &[&id, new.expose(), &keep]).await?;
+    revoke::others(connection, id, keep, EndReason::Password).await
 }
 
-/// Locks the user in a statement of its own: the next one then sees every session that was opened before.
-async fn lock(talk: &Talk<'_>, id: UserId) -> Result<Secret<String>, Fault> {
-    Ok(Secret::new(found(talk.row(LOCK, &[&id]).await?)?.try_get("password")?))
+/// Locks the user in its own statement, so that the next one sees every session opened before.
+async fn lock(connection: &Connection<'_>, id: UserId) -> Result<Secret<String>, Fault> {
+    Ok(Secret::new(found(connection.row(LOCK, &[&id]).await?)?.try_get("password")?))
 }
 
 fn found(row: Option<Row>) -> Result<Row, Fault> {

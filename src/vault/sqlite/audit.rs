@@ -1,4 +1,4 @@
-//! What was done, and housekeeping.
+//! Audit events, and housekeeping.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,8 +13,8 @@ use super::writer::Tx;
 use super::{SqliteVault, rows, schema};
 use crate::vault::{Audit, AuditEvent, REVOCATION_LIFE, VaultError};
 
-/// How long events are kept: long enough to look into last month's trouble; addresses of people should not lie
-/// about for ever.
+/// Retention of audit events. Long enough to investigate problems of the last month; addresses are personal data and
+/// should not be kept indefinitely.
 const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[async_trait]
@@ -22,7 +22,7 @@ impl Audit for SqliteVault {
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
         let newest = "SELECT * FROM audit ORDER BY seq DESC LIMIT ?1";
         self.readers
-            .ask(move |view| {
+            .query(move |view| {
                 view.rows(newest, params![limit], |row| {
                     Ok(AuditEvent {
                         at: row.get("at")?,
@@ -41,7 +41,7 @@ impl Audit for SqliteVault {
     }
 
     async fn schema(&self) -> Result<u32, VaultError> {
-        let version = self.readers.ask(|view| schema::version(view)).await?;
+        let version = self.readers.query(|view| schema::version(view)).await?;
         Ok(u32::try_from(version).unwrap_or(u32::MAX))
     }
 
@@ -53,14 +53,16 @@ impl Audit for SqliteVault {
             };
             schema::connect(&path, timeout).and_then(checkpoint).map_err(|fault| fault.at(&path))
         });
-        settled.await.map_err(|error| VaultError::Unavailable(format!("settling was broken off: {error}")))?
+        settled
+            .await
+            .map_err(|error| VaultError::Unavailable(format!("the checkpoint was aborted: {error}")))?
     }
 
     async fn backup(&self, to: &Path) -> Result<(), VaultError> {
         let (from, to, timeout) = (self.path.clone(), to.to_owned(), self.options.statement_timeout);
-        // As long as it takes, on a thread where that harms nobody: it holds a snapshot and no lock.
+        // Without a timeout, on a blocking thread: it holds a snapshot and no lock.
         let copied = tokio::task::spawn_blocking(move || copy(&from, &to, timeout)).await;
-        copied.map_err(|error| VaultError::Unavailable(format!("the backup was broken off: {error}")))?
+        copied.map_err(|error| VaultError::Unavailable(format!("the backup was aborted: {error}")))?
     }
 }
 
@@ -87,13 +89,13 @@ fn copy(from: &Path, to: &Path, timeout: Duration) -> Result<(), VaultError> {
     schema::create_new(to).map_err(|error| {
         VaultError::Unavailable(match error.kind() {
             ErrorKind::AlreadyExists => format!("`{shown}` exists already: name a new file for the backup"),
-            _ => format!("`{shown}` cannot be made: {error}"),
+            _ => format!("`{shown}` cannot be created: {error}"),
         })
     })?;
     let source = schema::connect_to_read(from, timeout).map_err(|fault| fault.at(from))?;
     let copied = copy_pages(&source, to).map_err(|fault| fault.at(to));
     if copied.is_err() {
-        // Half a copy must not be taken for one; it was made by us, just now.
+        // A partial copy must not be mistaken for a backup. The file was created just now, so it can be removed.
         drop(std::fs::remove_file(to));
     }
     copied
@@ -101,12 +103,12 @@ fn copy(from: &Path, to: &Path, timeout: Duration) -> Result<(), VaultError> {
 
 fn copy_pages(source: &Connection, to: &Path) -> Result<(), Fault> {
     let mut target = Connection::open_with_flags(to, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // All pages in one step, so that they are of one moment.
+    // All pages in one step, so that they belong to one snapshot.
     match Backup::new(source, &mut target)?.step(-1)? {
         StepResult::Done => {}
         _ => return Err(VaultError::Unavailable("the vault is locked: try the backup again".into()).into()),
     }
-    // The copy inherits the log mode; as one plain file it can be moved about without its companions.
+    // The copy inherits the journal mode; as one plain file it can be moved without its companion files.
     target.pragma_update(None, "journal_mode", "DELETE")?;
     target.close().map_err(|(_, error)| error)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What can go wrong under the vault, and the one line that tells a person what to do about it.
+//! Errors of the embedded vault, and the message for people.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use rusqlite::ErrorCode;
 
 use crate::vault::VaultError;
 
-/// Why a piece of work failed, before the file is named.
+/// Error of a piece of work, before the file is named.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The answer itself.
+    /// A result of the vault.
     Vault(VaultError),
-    /// SQLite's own complaint.
+    /// An error from SQLite.
     Sqlite(rusqlite::Error),
 }
 
@@ -28,7 +28,7 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Fault {
-    /// As the callers of the vault see it, with the file named.
+    /// Converts to the error for callers of the vault, with the file named.
     pub(super) fn at(self, path: &Path) -> VaultError {
         let error = match self {
             Self::Vault(error) => return error,
@@ -38,13 +38,13 @@ impl Fault {
         let unavailable = |text: String| VaultError::Unavailable(text);
         match (&error, error.sqlite_error_code()) {
             (_, Some(ErrorCode::NotADatabase)) => VaultError::Damaged(format!(
-                "`{path}` is not a vault of doorward: move that file away or name another path"
+                "`{path}` is not a doorward vault: move that file away or name another path"
             )),
             (_, Some(ErrorCode::DatabaseCorrupt)) => VaultError::Damaged(format!(
-                "`{path}` is damaged: stop doorward, put a backup of it in its place, then run `doorward vault restored`"
+                "`{path}` is damaged: stop doorward, replace it with a backup, then run `doorward vault restored`"
             )),
             (_, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
-                unavailable(format!("`{path}` is kept locked by another process"))
+                unavailable(format!("`{path}` is locked by another process"))
             }
             (_, Some(ErrorCode::ReadOnly)) => unavailable(format!(
                 "`{path}` cannot be written: let this user write the file and its folder"
@@ -59,14 +59,14 @@ impl Fault {
                 | rusqlite::Error::InvalidColumnType(..),
                 _,
             ) => VaultError::Damaged(format!(
-                "`{path}` holds a value that doorward did not write ({error}): put a backup of it in its place"
+                "`{path}` holds a value that doorward did not write ({error}): replace it with a backup"
             )),
             _ => unavailable(format!("`{path}`: {error}")),
         }
     }
 }
 
-/// The thread that should answer has ended.
-pub(super) fn gone() -> VaultError {
+/// Error when the vault's thread has ended.
+pub(super) fn closed() -> VaultError {
     VaultError::Unavailable("the vault is closed".into())
 }

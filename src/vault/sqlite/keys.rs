@@ -1,4 +1,4 @@
-//! Sealed keys: this folder stores them and cannot read them.
+//! Encrypted keys: this module stores them and cannot read them.
 
 use async_trait::async_trait;
 use rusqlite::params;
@@ -6,17 +6,17 @@ use rusqlite::params;
 use super::SqliteVault;
 use super::fault::Fault;
 use super::reader::View;
-use super::revoke::{Event, remember};
+use super::revoke::{Event, record};
 use super::writer::Tx;
 use crate::vault::{KeyTable, KeyUse, Keys, NewKey, StoredKey, VaultError};
 
-/// The version of the key table.
+/// Reads the version of the key table.
 pub(super) const VERSION: &str = "SELECT version FROM keys_version";
 
 #[async_trait]
 impl Keys for SqliteVault {
     async fn load(&self) -> Result<KeyTable, VaultError> {
-        self.readers.ask(table).await
+        self.readers.query(table).await
     }
 
     async fn add(&self, keys: &[NewKey], only_first: bool) -> Result<KeyTable, VaultError> {
@@ -26,7 +26,7 @@ impl Keys for SqliteVault {
 }
 
 fn add(tx: &Tx<'_>, keys: &[NewKey], only_first: bool) -> Result<KeyTable, Fault> {
-    // Looked up before anything is added: keys given together do not shut each other out.
+    // Checked before anything is added, so that keys added together do not exclude each other.
     let taken = |key_use: KeyUse| {
         tx.value::<bool>("SELECT EXISTS (SELECT 1 FROM keys WHERE key_use = ?1)", params![key_use.as_str()])
     };
@@ -44,7 +44,7 @@ fn add(tx: &Tx<'_>, keys: &[NewKey], only_first: bool) -> Result<KeyTable, Fault
 fn add_one(tx: &Tx<'_>, key: &NewKey) -> Result<(), Fault> {
     let key_use = key.key_use.as_str();
     let signs_from = tx.now() + key.signs_after;
-    // The id of a key that is dead may come again: refresh keys have 256 of them for ever.
+    // A key id can be reused once its key no longer verifies: there are only 256 ids for refresh keys.
     tx.execute(
         "DELETE FROM keys WHERE key_use = ?1 AND kid = ?2 AND verifies_until <= ?3",
         params![key_use, key.kid, tx.now()],
@@ -65,7 +65,7 @@ fn add_one(tx: &Tx<'_>, key: &NewKey) -> Result<(), Fault> {
     }
     tx.execute("UPDATE keys_version SET version = version + 1", [])?;
     tx.announce();
-    remember(tx, &Event::new("key_added"))
+    record(tx, &Event::new("key_added"))
 }
 
 fn table(view: &View<'_>) -> Result<KeyTable, Fault> {

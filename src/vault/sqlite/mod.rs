@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  async callers --queue--> writer thread    one connection, one commit for many changes
-//!                --queue--> reader threads   a connection each, one snapshot per question
-//!                --queue--> follower thread  one connection: the revocation log, and other processes' commits
+//!                --queue--> reader threads   one connection each, one snapshot per query
+//!                --queue--> follower thread  one connection: the revocation log, and commits of other processes
 //! ```
 //!
-//! Other processes may write the same file at the same time (the command line beside a running gateway): nothing
-//! is cached here that a transaction does not check again. The threads end when the vault is dropped; what was
-//! queued by then is still done.
+//! Other processes may write the same file at the same time (the command line beside a running gateway). So nothing is
+//! cached here that a transaction does not check again. The threads end when the vault is dropped, after the jobs already
+//! queued.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,15 +41,15 @@ use log::Follower;
 use reader::Readers;
 use writer::Writer;
 
-/// How the file is used.
+/// Options of an embedded vault.
 #[derive(Clone, Copy, Debug)]
 pub struct SqliteOptions {
-    /// How long a caller waits for any one answer, and how long another process's lock is waited for.
+    /// Maximum time a caller waits for a result, and for another process's lock.
     pub statement_timeout: Duration,
 }
 
 impl Default for SqliteOptions {
-    /// Two seconds: far more than a commit takes on a slow disk, and short enough for a client that waits.
+    /// Two seconds: far more than a commit takes on a slow disk, and short enough for a waiting client.
     fn default() -> Self {
         Self { statement_timeout: Duration::from_secs(2) }
     }
@@ -65,11 +65,11 @@ pub struct SqliteVault {
 }
 
 impl SqliteVault {
-    /// Opens the file, makes it (readable by this user only) if there is none, and brings its schema up to date.
-    /// Blocks for a few milliseconds: meant for the start of a process.
+    /// Opens the file, creates it (readable by this user only) if it is absent, and migrates its schema. Blocks for a few
+    /// milliseconds: meant for the start of a process.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] when the file is not ours, damaged, or of a newer version; otherwise
+    /// [`VaultError::Damaged`] if the file belongs to another program, is damaged, or has a newer version; otherwise
     /// [`VaultError::Unavailable`]. The text names the file and says what to do.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, options: SqliteOptions) -> Result<Vault, VaultError> {
         let vault = Arc::new(Self::start(path, &clock, options).map_err(|fault| fault.at(path))?);

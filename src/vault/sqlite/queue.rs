@@ -1,4 +1,4 @@
-//! How an async caller waits for a thread: for a place in the queue, then for the answer, no longer than allowed.
+//! Queues between async callers and the vault's threads, with one timeout for the queue and the result.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,47 +6,47 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::{Fault, gone};
+use super::fault::{Fault, closed};
 use crate::vault::VaultError;
 
-/// How many questions may wait. Fewer would refuse a burst of logins that a commit or two clears; more would only
-/// queue what times out before it is served.
+/// Maximum queue length. A shorter queue would reject a burst of logins that a commit or two clears; a longer one would
+/// only hold jobs that time out before they run.
 pub(super) const LENGTH: usize = 1024;
 
-/// Queues a job and waits for its answer. The job runs even when the caller stops waiting.
-pub(super) async fn ask<J, T>(
+/// Queues a job and waits for its result. The job runs even if the caller stops waiting.
+pub(super) async fn submit<J, T>(
     queue: &mpsc::Sender<J>,
     job: J,
-    answer: oneshot::Receiver<Result<T, VaultError>>,
+    result: oneshot::Receiver<Result<T, VaultError>>,
     timeout: Duration,
 ) -> Result<T, VaultError> {
-    let asking = async {
-        queue.send(job).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+    let submission = async {
+        queue.send(job).await.map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
     };
-    tokio::time::timeout(timeout, asking).await.unwrap_or_else(|_| Err(late(timeout)))
+    tokio::time::timeout(timeout, submission).await.unwrap_or_else(|_| Err(timed_out(timeout)))
 }
 
-/// No answer in time.
-pub(super) fn late(timeout: Duration) -> VaultError {
+/// Error of a job without a result in time.
+pub(super) fn timed_out(timeout: Duration) -> VaultError {
     VaultError::Unavailable(format!("no answer within {}", humantime::format_duration(timeout)))
 }
 
-/// Runs work whose panic must not take the thread with it.
+/// Runs work so that its panic does not end the thread.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    // The caller rolls back whatever the work had begun, so nothing half-done is seen afterwards.
+    // The caller rolls back the work, so no partial change is visible afterwards.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic).into()))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> VaultError {
     let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    VaultError::Unavailable(format!("a fault in doorward: {}", text.unwrap_or("panic")))
+    VaultError::Unavailable(format!("an internal error in doorward: {}", text.unwrap_or("panic")))
 }
 
 /// Starts one of the vault's threads.
 pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), VaultError> {
     let started = std::thread::Builder::new().name(name.into()).spawn(body);
-    // Not joined: a thread ends by itself when its queue closes, and dropping a vault must not wait for a disk.
+    // Not joined: a thread ends when its queue closes, and dropping a vault must not wait for a disk.
     started
         .map(drop)
         .map_err(|error| VaultError::Unavailable(format!("cannot start the thread `{name}`: {error}")))

@@ -1,4 +1,4 @@
-//! The reader threads: questions that change nothing, each answered from one snapshot.
+//! The reader threads: read-only queries, each on one snapshot.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -13,27 +13,27 @@ use super::{queue, schema};
 use crate::clock::{Clock, Timestamp};
 use crate::vault::VaultError;
 
-/// Two, so that one long list does not hold up logins; more would only compete for two cores.
+/// Number of threads. Two, so that one long list does not delay logins; more would only compete for two cores.
 const THREADS: usize = 2;
 
-/// One snapshot of the vault at one time.
+/// A snapshot of the vault at one time.
 pub(super) struct View<'a> {
     connection: &'a Connection,
     now: Timestamp,
 }
 
 impl<'a> View<'a> {
-    /// What `connection` sees, at `now`.
+    /// The state that `connection` sees, at the time `now`.
     pub(super) const fn new(connection: &'a Connection, now: Timestamp) -> Self {
         Self { connection, now }
     }
 
-    /// The vault's clock: the same for all of one piece of work.
+    /// Current time of the vault's clock, the same for one whole piece of work.
     pub(super) const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The first row, if there is one.
+    /// Returns the first row, if any.
     pub(super) fn row<T>(
         &self,
         sql: &str,
@@ -43,7 +43,7 @@ impl<'a> View<'a> {
         Ok(self.connection.prepare_cached(sql)?.query_row(params, read).optional()?)
     }
 
-    /// Every row.
+    /// Returns all rows.
     pub(super) fn rows<T>(
         &self,
         sql: &str,
@@ -53,7 +53,7 @@ impl<'a> View<'a> {
         Ok(self.connection.prepare_cached(sql)?.query_map(params, read)?.collect::<Result<_, _>>()?)
     }
 
-    /// The value of a row that is always there.
+    /// Returns the value of a row that always exists.
     pub(super) fn value<T: rusqlite::types::FromSql>(
         &self,
         sql: &str,
@@ -72,7 +72,7 @@ impl Deref for View<'_> {
 
 type Job = Box<dyn FnOnce(&View<'_>) + Send>;
 
-/// The way to the reader threads.
+/// Handle of the reader threads.
 pub(super) struct Readers {
     queue: mpsc::Sender<Job>,
     path: Arc<Path>,
@@ -92,8 +92,8 @@ impl Readers {
         Ok(Self { queue, path: path.clone(), timeout })
     }
 
-    /// Asks a question.
-    pub(super) async fn ask<T, F>(&self, question: F) -> Result<T, VaultError>
+    /// Runs a query.
+    pub(super) async fn query<T, F>(&self, query: F) -> Result<T, VaultError>
     where
         T: Send + 'static,
         F: FnOnce(&View<'_>) -> Result<T, Fault> + Send + 'static,
@@ -101,25 +101,25 @@ impl Readers {
         let (reply, answer) = oneshot::channel();
         let path = self.path.clone();
         let job: Job = Box::new(move |view| {
-            // Nobody waits any more: spare the disk.
+            // The caller has given up: save the disk access.
             if reply.is_closed() {
                 return;
             }
             let answer = queue::guarded(|| {
                 let snapshot = view.unchecked_transaction()?;
-                let answer = question(view)?;
+                let answer = query(view)?;
                 snapshot.commit()?;
                 Ok(answer)
             });
             drop(reply.send(answer.map_err(|fault| fault.at(&path))));
         });
-        queue::ask(&self.queue, job, answer, self.timeout).await
+        queue::submit(&self.queue, job, answer, self.timeout).await
     }
 }
 
 fn serve(connection: &Connection, jobs: &Mutex<mpsc::Receiver<Job>>, clock: &dyn Clock) {
     loop {
-        // The lock is held while waiting for work, never while doing it; nothing in here can panic.
+        // The lock is held while waiting for work, never during a job; nothing while it is held can panic.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = job else { return };
         job(&View::new(connection, clock.wall()));

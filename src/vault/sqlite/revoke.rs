@@ -1,4 +1,4 @@
-//! Ending sessions: the rows of the revocation log, and what is remembered of it.
+//! Ending sessions: their rows of the revocation log, and the audit events.
 
 use rusqlite::{Row, params};
 
@@ -11,17 +11,17 @@ use crate::id::{SessionId, UserId};
 use crate::identity::RightsVersion;
 use crate::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, Scope};
 
-/// A session whose tokens may still be about.
-pub(super) struct Concerned {
+/// A session whose tokens could still be alive.
+pub(super) struct ScopedSession {
     id: SessionId,
     user_id: UserId,
     ended_before: bool,
-    /// Neither ended nor run out.
+    /// True if it has neither ended nor expired.
     alive: bool,
 }
 
-/// Sessions that neither ended nor ran out so long ago that no token of them can be alive.
-macro_rules! concerned {
+/// Selects sessions whose tokens could still be alive, including ended or expired ones.
+macro_rules! in_scope {
     ($and:literal) => {
         concat!(
             "SELECT id, user_id, ended_at IS NOT NULL AS ended_before, idle_until FROM sessions \
@@ -31,11 +31,11 @@ macro_rules! concerned {
     };
 }
 
-/// The sessions in scope.
-pub(super) fn concerned(view: &View<'_>, scope: Scope) -> Result<Vec<Concerned>, Fault> {
+/// Returns the sessions in scope.
+pub(super) fn in_scope(view: &View<'_>, scope: Scope) -> Result<Vec<ScopedSession>, Fault> {
     let since = view.now() - REVOCATION_LIFE;
     let read = |row: &Row<'_>| {
-        Ok(Concerned {
+        Ok(ScopedSession {
             id: row.get("id")?,
             user_id: row.get("user_id")?,
             ended_before: row.get("ended_before")?,
@@ -44,32 +44,32 @@ pub(super) fn concerned(view: &View<'_>, scope: Scope) -> Result<Vec<Concerned>,
         })
     };
     match scope {
-        Scope::Session(id, None) => view.rows(concerned!(" AND id = ?2"), params![since, id], read),
+        Scope::Session(id, None) => view.rows(in_scope!(" AND id = ?2"), params![since, id], read),
         Scope::Session(id, Some(owner)) => {
-            view.rows(concerned!(" AND id = ?2 AND user_id = ?3"), params![since, id, owner], read)
+            view.rows(in_scope!(" AND id = ?2 AND user_id = ?3"), params![since, id, owner], read)
         }
-        Scope::User(user) => view.rows(concerned!(" AND user_id = ?2"), params![since, user], read),
+        Scope::User(user) => view.rows(in_scope!(" AND user_id = ?2"), params![since, user], read),
         Scope::OfClient(user, client) => {
-            view.rows(concerned!(" AND user_id = ?2 AND client_id = ?3"), params![since, user, client], read)
+            view.rows(in_scope!(" AND user_id = ?2 AND client_id = ?3"), params![since, user, client], read)
         }
         Scope::Others(user, keep) => others(view, user, Some(keep)),
-        Scope::Everyone => view.rows(concerned!(""), params![since], read),
+        Scope::Everyone => view.rows(in_scope!(""), params![since], read),
     }
 }
 
-/// Every session of a user but one.
+/// Returns every session of a user except `keep`.
 pub(super) fn others(
     view: &View<'_>,
     user: UserId,
     keep: Option<SessionId>,
-) -> Result<Vec<Concerned>, Fault> {
-    let mut sessions = concerned(view, Scope::User(user))?;
+) -> Result<Vec<ScopedSession>, Fault> {
+    let mut sessions = in_scope(view, Scope::User(user))?;
     sessions.retain(|session| Some(session.id) != keep);
     Ok(sessions)
 }
 
-/// Ends sessions and writes a log row for each that was not ended before.
-pub(super) fn end(tx: &Tx<'_>, sessions: &[Concerned], reason: EndReason) -> Result<Ended, Fault> {
+/// Ends sessions, and writes a log row for each that had not ended before.
+pub(super) fn end(tx: &Tx<'_>, sessions: &[ScopedSession], reason: EndReason) -> Result<Ended, Fault> {
     let alive = sessions.iter().filter(|session| session.alive).count();
     let mut ended = Ended { sessions: Vec::new(), alive, entries: Vec::new(), now: tx.now() };
     for session in sessions {
@@ -78,7 +78,7 @@ pub(super) fn end(tx: &Tx<'_>, sessions: &[Concerned], reason: EndReason) -> Res
             params![session.id, tx.now(), reason.as_str()],
         )?;
         ended.sessions.push(session.id);
-        // One that had ended before has its row, which stands as long as it is concerned.
+        // A session that had ended before has its row, which exists as long as the session is in scope.
         if !session.ended_before {
             log_session(tx, session.id)?;
         }
@@ -87,32 +87,32 @@ pub(super) fn end(tx: &Tx<'_>, sessions: &[Concerned], reason: EndReason) -> Res
     Ok(ended)
 }
 
-/// A revocation on its own: ends what is in scope and remembers it.
+/// Ends the sessions in scope and records the event.
 pub(super) fn revoke(tx: &Tx<'_>, scope: Scope, reason: EndReason) -> Result<Ended, Fault> {
-    let sessions = concerned(tx, scope)?;
+    let sessions = in_scope(tx, scope)?;
     let ended = end(tx, &sessions, reason)?;
     if matches!(scope, Scope::Everyone) {
-        // One line rather than one for every session there is.
-        remember(tx, &Event::new("everyone_revoked"))?;
+        // One event instead of one per session.
+        record(tx, &Event::new("everyone_revoked"))?;
         return Ok(ended);
     }
     for session in sessions.iter().filter(|session| !session.ended_before) {
         let event =
             Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(reason.event()) };
-        remember(tx, &event)?;
+        record(tx, &event)?;
     }
     Ok(ended)
 }
 
-/// Ends one session because its refresh token was used twice.
+/// Ends a session because its refresh token was reused.
 pub(super) fn reused(tx: &Tx<'_>, id: SessionId, user_id: UserId) -> Result<Ended, Fault> {
-    end_one(tx, Concerned { id, user_id, ended_before: false, alive: true }, EndReason::Reuse)
+    end_one(tx, ScopedSession { id, user_id, ended_before: false, alive: true }, EndReason::Reuse)
 }
 
-fn end_one(tx: &Tx<'_>, session: Concerned, reason: EndReason) -> Result<Ended, Fault> {
+fn end_one(tx: &Tx<'_>, session: ScopedSession, reason: EndReason) -> Result<Ended, Fault> {
     let event =
         Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(reason.event()) };
-    remember(tx, &event)?;
+    record(tx, &event)?;
     end(tx, &[session], reason)
 }
 
@@ -122,7 +122,7 @@ fn log_session(tx: &Tx<'_>, id: SessionId) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Writes that tokens of a user older than `rights` are no longer good.
+/// Writes that tokens of a user with a version older than `rights` are invalid.
 pub(super) fn log_rights(tx: &Tx<'_>, user_id: UserId, rights: RightsVersion) -> Result<LogEntry, Fault> {
     let until = until(tx);
     tx.execute(
@@ -137,35 +137,35 @@ fn until(tx: &Tx<'_>) -> Timestamp {
     tx.now() + REVOCATION_LIFE
 }
 
-/// Something to be remembered.
+/// An audit event to record.
 pub(super) struct Event {
-    /// A stable word.
-    pub(super) word: &'static str,
-    /// Whom it concerns.
+    /// Stable name.
+    pub(super) name: &'static str,
+    /// User concerned.
     pub(super) user: Option<UserId>,
-    /// Which session.
+    /// Session concerned.
     pub(super) session: Option<SessionId>,
-    /// From where.
+    /// Client address.
     pub(super) address: Option<Address>,
 }
 
 impl Event {
-    /// Of nobody in particular.
-    pub(super) const fn new(word: &'static str) -> Self {
-        Self { word, user: None, session: None, address: None }
+    /// An event without a user.
+    pub(super) const fn new(name: &'static str) -> Self {
+        Self { name, user: None, session: None, address: None }
     }
 
-    /// Of a user.
-    pub(super) const fn of(word: &'static str, user: UserId) -> Self {
-        Self { user: Some(user), ..Self::new(word) }
+    /// An event of a user.
+    pub(super) const fn of(name: &'static str, user: UserId) -> Self {
+        Self { user: Some(user), ..Self::new(name) }
     }
 }
 
-/// Writes an event with what it tells of.
-pub(super) fn remember(tx: &Tx<'_>, event: &Event) -> Result<(), Fault> {
+/// Writes an event.
+pub(super) fn record(tx: &Tx<'_>, event: &Event) -> Result<(), Fault> {
     tx.execute(
         "INSERT INTO audit (at, event, user_id, session_id, address) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![tx.now(), event.word, event.user, event.session, event.address],
+        params![tx.now(), event.name, event.user, event.session, event.address],
     )?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Refresh rotation: one decision in the writer's transaction.
 //!
 //! ```text
-//!  generation presented    equal to the stored      one behind, inside the grace    further back, or too late
+//!  generation presented    equal to the stored      one behind, inside the grace    older, or too late
 //!                          -> rotate                -> the same token again         -> the session is ended (RFC 9700 4.14.2)
 //! ```
 
@@ -17,12 +17,12 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::vault::{Presented, Rotation, RotationRefused, VaultError};
 
-/// A clock that was set back by more makes the age of a rotation unknown, and with it whether a repeat is within the
-/// grace. Less is what clocks are corrected by every day.
+/// Tolerance for a clock that was set back; clocks are corrected by less than this every day. Beyond it the age of a
+/// rotation is unknown, and so is whether a repeat is within the grace.
 const CLOCK_STEP: Duration = Duration::from_secs(5);
 
-/// A session as far as rotation asks.
-pub(super) struct Held {
+/// The columns of a session that rotation needs.
+pub(super) struct StoredSession {
     pub(super) id: SessionId,
     user_id: UserId,
     client_id: String,
@@ -31,13 +31,13 @@ pub(super) struct Held {
     pub(super) rotated_at: Timestamp,
     pub(super) idle_until: Timestamp,
     pub(super) expires_at: Timestamp,
-    /// Not ended, and its user is there, enabled and of the epoch of the login.
-    standing: bool,
+    /// True if it has not ended and its user exists, is enabled and still has the epoch of the login.
+    is_valid: bool,
 }
 
-const HELD: &str = "
+const STORED: &str = "
     SELECT s.id, s.user_id, client_id, generation, refresh_kid, rotated_at, idle_until, expires_at,
-           coalesce(ended_at IS NULL AND u.disabled = 0 AND u.epoch = s.epoch, 0) AS standing
+           coalesce(ended_at IS NULL AND u.disabled = 0 AND u.epoch = s.epoch, 0) AS valid
     FROM sessions s LEFT JOIN users u ON u.id = s.user_id
     WHERE family = ?1";
 
@@ -46,9 +46,9 @@ const GRANT: &str = "
     FROM sessions s JOIN users u ON u.id = s.user_id
     WHERE s.id = ?1";
 
-/// What a presented token deserves.
+/// Decision about a presented token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Decision {
     Rotate,
     Repeat,
     Reuse,
@@ -60,31 +60,31 @@ pub(super) fn rotate(tx: &Tx<'_>, presented: &Presented) -> Result<Rotation, Fau
     let Some(held) = find(tx, presented)? else {
         return Ok(Rotation::Refused(RotationRefused::Unknown));
     };
-    let verdict = judge(&held, presented, tx.now());
-    carry_out(tx, &held, presented, verdict)
+    let decision = decide(&held, presented, tx.now());
+    apply(tx, &held, presented, decision)
 }
 
-/// The session of a presented token.
-pub(super) fn find(tx: &Tx<'_>, presented: &Presented) -> Result<Option<Held>, Fault> {
-    let found = tx.row(HELD, params![presented.family], held)?;
+/// Returns the session of a presented token.
+pub(super) fn find(tx: &Tx<'_>, presented: &Presented) -> Result<Option<StoredSession>, Fault> {
+    let found = tx.row(STORED, params![presented.family], held)?;
     if found.as_ref().is_some_and(|held| held.rotated_at > tx.now() + CLOCK_STEP) {
         return Err(VaultError::Unavailable(
-            "the clock was set back: it must pass the last refresh first".into(),
+            "the clock was set back: wait until it passes the last refresh".into(),
         )
         .into());
     }
     Ok(found)
 }
 
-/// Does what was decided.
-pub(super) fn carry_out(
+/// Applies a decision.
+pub(super) fn apply(
     tx: &Tx<'_>,
-    held: &Held,
+    held: &StoredSession,
     presented: &Presented,
-    verdict: Verdict,
+    decision: Decision,
 ) -> Result<Rotation, Fault> {
-    match verdict {
-        Verdict::Rotate => {
+    match decision {
+        Decision::Rotate => {
             let generation = held.generation + 1;
             tx.execute(
                 "UPDATE sessions SET generation = ?2, refresh_kid = ?3, rotated_at = ?4, idle_until = ?5 WHERE id = ?1",
@@ -99,38 +99,38 @@ pub(super) fn carry_out(
             let age = tx.now().since(held.rotated_at);
             granted(tx, held.id, generation, presented.refresh_kid, Some(age))
         }
-        Verdict::Repeat => granted(tx, held.id, held.generation, held.refresh_kid, None),
-        Verdict::Reuse => {
+        Decision::Repeat => granted(tx, held.id, held.generation, held.refresh_kid, None),
+        Decision::Reuse => {
             let ended = revoke::reused(tx, held.id, held.user_id)?;
             let behind = held.generation - presented.generation;
             Ok(Rotation::Reused { ended, user_id: held.user_id, behind })
         }
-        Verdict::Refuse(why) => Ok(Rotation::Refused(why)),
+        Decision::Refuse(why) => Ok(Rotation::Refused(why)),
     }
 }
 
-pub(super) fn judge(held: &Held, presented: &Presented, now: Timestamp) -> Verdict {
+pub(super) fn decide(held: &StoredSession, presented: &Presented, now: Timestamp) -> Decision {
     if held.client_id != presented.client_id {
-        return Verdict::Refuse(RotationRefused::OtherClient);
+        return Decision::Refuse(RotationRefused::OtherClient);
     }
-    if !held.standing {
-        return Verdict::Refuse(RotationRefused::Ended);
+    if !held.is_valid {
+        return Decision::Refuse(RotationRefused::Ended);
     }
     if now >= held.idle_until || now >= held.expires_at {
-        return Verdict::Refuse(RotationRefused::Expired);
+        return Decision::Refuse(RotationRefused::Expired);
     }
     match presented.generation.cmp(&held.generation) {
-        Ordering::Greater => Verdict::Refuse(RotationRefused::Unknown),
-        // The count is used up: not reached in any session's life, and it must not begin anew.
-        Ordering::Equal if held.generation == u32::MAX => Verdict::Refuse(RotationRefused::Expired),
-        Ordering::Equal => Verdict::Rotate,
+        Ordering::Greater => Decision::Refuse(RotationRefused::Unknown),
+        // The generation counter is exhausted. No session lives that long, and the counter must not restart.
+        Ordering::Equal if held.generation == u32::MAX => Decision::Refuse(RotationRefused::Expired),
+        Ordering::Equal => Decision::Rotate,
         Ordering::Less
             if held.generation - presented.generation == 1
                 && now.since(held.rotated_at) < presented.grace =>
         {
-            Verdict::Repeat
+            Decision::Repeat
         }
-        Ordering::Less => Verdict::Reuse,
+        Ordering::Less => Decision::Reuse,
     }
 }
 
@@ -142,13 +142,13 @@ pub(super) fn granted(
     age: Option<Duration>,
 ) -> Result<Rotation, Fault> {
     let grant = tx.row(GRANT, params![id], |row| rows::grant(row, tx.now()))?;
-    // `judge` saw its user in this same transaction.
+    // `decide` saw its user in this same transaction.
     let grant = grant.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     Ok(Rotation::Granted { grant, generation, refresh_kid, age })
 }
 
-fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
-    Ok(Held {
+fn held(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
+    Ok(StoredSession {
         id: row.get("id")?,
         user_id: row.get("user_id")?,
         client_id: row.get("client_id")?,
@@ -157,7 +157,7 @@ fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
         rotated_at: row.get("rotated_at")?,
         idle_until: row.get("idle_until")?,
         expires_at: row.get("expires_at")?,
-        standing: row.get("standing")?,
+        is_valid: row.get("valid")?,
     })
 }
 
@@ -167,9 +167,9 @@ mod tests {
 
     use super::*;
 
-    fn verdict(stored: u32, generation: u32, age_millis: u64, grace: Duration) -> Verdict {
+    fn decision(stored: u32, generation: u32, age_millis: u64, grace: Duration) -> Decision {
         let at = Timestamp::from_secs(1_000_000);
-        let held = Held {
+        let held = StoredSession {
             id: SessionId::from_bytes([1; 16]),
             user_id: UserId::from_bytes([2; 16]),
             client_id: "web".into(),
@@ -178,7 +178,7 @@ mod tests {
             rotated_at: at,
             idle_until: at + Duration::from_secs(3600),
             expires_at: at + Duration::from_secs(7200),
-            standing: true,
+            is_valid: true,
         };
         let presented = Presented {
             family: [3; 32],
@@ -188,24 +188,24 @@ mod tests {
             grace,
             idle: Duration::from_secs(3600),
         };
-        judge(&held, &presented, at + Duration::from_millis(age_millis))
+        decide(&held, &presented, at + Duration::from_millis(age_millis))
     }
 
     #[test]
-    fn the_grace_ends_on_the_millisecond() {
+    fn grace_ends_on_the_millisecond() {
         let grace = Duration::from_secs(60);
-        assert_eq!(verdict(1, 0, 59_999, grace), Verdict::Repeat);
-        assert_eq!(verdict(1, 0, 60_000, grace), Verdict::Reuse);
-        assert_eq!(verdict(1, 0, 0, Duration::ZERO), Verdict::Reuse);
+        assert_eq!(decision(1, 0, 59_999, grace), Decision::Repeat);
+        assert_eq!(decision(1, 0, 60_000, grace), Decision::Reuse);
+        assert_eq!(decision(1, 0, 0, Duration::ZERO), Decision::Reuse);
     }
 
     #[test]
     fn only_one_generation_back_is_a_repeat() {
         let grace = Duration::from_secs(60);
-        assert_eq!(verdict(7, 7, 0, grace), Verdict::Rotate);
-        assert_eq!(verdict(7, 6, 0, grace), Verdict::Repeat);
-        assert_eq!(verdict(7, 5, 0, grace), Verdict::Reuse);
-        assert_eq!(verdict(7, 8, 0, grace), Verdict::Refuse(RotationRefused::Unknown));
-        assert_eq!(verdict(u32::MAX, u32::MAX, 0, grace), Verdict::Refuse(RotationRefused::Expired));
+        assert_eq!(decision(7, 7, 0, grace), Decision::Rotate);
+        assert_eq!(decision(7, 6, 0, grace), Decision::Repeat);
+        assert_eq!(decision(7, 5, 0, grace), Decision::Reuse);
+        assert_eq!(decision(7, 8, 0, grace), Decision::Refuse(RotationRefused::Unknown));
+        assert_eq!(decision(u32::MAX, u32::MAX, 0, grace), Decision::Refuse(RotationRefused::Expired));
     }
 }

@@ -1,4 +1,4 @@
-//! How values are stored, and how a row becomes one of the vault's types.
+//! Conversion between stored values and the vault's types.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::identity::{Epoch, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
 
-/// Stores a type as the plain value it wraps.
+/// Implements storage of a type as the plain value it wraps.
 macro_rules! stored_as {
     ($($name:ty: $plain:ty, $from:expr, $to:expr;)*) => {$(
         impl ToSql for $name {
@@ -35,12 +35,12 @@ stored_as! {
     Timestamp: i64, |millis| Ok(Self::from_millis(millis)), |at| at.millis();
     Epoch: u32, |epoch| Ok(Self(epoch)), |epoch| epoch.0;
     RightsVersion: u32, |rights| Ok(Self(rights)), |rights| rights.0;
-    Login: String, |text| text.parse().map_err(strange), |login| login.as_str().to_owned();
-    Roles: String, |text| Self::parse(text.split(',').filter(|role| !role.is_empty())).map_err(strange),
+    Login: String, |text| text.parse().map_err(invalid), |login| login.as_str().to_owned();
+    Roles: String, |text| Self::parse(text.split(',').filter(|role| !role.is_empty())).map_err(invalid),
         |roles| roles.to_string();
 }
 
-/// Stores an id as its 16 bytes.
+/// Implements storage of an id as its 16 bytes.
 macro_rules! stored_as_bytes {
     ($($name:ty),*) => {$(
         impl ToSql for $name {
@@ -59,7 +59,7 @@ macro_rules! stored_as_bytes {
 
 stored_as_bytes!(SessionId, UserId);
 
-/// An address, as its text.
+/// An IP address, stored as text.
 pub(super) struct Address(pub(super) IpAddr);
 
 impl ToSql for Address {
@@ -70,20 +70,20 @@ impl ToSql for Address {
 
 impl FromSql for Address {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_str()?.parse().map(Self).map_err(strange)
+        value.as_str()?.parse().map(Self).map_err(invalid)
     }
 }
 
-fn strange(error: impl Error + Send + Sync + 'static) -> FromSqlError {
+fn invalid(error: impl Error + Send + Sync + 'static) -> FromSqlError {
     FromSqlError::Other(Box::new(error))
 }
 
-/// An address, if there is one.
+/// Reads an optional address.
 pub(super) fn address(row: &Row<'_>) -> rusqlite::Result<Option<IpAddr>> {
     Ok(row.get::<_, Option<Address>>("address")?.map(|address| address.0))
 }
 
-/// A row of `users`.
+/// Reads a row of `users`.
 pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User {
         id: row.get("id")?,
@@ -97,7 +97,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     })
 }
 
-/// A row of `sessions` joined with its row of `users`.
+/// Reads a row of `sessions` joined with its row of `users`.
 pub(super) fn grant(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Grant> {
     let (idle_until, expires_at): (Timestamp, Timestamp) = (row.get("idle_until")?, row.get("expires_at")?);
     Ok(Grant {

@@ -1,10 +1,10 @@
-//! Sessions: opened, looked up, listed.
+//! Sessions: open, look up, list.
 
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 
 use super::fault::Fault;
-use super::revoke::{Event, remember};
+use super::revoke::{Event, record};
 use super::rows::Address;
 use super::writer::Tx;
 use super::{SqliteVault, renew, revoke, rotate, rows};
@@ -15,7 +15,7 @@ use crate::vault::{
     VaultError,
 };
 
-/// How much of a `User-Agent` is kept: enough to tell devices apart, too little to fill a disk with.
+/// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
 const USER_AGENT: usize = 256;
 
 /// Columns of a [`SessionRow`]; `?1` is now.
@@ -56,16 +56,16 @@ impl Sessions for SqliteVault {
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
         let find = session!("WHERE s.id = ?2");
         self.readers
-            .ask(move |view| view.row(find, params![view.now(), id], |row| read(row, view.now())))
+            .query(move |view| view.row(find, params![view.now(), id], |row| read(row, view.now())))
             .await
     }
 
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
-        // `place` grows with every login.
+        // `place` increases with every login.
         let of_user = session!("WHERE live AND user_id = ?2 ORDER BY place DESC LIMIT 1000");
         let of_everyone = session!("WHERE live ORDER BY place DESC LIMIT 1000");
         self.readers
-            .ask(move |view| match user {
+            .query(move |view| match user {
                 Some(user) => view.rows(of_user, params![view.now(), user], |row| read(row, view.now())),
                 None => view.rows(of_everyone, params![view.now()], |row| read(row, view.now())),
             })
@@ -106,7 +106,7 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
     )?;
     let event =
         Event { session: Some(new.id), address: new.address.map(Address), ..Event::of("login", new.user_id) };
-    remember(tx, &event)?;
+    record(tx, &event)?;
     Ok(Grant {
         session_id: new.id,
         user_id: user.id,
@@ -120,8 +120,8 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
     })
 }
 
-/// A session whose idle end has passed is moved only where the caller knew that end and reports use without a pause since
-/// before it.
+/// Moves the idle ends of used sessions. A session whose idle end has passed moves only if the caller knew that end and
+/// reports use without a pause since before it.
 fn touch(tx: &Tx<'_>, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, Fault> {
     let mut alive = Vec::new();
     for one in uses {
@@ -148,7 +148,7 @@ fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<SessionRow> {
         grant: rows::grant(row, now)?,
         live: row.get("live")?,
         created_at: row.get("created_at")?,
-        // A login is its own first refresh.
+        // A login counts as the first refresh.
         renewed_at: row.get("rotated_at")?,
         address: rows::address(row)?,
         user_agent: row.get("user_agent")?,

@@ -1,4 +1,4 @@
-//! The threads and connections themselves, which no caller of the traits can see.
+//! The threads and connections, which callers of the traits cannot see.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ type Work = Box<dyn FnOnce(&Tx<'_>) -> Result<usize, Fault> + Send>;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn place() -> (TempDir, PathBuf) {
+fn vault_path() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("vault.db");
     (folder, path)
@@ -48,7 +48,7 @@ fn notes(path: &Path) -> Vec<String> {
 
 #[test]
 fn every_connection_syncs_each_commit_and_keeps_foreign_keys() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_path();
     let number = |connection: &Connection, pragma: &str| -> i64 {
         connection.pragma_query_value(None, pragma, |row| row.get(0)).expect("a value")
     };
@@ -65,10 +65,10 @@ fn every_connection_syncs_each_commit_and_keeps_foreign_keys() {
 }
 
 #[tokio::test]
-async fn a_failing_and_a_panicking_job_take_back_only_their_own_work() {
-    let (_folder, path) = place();
+async fn failed_or_panicking_job_rolls_back_only_its_own_work() {
+    let (_folder, path) = vault_path();
     let writer = writer(&path, PATIENCE);
-    // The first job holds the thread until all the others wait, so that these share one batch.
+    // The first job blocks the thread until all the others wait, so that these share one batch.
     let (go, wait) = mpsc::channel::<()>();
     let run = |work: Work| {
         let writer = writer.clone();
@@ -100,22 +100,22 @@ async fn a_failing_and_a_panicking_job_take_back_only_their_own_work() {
 }
 
 #[tokio::test]
-async fn when_the_commit_is_lost_everybody_in_the_batch_learns_it() {
-    let (_folder, path) = place();
+async fn lost_commit_is_reported_to_every_job_of_the_batch() {
+    let (_folder, path) = vault_path();
     let writer = writer(&path, PATIENCE);
     let lost = writer.run(|tx| {
         note(tx, "lost")?;
-        // As SQLite itself does when the disk is full.
+        // As SQLite does when the disk is full.
         tx.execute("ROLLBACK", [])
     });
     assert!(matches!(lost.await, Err(VaultError::Unavailable(_))));
-    writer.run(|tx| note(tx, "after")).await.expect("the thread goes on");
+    writer.run(|tx| note(tx, "after")).await.expect("the thread continues");
     assert_eq!(notes(&path), ["after"]);
 }
 
 #[tokio::test]
-async fn a_change_answered_late_is_unavailable_and_still_done() {
-    let (_folder, path) = place();
+async fn change_with_a_late_result_is_unavailable_and_still_done() {
+    let (_folder, path) = vault_path();
     let writer = writer(&path, Duration::from_millis(50));
     let (go, wait) = mpsc::channel::<()>();
     let late = writer
@@ -126,14 +126,14 @@ async fn a_change_answered_late_is_unavailable_and_still_done() {
         .await;
     assert!(matches!(late, Err(VaultError::Unavailable(_))));
     go.send(()).expect("the job waits");
-    // The next answer comes after the late job's commit, or with it; it may be late itself.
+    // The next result comes after the late job's commit, or with it; it may be late itself.
     while writer.run(|_| Ok(())).await.is_err() {}
     assert_eq!(notes(&path), ["late"]);
 }
 
 #[tokio::test]
-async fn the_follower_is_woken_by_the_commit_itself_and_only_for_its_news() {
-    let (_folder, path) = place();
+async fn follower_is_woken_only_by_a_commit_that_announces() {
+    let (_folder, path) = vault_path();
     let wake = Arc::new(Notify::new());
     let writer = waking(&path, PATIENCE, &wake);
     writer.run(|tx| note(tx, "no news for a follower")).await.expect("done");
@@ -146,6 +146,6 @@ async fn the_follower_is_woken_by_the_commit_itself_and_only_for_its_news() {
         })
         .await
         .expect("done");
-    // Before the answer: nobody polls here, so the permit is there already.
+    // Nobody polls here: the permit exists before the result is returned.
     tokio::time::timeout(PATIENCE, wake.notified()).await.expect("woken");
 }

@@ -1,10 +1,10 @@
-//! Users and what can be done to them, each with the revocations it causes in one transaction.
+//! Users and their changes, each in one transaction with the revocations it causes.
 
 use async_trait::async_trait;
 use rusqlite::params;
 
 use super::fault::Fault;
-use super::revoke::{Event, end, log_rights, others, remember};
+use super::revoke::{Event, end, log_rights, others, record};
 use super::writer::Tx;
 use super::{SqliteVault, rows};
 use crate::id::{SessionId, UserId};
@@ -28,7 +28,7 @@ impl Users for SqliteVault {
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
         let key = key.clone();
         self.readers
-            .ask(move |view| match key {
+            .query(move |view| match key {
                 UserKey::Login(login) => {
                     view.row("SELECT * FROM users WHERE login = ?1", params![login], rows::user)
                 }
@@ -38,10 +38,10 @@ impl Users for SqliteVault {
     }
 
     async fn list(&self, after: Option<&Login>, limit: u32) -> Result<Vec<User>, VaultError> {
-        // No login name is empty, so every one comes after the empty text.
+        // No login name is empty, so all come after the empty text.
         let after = after.map_or_else(String::new, |login| login.as_str().to_owned());
         let page = "SELECT * FROM users WHERE login > ?1 ORDER BY login LIMIT ?2";
-        self.readers.ask(move |view| view.rows(page, params![after, limit], rows::user)).await
+        self.readers.query(move |view| view.rows(page, params![after, limit], rows::user)).await
     }
 
     async fn change(&self, id: UserId, change: &UserChange) -> Result<Ended, VaultError> {
@@ -65,7 +65,7 @@ fn create(
     if made == 0 {
         return Err(VaultError::LoginTaken.into());
     }
-    remember(tx, &Event::of("user_created", id))
+    record(tx, &Event::of("user_created", id))
 }
 
 fn apply(tx: &Tx<'_>, id: UserId, change: &UserChange) -> Result<Ended, Fault> {
@@ -87,7 +87,7 @@ fn apply(tx: &Tx<'_>, id: UserId, change: &UserChange) -> Result<Ended, Fault> {
             Ok(nothing(tx))
         }
         UserChange::Roles(roles) => set_roles(tx, id, roles, RightsVersion(user.rights.0 + 1)),
-        // Enabling the enabled must not end its sessions, which a raised epoch would do without a log row.
+        // Enabling an enabled user must not end sessions, which a new epoch would do without a log row.
         UserChange::Disabled(false) if !user.disabled => Ok(nothing(tx)),
         UserChange::Disabled(disabled) => set_disabled(tx, id, *disabled),
         UserChange::Deleted => delete(tx, id),
@@ -101,20 +101,19 @@ fn set_password(
     keep: Option<SessionId>,
 ) -> Result<Ended, Fault> {
     tx.execute("UPDATE users SET password = ?2, epoch = epoch + 1 WHERE id = ?1", params![id, new.expose()])?;
-    // The session that stays goes along with the epoch, or it would be dead with the others; one that was dead
-    // already stays dead.
+    // The kept session gets the new epoch, or it would end with the others. A session that was already dead stays dead.
     tx.execute(
         "UPDATE sessions SET epoch = epoch + 1 \
          WHERE id = ?2 AND user_id = ?1 AND epoch + 1 = (SELECT epoch FROM users WHERE id = ?1)",
         params![id, keep],
     )?;
-    remember(tx, &Event { session: keep, ..Event::of("password_changed", id) })?;
+    record(tx, &Event { session: keep, ..Event::of("password_changed", id) })?;
     end(tx, &others(tx, id, keep)?, EndReason::Password)
 }
 
 fn set_roles(tx: &Tx<'_>, id: UserId, roles: &Roles, rights: RightsVersion) -> Result<Ended, Fault> {
     tx.execute("UPDATE users SET roles = ?2, rights = ?3 WHERE id = ?1", params![id, roles, rights])?;
-    remember(tx, &Event::of("roles_changed", id))?;
+    record(tx, &Event::of("roles_changed", id))?;
     let entry = log_rights(tx, id, rights)?;
     Ok(Ended { entries: vec![entry], ..nothing(tx) })
 }
@@ -122,18 +121,18 @@ fn set_roles(tx: &Tx<'_>, id: UserId, roles: &Roles, rights: RightsVersion) -> R
 fn set_disabled(tx: &Tx<'_>, id: UserId, disabled: bool) -> Result<Ended, Fault> {
     tx.execute("UPDATE users SET disabled = ?2, epoch = epoch + 1 WHERE id = ?1", params![id, disabled])?;
     if !disabled {
-        remember(tx, &Event::of("user_enabled", id))?;
+        record(tx, &Event::of("user_enabled", id))?;
         return Ok(nothing(tx));
     }
-    remember(tx, &Event::of("user_disabled", id))?;
+    record(tx, &Event::of("user_disabled", id))?;
     end(tx, &others(tx, id, None)?, EndReason::Disabled)
 }
 
 fn delete(tx: &Tx<'_>, id: UserId) -> Result<Ended, Fault> {
     tx.execute("DELETE FROM users WHERE id = ?1", params![id])?;
-    remember(tx, &Event::of("user_deleted", id))?;
-    // The sessions stay, ended, until the sweep: a revocation of them can be applied again. What they tell of the
-    // person goes now.
+    record(tx, &Event::of("user_deleted", id))?;
+    // The sessions stay, ended, until the sweep, so that their revocation can be applied again. Their personal data is
+    // deleted now.
     tx.execute("UPDATE sessions SET address = NULL, user_agent = NULL WHERE user_id = ?1", params![id])?;
     end(tx, &others(tx, id, None)?, EndReason::Disabled)
 }

@@ -1,11 +1,11 @@
-//! The writer thread: everything waiting is done in one transaction and committed once (group commit).
+//! The writer thread: all waiting jobs run in one transaction with one commit (group commit).
 //!
 //! ```text
-//!  wait for work -> BEGIN IMMEDIATE -> per job: SAVEPOINT, run, RELEASE or ROLLBACK TO -> COMMIT -> answer all
+//!  wait for work -> BEGIN IMMEDIATE -> per job: SAVEPOINT, run, RELEASE or ROLLBACK TO -> COMMIT -> reply to all
 //! ```
 //!
-//! Nothing is answered before the commit: an answered change is on the disk. A job that fails takes back only what
-//! it did itself; a commit that fails takes back the batch, and everybody in it learns that.
+//! Results are returned after the commit, so a confirmed change is on the disk. A failed job rolls back only its own
+//! work. A failed commit rolls back the batch, and every job in it gets the error.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -16,30 +16,30 @@ use std::time::Duration;
 use rusqlite::{Connection, Params};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::fault::{Fault, gone};
+use super::fault::{Fault, closed};
 use super::queue;
 use super::reader::View;
 use super::schema::Inode;
 use crate::clock::Clock;
 use crate::vault::VaultError;
 
-/// How many jobs share a commit. A commit costs some hundred times a job, so fewer would waste the disk; more would
+/// Maximum number of jobs per commit. A commit costs some hundred times a job, so fewer would waste the disk; more would
 /// make the first wait for the last.
 const BATCH: usize = 64;
 
-/// A piece of work inside the writer's transaction: sees everything committed before it, and its own changes.
+/// The writer's transaction, as a job sees it: everything committed before, and the job's own changes.
 pub(super) struct Tx<'a> {
     view: View<'a>,
     announced: &'a Cell<bool>,
 }
 
 impl<'a> Tx<'a> {
-    /// Executes one statement; answers how many rows it changed.
+    /// Executes one statement; returns the number of changed rows.
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, Fault> {
         Ok(self.prepare_cached(sql)?.execute(params)?)
     }
 
-    /// Wakes whoever follows the log, once this is committed.
+    /// Wakes the follower of the log after the commit.
     pub(super) fn announce(&self) {
         self.announced.set(true);
     }
@@ -52,7 +52,7 @@ impl<'a> Deref for Tx<'a> {
     }
 }
 
-/// The way to the writer thread.
+/// Handle of the writer thread.
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
     path: Arc<Path>,
@@ -76,7 +76,7 @@ impl Writer {
         Ok(Self { queue, path: path.clone(), timeout })
     }
 
-    /// Changes something; answered when it is durable.
+    /// Runs a change. Returns when it is durable.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, VaultError>
     where
         T: Send + 'static,
@@ -84,16 +84,16 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let task = Task { work: Some(work), outcome: None, reply, path: self.path.clone() };
-        queue::ask(&self.queue, Box::new(task), answer, self.timeout).await
+        queue::submit(&self.queue, Box::new(task), answer, self.timeout).await
     }
 }
 
-/// One job, whatever it answers.
+/// A queued job.
 trait Job: Send {
-    /// Does it; whether to keep what it did.
+    /// Runs the job; returns whether to keep its changes.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
-    /// Answers, now that the fate of the batch is known.
-    fn answer(self: Box<Self>, committed: &Result<(), VaultError>);
+    /// Returns the result after the commit.
+    fn reply(self: Box<Self>, committed: &Result<(), VaultError>);
 }
 
 struct Task<T, F> {
@@ -116,14 +116,14 @@ where
         keep
     }
 
-    fn answer(self: Box<Self>, committed: &Result<(), VaultError>) {
-        let not_run = || Err(VaultError::Unavailable("the vault did not get to it".into()));
-        let answer = match committed {
+    fn reply(self: Box<Self>, committed: &Result<(), VaultError>) {
+        let not_run = || Err(VaultError::Unavailable("the vault did not run the change".into()));
+        let result = match committed {
             Ok(()) => self.outcome.unwrap_or_else(not_run),
             Err(error) => Err(error.clone()),
         };
-        // A caller that is gone has nothing to learn.
-        drop(self.reply.send(answer));
+        // A caller that is gone needs no result.
+        drop(self.reply.send(result));
     }
 }
 
@@ -146,24 +146,27 @@ impl Thread {
                 self.wake.notify_one();
             }
             for job in batch.drain(..) {
-                job.answer(&committed);
+                job.reply(&committed);
             }
         }
     }
 
-    /// One transaction around all of them.
+    /// Runs all jobs in one transaction.
     fn commit(&self, batch: &mut [Box<dyn Job>], announced: &Cell<bool>) -> Result<(), Fault> {
         if !self.connection.is_autocommit() {
-            // An earlier rollback failed: until it succeeds nothing else may join that transaction.
+            // An earlier rollback failed: nothing else may join that transaction until it succeeds.
             self.control("ROLLBACK")?;
         }
-        // IMMEDIATE takes the write lock at once, waiting for other processes: what a job reads cannot change
-        // under it.
+        // IMMEDIATE takes the write lock at once, waiting for other processes, so that data cannot change after a job has
+        // read it.
         self.control("BEGIN IMMEDIATE")?;
-        self.inode.ok_or_else(gone)?.still(&self.path).inspect_err(|_| drop(self.control("ROLLBACK")))?;
+        self.inode
+            .ok_or_else(closed)?
+            .check_unchanged(&self.path)
+            .inspect_err(|_| drop(self.control("ROLLBACK")))?;
         let result = self.run_each(batch, announced).and_then(|()| self.control("COMMIT"));
         if result.is_err() && !self.connection.is_autocommit() {
-            // If this fails as well, the next batch begins with it.
+            // If this fails too, the next batch starts with it.
             drop(self.control("ROLLBACK"));
         }
         result
@@ -175,8 +178,8 @@ impl Thread {
             let view = View::new(&self.connection, self.clock.wall());
             let keep = job.run(&Tx { view, announced });
             if self.connection.is_autocommit() {
-                // A full disk, for one, makes SQLite roll back everything on its own: earlier jobs are lost as well.
-                return Err(VaultError::Unavailable("SQLite gave up the transaction".into()).into());
+                // On a full disk, for example, SQLite rolls back everything itself, including earlier jobs.
+                return Err(VaultError::Unavailable("SQLite rolled back the transaction".into()).into());
             }
             if !keep {
                 self.control("ROLLBACK TO job")?;
