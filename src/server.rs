@@ -1,10 +1,10 @@
-//! The composition root: stores are chosen, listeners bound, jobs started; and all of it ended in order.
+//! The composition root: opens the stores, binds listeners, starts background jobs, and shuts them down in order.
 //!
-//! Pingora's listening services run on the runtime this is called on, without Pingora's own `Server`: that would
-//! make one runtime per service, retry a taken port for half a minute, and sleep a fixed time at the end.
+//! Pingora's listening services run on the caller's runtime, without Pingora's own `Server`: that would create one runtime
+//! per service, retry a port in use for half a minute, and sleep for a fixed time at shutdown.
 //!
 //! ```text
-//! start:  vault -> keys -> listeners bound -> jobs -> set and keys current -> listeners served
+//! start:  vault -> keys -> bind listeners -> jobs -> revocation set and keys current -> serve listeners
 //! drain:  readiness off -> lameduck -> listeners close -> last request ends (or is cut) -> jobs end
 //! ```
 
@@ -50,36 +50,36 @@ use handover::Sockets;
 pub use handover::{HandoverError, Inherited};
 use listen::{Bound, SocketFile, bind_all, serve};
 use reload::Reload;
-pub use reload::{ConfigFile, Reloads, Told};
+pub use reload::{ConfigFile, ReloadEvent, Reloads};
 pub use stores::{Credentials, Stores, examine, master_secret, missing_vault, open_vault};
 
-/// How long names of upstreams are looked up before the first request, all at once: a resolver gives up its first server after
-/// 5 s and asks the second. What is not found by then is looked up again soon, and an upgrade waits no 75 s for it.
+/// Maximum time for resolving upstream names before the first request, all at once. A resolver gives up its first server
+/// after 5 s and tries the second. Unresolved names are retried soon, and an upgrade must not wait 75 s for them.
 const RESOLVE: Duration = Duration::from_secs(10);
 
-/// The set and the keys must be current before anything is served. An hour of revocations after everybody was signed out
-/// may be millions of rows; a vault that is away says so at once.
+/// Maximum time until the revocation set and the keys are current, which must precede serving. An hour of revocations after
+/// all users were signed out may be millions of rows; a vault that is down fails at once.
 const FIRST_LOAD: Duration = Duration::from_secs(60);
 
-/// From a connection's being accepted to its being counted, on a busy machine.
+/// Maximum time between accepting a connection and counting it, on a busy machine.
 const JUST_ACCEPTED: Duration = Duration::from_millis(250);
 
-/// What was cut gets this long to let go of its sockets.
+/// Time for cut requests to close their sockets.
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
-/// What a gateway takes from its surroundings.
+/// Dependencies of a gateway.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The time.
+    /// Clock.
     pub clock: Arc<dyn Clock>,
-    /// Unpredictable bytes.
+    /// Source of unpredictable bytes.
     pub random: Arc<dyn Random>,
-    /// What this gateway counts.
+    /// Metrics of this gateway.
     pub metrics: Arc<Metrics>,
 }
 
 impl Surroundings {
-    /// With nothing counted yet.
+    /// Creates surroundings with all metrics at zero.
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self { clock, random, metrics: Arc::new(Metrics::new()) }
     }
@@ -88,9 +88,9 @@ impl Surroundings {
 /// A running gateway.
 pub struct Running {
     auth: Arc<Auth>,
-    /// What it listens on, to be handed over.
+    /// Listening sockets, kept for a handover.
     sockets: Sockets,
-    /// Files of Unix sockets, to be removed at a stop.
+    /// Files of Unix sockets, to be removed at shutdown.
     files: Vec<SocketFile>,
     public: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
@@ -100,7 +100,7 @@ pub struct Running {
     stop_admin: watch::Sender<bool>,
     listeners: JoinSet<()>,
     jobs: JoinSet<()>,
-    /// The reloads; they end before anything else does.
+    /// The reload task; it ends before anything else does.
     following: JoinSet<()>,
     vault: Vault,
     credentials: Credentials,
@@ -120,7 +120,7 @@ pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Runnin
     take_over(config, surroundings, &mut Inherited::default()).await
 }
 
-/// Starts a gateway that listens on what it has inherited, where its configuration still names it.
+/// Starts a gateway on inherited sockets, as far as its configuration still names them.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -162,11 +162,11 @@ async fn start_on(
     let public = bind_all("server.listen", &config.server.listen, mode, inherited)?;
     let redirects = bind_all("server.redirect_listen", &config.server.redirect_listen, mode, inherited)?;
     let admin = bind_all("admin.listen", &config.admin.listen, mode, inherited)?;
-    for address in inherited.left() {
+    for address in inherited.unused() {
         tracing::warn!(
             reason = "socket_unused",
             address,
-            "a socket was handed over that no setting names: it is closed"
+            "an inherited socket is not in the configuration: it is closed"
         );
     }
     let files = public.iter().chain(&redirects).chain(&admin).filter_map(Bound::file).collect();
@@ -208,17 +208,18 @@ async fn start_on(
     );
     let listener = if config.server.tls.is_some() { Listener::Tls } else { Listener::Plain };
     let mut proxy = http_proxy(&Arc::new(pingora_conf()), gateway);
-    // Refused by us, with a line in the log, and not by Pingora.
+    // CONNECT is refused by the gateway, with a log line, and not by Pingora.
     let mut options = HttpServerOptions::default();
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
-    let gate = Acceptor::new(listener, proxy, Arc::clone(&traffic), Arc::clone(&metrics), current.clone());
+    let acceptor =
+        Acceptor::new(listener, proxy, Arc::clone(&traffic), Arc::clone(&metrics), current.clone());
     let (stop_listening, listening) = watch::channel(false);
     let (stop_admin, admin_listening) = watch::channel(false);
     let mut listeners = JoinSet::new();
-    let redirecting = gate.also(Listener::Redirect);
-    let public =
-        serve(&mut listeners, "gateway", || gate.clone(), public, &listening).map_err(StartError::Sockets)?;
+    let redirecting = acceptor.also(Listener::Redirect);
+    let public = serve(&mut listeners, "gateway", || acceptor.clone(), public, &listening)
+        .map_err(StartError::Sockets)?;
     let redirects = serve(&mut listeners, "redirect", || redirecting.clone(), redirects, &listening)
         .map_err(StartError::Sockets)?;
     let admin_app = || {
@@ -230,7 +231,7 @@ async fn start_on(
     let now = clock.wall().millis() as f64 / 1000.0;
     metrics.process.started.set(now);
     metrics.process.config_loaded.set(now);
-    certificates::tell(config, &metrics, clock.wall());
+    certificates::report(config, &metrics, clock.wall());
 
     tracing::info!(
         reason = "serving",
@@ -238,7 +239,7 @@ async fn start_on(
         public = ?public.tcp,
         admin = ?admin.tcp,
         unix = ?public.unix,
-        "requests are served"
+        "serving requests"
     );
     Ok(Running {
         auth,
@@ -265,29 +266,33 @@ async fn start_on(
 }
 
 impl Running {
-    /// The addresses of the public listener, as bound.
+    /// Returns the bound addresses of the public listener.
     pub fn public(&self) -> &[SocketAddr] {
         &self.public
     }
 
-    /// The Unix sockets of the public listener.
+    /// Returns the Unix sockets of the public listener.
     pub fn unix(&self) -> &[PathBuf] {
         &self.unix
     }
 
-    /// The addresses that send on to https, as bound.
+    /// Returns the bound addresses that redirect to https.
     pub fn redirects(&self) -> &[SocketAddr] {
         &self.redirects
     }
 
-    /// The addresses of the admin listener, as bound.
+    /// Returns the bound addresses of the admin listener.
     pub fn admin(&self) -> &[SocketAddr] {
         &self.admin
     }
 
-    /// From now on changes of the file it was started from are taken; `told` hears of each.
-    pub fn follow(&mut self, file: ConfigFile, told: impl Fn(Told<'_>) + Send + Sync + 'static) -> Reloads {
-        let asked = Reloads::default();
+    /// Starts reloading on changes of the file that the gateway was started from; `on_event` is called for each reload.
+    pub fn follow(
+        &mut self,
+        file: ConfigFile,
+        on_event: impl Fn(ReloadEvent<'_>) + Send + Sync + 'static,
+    ) -> Reloads {
+        let reloads = Reloads::default();
         let reload = Reload {
             file,
             running: Arc::clone(&self.config),
@@ -295,49 +300,46 @@ impl Running {
             credentials: self.credentials.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
-            told: Box::new(told),
+            on_event: Box::new(on_event),
         };
-        self.following.spawn(reload.follow(asked.clone()));
-        asked
+        self.following.spawn(reload.follow(reloads.clone()));
+        reloads
     }
 
-    /// Starts the program anew as it was called, gives it the sockets, and returns its process id when it serves. Then
-    /// [`Self::retire`].
+    /// Starts the program again with the same arguments, passes it the sockets, and returns its process id once it serves.
+    /// Then call [`Self::retire`].
     ///
     /// # Errors
-    /// Why it does not serve; this gateway goes on as before.
+    /// The reason why it does not serve; this gateway continues as before.
     pub async fn hand_over(&self, called: &[OsString]) -> Result<Option<u32>, HandoverError> {
-        tracing::info!(
-            reason = "upgrading",
-            "starting the program anew; this process goes on until it serves"
-        );
+        tracing::info!(reason = "upgrading", "starting the new process; this one serves until it is ready");
         let outcome = handover::hand_over(&self.sockets, called).await;
         let counted = &self.metrics.process.upgrades;
         match &outcome {
             Ok(pid) => {
                 counted.of(Upgrade::HandedOver).inc();
-                tracing::info!(reason = "handed_over", pid, "another process serves");
+                tracing::info!(reason = "handed_over", pid, "the new process serves");
             }
             Err(error) => {
                 counted.of(Upgrade::Failed).inc();
-                tracing::error!(reason = "upgrade_failed", cause = %error, "this process goes on");
+                tracing::error!(reason = "upgrade_failed", cause = %error, "this process continues to serve");
             }
         }
         outcome
     }
 
-    /// Ends the gateway: nothing new is taken, what is in flight may finish within `drain_timeout`. Returns when the
-    /// last request has ended, not after a fixed time.
+    /// Shuts the gateway down: no new connections are accepted, and requests in flight may finish within `drain_timeout`.
+    /// Returns when the last request has ended, not after a fixed time.
     pub async fn drain(mut self) {
-        tracing::info!(reason = "draining", "no new connections from now on; requests in flight may finish");
+        tracing::info!(reason = "draining", "no new connections are accepted; requests in flight may finish");
         self.readiness.begin_draining();
         self.traffic.begin_draining();
         self.following.shutdown().await;
-        let (lameduck, drain_timeout) = self.patience();
-        // Whoever keeps a connection learns with the next answer that it was the last.
+        let (lameduck, drain_timeout) = self.timeouts();
+        // Clients with a connection learn from the next response that it was the last.
         self.traffic.wind_down();
         tokio::time::sleep(lameduck).await;
-        // No other process listens on them: an upgrade retires this one instead.
+        // No other process listens on them: after an upgrade this process is retired instead.
         for file in &self.files {
             file.remove();
         }
@@ -349,16 +351,16 @@ impl Running {
         self.end().await;
     }
 
-    /// Ends the gateway after [`Self::hand_over`]: another process takes what comes. Idle connections stay until they have
-    /// brought one more request, so that none is closed under a client that is just sending; at most for `drain_timeout`.
+    /// Shuts the gateway down after [`Self::hand_over`]: another process accepts new connections. An idle connection stays
+    /// open for one more request, so that none is closed while the client is sending; at most for `drain_timeout`.
     pub async fn retire(mut self) {
         self.traffic.wind_down();
         self.readiness.begin_draining();
         self.following.shutdown().await;
-        let (_, drain_timeout) = self.patience();
+        let (_, drain_timeout) = self.timeouts();
         let _ = self.stop_admin.send(true);
         self.close_listeners();
-        // What was accepted at the last moment may not have been counted yet.
+        // A connection accepted at the last moment may not be counted yet.
         tokio::time::sleep(JUST_ACCEPTED).await;
         let deserted = tokio::time::timeout(drain_timeout, self.traffic.until_deserted()).await;
         self.traffic.close_idle();
@@ -368,19 +370,19 @@ impl Running {
         self.end().await;
     }
 
-    fn patience(&self) -> (Duration, Duration) {
+    fn timeouts(&self) -> (Duration, Duration) {
         let server = &self.current.load().server;
         (server.lameduck, server.drain_timeout)
     }
 
     fn close_listeners(&mut self) {
         let _ = self.stop_listening.send(true);
-        // Our other handles of the same sockets: they would go on taking connections for nobody.
+        // Other handles of the same sockets would still accept connections.
         self.sockets.clear();
     }
 
     async fn cut(&self) {
-        tracing::warn!(reason = "drain_timeout", "cutting the requests that are left");
+        tracing::warn!(reason = "drain_timeout", "cutting the remaining requests");
         self.traffic.cut_all(Cut::Draining);
         let _ = tokio::time::timeout(AFTER_CUT, self.traffic.until_idle()).await;
     }
@@ -421,7 +423,7 @@ async fn until_ready(auth: &Auth) {
 }
 
 fn pingora_conf() -> ServerConf {
-    // The pool of upstream connections is sized by the number of threads.
+    // Pingora sizes its pool of upstream connections by the number of threads.
     let threads = tokio::runtime::Handle::current().metrics().num_workers();
     ServerConf { max_retries: Gateway::tries(), threads, ..ServerConf::default() }
 }

@@ -1,4 +1,4 @@
-//! `doorward check`: everything that is wrong with a configuration, and everything that is worth a look, in one run.
+//! `doorward check`: reports every problem of a configuration, and its warnings, in one run.
 
 use std::io::Write;
 use std::net::{IpAddr, ToSocketAddrs as _};
@@ -10,13 +10,13 @@ use crate::clock::Timestamp;
 use crate::config::{Config, RedisTopology, SessionsUrl, StoreHost, VaultUrl, Warning};
 use crate::server;
 
-/// How long names may take to be resolved, all together: a resolver that does not answer takes about as long.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum time for resolving all names; an unresponsive resolver takes about as long.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads and examines the configuration at `path`.
 ///
 /// # Errors
-/// All that would keep the gateway from starting.
+/// Every problem that would keep the gateway from starting.
 pub(super) fn run(path: &Path, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = super::load(path)?;
     let problems = server::examine(&config);
@@ -30,27 +30,27 @@ pub(super) fn run(path: &Path, now: Timestamp, out: &mut dyn Write) -> anyhow::R
     if problems.is_empty() { Ok(()) } else { anyhow::bail!("{}", problems.join("\n")) }
 }
 
-/// Names of servers that this machine does not resolve. Where the gateway runs they may.
+/// Warns about server names that do not resolve on this machine. They may resolve where the gateway runs.
 fn unresolved(config: &Config) -> Vec<Warning> {
     let (answers, answered) = mpsc::channel();
     let mut open: Vec<(String, String)> = Vec::new();
     for (key, host, port) in names(config) {
         let answers = answers.clone();
-        let asked = (key, host.clone());
-        open.push(asked.clone());
-        // A lookup cannot be called off: one that does not end ends with the process.
+        let query = (key, host.clone());
+        open.push(query.clone());
+        // A lookup cannot be cancelled; one that hangs ends with the process.
         std::thread::spawn(move || {
             let resolves =
                 (host.as_str(), port).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
-            let _ = answers.send((asked, resolves));
+            let _ = answers.send((query, resolves));
         });
     }
     drop(answers);
     let mut unresolved = Vec::new();
-    while let Ok((asked, resolves)) = answered.recv_timeout(PATIENCE) {
-        open.retain(|other| *other != asked);
+    while let Ok((query, resolves)) = answered.recv_timeout(RESOLVE_TIMEOUT) {
+        open.retain(|other| *other != query);
         if !resolves {
-            unresolved.push(asked);
+            unresolved.push(query);
         }
     }
     unresolved.append(&mut open);
@@ -58,13 +58,13 @@ fn unresolved(config: &Config) -> Vec<Warning> {
     let warning = |(key, host): (String, String)| Warning {
         key,
         message: format!(
-            "{host:?} does not resolve on this machine: is the name right, and will it resolve where the gateway runs?"
+            "{host:?} does not resolve on this machine: check the name, and whether it resolves where the gateway runs"
         ),
     };
     unresolved.into_iter().map(warning).collect()
 }
 
-/// Every name of a server, with its key and port.
+/// Returns every server name with its key and port.
 fn names(config: &Config) -> Vec<(String, String, u16)> {
     let mut all = Vec::new();
     for upstream in &config.upstreams {

@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete our commands.
+//! `completions`: prints completion scripts for shells.
 
 use std::io::Write;
 
@@ -7,14 +7,14 @@ use clap_complete::{Shell as Generator, generate};
 
 use super::Cli;
 
-/// A shell that can be told.
+/// A supported shell.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Shell {
     /// Save it as /etc/bash_completion.d/doorward.
     Bash,
     /// Save it as ~/.config/fish/completions/doorward.fish.
     Fish,
-    /// Save it as _doorward in a folder of `$fpath`.
+    /// Save it as _doorward in a directory of `$fpath`.
     Zsh,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn run(shell: Shell, out: &mut dyn Write) -> anyhow::Result<()> {
         Shell::Fish => Generator::Fish,
         Shell::Zsh => Generator::Zsh,
     };
-    // Into memory first: the generator does not forgive a reader who has enough.
+    // Into memory first: the generator panics if the reader closes the pipe.
     let mut text = Vec::new();
     generate(generator, &mut Cli::command(), "doorward", &mut text);
     out.write_all(&text)?;

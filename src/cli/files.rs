@@ -1,11 +1,11 @@
-//! How many files the process may have open: a connection is one to the client and one to the app.
+//! Limit of open files: a connection needs one to the client and one to the app.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// As many as whoever started it allows. Systems begin with 1,024 for the sake of programs that call select(2), which is not
-/// ours to call; what is allowed beyond is there to be asked for.
+/// Raises the soft limit to the hard limit. Systems start with 1,024 for programs that call select(2), which doorward does
+/// not.
 pub(super) fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Up to the hard limit needs no right; where it is refused all the same, the limit stays what it was.
+    // Raising it to the hard limit needs no privilege. If it is refused anyway, the limit stays.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -1,4 +1,4 @@
-//! The command line. Everything but `serve` and `demo` works on the vault directly, beside running gateways, which
+//! The command line. All commands except `serve` and `demo` work directly on the vault, beside running gateways, which
 //! follow it.
 
 use std::io::Write;
@@ -19,7 +19,7 @@ mod check;
 mod completions;
 mod files;
 mod log;
-mod manager;
+mod sd_notify;
 mod serve;
 mod session;
 mod status;
@@ -30,12 +30,12 @@ mod vault;
 /// A reverse-proxy authentication gateway: login, instantly revocable tokens and safe refresh rotation in one
 /// binary.
 ///
-/// It stands in front of web apps and APIs that know nothing of logins, serves login, refresh and logout itself, and
-/// checks every other request before it forwards it.
+/// It runs in front of web apps and APIs that have no login of their own, serves login, refresh and logout itself, and
+/// authorizes every other request before it forwards it.
 #[derive(Debug, Parser)]
 #[command(name = "doorward", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
-    /// The configuration file; relative paths in it start at its folder.
+    /// Configuration file; relative paths in it are resolved against its directory.
     #[arg(short, long, global = true, value_name = "FILE", default_value = "gateway.toml")]
     config: PathBuf,
     #[command(subcommand)]
@@ -44,36 +44,36 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  doorward demo                              try it: no server, no configuration
-  doorward check                             is gateway.toml good?
-  doorward user add ada --role admin         asks for the password
+  doorward demo                              try it without a server or configuration
+  doorward check                             validate gateway.toml
+  doorward user add ada --role admin         add a user; prompts for the password
   doorward serve                             start the gateway
-  doorward status                            how is the one that runs?
-  doorward session revoke --user ada         ends all of ada's sessions, on every gateway";
+  doorward status                            show the health of the running gateway
+  doorward session revoke --user ada         end all sessions of ada, on every gateway";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the gateway; SIGHUP takes another configuration, SIGTERM or Ctrl-C drains and ends it.
+    /// Start the gateway. SIGHUP reloads the configuration, SIGTERM or Ctrl-C drains and stops it.
     Serve,
-    /// Start a gateway in a fresh folder, in front of a small app, and print what to try; embedded stores unless told.
+    /// Start a gateway in a temporary directory, in front of a small app, and print what to try; uses embedded stores by default.
     Demo {
-        /// Where to listen; port 0 lets the system choose.
+        /// Address to listen on; with port 0 the system chooses a port.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
-        /// Keep sessions in this Redis, such as redis://127.0.0.1:6379/0.
+        /// Store sessions in this Redis, such as redis://127.0.0.1:6379/0.
         #[arg(long, value_name = "URL")]
         redis: Option<String>,
-        /// Keep users, sessions and keys in this empty database, such as postgres://me@127.0.0.1/doorward.
+        /// Store users, sessions and keys in this empty database, such as postgres://me@127.0.0.1/doorward.
         #[arg(long, value_name = "URL")]
         postgres: Option<String>,
     },
     /// Read the configuration and report every problem with its line.
     Check,
-    /// Ask the running gateway how it is; what is wrong comes first. Needs admin.token_file.
+    /// Show the health of the running gateway, problems first. Needs admin.token_file.
     Status(status::Options),
-    /// Print what a shell needs to complete these commands.
+    /// Print the completion script for a shell.
     Completions {
-        /// Which shell.
+        /// Shell to print the script for.
         shell: completions::Shell,
     },
     /// Users: add, list, change, delete.
@@ -85,15 +85,15 @@ enum Command {
     /// Signing keys: rotate.
     #[command(subcommand)]
     Key(vault::KeyCommand),
-    /// The vault: migrate, back up, look at what was done.
+    /// The vault: migrate, back up, show audit events.
     #[command(subcommand)]
     Vault(vault::Command),
 }
 
-/// Runs a command; what it prints goes to `out`.
+/// Runs a command; its output goes to `out`.
 ///
 /// # Errors
-/// What went wrong, saying what to do.
+/// An error that says what to do.
 pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
     let surroundings = Surroundings::new(Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     match &cli.command {
@@ -106,12 +106,12 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                 let stores = demo::Stores { redis: redis.clone(), postgres: postgres.clone() };
                 let demo = demo::start(*listen, stores, surroundings).await?;
                 let mut signals = serve::Signals::listen()?;
-                let program = std::env::current_exe().context("cannot tell where this program is")?;
+                let program = std::env::current_exe().context("cannot determine the path of this program")?;
                 write!(out, "{}", demo.guide(&program))?;
                 out.flush()?;
-                signals.until_told().await;
+                signals.stop_requested().await;
                 demo.stop().await;
-                writeln!(out, "\nThe demo is over; its folder is gone.")?;
+                writeln!(out, "\nThe demo has stopped; its directory was deleted.")?;
                 Ok(())
             })
         }
@@ -131,12 +131,12 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             }
             serve::runtime(1)?.block_on(async {
                 let vault = server::open_vault(&config, &surroundings).await?;
-                let desk = Desk { config, surroundings, vault };
+                let context = AdminContext { config, surroundings, vault };
                 match command {
-                    Command::User(command) => user::run(&desk, command, out).await,
-                    Command::Session(command) => session::run(&desk, command, out).await,
-                    Command::Key(command) => vault::run_key(&desk, command, out).await,
-                    Command::Vault(command) => vault::run(&desk, command, out).await,
+                    Command::User(command) => user::run(&context, command, out).await,
+                    Command::Session(command) => session::run(&context, command, out).await,
+                    Command::Key(command) => vault::run_key(&context, command, out).await,
+                    Command::Vault(command) => vault::run(&context, command, out).await,
                     Command::Serve
                     | Command::Demo { .. }
                     | Command::Check
@@ -149,7 +149,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 impl Command {
-    /// The sections of the configuration that a command on the vault reads.
+    /// Sections of the configuration that a command on the vault reads.
     const fn needs(&self) -> &'static [&'static str] {
         match self {
             Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
@@ -158,8 +158,8 @@ impl Command {
         }
     }
 
-    /// Whether it may be the first that is done to a vault. What looks, ends or restores would find nothing in a new one, which a
-    /// misspelt `vault.url` would leave behind.
+    /// Returns whether the command may create a vault. The others would find nothing in a new one, and a misspelt `vault.url`
+    /// would leave an empty file behind.
     const fn makes_vault(&self) -> bool {
         matches!(
             self,
@@ -168,8 +168,8 @@ impl Command {
     }
 }
 
-/// What the commands on the vault work with.
-struct Desk {
+/// Context of the commands on the vault.
+struct AdminContext {
     config: Config,
     surroundings: Surroundings,
     vault: crate::vault::Vault,
@@ -179,15 +179,15 @@ fn load(path: &Path) -> anyhow::Result<Config> {
     Ok(Config::load(path, &environment)?)
 }
 
-/// The configuration as far as these sections go. A command that is wanted while a file is mended, such as one that ends the
-/// sessions of a thief, does not wait for that.
+/// Loads only the needed sections of the configuration. A command that is needed while the file is being fixed, such as one
+/// that ends the sessions of a thief, must not wait for that.
 fn load_for(path: &Path, needed: &[&str]) -> anyhow::Result<Config> {
     let (config, problems) = Config::load_for(path, needed, &environment)?;
     if let Some(first) = problems.as_ref().and_then(|problems| problems.iter().next()) {
-        // Nobody is left to tell when standard error is closed.
+        // Standard error may be closed; then the warning is lost.
         let _ = writeln!(
             std::io::stderr(),
-            "warning: the gateway refuses this file: {first} (`doorward check` says all of it)"
+            "warning: the gateway rejects this file: {first} (`doorward check` shows every problem)"
         );
     }
     Ok(config)
@@ -210,15 +210,15 @@ fn summary(config: &Config) -> String {
     format!("{routes}, {upstreams}")
 }
 
-/// Asks for yes before something that cannot be undone, unless told not to.
+/// Asks for confirmation before an action that cannot be undone, unless `--yes` is given.
 fn confirmed(yes: bool, what: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
-    write!(out, "{what} Type yes to go on: ")?;
+    write!(out, "{what} Type yes to continue: ")?;
     out.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
-    anyhow::ensure!(answer.trim() == "yes", "nothing was changed (give --yes to answer beforehand)");
+    anyhow::ensure!(answer.trim() == "yes", "nothing was changed (use --yes to skip this question)");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `serve`: a gateway from start to drained, or to its successor.
+//! `serve`: runs a gateway until it is drained or has handed over to its successor.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{environment, files, log, manager};
+use super::{environment, files, log, sd_notify};
 use crate::clock::Timestamp;
 use crate::config::LogFormat;
-use crate::server::{self, ConfigFile, Inherited, Surroundings, Told};
+use crate::server::{self, ConfigFile, Inherited, ReloadEvent, Surroundings};
 
 pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write) -> anyhow::Result<()> {
     files::raise_limit();
@@ -31,7 +31,7 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
             announced.listener("public", address, &format!("doorward serves {scheme}://{address}"))?;
         }
         for address in running.redirects() {
-            announced.listener("redirect", address, &format!("{address} sends on to https"))?;
+            announced.listener("redirect", address, &format!("{address} redirects to https"))?;
         }
         for address in running.admin() {
             announced.listener("admin", address, &format!("metrics and health on {address}"))?;
@@ -44,21 +44,21 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
             announced.line(
                 "no_routes",
                 &[],
-                "there are no routes: everything but our own endpoints is denied",
+                "there are no routes: all requests except to the gateway's own endpoints are denied",
             )?;
         }
         out.flush()?;
-        let reloads = running.follow(file, move |told| match told {
-            Told::Begins => manager::reloading(),
-            Told::Ends(config) => {
+        let reloads = running.follow(file, move |event| match event {
+            ReloadEvent::Started => sd_notify::reloading(),
+            ReloadEvent::Ended(config) => {
                 level.set(config.log.level);
-                manager::ready();
+                sd_notify::ready();
             }
         });
         if inherited.serves() {
-            manager::is_main();
+            sd_notify::is_main();
         }
-        manager::ready();
+        sd_notify::ready();
         let handed_over = loop {
             match signals.next().await {
                 Order::Stop => break false,
@@ -66,8 +66,8 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
                 Order::Upgrade => {
                     let successor = tokio::select! {
                         successor = running.hand_over(&called) => successor,
-                        // It is ended with what is dropped here.
-                        () = signals.until_told() => break false,
+                        // Dropping the hand-over ends the successor.
+                        () = signals.stop_requested() => break false,
                     };
                     if successor.is_ok() {
                         break true;
@@ -79,19 +79,19 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
             if handed_over {
                 running.retire().await;
             } else {
-                manager::stopping();
+                sd_notify::stopping();
                 running.drain().await;
             }
         };
         tokio::select! {
             () = end => {}
-            () = signals.until_told() => {}
+            () = signals.stop_requested() => {}
         }
         Ok(())
     })
 }
 
-/// What is printed once it serves: sentences, or with `log.format = "json"` one object a line, as in the log.
+/// Messages printed once the gateway serves: sentences, or with `log.format = "json"` one object per line, as in the log.
 struct Announcements<'a> {
     out: &'a mut dyn Write,
     format: LogFormat,
@@ -99,7 +99,7 @@ struct Announcements<'a> {
 }
 
 impl Announcements<'_> {
-    /// An address that is listened on.
+    /// Reports a listen address.
     fn listener(&mut self, listener: &str, address: &dyn Display, message: &str) -> std::io::Result<()> {
         self.line("listening", &[("listener", listener), ("address", &address.to_string())], message)
     }
@@ -120,7 +120,7 @@ impl Announcements<'_> {
     }
 }
 
-/// One work-stealing runtime for everything; 0 = a worker per core.
+/// Builds one work-stealing runtime for everything; 0 = one worker per core.
 pub(super) fn runtime(threads: usize) -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     if threads > 0 {
@@ -129,7 +129,7 @@ pub(super) fn runtime(threads: usize) -> anyhow::Result<Runtime> {
     builder.enable_all().thread_name("doorward").build().context("cannot start the runtime")
 }
 
-/// What we are told to do.
+/// Action requested by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// SIGTERM, SIGINT
@@ -140,7 +140,7 @@ pub(super) enum Order {
     Upgrade,
 }
 
-/// The signals that mean us. While this exists, none of them kills the process.
+/// Handled signals. While this exists, none of them kills the process.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -149,7 +149,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen; to be done before anybody is told that we run, and may thus tell us to stop.
+    /// Starts handling signals. Must be called before readiness is reported, since a stop may follow at once.
     pub(super) fn listen() -> anyhow::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -159,7 +159,7 @@ impl Signals {
         })
     }
 
-    /// The next order.
+    /// Returns the next requested action.
     pub(super) async fn next(&mut self) -> Order {
         tokio::select! {
             _ = self.terminate.recv() => Order::Stop,
@@ -169,8 +169,8 @@ impl Signals {
         }
     }
 
-    /// Resolves when we are told to stop; what else we are told is of no use by then.
-    pub(super) async fn until_told(&mut self) {
+    /// Waits for a request to stop; other signals are ignored by then.
+    pub(super) async fn stop_requested(&mut self) {
         while self.next().await != Order::Stop {}
     }
 }

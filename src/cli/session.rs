@@ -5,26 +5,26 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Desk, confirmed, table, user};
+use super::{AdminContext, confirmed, table, user};
 use crate::id::SessionId;
 use crate::identity::Login;
 use crate::vault::{EndReason, Scope, SessionRow};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List live sessions, newest first (of everyone, at most 1,000).
+    /// List live sessions, newest first (of all users, at most 1,000).
     List {
-        /// Only those of this user.
+        /// List only the sessions of this user.
         #[arg(long, value_name = "NAME")]
         user: Option<Login>,
         #[command(flatten)]
         format: table::Format,
     },
-    /// End sessions; running gateways refuse them within 50 ms (100 ms with `vault.prepared = false`).
+    /// End sessions; running gateways reject them within 50 ms (100 ms with `vault.prepared = false`).
     Revoke {
         #[command(flatten)]
         which: Which,
-        /// Do not ask before everybody is signed out.
+        /// Do not ask for confirmation before signing out all users.
         #[arg(long)]
         yes: bool,
     },
@@ -33,25 +33,29 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Which {
-    /// A session id, as `session list` and the login show it.
+    /// Session id, as shown by `session list` and the login response.
     #[arg(value_name = "SESSION", allow_hyphen_values = true)]
     session: Option<SessionId>,
-    /// Every session of this user.
+    /// End every session of this user.
     #[arg(long, value_name = "NAME")]
     user: Option<Login>,
-    /// Every session there is; after restoring a backup, for example.
+    /// End every session of all users, for example after restoring a backup.
     #[arg(long)]
     all: bool,
 }
 
-pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) async fn run(
+    context: &AdminContext,
+    command: &Command,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     match command {
         Command::List { user: name, format } => {
             let owner = match name {
-                Some(name) => Some(user::find(desk, name).await?.id),
+                Some(name) => Some(user::find(context, name).await?.id),
                 None => None,
             };
-            let rows = desk.vault.sessions.list(owner).await?;
+            let rows = context.vault.sessions.list(owner).await?;
             if format.json {
                 let mut array = table::JsonArray::default();
                 for row in &rows {
@@ -76,13 +80,13 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
         Command::Revoke { which, yes } => {
             let scope = match which {
                 Which { session: Some(id), .. } => Scope::Session(*id, None),
-                Which { user: Some(name), .. } => Scope::User(user::find(desk, name).await?.id),
+                Which { user: Some(name), .. } => Scope::User(user::find(context, name).await?.id),
                 Which { .. } => {
-                    confirmed(*yes, "This signs everybody out.", out)?;
+                    confirmed(*yes, "This signs out all users.", out)?;
                     Scope::Everyone
                 }
             };
-            let ended = desk.vault.sessions.revoke(scope, EndReason::Admin).await?;
+            let ended = context.vault.sessions.revoke(scope, EndReason::Admin).await?;
             if let (Some(id), true) = (which.session, ended.sessions.is_empty()) {
                 anyhow::bail!("there is no session {id}: `doorward session list` shows the live ones");
             }
@@ -104,7 +108,7 @@ fn object(row: &SessionRow) -> serde_json::Value {
     })
 }
 
-/// What a client called itself, without what could move a terminal's cursor.
+/// Replaces control characters in a client's `User-Agent`, since they could move a terminal's cursor.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

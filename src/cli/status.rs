@@ -1,4 +1,4 @@
-//! `status`: asks the running gateway how it is, and says first what is wrong.
+//! `status`: queries the running gateway and prints its health, problems first.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -15,25 +15,25 @@ use serde_json::Value;
 
 use crate::config::{Config, ListenAddress};
 
-/// A gateway that is well answers within milliseconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of the query. A healthy gateway responds within milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const DAY: i64 = 86_400;
-/// Whoever renews certificates does so before this, as the alert has it (DoorwardCertificateEndsInWeeks).
-const RENEWED: i64 = 14 * DAY;
-/// More is no answer of ours: an address of an app takes about 300 bytes.
-const LONGEST: usize = 8 << 20;
+/// Remaining lifetime by which a certificate should be renewed, as in the alert DoorwardCertificateEndsInWeeks.
+const RENEWAL_DUE: i64 = 14 * DAY;
+/// Maximum length of the response. An address of an app takes about 300 bytes.
+const MAX_RESPONSE: usize = 8 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Print what the gateway says as JSON.
+    /// Print the gateway's response as JSON.
     #[arg(long)]
     json: bool,
-    /// The admin listener, where it is not what the file says.
+    /// Address of the admin listener, if it differs from the configuration.
     #[arg(long, value_name = "ADDRESS")]
     address: Option<SocketAddr>,
 }
 
-/// Asks and prints; an error when the gateway is not ready.
+/// Queries the gateway and prints its status. Returns an error if it is not ready.
 pub(super) async fn run(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
     let Some(token) = &config.admin.token else {
         bail!(
@@ -43,14 +43,14 @@ pub(super) async fn run(config: &Config, options: &Options, out: &mut dyn Write)
     };
     let address = match options.address {
         Some(address) => address,
-        None => of_this_machine(config)?,
+        None => local_address(config)?,
     };
-    let (status, body) = tokio::time::timeout(PATIENCE, ask(address, token.expose()))
+    let (code, body) = tokio::time::timeout(TIMEOUT, query(address, token.expose()))
         .await
-        .map_err(|_| anyhow::anyhow!("no answer within {} s", PATIENCE.as_secs()))
-        .and_then(|asked| asked.map_err(plain))
+        .map_err(|_| anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs()))
+        .and_then(|response| response.map_err(plain))
         .with_context(|| format!("no gateway answers on {address} (admin.listen): is it running?"))?;
-    match status {
+    match code {
         200 => {}
         401 => bail!(
             "the gateway on {address} does not know this admin.token: was it started from another file, or is the change not \
@@ -59,20 +59,20 @@ pub(super) async fn run(config: &Config, options: &Options, out: &mut dyn Write)
         404 => bail!("the gateway on {address} has no admin.token: start or reload it with this file"),
         other => bail!("{address} answered {other}: is it a gateway of this version?"),
     }
-    let told: Value = serde_json::from_slice(&body).with_context(|| format!("{address} is no gateway"))?;
+    let status: Value = serde_json::from_slice(&body).with_context(|| format!("{address} is no gateway"))?;
     if options.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
-        write!(out, "{}", page(&told))?;
+        write!(out, "{}", page(&status))?;
     }
     out.flush()?;
-    match told["ready"].as_bool() {
+    match status["ready"].as_bool() {
         Some(true) => Ok(()),
-        _ => bail!("the gateway is not ready: {}", text(&told["why"])),
+        _ => bail!("the gateway is not ready: {}", text(&status["why"])),
     }
 }
 
-/// What the transport found, without the layers it was found through.
+/// Returns the cause of an error without the layers of the HTTP client.
 fn plain(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Box<pingora::Error>>() {
         Ok(failed) => {
@@ -83,8 +83,8 @@ fn plain(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// The first address it listens on, as this machine reaches it.
-fn of_this_machine(config: &Config) -> anyhow::Result<SocketAddr> {
+/// Returns the first admin address, as reachable from this machine.
+fn local_address(config: &Config) -> anyhow::Result<SocketAddr> {
     let Some(mut address) = config.admin.listen.iter().find_map(ListenAddress::tcp) else {
         bail!("admin.listen has no TCP address: give the gateway one for those who operate it");
     };
@@ -102,7 +102,7 @@ fn of_this_machine(config: &Config) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-async fn ask(address: SocketAddr, token: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+async fn query(address: SocketAddr, token: &str) -> anyhow::Result<(u16, Vec<u8>)> {
     let connector = Connector::new(None);
     let (mut session, _) = connector.get_http_session(&HttpPeer::new(address, false, String::new())).await?;
     let mut request = RequestHeader::build("GET", b"/admin/status", Some(3))?;
@@ -115,7 +115,7 @@ async fn ask(address: SocketAddr, token: &str) -> anyhow::Result<(u16, Vec<u8>)>
     let status = session.response_header().map_or(0, |response| response.status.as_u16());
     let mut body = Vec::new();
     while let Some(chunk) = session.read_response_body().await? {
-        if body.len() + chunk.len() > LONGEST {
+        if body.len() + chunk.len() > MAX_RESPONSE {
             bail!("the answer is too long for a gateway");
         }
         body.extend_from_slice(&chunk);
@@ -123,22 +123,23 @@ async fn ask(address: SocketAddr, token: &str) -> anyhow::Result<(u16, Vec<u8>)>
     Ok((status, body))
 }
 
-/// As people read it: what is wrong, then how it stands.
-fn page(told: &Value) -> String {
+/// Formats the status for people: problems first, then the details.
+fn page(status: &Value) -> String {
     let mut page = String::new();
-    for problem in problems(told) {
+    for problem in problems(status) {
         let _ = writeln!(page, "! {problem}");
     }
-    let ready = if told["ready"] == true { "ready" } else { "NOT READY" };
+    let ready = if status["ready"] == true { "ready" } else { "NOT READY" };
     let _ = writeln!(
         page,
         "{ready}: doorward {} ({}), process {}, since {}\n",
-        text(&told["version"]),
-        text(&told["revision"]),
-        told["pid"],
-        text(&told["started_at"])
+        text(&status["version"]),
+        text(&status["revision"]),
+        status["pid"],
+        text(&status["started_at"])
     );
-    let (configuration, vault, store) = (&told["configuration"], &told["vault"], &told["session_store"]);
+    let (configuration, vault, store) =
+        (&status["configuration"], &status["vault"], &status["session_store"]);
     let _ = writeln!(
         page,
         "configuration  number {}, since {}, hash {}",
@@ -167,7 +168,7 @@ fn page(told: &Value) -> String {
         text(&store["kind"]),
         store["tombstones_waiting"]
     );
-    let traffic = &told["traffic"];
+    let traffic = &status["traffic"];
     let streams = &traffic["streams"];
     let _ = writeln!(
         page,
@@ -179,8 +180,8 @@ fn page(told: &Value) -> String {
         traffic["logins_waiting"],
         traffic["verified_tokens"]
     );
-    let _ = writeln!(page, "revocations    {} in the set", told["revocations"]);
-    for key in each(&told["signing_keys"]) {
+    let _ = writeln!(page, "revocations    {} in the set", status["revocations"]);
+    for key in each(&status["signing_keys"]) {
         let _ = writeln!(
             page,
             "key            {} ({}), {}",
@@ -189,11 +190,11 @@ fn page(told: &Value) -> String {
             stage(key)
         );
     }
-    for shown in each(&told["certificates"]) {
+    for shown in each(&status["certificates"]) {
         let hosts: Vec<&str> = each(&shown["hosts"]).map(text).collect();
         let _ = writeln!(page, "certificate    {}, until {}", hosts.join(" "), text(&shown["ends"]));
     }
-    for upstream in each(&told["upstreams"]) {
+    for upstream in each(&status["upstreams"]) {
         for address in each(&upstream["addresses"]) {
             let _ = writeln!(
                 page,
@@ -201,20 +202,20 @@ fn page(told: &Value) -> String {
                 text(&upstream["name"]),
                 text(&address["server"]),
                 text(&address["address"]),
-                standing(address)
+                server_state(address)
             );
         }
     }
     page
 }
 
-/// What somebody should look at, the worst first.
-fn problems(told: &Value) -> Vec<String> {
+/// Returns the problems, most severe first.
+fn problems(status: &Value) -> Vec<String> {
     let mut problems = Vec::new();
-    if told["ready"] != true {
-        problems.push(format!("not ready: {}", text(&told["why"])));
+    if status["ready"] != true {
+        problems.push(format!("not ready: {}", text(&status["why"])));
     }
-    let (vault, is_ready) = (&told["vault"], told["ready"] == true);
+    let (vault, is_ready) = (&status["vault"], status["ready"] == true);
     if is_ready && vault["lease_held"] != true {
         problems.push(
             "the vault is away: nobody can sign in or refresh, and the session store vouches for a while only".to_owned(),
@@ -222,30 +223,30 @@ fn problems(told: &Value) -> Vec<String> {
     } else if is_ready && vault["answers"] != true {
         problems.push("the vault did not answer when it was asked last".to_owned());
     }
-    if told["keys_loaded"] != true {
+    if status["keys_loaded"] != true {
         problems.push(
             "the vault has keys that this gateway cannot use: the log says why (`keys_unusable`)".to_owned(),
         );
     }
-    for upstream in each(&told["upstreams"]) {
-        problems.extend(of_upstream(upstream));
+    for upstream in each(&status["upstreams"]) {
+        problems.extend(upstream_problems(upstream));
     }
-    if told["session_store"]["up"] != true {
+    if status["session_store"]["up"] != true {
         problems.push("the session store is away".to_owned());
     }
-    for shown in each(&told["certificates"]) {
+    for shown in each(&status["certificates"]) {
         let hosts: Vec<&str> = each(&shown["hosts"]).map(text).collect();
         match shown["ends_in_seconds"].as_i64() {
             Some(left) if left <= 0 => {
                 problems.push(format!("the certificate of {} has ended", hosts.join(" ")));
             }
-            Some(left) if left < RENEWED => {
+            Some(left) if left < RENEWAL_DUE => {
                 problems.push(format!("the certificate of {} ends in {} days", hosts.join(" "), left / DAY));
             }
             _ => {}
         }
     }
-    let configuration = &told["configuration"];
+    let configuration = &status["configuration"];
     for problem in each(&configuration["rejected"]) {
         problems.push(format!("the file as it is now is not in force: {}", text(problem)));
     }
@@ -256,8 +257,8 @@ fn problems(told: &Value) -> Vec<String> {
     problems
 }
 
-/// What keeps requests from being answered by one app.
-fn of_upstream(upstream: &Value) -> Vec<String> {
+/// Returns the problems of one upstream.
+fn upstream_problems(upstream: &Value) -> Vec<String> {
     let name = text(&upstream["name"]);
     let mut problems = Vec::new();
     if upstream["all_fail"] == true {
@@ -267,12 +268,12 @@ fn of_upstream(upstream: &Value) -> Vec<String> {
         problems.push(format!("{name}: the name of {} has no address", text(server)));
     }
     for address in each(&upstream["addresses"]).filter(|address| address["in_turn"] != true) {
-        problems.push(format!("{name} at {}: {}", text(&address["address"]), standing(address)));
+        problems.push(format!("{name} at {}: {}", text(&address["address"]), server_state(address)));
     }
     problems
 }
 
-/// What a key does, and from or until when.
+/// Formats the stage of a key, with its time.
 fn stage(key: &Value) -> String {
     let (stage, from) = (text(&key["stage"]), text(&key["signs_from"]));
     match (stage, key["verifies_until"].as_str()) {
@@ -282,7 +283,7 @@ fn stage(key: &Value) -> String {
     }
 }
 
-fn standing(address: &Value) -> String {
+fn server_state(address: &Value) -> String {
     let ejected = address["ejected"].as_object().map(|ejected| {
         let wait = ejected["tried_again_in_seconds"].as_f64().unwrap_or_default();
         format!("put last ({}), tried again in {wait:.0} s", text(&ejected["cause"]))
@@ -309,7 +310,7 @@ mod tests {
 
     use super::*;
 
-    fn well() -> Value {
+    fn healthy() -> Value {
         json!({
             "ready": true,
             "vault": { "answers": true, "lease_held": true },
@@ -317,17 +318,17 @@ mod tests {
             "session_store": { "up": true },
             "configuration": { "rejected": [], "restart_needed": [] },
             "upstreams": [{ "name": "app", "all_fail": false, "unresolved": [], "addresses": [{ "in_turn": true }] }],
-            "certificates": [{ "hosts": ["app.test"], "ends_in_seconds": RENEWED }],
+            "certificates": [{ "hosts": ["app.test"], "ends_in_seconds": RENEWAL_DUE }],
         })
     }
 
     #[test]
-    fn nothing_is_wrong_with_one_that_is_well() {
-        assert_eq!(problems(&well()), [""; 0]);
+    fn healthy_gateway_has_no_problems() {
+        assert_eq!(problems(&healthy()), [""; 0]);
     }
 
     #[test]
-    fn a_key_says_what_it_does_and_when() {
+    fn key_shows_its_stage_and_time() {
         let key = |name, until: Option<&str>| {
             stage(&json!({ "stage": name, "signs_from": "A", "verifies_until": until }))
         };
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_is_wrong_is_said() {
+    fn each_problem_is_reported() {
         let wrong = [
             ("/ready", json!(false), "not ready: -"),
             ("/vault/lease_held", json!(false), "the vault is away"),
@@ -356,14 +357,14 @@ mod tests {
             ("/certificates/0/ends_in_seconds", json!(0), "the certificate of app.test has ended"),
             (
                 "/certificates/0/ends_in_seconds",
-                json!(RENEWED - 1),
+                json!(RENEWAL_DUE - 1),
                 "the certificate of app.test ends in 13 days",
             ),
         ];
         for (place, value, said) in wrong {
-            let mut told = well();
-            *told.pointer_mut(place).expect("a member") = value;
-            let problems = problems(&told);
+            let mut status = healthy();
+            *status.pointer_mut(place).expect("a member") = value;
+            let problems = problems(&status);
             assert!(problems.len() == 1 && problems[0].contains(said), "{place}: {problems:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! Listings for people and for programs: on a terminal in columns with heads, otherwise with tabs between the cells and nothing
-//! else, or with `--json` one array of objects, each on a line of its own.
+//! Listings for people and for programs: on a terminal in columns with headings, otherwise as tab-separated cells without
+//! headings, or with `--json` as one array with an object per line.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write};
@@ -7,41 +7,41 @@ use std::io::{IsTerminal as _, Write};
 use clap::Args;
 use serde_json::Value;
 
-/// `--json`
+/// The option `--json`.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Format {
-    /// Print one JSON array, an object a line.
+    /// Print one JSON array with an object per line.
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// Writes an array of objects as they come.
+/// Writes a JSON array object by object.
 #[derive(Debug, Default)]
 pub(super) struct JsonArray {
-    is_begun: bool,
+    has_objects: bool,
 }
 
 impl JsonArray {
-    /// The next object.
+    /// Writes the next object.
     pub(super) fn push(&mut self, object: &Value, out: &mut dyn Write) -> std::io::Result<()> {
-        let before = if self.is_begun { ",\n" } else { "[\n" };
-        self.is_begun = true;
+        let before = if self.has_objects { ",\n" } else { "[\n" };
+        self.has_objects = true;
         write!(out, "{before}{object}")
     }
 
-    /// The end; without any object, the empty array.
+    /// Ends the array; without any object, writes an empty one.
     pub(super) fn end(self, out: &mut dyn Write) -> std::io::Result<()> {
-        writeln!(out, "{}", if self.is_begun { "\n]" } else { "[]" })
+        writeln!(out, "{}", if self.has_objects { "\n]" } else { "[]" })
     }
 }
 
 /// Prints the rows.
-pub(super) fn print(heads: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> anyhow::Result<()> {
-    write!(out, "{}", rendered(heads, rows, std::io::stdout().is_terminal()))?;
+pub(super) fn print(headings: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> anyhow::Result<()> {
+    write!(out, "{}", rendered(headings, rows, std::io::stdout().is_terminal()))?;
     Ok(())
 }
 
-fn rendered(heads: &[&str], rows: &[Vec<String>], for_people: bool) -> String {
+fn rendered(headings: &[&str], rows: &[Vec<String>], for_people: bool) -> String {
     let mut text = String::new();
     if !for_people {
         for row in rows {
@@ -49,18 +49,18 @@ fn rendered(heads: &[&str], rows: &[Vec<String>], for_people: bool) -> String {
         }
         return text;
     }
-    let width = |at: usize, head: &str| {
+    let width = |at: usize, heading: &str| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-        cells.chain([head.chars().count()]).max().unwrap_or_default()
+        cells.chain([heading.chars().count()]).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = heads.iter().enumerate().map(|(at, head)| width(at, head)).collect();
+    let widths: Vec<usize> = headings.iter().enumerate().map(|(at, heading)| width(at, heading)).collect();
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let padded: Vec<String> =
             cells.zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         let _ = writeln!(text, "{}", padded.join("  ").trim_end());
     };
     if !rows.is_empty() {
-        line(&mut heads.iter().copied());
+        line(&mut headings.iter().copied());
     }
     for row in rows {
         line(&mut row.iter().map(String::as_str));
@@ -92,15 +92,15 @@ mod tests {
     }
 
     #[test]
-    fn people_are_shown_columns_and_programs_are_given_tabs() {
+    fn terminal_gets_columns_and_pipe_gets_tabs() {
         let rows = [["ada", "enabled", "admin"], ["björn", "disabled", ""]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
-        let heads = ["NAME", "STATE", "ROLES"];
+        let headings = ["NAME", "STATE", "ROLES"];
         assert_eq!(
-            rendered(&heads, &rows, true),
+            rendered(&headings, &rows, true),
             "NAME   STATE     ROLES\nada    enabled   admin\nbjörn  disabled\n"
         );
-        assert_eq!(rendered(&heads, &rows, false), "ada\tenabled\tadmin\nbjörn\tdisabled\t\n");
-        assert_eq!(rendered(&heads, &[], true), "");
+        assert_eq!(rendered(&headings, &rows, false), "ada\tenabled\tadmin\nbjörn\tdisabled\t\n");
+        assert_eq!(rendered(&headings, &[], true), "");
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Desk, confirmed, table};
+use super::{AdminContext, confirmed, table};
 use crate::id::UserId;
 use crate::identity::{Login, Role, Roles};
 use crate::password::{Hasher, Password};
@@ -18,11 +18,11 @@ use crate::vault::{Ended, User, UserChange, UserKey};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Add a user; asks for the password twice.
+    /// Add a user; prompts for the password twice.
     Add {
-        /// The login name: a-z 0-9 . _ @ + -, capitals are lowered.
+        /// Login name: a-z 0-9 . _ @ + -; capital letters are converted to lower case.
         name: Login,
-        /// A role; may be given several times.
+        /// Role of the user; may be given several times.
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<Role>,
         #[command(flatten)]
@@ -33,35 +33,35 @@ pub(super) enum Command {
         #[command(flatten)]
         format: table::Format,
     },
-    /// Set another password; ends every session of the user.
+    /// Set a new password; ends every session of the user.
     Passwd {
-        /// The login name.
+        /// Login name.
         name: Login,
         #[command(flatten)]
         source: PasswordSource,
     },
-    /// Disable a user; ends every session and refuses the next login.
+    /// Disable a user; ends every session and rejects further logins.
     Disable {
-        /// The login name.
+        /// Login name.
         name: Login,
     },
     /// Enable a disabled user.
     Enable {
-        /// The login name.
+        /// Login name.
         name: Login,
     },
-    /// Replace a user's roles; access tokens with the old ones are refused until they are refreshed.
+    /// Replace a user's roles; access tokens with the old ones are rejected until they are refreshed.
     Roles {
-        /// The login name.
+        /// Login name.
         name: Login,
-        /// The new roles; none takes all away.
+        /// New roles; without any, all are removed.
         roles: Vec<Role>,
     },
     /// Delete a user and end every session.
     Delete {
-        /// The login name.
+        /// Login name.
         name: Login,
-        /// Do not ask.
+        /// Do not ask for confirmation.
         #[arg(long)]
         yes: bool,
     },
@@ -69,32 +69,36 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct PasswordSource {
-    /// Read the password from the first line of standard input instead of asking.
+    /// Read the password from the first line of standard input instead of prompting.
     #[arg(long)]
     password_stdin: bool,
-    /// Read it from the first line of this file, such as a mounted secret.
+    /// Read the password from the first line of this file, such as a mounted secret.
     #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
     password_file: Option<PathBuf>,
 }
 
-pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) async fn run(
+    context: &AdminContext,
+    command: &Command,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     match command {
         Command::Add { name, roles, source } => {
-            if desk.vault.users.find(&UserKey::Login(name.clone())).await?.is_some() {
+            if context.vault.users.find(&UserKey::Login(name.clone())).await?.is_some() {
                 anyhow::bail!(
-                    "there is a user `{name}` already: use `doorward user passwd {name}` or `doorward user roles {name}`"
+                    "the user `{name}` exists already: use `doorward user passwd {name}` or `doorward user roles {name}`"
                 );
             }
-            let hash = hashed(desk, name, source).await?;
-            let id = UserId::random(desk.surroundings.random.as_ref());
-            desk.vault.users.create(id, name, &hash, &Roles::new(roles.iter().cloned())).await?;
+            let hash = hashed(context, name, source).await?;
+            let id = UserId::random(context.surroundings.random.as_ref());
+            context.vault.users.create(id, name, &hash, &Roles::new(roles.iter().cloned())).await?;
             writeln!(out, "added `{name}`")?;
         }
-        Command::List { format } => list(desk, *format, out).await?,
+        Command::List { format } => list(context, *format, out).await?,
         Command::Passwd { name, source } => {
-            let user = find(desk, name).await?;
-            let new = hashed(desk, name, source).await?;
-            let ended = desk
+            let user = find(context, name).await?;
+            let new = hashed(context, name, source).await?;
+            let ended = context
                 .vault
                 .users
                 .change(user.id, &UserChange::Password { new, expected: None, keep: None })
@@ -102,51 +106,51 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
             report(out, &format!("changed the password of `{name}`"), &ended)?;
         }
         Command::Disable { name } => {
-            let user = find(desk, name).await?;
-            let ended = desk.vault.users.change(user.id, &UserChange::Disabled(true)).await?;
+            let user = find(context, name).await?;
+            let ended = context.vault.users.change(user.id, &UserChange::Disabled(true)).await?;
             report(out, &format!("disabled `{name}`"), &ended)?;
         }
         Command::Enable { name } => {
-            let user = find(desk, name).await?;
-            desk.vault.users.change(user.id, &UserChange::Disabled(false)).await?;
+            let user = find(context, name).await?;
+            context.vault.users.change(user.id, &UserChange::Disabled(false)).await?;
             writeln!(out, "enabled `{name}`")?;
         }
         Command::Roles { name, roles } => {
-            let user = find(desk, name).await?;
+            let user = find(context, name).await?;
             let roles = Roles::new(roles.iter().cloned());
-            desk.vault.users.change(user.id, &UserChange::Roles(roles.clone())).await?;
+            context.vault.users.change(user.id, &UserChange::Roles(roles.clone())).await?;
             let shown = if roles.is_empty() { "none".to_owned() } else { roles.to_string() };
             writeln!(out, "roles of `{name}`: {shown}")?;
         }
         Command::Delete { name, yes } => {
-            let user = find(desk, name).await?;
+            let user = find(context, name).await?;
             confirmed(*yes, &format!("This deletes `{name}` and ends every session."), out)?;
-            let ended = desk.vault.users.change(user.id, &UserChange::Deleted).await?;
+            let ended = context.vault.users.change(user.id, &UserChange::Deleted).await?;
             report(out, &format!("deleted `{name}`"), &ended)?;
         }
     }
     Ok(())
 }
 
-/// The user of that name.
-pub(super) async fn find(desk: &Desk, name: &Login) -> anyhow::Result<User> {
-    let found = desk.vault.users.find(&UserKey::Login(name.clone())).await?;
+/// Returns the user with this name.
+pub(super) async fn find(context: &AdminContext, name: &Login) -> anyhow::Result<User> {
+    let found = context.vault.users.find(&UserKey::Login(name.clone())).await?;
     found.with_context(|| format!("there is no user `{name}`: `doorward user list` shows them"))
 }
 
-async fn list(desk: &Desk, format: table::Format, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn list(context: &AdminContext, format: table::Format, out: &mut dyn Write) -> anyhow::Result<()> {
     const PAGE: u32 = 500;
     let mut after: Option<Login> = None;
     let mut array = table::JsonArray::default();
     loop {
-        let users = desk.vault.users.list(after.as_ref(), PAGE).await?;
+        let users = context.vault.users.list(after.as_ref(), PAGE).await?;
         if format.json {
             for user in &users {
                 array.push(&object(user), out)?;
             }
         } else {
             if users.is_empty() && after.is_none() {
-                writeln!(out, "there are no users yet: `doorward user add NAME` makes one")?;
+                writeln!(out, "there are no users yet: `doorward user add NAME` adds one")?;
             }
             let row = |user: &User| {
                 let (login, roles) = (user.login.to_string(), user.roles.to_string());
@@ -180,16 +184,20 @@ const fn state(user: &User) -> &'static str {
     if user.disabled { "disabled" } else { "enabled" }
 }
 
-async fn hashed(desk: &Desk, name: &Login, source: &PasswordSource) -> anyhow::Result<Secret<String>> {
-    let least = desk.config.login.min_password_length;
-    let password = Password::new(ask(source, least)?.expose())?;
-    password.acceptable(name, &desk.config.brand.name, least)?;
-    let hasher = Hasher::start(1, 1, Arc::clone(&desk.surroundings.random))?;
+async fn hashed(
+    context: &AdminContext,
+    name: &Login,
+    source: &PasswordSource,
+) -> anyhow::Result<Secret<String>> {
+    let min_length = context.config.login.min_password_length;
+    let password = Password::new(read_password(source, min_length)?.expose())?;
+    password.acceptable(name, &context.config.brand.name, min_length)?;
+    let hasher = Hasher::start(1, 1, Arc::clone(&context.surroundings.random))?;
     Ok(hasher.hash(password).await?)
 }
 
-/// Reads it; at the desk it is said first how long it has to be, in characters.
-fn ask(source: &PasswordSource, least: usize) -> anyhow::Result<Secret<String>> {
+/// Reads a password. A prompt states the minimum length in characters.
+fn read_password(source: &PasswordSource, min_length: usize) -> anyhow::Result<Secret<String>> {
     if let Some(file) = &source.password_file {
         let refused = || {
             format!(
@@ -204,13 +212,16 @@ fn ask(source: &PasswordSource, least: usize) -> anyhow::Result<Secret<String>> 
         return first_line(std::io::stdin().lock()).context("cannot read the password from standard input");
     }
     let prompt = |text: &str| rpassword::prompt_password(text).map(Secret::new);
-    let first = prompt(&format!("Password (at least {least} characters): "))
-        .context("cannot ask for the password here: give --password-stdin or --password-file")?;
-    anyhow::ensure!(first == prompt("The same again: ")?, "the two passwords differ: nothing was changed");
+    let first = prompt(&format!("Password (at min_length {min_length} characters): "))
+        .context("cannot prompt for the password here: use --password-stdin or --password-file")?;
+    anyhow::ensure!(
+        first == prompt("Repeat the password: ")?,
+        "the two passwords differ: nothing was changed"
+    );
     Ok(first)
 }
 
-/// What comes before the end of the first line.
+/// Reads the first line, without its line end.
 fn first_line(mut from: impl BufRead) -> std::io::Result<Secret<String>> {
     let mut line = String::new();
     let read = from.read_line(&mut line);

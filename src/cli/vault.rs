@@ -1,4 +1,4 @@
-//! `vault` and `key`: housekeeping by hand.
+//! `vault` and `key`: manual housekeeping.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -6,29 +6,29 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Desk, confirmed, table};
+use super::{AdminContext, confirmed, table};
 use crate::auth::keys;
 use crate::server;
 use crate::vault::{EndReason, Scope};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Bring the stored schema up to date (starting the gateway does this too).
+    /// Migrate the stored schema (starting the gateway does this too).
     Migrate,
-    /// Write a consistent copy of everything to a new file; the gateway may be running. Keep the master key too.
+    /// Write a consistent copy of the vault to a new file; the gateway may be running. Back up the master key too.
     Backup {
-        /// The file to make; it must not exist.
+        /// File to create; it must not exist.
         file: PathBuf,
     },
-    /// After restoring a backup: end every session once, since what was revoked after the backup would live again.
+    /// After restoring a backup: end every session, since sessions revoked after the backup would become valid again.
     Restored {
-        /// Do not ask before everybody is signed out.
+        /// Do not ask for confirmation before signing out all users.
         #[arg(long)]
         yes: bool,
     },
-    /// Show what was done lately, newest first.
+    /// Show recent audit events, newest first.
     Audit {
-        /// How many events.
+        /// Maximum number of events.
         #[arg(long, default_value_t = 50)]
         limit: u32,
         #[command(flatten)]
@@ -38,35 +38,35 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Add new signing keys; they sign in ten minutes, and tokens under the old ones stay good to their end.
+    /// Add new signing keys. They sign after ten minutes; tokens signed with the old keys stay valid until they expire.
     Rotate,
 }
 
-pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) async fn run(
+    context: &AdminContext,
+    command: &Command,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     match command {
-        // Opening it has done the work.
+        // Opening the vault has migrated it.
         Command::Migrate => {
-            writeln!(out, "the vault has schema version {}", desk.vault.audit.schema().await?)?;
+            writeln!(out, "the vault has schema version {}", context.vault.audit.schema().await?)?;
         }
         Command::Backup { file } => {
-            desk.vault.audit.backup(file).await?;
+            context.vault.audit.backup(file).await?;
             writeln!(
                 out,
-                "wrote {}; without the master key its signing keys cannot be opened",
+                "wrote {}; without the master key its signing keys cannot be decrypted",
                 file.display()
             )?;
         }
         Command::Restored { yes } => {
-            confirmed(
-                *yes,
-                "This signs everybody out, as it must be after a restore and at no other time.",
-                out,
-            )?;
-            let ended = desk.vault.sessions.revoke(Scope::Everyone, EndReason::Admin).await?;
-            writeln!(out, "sessions ended: {}; everybody signs in again", ended.alive)?;
+            confirmed(*yes, "This signs out all users; it is needed only after a restore.", out)?;
+            let ended = context.vault.sessions.revoke(Scope::Everyone, EndReason::Admin).await?;
+            writeln!(out, "sessions ended: {}; all users must sign in again", ended.alive)?;
         }
         Command::Audit { limit, format } => {
-            let events = desk.vault.audit.recent(*limit).await?;
+            let events = context.vault.audit.recent(*limit).await?;
             if format.json {
                 let mut array = table::JsonArray::default();
                 for event in &events {
@@ -98,13 +98,17 @@ pub(super) async fn run(desk: &Desk, command: &Command, out: &mut dyn Write) -> 
     Ok(())
 }
 
-pub(super) async fn run_key(desk: &Desk, command: &KeyCommand, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) async fn run_key(
+    context: &AdminContext,
+    command: &KeyCommand,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let KeyCommand::Rotate = command;
-    let random = desk.surroundings.random.as_ref();
-    let master = server::master_secret(&desk.config, &desk.vault, random).await?;
-    // A vault that has never served has no key to rotate away from: it gets its first one.
-    keys::establish(&desk.vault, &master, desk.config.tokens.algorithm, random).await?;
-    let rotated = keys::rotate(&desk.vault, &master, desk.config.tokens.algorithm, random).await?;
+    let random = context.surroundings.random.as_ref();
+    let master = server::master_secret(&context.config, &context.vault, random).await?;
+    // A vault that has never served has no key to rotate. It gets its first one.
+    keys::establish(&context.vault, &master, context.config.tokens.algorithm, random).await?;
+    let rotated = keys::rotate(&context.vault, &master, context.config.tokens.algorithm, random).await?;
     writeln!(out, "key {} is published now and signs from {}", rotated.access_kid, rotated.signs_from)?;
     Ok(())
 }

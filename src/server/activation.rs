@@ -1,24 +1,24 @@
-//! Sockets that the service manager has opened (sd_listen_fds(3)): `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`.
+//! Sockets opened by the service manager (sd_listen_fds(3)): `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
 use listenfd::ListenFd;
 
-/// The name of a socket that was given none.
+/// Name of an unnamed socket.
 const UNNAMED: &str = "unknown";
 
-/// Takes them over, with their names; `variable` answers for the environment. None where they are for another process, such as
-/// the one that has started this one in its place.
+/// Takes over the sockets with their names; `variable` looks up environment variables. Returns none if they are meant for
+/// another process, such as the predecessor that has started this one.
 ///
 /// # Errors
-/// When one of them is no listening stream socket.
+/// One of them is not a listening stream socket.
 pub(super) fn sockets(variable: &impl Fn(&str) -> Option<String>) -> io::Result<Vec<(String, OwnedFd)>> {
     let is_ours = variable("LISTEN_PID").is_some_and(|pid| pid.parse() == Ok(std::process::id()));
     if !is_ours {
         return Ok(Vec::new());
     }
-    // Read before the crate takes its variables out of the environment.
+    // Read first: the crate removes its variables from the environment.
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut given = ListenFd::from_env();

@@ -1,4 +1,4 @@
-//! Why a gateway does not start.
+//! Errors of starting a gateway.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,70 +10,72 @@ use crate::snapshot::SnapshotError;
 use crate::token::seal::MasterSecretError;
 use crate::vault::VaultError;
 
-/// Why a gateway does not start. Each says what to do.
+/// Error of starting a gateway. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The vault cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The session store cannot even be tried.
+    /// The settings of the session store are unusable.
     #[error(transparent)]
     Sessions(#[from] SessionStoreError),
-    /// There is no usable master secret.
+    /// The master key is missing or unusable.
     #[error(transparent)]
     MasterSecret(#[from] MasterSecretError),
-    /// The vault has keys, so a new master secret would be the wrong one.
-    #[error("{missing}; it was not made anew, since the vault already holds keys sealed under the lost one")]
+    /// The master key is missing and the vault has keys, so a new one would not decrypt them.
+    #[error(
+        "{missing}; no new one was created, since the vault has keys that were encrypted with the lost one"
+    )]
     MasterSecretLost {
-        /// What is missing.
+        /// The missing file.
         missing: MasterSecretError,
     },
-    /// A vault that several gateways share needs the same master secret at each of them.
+    /// The master key is missing and the vault is shared, so every gateway needs the same one.
     #[error(
-        "{}: for a new vault make it (`(umask 077; openssl rand -base64 32 | tr '+/' '-_' | tr -d = > FILE)`) and give \
+        "{}: for a new vault create it (`(umask 077; openssl rand -base64 32 | tr '+/' '-_' | tr -d = > FILE)`) and give \
          every gateway the same one; for a vault that has served already, restore it",
-        first_words(.0)
+        missing_key(.0)
     )]
     MasterSecretNeeded(MasterSecretError),
-    /// A file of certificates cannot be read.
+    /// A certificate file cannot be read.
     #[error("{key}: `{}` cannot be read: {source}; name a PEM file that this user can read", file.display())]
     Certificates {
         /// The setting.
         key: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// What the configuration names cannot be used.
+    /// The configuration cannot be compiled.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// An address cannot be listened on.
+    /// A listen address cannot be used.
     #[error("{key}: cannot listen on {address} ({})", advice(address, source))]
     Listen {
         /// The setting.
         key: &'static str,
-        /// The address, as the configuration has it.
+        /// The address, as in the configuration.
         address: String,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// No file for another handle of a socket.
-    #[error("cannot keep the sockets at hand: {0} (is the limit on open files too low?)")]
+    /// A socket cannot be duplicated for a later handover.
+    #[error("cannot duplicate the sockets: {0} (is the limit on open files too low?)")]
     Sockets(io::Error),
-    /// No thread for hashing passwords.
+    /// The hashing threads cannot be started.
     #[error("cannot start the hashing threads: {0}")]
     Hasher(io::Error),
-    /// The vault opened but does not answer.
+    /// The vault was opened but does not answer.
     #[error("the vault does not answer: the revocation set was not loaded within {} s", FIRST_LOAD.as_secs())]
     NotCurrent,
 }
 
-/// What is missing, without the advice for an embedded vault.
-fn first_words(missing: &MasterSecretError) -> String {
+/// Describes the missing key without the advice for an embedded vault.
+fn missing_key(missing: &MasterSecretError) -> String {
     match missing {
         MasterSecretError::Missing(path) => format!("there is no master key file {}", path.display()),
         other => other.to_string(),
@@ -83,20 +85,20 @@ fn first_words(missing: &MasterSecretError) -> String {
 fn advice(address: &str, error: &io::Error) -> &'static str {
     match error.kind() {
         _ if address.starts_with("fd:") => {
-            "the service manager hands over no listening stream socket of this name: see packaging/doorward.socket, or choose an address"
+            "the service manager passes no listening stream socket of this name: see packaging/doorward.socket, or choose an address"
         }
         io::ErrorKind::PermissionDenied if address.starts_with("unix:") => {
-            "this user may not write to the folder: choose one of its own, such as systemd's RuntimeDirectory="
+            "this user may not write to the directory: choose one of its own, such as systemd's RuntimeDirectory="
         }
         io::ErrorKind::NotFound if address.starts_with("unix:") => {
-            "there is no such folder: make it, or choose one that is there, such as systemd's RuntimeDirectory="
+            "the directory does not exist: create it, or choose another, such as systemd's RuntimeDirectory="
         }
         io::ErrorKind::AlreadyExists => {
-            "a file that is no socket is there: remove it, or choose another name"
+            "a file that is not a socket is there: remove it, or choose another name"
         }
         // Linux: below net.ipv4.ip_unprivileged_port_start, which is 1024.
         io::ErrorKind::PermissionDenied => {
-            "ports below 1024 are not for every user: choose a higher one, or give the program CAP_NET_BIND_SERVICE, as \
+            "ports below 1024 need a privilege: choose a higher one, or give the program CAP_NET_BIND_SERVICE, as \
              packaging/doorward.service does"
         }
         io::ErrorKind::AddrNotAvailable => {

@@ -1,16 +1,16 @@
-//! Handover: the listening sockets are given to another process of this program, which serves in our place.
+//! Handover: the listening sockets are passed to another process of this program, which serves in place of this one.
 //!
 //! ```text
-//!  running process                            its successor (the program as it is on the disk now)
+//!  running process                            its successor (the current program file)
 //!  SIGUSR2 -> starts it, a socket as stdin -> reads the addresses and the sockets
-//!  goes on serving                            opens the stores, loads set and keys, serves
-//!  retires: takes nothing new, ends when  <-  "ready"
-//!  its last connection has gone
+//!  continues to serve                         opens the stores, loads revocations and keys, serves
+//!  retires: accepts nothing new, ends after <- "ready"
+//!  its last connection
 //! ```
 //!
-//! Until `ready` nothing is lost whatever becomes of the successor: it is ended, and we go on. Both accept from the same
-//! sockets, so no connection waits in a queue that nobody reads. The sockets travel over a pair that only the two hold:
-//! there is no name in the file system at which somebody else could ask for them, or offer others.
+//! Until `ready` nothing is lost if the successor fails: it is killed, and this process continues. Both accept from the
+//! same sockets, so no connection waits in a queue without a reader. The sockets are passed over a socket pair that only
+//! the two processes hold. It has no name in the file system, so nobody else can request sockets or offer others.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -31,64 +31,64 @@ use tokio::process::{Child, Command};
 use super::activation;
 use crate::config::ListenAddress;
 
-/// Says to a successor that its standard input is the channel.
+/// Tells a successor that its standard input is the channel.
 const VARIABLE: &str = "DOORWARD_HANDOVER";
-/// Sockets at most: what one message can carry is 253 (`SCM_MAX_FD`), and nobody listens on so many addresses.
-const MOST: usize = 64;
-/// Of the list of addresses, each some 50 bytes.
-const MESSAGE: usize = 16 * 1024;
-/// A successor that has not served by then does not: the stores must have answered and the log been loaded, for which a
-/// start has a minute.
-const PATIENCE: Duration = Duration::from_secs(75);
+/// Maximum number of sockets. One message can carry 253 (`SCM_MAX_FD`), and nobody listens on so many addresses.
+const MAX_SOCKETS: usize = 64;
+/// Maximum size of the list of addresses, each about 50 bytes.
+const MAX_MESSAGE: usize = 16 * 1024;
+/// Timeout for a successor to serve. The stores must answer and the revocation log must load, for which a start has a
+/// minute.
+const TIMEOUT: Duration = Duration::from_secs(75);
 const READY: &[u8] = b"ready\n";
 
-/// Listening sockets, by the address that the configuration gives them (whose port may be 0).
+/// Listening sockets, by their address in the configuration (whose port may be 0).
 pub(super) type Sockets = Vec<(String, OwnedFd)>;
 
-/// Why a successor does not serve. This process goes on.
+/// Reason why a successor does not serve. This process continues.
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
-    /// It cannot be started.
+    /// The program cannot be started.
     #[error("`{program}` cannot be started: {source}")]
     Start {
-        /// As it was called.
+        /// The program, as it was called.
         program: String,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// It cannot be told of the sockets.
+    /// The sockets cannot be sent.
     #[error("the sockets cannot be handed over: {0}")]
     Channel(#[from] io::Error),
-    /// It ended; its own words say why.
-    #[error("the new process ended before it served; what it said is above")]
+    /// The new process ended; its own output says why.
+    #[error("the new process ended before it served; its output is above")]
     Ended,
-    /// It does not come to an end.
-    #[error("the new process did not serve within {} s, and was ended", PATIENCE.as_secs())]
+    /// The new process did not serve in time.
+    #[error("the new process did not serve within {} s, and was stopped", TIMEOUT.as_secs())]
     Late,
-    /// More sockets than can be handed over.
-    #[error("more than {MOST} addresses to listen on cannot be handed over: restart instead")]
+    /// There are more sockets than can be handed over.
+    #[error("more than {MAX_SOCKETS} addresses to listen on cannot be handed over: restart instead")]
     TooMany,
 }
 
-/// A process that is to serve in our place; ended when dropped, until it does.
+/// A successor process; killed when dropped, unless it serves.
 struct Successor(Option<Child>);
 
 impl Drop for Successor {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = child.start_kill();
         }
     }
 }
 
-/// Starts the program anew as it was called, and returns its process id when it serves.
+/// Starts the program with the same arguments; returns its process id once it serves.
 ///
 /// # Errors
-/// Why it does not; it has been ended then.
+/// The reason why it does not serve; it has been killed then.
 pub(super) async fn hand_over(sockets: &Sockets, called: &[OsString]) -> Result<Option<u32>, HandoverError> {
     let [program, arguments @ ..] = called else { return Err(HandoverError::Ended) };
-    if sockets.len() > MOST {
+    if sockets.len() > MAX_SOCKETS {
         return Err(HandoverError::TooMany);
     }
     let (ours, theirs) = UnixStream::pair()?;
@@ -97,17 +97,17 @@ pub(super) async fn hand_over(sockets: &Sockets, called: &[OsString]) -> Result<
     let child = command
         .spawn()
         .map_err(|source| HandoverError::Start { program: program.to_string_lossy().into_owned(), source })?;
-    // Holds their end of the pair: without it an early end of theirs would not be noticed.
+    // The command holds the other end of the pair: without this drop, an early end of the successor would go unnoticed.
     drop(command);
     let id = child.id();
     let mut successor = Successor(Some(child));
     send(&ours, sockets)?;
     ours.set_nonblocking(true)?;
     let mut ours = tokio::net::UnixStream::from_std(ours)?;
-    let mut word = [0; READY.len()];
-    match tokio::time::timeout(PATIENCE, ours.read_exact(&mut word)).await {
-        Ok(Ok(_)) if word == READY => {
-            // Not ours to end any more.
+    let mut message = [0; READY.len()];
+    match tokio::time::timeout(TIMEOUT, ours.read_exact(&mut message)).await {
+        Ok(Ok(_)) if message == READY => {
+            // It serves now, so it must not be killed.
             drop(successor.0.take());
             Ok(id)
         }
@@ -119,10 +119,10 @@ pub(super) async fn hand_over(sockets: &Sockets, called: &[OsString]) -> Result<
 fn send(channel: &UnixStream, sockets: &Sockets) -> io::Result<()> {
     let addresses: Vec<&String> = sockets.iter().map(|(address, _)| address).collect();
     let message = serde_json::to_vec(&addresses)?;
-    if message.len() > MESSAGE {
+    if message.len() > MAX_MESSAGE {
         return Err(io::Error::other("the addresses do not fit into one message"));
     }
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
@@ -132,7 +132,7 @@ fn send(channel: &UnixStream, sockets: &Sockets) -> io::Result<()> {
     if sent == message.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// What a process inherits: of the one before it, or of the service manager.
+/// Sockets inherited from a predecessor or from the service manager.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Sockets,
@@ -140,11 +140,11 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes over what stands behind standard input, if this process was started by an upgrade, or else what the service
-    /// manager hands over; `variable` answers for the environment.
+    /// Takes over the sockets: from the channel on standard input if an upgrade started this process, or else from the
+    /// service manager. `variable` looks up environment variables.
     ///
     /// # Errors
-    /// When this is no channel, or what comes over it cannot be used.
+    /// Standard input is not a channel, or the sockets cannot be used.
     pub fn receive(variable: impl Fn(&str) -> Option<String>) -> io::Result<Self> {
         if variable(VARIABLE).is_none() {
             let activated = activation::sockets(&variable)?;
@@ -154,17 +154,17 @@ impl Inherited {
         }
         let channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let sockets = receive(&channel)
-            .map_err(|error| io::Error::other(format!("{VARIABLE} is set, and standard input brings no sockets ({error}): it is for upgrades (SIGUSR2) alone; unset it")))?;
+            .map_err(|error| io::Error::other(format!("{VARIABLE} is set, but standard input has no sockets ({error}): it is only for upgrades (SIGUSR2); unset it")))?;
         Ok(Self { sockets, channel: Some(channel) })
     }
 
-    /// The sockets that the configuration gives this address, if they were inherited; each once. Only a name of the service
-    /// manager's may stand for several.
+    /// Takes the inherited sockets for this address of the configuration, each only once. Only a name from the service manager
+    /// may stand for several.
     pub(super) fn take(&mut self, address: &ListenAddress) -> Vec<OwnedFd> {
-        let most = if matches!(address, ListenAddress::Inherited(_)) { usize::MAX } else { 1 };
+        let max = if matches!(address, ListenAddress::Inherited(_)) { usize::MAX } else { 1 };
         let address = address.to_string();
         let mut taken = Vec::new();
-        while taken.len() < most
+        while taken.len() < max
             && let Some(at) = self.sockets.iter().position(|(known, _)| *known == address)
         {
             taken.push(self.sockets.remove(at).1);
@@ -172,25 +172,25 @@ impl Inherited {
         taken
     }
 
-    /// The addresses of sockets that nobody has taken: whoever connects to one would wait for ever.
-    pub(super) fn left(&self) -> impl Iterator<Item = &str> {
+    /// Returns the addresses of unused sockets: clients that connect to one would wait forever.
+    pub(super) fn unused(&self) -> impl Iterator<Item = &str> {
         self.sockets.iter().map(|(address, _)| address.as_str())
     }
 
-    /// We serve: whoever served before may retire. What it listened on and the configuration no longer names is closed.
-    /// Whether there was anybody.
+    /// Tells the predecessor, if any, that it may retire. Closes sockets that the configuration no longer names. Returns
+    /// whether there is a predecessor.
     pub fn serves(self) -> bool {
         let Some(mut channel) = self.channel else { return false };
-        // It may have ended meanwhile.
+        // The predecessor may have ended meanwhile.
         let _ = io::Write::write_all(&mut channel, READY);
         true
     }
 }
 
 fn receive(channel: &UnixStream) -> io::Result<Sockets> {
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut message = vec![0; MESSAGE];
+    let mut message = vec![0; MAX_MESSAGE];
     let received =
         recvmsg(channel, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let addresses: Vec<String> = serde_json::from_slice(&message[..received.bytes])?;
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_arrive_under_the_addresses_they_were_given() {
+    fn sockets_arrive_with_their_addresses() {
         let (one, other) = UnixStream::pair().unwrap();
         let named = ListenAddress::from("127.0.0.1:8080".parse::<SocketAddr>().unwrap());
         let any = ListenAddress::from("127.0.0.1:0".parse::<SocketAddr>().unwrap());
@@ -238,11 +238,11 @@ mod tests {
         assert_eq!(take(&any), [bound[0]]);
         assert_eq!(take(&any), [bound[2]]);
         assert_eq!(take(&web), bound[3..], "all of one name");
-        assert_eq!(inherited.left().count(), 0);
+        assert_eq!(inherited.unused().count(), 0);
     }
 
     #[test]
-    fn what_is_no_handover_is_refused() {
+    fn invalid_handover_is_rejected() {
         let (one, other) = UnixStream::pair().unwrap();
         io::Write::write_all(&mut &one, b"[\"127.0.0.1:1\"]").unwrap();
         assert!(

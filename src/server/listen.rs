@@ -1,4 +1,4 @@
-//! Sockets: bound, inherited, or opened by the service manager; served, and kept to be handed over.
+//! Listening sockets: bound, inherited, or opened by the service manager; served, and kept for a handover.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,17 +25,17 @@ use tokio::task::JoinSet;
 use super::{Inherited, StartError};
 use crate::config::ListenAddress;
 
-/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+/// Length of the accept queue; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// What is read of a client's connection at once. Each has it for as long as it is open: Pingora's 64 KiB would be 640 MiB
-/// for the 10,000 that are allowed. Larger than a header mostly is; bodies are read past it.
+/// Size of a connection's read buffer, which exists as long as the connection. Pingora's 64 KiB would use 640 MiB for the
+/// default limit of 10,000 connections. It is larger than most headers; bodies bypass it.
 const READ_BUFFER: usize = 4 << 10;
 
-/// Pause after a failed accept, as when no file is left: it would fail again at once.
+/// Pause after a failed accept, for example without free file descriptors: the next one would fail at once.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
-/// A listener that is bound but not served; closed when dropped.
+/// A bound listener that is not served yet; closed when dropped.
 pub(super) struct Bound {
     listener: Listener,
     configured: ListenAddress,
@@ -46,18 +46,18 @@ enum Listener {
     Unix(UnixListener, PathBuf),
 }
 
-/// The addresses of listeners that are served.
+/// Addresses of served listeners.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     pub(super) tcp: Vec<SocketAddr>,
     pub(super) unix: Vec<PathBuf>,
 }
 
-/// The file of a Unix socket that this program has made.
+/// File of a Unix socket that this program created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode: another socket may have taken its place.
+    /// Device and inode: another socket may have replaced it.
     id: (u64, u64),
 }
 
@@ -67,17 +67,17 @@ impl SocketFile {
         Ok(Self { path: path.to_owned(), id: (metadata.dev(), metadata.ino()) })
     }
 
-    /// Removes it, if it is still the same. Nobody listens on it any more.
+    /// Removes the file if it is still the same. Must be called after the listener has closed.
     pub(super) fn remove(&self) {
         if Self::of(&self.path).is_ok_and(|there| there == *self) {
-            // It may have gone meanwhile, or the folder may not be ours: the next start finds that nobody listens.
+            // It may already be gone, or the directory may be read-only. The next start replaces a stale file.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
 impl Bound {
-    /// Another handle of the socket, under the address of the configuration.
+    /// Duplicates the socket; returns it with its address in the configuration.
     pub(super) fn to_hand_over(&self) -> io::Result<(String, OwnedFd)> {
         let socket: BorrowedFd<'_> = match &self.listener {
             Listener::Tcp(listener, _) => listener.as_fd(),
@@ -86,7 +86,7 @@ impl Bound {
         Ok((self.configured.to_string(), socket.try_clone_to_owned()?))
     }
 
-    /// The file to be removed at a stop: that of a socket which the service manager has opened is not ours.
+    /// Returns the file to remove at shutdown. A socket file of the service manager is not removed.
     pub(super) fn file(&self) -> Option<SocketFile> {
         match &self.configured {
             ListenAddress::Unix(path) => SocketFile::of(path).ok(),
@@ -147,7 +147,7 @@ fn bind(address: SocketAddr) -> io::Result<Listener> {
     Ok(Listener::Tcp(listener, address))
 }
 
-/// A file that a process which was killed has left is replaced; one that somebody listens on is not.
+/// Binds a Unix socket. A stale file of a killed process is replaced; one with a listener is not.
 fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -158,13 +158,13 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     }
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
-    // Before it listens: until then nobody can connect.
+    // Set before listening: until then nobody can connect.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     let listener = socket.listen(BACKLOG)?.into_std()?;
     Ok(Listener::Unix(listener, path.to_owned()))
 }
 
-/// Without waiting: a listener whose queue is full is one.
+/// Returns whether a process listens on the socket, without waiting: a listener with a full queue counts.
 fn is_listened_on(path: &Path) -> io::Result<bool> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -175,9 +175,8 @@ fn is_listened_on(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Serves bound listeners. Pingora takes a descriptor that is listed under the address it is told to listen on, instead of
-/// binding. Those of Unix sockets are served here: Pingora would change the permissions of their files, which the service
-/// manager may own.
+/// Serves bound listeners. Pingora uses a descriptor listed for the address instead of binding. Unix sockets are served
+/// here: Pingora would change the permissions of their files, which the service manager may own.
 pub(super) fn serve<A: ServerApp + Send + Sync + 'static>(
     listeners: &mut JoinSet<()>,
     name: &str,
@@ -221,7 +220,7 @@ pub(super) fn serve<A: ServerApp + Send + Sync + 'static>(
     Ok(addresses)
 }
 
-/// Serves what comes by a Unix socket until `shutdown`.
+/// Accepts and serves connections of a Unix socket until `shutdown`.
 async fn accept<A: ServerApp + Send + Sync + 'static>(
     app: Arc<A>,
     listener: tokio::net::UnixListener,
@@ -229,14 +228,14 @@ async fn accept<A: ServerApp + Send + Sync + 'static>(
 ) {
     loop {
         let accepted = tokio::select! {
-            // An error means that nobody will tell any more, as good as being told.
+            // An error means that the sender is gone, which counts as a shutdown.
             _ = shutdown.wait_for(|stopping| *stopping) => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
                 let digest = SocketDigest::from_raw_fd(std::os::fd::AsRawFd::as_raw_fd(&stream));
-                // It has no address.
+                // A peer of a Unix socket has no address.
                 let _ = digest.peer_addr.set(None);
                 let mut stream = Socket::from(stream);
                 stream.set_socket_digest(digest);

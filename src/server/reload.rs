@@ -1,11 +1,11 @@
-//! Reload: another configuration comes into force, whole or not at all, and no request notices.
+//! Reload: puts a new configuration into force, completely or not at all, without affecting requests.
 //!
 //! ```text
-//! read and check -> credentials and certificates read -> compiled -> names looked up -> one swap
-//!       \_________________\______________________________\__ fault: the old one stays, and it is said why
+//! read and check -> read credentials and certificates -> compile -> resolve names -> one swap
+//!       \_________________\______________________________\__ error: the old configuration stays, and the log says why
 //! ```
 //!
-//! The files are looked at twice a second ([`Watch`] says how and why so), and read at once on SIGHUP.
+//! The files are polled twice a second ([`Watch`] explains how and why), and read at once on SIGHUP.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::certificates;
-use super::stores::{Credentials, NewCredentials, Reached};
+use super::stores::{ChangedStores, Credentials, NewCredentials};
 use crate::clock::Clock;
 use crate::config::{Change, Config, Digest, Problems, RESTART, Reading, Sources, Watch};
 use crate::metrics::{Metrics, Reload as Outcome};
 use crate::snapshot::{Current, ReloadState, Snapshot};
 
-/// A change must be seen twice, so it is in force within a second or so. More often would read the clock of a disk for
-/// nothing; more seldom, and people ask whether it works.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Poll interval. A change must be seen twice, so it is in force after about a second. A shorter interval would access the
+/// disk for nothing; with a longer one people wonder whether it works.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long names of upstreams may be looked up before the swap: what does not answer is looked up beside the requests,
-/// as at the start.
+/// Maximum time for resolving upstream names before the swap. Unresolved names are resolved in the background, as at the
+/// start.
 const RESOLVE: Duration = Duration::from_secs(5);
 
 const MASTER_KEY: &str = "vault.master_key";
 const MASTER_KEY_FILE: &str = "vault.master_key_file";
 
-/// Answers for environment variables, for as long as the process lives.
+/// Looks up environment variables, for the lifetime of the process.
 type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The file a configuration was read from, to be read again.
+/// The configuration file, which can be read again.
 #[derive(Clone)]
 pub struct ConfigFile {
     path: PathBuf,
@@ -43,7 +43,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads it for the first time.
+    /// Reads the file for the first time.
     ///
     /// # Errors
     /// Every problem of the file.
@@ -56,45 +56,45 @@ impl ConfigFile {
     }
 }
 
-/// Asks for a reload.
+/// Handle to request a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Reloads(pub(super) Arc<Notify>);
 
 impl Reloads {
-    /// The files are read now, whether they have changed or not.
+    /// Reads the files now, whether they have changed or not.
     pub fn now(&self) {
         self.0.notify_one();
     }
 }
 
-/// What a reload is to the program around the gateway.
-pub enum Told<'a> {
-    /// It begins.
-    Begins,
-    /// It has ended, and this is in force.
-    Ends(&'a Config),
+/// Event of a reload, for the surrounding program.
+pub enum ReloadEvent<'a> {
+    /// The reload starts.
+    Started,
+    /// The reload has ended, and this configuration is in force.
+    Ended(&'a Config),
 }
 
-/// What a reload works on.
+/// State of the reload task.
 pub(super) struct Reload {
     pub(super) file: ConfigFile,
-    /// In force; what only a restart changes is as it was at the start.
+    /// Configuration in force; keys that need a restart have their value from the start.
     pub(super) running: Arc<Config>,
     pub(super) current: Current,
     pub(super) credentials: Credentials,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) told: Box<dyn Fn(Told<'_>) + Send + Sync>,
+    pub(super) on_event: Box<dyn Fn(ReloadEvent<'_>) + Send + Sync>,
 }
 
-/// A configuration that only needs to be swapped in.
+/// A new configuration, ready for the swap.
 struct Ready {
     change: Change,
     snapshot: Snapshot,
     credentials: NewCredentials,
 }
 
-/// What a file came to.
+/// Result of reading the files.
 enum Attempt {
     Unchanged,
     Rejected(Vec<String>),
@@ -102,9 +102,9 @@ enum Attempt {
 }
 
 impl Reload {
-    /// Follows the files; never ends by itself.
-    pub(super) async fn follow(mut self, asked: Reloads) {
-        // Of an embedded vault, it is made on the first start.
+    /// Follows the files; never returns.
+    pub(super) async fn follow(mut self, reloads: Reloads) {
+        // The master key of an embedded vault is created on the first start.
         self.file.sources.made(MASTER_KEY_FILE);
         self.metrics.process.config_hash.set(self.file.sources.hash() as f64);
         let state = ReloadState { hash: self.file.sources.hash(), ..self.state() };
@@ -113,19 +113,19 @@ impl Reload {
         let mut watch = Watch::new(&self.file.sources);
         loop {
             let by_request = tokio::select! {
-                () = asked.0.notified() => true,
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = reloads.0.notified() => true,
+                () = tokio::time::sleep(POLL_INTERVAL) => false,
             };
             if !by_request {
                 let changed;
-                (watch, changed) = look(watch, &self.file.sources).await;
+                (watch, changed) = check(watch, &self.file.sources).await;
                 if !changed {
                     continue;
                 }
             }
-            (self.told)(Told::Begins);
+            (self.on_event)(ReloadEvent::Started);
             watch = Watch::new(&self.reload(master_key).await);
-            (self.told)(Told::Ends(&self.running));
+            (self.on_event)(ReloadEvent::Ended(&self.running));
         }
     }
 
@@ -133,15 +133,17 @@ impl Reload {
         ReloadState::clone(&self.current.state())
     }
 
-    /// Reads, and swaps if it is good. What it has read, and so what need not be read again.
+    /// Reads the files and swaps the configuration if it is valid. Returns the files that were read.
     async fn reload(&mut self, master_key: Option<Digest>) -> Sources {
         let (file, running) = (self.file.clone(), Arc::clone(&self.running));
         let (current, credentials) = (self.current.clone(), self.credentials.clone());
-        // Files may be far away, and a table of routes long.
+        // File systems may be slow, and a route table long.
         let work = tokio::task::spawn_blocking(move || attempt(&file, &running, &current, &credentials));
         let (sources, attempt) = match work.await {
             Ok(done) => done,
-            Err(error) => (self.file.sources.clone(), Attempt::Rejected(vec![format!("a defect: {error}")])),
+            Err(error) => {
+                (self.file.sources.clone(), Attempt::Rejected(vec![format!("an internal error: {error}")]))
+            }
         };
         let metrics = Arc::clone(&self.metrics);
         let counted = &metrics.process.config_reloads;
@@ -150,14 +152,18 @@ impl Reload {
                 counted.of(Outcome::Unchanged).inc();
                 metrics.process.config_rejected.set(0);
                 self.current.set_state(ReloadState { rejected: Vec::new(), ..self.state() });
-                tracing::info!(reason = "reload_unchanged", "the files say what is in force already");
+                tracing::info!(reason = "reload_unchanged", "the files match the configuration in force");
                 sources
             }
             Attempt::Rejected(problems) => {
                 counted.of(Outcome::Rejected).inc();
                 metrics.process.config_rejected.set(1);
                 for problem in &problems {
-                    tracing::error!(reason = "reload_rejected", problem, "the configuration in force stays");
+                    tracing::error!(
+                        reason = "reload_rejected",
+                        problem,
+                        "the old configuration stays in force"
+                    );
                 }
                 self.current.set_state(ReloadState { rejected: problems, ..self.state() });
                 sources
@@ -199,30 +205,30 @@ impl Reload {
         tracing::info!(
             reason = "reloaded",
             generation = state.generation,
-            "another configuration is in force"
+            "the new configuration is in force"
         );
         if !state.restart_needed.is_empty() {
             tracing::warn!(
                 reason = "restart_needed",
                 keys = state.restart_needed.join(", "),
-                "these stay as this process was started: restart it, or upgrade it (SIGUSR2), which loses no request"
+                "these keys need a restart, or an upgrade (SIGUSR2), which loses no request"
             );
         }
-        certificates::tell(&self.running, &self.metrics, self.clock.wall());
+        certificates::report(&self.running, &self.metrics, self.clock.wall());
         self.current.set_state(state);
     }
 }
 
-/// One look, which may have to wait for a disk.
-async fn look(mut watch: Watch, sources: &Sources) -> (Watch, bool) {
-    let looked = tokio::task::spawn_blocking(move || {
+/// Checks the files on a blocking thread, since the disk may be slow.
+async fn check(mut watch: Watch, sources: &Sources) -> (Watch, bool) {
+    let checked = tokio::task::spawn_blocking(move || {
         let changed = watch.has_changed();
         (watch, changed)
     });
-    looked.await.unwrap_or_else(|_| (Watch::new(sources), false))
+    checked.await.unwrap_or_else(|_| (Watch::new(sources), false))
 }
 
-/// Everything that can fail.
+/// Performs every step that can fail.
 fn attempt(
     file: &ConfigFile,
     running: &Config,
@@ -233,7 +239,7 @@ fn attempt(
     if sources == file.sources {
         return (sources, Attempt::Unchanged);
     }
-    // Of a file that is no good, not every part was read: what those in force name is looked at as well.
+    // An invalid file may not have been read completely, so the files of the configuration in force are watched as well.
     let watched = sources.clone().and(&file.sources);
     let rejected = |problems| (watched.clone(), Attempt::Rejected(problems));
     let new = match config {
@@ -248,7 +254,7 @@ fn attempt(
         || is_other("vault.ca_file");
     let sessions = (&sessions.url, &sessions.ca_file) != (&running.sessions.url, &running.sessions.ca_file)
         || is_other("sessions.ca_file");
-    let credentials = match credentials.read(&change.config, Reached { vault, sessions }) {
+    let credentials = match credentials.read(&change.config, ChangedStores { vault, sessions }) {
         Ok(credentials) => credentials,
         Err(error) => return rejected(vec![error.to_string()]),
     };

@@ -1,4 +1,4 @@
-//! The stores a configuration names: the one place that asks which backend it is.
+//! Opens the stores that a configuration names: the only place that knows which backend is used.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,20 +18,19 @@ use crate::vault::sqlite::{SqliteOptions, SqliteVault};
 /// The stores of a gateway.
 #[derive(Clone)]
 pub struct Stores {
-    /// The truth.
+    /// The vault.
     pub vault: Vault,
-    /// The guest list.
+    /// The session store.
     pub sessions: Arc<dyn SessionStore>,
-    /// What they are reached with.
+    /// Handles for changing the credentials.
     pub credentials: Credentials,
 }
 
 impl Stores {
-    /// Opens what the configuration names: the one place that asks which backend it is.
+    /// Opens the stores that the configuration names.
     ///
     /// # Errors
-    /// When the vault cannot be opened. A session store that is away is no error: it is waited for beside the
-    /// requests.
+    /// The vault cannot be opened. A session store that is down is no error: it is reconnected in the background.
     pub async fn open(config: &Config, surroundings: &Surroundings) -> Result<Self, StartError> {
         let mut credentials = Credentials::default();
         let sessions: Arc<dyn SessionStore> = match &config.sessions.url {
@@ -55,21 +54,21 @@ impl Stores {
     }
 }
 
-/// What the stores are reached with: credentials and authorities for certificates may change while they run.
+/// Handles for changing credentials and CAs of running stores.
 #[derive(Clone, Default)]
 pub struct Credentials {
     postgres: Option<Arc<PostgresVault>>,
     redis: Option<Arc<RedisStore>>,
 }
 
-/// Which stores are to be reached otherwise.
+/// Stores whose connection settings have changed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reached {
+pub(super) struct ChangedStores {
     pub(super) vault: bool,
     pub(super) sessions: bool,
 }
 
-/// Credentials that have been read.
+/// New credentials that have been read.
 #[derive(Default)]
 pub(super) struct NewCredentials {
     postgres: Option<VaultRenewal>,
@@ -77,19 +76,19 @@ pub(super) struct NewCredentials {
 }
 
 impl Credentials {
-    /// Reads those of a configuration that names the running stores.
+    /// Reads the new credentials from a configuration with the same stores.
     ///
     /// # Errors
-    /// The first that cannot even be tried.
-    pub(super) fn read(&self, config: &Config, otherwise: Reached) -> Result<NewCredentials, StartError> {
+    /// The first unusable setting.
+    pub(super) fn read(&self, config: &Config, changed: ChangedStores) -> Result<NewCredentials, StartError> {
         let mut new = NewCredentials::default();
         if let (Some(vault), VaultUrl::Postgres(url)) = (&self.postgres, &config.vault.url)
-            && otherwise.vault
+            && changed.vault
         {
             new.postgres = Some(vault.renewal(postgres_options(config, url))?);
         }
         if let (Some(store), SessionsUrl::Redis(url)) = (&self.redis, &config.sessions.url)
-            && otherwise.sessions
+            && changed.sessions
         {
             new.redis = Some(store.renewal(redis_options(config, url))?);
         }
@@ -98,7 +97,7 @@ impl Credentials {
 }
 
 impl NewCredentials {
-    /// New connections are made with them, as soon as they lead there.
+    /// Starts using the new credentials for new connections, once they work.
     pub(super) fn begin(self) {
         if let Some(renewal) = self.postgres {
             renewal.begin();
@@ -127,19 +126,19 @@ fn postgres_options(config: &Config, url: &PostgresUrl) -> PostgresOptions {
     }
 }
 
-/// The file in which an embedded vault would be made, where there is none yet.
+/// Returns the file of an embedded vault if it does not exist yet.
 pub fn missing_vault(config: &Config) -> Option<&Path> {
     match &config.vault.url {
-        // What cannot be looked at is named when it is opened.
+        // Other errors are reported when the file is opened.
         VaultUrl::Sqlite(path) => path.try_exists().is_ok_and(|exists| !exists).then_some(path),
         VaultUrl::Postgres(_) => None,
     }
 }
 
-/// Opens the vault alone, as the command line does beside a running gateway.
+/// Opens only the vault, as the command line does beside a running gateway.
 ///
 /// # Errors
-/// When it cannot be opened.
+/// The vault cannot be opened.
 pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<Vault, StartError> {
     match &config.vault.url {
         VaultUrl::Sqlite(path) => {
@@ -150,14 +149,13 @@ pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<
     }
 }
 
-/// Looks at the files a configuration names, without a store at hand: what is wrong with one would end `serve`.
-///
-/// Returns all that is wrong.
+/// Checks the files that a configuration names, without opening a store. Returns every problem that would keep `serve` from
+/// starting.
 pub fn examine(config: &Config) -> Vec<StartError> {
     let mut problems = Vec::new();
     if let MasterKey::File(path) = &config.vault.master_key {
         match MasterSecret::read(path) {
-            // An embedded vault makes it.
+            // An embedded vault creates it.
             Err(MasterSecretError::Missing(_)) if !config.vault.url.is_shared() => {}
             Err(missing @ MasterSecretError::Missing(_)) => {
                 problems.push(StartError::MasterSecretNeeded(missing));
@@ -177,10 +175,10 @@ pub fn examine(config: &Config) -> Vec<StartError> {
     problems
 }
 
-/// The master secret, made on the very first start of an embedded vault.
+/// Reads the master key; creates it on the very first start of an embedded vault.
 ///
 /// # Errors
-/// When it is missing though the vault has keys or is shared, malformed, or readable by others.
+/// It is malformed or readable by others, or missing although the vault has keys or is shared.
 pub async fn master_secret(
     config: &Config,
     vault: &Vault,

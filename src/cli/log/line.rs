@@ -1,4 +1,4 @@
-//! One event taken apart: its fields as text, each bounded and on one line, whoever wrote what is in them.
+//! A log event split into fields: text values, each bounded in length and escaped to one line.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -8,15 +8,15 @@ use tracing::{Event, Level};
 
 use crate::clock::Timestamp;
 
-/// Longest value, in bytes: room for a problem of the configuration, not for somebody else's essay.
-const LONGEST: usize = 2048;
+/// Maximum length of a value in bytes: room for a configuration problem, not for arbitrary text of others.
+const MAX_VALUE: usize = 2048;
 
-/// An event, ready to be shown.
+/// An event, ready to be formatted.
 pub(super) struct Line<'a> {
     pub(super) at: Timestamp,
     pub(super) level: Level,
     pub(super) target: &'a str,
-    /// Every value, one after the other.
+    /// All values, concatenated.
     text: String,
     fields: Vec<Entry>,
 }
@@ -32,12 +32,12 @@ struct Entry {
 pub(super) struct Shown<'a> {
     pub(super) name: &'static str,
     pub(super) value: &'a str,
-    /// Not a number, `true` or `false`.
+    /// False for numbers, `true` and `false`.
     pub(super) is_text: bool,
 }
 
 impl<'a> Line<'a> {
-    /// Of an event.
+    /// Creates a line from an event.
     pub(super) fn of(event: &Event<'a>, at: Timestamp) -> Self {
         let metadata = event.metadata();
         let mut line = Self::new(*metadata.level(), metadata.target(), at);
@@ -45,12 +45,12 @@ impl<'a> Line<'a> {
         line
     }
 
-    /// Without fields.
+    /// Creates a line without fields.
     pub(super) fn new(level: Level, target: &'a str, at: Timestamp) -> Self {
         Self { at, level, target, text: String::with_capacity(256), fields: Vec::with_capacity(24) }
     }
 
-    /// In the order they were given.
+    /// Iterates over the fields in their original order.
     pub(super) fn fields(&self) -> impl Iterator<Item = Shown<'_>> {
         self.fields.iter().map(|entry| Shown {
             name: entry.name,
@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// The value of a field, if it is there.
+    /// Returns the value of a field, if present.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields().find(|field| field.name == name).map(|field| field.value)
     }
@@ -74,10 +74,10 @@ impl<'a> Line<'a> {
 
     fn push(&mut self, name: &'static str, is_text: bool, value: fmt::Arguments<'_>) {
         let begin = self.text.len();
-        // Writing into a string does not fail; a value that cannot show itself is cut where it stopped.
+        // Writing to a string does not fail. A value whose formatting fails is cut where it stopped.
         let _ = self.text.write_fmt(value);
-        if self.text.len() - begin > LONGEST {
-            self.text.truncate(self.text.floor_char_boundary(begin + LONGEST));
+        if self.text.len() - begin > MAX_VALUE {
+            self.text.truncate(self.text.floor_char_boundary(begin + MAX_VALUE));
             self.text.push('…');
         }
         self.fields.push(Entry { name, value: begin..self.text.len(), is_text });
@@ -106,13 +106,13 @@ impl Visit for Line<'_> {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON knows no infinity. Three places: microseconds, where the unit is a millisecond.
+        // JSON has no infinity. Three decimals: microseconds, if the unit is a millisecond.
         self.push_number(field.name(), format_args!("{:.3}", if value.is_finite() { value } else { 0.0 }));
     }
 }
 
-/// Writes `text` so that it is on one line, in the order it was written, and not taken for anything else: with what JSON
-/// escapes, what moves a terminal's cursor, and what turns the direction of writing.
+/// Escapes `text` so that it stays on one line, in its original order, and cannot be mistaken for anything else. Escapes
+/// what JSON requires, what moves a terminal's cursor, and what changes the writing direction.
 pub(super) fn escape(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
@@ -129,8 +129,8 @@ pub(super) fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// Control characters, what ends a line for some readers, and what has no width or turns the direction; all are within
-/// the basic plane, so four digits are enough.
+/// Returns whether a character is a control character, a line end for some readers, without width, or changes the writing
+/// direction. All are within the basic multilingual plane, so four digits are enough.
 pub(super) const fn is_unprintable(character: char) -> bool {
     matches!(
         character,
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_stays_on_its_line_whatever_is_in_it() {
+    fn hostile_value_stays_on_its_line() {
         let hostile = "a\"b\\c\r\nforged\tline\u{1b}[2J\u{0}\u{7f}\u{9b}31m\u{2028}x\u{202e}gnp\u{feff}ü😀";
         let mut out = String::from("\"");
         escape(&mut out, hostile);
@@ -154,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_cut_where_a_character_ends() {
+    fn long_value_is_cut_at_a_character_boundary() {
         let mut line = Line::new(Level::INFO, "t", Timestamp::EPOCH);
-        line.push_text("long", "ü".repeat(LONGEST));
+        line.push_text("long", "ü".repeat(MAX_VALUE));
         line.push_number("next", 7);
-        assert_eq!(line.field("long").unwrap(), format!("{}…", "ü".repeat(LONGEST / 2)));
+        assert_eq!(line.field("long").unwrap(), format!("{}…", "ü".repeat(MAX_VALUE / 2)));
         assert_eq!(line.field("next"), Some("7"));
     }
 }

@@ -1,8 +1,8 @@
-//! Where log lines go: standard error, as JSON or for people. Set once, by the program, never by the library.
+//! Log output on standard error, as JSON or as text. The program sets it up once, never the library.
 //!
 //! ```text
-//! event -> subscriber: enabled?  -> flood: one of too many?  -> line: taken apart -> json | text -> sink -> stderr
-//!                                     (summed up)                                     (bounded, a thread of its own)
+//! event -> subscriber: enabled?  -> flood: too many?  -> line: split in fields -> json | text -> sink -> stderr
+//!                                     (summarized)                                 (bounded, its own thread)
 //! ```
 
 use std::io::IsTerminal as _;
@@ -21,14 +21,14 @@ use render::Render;
 use sink::Sink;
 use subscriber::{Lines, Threshold};
 
-/// Writes what is left when dropped.
+/// Handle of the log; writes the remaining lines when dropped.
 pub(super) struct Logging {
     sink: Arc<Sink>,
     level: Threshold,
 }
 
 impl Logging {
-    /// What is written from now on can be set here.
+    /// Returns the handle for changing the log level.
     pub(super) fn level(&self) -> Threshold {
         self.level.clone()
     }
@@ -40,10 +40,10 @@ impl Drop for Logging {
     }
 }
 
-/// Begins to log, until what is returned is dropped. A second call does nothing: the first one's choice stays.
+/// Starts logging until the returned handle is dropped. A second call has no effect.
 ///
 /// # Errors
-/// When there is no thread to write with.
+/// The writer thread cannot be started.
 pub(super) fn start(log: &Log, surroundings: &Surroundings) -> std::io::Result<Logging> {
     let render: Render = match log.format {
         LogFormat::Json => render::json,
@@ -52,7 +52,7 @@ pub(super) fn start(log: &Log, surroundings: &Surroundings) -> std::io::Result<L
     };
     let (clock, metrics) = (Arc::clone(&surroundings.clock), Arc::clone(&surroundings.metrics));
     let sink = Sink::start(Box::new(std::io::stderr()), render, clock, metrics)?;
-    // Already begun, by a test in the same process: its choice stays.
+    // A test in the same process may have set it already; then the first call wins.
     let level = Threshold::new(log.level);
     let _ = tracing::subscriber::set_global_default(Lines::new(level.clone(), Arc::clone(&sink)));
     std::panic::set_hook(Box::new(|info| {
@@ -62,7 +62,7 @@ pub(super) fn start(log: &Log, surroundings: &Surroundings) -> std::io::Result<L
     Ok(Logging { sink, level })
 }
 
-/// Only on a terminal that understands it, and whose owner has not asked for none (no-color.org).
+/// Returns whether to use colours: only on a capable terminal, and unless NO_COLOR is set (no-color.org).
 fn is_coloured() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");

@@ -1,4 +1,4 @@
-//! A line as JSON, for machines, or as text, for people.
+//! Formatting of a line: as JSON for machines, or as text for people.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,13 @@ use tracing::Level;
 use super::line::{Line, Shown, escape, is_unprintable};
 use crate::gateway::ACCESS;
 
-/// Appends a line, with its end.
+/// Appends a formatted line, including its line end.
 pub(super) type Render = fn(&mut String, &Line<'_>);
 
-/// One JSON object.
+/// Formats a line as a JSON object.
 pub(super) fn json(out: &mut String, line: &Line<'_>) {
     let _ = write!(out, "{{\"timestamp\":\"{}\",\"level\":\"{}\"", line.at.precise(), line.level);
-    // Whoever looks at it looks for the reason first.
+    // Readers look for the reason first.
     let is_reason = |field: &Shown<'_>| field.name == "reason";
     let fields = line.fields().filter(is_reason).chain(line.fields().filter(|field| !is_reason(field)));
     for Shown { name, value, is_text } in fields {
@@ -29,12 +29,12 @@ pub(super) fn json(out: &mut String, line: &Line<'_>) {
     let _ = writeln!(out, ",\"target\":\"{}\"}}", line.target);
 }
 
-/// One line for people.
+/// Formats a line as text.
 pub(super) fn text(out: &mut String, line: &Line<'_>) {
     people(out, line, &PLAIN);
 }
 
-/// One line for people, on a terminal.
+/// Formats a line as text with colours.
 pub(super) fn coloured(out: &mut String, line: &Line<'_>) {
     people(out, line, &ANSI);
 }
@@ -58,12 +58,12 @@ const ANSI: Colours = Colours {
     end: "\x1b[0m",
 };
 
-/// Fields that stand in front, without their names; the rest follows as `name=value`.
-const IN_FRONT: &[&str] = &["reason", "message", "method", "host", "path", "status", "total_ms"];
-/// What nobody reads, and many copy, stands at the end.
-const AT_THE_END: &str = "request_id";
+/// Fields shown first, without their names; the others follow as `name=value`.
+const FIRST_FIELDS: &[&str] = &["reason", "message", "method", "host", "path", "status", "total_ms"];
+/// Field shown last: it is often copied but not read.
+const LAST_FIELD: &str = "request_id";
 
-/// Time, level and reason in columns; then a sentence; then the rest.
+/// Writes time, level and reason in columns, then a sentence, then the other fields.
 fn people(out: &mut String, line: &Line<'_>, colours: &Colours) {
     let level = match line.level {
         Level::ERROR => colours.error,
@@ -85,8 +85,8 @@ fn people(out: &mut String, line: &Line<'_>, colours: &Colours) {
         out.push(' ');
         plain(out, message);
     }
-    let rest = line.fields().filter(|field| !IN_FRONT.contains(&field.name) && field.name != AT_THE_END);
-    let last = line.fields().filter(|field| field.name == AT_THE_END);
+    let rest = line.fields().filter(|field| !FIRST_FIELDS.contains(&field.name) && field.name != LAST_FIELD);
+    let last = line.fields().filter(|field| field.name == LAST_FIELD);
     for Shown { name, value, is_text } in rest.chain(last) {
         let _ = write!(out, " {dim}{name}={end}");
         let is_bare = |c: char| !c.is_whitespace() && !is_unprintable(c) && !matches!(c, '"' | '\\' | '=');
@@ -101,11 +101,11 @@ fn people(out: &mut String, line: &Line<'_>, colours: &Colours) {
     out.push('\n');
 }
 
-/// `200 GET app.example.com/path 12.3 ms`
+/// Writes `200 GET app.example.com/path 12.3 ms`.
 fn sentence(out: &mut String, line: &Line<'_>) {
     let field = |name| line.field(name).unwrap_or_default();
     let status = match field("status") {
-        // Nothing was answered.
+        // No response was sent.
         "" | "0" => "---",
         status => status,
     };
@@ -115,7 +115,7 @@ fn sentence(out: &mut String, line: &Line<'_>) {
     let _ = write!(out, " {} ms", field("total_ms"));
 }
 
-/// Text that is to be read as it is, but for what would not stay on its line.
+/// Writes text unescaped, except for characters that would not stay on the line.
 fn plain(out: &mut String, text: &str) {
     for part in text.split_inclusive(is_unprintable) {
         let kept = part.trim_end_matches(is_unprintable);

@@ -1,5 +1,5 @@
-//! Where lines wait until a thread of their own has written them: standard error may be a pipe that nobody reads, and no
-//! request waits for that.
+//! Buffer of log lines, written by its own thread: standard error may be a pipe that nobody reads, and no request may wait
+//! for that.
 
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::flood::{Flood, Rate, Verdict};
+use super::flood::{Decision, Flood, Rate};
 use super::line::Line;
 use super::render::Render;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
-/// Bytes that may wait: some 3,000 lines, a third of a second of the busiest gateway; as much again is being written.
-const ROOM: usize = 1 << 20;
-/// The last quarter is for warnings and errors.
-const ROOM_FOR_INFO: usize = ROOM / 4 * 3;
-/// Lines are gathered for so long before they are written: 200 writes a second at most, and nobody sees the difference.
+/// Size of the buffer in bytes: some 3,000 lines, a third of a second of the busiest gateway. As much again may be in writing.
+const CAPACITY: usize = 1 << 20;
+/// Part of the buffer available to info lines; the last quarter is reserved for warnings and errors.
+const INFO_CAPACITY: usize = CAPACITY / 4 * 3;
+/// Time during which lines are collected before a write: at most 200 writes per second, with no visible delay.
 const GATHER: Duration = Duration::from_millis(5);
-/// What was left out is summed up this often while it goes on.
+/// Interval of summaries of suppressed lines.
 const SUM_UP: Duration = Duration::from_secs(1);
-/// At the end, a reader that has stalled gets this long to take what is left.
-const AT_THE_END: Duration = Duration::from_secs(2);
+/// Time that a stalled reader gets at shutdown to read the rest.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The way of every line to its reader.
+/// Buffer between loggers and the writer thread.
 pub(super) struct Sink {
     waiting: Mutex<Waiting>,
-    /// Told when there is something to write, and when all is written.
+    /// Signalled when there is something to write, and when everything is written.
     changed: Condvar,
     flood: Flood,
     render: Render,
@@ -38,17 +38,17 @@ pub(super) struct Sink {
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
-    /// Lines there was no room for, since that was last said.
-    left_out: u64,
+    /// Lines that did not fit, since the last report.
+    dropped: u64,
     is_ending: bool,
     has_ended: bool,
 }
 
 impl Sink {
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     ///
     /// # Errors
-    /// When there is none to be had.
+    /// The thread cannot be started.
     pub(super) fn start(
         out: Box<dyn Write + Send>,
         render: Render,
@@ -68,33 +68,34 @@ impl Sink {
         Ok(sink)
     }
 
-    /// What time it is, for a line.
+    /// Clock for the time of a line.
     pub(super) fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
     }
 
-    /// Whether a line of this reason is to be written; if not, it is counted and will be summed up.
+    /// Returns whether a line of this reason is written; if not, it is counted and summarized later.
     pub(super) fn admits(&self, reason: &str, level: Level, rate: Rate) -> bool {
-        let Verdict::LeftOut { first } = self.flood.judge(reason, level, rate, self.clock.monotonic()) else {
+        let Decision::Suppressed { first } = self.flood.check(reason, level, rate, self.clock.monotonic())
+        else {
             return true;
         };
         self.metrics.process.log_lines_suppressed.inc();
         if first {
-            // The thread may be asleep until there is something to write; with the lock, it is not just falling asleep.
+            // The thread may sleep until there is something to write. Taking the lock ensures that it does not miss this signal.
             let _waiting = self.lock();
             self.changed.notify_all();
         }
         false
     }
 
-    /// Takes a line; never waits for whoever reads it.
+    /// Appends a line; never waits for the reader.
     pub(super) fn take(&self, line: &Line<'_>) {
         let mut text = String::with_capacity(512);
         (self.render)(&mut text, line);
-        let room = if line.level <= Level::WARN { ROOM } else { ROOM_FOR_INFO };
+        let capacity = if line.level <= Level::WARN { CAPACITY } else { INFO_CAPACITY };
         let mut waiting = self.lock();
-        if waiting.has_ended || waiting.bytes.len() + text.len() > room {
-            waiting.left_out += 1;
+        if waiting.has_ended || waiting.bytes.len() + text.len() > capacity {
+            waiting.dropped += 1;
             drop(waiting);
             self.metrics.process.log_lines_suppressed.inc();
             return;
@@ -107,12 +108,12 @@ impl Sink {
         }
     }
 
-    /// Writes what is left; gives up on a reader that takes nothing.
+    /// Writes the remaining lines; gives up on a stalled reader.
     pub(super) fn finish(&self) {
         let mut waiting = self.lock();
         waiting.is_ending = true;
         self.changed.notify_all();
-        let waited = self.changed.wait_timeout_while(waiting, AT_THE_END, |waiting| !waiting.has_ended);
+        let waited = self.changed.wait_timeout_while(waiting, SHUTDOWN_TIMEOUT, |waiting| !waiting.has_ended);
         waited.unwrap_or_else(PoisonError::into_inner).0.has_ended = true;
     }
 
@@ -124,21 +125,21 @@ impl Sink {
         let mut batch = Vec::new();
         let mut summed_up = self.clock.monotonic();
         loop {
-            let (left_out, is_ending) = self.next(&mut batch);
+            let (dropped, is_ending) = self.next(&mut batch);
             let now = self.clock.monotonic();
             if is_ending || now.since(summed_up) >= SUM_UP {
                 summed_up = now;
                 self.sum_up(&mut batch);
             }
-            if left_out > 0 {
-                self.say(&mut batch, Level::ERROR, |line| {
+            if dropped > 0 {
+                self.write_own(&mut batch, Level::ERROR, |line| {
                     line.push_text("reason", "log_stalled");
-                    line.push_text("message", "whoever reads this log is too slow: lines were left out");
-                    line.push_number("suppressed", left_out);
+                    line.push_text("message", "the reader of this log is too slow: lines were dropped");
+                    line.push_number("suppressed", dropped);
                 });
             }
             if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
-                // Nobody reads any more.
+                // The reader is gone.
                 let lines = batch.iter().filter(|&&byte| byte == b'\n').count();
                 self.metrics.process.log_lines_suppressed.inc_by(lines as u64);
             }
@@ -150,17 +151,17 @@ impl Sink {
                 self.changed.notify_all();
                 return;
             }
-            // Others may write while these are gathered.
+            // Others may append lines meanwhile.
             drop(self.changed.wait_timeout_while(waiting, GATHER, |waiting| !waiting.is_ending));
         }
     }
 
-    /// Waits for something to write, which it puts into `batch` (empty before); how many lines found no room, and whether
-    /// this is the end.
+    /// Waits for something to write and moves it into `batch`, which must be empty. Returns the number of dropped lines, and
+    /// whether this is the end.
     fn next(&self, batch: &mut Vec<u8>) -> (u64, bool) {
         let mut waiting = self.lock();
-        while waiting.bytes.is_empty() && waiting.left_out == 0 && !waiting.is_ending {
-            if self.flood.is_owing() {
+        while waiting.bytes.is_empty() && waiting.dropped == 0 && !waiting.is_ending {
+            if self.flood.has_suppressed() {
                 let waited = self.changed.wait_timeout(waiting, SUM_UP);
                 waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
                 break;
@@ -168,22 +169,22 @@ impl Sink {
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut waiting.bytes, batch);
-        (std::mem::take(&mut waiting.left_out), waiting.is_ending)
+        (std::mem::take(&mut waiting.dropped), waiting.is_ending)
     }
 
-    /// One line for each reason of which some were left out.
+    /// Writes one summary for each reason with suppressed lines.
     fn sum_up(&self, batch: &mut Vec<u8>) {
-        for owed in self.flood.left_out() {
-            self.say(batch, owed.level, |line| {
+        for summary in self.flood.suppressed() {
+            self.write_own(batch, summary.level, |line| {
                 line.push_text("reason", "lines_suppressed");
-                line.push_text("message", "a flood of the same: lines were left out");
-                line.push_text("suppressed_reason", &owed.reason);
-                line.push_number("suppressed", owed.lines);
+                line.push_text("message", "too many lines of this reason: some were suppressed");
+                line.push_text("suppressed_reason", &summary.reason);
+                line.push_number("suppressed", summary.lines);
             });
         }
     }
 
-    fn say(&self, batch: &mut Vec<u8>, level: Level, fill: impl FnOnce(&mut Line<'_>)) {
+    fn write_own(&self, batch: &mut Vec<u8>, level: Level, fill: impl FnOnce(&mut Line<'_>)) {
         let mut line = Line::new(level, "doorward::log", self.clock.wall());
         fill(&mut line);
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What `tracing` hands over: events of ours, as far as the configured level goes. Spans are not used.
+//! The `tracing` subscriber: passes on doorward's own events up to the configured level. Spans are not used.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::config::LogLevel;
 use crate::gateway::ACCESS;
 use crate::request_id;
 
-/// The least important level that is written; clones are one and the same.
+/// Lowest level that is written; clones share one value.
 #[derive(Clone)]
 pub(in crate::cli) struct Threshold(Arc<AtomicU8>);
 
@@ -26,10 +26,10 @@ impl Threshold {
         Self(Arc::new(AtomicU8::new(level as u8)))
     }
 
-    /// From now on, this one.
+    /// Sets the level.
     pub(in crate::cli) fn set(&self, level: LogLevel) {
         if self.0.swap(level as u8, Ordering::AcqRel) != level as u8 {
-            // Each place that logs remembers whether it is listened to.
+            // Each callsite caches whether it is enabled.
             tracing::callsite::rebuild_interest_cache();
         }
     }
@@ -43,35 +43,35 @@ impl Threshold {
     }
 }
 
-/// Gives every event of ours to the sink.
+/// Passes doorward's own events to the sink.
 pub(super) struct Lines {
     level: Threshold,
     sink: Arc<Sink>,
 }
 
 impl Lines {
-    /// Down to `level`.
+    /// Creates a subscriber for events up to `level`.
     pub(super) const fn new(level: Threshold, sink: Arc<Sink>) -> Self {
         Self { level, sink }
     }
 
-    fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        // Pingora writes raw requests into its debug lines and a line for each broken client at error: neither is wanted.
+    fn is_enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Pingora logs raw requests at debug, and a line for each broken client at error. Neither is wanted.
         let target = metadata.target();
         let is_ours =
             target.strip_prefix("doorward").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-        // An event, or the question whether one would be written.
+        // True for events, and for checks whether an event would be written.
         !metadata.is_span() && is_ours && *metadata.level() <= self.level.level()
     }
 }
 
 impl Subscriber for Lines {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.wants(metadata) { Interest::always() } else { Interest::never() }
+        if self.is_enabled(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.wants(metadata)
+        self.is_enabled(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -97,7 +97,7 @@ impl Subscriber for Lines {
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
-        // None is enabled, so nobody asks for one.
+        // Spans are disabled, so none is created.
         Id::from_u64(1)
     }
 
@@ -110,7 +110,7 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-/// How often a line may come; `None`: always.
+/// Rate limit of a line; `None` = unlimited.
 fn rate(target: &str, reason: &str) -> Option<Rate> {
     match (target == ACCESS, reason) {
         (true, "forwarded" | "answered" | "cut") => None,
@@ -119,7 +119,7 @@ fn rate(target: &str, reason: &str) -> Option<Rate> {
     }
 }
 
-/// The reason alone: most of a flood is left out before more of it is looked at.
+/// The reason alone. Most lines of a flood are suppressed before their other fields are read.
 #[derive(Default)]
 struct Reason(String);
 
