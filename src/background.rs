@@ -1,4 +1,4 @@
-//! The jobs beside the requests. Each ends only by being dropped with its gateway.
+//! Background jobs. Each runs until it is dropped with its gateway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use crate::metrics::Metrics;
 use crate::snapshot::Current;
 use crate::vault::Vault;
 
-/// Names of upstreams are looked up again this often: a moved service is found within it.
-const RESOLVE_EVERY: Duration = Duration::from_secs(5);
-/// And for this long: one that its resolver is slow with keeps no other waiting longer.
-const RESOLVE_FOR: Duration = Duration::from_secs(2);
-/// Tombstones owed to a session store that was away.
-const OWED_EVERY: Duration = Duration::from_millis(500);
-/// What no longer matters is deleted this often, in batches so small that nothing waits behind one.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Interval of resolving upstream names: a moved service is found within it.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Maximum time of one round, so that a slow resolver does not delay the other names.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval of retrying tombstones that the session store has not received.
+const TOMBSTONE_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval of deleting obsolete rows, in batches so small that nothing waits behind one.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const SWEEP_BATCH: u32 = 1000;
 
-/// Time without the vault is counted in steps of this.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Step in which time without the vault is counted.
+const MODE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A job that panicked begins again after this: soon enough for the lease to be held again at once, seldom enough
-/// that one that panics every time keeps no core busy.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// Pause before a panicked job restarts: short enough for the lease to be held again at once, long enough that a job which
+/// always panics does not occupy a core.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
-/// Starts them all; dropping the set ends them.
+/// Starts all jobs; dropping the set ends them.
 pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<Traffic>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     let (metrics, current) = (auth.metrics(), &checking.current);
@@ -50,12 +50,14 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
         auth::retry_logouts(Arc::clone(&job), move || settings.load().settings.clone())
     }));
     let job = Arc::clone(auth);
-    jobs.spawn(forever(Arc::clone(metrics), move || auth::retry_tombstones(Arc::clone(&job), OWED_EVERY)));
-    let (current, current_again) = (current.clone(), current.clone());
+    jobs.spawn(forever(Arc::clone(metrics), move || {
+        auth::retry_tombstones(Arc::clone(&job), TOMBSTONE_INTERVAL)
+    }));
+    let (current, other_current) = (current.clone(), current.clone());
     jobs.spawn(forever(Arc::clone(metrics), move || resolve(current.clone())));
     jobs.spawn(forever(Arc::clone(metrics), move || sweep(vault.clone())));
-    let (job, current) = (Arc::clone(auth), current_again);
-    jobs.spawn(forever(Arc::clone(metrics), move || keep_time(Arc::clone(&job), current.clone())));
+    let (job, current) = (Arc::clone(auth), other_current);
+    jobs.spawn(forever(Arc::clone(metrics), move || count_mode_time(Arc::clone(&job), current.clone())));
     let (job, current) = (Arc::clone(traffic), checking.current.clone());
     jobs.spawn(forever(Arc::clone(metrics), move || {
         gateway::bound_stalled(Arc::clone(&job), current.clone())
@@ -64,18 +66,18 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
     jobs
 }
 
-/// Runs a job that never ends by itself, and again after a panic: without its feed a gateway would answer 503 until
-/// somebody restarts it.
+/// Runs a job that never returns, and restarts it after a panic: without the revocation feed a gateway would answer 503
+/// until somebody restarts it.
 async fn forever<F: Future<Output = ()> + Send + 'static>(metrics: Arc<Metrics>, job: impl Fn() -> F) {
     loop {
-        // A set of its own, so that dropping this future ends the job too.
+        // Its own set, so that dropping this future ends the job too.
         let mut running = JoinSet::new();
         running.spawn(job());
         match running.join_next().await {
             Some(Err(failed)) if failed.is_panic() => {
                 metrics.requests.panics.inc();
-                tracing::error!(reason = "job_panicked", "a background job panicked; it begins again");
-                tokio::time::sleep(AGAIN_AFTER).await;
+                tracing::error!(reason = "job_panicked", "a background job panicked; it is restarted");
+                tokio::time::sleep(RESTART_PAUSE).await;
             }
             _ => return,
         }
@@ -84,21 +86,21 @@ async fn forever<F: Future<Output = ()> + Send + 'static>(metrics: Arc<Metrics>,
 
 async fn resolve(current: Current) {
     loop {
-        current.load().upstreams.resolve(RESOLVE_FOR).await;
-        tokio::time::sleep(RESOLVE_EVERY).await;
+        current.load().upstreams.resolve(RESOLVE_TIMEOUT).await;
+        tokio::time::sleep(RESOLVE_INTERVAL).await;
     }
 }
 
-async fn keep_time(auth: Arc<Auth>, current: Current) {
+async fn count_mode_time(auth: Arc<Auth>, current: Current) {
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        auth.count_mode_time(LOOK_EVERY, &current.load().settings).await;
+        tokio::time::sleep(MODE_INTERVAL).await;
+        auth.count_mode_time(MODE_INTERVAL, &current.load().settings).await;
     }
 }
 
 async fn sweep(vault: Vault) {
     loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
+        tokio::time::sleep(SWEEP_INTERVAL).await;
         loop {
             match vault.audit.sweep(SWEEP_BATCH).await {
                 Ok(swept) if swept >= u64::from(SWEEP_BATCH) => {}
@@ -107,7 +109,7 @@ async fn sweep(vault: Vault) {
                     tracing::warn!(
                         reason = "sweep_failed",
                         cause = %error,
-                        "old rows stay until the next sweep"
+                        "obsolete rows stay until the next sweep"
                     );
                     break;
                 }

@@ -1,4 +1,4 @@
-//! A small app that shows each request exactly as it arrived: what doorward forwards, and what it does not.
+//! A small app that echoes each request exactly as it arrived, to show which headers doorward forwards.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Longest request header read, in bytes.
+/// Maximum length of a request header, in bytes.
 const HEADER_LIMIT: usize = 64 * 1024;
 
 /// A running app.
@@ -18,35 +18,35 @@ pub struct App {
 }
 
 impl App {
-    /// Starts one.
+    /// Starts the app.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// The address cannot be used.
     pub async fn start(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A connection that breaks is that connection's end.
+                // An error only ends that connection.
                 tokio::spawn(async move { serve(stream).await.ok() });
             }
         });
         Ok(Self { address, accepting })
     }
 
-    /// Where it listens.
+    /// Returns the listen address.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops taking connections.
+    /// Stops accepting connections.
     pub async fn stop(self) {
         self.accepting.abort();
         let _ = self.accepting.await;
     }
 }
 
-/// One connection: requests one after the other.
+/// Serves the requests of a connection, one after the other.
 async fn serve(mut stream: TcpStream) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut read = BufReader::new(read);
@@ -59,14 +59,14 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
             shown.len()
         );
-        // In one write: a body sent after its header waits 40 ms for the other side's delayed acknowledgement.
+        // In one write: a separate body would wait 40 ms for the peer's delayed acknowledgement.
         let shown = if request.line.starts_with("HEAD ") { "" } else { &shown };
         write.write_all((head + shown).as_bytes()).await?;
     }
     Ok(())
 }
 
-/// An event stream that goes on until it is closed: what a revocation cuts.
+/// Sends an event stream until it is closed; a revocation closes it.
 async fn events(write: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
     write
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
@@ -124,7 +124,7 @@ impl Request {
     }
 }
 
-/// RFC 9112 section 7.1: sizes in hexadecimal, a zero at the end.
+/// Skips a chunked body (RFC 9112 section 7.1): sizes in hexadecimal, a zero-size chunk at the end.
 async fn skip_chunks(read: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<u64> {
     let mut total = 0;
     loop {
@@ -132,7 +132,7 @@ async fn skip_chunks(read: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<u6
         read.read_line(&mut line).await?;
         let size = line.trim().split(';').next().unwrap_or_default();
         let size = u64::from_str_radix(size, 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        // The chunk, and the line end after it.
+        // The chunk and the line end after it.
         tokio::io::copy(&mut (&mut *read).take(size + 2), &mut tokio::io::sink()).await?;
         if size == 0 {
             return Ok(total);

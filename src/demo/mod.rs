@@ -1,5 +1,5 @@
-//! The demo: a gateway on embedded stores in a folder of its own, in front of a small app, with two users and the
-//! lines to try.
+//! The demo: a gateway with embedded stores in a temporary directory, in front of a small app, with two users and commands
+//! to try.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::token::seal::MasterSecret;
 
 pub mod app;
 
-/// A running demo; its folder goes when it is dropped.
+/// A running demo; its directory is deleted when it is dropped.
 pub struct Demo {
     gateway: Running,
     app: app::App,
@@ -28,34 +28,34 @@ pub struct Demo {
     stores: Stores,
 }
 
-/// Stores of somebody's own, in place of the embedded ones.
+/// External stores, used instead of the embedded ones.
 #[derive(Clone, Debug, Default)]
 pub struct Stores {
-    /// Its address, for sessions.
+    /// Address of Redis, for sessions.
     pub redis: Option<String>,
-    /// Its address, for the vault; an empty database.
+    /// Address of an empty Postgres database, for the vault.
     pub postgres: Option<String>,
 }
 
-/// Starts everything, listening on `listen`.
+/// Starts the demo, listening on `listen`.
 ///
 /// # Errors
-/// When the address is taken or the folder cannot be made.
+/// The address is in use, or the directory cannot be created.
 pub async fn start(listen: SocketAddr, stores: Stores, surroundings: Surroundings) -> anyhow::Result<Demo> {
     let folder = tempfile::Builder::new()
         .prefix("doorward-demo-")
         .tempdir()
-        .context("cannot make a folder for the demo")?;
+        .context("cannot create a directory for the demo")?;
     let app = app::App::start(SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
         .context("cannot start the demo's app")?;
     let file = folder.path().join("gateway.toml");
-    // With port 0 the port is not known yet: the demo is then called by the default's name.
+    // With port 0 the port is not known yet, so the first configuration uses the default port.
     let origin = SocketAddr::new(listen.ip(), if listen.port() == 0 { 8080 } else { listen.port() });
     let write = |listen| std::fs::write(&file, settings(listen, origin, app.address(), &stores));
     write(listen).with_context(|| format!("cannot write {}", file.display()))?;
     if stores.postgres.is_some() {
-        // A shared vault's secret is made by hand; the demo's vault is its own.
+        // The master key of a shared vault is normally created by hand. The demo's vault is its own, so it creates one.
         MasterSecret::create(&folder.path().join("master.key"), surroundings.random.as_ref())?;
     }
     let config = Config::load(&file, &|_| None)?;
@@ -74,10 +74,10 @@ fn settings(listen: SocketAddr, origin: SocketAddr, app: SocketAddr, stores: &St
         None => String::new(),
     };
     let stores = table("vault", &stores.postgres) + &table("sessions", &stores.redis);
-    // People write either into a browser.
+    // People type either address into a browser.
     let port = origin.port();
     format!(
-        r#"# Written by `doorward demo`. This is all it takes; every other setting has its default.
+        r#"# Written by `doorward demo`. Every other setting has its default.
 [server]
 listen = ["{listen}"]
 public_urls = ["http://{origin}", "http://localhost:{port}"]
@@ -119,7 +119,7 @@ async fn add_users(
     let hasher = Hasher::start(2, 2, Arc::clone(&random))?;
     let mut users = Vec::new();
     if !vault.users.list(None, 1).await?.is_empty() {
-        anyhow::bail!("there are users in that vault already: give the demo an empty database");
+        anyhow::bail!("the vault already has users: use an empty database for the demo");
     }
     for (name, roles) in [("ada", &["admin", "user"][..]), ("bob", &["user"][..])] {
         let password = Secret::new(base64url(random.bytes::<15>()));
@@ -132,65 +132,65 @@ async fn add_users(
 }
 
 impl Demo {
-    /// Where it listens.
+    /// Returns the listen address.
     pub fn address(&self) -> SocketAddr {
         self.gateway.public()[0]
     }
 
-    /// Where its files are.
+    /// Returns the directory of the demo's files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// What to try: shell lines with what one sees, using `program` as the command.
+    /// Returns the commands to try, with their results, using `program` as the command.
     pub fn guide(&self, program: &Path) -> String {
         let url = format!("http://{}", self.address());
         let config = self.folder.path().join("gateway.toml");
         let mut text = String::new();
-        let mut say = |line: &str| writeln!(text, "{line}").expect("writing to a string");
-        say(&format!(
+        let mut print = |line: &str| writeln!(text, "{line}").expect("writing to a string");
+        print(&format!(
             "doorward is running at {url}, in front of a small app that shows each request as it arrives."
         ));
-        say(&format!("Everything is in {} and goes away with Ctrl-C.", self.folder.path().display()));
+        print(&format!("All files are in {} and are deleted on Ctrl-C.", self.folder.path().display()));
         match (&self.stores.postgres, &self.stores.redis) {
             (None, None) => {}
-            (Some(_), None) => say("Users, sessions and keys are in Postgres."),
-            (None, Some(_)) => say("Confirmed sessions are remembered in Redis."),
+            (Some(_), None) => print("Users, sessions and keys are in Postgres."),
+            (None, Some(_)) => print("Confirmed sessions are cached in Redis."),
             (Some(_), Some(_)) => {
-                say("Users, sessions and keys are in Postgres; confirmed sessions are remembered in Redis.");
+                print("Users, sessions and keys are in Postgres; confirmed sessions are cached in Redis.");
             }
         }
-        say("");
+        print("");
         for (name, password, roles) in &self.users {
-            say(&format!("  user {name}   password {}   roles {}", password.expose(), roles.join(", ")));
+            print(&format!("  user {name}   password {}   roles {}", password.expose(), roles.join(", ")));
         }
-        say(&format!(
+        print(&format!(
             "\nOpen {url}/ in a browser, or copy these lines into another terminal, one after the other:\n"
         ));
         for step in steps(&url, &self.users[1], &config, program, &self.stores) {
-            say(&format!("# {}", step.says));
-            say(step.line.trim_end());
-            say("");
+            print(&format!("# {}", step.description));
+            print(step.line.trim_end());
+            print("");
         }
         if let Some(admin) = self.gateway.admin().first() {
-            say(&format!("Metrics: curl -s http://{admin}/metrics   Configuration: {}", config.display()));
+            print(&format!("Metrics: curl -s http://{admin}/metrics   Configuration: {}", config.display()));
         }
-        say("Stop with Ctrl-C.");
+        print("Stop with Ctrl-C.");
         text
     }
 
-    /// Ends the gateway and its app; the folder goes too.
+    /// Stops the gateway and its app, and deletes the directory.
     pub async fn stop(self) {
         self.gateway.drain().await;
         self.app.stop().await;
-        // Dropping it removes the folder; an error here would leave it, and there is nobody to tell.
+        // Dropping it would also delete the directory; an error only leaves it behind.
         let _ = self.folder.close();
     }
 }
 
-/// One line to try, and what one sees.
+/// A command to try, and its result.
 struct Step {
-    says: &'static str,
+    description: &'static str,
     line: String,
 }
 
@@ -206,7 +206,7 @@ fn steps(
     let (access, refresh) = (member("access_token"), member("refresh_token"));
     let post = "curl -s -H 'Content-Type: application/json'";
     let status = r"-w '  -> %{http_code}\n'";
-    let step = |says, line: String| Step { says, line };
+    let step = |description, line: String| Step { description, line };
     let mut steps = vec![
         step("without a token: refused (401, token_missing)", format!("curl -s {status} {url}/hello")),
         step(
@@ -217,7 +217,7 @@ ACCESS=$(printf %s "$TOKENS" | {access}); REFRESH=$(printf %s "$TOKENS" | {refre
             ),
         ),
         step(
-            "call the app: it sees who you are, and neither your token nor the X-Auth-User you made up",
+            "call the app: it receives your identity, but neither your token nor the forged X-Auth-User",
             format!(
                 r#"curl -s -H "Authorization: Bearer $ACCESS" -H 'X-Auth-User: ada' '{url}/hello?from=me'"#
             ),
@@ -227,7 +227,7 @@ ACCESS=$(printf %s "$TOKENS" | {access}); REFRESH=$(printf %s "$TOKENS" | {refre
             format!(r#"curl -s {status} -H "Authorization: Bearer $ACCESS" {url}/admin"#),
         ),
         step(
-            "renew: a new access token and the next refresh token; asking again at once gives the same one",
+            "refresh: a new access token and the next refresh token; an immediate retry returns the same one",
             format!(
                 r#"RENEWED=$({post} {url}/auth/refresh -d "{{\"refresh_token\":\"$REFRESH\"}}")
 ACCESS=$(printf %s "$RENEWED" | {access}); NEXT=$(printf %s "$RENEWED" | {refresh})
@@ -236,13 +236,13 @@ AGAIN=$({post} {url}/auth/refresh -d "{{\"refresh_token\":\"$REFRESH\"}}" | {ref
             ),
         ),
         step(
-            "your devices",
+            "list your sessions",
             format!(r#"curl -s {status} -H "Authorization: Bearer $ACCESS" {url}/auth/sessions"#),
         ),
     ];
     if let Some(redis) = &stores.redis {
         steps.push(step(
-            "lose everything in Redis: nobody is signed out (200)",
+            "delete everything in Redis: nobody is signed out (200)",
             format!(
                 r#"redis-cli --no-auth-warning -u '{redis}' FLUSHALL; curl -s -o /dev/null {status} -H "Authorization: Bearer $ACCESS" {url}/hello"#
             ),
@@ -254,7 +254,7 @@ AGAIN=$({post} {url}/auth/refresh -d "{{\"refresh_token\":\"$REFRESH\"}}" | {ref
             format!("{} --config {} session revoke --user {name}", program.display(), config.display()),
         ),
         step(
-            "refused from now on, everywhere (401, token_revoked), and the refresh token is dead too (401)",
+            "refused everywhere from now on (401, token_revoked); the refresh token is invalid too (401)",
             format!(
                 r#"sleep 0.3; curl -s {status} -H "Authorization: Bearer $ACCESS" {url}/hello
 {post} {status} {url}/auth/refresh -d "{{\"refresh_token\":\"$NEXT\"}}""#

@@ -1,4 +1,4 @@
-//! How metrics are made: registered once, every label value known beforehand and there from the start at zero.
+//! Construction of metrics: each is registered once, and every known label value exists from the start at zero.
 
 use std::marker::PhantomData;
 
@@ -9,32 +9,32 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-/// Tens of microseconds (a cache hit) to what somebody gives up waiting for.
+/// Buckets from tens of microseconds (a cache hit) to the time at which people give up.
 pub(super) const FAST: &[f64] =
     &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
-/// A millisecond to a minute: what apps and people take.
+/// Buckets from a millisecond to a minute, for apps and people.
 pub(super) const SLOW: &[f64] =
     &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
-/// A millisecond (a notification), the lease (a second by default), a minute (`vault_outage_grace`).
+/// Buckets around a millisecond (a notification), the lease (a second by default) and a minute (`vault_outage_grace`).
 pub(super) const DELAYS: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0];
-/// A minute to a month: how old tokens are when they are refreshed.
+/// Buckets from a minute to a month, for the age of tokens when they are refreshed.
 pub(super) const AGES: &[f64] =
     &[60.0, 300.0, 600.0, 840.0, 900.0, 1800.0, 3600.0, 28_800.0, 86_400.0, 604_800.0, 2_592_000.0];
 
-/// A label whose values are all known.
+/// A label with a fixed set of values.
 pub trait Label: Copy + 'static {
-    /// Its name.
+    /// Name of the label.
     const NAME: &'static str;
-    /// Its values, in the order of [`Label::place`].
+    /// All values, in the order of [`Label::index`].
     const ALL: &'static [Self];
-    /// As it stands in a series.
+    /// Returns the value as text.
     fn as_str(self) -> &'static str;
-    /// Where it stands in [`Label::ALL`].
-    fn place(self) -> usize;
+    /// Returns the index in [`Label::ALL`].
+    fn index(self) -> usize;
 }
 
-/// An enum that is a [`Label`].
+/// Defines an enum that is a [`Label`].
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident $label:literal { $($(#[$each:meta])* $variant:ident $text:literal,)+ }) => {
         $(#[$doc])*
@@ -47,7 +47,7 @@ macro_rules! label {
             fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
-            fn place(self) -> usize {
+            fn index(self) -> usize {
                 self as usize
             }
         }
@@ -55,14 +55,14 @@ macro_rules! label {
 }
 pub(super) use label;
 
-/// One metric for each value of a label, found without a look-up.
+/// One metric for each value of a label, without a map lookup.
 #[derive(Debug)]
 pub struct Each<L, M>(Vec<M>, PhantomData<L>);
 
 impl<L: Label, M> Each<L, M> {
-    /// That of one value.
+    /// Returns the metric for a value.
     pub fn of(&self, value: L) -> &M {
-        &self.0[value.place()]
+        &self.0[value.index()]
     }
 
     pub(super) fn new(of: impl Fn(&str) -> M) -> Self {
@@ -70,7 +70,7 @@ impl<L: Label, M> Each<L, M> {
     }
 }
 
-/// Makes and registers.
+/// Creates and registers metrics.
 pub(super) struct Maker<'a>(pub(super) &'a Registry);
 
 impl Maker<'_> {
@@ -80,7 +80,7 @@ impl Maker<'_> {
         metric
     }
 
-    /// CPU, memory and open files of this process.
+    /// Registers CPU, memory and open files of this process.
     pub(super) fn process(&self) {
         let collector = ProcessCollector::for_self();
         self.0.register(Box::new(collector)).expect("registered once, tested below");

@@ -1,6 +1,6 @@
-//! What the gateway counts: one registry per gateway, fixed label sets, never user input as a label.
+//! Metrics: one registry per gateway, fixed label sets, never user input as a label value.
 //!
-//! `docs/metrics.md` is the contract, and a test below holds it to this.
+//! `docs/metrics.md` is the contract; a test below compares it with the code.
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
@@ -20,7 +20,7 @@ pub use stores::{Breaker, Connect, Operation, Pool, SessionStore, Statement, Vau
 pub use tokens::{GrantKind, Reuse, Source, Tokens, Verification};
 pub use upstreams::{Checked, Ejection, UpstreamSeries, Upstreams};
 
-/// The content type of [`Metrics::text`].
+/// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Counters, gauges and histograms of one gateway.
@@ -29,11 +29,11 @@ pub struct Metrics {
     registry: Registry,
     /// Requests, connections and streams.
     pub requests: Requests,
-    /// The apps behind us.
+    /// Upstreams.
     pub upstreams: Upstreams,
-    /// Logins, tokens and what is remembered of them.
+    /// Logins, tokens and the local cache.
     pub tokens: Tokens,
-    /// The revocation set and how current it is.
+    /// The revocation set and its age.
     pub revocation: Revocation,
     /// The session store.
     pub session_store: SessionStore,
@@ -44,7 +44,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A registry with everything in it, at zero.
+    /// Creates a registry with all metrics at zero.
     pub fn new() -> Self {
         let registry = Registry::new();
         let make = make::Maker(&registry);
@@ -61,10 +61,10 @@ impl Metrics {
         }
     }
 
-    /// Everything, in the Prometheus text format.
+    /// Formats all metrics in the Prometheus text format.
     pub fn text(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(32 * 1024);
-        // Writing into memory does not fail, and an encoder error would only cost this one scrape.
+        // Writing to memory does not fail, and an encoder error would only affect this one scrape.
         if TextEncoder::new().encode(&self.registry.gather(), &mut out).is_err() {
             out.clear();
         }
@@ -85,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_gateways_have_their_own_counts() {
+    fn two_gateways_count_separately() {
         let (one, other) = (Metrics::new(), Metrics::new());
         one.requests.panics.inc();
         assert_eq!(other.requests.panics.get(), 0);
         assert!(String::from_utf8(one.text()).unwrap().contains("doorward_panics_total 1"));
     }
 
-    /// Every label that takes its values from the configuration, once.
+    /// Uses every label once whose values come from the configuration.
     fn with_names(metrics: &Metrics) {
         metrics.requests.finished.with_label_values(&["app", "forwarded", "2xx"]).inc();
         metrics.requests.seconds.with_label_values(&["app"]).observe(1.0);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_about_metrics_lists_each_with_its_type_and_labels() {
+    fn metrics_page_lists_each_metric_with_type_and_labels() {
         let metrics = Metrics::new();
         with_names(&metrics);
         let page = include_str!("../../docs/metrics.md");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_has_its_series_until_it_is_forgotten_and_none_come_back() {
+    fn removed_server_has_no_series_and_none_come_back() {
         let metrics = Metrics::new();
         let [kept, gone] = ["http://a", "http://b"].map(|server| metrics.upstreams.server("app", server));
         let series = || String::from_utf8(metrics.text()).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_begin_at_zero_with_every_value() {
+    fn counters_start_at_zero_with_every_value() {
         let text = String::from_utf8(Metrics::new().text()).unwrap();
         for line in [
             r#"doorward_security_events_total{pattern="forged_token"} 0"#,

@@ -1,27 +1,27 @@
-//! The process: what it is, what configuration it runs, and whether it should be given requests.
+//! The process: build, configuration and readiness.
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge};
 
 use super::make::{Each, Maker, label};
 
 label! {
-    /// What a reload came to.
+    /// Outcome of a reload.
     Reload "outcome" {
         /// A new configuration is in force.
         Applied "applied",
-        /// The files are as they were.
+        /// The files have not changed.
         Unchanged "unchanged",
-        /// The old one is in force.
+        /// The new configuration is invalid; the old one stays in force.
         Rejected "rejected",
     }
 }
 
 label! {
-    /// What an upgrade came to.
+    /// Outcome of an upgrade.
     Upgrade "outcome" {
-        /// Another process serves.
+        /// The new process serves.
         HandedOver "handed_over",
-        /// This one goes on.
+        /// This process continues to serve.
         Failed "failed",
     }
 }
@@ -29,15 +29,15 @@ label! {
 /// The process.
 #[derive(Debug)]
 pub struct Process {
-    /// When it began to serve, seconds since the epoch.
+    /// Start of serving, in seconds since the epoch.
     pub started: Gauge,
-    /// Whether it should be given requests.
+    /// 1 while the gateway is ready for requests.
     pub ready: IntGauge,
-    /// 1 at the start, one more with each reload.
+    /// Number of the configuration in force: 1 at the start, incremented by each reload.
     pub config_generation: IntGauge,
-    /// A number made of its text: the same where the same is in force.
+    /// Number derived from the configuration's text: equal for equal files.
     pub config_hash: Gauge,
-    /// When that configuration was loaded.
+    /// Time at which that configuration was loaded.
     pub config_loaded: Gauge,
     /// Reloads.
     pub config_reloads: Each<Reload, IntCounter>,
@@ -45,11 +45,11 @@ pub struct Process {
     pub config_rejected: IntGauge,
     /// 1 while the file sets something that needs a restart.
     pub config_restart_needed: IntGauge,
-    /// When each certificate ends.
+    /// Expiry of each certificate.
     pub certificate_expiry: GaugeVec,
     /// Upgrades.
     pub upgrades: Each<Upgrade, IntCounter>,
-    /// Log lines left out in a flood.
+    /// Suppressed log lines.
     pub log_lines_suppressed: IntCounter,
 }
 

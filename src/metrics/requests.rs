@@ -5,77 +5,77 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use super::make::{Each, FAST, Maker, SLOW, label};
 
 label! {
-    /// What ordinary use does not do.
+    /// Suspicious behaviour.
     Pattern "pattern" {
-        /// Wrong passwords for one account beyond what is allowed.
+        /// Wrong passwords for one account beyond the limit.
         PasswordGuessingAccount "password_guessing_account",
-        /// Wrong passwords from one address beyond what is allowed.
+        /// Wrong passwords from one address beyond the limit.
         PasswordGuessingAddress "password_guessing_address",
-        /// A refresh token came again after its grace, or from further back.
+        /// A refresh token was used again after its grace, or was older.
         RefreshReuse "refresh_reuse",
-        /// A token of our form that we did not make.
+        /// A token in doorward's format that doorward did not issue.
         ForgedToken "forged_token",
         /// A client sent one of the identity headers.
         IdentityHeaderSent "identity_header_sent",
-        /// A path that can be read in several ways.
+        /// A path with several possible readings.
         AmbiguousTarget "ambiguous_target",
-        /// Two cookies of one of our names.
+        /// Two cookies with the same name of doorward's.
         PlantedCookie "planted_cookie",
     }
 }
 
 label! {
-    /// An answer that is still open.
+    /// An open response.
     Stream "kind" {
-        /// After a 101.
+        /// A connection after a 101 response.
         WebSocket "websocket",
         /// `text/event-stream`.
         EventStream "event_stream",
-        /// Any other that is being written.
+        /// Any other response being written.
         Response "response",
     }
 }
 
 label! {
-    /// Who somebody is was the reason to refuse.
+    /// Reason of a failed authentication or authorization.
     AuthenticationFailure "reason" {
         /// No credential.
         TokenMissing "token_missing",
-        /// Not one of ours.
+        /// Not a token of doorward's.
         TokenInvalid "token_invalid",
-        /// Past its end, or of older rights.
+        /// The token has expired, or has older rights.
         TokenExpired "token_expired",
-        /// Its session has ended.
+        /// The session has ended.
         TokenRevoked "token_revoked",
-        /// No role the route asks for.
+        /// None of the roles that the route requires.
         RoleMissing "role_missing",
-        /// Two different ones.
+        /// Two different credentials.
         CredentialsConflict "credentials_conflict",
-        /// Could not be decided.
+        /// The check could not be made.
         StoreUnavailable "store_unavailable",
     }
 }
 
 label! {
-    /// A limit that a connection met.
+    /// A limit that a connection exceeded.
     ConnectionLimit "limit" {
         /// `server.limits.connections`
         Total "total",
         /// `server.limits.connections_per_ip`
         Address "address",
-        /// `server.proxy_protocol_from`: no header of the PROXY protocol, or a malformed one.
+        /// `server.proxy_protocol_from`: the PROXY protocol header is missing or malformed.
         ProxyProtocol "proxy_protocol",
     }
 }
 
 label! {
-    /// What a TLS handshake came to.
+    /// Result of a TLS handshake.
     Handshake "result" {
         /// An encrypted connection.
         Ok "ok",
-        /// None: the two could not agree, or the client went away.
+        /// The handshake failed, or the client went away.
         Failed "failed",
-        /// It took too long.
+        /// The handshake timed out.
         Late "late",
     }
 }
@@ -83,29 +83,29 @@ label! {
 /// Requests, connections and streams.
 #[derive(Debug)]
 pub struct Requests {
-    /// Finished ones by route, outcome (a stable code, or `forwarded`, `answered`, `aborted`, `cut`) and status class.
+    /// Finished requests by route, outcome (a stable code, or `forwarded`, `answered`, `aborted`, `cut`) and status class.
     pub finished: IntCounterVec,
-    /// Being handled.
+    /// Requests in progress.
     pub in_flight: IntGauge,
-    /// From the header read to the end of the answer, by route.
+    /// Time from the request header to the end of the response, by route.
     pub seconds: HistogramVec,
-    /// What was added before forwarding: from the header read to the decision.
+    /// Latency added before forwarding: from the request header to the decision.
     pub decision_seconds: Histogram,
-    /// Refused for who they are.
+    /// Requests refused by authentication or authorization.
     pub authentication_failures: Each<AuthenticationFailure, IntCounter>,
-    /// Cut because their session ended, by cause.
+    /// Requests cut because their session ended, by cause.
     pub cut: IntCounterVec,
-    /// Answers that are still open.
+    /// Open responses.
     pub streams: Each<Stream, IntGauge>,
-    /// Connections open on the public listener.
+    /// Open connections on the public listener.
     pub connections: IntGauge,
     /// Connections refused at a limit.
     pub connections_refused: Each<ConnectionLimit, IntCounter>,
-    /// Connections closed while they waited for a request, since others wanted their places.
+    /// Idle connections closed to make room for new ones.
     pub connections_evicted: IntCounter,
     /// TLS handshakes on the public listener.
     pub tls_handshakes: Each<Handshake, IntCounter>,
-    /// What ordinary use does not do.
+    /// Suspicious behaviour.
     pub unusual: Each<Pattern, IntCounter>,
     /// Panics caught in a request or a job.
     pub panics: IntCounter,

@@ -1,25 +1,25 @@
-//! The revocation set and how current it is.
+//! The revocation set and its age.
 
 use prometheus::{Counter, Gauge, Histogram, IntCounter, IntGauge};
 
 use super::make::{DELAYS, Maker};
 
-/// The revocation set and how current it is.
+/// The revocation set and its age.
 #[derive(Debug)]
 pub struct Revocation {
-    /// From being written in the vault to being applied here.
+    /// Time from the write in the vault to the application here.
     pub delay: Histogram,
-    /// Sessions in the set.
+    /// Number of sessions in the set.
     pub set: IntGauge,
-    /// 1 while the set is proven current.
+    /// 1 while the set is confirmed current.
     pub lease_held: IntGauge,
-    /// Seconds since the last proof; -1 before the first.
+    /// Seconds since the last confirmation; -1 before the first.
     pub feed_age: Gauge,
     /// Failed reads of the log.
     pub feed_errors: IntCounter,
-    /// Seconds in which the session store alone vouched.
+    /// Seconds in which only the session store confirmed sessions.
     pub without_vault: Counter,
-    /// Seconds in which nothing could be decided.
+    /// Seconds in which sessions could not be checked.
     pub undecided: Counter,
 }
 

@@ -5,39 +5,39 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use super::make::{Each, FAST, Maker, label};
 
 label! {
-    /// What is asked of the session store.
+    /// Operation on the session store.
     Operation "operation" {
-        /// What is known of a session.
+        /// Check of a session.
         Check "check",
-        /// A record put in.
+        /// Write of a record.
         Fill "fill",
-        /// A record kept for longer.
+        /// Extension of a record's lifetime.
         Extend "extend",
-        /// A tombstone.
+        /// Write of a tombstone.
         Revoke "revoke",
     }
 }
 
 label! {
-    /// How a connection to the session store came about, or not.
+    /// Result of connecting to the session store.
     Connect "result" {
-        /// It is there.
+        /// Connected.
         Ok "ok",
-        /// It is not.
+        /// Not connected.
         Failed "failed",
     }
 }
 
 label! {
-    /// Why a connection to the session store was given up.
+    /// Reason for closing a connection to the session store.
     Breaker "cause" {
-        /// It was closed.
+        /// The connection was closed.
         Ended "ended",
-        /// Commands in a row brought no answer.
+        /// Consecutive commands got no reply.
         Unanswered "unanswered",
-        /// A replica.
+        /// The server is a replica.
         ReadOnly "read_only",
-        /// The password was changed.
+        /// The password has changed.
         Credentials "credentials",
         /// Another server is the master now.
         Demoted "demoted",
@@ -47,21 +47,21 @@ label! {
 /// The session store.
 #[derive(Debug)]
 pub struct SessionStore {
-    /// Operations by what they are and what they came to.
+    /// Operations by kind and result.
     pub operations: IntCounterVec,
-    /// How long each took.
+    /// Duration of each operation.
     pub seconds: Each<Operation, Histogram>,
-    /// 1 while it can be asked.
+    /// 1 while the session store is reachable.
     pub up: IntGauge,
-    /// Attempts to connect.
+    /// Connection attempts.
     pub connects: Each<Connect, IntCounter>,
-    /// Connections given up.
+    /// Closed connections.
     pub breaker: Each<Breaker, IntCounter>,
-    /// Revocations it could not be told yet.
+    /// Revocations not yet written to the session store.
     pub tombstones_waiting: IntGauge,
-    /// Memory it uses; -1 unknown.
+    /// Memory in use, in bytes; -1 unknown.
     pub memory: IntGauge,
-    /// What it may use; 0 no limit, -1 unknown.
+    /// Maximum memory, in bytes; 0 no limit, -1 unknown.
     pub memory_max: IntGauge,
 }
 
@@ -117,49 +117,49 @@ impl SessionStore {
 }
 
 label! {
-    /// What is asked of the vault.
+    /// Operation on the vault.
     Statement "statement" {
-        /// A user, by name or id.
+        /// Lookup of a user by name or id.
         FindUser "find_user",
-        /// A page of users.
+        /// Page of users.
         ListUsers "list_users",
-        /// A user made.
+        /// Creation of a user.
         CreateUser "create_user",
-        /// A user changed or removed.
+        /// Change or removal of a user.
         ChangeUser "change_user",
-        /// A session opened.
+        /// Creation of a session.
         OpenSession "open_session",
-        /// A refresh.
+        /// Refresh.
         Rotate "rotate",
-        /// A browser's access token renewed.
+        /// Renewal of a browser's access token.
         Renew "renew",
-        /// The uses of sessions written down.
+        /// Write of session use.
         Touch "touch",
-        /// A session, by id.
+        /// Lookup of a session by id.
         FindSession "find_session",
-        /// A user's sessions.
+        /// List of a user's sessions.
         ListSessions "list_sessions",
-        /// Sessions ended.
+        /// End of sessions.
         Revoke "revoke",
-        /// The revocation log.
+        /// Read of the revocation log.
         ReadLog "read_log",
-        /// The keys.
+        /// Read of the keys.
         LoadKeys "load_keys",
-        /// Keys added.
+        /// Addition of keys.
         AddKeys "add_keys",
-        /// What was done.
+        /// Read of audit events or the schema version.
         Audit "audit",
-        /// Old rows deleted.
+        /// Deletion of obsolete rows.
         Sweep "sweep",
     }
 }
 
 label! {
-    /// What a connection to the vault is doing.
+    /// State of a connection to the vault.
     Pool "state" {
-        /// Answering.
+        /// A query is in progress.
         InUse "in_use",
-        /// Waiting to be needed.
+        /// No query is in progress.
         Idle "idle",
     }
 }
@@ -167,15 +167,15 @@ label! {
 /// The vault.
 #[derive(Debug)]
 pub struct Vault {
-    /// How long each took, waiting for a connection included.
+    /// Duration of each query, including the wait for a connection.
     pub seconds: Each<Statement, Histogram>,
-    /// Those that were not answered.
+    /// Failed queries.
     pub errors: Each<Statement, IntCounter>,
     /// Connections.
     pub pool: Each<Pool, IntGauge>,
-    /// Connections there may be.
+    /// Maximum number of connections.
     pub pool_max: IntGauge,
-    /// Questions waiting for one.
+    /// Queries waiting for a connection.
     pub pool_waiting: IntGauge,
 }
 

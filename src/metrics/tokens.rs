@@ -1,11 +1,11 @@
-//! Logins, tokens and what is remembered of them.
+//! Logins, tokens and the local cache.
 
 use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::make::{AGES, Each, Maker, SLOW, label};
 
 label! {
-    /// What an access token was issued for.
+    /// Grant that an access token was issued for.
     GrantKind "grant" {
         /// A login.
         Login "login",
@@ -15,19 +15,19 @@ label! {
 }
 
 label! {
-    /// Why a session was ended over a refresh token that came again.
+    /// Cause of ending a session because of a reused refresh token.
     Reuse "cause" {
-        /// The one before the current, after the grace.
+        /// The previous token, after the grace.
         AfterGrace "after_grace",
-        /// From further back.
+        /// An older token.
         Older "older",
     }
 }
 
 label! {
-    /// Whose word a session was found alive by.
+    /// Source that confirmed a session.
     Source "source" {
-        /// Remembered here: no question was asked.
+        /// The local cache, without a query.
         Local "local",
         /// The session store.
         SessionStore "session_store",
@@ -37,7 +37,7 @@ label! {
 }
 
 label! {
-    /// What a signature check came to.
+    /// Result of a signature check.
     Verification "result" {
         /// Good.
         Good "good",
@@ -46,42 +46,42 @@ label! {
     }
 }
 
-/// Logins, tokens and what is remembered of them.
+/// Logins, tokens and the local cache.
 #[derive(Debug)]
 pub struct Tokens {
     /// Logins by outcome: `ok` or a stable code.
     pub logins: IntCounterVec,
     /// Logins waiting for a hashing thread.
     pub hash_queue: IntGauge,
-    /// One hash, waiting included.
+    /// Duration of a hash, including the wait.
     pub hash_seconds: Histogram,
     /// Access tokens issued.
     pub issued: Each<GrantKind, IntCounter>,
     /// Refreshes by outcome: `rotated`, `repeated` or a stable code.
     pub refreshes: IntCounterVec,
-    /// Sessions ended over a refresh token that came again.
+    /// Sessions ended because of a reused refresh token.
     pub reuses: Each<Reuse, IntCounter>,
-    /// How old a session's tokens were when they were refreshed.
+    /// Age of a session's tokens when they were refreshed.
     pub refresh_age: Histogram,
-    /// Sessions ended through this replica, by reason.
+    /// Sessions ended by this replica, by reason.
     pub ended: IntCounterVec,
-    /// Sessions found alive.
+    /// Sessions confirmed alive.
     pub confirmations: Each<Source, IntCounter>,
-    /// Signatures checked.
+    /// Checked signatures.
     pub verifications: Each<Verification, IntCounter>,
-    /// Verified tokens found again.
+    /// Cache hits of verified tokens.
     pub cache_hits: IntCounter,
-    /// Tokens not found among the verified.
+    /// Cache misses of tokens.
     pub cache_misses: IntCounter,
-    /// Verified tokens at hand.
+    /// Cached verified tokens.
     pub cache_entries: IntGauge,
-    /// Their memory.
+    /// Memory of the cached tokens, in bytes.
     pub cache_bytes: IntGauge,
-    /// What it may be.
+    /// Maximum memory of the cached tokens, in bytes.
     pub cache_max_bytes: IntGauge,
-    /// Verified tokens dropped for want of room.
+    /// Verified tokens evicted for lack of space.
     pub cache_evictions: IntCounter,
-    /// Since when the newest key of each use signs.
+    /// Time since which the newest key of each use signs.
     pub key_active: GaugeVec,
 }
 

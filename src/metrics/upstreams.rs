@@ -1,62 +1,62 @@
-//! The apps behind us. `server` is as it stands in the configuration: a name's addresses add no series.
+//! Upstreams. `server` is the name in the configuration: the addresses of a name add no series.
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::make::{Each, Label as _, Maker, SLOW, label};
 
 label! {
-    /// What an address failed at when it was put last.
+    /// Failure for which an address was ejected.
     Ejection "cause" {
-        /// Connects.
+        /// Failed connects.
         Connect "connect",
-        /// Answers that did not come.
+        /// Response timeouts.
         Timeout "timeout",
-        /// Answers that say the app is not there, or none.
+        /// Responses that mean the app is unavailable, or none.
         Status "status",
-        /// Active checks.
+        /// Failed active checks.
         Check "check",
     }
 }
 
 label! {
-    /// What an active check found.
+    /// Result of an active check.
     Checked "result" {
-        /// As it should be.
+        /// The check succeeded.
         Ok "ok",
-        /// Not so.
+        /// The check failed.
         Failed "failed",
     }
 }
 
-/// What is counted of one server: at hand without a look-up, and of no effect once its series are taken out.
+/// Metrics of one server: reached without a lookup, and without effect after its series are removed.
 #[derive(Debug)]
 pub struct UpstreamSeries {
-    /// From forwarding to the header of the answer; all servers of its upstream.
+    /// Time from forwarding to the response header, for all servers of the upstream.
     pub seconds: Histogram,
-    /// Connects that failed; all servers of its upstream.
+    /// Failed connects, for all servers of the upstream.
     pub connect_failures: IntCounter,
-    /// Addresses its name stands for.
+    /// Number of addresses of the server's name.
     pub addresses: IntGauge,
-    /// Those that are given requests first.
+    /// Number of healthy addresses.
     pub addresses_healthy: IntGauge,
-    /// Addresses put last for a while.
+    /// Ejections.
     pub ejections: Each<Ejection, IntCounter>,
     /// Active checks.
     pub checks: Each<Checked, IntCounter>,
 }
 
-/// The apps behind us.
+/// Metrics of all upstreams.
 #[derive(Debug)]
 pub struct Upstreams {
-    /// From forwarding to the header of the answer, by upstream.
+    /// Time from forwarding to the response header, by upstream.
     seconds: HistogramVec,
-    /// Connects that failed, by upstream.
+    /// Failed connects, by upstream.
     connect_failures: IntCounterVec,
-    /// Addresses each server's name stands for, by upstream and server.
+    /// Number of addresses of each server's name, by upstream and server.
     addresses: IntGaugeVec,
-    /// Those that are given requests first.
+    /// Number of healthy addresses.
     addresses_healthy: IntGaugeVec,
-    /// Addresses put last for a while, by upstream, server and cause (`connect`, `timeout`, `status`, `check`).
+    /// Ejections, by upstream, server and cause (`connect`, `timeout`, `status`, `check`).
     ejections: IntCounterVec,
     /// Active checks, by upstream, server and result (`ok`, `failed`).
     checks: IntCounterVec,
@@ -99,7 +99,7 @@ impl Upstreams {
         }
     }
 
-    /// The series of one server, there from now on.
+    /// Returns the metrics of one server; its series exist from now on.
     pub fn server(&self, upstream: &str, server: &str) -> UpstreamSeries {
         UpstreamSeries {
             seconds: self.seconds.with_label_values(&[upstream]),
@@ -111,9 +111,9 @@ impl Upstreams {
         }
     }
 
-    /// Takes out the series of a server that is no longer configured.
+    /// Removes the series of a server that is no longer configured.
     pub fn forget_server(&self, upstream: &str, server: &str) {
-        // What is not there need not be taken out.
+        // An error means that the series does not exist.
         let _ = self.addresses.remove_label_values(&[upstream, server]);
         let _ = self.addresses_healthy.remove_label_values(&[upstream, server]);
         for cause in Ejection::ALL {
@@ -124,7 +124,7 @@ impl Upstreams {
         }
     }
 
-    /// Takes out the series of a whole upstream that is no longer configured, beside those of its servers.
+    /// Removes the series of an upstream that is no longer configured, except those of its servers.
     pub fn forget(&self, upstream: &str) {
         let _ = self.seconds.remove_label_values(&[upstream]);
         let _ = self.connect_failures.remove_label_values(&[upstream]);
