@@ -1,4 +1,4 @@
-//! Which credential a request carries: a bearer of our issuer, or our cookie.
+//! Credential of a request: a bearer token of the gateway's issuer, or the gateway's cookie.
 
 use http::{HeaderMap, header};
 
@@ -6,28 +6,29 @@ use crate::error::Refusal;
 use crate::policy::cookies::{self, Found, Names};
 use crate::token::access;
 
-/// What a request says about who it is. Not to be printed: it is a token.
+/// Credential of a request. It holds a token, so it has no `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Credential<'a> {
-    /// The access token to check, if there is one.
+    /// Access token to verify.
     pub(crate) token: Option<&'a str>,
-    /// Whether it came in a cookie alone.
+    /// Whether the token was sent only in a cookie.
     pub(crate) by_cookie: bool,
-    /// Whether there were several cookies of our name: one was planted, and none is believed.
+    /// Whether there are several cookies of the gateway's name: one was planted, and none is used.
     pub(crate) planted: bool,
     authorization: Authorization<'a>,
 }
 
-/// Whose business the `Authorization` field is.
+/// Owner of the `Authorization` field: the gateway or the app.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Authorization<'a> {
+    /// Whether it is the gateway's.
     Known(bool),
-    /// Not looked at yet: a bearer that passes the check is ours anyway, and the look costs as much as the check.
+    /// Not decoded yet: a bearer that passes verification is the gateway's anyway, and decoding costs as much as verification.
     Bearer(&'a str),
 }
 
 impl Credential<'_> {
-    /// Whether `Authorization` holds a token of ours: then it is not for the app to see.
+    /// Whether `Authorization` holds a token of the gateway, which the app must not see.
     pub(crate) fn authorization_is_ours(&self, issuer: &str) -> bool {
         match self.authorization {
             Authorization::Known(ours) => ours,
@@ -36,11 +37,10 @@ impl Credential<'_> {
     }
 }
 
-/// Reads `Authorization` and our access cookie. What is not ours beside our cookie is the app's business.
+/// Reads `Authorization` and the access cookie. A foreign `Authorization` beside the cookie belongs to the app.
 ///
 /// # Errors
-/// `CredentialsConflict` for two bearers of ours, or one that differs from our cookie, or several
-/// `Authorization` fields.
+/// `CredentialsConflict` for several `Authorization` fields, or a bearer of the gateway that differs from its cookie.
 pub(crate) fn read<'a>(
     headers: &'a HeaderMap,
     issuer: &str,
@@ -62,38 +62,37 @@ pub(crate) fn read<'a>(
         (Some(bearer), None) => (Some(bearer), false, Authorization::Bearer(bearer)),
         (Some(bearer), Some(cookie)) => match access::claims_issuer(bearer, issuer) {
             true if bearer != cookie => return Err(Refusal::CredentialsConflict),
-            // Where both say the same, the header does: who sent it holds the token.
+            // If both are equal, the header counts: its sender knows the token, so it is no CSRF.
             ours => (Some(cookie), !ours, Authorization::Known(ours)),
         },
     };
     Ok(Credential { token, by_cookie, planted: found == Found::Several, authorization })
 }
 
-/// The values of all `Cookie` fields.
+/// Returns the values of all `Cookie` fields.
 pub(crate) fn cookie_fields(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(header::COOKIE).iter().map(http::HeaderValue::as_bytes)
 }
 
-/// Whether a field that is no well-formed bearer credential still holds a token of ours: it is not a credential,
-/// and not for the app to see either.
+/// Whether a field that is not a well-formed bearer credential still holds a token of the gateway. Such a field is no credential,
+/// and the app must not see it either.
 ///
-/// Only words that could be a token are decoded. A field with more of them than anybody has reason to send is taken for
-/// ours unread: what may be a token is never passed on.
+/// Only words with a dot are decoded. A field with more than [`MAX_WORDS`] of them counts as the gateway's without a check: a
+/// possible token is never forwarded.
 fn mentions_ours(value: &[u8], issuer: &str) -> bool {
     let words = value.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b'"' | b'='));
-    let mut looked_at = 0;
+    let mut checked = 0;
     words.filter(|word| word.contains(&b'.')).any(|word| {
-        looked_at += 1;
-        looked_at > MAX_WORDS
-            || std::str::from_utf8(word).is_ok_and(|word| access::claims_issuer(word, issuer))
+        checked += 1;
+        checked > MAX_WORDS || std::str::from_utf8(word).is_ok_and(|word| access::claims_issuer(word, issuer))
     })
 }
 
-/// Maximum number of words of an `Authorization` field that are looked at as tokens. Digest and signature schemes
-/// have about ten words, and a dot in one or two.
+/// Maximum number of words of an `Authorization` field that are decoded as tokens. Digest and signature schemes have about ten
+/// words, one or two with a dot.
 const MAX_WORDS: usize = 32;
 
-/// The token of a bearer credential: the scheme in any case (RFC 9110 section 11.1), then b64token.
+/// Returns the token of a bearer credential: the scheme in any case (RFC 9110 section 11.1), then b64token.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, rest) = value.split_once(' ')?;
     let token = rest.trim_matches(' ');
@@ -101,7 +100,7 @@ fn bearer(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty() && is_b64token).then_some(token)
 }
 
-/// What a b64token may hold (RFC 6750 section 2.1), as a table: asked of each of some 450 bytes of every request.
+/// Characters of a b64token (RFC 6750 section 2.1), as a table: read for each of about 450 bytes per request.
 const B64TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -133,45 +132,59 @@ mod tests {
         format!("e30.{}.{nonce}", base64url(format!(r#"{{"iss":"{issuer}"}}"#)))
     }
 
-    fn ask(fields: &[(header::HeaderName, String)]) -> Result<(Option<String>, bool, bool), Refusal> {
+    fn read_credential(
+        fields: &[(header::HeaderName, String)],
+    ) -> Result<(Option<String>, bool, bool), Refusal> {
         let map = headers(fields);
         read(&map, ISSUER, &cookies::HOST)
             .map(|c| (c.token.map(str::to_owned), c.by_cookie, c.authorization_is_ours(ISSUER)))
     }
 
     #[test]
-    fn one_credential_is_read_wherever_it_is() {
+    fn credential_is_read_from_header_or_cookie() {
         let (ours, foreign) = (token(ISSUER, 1), token("https://other.example", 1));
         let auth = |text: String| (header::AUTHORIZATION, text);
         let cookie = |text: &str| (header::COOKIE, format!("a=b; {}={text}", cookies::HOST.access));
-        assert_eq!(ask(&[]), Ok((None, false, false)));
-        assert_eq!(ask(&[auth(format!("bearer {ours}"))]), Ok((Some(ours.clone()), false, true)));
-        assert_eq!(ask(&[auth(format!("Bearer  {ours}"))]), Ok((Some(ours.clone()), false, true)));
-        assert_eq!(ask(&[auth(format!("Bearer {foreign}"))]), Ok((Some(foreign.clone()), false, false)));
-        assert_eq!(ask(&[auth("Basic YTpi".into())]), Ok((None, false, false)));
+        assert_eq!(read_credential(&[]), Ok((None, false, false)));
+        assert_eq!(read_credential(&[auth(format!("bearer {ours}"))]), Ok((Some(ours.clone()), false, true)));
         assert_eq!(
-            ask(&[auth(format!("Bearer {ours} x"))]),
-            Ok((None, false, true)),
-            "malformed, and still not the app's"
+            read_credential(&[auth(format!("Bearer  {ours}"))]),
+            Ok((Some(ours.clone()), false, true))
         );
-        assert_eq!(ask(&[auth(format!("Bearer\t{ours}"))]), Ok((None, false, true)));
-        assert_eq!(ask(&[cookie(&ours)]), Ok((Some(ours.clone()), true, false)));
-        // The app's own credential beside our cookie passes.
-        assert_eq!(ask(&[auth("Basic YTpi".into()), cookie(&ours)]), Ok((Some(ours.clone()), true, false)));
         assert_eq!(
-            ask(&[auth(format!("Bearer {foreign}")), cookie(&ours)]),
+            read_credential(&[auth(format!("Bearer {foreign}"))]),
+            Ok((Some(foreign.clone()), false, false))
+        );
+        assert_eq!(read_credential(&[auth("Basic YTpi".into())]), Ok((None, false, false)));
+        assert_eq!(
+            read_credential(&[auth(format!("Bearer {ours} x"))]),
+            Ok((None, false, true)),
+            "malformed, and still hidden from the app"
+        );
+        assert_eq!(read_credential(&[auth(format!("Bearer\t{ours}"))]), Ok((None, false, true)));
+        assert_eq!(read_credential(&[cookie(&ours)]), Ok((Some(ours.clone()), true, false)));
+        // The app's own credential beside the cookie is forwarded.
+        assert_eq!(
+            read_credential(&[auth("Basic YTpi".into()), cookie(&ours)]),
             Ok((Some(ours.clone()), true, false))
         );
-        assert_eq!(ask(&[auth(format!("Bearer {ours}")), cookie(&ours)]), Ok((Some(ours), false, true)));
+        assert_eq!(
+            read_credential(&[auth(format!("Bearer {foreign}")), cookie(&ours)]),
+            Ok((Some(ours.clone()), true, false))
+        );
+        assert_eq!(
+            read_credential(&[auth(format!("Bearer {ours}")), cookie(&ours)]),
+            Ok((Some(ours), false, true))
+        );
     }
 
     #[test]
-    fn field_of_too_many_words_is_not_for_the_app() {
+    fn authorization_with_too_many_words_is_hidden_from_app() {
         let word = format!("e30.{}.x", base64url(r#"{"iss":"https://other.example"}"#));
         let field = |count: usize| format!("Custom {}", [word.as_str()].repeat(count).join(","));
         assert!(!mentions_ours(field(MAX_WORDS).as_bytes(), ISSUER));
         assert!(mentions_ours(field(MAX_WORDS + 1).as_bytes(), ISSUER));
-        // Words without a dot are no tokens, however many there are.
+        // Words without a dot are not tokens.
         assert!(!mentions_ours("a,".repeat(16_000).as_bytes(), ISSUER));
     }
 
@@ -181,15 +194,15 @@ mod tests {
         let (one, other) = (token(ISSUER, 1), token(ISSUER, 2));
         let cookie = (header::COOKIE, format!("{}={one}", cookies::HOST.access));
         assert_eq!(
-            ask(&[auth(format!("Bearer {other}")), cookie.clone()]),
+            read_credential(&[auth(format!("Bearer {other}")), cookie.clone()]),
             Err(Refusal::CredentialsConflict)
         );
         assert_eq!(
-            ask(&[auth("Basic YTpi".into()), auth(format!("Bearer {one}"))]),
+            read_credential(&[auth("Basic YTpi".into()), auth(format!("Bearer {one}"))]),
             Err(Refusal::CredentialsConflict)
         );
-        // Planted beside ours: neither counts.
+        // A planted cookie beside the real one: neither is used.
         let planted = (header::COOKIE, format!("{}=evil", cookies::HOST.access));
-        assert_eq!(ask(&[cookie, planted]), Ok((None, false, false)));
+        assert_eq!(read_credential(&[cookie, planted]), Ok((None, false, false)));
     }
 }

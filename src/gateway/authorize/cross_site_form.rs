@@ -1,12 +1,12 @@
-//! Forms that a page of another site sends: the return from a payment, SAML, `response_mode=form_post`.
+//! Forms posted by pages of other sites: the return from a payment, SAML, `response_mode=form_post`.
 //!
-//! Browsers leave our cookies out of them (`SameSite=Lax`), so who sent one is not known, though they may well be signed in. They
-//! are told so. Where the route has `cross_origin = "confirm"` (or `"allow"`), they are shown what was sent, by whom and
-//! where to, and a button that posts the same fields once more: that post comes from our own origin, with the cookies. Nothing
-//! is stored, and what is read is bounded.
+//! Browsers send them without the gateway's cookies (`SameSite=Lax`), so the user is unknown even when signed in. The response
+//! explains that. With `cross_origin = "confirm"` (or `"allow"`) on the route, its page shows the fields, the origin and the
+//! target, and a button that posts the same fields again. That post comes from the gateway's origin, with the cookies. Nothing is
+//! stored, and the body read is bounded.
 //!
-//! The button turns a request of another site into one of our own. So it takes a click, in a page that is shown in no frame
-//! and names the other site, and a route that says that its forms may come from elsewhere.
+//! The button turns a request of another site into one of the same origin. So it requires a click, on a page that no frame may
+//! show and that names the other site, and a route that allows forms of other sites.
 
 use std::time::Duration;
 
@@ -27,16 +27,15 @@ use crate::pages::{self, CrossSite, Page, Resend};
 use crate::policy::return_to;
 use crate::request_id::RequestId;
 
-/// Largest form that is shown, in bytes: a signed SAML response with many attributes has half of it, and each such request of
-/// a stranger may hold this much, and its page six times as much.
-const LARGEST: usize = 64 << 10;
-/// Most fields of such a form.
-const MOST_FIELDS: usize = 1000;
-/// Longest time that it may take to arrive: on a slow phone a second.
+/// Maximum size of a form to resend, in bytes. A signed SAML response with many attributes has half of it. Each such request of
+/// an unknown client may hold this much memory, and its page six times as much.
+const MAX_FORM: usize = 64 << 10;
+/// Maximum number of fields.
+const MAX_FIELDS: usize = 1000;
+/// Maximum time to receive the form; a slow phone needs a second.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The page for a form of another site that was refused; `None` for every other request. The outer error is the
-/// transport's.
+/// Returns the page for a refused form of another site; `None` for every other request. The outer error is Pingora's.
 pub(crate) async fn answer(
     session: &mut Session,
     refusal: &Refusal,
@@ -57,7 +56,7 @@ pub(crate) async fn answer(
         return Ok(None);
     }
     let may_resend = route.cross_origin != CrossOrigin::Refuse;
-    let limit = LARGEST.min(usize::try_from(route.body_limit).unwrap_or(usize::MAX));
+    let limit = MAX_FORM.min(usize::try_from(route.body_limit).unwrap_or(usize::MAX));
     let fields = if may_resend && is_urlencoded(request) { fields(session, limit).await? } else { None };
     let request = session.req_header();
     let action = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
@@ -71,42 +70,42 @@ pub(crate) async fn answer(
     Ok(Some(OwnResponse::refused_page(refusal, id, html)))
 }
 
-/// Whether its fields can be told apart. Files (`multipart/form-data`) cannot be put into a page.
+/// Whether the form's fields can be put into a page. Files (`multipart/form-data`) cannot.
 fn is_urlencoded(request: &RequestHeader) -> bool {
     let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         && !request.headers.contains_key(header::CONTENT_ENCODING)
-        // No browser asks before it sends a form.
+        // Browsers do not send `Expect` with a form.
         && !request.headers.contains_key(header::EXPECT)
 }
 
-/// The fields of the body; `None` for what is too large, too slow, or cannot be sent once more as it was.
+/// Reads the fields of the body; `None` if it is too large, too slow, or cannot be resent unchanged.
 async fn fields(session: &mut Session, limit: usize) -> pingora::Result<Option<Vec<(String, String)>>> {
-    let whole = tokio::time::timeout(DEADLINE, collect(session, limit)).await.unwrap_or(Ok(None))?;
-    Ok(whole.and_then(|whole| parse(&whole)))
+    let body = tokio::time::timeout(DEADLINE, collect(session, limit)).await.unwrap_or(Ok(None))?;
+    Ok(body.and_then(|body| parse(&body)))
 }
 
 async fn collect(session: &mut Session, limit: usize) -> pingora::Result<Option<BytesMut>> {
-    let mut whole = BytesMut::new();
+    let mut body = BytesMut::new();
     while let Some(chunk) = session.read_request_body().await? {
-        if whole.len() + chunk.len() > limit {
+        if body.len() + chunk.len() > limit {
             return Ok(None);
         }
-        whole.extend_from_slice(&chunk);
+        body.extend_from_slice(&chunk);
     }
-    Ok(Some(whole))
+    Ok(Some(body))
 }
 
-/// The pairs of a form in order (WHATWG URL, `application/x-www-form-urlencoded`): a name may be there more than once. What a
-/// page could not post again to the byte is no form.
+/// Parses the pairs of a form in order (WHATWG URL, `application/x-www-form-urlencoded`); names may repeat. `None` if a page could
+/// not post it again byte for byte.
 fn parse(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     for pair in bytes.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
         let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
         let (name, value) = (decode(&pair[..at])?, decode(pair.get(at + 1..).unwrap_or_default())?);
-        // Browsers leave out a field without a name, and fill in one that is called `_charset_`.
-        if name.is_empty() || name.eq_ignore_ascii_case("_charset_") || fields.len() == MOST_FIELDS {
+        // Browsers omit fields without a name, and overwrite one called `_charset_`.
+        if name.is_empty() || name.eq_ignore_ascii_case("_charset_") || fields.len() == MAX_FIELDS {
             return None;
         }
         fields.push((name, value));
@@ -127,7 +126,7 @@ fn decode(bytes: &[u8]) -> Option<String> {
             other => other,
         });
     }
-    // HTML has no way to write NUL.
+    // HTML cannot express NUL.
     String::from_utf8(out).ok().filter(|text| !text.contains('\0'))
 }
 
@@ -136,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_is_read_in_order_and_with_repeated_names() {
+    fn form_is_parsed_in_order_with_repeated_names() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let read = parse(b"SAMLResponse=PHg%2B%0D%0A&a[]=1&a[]=2+3&empty=&flag&").unwrap();
         let all = [
@@ -150,11 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_posted_again_is_no_form() {
+    fn form_that_cannot_be_resent_is_refused() {
         for bad in [&b"a=%"[..], b"a=%4", b"a=%zz", b"a=%ff", b"=x", b"a=%00", b"_charset_=x"] {
             assert_eq!(parse(bad), None, "{}", String::from_utf8_lossy(bad));
         }
-        assert_eq!(parse(&b"a=1&".repeat(MOST_FIELDS)).map(|fields| fields.len()), Some(MOST_FIELDS));
-        assert_eq!(parse(&b"a=1&".repeat(MOST_FIELDS + 1)), None);
+        assert_eq!(parse(&b"a=1&".repeat(MAX_FIELDS)).map(|fields| fields.len()), Some(MAX_FIELDS));
+        assert_eq!(parse(&b"a=1&".repeat(MAX_FIELDS + 1)), None);
     }
 }

@@ -1,6 +1,7 @@
-//! The decision on a request: from its target and its credential to a `Permit`, an endpoint of ours or a refusal.
+//! Authorization: from a request's target and credential to a `Permit`, an endpoint of the gateway, or a refusal.
 //!
-//! In: the header section of a request. Out: a decision. Sends nothing and does not know the upstream's servers.
+//! In: the header section of a request. Out: a decision, the form of its refusal, and cookies to set. Must not know: the upstream's
+//! servers, the app's response.
 
 pub(crate) mod cors;
 pub(crate) mod credential;

@@ -1,5 +1,5 @@
-//! Who is shown a page: a person who goes somewhere with a browser. Everybody else is told in their own language: scripts, API
-//! clients, gRPC and WebSockets get the problem document, and never a login page they cannot use.
+//! Browser navigation: decides whether a refusal is an HTML page or a problem document. Users who navigate with a browser get
+//! pages. Scripts, API clients, gRPC and WebSockets get the problem document, and never a login page that they cannot use.
 
 use http::{HeaderMap, Method, header};
 use pingora::http::RequestHeader;
@@ -14,31 +14,31 @@ use crate::policy::return_to;
 use crate::request_id::RequestId;
 use crate::snapshot::Snapshot;
 
-/// Maximum number of media ranges of `Accept` that are read: browsers send about eight, and HTML among the first.
+/// Maximum number of media ranges read from `Accept`: browsers send about eight, HTML among the first.
 const MAX_RANGES: usize = 32;
 
-/// Maximum number of parameters of a media range that are read. The weight is the first of nearly all.
+/// Maximum number of parameters read from a media range. The weight is nearly always the first.
 const MAX_PARAMETERS: usize = 8;
 
-/// What a stamp on a place to return to is about.
+/// Purpose of the form token that signs a `return_to`.
 const RETURN_TO: &str = "return to ";
 
-/// Who a refusal is shown to.
+/// Audience of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
-    /// A person who goes there in a tab of their own: pages, and the way to the login page.
+    /// A user in a browser tab: gets pages, and redirects to the login page.
     Page,
-    /// A person who sees it in a frame of another page: our pages with forms are not shown there (clickjacking).
+    /// A user in a frame of another page: pages with forms are not shown there (clickjacking).
     Frame,
-    /// A script that asks for HTML rather than anything else: pages, and no redirect that it would follow unseen.
+    /// A script that prefers HTML: gets pages, but no redirect, which it would follow unseen.
     Html,
-    /// Everybody else.
+    /// Any other client: gets the problem document.
     Program,
 }
 
-/// Who a request is from. What the browser says itself counts (Fetch Metadata): no script can choose the mode `navigate`, so
-/// that is somebody's page, whatever its destination is. A service worker that fetches the request of a page sends the
-/// destination `empty` with it. Of a browser that says nothing, that it asks for HTML by name.
+/// Determines the audience of a request. Fetch Metadata decides if present: no script can set the mode `navigate`, so that is a
+/// page view, whatever its destination. (A service worker that fetches for a page view sends the destination `empty`.) Without
+/// Fetch Metadata, `Accept` must list HTML.
 pub(crate) fn audience(request: &RequestHeader) -> Audience {
     let headers = &request.headers;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -49,14 +49,14 @@ pub(crate) fn audience(request: &RequestHeader) -> Audience {
     {
         return Audience::Program;
     }
-    // The field's older use; Android adds it to page views, with the name of the app.
+    // Set by script libraries. Android also adds it to page views, with the name of the app, which has a dot.
     let is_script = text("x-requested-with").is_some_and(|value| !value.contains('.'));
     let has_credential = headers.contains_key(header::AUTHORIZATION);
     match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
         (Some("navigate"), Some("iframe" | "frame" | "embed" | "object" | "fencedframe")) => Audience::Frame,
         (Some("navigate"), _) => Audience::Page,
         (None, Some("document")) if !is_script => Audience::Page,
-        // An API client, unless the browser says otherwise: an app with Basic of its own has browsers send it with page views.
+        // With `Authorization` it is an API client, unless Fetch Metadata says otherwise: browsers send Basic with page views.
         (None, None) if !is_script && !has_credential && accepts_html(headers) => Audience::Page,
         (Some("websocket"), _) => Audience::Program,
         _ if !is_script && !has_credential && prefers_html(headers) => Audience::Html,
@@ -64,18 +64,18 @@ pub(crate) fn audience(request: &RequestHeader) -> Audience {
     }
 }
 
-/// Whether a browser is going there for a person.
+/// Whether the request is a page view of a browser, in a tab or a frame.
 pub(crate) fn is_navigation(request: &RequestHeader) -> bool {
     matches!(audience(request), Audience::Page | Audience::Frame)
 }
 
-/// What a `<form>` can send.
+/// Whether a `<form>` can send this content type.
 fn is_form(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"].contains(&essence.as_str())
 }
 
-/// The media ranges of `Accept` (RFC 9110 section 12.5.1) that are not excluded, each in lower case with its weight.
+/// Returns the media ranges of `Accept` (RFC 9110 section 12.5.1) in lower case with their weights, without those of weight 0.
 fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, f32)> {
     let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges = fields.flat_map(|field| field.split(',')).take(MAX_RANGES).map(|range| {
@@ -96,7 +96,7 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     accepted(headers).any(|(kind, _)| is_html(&kind))
 }
 
-/// Whether HTML is asked for by name, and JSON neither before it nor with more weight.
+/// Whether `Accept` lists HTML, and JSON neither before it nor with more weight.
 fn prefers_html(headers: &HeaderMap) -> bool {
     let mut html = None;
     let mut json: f32 = 0.0;
@@ -113,12 +113,12 @@ fn prefers_html(headers: &HeaderMap) -> bool {
     html.is_some_and(|html| html >= json)
 }
 
-/// The language a request asks for.
+/// Returns the language of `Accept-Language`.
 pub(crate) fn language(headers: &HeaderMap) -> Language {
     Language::accepted(headers.get_all(header::ACCEPT_LANGUAGE).iter().filter_map(|v| v.to_str().ok()))
 }
 
-/// What a refusal looks like to whoever asked.
+/// Builds the response of a refusal for the request's audience. `who` is the authenticated user, if any.
 pub(crate) fn refusal(
     refusal: &Refusal,
     id: Option<&RequestId>,
@@ -127,10 +127,10 @@ pub(crate) fn refusal(
     auth: &Auth,
     snapshot: &Snapshot,
 ) -> OwnResponse {
-    let answer = OwnResponse::refusal(refusal, id);
+    let response = OwnResponse::refusal(refusal, id);
     let audience = audience(request);
     if audience == Audience::Program {
-        return vary(answer);
+        return vary(response);
     }
     let wants_login = is_answered_by_sign_in(refusal);
     let sign_in = login_url(request, audience, auth, snapshot);
@@ -150,9 +150,9 @@ pub(crate) fn refusal(
             Page::Framed(Framed { sign_in: None, open })
         }
         _ => {
-            let retry = answer.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER);
+            let retry = response.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER);
             Page::Error(ErrorPage {
-                status: answer.status,
+                status: response.status,
                 code: refusal.code(),
                 request_id: id.map(RequestId::as_str),
                 sign_in: wants_login.then_some(sign_in.as_str()),
@@ -162,11 +162,11 @@ pub(crate) fn refusal(
         }
     };
     let html = pages::render(&page, &snapshot.brand, language(&request.headers));
-    let answer = OwnResponse::refused_page(refusal, id, html);
-    vary(if audience == Audience::Frame { answer.in_frames() } else { answer })
+    let response = OwnResponse::refused_page(refusal, id, html);
+    vary(if audience == Audience::Frame { response.in_frames() } else { response })
 }
 
-/// Whether signing in would help.
+/// Whether signing in would resolve the refusal.
 pub(crate) const fn is_answered_by_sign_in(refusal: &Refusal) -> bool {
     matches!(
         refusal,
@@ -174,7 +174,7 @@ pub(crate) const fn is_answered_by_sign_in(refusal: &Refusal) -> bool {
     )
 }
 
-/// One of our own pages, asked for in a frame: a link that opens it in a tab, where it is shown.
+/// Builds the response for a page of the gateway requested in a frame: a link that opens the page in a tab.
 pub(crate) fn in_frame(request: &RequestHeader, snapshot: &Snapshot) -> OwnResponse {
     let target = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
     let page = Page::Framed(Framed { sign_in: None, open: target.unwrap_or("/") });
@@ -182,51 +182,52 @@ pub(crate) fn in_frame(request: &RequestHeader, snapshot: &Snapshot) -> OwnRespo
     vary(OwnResponse::page(html).in_frames())
 }
 
-fn vary(answer: OwnResponse) -> OwnResponse {
-    let what = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With";
-    answer.with(header::VARY, header::HeaderValue::from_static(what))
+fn vary(response: OwnResponse) -> OwnResponse {
+    let fields = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With";
+    response.with(header::VARY, header::HeaderValue::from_static(fields))
 }
 
 fn is_from_own_page(request: &RequestHeader) -> bool {
     request.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
-/// The login page, and where to go on from there: from a frame, to the page around it; for a form, to the page it is on, which
-/// is not ours to know, so home.
+/// Returns the URL of the login page with the target to return to. For a frame, that is the page around it. For a form there is
+/// none: the page with the form is unknown.
 fn login_url(request: &RequestHeader, audience: Audience, auth: &Auth, snapshot: &Snapshot) -> String {
     let login = format!("{}/login", snapshot.server.auth_prefix);
-    let own = return_to::normalized(origin_form(request));
-    let around = (audience == Audience::Frame && is_from_own_page(request)).then(|| referring_path(request));
+    let requested = return_to::normalized(origin_form(request));
+    let embedding =
+        (audience == Audience::Frame && is_from_own_page(request)).then(|| referring_path(request));
     let is_post = request.method == Method::POST;
-    let Some(target) = around.flatten().or(own).filter(|_| !is_post) else {
+    let Some(target) = embedding.flatten().or(requested).filter(|_| !is_post) else {
         let is_too_long = origin_form(request).len() > return_to::MAX_LENGTH / 3;
         return if is_too_long && !is_post { format!("{login}?{LOST}") } else { login };
     };
     if target == "/" {
         return login;
     }
-    let stamp = auth.form_token(RETURN_TO, target.as_bytes());
-    let whole = format!("{login}?return_to={}", return_to::escape(&return_to::packed(&stamp, &target)));
-    // The browser comes back with it in the request line, beside its cookies.
-    if whole.len() > snapshot.limits().header_bytes / 2 { format!("{login}?{LOST}") } else { whole }
+    let token = auth.form_token(RETURN_TO, target.as_bytes());
+    let url = format!("{login}?return_to={}", return_to::escape(&return_to::packed(&token, &target)));
+    // The browser sends this URL in its next request line, beside its cookies: both must fit into the header limit.
+    if url.len() > snapshot.limits().header_bytes / 2 { format!("{login}?{LOST}") } else { url }
 }
 
-/// In the query of a login page whose address to return to was too long.
+/// Query of a login page whose target to return to was too long.
 pub(crate) const LOST: &str = "return_to=";
 
-/// The path and query of the page that a request came from, where the browser says it (RFC 9110 section 10.1.3).
+/// Returns path and query of the referring page from `Referer` (RFC 9110 section 10.1.3).
 fn referring_path(request: &RequestHeader) -> Option<String> {
     let referrer = request.headers.get(header::REFERER)?.to_str().ok()?;
     let (_, rest) = referrer.split_once("://")?;
     return_to::normalized(&rest.as_bytes()[rest.find('/')?..])
 }
 
-/// The place in a stamped `return_to`; `None` when it is not one of ours, or too old.
-pub(crate) fn place(packed: &str, auth: &Auth) -> Option<String> {
-    let (stamp, target) = return_to::unpacked(packed)?;
-    let is_good =
-        return_to::is_local(&target) && auth.is_form_token_valid(stamp, RETURN_TO, target.as_bytes());
-    is_good.then_some(target)
+/// Returns the target in a signed `return_to`. `None` if its token is invalid or expired.
+pub(crate) fn return_target(packed: &str, auth: &Auth) -> Option<String> {
+    let (token, target) = return_to::unpacked(packed)?;
+    let is_valid =
+        return_to::is_local(&target) && auth.is_form_token_valid(token, RETURN_TO, target.as_bytes());
+    is_valid.then_some(target)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Silent renewal: who comes with an expired access cookie and a live refresh cookie is let in, and their browser is told
-//! its new cookie beside the app's answer.
+//! Silent renewal: a request with an expired access cookie and a valid refresh cookie is admitted. The response sets the new
+//! cookies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::gateway::response::OwnResponse;
 use crate::policy::cookies::{self, Found, Names};
 use crate::snapshot::Snapshot;
 
-/// A token with less left than this is renewed already: a slow request is not to outlive it. A quarter of its life is
-/// the most, so that short ones are not renewed with every request.
+/// Remaining lifetime below which a token is renewed early, so that it does not expire during a slow request. At most a quarter of
+/// its lifetime, so that short-lived tokens are not renewed with every request.
 const ENDS_SOON: Duration = Duration::from_secs(30);
 
-/// What browsers take of a cookie is 4 KiB of name, value and attributes (RFC 6265bis section 5.7): ours leave this for
-/// the value, beside the longest domain.
+/// Maximum length of a cookie value, in bytes. Browsers accept 4 KiB of name, value and attributes (RFC 6265bis section 5.7); the
+/// rest is for the name and the attributes with the longest domain.
 pub(crate) const ROOM: usize = 3 * 1024 + 512;
 
-/// `Set-Cookie` values an answer is to carry. They hold tokens: `Debug` tells only how many there are.
+/// `Set-Cookie` values of a response. They hold tokens, so `Debug` shows only their number.
 #[derive(Default)]
 pub(crate) struct SetCookies(Vec<HeaderValue>);
 
@@ -35,12 +35,12 @@ impl fmt::Debug for SetCookies {
 }
 
 impl SetCookies {
-    /// Whether there is none.
+    /// Whether no cookie is set.
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Puts one in.
+    /// Adds a cookie.
     pub(crate) fn push(&mut self, name: &str, value: &str, snapshot: &Snapshot, life: Option<Duration>) {
         let cookie = cookies::set(name, value, snapshot.cookie_domain.as_deref(), life);
         self.put(&cookie);
@@ -48,32 +48,32 @@ impl SetCookies {
 
     fn put(&mut self, cookie: &str) {
         if let Ok(mut value) = HeaderValue::from_str(cookie) {
-            // Its own `Debug` tells nothing either, wherever a response header is printed.
+            // Hides the value in the `Debug` output of response headers.
             value.set_sensitive(true);
             self.0.push(value);
         }
     }
 
-    /// What a browser is to keep from now on.
-    pub(crate) fn keep(&mut self, tokens: &BrowserTokens, snapshot: &Snapshot) {
+    /// Sets the cookies of a browser session.
+    pub(crate) fn set_tokens(&mut self, tokens: &BrowserTokens, snapshot: &Snapshot) {
         let names = snapshot.cookies;
         self.push(names.access, tokens.access.expose(), snapshot, tokens.keep);
         if let Some(refresh) = &tokens.refresh {
             self.push(names.refresh, refresh.expose(), snapshot, tokens.keep);
         }
         if let Some(device) = &tokens.device {
-            self.know(device, snapshot);
+            self.set_device(device, snapshot);
         }
     }
 
-    /// What the browser is known by from now on.
-    pub(crate) fn know(&mut self, device: &DeviceCookie, snapshot: &Snapshot) {
+    /// Sets the cookie that identifies the browser as a known device.
+    pub(crate) fn set_device(&mut self, device: &DeviceCookie, snapshot: &Snapshot) {
         let (name, path, domain) =
             (snapshot.cookies.device, &snapshot.server.auth_prefix, snapshot.cookie_domain.as_deref());
         self.put(&cookies::set_below(path, name, &device.value, domain, Some(device.keep)));
     }
 
-    /// Both are to be forgotten.
+    /// Deletes the access and refresh cookies.
     pub(crate) fn forget(&mut self, snapshot: &Snapshot) {
         self.0.clear();
         for name in [snapshot.cookies.access, snapshot.cookies.refresh] {
@@ -81,13 +81,13 @@ impl SetCookies {
         }
     }
 
-    /// Beside an answer of ours; those are never kept by anybody.
-    pub(crate) fn on(&self, mut answer: OwnResponse) -> OwnResponse {
-        answer.headers.extend(self.0.iter().map(|value| (header::SET_COOKIE, value.clone())));
-        answer
+    /// Adds the cookies to a response of the gateway, which is never cached.
+    pub(crate) fn on(&self, mut response: OwnResponse) -> OwnResponse {
+        response.headers.extend(self.0.iter().map(|value| (header::SET_COOKIE, value.clone())));
+        response
     }
 
-    /// Beside the app's own; no shared cache may then keep the response.
+    /// Adds the cookies to a response of the app. No shared cache may store it then.
     pub(crate) fn beside(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
         for value in &self.0 {
             response.append_header(header::SET_COOKIE, value.clone())?;
@@ -96,7 +96,7 @@ impl SetCookies {
     }
 }
 
-/// The refresh cookie, where there is one and no other.
+/// Returns the refresh cookie. `None` if there are several.
 pub(crate) fn refresh_cookie<'a>(headers: &'a HeaderMap, names: &Names) -> Option<&'a str> {
     match cookies::find(cookie_fields(headers), names.refresh) {
         Found::One(value) => Some(value),
@@ -104,8 +104,7 @@ pub(crate) fn refresh_cookie<'a>(headers: &'a HeaderMap, names: &Names) -> Optio
     }
 }
 
-/// Whether a request is admitted by a cookie of ours, if it is: by the access cookie, or by the refresh cookie where no bearer
-/// of ours says otherwise.
+/// Whether cookies would admit the request: the access cookie, or the refresh cookie without a bearer of the gateway.
 pub(crate) fn is_by_cookie(
     headers: &HeaderMap,
     credential: &Credential<'_>,
@@ -116,7 +115,7 @@ pub(crate) fn is_by_cookie(
     credential.by_cookie || (!credential.planted && refresh_cookie(headers, names).is_some() && !is_bearer())
 }
 
-/// The check of a request that may be a browser's: with its access cookie, or with a new one.
+/// Authenticates a request by its credential, or by a renewed access cookie.
 ///
 /// # Errors
 /// As [`Auth::authenticate`]; `TokenMissing`.
@@ -129,43 +128,43 @@ pub(crate) async fn authenticate(
     set: &mut SetCookies,
 ) -> Result<Admission, Refusal> {
     let settings = &snapshot.settings;
-    let first = match credential.token {
+    let unrenewed = match credential.token {
         Some(token) => auth.authenticate(token, fresh, control, settings).await,
         None => Err(Refusal::TokenMissing),
     };
-    let Some(cookie) = refresh_cookie(&request.headers, &snapshot.cookies) else { return first };
-    // Looked at last: reading whose bearer it is costs half as much as the whole check.
-    let app_has_its_own = credential.token.is_some() && !credential.by_cookie;
-    let is_browser = || !app_has_its_own || !credential.authorization_is_ours(&settings.profile.issuer);
+    let Some(cookie) = refresh_cookie(&request.headers, &snapshot.cookies) else { return unrenewed };
+    // Evaluated lazily: decoding the bearer's issuer costs half as much as the whole verification.
+    let has_bearer = credential.token.is_some() && !credential.by_cookie;
+    let is_browser = || !has_bearer || !credential.authorization_is_ours(&settings.profile.issuer);
     if credential.planted || !is_browser() {
-        return first;
+        return unrenewed;
     }
-    match &first {
-        Ok(admission) if !ends_soon(auth, &admission.identity, settings.profile.ttl) => return first,
+    match &unrenewed {
+        Ok(admission) if !ends_soon(auth, &admission.identity, settings.profile.ttl) => return unrenewed,
         Ok(_) | Err(Refusal::TokenMissing | Refusal::TokenInvalid | Refusal::TokenExpired) => {}
-        Err(_) => return first,
+        Err(_) => return unrenewed,
     }
     let page_view = request.method == Method::GET && navigation::is_navigation(request);
-    for anew in [false, true] {
-        let renewed = match auth.renew(cookie, page_view, anew, settings).await {
+    for force_new in [false, true] {
+        let renewed = match auth.renew(cookie, page_view, force_new, settings).await {
             Ok(renewed) => renewed,
-            // What is still good needs nobody.
-            Err(_) if first.is_ok() => return first,
-            Err(Refusal::RefreshInvalid) => return first,
+            // The unrenewed token is still valid.
+            Err(_) if unrenewed.is_ok() => return unrenewed,
+            Err(Refusal::RefreshInvalid) => return unrenewed,
             Err(Refusal::RefreshReused) => return Err(Refusal::TokenRevoked),
             Err(undecided) => return Err(undecided),
         };
         match auth.authenticate(renewed.tokens.access.expose(), fresh, control, settings).await {
-            // Rights have changed since somebody else's renewal, whose answer this was.
-            Err(Refusal::TokenExpired) if !anew => {}
+            // This token comes from the renewal of a concurrent request, and the user's roles have changed since.
+            Err(Refusal::TokenExpired) if !force_new => {}
             Ok(admission) => {
-                set.keep(&renewed.tokens, snapshot);
+                set.set_tokens(&renewed.tokens, snapshot);
                 return Ok(admission);
             }
             refused => return refused,
         }
     }
-    first
+    unrenewed
 }
 
 fn ends_soon(auth: &Auth, identity: &crate::identity::Identity, life: Duration) -> bool {
@@ -177,12 +176,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_in_cookies_are_not_printed() {
+    fn debug_output_hides_cookie_values() {
         let mut value = HeaderValue::from_static("__Host-doorward-access=secret-token");
         value.set_sensitive(true);
         let cookies = SetCookies(vec![value]);
-        let answer = cookies.on(OwnResponse::redirect(HeaderValue::from_static("/")));
-        for printed in [format!("{cookies:?}"), format!("{:?}", answer.headers)] {
+        let response = cookies.on(OwnResponse::redirect(HeaderValue::from_static("/")));
+        for printed in [format!("{cookies:?}"), format!("{:?}", response.headers)] {
             assert!(!printed.contains("secret-token"), "{printed}");
         }
     }

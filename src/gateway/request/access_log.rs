@@ -1,4 +1,4 @@
-//! The account of one request: counted and written when it is dropped, however it ended.
+//! Access log entry and metrics of one request: written when the record is dropped, however the request ended.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -19,71 +19,73 @@ use crate::metrics::{AuthenticationFailure, Label as _, Metrics, Stream};
 use crate::request_id::RequestId;
 use crate::snapshot::upstreams::Address;
 
-/// The target of the line that every request has, and no other.
+/// Log target of access log entries only.
 pub const ACCESS: &str = "doorward::access";
 
-/// Characters of a path, a host or a user agent that stand in the log: enough to recognise it, and no room for more.
-const SHOWN: usize = 256;
+/// Maximum number of characters logged of a path, host or user agent: enough to recognise it, too few to flood the log.
+const MAX_CHARS: usize = 256;
 
-/// What is counted and logged about one request.
+/// Record of one request for the access log and the metrics.
 pub(crate) struct RequestLog {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     traffic: Arc<Traffic>,
     control: Arc<Control>,
     started: Monotonic,
-    /// What it took, where something else follows its answer.
+    /// Duration up to the end of the response, if the request ends later (lingering close).
     took: Option<Duration>,
-    /// Which requests have a line.
+    /// Setting that selects the requests to log.
     lines: LogAccess,
-    /// What it is called, once its header was looked at.
+    /// Request id, once the header is parsed.
     pub(crate) request_id: Option<RequestId>,
     pub(crate) method: &'static str,
-    /// What only the log wants: there where somebody reads it.
-    shown: Option<Box<Shown>>,
+    /// Fields for the log only; set if the entry will be written.
+    logged: Option<Box<LoggedFields>>,
     pub(crate) route: Option<Arc<Route>>,
-    /// Whether it was for one of our endpoints.
+    /// Whether the request is for an endpoint of the gateway.
     pub(crate) own: bool,
     session: OnceLock<SessionId>,
     user: OnceLock<UserId>,
-    /// The address it was sent to, or should have been.
+    /// Upstream address of the last attempt.
     pub(crate) server: Option<Address>,
-    /// When it was sent on to the app.
+    /// Time at which the request was forwarded; `None` once the response header is received.
     forwarded: Option<Monotonic>,
-    /// What the check took, and the app up to the header of its answer.
+    /// Duration up to the access decision.
     decision: Option<Duration>,
+    /// Duration from forwarding to the response header.
     upstream: Option<Duration>,
-    /// Of the bodies, as far as they came.
+    /// Request body bytes received.
     pub(crate) bytes_in: u64,
+    /// Response body bytes sent.
     pub(crate) bytes_out: u64,
-    /// What kind of answer is being written.
+    /// Kind of the response that is being sent.
     stream: Option<Stream>,
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
-    /// What the transport said when it could not be forwarded.
+    /// Cause of a refusal, or error of the transport.
     pub(crate) cause: Option<String>,
 }
 
-/// How a request ended.
+/// Outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The future was dropped: the client went away, or it was cut.
+    /// The future was dropped: the client disconnected, or the request was cut.
     Aborted,
-    /// By one of our endpoints.
+    /// An endpoint of the gateway responded.
     Answered,
-    /// By the app.
+    /// The app responded.
     Forwarded,
-    /// By us, with this code.
+    /// The gateway refused the request.
     Refused {
-        /// The stable one.
+        /// Stable error code.
         code: &'static str,
-        /// It is not the client's doing.
+        /// Whether the status is 5xx; logged as a warning.
         grave: bool,
     },
 }
 
-/// What only the log wants.
-struct Shown {
+/// Fields for the log only.
+struct LoggedFields {
     host: String,
     path: String,
     client: IpAddr,
@@ -112,7 +114,7 @@ impl RequestLog {
             lines,
             request_id: None,
             method: "-",
-            shown: None,
+            logged: None,
             route: None,
             own: false,
             session: OnceLock::new(),
@@ -130,12 +132,12 @@ impl RequestLog {
         }
     }
 
-    /// Whether a line will be written however it ends; otherwise only if it ends badly.
+    /// Whether an entry at INFO level may be written, whatever the outcome: then every request needs its log fields.
     pub(crate) fn is_read(&self) -> bool {
         self.lines != LogAccess::None && tracing::enabled!(target: ACCESS, tracing::Level::INFO)
     }
 
-    /// Remembers what the log shows of a request. A query may hold secrets and is left out.
+    /// Stores the request's fields for the log. The query is left out: it may hold secrets.
     pub(crate) fn show(&mut self, request: &RequestHeader, client: IpAddr, log: &Log) {
         let headers = &request.headers;
         let host = match request.uri.authority() {
@@ -143,38 +145,38 @@ impl RequestLog {
             None => headers.get(header::HOST).map_or(&b""[..], |host| host.as_bytes()),
         };
         let agent = headers.get(header::USER_AGENT).filter(|_| log.user_agent);
-        self.shown = Some(Box::new(Shown {
-            host: cut(host),
-            path: cut(request_target::path_of(request)),
+        self.logged = Some(Box::new(LoggedFields {
+            host: truncate(host),
+            path: truncate(request_target::path_of(request)),
             client,
             protocol: protocol(request.version),
-            user_agent: agent.map(|agent| cut(agent.as_bytes())),
+            user_agent: agent.map(|agent| truncate(agent.as_bytes())),
             trace_id: trace_id(headers),
         }));
     }
 
     /// Whether [`Self::show`] has been called.
     pub(crate) const fn is_shown(&self) -> bool {
-        self.shown.is_some()
+        self.logged.is_some()
     }
 
-    /// Who it is.
+    /// Sets the user and session from the identity.
     pub(crate) fn belongs_to(&self, identity: &Identity) {
         self.opened(identity.session_id());
         self.user.get_or_init(|| identity.user_id());
     }
 
-    /// Which session it has to do with.
+    /// Sets the session.
     pub(crate) fn opened(&self, session: SessionId) {
         self.session.get_or_init(|| session);
     }
 
-    /// How long it has taken so far.
+    /// Duration so far.
     fn elapsed(&self) -> Duration {
         self.clock.monotonic().since(self.started)
     }
 
-    /// It was found out whether it is forwarded, or what to do with it.
+    /// Records the duration of the decision.
     pub(crate) fn was_decided(&mut self) {
         let took = self.elapsed();
         self.decision = Some(took);
@@ -183,17 +185,17 @@ impl RequestLog {
         }
     }
 
-    /// It is refused: with an answer of this status, if there is still somebody to give it to.
+    /// Records a refusal with `status`. The client may have gone.
     pub(crate) const fn was_refused(&mut self, refusal: &Refusal, status: u16) {
         self.outcome = Outcome::Refused { code: refusal.code(), grave: status / 100 == 5 };
     }
 
-    /// It is sent on to the app now.
+    /// Records that the request is being forwarded to the app.
     pub(crate) fn was_forwarded(&mut self) {
         self.forwarded = Some(self.clock.monotonic());
     }
 
-    /// The header of the app's answer is here, and what follows is of that kind. Answers how long it took.
+    /// Records the header of the app's response and its kind. Returns the duration since the request was forwarded.
     pub(crate) fn is_answered(&mut self, stream: Stream) -> Option<Duration> {
         let took = self.forwarded.take().map(|at| self.clock.monotonic().since(at));
         self.upstream = took.or(self.upstream);
@@ -203,17 +205,17 @@ impl RequestLog {
         took
     }
 
-    /// The answer is out.
+    /// Records the end of the response.
     pub(crate) fn is_over(&mut self) {
         self.took = Some(self.elapsed());
     }
 
-    /// Whether it was sent on to the app and nothing has come back.
+    /// Whether the request was forwarded and no response header was received yet.
     pub(crate) const fn awaits_answer(&self) -> bool {
         self.forwarded.is_some()
     }
 
-    /// Its name for metrics and the log.
+    /// Name of the route for metrics and the log.
     fn route_name(&self) -> &str {
         match &self.route {
             Some(route) => route.name.as_str(),
@@ -238,7 +240,7 @@ impl RequestLog {
         let route = self.route_name();
         counted.finished.with_label_values(&[route, reason, class]).inc();
         if let Outcome::Refused { code, .. } = self.outcome
-            && let Some(&failure) = AuthenticationFailure::ALL.iter().find(|known| known.as_str() == code)
+            && let Some(&failure) = AuthenticationFailure::ALL.iter().find(|failure| failure.as_str() == code)
         {
             counted.authentication_failures.of(failure).inc();
         }
@@ -248,7 +250,7 @@ impl RequestLog {
     }
 
     fn write(&self, reason: &str, cut: Option<Cut>, elapsed: Duration) {
-        let shown = self.shown.as_deref();
+        let logged = self.logged.as_deref();
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -256,11 +258,11 @@ impl RequestLog {
                     reason,
                     request_id = self.request_id.as_ref().map(RequestId::as_str),
                     method = self.method,
-                    host = shown.map(|shown| shown.host.as_str()),
-                    path = shown.map(|shown| shown.path.as_str()),
+                    host = logged.map(|logged| logged.host.as_str()),
+                    path = logged.map(|logged| logged.path.as_str()),
                     status = self.status,
                     route = self.route_name(),
-                    client = shown.map(|shown| tracing::field::display(shown.client)),
+                    client = logged.map(|logged| tracing::field::display(logged.client)),
                     session = self.session.get().map(tracing::field::display),
                     user = self.user.get().map(tracing::field::display),
                     upstream = self.route.as_ref().map(|route| route.upstream.as_str()),
@@ -270,11 +272,11 @@ impl RequestLog {
                     total_ms = millis(elapsed),
                     decision_ms = self.decision.map(millis),
                     upstream_ms = self.upstream.map(millis),
-                    protocol = shown.map(|shown| shown.protocol),
+                    protocol = logged.map(|logged| logged.protocol),
                     cut = cut.map(Cut::as_str),
                     cause = self.cause.as_deref(),
-                    user_agent = shown.and_then(|shown| shown.user_agent.as_deref()),
-                    trace_id = shown.and_then(|shown| shown.trace_id.as_deref()),
+                    user_agent = logged.and_then(|logged| logged.user_agent.as_deref()),
+                    trace_id = logged.and_then(|logged| logged.trace_id.as_deref()),
                 )
             };
         }
@@ -284,7 +286,7 @@ impl RequestLog {
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
-        // A stream that was cut had begun to be forwarded; what came to its end within its grace was not cut.
+        // A cut stream has the outcome Forwarded. A response that ended within its grace was not dropped, so not cut.
         let cut = self.control.dropped();
         let (reason, is_ordinary) = match (self.outcome, cut) {
             (Outcome::Aborted | Outcome::Forwarded, Some(cause)) => {
@@ -303,21 +305,21 @@ impl Drop for RequestLog {
             LogAccess::Refused if is_ordinary => {}
             LogAccess::Refused | LogAccess::All => self.write(reason, cut, elapsed),
         }
-        // Last: whoever sees none in flight sees all of them counted, and a drain that has seen the last sees its line.
+        // Last: when no request is in flight, all are counted and logged. The drain and tests rely on it.
         self.metrics.requests.in_flight.dec();
         self.traffic.request_ended();
     }
 }
 
-/// With its fractions: a check takes some hundredths of one.
+/// Milliseconds with fractions: a decision takes a few hundredths of one.
 fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }
 
-/// The beginning of what a client sent; the log escapes what is in it.
-fn cut(bytes: &[u8]) -> String {
+/// Truncates a text from the client. Escaping is done by the log.
+fn truncate(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.into_owned(),
     }
@@ -332,7 +334,7 @@ const fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// The trace a request belongs to, whoever says so (W3C Trace Context section 3.2): nothing hangs on it.
+/// Returns the trace id of `traceparent` (W3C Trace Context section 3.2). Accepted from any client: it is only logged.
 fn trace_id(headers: &HeaderMap) -> Option<String> {
     let mut sent = headers.get_all("traceparent").iter();
     let one = sent.next().filter(|_| sent.next().is_none())?.to_str().ok()?;
@@ -349,8 +351,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_is_named_only_by_a_well_formed_context() {
-        let ask = |values: &[&str]| {
+    fn trace_id_needs_one_valid_traceparent() {
+        let id_of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append("traceparent", value.parse().unwrap());
@@ -358,23 +360,26 @@ mod tests {
             trace_id(&headers)
         };
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(ask(&[good]).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-        assert_eq!(ask(&[]), None);
-        assert_eq!(ask(&[good, good]), None);
+        assert_eq!(id_of(&[good]).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert_eq!(id_of(&[]), None);
+        assert_eq!(id_of(&[good, good]), None);
         for bad in [
             "",
             "00",
             "00-xyz-00f067aa0ba902b7-01",
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
         ] {
-            assert_eq!(ask(&[bad]), None, "{bad}");
+            assert_eq!(id_of(&[bad]), None, "{bad}");
         }
     }
 
     #[test]
-    fn what_a_client_sent_is_cut() {
-        assert_eq!(cut(b"/caf\xc3\xa9"), "/caf\u{e9}");
-        assert_eq!(cut("\u{e9}".repeat(SHOWN + 1).as_bytes()), format!("{}…", "\u{e9}".repeat(SHOWN)));
-        assert_eq!(cut(b"\xff"), "\u{fffd}");
+    fn long_client_text_is_truncated() {
+        assert_eq!(truncate(b"/caf\xc3\xa9"), "/caf\u{e9}");
+        assert_eq!(
+            truncate("\u{e9}".repeat(MAX_CHARS + 1).as_bytes()),
+            format!("{}…", "\u{e9}".repeat(MAX_CHARS))
+        );
+        assert_eq!(truncate(b"\xff"), "\u{fffd}");
     }
 }

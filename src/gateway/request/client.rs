@@ -1,4 +1,4 @@
-//! The client of a request: its address and origin through trusted proxies, and what the log shows of it.
+//! Client of a request: address and origin through trusted proxies, request id, and logged fields.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,13 +10,13 @@ use crate::policy::forwarded::{self, Origin, UNIX_PEER};
 use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 
-/// The peer's address, or that of the client which a load balancer names (proxy_protocol.rs); [`UNIX_PEER`] has none.
+/// Address of the peer, or of the client in a PROXY protocol header. [`UNIX_PEER`] for Unix sockets.
 pub(crate) fn client_ip(session: &Session) -> IpAddr {
     let address = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
     address.unwrap_or(UNIX_PEER)
 }
 
-/// The client's address, through trusted proxies.
+/// Address of the client, through trusted proxies.
 pub(crate) fn client(session: &Session, snapshot: &Snapshot) -> IpAddr {
     forwarded::client(client_ip(session), &session.req_header().headers, &snapshot.server.trusted_proxies)
 }
@@ -27,8 +27,7 @@ pub(crate) fn origin<'a>(session: &'a Session, snapshot: &Snapshot) -> Origin<'a
     Origin::read(&session.req_header().headers, client_ip(session), is_encrypted(session), trusted)
 }
 
-/// What a trusted proxy calls this request. A client's own word is not taken: it would stand in the log beside other
-/// people's requests.
+/// Request id from a trusted proxy. A client's own is ignored: it could repeat the id of another client's request in the log.
 pub(crate) fn request_id(session: &Session, snapshot: &Snapshot) -> Option<RequestId> {
     let mut sent = session.req_header().headers.get_all(request_id::HEADER).iter();
     let one = sent.next().filter(|_| sent.next().is_none())?;
@@ -36,14 +35,14 @@ pub(crate) fn request_id(session: &Session, snapshot: &Snapshot) -> Option<Reque
     RequestId::parse(one.as_bytes()).filter(|_| trusted)
 }
 
-/// Remembers what the log shows of a request.
+/// Stores the fields of a request for its access log entry.
 pub(crate) fn show(session: &Session, account: &mut RequestLog, snapshot: &Snapshot) {
     account.show(session.req_header(), client(session, snapshot), &snapshot.log);
 }
 
-/// The method for the log; what is not a registered one is not repeated.
+/// Method for the log; unknown ones are logged as `other`.
 pub(crate) fn known_method(request: &RequestHeader) -> &'static str {
-    // The most frequent first, then the IANA HTTP Method Registry, and what caches and Exchange add.
+    // The most frequent first, then the IANA HTTP Method Registry, and methods of caches and Exchange.
     const KNOWN: &[&str] = &[
         "GET",
         "HEAD",
@@ -100,7 +99,7 @@ pub(crate) fn known_method(request: &RequestHeader) -> &'static str {
     KNOWN.iter().find(|known| **known == request.method.as_str()).copied().unwrap_or("other")
 }
 
-/// Whether this connection itself is encrypted. [`origin`] has what the client used.
+/// Whether this connection itself is encrypted. For the client's scheme, use [`origin`].
 pub(crate) fn is_encrypted(session: &Session) -> bool {
     session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
 }

@@ -1,4 +1,4 @@
-//! What is remembered of one request between Pingora's callbacks.
+//! State of one request between Pingora's callbacks.
 
 use std::sync::Arc;
 
@@ -17,52 +17,52 @@ use crate::gateway::connection::tls::Proof;
 use crate::gateway::request::access_log::RequestLog;
 use crate::gateway::request::silence::Silence;
 
-/// The state of one request between Pingora's callbacks.
+/// State of one request between Pingora's callbacks.
 pub struct Context {
-    /// The configuration in force when it began.
+    /// Configuration in force when the request began.
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The handle by which it can be cut.
+    /// Handle by which the request can be cut.
     pub(crate) control: Arc<Control>,
-    /// How long its app may be silent.
+    /// Timeout of the app's silence.
     pub(crate) silence: Arc<Silence>,
-    /// What its client has not taken yet.
+    /// Send backlog of the response.
     pub(crate) backlog: Arc<Backlog>,
-    /// The listener that accepted its connection.
+    /// Listener that accepted the connection.
     pub(crate) listener: Listener,
-    /// Why it is refused, where its connection knows already.
+    /// Refusal that the connection has decided on already.
     pub(crate) refused: Option<Refusal>,
-    /// What the handshake of its connection has proved.
+    /// Client authentication in the connection's TLS handshake.
     pub(crate) proof: Option<Arc<Proof>>,
-    /// Proof that it may be forwarded.
+    /// Proof that the request may be forwarded.
     pub(crate) permit: Option<Permit>,
-    /// Who was found out to be without the roles that are asked for.
+    /// Authenticated user without the roles that the route requires.
     pub(crate) who: Option<Arc<Identity>>,
-    /// Keeps it entered under its session.
+    /// Registration under the session; removed when dropped.
     pub(crate) registration: Option<Registration>,
     pub(crate) bearer_is_ours: bool,
-    /// The checked `Destination`, to be forwarded.
+    /// Checked `Destination` to forward.
     pub(crate) destination: Option<Destination>,
-    /// Cookies the answer is to set.
+    /// Cookies that the response sets.
     pub(crate) set: SetCookies,
     /// Servers still to be tried.
     pub(crate) turn: ServerAttempts,
-    /// The one being tried.
+    /// Server of the current attempt.
     pub(crate) candidate: Option<Arc<Candidate>>,
-    /// A connection that was kept for it had ended.
+    /// Whether a reused upstream connection had closed.
     pub(crate) kept_had_ended: bool,
-    /// Some of its body was given to the app.
+    /// Whether body bytes were sent to the app.
     pub(crate) body_was_sent: bool,
-    /// Why it is being refused, once that is known.
+    /// Refusal decided on in a callback.
     pub(crate) refusal: Option<Refusal>,
-    /// The app's response has no content, whatever the app sends.
+    /// Whether the response has no content; bytes that the app sends are dropped.
     pub(crate) response_is_empty: bool,
-    /// It has a whole answer of ours.
+    /// Whether a complete response of the gateway was sent.
     pub(crate) response_sent: bool,
     pub(crate) account: RequestLog,
 }
 
 impl Context {
-    /// The second look: what has come up since it was admitted.
+    /// Re-check: returns the refusal for a revocation or cut since the request was admitted.
     pub(crate) fn obstacle(&self) -> Option<Refusal> {
         if self.registration.as_ref().is_some_and(Registration::is_revoked) {
             return Some(Refusal::TokenRevoked);
@@ -75,22 +75,22 @@ impl Context {
         }
     }
 
-    /// `came` bytes have passed in one direction, after so many: traffic is use. Of an ordinary body the first bytes come
-    /// with the header, which was noted.
-    pub(crate) fn note_traffic(&self, auth: &Auth, came: u64, before: u64) {
-        if came > 0 && (before > 0 || self.control.progress() == Progress::Open) {
+    /// Records traffic as use of the session: `bytes` in one direction, after `bytes_before`. The first bytes of an ordinary body
+    /// belong to the header, whose use is recorded already.
+    pub(crate) fn note_traffic(&self, auth: &Auth, bytes: u64, bytes_before: u64) {
+        if bytes > 0 && (bytes_before > 0 || self.control.progress() == Progress::Open) {
             self.note_use(auth);
         }
     }
 
-    /// Its session is in use.
+    /// Records use of the session.
     pub(crate) fn note_use(&self, auth: &Auth) {
         if let Some(registration) = &self.registration {
             auth.record_use(registration, &self.snapshot.settings);
         }
     }
 
-    /// Its answer is out: there is nothing left to cut, to wait for, or to time.
+    /// Ends the request once its response is sent: no more cuts, timeouts or timing.
     pub(crate) fn is_over(&mut self) {
         self.registration = None;
         self.silence.stop();

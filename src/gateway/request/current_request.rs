@@ -1,7 +1,7 @@
-//! The request that the current task serves.
+//! Request of the current task.
 //!
-//! Pingora calls its callbacks, and polls the streams, in the task that reads the request. So a task-local takes what the connection
-//! knows of a request past Pingora: [`current`] hands all of it to the context of the request, once.
+//! Pingora runs its callbacks, and polls the streams, in the task that reads the request. So a task-local passes the connection's
+//! facts about a request around Pingora: [`current`] copies them into the context of the request, once.
 
 use std::sync::Arc;
 
@@ -19,36 +19,33 @@ tokio::task_local! {
     static REQUEST: CurrentRequest;
 }
 
-/// What a connection knows of its request.
+/// Facts about a request that its connection passes to the callbacks.
 #[derive(Clone)]
 pub(crate) struct CurrentRequest {
-    /// The handle by which the request is cut.
+    /// Handle by which the request is cut.
     pub(crate) control: Arc<Control>,
-    /// The clock of the app's silence.
+    /// Timeout of the app's silence.
     pub(crate) silence: Arc<Silence>,
-    /// The send backlog of its response.
+    /// Send backlog of the response.
     pub(crate) backlog: Arc<Backlog>,
-    /// The listener that accepted its connection.
+    /// Listener that accepted the connection.
     pub(crate) listener: Listener,
-    /// The client certificate that was verified in the handshake.
+    /// Client authentication in the TLS handshake.
     pub(crate) proof: Option<Arc<Proof>>,
-    /// Why it is refused, where that is certain already.
+    /// Refusal that the connection has decided on already.
     pub(crate) refused: Option<Refusal>,
 }
 
-/// Runs `serving` as the task of `request`.
+/// Runs `serving` with `request` as the current request.
 pub(crate) async fn scope<F: Future>(request: CurrentRequest, serving: F) -> F::Output {
     REQUEST.scope(request, serving).await
 }
 
-/// The request of this task. In a task without one nobody could cut the request, and neither its listener nor its client certificate
-/// would count: it is refused as `Internal`. That is a defect, such as a callback that was called in a task of its own.
+/// Returns the request of this task. In a task without one, the request is refused as `Internal`: it could not be cut, and its
+/// listener and client certificate are unknown. That is a defect, such as a callback that runs in a task of its own.
 pub(crate) fn current(traffic: &Traffic) -> CurrentRequest {
     REQUEST.try_with(CurrentRequest::clone).unwrap_or_else(|_| {
-        tracing::error!(
-            reason = "request_unreachable",
-            "a request is served by a task that does not know it"
-        );
+        tracing::error!(reason = "request_unreachable", "callback runs outside the task of its request");
         CurrentRequest {
             control: Arc::default(),
             silence: Silence::new(Instant::now()),
@@ -60,14 +57,14 @@ pub(crate) fn current(traffic: &Traffic) -> CurrentRequest {
     })
 }
 
-/// Whether the app of this task's request has been silent for too long.
+/// Whether the timeout of the app of this task's request has expired.
 pub(crate) fn app_is_given_up() -> bool {
     REQUEST.try_with(|request| request.silence.has_expired()).unwrap_or(false)
 }
 
-/// Notes whether the client of this task's request takes what it is sent.
+/// Records whether the client of this task's request is blocked.
 pub(crate) fn client_blocks(blocks: bool) {
-    // What closes a connection has no request.
+    // A connection that is closing has no current request.
     let _ = REQUEST.try_with(|request| request.silence.client_blocks(blocks));
 }
 
@@ -76,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn request_that_its_task_does_not_know_is_refused() {
+    async fn request_outside_its_task_is_refused() {
         let traffic = Traffic::default();
         let request = CurrentRequest {
             control: Arc::default(),
@@ -88,7 +85,7 @@ mod tests {
         };
         scope(request, async { assert_eq!(current(&traffic).refused, None) }).await;
         assert_eq!(current(&traffic).refused, Some(Refusal::Internal));
-        let elsewhere = tokio::spawn(async move { current(&traffic).refused });
-        assert_eq!(elsewhere.await.expect("no panic"), Some(Refusal::Internal));
+        let other_task = tokio::spawn(async move { current(&traffic).refused });
+        assert_eq!(other_task.await.expect("no panic"), Some(Refusal::Internal));
     }
 }

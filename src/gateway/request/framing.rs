@@ -1,4 +1,4 @@
-//! Message framing that the transport lets through and RFC 9112 does not.
+//! Checks of the request's framing that Pingora does not make.
 
 use http::{HeaderValue, Version, header};
 use pingora::proxy::Session;
@@ -6,8 +6,8 @@ use pingora::proxy::Session;
 use crate::config::Limits;
 use crate::error::Refusal;
 
-/// What RFC 9112 has us refuse that the transport lets through: no `Host` (section 3.2), both framings and codings
-/// that would be lost on the way (6.1), a length that is not one plain number (6.3), a header section beyond the limit.
+/// Refuses what RFC 9112 forbids and Pingora accepts: a missing `Host` (section 3.2), two framings, or codings that would be lost
+/// (6.1), and a length that is not one plain number (6.3). Also refuses a header section beyond the limit.
 pub(crate) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
     let request = session.req_header();
     if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
@@ -16,16 +16,16 @@ pub(crate) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
     if request.headers.len() > limits.header_fields {
         return Err(Refusal::HeaderTooLarge);
     }
-    // Equal ones are equal to the transport, which sends both on; who is to say what the app takes `05` and `5` for.
+    // Pingora accepts equal lengths, also `05` and `5`, and forwards both; the app may read them differently.
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
     if lengths.next().is_some_and(|length| !is_number(length.as_bytes())) || lengths.next().is_some() {
         return Err(Refusal::RequestInvalid("Content-Length: not one number".into()));
     }
-    // RFC 9113 section 8.2.1. Over HTTP/1.1 it is not part of the value.
+    // RFC 9113 section 8.2.1. In HTTP/1.1 this white space is not part of the value.
     if request.version == Version::HTTP_2 && request.headers.values().any(has_white_space_at_an_end) {
         return Err(Refusal::RequestInvalid("a field's value begins or ends with white space".into()));
     }
-    // Over HTTP/2 the transport has measured it already.
+    // Pingora has checked the length of HTTP/2 headers already.
     let Some(http1) = session.as_downstream().as_http1() else { return Ok(()) };
     let raw = http1.get_headers_raw_bytes();
     if raw.len() > limits.header_bytes {
@@ -40,21 +40,21 @@ pub(crate) fn check(session: &Session, limits: &Limits) -> Result<(), Refusal> {
     {
         return Err(Refusal::RequestInvalid("Transfer-Encoding: only chunked is understood".into()));
     }
-    // The transport drops Content-Length beside Transfer-Encoding; the raw header still has it.
+    // Pingora removes Content-Length beside Transfer-Encoding; the raw header still has it.
     if names_content_length(&raw) {
         return Err(Refusal::RequestInvalid("Content-Length: beside Transfer-Encoding".into()));
     }
     Ok(())
 }
 
-/// What says that it is longer than allowed need not come first.
+/// Refuses a request whose declared length exceeds the limit, before its body is read.
 pub(crate) fn check_length(session: &Session, limit: u64) -> Result<(), Refusal> {
     let declared = session.req_header().headers.get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit) { Err(Refusal::BodyTooLarge) } else { Ok(()) }
 }
 
-/// As everybody writes it: what begins with a zero is octal to some.
+/// Whether the text is a decimal number without leading zeros, which some parsers read as octal.
 fn is_number(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_digit) && (text == b"0" || text.first().is_some_and(|first| *first != b'0'))
 }

@@ -1,7 +1,7 @@
-//! HTTP/1.0 clients of apps that are spoken to in HTTP/2.
+//! Responses of HTTP/2 apps to HTTP/1.0 clients.
 //!
-//! Pingora 0.9.1 frames such an app's response in chunks after its last callback, for HTTP/1.0 clients too, which know none
-//! (RFC 9112 section 6.1). One of its modules runs later still, and takes them off: the response ends with its connection.
+//! Pingora 0.9.1 adds the chunked coding to such a response after its last callback, also for HTTP/1.0 clients, which do not know
+//! it (RFC 9112 section 6.1). This Pingora module runs later and removes it: the response ends with its connection.
 
 use std::any::Any;
 
@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module};
 use pingora::proxy::Session;
 
-/// Has this request's response written without chunks.
+/// Makes Pingora write the response without the chunked coding.
 pub(crate) fn write_without_chunks(session: &mut Session) {
     let mut modules = HttpModules::new();
     modules.add_module(Box::new(WithoutChunks));

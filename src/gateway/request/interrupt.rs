@@ -1,9 +1,9 @@
-//! Ending the wait for an app from outside, with an answer.
+//! Interrupts the wait for an app so that the client still gets an error response.
 //!
-//! A request that waits for its app sits in Pingora, which listens to two sides: the app, and the client that may go away.
-//! Dropping it would close both without a word. So the client's side is made to fail instead: Pingora then comes back with
-//! an error, and the client is still there to be answered. Over HTTP/1.1 that is [`BoundedStream`](super::portion::BoundedStream)'s
-//! business; over HTTP/2 Pingora owns the stream, and what is put around it here lasts for as long as the wait.
+//! While a request waits for its app, Pingora reads two sides: the app, and the client, which may disconnect. Dropping the
+//! request would close both without a response. So a read error on the client's side is simulated instead: Pingora returns with
+//! an error, and the client is still connected. Over HTTP/1.1, `bounded_stream` does that. Over HTTP/2, Pingora owns the
+//! stream, and this module wraps it for the time of the wait.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,16 +26,15 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::gateway::request::silence::{Silence, TIMED_OUT};
 
-/// From now on the wait for the app can be ended, where the request came over HTTP/2.
+/// Makes the wait for the app interruptible. Does nothing over HTTP/1.1.
 ///
-/// To be called no sooner than the request's body is complete: until then Pingora watches for the client's reset while it
-/// writes to the app, which it does for its own streams alone. And not before it has looked at the request's authority, which
-/// it does for those alone too.
+/// Call it when the request's body is complete, not earlier: until then Pingora watches for the client's reset while it writes
+/// to the app, and does so only for its own streams. The same holds for its check of the request's authority.
 pub(crate) fn make_interruptible(session: &mut Session, silence: &Arc<Silence>) {
     if !session.is_http2() {
         return;
     }
-    let stream = std::mem::replace(&mut *session.downstream_session, nobody());
+    let stream = std::mem::replace(&mut *session.downstream_session, placeholder());
     *session.downstream_session = match stream {
         ServerSession::H2(stream) => {
             let stream = Interruptible { stream: Some(stream), silence: Arc::clone(silence) };
@@ -45,36 +44,36 @@ pub(crate) fn make_interruptible(session: &mut Session, silence: &Arc<Silence>) 
     };
 }
 
-/// The wait is over: the stream is Pingora's again.
+/// Ends the wait: gives the stream back to Pingora.
 pub(crate) fn restore(session: &mut Session, silence: &Silence) {
     if !session.downstream_session.is_custom() {
         return;
     }
-    drop(std::mem::replace(&mut *session.downstream_session, nobody()));
+    drop(std::mem::replace(&mut *session.downstream_session, placeholder()));
     if let Some(stream) = silence.slot().take() {
         *session.downstream_session = ServerSession::H2(stream);
     }
 }
 
-/// For the moment in which a stream changes hands.
-fn nobody() -> ServerSession {
+/// Session for the moment in which a stream is moved.
+fn placeholder() -> ServerSession {
     ServerSession::Custom(Box::new(()))
 }
 
-/// A request's stream, whose end can be feigned.
+/// An HTTP/2 stream whose reads can be made to fail.
 struct Interruptible {
-    /// There until it is dropped.
+    /// `Some` until dropped.
     stream: Option<HttpSession>,
     silence: Arc<Silence>,
 }
 
 impl Interruptible {
     fn stream(&self) -> &HttpSession {
-        self.stream.as_ref().expect("it is there until it is dropped")
+        self.stream.as_ref().expect("is `Some` until dropped")
     }
 
     fn stream_mut(&mut self) -> &mut HttpSession {
-        self.stream.as_mut().expect("it is there until it is dropped")
+        self.stream.as_mut().expect("is `Some` until dropped")
     }
 }
 
@@ -86,7 +85,8 @@ impl Drop for Interruptible {
     }
 }
 
-/// What Pingora does with its own streams, but for [`read_body_or_idle`](CustomSession::read_body_or_idle).
+/// Forwards to Pingora's stream, except [`read_body_or_idle`](CustomSession::read_body_or_idle) and
+/// [`response_duplex_vec`](CustomSession::response_duplex_vec).
 #[async_trait]
 impl CustomSession for Interruptible {
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
@@ -140,7 +140,7 @@ impl CustomSession for Interruptible {
         self.stream_mut().write_trailers(trailers)
     }
 
-    /// Over HTTP/2 there is none.
+    /// Does nothing: HTTP/2 streams have no read timeout.
     fn set_read_timeout(&mut self, _: Option<Duration>) {}
 
     fn get_read_timeout(&self) -> Option<Duration> {

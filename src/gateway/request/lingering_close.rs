@@ -1,8 +1,8 @@
-//! After an answer that came before its request's body: the client is heard out, or it might not hear the answer.
+//! Lingering close: after an early response, the rest of the request body is read before the connection or stream is closed.
 //!
-//! A connection that is closed while something is on its way is reset, and what the client has not read is lost with it
-//! (RFC 9112 section 9.6). A stream that is reset after its answer has none in clients that do not heed RFC 9113 section
-//! 8.1; curl 7.88 is one.
+//! A connection that is closed with unread data is reset, and the client loses the part of the response that it has not read yet
+//! (RFC 9112 section 9.6). Clients that do not follow RFC 9113 section 8.1, such as curl 7.88, also drop the response of an
+//! HTTP/2 stream that is reset after it.
 
 use std::time::Duration;
 
@@ -12,44 +12,40 @@ use pingora::proxy::Session;
 
 use crate::gateway::request::context::Context;
 
-/// How long somebody is heard out: some round trips around the world, until the answer is read and the sending stops.
-/// Longer would hold places for those who do not stop.
-const HEARING: Duration = Duration::from_secs(1);
+/// Time limit of a lingering close: some round trips around the world, until the client has read the response and stops sending.
+/// Longer would let clients that do not stop hold connections.
+const MAX_LINGER: Duration = Duration::from_secs(1);
 
-/// How many bytes of it: what may be on its way. More would be work for nothing.
-const HEARD: usize = 16 << 20;
+/// Maximum number of bytes drained: what may be in flight. More would be wasted work.
+const MAX_DRAINED: usize = 16 << 20;
 
-/// Takes what the client still sends of its body, where its whole answer is out.
-pub(crate) async fn drain_request_body_after_response(
-    session: &mut Session,
-    error: Option<&Error>,
-    context: &mut Context,
-) {
-    let is_whole = error.is_none() || context.response_sent;
-    if !is_whole || session.as_mut().is_body_done() || sends_nothing_more(session, context.account.status) {
+/// Drains the request body before the connection or stream is closed, if the response was sent completely.
+pub(crate) async fn close(session: &mut Session, error: Option<&Error>, context: &mut Context) {
+    let is_complete = error.is_none() || context.response_sent;
+    if !is_complete || session.as_mut().is_body_done() || needs_no_drain(session, context.account.status) {
         return;
     }
     context.is_over();
-    let reading = async {
+    let draining = async {
         session.finish_body().await.ok()?;
-        let mut left = HEARD;
+        let mut left = MAX_DRAINED;
         while left > 0 {
             let chunk = session.read_request_body().await.ok()??;
             left = left.saturating_sub(chunk.len());
         }
         Some(())
     };
-    // However it ends: the answer is out, and there is nobody to tell.
-    let _ = tokio::time::timeout(HEARING, reading).await;
+    // The result does not matter: the response was sent.
+    let _ = tokio::time::timeout(MAX_LINGER, draining).await;
 }
 
-/// Whether there is nothing to be heard, or nothing gained by it.
-fn sends_nothing_more(session: &Session, status: u16) -> bool {
+/// Whether no more body is expected, or draining it would not help.
+fn needs_no_drain(session: &Session, status: u16) -> bool {
     if session.is_http2() {
-        // Told of success, curl 7.88 goes on, and does not see that its window opens: a reset ends it, where it would hang.
+        // After a success status, curl 7.88 keeps sending and misses the window update: it would hang, and a reset ends it.
         return status < 300;
     }
-    // A tunnel has ended with its answer; and who waits to be asked for a body sends none once it is answered.
-    let waits = session.req_header().headers.contains_key(header::EXPECT);
-    status == 101 || waits && session.body_bytes_read() == 0
+    // A tunnel has no body to drain, and a client that waits for 100 sends none after a final response.
+    let waits_for_continue = session.req_header().headers.contains_key(header::EXPECT);
+    status == 101 || waits_for_continue && session.body_bytes_read() == 0
 }

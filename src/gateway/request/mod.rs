@@ -1,6 +1,7 @@
-//! One request on its way through Pingora's callbacks: its context, cancellation, access log entry and timeouts.
+//! One request in Pingora's callbacks: its context, cancellation, timeouts and access log entry.
 //!
-//! In: a parsed header section. Out: a response, and one log entry. Decides nothing about access, which `authorize` does.
+//! In: a parsed header section, and the connection's [`current_request::CurrentRequest`]. Out: a response, and one access log
+//! entry. Must not know: how access is decided (`authorize`), how the app's message is rewritten (`upstream`).
 
 pub(crate) mod access_log;
 pub(crate) mod callbacks;

@@ -1,4 +1,4 @@
-//! Sending a response of ours.
+//! Sends responses of the gateway.
 
 use bytes::Bytes;
 use http::header;
@@ -13,8 +13,8 @@ use crate::gateway::request::send_backlog;
 use crate::gateway::response::OwnResponse;
 use crate::request_id;
 
-/// Adds what every answer has, whoever made it: which request it answers, and over TLS that it was not to be had
-/// otherwise (RFC 6797 section 7.2: never in clear). An app that says so itself is left to it.
+/// Adds the fields of every response, also an app's: the request id, and over TLS `Strict-Transport-Security` (RFC 6797 section
+/// 7.2: never in clear). An app's own `Strict-Transport-Security` stays.
 pub(crate) fn mark(
     session: &mut Session,
     response: &mut ResponseHeader,
@@ -32,35 +32,35 @@ pub(crate) fn mark(
     Ok(())
 }
 
-/// Writes a whole answer.
+/// Writes a complete response.
 pub(crate) async fn send(
     session: &mut Session,
-    answer: &OwnResponse,
+    response: &OwnResponse,
     context: &mut Context,
 ) -> pingora::Result<()> {
-    let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
-    for (name, value) in &answer.headers {
-        response.append_header(name.clone(), value.clone())?;
+    let mut head = ResponseHeader::build(response.status, Some(response.headers.len() + 2))?;
+    for (name, value) in &response.headers {
+        head.append_header(name.clone(), value.clone())?;
     }
-    mark(session, &mut response, context)?;
-    if answer.status != 204 {
-        response.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
+    mark(session, &mut head, context)?;
+    if response.status != 204 {
+        head.insert_header(header::CONTENT_LENGTH, response.body.len())?;
     }
-    let with_body = answer.sends_body(&session.req_header().method);
+    let with_body = response.sends_body(&session.req_header().method);
     if !with_body {
-        end_with_header(session, response).await?;
+        end_with_header(session, head).await?;
     } else {
-        session.write_response_header(Box::new(response), false).await?;
-        context.account.bytes_out = answer.body.len() as u64;
-        let body = send_backlog::track_whole(session, answer.body.clone(), context);
+        session.write_response_header(Box::new(head), false).await?;
+        context.account.bytes_out = response.body.len() as u64;
+        let body = send_backlog::track_whole(session, response.body.clone(), context);
         session.write_response_body(Some(body), true).await?;
     }
     context.response_sent = true;
     Ok(())
 }
 
-/// Writes a response that has no content. Over HTTP/2 its header ends the stream (RFC 9113 section 8.1): the transport, which is
-/// told the same, leaves it open, and resets it where the request has failed.
+/// Writes a response without content. Over HTTP/2 its header ends the stream (RFC 9113 section 8.1). Pingora's session ignores
+/// that flag: it would leave the stream open, and reset it if the request failed.
 async fn end_with_header(session: &mut Session, response: ResponseHeader) -> pingora::Result<()> {
     match session.as_mut() {
         ServerSession::H2(stream) => stream.write_response_header(Box::new(response), true),

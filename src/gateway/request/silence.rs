@@ -1,19 +1,20 @@
-//! The app's silence: how long a request waits for its app, and for nobody else.
+//! Upstream timeout: the time in which a request waits for its app, and not for its client.
 //!
-//! A route's `timeout` is nginx's `proxy_read_timeout`: it runs while the app owes something. Pingora's own timeouts are per
-//! read of the app's connection and fixed before the connect, so over HTTP/2 they count the time a client takes to upload,
-//! and they cannot tell an event stream from a slow report.
+//! A route's `timeout` is like nginx's `proxy_read_timeout`: it runs while it is the app's turn. Pingora's own timeouts apply to
+//! each read of the upstream connection and are fixed before the connect. So over HTTP/2 they would include the time of the
+//! client's upload, and they could not tell an event stream from a slow report.
 //!
 //! ```text
-//!            header sent              last byte of the body taken          header, or a part of the body
-//! stopped --------------> sending --------------------------------> awaited -----------------------------> awaited, anew
-//!                            |  the app owes while it does not          |
-//!                            |  take what it was given                  |  event stream, gRPC, 101, the end
+//!            header sent              last body byte accepted              header or body part received
+//! stopped --------------> sending --------------------------------> awaited -----------------------------> awaited (restarted)
+//!                            |                                          |
+//!                            |                                          |  event stream, gRPC, 101, end
 //!                            |                                          v
-//!                            +------------ the client is waited for: no clock              stopped
+//!                            |                                       stopped
+//!                            +-- runs only while the app does not accept body bytes; otherwise waits for the client
 //! ```
 //!
-//! While the client does not take what the app has sent, the app is not waited for either.
+//! The timeout does not run while the client does not read the app's response.
 
 use std::io;
 use std::pin::Pin;
@@ -28,10 +29,10 @@ use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::{Instant, Sleep};
 
-/// What a wait for the app that was too long says.
+/// Error text of an expired timeout.
 pub(crate) const TIMED_OUT: &str = "the app was silent for too long";
 
-/// The same as an error of a stream.
+/// Returns an expired timeout as an error of a stream.
 pub(crate) fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, TIMED_OUT)
 }
@@ -50,76 +51,76 @@ impl Slot {
     }
 }
 
-/// The silence of one request's app.
+/// Timeout of one request's app.
 pub(crate) struct Silence {
-    begun: Instant,
-    /// In milliseconds.
+    started: Instant,
+    /// Timeout in milliseconds.
     timeout: AtomicU64,
     phase: AtomicU8,
-    /// Moves with every sign of life.
-    signs: AtomicU32,
-    /// Parts of the request's body that the app has not taken.
-    untaken: AtomicU32,
-    /// When it took the last one, in milliseconds since `begun`.
-    taken_at: AtomicU64,
-    /// The client does not take what the app has sent.
+    /// Incremented with every sign of life; a change restarts the timeout.
+    activity: AtomicU32,
+    /// Parts of the request body that the app has not accepted.
+    unsent: AtomicU32,
+    /// Time at which the app accepted the last part, in milliseconds since `started`.
+    sent_at: AtomicU64,
+    /// Whether the client is not reading the response.
     client_blocks: AtomicBool,
     expired: AtomicBool,
-    /// The HTTP/2 stream, while the wait for the app can be interrupted.
+    /// HTTP/2 stream, while the wait for the app can be interrupted.
     slot: Slot,
 }
 
 const STOPPED: u8 = 0;
-/// The client has more to send.
+/// The client is sending its body.
 const SENDING: u8 = 1;
-/// The request is complete.
+/// The request is complete, and the app must respond.
 const AWAITED: u8 = 2;
 
 impl Silence {
-    /// Of a request that begins now.
-    pub(crate) fn new(begun: Instant) -> Arc<Self> {
+    /// Creates the timeout of a request that started at `started`. It does not run yet.
+    pub(crate) fn new(started: Instant) -> Arc<Self> {
         Arc::new(Self {
-            begun,
+            started,
             timeout: AtomicU64::new(0),
             phase: AtomicU8::new(STOPPED),
-            signs: AtomicU32::new(0),
-            untaken: AtomicU32::new(0),
-            taken_at: AtomicU64::new(0),
+            activity: AtomicU32::new(0),
+            unsent: AtomicU32::new(0),
+            sent_at: AtomicU64::new(0),
             client_blocks: AtomicBool::new(false),
             expired: AtomicBool::new(false),
             slot: Slot::default(),
         })
     }
 
-    /// The header is about to be sent; whether the request is complete with it.
+    /// Starts the timeout: the header is about to be sent. Returns whether the request is complete with it.
     pub(crate) fn begin(&self, session: &mut Session, timeout: Duration) -> bool {
         self.timeout.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        // RFC 9110 section 10.1.1: who announces a body so waits for the app's word.
-        let asks_first = session.req_header().headers.contains_key(header::EXPECT);
-        let is_whole = session.as_mut().is_body_done();
-        self.enter(if is_whole || asks_first { AWAITED } else { SENDING });
-        is_whole
+        // RFC 9110 section 10.1.1: a client that sends `Expect` waits for the app's 100 before it sends its body.
+        let expects_continue = session.req_header().headers.contains_key(header::EXPECT);
+        let is_complete = session.as_mut().is_body_done();
+        self.enter(if is_complete || expects_continue { AWAITED } else { SENDING });
+        is_complete
     }
 
-    /// A part of the request's body goes to the app, or its end; whether the request is complete with it.
+    /// Records a part of the request body, or its end, on its way to the app. Returns whether the request is complete with it.
     pub(crate) fn body_came(self: &Arc<Self>, body: &mut Option<Bytes>, is_last: bool) -> bool {
         if self.phase.load(Ordering::Relaxed) == STOPPED {
             return false;
         }
         if let Some(part) = body.take_if(|part| !part.is_empty()) {
-            self.untaken.fetch_add(1, Ordering::AcqRel);
+            self.unsent.fetch_add(1, Ordering::AcqRel);
             *body = Some(Bytes::from_owner(Part { bytes: part, silence: Arc::clone(self) }));
         }
         self.enter(if is_last { AWAITED } else { SENDING });
         is_last
     }
 
-    /// The app has sent something.
+    /// Restarts the timeout: the app has sent something.
     pub(crate) fn broken(&self) {
-        self.signs.fetch_add(1, Ordering::AcqRel);
+        self.activity.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// From now on it may be silent.
+    /// Stops the timeout.
     pub(crate) fn stop(&self) {
         self.enter(STOPPED);
     }
@@ -133,24 +134,24 @@ impl Silence {
         self.broken();
     }
 
-    /// Whether the client can take what the app has sent. Until it does, the app is not waited for.
+    /// Records whether the client is blocked. The timeout does not run while it is.
     pub(crate) fn client_blocks(&self, blocks: bool) {
         self.client_blocks.store(blocks, Ordering::Release);
         self.broken();
     }
 
-    /// Whether the app has been silent for too long.
+    /// Whether the timeout has expired.
     pub(crate) fn has_expired(&self) -> bool {
         self.expired.load(Ordering::Acquire)
     }
 
-    /// Whether the app leaves some of the request's body lying.
+    /// Whether the app has not accepted all body parts received so far.
     pub(crate) fn app_blocks(&self) -> bool {
-        self.untaken.load(Ordering::Acquire) > 0
+        self.unsent.load(Ordering::Acquire) > 0
     }
 
-    /// Whether it is the app that is waited for.
-    fn is_owed(&self) -> bool {
+    /// Whether the timeout runs: the gateway waits for the app.
+    fn is_running(&self) -> bool {
         match self.phase.load(Ordering::Acquire) {
             AWAITED => !self.client_blocks.load(Ordering::Acquire),
             SENDING => self.app_blocks(),
@@ -159,23 +160,23 @@ impl Silence {
     }
 
     fn millis(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Resolves when the app has been silent for too long. To be polled by the task that serves the request, after what
-    /// serves it: so it sees every sign of life as it comes.
+    /// Resolves when the timeout expires. Must be polled by the task that serves the request, after the future that serves it,
+    /// so that it sees every sign of life.
     ///
-    /// Until `woken_at` the task is woken by others; before that no timer is set for an end that lies behind it, which spares
-    /// nearly every request one.
+    /// Another timer wakes the task at `woken_at`. Until then no timer is set for a later expiry, which spares nearly every
+    /// request one.
     pub(crate) async fn until_expired(&self, woken_at: Instant) {
         let mut timer = std::pin::pin!(None::<Sleep>);
-        let (mut seen, mut since) = (None, self.begun);
+        let (mut seen, mut since) = (None, self.started);
         std::future::poll_fn(|cx| {
-            let signs = self.signs.load(Ordering::Acquire);
-            if signs == 0 || !self.is_owed() {
+            let activity = self.activity.load(Ordering::Acquire);
+            if activity == 0 || !self.is_running() {
                 return Poll::Pending;
             }
-            if seen.replace(signs) != Some(signs) {
+            if seen.replace(activity) != Some(activity) {
                 since = Instant::now();
             }
             self.poll_expiry(cx, since, woken_at, timer.as_mut())
@@ -193,16 +194,16 @@ impl Silence {
     ) -> Poll<()> {
         let timeout = Duration::from_millis(self.timeout.load(Ordering::Relaxed));
         loop {
-            // What was taken by another task was no reason to wake this one.
-            let taken_at = self.begun + Duration::from_millis(self.taken_at.load(Ordering::Acquire));
-            let end = since.max(taken_at) + timeout;
+            // Parts accepted in another task did not wake this one.
+            let sent_at = self.started + Duration::from_millis(self.sent_at.load(Ordering::Acquire));
+            let end = since.max(sent_at) + timeout;
             if timer.is_none() && end > woken_at && Instant::now() < woken_at {
                 return Poll::Pending;
             }
             if Instant::now() >= end {
                 return Poll::Ready(());
             }
-            // One that is too early only asks again.
+            // An early timer is kept: it only causes another check.
             if timer.as_ref().as_pin_ref().is_none_or(|timer| timer.is_elapsed() || timer.deadline() > end) {
                 timer.set(Some(tokio::time::sleep_until(end)));
             }
@@ -215,7 +216,7 @@ impl Silence {
     }
 }
 
-/// A part of a request's body: tells when it was taken.
+/// A part of a request body that records when it was accepted, on drop.
 struct Part {
     bytes: Bytes,
     silence: Arc<Silence>,
@@ -229,7 +230,7 @@ impl AsRef<[u8]> for Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.silence.taken_at.store(self.silence.millis(), Ordering::Release);
-        self.silence.untaken.fetch_sub(1, Ordering::AcqRel);
+        self.silence.sent_at.store(self.silence.millis(), Ordering::Release);
+        self.silence.unsent.fetch_sub(1, Ordering::AcqRel);
     }
 }

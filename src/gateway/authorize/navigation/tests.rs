@@ -1,6 +1,6 @@
 use super::*;
 
-fn asks(method: &str, fields: &[(&'static str, &'static str)]) -> Audience {
+fn audience_of(method: &str, fields: &[(&'static str, &'static str)]) -> Audience {
     let mut request = RequestHeader::build(method, b"/", None).unwrap();
     for (name, value) in fields {
         request.append_header(*name, *value).unwrap();
@@ -18,14 +18,14 @@ const fn dest(dest: &'static str) -> (&'static str, &'static str) {
 }
 
 #[test]
-fn only_a_person_with_a_browser_is_shown_pages() {
+fn only_browser_navigation_gets_pages() {
     use Audience::{Frame, Page, Program};
     for (method, fields, expected) in [
         ("GET", &[HTML][..], Page),
         ("HEAD", &[HTML], Page),
         ("GET", &[NAVIGATE, dest("document"), HTML], Page),
         ("GET", &[NAVIGATE, dest("document")], Page),
-        // A service worker fetches what a page view asked for.
+        // A service worker fetches for a page view.
         ("GET", &[NAVIGATE, dest("empty"), HTML], Page),
         ("GET", &[NAVIGATE, dest("empty"), ("accept", "*/*")], Page),
         ("GET", &[NAVIGATE], Page),
@@ -62,12 +62,12 @@ fn only_a_person_with_a_browser_is_shown_pages() {
         ("DELETE", &[HTML, NAVIGATE, dest("document")], Program),
         ("OPTIONS", &[HTML], Program),
     ] {
-        assert_eq!(asks(method, fields), expected, "{method} {fields:?}");
+        assert_eq!(audience_of(method, fields), expected, "{method} {fields:?}");
     }
 }
 
 #[test]
-fn script_that_prefers_html_is_given_html() {
+fn script_that_prefers_html_gets_html() {
     use Audience::{Html, Program};
     for (accept, expected) in [
         ("text/html", Html),
@@ -87,21 +87,21 @@ fn script_that_prefers_html_is_given_html() {
     ] {
         for mode in ["cors", "same-origin", "no-cors"] {
             let fields = [("accept", accept), ("sec-fetch-mode", mode), dest("empty")];
-            assert_eq!(asks("GET", &fields), expected, "{mode} {accept}");
+            assert_eq!(audience_of("GET", &fields), expected, "{mode} {accept}");
         }
     }
-    assert_eq!(asks("POST", &[HTML, CORS, FORM]), Html);
-    assert_eq!(asks("GET", &[HTML, CORS, ("x-requested-with", "XMLHttpRequest")]), Program);
+    assert_eq!(audience_of("POST", &[HTML, CORS, FORM]), Html);
+    assert_eq!(audience_of("GET", &[HTML, CORS, ("x-requested-with", "XMLHttpRequest")]), Program);
 }
 
 #[test]
 fn media_ranges_beyond_the_limit_are_not_read() {
-    let behind = |count: usize| {
+    let html_after = |count: usize| {
         let mut headers = HeaderMap::new();
         let field = format!("{}text/html", "a/b,".repeat(count));
         headers.append(header::ACCEPT, field.parse().expect("a field"));
         accepts_html(&headers)
     };
-    assert!(behind(MAX_RANGES - 1));
-    assert!(!behind(MAX_RANGES) && !behind(8_000));
+    assert!(html_after(MAX_RANGES - 1));
+    assert!(!html_after(MAX_RANGES) && !html_after(8_000));
 }

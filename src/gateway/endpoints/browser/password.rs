@@ -47,7 +47,7 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
     Ok(match changed {
         Ok(changed) => {
             let device = call.auth.device_cookie_after_change(&identity, &changed, &call.devices());
-            call.set.know(&device, call.snapshot);
+            call.set.set_device(&device, call.snapshot);
             shown(call, &identity, None, true)
         }
         Err(refusal) => {

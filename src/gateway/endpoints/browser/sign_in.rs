@@ -16,10 +16,11 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
     is_planted(call)?;
     let query = Form::parse(call.query()).unwrap_or_default();
     let is_return_lost = call.query() == navigation::LOST.as_bytes();
-    let stamped = query.get("return_to").filter(|stamped| navigation::place(stamped, call.auth).is_some());
+    let stamped =
+        query.get("return_to").filter(|stamped| navigation::return_target(stamped, call.auth).is_some());
     match call.person().await {
         Ok(identity) => {
-            if let Some(place) = stamped.and_then(|stamped| navigation::place(stamped, call.auth)) {
+            if let Some(place) = stamped.and_then(|stamped| navigation::return_target(stamped, call.auth)) {
                 return Ok(OwnResponse::see_other(&place));
             }
             Ok(signed_in(call, identity.login().as_str()))
@@ -44,7 +45,8 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let stamped = form.get("return_to").filter(|stamped| navigation::place(stamped, call.auth).is_some());
+    let stamped =
+        form.get("return_to").filter(|stamped| navigation::return_target(stamped, call.auth).is_some());
     // No login name has blanks: keyboards of phones add one after a word.
     let username = form.get("username").map(str::trim).filter(|name| !name.is_empty());
     let password = form.get("password");
@@ -88,8 +90,8 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         }
     };
     call.account.opened(tokens.session);
-    call.set.keep(&tokens, call.snapshot);
-    let place = stamped.and_then(|stamped| navigation::place(stamped, call.auth));
+    call.set.set_tokens(&tokens, call.snapshot);
+    let place = stamped.and_then(|stamped| navigation::return_target(stamped, call.auth));
     Ok(Ok(OwnResponse::see_other(place.as_deref().unwrap_or("/"))))
 }
 

@@ -103,7 +103,7 @@ pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Re
     };
     let renewed = call.auth.refresh_browser(&cookie, &call.snapshot.settings).await;
     Ok(renewed.map(|renewed| {
-        call.set.keep(&renewed.tokens, call.snapshot);
+        call.set.set_tokens(&renewed.tokens, call.snapshot);
         OwnResponse::json(&json!({ "refreshed": true }))
     }))
 }
