@@ -657,7 +657,7 @@ impl ProxyHttp for Gateway {
         }
         if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
             context.account.status = response.status.as_u16();
-            lingering_close::drain_request_body_after_response(session, error, context).await;
+            lingering_close::close(session, error, context).await;
         }
     }
 }
