@@ -1,8 +1,8 @@
 #!/bin/sh
 # Starts a container of doorward-redis: `redis-start.sh redis` or `redis-start.sh sentinel`.
 #
-# No file says who the master is. The Sentinels are asked; when none of them knows, this is the first start of all, and the
-# first pod is it. Nothing is kept on disk: what Redis holds is a copy, and doorward does without it.
+# No file names the master: the Sentinels do. When none of them knows one, this is the very first start, and the first pod
+# becomes master. Nothing is kept on disk: Redis is a cache, and doorward works without it.
 set -eu
 umask 077
 what=$1
@@ -21,7 +21,7 @@ pods() {
     done
 }
 
-# The master the other Sentinels name, or nothing.
+# Prints the master that the other Sentinels name, or nothing.
 known() {
     for pod in $(pods); do
         [ "$pod" != "$me" ] || continue
@@ -34,8 +34,8 @@ known() {
 }
 
 redis() {
-    # Named the master while it was away, it would come back empty and its replicas with it: the Sentinels are given the
-    # time to choose one that still has the data.
+    # A master that comes back empty would empty its replicas. So the Sentinels get time to elect one that still has the
+    # data.
     master=$(known)
     waited=0
     while [ "$master" = "$me" ] && [ "$waited" -lt 20 ]; do
@@ -51,12 +51,12 @@ redis() {
         echo "appendonly no"
         echo "repl-diskless-sync yes"
         echo "maxmemory $MAXMEMORY"
-        # When it is full, what is nearest its end goes first; doorward asks the vault for it.
+        # When full, Redis evicts the keys nearest to their expiry; doorward looks these up in the vault.
         echo "maxmemory-policy volatile-ttl"
         echo "replica-announce-ip $me"
         echo "masteruser peers"
         echo "masterauth $(secret peers-password)"
-        # Nobody without a password, and each only what it needs.
+        # No access without a password, and only the commands that each user needs.
         echo "user default off"
         echo "user doorward on #$(digest password) ~dw:* +get +set +pexpire +del +ping +info +role +config|get"
         echo "user peers on #$(digest peers-password) allchannels +psync +replconf +ping +multi +exec +slaveof" \
@@ -68,22 +68,22 @@ redis() {
 }
 
 sentinel() {
-    # A container that is restarted goes on with what it knew; a new pod learns it from the others.
+    # A restarted container keeps its configuration; a new pod learns it from the others.
     if [ ! -s "$folder/sentinel.conf" ]; then
         master=$(known)
         [ -n "$master" ] || master=$SERVICE-0.$SERVICE
-        # A name that is not known yet would end it.
+        # Sentinel would exit on a name that does not resolve yet.
         until getent hosts "$master" >/dev/null; do sleep 1; done
         {
             echo "dir $folder"
             echo "port 26379"
             echo "protected-mode no"
-            # Names outlive the addresses of pods.
+            # Names, since the addresses of pods change.
             echo "sentinel resolve-hostnames yes"
             echo "sentinel announce-hostnames yes"
             echo "sentinel announce-ip $me"
-            # The same for every pod of this name: otherwise each one that is replaced counts as lost for ever, until
-            # there is no majority.
+            # A stable id per pod name: otherwise each replaced pod would count as lost for ever, until there is no
+            # majority.
             echo "sentinel myid $(printf %s "$me" | sha1sum | cut -d ' ' -f 1)"
             echo "sentinel monitor main $master 6379 2"
             echo "sentinel down-after-milliseconds main 5000"
