@@ -1,4 +1,4 @@
-//! Every session store keeps the same contract. A new backend is one more `on!` line with a way to make a `World`.
+//! The shared contract of all session stores. A new backend needs one more `on!` line and a constructor of a `World`.
 
 #[path = "support/eventually.rs"]
 mod eventually;
@@ -9,7 +9,7 @@ mod session_store;
 #[path = "support/redis_travel.rs"]
 mod travel;
 
-/// Runs every case on one backend. A case missing from the list is an unused function, which the lint refuses.
+/// Runs every case on one backend. A case missing from the list is an unused function, which the compiler reports.
 macro_rules! on {
     ($backend:ident) => {
         mod $backend {

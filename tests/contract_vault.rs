@@ -1,4 +1,4 @@
-//! Every vault keeps the same contract. A new backend is one more `on!` line with a way to make a `World` of it.
+//! The shared contract of all vaults. A new backend needs one more `on!` line and a constructor of a `World`.
 
 #[path = "support/eventually.rs"]
 mod eventually;
@@ -8,7 +8,7 @@ mod servers;
 #[path = "contract/vault/mod.rs"]
 mod vault;
 
-/// Runs every case on one backend. A case missing from the list is an unused function, which the lint refuses.
+/// Runs every case on one backend. A case missing from the list is an unused function, which the compiler reports.
 macro_rules! on {
     ($backend:ident) => {
         mod $backend {

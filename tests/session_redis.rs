@@ -1,4 +1,4 @@
-//! What is particular to the session store in Redis: its keys, its outages, and its kinds of servers.
+//! Redis-specific behaviour of the session store: keys, outages and topologies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ mod versions;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A new connection waits up to 2 s for its turn and takes a moment; the rest is for a busy machine.
+/// A new connection waits up to 2 s before an attempt; the rest is a margin for a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
 fn session() -> SessionId {
@@ -68,7 +68,7 @@ fn single(server: &RedisServer) -> RedisOptions {
     options(servers::url(RedisTopology::Single(server.host())))
 }
 
-/// A store that uses this server, connected.
+/// A connected store on this server.
 async fn on(server: &RedisServer) -> RedisStore {
     let store = start(single(server));
     assert_answers(&store).await;
@@ -87,7 +87,7 @@ fn key(id: SessionId) -> String {
     format!("test:s:{id}")
 }
 
-/// Tries again until it succeeds: on a busy machine an answer may be late, and every method may be repeated.
+/// Retries until it succeeds: on a busy machine a response may be late, and every method is idempotent.
 async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionStoreError>) -> T {
     let trying = async {
         loop {
@@ -112,10 +112,10 @@ async fn revoke(store: &RedisStore, id: SessionId, keep: Duration) {
     sure("revoked", async || store.revoke(id, keep).await).await;
 }
 
-/// How a call fails that found no connection, and so waited for nothing.
+/// Error of a call that finds no connection and does not wait.
 const AT_ONCE: &str = "the session store is unavailable: Redis is away";
 
-/// A thousand failing checks, none of which waits for anything.
+/// Asserts that a thousand checks fail without waiting.
 async fn assert_fails_at_once(store: &RedisStore) {
     let begun = Instant::now();
     for _ in 0..1000 {

@@ -1,5 +1,4 @@
-//! What is Postgres' own about the shared vault: how it is opened, what outages do, races that only it has, and what
-//! its statements cost.
+//! Postgres-specific behaviour of the shared vault: opening, outages, races and statement cost.
 
 #[path = "support/eventually.rs"]
 mod eventually;
@@ -36,13 +35,13 @@ use doorward::vault::postgres::{PostgresOptions, PostgresVault};
 use tokio_postgres::Client;
 use world::World;
 
-/// Far longer than anything takes here.
+/// Timeout that only ends a hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A port nobody listens on.
-const NOBODY: u16 = 1;
+/// A port without a listener.
+const DEAD_PORT: u16 = 1;
 
-/// What opening says when it does not succeed: one line, and never the password.
+/// Error of a failed open: one line that never contains the password.
 async fn complaint(options: PostgresOptions) -> String {
     let error = PostgresVault::open(options).await.map(drop).expect_err("it cannot be opened");
     let text = error.to_string();
@@ -50,7 +49,7 @@ async fn complaint(options: PostgresOptions) -> String {
     text
 }
 
-/// A way past the vault.
+/// A direct connection.
 fn raw(world: &World) -> &Client {
     world.raw.as_ref().expect("a world on Postgres")
 }
@@ -59,7 +58,7 @@ async fn count(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.expect("an answer").get(0)
 }
 
-/// What a vault says that cannot be asked.
+/// Error text of an unavailable vault.
 fn unavailable<T>(answer: Result<T, VaultError>) -> String {
     match answer.map(drop) {
         Err(VaultError::Unavailable(text)) => text,

@@ -1,4 +1,4 @@
-//! What is SQLite's own about the embedded vault: the file, who may share it, and what it says when it is not right.
+//! SQLite-specific behaviour of the embedded vault: the file, concurrent access and errors.
 
 #[path = "support/eventually.rs"]
 mod eventually;
@@ -67,7 +67,8 @@ async fn close(vault: Vault, path: &Path) {
     drop(vault);
     let log = path.with_extension("db-wal");
     eventually::assert_eventually("the threads end", PATIENCE, async || {
-        // Who closes last removes the log; of two that close at once each may take the other for the last.
+        // The last connection to close removes the log; of two that close concurrently each may take the other for the
+        // last.
         let last = Connection::open(path).expect("a connection");
         last.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
             .expect("readable");
@@ -107,7 +108,7 @@ async fn acknowledged_change_survives_a_kill() {
     let (_folder, path) = place();
     let vault = open(&path).expect("a vault");
     add_user(&vault, "ada").await.expect("added");
-    // What a killed process leaves: the file and the log as they are now, nothing closed.
+    // State left by a killed process: the file and the log as they are now, not closed.
     let (_copy, copy) = place();
     fs::copy(&path, &copy).expect("copied");
     fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).expect("copied");
@@ -159,7 +160,7 @@ async fn newer_schema_is_refused() {
 fn missing_folder_is_named() {
     let (folder, _) = place();
     let text = complaint(&folder.path().join("missing").join("vault.db"));
-    assert!(text.contains("there is no folder") && text.contains("missing"), "{text}");
+    assert!(text.contains("the folder") && text.contains("missing"), "{text}");
 }
 
 #[test]
@@ -176,7 +177,7 @@ fn unwritable_folder_is_named() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).expect("changed");
     let may_write_anyway = fs::write(folder.path().join("probe"), "").is_ok();
     match open(&path).map(drop) {
-        // Permissions do not bind root.
+        // Permissions do not apply to root.
         Ok(()) => assert!(may_write_anyway),
         Err(error) => assert!(error.to_string().contains("cannot be written"), "{error}"),
     }
@@ -195,7 +196,7 @@ async fn damaged_page_is_reported_as_damage() {
     for page in 1..pages {
         file.write_all_at(&[0xa5; 4096], page * 4096).expect("overwritten");
     }
-    // Found while opening or at the first question, as SQLite comes across it.
+    // Found while opening or by the first query, depending on SQLite.
     let found = match open(&path) {
         Err(error) => error,
         Ok(vault) => vault.users.list(None, 10).await.map(drop).expect_err("it cannot be read"),
@@ -213,7 +214,7 @@ async fn lock_of_another_process_is_awaited_then_reported() {
     raw.execute_batch("BEGIN IMMEDIATE").expect("locked");
     let error = add_user(&vault, "ada").await.expect_err("it is locked");
     assert!(matches!(&error, VaultError::Unavailable(text) if text.contains("locked by another")), "{error}");
-    // Reading goes on meanwhile.
+    // Reads continue meanwhile.
     assert!(!has_user(&vault, "ada").await);
     vault.log.read(None).await.expect("a page");
     raw.execute_batch("ROLLBACK").expect("unlocked");
@@ -247,7 +248,7 @@ async fn refused_change_does_not_lose_others_in_its_batch() {
     let adding: Vec<_> = (0..200)
         .map(|at| {
             let vault = vault.clone();
-            // Every second one asks for a name that is taken.
+            // Every second one uses a name that is taken.
             let name = if at % 2 == 0 { format!("user-{at}") } else { "user-0".into() };
             tokio::spawn(async move { (name.clone(), add_user(&vault, &name).await.is_ok()) })
         })

@@ -1,4 +1,4 @@
-//! What every session store does, whatever it is made of: one function per sentence of the trait's contract.
+//! The contract of every session store: one function per sentence of the trait's documentation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use tokio::sync::OnceCell;
 use crate::eventually::assert_eventually;
 use crate::servers::{self, Certificates, NONE, RedisServer};
 
-/// One test's store.
+/// A session store for one test.
 pub(crate) struct World {
     store: Arc<dyn SessionStore>,
     clock: Arc<TravelClock>,
-    /// Where the store's records are, when not in this process: they have clocks of their own.
+    /// Servers that hold the records outside this process; they have their own clocks.
     servers: &'static [RedisServer],
     key_prefix: String,
-    /// What [`SessionStore::is_shared`] must say of this backend.
-    vouches_alone: bool,
+    /// Expected value of [`SessionStore::is_shared`].
+    is_shared: bool,
 }
 
-/// A store in this process.
+/// An in-process store.
 pub(crate) async fn memory() -> World {
     let clock = Arc::new(TravelClock::new());
     let store = Arc::new(MemoryStore::new(clock.clone()));
-    World { store, clock, servers: &[], key_prefix: String::new(), vouches_alone: false }
+    World { store, clock, servers: &[], key_prefix: String::new(), is_shared: false }
 }
 
 /// One Redis, shared by all cases.
@@ -40,7 +40,7 @@ pub(crate) async fn redis() -> World {
     World::on(servers, servers::url(RedisTopology::Single(servers[0].host())), None).await
 }
 
-/// One Redis behind TLS.
+/// One Redis with TLS.
 pub(crate) async fn redis_tls() -> World {
     static SERVER: OnceCell<(Certificates, u16, [RedisServer; 1])> = OnceCell::const_new();
     let start = async || {
@@ -54,7 +54,7 @@ pub(crate) async fn redis_tls() -> World {
     World::on(servers, url, Some(certificates)).await
 }
 
-/// A master that a Sentinel names.
+/// A master found through a Sentinel.
 pub(crate) async fn redis_sentinel() -> World {
     static SERVERS: OnceCell<(RedisServer, [RedisServer; 1])> = OnceCell::const_new();
     let start = async || {
@@ -77,7 +77,7 @@ pub(crate) async fn redis_cluster() -> World {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A record may be kept a little longer than asked, and no longer than this.
+/// Longest allowed lifetime of a record requested for `span`.
 fn and_a_little(span: Duration) -> Duration {
     span + (span / 10).min(MINUTE)
 }
@@ -86,7 +86,7 @@ fn session() -> SessionId {
     SessionId::random(&SystemRandom)
 }
 
-/// Tries again until it succeeds: on a busy machine an answer may be late, and every method may be repeated.
+/// Retries until it succeeds: on a busy machine a response may be late, and every method is idempotent.
 async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionStoreError>) -> T {
     let mut error = None;
     for _ in 0..2000 {
@@ -100,7 +100,7 @@ async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionSto
 }
 
 impl World {
-    /// A store of this test's own on shared servers: no key of its prefix is another's.
+    /// A store on shared servers with its own key prefix.
     async fn on(servers: &'static [RedisServer], url: RedisUrl, certificates: Option<&Certificates>) -> Self {
         let key_prefix = format!("{}:", session());
         let ca_file = certificates.map(Certificates::authority);
@@ -109,7 +109,7 @@ impl World {
             Arc::new(RedisStore::start(options, Arc::new(SystemRandom), Arc::default()).expect("started"));
         let connected = async || store.check(session()).await.is_ok();
         assert_eventually("the store is connected", Duration::from_secs(10), connected).await;
-        World { store, clock: Arc::default(), servers, key_prefix, vouches_alone: true }
+        World { store, clock: Arc::default(), servers, key_prefix, is_shared: true }
     }
 
     async fn advance(&self, span: Duration) {
@@ -199,7 +199,7 @@ pub(crate) async fn tombstone_keeps_the_longest_requested_lifetime(world: World)
     world.revoke(id, MINUTE).await;
     world.revoke(id, MINUTE * 5).await;
     world.revoke(id, MINUTE * 2).await;
-    // As a refresh does that was granted before.
+    // As a refresh granted earlier does.
     world.extend(id, MINUTE).await;
     world.advance(MINUTE * 4).await;
     assert_eq!(world.check(id).await, Lookup::Tombstone);
@@ -259,5 +259,5 @@ pub(crate) async fn many_sessions_are_independent(world: World) {
 }
 
 pub(crate) async fn only_a_shared_store_confirms_without_the_vault(world: World) {
-    assert_eq!(world.store.is_shared(), world.vouches_alone);
+    assert_eq!(world.store.is_shared(), world.is_shared);
 }

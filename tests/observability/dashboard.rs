@@ -1,4 +1,4 @@
-//! The shipped dashboard: what it asks, and that it can be read.
+//! The shipped dashboard: its queries and its readability.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::file;
 
 const DASHBOARD: &str = "k8s/base/dashboard.json";
 
-/// One question of a panel, as Prometheus is asked.
+/// One query of a panel.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) panel: String,
@@ -28,17 +28,17 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{DASHBOARD}: no `{name}` in {value}"))
 }
 
-/// Every question, with all gateways of the job chosen and this window for rates.
+/// All queries, with every gateway of the job selected and this window for rates.
 pub(crate) fn questions(job: &str, rate_interval: &str) -> Vec<Question> {
     let dashboard = dashboard();
     let mut questions = Vec::new();
     for panel in panels(&dashboard) {
-        for target in panel["targets"].as_array().expect("a panel asks something") {
+        for target in panel["targets"].as_array().expect("a panel has targets") {
             let query = text(target, "expr")
                 .replace("$job", job)
                 .replace("$instance", ".*")
                 .replace("$__rate_interval", rate_interval);
-            assert!(!query.contains('$'), "{DASHBOARD}: a variable is not known: {query}");
+            assert!(!query.contains('$'), "{DASHBOARD}: unknown variable: {query}");
             questions.push(Question { panel: text(panel, "title").to_owned(), query });
         }
     }
@@ -56,14 +56,14 @@ fn every_dashboard_panel_has_title_unit_and_description() {
         assert!(!description.contains('\n') && description.len() <= 160, "{title}: say it in one line");
         assert!(!text(&panel["fieldConfig"]["defaults"], "unit").is_empty(), "{title} has no unit");
         assert_eq!(text(&panel["datasource"], "uid"), "${datasource}", "{title}");
-        for target in panel["targets"].as_array().expect("a panel asks something") {
+        for target in panel["targets"].as_array().expect("a panel has targets") {
             assert_eq!(text(&target["datasource"], "uid"), "${datasource}", "{title}");
             let query = text(target, "expr");
-            assert!(query.contains("instance=~\"$instance\""), "{title} asks all gateways: {query}");
+            assert!(query.contains("instance=~\"$instance\""), "{title} must filter by instance: {query}");
         }
     }
     let titles: BTreeSet<&str> = panels.iter().map(|panel| text(panel, "title")).collect();
-    assert_eq!(titles.len(), panels.len(), "a title is there twice");
+    assert_eq!(titles.len(), panels.len(), "two panels have the same title");
     let variables = dashboard["templating"]["list"].as_array().expect("variables");
     let names: Vec<&str> = variables.iter().map(|variable| text(variable, "name")).collect();
     assert_eq!(names, ["datasource", "job", "instance"]);
@@ -78,7 +78,7 @@ fn dashboard_panels_do_not_overlap() {
         for x in place("x")..place("x") + place("w") {
             assert!(x < 24, "{} is too wide", panel["title"]);
             for y in place("y")..place("y") + place("h") {
-                assert!(taken.insert((x, y)), "{} lies on another", panel["title"]);
+                assert!(taken.insert((x, y)), "{} overlaps another panel", panel["title"]);
             }
         }
     }

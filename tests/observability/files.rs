@@ -1,11 +1,11 @@
-//! The alerts, their tests, the runbook, the dashboard and the page of metrics: none names what another does not have.
+//! Consistency of the alerts, their tests, the runbook, the dashboard and the metrics page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::file;
 use crate::rules::{self, RULES, alerts};
 
-/// What is written by people who are called out, and by those who call them.
+/// Files written for the people on call.
 const TESTS: &str = "tests/prometheus/alerts_test.yaml";
 const RUNBOOK: &str = "docs/runbook.md";
 const METRICS: &str = "docs/metrics.md";
@@ -14,7 +14,7 @@ fn names() -> BTreeSet<String> {
     alerts().into_iter().map(|alert| alert.name).collect()
 }
 
-/// Every metric of the page, with what Prometheus makes of it.
+/// All metrics of the page, with the series names Prometheus derives from them.
 fn metrics() -> BTreeSet<String> {
     let mut known = BTreeSet::new();
     for row in file(METRICS).lines().filter_map(|line| line.strip_prefix("| `")) {
@@ -28,7 +28,7 @@ fn metrics() -> BTreeSet<String> {
     known
 }
 
-/// The metrics of ours that a text names.
+/// Metrics of doorward named in a text.
 fn named(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let recorded = rules::recorded();
@@ -88,7 +88,7 @@ fn every_alert_is_tested_firing_and_not_firing() {
             "{TESTS}: {name} fires {fires} times and is silent {silent} times"
         );
     }
-    // And none on a system at rest, whose series are all there.
+    // No alert fires on an idle system, where all series exist.
     let rest = text.split("\n  - name: ").find(|group| group.starts_with("'nothing: a system at rest'"));
     let there = named(rest.expect("a system at rest"));
     let asked = named(&file(RULES));

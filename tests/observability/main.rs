@@ -1,5 +1,5 @@
-//! What people who operate gateways are given: the metrics, the alerts on them, the dashboard, the runbook. Read as files, asked
-//! of a real Prometheus under load, and told apart from what a stranger may add to them.
+//! Operations material: metrics, alerts, dashboard and runbook. Checked as files, queried on a real Prometheus under
+//! load, and protected against series that clients could add.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
@@ -28,10 +28,10 @@ mod series;
 mod traffic;
 mod under_load;
 
-// Where the shared helpers of Redis look for it.
+// The Redis helpers import this from the crate root.
 use support::eventually;
 
-/// A file of this repository.
+/// Content of a file of this repository.
 fn file(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))

@@ -1,4 +1,4 @@
-//! A Prometheus of one test's own: a private process on a free port, its data in a folder that goes with it.
+//! A private Prometheus process on a free port, with its data in a temporary folder.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::servers::free_port;
 use crate::support::http;
 
-/// Often enough that a lease that is lost for a second is seen, seldom enough for two cores.
+/// Short enough to see a lease lost for one second, long enough for two cores.
 pub(crate) const SCRAPE_EVERY: Duration = Duration::from_millis(500);
 
-/// Ends it when the pipe closes: it is dropped, or the test process has ended, however it did.
+/// Ends Prometheus when the pipe closes: when it is dropped or the test process ends.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 "$@" & pid=$!
@@ -31,7 +31,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes these gateways as the job `doorward`, under these rules.
+    /// Scrapes these gateways as the job `doorward`, with these rules.
     pub(crate) async fn start(gateways: &[SocketAddr], rules: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("prometheus-").tempdir().expect("a folder").keep();
         let targets: Vec<String> = gateways.iter().map(|address| format!("'{address}'")).collect();
@@ -54,7 +54,7 @@ impl Prometheus {
             format!("--web.listen-address={address}"),
             "--log.level=warn".to_owned(),
         ]);
-        // Of its own group: an interrupt at the desk must not end it before it has cleared up.
+        // In its own process group, so that Ctrl-C does not end it before it has cleaned up.
         watchdog.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let prometheus = Self { address, watchdog: watchdog.spawn().expect("`sh` runs") };
         prometheus.until_ready(&path("log")).await;
@@ -74,7 +74,7 @@ impl Prometheus {
         panic!("`prometheus` is not ready: `make test` installs it (Debian: prometheus)\n{log}");
     }
 
-    /// What its API answers.
+    /// Data of an API response.
     pub(crate) async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let form: Vec<String> =
             parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
@@ -86,7 +86,7 @@ impl Prometheus {
         answer["data"].take()
     }
 
-    /// The values of every series that a query gives, second by second, from `start` on.
+    /// Values of all series of a query, per second, from `start` on.
     pub(crate) async fn history(&self, query: &str, start: f64, end: f64) -> Vec<Vec<f64>> {
         let (start, end) = (format!("{start:.3}"), format!("{end:.3}"));
         let parameters = [("query", query), ("start", start.as_str()), ("end", end.as_str()), ("step", "1")];
@@ -98,12 +98,12 @@ impl Prometheus {
         series.iter().filter_map(values).collect()
     }
 
-    /// The time by its clock, in seconds since the epoch.
+    /// Time by its clock, in seconds since the epoch.
     pub(crate) async fn now(&self) -> f64 {
         self.ask("query", &[("query", "time()")]).await["result"][0].as_f64().expect("a time")
     }
 
-    /// The alerts that fire now.
+    /// Currently firing alerts.
     pub(crate) async fn firing(&self) -> BTreeSet<String> {
         let answer = self.ask("alerts", &[]).await;
         let alerts = answer["alerts"].as_array().expect("alerts");
@@ -111,14 +111,14 @@ impl Prometheus {
         firing.filter_map(|alert| alert["labels"]["alertname"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Waits until an alert fires, or does not any more.
+    /// Waits until an alert fires, or stops firing.
     pub(crate) async fn until(&self, alert: &str, fires: bool, patience: Duration) {
         let what = if fires { "fires" } else { "clears" };
         let changed = async || self.firing().await.contains(alert) == fires;
         self.wait(&format!("{alert} {what}"), patience, changed).await;
     }
 
-    /// Waits until a query has an answer.
+    /// Waits until a query returns a value.
     pub(crate) async fn until_some(&self, query: &str, patience: Duration) {
         let answered = async || {
             let answer = self.ask("query", &[("query", query)]).await;
@@ -127,7 +127,7 @@ impl Prometheus {
         self.wait(query, patience, answered).await;
     }
 
-    /// It changes with each scrape; asked more often it would only be busy.
+    /// Polls at the scrape interval; values change only then.
     async fn wait(&self, what: &str, patience: Duration, mut check: impl AsyncFnMut() -> bool) {
         let waiting = async {
             let mut tick = tokio::time::interval(SCRAPE_EVERY / 2);

@@ -1,4 +1,4 @@
-//! What Prometheus' own tool says of the rules, of their tests, and of a real scrape.
+//! Checks the rules, their tests and a real scrape with promtool.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::rules::RULES;
 use crate::support::TestGateway;
 
-/// Runs it in the folder of this repository; what it said, if it was content.
+/// Runs promtool in the repository folder. Returns its output on success.
 fn promtool(arguments: &[&str], input: &str) -> String {
     let mut command = Command::new("promtool");
     command.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
@@ -15,7 +15,7 @@ fn promtool(arguments: &[&str], input: &str) -> String {
     let mut child = command.spawn().unwrap_or_else(|error| {
         panic!("`promtool` does not run ({error}): `make test` installs it (Debian: prometheus)")
     });
-    // It may end without reading.
+    // The process may end without reading.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("its output");
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

@@ -1,4 +1,4 @@
-//! A gateway as people run it, a process on fixed addresses, that can be killed and started again.
+//! A gateway process on fixed addresses that can be killed and restarted.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,24 +13,24 @@ use crate::support::tls::{self, Trust, Tunnel};
 pub(crate) struct Replica {
     folder: tempfile::TempDir,
     settings: String,
-    /// It speaks TLS: this is the near end of a tunnel.
+    /// Near end of a tunnel that adds TLS.
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     process: Option<Running>,
     _tunnel: Tunnel,
 }
 
-/// Where a gateway finds what it needs.
+/// Addresses of the stores and apps a gateway uses.
 pub(crate) struct Surroundings<'a> {
     pub(crate) app: SocketAddr,
-    /// Nobody listens there.
+    /// An address without a listener.
     pub(crate) gone: SocketAddr,
     pub(crate) postgres: &'a str,
     pub(crate) redis: SocketAddr,
     pub(crate) master_key: &'a str,
 }
 
-/// Everything short, so that what takes minutes in earnest is over in seconds.
+/// Short intervals, so that events which normally take minutes take seconds.
 fn settings(around: &Surroundings<'_>, public: SocketAddr, admin: SocketAddr) -> String {
     let Surroundings { app, gone, postgres, redis, master_key } = around;
     format!(
@@ -98,7 +98,7 @@ timeout = "100ms"
 }
 
 impl Replica {
-    /// Configured, not yet started.
+    /// A configured gateway, not yet started.
     pub(crate) fn new(around: &Surroundings<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
@@ -116,7 +116,7 @@ impl Replica {
         replica
     }
 
-    /// Writes its configuration with another first line.
+    /// Writes the configuration with another first line.
     pub(crate) fn write(&self, first: &str) {
         std::fs::write(self.file(), format!("{first}\n{}", self.settings)).expect("written");
     }
@@ -136,7 +136,7 @@ impl Replica {
         process::run(&mut self.command(&["user", "add", name, "--password-stdin"]), PASSWORD).good();
     }
 
-    /// Starts it; returns when it listens.
+    /// Starts the gateway and waits until it listens.
     pub(crate) fn start(&mut self) {
         let running = Running::start(&mut self.command(&["serve"]));
         let Some(line) = running.line() else {

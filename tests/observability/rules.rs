@@ -1,4 +1,4 @@
-//! The shipped alerts, as far as these tests have to understand them: the file is YAML in one layout, a key a line.
+//! Parser for the shipped alerts. The YAML file has a fixed layout with one key per line.
 
 use std::collections::BTreeSet;
 
@@ -11,19 +11,19 @@ pub(crate) const RULES: &str = "k8s/base/alerts.yaml";
 #[derive(Debug)]
 pub(crate) struct Alert {
     pub(crate) name: String,
-    /// Its lines, from its name on.
+    /// Its lines, starting with its name.
     text: String,
 }
 
 impl Alert {
-    /// What stands behind a key, where it is one line.
+    /// Value of a key on one line.
     pub(crate) fn value(&self, key: &str) -> Option<&str> {
         let start = format!("{key}: ");
         self.text.lines().find_map(|line| line.trim_start().strip_prefix(start.as_str()))
     }
 }
 
-/// Every alert, in order.
+/// All alerts, in order.
 pub(crate) fn alerts() -> Vec<Alert> {
     let text = file(RULES);
     let blocks = text.split("\n      - ").skip(1);
@@ -36,14 +36,14 @@ pub(crate) fn alerts() -> Vec<Alert> {
     found
 }
 
-/// The names of what is recorded.
+/// Names of the recording rules.
 pub(crate) fn recorded() -> BTreeSet<String> {
     let name = |line: &str| line.trim_start().strip_prefix("- record: ").map(str::to_owned);
     file(RULES).lines().filter_map(name).collect()
 }
 
-/// The rules for a hurried test: every `for` and every window with an hour become a minute, with a minute become a second.
-/// Nothing else is changed.
+/// The rules with shortened durations: each `for` and window of hours becomes minutes, of minutes becomes seconds.
+/// Nothing else changes.
 pub(crate) fn hurried(rules: &str) -> String {
     let mut out = String::new();
     for line in rules.lines() {

@@ -1,4 +1,4 @@
-//! What strangers send adds no series.
+//! Client input adds no series.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use crate::support::gateway::Tokens;
 use crate::support::{Client, Setup, TestGateway};
 
 const REQUESTS: usize = 10_000;
-/// Connections that send them at the same time.
+/// Number of concurrent connections.
 const CLIENTS: usize = 16;
 
-/// Enough that each kind of request comes to each end it can come to.
+/// Enough requests that each kind reaches each possible outcome.
 const WARM_UP: usize = 200;
 
 const ROUTES: &str = r#"
@@ -31,15 +31,15 @@ access = "public"
 upstream = "app"
 "#;
 
-/// Every series there is: names and labels.
+/// All series: names and labels.
 async fn series(gateway: &TestGateway) -> BTreeSet<String> {
     let scrape = gateway.probe("/metrics").await.text();
     let lines = scrape.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
 }
 
-/// One request that has never been before: path, host, agent, address and whatever else is the client's to choose.
-async fn unheard_of(client: &mut Client, at: usize, good: &str) {
+/// A request with unique values: path, host, agent, address and everything else the client can choose.
+async fn unique_request(client: &mut Client, at: usize, good: &str) {
     let (agent, address) = (format!("agent-{at}/1.0"), format!("2001:db8::{at:x}"));
     let (named, public) = (format!("host-{at}.test"), format!("host-{at}.public.test"));
     let unknown = format!("Bearer x{at}.y{at}.z{at}");
@@ -79,7 +79,7 @@ async fn send(gateway: SocketAddr, numbers: std::ops::Range<usize>, tokens: &Tok
         clients.spawn(async move {
             let mut client = Client::connect(gateway).await;
             for at in numbers {
-                unheard_of(&mut client, at, &good).await;
+                unique_request(&mut client, at, &good).await;
             }
         });
     }
@@ -90,9 +90,9 @@ async fn send(gateway: SocketAddr, numbers: std::ops::Range<usize>, tokens: &Tok
 async fn ten_thousand_unusual_requests_add_no_series() {
     let setup = Setup {
         server: "trusted_proxies = [\"127.0.0.1\"]".to_owned(),
-        // Few passwords are hashed, since all come from one network: it is the names that matter.
+        // Few passwords are hashed, since all attempts come from one network; only the names matter here.
         login: "attempts_per_address = 1".to_owned(),
-        // A busy machine is no outage.
+        // A busy machine must not look like an outage.
         vault: "lease = \"30s\"".to_owned(),
         routes: ROUTES.to_owned(),
         ..Setup::default()
@@ -107,7 +107,7 @@ async fn ten_thousand_unusual_requests_add_no_series() {
     let after = series(&gateway).await;
     let new: Vec<_> = after.difference(&before).collect();
     assert!(new.is_empty(), "{new:#?}");
-    // They were counted, and as what they are.
+    // The requests were counted under the right labels.
     for kind in [
         r#"doorward_requests_total{class="4xx",outcome="route_unknown",route="-"}"#,
         r#"doorward_requests_total{class="2xx",outcome="forwarded",route="public"}"#,

@@ -1,5 +1,5 @@
-//! People, programs and strangers at the gateways, for as long as it takes. Whatever they are answered they go on: stores and
-//! gateways are lost meanwhile.
+//! Traffic of users, programs and attackers, running until stopped. It continues after any response, since stores and
+//! gateways fail meanwhile.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,33 +14,33 @@ use tokio::task::JoinSet;
 use crate::support::gateway::Tokens;
 use crate::support::{Client, PASSWORD, Response, http, tls};
 
-/// Between two requests of one of them: enough to be at it all the time, little enough for two cores.
+/// Pause between two requests of one client: constant traffic, bearable for two cores.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Between two rounds of what is rare.
+/// Pause between two rounds of rare events.
 const NOW_AND_THEN: Duration = Duration::from_millis(300);
-/// Connections of one address: more than `server.limits.connections_per_ip`; and twice as many are more than all may have.
+/// Connections of one address: more than `server.limits.connections_per_ip`. Twice as many exceed the total limit.
 const CROWD: usize = 80;
 
-/// Everybody who is at it.
+/// All running clients.
 pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
     people: JoinSet<()>,
 }
 
 impl Traffic {
-    /// Nobody yet.
+    /// No clients yet.
     pub(crate) fn new() -> Self {
         Self { stop: Arc::default(), people: JoinSet::new() }
     }
 
-    /// People who sign in, work, stay signed in, and leave.
+    /// Users who sign in, work, stay signed in and sign out.
     pub(crate) fn ordinary(&mut self, gateways: [SocketAddr; 2]) {
         for gateway in gateways.repeat(3) {
             self.again_and_again(PAUSE, move || work(gateway));
         }
     }
 
-    /// What goes wrong on a bad day, and what strangers try.
+    /// Failures and attacks.
     pub(crate) fn unusual(&mut self, gateways: [SocketAddr; 2]) {
         let [one, other] = gateways;
         for (here, elsewhere) in [(one, other), (other, one)] {
@@ -59,21 +59,21 @@ impl Traffic {
         let stop = Arc::clone(&self.stop);
         self.people.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                // What could not be done to its end is begun anew.
+                // An incomplete round is started again.
                 let _ = one().await;
                 tokio::time::sleep(pause).await;
             }
         });
     }
 
-    /// They stop when they have done what they are about.
+    /// Stops the clients after their current round.
     pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.people.join_all().await;
     }
 }
 
-/// One answer, on a connection of its own; `None` when nobody listens, or hangs up.
+/// Sends one request on a new connection; `None` when the connect fails or no response arrives.
 async fn ask(
     gateway: SocketAddr,
     method: &str,
@@ -114,7 +114,7 @@ async fn sign_out(gateway: SocketAddr, access: &str) -> Option<Response> {
     ask(gateway, "POST", "/auth/logout", &[("Authorization", &format!("Bearer {access}"))], "").await
 }
 
-/// A day: each token is used for a while, and each answer to a refresh is lost once.
+/// A working day: each token is used for a while, and the response to a refresh is lost once for each.
 async fn work(gateway: SocketAddr) -> Option<()> {
     let mut now = sign_in(gateway).await?;
     for _ in 0..3 {
@@ -130,7 +130,7 @@ async fn work(gateway: SocketAddr) -> Option<()> {
     sign_out(gateway, &now.access).await.map(drop)
 }
 
-/// Each way to be refused, or not to be answered by the app.
+/// All ways to be refused or to receive no app response.
 async fn be_refused(gateway: SocketAddr) -> Option<()> {
     ask(gateway, "GET", "/", &[], "").await?;
     get(gateway, "/", "not.a.token").await?;
@@ -145,7 +145,7 @@ async fn be_refused(gateway: SocketAddr) -> Option<()> {
     sign_out(gateway, &tokens.access).await.map(drop)
 }
 
-/// A token from further back than the one before.
+/// Presents a token older than the previous generation.
 async fn present_an_old_token(gateway: SocketAddr) -> Option<()> {
     let first = sign_in(gateway).await?;
     let second = refresh(gateway, &first.refresh).await?;
@@ -153,7 +153,7 @@ async fn present_an_old_token(gateway: SocketAddr) -> Option<()> {
     post(gateway, "/auth/refresh", &json!({ "refresh_token": first.refresh })).await.map(drop)
 }
 
-/// A stream at one gateway, ended by its session's end at the other.
+/// Opens a stream at one gateway and ends its session at the other.
 async fn sign_out_elsewhere(here: SocketAddr, elsewhere: SocketAddr) -> Option<()> {
     let tokens = sign_in(here).await?;
     let stream = TcpStream::connect(here).await.ok()?;
@@ -171,14 +171,14 @@ async fn sign_out_elsewhere(here: SocketAddr, elsewhere: SocketAddr) -> Option<(
     Some(())
 }
 
-/// More connections than one address may have, and from another more than there may be in all.
+/// Opens more connections than one address may have, and from another address more than the total limit.
 async fn crowd_in(gateway: SocketAddr) -> Option<()> {
     let mut crowd: Vec<TcpStream> = Vec::new();
     for last in [1, 2] {
         for _ in 0..CROWD {
             crowd.push(tls::connect_from([127, 0, 0, last].into(), gateway).await.ok()?);
         }
-        // Until the gateway has come to the last of them: there is no more room for it, or the first makes some.
+        // Waits until the gateway has handled the last one: either it is refused, or an older connection is evicted.
         let one = if last == 1 { CROWD - 1 } else { 0 };
         let closed = crowd[one].read_u8();
         let _ = tokio::time::timeout(Duration::from_secs(1), closed).await;

@@ -1,5 +1,5 @@
-//! The dashboard and the alerts at work: two gateways under load, a real Prometheus that scrapes them, and a bad minute in
-//! which Redis, Postgres and one gateway are killed and brought back.
+//! The dashboard and the alerts in operation: two gateways under load, a real Prometheus, and an outage in which Redis,
+//! Postgres and one gateway are killed and restarted.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::servers::{RedisServer, free_port};
 use crate::support::{TestApp, measured};
 use crate::traffic::Traffic;
 
-/// An alert fires when its `for` and its window, a sixtieth of the shipped ones, have passed: 20 s at most; a hang ends later
-/// than on a busy machine.
+/// An alert fires after its `for` and its window, both a sixtieth of the shipped ones: at most 20 s. The margin is for
+/// a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What Redis may use: so that it can be said how full it is.
+/// Memory limit of Redis, so that its usage can be shown as a ratio.
 const REDIS: &[&str] = &["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"];
 
-/// Everything one installation is made of.
+/// All parts of one installation.
 struct Installation {
     redis: RedisServer,
     postgres: Postgres,
@@ -72,12 +72,12 @@ impl Installation {
 async fn dashboard_and_alerts_reflect_live_events() {
     let mut all = Installation::start().await;
     all.prometheus.until_some("count(up == 1) == 2", PATIENCE).await;
-    // Which it was before the first scrape.
+    // It was down before the first scrape.
     all.until(&["DoorwardDown"], false).await;
     let (began, start) = (Instant::now(), all.prometheus.now().await);
     assert_rules_are_evaluated(&all.prometheus).await;
 
-    // An ordinary hour, in a hurry.
+    // Ordinary traffic, with shortened durations.
     let mut traffic = Traffic::new();
     traffic.ordinary(all.gateways());
     let busy = "min(sum by (instance) (doorward_requests_total{outcome=\"forwarded\"})) > 600";
@@ -86,7 +86,7 @@ async fn dashboard_and_alerts_reflect_live_events() {
     assert!(fired.is_empty(), "on an ordinary day nobody is called: {fired:?}");
 
     traffic.unusual(all.gateways());
-    // Whatever asks for a user waits, and holds its connection to the vault.
+    // User lookups wait and hold their vault connections.
     all.postgres.execute("BEGIN; LOCK TABLE users; SELECT pg_sleep(0.8); COMMIT");
     all.until(&["DoorwardRefreshReuse", "DoorwardPasswordGuessing", "DoorwardAppUnreachable"], true).await;
     assert!(!all.prometheus.firing().await.contains("DoorwardSessionStoreDown"));
@@ -114,7 +114,7 @@ async fn dashboard_and_alerts_reflect_live_events() {
     measured(format_args!("dashboard and alerts: {:?} under load", began.elapsed()));
 }
 
-/// Prometheus finds nothing wrong with any rule on real series.
+/// Asserts that Prometheus evaluates every rule on real series without errors.
 async fn assert_rules_are_evaluated(prometheus: &Prometheus) {
     let answer = prometheus.ask("rules", &[]).await;
     let groups = answer["groups"].as_array().expect("groups");
@@ -123,7 +123,7 @@ async fn assert_rules_are_evaluated(prometheus: &Prometheus) {
     }
 }
 
-/// Each question of the dashboard has an answer, and at some time of the run another than zero.
+/// Asserts that every dashboard query returns a value, and a non-zero one at some time.
 async fn assert_every_panel_shows_something(prometheus: &Prometheus, start: f64, end: f64) {
     let mut wrong = Vec::new();
     for question in dashboard::questions("doorward", "3s") {

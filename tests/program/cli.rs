@@ -1,11 +1,11 @@
-//! `doorward user` and `doorward session`: what they print, and what they refuse.
+//! Output and errors of `doorward user` and `doorward session`.
 
 use crate::app::TestApp;
 use crate::house::{House, PASSWORD};
 use crate::process::Done;
 use crate::serving::code;
 
-/// The first complaint of a refused argument; the usage follows.
+/// First line of a usage error; the usage follows.
 fn misuse(done: Done) -> String {
     assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{}", done.err);
     assert!(!done.err.contains("panic"), "{}", done.err);
@@ -22,7 +22,7 @@ fn users_are_added_listed_and_changed() {
     let house = House::empty();
     house.run(&["vault", "migrate"]).good();
     let none = house.run(&["user", "list"]).good();
-    assert_eq!(none, "there are no users yet: `doorward user add NAME` makes one\n");
+    assert_eq!(none, "there are no users yet: `doorward user add NAME` adds one\n");
     house.add("bob", &[]);
     assert_eq!(
         house
@@ -63,8 +63,8 @@ fn deleting_a_user_asks_first() {
     house.add("ada", &[]);
     let done = house.run_with(&["user", "delete", "ada"], "no\n");
     assert_eq!(done.code, Some(1));
-    assert_eq!(done.out, "This deletes `ada` and ends every session. Type yes to go on: ");
-    assert_eq!(done.err, "doorward: nothing was changed (give --yes to answer beforehand)\n");
+    assert_eq!(done.out, "This deletes `ada` and ends every session. Type yes to continue: ");
+    assert_eq!(done.err, "doorward: nothing was changed (use --yes to skip this question)\n");
     assert_eq!(house.run(&["user", "list"]).good().lines().count(), 1);
     let done = house.run_with(&["user", "delete", "ada"], "yes\n").good();
     assert!(done.ends_with("deleted `ada`; sessions ended: 0\n"), "{done}");
@@ -75,7 +75,7 @@ fn impossible_user_changes_name_the_cause() {
     let house = House::empty();
     house.add("ada", &[]);
     let again = house.run_with(&["user", "add", "ADA", "--password-stdin"], PASSWORD).complaint();
-    assert!(again.contains("there is a user `ada` already: use `doorward user passwd ada`"), "{again}");
+    assert!(again.contains("the user `ada` exists already: use `doorward user passwd ada`"), "{again}");
     for command in ["passwd", "disable", "enable", "roles", "delete"] {
         let complaint = house.run_with(&["user", command, "eve"], PASSWORD).complaint();
         assert_eq!(
@@ -107,7 +107,7 @@ fn impossible_user_changes_name_the_cause() {
 #[test]
 fn password_prompt_needs_a_terminal() {
     let house = House::empty();
-    // A session of its own has no terminal, whoever runs the test.
+    // In a new session there is no terminal, however the test is run.
     let mut command = std::process::Command::new("setsid");
     let inner = house.command(&["user", "add", "ada"]);
     command.arg("--wait").arg(inner.get_program()).args(inner.get_args());
@@ -120,7 +120,7 @@ fn password_is_read_from_the_first_line_of_a_file() {
     let house = House::empty();
     house.write("password", &format!("{PASSWORD}\r\nanother line\n"));
     let file = house.path("password").display().to_string();
-    // The file is named as it is: not from the folder of the configuration, as a setting would be.
+    // The path is relative to the working directory, unlike paths in the configuration.
     let added = house.run(&["user", "add", "ada", "--role", "admin", "--password-file", &file]).good();
     assert_eq!(added, "added `ada`\n");
     let changed = house.run(&["user", "passwd", "ada", "--password-file", &file]).good();
@@ -173,7 +173,7 @@ async fn disabled_user_loses_sessions_and_cannot_log_in() {
 
     let other = "another battery staple";
     let changed = house.run_with(&["user", "passwd", "ada", "--password-stdin"], other).good();
-    // The two that had ended before are ended again, in case somebody has missed it, and not counted again.
+    // The two sessions that had ended are revoked again, in case a gateway missed it, and not counted again.
     assert_eq!(changed, "changed the password of `ada`; sessions ended: 1\n");
     crate::serving::assert_revoked(&gateway, &[&three]).await;
     assert_eq!(code(&gateway.sign_in("ada", PASSWORD).await), (401, "credentials_wrong".into()));
@@ -217,7 +217,10 @@ async fn sessions_are_listed_and_revoked_by_id_user_or_all() {
     assert_eq!(gateway.get("/", &ada2.access).await.status, 200);
 
     let asked = house.run_with(&["session", "revoke", "--all"], "\n");
-    assert_eq!((asked.code, asked.out.as_str()), (Some(1), "This signs everybody out. Type yes to go on: "));
+    assert_eq!(
+        (asked.code, asked.out.as_str()),
+        (Some(1), "This signs out all users. Type yes to continue: ")
+    );
     assert!(asked.err.starts_with("doorward: nothing was changed"), "{}", asked.err);
     assert_eq!(gateway.get("/", &ada2.access).await.status, 200);
     let all = house.run_with(&["session", "revoke", "--all"], "yes\n").good();

@@ -1,4 +1,4 @@
-//! F32: what programs read of `doorward`.
+//! F32: machine-readable output of `doorward`.
 
 use serde_json::{Value, json};
 

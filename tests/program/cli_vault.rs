@@ -17,12 +17,15 @@ async fn backup_with_master_key_serves_the_same_users_elsewhere() {
     let file = house.path("copy.db");
     let name = file.to_str().expect("UTF-8");
     let written = house.run(&["vault", "backup", name]).good();
-    assert_eq!(written, format!("wrote {name}; without the master key its signing keys cannot be opened\n"));
+    assert_eq!(
+        written,
+        format!("wrote {name}; without the master key its signing keys cannot be decrypted\n")
+    );
     let complaint = house.run(&["vault", "backup", name]).complaint();
     assert!(complaint.contains(&format!("`{name}` exists already: name a new file")), "{complaint}");
     let nowhere = house.path("nowhere/copy.db");
     let complaint = house.run(&["vault", "backup", nowhere.to_str().expect("UTF-8")]).complaint();
-    assert!(complaint.contains("nowhere/copy.db` cannot be made"), "{complaint}");
+    assert!(complaint.contains("nowhere/copy.db` cannot be created"), "{complaint}");
 
     let other = House::new(app.address(), "");
     fs::copy(&file, other.path("doorward.db")).expect("copied");
@@ -33,10 +36,10 @@ async fn backup_with_master_key_serves_the_same_users_elsewhere() {
     let fresh = restored.login("ada").await;
     assert_eq!(restored.get("/", &fresh.access).await.status, 200);
     let asked = other.run_with(&["vault", "restored"], "\n");
-    assert_eq!((asked.code, asked.out.ends_with("Type yes to go on: ")), (Some(1), true), "{}", asked.out);
-    assert!(asked.err.starts_with("doorward: nothing was changed (give --yes"), "{}", asked.err);
+    assert_eq!((asked.code, asked.out.ends_with("Type yes to continue: ")), (Some(1), true), "{}", asked.out);
+    assert!(asked.err.starts_with("doorward: nothing was changed (use --yes"), "{}", asked.err);
     let ended = other.run(&["vault", "restored", "--yes"]).good();
-    assert_eq!(ended, "sessions ended: 2; everybody signs in again\n");
+    assert_eq!(ended, "sessions ended: 2; all users must sign in again\n");
     assert_revoked(&restored, &[&fresh]).await;
     assert_eq!(restored.refusal("/", &tokens.access).await, (401, "token_revoked".into()));
     restored.login("ada").await;

@@ -40,7 +40,7 @@ forward_client_cert = true
     house.serve()
 }
 
-/// What `curl` prints: the status and the version it came over.
+/// Output of `curl`: status and HTTP version.
 fn curl(gateway: &Serving, folder: &Path, more: &[&str]) -> Done {
     let port = gateway.public.port();
     let mut command = Command::new("curl");
@@ -64,7 +64,7 @@ async fn curl_needs_a_certificate_and_gets_the_reason_without() {
         let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         assert_eq!(told, format!(":{lines}:"), "{version}");
 
-        // In TLS 1.3 curl has sent its request when it is refused, and may be told by a reset alone.
+        // In TLS 1.3 curl has sent its request before it is refused, and may see only a reset.
         let nobody = curl(&gateway, &folder, &[version, "--tls-max", "1.2"]);
         assert!(nobody.code != Some(0) && nobody.err.contains("alert"), "{nobody:?}");
         let eve =

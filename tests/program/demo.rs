@@ -1,4 +1,4 @@
-//! `doorward demo`: what it prints is copied into a shell, and does what it says.
+//! `doorward demo`: the printed commands work when copied into a shell.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -7,19 +7,19 @@ use std::process::Command;
 use crate::house::{doorward, files};
 use crate::process::{self, Running};
 
-/// A running demo and what it printed.
+/// A running demo and its output.
 struct Demo {
     process: Running,
     lines: Vec<String>,
 }
 
 impl Demo {
-    /// With `temp` as the folder for temporary files.
+    /// Starts with `temp` as the folder for temporary files.
     fn start(temp: &tempfile::TempDir) -> Self {
         Self::run(doorward().env("TMPDIR", temp.path()))
     }
 
-    /// As `make demo-full` starts it: with a Redis and a Postgres that end with it.
+    /// Starts as `make demo-full` does, with a Redis and a Postgres that end with it.
     fn full() -> Self {
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/stores"));
         Self::run(command.arg(env!("CARGO_BIN_EXE_doorward")))
@@ -34,7 +34,7 @@ impl Demo {
         Self { process, lines }
     }
 
-    /// What stands between two texts of one line.
+    /// Text between two markers on one line.
     fn between(&self, start: &str, end: &str) -> String {
         let found = self.lines.iter().find_map(|line| Some(line.split_once(start)?.1.split_once(end)?.0));
         found.unwrap_or_else(|| panic!("no `{start}…{end}`: {:#?}", self.lines)).to_owned()
@@ -52,7 +52,7 @@ impl Demo {
         self.between("Everything is in ", " and goes away").into()
     }
 
-    /// Each step's comment and its lines.
+    /// Comment and lines of each step.
     fn steps(&self) -> Vec<(&str, String)> {
         let from = self.lines.iter().position(|line| line.starts_with("# ")).expect("steps");
         let to = self.lines.iter().position(|line| line.starts_with("Metrics: ")).expect("an end");
@@ -81,12 +81,12 @@ fn demo_on_real_stores_survives_an_emptied_redis() {
     let redis = demo.between("-u 'redis://default:", "/0'");
     let redis = redis.split_once('@').expect("a password and an address").1;
     let folder = demo.folder();
-    // Not INT, which a shell that was started with it ignored cannot trap.
+    // Not INT: a shell started with INT ignored cannot trap it.
     process::signal(demo.process.id(), "TERM");
     let (status, rest, complaints) = demo.process.end();
     assert_eq!(status.code(), Some(0));
     assert_eq!(complaints, [""; 0]);
-    assert_eq!(rest, ["", "The demo is over; its folder is gone."]);
+    assert_eq!(rest, ["", "The demo has stopped; its directory was deleted."]);
     assert!(!folder.exists());
     TcpStream::connect(redis).expect_err("nothing listens");
 }
@@ -111,18 +111,18 @@ fn shows_what_it_says(demo: &Demo, count: usize) {
     for member in ["access_token", "refresh_token", "session_id"] {
         assert!(signed_in[member].is_string(), "{signed_in}");
     }
-    let app = seen("call the app: it sees who you are, and neither your token nor").to_lowercase();
+    let app = seen("call the app: it receives your identity, but neither your token nor").to_lowercase();
     assert!(app.contains("get /hello?from=me http/1.1") && app.contains("x-auth-user: bob\n"), "{app}");
     assert!(!app.contains("authorization") && !app.contains("bearer") && !app.contains("ada"), "{app}");
     has("the admin route: refused (403, role_missing)", &["-> 403", r#""code":"role_missing""#]);
     assert_eq!(seen("renew"), "same refresh token");
-    has("your devices", &["-> 200", signed_in["session_id"].as_str().expect("text")]);
+    has("list your sessions", &["-> 200", signed_in["session_id"].as_str().expect("text")]);
     assert_eq!(seen("revoke from another process"), "sessions ended: 1");
     let both = ["-> 401", r#""code":"token_revoked""#, r#""code":"refresh_invalid""#];
-    has("refused from now on, everywhere (401, token_revoked)", &both);
-    assert_eq!(seen("refused from now on").matches("-> 401").count(), 2);
+    has("refused everywhere from now on (401, token_revoked)", &both);
+    assert_eq!(seen("refused everywhere from now on").matches("-> 401").count(), 2);
     if count == 9 {
-        has("lose everything in Redis: nobody is signed out (200)", &["OK", "-> 200"]);
+        has("delete everything in Redis: nobody is signed out (200)", &["OK", "-> 200"]);
     }
     assert_eq!(steps.len(), count, "a step that is not looked at: {steps:#?}");
 }
@@ -142,7 +142,7 @@ fn ctrl_c_ends_the_demo_and_all_its_processes() {
     process::signal(demo.process.id(), "INT");
     let (status, rest, complaints) = demo.process.end();
     assert_eq!(status.code(), Some(0));
-    assert_eq!(rest, ["", "The demo is over; its folder is gone."]);
+    assert_eq!(rest, ["", "The demo has stopped; its directory was deleted."]);
     assert_eq!(complaints, [""; 0]);
     assert!(!folder.exists());
     assert_eq!(files(temp.path()), [""; 0]);

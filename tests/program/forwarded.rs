@@ -1,4 +1,4 @@
-//! F13: a proxy that is set up wrongly is named in the log, once.
+//! F13: a misconfigured proxy is named in the log, once.
 
 use serde_json::{Value, json};
 

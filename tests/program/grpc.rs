@@ -1,4 +1,4 @@
-//! gRPC as published (grpcio), unmodified, on both sides: trailers, errors, streams both ways, and their end.
+//! gRPC with unmodified grpcio on both sides: trailers, errors, bidirectional streams and their end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +22,7 @@ fn python() -> Command {
     command
 }
 
-/// The app, and the line of its `servers`.
+/// Starts the app. Also returns the value of its `servers` line.
 fn app(house: &House, encrypted: bool) -> (Running, String) {
     let port = free_port();
     let mut command = python();
@@ -70,7 +70,7 @@ async fn talk(encrypted: bool) {
         said(&client),
         json!({ "method": "Missing", "code": "NOT_FOUND", "details": "there is no such thing" })
     );
-    // 401 in HTTP's words, which gRPC clients read so (gRPC over HTTP2, "HTTP-to-gRPC status").
+    // An HTTP 401, which gRPC clients map to UNAUTHENTICATED (gRPC over HTTP2, "HTTP-to-gRPC status").
     let refused = said(&client);
     assert_eq!((&refused["method"], &refused["code"]), (&"Unary".into(), &"UNAUTHENTICATED".into()));
     assert_eq!(said(&client), json!({ "echoed": 200 }));
@@ -86,7 +86,7 @@ async fn talk(encrypted: bool) {
         end["stream"]
     ));
     assert_ne!(end["stream"], "went on");
-    // What is being answered has 100 ms to end; a stream has not, and a busy machine is slow.
+    // A response in progress has 100 ms to complete; a stream has none. The margin is for a busy machine.
     assert!(acknowledged.elapsed() < std::time::Duration::from_secs(5));
     assert_eq!(client.end().0.code(), Some(0));
 }

@@ -1,9 +1,9 @@
-//! `--help`: there for every command, and about that command.
+//! `--help` exists for every command and describes that command.
 
 use crate::house::doorward;
 use crate::process;
 
-/// Each command and what its help has to mention.
+/// Each command with a text its help must contain.
 const COMMANDS: &[(&str, &str)] = &[
     ("", "reverse-proxy authentication gateway"),
     ("serve", "Start the gateway"),

@@ -1,4 +1,4 @@
-//! A folder of its own with a `gateway.toml`, and the commands that are run on it.
+//! A temporary folder with a `gateway.toml`, and commands that run on it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use std::process::Command;
 use crate::process::{self, Done};
 use crate::serving::Serving;
 
-/// A password that is long enough.
+/// A valid password.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// A folder with all a gateway needs; gone when dropped.
+/// A folder with everything a gateway needs; removed when dropped.
 pub(crate) struct House {
     folder: tempfile::TempDir,
 }
 
 impl House {
-    /// In front of the app at `app`; `more` is put before the upstreams (tables that are not there yet).
+    /// With the app at `app`. `more` is inserted before the upstreams and must start new tables.
     pub(crate) fn new(app: SocketAddr, more: &str) -> Self {
         let house = Self { folder: tempfile::tempdir().expect("a folder") };
         house.write("gateway.toml", &settings(app, more));
@@ -32,7 +32,7 @@ impl House {
         self.folder.path().join(name)
     }
 
-    /// As one change: a gateway that looks at its files never sees half of one.
+    /// Atomic, so that a watching gateway never reads half a file.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
         std::fs::write(&new, text).expect("a file");
@@ -42,12 +42,12 @@ impl House {
         std::fs::rename(new, path).expect("its name");
     }
 
-    /// The names of the files in it, in order.
+    /// Sorted names of its files.
     pub(crate) fn files(&self) -> Vec<String> {
         files(self.folder.path())
     }
 
-    /// The program on this folder's configuration.
+    /// The program with this folder's configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = doorward();
         command.arg("--config").arg(self.path("gateway.toml")).args(arguments);
@@ -58,7 +58,7 @@ impl House {
         self.run_with(arguments, "")
     }
 
-    /// With `stdin` as its input.
+    /// Runs the program with `stdin` as its input.
     pub(crate) fn run_with(&self, arguments: &[&str], stdin: &str) -> Done {
         process::run(&mut self.command(arguments), stdin)
     }
@@ -78,12 +78,12 @@ impl House {
 /// The program.
 pub(crate) fn doorward() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-    // Texts do not depend on how wide the terminal of the one who tests is.
+    // Output must not depend on the terminal width of the tester.
     command.env("COLUMNS", "100");
     command
 }
 
-/// The names of the files in a folder, in order.
+/// Sorted names of the files in a folder.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut names: Vec<String> =

@@ -1,4 +1,4 @@
-//! In front of an unmodified app, over real sockets: the whole story.
+//! User journeys in front of an unmodified app, over real sockets.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,18 +19,19 @@ use crate::process::Running;
 use crate::redis::free_port;
 use crate::serving::{Serving, Tokens, code, logout};
 
-/// Python takes a while on a busy machine.
+/// Python starts slowly on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
-/// Requests flow so long after the command has ended. The first refusal comes within it; how soon is printed.
+/// Duration of the request flow after the command has ended. The first refusal must come within it; the measured delay
+/// is printed.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
-/// httpbin as it is published, and where it listens.
+/// Starts an unmodified httpbin and returns its address.
 async fn httpbin() -> (Running, SocketAddr) {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     assert!(python.exists(), "there is no .venv: run `.ci/setup test`, which makes it");
     for _ in 0..5 {
-        // When somebody takes it before httpbin does, httpbin ends and the next is tried.
+        // If another process takes the port first, httpbin ends and the next port is tried.
         let free = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new(&python);
         command.args(["-m", "httpbin.core", "--host", "127.0.0.1", "--port", &free.port().to_string()]);
@@ -95,7 +96,7 @@ async fn sessions_and_revocations_survive_restarts() {
     house.add("ada", &[]);
     let gateway = house.serve();
 
-    // Repeated in the grace: the same token. Reused after it: the session is dead.
+    // Repeated within the grace: the same token. Reused after it: the session ends.
     let first = gateway.login("ada").await;
     let second = Tokens::of(&gateway.refresh(&first.refresh).await);
     let refreshed = Instant::now();
@@ -134,7 +135,7 @@ async fn sessions_and_revocations_survive_restarts() {
 struct Call {
     sent: Instant,
     answered: Instant,
-    /// None when the connection was closed instead: what was on its way is cut.
+    /// None when the connection was closed: requests in flight are cut.
     status: Option<u16>,
 }
 
@@ -157,7 +158,7 @@ async fn revocation_by_another_process_applies_immediately_and_permanently() {
     });
     let (exited, printed, _house) = revoked.await.expect("the command");
     assert_eq!(printed, "sessions ended: 1\n");
-    // Long enough for an accept to come back, if anything could bring one.
+    // Long enough for a wrongly accepted request to show up.
     assert_eventually("a while", START, async || exited.elapsed() > REVOKED_WITHIN).await;
     stop.store(true, Ordering::Relaxed);
     let mut calls = Vec::new();
@@ -183,7 +184,7 @@ async fn revocation_by_another_process_applies_immediately_and_permanently() {
     assert!(late.is_empty(), "accepted after a refusal: {late:?}");
 }
 
-/// Requests one after the other until told to stop.
+/// Sends sequential requests until stopped.
 async fn flow(
     address: SocketAddr,
     access: String,

@@ -1,4 +1,4 @@
-//! An app behind TLS: requests and checks believe the same authorities.
+//! An app behind TLS: requests and health checks trust the same CAs.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ use crate::process::Running;
 use crate::serving::Serving;
 use crate::tls;
 
-/// `openssl s_server`, which answers every path with a page; ended when dropped.
+/// `openssl s_server`, which answers every path with a page; stopped when dropped.
 struct App {
     _process: Running,
     port: u16,
 }
 
 impl App {
-    /// With a certificate for `localhost`, signed by itself, in `folder`.
+    /// With a self-signed certificate for `localhost` in `folder`.
     fn start(house: &House) -> Self {
         Self::asking(house, &[])
     }
 
-    /// The same, with more options: such as to ask for the client's certificate.
+    /// With extra options, for example to request a client certificate.
     fn asking(house: &House, options: &[&std::ffi::OsStr]) -> Self {
         tls::make(&house.path(""), "app", &["localhost"]);
         let (certificate, key) = Self::files(house);
-        // It takes a port of its own and says which. A port that was free a moment ago may be somebody else's by the time
-        // it starts: of an outgoing connection of this very machine, for one. Then it would end, and never be asked.
+        // OpenSSL picks the port and prints it. A port found free beforehand may be taken by an outgoing connection
+        // before it starts.
         let mut command = Command::new("openssl");
         command.args(["s_server", "-www", "-4", "-accept", "127.0.0.1:0"]);
         command.arg("-cert").arg(&certificate).arg("-key").arg(&key).args(options);
@@ -48,12 +48,12 @@ impl App {
     }
 }
 
-/// A gateway that believes the certificates in `trusted`, in front of the app, asked by this name.
+/// Starts a gateway that trusts the certificates in `trusted` and connects to the app by this name.
 fn serve(house: &House, name: &str, port: u16, trusted: &PathBuf) -> Serving {
     serve_with(house, name, port, trusted, "")
 }
 
-/// The same, with more said about the upstream.
+/// Like [`serve`], with extra lines for the upstream.
 fn serve_with(house: &House, name: &str, port: u16, trusted: &PathBuf, more: &str) -> Serving {
     let text = format!(
         r#"
@@ -100,14 +100,14 @@ async fn health_checks_trust_the_same_authorities_as_requests() {
     assert_eq!(get(&gateway).await, 200);
     gateway.stop();
 
-    // Another name than the certificate's.
+    // A name that the certificate does not contain.
     let gateway = serve(&house, "127.0.0.1", app.port, &certificate);
     assert_eventually("the check fails", SOON, async || checks(&gateway, "failed").await >= 1.0).await;
     assert_eq!(get(&gateway).await, 502);
     assert_eq!(checks(&gateway, "ok").await, 0.0);
     gateway.stop();
 
-    // Another authority.
+    // A different CA.
     let stranger = House::empty();
     drop(App::start(&stranger));
     let gateway = serve(&house, "localhost", app.port, &App::files(&stranger).0);

@@ -1,4 +1,4 @@
-//! kill -9 at any moment: what was acknowledged stays.
+//! SIGKILL at any moment: acknowledged changes survive.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::serving::{Serving, Tokens, code, credentials, logout, post};
 const ROUNDS: u64 = 12;
 const SOON: Duration = Duration::from_secs(30);
 
-/// What the gateway has acknowledged before it was killed.
+/// Changes that the gateway acknowledged before it was killed.
 #[derive(Default)]
 struct Acknowledged {
     logins: Vec<Tokens>,
     logouts: Vec<Tokens>,
-    /// Each a session's refresh tokens in order; the last two are acknowledged.
+    /// Refresh tokens of each session, in order; the last two are acknowledged.
     refreshes: Vec<[Tokens; 2]>,
 }
 
@@ -48,7 +48,7 @@ async fn sigkill_loses_no_acknowledged_change() {
         clients.spawn(sign_in(gateway.public, Arc::clone(&count)));
         clients.spawn(renew(gateway.public, Arc::clone(&count)));
         clients.spawn(sign_out(gateway.public, Arc::clone(&count)));
-        // Another place in the stream of changes each time: after so many answers, and some milliseconds.
+        // A different moment each round: after a number of responses and some milliseconds.
         let enough = async || count.load(Ordering::SeqCst) as u64 > round % 5;
         assert_eventually("changes are acknowledged", SOON, enough).await;
         let jitter = tokio::time::Instant::now() + Duration::from_millis(round * 17 % 61);
@@ -65,7 +65,7 @@ async fn sigkill_loses_no_acknowledged_change() {
         !all.logins.is_empty() && !all.logouts.is_empty() && !all.refreshes.is_empty(),
         "nothing was tried"
     );
-    // No later crash takes back what an earlier one left.
+    // A later crash must not undo what an earlier one left.
     let gateway = house.serve();
     for tokens in &all.logins {
         assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
@@ -75,7 +75,7 @@ async fn sigkill_loses_no_acknowledged_change() {
     }
 }
 
-/// After the restart: everything that was acknowledged holds.
+/// Checks after the restart that every acknowledged change holds.
 async fn check(gateway: &Serving, acknowledged: &Acknowledged) {
     for tokens in &acknowledged.logins {
         assert_eq!(gateway.get("/", &tokens.access).await.status, 200, "a login was lost");
@@ -92,12 +92,12 @@ async fn check(gateway: &Serving, acknowledged: &Acknowledged) {
         for token in [&old.access, &new.access] {
             assert_eq!(gateway.get("/", token).await.status, 200);
         }
-        // In the grace: the answer is the same, byte for byte.
+        // Within the grace the response is the same, byte for byte.
         let again = Tokens::of(&gateway.refresh(&old.refresh).await);
         assert_eq!(again.refresh, new.refresh, "a refresh was lost");
         let next = Tokens::of(&gateway.refresh(&new.refresh).await);
         assert_eq!(gateway.get("/", &next.access).await.status, 200);
-        // Two generations back is a theft, also over a crash.
+        // Two generations back is reuse, also across a crash.
         assert_eq!(code(&gateway.refresh(&old.refresh).await), (401, "refresh_reused".into()));
         assert_eq!(gateway.refusal("/", &next.access).await, (401, "token_revoked".into()));
     }
@@ -144,7 +144,7 @@ async fn sigkill_during_first_start_leaves_a_startable_folder() {
     for moment in 0..10_u64 {
         let house = House::empty();
         let mut first = Running::start(&mut house.command(&["serve"]));
-        // The moments that matter are those between the files it makes, and after them.
+        // The interesting moments are between and after the creation of the files.
         let file = ["gateway.toml", "doorward.db", "doorward.db-wal", "master.key"][moment as usize % 4];
         assert_eventually(file, SOON, async || house.path(file).exists()).await;
         tokio::time::sleep(Duration::from_millis(moment * 3 / 2)).await;

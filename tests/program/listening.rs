@@ -1,4 +1,4 @@
-//! Unix sockets, and sockets that the service manager has opened: served, handed over at an upgrade, left as they should be.
+//! Unix sockets and socket activation: serving, handover at an upgrade, and cleanup.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(30);
 const PUBLIC: &str =
     "[[routes]]\nname = \"public\"\npath = \"/public\"\naccess = \"public\"\nupstream = \"app\"\n";
 
-/// A folder whose gateway listens on these, and believes peers of Unix sockets.
+/// A folder whose gateway listens on these addresses and trusts Unix socket peers.
 fn house(app: &TestApp, listen: &str) -> House {
     let house = House::new(app.address(), PUBLIC);
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("written");
@@ -33,7 +33,7 @@ async fn ask(socket: &Path) -> Response {
     Client::over(stream).request("GET", "/public", &[("X-Forwarded-For", "203.0.113.7")], b"").await
 }
 
-/// SIGUSR2; the id of the process that serves then.
+/// Sends SIGUSR2 and returns the id of the new serving process.
 fn upgrade(gateway: &mut Serving) -> u32 {
     gateway.signal("USR2");
     let line = gateway.process.complaint_with("handed_over");
@@ -76,7 +76,7 @@ async fn unix_socket_of_a_killed_process_is_replaced() {
     assert!(!house.path("run.sock").exists());
 }
 
-/// What systemd does: the sockets are there before the program, from descriptor 3 on.
+/// Like systemd: the sockets are opened before the program starts, from descriptor 3 on.
 const ACTIVATE: &str = "
 import fcntl, os, socket, sys
 web = socket.socket()

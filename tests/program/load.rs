@@ -1,5 +1,5 @@
-//! People at work on a gateway while it is being changed: 200 requests a second, half of them on connections that are kept
-//! and half on fresh ones. Each must be answered with 200; a connection that is closed under a request has lost it.
+//! Clients of a gateway during changes: 200 requests per second, half on kept connections and half on fresh ones. Each
+//! request must get 200; a connection closed under a request loses it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::http::{self, Client};
 
 const PER_SECOND: u32 = 200;
-/// Ten requests a second each: slow enough that a kept connection is idle for most of the time.
-const PEOPLE: u32 = 20;
+/// Ten requests per second each, so that a kept connection is idle most of the time.
+const CLIENTS: u32 = 20;
 
-/// Requests that do not stop.
+/// Continuous requests.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU32>,
@@ -23,7 +23,7 @@ pub(crate) struct Load {
     begun: Instant,
 }
 
-/// What came of it.
+/// Results.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) sent: u32,
@@ -32,17 +32,18 @@ pub(crate) struct Done {
 }
 
 impl Load {
-    /// Begins; `access` is good all the time.
+    /// Starts the clients; `access` must stay valid.
     pub(crate) fn start(address: SocketAddr, path: &str, access: &str) -> Self {
         let (stop, sent, begun) =
             (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)), Instant::now());
         let message = http::message("GET", path, &[("Authorization", &format!("Bearer {access}"))], b"");
         let mut people = JoinSet::new();
-        for at in 0..PEOPLE {
-            let person = Person { address, message: message.clone(), keeps: at % 2 == 0, kept: None };
-            let every = Duration::from_secs(1) * PEOPLE / PER_SECOND;
+        for at in 0..CLIENTS {
+            let person =
+                RepeatingClient { address, message: message.clone(), keeps: at % 2 == 0, kept: None };
+            let every = Duration::from_secs(1) * CLIENTS / PER_SECOND;
             people.spawn(person.work(
-                begun + every * at / PEOPLE,
+                begun + every * at / CLIENTS,
                 every,
                 Arc::clone(&stop),
                 Arc::clone(&sent),
@@ -51,12 +52,12 @@ impl Load {
         Self { stop, sent, people, begun }
     }
 
-    /// How many have been sent so far.
+    /// Number of requests sent so far.
     pub(crate) fn sent(&self) -> u32 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Ends it.
+    /// Stops the clients.
     pub(crate) async fn stop(self) -> Done {
         self.stop.store(true, Ordering::Relaxed);
         let lost = self.people.join_all().await.concat();
@@ -64,15 +65,15 @@ impl Load {
     }
 }
 
-/// One who asks the same again and again.
-struct Person {
+/// A client that repeats one request.
+struct RepeatingClient {
     address: SocketAddr,
     message: Vec<u8>,
     keeps: bool,
     kept: Option<Client>,
 }
 
-impl Person {
+impl RepeatingClient {
     async fn work(
         mut self,
         begin: Instant,

@@ -1,4 +1,4 @@
-//! The log of a running gateway: one line a request, with the fields of `docs/logs.md`.
+//! The log of a running gateway: one line per request, with the fields of `docs/logs.md`.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use crate::http::{Client, message, request};
 use crate::page::table;
 use crate::serving::Tokens;
 
-/// The lines of requests.
+/// Lines of requests.
 pub(crate) fn requests(log: &[Value]) -> Vec<&Value> {
     log.iter().filter(|line| line["target"] == "doorward::access").collect()
 }
@@ -28,8 +28,8 @@ const UPGRADE: [(&str, &str); 4] = [
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
-/// An address at which nobody listens.
-fn nobody() -> String {
+/// An address without a listener.
+fn dead_server() -> String {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     free.to_string()
 }
@@ -45,12 +45,12 @@ async fn form_with_unknown_origin_logs_the_origin() {
         let answer = request(gateway.public, "POST", "/auth/login", &headers, b"username=ada").await;
         assert_eq!(answer.status, 403, "{}", answer.text());
     }
-    // What is refused for another reason says nothing of origins.
+    // A refusal for another reason does not mention origins.
     let unsaid = [form, ("Sec-Fetch-Site", "none")];
     let unsaid = request(gateway.public, "POST", "/auth/login", &unsaid, b"username=ada").await;
     assert_eq!(unsaid.status, 403, "{}", unsaid.text());
     let log = gateway.log();
-    // A line is written when its request has ended, which may be after its answer has arrived.
+    // A line is written when its request ends, which may be after its response has arrived.
     let mut causes: Vec<Option<&str>> = requests(&log).iter().map(|line| line["cause"].as_str()).collect();
     causes.sort_unstable();
     let said = Some("the origin http://localhost:9 is not in server.public_urls");
@@ -63,7 +63,7 @@ async fn every_request_logs_one_line_with_documented_fields() {
     let away = format!(
         "[log]\nuser_agent = true\n[upstreams.away]\nservers = [\"http://{}\"]\n[[routes]]\nname = \"away\"\npath = \"/away\"\n\
          access = \"public\"\nupstream = \"away\"\n",
-        nobody()
+        dead_server()
     );
     let house = House::new(app.address(), &away);
     house.add("ada", &[]);
@@ -85,13 +85,13 @@ async fn every_request_logs_one_line_with_documented_fields() {
     let cookie = format!("__Host-doorward-access={}", tokens.access);
     let me = request(gateway.public, "GET", "/auth/me", &[("Cookie", &cookie)], b"").await;
     assert_eq!(me.status, 200, "{}", me.text());
-    // Ends the session, and so the socket.
+    // Ends the session, and so the WebSocket.
     assert_eq!(gateway.call("POST", "/auth/logout", &tokens.access, &[], b"").await.status, 200);
     socket.until_closed().await;
 
     let log = gateway.log();
     let lines = requests(&log);
-    // A line is written when its request has ended, which may be after its answer has arrived.
+    // A line is written when its request ends, which may be after its response has arrived.
     let mut reasons: Vec<&str> = lines.iter().filter_map(|line| line["reason"].as_str()).collect();
     reasons.sort_unstable();
     assert_eq!(
@@ -133,7 +133,7 @@ async fn every_request_logs_one_line_with_documented_fields() {
         (&json!("revoked"), &json!(101), &json!("cut"))
     );
     assert_eq!(at("/auth/me")["user"], line["user"], "by cookie");
-    // Who signed in and out is there too.
+    // Sign-in and sign-out lines name the session and user, too.
     assert_eq!(at("/auth/login")["session"], json!(tokens.session));
     let out = at("/auth/logout");
     assert_eq!((&out["session"], &out["user"]), (&json!(tokens.session), &line["user"]));
@@ -147,7 +147,7 @@ async fn every_log_line_of_a_request_has_its_id() {
     let gateway = house.serve();
     let first = gateway.login("ada").await;
     Tokens::of(&gateway.refresh(&first.refresh).await);
-    // In a task of its own: the use case runs to its end though the client hangs up.
+    // In a separate task: the use case completes even if the client disconnects.
     let reused = gateway.refresh(&first.refresh).await;
     assert_eq!(reused.code(), "refresh_reused");
     let log = gateway.log();
@@ -164,7 +164,7 @@ async fn only_refusals_are_logged_when_configured() {
     for (setting, expected) in [
         ("access = \"refused\"", &["token_missing", "store_unavailable"][..]),
         ("access = \"none\"", &[]),
-        // What is our doing is more than information.
+        // Faults on the gateway's side are above the info level.
         ("level = \"warn\"", &["store_unavailable"]),
         ("level = \"error\"", &[]),
     ] {
@@ -174,7 +174,7 @@ async fn only_refusals_are_logged_when_configured() {
         let tokens = gateway.login("ada").await;
         assert_eq!(gateway.get("/notes", &tokens.access).await.status, 200);
         assert_eq!(request(gateway.public, "GET", "/", &[], b"").await.status, 401);
-        // A vault that is gone: nothing can be decided, as soon as that is noticed.
+        // The vault is gone: once noticed, no session can be decided.
         std::fs::rename(house.path("doorward.db"), house.path("gone.db")).expect("renamed");
         let undecided = async || gateway.refresh(&tokens.refresh).await.status == 503;
         crate::eventually::assert_eventually("the vault is missed", crate::process::PATIENCE, undecided)
@@ -191,7 +191,7 @@ async fn only_refusals_are_logged_when_configured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_event_is_one_line_for_any_client_input() {
-    // T67. What the transport lets through, in every place that is logged.
+    // T67. Everything the HTTP library accepts, in every logged field.
     let app = TestApp::start().await;
     for format in ["json", "text"] {
         let house = House::new(app.address(), &format!("[log]\nformat = \"{format}\"\nuser_agent = true\n"));
@@ -222,7 +222,7 @@ async fn one_event_is_one_line_for_any_client_input() {
                 let mut client = Client::connect(gateway.public).await;
                 let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
                 client.send(&message("GET", &path, &headers, b"")).await;
-                // Refused by the transport it has no answer of ours, and no line.
+                // Refused by the HTTP library, it has no gateway response and no line.
                 let answer = client.response("GET").await;
                 sent += usize::from(answer.is_some_and(|answer| answer.header("x-request-id").is_some()));
             }
@@ -268,7 +268,7 @@ async fn text_log_has_no_colours_in_a_pipe() {
         "{rest}"
     );
     let started = lines.iter().find(|line| line.contains("serving")).expect("its line");
-    assert!(started.contains("requests are served version="), "{started}");
+    assert!(started.contains("serving requests version="), "{started}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,7 +276,7 @@ async fn unresolvable_name_is_logged_once() {
     let app = TestApp::start().await;
     let away = "[upstreams.away]\nservers = [\"http://nowhere.invalid:1\"]\n";
     let gateway = House::new(app.address(), away).serve();
-    // It is looked up at the start, and again at once.
+    // The name is resolved at start, and again at once.
     assert_eq!(gateway.get("/", "").await.status, 401);
     let log = gateway.log();
     let said: Vec<&Value> = log.iter().filter(|line| line["reason"] == "upstream_unresolved").collect();

@@ -1,4 +1,4 @@
-//! Floods, and readers that read no more: the gateway goes on, and says what it left out.
+//! Log floods and stalled log readers: the gateway continues and reports the number of omitted lines.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::process::Stdio;
@@ -22,7 +22,7 @@ async fn suppressed(gateway: &Serving) -> u64 {
     line.and_then(|count| count.parse().ok()).expect("the counter")
 }
 
-/// Lines left out, as the log says.
+/// Number of omitted lines according to the log.
 fn summed_up(log: &[Value], reason: &str) -> u64 {
     let of = |line: &&Value| line["reason"] == "lines_suppressed" && line["suppressed_reason"] == reason;
     log.iter().filter(of).filter_map(|line| line["suppressed"].as_u64()).sum()
@@ -78,7 +78,7 @@ async fn refused_connections_are_logged_and_floods_summarized() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn summary_is_logged_after_the_flood_ends() {
-    // An event beside the requests: a connect that fails, each time.
+    // An event unrelated to requests: a failing connect, every time.
     let app = TestApp::start().await;
     let away = "[upstreams.away]\nservers = [\"http://127.0.0.1:1\"]\n[[routes]]\nname = \"away\"\npath = \"/away\"\n\
                 access = \"public\"\nupstream = \"away\"\n";
@@ -98,10 +98,10 @@ async fn summary_is_logged_after_the_flood_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_continue_while_nobody_reads_the_log() {
-    // More than the pipe (64 KiB), what waits and what is being written (1 MiB each) can hold.
+    // More than the pipe (64 KiB), the queue and the write buffer (1 MiB each) can hold.
     const REQUESTS: u64 = 8000;
     let app = TestApp::start().await;
-    // As many requests as four clients can send keep a machine busy: a proof that is late is not what this is about.
+    // Four clients at full speed keep the machine busy, so a late lease renewal must not matter here.
     let house = House::new(app.address(), "[vault]\nlease = \"30s\"\n");
     house.add("ada", &[]);
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -126,7 +126,7 @@ async fn requests_continue_while_nobody_reads_the_log() {
     let counted = suppressed(&gateway).await;
     assert!(counted > 0, "{REQUESTS} lines found room: make them more");
 
-    // Somebody reads again: what waited comes, and what did not is said.
+    // Reading resumes: queued lines arrive, and omitted ones are reported.
     let reading = std::thread::spawn(move || {
         BufReader::new(reader).lines().map_while(Result::ok).collect::<Vec<String>>()
     });
@@ -162,7 +162,7 @@ async fn stalled_or_closed_log_reader_does_not_block_shutdown() {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         let running = Running::complaining_to(&mut house.command(&["serve"]), Stdio::from(writer));
         let gateway = Serving::of(running);
-        // The first line has come; from now on nobody reads.
+        // The first line has arrived; from now on nothing is read.
         reader.read_exact(&mut [0; 1]).expect("a line");
         let reader = (!gone).then_some(reader);
         let mut client = Client::connect(gateway.public).await;

@@ -1,4 +1,4 @@
-//! T68: nothing secret is in the log, whatever goes wrong.
+//! T68: the log contains no secret, whatever fails.
 
 use serde_json::json;
 
@@ -7,10 +7,10 @@ use crate::house::{House, PASSWORD};
 use crate::http::{Client, message, request};
 use crate::serving::{Serving, Tokens, credentials, post};
 
-/// What every secret of a client's own begins with.
+/// Prefix of every secret chosen by a client.
 const MARK: &str = "MARKED";
 
-/// Cookies, queries, credentials that are none, and headers that carry keys elsewhere.
+/// Sends cookies, queries, malformed credentials, and headers that carry keys in other systems.
 async fn send_everything(gateway: &Serving, tokens: &Tokens) {
     let garbage = [
         format!("Bearer {MARK}"),
@@ -62,7 +62,7 @@ async fn send_everything(gateway: &Serving, tokens: &Tokens) {
             send(gateway, &message(method, &format!("http://gateway.test{target}"), &[], b"")).await;
         }
     }
-    // Requests that are none.
+    // Malformed requests.
     for raw in [
         format!("GET /?{MARK} HTTP/1.1\r\nAuthorization: {MARK}\r\n\r\n"),
         format!("{MARK}\r\n\r\n"),
@@ -75,7 +75,7 @@ async fn send_everything(gateway: &Serving, tokens: &Tokens) {
     }
 }
 
-/// Whatever comes.
+/// Sends raw bytes and ignores the response.
 async fn send(gateway: &Serving, bytes: &[u8]) {
     let mut client = Client::connect(gateway.public).await;
     client.send(bytes).await;
@@ -83,12 +83,12 @@ async fn send(gateway: &Serving, bytes: &[u8]) {
     client.response("GET").await;
 }
 
-/// Bodies with secrets, good ones and bad ones.
+/// Sends valid and invalid bodies with secrets.
 async fn post_everything(gateway: &Serving, tokens: &Tokens) {
     let marked = json!(MARK);
     let bodies = [
         json!({ "username": "ada", "password": MARK }),
-        // Typed into the wrong field.
+        // A password typed into the wrong field.
         json!({ "username": PASSWORD, "password": PASSWORD }),
         json!({ "username": MARK, "password": MARK, MARK: MARK }),
         json!({ "refresh_token": MARK }),
@@ -114,7 +114,7 @@ async fn post_everything(gateway: &Serving, tokens: &Tokens) {
     }
 }
 
-/// Fails when a secret is in a line, as it is or as JSON would write it.
+/// Fails when a line contains a secret, plain or JSON-escaped.
 fn assert_clean(lines: &[String], secrets: &[&str]) {
     for line in lines {
         for secret in secrets {
@@ -141,11 +141,11 @@ async fn no_endpoint_or_failure_logs_a_secret() {
         assert_eq!(gateway.get("/notes", &tokens.access).await.status, 200);
         send_everything(&gateway, &tokens).await;
         post_everything(&gateway, &tokens).await;
-        // A theft, which is worth a line.
+        // Token reuse, which is logged.
         let renewed = Tokens::of(&gateway.refresh(&eve.refresh).await);
         assert_eq!(gateway.refresh(&eve.refresh).await.code(), "refresh_reused");
         assert_eq!(gateway.get("/", &renewed.access).await.status, 401);
-        // And nothing can be decided any more.
+        // From now on nothing can be decided.
         std::fs::rename(house.path("doorward.db"), house.path("gone.db")).expect("renamed");
         let undecided = async || {
             let login = post(gateway.public, "/auth/login", &credentials("ada", PASSWORD)).await;
@@ -154,7 +154,7 @@ async fn no_endpoint_or_failure_logs_a_secret() {
         crate::eventually::assert_eventually("the vault is missed", crate::process::PATIENCE, undecided)
             .await;
         post_everything(&gateway, &tokens).await;
-        // A request may miss the vault before the reader of its log does, whose word is awaited.
+        // A request may fail before the log reader notices that the vault is lost; that line is awaited.
         let mut lines = gateway.process.complaints_until("vault_lost");
 
         gateway.signal("TERM");
@@ -176,7 +176,7 @@ async fn no_endpoint_or_failure_logs_a_secret() {
         ];
         assert_clean(&lines, &secrets);
         assert_clean(&printed, &secrets);
-        // It was not clean for want of lines.
+        // The log was not clean merely because lines are missing.
         for reason in [
             "session_store_lost",
             "session_ended_by_reuse",

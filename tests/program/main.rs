@@ -1,4 +1,4 @@
-//! The real program, as people run it: started, spoken to over its sockets, killed, started again.
+//! The real program: started, used over its sockets, killed and restarted.
 
 #[path = "../support/app.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]

@@ -1,14 +1,14 @@
-//! Processes: run to their end or killed, by id, and always reaped.
+//! Child processes: run to completion or killed, by id, and always reaped.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// No end, or no line, in this time fails the test.
+/// Timeout for an exit or a line; exceeding it fails the test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a process that has ended leaves.
+/// Result of a finished process.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) code: Option<i32>,
@@ -17,20 +17,20 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// What it printed, if it succeeded and complained of nothing.
+    /// Standard output; the process must succeed with an empty standard error.
     pub(crate) fn good(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
         self.out
     }
 
-    /// Its complaint, if it failed as people expect: one line, no output, no panic.
+    /// Error line of a failed process: exactly one line, no output, no panic.
     pub(crate) fn complaint(self) -> String {
         let lines = self.complaints();
         assert_eq!(lines.len(), 1, "{lines:#?}");
         lines.into_iter().next().expect("one line")
     }
 
-    /// Its complaints, one a line.
+    /// Error lines.
     pub(crate) fn complaints(self) -> Vec<String> {
         assert_eq!((self.code, self.out.as_str()), (Some(1), ""), "{}", self.err);
         assert!(!self.err.contains("panic"), "{}", self.err);
@@ -38,7 +38,7 @@ impl Done {
     }
 }
 
-/// Runs a command to its end, with `stdin` as its input.
+/// Runs a command to completion with `stdin` as its input.
 pub(crate) fn run(command: &mut Command, stdin: &str) -> Done {
     let mut child = command
         .stdin(Stdio::piped())
@@ -46,7 +46,7 @@ pub(crate) fn run(command: &mut Command, stdin: &str) -> Done {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    // It may end without reading.
+    // The process may end without reading.
     let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
     let id = child.id();
     let (tell, told) = channel();
@@ -67,7 +67,7 @@ pub(crate) fn signal(id: u32, name: &str) {
     assert!(sent.success(), "no process {id}");
 }
 
-/// A process that goes on, killed when dropped.
+/// A running process, killed when dropped.
 pub(crate) struct Running {
     child: Child,
     out: Receiver<String>,
@@ -79,7 +79,7 @@ impl Running {
         Self::complaining_to(command, Stdio::piped())
     }
 
-    /// With its standard error elsewhere: it is read here only if it is a pipe of ours.
+    /// With standard error redirected; it is read here only if it is a pipe.
     pub(crate) fn complaining_to(command: &mut Command, stderr: Stdio) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -96,7 +96,7 @@ impl Running {
         self.child.id()
     }
 
-    /// The next line it prints; `None` when it ends instead.
+    /// Next output line; `None` when the process ends.
     pub(crate) fn line(&self) -> Option<String> {
         match self.out.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
@@ -105,12 +105,12 @@ impl Running {
         }
     }
 
-    /// The first complaint line with `text`; fails the test when it ends before.
+    /// First error line with `text`; fails the test when the process ends before.
     pub(crate) fn complaint_with(&self, text: &str) -> String {
         self.complaints_until(text).pop().expect("the line itself")
     }
 
-    /// Every complaint line up to the first with `text`; fails the test when it ends before.
+    /// Error lines up to the first with `text`; fails the test when the process ends before.
     pub(crate) fn complaints_until(&self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
@@ -123,12 +123,12 @@ impl Running {
         }
     }
 
-    /// Whether it goes on.
+    /// Returns true while the process runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()
     }
 
-    /// Waits for the end of this one process: what it started may hold its pipes open.
+    /// Waits for the exit of this process alone: its children may keep its pipes open.
     pub(crate) fn until_exit(&mut self) -> ExitStatus {
         for _ in 0..PATIENCE.as_millis() / 5 {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -139,16 +139,16 @@ impl Running {
         panic!("not ended within {PATIENCE:?}")
     }
 
-    /// Waits for its end, and gives what it printed and complained since.
+    /// Waits for the exit. Returns the remaining output and error lines.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
         let rest: Vec<String> = std::iter::from_fn(|| self.line()).collect();
         let complaints = self.err.iter().collect();
         (self.child.wait().expect("a child"), rest, complaints)
     }
 
-    /// SIGKILL, and reaped.
+    /// Sends SIGKILL and reaps the process.
     pub(crate) fn kill(&mut self) {
-        // An ended child cannot be killed, which is as well.
+        // Fails if the process has already ended, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -160,12 +160,12 @@ impl Drop for Running {
     }
 }
 
-/// The lines of a pipe; read at once, so that nobody blocks on a full one.
+/// Lines of a pipe. A thread reads them at once, so that the process never blocks on a full pipe.
 fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (tell, told) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            // Nobody may be left to listen.
+            // The receiver may be gone.
             let _ = tell.send(line);
         }
     });

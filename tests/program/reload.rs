@@ -1,4 +1,4 @@
-//! `doorward serve` takes another configuration: what it says, and what it takes.
+//! `doorward serve` reloads its configuration: log lines and effects.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(30);
 const PUBLIC: &str =
     "[[routes]]\nname = \"open\"\npath = \"/open\"\naccess = \"public\"\nupstream = \"app\"\n";
 
-/// A gateway in front of an app, and the text of its file.
+/// A gateway in front of an app, and its configuration text.
 async fn serving() -> (TestApp, House, Serving, String) {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
@@ -34,7 +34,7 @@ async fn status(gateway: &Serving, path: &str) -> u16 {
     http::request(gateway.public, "GET", path, &[], b"").await.status
 }
 
-/// The next line with this reason.
+/// Next line with this reason.
 fn line(gateway: &Serving, reason: &str) -> Value {
     serde_json::from_str(&gateway.process.complaint_with(&format!("\"{reason}\""))).expect("JSON")
 }
@@ -59,7 +59,7 @@ async fn sighup_applies_a_valid_file_and_ignores_a_broken_one() {
     assert_eq!(said["level"], "ERROR");
     let warned = house.run(&["session", "revoke", "--all", "--yes"]);
     assert_eq!((warned.code, warned.out.as_str()), (Some(0), "sessions ended: 0\n"), "{}", warned.err);
-    let is_warned = warned.err.starts_with("warning: the gateway refuses this file: ");
+    let is_warned = warned.err.starts_with("warning: the gateway rejects this file: ");
     assert!(
         is_warned && warned.err.contains(&place) && warned.err.contains("doorward check"),
         "{}",
@@ -93,7 +93,7 @@ async fn mounted_configuration_reloads_when_its_folder_is_replaced() {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
     let text = fs::read_to_string(house.path("gateway.toml")).expect("the file");
-    // As Kubernetes mounts a ConfigMap: each update is a new folder, put in place by one rename.
+    // As Kubernetes mounts a ConfigMap: each update is a new folder, installed by one rename.
     for (version, text) in [("v1", text.clone()), ("v2", format!("{text}{PUBLIC}"))] {
         fs::create_dir_all(house.path(version)).expect("a folder");
         house.write(&format!("{version}/gateway.toml"), &text);
@@ -148,7 +148,7 @@ async fn first_start_is_not_reported_as_a_change() {
     assert!(metric("doorward_config_loaded_timestamp_seconds").await > 1.7e9);
 }
 
-/// What is changed under load, one after the other: what it is, how, and what says that it is done.
+/// One change under load: its name, its action and the log reason that confirms it.
 type Step = (&'static str, fn(&House, &str, &TestApp), &'static str);
 
 const STEPS: &[Step] = &[

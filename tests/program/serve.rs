@@ -1,4 +1,4 @@
-//! `doorward serve`: signals, and two on one vault.
+//! `doorward serve`: signals, and two gateways on one vault.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -66,7 +66,7 @@ async fn two_gateways_on_one_vault_follow_each_other() {
             assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
         }
     }
-    // Each ends a session that the other one made.
+    // Each ends a session created by the other.
     for (ends, follows, tokens) in [(&one, &other, &second), (&other, &one, &first)] {
         let renewed = Tokens::of(&ends.refresh(&tokens.refresh).await);
         assert_eq!(follows.get("/", &renewed.access).await.status, 200);

@@ -1,4 +1,4 @@
-//! A gateway that is a process, and its clients.
+//! A gateway process and its clients.
 
 use std::net::SocketAddr;
 use std::process::{Command, ExitStatus};
@@ -12,7 +12,7 @@ use crate::house::PASSWORD;
 use crate::http::{self, Response};
 use crate::process::{self, Running};
 
-/// `doorward serve`, once it has said where; killed when dropped.
+/// A running `doorward serve`; killed when dropped.
 pub(crate) struct Serving {
     pub(crate) process: Running,
     pub(crate) public: SocketAddr,
@@ -24,7 +24,7 @@ impl Serving {
         Self::of(Running::start(command))
     }
 
-    /// Once it has said where.
+    /// Waits until it has printed its addresses.
     pub(crate) fn of(process: Running) -> Self {
         let public = address(&process, "public", "doorward serves ");
         let admin = address(&process, "admin", "metrics and health on ");
@@ -35,13 +35,13 @@ impl Serving {
         process::signal(self.process.id(), name);
     }
 
-    /// SIGTERM, and its end.
+    /// Sends SIGTERM and waits for the exit.
     pub(crate) fn stop(self) -> ExitStatus {
         self.signal("TERM");
         self.process.end().0
     }
 
-    /// SIGTERM, and every line of its log.
+    /// Sends SIGTERM and returns all lines of its log.
     pub(crate) fn log(self) -> Vec<Value> {
         self.signal("TERM");
         let (status, _, lines) = self.process.end();
@@ -56,7 +56,7 @@ impl Serving {
         self.call("GET", path, access, &[], b"").await
     }
 
-    /// Any request with a bearer.
+    /// Sends a request of any method with a bearer.
     pub(crate) async fn call(
         &self,
         method: &str,
@@ -84,13 +84,13 @@ impl Serving {
         post(self.public, "/auth/refresh", &json!({ "refresh_token": token })).await.expect("an answer")
     }
 
-    /// Status and code of a refusal to serve `path`.
+    /// Status and code of the refusal for `path`.
     pub(crate) async fn refusal(&self, path: &str, access: &str) -> (u16, String) {
         code(&self.get(path, access).await)
     }
 }
 
-/// What a login or refresh answered.
+/// Tokens of a login or refresh response.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -118,12 +118,12 @@ pub(crate) fn credentials(name: &str, password: &str) -> Value {
     json!({ "username": name, "password": password })
 }
 
-/// `POST` of JSON; `None` when there is no whole answer, as when the gateway is killed.
+/// Sends `POST` with JSON; `None` without a complete response, for example when the gateway is killed.
 pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> Option<Response> {
     send(address, path, &[("Content-Type", "application/json")], body.to_string().as_bytes()).await
 }
 
-/// `POST /auth/logout`; `None` when there is no whole answer.
+/// Sends `POST /auth/logout`; `None` without a complete response.
 pub(crate) async fn logout(address: SocketAddr, access: &str) -> Option<Response> {
     send(address, "/auth/logout", &[("Authorization", &format!("Bearer {access}"))], b"").await
 }
@@ -149,8 +149,7 @@ async fn send(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &
     (response.body.len() == length).then_some(response)
 }
 
-/// The address in the next line.
-/// The address of a listener, from a line of JSON or, as the release before prints it, from a sentence.
+/// Address of a listener in the next line: a JSON line, or a sentence as the previous release prints it.
 fn address(process: &Running, listener: &str, start: &str) -> SocketAddr {
     let line = process.line().unwrap_or_else(|| panic!("it ended: {}", process.complaint_with("")));
     let text = match serde_json::from_str::<Value>(&line) {
@@ -170,7 +169,7 @@ fn address(process: &Running, listener: &str, start: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|_| panic!("no address: {line}"))
 }
 
-/// Fails unless every token of the sessions is refused soon, and stays refused.
+/// Fails unless every token of the sessions is soon refused and stays refused.
 pub(crate) async fn assert_revoked(gateway: &Serving, sessions: &[&Tokens]) {
     let patience = std::time::Duration::from_secs(20);
     for tokens in sessions {

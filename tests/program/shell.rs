@@ -1,4 +1,4 @@
-//! What surrounds the program: shells that complete its commands, and the service file of systemd.
+//! Shell completions and the systemd service file.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn bash_accepts_the_completions() {
     assert_eq!(done.good().trim(), "revoke");
 }
 
-/// The values of a key of the service file.
+/// Values of a key of the service file.
 fn of(key: &str) -> Vec<&'static str> {
     let file = include_str!("../../packaging/doorward.service");
     file.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()

@@ -1,4 +1,4 @@
-//! What keeps a gateway from starting: each with one clear line, and nothing listening.
+//! Startup failures: each prints one clear line, and nothing listens.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use doorward::server::StartError;
 
 use crate::house::House;
 
-/// Any 32 bytes that no test has sealed with.
+/// Any 32 bytes that no test uses as its key.
 const OTHER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
 
 /// A folder whose vault has keys and a user.
@@ -20,7 +20,7 @@ fn lived_in() -> House {
     house
 }
 
-/// Fails unless the complaint has every text.
+/// Fails unless the error contains every text.
 fn assert_says(complaint: &str, texts: &[&str]) {
     assert!(complaint.starts_with("doorward: "), "{complaint}");
     for text in texts {
@@ -49,7 +49,7 @@ fn every_configuration_problem_is_its_own_line() {
             assert!(line.contains("gateway.toml") && line.contains(place) && line.contains(text), "{line}");
         }
     }
-    // What works on the vault alone goes on to the vault, which is not there.
+    // Commands that use only the vault get as far as the missing vault.
     let lines = house.run(&["user", "list"]).complaints();
     let says = ["gateway.toml:2: server.listen", "there is no vault at"];
     assert!(
@@ -89,7 +89,7 @@ fn malformed_or_missing_configuration_is_named() {
     assert_says(&house.run(&["serve"]).complaint(), &["gateway.toml:1:"]);
     fs::remove_file(house.path("gateway.toml")).expect("removed");
     let complaint = house.run(&["serve"]).complaint();
-    assert_says(&complaint, &["gateway.toml: cannot be read", "write it, or name another file"]);
+    assert_says(&complaint, &["gateway.toml: cannot be read", "create it, or name another file"]);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn address_in_use_names_its_setting() {
 #[test]
 fn unusable_listen_address_error_suggests_alternatives() {
     let house = House::empty();
-    // RFC 5737: nobody's.
+    // RFC 5737: an address of no machine.
     house.write(
         "gateway.toml",
         "[server]\nlisten = [\"192.0.2.1:8080\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n",
@@ -119,7 +119,7 @@ fn unusable_listen_address_error_suggests_alternatives() {
     assert_says(&complaint, &["server.listen: ", "192.0.2.1:8080", "no such address", "0.0.0.0"]);
     let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     let address = std::net::SocketAddr::from(([0, 0, 0, 0], 443));
-    // The tests may run as root, who may.
+    // Tests may run as root, which may bind it.
     let address = address.to_string();
     let refused = StartError::Listen { key: "server.listen", address, source }.to_string();
     assert!(refused.contains("server.listen: ") && refused.contains("CAP_NET_BIND_SERVICE"), "{refused}");
@@ -131,7 +131,7 @@ fn file_that_is_no_vault_is_left_unchanged() {
     let letter = "Dear Ada, this is a letter and not a database. ".repeat(100);
     house.write("doorward.db", &letter);
     let complaint = house.run(&["serve"]).complaint();
-    assert_says(&complaint, &["doorward.db", "is not a vault of doorward", "name another path"]);
+    assert_says(&complaint, &["doorward.db", "is not a doorward vault", "name another path"]);
     assert_eq!(fs::read_to_string(house.path("doorward.db")).expect("a file"), letter);
 
     let house = House::empty();
@@ -146,7 +146,7 @@ fn file_that_is_no_vault_is_left_unchanged() {
 fn damaged_vault_error_advises_a_backup() {
     let house = lived_in();
     let file = house.path("doorward.db");
-    // The last one to close it brings the log into the file; what is damaged is then all there is.
+    // The last connection to close checkpoints the log; afterwards only the damaged file remains.
     let vault = rusqlite::Connection::open(&file).expect("a database");
     vault.query_row("SELECT count(*) FROM users", [], |_| Ok(())).expect("a vault");
     drop(vault);
@@ -172,12 +172,12 @@ fn vault_of_a_newer_doorward_is_left_unchanged() {
 fn missing_or_unwritable_vault_folder_is_named() {
     let house = House::empty();
     house.write("gateway.toml", "[vault]\nurl = \"sqlite:vaults/doorward.db\"\n");
-    assert_says(&house.run(&["serve"]).complaint(), &["there is no folder", "vaults", "create it"]);
+    assert_says(&house.run(&["serve"]).complaint(), &["the folder", "vaults", "create it"]);
 
     let made = house.path("vaults");
     fs::create_dir(&made).expect("a folder");
     fs::set_permissions(&made, fs::Permissions::from_mode(0o555)).expect("a mode");
-    // A mode stops nobody who is root; the kernel's own file system stops root too.
+    // File modes do not stop root; the kernel's own file system does.
     let root = fs::metadata(&made).expect("a folder").uid() == 0;
     let folder = if root { Path::new("/sys") } else { &made };
     let file = folder.join("doorward.db");

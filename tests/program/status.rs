@@ -1,4 +1,4 @@
-//! `doorward status`, and what it asks: for the person on call, and for nobody else.
+//! `doorward status` and its endpoint: available to the operator only.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::serving::Serving;
 pub(crate) const TOKEN: &str = "a-token-of-more-than-32-characters-xyz";
 pub(crate) const OTHER: &str = "another-token-of-more-than-32-characters";
 
-/// With a token in a file, and an app of which one server is away.
+/// A gateway with a token file and an app with one dead server.
 pub(crate) async fn serving() -> (TestApp, House, Serving) {
     let app = TestApp::start().await;
     let house = House::new(app.address(), "");
@@ -41,7 +41,7 @@ pub(crate) async fn ask(gateway: &Serving, method: &str, path: &str, token: &str
     http::request(gateway.admin, method, path, &[("Authorization", &bearer)], b"").await
 }
 
-/// Every member, as docs/operations.md writes it.
+/// All members in the notation of docs/operations.md.
 fn members(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) if !map.is_empty() => {
@@ -60,7 +60,7 @@ fn members(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The members that the page lists: a code that begins with a dot continues the one before it, where the two meet.
+/// Members listed on the page. A code that starts with a dot continues the previous one at their common prefix.
 fn documented() -> BTreeSet<String> {
     let page = include_str!("../../docs/operations.md");
     let (_, table) = page.split_once("| member | what it is |").expect("the table");
@@ -71,7 +71,7 @@ fn documented() -> BTreeSet<String> {
         for code in cell.split('`').skip(1).step_by(2) {
             let whole = match code.strip_prefix('.') {
                 None => code.to_owned(),
-                // `.b.c` takes the place of as much as it has.
+                // `.b.c` replaces as many segments as it has.
                 Some(rest) => {
                     let parts: Vec<&str> = last.rsplitn(rest.split('.').count() + 1, '.').collect();
                     format!("{}.{rest}", parts.last().expect("a parent"))
@@ -88,7 +88,7 @@ fn documented() -> BTreeSet<String> {
 async fn status_needs_the_admin_token() {
     let (_app, house, gateway) = serving().await;
     let tokens = gateway.login("ada").await;
-    // Enough to put the one that is away last.
+    // Enough requests to eject the dead server.
     for _ in 0..12 {
         assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
     }
@@ -105,7 +105,7 @@ async fn status_needs_the_admin_token() {
     let post = ask(&gateway, "POST", "/admin/status", TOKEN).await;
     assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
     assert_eq!(http::request(gateway.admin, "GET", "/livez", &[], b"").await.status, 200);
-    // The public listener knows nothing of it.
+    // The public listener has no such endpoint.
     let bearer = format!("Bearer {TOKEN}");
     let public =
         http::request(gateway.public, "GET", "/admin/status", &[("Authorization", &bearer)], b"").await;
@@ -127,9 +127,9 @@ async fn status_needs_the_admin_token() {
     assert!(keys.len() == 2 && keys.iter().all(|key| key["stage"] == "signing"), "{keys:?}");
 
     let page = status(&house, &gateway, &[]).good();
-    assert!(page.starts_with("! app at 127.0.0.1:1: put last (connect), tried again in "), "{page}");
+    assert!(page.starts_with("! app at 127.0.0.1:1: ejected (connect), retried in "), "{page}");
     assert!(page.contains("\nready: doorward "), "{page}");
-    assert!(page.contains("127.0.0.1:1  put last (connect), tried again in "), "{page}");
+    assert!(page.contains("127.0.0.1:1  ejected (connect), retried in "), "{page}");
     let json: Value = serde_json::from_str(&status(&house, &gateway, &["--json"]).good()).expect("JSON");
     assert_eq!(json["version"], told["version"]);
 }
@@ -161,7 +161,7 @@ async fn status_members_and_documentation_match() {
     };
     assert_eventually("the app was checked", PATIENCE, complete).await;
     let mut expected = documented();
-    // Nothing was asked of it, so nothing was met.
+    // No request was sent to it, so it has no failures.
     for absent in ["cause", "tried_again_in_seconds"] {
         assert!(expected.remove(&format!("upstreams[].addresses[].ejected.{absent}")), "{absent}");
     }
@@ -176,16 +176,13 @@ async fn status_lists_problems_first_and_accepts_a_changed_token() {
     house.write("gateway.toml", &format!("{text}[log]\nlevel = \"nonsense\"\n"));
     gateway.signal("HUP");
     gateway.process.complaint_with("reload_rejected");
-    // What the command needs of the file is good.
+    // The settings the command needs are valid.
     let done = status(&house, &gateway, &[]);
     assert_eq!(done.code, Some(0), "{}", done.err);
-    assert!(done.err.starts_with("warning: the gateway refuses this file: "), "{}", done.err);
+    assert!(done.err.starts_with("warning: the gateway rejects this file: "), "{}", done.err);
     let page = done.out;
-    assert!(
-        page.starts_with("! the file as it is now is not in force: ") && page.contains("nonsense"),
-        "{page}"
-    );
-    // A section of a name that is not known may be one that it needs.
+    assert!(page.starts_with("! the current file is not in force: ") && page.contains("nonsense"), "{page}");
+    // A misspelled section may be one that the command needs.
     house.write("gateway.toml", &format!("{text}[adnim]\n"));
     let complaint = status(&house, &gateway, &[]).complaint();
     assert!(complaint.contains("adnim: unknown key (did you mean \"admin\"?)"), "{complaint}");
@@ -222,7 +219,7 @@ async fn status_failure_names_the_cause() {
         "{complaint}"
     );
     assert!(!complaint.contains("`short`"), "{complaint}");
-    // The one that runs keeps the token it had.
+    // The running gateway keeps its old token.
     house.write("admin.token", OTHER);
     house.write("gateway.toml.off", "");
     let nobody = house.run(&["status", "--address", "127.0.0.1:1"]).complaint();

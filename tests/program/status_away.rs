@@ -1,4 +1,4 @@
-//! `doorward status` when stores are away, and when the gateway is not asked as it should be.
+//! `doorward status` when stores are unreachable or the query fails.
 
 use serde_json::Value;
 
@@ -10,10 +10,10 @@ use crate::redis::{RedisServer, free_port};
 use crate::serving::Serving;
 use crate::status::{OTHER, TOKEN, ask, serving, status};
 
-/// In addresses only: where it is found, it was told.
+/// Occurs only in URLs; a message that shows it leaks the password.
 const MARK: &str = "a-password-of-redis-that-nobody-is-told";
 
-/// The command on a file of that name.
+/// Runs the command with this configuration file.
 fn by(house: &House, file: &str, gateway: &Serving) -> Done {
     let address = gateway.admin.to_string();
     run(doorward().arg("--config").arg(house.path(file)).args(["status", "--address", &address]), "")
@@ -44,16 +44,13 @@ async fn status_lists_lost_stores_first_without_passwords() {
         vault["lease_held"] == false && vault["answers"] == false
     };
     assert_eventually("the vault is missed", PATIENCE, lost).await;
-    // The file with a password where the port should be.
+    // A file with a password in the place of the port.
     house.write("gateway.toml", &text.replace(&good, &format!("redis://default:{MARK}@127.0.0.1:port/0")));
     let rejected = async || told().await["configuration"]["rejected"] != Value::Array(Vec::new());
     assert_eventually("the file is refused", PATIENCE, rejected).await;
     let page = by(&house, "good.toml", &gateway).good();
-    assert!(page.starts_with("! the vault is away: nobody can sign in or refresh"), "{page}");
-    assert!(
-        page.contains("! the file as it is now is not in force: ") && page.contains("sessions.url"),
-        "{page}"
-    );
+    assert!(page.starts_with("! the vault is down: nobody can sign in or refresh"), "{page}");
+    assert!(page.contains("! the current file is not in force: ") && page.contains("sessions.url"), "{page}");
 
     let body = ask(&gateway, "GET", "/admin/status", TOKEN).await.text();
     for secret in [MARK, TOKEN, "ada", &tokens.access, &tokens.refresh, &tokens.session] {
@@ -72,7 +69,7 @@ async fn status_lists_lost_stores_first_without_passwords() {
         "{}",
         done.out
     );
-    assert!(done.out.contains("\n! the session store is away\n"), "{}", done.out);
+    assert!(done.out.contains("\n! the session store is down\n"), "{}", done.out);
     assert!(done.err.contains("the gateway is not ready: vault: "), "{}", done.err);
 }
 
@@ -94,10 +91,7 @@ async fn wrong_or_unset_status_token_error_gives_advice() {
     house.write("other.token", OTHER);
     house.write("other.toml", &text.replace("admin.token", "other.token"));
     let complaint = by(&house, "other.toml", &gateway).complaint();
-    assert!(
-        complaint.contains("does not know this admin.token") && complaint.contains("reload"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("rejects this admin.token") && complaint.contains("reload"), "{complaint}");
     assert!(!complaint.contains(OTHER), "{complaint}");
 
     let without = House::empty();

@@ -1,4 +1,4 @@
-//! An upgrade: the program is started anew and given the sockets, and nobody notices; or it fails, and nobody notices.
+//! Upgrades: a new process takes over the sockets without interruption; a failed upgrade changes nothing.
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ use crate::socket::Socket;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// The program, where a test may put another in its place; `serve` is called by this path.
+/// The program at a path where a test can replace it; `serve` starts it from this path.
 struct Installed {
     house: House,
     path: PathBuf,
@@ -48,23 +48,23 @@ impl Installed {
     }
 }
 
-/// The process that answers now, by its own word.
+/// Start time of the process that responds now, from its metrics; it identifies the process.
 async fn serving_process(gateway: &Serving) -> Option<f64> {
     let text = http::request(gateway.admin, "GET", "/metrics", &[], b"").await.text();
     let line = text.lines().find(|line| line.starts_with("doorward_start_timestamp_seconds "))?.to_owned();
     line.rsplit(' ').next()?.parse().ok()
 }
 
-/// A process that serves in another's place; told to end when dropped.
+/// A process that took over; stopped when dropped.
 struct Successor(u32);
 
 impl Successor {
-    /// As the process before says.
+    /// Read from the log of the previous process.
     fn of(gateway: &Serving) -> Self {
         Self(successor(gateway))
     }
 
-    /// SIGTERM, and its end.
+    /// Sends SIGTERM and waits for its end.
     async fn stop(self, public: SocketAddr) {
         drop(self);
         assert_eventually("it ends too", SOON, async || TcpStream::connect(public).is_err()).await;
@@ -73,12 +73,12 @@ impl Successor {
 
 impl Drop for Successor {
     fn drop(&mut self) {
-        // It may have ended.
+        // It may have ended already.
         let _ = Command::new("kill").arg("-TERM").arg(self.0.to_string()).status();
     }
 }
 
-/// The id in the line that the process before has said.
+/// Process id in the log line of the previous process.
 fn successor(gateway: &Serving) -> u32 {
     let line: serde_json::Value =
         serde_json::from_str(&gateway.process.complaint_with("handed_over")).expect("JSON");
@@ -93,13 +93,13 @@ async fn upgrade_serves_same_sockets_and_ends_old_process() {
     let mut gateway = installed.serve();
     let tokens = gateway.login("ada").await;
     let before = serving_process(&gateway).await;
-    // A client that keeps its connection, and does not know.
+    // A client that keeps its connection across the upgrade.
     let mut kept = Client::connect(gateway.public).await;
     let bearer = format!("Bearer {}", tokens.access);
     assert_eq!(kept.request("GET", "/", &[("Authorization", &bearer)], b"").await.status, 200);
     gateway.signal("USR2");
     let new = Successor::of(&gateway);
-    // Served, until one answer says that it is the last.
+    // Served until a response has `Connection: close`.
     loop {
         let answer = kept.request("GET", "/", &[("Authorization", &bearer)], b"").await;
         assert_eq!(answer.status, 200);
@@ -133,7 +133,7 @@ async fn upgraded_process_finishes_its_requests_and_streams() {
     socket.echo("still open").await;
     app.release(1);
     assert_eq!(held.response("GET").await.map(|answer| answer.status), Some(200));
-    // It may have been told too early that it can be kept.
+    // The response may have allowed keep-alive too early.
     drop((held, socket));
     let public = gateway.public;
     assert_eq!(gateway.process.until_exit().code(), Some(0), "when the last one has gone");
@@ -158,7 +158,7 @@ async fn upgrade_to_a_failing_program_changes_nothing() {
         assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
         assert_eq!(serving_process(&gateway).await, before);
     }
-    // A configuration that is no good is another reason.
+    // An invalid configuration is another reason.
     installed.put(&good);
     installed.house.write("gateway.toml", "[server]\nlisten = 5\n");
     gateway.signal("USR2");
@@ -236,7 +236,7 @@ async fn two_upgrades_under_load_lose_no_request() {
     let mut first = installed.serve();
     let tokens = first.login("ada").await;
     let load = Load::start(first.public, "/", &tokens.access);
-    // Three seconds between two changes, at 200 requests a second.
+    // Three seconds between two changes, at 200 requests per second.
     let some = async || {
         let before = load.sent();
         assert_eventually("people go on", SOON, async || load.sent() > before + 600).await;
@@ -246,7 +246,7 @@ async fn two_upgrades_under_load_lose_no_request() {
     let second = Successor::of(&first);
     assert_eq!(first.process.until_exit().code(), Some(0), "everybody has moved on");
     some().await;
-    // The second one is no child of ours: what it says comes out of the pipes it has inherited.
+    // The second process is not our child; its output arrives through inherited pipes.
     process::signal(second.0, "USR2");
     let third = Successor::of(&first);
     assert_ne!(third.0, second.0);

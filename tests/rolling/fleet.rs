@@ -1,4 +1,4 @@
-//! Gateways of either release on one Postgres and one Redis, and people who use them.
+//! Gateways of either release on one Postgres and one Redis, and their clients.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::instances::{ROLE, ROLE_PASSWORD, Server};
 use crate::process::{self, Running};
 use crate::servers::{NONE, RedisServer};
 
-/// Long enough for both.
+/// Valid under both releases' password rules.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// Which program.
+/// Release of the program to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
     Before,
@@ -48,7 +48,7 @@ impl Release {
     }
 }
 
-/// The stores, and the configuration that all gateways share.
+/// The stores and the configuration shared by all gateways.
 pub(crate) struct Fleet {
     pub(crate) postgres: Server,
     pub(crate) database: String,
@@ -83,7 +83,7 @@ impl Fleet {
             redis.port,
             app.address(),
         );
-        // The release before calls that key by its old name (CHANGELOG.md).
+        // The previous release uses the old name of this key (CHANGELOG.md).
         let before = settings.replace("revalidate_after", "recheck");
         for (release, settings) in [(Release::Before, before), (Release::This, settings)] {
             std::fs::write(folder.path().join(release.config()), settings).expect("written");
@@ -97,11 +97,11 @@ impl Fleet {
         command
     }
 
-    /// A gateway that serves.
+    /// Starts a gateway.
     pub(crate) fn gateway(&self, release: Release) -> Gateway {
         let process = Running::start(&mut self.command(release, &["serve"]));
         let line = process.line().unwrap_or_else(|| panic!("{release:?} does not start"));
-        // The release before says it in words, and without the scheme.
+        // The previous release prints a sentence, and no scheme.
         let said = serde_json::from_str::<serde_json::Value>(&line).ok();
         let said = said.as_ref().and_then(|line| line["address"].as_str());
         let address =
@@ -109,12 +109,12 @@ impl Fleet {
         Gateway { process, address: address.unwrap_or_else(|| panic!("no address in `{line}`")) }
     }
 
-    /// A command on the vault, to its end.
+    /// Runs a command on the vault to completion.
     pub(crate) fn run(&self, release: Release, words: &[&str], stdin: &str) -> String {
         process::run(&mut self.command(release, words), stdin).good()
     }
 
-    /// The schema's version, and the oldest program that can use it.
+    /// Schema version, and the oldest program that can use it.
     pub(crate) fn schema(&self) -> String {
         self.postgres
             .psql(&self.database, "SELECT version, readable_by FROM doorward_schema")
@@ -130,7 +130,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Drained, and ended well.
+    /// Drains the gateway; it must exit successfully.
     pub(crate) fn stop(self) {
         process::signal(self.process.id(), "TERM");
         let (status, _, complaints) = self.process.end();
@@ -181,7 +181,7 @@ async fn post(gateway: SocketAddr, path: &str, bearer: Option<&str>, body: &serd
     http::request(gateway, "POST", path, &headers, body.to_string().as_bytes()).await
 }
 
-/// What a load balancer sends people to.
+/// A load balancer over the running gateways.
 #[derive(Clone, Default)]
 pub(crate) struct Balancer(Arc<Mutex<Vec<SocketAddr>>>);
 
@@ -194,7 +194,7 @@ impl Balancer {
         self.0.lock().expect("no panic").retain(|known| *known != gateway);
     }
 
-    /// Any of them.
+    /// Address of any gateway.
     pub(crate) fn any(&self) -> SocketAddr {
         let random: &dyn Random = &SystemRandom;
         let all = self.0.lock().expect("no panic");

@@ -1,5 +1,5 @@
-//! A rolling update: gateways of the release before, replaced one by one on the same Postgres and Redis while people
-//! are at work, and what one release writes the other reads.
+//! Rolling update: gateways of the previous release are replaced one by one on the same Postgres and Redis under
+//! traffic, and each release reads what the other writes.
 
 #[path = "../support/app.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]

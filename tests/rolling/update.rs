@@ -1,4 +1,4 @@
-//! What a rolling update must not lose.
+//! Guarantees of a rolling update.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,20 +12,21 @@ use crate::measured::measured;
 
 const REPLICAS: usize = 3;
 const PEOPLE: usize = 8;
-/// Between two requests of one person.
+/// Pause between two requests of one client.
 const PAUSE: Duration = Duration::from_millis(20);
-/// What hears of a revocation by the log has it within this, on two busy cores.
+/// Delay of a revocation through the log, on two busy cores.
 const SOON: Duration = Duration::from_secs(1);
 
-/// People at work: each at any gateway, refreshing every now and then, sometimes twice with the same token at another.
-struct AtWork {
+/// Clients under way: each uses any gateway and refreshes now and then, sometimes twice with the same token at another
+/// gateway.
+struct ActiveClients {
     stop: Arc<AtomicBool>,
     requests: Arc<AtomicU32>,
     refreshes: Arc<AtomicU32>,
     people: JoinSet<Tokens>,
 }
 
-impl AtWork {
+impl ActiveClients {
     async fn start(gateways: &Balancer) -> Self {
         let (stop, mut people) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
         let (requests, refreshes) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -57,7 +58,7 @@ impl AtWork {
         Self { stop, requests, refreshes, people }
     }
 
-    /// Waits until everybody has done something since.
+    /// Waits until every client has made progress.
     async fn go_on(&self) {
         let (requests, refreshes) =
             (self.requests.load(Ordering::Relaxed), self.refreshes.load(Ordering::Relaxed));
@@ -88,7 +89,7 @@ async fn rolling_update_is_invisible_to_clients() {
     }
     fleet.run(Release::Before, &["user", "add", "ada", "--password-stdin"], &format!("{PASSWORD}\n"));
     let before = fleet.schema();
-    let people = AtWork::start(&gateways).await;
+    let people = ActiveClients::start(&gateways).await;
     people.go_on().await;
     for place in &mut running {
         let new = fleet.gateway(Release::This);
@@ -100,7 +101,7 @@ async fn rolling_update_is_invisible_to_clients() {
         people.go_on().await;
     }
     assert_ne!(fleet.schema(), before, "or there is nothing to roll over");
-    // Whose session began with the release before lives on in this one, and can be ended there.
+    // Sessions created by the previous release continue in this one and can be ended there.
     for tokens in people.end().await {
         assert_eq!(ask(running[0].address, &tokens).await, 200);
         sign_out(running[1].address, &tokens).await;
@@ -124,7 +125,7 @@ async fn releases_share_sessions_and_revocations() {
         assert_eq!(refresh(other, &first).await.refresh, second.refresh, "repeated, byte for byte");
         let third = refresh(other, &second).await;
         assert_eq!(ask(one, &third).await, 200);
-        // Two behind: a theft, whoever is shown it.
+        // Two generations behind: reuse, at either release.
         assert_eq!(try_refresh(one, &first.refresh).await.status, 401);
         assert_eventually("ended by reuse", SOON, async || ask(other, &third).await == 401).await;
         let ended = log_in(one, "ada").await;
@@ -132,7 +133,7 @@ async fn releases_share_sessions_and_revocations() {
         sign_out(one, &ended).await;
         assert_eventually("signed out", SOON, async || ask(other, &ended).await == 401).await;
     }
-    // The command line of either is heard by both.
+    // Revocations by the command line of either release reach both.
     for release in [Release::Before, Release::This] {
         let tokens = log_in(old.address, "ada").await;
         assert_eq!(ask(new.address, &tokens).await, 200);
@@ -143,7 +144,7 @@ async fn releases_share_sessions_and_revocations() {
     }
 }
 
-/// An update that is taken back: the release before starts on what this one has written.
+/// A rolled-back update: the previous release starts on data written by this one.
 #[tokio::test(flavor = "multi_thread")]
 async fn update_can_be_rolled_back() {
     let fleet = Fleet::new().await;

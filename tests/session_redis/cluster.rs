@@ -15,7 +15,7 @@ use crate::{
     revoke, session, start,
 };
 
-/// A node is dead after 2 s without a word; electing its replica takes as long again.
+/// A node counts as dead after 2 s without contact; electing its replica takes as long again.
 const FAILOVER: Duration = Duration::from_secs(30);
 
 async fn on(nodes: &[RedisServer]) -> RedisStore {
@@ -25,7 +25,7 @@ async fn on(nodes: &[RedisServer]) -> RedisStore {
     store
 }
 
-/// A session whose slot the node has, and the slot.
+/// A session in a slot of this node, and the slot.
 async fn session_at(node: &RedisServer) -> (SessionId, String) {
     loop {
         let id = session();
@@ -104,7 +104,7 @@ async fn cluster_failover_is_followed() {
     let master = id_of(&nodes[0]).await;
     let follows = async || replica.try_ask::<()>(&["CLUSTER", "REPLICATE", &master]).await.is_ok();
     assert_eventually("the replica knows its master", FAILOVER, follows).await;
-    // Its voters must know it, and it what it would take over.
+    // The voting masters must know the replica, and the replica must know its master.
     let known = async || {
         let info: String = replica.ask(&["CLUSTER", "INFO"]).await;
         let mut known = info.contains("cluster_state:ok");
@@ -131,7 +131,7 @@ async fn cluster_failover_is_followed() {
 
 #[tokio::test]
 async fn documented_acl_suffices_in_a_cluster() {
-    // README: one command more than elsewhere.
+    // README: one command more than without a Cluster.
     let nodes = servers::cluster().await;
     let rights = "+get +set +pexpire +del +ping +info +role +config|get +cluster";
     let words: Vec<&str> =

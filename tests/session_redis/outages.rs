@@ -1,4 +1,5 @@
-//! Redis away, stalled, full or refusing: nothing waits, nothing is taken for live, and it comes back by itself.
+//! Redis unreachable, stalled, full or read-only: calls do not wait, no session is wrongly live, and the store
+//! reconnects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ async fn killed_redis_fails_calls_immediately_and_reconnects() {
     assert_eq!(check(&store, id).await, Lookup::Absent);
     let text = captured();
     assert_eq!(text.matches("session_store_back").count(), 1, "{text}");
-    // Once for each way it was away: the connection ended, then none could be made.
+    // One line per kind of outage: the connection ended, then no new one could be made.
     assert!((1..=2).contains(&text.matches("session_store_lost").count()), "{text}");
 }
 
@@ -92,7 +93,7 @@ async fn stall_under_concurrency_ends_within_one_response_timeout() {
         checks.spawn(async move { store.check(session()).await.expect_err("stalled") });
     }
     checks.join_all().await;
-    // One after the other they would take 50 s.
+    // Sequentially they would take 50 s.
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_fails_at_once(&store).await;
 }
@@ -103,7 +104,7 @@ async fn stall_without_traffic_is_noticed_by_the_heartbeat() {
     let server = RedisServer::start(NONE).await;
     let store = on(&server).await;
     server.pause();
-    // Nobody asks until it is noticed.
+    // No calls until the outage is noticed.
     assert_eventually("it is noticed", SOON, async || captured().contains("session_store_lost")).await;
     assert_fails_at_once(&store).await;
 }

@@ -1,4 +1,4 @@
-//! A replica takes no writes and may not have heard of a revocation: it is not used.
+//! Replicas accept no writes and may miss a revocation, so they are not used.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ async fn demote(server: &RedisServer, master: &RedisServer) {
     server.ask::<()>(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]).await;
 }
 
-/// How often a server was asked for its role.
-async fn looks_at_the_role(server: &RedisServer) -> u64 {
+/// Number of times a server was asked for its role.
+async fn role_checks(server: &RedisServer) -> u64 {
     let stats: String = server.ask(&["INFO", "commandstats"]).await;
     let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_role:calls=")?.split(',').next());
     calls.map_or(0, |calls| calls.parse().expect("a number"))
@@ -36,9 +36,9 @@ async fn refused_write_drops_a_demoted_master_immediately() {
     let (master, server) = (RedisServer::start(NONE).await, RedisServer::start(NONE).await);
     let (store, id) = (on(&server).await, session());
     fill(&store, id, record(), MINUTE).await;
-    // Just after a look at the role, so that the next is almost a second away.
-    let looks = looks_at_the_role(&server).await;
-    while looks_at_the_role(&server).await == looks {
+    // Just after a role check, so that the next one is almost a second away.
+    let checks = role_checks(&server).await;
+    while role_checks(&server).await == checks {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     demote(&server, &master).await;

@@ -1,4 +1,4 @@
-//! The master that Sentinels name, and only that.
+//! The store uses only the master named by the Sentinels.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::log::{capture, captured};
 use crate::servers::{self, NONE, RedisServer};
 use crate::{MINUTE, assert_answers, check, key, options, record, revoke, session, start};
 
-/// Down after 2 s, agreed, elected and promoted: some seconds, and as many again for a busy machine.
+/// Detection (2 s), agreement, election and promotion take some seconds, and as many again on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(30);
 
 struct Group {
@@ -57,7 +57,7 @@ impl Group {
         }
     }
 
-    /// How many there have been: each raises the epoch of the configuration.
+    /// Number of failovers: each raises the configuration epoch.
     async fn failovers(&self) -> String {
         let facts: Vec<String> = self.sentinels[0].ask(&["SENTINEL", "MASTER", "main"]).await;
         facts.chunks(2).find(|fact| fact[0] == "config-epoch").expect("an epoch")[1].clone()
@@ -72,10 +72,10 @@ impl Group {
     }
 }
 
-/// Whether what the store writes now arrives there, and not by way of a master.
+/// Returns true if the store writes to this server directly, and not through replication.
 async fn writes_to(store: &RedisStore, server: &RedisServer) -> bool {
     let id = session();
-    // One that is promoted ends its connections.
+    // A promotion closes the connections.
     let info = server.try_ask::<String>(&["INFO", "replication"]).await;
     info.is_ok_and(|info| info.contains("role:master"))
         && store.fill(id, record(), MINUTE).await.is_ok()
@@ -99,14 +99,14 @@ async fn sentinel_failover_is_followed_without_returning_to_old_master() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // A second failover would be the Sentinels' mistake, on a machine too busy for them.
+    // A second failover would be an error of the Sentinels on an overloaded machine.
     assert_eq!(group.failovers().await, "1");
     group.assert_moves_to_the_replica(&store).await;
 }
 
 #[tokio::test]
 async fn isolated_master_is_dropped_when_sentinels_name_another() {
-    // The Sentinels cannot demote it: it goes on as a master cut off from them does.
+    // The Sentinels cannot demote it: it continues like a master cut off from them.
     capture();
     let group = group(&["--rename-command", "SLAVEOF", "", "--rename-command", "REPLICAOF", ""]).await;
     let store = group.store().await;
@@ -124,7 +124,7 @@ async fn unreachable_sentinels_do_not_interrupt_the_store() {
     let group = group(NONE).await;
     let store = group.store().await;
     group.sentinels.iter().for_each(RedisServer::kill);
-    // They are asked every second.
+    // The Sentinels are queried every second.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     check(&store, session()).await;
     assert!(!captured().contains("Sentinel"), "{}", captured());

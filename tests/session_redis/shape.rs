@@ -1,4 +1,4 @@
-//! What stands in Redis, for how long, and what it costs.
+//! Keys in Redis: format, lifetime and memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ async fn record_expiry_is_jittered_and_tombstone_expiry_exact() {
         spans.push(server.ask::<u64>(&["PTTL", &key(id)]).await);
     }
     spans.sort_unstable();
-    // Within 10 s of being asked for, on a busy machine.
+    // Queried within 10 s of the write, on a busy machine.
     let least = keep - Duration::from_secs(10);
     let (least, most) = (least.as_millis(), (keep + MINUTE).as_millis());
     assert!(spans.iter().all(|span| (least..=most).contains(&u128::from(*span))), "{spans:?}");
@@ -67,7 +67,7 @@ async fn record_of_another_version_is_absent_and_revocable() {
     }
 }
 
-/// As many as fill in some seconds without optimisation.
+/// As many as an unoptimised build writes in some seconds.
 const SESSIONS: usize = 100_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

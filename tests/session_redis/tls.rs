@@ -1,4 +1,4 @@
-//! Behind TLS: who signed it and for which name counts.
+//! TLS: the CA and the host name are verified.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn unusable_ca_file_is_reported_at_start() {
     }
 }
 
-/// A store whose servers want TLS and this password.
+/// Asserts that a store works on servers with TLS and this password.
 async fn assert_works(topology: RedisTopology, password: &str, authority: PathBuf) {
     let password = Some(Secret::new(password.to_owned()));
     let url = RedisUrl { tls: true, password, ..servers::url(topology) };

@@ -1,4 +1,4 @@
-//! A server too old for the commands that are needed is not used.
+//! A server too old for the required commands is refused.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::log::{capture, captured};
 use crate::servers::{NONE, RedisServer, url};
 use crate::{SOON, assert_answers, assert_fails_at_once, options, session, start};
 
-/// Passes on what a server says; while `aged` its version is 6.2, in as many bytes.
+/// Proxies a server. While `aged` is set it reports version 6.2, in as many bytes.
 async fn aging(server: &RedisServer, aged: &Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (address, port, aged) = (listener.local_addr().expect("an address"), server.port, Arc::clone(aged));
@@ -60,7 +60,7 @@ async fn redis_before_7_0_is_refused_with_a_reason() {
         text.contains("Redis 6.2.") && text.contains("doorward needs Redis 7.0, or Valkey 7.2"),
         "{text}"
     );
-    // Several attempts later it is still away, and nobody was told again.
+    // After several attempts it is still refused, and the reason was logged only once.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_fails_at_once(&store).await;
     assert_eq!(captured().matches("session_store_too_old").count(), 1, "{}", captured());

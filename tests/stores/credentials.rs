@@ -1,4 +1,4 @@
-//! Passwords are changed while gateways run: nobody notices.
+//! Changing store passwords at runtime without interruption.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::instances::{ROLE, ROLE_PASSWORD, Server};
 use crate::servers::{NONE, RedisServer};
 use crate::support::{Setup, TestGateway, assert_eventually};
 
-/// Two tries of new credentials: each comes 2 s after the one before, and may wait for `statement_timeout` (2 s) for its answer.
+/// Two attempts with new credentials: they are 2 s apart, and each may wait for `statement_timeout` (2 s).
 const SOON: Duration = Duration::from_secs(30);
 
-/// Puts another text into a file, at once.
+/// Replaces a file atomically.
 fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).expect("written");
@@ -43,7 +43,7 @@ async fn postgres_password_can_change_in_either_order() {
         format!("postgres://{role}:{password}@127.0.0.1:{}/{database}\n", server.port)
     };
     let sql = |text: &str| server.psql(&database, text);
-    // Nobody keeps a connection that was made with what was good before.
+    // Closes all connections made with the previous credentials.
     let hang_up = || {
         sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'doorward'");
     };
@@ -60,7 +60,7 @@ async fn postgres_password_can_change_in_either_order() {
     };
     assert!(works().await);
 
-    // The file first: the old one is used for as long as it alone is good.
+    // File first: the old password is used as long as only it is valid.
     replace(&file, &url(ROLE, "second"));
     generation(&gateway, 2.0).await;
     assert_eq!(gateway.metric("doorward_config_restart_needed").await, 0.0);
@@ -70,7 +70,7 @@ async fn postgres_password_can_change_in_either_order() {
     hang_up();
     assert_eventually("the new one is found out", SOON, &works).await;
 
-    // The database first.
+    // Database first.
     sql(&format!("ALTER ROLE {ROLE} PASSWORD 'third'"));
     assert!(works().await, "connections that are open stay");
     replace(&file, &url(ROLE, "third"));
@@ -78,7 +78,7 @@ async fn postgres_password_can_change_in_either_order() {
     hang_up();
     assert_eventually("the new one is taken", SOON, &works).await;
 
-    // Another role that does not see the vault leads nowhere; one that does is as good as the first.
+    // A role that cannot see the vault is refused; one that can is accepted.
     sql("CREATE ROLE other LOGIN PASSWORD 'x'");
     replace(&file, &url("other", "x"));
     generation(&gateway, 4.0).await;

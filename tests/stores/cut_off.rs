@@ -1,4 +1,4 @@
-//! One gateway loses a store that the others still see.
+//! One gateway loses a store that the others still reach.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::world::{Replica, World, until_used};
 
 const LEASE: Duration = Duration::from_millis(500);
 const ALONE: Duration = Duration::from_secs(3);
-/// What an answer may take on two busy cores, beside the bound.
+/// Allowed response time on two busy cores, in addition to the bound.
 const ANSWER: Duration = Duration::from_millis(400);
 
-/// One that will be cut off and one that will not; two sessions that both have served.
+/// A gateway to be cut off and another one; two sessions served by both.
 async fn two(world: &World) -> (Replica, Replica, Tokens, Tokens) {
     let settings = "vault_outage_grace = \"3s\"";
     let (whole, cut) =
@@ -36,7 +36,8 @@ async fn sign_out(replica: &Replica, tokens: &Tokens) -> String {
     answer.member("propagation")
 }
 
-/// Asks until it is no longer let through: when the last that was had been sent, and what came then.
+/// Sends requests until one is refused. Returns the sending time of the last accepted one and the status of the
+/// refusal.
 async fn last_accept(replica: &Replica, tokens: &Tokens, since: Instant) -> (Duration, u16) {
     let mut last = Duration::ZERO;
     loop {
@@ -56,7 +57,7 @@ async fn without_vault_redis_revocations_apply_until_outage_grace_ends() {
     let (whole, cut, kept, ended) = two(&world).await;
     let since = Instant::now();
     cut.vault.fall_silent();
-    // Past the lease: from now on Redis alone vouches.
+    // Past the lease: from now on only Redis confirms sessions.
     sleep(LEASE + ANSWER).await;
     assert_eq!(ask(cut.gateway.address(), &ended.access).await, 200);
     let ready = cut.gateway.probe("/readyz").await;
@@ -67,7 +68,7 @@ async fn without_vault_redis_revocations_apply_until_outage_grace_ends() {
     assert_eq!(status, 503);
     assert!(last > ALONE - LEASE && last < ALONE + ANSWER, "{last:?}");
     assert_eq!(cut.gateway.probe("/readyz").await.status, 503);
-    // Nobody may say anything any more, not even no.
+    // No store may decide any more, not even to refuse.
     assert_eq!(ask(cut.gateway.address(), &ended.access).await, 503);
     assert_eq!(ask(whole.gateway.address(), &kept.access).await, 200, "the other one goes on");
     cut.vault.mend();
@@ -109,7 +110,7 @@ async fn replicas_missing_different_stores_still_refuse_revoked_session() {
     sleep(LEASE).await;
     assert_eq!(sign_out(&no_redis, &ended).await, "vault", "nobody told Redis");
     assert_eq!(ask(no_redis.gateway.address(), &ended.access).await, 401);
-    // The worst that can be: no word reaches it, and it stops by itself.
+    // The worst case: the gateway is cut off from both sources and must stop by itself.
     let (last, status) = last_accept(&no_vault, &ended, since).await;
     assert_eq!(status, 503);
     assert!(last < ALONE + ANSWER, "{last:?}");
@@ -134,7 +135,7 @@ async fn cli_revocation_reaches_a_gateway_without_the_vault() {
     let (whole, cut, kept, ended) = two(&world).await;
     cut.vault.fall_silent();
     sleep(LEASE + ANSWER).await;
-    // Written to the vault alone, by a process that has no Redis; a gateway that sees the row writes the tombstone.
+    // Written only to the vault, by a process without Redis; a gateway that reads the row writes the tombstone.
     whole.gateway.command(&["session", "revoke", &ended.session]).await;
     assert_eventually("by the tombstone", Duration::from_secs(1), async || {
         ask(cut.gateway.address(), &ended.access).await == 401
@@ -143,7 +144,7 @@ async fn cli_revocation_reaches_a_gateway_without_the_vault() {
     assert_eq!(ask(cut.gateway.address(), &kept.access).await, 200);
 }
 
-/// The lease runs out between the vault's "it lives" and the last look: the session store may say it as well.
+/// The lease ends between the vault's confirmation and the final check; then the session store may confirm as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn request_in_flight_at_lease_end_is_confirmed_by_redis() {
     let world = World::start().await;
@@ -152,7 +153,7 @@ async fn request_in_flight_at_lease_end_is_confirmed_by_redis() {
     let slow = world.replica_with("1s", "", setup).await;
     let quick = world.replica("").await;
     slow.gateway.user("ada", &[]).await;
-    // Its user is known there, its session is not.
+    // The user is known there, the session is not.
     slow.gateway.login("ada").await;
     let tokens = quick.gateway.login("ada").await;
     world.redis.flush().await;

@@ -1,4 +1,4 @@
-//! People who go on working while something breaks: every answer they get is noted with its times.
+//! Continuous requests during failures; each response is recorded with its times.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use tokio::time::Instant;
 use crate::support::Client;
 use crate::support::gateway::Tokens;
 
-/// Between two requests of one person at one gateway: enough to be at it all the time, little enough for two cores.
+/// Pause between two requests of one client at one gateway: constant load, bearable for two cores.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// One request and its answer.
+/// One request and its response.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    /// Which of the sessions.
+    /// Index of the session.
     pub(crate) session: usize,
     pub(crate) sent: Instant,
-    /// 0: closed without an answer.
+    /// 0: closed without a response.
     pub(crate) status: u16,
 }
 
-/// Everybody at once, each at every gateway.
+/// Concurrent clients, one for each session and gateway.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     people: JoinSet<Vec<Seen>>,
@@ -52,20 +52,20 @@ impl Load {
         Self { stop, people }
     }
 
-    /// Everything that was seen.
+    /// Stops and returns all records.
     pub(crate) async fn end(self) -> Vec<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         self.people.join_all().await.concat()
     }
 }
 
-/// The status of one request on a connection of its own; 0 when it is closed instead.
+/// Status of one request on a new connection; 0 when it is closed instead.
 pub(crate) async fn ask(gateway: SocketAddr, bearer: &str) -> u16 {
     let mut client = Client::asking(gateway, "/", bearer).await;
     client.response("GET").await.map_or(0, |answer| answer.status)
 }
 
-/// Nobody of `sessions` noticed anything.
+/// Asserts that every request of `sessions` was served.
 pub(crate) fn assert_served(seen: &[Seen], sessions: std::ops::Range<usize>) {
     for session in sessions {
         let of: Vec<_> = seen.iter().filter(|seen| seen.session == session).collect();
@@ -75,7 +75,7 @@ pub(crate) fn assert_served(seen: &[Seen], sessions: std::ops::Range<usize>) {
     }
 }
 
-/// Nothing of `session` was let through that was sent after `acknowledged`.
+/// Asserts that no request of `session` sent after `acknowledged` was accepted.
 pub(crate) fn assert_refused_after(seen: &[Seen], session: usize, acknowledged: Instant) {
     let after: Vec<_> =
         seen.iter().filter(|seen| seen.session == session && seen.sent > acknowledged).collect();

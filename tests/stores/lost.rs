@@ -1,4 +1,4 @@
-//! A store is lost to every gateway: emptied, killed, restored from an old copy, stopped.
+//! All gateways lose a store: emptied, killed, restored from an old copy, or stopped.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::support::gateway::Tokens;
 use crate::support::{PASSWORD, Response, assert_eventually};
 use crate::world::{Replica, World, until_used};
 
-/// Both stores back: normal within this, without a restart.
+/// Time to normal operation after both stores are back, without a restart.
 const BACK: Duration = Duration::from_secs(5);
-/// Asks the session store all the time, so that its loss is felt.
+/// Queries the session store constantly, so that its loss has an effect.
 const EAGER: &str = "revalidate_after = \"50ms\"";
 
-/// Two gateways, so many people who stay and so many who will be signed out, all known to both.
+/// Two gateways, with `stay` sessions that remain and `go` sessions to be signed out, all used at both.
 async fn at_work(world: &World, stay: usize, go: usize) -> (Vec<Replica>, Vec<Tokens>) {
     let replicas = vec![world.replica(EAGER).await, world.replica(EAGER).await];
     replicas[0].gateway.user("ada", &[]).await;
@@ -26,7 +26,7 @@ async fn at_work(world: &World, stay: usize, go: usize) -> (Vec<Replica>, Vec<To
     (replicas, people)
 }
 
-/// Signs out, until acknowledged: when, and how far it had come.
+/// Signs out. Returns the time of the acknowledgement and the stage it had reached.
 async fn sign_out(replica: &Replica, tokens: &Tokens) -> (Instant, String) {
     let answer = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
     let acknowledged = Instant::now();
@@ -55,7 +55,7 @@ async fn emptied_redis_neither_ends_nor_revives_sessions() {
     let seen = load.end().await;
     assert_served(&seen, 0..6);
     for (at, acknowledged) in gone {
-        // The other gateway hears of it within milliseconds; what was sent in these may still be served.
+        // The other gateway learns of it within milliseconds; requests sent meanwhile may still be served.
         assert_refused_after(&seen, at, acknowledged + Duration::from_millis(100));
     }
 }
@@ -70,7 +70,7 @@ async fn redis_restarted_empty_goes_unnoticed() {
     world.redis.kill();
     sleep(Duration::from_millis(500)).await;
     gone.push((7, sign_out(&replicas[1], &people[7]).await));
-    // Somebody new, while there is no session store at all.
+    // A new session without any session store.
     let newcomer = replicas[1].gateway.login("ada").await;
     for replica in &replicas {
         assert_eq!(ask(replica.gateway.address(), &newcomer.access).await, 200);
@@ -110,9 +110,9 @@ async fn redis_restored_from_before_a_revocation_revives_nothing() {
         until_used(&world, replica, BACK).await;
     }
     assert!(!world.redis.is_tombstone(&people[4].session).await, "the old copy says that it lives");
-    // A gateway that starts on the old copy has seen nothing of before.
+    // A gateway that starts on the old copy has no earlier knowledge.
     let late = world.replica(EAGER).await;
-    // It knows whose sessions they are: what Redis says of them would be enough, were it not for the set.
+    // It knows the users of these sessions: the Redis record would suffice without the revocation set.
     late.gateway.login("ada").await;
     for at in [4, 5] {
         assert_eq!(ask(late.gateway.address(), &people[at].access).await, 401);
@@ -136,14 +136,14 @@ async fn postgres_outage_of_20_s_affects_only_logins_and_refreshes() {
     sign_out(from, revoked).await;
     world.postgres.stop();
     let stopped = Instant::now();
-    // Until the lease has run out, and from then on.
+    // Until the lease ends, and beyond.
     while stopped.elapsed() < Duration::from_secs(20) {
         for replica in &replicas {
             let asked = Instant::now();
             assert_away(&log_in(replica).await);
             assert_away(&replica.gateway.refresh(&people[0].refresh).await);
             assert!(asked.elapsed() < Duration::from_secs(2), "at once, not {:?}", asked.elapsed());
-            // A load balancer goes on sending people here.
+            // A load balancer still sends requests here.
             assert_eq!(replica.gateway.probe("/readyz").await.status, 200);
             assert_eq!(ask(replica.gateway.address(), &revoked.access).await, 401);
         }

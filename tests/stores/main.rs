@@ -1,4 +1,4 @@
-//! Several gateways on one Redis and one Postgres, and what happens when either is lost: to all of them, or to one.
+//! Several gateways on one Redis and one Postgres, and the loss of either store by all gateways or by one.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
@@ -27,5 +27,5 @@ mod streams;
 mod urls;
 mod world;
 
-// Where the shared helpers of Redis look for it.
+// The Redis helpers import this from the crate root.
 use support::eventually;

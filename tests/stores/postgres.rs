@@ -1,4 +1,4 @@
-//! The Postgres of one test: as its gateways see it, and as somebody who breaks it or looks into it does.
+//! The Postgres of one test, with access for gateways, faults and inspection.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ impl Postgres {
         SocketAddr::from(([127, 0, 0, 1], self.server.port))
     }
 
-    /// Its address for `gateway.toml`, by a wire that begins at `via`.
+    /// URL for `gateway.toml`, through a link that starts at `via`.
     pub(crate) fn url(&self, via: SocketAddr) -> String {
         let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
         format!("postgres://{ROLE}:{password}@{via}/{}", self.database)
@@ -36,12 +36,12 @@ impl Postgres {
         self.server.stop();
     }
 
-    /// On the same port.
+    /// Starts again on the same port.
     pub(crate) fn start_again(&self) {
         self.server.start_again();
     }
 
-    /// Runs SQL as the superuser; what it answers.
+    /// Runs SQL as the superuser and returns the output.
     pub(crate) fn execute(&self, sql: &str) -> String {
         self.server.psql(&self.database, sql)
     }
@@ -50,7 +50,7 @@ impl Postgres {
         self.execute("SELECT pg_stat_statements_reset()");
     }
 
-    /// Every statement of the gateways' role since then, and how often.
+    /// Statements of the gateways' role since the last reset, with their counts.
     pub(crate) fn counted_statements(&self) -> Vec<(String, i64)> {
         let counted = self.execute(&format!(
             "SELECT calls, regexp_replace(query, '\\s+', ' ', 'g') FROM pg_stat_statements s \
@@ -65,7 +65,7 @@ impl Postgres {
         counted.lines().map(read).collect()
     }
 
-    /// Every row of every table.
+    /// All rows of all tables.
     pub(crate) fn dump(&self) -> Vec<u8> {
         let tables = self.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
         let rows = |table: &str| self.execute(&format!("SELECT t::text FROM \"{table}\" t"));

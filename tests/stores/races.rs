@@ -1,4 +1,4 @@
-//! Two things at once on real stores, each stopped at the worst moment. The guard that decides is named with each.
+//! Races on real stores, each stopped at the worst moment. Each test names the guard that decides it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::support::gateway::{SOON, Tokens};
 use crate::support::{Client, Faults, Op, Setup, assert_eventually, http};
 use crate::world::{Replica, World};
 
-/// A gateway whose calls to its stores can be held up, and one whose cannot; ada.
+/// A gateway with injectable store delays and one without; the user ada.
 async fn two(world: &World) -> (Replica, Arc<Faults>, Replica) {
     let faults = Faults::new();
     let setup = Setup { stores: faults.wrap(), ..Setup::default() };
@@ -38,21 +38,21 @@ async fn lookup(world: &World, replica: &Replica, tokens: &Tokens) -> Lookup {
     replica.gateway.sessions.check(tokens.session.parse().expect("an id")).await.expect("an answer")
 }
 
-/// Guard: `SET NX` of the fill; the look at the set after the last wait.
+/// Guard: `SET NX` of the fill; the check of the revocation set after the last wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn cache_fill_after_a_remote_revocation_changes_nothing() {
     let world = World::start().await;
     let (slow, faults, quick) = two(&world).await;
     let tokens = quick.gateway.login("ada").await;
     world.redis.flush().await;
-    // The vault has said "it lives"; the fill waits; the session ends; the fill goes on.
+    // The vault has confirmed the session; the fill waits; the session ends; the fill continues.
     let gate = faults.hold_before(Op::Fill);
     let mut client = Client::asking(slow.gateway.address(), "/", &tokens.access).await;
     gate.until_reached().await;
     sign_out(&quick, &tokens).await;
     assert_eq!(lookup(&world, &quick, &tokens).await, Lookup::Tombstone);
     gate.open();
-    // Cut, or refused in words: never served.
+    // Cut or refused, never served.
     let answer = client.response("GET").await;
     assert!(answer.is_none_or(|answer| answer.status == 401));
     assert_eq!(lookup(&world, &quick, &tokens).await, Lookup::Tombstone);
@@ -60,7 +60,7 @@ async fn cache_fill_after_a_remote_revocation_changes_nothing() {
     assert!(slow.gateway.app.seen().is_empty());
 }
 
-/// Guard: `NX` and `GT` of what a refresh writes; the row of the log.
+/// Guard: `NX` and `GT` in the writes of a refresh; the log row.
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_granted_before_a_revocation_is_refused_after_it() {
     let world = World::start().await;
@@ -92,7 +92,7 @@ async fn refresh_granted_before_a_revocation_is_refused_after_it() {
     }
 }
 
-/// Guard: the mark of the slot, set before the answer of the load arrives.
+/// Guard: the flag of the slot, set before the response of the load arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn invalidation_during_session_store_read_is_not_overwritten() {
     let world = World::start().await;
@@ -111,12 +111,12 @@ async fn invalidation_during_session_store_read_is_not_overwritten() {
     assert!(slow.gateway.app.seen().is_empty());
 }
 
-/// The kid a refresh token was made under.
+/// The kid of a refresh token.
 fn kid(token: &str) -> u8 {
     URL_SAFE_NO_PAD.decode(token).expect("base64url")[1]
 }
 
-/// Guard: the key of the rotation is stored with it, and a repeat is made under that one.
+/// Guard: the key id is stored with the rotation, and a repeat uses that key.
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_with_different_keys_issue_the_same_successor() {
     let world = World::start().await;
@@ -125,7 +125,7 @@ async fn replicas_with_different_keys_issue_the_same_successor() {
         (world.replica_leasing("1m", settings).await, world.replica_leasing("1m", settings).await);
     one.gateway.user("ada", &[]).await;
     let mut tokens = one.gateway.login("ada").await;
-    // New keys, which both have and which sign in twenty seconds.
+    // New keys, known to both, which sign in twenty seconds.
     let random: &dyn Random = &SystemRandom;
     let master = MasterSecret::parse(world.master_key(), "the test").expect("a key");
     let new = [
@@ -151,7 +151,7 @@ async fn replicas_with_different_keys_issue_the_same_successor() {
         })
         .await;
     }
-    // For one of them the time has come, until it reads the vault's clock again: within a second.
+    // For one gateway the time has come; the other follows within a second, when it reads the vault's clock.
     let first = loop {
         ahead.gateway.clock.advance(Duration::from_secs(20));
         let next = Tokens::of(&ahead.gateway.refresh(&tokens.refresh).await);
@@ -162,7 +162,7 @@ async fn replicas_with_different_keys_issue_the_same_successor() {
     };
     let again = Tokens::of(&one.gateway.refresh(&tokens.refresh).await);
     assert_eq!(again.refresh, first.refresh, "byte for byte, though this one's key is another");
-    // And a hundred at once, at both.
+    // A hundred concurrent refreshes at both.
     let mut all = tokio::task::JoinSet::new();
     for at in 0..100 {
         let address = if at % 2 == 0 { one.gateway.address() } else { ahead.gateway.address() };
@@ -179,14 +179,15 @@ async fn replicas_with_different_keys_issue_the_same_successor() {
     assert!(!tokens.contains(&first.refresh));
 }
 
-/// Guard: the generation is compared under the row's lock.
+/// Guard: the generation is compared under the row lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_generation_during_owner_renewal_ends_the_session() {
     let world = World::start().await;
     let (slow, faults, quick) = two(&world).await;
     let first = quick.gateway.login("ada").await;
     let second = Tokens::of(&quick.gateway.refresh(&first.refresh).await);
-    // The owner's renewal is committed and its answer is under way; a thief presents what is then two behind.
+    // The owner's renewal is committed and its response is in flight; a thief presents a token that is now two
+    // generations behind.
     let gate = faults.hold_after(Op::Rotate);
     let renewing = {
         let (address, refresh) = (slow.gateway.address(), second.refresh.clone());
@@ -223,7 +224,7 @@ async fn disabled_user_gets_nothing_from_renewal_or_repeat() {
         let command = ["user", "disable", "ada"];
         let (renewed, _) =
             tokio::join!(other.gateway.refresh(&tokens.refresh), one.gateway.command(&command));
-        // Granted before it, or refused: either way worth nothing from now on, the repetition included.
+        // Granted before or refused: either way invalid from now on, including the repeat.
         assert!(matches!(renewed.status, 200 | 401), "round {round}: {}", renewed.text());
         assert_eq!(other.gateway.refresh(&tokens.refresh).await.status, 401, "round {round}");
         if renewed.status == 200 {

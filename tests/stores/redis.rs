@@ -1,4 +1,4 @@
-//! The Redis of one test: as its gateways see it, and as somebody who breaks it does.
+//! The Redis of one test, with access for gateways and faults.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,33 +21,33 @@ impl Redis {
         self.0.try_ask::<String>(&["PING"]).await.is_ok()
     }
 
-    /// Everything is gone.
+    /// Deletes everything.
     pub(crate) async fn flush(&self) {
         self.0.ask::<()>(&["FLUSHALL"]).await;
     }
 
-    /// A crash.
+    /// Crashes the server.
     pub(crate) fn kill(&self) {
         self.0.kill();
     }
 
-    /// On the same port, with what was saved, or nothing.
+    /// Restarts on the same port, with the saved data or none.
     pub(crate) async fn restart(&self) {
         self.0.kill();
         self.0.spawn().await;
     }
 
-    /// Keeps a copy of everything on the disk.
+    /// Saves everything to disk.
     pub(crate) async fn save(&self) {
         self.0.ask::<()>(&["SAVE"]).await;
     }
 
-    /// Whether a session's revocation is written down.
+    /// Returns true if the session has a tombstone.
     pub(crate) async fn is_tombstone(&self, session: &str) -> bool {
         self.value(session).await.is_some_and(|value| value.len() == 2)
     }
 
-    /// Whether a session is on the guest list.
+    /// Returns true if the session has a live record.
     pub(crate) async fn knows(&self, session: &str) -> bool {
         self.value(session).await.is_some_and(|value| value.len() > 2)
     }
@@ -60,18 +60,18 @@ impl Redis {
         self.0.ask(&["KEYS", "*"]).await
     }
 
-    /// How long a session's record or tombstone will stay.
+    /// Remaining lifetime of a session's record or tombstone.
     pub(crate) async fn stays(&self, session: &str) -> Duration {
         Duration::from_millis(self.0.ask(&["PTTL", &format!("dw:s:{session}")]).await)
     }
 
-    /// As if most of that time had passed.
+    /// Sets the remaining lifetime, as if the rest had passed.
     pub(crate) async fn leave(&self, session: &str, stay: Duration) {
         let millis = stay.as_millis().to_string();
         self.0.ask::<()>(&["PEXPIRE", &format!("dw:s:{session}"), &millis]).await;
     }
 
-    /// Every key and value.
+    /// All keys and values.
     pub(crate) async fn dump(&self) -> Vec<u8> {
         let mut dump = Vec::new();
         for key in self.keys().await {

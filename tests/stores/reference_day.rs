@@ -1,8 +1,8 @@
-//! The reference day: what a day of 1,000 people costs the database.
+//! Reference day: database cost of a day of 1,000 users.
 //!
-//! 1,000 users who are signed in at the start; three visits of half an hour each, 100 requests in all; access tokens
-//! of 30 minutes, so that each visit begins with a refresh. Replayed fast: the gateway's clock leaps between the
-//! requests, so that everything it remembers grows as old as it would. Asking the database each time would cost
+//! 1,000 users are signed in at the start. Each makes three visits of half an hour with 100 requests in all. Access
+//! tokens last 30 minutes, so each visit starts with a refresh. The day is replayed fast: the gateway's clock jumps
+//! between the requests, so that cached data ages as it would. Querying the database for each request would cost
 //! 100,000 statements.
 
 use std::net::SocketAddr;
@@ -26,17 +26,18 @@ use crate::support::{Client, PASSWORD, Setup, assert_eventually, measured};
 use crate::world::{Replica, World};
 
 const USERS: usize = 1000;
-/// Requests of each visit.
+/// Requests per visit.
 const VISITS: [u32; 3] = [34, 33, 33];
 const VISIT: Duration = Duration::from_secs(30 * 60);
-/// People at it at once.
+/// Concurrent users.
 const AT_ONCE: usize = 16;
 
-/// A statement of these is the gateway's own, whether anybody comes or not.
+/// Background statements of the gateway, independent of traffic.
 const BACKGROUND: &[&str] = &["pg_current_snapshot", "pg_try_advisory_xact_lock", "LISTEN"];
 
-/// Everybody's refresh tokens. Opened through the store traits: only the password is not hashed for each.
-async fn sign_everybody_in(world: &World, replica: &Replica) -> Vec<String> {
+/// Creates a session for every user and returns the refresh tokens. Uses the store traits directly, to avoid hashing
+/// each password.
+async fn sign_all_users_in(world: &World, replica: &Replica) -> Vec<String> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let hasher = Hasher::start(1, 1, random.clone()).expect("a thread");
     let hash = hasher.hash(Password::new(PASSWORD).expect("short")).await.expect("a hash");
@@ -68,7 +69,7 @@ async fn sign_everybody_in(world: &World, replica: &Replica) -> Vec<String> {
     tokens
 }
 
-/// One after the other on one connection.
+/// Refreshes sequentially on one connection.
 async fn refresh(address: SocketAddr, mine: Vec<String>) -> Vec<Tokens> {
     let mut client = Client::connect(address).await;
     let mut renewed = Vec::new();
@@ -90,7 +91,7 @@ async fn visit(address: SocketAddr, mine: Vec<Tokens>) -> Vec<Tokens> {
     mine
 }
 
-/// Does `work` for everybody, some at once.
+/// Runs `work` for every user, several at a time.
 async fn each<A, B, W>(people: Vec<A>, work: impl Fn(Vec<A>) -> W) -> Vec<B>
 where
     A: Clone,
@@ -110,7 +111,7 @@ async fn day_of_a_thousand_users_costs_three_statements_each() {
     let setup = Setup { tokens: "access_ttl = \"30m\"".to_owned(), ..Setup::default() };
     let replica = world.replica_with("1s", "", setup).await;
     let address = replica.gateway.address();
-    let mut refreshes = sign_everybody_in(&world, &replica).await;
+    let mut refreshes = sign_all_users_in(&world, &replica).await;
     world.postgres.count_statements_from_now();
 
     let mut requests = 0;
@@ -149,6 +150,6 @@ async fn day_of_a_thousand_users_costs_three_statements_each() {
     assert_eq!(requests, 100 * USERS);
     let refreshes = i64::try_from(3 * USERS).expect("small");
     assert!(foreground >= refreshes, "{foreground}: is anything counted?");
-    // A few more: the sweep, the keys.
+    // A few more: the sweep and the keys.
     assert!(foreground <= refreshes + 20, "{foreground} foreground statements: {statements:#?}");
 }

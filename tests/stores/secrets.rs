@@ -1,4 +1,4 @@
-//! What lies in the stores: dumped whole, and searched; and for how long.
+//! Content of the stores: dumped completely and searched for secrets; also the lifetimes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::world::World;
 
 const NAME: &str = "countess.of.lovelace";
 
-/// Whether `text` holds `needle` as it is, in hexadecimal, or in base64url.
+/// Encoding in which `dump` holds `needle`: raw, hexadecimal or base64url.
 fn find(dump: &[u8], needle: &[u8]) -> Option<&'static str> {
     let hex: String = needle.iter().map(|byte| format!("{byte:02x}")).collect();
     let base64 = URL_SAFE_NO_PAD.encode(needle);
@@ -51,7 +51,7 @@ async fn stores_hold_no_plain_secrets_and_redis_no_names() {
         secrets
             .push(("the signature of an access token".into(), URL_SAFE_NO_PAD.decode(access).expect("it")));
         let refresh = URL_SAFE_NO_PAD.decode(&tokens.refresh).expect("base64url");
-        // version, kid, family (16 bytes), generation (4), MAC (16)
+        // Version, kid, family (16 bytes), generation (4), MAC (16).
         secrets.push(("a family id".into(), refresh[2..18].to_vec()));
         secrets.push(("the MAC of a refresh token".into(), refresh[22..].to_vec()));
     }
@@ -64,7 +64,7 @@ async fn stores_hold_no_plain_secrets_and_redis_no_names() {
         let name = format!("{key_use}/{}/{}", key.kid, key.algorithm);
         let material = master.open(&key.sealed, &name).expect("opened");
         let material = material.expose();
-        // The last bytes: what stands before them may be a header that every key has.
+        // Only the last bytes: earlier ones may be a header shared by all keys.
         secrets.push((format!("key {name}"), material[material.len() - 16..].to_vec()));
     }
     assert!(secrets.len() >= 2 + 9 + 4, "{}", secrets.len());
@@ -84,7 +84,7 @@ async fn record_lifetime_matches_token_and_tombstone_the_longest() {
     let world = World::start().await;
     let replica = world.replica("").await;
     replica.gateway.user(NAME, &[]).await;
-    // The token's life, and a little; what the test takes meanwhile.
+    // Token lifetime, allowed excess, and a margin for the duration of the test.
     let (life, more, busy) = (Duration::from_secs(900), Duration::from_secs(70), Duration::from_secs(10));
     let tokens = replica.gateway.login(NAME).await;
     let stays = world.redis.stays(&tokens.session).await;

@@ -1,4 +1,4 @@
-//! What is open at one gateway when its session is ended at another.
+//! Streams at one gateway whose session is ended at another.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::world::World;
 
 const ROUNDS: usize = 20;
 
-/// What it takes on a network where the vault's announcement arrives: a question to the vault, and the closing itself.
+/// Expected delay where the vault's notification arrives: one vault query and the close.
 const AT_ONCE: Duration = Duration::from_millis(50);
-/// The promise, however the news comes.
+/// Guaranteed maximum delay, however the news arrives.
 const LEASE: Duration = Duration::from_secs(1);
-/// What two busy cores may need beside it.
+/// Margin for two busy cores.
 const BUSY: Duration = Duration::from_millis(500);
 
-/// Its median and its longest, in order.
+/// Prints the median and the maximum. Returns the sorted durations.
 fn look(what: &str, mut took: Vec<Duration>) {
     took.sort();
     let (median, longest) = (took[ROUNDS / 2], took[ROUNDS - 1]);
@@ -58,7 +58,7 @@ async fn streams_close_when_another_gateway_ends_their_session() {
                 Instant::now()
             },
         );
-        // What closed before the acknowledgement took no time.
+        // A close before the acknowledgement counts as zero.
         sockets.push(socket.saturating_duration_since(acknowledged));
         streams.push(events.saturating_duration_since(acknowledged));
     }

@@ -1,4 +1,4 @@
-//! Every form of address that `gateway.toml` takes, as a gateway uses it.
+//! Every form of store URL that `gateway.toml` accepts, used by a gateway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::load::ask;
 use crate::servers::{Certificates, NONE, RedisServer, cluster, free_port};
 use crate::support::{Setup, TestGateway, assert_eventually};
 
-/// A gateway whose `[sessions]` says this comes to use that Redis, and serves.
+/// Asserts that a gateway with these `[sessions]` lines connects to that Redis and serves.
 async fn assert_used(sessions: &str) {
     let setup = Setup { sessions: format!("{sessions}\nrevalidate_after = \"0s\""), ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
@@ -62,7 +62,7 @@ async fn sentinel_url_works() {
     let sentinels =
         [RedisServer::sentinel(master.port, 1).await, RedisServer::sentinel(master.port, 1).await];
     let [one, other] = sentinels.each_ref().map(|sentinel| sentinel.port);
-    // The first of them is not there.
+    // The first host is unreachable.
     assert_used(&format!(
         "url = \"redis+sentinel://127.0.0.1:{},127.0.0.1:{one},127.0.0.1:{other}/main/0\"",
         free_port()
@@ -81,7 +81,7 @@ async fn cluster_url_works() {
     .await;
 }
 
-/// A gateway on this vault serves, and hears of what another process revokes.
+/// Asserts that a gateway on this vault serves and notices a revocation by another process.
 async fn assert_heard(vault: String) {
     let setup = Setup { vault, ..Setup::default() };
     let gateway = TestGateway::with(setup).await;

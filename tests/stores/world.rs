@@ -1,4 +1,4 @@
-//! One Redis and one Postgres of a test's own, and gateways that reach them by wires of their own.
+//! One Redis and one Postgres per test, and gateways that reach them through separate links.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::support::{Setup, TestGateway, assert_eventually};
 
-/// The stores; each test has its own, since it breaks them.
+/// The stores of one test, private since the test breaks them.
 pub(crate) struct World {
     pub(crate) redis: Redis,
     pub(crate) postgres: Postgres,
@@ -18,18 +18,18 @@ pub(crate) struct World {
     _alone: Alone,
 }
 
-/// A test that has the machine to itself.
+/// Exclusive use of the machine.
 pub(crate) type Alone = tokio::sync::MutexGuard<'static, ()>;
 
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Waits until no other test of these runs: they count what three gateways under load refuse, and on two cores another test's
-/// servers, as they start, keep Redis from answering within its 100 ms.
+/// Waits until no other test of this kind runs. These tests count refusals of three gateways under load. On two cores
+/// the starting servers of another test keep Redis from responding within its 100 ms.
 pub(crate) async fn alone() -> Alone {
     MACHINE.lock().await
 }
 
-/// A gateway and its wires.
+/// A gateway and its links.
 pub(crate) struct Replica {
     pub(crate) gateway: TestGateway,
     pub(crate) redis: Link,
@@ -44,17 +44,17 @@ impl World {
         Self { redis, postgres, master_key: base64url(random.bytes::<32>()), _alone: alone }
     }
 
-    /// A gateway with more lines for `[sessions]`.
+    /// Starts a gateway with extra lines for `[sessions]`.
     pub(crate) async fn replica(&self, sessions: &str) -> Replica {
         self.replica_leasing("1s", sessions).await
     }
 
-    /// A gateway with a lease and more lines for `[sessions]`.
+    /// Starts a gateway with a lease and extra lines for `[sessions]`.
     pub(crate) async fn replica_leasing(&self, lease: &str, sessions: &str) -> Replica {
         self.replica_with(lease, sessions, Setup::default()).await
     }
 
-    /// A gateway as `setup` says, on these stores.
+    /// Starts a gateway with `setup` on these stores.
     pub(crate) async fn replica_with(&self, lease: &str, sessions: &str, setup: Setup) -> Replica {
         let redis = Link::to(self.redis.address()).await;
         let vault = Link::to(self.postgres.address()).await;
@@ -81,7 +81,7 @@ impl World {
     }
 }
 
-/// Waits until a gateway uses Redis: it begins to connect when it starts, and nobody waits for that.
+/// Waits until a gateway uses Redis: the connection is made in the background after the start.
 pub(crate) async fn until_used(world: &World, replica: &Replica, patience: Duration) {
     assert_eventually("the session store is used", patience, async || {
         world.redis.is_up().await && replica.gateway.sessions.check(nobody()).await.is_ok()

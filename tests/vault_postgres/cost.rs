@@ -4,7 +4,7 @@ use super::eventually::assert_eventually;
 use super::{PATIENCE, count, raw};
 use crate::world::{self, World, granted};
 
-/// Statements of the vault's since the last `forget`.
+/// Statements of the vault since the last `forget`.
 async fn statements(world: &World) -> Vec<(String, i64)> {
     let sql = "SELECT query, calls FROM pg_stat_statements s
                JOIN pg_roles r ON r.oid = s.userid AND r.rolname = 'doorward'
@@ -24,7 +24,7 @@ async fn forget(world: &World) {
 async fn daily_session_operations_cost_one_statement_each() {
     let world = world::postgres().await;
     let user = world.user("ada").await;
-    // Whatever is done once a connection is done before.
+    // Work done once per connection is done before.
     let warm = world.device(user).await;
     world.rotate(&warm, 0).await;
 
@@ -71,7 +71,7 @@ async fn rotations_touch_no_index() {
             world.rotate(&device, generation).await;
         }
     }
-    // Connections report what they did at the latest when they close.
+    // Connections report their statistics at the latest when they close.
     let World { vault, other, raw, .. } = world;
     drop((vault, other));
     let raw = raw.expect("a world on Postgres");
@@ -79,7 +79,7 @@ async fn rotations_touch_no_index() {
         count(&raw, &format!("SELECT {name} FROM pg_stat_user_tables WHERE relname = 'sessions'")).await
     };
     assert_eventually("200 updates are reported", PATIENCE, async || column("n_tup_upd").await == 200).await;
-    // At midnight UTC one of a session's rotations moves it to another day.
+    // At midnight UTC one rotation of a session moves it to another day.
     let hot = column("n_tup_hot_upd").await;
     assert!(hot >= 190, "{hot} of 200");
 }
@@ -130,7 +130,7 @@ async fn lookup_and_sweep_use_an_index() {
     let cursor = world.vault.log.read(None).await.expect("a page").cursor;
     let World { vault, other, raw, .. } = world;
     let raw = raw.expect("a world on Postgres");
-    // Everything so far is reported when its connections close.
+    // Connections report all statistics when they close.
     drop(other);
     raw.batch_execute("SELECT pg_stat_force_next_flush()").await.expect("reported");
     let before = count(&raw, scans).await;
@@ -144,6 +144,6 @@ async fn lookup_and_sweep_use_an_index() {
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'doorward'";
     assert_eventually("the connections close", PATIENCE, async || count(&raw, gone).await == 0).await;
     let read = count(&raw, scans).await - before;
-    // The one full read of the log at the start is all there is.
+    // The only full read is the one of the log at the start.
     assert!(read <= 20_001, "{read} rows were read one after the other");
 }

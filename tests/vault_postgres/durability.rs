@@ -1,4 +1,4 @@
-//! What is said, once, of servers that may forget what they have answered, or that end nothing.
+//! One-time warnings about servers that may lose acknowledged writes, or that limit no statement.
 
 use doorward::config::StoreHost;
 use doorward::vault::postgres::{PostgresOptions, PostgresVault};
@@ -6,7 +6,7 @@ use doorward::vault::postgres::{PostgresOptions, PostgresVault};
 use super::log::{capture, captured};
 use super::servers::{Server, shared};
 
-/// The reasons of the warnings that opening a vault gives.
+/// Reasons of the warnings logged when a vault is opened.
 async fn warnings(options: &PostgresOptions) -> Vec<&'static str> {
     capture();
     PostgresVault::open(options.clone()).await.expect("a warning is no reason not to open");
@@ -22,7 +22,7 @@ fn set(server: &Server, setting: &str) {
 }
 
 async fn assert_warnings(options: &PostgresOptions, expected: &[&str]) {
-    // A server reads its settings anew a moment after it was told to.
+    // A reload takes effect a moment after the signal.
     super::eventually::assert_eventually(&format!("{expected:?}"), super::PATIENCE, async || {
         warnings(options).await == expected
     })
@@ -57,7 +57,7 @@ async fn servers_with_unsafe_durability_settings_cause_a_warning() {
 async fn role_without_timeout_is_warned_about_without_prepared_statements() {
     let database = shared().database();
     let options = PostgresOptions { prepared: false, ..shared().options(&database) };
-    // The tests' server need not survive a power failure.
+    // The test server is not configured to survive a power failure.
     assert_eq!(warnings(&options).await, ["vault_not_durable", "vault_statements_unlimited"]);
     shared().psql("postgres", &format!("ALTER DATABASE {database} SET statement_timeout = '60s'"));
     assert_eq!(warnings(&options).await, ["vault_not_durable"]);

@@ -7,7 +7,7 @@ use super::servers::{ROLE, Server, shared, shared_bouncer};
 use super::{complaint, count};
 use crate::world;
 
-/// The schema's version in the database.
+/// Schema version in the database.
 const VERSION: &str = "SELECT version FROM doorward_schema";
 
 fn fresh() -> (String, PostgresOptions) {
@@ -45,7 +45,7 @@ async fn compatible_newer_schema_is_used() {
     )
     .await
     .expect("a newer doorward was here");
-    // Who was running goes on, and who starts may.
+    // A running vault continues, and a new one may start.
     let (_, device) = world.someone().await;
     assert_eq!(world::granted(world.rotate(&device, 0).await).0, 1);
     let database: String =

@@ -20,7 +20,7 @@ fn hasty(server: &Server, database: &str) -> PostgresOptions {
     PostgresOptions { statement_timeout: Duration::from_secs(2), ..server.options(database) }
 }
 
-/// How many statements of the vault's run or wait there.
+/// Number of the vault's statements that run or wait there.
 const BUSY: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = 'doorward' AND state <> 'idle'";
 
@@ -36,14 +36,14 @@ async fn late_statement_is_cancelled_without_delaying_others() {
 
     let text = unavailable(world.vault.users.change(user, &UserChange::Roles(roles(&["ops"]))).await);
     assert!(text.contains("did not answer within 2s"), "{text}");
-    // The only place in the pool is free again at once.
+    // The only pool slot is free again at once.
     let next = tokio::time::timeout(Duration::from_millis(1500), world.vault.sessions.find(device.id)).await;
     assert!(next.expect("without waiting").expect("an answer").is_some());
-    // Long before the server's own limit, which is as far away again. Seen from outside: a transaction sees what it saw
-    // of others at its first look.
+    // Long before the server's own limit, which is as far away again. Queried from outside: a transaction keeps its
+    // first snapshot of other sessions.
     let (soon, outside) = (Duration::from_millis(1500), shared().raw(&database).await);
     assert_eventually("nothing of ours waits there", soon, async || count(&outside, BUSY).await == 0).await;
-    // And it was not done after all.
+    // The statement had no effect.
     raw.batch_execute("COMMIT").await.expect("unlocked");
     assert_eq!(world.find(user).await.roles, roles(&["staff"]));
 }
@@ -77,7 +77,7 @@ async fn connections_ended_by_the_server_are_replaced_unnoticed() {
         let follower = tokio::spawn(async move { log.changed().await });
         tokio::task::yield_now().await;
         assert!(count(&raw, end).await > 0);
-        // A lost connection may have lost a notification: the follower looks at once.
+        // A lost connection may have lost a notification, so the follower reads at once.
         tokio::time::timeout(PATIENCE, follower).await.expect("woken").expect("no panic");
         assert_eq!(granted(world.rotate(&device, generation).await).0, generation + 1);
         assert!(world.vault.sessions.find(device.id).await.expect("an answer").is_some());
@@ -113,7 +113,7 @@ async fn late_statement_behind_a_pooler_does_not_disturb_the_pooler() {
     for _ in 0..3 {
         unavailable(world.vault.users.change(user, &UserChange::Roles(roles(&["ops"]))).await);
         assert!(world.vault.sessions.find(device.id).await.expect("an answer").is_some());
-        // Somebody else's connection was not touched.
+        // The connection of the other vault was not touched.
         assert!(world.other.sessions.find(device.id).await.expect("an answer").is_some());
     }
     raw.batch_execute("COMMIT").await.expect("unlocked");
@@ -134,10 +134,10 @@ async fn crashed_server_is_reused_without_reopening() {
         world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::User).await.expect("revoked");
     let page = world.vault.log.read(Some(cursor)).await.expect("the old cursor is good");
     assert!(page.entries.contains(&ended.entries[0]));
-    // And it listens again.
+    // It listens again.
     let log = world.vault.log.clone();
     let follower = tokio::spawn(async move {
-        // What the reconnecting itself left behind.
+        // Wake-ups left by the reconnect.
         log.changed().await;
         log.changed().await;
     });
@@ -171,7 +171,7 @@ async fn stalled_server_is_unavailable_in_time_then_reused() {
     .await;
 }
 
-/// A primary that waits for its standby, and the options that name the standby first.
+/// A primary with a synchronous standby, and options that name the standby first.
 async fn pair() -> (Server, Server, PostgresOptions) {
     let primary = Server::start("");
     let database = primary.database();
@@ -206,7 +206,7 @@ async fn primary_is_used_and_failover_is_followed() {
     let after = revoked(&world.vault, &world).await;
     let page = world.vault.log.read(Some(cursor)).await.expect("the cursor is good there, too");
     assert!(page.entries.contains(&after));
-    // What was answered before the failover is still so.
+    // Data acknowledged before the failover is still there.
     assert!(world.vault.log.read(None).await.expect("a page").entries.contains(&before));
 }
 
@@ -215,7 +215,7 @@ async fn demoted_primary_is_left_for_the_new_one() {
     let (primary, standby, options) = pair().await;
     let world = open(options).await;
     let (_, device) = world.someone().await;
-    // As if it had come back as a standby under open connections.
+    // As if it had returned as a standby under open connections.
     primary.psql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on");
     primary.reload();
     standby.promote();
@@ -248,7 +248,7 @@ async fn primary_without_its_standby_renews_no_lease() {
     assert_eventually("no read is left waiting there", soon, async || count(&raw, BUSY).await == 0).await;
     let login = world.vault.users.list(None, 1).await;
     assert!(login.is_ok(), "reading users needs no proof");
-    // Named alone, nobody can have taken its place.
+    // With a single host, no other server can have taken its place.
     let mut alone = options;
     alone.url.hosts = vec![StoreHost { name: "127.0.0.1".into(), port: primary.port }];
     let single = PostgresVault::open(alone).await.expect("a vault");
@@ -262,7 +262,7 @@ async fn primary_without_its_standby_renews_no_lease() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standby_behind_the_primary_name_renews_no_lease() {
-    // It may lag as far as it likes; what it says would renew a lease on an old revocation set.
+    // It may lag arbitrarily; its response would renew a lease on an outdated revocation set.
     let primary = Server::start("");
     let database = primary.database();
     let standby = Server::standby_of(&primary);
@@ -282,7 +282,7 @@ async fn standby_behind_the_primary_name_renews_no_lease() {
     loop {
         match vault.log.read(Some(cursor)).await {
             Err(error) if error.to_string().contains("standby") => break,
-            // The broken connection was noticed by this read.
+            // This read noticed the broken connection.
             Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
             Ok(page) => panic!("taken for proof: {page:?}"),
         }

@@ -13,14 +13,14 @@ use super::servers::{ROLE, shared};
 use super::{PATIENCE, count, raw};
 use crate::world::{self, World, granted, new_session, presented, random, refused, rotate};
 
-/// One more connection past the vault.
+/// Opens another direct connection.
 async fn another(world: &World) -> Client {
     let row = raw(world).query_one("SELECT current_database()::text", &[]).await.expect("its name");
     shared().raw(row.get(0)).await
 }
 
-/// Until somebody waits for a lock in this database.
-async fn somebody_waits(world: &World) {
+/// Waits until a statement waits for a lock in this database.
+async fn until_lock_wait(world: &World) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     assert_eventually("somebody waits", PATIENCE, async || count(raw(world), waiting).await > 0).await;
 }
@@ -31,7 +31,7 @@ async fn late_committed_log_row_is_not_missed() {
     let user = world.user("ada").await;
     let device = world.device(user).await;
     let cursor = world.vault.log.read(None).await.expect("a page").cursor;
-    // Written first, committed last: its number and its transaction are older than what is seen meanwhile.
+    // Written first, committed last: its sequence number and transaction are older than rows seen meanwhile.
     let slow = another(&world).await;
     let late = SessionId::from_bytes(random());
     let insert =
@@ -50,7 +50,7 @@ async fn late_committed_log_row_is_not_missed() {
     assert_eq!(ids(&page.entries), [device.id]);
     let seen = count(raw(&world), "SELECT max(seq) FROM revocations").await;
     slow.batch_execute("COMMIT").await.expect("committed");
-    // By number it would have been missed.
+    // By number alone it would have been missed.
     assert_eq!(count(raw(&world), &format!("SELECT count(*) FROM revocations WHERE seq > {seen}")).await, 0);
     let next = world.vault.log.read(Some(page.cursor)).await.expect("a page");
     assert!(ids(&next.entries).contains(&late), "missed");
@@ -77,7 +77,7 @@ async fn login_during_a_password_change_waits_and_fails() {
         let (vault, new) = (world.vault.clone(), new_session(user, world.find(user).await.epoch));
         tokio::spawn(async move { vault.sessions.open(&new).await })
     };
-    somebody_waits(&world).await;
+    until_lock_wait(&world).await;
     changing.batch_execute("COMMIT").await.expect("changed");
     assert!(matches!(opening.await.expect("no panic"), Err(VaultError::Superseded)));
     assert_eq!(count(raw(&world), "SELECT count(*) FROM sessions").await, 0);
@@ -99,7 +99,7 @@ async fn disable_or_deletion_during_login_ends_its_session() {
             let vault = world.vault.clone();
             tokio::spawn(async move { vault.users.change(user, &change).await })
         };
-        somebody_waits(&world).await;
+        until_lock_wait(&world).await;
         opening.batch_execute("COMMIT").await.expect("signed in");
         let ended = changing.await.expect("no panic").expect("changed").sessions;
         assert!(ended.len() == 2 && ended.contains(&device.id), "{ended:?}");
@@ -122,7 +122,7 @@ async fn second_concurrent_password_change_is_superseded() {
         let change = UserChange::Password { new: world::secret("second"), expected, keep: None };
         tokio::spawn(async move { vault.users.change(user, &change).await })
     };
-    somebody_waits(&world).await;
+    until_lock_wait(&world).await;
     first.batch_execute("COMMIT").await.expect("changed");
     assert!(world::is_superseded(&second.await.expect("no panic")));
     assert_eq!(world.find(user).await.password, world::secret("first"));
@@ -135,20 +135,20 @@ async fn statement_aborted_by_a_deadlock_is_retried() {
     for _ in 0..2 {
         world.device(user).await;
     }
-    // Postgres looks for deadlocks once, when somebody has waited this long, and ends that one's statement.
+    // Postgres checks for deadlocks once a statement has waited this long, and aborts that statement.
     let database: String =
         raw(&world).query_one("SELECT current_database()::text", &[]).await.expect("its name").get(0);
     let patience = format!("ALTER DATABASE {database} SET deadlock_timeout = '4s'");
     raw(&world).batch_execute(&patience).await.expect("set");
     let vault = PostgresVault::open(shared().options(&database)).await.expect("a vault");
-    // The wrong way round: the vault takes sessions in the order of their ids.
+    // In the opposite order: the vault locks sessions in the order of their ids.
     let crossing = another(&world).await;
     crossing.batch_execute("SET deadlock_timeout = '60s'").await.expect("set");
     let last = "BEGIN; SELECT 1 FROM sessions ORDER BY id DESC LIMIT 1 FOR UPDATE";
     crossing.batch_execute(last).await.expect("locked");
     let revoking =
         tokio::spawn(async move { vault.sessions.revoke(Scope::User(user), EndReason::User).await });
-    somebody_waits(&world).await;
+    until_lock_wait(&world).await;
     let first = "SELECT 1 FROM sessions ORDER BY id LIMIT 1 FOR UPDATE";
     crossing.batch_execute(first).await.expect("the other gave way");
     crossing.batch_execute("COMMIT").await.expect("let go");
@@ -156,7 +156,7 @@ async fn statement_aborted_by_a_deadlock_is_retried() {
     assert_eq!(count(raw(&world), "SELECT count(*) FROM revocations").await, 2);
 }
 
-/// Asks for a rotation while somebody holds the session's row, and then lets go.
+/// Requests a rotation while another transaction holds the session's row, then commits that transaction.
 async fn meeting(world: &World, presented: Presented, changes: &str) -> Rotation {
     let changing = another(world).await;
     changing.batch_execute(&format!("BEGIN; {changes}")).await.expect("under way");
@@ -164,7 +164,7 @@ async fn meeting(world: &World, presented: Presented, changes: &str) -> Rotation
         let vault = world.other.clone();
         tokio::spawn(async move { rotate(&vault, presented).await })
     };
-    somebody_waits(world).await;
+    until_lock_wait(world).await;
     changing.batch_execute("COMMIT").await.expect("done");
     asking.await.expect("an answer")
 }
@@ -197,7 +197,7 @@ async fn old_generation_during_owner_renewal_ends_the_session() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
-    // One behind when it is presented, and so a repeat inside the grace; two behind when the row is free.
+    // One generation behind when presented, a repeat within the grace; two behind once the row is free.
     let answer = meeting(&world, presented(&device, 0), RENEW).await;
     assert!(matches!(answer, Rotation::Reused { .. }), "{answer:?}");
     assert_eq!(refused(world.rotate(&device, 2).await), RotationRefused::Ended);
@@ -207,7 +207,7 @@ async fn old_generation_during_owner_renewal_ends_the_session() {
 async fn concurrent_refresh_of_the_same_token_repeats_the_first() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
-    // Under another key, which the replica that repeats it must use.
+    // With another key, which the repeating replica must use.
     let other = RENEW.replace("repeats = 0", "repeats = 0, refresh_kid = 9");
     assert_eq!(granted(meeting(&world, presented(&device, 0), &other).await), (1, 9, true));
 }
@@ -261,11 +261,11 @@ async fn crossing_changes_all_complete() {
 
 #[tokio::test]
 async fn page_slower_than_the_statement_timeout_is_read_completely() {
-    // After everybody was signed out of a large vault; otherwise no gateway could start any more.
+    // After signing out everyone in a large vault; otherwise no gateway could start any more.
     let world = world::postgres().await;
     let database: String =
         raw(&world).query_one("SELECT current_database()::text", &[]).await.expect("its name").get(0);
-    // Rows that come slowly, some hundred at a time, however fast the machine is: 3 s together.
+    // Rows that arrive slowly, some hundred at a time, on any machine: 3 s in total.
     let (rows, timeout) = (1500, Duration::from_secs(1));
     let planted = format!(
         "INSERT INTO revocations (session_id, until) \
@@ -280,7 +280,7 @@ async fn page_slower_than_the_statement_timeout_is_read_completely() {
         statement_timeout: timeout,
         ..shared().options(&database)
     };
-    // Opened with patience: only the reading is in a hurry.
+    // Opened with a long timeout: only the reading has a short one.
     let vault = loop {
         if let Ok(vault) = PostgresVault::open(options.clone()).await {
             break vault;
@@ -299,7 +299,7 @@ async fn page_slower_than_the_statement_timeout_is_read_completely() {
 
 #[tokio::test]
 async fn open_transaction_yields_no_row_twice() {
-    // Anybody's, in any database of the cluster: it holds the oldest running transaction back for as long as it stays.
+    // Any transaction, in any database of the cluster, holds back the oldest running transaction.
     let world = world::postgres().await;
     let user = world.user("ada").await;
     let elsewhere = shared().raw("postgres").await;
@@ -311,7 +311,7 @@ async fn open_transaction_yields_no_row_twice() {
         let ended = world.vault.sessions.revoke(scope, EndReason::Admin).await.expect("revoked");
         let page = world.vault.log.read(Some(cursor)).await.expect("a page");
         assert_eq!(page.entries, ended.entries, "the new one alone");
-        // Read again by who lost the answer.
+        // Read again by a client that lost the response.
         let again = world.vault.log.read(Some(cursor)).await.expect("a page");
         assert_eq!(again.entries, ended.entries);
         cursor = again.cursor;
@@ -324,7 +324,7 @@ async fn clock_set_back_does_not_rejuvenate_old_tokens() {
     let world = world::postgres().await;
     let (_, device) = world.someone().await;
     assert_eq!(granted(world.rotate(&device, 0).await).0, 1);
-    // As if it had been rotated in ten minutes: by a server whose clock was ahead.
+    // As if rotated ten minutes in the future, by a server whose clock was ahead.
     raw(&world)
         .batch_execute("UPDATE sessions SET rotated_at = rotated_at + interval '10 minutes'")
         .await
@@ -343,7 +343,7 @@ async fn clock_set_back_does_not_rejuvenate_old_tokens() {
 
 #[tokio::test]
 async fn operators_of_other_schemas_are_not_called() {
-    // CVE-2018-1058: who may make things in the schema must not run anything as this role.
+    // CVE-2018-1058: roles that may create objects in the schema must not run code as this role.
     let database = shared().database();
     let vault = PostgresVault::open(shared().options(&database)).await.expect("a vault");
     let raw = shared().raw(&database).await;

@@ -1,4 +1,4 @@
-//! A backup made with Postgres' own tools, restored elsewhere.
+//! A backup made with Postgres' own tools and restored elsewhere.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ fn world(vault: Vault) -> World {
     World { vault, other, clock, raw: None, _folder: None }
 }
 
-/// Uses up transaction numbers, so that those in the backup are far ahead of a new server's.
+/// Consumes transaction ids, so that those in the backup are far ahead of a new server's.
 const GROW_OLD: &str =
     "DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
 
@@ -53,7 +53,7 @@ async fn restored_backup_on_new_server_continues_its_log() {
     let page = after.vault.log.read(Some(page.cursor)).await.expect("a page");
     assert_eq!(page.entries.len(), 1, "the one that had ended before has its row");
 
-    // When the server has come as far as the backup's was, nothing is missed and nothing comes for ever.
+    // Once the server has passed the backup's transaction id, no row is missed and none repeats forever.
     new.psql(&database, GROW_OLD);
     new.psql(&database, GROW_OLD);
     let next = after.device(user).await;
@@ -67,7 +67,7 @@ async fn restored_backup_on_new_server_continues_its_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_backup_behind_a_pooler_is_read_from_start() {
-    // The pooler keeps the follower's connection: nothing tells it that this is another server.
+    // The pooler keeps the follower's connection, so the follower does not notice the other server.
     let (old, new) = (Server::start(""), Server::start(""));
     let database = old.database();
     let at = |server: &Server| SocketAddr::from(([127, 0, 0, 1], server.port));

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::complaint;
 use super::servers::{Server, shared};
 
-/// An authority with one certificate, for `localhost`.
+/// A CA with one certificate, for `localhost`.
 struct Authority(TempDir);
 
 impl Authority {

@@ -75,7 +75,7 @@ pub(crate) async fn sweep_deletes_only_expired_rows(world: World) {
     world.advance(REVOCATION_LIFE - Duration::from_secs(60)).await;
     assert_eq!(sweep().await, 0);
     world.advance(Duration::from_secs(61)).await;
-    // The ended session and its row.
+    // The ended session and its log row.
     assert_eq!(sweep().await, 2);
     assert_eq!(refused(world.rotate(&ended, 0).await), RotationRefused::Unknown);
     assert_eq!(granted(world.rotate(&idle, 0).await).0, 1);

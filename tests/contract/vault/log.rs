@@ -51,11 +51,11 @@ pub(crate) async fn read_without_news_is_empty_and_carries_the_clock(world: Worl
     world.advance(Duration::from_secs(9)).await;
     let at = world.clock.wall();
     let second = world.vault.log.read(Some(first.cursor)).await.expect("a page");
-    // A row may come twice, while somebody else writes.
+    // A row may appear twice while another client writes.
     assert!(second.entries.iter().all(|entry| first.entries.contains(entry)));
     assert!(second.now >= at && second.cursor >= first.cursor);
     assert_eq!(second.keys_version, first.keys_version);
-    // An older cursor still gets all that came after it.
+    // An older cursor still receives everything after it.
     assert_eq!(world.vault.log.read(None).await.expect("a page").entries.len(), 1);
 }
 

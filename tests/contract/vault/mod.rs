@@ -1,4 +1,4 @@
-//! What every vault does, whatever it is made of: one function per sentence of the traits' contract.
+//! The contract of every vault: one function per sentence of the traits' documentation.
 
 pub(crate) mod audit;
 pub(crate) mod keys;

@@ -101,7 +101,7 @@ pub(crate) async fn write_completes_after_its_caller_is_dropped(world: World) {
     let vault = world.vault.clone();
     let revoking = tokio::spawn(async move {
         let mut revoke = vault.sessions.revoke(Scope::Session(device.id, None), EndReason::User);
-        // Polled once: it is queued, and nobody waits for the answer.
+        // Polled once: the write is queued, and its result is dropped.
         drop(std::future::poll_fn(|context| std::task::Poll::Ready(revoke.as_mut().poll(context))).await);
     });
     revoking.await.expect("no panic");

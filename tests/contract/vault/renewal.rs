@@ -42,7 +42,7 @@ pub(crate) async fn renewal_moves_the_idle_end_once_a_minute(world: World) {
     let Rotation::Granted { grant, .. } = renew(&world, presented(&device, 0)).await else { panic!("good") };
     assert_eq!(ends_at(&world, &device).await, grant.ends_at);
     assert!(grant.ends_at >= device.grant.ends_at + HOUR);
-    // A shorter idle time brings no end forward, and none is moved beyond the absolute one.
+    // A shorter idle timeout brings no end forward, and none moves beyond the absolute one.
     let short = Presented { idle: HOUR, ..presented(&device, 0) };
     granted(renew(&world, short).await);
     assert_eq!(ends_at(&world, &device).await, grant.ends_at);
@@ -54,7 +54,7 @@ pub(crate) async fn renewal_moves_the_idle_end_once_a_minute(world: World) {
 pub(crate) async fn previous_generation_renews_within_grace_and_is_reuse_later(world: World) {
     let (user, device) = world.someone().await;
     assert_eq!(granted(world.rotate(&device, 0).await), (1, 1, false));
-    // What it is to be answered with is the current generation.
+    // The renewal grants the current generation.
     assert_eq!(granted(renew(&world, presented(&device, 0)).await), (1, 1, true));
     assert_eq!(granted(renew(&world, presented(&device, 1)).await), (1, 1, false));
     world.advance(GRACE).await;
@@ -68,7 +68,7 @@ pub(crate) async fn previous_generation_renews_within_grace_and_is_reuse_later(w
     for generation in [0, 1, 2] {
         assert_eq!(refused(renew(&world, presented(&device, generation)).await), RotationRefused::Ended);
     }
-    // And from further back it is reuse at once.
+    // An older generation is reuse at once.
     let older = world.device(user).await;
     world.rotate(&older, 0).await;
     world.rotate(&older, 1).await;

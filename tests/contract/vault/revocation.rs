@@ -74,7 +74,7 @@ pub(crate) async fn repeated_revocation_reports_again_without_new_log_rows(world
 pub(crate) async fn session_ended_before_token_lifetime_is_left_alone(world: World) {
     let (ada, device) = world.someone().await;
     revoke(&world, Scope::Session(device.id, None)).await;
-    // Revoking again does not begin its time anew.
+    // Revoking again does not restart its lifetime.
     world.advance(REVOCATION_LIFE / 2).await;
     revoke(&world, Scope::Session(device.id, None)).await;
     world.advance(REVOCATION_LIFE / 2 + Duration::from_secs(1)).await;

@@ -15,7 +15,7 @@ pub(crate) async fn current_token_rotates_and_renews_the_session(world: World) {
         panic!("a current token is good")
     };
     assert_eq!(generation, 1);
-    // As old as it was made before.
+    // The age of the previous generation.
     assert!(age.is_some_and(|age| age >= HOUR && age < HOUR + Duration::from_secs(60)), "{age:?}");
     assert!(grant.now >= device.grant.now + HOUR);
     assert_eq!((grant.ends_at, grant.expires_at), (grant.now + IDLE, device.grant.expires_at));
@@ -29,7 +29,7 @@ pub(crate) async fn repeat_within_grace_returns_the_same_token(world: World) {
     assert_eq!(granted(rotate(&world.vault, with_kid(7)).await), (1, 7, false));
     world.advance(GRACE / 2).await;
     let before = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
-    // Another replica, which signs under another key by now.
+    // Another replica, which already signs with another key.
     assert_eq!(granted(rotate(&world.other, with_kid(8)).await), (1, 7, true));
     let after = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
     assert_eq!((before.renewed_at, before.grant.ends_at), (after.renewed_at, after.grant.ends_at));
@@ -74,7 +74,7 @@ async fn reuse_ends(
     assert_eq!(ended.entries, [row]);
     assert!(world.vault.log.read(None).await.expect("a page").entries.contains(&row));
     assert_eq!(world.vault.audit.recent(1).await.expect("events")[0].event, "refresh_reused");
-    // Thief and owner alike are out; asking again is not a second theft.
+    // Neither thief nor owner continues; a further use is not a second reuse.
     for generation in 0..4 {
         assert_eq!(refused(world.rotate(device, generation).await), RotationRefused::Ended);
     }

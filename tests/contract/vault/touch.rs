@@ -1,4 +1,4 @@
-//! Use of sessions: what moves their idle end, and what does not.
+//! Session use: effects on the idle end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use doorward::vault::{EndReason, Presented, Rotation, RotationRefused, Scope, Se
 
 use super::world::{ABSOLUTE, Device, HOUR, IDLE, World, granted, presented, random, refused};
 
-/// Used at this time on the vault's clock.
+/// A use at this time on the vault's clock.
 fn used(device: &Device, at: Timestamp) -> SessionUse {
     SessionUse { id: device.id, until: at + IDLE, known: device.grant.ends_at, idle: IDLE }
 }
@@ -47,7 +47,7 @@ pub(crate) async fn touch_never_shortens_or_exceeds_absolute_timeout(world: Worl
     let earlier = SessionUse { until: device.grant.now + HOUR, ..used(&device, device.grant.now) };
     assert_eq!(touch(&world, &[earlier]).await, [(device.id, device.grant.ends_at)]);
     assert_eq!(find(&world, &device).await, (true, device.grant.ends_at));
-    // Of a gateway whose clock is far ahead: no further away than the idle timeout.
+    // From a gateway whose clock is far ahead: the end is at most one idle timeout away.
     let ahead = used(&device, device.grant.now + ABSOLUTE * 9);
     let [(_, end)] = touch(&world, &[ahead]).await[..] else { panic!("it lives") };
     assert!(end >= device.grant.ends_at && end < device.grant.ends_at + HOUR, "{end}");
@@ -61,7 +61,7 @@ pub(crate) async fn late_touch_revives_only_sessions_in_use(world: World) {
     world.advance(IDLE + HOUR).await;
     assert_eq!(refused(renew(&world, presented(&device, 0)).await), RotationRefused::Expired);
     let at = device.grant.now + IDLE - HOUR;
-    // Who knew an earlier end cannot tell that there was no pause.
+    // A gateway that knew an earlier end cannot prove that there was no pause.
     let stale =
         SessionUse { known: Timestamp::from_millis(device.grant.ends_at.millis() + 1), ..used(&device, at) };
     assert!(touch(&world, &[stale]).await.is_empty());

@@ -146,6 +146,6 @@ pub(crate) async fn deleted_user_loses_all_sessions_but_rows_stay(world: World) 
     assert_eq!(refused(world.rotate(&device, 0).await), RotationRefused::Ended);
     assert!(is_superseded(&world.vault.sessions.open(&new_session(user, Epoch(0))).await));
     assert_eq!(world.vault.log.read(None).await.expect("a page").entries, ended.entries);
-    // The name is free again, and is somebody else.
+    // The name is free again and belongs to a new user.
     assert_ne!(world.user("ada").await, user);
 }

@@ -1,4 +1,4 @@
-//! A vault of its own for each test, a second one on the same data, and people to put in.
+//! A vault for each test, a second one on the same data, and helpers that create users and sessions.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ pub(crate) const GRACE: Duration = Duration::from_secs(60);
 pub(crate) const IDLE: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const ABSOLUTE: Duration = Duration::from_secs(72 * 3600);
 
-/// One test's data, seen by two processes (as far as the backend can tell).
+/// Data of one test, opened by two vaults like by two processes.
 pub(crate) struct World {
     pub(crate) vault: Vault,
     pub(crate) other: Vault,
     pub(crate) clock: Arc<TravelClock>,
-    /// A way past the vault into its Postgres.
+    /// A direct connection to its Postgres.
     pub(crate) raw: Option<tokio_postgres::Client>,
     pub(crate) _folder: Option<TempDir>,
 }
@@ -37,7 +37,7 @@ pub(crate) async fn sqlite() -> World {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(TravelClock::new());
     let path = folder.path().join("vault.db");
-    // Two busy cores run many tests at once: a slow disk is no failure here.
+    // Many tests share two cores; a slow disk must not fail them.
     let options = SqliteOptions { statement_timeout: Duration::from_secs(30) };
     let open = || SqliteVault::open(&path, clock.clone(), options).expect("a vault");
     World { vault: open(), other: open(), clock: clock.clone(), raw: None, _folder: Some(folder) }
@@ -57,8 +57,7 @@ pub(crate) async fn pgbouncer() -> World {
     on_postgres(&database, PostgresOptions { prepared: false, ..bouncer.options(&database) }).await
 }
 
-/// What a Postgres goes by is its own clock. In this database alone another one is found before it, which can be put
-/// forward.
+/// Postgres uses its own clock. In this database a replacement is found first, which can be advanced.
 const TRAVEL: &str = "
     CREATE SCHEMA travel;
     CREATE TABLE travel.ahead (by interval NOT NULL);
@@ -119,7 +118,7 @@ pub(crate) fn new_session(user_id: UserId, epoch: Epoch) -> NewSession {
 }
 
 impl World {
-    /// Lets time pass, for the vault and for `clock`.
+    /// Advances the clock of the vault and `clock`.
     pub(crate) async fn advance(&self, span: Duration) {
         self.clock.advance(span);
         if let Some(raw) = &self.raw {
@@ -128,7 +127,7 @@ impl World {
         }
     }
 
-    /// A user of this name, whose password hash is `hash of <name>`.
+    /// Creates a user whose password hash is `hash of <name>`.
     pub(crate) async fn user(&self, name: &str) -> UserId {
         let id = UserId::from_bytes(random());
         let password = secret(&format!("hash of {name}"));
@@ -147,7 +146,7 @@ impl World {
         Device { id: new.id, family: new.family, grant }
     }
 
-    /// Somebody with one session.
+    /// Creates a user with one session.
     pub(crate) async fn someone(&self) -> (UserId, Device) {
         let user = self.user("ada").await;
         (user, self.device(user).await)
@@ -173,7 +172,7 @@ pub(crate) async fn rotate(vault: &Vault, presented: Presented) -> Rotation {
     vault.sessions.rotate(&presented).await.expect("an answer")
 }
 
-/// What was granted: the generation, its key, and whether it was a repeat.
+/// Generation, key and repeat flag of a granted rotation.
 pub(crate) fn granted(rotation: Rotation) -> (u32, u8, bool) {
     match rotation {
         Rotation::Granted { generation, refresh_kid, age, .. } => (generation, refresh_kid, age.is_none()),
