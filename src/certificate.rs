@@ -43,9 +43,7 @@ pub enum CertificateError {
     )]
     DamagedCertificate(String),
     /// The certificate has no subjectAltName.
-    #[error(
-        "the certificate names no host (clients ignore the subject): make one with subjectAltName"
-    )]
+    #[error("the certificate names no host (clients ignore the subject): make one with subjectAltName")]
     NoNames,
     /// The text contains no CA certificate.
     #[error("no certificate is in it: write the CA certificates in PEM")]

@@ -15,8 +15,9 @@ mod names;
 
 use names::{Names, is_same};
 
-/// Headers that frame a message. Other spellings of them are removed.
-const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+/// Headers whose other spellings are removed: those that frame a message, and those of WebDAV that the route table checks (RFC
+/// 4918 sections 10.2, 10.3 and 10.6). An app that merges names reads `HTTP_DESTINATION` as `Destination`.
+const OWN_SPELLING: [&str; 5] = ["content-length", "transfer-encoding", "destination", "depth", "overwrite"];
 
 /// Classification of a request header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ enum Entry {
     Identity,
     Drop,
     Foreign,
-    Framing,
+    OwnSpelling,
 }
 
 /// Classifies request headers.
@@ -64,8 +65,8 @@ impl HeaderPolicy {
         };
         add(header_families::ORIGIN, Entry::Drop);
         add(header_families::FOREIGN, Entry::Foreign);
-        for name in FRAMING {
-            names.add(name, Entry::Framing);
+        for name in OWN_SPELLING {
+            names.add(name, Entry::OwnSpelling);
         }
         for name in DEFAULT_IDENTITY.into_iter().chain(identity) {
             names.add(name, Entry::Identity);
@@ -90,8 +91,10 @@ impl HeaderPolicy {
             Some(Entry::Drop) => Kind::Drop,
             Some(Entry::Foreign) => Kind::Foreign,
             // `Content_Length` does not frame a message here, but may do so in an app that merges names.
-            Some(Entry::Framing) if FRAMING.iter().any(|known| known.as_bytes() == name) => Kind::Pass,
-            Some(Entry::Framing) => Kind::Drop,
+            Some(Entry::OwnSpelling) if OWN_SPELLING.iter().any(|known| known.as_bytes() == name) => {
+                Kind::Pass
+            }
+            Some(Entry::OwnSpelling) => Kind::Drop,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! of them, or the request is refused. Readings apply these steps in any order: percent-decoding once and twice, with
 //! or without slashes; removing `;params`; backslash as slash; ending at a decoded `?` or `#`; dropping a host after
 //! two slashes; merging slashes; removing dot segments; mapping non-ASCII characters to the ASCII they resemble; a plus
-//! at an end of a segment as a space; removing NTFS streams. The route table handles letter case.
+//! at an end of a segment as a space; removing NTFS streams and cookie segments of ASP.NET. The route table handles letter case.
 
 mod lookalike;
 mod steps;
@@ -21,7 +21,7 @@ pub const MAX_PATH: usize = 8192;
 const MAX_READINGS: usize = 100;
 
 /// Maximum total length of all readings, which bounds the work for an unauthenticated request. The longest path with
-/// escapes needs 22 KiB.
+/// escapes needs 22 KiB. Target and `Destination` of one request share both limits.
 const MAX_READING_BYTES: usize = 3 * MAX_PATH;
 
 /// A request path with at least one valid reading and no forbidden one.
@@ -56,6 +56,25 @@ impl<'a> Target<'a> {
     /// `TooLong` beyond [`MAX_PATH`] bytes. `Ambiguous` for input that no reading makes safe: no leading slash, control
     /// characters, spaces, raw backslashes, `%00`, `%0A`, `%0D`, malformed or non-UTF-8 escapes, non-ASCII bytes.
     pub fn read(raw: &'a [u8]) -> Result<Self, Unreadable> {
+        Self::read_within(raw, (MAX_READINGS, MAX_READING_BYTES))
+    }
+
+    /// Parses a second path of the request for `first`. The limits hold for the readings of both together; a plain path does
+    /// not count.
+    ///
+    /// # Errors
+    /// As [`Target::read`].
+    pub fn read_beside(raw: &'a [u8], first: &Target<'_>) -> Result<Self, Unreadable> {
+        if first.is_plain() {
+            return Self::read(raw);
+        }
+        let bytes = first.readings().map(str::len).sum();
+        let readings = MAX_READINGS.saturating_sub(first.readings().count());
+        Self::read_within(raw, (readings, MAX_READING_BYTES.saturating_sub(bytes)))
+    }
+
+    /// Parses a path with a maximum number of readings, and of their bytes.
+    fn read_within(raw: &'a [u8], limits: (usize, usize)) -> Result<Self, Unreadable> {
         if raw.len() > MAX_PATH {
             return Err(TooLong);
         }
@@ -69,11 +88,11 @@ impl<'a> Target<'a> {
         if is_plain(raw) {
             return Ok(Self { raw, others: Vec::new(), encoded_slash: false, work: raw.len() });
         }
-        Self::read_slowly(raw)
+        Self::read_slowly(raw, limits)
     }
 
     /// Applies every step to every reading until no new reading appears, since servers may apply steps in any order.
-    fn read_slowly(raw: &'a str) -> Result<Self, Unreadable> {
+    fn read_slowly(raw: &'a str, (max_readings, max_bytes): (usize, usize)) -> Result<Self, Unreadable> {
         // Encoded twice, it is `%252F`.
         let encoded_slash =
             has_escape(raw, *b"2f") || raw.split("%25").skip(1).any(|rest| has_prefix(rest, b"2f"));
@@ -89,7 +108,7 @@ impl<'a> Target<'a> {
                     seen.insert(next.0.clone());
                     found.push(next);
                 }
-                if found.len() > MAX_READINGS || bytes > MAX_READING_BYTES {
+                if found.len() > max_readings || bytes > max_bytes {
                     return Err(Ambiguous);
                 }
             }
@@ -141,6 +160,7 @@ fn is_plain(path: &str) -> bool {
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
             b'%' | b';' => return false,
+            b'(' if previous == b'/' => return false,
             b':' if bytes.get(at + 1) == Some(&b'$') => return false,
             b'+' if previous == b'/' || matches!(bytes.get(at + 1), None | Some(b'/')) => return false,
             b'/' if previous == b'/' => return false,
@@ -183,9 +203,18 @@ mod tests {
 
     #[test]
     fn plain_path_has_one_reading() {
-        for path in
-            ["/", "/a/b", "/a/", "/.well-known/x", "/a.b/c-d_e~f", "/@scope/name", "/v1/x:y", "/..a/b"]
-        {
+        for path in [
+            "/",
+            "/a/b",
+            "/a/",
+            "/.well-known/x",
+            "/a.b/c-d_e~f",
+            "/@scope/name",
+            "/v1/x:y",
+            "/(x)/a",
+            "/a(S(x))/b",
+            "/..a/b",
+        ] {
             let plain = readings(path);
             assert!(plain.contains(&path.to_owned()), "{path}");
             if path != "/..a/b" {
@@ -272,6 +301,20 @@ mod tests {
             "/npm/@a%2Fb/..%5c..%5cadmin",
             "/npm/@a%2fb/%252e%252e/%252e%252e/admin",
             "/npm/@a%252fb/%2e%2e/%2e%2e/admin",
+            // ASP.NET: cookies in the path.
+            "/(S(x))/admin",
+            "/(A(x))/admin",
+            "/(F(x))/admin",
+            "/(A(x)S(y))/admin",
+            "/(s(x))/admin/y",
+            "/%28S%28x%29%29/admin",
+            "/%2528S(x))/admin",
+            "/public/(S(x))/../(F(y))/../admin",
+            "/(S(x))/(S(y))/admin",
+            "/ad/(S(x))min",
+            "/(S(x))admin",
+            "/admin/(S(x))",
+            "/(S())/admin",
             // Several steps, in any order.
             "/public/a/..;%5c..;%5cadmin",
             "/a%25zz/%252e%252e/admin",
@@ -283,6 +326,17 @@ mod tests {
                 all.iter().map(|r| r.to_ascii_lowercase()).any(|r| r == "/admin" || r.starts_with("/admin/")),
                 "{path}: {all:?}"
             );
+        }
+    }
+
+    #[test]
+    fn cookie_segments_are_removed_one_by_one() {
+        let all = readings("/p/q/(S(1))/(F(2))/../../admin");
+        for reading in ["/p/q/admin", "/p/admin", "/admin"] {
+            assert!(all.iter().any(|seen| seen == reading), "{reading}: {all:?}");
+        }
+        for path in ["/(x)/a", "/(S)/a", "/(SS(x))/a", "/(S(x)/a", "/(S(x)y)/a", "/a(S(x))/a", "/()/a"] {
+            assert_eq!(readings(path).len(), 1, "{path}");
         }
     }
 
@@ -371,6 +425,12 @@ mod tests {
             ("/", "%252f", ""),
             ("/", "%3f", ""),
             ("//x/", "//", "%41"),
+            ("/st/", ";/", ""),
+            ("/", "(S(x))/", ""),
+            ("/(S(x))/(S(x))", "/(S(x))a", ""),
+            ("/", "(S(x", ""),
+            ("/", "ADMINI~1/", "%41"),
+            ("/cgi-bin", "/x.php", "/%41;"),
             ("/", "a;b//%2e./..;c%5c", ""),
         ]
         .map(|(begin, part, end)| repeated(begin, part, end))

@@ -158,12 +158,20 @@ pub fn verify(
 }
 
 /// Checks the claims of a token with a valid signature (RFC 9068 section 4).
-fn check_claims(claims: &Claims<'_>, profile: &Profile, now: Timestamp) -> Result<Verified, AccessTokenError> {
+fn check_claims(
+    claims: &Claims<'_>,
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<Verified, AccessTokenError> {
     let (issued_at, expires_at) = (Timestamp::from_secs(claims.iat), Timestamp::from_secs(claims.exp));
     let is_own = claims.iss == profile.issuer
         && claims.aud == profile.audience
         && claims.client_id == FIRST_PARTY_CLIENT;
-    if !is_own || claims.jti.is_empty() || claims.iat < 0 || issued_at > now + LEEWAY || expires_at < issued_at
+    if !is_own
+        || claims.jti.is_empty()
+        || claims.iat < 0
+        || issued_at > now + LEEWAY
+        || expires_at < issued_at
     {
         return Err(AccessTokenError::Invalid);
     }

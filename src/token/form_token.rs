@@ -33,7 +33,8 @@ impl FormTokens {
         let Some(bytes) = from_base64url(token) else { return false };
         let Some((until, mac)) = bytes.split_first_chunk::<4>() else { return false };
         let until = u32::from_be_bytes(*until);
-        let is_authentic = constant_time::verify_slices_are_equal(&self.mac(what, subject, until), mac).is_ok();
+        let is_authentic =
+            constant_time::verify_slices_are_equal(&self.mac(what, subject, until), mac).is_ok();
         is_authentic && now.secs() < i64::from(until)
     }
 
@@ -71,7 +72,10 @@ mod tests {
             (&one, "formada", b"", 0),
             (&one, "form", b"ada", 60),
         ] {
-            assert!(!tokens.is_valid(&token, what, subject, now + Duration::from_secs(after)), "{what} {after}");
+            assert!(
+                !tokens.is_valid(&token, what, subject, now + Duration::from_secs(after)),
+                "{what} {after}"
+            );
         }
         for cut in 0..token.len() {
             assert!(!one.is_valid(&token[..cut], "form", b"ada", now));

@@ -8,11 +8,11 @@
 //! Nothing here depends on sessions, stores or HTTP; time and randomness are arguments.
 
 pub mod access;
+pub mod form_token;
 pub mod keyring;
 pub mod refresh;
 pub mod seal;
 mod signing;
-pub mod form_token;
 
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];

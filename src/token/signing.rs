@@ -48,7 +48,8 @@ pub(super) fn generate(algorithm: Algorithm) -> Secret<Vec<u8>> {
             Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).expect(reason).as_ref().to_vec()
         }
         Algorithm::Es256 => {
-            let generated = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+            let generated =
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
             generated.expect(reason).as_ref().to_vec()
         }
         Algorithm::Rs256 => {
@@ -88,7 +89,11 @@ impl AccessKey {
             Jwa::ES256 => "ES256",
             _ => "RS256",
         };
-        public_jwk.extend([("kid".into(), kid.into()), ("use".into(), "sig".into()), ("alg".into(), alg.into())]);
+        public_jwk.extend([
+            ("kid".into(), kid.into()),
+            ("use".into(), "sig".into()),
+            ("alg".into(), alg.into()),
+        ]);
         let header = base64url(json!({ "alg": alg, "kid": kid, "typ": TYP }).to_string());
         Ok(Self { algorithm, private, public, header, jwk: public_jwk })
     }

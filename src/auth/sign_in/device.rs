@@ -92,8 +92,12 @@ impl Auth {
         marks(cookies).find_map(|mark| {
             let (device, signature) = mark.split_once('.')?;
             let device = Device::read(device)?;
-            let is_valid =
-                self.form_tokens.is_valid(signature, PURPOSE, &signed_bytes(&device, login), self.vault_now());
+            let is_valid = self.form_tokens.is_valid(
+                signature,
+                PURPOSE,
+                &signed_bytes(&device, login),
+                self.vault_now(),
+            );
             is_valid.then_some(device)
         })
     }

@@ -94,6 +94,12 @@ fn headers_about_the_origin_are_stripped() {
         "$WSRU",
         "SCRIPT_NAME",
         "CF-Connecting-IPv6",
+        // WebDAV's, as CGI would have named them.
+        "HTTP_DESTINATION",
+        "HTTP-Destination",
+        "http.destination",
+        "HTTP_DEPTH",
+        "http-overwrite",
     ] {
         assert!(matches!(kind(name), Kind::Drop | Kind::Foreign), "{name}");
     }
@@ -108,12 +114,15 @@ fn headers_of_clients_pass() {
         "Content-Length",
         "Content-Type",
         "Cookie",
+        "Depth",
+        "Destination",
         "Host",
         "HTTP-Referer",
         "If-None-Match",
         "Idempotency-Key",
         "Impersonate-User",
         "Origin",
+        "Overwrite",
         "Referer",
         "Sec-Fetch-Site",
         "Sentry-Trace",

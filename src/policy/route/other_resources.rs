@@ -8,9 +8,11 @@
 //! | fields and bodies that may name any resource | every route of the same upstream |
 //! | the path without the stripped prefix (`strip_prefix`) | routed as the app sees it |
 //! | other names of the same resource | the route that they resemble |
+//! | short file names of NTFS | every route that they may stand for |
 
 mod lookalike;
 mod named;
+mod short_names;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::config::{HostPattern, Route};
 use crate::error::Refusal;
 use crate::policy::target::{Target, Unreadable};
 use named::Reach;
+use short_names::Position;
 
 pub use named::Destination;
 
@@ -87,6 +90,8 @@ pub(super) struct RouteIndex {
     differ: bool,
     /// Whether any route sets `strict_siblings`.
     siblings: bool,
+    /// Length of the longest path, in bytes.
+    longest: usize,
     /// For each route with `strip_prefix`, by name: a host for each host pattern it shares with a stricter route.
     remainders: HashMap<String, Vec<String>>,
 }
@@ -98,6 +103,8 @@ struct RouteGroup {
     path: String,
     exact: bool,
     routes: Vec<Arc<Route>>,
+    /// Whether any of them sets `strict_siblings`.
+    strict_siblings: bool,
 }
 
 impl RouteIndex {
@@ -108,9 +115,11 @@ impl RouteIndex {
             for host in &route.hosts {
                 let at = *index.entry((host.clone(), route.path.clone(), route.exact)).or_insert_with(|| {
                     let (host, path) = (host.clone(), route.path.clone());
-                    all.push(RouteGroup { host, path, exact: route.exact, routes: Vec::new() });
+                    let (exact, routes) = (route.exact, Vec::new());
+                    all.push(RouteGroup { host, path, exact, routes, strict_siblings: false });
                     all.len() - 1
                 });
+                all[at].strict_siblings |= route.strict_siblings;
                 all[at].routes.push(Arc::clone(route));
             }
         }
@@ -131,6 +140,7 @@ impl RouteIndex {
             remainders: remainders.collect(),
             differ: routes.iter().any(|one| routes.iter().any(|other| needs_more(one, other))),
             siblings: routes.iter().any(|route| route.strict_siblings),
+            longest: routes.iter().map(|route| route.path.len()).max().unwrap_or_default(),
             all,
         }
     }
@@ -176,7 +186,8 @@ impl RouteTable {
             return Ok(Resources::default());
         }
         let mut needs = Requirements { search: self.search(host), route, also: Vec::new() };
-        needs.add_other_names(route, target, method)?;
+        let rest = needs.rest(route, target)?;
+        needs.add_other_names((target, rest.as_ref()), route, method)?;
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(Resources { also: needs.also, destination: None });
         }
@@ -189,13 +200,15 @@ impl RouteTable {
         for method in allowed.iter().chain(implied).skip(1) {
             needs.implied(target, method);
         }
-        needs.members((target, route), named::reach(method, headers), allowed, implied)?;
-        if (named::names_in_body(method) && !route.methods.contains(method)) || named::has_source(headers) {
+        needs.members((target, rest.as_ref()), named::reach(method, headers), allowed, implied)?;
+        if (named::names_in_body(method) && !route.methods.contains(method))
+            || named::has_source(method, headers)
+        {
             needs.add_all();
         }
         let mut destination = None;
         if has_destination && let Some(named) = named::destination(headers, (host, authority))? {
-            destination = Some(needs.destination(named, (method, headers))?);
+            destination = Some(needs.destination(named, target, (method, headers))?);
         }
         Ok(Resources { also: needs.also, destination })
     }
@@ -220,48 +233,63 @@ impl Requirements<'_> {
         }
     }
 
-    /// Adds the routes for other names of `target`: the path without the prefix of `route`, and the paths it resembles.
+    /// Returns the path without the prefix of `route`, if that route strips it and routes differ in access.
+    fn rest<'p>(&self, route: &Route, target: &Target<'p>) -> Result<Option<Target<'p>>, Refusal> {
+        if !self.search.table.index.differ {
+            return Ok(None);
+        }
+        let rest = route.stripped(target.raw().as_bytes());
+        let rest = rest.map(|rest| Target::read(if rest.is_empty() { b"/" } else { rest }));
+        rest.transpose().map_err(|_| Refusal::TargetAmbiguous)
+    }
+
+    /// Adds the routes for other names of `target` on `route`: the path without the prefix, and the paths both resemble.
     fn add_other_names(
         &mut self,
-        route: &Arc<Route>,
-        target: &Target<'_>,
+        (target, rest): (&Target<'_>, Option<&Target<'_>>),
+        route: &Route,
         method: &Method,
     ) -> Result<(), Refusal> {
         let table = self.search.table;
         if !table.index.differ {
             return Ok(());
         }
-        if let Some(rest) = route.stripped(target.raw().as_bytes()) {
-            let rest = Target::read(if rest.is_empty() { b"/" } else { rest });
-            let rest = rest.map_err(|_| Refusal::TargetAmbiguous)?;
+        if let Some(rest) = rest {
             let others = table.index.remainders.get(&route.name).map(Vec::as_slice).unwrap_or_default();
-            let hosts: Vec<&str> =
-                [self.search.host].into_iter().chain(others.iter().map(String::as_str)).collect();
-            for host in hosts {
-                let mut search = table.search(host);
-                for reading in rest.readings() {
-                    self.add_stripped(&mut search, reading, method)?;
+            let hosts = [self.search.host].into_iter().chain(others.iter().map(String::as_str));
+            let mut searches: Vec<Search<'_>> = hosts.map(|host| table.search(host)).collect();
+            for reading in rest.readings() {
+                for search in &mut searches {
+                    self.add_matched(search, reading, method)?;
                 }
+                self.add_resembled(&mut searches, reading, method)?;
             }
         }
+        let mut search = [table.search(self.search.host)];
         for reading in target.readings() {
-            self.add_resembled(reading, method);
+            self.add_resembled(&mut search, reading, method)?;
         }
         Ok(())
     }
 
-    /// Adds the routes for one reading of a stripped path.
-    fn add_stripped(
+    /// Adds the routes for one other name, such as a reading of a stripped path.
+    fn add_matched(
         &mut self,
         search: &mut Search<'_>,
         reading: &str,
         method: &Method,
     ) -> Result<(), Refusal> {
         for case in [Case::Kept, Case::Folded] {
-            let Some(Matched::Routes(routes)) = search.match_reading(reading, case) else { continue };
-            if !routes.iter().any(|route| route.upstream == self.route.upstream) {
-                continue;
+            if let Some(Matched::Routes(routes)) = search.match_reading(reading, case) {
+                self.add_by_method(routes, method)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Adds the route for `method` of the routes of one path, if they belong to the same app.
+    fn add_by_method(&mut self, routes: &[Arc<Route>], method: &Method) -> Result<(), Refusal> {
+        if routes.iter().any(|route| route.upstream == self.route.upstream) {
             let there = by_method(routes, method).map_err(|_| METHOD_REFUSED)?;
             if there.upstream == self.route.upstream {
                 self.push(there, Reason::Target);
@@ -270,35 +298,50 @@ impl Requirements<'_> {
         Ok(())
     }
 
-    /// Adds the routes that one reading resembles.
-    fn add_resembled(&mut self, reading: &str, method: &Method) {
-        let names = lookalike::without_script(reading);
+    /// Adds the routes that one reading resembles, on the hosts of `searches`.
+    fn add_resembled(
+        &mut self,
+        searches: &mut [Search<'_>],
+        reading: &str,
+        method: &Method,
+    ) -> Result<(), Refusal> {
+        let mut names = lookalike::without_script(reading);
         for name in &names {
-            for case in [Case::Kept, Case::Folded] {
-                if let Some(Matched::Routes(routes)) = self.search.match_reading(name, case)
-                    && let Ok(route) = by_method(routes, method)
-                    && route.upstream == self.route.upstream
-                {
-                    self.push(route, Reason::Target);
-                }
+            for search in &mut *searches {
+                self.add_matched(search, name, method)?;
             }
         }
-        let table = self.search.table;
-        if !table.index.siblings {
-            return;
+        let index = &self.search.table.index;
+        let has_short_name = short_names::are_in(reading);
+        if !index.siblings && !has_short_name {
+            return Ok(());
         }
-        for group in &table.index.all {
-            let Ok(route) = by_method(&group.routes, method) else { continue };
-            let is_strict = self.route.strict_siblings || route.strict_siblings;
-            let resembles = |name: &str| lookalike::resembles(name, &group.path, group.exact);
+        names.push(reading.to_owned());
+        for group in &index.all {
+            let is_strict = self.route.strict_siblings || group.strict_siblings;
+            let is_sibling = |name: &String| lookalike::resembles(name, &group.path, group.exact);
             if is_strict
+                && names.iter().any(is_sibling)
+                && let Ok(route) = by_method(&group.routes, method)
                 && route.upstream == self.route.upstream
-                && (resembles(reading) || names.iter().any(|name| resembles(name)))
-                && self.is_reachable(group)
+                && (self.route.strict_siblings || route.strict_siblings)
+                && searches.iter_mut().any(|search| is_reachable(search, group))
             {
                 self.push(route, Reason::Target);
             }
+            let may_match = |name: &String| match short_names::position(name, &group.path) {
+                Some(Position::Same) => true,
+                Some(Position::Below) => !group.exact,
+                Some(Position::Above) | None => false,
+            };
+            if has_short_name
+                && names.iter().any(may_match)
+                && searches.iter_mut().any(|search| is_reachable(search, group))
+            {
+                self.add_by_method(&group.routes, method)?;
+            }
         }
+        Ok(())
     }
 
     /// Adds the route of the same target for another method, if there is one.
@@ -310,11 +353,11 @@ impl Requirements<'_> {
         }
     }
 
-    /// Adds the routes of the members below `target` on `route`. For each member at least one of the `allowed` methods
+    /// Adds the routes of the members below `target`, and below the path without the prefix. For each member at least one of the `allowed` methods
     /// must be allowed; `implied` methods may be.
     fn members(
         &mut self,
-        (target, route): (&Target<'_>, &Route),
+        (target, rest): (&Target<'_>, Option<&Target<'_>>),
         reach: Reach,
         allowed: &[Method],
         implied: &[Method],
@@ -323,14 +366,21 @@ impl Requirements<'_> {
         if reach == Reach::Itself || !table.index.differ {
             return Ok(());
         }
-        let rest = route.stripped(target.raw().as_bytes());
-        let rest = rest.map(|rest| Target::read(if rest.is_empty() { b"/" } else { rest }));
-        let rest = rest.transpose().map_err(|_| Refusal::TargetAmbiguous)?;
+        let readings = || target.readings().chain(rest.into_iter().flat_map(Target::readings));
+        let scripts: Vec<String> = readings().flat_map(lookalike::without_script).collect();
+        // No route lies below a path that is longer than every route.
+        let bases: Vec<&str> = readings()
+            .chain(scripts.iter().map(String::as_str))
+            .map(|reading| reading.trim_end_matches('/'))
+            .filter(|base| base.len() < table.index.longest)
+            .collect();
+        let short: Vec<&str> = bases.iter().copied().filter(|base| short_names::are_in(base)).collect();
         for group in &table.index.all {
-            let below = |reading: &str| reach.covers(reading, &group.path);
-            let is_member = target.readings().any(below) || rest.iter().flat_map(Target::readings).any(below);
+            let is_above = |base: &&str| short_names::position(base, &group.path) == Some(Position::Above);
+            let is_member =
+                bases.iter().any(|base| reach.covers(base, &group.path)) || short.iter().any(is_above);
             let is_of_app = group.routes.iter().any(|route| route.upstream == self.route.upstream);
-            if !is_member || !is_of_app || !self.is_reachable(group) {
+            if !is_member || !is_of_app || !is_reachable(&mut self.search, group) {
                 continue;
             }
             let mut is_allowed = false;
@@ -356,7 +406,7 @@ impl Requirements<'_> {
     fn add_all(&mut self) {
         let table = self.search.table;
         for group in &table.index.all {
-            if self.is_reachable(group) {
+            if is_reachable(&mut self.search, group) {
                 for route in group.routes.iter().filter(|route| route.upstream == self.route.upstream) {
                     self.push(route, Reason::Anything);
                 }
@@ -368,12 +418,14 @@ impl Requirements<'_> {
     fn destination(
         &mut self,
         named: named::Named<'_>,
+        source: &Target<'_>,
         (method, headers): (&Method, &HeaderMap),
     ) -> Result<Destination, Refusal> {
-        let target = Target::read(named.path.as_bytes()).map_err(|unreadable| match unreadable {
-            Unreadable::Ambiguous => Refusal::TargetAmbiguous,
-            Unreadable::TooLong => Refusal::RequestInvalid("Destination: too long".into()),
-        })?;
+        let target =
+            Target::read_beside(named.path.as_bytes(), source).map_err(|unreadable| match unreadable {
+                Unreadable::Ambiguous => Refusal::TargetAmbiguous,
+                Unreadable::TooLong => Refusal::RequestInvalid("Destination: too long".into()),
+            })?;
         let route = match self.search.find(&target, method) {
             Ok(Match::Route(route)) if route.upstream == self.route.upstream => route,
             Err(Refusal::TargetAmbiguous) => return Err(Refusal::TargetAmbiguous),
@@ -384,9 +436,10 @@ impl Requirements<'_> {
         if named::overwrites(headers) {
             self.implied(&target, &Method::DELETE);
         }
-        self.add_other_names(&route, &target, method)?;
+        let rest = self.rest(&route, &target)?;
+        self.add_other_names((&target, rest.as_ref()), &route, method)?;
         let replaces = [method.clone(), Method::PUT];
-        self.members((&target, &route), Reach::All, &replaces, &[Method::DELETE])?;
+        self.members((&target, rest.as_ref()), Reach::All, &replaces, &[Method::DELETE])?;
         let rest = route.stripped(named.path.as_bytes());
         let rest = rest.map(|rest| if rest.is_empty() { b"/" } else { rest });
         if rest.is_some_and(|rest| rest.starts_with(b"//")) {
@@ -395,15 +448,15 @@ impl Requirements<'_> {
         let rest = rest.and_then(|rest| std::str::from_utf8(rest).ok());
         Ok(Destination::new(&named, rest))
     }
+}
 
-    /// Returns whether a group is the match for its path on the request's host.
-    fn is_reachable(&mut self, group: &RouteGroup) -> bool {
-        match self.search.match_reading(&group.path, Case::Kept) {
-            Some(Matched::Routes(routes)) => {
-                routes.first().zip(group.routes.first()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
-            }
-            Some(Matched::Own) | None => false,
+/// Returns whether a group is the match for its path on the host of `search`.
+fn is_reachable(search: &mut Search<'_>, group: &RouteGroup) -> bool {
+    match search.match_reading(&group.path, Case::Kept) {
+        Some(Matched::Routes(routes)) => {
+            routes.first().zip(group.routes.first()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
         }
+        Some(Matched::Own) | None => false,
     }
 }
 

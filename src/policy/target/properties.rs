@@ -48,6 +48,8 @@ const PIECES: &[&str] = &[
     "%2b",
     "::$DATA",
     "%3a$x",
+    "/(S(x))",
+    "/%28F(y))/",
 ];
 
 fn runner(cases: u32) -> TestRunner {
@@ -73,6 +75,8 @@ enum Step {
     Trim,
     Pluses,
     Streams,
+    FirstCookie,
+    LastCookie,
     Case,
 }
 
@@ -88,6 +92,8 @@ const STEPS: &[Step] = &[
     Step::Trim,
     Step::Pluses,
     Step::Streams,
+    Step::FirstCookie,
+    Step::LastCookie,
     Step::Case,
 ];
 
@@ -156,9 +162,29 @@ impl Step {
                 };
                 text.split('/').map(name).collect::<Vec<_>>().join("/").into_bytes()
             }
+            Self::FirstCookie => without_cookie(path, |text| text.find("/(")),
+            Self::LastCookie => without_cookie(path, |text| text.rfind("/(")),
             Self::Case => path.to_ascii_lowercase(),
         }
     }
+}
+
+/// ASP.NET: a path without `/(S(..))`, where such a thing begins at `find`.
+fn without_cookie(path: &[u8], find: fn(&str) -> Option<usize>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(path);
+    let Some(start) = find(&text) else { return path.to_vec() };
+    let Some(end) = text[start..].find("))").map(|length| start + length + 2) else { return path.to_vec() };
+    let inside = &text[start + 2..end - 1];
+    let is_cookie = inside.len() > 2
+        && inside.as_bytes()[0].is_ascii_alphabetic()
+        && inside.as_bytes()[1] == b'('
+        && !inside[2..inside.len() - 1].contains(['(', ')', '/'])
+        && matches!(text.as_bytes().get(end), None | Some(b'/'));
+    if !is_cookie {
+        return path.to_vec();
+    }
+    let rest = format!("{}{}", &text[..start], &text[end..]);
+    if rest.is_empty() { b"/".to_vec() } else { rest.into_bytes() }
 }
 
 fn decoded(path: &[u8], but: &[u8]) -> Vec<u8> {

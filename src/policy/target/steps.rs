@@ -38,6 +38,9 @@ pub(super) fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, 
     if path.contains(":$") {
         add(without_streams(path));
     }
+    if path.contains("/(") {
+        remove_cookies(path, &mut add);
+    }
     if let Some(rest) = after_authority(path) {
         add(rest.to_owned());
     }
@@ -111,6 +114,42 @@ fn without_streams(path: &str) -> String {
         Some((name, stream)) if stream.starts_with('$') || stream.contains(":$") => name,
         _ => segment,
     })
+}
+
+/// Removes the first or the last cookie segment of ASP.NET (`/(S(id))/x`). One whose segment continues is removed with its
+/// slash, and without (CVE-2023-36899).
+fn remove_cookies(path: &str, add: &mut impl FnMut(String)) {
+    let cookie = |(at, _): (usize, &str)| cookie_length(&path[at + 1..]).map(|length| (at, at + 1 + length));
+    let first = path.match_indices("/(").find_map(cookie);
+    let last = path.rmatch_indices("/(").find_map(cookie).filter(|last| Some(*last) != first);
+    for (start, end) in first.into_iter().chain(last) {
+        let (before, after) = (&path[..start], &path[end..]);
+        let continues = !after.is_empty() && !after.starts_with('/');
+        if continues || (before.is_empty() && after.is_empty()) {
+            add(format!("{before}/{after}"));
+        }
+        if after.starts_with('/') || !before.is_empty() {
+            add(format!("{before}{after}"));
+        }
+    }
+}
+
+/// Returns the length of the cookies at the start of a segment: in parentheses, one or more values in parentheses, each after
+/// one letter.
+fn cookie_length(segment: &str) -> Option<usize> {
+    let bytes = segment.as_bytes();
+    let mut at = 1;
+    loop {
+        let opens = bytes.get(at)?.is_ascii_alphabetic() && bytes.get(at + 1) == Some(&b'(');
+        let end = bytes.get(at + 2..)?.iter().position(|byte| matches!(byte, b')' | b'/'))? + at + 2;
+        if !opens || bytes[end] == b'/' {
+            return None;
+        }
+        at = end + 1;
+        if bytes.get(at) == Some(&b')') {
+            return Some(at + 1);
+        }
+    }
 }
 
 /// Applies `change` to each segment of a path, in one pass.

@@ -13,9 +13,9 @@ use rustls::pki_types::pem::PemObject;
 use super::RedisOptions;
 use super::fault::Fault;
 use super::link::Link;
-use super::server_info::ServerInfo;
 use super::net::{self, CONNECT, Net};
 use super::sentinel::Sentinels;
+use super::server_info::ServerInfo;
 use crate::config::{RedisTopology, StoreHost};
 use crate::session::SessionStoreError;
 

@@ -43,7 +43,13 @@ impl Current {
     /// Publishes a connection for requests.
     pub(super) fn publish(&self, link: Link) -> Arc<Live> {
         let (breaker, ended, ended_signal) = (Breaker::default(), OnceLock::new(), Notify::new());
-        let live = Arc::new(Live { link, breaker, ended, ended_signal, write_refusal_logged: AtomicBool::new(false) });
+        let live = Arc::new(Live {
+            link,
+            breaker,
+            ended,
+            ended_signal,
+            write_refusal_logged: AtomicBool::new(false),
+        });
         self.live.store(Some(Arc::clone(&live)));
         self.metrics().up.set(1);
         live

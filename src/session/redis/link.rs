@@ -20,7 +20,11 @@ pub(super) enum Link {
 
 impl Link {
     /// Sends one command and returns the reply.
-    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd, timeout: Duration) -> Result<T, Fault> {
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        timeout: Duration,
+    ) -> Result<T, Fault> {
         match self.clone() {
             Self::One(mut one) => within(timeout, command.query_async(&mut one)).await,
             Self::Cluster(mut cluster) => within(timeout, command.query_async(&mut cluster)).await,
@@ -51,7 +55,11 @@ impl Link {
     }
 
     /// Sends a command about the server itself to any one master.
-    pub(super) async fn query_any<T: FromRedisValue>(&self, command: Cmd, timeout: Duration) -> Result<T, Fault> {
+    pub(super) async fn query_any<T: FromRedisValue>(
+        &self,
+        command: Cmd,
+        timeout: Duration,
+    ) -> Result<T, Fault> {
         let Self::Cluster(mut cluster) = self.clone() else { return self.query(&command, timeout).await };
         let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
         let value = within(timeout, cluster.route_command(command, any)).await?;

@@ -26,10 +26,10 @@ mod fault;
 mod journal;
 mod key;
 mod link;
-mod server_info;
 mod net;
 mod record;
 mod sentinel;
+mod server_info;
 mod supervisor;
 
 /// Settings of the connection to Redis.

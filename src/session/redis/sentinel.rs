@@ -71,7 +71,8 @@ impl Sentinels {
 /// Returns the latest failover after this report; `None` when the report is outdated. Right after a failover only its
 /// leader knows it, and its reply may be the one that is lost.
 fn newer(latest: Option<Latest>, epoch: u64, now: Instant) -> Option<Latest> {
-    let is_stale = |latest: Latest| epoch < latest.epoch && now.duration_since(latest.reported_at) < EPOCH_LIFE;
+    let is_stale =
+        |latest: Latest| epoch < latest.epoch && now.duration_since(latest.reported_at) < EPOCH_LIFE;
     (!latest.is_some_and(is_stale)).then_some(Latest { epoch, reported_at: now })
 }
 

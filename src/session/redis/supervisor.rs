@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::backoff;
-use super::connect::{HEARTBEAT, ConnectError, Connected, Connector, heartbeat};
+use super::connect::{ConnectError, Connected, Connector, HEARTBEAT, heartbeat};
 use super::current::{Current, Live};
 use super::fault::Fault;
 use super::journal::Journal;

@@ -400,6 +400,10 @@ async fn failed_lookup_keeps_the_last_addresses() {
     assert_eq!(world.app().candidates().len(), found.len());
     assert_eq!(Arc::as_ptr(world.app().candidates()[0].health()), health);
     let world = reloaded(world, &["localhost"], Policy::default());
-    assert_eq!(world.app().candidates().len() * 2, found.len(), "the previous addresses, before the first lookup");
+    assert_eq!(
+        world.app().candidates().len() * 2,
+        found.len(),
+        "the previous addresses, before the first lookup"
+    );
     assert_eq!(Arc::as_ptr(world.app().candidates()[0].health()), health);
 }

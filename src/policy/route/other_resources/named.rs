@@ -22,7 +22,7 @@ pub(super) fn has_destination(method: &Method) -> bool {
 }
 
 /// Returns whether the body of this method may name any resource: RFC 5842 (bindings), RFC 5323 (scope of a search),
-/// RFC 3253 (source of a merge), and the batch methods of Exchange. REPORT is not included: the members of multiget
+/// RFC 3253 (source of a merge, version to control), and the batch methods of Exchange. REPORT is not included: the members of multiget
 /// reports must lie below the path (RFC 4791 section 7.9).
 pub(super) fn names_in_body(method: &Method) -> bool {
     matches!(
@@ -34,6 +34,7 @@ pub(super) fn names_in_body(method: &Method) -> bool {
             | "MERGE"
             | "UPDATE"
             | "BASELINE-CONTROL"
+            | "VERSION-CONTROL"
             | "BCOPY"
             | "BMOVE"
             | "BDELETE"
@@ -54,10 +55,10 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// Returns whether `path` is a member of the collection `reading`, without regard to letter case, which some
-    /// servers ignore.
-    pub(super) fn covers(self, reading: &str, path: &str) -> bool {
-        let (base, path) = (reading.trim_end_matches('/').as_bytes(), path.as_bytes());
+    /// Returns whether `path` is a member of the collection `base`, without regard to letter case, which some servers
+    /// ignore. `base` has no trailing slash: the caller trims it once, not once for each route.
+    pub(super) fn covers(self, base: &str, path: &str) -> bool {
+        let (base, path) = (base.as_bytes(), path.as_bytes());
         let is_below = path.get(..base.len()).is_some_and(|head| head.eq_ignore_ascii_case(base))
             && path.get(base.len()) == Some(&b'/');
         let rest = path.get(base.len() + 1..).unwrap_or_default();
@@ -98,7 +99,7 @@ pub(super) fn overwrites(headers: &HeaderMap) -> bool {
 }
 
 /// Endings of field names that name a source or a target: the copy, move and rename sources of object stores (`x-amz-`,
-/// `x-goog-`, `x-ms-`, `x-oss-`, `x-cos-`, `x-obs-` and more), and the links and manifests of Swift and OSS.
+/// `x-goog-`, `x-ms-`, `x-oss-`, `x-cos-`, `x-obs-` and more), and the links, manifests and other containers of Swift and OSS.
 const SOURCES: &[&str] = &[
     "-copy-source",
     "-move-source",
@@ -109,10 +110,14 @@ const SOURCES: &[&str] = &[
     "-symlink-target",
     "-symlink-target-account",
     "-object-manifest",
+    "-versions-location",
+    "-history-location",
+    "-container-sync-to",
 ];
 
-/// Other such fields: Swift's account of a `Destination`, and the target of a MOVE before WebDAV.
-const OTHER_SOURCES: &[&str] = &["destination-account", "new-uri", "new-url"];
+/// Other such fields: Swift's account of a `Destination`, the target of a MOVE before WebDAV, and the new name of an object in
+/// EMC Atmos.
+const OTHER_SOURCES: &[&str] = &["destination-account", "new-uri", "new-url", "x-emc-path"];
 
 /// Lower-cases a byte. Everything that is neither letter nor digit becomes `-`, as in the CGI environment (RFC 3875
 /// section 4.1.18).
@@ -121,8 +126,10 @@ const fn merged(byte: u8) -> u8 {
 }
 
 /// Returns whether a field names another resource that the app reads or writes, in any spelling that an app may merge.
-pub(super) fn has_source(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
+pub(super) fn has_source(method: &Method, headers: &HeaderMap) -> bool {
+    // `Source` is the resource that a COPY without `Destination` fetches (third-party copy of WebDAV).
+    let is_copy = has_destination(method);
+    headers.iter().any(|(name, value)| {
         let name = name.as_str().as_bytes();
         // The prefix that CGI itself adds.
         let is_prefix = |prefix: &[u8]| prefix.iter().copied().map(merged).eq(*b"http-");
@@ -132,8 +139,14 @@ pub(super) fn has_source(headers: &HeaderMap) -> bool {
             name.len() >= known.len()
                 && name[name.len() - known.len()..].iter().zip(known.bytes()).all(|(&n, k)| merged(n) == k)
         };
-        (name.first() == Some(&b'x') && SOURCES.iter().any(has_ending))
-            || OTHER_SOURCES.iter().any(|known| known.len() == name.len() && has_ending(known))
+        let is = |known: &&str| known.len() == name.len() && has_ending(known);
+        // tus (Concatenation): `final` lists the uploads to join, `partial` names none.
+        let is_joined =
+            is(&"upload-concat") && !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"partial");
+        is_joined
+            || (is_copy && is(&"source"))
+            || (name.first() == Some(&b'x') && SOURCES.iter().any(has_ending))
+            || OTHER_SOURCES.iter().any(is)
     })
 }
 

@@ -229,7 +229,10 @@ fn collection_methods_need_every_route_below() {
     assert!(is_refused(&below("DELETE /", &[])));
     assert_eq!(below("DELETE /team/open", &[]), Ok(vec![]));
     assert_eq!(below("DELETE /teams", &[]), Ok(vec![]));
-    assert_eq!(below("REPORT /", &["1"]).map(|names| names.contains(&"priv".to_owned())), Err(METHOD_REFUSED));
+    assert_eq!(
+        below("REPORT /", &["1"]).map(|names| names.contains(&"priv".to_owned())),
+        Err(METHOD_REFUSED)
+    );
 }
 
 #[test]
@@ -247,7 +250,9 @@ fn requests_naming_any_resource_need_every_route() {
         ],
     );
     let all = Ok(vec!["admin".to_owned()]);
-    for method in ["BIND", "REBIND", "UNBIND", "SEARCH", "MERGE", "BCOPY", "BMOVE", "BDELETE"] {
+    for method in
+        ["BIND", "REBIND", "UNBIND", "SEARCH", "MERGE", "BCOPY", "BMOVE", "BDELETE", "VERSION-CONTROL"]
+    {
         assert_eq!(needs(&table, &format!("{method} /x"), &[]), all, "{method}");
     }
     assert_eq!(needs(&table, "SEARCH /search", &[]), Ok(vec![]), "the route names the method");
@@ -274,6 +279,11 @@ fn requests_naming_any_resource_need_every_route() {
         "http_x_amz_copy_source",
         "destination-account",
         "destination_account",
+        "x-emc-path",
+        "x_emc_path",
+        "x-versions-location",
+        "x-history-location",
+        "x-container-sync-to",
     ] {
         for method in ["PUT", "POST", "COPY", "PATCH"] {
             let fields = [(field, "/admin/x"), ("destination", "/c")];
@@ -372,6 +382,12 @@ fn script_in_the_path_never_bypasses_a_stricter_route() {
         ("/INDEX.PHP/app/ADMIN", &["admin"]),
         ("/app/index.php/admin", &["admin"]),
         ("/index.php/app/%61dmin", &["admin"]),
+        ("/a.phar/app/admin", &["admin"]),
+        ("/a.svc/app/admin", &["admin"]),
+        ("/cgi-bin/tool/app/admin", &["admin"]),
+        ("/CGI-BIN/tool/app/admin/x", &["admin"]),
+        ("/cgi-bin/folder/tool/app/admin", &["admin"]),
+        ("/cgi-bin/tool/app/x", &[]),
         ("/index.php/app/x", &[]),
         ("/app/admin.json", &[]),
     ] {
@@ -407,6 +423,16 @@ fn strict_siblings_need_the_access_of_resembled_routes() {
         ("/app/report.html", &["report"]),
         ("/app/report/anything", &["report"]),
         ("/index.php/api/users.json", &["users"]),
+        ("/api/.users.swp", &["users"]),
+        ("/api/%23users%23", &["users"]),
+        ("/api/.%23users", &["users"]),
+        ("/API/.Users.swo", &["users"]),
+        ("/api/._users", &["users"]),
+        ("/api/~$users", &["users"]),
+        ("/app/.report.swp", &["report"]),
+        ("/api/.users2", &[]),
+        ("/api/_users", &[]),
+        ("/api/x.users", &[]),
         ("/api/users2", &[]),
         ("/api/user", &[]),
         ("/other.json", &[]),
@@ -416,4 +442,125 @@ fn strict_siblings_need_the_access_of_resembled_routes() {
         assert_eq!(needs(&strict, &format!("GET {path}"), &[]), Ok(expected), "{path}");
         assert_eq!(needs(&lax, &format!("GET {path}"), &[]), Ok(vec![]), "{path}");
     }
+}
+
+#[test]
+fn short_file_name_needs_every_route_it_may_stand_for() {
+    let table = RouteTable::new(
+        "/auth",
+        &[
+            route("root", "*", "/", &[]),
+            admin("administration", "/administration"),
+            admin("reports", "/app/reports of 2024/final"),
+            Route { exact: true, ..admin("exact", "/exactly-this") },
+            Route { upstream: "other".into(), ..admin("other", "/otherwise") },
+            public("public", "/published-papers"),
+        ],
+    );
+    for (path, expected) in [
+        ("/ADMINI~1", &["administration"][..]),
+        ("/admini~1/x", &["administration"]),
+        ("/ADMINI~2", &["administration"]),
+        ("/ADMIN~10/x", &["administration"]),
+        ("/AD3F2A~1", &["administration"]),
+        ("/ADMINI~1.HTM", &["administration"]),
+        ("/ADMINI%7e1/x", &["administration"]),
+        ("/x/../ADMINI~1/x", &["administration"]),
+        ("/index.php/ADMINI~1", &["administration"]),
+        ("/app/REPORT~1/final", &["reports"]),
+        ("/APP/REPORT~1/FINAL/x", &["reports"]),
+        ("/EXACTL~1", &["exact"]),
+        ("/EXACTL~1/", &["exact"]),
+        ("/EXACTL~1/x", &[]),
+        ("/app/REPORT~1", &[]),
+        ("/app/REPORT~1/finals", &[]),
+        ("/~1", &[]),
+        ("/ADMINI~", &[]),
+        ("/ADMINI~x", &[]),
+        ("/ADMINIS~1", &[]),
+        ("/ADMINI~1.HTML", &[]),
+        ("/USERS~1/x", &[]),
+        ("/AX3F2A~1", &[]),
+        ("/OTHERW~1", &[]),
+        ("/PUBLIS~1", &[]),
+        ("/~ada/x", &[]),
+        ("/x/ADMINI~1", &[]),
+    ] {
+        let expected = expected.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(needs(&table, &format!("GET {path}"), &[]), Ok(expected), "{path}");
+    }
+    let to = [("destination", "/ADMINI~1/x")];
+    assert_eq!(needs(&table, "COPY /x", &to), Ok(vec!["administration".to_owned()]));
+    // The members of a folder with a short name.
+    assert_eq!(needs(&table, "DELETE /app/REPORT~1", &[]), Ok(vec!["reports".to_owned()]));
+    assert_eq!(needs(&table, "DELETE /app/REPORT~2/", &[]), Ok(vec!["reports".to_owned()]));
+    assert_eq!(needs(&table, "DELETE /app/OTHERS~1", &[]), Ok(vec![]));
+}
+
+#[test]
+fn stripped_path_is_checked_for_other_names() {
+    let table = RouteTable::new(
+        "/auth",
+        &[
+            Route { strip_prefix: true, ..public("strip", "/strip") },
+            public("app", "/app"),
+            admin("admin", "/app/administration"),
+        ],
+    );
+    for path in
+        ["/strip/app/ADMINI~1/x", "/strip/index.php/app/administration", "/strip/cgi-bin/x/app/ADMINI~1"]
+    {
+        let found = needs(&table, &format!("GET {path}"), &[]);
+        assert_eq!(found, Ok(vec!["admin".to_owned()]), "{path}");
+    }
+    assert_eq!(needs(&table, "GET /strip/app/x", &[]), Ok(vec![]));
+}
+
+#[test]
+fn upload_concat_and_copy_source_need_every_route() {
+    let table = RouteTable::new("/auth", &[route("root", "*", "/", &[]), admin("admin", "/admin")]);
+    let all = Ok(vec!["admin".to_owned()]);
+    for value in ["final;/a /b", "final;/admin/x", "FINAL; https://app.test/admin/x", "", "partial, final;/a"]
+    {
+        assert_eq!(needs(&table, "POST /files", &[("upload-concat", value)]), all, "{value}");
+    }
+    assert_eq!(needs(&table, "POST /files", &[("upload_concat", "final;/admin/x")]), all);
+    let twice = [("upload-concat", "partial"), ("upload-concat", "final;/admin/x")];
+    assert_eq!(needs(&table, "POST /files", &twice), all);
+    assert_eq!(needs(&table, "POST /files", &[("upload-concat", "partial")]), Ok(vec![]));
+    for request in ["COPY /x", "MOVE /x", "copy /x"] {
+        assert_eq!(needs(&table, request, &[("source", "https://app.test/admin/x")]), all, "{request}");
+    }
+    assert_eq!(needs(&table, "POST /x", &[("source", "web")]), Ok(vec![]));
+}
+
+/// The table of a gateway with many routes, some of which ask for siblings.
+fn many_routes() -> RouteTable {
+    let routes: Vec<Route> = (0..300)
+        .map(|at| Route {
+            strict_siblings: at % 2 == 0,
+            ..admin(&format!("r{at}"), &format!("/st/part-{at}/x"))
+        })
+        .chain([public("root", "/"), public("st", "/st")])
+        .collect();
+    RouteTable::new("/auth", &routes)
+}
+
+#[test]
+fn target_and_destination_share_one_budget() {
+    let table = many_routes();
+    let long = |part: &str, bytes: usize| format!("/st/{}", part.repeat(bytes / part.len()));
+    let find = |method: &str, from: &str, to: &str| {
+        needs_on(&table, "app.test", method, from, &[("destination", to)])
+    };
+    let disguised = long("a;b/%2e./", 3000);
+    assert!(find("GET", &disguised, "/st/y").is_ok(), "it is both together that are refused");
+    assert_eq!(find("MOVE", &disguised, &disguised).unwrap_err(), Refusal::TargetAmbiguous);
+    // Names that people have, each as long as it may be.
+    for part in ["name-of-a-folder/", "caf%C3%A9/", "a%20b/"] {
+        let (from, to) = (long(part, 4000), long(part, 4000));
+        assert!(find("MOVE", &from, &to).is_ok(), "{part}");
+    }
+    let plain = long("name-of-a-folder/", 8000);
+    assert!(find("MOVE", &plain, &plain).is_ok());
 }
