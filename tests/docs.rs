@@ -34,7 +34,7 @@ mod recipes;
 
 use readme::{Readme, endpoints, setting, words};
 
-/// An id as doorward writes them, for where a page says `SESSION` or `{id}`.
+/// Id in doorward's form, in place of `SESSION` or `{id}` on a page.
 const AN_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// Paths of the admin listener.
@@ -83,7 +83,7 @@ fn make_verbs_of_the_pages_are_in_the_makefile() {
 }
 
 #[test]
-fn every_doorward_command_of_the_pages_is_understood() {
+fn doorward_commands_of_the_pages_parse() {
     assert!(shipped().commands("doorward").len() >= 3, "README.md names no `doorward` command");
     for (page, text) in pages() {
         for line in text.commands("doorward") {
@@ -98,7 +98,7 @@ fn every_doorward_command_of_the_pages_is_understood() {
                     | ErrorKind::DisplayVersion
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             );
-            // In running text a command is named, not typed: what has to follow may be left out.
+            // Running text may name a command without its required arguments.
             let named = !line.in_block && error.kind() == ErrorKind::MissingRequiredArgument;
             assert!(shown || named, "{page}: `{}`: {error}", line.text);
         }
@@ -106,12 +106,12 @@ fn every_doorward_command_of_the_pages_is_understood() {
 }
 
 #[test]
-fn every_configuration_of_the_pages_is_good() {
+fn configurations_of_the_pages_are_valid() {
     let blocks: Vec<(&str, String)> = pages()
         .flat_map(|(page, text)| text.blocks("toml").into_iter().map(move |block| (page, block)))
         .collect();
     assert!(blocks.iter().any(|(page, _)| *page == "README.md"), "README.md shows no configuration");
-    // What the blocks name.
+    // Files named by the blocks.
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("tls")).expect("a folder");
     tls::make(&folder.path().join("tls"), "app", &["app.example.com"]);
@@ -137,7 +137,7 @@ fn first_lines_of_the_shipped_configuration_work() {
 }
 
 #[test]
-fn every_setting_of_the_pages_is_in_the_shipped_configuration() {
+fn settings_of_the_pages_exist_in_the_shipped_configuration() {
     let settings = readme::settings_of(&root("gateway.toml"));
     assert!(settings.len() > 40, "{settings:?}");
     for (page, text) in pages() {
@@ -148,7 +148,7 @@ fn every_setting_of_the_pages_is_in_the_shipped_configuration() {
 }
 
 #[test]
-fn the_page_about_operations_names_every_key_that_needs_a_restart() {
+fn operations_page_names_every_key_that_needs_a_restart() {
     let page = root("docs/operations.md");
     let settings = readme::settings_of(&root("gateway.toml"));
     for key in RESTART {
@@ -158,7 +158,7 @@ fn the_page_about_operations_names_every_key_that_needs_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_endpoint_of_the_pages_is_served() {
+async fn endpoints_of_the_pages_are_served() {
     let pages = ["README.md", "docs/endpoints.md", "docs/sign-in.md"];
     let named: BTreeSet<(String, String)> =
         pages.iter().flat_map(|page| endpoints(&Readme::parse(&root(page)))).collect();
@@ -167,7 +167,7 @@ async fn every_endpoint_of_the_pages_is_served() {
     for (method, path) in must.into_iter().chain(ADMIN.iter().map(|path| ("GET", *path))) {
         assert!(named.contains(&(method.to_owned(), path.to_owned())), "no page names `{method} {path}`");
     }
-    // Without routes: whatever is not an endpoint is not there.
+    // Without routes every other path is 404.
     let folder = tempfile::tempdir().expect("a folder");
     let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n";
     let config =
@@ -185,7 +185,7 @@ async fn every_endpoint_of_the_pages_is_served() {
 }
 
 #[test]
-fn a_page_is_read_as_people_read_it() {
+fn page_parses_into_commands_settings_and_endpoints() {
     let page = Readme::parse(
         "# Title\nRun `make test`, or `doorward user add`. See `server.listen`, `gateway.toml` and `GET /metrics`.\n\
          ```sh\n$ make demo   # a comment\n./target/debug/doorward serve \\\n  --config x.toml\n\

@@ -1,4 +1,4 @@
-//! What README.md and docs/benchmarks.md say of the measurements, against the last published run.
+//! Measurements in README.md and docs/benchmarks.md against the last published run.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn table(text: &str, first: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_readme_shows_the_ratios_of_the_last_published_run() {
+fn readme_shows_the_ratios_of_the_last_published_run() {
     let published = root("docs/bench/compare.md");
     let claims = table(&published, "| ratio, round by round");
     assert!(claims.len() > 5, "docs/bench/compare.md has no promises: `make bench`");
@@ -21,9 +21,9 @@ fn the_readme_shows_the_ratios_of_the_last_published_run() {
     assert!(root("README.md").contains(about), "README.md does not say when, with what and where: {about}");
 }
 
-/// The ratios in the table are those of the rounds, and no round is missing.
+/// Compares the ratios in the table with those of all rounds.
 #[test]
-fn the_published_ratios_are_those_of_the_raw_data() {
+fn published_ratios_match_the_raw_data() {
     let raw: Value = serde_json::from_str(&root("docs/bench/compare.json")).expect("JSON");
     let groups = raw["groups"].as_array().expect("groups");
     let base = groups.iter().find(|group| group["group"] == "base").expect("the base group");
@@ -54,7 +54,7 @@ fn the_published_ratios_are_those_of_the_raw_data() {
 }
 
 #[test]
-fn every_contender_is_told_of() {
+fn every_contender_is_in_the_published_results() {
     let raw: Value = serde_json::from_str(&root("docs/bench/compare.json")).expect("JSON");
     let groups = raw["groups"].as_array().expect("groups").iter();
     let cells = groups.flat_map(|group| group["cells"].as_array().expect("cells"));

@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::page::table;
 use crate::root;
 
-/// One call of `tracing::info!` or its kin.
+/// One call of a `tracing` macro such as `tracing::info!`.
 struct Call {
     file: String,
     level: String,
-    /// In pairs of name and value; `%x` and `?x` are fields called `x`.
+    /// Pairs of name and value; `%x` and `?x` are fields called `x`.
     fields: Vec<(String, String)>,
 }
 
@@ -28,7 +28,7 @@ impl Call {
     }
 }
 
-/// Every call below `folder`.
+/// Returns every call below `folder`.
 fn calls(folder: &Path) -> Vec<Call> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(at) = folders.pop() {
@@ -59,7 +59,7 @@ fn calls_in(file: &str, text: &str) -> Vec<Call> {
         if !["error", "warn", "info", "debug", "trace", "event"].contains(&level) && level != "$level" {
             continue;
         }
-        // What follows the message is put into it.
+        // Arguments after the message are formatted into it.
         let arguments = arguments(after).into_iter().take_while(|argument| !argument.starts_with('"'));
         let fields = arguments.filter_map(|argument| field(&argument)).collect();
         found.push(Call { file: file.to_owned(), level: level.to_uppercase(), fields });
@@ -67,7 +67,7 @@ fn calls_in(file: &str, text: &str) -> Vec<Call> {
     found
 }
 
-/// What stands between the parentheses, split at its commas.
+/// Returns the text between the parentheses, split at its commas.
 fn arguments(text: &str) -> Vec<String> {
     let (mut all, mut one, mut depth, mut quoted, mut escaped) = (Vec::new(), String::new(), 0, false, false);
     for c in text.chars() {
@@ -94,7 +94,7 @@ fn arguments(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A name and a value; a target is none.
+/// Returns name and value of a field; a target is not a field.
 fn field(argument: &str) -> Option<(String, String)> {
     if argument.starts_with("target:") {
         return None;
@@ -105,12 +105,12 @@ fn field(argument: &str) -> Option<(String, String)> {
 
 fn events() -> Vec<Call> {
     let all = calls(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    // The request's own line has a page of its own, and lines below info are for those who change the code.
+    // The access log has its own table, and levels below info are for developers.
     all.into_iter().filter(|call| !["$LEVEL", "DEBUG", "TRACE"].contains(&call.level.as_str())).collect()
 }
 
 #[test]
-fn every_event_has_a_reason_of_its_own_and_the_page_explains_it() {
+fn every_event_has_a_unique_documented_reason() {
     let mut written: BTreeMap<String, String> = BTreeMap::new();
     let events = events();
     assert!(events.len() > 25, "only {} events: is this the right folder?", events.len());
@@ -121,7 +121,7 @@ fn every_event_has_a_reason_of_its_own_and_the_page_explains_it() {
         let other = written.insert(reason.to_owned(), call.level.clone());
         assert!(other.is_none(), "`{reason}` is the reason of another event too: {call:?}");
     }
-    // What the log says of itself.
+    // Events of the log itself.
     written.insert("lines_suppressed".into(), "as those".into());
     written.insert("log_stalled".into(), "ERROR".into());
     let page = root("docs/logs.md");
@@ -137,7 +137,7 @@ fn every_event_has_a_reason_of_its_own_and_the_page_explains_it() {
 }
 
 #[test]
-fn every_field_of_an_event_is_on_the_page() {
+fn event_fields_match_the_page() {
     let page = root("docs/logs.md");
     let mut known: BTreeSet<String> = table(&page, "Events", "field")
         .into_iter()
@@ -155,7 +155,7 @@ fn every_field_of_an_event_is_on_the_page() {
 }
 
 #[test]
-fn what_the_runbook_says_of_the_log_is_in_the_log() {
+fn runbook_names_only_known_reasons_and_fields() {
     let logs = root("docs/logs.md");
     let known: BTreeSet<String> = table(&logs, "Events", "reason")
         .into_iter()
@@ -169,7 +169,7 @@ fn what_the_runbook_says_of_the_log_is_in_the_log() {
     let is_elsewhere = |word: &str| {
         word.starts_with("doorward_")
             || word.starts_with("process_")
-            // Of Postgres.
+            // Names of Postgres.
             || ["max_connections", "pg_stat_activity"].contains(&word)
             || metrics.contains(&format!("`{word}`"))
             || settings.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{word} = ")))
@@ -193,7 +193,7 @@ fn what_the_runbook_says_of_the_log_is_in_the_log() {
 }
 
 #[test]
-fn a_call_is_read_as_the_compiler_reads_it() {
+fn call_parses_into_level_reason_and_fields() {
     let text = r#"
         // tracing::info!(reason = "a comment");
         tracing::warn!(

@@ -1,4 +1,4 @@
-//! A Markdown page, as far as this test has to understand it: code blocks, and code in running text.
+//! Parser of a Markdown page: code blocks, and code in running text.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use crate::{ADMIN, AN_ID};
 pub(crate) struct Readme {
     /// Language and text of each fenced block.
     blocks: Vec<(String, String)>,
-    /// What is between backticks elsewhere.
+    /// Code between backticks elsewhere.
     inline: Vec<String>,
-    /// Everything outside of blocks.
+    /// Text outside of blocks.
     prose: String,
 }
 
-/// A command that is named.
+/// A command on a page.
 pub(crate) struct Line {
     pub(crate) text: String,
-    /// To be copied, and so complete.
+    /// True in a code block, where the command must be complete.
     pub(crate) in_block: bool,
 }
 
@@ -38,7 +38,7 @@ impl Readme {
         Self { blocks, inline, prose }
     }
 
-    /// The fenced blocks of a language.
+    /// Returns the fenced blocks of a language.
     pub(crate) fn blocks(&self, language: &str) -> Vec<String> {
         self.blocks.iter().filter(|(of, _)| of == language).map(|(_, block)| block.clone()).collect()
     }
@@ -47,7 +47,7 @@ impl Readme {
         &self.inline
     }
 
-    /// Every call of a program: in blocks to be copied into a shell, then in running text.
+    /// Returns every call of a program: in shell blocks, then in running text.
     pub(crate) fn commands(&self, program: &str) -> Vec<Line> {
         const SHELL: &[&str] = &["", "sh", "bash", "shell", "console"];
         let mut found = Vec::new();
@@ -65,7 +65,7 @@ impl Readme {
     }
 }
 
-/// The call, from the program on, when `part` is one and says what to do.
+/// Returns the call of `program` in `part`, if it has arguments.
 fn call(part: &str, program: &str) -> Option<String> {
     let part = part.trim().trim_start_matches("$ ");
     let (first, rest) = part.split_once(char::is_whitespace)?;
@@ -73,7 +73,7 @@ fn call(part: &str, program: &str) -> Option<String> {
     (first.rsplit('/').next() == Some(program) && !rest.is_empty()).then(|| format!("{program} {rest}"))
 }
 
-/// The words of a shell line.
+/// Splits a shell line into words.
 pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for c in line.chars() {
@@ -91,7 +91,7 @@ pub(crate) fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// `table.key`, when that is what the code is: not a file, not a path, not a call.
+/// Returns `table.key` if the code is a setting: not a file, a path or a call.
 pub(crate) fn setting(code: &str) -> Option<String> {
     const FILES: &[&str] =
         &["toml", "db", "key", "md", "rs", "sh", "json", "txt", "com", "org", "html", "yml"];
@@ -105,14 +105,14 @@ pub(crate) fn setting(code: &str) -> Option<String> {
     (segments.len() >= 2 && segments.iter().all(is_name) && !file && segments[0].len() > 1).then_some(name)
 }
 
-/// Every `table.key` of a configuration file, also of what is commented out.
+/// Returns every `table.key` of a configuration file, commented-out ones included.
 pub(crate) fn settings_of(text: &str) -> BTreeSet<String> {
     let (mut table, mut settings) = (String::new(), BTreeSet::new());
     for line in text.lines().map(|line| line.strip_prefix('#').unwrap_or(line)) {
         let header = line.strip_prefix('[').map(|rest| rest.trim_matches(['[', ']']));
         if let Some(name) = header {
             name.clone_into(&mut table);
-            // `upstreams.app`: the name is free.
+            // `upstreams.app`: users choose the name.
             if table.starts_with("upstreams.") {
                 "upstreams".clone_into(&mut table);
             }
@@ -126,7 +126,7 @@ pub(crate) fn settings_of(text: &str) -> BTreeSet<String> {
     settings
 }
 
-/// Every method and path named in running text, in one piece or in two cells of a table; those of the admin listener
+/// Returns every method and path in running text, in one piece or in two cells of a table; paths of the admin listener
 /// also without a method.
 pub(crate) fn endpoints(page: &Readme) -> BTreeSet<(String, String)> {
     const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
@@ -145,7 +145,7 @@ pub(crate) fn endpoints(page: &Readme) -> BTreeSet<(String, String)> {
     found
 }
 
-/// The path with an id for each placeholder.
+/// Returns the path with an id for each placeholder.
 fn filled(path: &str) -> String {
     let placeholder =
         |segment: &str| segment.starts_with(['{', '<', ':']) || segment == "ID" || segment == "SESSION";
