@@ -1,7 +1,7 @@
-//! The health check of a load balancer on the public listener (`server.health_path`): 200 while requests are served, 503 while
-//! the gateway drains or cannot decide.
+//! Health check for load balancers on the public listener (`server.health_path`): 200 while requests are served, 503 while the
+//! gateway drains or cannot decide.
 //!
-//! Answered before routing and without credentials. It says no more than that: details are on the admin listener (`/readyz`).
+//! Served before routing and without credentials. It shows no details; those are on the admin listener (`/readyz`).
 
 use http::{HeaderValue, Method, header};
 use pingora::http::RequestHeader;
@@ -13,8 +13,8 @@ use crate::gateway::request::request_target::path_of;
 use crate::gateway::response::OwnResponse;
 use crate::snapshot::Snapshot;
 
-/// Whether a request is a health check: `GET`, `HEAD` or `OPTIONS` for the path, or `OPTIONS *`, which asks about the server and
-/// not about a resource (RFC 9110 section 9.3.7). HAProxy's `option httpchk` sends each of these, in HTTP/1.0 without `Host`.
+/// Whether a request is a health check: `GET`, `HEAD` or `OPTIONS` for the path, or `OPTIONS *`, which concerns the whole server
+/// (RFC 9110 section 9.3.7). HAProxy's `option httpchk` sends each of these, in HTTP/1.0 without `Host`.
 pub(crate) fn is_check(request: &RequestHeader, server: &Server) -> bool {
     let Some(path) = &server.health_path else { return false };
     match request.method {
@@ -24,9 +24,9 @@ pub(crate) fn is_check(request: &RequestHeader, server: &Server) -> bool {
     }
 }
 
-/// The answer to a health check.
+/// Returns the response to a health check.
 pub(crate) async fn answer(auth: &Auth, traffic: &Traffic, snapshot: &Snapshot) -> OwnResponse {
-    let answer = if traffic.is_draining() {
+    let response = if traffic.is_draining() {
         OwnResponse::not_ready("draining")
     } else {
         match auth.mode(&snapshot.settings).await {
@@ -34,7 +34,7 @@ pub(crate) async fn answer(auth: &Auth, traffic: &Traffic, snapshot: &Snapshot) 
             Mode::Undecided => OwnResponse::not_ready("not ready"),
         }
     };
-    answer.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    response.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn only_reads_of_the_path_and_of_the_server_are_checks() {
+    fn only_safe_requests_for_the_path_are_health_checks() {
         let mut server = Config::defaults(Path::new("")).server;
         let is_check = |server: &Server, method: &str, target: &str| {
             is_check(&RequestHeader::build(method, target.as_bytes(), None).expect("a request"), server)

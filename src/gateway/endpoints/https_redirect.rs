@@ -1,6 +1,6 @@
-//! What is answered in clear on `server.redirect_listen`: people are sent on to https, programs are told.
+//! Redirect to https on `server.redirect_listen`: browser navigation is redirected, any other request is refused.
 //!
-//! A program that is sent on silently goes on to send its token in clear, each time (ASVS 5.0, 4.1.2).
+//! A program that is redirected silently would send its token in clear every time (ASVS 5.0, 4.1.2).
 
 use http::{HeaderValue, Method, header};
 use pingora::http::RequestHeader;
@@ -9,10 +9,10 @@ use crate::config::Server;
 use crate::error::Refusal;
 use crate::gateway::request::request_target::{host_of, origin_form};
 
-/// Where a navigation is sent: to the address that people use for its host, and nowhere else.
+/// Returns the redirect target of a navigation, on the public URL of its host.
 ///
 /// # Errors
-/// `HttpsRequired` for what is no navigation, or for a host that is none of ours.
+/// `HttpsRequired` if the request is not a navigation, or no public URL has its host.
 pub(crate) fn to_https(request: &RequestHeader, server: &Server) -> Result<HeaderValue, Refusal> {
     let headers = &request.headers;
     let is_navigation = matches!(request.method, Method::GET | Method::HEAD)
@@ -31,12 +31,12 @@ pub(crate) fn to_https(request: &RequestHeader, server: &Server) -> Result<Heade
         return Err(Refusal::HttpsRequired);
     }
     let host = host_of(request)?;
-    let ours = server.public_urls.iter().find(|url| host_in(url) == Some(host.as_str()));
-    let ours = ours.ok_or(Refusal::HttpsRequired)?;
-    HeaderValue::from_bytes(&[ours.as_bytes(), target].concat()).map_err(|_| Refusal::HttpsRequired)
+    let public_url = server.public_urls.iter().find(|url| host_in(url) == Some(host.as_str()));
+    let public_url = public_url.ok_or(Refusal::HttpsRequired)?;
+    HeaderValue::from_bytes(&[public_url.as_bytes(), target].concat()).map_err(|_| Refusal::HttpsRequired)
 }
 
-/// The host of an https origin, without its port.
+/// Returns the host of an https origin, without its port.
 fn host_in(url: &str) -> Option<&str> {
     let authority = url.strip_prefix("https://")?;
     match authority.rsplit_once(':') {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn ask(method: &str, target: &str, fields: &[(&'static str, &str)]) -> Result<String, Refusal> {
+    fn redirect(method: &str, target: &str, fields: &[(&'static str, &str)]) -> Result<String, Refusal> {
         let mut server = Config::defaults(std::path::Path::new("")).server;
         server.public_urls = vec!["https://app.example.com".into(), "https://other.example.com:8443".into()];
         let mut request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
@@ -61,24 +61,25 @@ mod tests {
     }
 
     #[test]
-    fn a_navigation_is_sent_to_the_address_of_its_host() {
+    fn navigation_is_redirected_to_public_url_of_its_host() {
         let host = ("Host", "app.example.com");
         for (target, to) in [
             ("/", "https://app.example.com/"),
             ("/a%2fb/../c?x=y&z", "https://app.example.com/a%2fb/../c?x=y&z"),
             ("//evil.test/x", "https://app.example.com//evil.test/x"),
         ] {
-            assert_eq!(ask("GET", target, &[host]).as_deref(), Ok(to));
-            assert_eq!(ask("HEAD", target, &[host]).as_deref(), Ok(to));
+            assert_eq!(redirect("GET", target, &[host]).as_deref(), Ok(to));
+            assert_eq!(redirect("HEAD", target, &[host]).as_deref(), Ok(to));
         }
         assert_eq!(
-            ask("GET", "/x", &[("Host", "OTHER.example.com:80"), ("Sec-Fetch-Mode", "navigate")]).as_deref(),
+            redirect("GET", "/x", &[("Host", "OTHER.example.com:80"), ("Sec-Fetch-Mode", "navigate")])
+                .as_deref(),
             Ok("https://other.example.com:8443/x")
         );
     }
 
     #[test]
-    fn everything_else_is_told_to_use_https() {
+    fn other_requests_are_refused_with_https_required() {
         let host = ("Host", "app.example.com");
         for (method, target, fields) in [
             ("POST", "/", vec![host]),
@@ -92,11 +93,11 @@ mod tests {
             ("GET", "/", vec![host, ("Content-Length", "5")]),
         ] {
             assert_eq!(
-                ask(method, target, &fields),
+                redirect(method, target, &fields),
                 Err(Refusal::HttpsRequired),
                 "{method} {target} {fields:?}"
             );
         }
-        assert!(matches!(ask("GET", "/", &[]), Err(Refusal::RequestInvalid(_))));
+        assert!(matches!(redirect("GET", "/", &[]), Err(Refusal::RequestInvalid(_))));
     }
 }

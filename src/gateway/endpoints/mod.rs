@@ -1,4 +1,7 @@
-//! Our own endpoints: one `match` on path and method, one function each.
+//! Endpoints of the gateway: one `match` on path and method, one function each.
+//!
+//! In: a request for a path below `server.auth_prefix`, and its context. Out: a response or a refusal, and cookies to set. Must
+//! not know: routes, upstreams.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,23 +34,23 @@ mod browser;
 pub(crate) mod health;
 pub(crate) mod https_redirect;
 
-/// What is a page for people on `GET`.
+/// Paths that are HTML pages on `GET`.
 const PAGES: [&str; 4] = ["/login", "/logout", "/password", "/sessions"];
 
-/// A request to one of our endpoints.
+/// A request to an endpoint.
 struct Call<'a> {
     session: &'a mut Session,
     auth: &'a Arc<Auth>,
     snapshot: &'a Snapshot,
     control: &'a Arc<Control>,
     account: &'a RequestLog,
-    /// Keeps the caller's request entered under its session until it is answered.
+    /// Registration of the request under the caller's session, until the response is built.
     registration: &'a mut Option<Registration>,
-    /// Cookies the answer is to set.
+    /// Cookies that the response sets.
     set: &'a mut SetCookies,
 }
 
-/// Serves a path of ours. The outer error is the transport's: the client is gone.
+/// Serves an endpoint. The outer error is Pingora's: the client has gone.
 pub(super) async fn serve(
     session: &mut Session,
     path: &str,
@@ -59,20 +62,21 @@ pub(super) async fn serve(
         return Ok(if allowed { Ok(OwnResponse::preflight()) } else { Err(Refusal::OriginNotAllowed) });
     }
     let method = session.req_header().method.clone();
-    // A page of another origin may call with a bearer where it is listed; our forms ask for our own origin besides.
+    // A page of a listed origin may call with a bearer token. Forms require the gateway's own origin besides.
     let is_listed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
     if !method.is_safe() && !is_listed && cross_origin::is_cross_origin(session, snapshot) {
         return Ok(Err(Refusal::OriginNotAllowed));
     }
     let call = Call { session, auth, snapshot, control, account, registration: &mut *registration, set };
-    // What is ours outside the prefix is not below it as well.
-    let below =
-        path.strip_prefix(snapshot.server.auth_prefix.as_str()).filter(|below| !WELL_KNOWN.contains(below));
-    let below = if WELL_KNOWN.contains(&path) { path } else { below.unwrap_or_default() }.to_owned();
-    let answer = Box::pin(route(call, &method, &below)).await?;
-    // Revoked while it was being answered: what it was to be told is not for it any more.
+    // Well-known paths exist only outside the prefix, not below it.
+    let endpoint = path
+        .strip_prefix(snapshot.server.auth_prefix.as_str())
+        .filter(|endpoint| !WELL_KNOWN.contains(endpoint));
+    let endpoint = if WELL_KNOWN.contains(&path) { path } else { endpoint.unwrap_or_default() }.to_owned();
+    let result = Box::pin(route(call, &method, &endpoint)).await?;
+    // Revoked meanwhile: the response must not be sent.
     let is_revoked = registration.as_ref().is_some_and(Registration::is_revoked);
-    Ok(if is_revoked { answer.and(Err(Refusal::TokenRevoked)) } else { answer })
+    Ok(if is_revoked { result.and(Err(Refusal::TokenRevoked)) } else { result })
 }
 
 async fn route(
@@ -82,7 +86,7 @@ async fn route(
 ) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let only = |allowed: &str| Ok(Err(Refusal::MethodNotAllowed(allowed.to_owned())));
     let audience = navigation::audience(call.session.req_header());
-    let person = audience != Audience::Program;
+    let wants_page = audience != Audience::Program;
     let form = browser::is_form(call.headers());
     // RFC 9110 section 9.3.2: HEAD is GET without the content.
     let method = if method == Method::HEAD { &Method::GET } else { method };
@@ -93,7 +97,7 @@ async fn route(
         ("/login", &Method::GET) => Ok(browser::sign_in::show(&mut call).await),
         ("/logout", &Method::GET) => Ok(browser::sign_out::show(&mut call).await),
         ("/password", &Method::GET) => Ok(browser::password::show(&mut call).await),
-        ("/sessions", &Method::GET) if person => Ok(browser::devices::show(&mut call).await),
+        ("/sessions", &Method::GET) if wants_page => Ok(browser::devices::show(&mut call).await),
         ("/login", &Method::POST) if form => browser::sign_in::submit(&mut call).await,
         ("/refresh", &Method::POST) if form => browser::sign_out::refresh(&mut call).await,
         ("/logout", &Method::POST) if form => browser::sign_out::submit(&mut call, false).await,
@@ -135,15 +139,14 @@ async fn route(
     }
 }
 
-/// Whether cookies count as a credential.
+/// Accepted kinds of credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Accept {
-    /// A person with a browser.
+    /// Pages and forms: only the cookie.
     Cookie,
-    /// Reading changes nothing: a cookie will do.
+    /// Endpoints that change nothing: either one.
     CookieOrBearer,
-    /// What changes something must be asked for by a caller who holds the token: a browser sends cookies for
-    /// anybody (T51).
+    /// Endpoints that change something: only a bearer token, since browsers send cookies for any page (T51).
     Bearer,
 }
 
@@ -152,7 +155,7 @@ impl Call<'_> {
         &self.session.req_header().headers
     }
 
-    /// The client's address, through trusted proxies.
+    /// Address of the client, through trusted proxies.
     fn address(&self) -> IpAddr {
         client::client(self.session, self.snapshot)
     }
@@ -161,30 +164,29 @@ impl Call<'_> {
         self.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned)
     }
 
-    /// The cookies by which this browser is known, where it has signed in before. Two, since a planted one does no harm.
+    /// Device cookies of a browser that has signed in before. Up to two: a planted one does no harm.
     fn devices(&self) -> Vec<String> {
         let fields = credential::cookie_fields(self.headers());
         cookies::all(fields, self.snapshot.cookies.device, 2).map(str::to_owned).collect()
     }
 
-    /// The query of the request, as it came.
+    /// Query of the request, as received.
     fn query(&self) -> &[u8] {
         let whole = origin_form(self.session.req_header());
         whole.iter().position(|&byte| byte == b'?').map_or(&[], |at| &whole[at + 1..])
     }
 
-    /// The form in the body.
+    /// Reads the form in the body.
     async fn form(&mut self) -> pingora::Result<Result<Form, Refusal>> {
         Ok(api::body::bytes(self.session).await?.and_then(|bytes| Form::parse(&bytes)))
     }
 
-    /// Who is sitting there, by cookie alone.
-    async fn person(&mut self) -> Result<Arc<Identity>, Refusal> {
+    /// Authenticates the user by cookie only.
+    async fn browser_user(&mut self) -> Result<Arc<Identity>, Refusal> {
         self.caller(Accept::Cookie).await
     }
 
-    /// Who is calling, through the same check as every request. From now on the request is entered under its session: a
-    /// revocation finds it.
+    /// Authenticates the caller like every other request, and registers the request under its session: a revocation cuts it.
     async fn caller(&mut self, accept: Accept) -> Result<Arc<Identity>, Refusal> {
         let Admission { identity, registration } = self.admit(accept).await?;
         *self.registration = Some(registration);
@@ -192,8 +194,8 @@ impl Call<'_> {
         Ok(identity)
     }
 
-    /// Takes the request off the register: it ends its own session, and answers for that.
-    fn leave(&mut self) {
+    /// Unregisters the request before it ends its own session, which would cut it.
+    fn unregister(&mut self) {
         *self.registration = None;
     }
 
@@ -206,15 +208,15 @@ impl Call<'_> {
         }
         if accept != Accept::Bearer {
             let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
-            let asked = (request, &credential);
-            return silent_renewal::authenticate(asked, true, auth, snapshot, control, self.set).await;
+            let request = (request, &credential);
+            return silent_renewal::authenticate(request, true, auth, snapshot, control, self.set).await;
         }
         let token = credential.token.filter(|_| !credential.by_cookie);
         let token = token.ok_or(Refusal::TokenMissing)?;
         self.auth.authenticate(token, true, self.control, &self.snapshot.settings).await
     }
 
-    /// The JSON object in the body.
+    /// Reads the JSON object in the body.
     async fn fields(&mut self) -> pingora::Result<Result<Fields, Refusal>> {
         api::body::read(self.session).await
     }

@@ -1,4 +1,4 @@
-//! What somebody sees and changes about themselves.
+//! Account of the caller: identity, sessions, password.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::id::SessionId;
 use crate::password::Password;
 use crate::vault::{EndReason, SessionRow};
 
-/// `GET me`: who am I. A script in a browser is told the token, too, that its forms need; of another origin it cannot read it.
+/// `GET me`: the caller's identity. A script in a browser also gets the token for forms; scripts of other origins cannot read it.
 pub(crate) async fn me(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let identity = call.caller(Accept::CookieOrBearer).await?;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
@@ -27,11 +27,11 @@ pub(crate) async fn me(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     Ok(OwnResponse::json(&me))
 }
 
-/// `GET sessions`: my devices.
+/// `GET sessions`: sessions of the caller's user.
 pub(crate) async fn sessions(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let identity = call.caller(Accept::CookieOrBearer).await?;
     let rows = call.auth.sessions_of(&identity).await?;
-    let shown = |row: &SessionRow| {
+    let entry = |row: &SessionRow| {
         json!({
             "session_id": row.grant.session_id.to_string(),
             "current": row.grant.session_id == identity.session_id(),
@@ -42,22 +42,22 @@ pub(crate) async fn sessions(call: &mut Call<'_>) -> Result<OwnResponse, Refusal
             "user_agent": row.user_agent,
         })
     };
-    Ok(OwnResponse::json(&json!({ "sessions": rows.iter().map(shown).collect::<Vec<Value>>() })))
+    Ok(OwnResponse::json(&json!({ "sessions": rows.iter().map(entry).collect::<Vec<Value>>() })))
 }
 
-/// `DELETE sessions/{sid}`: end one of mine.
+/// `DELETE sessions/{sid}`: ends a session of the caller's user.
 pub(crate) async fn end_session(call: &mut Call<'_>, id: &str) -> Result<OwnResponse, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
     let id: SessionId = id.parse().map_err(|_| Refusal::SessionUnknown)?;
     let is_own = id == caller.session_id();
     if is_own {
-        call.leave();
+        call.unregister();
     }
     let reason = if is_own { EndReason::Logout } else { EndReason::User };
     call.auth.end_session(id, caller.user_id(), reason).await.map(|revoked| ended(&revoked))
 }
 
-/// `POST password`: `{current_password, new_password}`; ends my other sessions.
+/// `POST password`: `{current_password, new_password}`; changes the password and ends the other sessions.
 pub(crate) async fn password(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let identity = match call.caller(Accept::Bearer).await {
         Ok(identity) => identity,

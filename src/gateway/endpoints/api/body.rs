@@ -1,4 +1,4 @@
-//! Request bodies of our endpoints: a small JSON object, read strictly, its values never repeated in an error.
+//! Request bodies of the endpoints: a small JSON object, parsed strictly. Errors never contain its values.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,19 +17,19 @@ use crate::error::Refusal;
 use crate::gateway::upstream::request_framing;
 use crate::secret::Secret;
 
-/// A password of 1 KiB, JSON-escaped, fits several times; nothing of ours needs more.
-const LIMIT: usize = 16 * 1024;
-/// A client that takes longer for so little is not serious (or not there).
+/// Maximum size of a body, in bytes: a JSON-escaped password of 1 KiB fits several times, and no endpoint needs more.
+const MAX_BODY: usize = 16 * 1024;
+/// Maximum time to receive a body: a client that needs longer for 16 KiB is stalled or gone.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Maximum number of members of an object. Ours have at most five; 16 KiB would hold 2,700.
+/// Maximum number of members of an object. The endpoints have at most five; 16 KiB would hold 2,700.
 const MAX_MEMBERS: usize = 64;
 
-/// The members of a JSON object, each of which must be asked for. Not to be printed: they are passwords and tokens.
+/// Members of a JSON object; each must be read by name. They are passwords and tokens, so there is no `Debug`.
 #[derive(Default)]
 pub(crate) struct Fields(BTreeMap<String, Value>);
 
-/// Reads the body; an empty one is an empty object. The outer error is the transport's.
+/// Reads the body; an empty one is an empty object. The outer error is Pingora's.
 pub(crate) async fn read(session: &mut Session) -> pingora::Result<Result<Fields, Refusal>> {
     if session.is_body_empty() {
         return Ok(Ok(Fields::default()));
@@ -40,48 +40,48 @@ pub(crate) async fn read(session: &mut Session) -> pingora::Result<Result<Fields
     Ok(bytes(session).await?.and_then(|bytes| Fields::parse(&bytes)))
 }
 
-/// A body, wiped when it has been read: it holds a password or a token.
-pub(crate) struct Wiped(BytesMut);
+/// A body that is zeroized on drop: it holds a password or a token.
+pub(crate) struct ZeroizedBody(BytesMut);
 
-impl Deref for Wiped {
+impl Deref for ZeroizedBody {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl Drop for Wiped {
+impl Drop for ZeroizedBody {
     fn drop(&mut self) {
         self.0.zeroize();
     }
 }
 
-/// The whole body, whatever it is.
-pub(crate) async fn bytes(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
+/// Reads the body body without checking its type.
+pub(crate) async fn bytes(session: &mut Session) -> pingora::Result<Result<ZeroizedBody, Refusal>> {
     if request_framing::expects_continue(session.req_header()) {
         request_framing::send_continue(session).await?;
     }
-    let whole = match tokio::time::timeout(DEADLINE, collect(session)).await {
+    let body = match tokio::time::timeout(DEADLINE, collect(session)).await {
         Ok(collected) => collected?,
         Err(_) => Err(Refusal::RequestTimeout),
     };
-    Ok(whole)
+    Ok(body)
 }
 
-async fn collect(session: &mut Session) -> pingora::Result<Result<Wiped, Refusal>> {
-    // As large as it can be: one that grows would leave copies behind.
-    let mut whole = Wiped(BytesMut::with_capacity(LIMIT));
-    // Whatever is wrong with a body, such as a malformed chunk, is the client's doing: 400, and no alarm.
+async fn collect(session: &mut Session) -> pingora::Result<Result<ZeroizedBody, Refusal>> {
+    // Allocated at its maximum size: a buffer that grows would leave copies behind.
+    let mut body = ZeroizedBody(BytesMut::with_capacity(MAX_BODY));
+    // A malformed body, such as a bad chunk, is an error of the client: 400, without a warning.
     while let Some(chunk) = session.read_request_body().await.map_err(|error| error.into_down())? {
-        if whole.len() + chunk.len() > LIMIT {
+        if body.len() + chunk.len() > MAX_BODY {
             return Ok(Err(Refusal::BodyTooLarge));
         }
-        whole.0.extend_from_slice(&chunk);
+        body.0.extend_from_slice(&chunk);
     }
-    Ok(Ok(whole))
+    Ok(Ok(body))
 }
 
-/// Cross-site forms can send `text/plain` and forms, never this (T51).
+/// Requires `application/json`: cross-site forms can send only `text/plain` and form types (T51).
 fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let content_type = text(header::CONTENT_TYPE);
@@ -96,7 +96,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
 
 impl Fields {
     fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
-        // The parser's own message may quote what was sent: only its place is passed on.
+        // The parser's message may quote the body: only the position is reported.
         serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => {
                 Refusal::RequestInvalid(format!("body: {}", describe(&error)))
@@ -109,12 +109,12 @@ impl Fields {
         })
     }
 
-    /// A string that must be there and not be empty.
+    /// Takes a required, non-empty string.
     pub(crate) fn string(&mut self, name: &str) -> Result<Secret<String>, Refusal> {
         self.optional(name)?.ok_or_else(|| Refusal::RequestInvalid(format!("{name}: missing")))
     }
 
-    /// A string that may be there.
+    /// Takes an optional, non-empty string.
     pub(crate) fn optional(&mut self, name: &str) -> Result<Option<Secret<String>>, Refusal> {
         let Some(value) = self.0.remove(name) else { return Ok(None) };
         match value {
@@ -124,23 +124,23 @@ impl Fields {
         }
     }
 
-    /// Nothing else may be there.
+    /// Refuses any other member. `known` are the names to report.
     pub(crate) fn done(self, known: &[&str]) -> Result<(), Refusal> {
-        let what = |names: &[&str]| if names.is_empty() { "no members".to_owned() } else { names.join(", ") };
+        let list = |names: &[&str]| if names.is_empty() { "no members".to_owned() } else { names.join(", ") };
         match self.0.first_key_value() {
             None => Ok(()),
-            // The name is the client's own word; only one that cannot do harm is repeated.
+            // The name comes from the client: only a harmless one is repeated.
             Some((name, _))
                 if name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
             {
-                Err(Refusal::RequestInvalid(format!("{name}: unknown (known: {})", what(known))))
+                Err(Refusal::RequestInvalid(format!("{name}: unknown (known: {})", list(known))))
             }
-            Some(_) => Err(Refusal::RequestInvalid(format!("unknown member (known: {})", what(known)))),
+            Some(_) => Err(Refusal::RequestInvalid(format!("unknown member (known: {})", list(known)))),
         }
     }
 }
 
-/// What is wrong with the object as such: said by our visitor, never quoting a value.
+/// Describes an error of the object itself, from the visitor below, which never quotes a value.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let ours = ["repeated member", "too many members"];
@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for Fields {
                     }
                     match members.entry(name) {
                         Entry::Vacant(new) => new.insert(map.next_value::<Value>()?),
-                        // Which of the two was meant is not ours to guess.
+                        // The intended value is unknown.
                         Entry::Occupied(_) => return Err(serde::de::Error::custom("repeated member")),
                     };
                 }
@@ -195,8 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_names_its_field_and_repeats_no_value() {
-        for (body, said) in [
+    fn body_error_names_its_field_and_quotes_no_value() {
+        for (body, expected) in [
             (r#"{"username":"a","password":"b"}"#, "Ok(())"),
             (r#"{"username":"a"}"#, "password: missing"),
             (r#"{"username":"a","password":""}"#, "password: empty"),
@@ -210,12 +210,12 @@ mod tests {
             ("", "body: not JSON, at line 1 column 0"),
         ] {
             let problem = problem(body);
-            assert!(problem.starts_with(said), "{body}: {problem}");
+            assert!(problem.starts_with(expected), "{body}: {problem}");
             assert!(!problem.contains("hunter2"));
         }
     }
 
-    /// Counts the members that are read of an object that never ends.
+    /// Counts the members read from an endless object.
     #[test]
     fn object_reader_stops_at_the_member_limit() {
         struct Endless<'a>(&'a mut usize);
@@ -244,12 +244,12 @@ mod tests {
         let Err(refused) = Fields::deserialize(endless) else { panic!("no end") };
         assert_eq!((describe(&refused).as_str(), read), ("too many members", MAX_MEMBERS + 1));
 
-        let of = |count: usize| {
+        let parsed = |count: usize| {
             let members: Vec<_> = (0..count).map(|at| format!("\"member{at}\":0")).collect();
             Fields::parse(format!("{{{}}}", members.join(",")).as_bytes())
         };
-        assert_eq!(of(MAX_MEMBERS).unwrap().0.len(), MAX_MEMBERS);
-        let Err(Refusal::RequestInvalid(said)) = of(2_200) else { panic!("too many") };
-        assert!(said.starts_with("body: too many members"), "{said}");
+        assert_eq!(parsed(MAX_MEMBERS).unwrap().0.len(), MAX_MEMBERS);
+        let Err(Refusal::RequestInvalid(detail)) = parsed(2_200) else { panic!("too many") };
+        assert!(detail.starts_with("body: too many members"), "{detail}");
     }
 }

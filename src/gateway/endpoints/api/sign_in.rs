@@ -1,4 +1,4 @@
-//! Sign in, renew, sign out.
+//! Sign-in, token refresh and sign-out.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub(crate) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<OwnResp
     let fields = call.fields().await?;
     let request = fields.and_then(|mut fields| {
         let (username, password) = (fields.string("username")?, fields.string("password")?);
-        // No login name has blanks.
+        // Login names have no spaces.
         let username = Secret::new(username.expose().trim().to_owned());
         fields.done(&["username", "password"])?;
         let password = Password::new(password.expose())
@@ -26,7 +26,7 @@ pub(crate) async fn login(call: &mut Call<'_>) -> pingora::Result<Result<OwnResp
         Ok(request) => request,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    Ok(handed_out(call, call.auth.login(request, &call.snapshot.settings).await))
+    Ok(token_response(call, call.auth.login(request, &call.snapshot.settings).await))
 }
 
 /// `POST refresh`: `{refresh_token}` -> tokens.
@@ -40,11 +40,11 @@ pub(crate) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<OwnRe
         Ok(token) => token,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    Ok(handed_out(call, call.auth.refresh(token.expose(), &call.snapshot.settings).await))
+    Ok(token_response(call, call.auth.refresh(token.expose(), &call.snapshot.settings).await))
 }
 
-/// `POST logout`: ends the bearer's session; with `{refresh_token}` that token's, for a client whose access token
-/// has run out.
+/// `POST logout`: ends the session of the bearer token; with `{refresh_token}`, the session of that token, for clients with an
+/// expired access token.
 pub(crate) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let token = call.fields().await?.and_then(|mut fields| {
         let token = fields.optional("refresh_token")?;
@@ -58,7 +58,7 @@ pub(crate) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<OwnRes
             Err(refusal) => Err(refusal),
             Ok(caller) => {
                 let (session, user) = (caller.session_id(), caller.user_id());
-                call.leave();
+                call.unregister();
                 call.auth.end_session(session, user, EndReason::Logout).await
             }
         },
@@ -69,11 +69,11 @@ pub(crate) async fn logout(call: &mut Call<'_>) -> pingora::Result<Result<OwnRes
 /// `POST logout-all`: ends every session of the bearer's user.
 pub(crate) async fn logout_all(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
     let caller = call.caller(Accept::Bearer).await?;
-    call.leave();
+    call.unregister();
     call.auth.end_all(caller.user_id()).await.map(|revoked| ended(&revoked))
 }
 
-/// How an ended session is reported.
+/// Returns the response after sessions were ended.
 pub(crate) fn ended(revoked: &Revoked) -> OwnResponse {
     let propagation = match revoked.propagation {
         Propagation::Complete => "complete",
@@ -82,7 +82,7 @@ pub(crate) fn ended(revoked: &Revoked) -> OwnResponse {
     OwnResponse::json(&json!({ "ended": revoked.sessions, "propagation": propagation }))
 }
 
-fn handed_out(call: &Call<'_>, tokens: Result<Tokens, Refusal>) -> Result<OwnResponse, Refusal> {
+fn token_response(call: &Call<'_>, tokens: Result<Tokens, Refusal>) -> Result<OwnResponse, Refusal> {
     let tokens = tokens?;
     call.account.opened(tokens.session_id);
     Ok(OwnResponse::json(&wire(&tokens)))

@@ -1,21 +1,21 @@
-//! `sessions` as a page: my devices, and ending them.
+//! `sessions` as a page: the user's devices, and forms to end their sessions.
 
 use std::collections::HashMap;
 
-use super::{Addresses, Call, FORM, OwnResponse, page, session_mark, submitted};
+use super::{Call, FORM, Links, OwnResponse, page, session_mark, submitted};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::ClientKind;
 use crate::pages::{Device, Devices, Page, Program};
 use crate::vault::{EndReason, SessionRow};
 
-/// Sessions of one program that are listed one by one.
-const LISTED: usize = 10;
+/// Maximum number of sessions listed per program.
+const MAX_LISTED: usize = 10;
 
-/// `GET sessions`, by a person.
+/// `GET sessions` of a browser: the page.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
-    let identity = call.person().await?;
-    // Without it no form could be sent from the page: sign in anew.
+    let identity = call.browser_user().await?;
+    // Without it the forms on the page would not work: the user must sign in again.
     let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
     let rows = call.auth.sessions_of(&identity).await?;
     let device = |row: SessionRow| Device {
@@ -31,12 +31,12 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
     let list: Vec<Device> = of_browsers.into_iter().map(device).collect();
     let programs = programs(of_programs.into_iter().map(device));
     let prefix = &call.snapshot.server.auth_prefix;
-    let (addresses, csrf) = (Addresses::new(prefix), call.auth.form_token(FORM, &mark));
+    let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &mark));
     let at = |path: &str| format!("{prefix}/sessions/{path}");
     let (end, end_others, end_programs) = (at("end"), at("end-others"), at("end-programs"));
-    let account = addresses.account(identity.login().as_str(), &csrf);
+    let account = links.account(identity.login().as_str(), &csrf);
     let now = call.auth.now();
-    let what = Page::Devices(Devices {
+    let content = Page::Devices(Devices {
         account,
         end: &end,
         end_others: &end_others,
@@ -45,40 +45,40 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
         programs: &programs,
         now,
     });
-    Ok(page(call, &what))
+    Ok(page(call, &content))
 }
 
-/// Programs in the order of their newest session. A script that signs in anew each time it runs is one line, with the newest
-/// of its sessions below it.
+/// Groups sessions by program, in the order of their newest session. A script that signs in with each run is one entry, with its
+/// newest sessions.
 fn programs(sessions: impl Iterator<Item = Device>) -> Vec<Program> {
     let mut programs: Vec<Program> = Vec::new();
-    let mut places: HashMap<Option<String>, usize> = HashMap::new();
+    let mut indexes: HashMap<Option<String>, usize> = HashMap::new();
     for session in sessions {
-        let place = *places.entry(session.user_agent.clone()).or_insert_with(|| {
+        let index = *indexes.entry(session.user_agent.clone()).or_insert_with(|| {
             programs.push(Program { count: 0, newest: Vec::new() });
             programs.len() - 1
         });
-        let program = &mut programs[place];
+        let program = &mut programs[index];
         program.count += 1;
-        if program.newest.len() < LISTED {
+        if program.newest.len() < MAX_LISTED {
             program.newest.push(session);
         }
     }
     programs
 }
 
-/// Which sessions a form ends.
+/// Sessions that a form ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Which {
-    /// The one it names.
+    /// Session named in the form.
     One,
-    /// Those of programs.
+    /// All sessions of programs.
     Programs,
-    /// All but this one.
+    /// All sessions except this one.
     Others,
 }
 
-/// `POST sessions/end`, `POST sessions/end-programs` and `POST sessions/end-others`, forms; then the page again.
+/// `POST sessions/end`, `POST sessions/end-programs` and `POST sessions/end-others`, forms: end sessions and redirect to the page.
 pub(in super::super) async fn end(
     call: &mut Call<'_>,
     which: Which,
@@ -88,11 +88,11 @@ pub(in super::super) async fn end(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let named = form.get("session_id").unwrap_or_default().to_owned();
-    Ok(end_them(call, which, &named).await)
+    Ok(end_sessions(call, which, &named).await)
 }
 
-async fn end_them(call: &mut Call<'_>, which: Which, named: &str) -> Result<OwnResponse, Refusal> {
-    let identity = call.person().await?;
+async fn end_sessions(call: &mut Call<'_>, which: Which, named: &str) -> Result<OwnResponse, Refusal> {
+    let identity = call.browser_user().await?;
     let (this, user) = (identity.session_id(), identity.user_id());
     match which {
         Which::One => {

@@ -1,4 +1,4 @@
-//! A form as browsers send it (WHATWG URL, `application/x-www-form-urlencoded`), read strictly.
+//! Strict parser of forms and queries (WHATWG URL, `application/x-www-form-urlencoded`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,25 +8,24 @@ use zeroize::Zeroizing;
 use crate::error::Refusal;
 use crate::secret::Secret;
 
-/// Maximum number of fields of a form or query. Our largest form has eight, and links to the login page gain a few from
-/// whoever tracks them; a thousand would still be cheap, and nobody needs them.
+/// Maximum number of fields of a form or query. The largest form has eight, and trackers add a few to links to the login page. A
+/// thousand would still be cheap, but has no use.
 const MAX_FIELDS: usize = 64;
 
-/// The fields of a form, each at most once.
+/// Fields of a form, each at most once.
 #[derive(Debug, Default)]
 pub(in super::super) struct Form(BTreeMap<String, Secret<String>>);
 
 impl Form {
-    /// Reads a body or a query, in one pass, and no further than its 64th field.
+    /// Parses a body or a query in one pass, up to [`MAX_FIELDS`] fields.
     ///
     /// # Errors
-    /// `RequestInvalid` for more fields, for what is not UTF-8, or for a name that is there twice: which of the two was
-    /// meant is not ours to guess (E3).
+    /// `RequestInvalid` for more fields, for text that is not UTF-8, or for a repeated name: the intended value is unknown (E3).
     pub(in super::super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         Self::collect(bytes.split(|&byte| byte == b'&'))
     }
 
-    /// Reads `name=value` pairs. Empty ones are none.
+    /// Collects `name=value` pairs. Empty pairs are skipped.
     fn collect<'a>(pairs: impl Iterator<Item = &'a [u8]>) -> Result<Self, Refusal> {
         let mut fields = BTreeMap::new();
         for pair in pairs.filter(|pair| !pair.is_empty()) {
@@ -43,7 +42,7 @@ impl Form {
         Ok(Self(fields))
     }
 
-    /// A field; what was left empty is not there.
+    /// Returns a field; `None` if it is missing or empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?;
         Some(value.expose().as_str()).filter(|value| !value.is_empty())
@@ -52,7 +51,7 @@ impl Form {
 
 fn decode(bytes: &[u8]) -> Result<String, Refusal> {
     let invalid = || Refusal::RequestInvalid("form: not text in percent-encoding".into());
-    // Wiped wherever this ends, but for what is returned.
+    // Zeroized on every path, except the returned copy.
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut rest = bytes.iter();
     while let Some(&byte) = rest.next() {
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_decoded_and_none_is_there_twice() {
+    fn fields_are_decoded_and_repeated_names_refused() {
         let form = Form::parse(b"username=a%40b&password=+x%2By%C3%A9+&empty=&flag&").unwrap();
         assert_eq!(form.get("username"), Some("a@b"));
         assert_eq!(form.get("password"), Some(" x+y\u{e9} "));
@@ -87,15 +86,15 @@ mod tests {
 
     #[test]
     fn form_reader_stops_at_the_field_limit() {
-        let of = |count: usize| (0..count).map(|at| format!("field{at}=x")).collect::<Vec<_>>();
-        assert!(Form::parse(of(MAX_FIELDS).join("&").as_bytes()).is_ok());
-        // The worst that fits a header or a body: what is behind the limit is not looked at.
-        let many = of(9_000);
+        let fields = |count: usize| (0..count).map(|at| format!("field{at}=x")).collect::<Vec<_>>();
+        assert!(Form::parse(fields(MAX_FIELDS).join("&").as_bytes()).is_ok());
+        // The largest number that fits a header or a body: fields beyond the limit are not read.
+        let many = fields(9_000);
         let mut read = 0;
         let refused = Form::collect(many.iter().map(String::as_bytes).inspect(|_| read += 1));
         assert_eq!(refused.unwrap_err(), Refusal::RequestInvalid("form: too many fields".into()));
         assert_eq!(read, MAX_FIELDS + 1);
-        // Empty pairs are passed over, each once.
+        // Empty pairs are skipped, each read once.
         let mut read = 0;
         let empty = std::iter::repeat_n(&b""[..], 32 << 10).inspect(|_| read += 1);
         assert!(Form::collect(empty).unwrap().0.is_empty());

@@ -1,5 +1,8 @@
-//! For people: pages, and the forms on them. A form is taken only from a page of ours, shown in the same browser to the
-//! same session; `GET` changes nothing.
+//! HTML pages and their forms. A form is accepted only from a page of the gateway that was shown in the same browser and session.
+//! `GET` changes nothing.
+//!
+//! In: a call of a browser. Out: a page, a redirect or a refusal, and cookies to set. Must not know: JSON bodies, how sessions are
+//! stored.
 
 use http::{HeaderMap, header};
 
@@ -20,41 +23,41 @@ pub(super) mod password;
 pub(super) mod sign_in;
 pub(super) mod sign_out;
 
-/// What a form's token is about.
+/// Purpose of form tokens on pages.
 const FORM: &str = "form";
 
-/// Whether a form is sent, rather than JSON.
+/// Whether the body is a form, not JSON.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// Whether the browser says that a page of ours is asking (T51). Every browser says where a `POST` comes from; a request
-/// that says nothing is no form of ours.
+/// Whether a page of the gateway sent the request (T51). Every browser sends the origin with a `POST`; a request without it is
+/// not from such a page.
 fn is_from_our_page(call: &Call<'_>) -> bool {
     cross_origin::is_same_origin(call.session, call.snapshot)
 }
 
-/// Whether nothing says that a browser has sent this: an API client that meant to send JSON, as `curl -d` does, is not to be told of
-/// pages. It is refused either way.
+/// Whether no header shows that a browser sent the request. An API client that forgot to send JSON, as with `curl -d`, gets a
+/// refusal that does not mention pages. It is refused either way.
 fn is_no_browser(call: &Call<'_>) -> bool {
-    let is_said = |name: &str| call.headers().contains_key(name);
-    !is_said("sec-fetch-site") && !is_said("origin") && !navigation::is_navigation(call.session.req_header())
+    let has = |name: &str| call.headers().contains_key(name);
+    !has("sec-fetch-site") && !has("origin") && !navigation::is_navigation(call.session.req_header())
 }
 
-/// Takes a form from one of our pages, shown to `whom`.
-fn guard(call: &Call<'_>, form: &Form, whom: Option<&[u8]>) -> Result<(), Refusal> {
+/// Checks that the form comes from a page of the gateway, and that its token belongs to `subject`.
+fn guard(call: &Call<'_>, form: &Form, subject: Option<&[u8]>) -> Result<(), Refusal> {
     if !is_from_our_page(call) {
         let refusal = if is_no_browser(call) { Refusal::MediaTypeUnsupported } else { Refusal::FormInvalid };
         return Err(refusal);
     }
     let token = form.get("csrf").unwrap_or_default();
-    let good = whom.is_some_and(|whom| call.auth.is_form_token_valid(token, FORM, whom));
-    if good { Ok(()) } else { Err(Refusal::FormInvalid) }
+    let is_valid = subject.is_some_and(|subject| call.auth.is_form_token_valid(token, FORM, subject));
+    if is_valid { Ok(()) } else { Err(Refusal::FormInvalid) }
 }
 
-/// The form of somebody's session, sent from one of our pages.
+/// Reads a form of a signed-in user, and checks it with [`guard`].
 async fn submitted(call: &mut Call<'_>) -> pingora::Result<Result<Form, Refusal>> {
     let form = match call.form().await? {
         Ok(form) => form,
@@ -64,9 +67,9 @@ async fn submitted(call: &mut Call<'_>) -> pingora::Result<Result<Form, Refusal>
     Ok(guard(call, &form, mark.as_ref().map(|mark| &mark[..])).map(|()| form))
 }
 
-/// What a form of a signed-in browser is tied to: its session; where a refresh cookie of ours is missing (browsers may drop one
-/// of two), the access cookie, for as long as that is good. Otherwise the pages would send people to the login page, and
-/// that, finding them signed in, back.
+/// Returns the subject of form tokens of a signed-in browser: the session from the refresh cookie. Without one (browsers may drop
+/// one of two cookies), the access cookie, while it is valid. Otherwise the pages would redirect to the login page, and that,
+/// since the user is signed in, back.
 fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option<[u8; 32]> {
     let refresh = crate::gateway::authorize::silent_renewal::refresh_cookie(headers, &snapshot.cookies);
     if let Some(mark) = refresh.and_then(|cookie| auth.session_digest(cookie)) {
@@ -78,21 +81,21 @@ fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option
     }
 }
 
-/// The token that forms of this browser's session are taken with; `None` for who has no cookies.
+/// Returns the token for forms of this browser's session; `None` without cookies.
 pub(super) fn form_token(call: &Call<'_>) -> Option<String> {
     let mark = session_mark(call.headers(), call.auth, call.snapshot)?;
     Some(call.auth.form_token(FORM, &mark))
 }
 
-/// The addresses on every page of somebody who is signed in.
-struct Addresses {
+/// Links on every page of a signed-in user.
+struct Links {
     devices: String,
     password: String,
     sign_out: String,
     sign_out_everywhere: String,
 }
 
-impl Addresses {
+impl Links {
     fn new(prefix: &str) -> Self {
         let at = |path: &str| format!("{prefix}/{path}");
         Self {
@@ -116,7 +119,7 @@ impl Addresses {
     }
 }
 
-/// A page, in the language asked for.
+/// Returns a page in the language of the request.
 fn page(call: &Call<'_>, page: &Page<'_>) -> OwnResponse {
     OwnResponse::page(rendered(call, page))
 }

@@ -1,42 +1,42 @@
-//! `password` as a page.
+//! `password` as a page: form to change the password.
 
 use std::sync::Arc;
 
-use super::{Addresses, Call, FORM, OwnResponse, page, rendered, session_mark, submitted};
+use super::{Call, FORM, Links, OwnResponse, page, rendered, session_mark, submitted};
 use crate::auth::PasswordChange;
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::pages::{Page, PasswordPage, PasswordProblem};
 use crate::password::Password;
 
-/// `GET password`.
+/// `GET password`: the page.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
-    let identity = call.person().await?;
-    shown(call, &identity, None, false)
+    let identity = call.browser_user().await?;
+    form_page(call, &identity, None, false)
 }
 
-/// `POST password`, a form.
+/// `POST password`, a form: changes the password and shows the page again.
 pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     let form = match submitted(call).await? {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let identity = match call.person().await {
+    let identity = match call.browser_user().await {
         Ok(identity) => identity,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let rejected = |what: &str| Refusal::PasswordRejected(what.to_owned());
     let (Some(current), Some(new)) = (form.get("current_password"), form.get("new_password")) else {
         let problem = (rejected("missing"), PasswordProblem::Incomplete);
-        return Ok(shown(call, &identity, Some(problem), false));
+        return Ok(form_page(call, &identity, Some(problem), false));
     };
     let Ok(current) = Password::new(current) else {
         let problem = (rejected("too long"), PasswordProblem::CurrentWrong);
-        return Ok(shown(call, &identity, Some(problem), false));
+        return Ok(form_page(call, &identity, Some(problem), false));
     };
     let Ok(new) = Password::new(new) else {
         let problem = (rejected("too long"), PasswordProblem::TooLong);
-        return Ok(shown(call, &identity, Some(problem), false));
+        return Ok(form_page(call, &identity, Some(problem), false));
     };
     let settings = &call.snapshot.settings;
     let short = new.acceptable(identity.login(), &settings.brand, 0).is_ok();
@@ -48,7 +48,7 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         Ok(changed) => {
             let device = call.auth.device_cookie_after_change(&identity, &changed, &call.devices());
             call.set.set_device(&device, call.snapshot);
-            shown(call, &identity, None, true)
+            form_page(call, &identity, None, true)
         }
         Err(refusal) => {
             let problem = match &refusal {
@@ -59,12 +59,12 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
                 Refusal::StoreUnavailable | Refusal::Overloaded => PasswordProblem::Unavailable,
                 _ => return Ok(Err(refusal)),
             };
-            shown(call, &identity, Some((refusal, problem)), false)
+            form_page(call, &identity, Some((refusal, problem)), false)
         }
     })
 }
 
-fn shown(
+fn form_page(
     call: &Call<'_>,
     identity: &Arc<Identity>,
     problem: Option<(Refusal, PasswordProblem)>,
@@ -72,19 +72,19 @@ fn shown(
 ) -> Result<OwnResponse, Refusal> {
     let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
     let prefix = &call.snapshot.server.auth_prefix;
-    let (addresses, csrf) = (Addresses::new(prefix), call.auth.form_token(FORM, &mark));
+    let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &mark));
     let action = format!("{prefix}/password");
-    let what = Page::Password(PasswordPage {
-        account: addresses.account(identity.login().as_str(), &csrf),
+    let content = Page::Password(PasswordPage {
+        account: links.account(identity.login().as_str(), &csrf),
         action: &action,
         min_length: call.snapshot.settings.min_password_length,
         problem: problem.as_ref().map(|(_, problem)| *problem),
         done,
     });
     Ok(match problem {
-        None => page(call, &what),
+        None => page(call, &content),
         Some((refusal, _)) => {
-            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &what))
+            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &content))
         }
     })
 }

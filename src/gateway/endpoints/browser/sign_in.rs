@@ -1,7 +1,7 @@
-//! `login`: the page and its form.
+//! `login`: sign-in page and its form.
 
 use super::form::Form;
-use super::{Addresses, Call, FORM, OwnResponse, form_token, guard, is_from_our_page, page, rendered};
+use super::{Call, FORM, Links, OwnResponse, form_token, guard, is_from_our_page, page, rendered};
 use crate::auth::LoginRequest;
 use crate::error::Refusal;
 use crate::gateway::authorize::navigation;
@@ -11,73 +11,74 @@ use crate::password::Password;
 use crate::policy::cookies::{self, Found};
 use crate::secret::Secret;
 
-/// `GET login`: the form; for somebody who is signed in, on to where they were going, or what they can do.
+/// `GET login`: the form. A signed-in user is redirected to `return_to`, or gets the account page.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
-    is_planted(call)?;
+    check_planted(call)?;
     let query = Form::parse(call.query()).unwrap_or_default();
     let is_return_lost = call.query() == navigation::LOST.as_bytes();
-    let stamped =
-        query.get("return_to").filter(|stamped| navigation::return_target(stamped, call.auth).is_some());
-    match call.person().await {
+    let return_to =
+        query.get("return_to").filter(|packed| navigation::return_target(packed, call.auth).is_some());
+    match call.browser_user().await {
         Ok(identity) => {
-            if let Some(place) = stamped.and_then(|stamped| navigation::return_target(stamped, call.auth)) {
-                return Ok(OwnResponse::see_other(&place));
+            if let Some(target) = return_to.and_then(|packed| navigation::return_target(packed, call.auth)) {
+                return Ok(OwnResponse::see_other(&target));
             }
             Ok(signed_in(call, identity.login().as_str()))
         }
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             Err(undecided)
         }
-        Err(_) => Ok(again(call, &Typed { stamped, is_return_lost, ..Typed::default() }, None)),
+        Err(_) => Ok(form_page(call, &Input { return_to, is_return_lost, ..Input::default() }, None)),
     }
 }
 
-/// What they can do.
+/// Returns the account page of a signed-in user.
 fn signed_in(call: &Call<'_>, user: &str) -> OwnResponse {
-    let addresses = Addresses::new(&call.snapshot.server.auth_prefix);
+    let links = Links::new(&call.snapshot.server.auth_prefix);
     let csrf = form_token(call).unwrap_or_default();
-    page(call, &Page::SignedIn(SignedIn { account: addresses.account(user, &csrf) }))
+    page(call, &Page::SignedIn(SignedIn { account: links.account(user, &csrf) }))
 }
 
-/// `POST login`, a form: cookies, and on to where they were going.
+/// `POST login`, a form: sets the cookies and redirects to `return_to`.
 pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    let form = match call.form().await?.and_then(|form| is_planted(call).map(|()| form)) {
+    let form = match call.form().await?.and_then(|form| check_planted(call).map(|()| form)) {
         Ok(form) => form,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let stamped =
-        form.get("return_to").filter(|stamped| navigation::return_target(stamped, call.auth).is_some());
-    // No login name has blanks: keyboards of phones add one after a word.
+    let return_to =
+        form.get("return_to").filter(|packed| navigation::return_target(packed, call.auth).is_some());
+    // Login names have no spaces; phone keyboards add one after a word.
     let username = form.get("username").map(str::trim).filter(|name| !name.is_empty());
     let password = form.get("password");
     let remember = form.get("remember").is_some();
-    let username_shown = username.unwrap_or_default();
-    let typed = Typed { stamped, username: username_shown, remember, is_return_lost: false };
+    let input = Input { return_to, username: username.unwrap_or_default(), remember, is_return_lost: false };
     let visit = visit(call).map(str::to_owned);
     if let Err(refusal) = guard(call, &form, visit.as_deref().map(str::as_bytes)) {
         if refusal != Refusal::FormInvalid {
             return Ok(Err(refusal));
         }
-        // From a page of ours, and without the cookie that was set with it.
-        let refused = visit.is_none() && is_from_our_page(call);
-        let problem = if refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
-        return Ok(Ok(again(call, &typed, Some((refusal, problem)))));
+        // The form comes from the page, but without the cookie that the page set.
+        let cookies_refused = visit.is_none() && is_from_our_page(call);
+        let problem =
+            if cookies_refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
+        return Ok(Ok(form_page(call, &input, Some((refusal, problem)))));
     }
     let (Some(username), Some(password)) = (username, password) else {
         let refusal = Refusal::RequestInvalid("username, password: missing".into());
-        return Ok(Ok(again(call, &typed, Some((refusal, SignInProblem::Incomplete)))));
+        return Ok(Ok(form_page(call, &input, Some((refusal, SignInProblem::Incomplete)))));
     };
-    // Nobody has so long a password: it is as wrong as any other.
+    // No stored password is that long: it is wrong like any other.
     let Ok(password) = Password::new(password) else {
         let wrong = (Refusal::CredentialsWrong, SignInProblem::CredentialsWrong);
-        return Ok(Ok(again(call, &typed, Some(wrong))));
+        return Ok(Ok(form_page(call, &input, Some(wrong))));
     };
     let (address, user_agent, devices) = (call.address(), call.user_agent(), call.devices());
     let username = Secret::new(username.to_owned());
     let request = LoginRequest { username, password, address, user_agent, devices };
-    let before = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
+    let old_cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let settings = &call.snapshot.settings;
-    let tokens = match call.auth.login_browser(request, remember, ROOM, before.as_deref(), settings).await {
+    let login = call.auth.login_browser(request, remember, ROOM, old_cookie.as_deref(), settings).await;
+    let tokens = match login {
         Ok(tokens) => tokens,
         Err(refusal) => {
             let problem = match &refusal {
@@ -86,28 +87,33 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
                 Refusal::StoreUnavailable | Refusal::Overloaded => SignInProblem::Unavailable,
                 _ => return Ok(Err(refusal)),
             };
-            return Ok(Ok(again(call, &typed, Some((refusal, problem)))));
+            return Ok(Ok(form_page(call, &input, Some((refusal, problem)))));
         }
     };
     call.account.opened(tokens.session);
     call.set.set_tokens(&tokens, call.snapshot);
-    let place = stamped.and_then(|stamped| navigation::return_target(stamped, call.auth));
-    Ok(Ok(OwnResponse::see_other(place.as_deref().unwrap_or("/"))))
+    let target = return_to.and_then(|packed| navigation::return_target(packed, call.auth));
+    Ok(Ok(OwnResponse::see_other(target.as_deref().unwrap_or("/"))))
 }
 
-/// What was typed, to be shown again.
+/// Input to show again in the form.
 #[derive(Default)]
-struct Typed<'a> {
-    stamped: Option<&'a str>,
+struct Input<'a> {
+    /// Signed target to return to.
+    return_to: Option<&'a str>,
     username: &'a str,
     remember: bool,
-    /// The address that they came from was too long.
+    /// Whether the target to return to was too long.
     is_return_lost: bool,
 }
 
-/// The form, tied to this browser by a cookie: one that does not send it back is told so before it has a session, so
-/// that nobody signs in again and again.
-fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignInProblem)>) -> OwnResponse {
+/// Returns the page with the form, bound to this browser by a cookie. A browser that does not send the cookie back gets an error
+/// before a session is created; otherwise its user would sign in again and again.
+fn form_page(
+    call: &mut Call<'_>,
+    input: &Input<'_>,
+    problem: Option<(Refusal, SignInProblem)>,
+) -> OwnResponse {
     let visit = match visit(call) {
         Some(visit) => visit.to_owned(),
         None => {
@@ -118,27 +124,27 @@ fn again(call: &mut Call<'_>, typed: &Typed<'_>, problem: Option<(Refusal, SignI
     };
     let csrf = call.auth.form_token(FORM, visit.as_bytes());
     let action = format!("{}/login", call.snapshot.server.auth_prefix);
-    let shown = Page::SignIn(SignIn {
+    let content = Page::SignIn(SignIn {
         action: &action,
         csrf: &csrf,
-        return_to: typed.stamped,
-        username: typed.username,
+        return_to: input.return_to,
+        username: input.username,
         problem: problem.as_ref().map(|(_, problem)| *problem),
-        remember: typed.remember,
-        is_return_lost: typed.is_return_lost,
+        remember: input.remember,
+        is_return_lost: input.is_return_lost,
         remember_offered: !call.snapshot.settings.browser_remember.is_zero(),
     });
     match problem {
-        None => page(call, &shown),
+        None => page(call, &content),
         Some((refusal, _)) => {
-            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
+            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &content))
         }
     }
 }
 
-/// Who has several cookies of one name of ours would sign in and be none the wiser: signing in replaces one of them, and
-/// neither counts. They are told instead of going in circles.
-fn is_planted(call: &Call<'_>) -> Result<(), Refusal> {
+/// Refuses a browser with several cookies of one name of the gateway. Signing in would replace only one of them, and neither is
+/// used: without this error, the user would sign in again and again.
+fn check_planted(call: &Call<'_>) -> Result<(), Refusal> {
     let names = call.snapshot.cookies;
     let several = |name: &str| {
         let fields = crate::gateway::authorize::credential::cookie_fields(call.headers());
@@ -150,7 +156,7 @@ fn is_planted(call: &Call<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The cookie that ties the form to this browser. Of two, one was planted: neither counts.
+/// Returns the cookie that binds the form to this browser. If there are two, one was planted: neither is used.
 fn visit<'a>(call: &'a Call<'_>) -> Option<&'a str> {
     let fields = crate::gateway::authorize::credential::cookie_fields(call.headers());
     match cookies::find(fields, call.snapshot.cookies.visit) {

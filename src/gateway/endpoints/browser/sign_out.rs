@@ -2,20 +2,20 @@
 
 use serde_json::json;
 
-use super::{Addresses, Call, OwnResponse, form_token, page, rendered, submitted};
+use super::{Call, Links, OwnResponse, form_token, page, rendered, submitted};
 use crate::error::Refusal;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::silent_renewal::refresh_cookie;
 use crate::pages::{Page, SignOut, SignedOut};
 use crate::vault::EndReason;
 
-/// `GET logout`: asks.
+/// `GET logout`: confirmation page.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
-    match call.person().await {
+    match call.browser_user().await {
         Ok(identity) => {
-            let addresses = Addresses::new(&call.snapshot.server.auth_prefix);
+            let links = Links::new(&call.snapshot.server.auth_prefix);
             let csrf = form_token(call).unwrap_or_default();
-            let account = addresses.account(identity.login().as_str(), &csrf);
+            let account = links.account(identity.login().as_str(), &csrf);
             Ok(page(call, &Page::SignOut(SignOut { account })))
         }
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
@@ -25,14 +25,14 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
     }
 }
 
-/// Where people go after signing out, where that is set. A script that signs out goes where it will.
-fn onward(call: &Call<'_>) -> Option<OwnResponse> {
+/// Returns the redirect after a sign-out, if one is set. Only for navigation, not for scripts.
+fn redirect_after(call: &Call<'_>) -> Option<OwnResponse> {
     let to = call.snapshot.browser.after_sign_out.as_deref()?;
     navigation::is_navigation(call.session.req_header()).then(|| OwnResponse::see_other(to))
 }
 
-/// `POST logout` and `POST logout-all`, forms. This browser's cookies go whatever becomes of the session: where the vault
-/// is away, that is ended as soon as it is back, by this gateway if it lives so long.
+/// `POST logout` and `POST logout-all`, forms. This browser's cookies are deleted in any case. If the vault is unavailable, this
+/// gateway ends the session as soon as the vault is back, unless it stops before.
 pub(in super::super) async fn submit(
     call: &mut Call<'_>,
     everywhere: bool,
@@ -42,9 +42,9 @@ pub(in super::super) async fn submit(
     }
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let ended = if everywhere {
-        match call.person().await {
+        match call.browser_user().await {
             Ok(identity) => {
-                call.leave();
+                call.unregister();
                 call.auth.end_all(identity.user_id()).await.map(drop)
             }
             Err(refusal) => Err(refusal),
@@ -55,20 +55,20 @@ pub(in super::super) async fn submit(
     call.set.forget(call.snapshot);
     let kinds = call.snapshot.browser.clear_site_data.iter().map(|kind| kind.directive());
     let kinds = kinds.collect::<Vec<_>>().join(", ");
-    let answer = match ended {
+    let response = match ended {
         Err(refusal @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             if let Some(cookie) = cookie {
                 call.auth.logout_browser_later(&cookie);
             }
             signed_out(call, false, Some(refusal))
         }
-        // What had ended before is as good.
-        ended => onward(call).unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None)),
+        // A session that had ended before counts as ended.
+        ended => redirect_after(call).unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None)),
     };
-    Ok(Ok(answer.clearing(&kinds)))
+    Ok(Ok(response.clearing(&kinds)))
 }
 
-/// Ends the session of this browser: by the refresh cookie, which is good for longer, or else by the access cookie.
+/// Ends the session of this browser: by the refresh cookie, which is valid for longer, otherwise by the access cookie.
 async fn end_this(call: &mut Call<'_>, cookie: Option<&str>) -> Result<(), Refusal> {
     if let Some(cookie) = cookie {
         match call.auth.logout_browser(cookie, &call.snapshot.settings).await {
@@ -76,24 +76,24 @@ async fn end_this(call: &mut Call<'_>, cookie: Option<&str>) -> Result<(), Refus
             ended => return ended.map(drop),
         }
     }
-    let identity = call.person().await?;
+    let identity = call.browser_user().await?;
     let (session, user) = (identity.session_id(), identity.user_id());
-    call.leave();
+    call.unregister();
     call.auth.end_session(session, user, EndReason::Logout).await.map(drop)
 }
 
 fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> OwnResponse {
     let sign_in = format!("{}/login", call.snapshot.server.auth_prefix);
-    let shown = Page::SignedOut(SignedOut { sign_in: &sign_in, everywhere, pending: pending.is_some() });
+    let content = Page::SignedOut(SignedOut { sign_in: &sign_in, everywhere, pending: pending.is_some() });
     match pending {
-        None => page(call, &shown),
+        None => page(call, &content),
         Some(refusal) => {
-            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &shown))
+            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &content))
         }
     }
 }
 
-/// `POST refresh`, a form: the refresh cookie is replaced.
+/// `POST refresh`, a form: replaces the refresh cookie.
 pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
     if let Err(refusal) = submitted(call).await? {
         return Ok(Err(refusal));
