@@ -82,3 +82,21 @@ fn headings_become_anchors_as_on_github() {
     let expected = ["cross-origin-requests-csrf", "limits-connections-x"];
     assert_eq!(anchors.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
+
+/// Paths of the repository in backticks, such as `src/gateway/response.rs`.
+#[test]
+fn every_named_path_of_the_repository_exists() {
+    const FOLDERS: [&str; 7] = ["src/", "tests/", "benches/", "docs/", "k8s/", "packaging/", ".ci/"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for page in pages() {
+        let text = prose(&text(&page));
+        for path in text.split('`').skip(1).step_by(2) {
+            if FOLDERS.iter().any(|folder| path.starts_with(folder)) && !path.contains([' ', '*', '{']) {
+                assert!(root.join(path).exists(), "{}: `{path}` is not there", page.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 30, "only {named} paths");
+}
