@@ -69,7 +69,7 @@ pub struct BrowserTokens {
 /// Cookie that identifies a browser that has signed in before. It grants no access.
 #[derive(Clone, Debug)]
 pub struct DeviceCookie {
-    /// Its value.
+    /// Value of the cookie.
     pub value: String,
     /// Lifetime of the cookie.
     pub keep: Duration,

@@ -39,7 +39,7 @@ pub(crate) enum Guesser<'a> {
     },
     /// A browser that has signed in to this account before.
     Device {
-        /// Its account.
+        /// Id of its account.
         user: UserId,
         /// Number of the device mark.
         number: [u8; 8],

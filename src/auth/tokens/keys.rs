@@ -32,7 +32,7 @@ pub enum KeysError {
 /// Returns whether the vault holds any key. Without one, a master secret may be created.
 ///
 /// # Errors
-/// When the vault does not answer.
+/// When the vault does not respond.
 pub async fn exist(vault: &Vault) -> Result<bool, VaultError> {
     Ok(!vault.keys.load().await?.keys.is_empty())
 }
