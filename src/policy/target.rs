@@ -457,6 +457,22 @@ mod tests {
     }
 
     #[test]
+    fn second_path_shares_the_limits_of_the_first() {
+        for length in [512, 2048, MAX_PATH / 2, MAX_PATH - 100] {
+            for first in hostile(length) {
+                let Ok(first) = Target::read(first.as_bytes()) else { continue };
+                for second in hostile(length) {
+                    let Ok(second) = Target::read_beside(second.as_bytes(), &first) else { continue };
+                    let work = first.work() + second.work();
+                    assert!(work <= 12 * MAX_READING_BYTES, "{length}: {work}");
+                    let readings = first.readings().count() + second.readings().count();
+                    assert!(readings <= MAX_READINGS + 1, "{length}: {readings}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn encoded_slash_is_detected_at_both_depths() {
         for (path, has) in [("/@scope%2fname", true), ("/a%252Fb", true), ("/a%2eb", false)] {
             assert_eq!(Target::read(path.as_bytes()).unwrap().has_encoded_slash(), has, "{path}");

@@ -167,8 +167,42 @@ async fn field_naming_any_source_needs_every_route() {
         assert_eq!((status, code.as_str()), (403, "other_resource"), "{name}");
         assert_eq!(world.send("PUT /bucket/x", &world.admin, &fields).await.0, 200, "{name}");
     }
-    let (status, code, _) = world.send("BIND /coll", &world.user, &[]).await;
-    assert_eq!((status, code.as_str()), (403, "other_resource"));
+    for (request, fields) in [
+        ("BIND /coll", &[][..]),
+        ("VERSION-CONTROL /coll", &[]),
+        ("POST /files", &[("Upload-Concat", "final;/a /admin/b")]),
+        ("COPY /x", &[("Source", "https://gateway.test/admin/x")]),
+        ("POST /rest/x", &[("x-emc-path", "/admin/x")]),
+        ("PUT /container", &[("X-Versions-Location", "admin")]),
+    ] {
+        let (status, code, _) = world.send(request, &world.user, fields).await;
+        assert_eq!((status, code.as_str()), (403, "other_resource"), "{request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_spellings_of_webdav_fields_are_removed() {
+    let world = World::start().await;
+    for name in ["HTTP_DESTINATION", "HTTP-Destination", "http.destination", "HTTP_DEPTH", "http_overwrite"] {
+        let (status, _, head) = world.send("COPY /x", &world.user, &[(name, "/admin/x")]).await;
+        assert_eq!(status, 200, "{name}");
+        assert!(!head.expect("forwarded").contains("/admin/x"), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_names_of_a_stricter_path_are_refused() {
+    let world = World::start().await;
+    for target in ["/ADMIN~1/x", "/index.svc/admin/x", "/cgi-bin/tool/admin/x"] {
+        let (status, code, _) = world.send(&format!("GET {target}"), &world.user, &[]).await;
+        assert_eq!((status, code.as_str()), (403, "role_missing"), "{target}");
+        assert_eq!(world.send(&format!("GET {target}"), &world.admin, &[]).await.0, 200, "{target}");
+    }
+    for target in ["/(S(x))/admin", "/(A(x)S(y))/admin/x", "/%28S%28x%29%29/admin"] {
+        let (status, code, _) = world.send(&format!("GET {target}"), &world.user, &[]).await;
+        assert_eq!((status, code.as_str()), (400, "target_ambiguous"), "{target}");
+    }
+    assert_eq!(world.send("GET /(S(x))/other", &world.user, &[]).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
