@@ -1,4 +1,7 @@
-//! The admin listener: metrics and health, for those who operate the gateway, never for the internet.
+//! Admin listener: metrics, health and status, for operators, never for the internet.
+//!
+//! In: requests on the admin listener. Out: `/metrics`, `/livez`, `/readyz`, `/admin/status`. Must not know: routes, the requests of
+//! clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,19 +23,19 @@ mod status;
 
 pub use status::Fixed;
 
-/// Whether new traffic should come here, and the state it follows from.
+/// Readiness of the gateway for new traffic.
 #[derive(Debug, Default)]
 pub struct Readiness {
     draining: AtomicBool,
 }
 
 impl Readiness {
-    /// From now on, not ready: the gateway is about to stop.
+    /// Marks the gateway as not ready: it is about to stop.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// What is so when it is ready, or why it is not.
+    /// Returns the state if ready, otherwise the reason.
     async fn state(&self, auth: &Auth, current: &Current) -> Result<String, &'static str> {
         if self.draining.load(Ordering::Acquire) {
             return Err("draining: this gateway is about to stop");
@@ -40,13 +43,13 @@ impl Readiness {
         let mut state = String::from("ready");
         match auth.mode(&current.load().settings).await {
             Mode::Current => {}
-            // Still the right place for signed-in traffic: no other gateway of this vault can do more.
+            // Ready for authenticated traffic: no other gateway of this vault can do more.
             Mode::WithoutVault => state.push_str(", without the vault: nobody can sign in or refresh"),
             Mode::Undecided => {
                 return Err("vault: the revocation set and the keys are not proven current");
             }
         }
-        // What serves is good; the file is for whoever changed it to mend.
+        // The configuration in force works; the rejected file does not affect readiness.
         if let Some(problem) = current.state().rejected.first() {
             state.push_str(", with an older configuration: ");
             state.push_str(problem);
@@ -66,7 +69,7 @@ pub struct AdminApp {
 }
 
 impl AdminApp {
-    /// For one gateway.
+    /// Creates the app of one gateway.
     pub const fn new(
         auth: Arc<Auth>,
         current: Current,
@@ -77,20 +80,20 @@ impl AdminApp {
         Self { auth, current, readiness, clock, fixed }
     }
 
-    /// Whether whoever asks has the credential of `/admin/…`; without one nobody has, and there is nothing there.
+    /// Checks the credential of `/admin/…`. If none is configured, every request is refused with 404.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let expected = self.current.load().admin.ok_or(Refusal::RouteUnknown)?;
         let mut sent = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(sent), None) = (sent.next(), sent.next()) else { return Err(Refusal::TokenMissing) };
-        // RFC 9110 section 11.1: the scheme in any case.
+        // RFC 9110 section 11.1: the scheme is case-insensitive.
         let token = sent.as_bytes().split_at_checked("Bearer ".len());
         let token =
             token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer ")).map(|(_, token)| token);
-        // Digests are compared: how many bytes agree says nothing about the token.
+        // Compares digests: the time of the comparison reveals nothing about the token.
         if token.map(sha256) == Some(expected) { Ok(()) } else { Err(Refusal::TokenInvalid) }
     }
 
-    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> OwnResponse {
+    async fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> OwnResponse {
         if path.starts_with("/admin/")
             && let Err(refusal) = self.admit(headers)
         {
@@ -111,7 +114,7 @@ impl AdminApp {
             "/livez" => OwnResponse::text("text/plain; charset=utf-8", "alive\n"),
             "/readyz" => match self.readiness.state(&self.auth, &self.current).await {
                 Ok(state) => OwnResponse::text("text/plain; charset=utf-8", state),
-                Err(why) => OwnResponse::not_ready(why),
+                Err(reason) => OwnResponse::not_ready(reason),
             },
             "/admin/status" => OwnResponse::json(&self.status().await),
             _ => OwnResponse::refusal(&Refusal::RouteUnknown, None),
@@ -123,11 +126,10 @@ impl AdminApp {
 impl ServeHttp for AdminApp {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
-        let answer = self.answer(&request.method, request.uri.path(), &request.headers).await;
-        let body = if answer.sends_body(&request.method) { answer.body.to_vec() } else { Vec::new() };
-        let mut response =
-            Response::builder().status(answer.status).header("content-length", answer.body.len());
-        for (name, value) in answer.headers {
+        let own = self.respond(&request.method, request.uri.path(), &request.headers).await;
+        let body = if own.sends_body(&request.method) { own.body.to_vec() } else { Vec::new() };
+        let mut response = Response::builder().status(own.status).header("content-length", own.body.len());
+        for (name, value) in own.headers {
             response = response.header(name, value);
         }
         response.body(body).unwrap_or_default()

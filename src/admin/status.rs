@@ -1,4 +1,4 @@
-//! `/admin/status`: one look at everything, for the person on call. No user, no token, no address of a client.
+//! `/admin/status`: overview of the gateway's state, for the operator on call. It has no users, tokens or client addresses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::clock::{Monotonic, Timestamp};
 use crate::metrics::{Breaker, Label as _, Pool, Stream};
 use crate::snapshot::{Snapshot, upstreams};
 
-/// What does not change while a process runs.
+/// Store kinds, which do not change while the process runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Fixed {
     /// `sqlite` or `postgres`.
@@ -19,18 +19,18 @@ pub struct Fixed {
     pub sessions: &'static str,
 }
 
-/// Where a number is not known, metrics say -1.
+/// Returns a metric's value; `None` if it is unknown, which metrics report as -1.
 fn known(number: i64) -> Option<i64> {
     (number >= 0).then_some(number)
 }
 
 fn seconds(span: Duration) -> f64 {
-    // Milliseconds are as much as anybody reads.
+    // Rounded to milliseconds.
     (span.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 impl AdminApp {
-    /// Everything, as docs/operations.md lists it.
+    /// Returns the status document that docs/operations.md describes.
     pub(super) async fn status(&self) -> Value {
         let (snapshot, state) = (self.current.load(), self.current.state());
         let ready = self.readiness.state(&self.auth, &self.current).await;
@@ -74,7 +74,7 @@ impl AdminApp {
                     .collect::<serde_json::Map<_, _>>(),
                 "tombstones_waiting": store.tombstones_waiting.get(),
                 "memory_bytes": known(store.memory.get()),
-                "memory_max_bytes": known(store.memory_max.get()).filter(|most| *most > 0),
+                "memory_max_bytes": known(store.memory_max.get()).filter(|max| *max > 0),
             },
             "revocations": metrics.revocation.set.get(),
             "upstreams": upstreams(&snapshot, self.clock.monotonic()),
@@ -107,15 +107,15 @@ fn time(at: Timestamp) -> String {
 }
 
 fn certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Value> {
-    let shown = snapshot.tls.iter().flat_map(|tls| tls.certificates());
-    shown
-        .map(|shown| {
+    let presented = snapshot.tls.iter().flat_map(|tls| tls.certificates());
+    presented
+        .map(|presented| {
             json!({
-                "hosts": shown.hosts,
-                "begins": time(shown.certificate.begins()),
-                "ends": time(shown.certificate.ends()),
-                // Below zero when it has ended.
-                "ends_in_seconds": shown.certificate.ends().secs() - now.secs(),
+                "hosts": presented.hosts,
+                "begins": time(presented.certificate.begins()),
+                "ends": time(presented.certificate.ends()),
+                // Negative after its end.
+                "ends_in_seconds": presented.certificate.ends().secs() - now.secs(),
             })
         })
         .collect()
@@ -123,32 +123,33 @@ fn certificates(snapshot: &Snapshot, now: Timestamp) -> Vec<Value> {
 
 fn upstreams(snapshot: &Snapshot, now: Monotonic) -> Vec<Value> {
     let group = |group: &&Arc<upstreams::Group>| {
-        let found = group.candidates();
-        let is_found =
-            |server: &&Arc<upstreams::Server>| found.iter().any(|at| Arc::ptr_eq(&at.server, *server));
-        let unresolved = group.servers().iter().filter(|server| !is_found(server));
+        let candidates = group.candidates();
+        let is_resolved = |server: &&Arc<upstreams::Server>| {
+            candidates.iter().any(|candidate| Arc::ptr_eq(&candidate.server, *server))
+        };
+        let unresolved = group.servers().iter().filter(|server| !is_resolved(server));
         json!({
             "name": group.name(),
             "all_fail": group.is_panic(),
             "unresolved": unresolved.map(|server| server.name()).collect::<Vec<_>>(),
-            "addresses": found.iter().map(|at| address(at, now)).collect::<Vec<_>>(),
+            "addresses": candidates.iter().map(|candidate| address(candidate, now)).collect::<Vec<_>>(),
         })
     };
     snapshot.upstreams.all().iter().map(group).collect()
 }
 
 fn address(candidate: &upstreams::Candidate, now: Monotonic) -> Value {
-    let standing = candidate.health_status();
+    let health = candidate.health_status();
     json!({
         "server": candidate.server.name(),
         "address": candidate.address.to_string(),
-        "in_turn": standing.is_healthy(),
-        "ejected": standing.ejected.map(|(cause, until)| json!({
+        "in_turn": health.is_healthy(),
+        "ejected": health.ejected.map(|(cause, until)| json!({
             "cause": cause.as_str(),
             "tried_again_in_seconds": seconds(until.since(now)),
         })),
-        "checks_fail": standing.is_check_failed,
-        "last_check": standing.last_check.map(|check| json!({
+        "checks_fail": health.is_check_failed,
+        "last_check": health.last_check.map(|check| json!({
             "seconds_ago": seconds(now.since(check.at)),
             "took_seconds": seconds(check.took),
             "failure": check.failure,
@@ -164,12 +165,12 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn a_server_whose_name_has_no_address_is_named() {
+    fn server_without_address_is_listed_as_unresolved() {
         let text = "[upstreams.app]\nservers = [\"http://127.0.0.1:1\", \"http://app.invalid:81\"]\n";
-        let config = Config::parse(text, Path::new("gateway.toml"), &|_| None).expect("a good one");
+        let config = Config::parse(text, Path::new("gateway.toml"), &|_| None).expect("valid");
         let snapshot = Snapshot::new(&config, None).expect("compiled");
-        let told = upstreams(&snapshot, Monotonic::from_millis(0));
-        assert_eq!(told[0]["unresolved"], json!(["http://app.invalid:81"]));
-        assert_eq!(told[0]["addresses"].as_array().map(Vec::len), Some(1));
+        let status = upstreams(&snapshot, Monotonic::from_millis(0));
+        assert_eq!(status[0]["unresolved"], json!(["http://app.invalid:81"]));
+        assert_eq!(status[0]["addresses"].as_array().map(Vec::len), Some(1));
     }
 }

@@ -1,7 +1,7 @@
-//! Answers: the one place where status codes and bodies of ours exist.
+//! Responses of the gateway: the only place with its status codes and bodies.
 //!
-//! Refusals are `application/problem+json` (RFC 9457) with a stable `code`, and the challenge RFC 6750 section 3
-//! asks for. Nothing here says more than a client can use: the log has the reason.
+//! Refusals are `application/problem+json` (RFC 9457) with a stable `code`, and the challenge of RFC 6750 section 3. The client
+//! learns no more than it can use: the log has the reason.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
@@ -11,57 +11,58 @@ use crate::error::Refusal;
 use crate::pages::{self, ASSET_HEADERS, Asset, Html};
 use crate::request_id::RequestId;
 
-/// A client that was refused for want of a store or a place should come back after this, in seconds: longer than
-/// a failover's first moments, short enough that nobody notices.
+/// `Retry-After` of refusals for an unavailable store or overload, in seconds: longer than the first moments of a failover, short
+/// enough to go unnoticed.
 const RETRY_AFTER: u64 = 1;
 
-/// A complete answer of ours. Not to be printed: some are tokens.
+/// A complete response of the gateway. Some hold tokens, so it has no `Debug`.
 #[derive(Clone)]
 pub struct OwnResponse {
-    /// The status code.
+    /// Status code.
     pub status: u16,
     /// Header fields, without `Content-Length`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body.
+    /// Body.
     pub body: Bytes,
-    /// What it refuses in words for people; of others the caller knows.
+    /// Refusal that an HTML page shows, for the access log. Callers of [`Self::refusal`] log it themselves.
     pub refused: Option<Refusal>,
 }
 
 impl OwnResponse {
-    /// 200 with a JSON body nobody may keep.
+    /// Builds a 200 with a JSON body that must not be stored.
     pub fn json(body: &Value) -> Self {
         Self::new(200, "application/json", body.to_string())
             .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 
-    /// 200 with the public keys, to be kept for `max_age` seconds.
+    /// Builds a 200 with the public keys, cacheable for `max_age` seconds.
     pub fn jwks(body: &Value, max_age: u64) -> Self {
-        let keep = HeaderValue::from_str(&format!("public, max-age={max_age}")).expect("digits");
-        Self::new(200, "application/jwk-set+json", body.to_string()).with(header::CACHE_CONTROL, keep)
+        let cache_control = HeaderValue::from_str(&format!("public, max-age={max_age}")).expect("digits");
+        Self::new(200, "application/jwk-set+json", body.to_string())
+            .with(header::CACHE_CONTROL, cache_control)
     }
 
-    /// 200 with plain text.
+    /// Builds a 200 with text.
     pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self::new(200, content_type, body)
     }
 
-    /// 204: an accepted preflight.
+    /// Builds a 204 for an accepted preflight.
     pub fn preflight() -> Self {
         Self { status: 204, headers: Vec::new(), body: Bytes::new(), refused: None }
     }
 
-    /// 308: to the same over https. Method and body would stay, and the body is none.
+    /// Builds a 308 to the same target over https. Only used for requests without a body.
     pub fn redirect(to: HeaderValue) -> Self {
         Self { status: 308, headers: vec![(header::LOCATION, to)], body: Bytes::new(), refused: None }
     }
 
-    /// 503: not ready, and why.
-    pub fn not_ready(why: &str) -> Self {
-        Self::new(503, "text/plain; charset=utf-8", format!("{why}\n"))
+    /// Builds a 503 for a failed readiness or health check.
+    pub fn not_ready(reason: &str) -> Self {
+        Self::new(503, "text/plain; charset=utf-8", format!("{reason}\n"))
     }
 
-    /// What a refusal looks like, of a request that is called `id`.
+    /// Builds the problem document of a refusal; `id` is the request id.
     pub fn refusal(refusal: &Refusal, id: Option<&RequestId>) -> Self {
         let (status, title) = status(refusal);
         let code = refusal.code();
@@ -72,50 +73,50 @@ impl OwnResponse {
             problem["detail"] = detail.into();
         }
         if let Some(id) = id {
-            // So that whoever reports it needs no look at the header.
+            // In the body too, so that users can report it without reading headers.
             problem["request_id"] = id.as_str().into();
         }
-        let mut answer = Self::new(status, "application/problem+json", problem.to_string())
+        let mut response = Self::new(status, "application/problem+json", problem.to_string())
             .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(challenge) = challenge(refusal) {
-            answer = answer.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            response = response.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         match refusal {
             Refusal::StoreUnavailable | Refusal::Overloaded => {
-                answer = answer.with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+                response = response.with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
             }
             Refusal::RateLimited(wait) => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                answer = answer.with(header::RETRY_AFTER, HeaderValue::from(seconds));
+                response = response.with(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             Refusal::MethodNotAllowed(allowed) => {
                 if let Ok(allowed) = HeaderValue::from_str(allowed) {
-                    answer = answer.with(header::ALLOW, allowed);
+                    response = response.with(header::ALLOW, allowed);
                 }
             }
             _ => {}
         }
-        answer
+        response
     }
 
-    /// 200 with a page for a person.
+    /// Builds a 200 with an HTML page.
     pub fn page(html: Html) -> Self {
         Self { status: 200, headers: page_headers().collect(), body: html.into(), refused: None }
     }
 
-    /// The same refusal, said to a person.
+    /// Builds the HTML page of a refusal.
     pub fn refused_page(refusal: &Refusal, id: Option<&RequestId>, html: Html) -> Self {
-        let mut answer = Self::refusal(refusal, id);
-        answer.headers.retain(|(name, _)| {
+        let mut response = Self::refusal(refusal, id);
+        response.headers.retain(|(name, _)| {
             *name == header::WWW_AUTHENTICATE || *name == header::RETRY_AFTER || *name == header::ALLOW
         });
-        answer.headers.extend(page_headers());
-        answer.body = html.into();
-        answer.refused = Some(refusal.clone());
-        answer
+        response.headers.extend(page_headers());
+        response.body = html.into();
+        response.refused = Some(refusal.clone());
+        response
     }
 
-    /// 303: the browser is to go on there (RFC 9700 section 4.12: never 307 after a password).
+    /// Builds a 303 redirect (RFC 9700 section 4.12: never 307 after a password).
     pub fn see_other(location: &str) -> Self {
         let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
@@ -127,8 +128,8 @@ impl OwnResponse {
         }
     }
 
-    /// And the browser forgets what it keeps of this origin (W3C Clear Site Data): the Back button, a service worker or
-    /// `CacheStorage` would show the app, as it was left, to whoever sits down next. `kinds` is the field's value.
+    /// Adds `Clear-Site-Data` (W3C) with the value `kinds`. Otherwise the Back button, a service worker or `CacheStorage` would
+    /// show the app's last state to the next user of the browser.
     #[must_use]
     pub fn clearing(self, kinds: &str) -> Self {
         match HeaderValue::from_str(kinds) {
@@ -137,11 +138,11 @@ impl OwnResponse {
         }
     }
 
-    /// A page that is shown in frames, too; it has no form.
+    /// Allows frames to show the page. It must have no form.
     #[must_use]
     pub fn in_frames(mut self) -> Self {
         for (name, value) in fixed(pages::IN_FRAMES) {
-            self.headers.retain(|(known, _)| *known != name);
+            self.headers.retain(|(present, _)| *present != name);
             if !value.is_empty() {
                 self.headers.push((name, value));
             }
@@ -149,21 +150,21 @@ impl OwnResponse {
         self
     }
 
-    /// A file that pages load.
+    /// Builds a 200 with a static file of the pages.
     pub fn asset(asset: &Asset) -> Self {
         let mut headers = fixed(ASSET_HEADERS).collect::<Vec<_>>();
         headers.push((header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)));
         Self { status: 200, headers, body: asset.body.clone(), refused: None }
     }
 
-    /// With one more header field.
+    /// Adds a header field.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Whether a response to `method` carries the body (RFC 9110 section 9.3.2).
+    /// Whether a response to `method` has a body (RFC 9110 section 9.3.2).
     pub fn sends_body(&self, method: &Method) -> bool {
         method != Method::HEAD && !self.body.is_empty()
     }
@@ -183,7 +184,7 @@ fn page_headers() -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     fixed(pages::HEADERS)
 }
 
-/// Status code and title of a refusal.
+/// Returns status code and title of a refusal.
 const fn status(refusal: &Refusal) -> (u16, &'static str) {
     match refusal {
         Refusal::RequestInvalid(_) => (400, "The request is malformed"),
@@ -217,11 +218,11 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::UpstreamUnavailable => (502, "The application cannot be reached"),
         Refusal::StoreUnavailable => (503, "This cannot be decided at the moment"),
         Refusal::Overloaded => (503, "Too many requests are waiting"),
-        Refusal::UpstreamTimeout => (504, "The application did not answer in time"),
+        Refusal::UpstreamTimeout => (504, "The application did not response in time"),
     }
 }
 
-/// What to change, where the code does not say it.
+/// Returns a hint for the client, if the title is not enough.
 const fn detail(refusal: &Refusal) -> Option<&str> {
     match refusal {
         Refusal::RequestInvalid(detail) | Refusal::PasswordRejected(detail) => Some(detail.as_str()),
@@ -240,8 +241,8 @@ const fn detail(refusal: &Refusal) -> Option<&str> {
     }
 }
 
-/// The challenge of a refusal; `error` only where a credential was sent (RFC 6750 section 3.1). Without `realm`, which is
-/// optional (RFC 9110 section 11.5): clients of container registries take it for the URL of a token server.
+/// Returns the challenge of a refusal, with `error` only if a credential was sent (RFC 6750 section 3.1). It has no `realm`, which
+/// is optional (RFC 9110 section 11.5): clients of container registries take it for the URL of a token server.
 const fn challenge(refusal: &Refusal) -> Option<&'static str> {
     match refusal {
         Refusal::TokenMissing | Refusal::CredentialsWrong => Some("Bearer"),
@@ -269,7 +270,7 @@ mod tests {
 
     use super::*;
 
-    /// One of each; a variant that is added must be added here, or the match does not compile.
+    /// Returns one refusal of each kind. A new variant does not compile until it is added to the match, and to the list.
     fn all() -> Vec<Refusal> {
         let text = || String::from("x");
         let all = vec![
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_about_errors_lists_each_with_its_status() {
+    fn errors_page_lists_every_refusal_with_its_status() {
         let page = include_str!("../../docs/errors.md");
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
         assert_eq!(rows.len(), all().len());
@@ -345,16 +346,16 @@ mod tests {
     }
 
     #[test]
-    fn every_401_challenges_and_every_wait_is_named() {
+    fn refusals_carry_challenge_retry_after_and_allow() {
         for refusal in all() {
-            let answer = OwnResponse::refusal(&refusal, None);
-            let has = |name: HeaderName| answer.headers.iter().any(|(known, _)| *known == name);
-            assert!(answer.status != 401 || has(header::WWW_AUTHENTICATE), "{refusal:?}");
-            assert_eq!(matches!(answer.status, 429 | 503), has(header::RETRY_AFTER), "{refusal:?}");
-            assert_eq!(answer.status == 405, has(header::ALLOW), "{refusal:?}");
+            let response = OwnResponse::refusal(&refusal, None);
+            let has = |name: HeaderName| response.headers.iter().any(|(present, _)| *present == name);
+            assert!(response.status != 401 || has(header::WWW_AUTHENTICATE), "{refusal:?}");
+            assert_eq!(matches!(response.status, 429 | 503), has(header::RETRY_AFTER), "{refusal:?}");
+            assert_eq!(response.status == 405, has(header::ALLOW), "{refusal:?}");
             assert!(has(header::CACHE_CONTROL));
         }
-        let waits = OwnResponse::refusal(&Refusal::RateLimited(Duration::from_millis(1500)), None);
-        assert!(waits.headers.contains(&(header::RETRY_AFTER, HeaderValue::from(2))), "rounded up");
+        let limited = OwnResponse::refusal(&Refusal::RateLimited(Duration::from_millis(1500)), None);
+        assert!(limited.headers.contains(&(header::RETRY_AFTER, HeaderValue::from(2))), "rounded up");
     }
 }
