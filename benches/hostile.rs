@@ -198,7 +198,11 @@ fn write_config(folder: &Path, app: SocketAddr) -> anyhow::Result<()> {
         route("public", "/public", "public", ""),
         route("zz", "/zz", "public", ""),
         route("exact", "/zz/exact", "signed-in", "exact = true\n"),
+        route("st", "/st", "public", ""),
     ];
+    // A large configuration: some checks compare a request with every route.
+    let many = (0..300).map(|at| route(&format!("part-{at}"), &format!("/st/part-{at}/x"), "signed-in", ""));
+    let routes: Vec<String> = routes.into_iter().chain(many).collect();
     for (name, scheme, tls) in [
         ("plain", "http", ""),
         (

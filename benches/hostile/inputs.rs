@@ -43,6 +43,11 @@ pub(crate) fn all(token: &str) -> Vec<Input> {
         format!("COPY /zz/a HTTP/1.1\r\nHost: gateway.test\r\nDestination: {to}\r\nDepth: infinity\r\n\r\n")
             .into_bytes()
     };
+    // Both values have several readings, and every route is compared with each of them.
+    let moved = |part: &str| {
+        let path = format!("/st/{}", repeat(part, TARGET - 200));
+        format!("MOVE {path} HTTP/1.1\r\nHost: gateway.test\r\nDestination: {path}\r\n\r\n").into_bytes()
+    };
     let form = "application/x-www-form-urlencoded";
     let html = "Accept: text/html\r\n";
     vec![
@@ -153,6 +158,8 @@ pub(crate) fn all(token: &str) -> Vec<Input> {
         Input { name: "COPY to a path of many segments", bytes: copy("A/"), statuses: ANY },
         Input { name: "COPY to a path of every disguise", bytes: copy(DISGUISES), statuses: ANY },
         Input { name: "COPY to a path of empty segments", bytes: copy("//"), statuses: ANY },
+        Input { name: "MOVE between paths of empty parameters", bytes: moved(";/"), statuses: ANY },
+        Input { name: "MOVE between paths of escapes", bytes: moved("%41"), statuses: ANY },
         Input {
             name: "header fields, many",
             bytes: get("/public", &fields("x-scheme-", 95)),
