@@ -16,7 +16,7 @@ const ROUNDS: usize = 11;
 /// Seconds a round.
 const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 64;
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "violet kettle harbour lantern";
 
 /// A gateway of its own, ended when dropped.
 struct Gateway {

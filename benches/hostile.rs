@@ -35,7 +35,7 @@ const ROUNDS: usize = 5;
 const REQUESTS: usize = 200;
 /// A client that waits longer has met a defect.
 const PATIENCE: Duration = Duration::from_secs(60);
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "violet kettle harbour lantern";
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;

@@ -30,7 +30,7 @@ use world::http::Client;
 use world::load::meet;
 use world::{Gateway, Report, World, gateway, report};
 
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "violet kettle harbour lantern";
 /// On an ordinary day.
 const A_SECOND: f64 = 150.0;
 const CONNECTIONS: usize = 64;

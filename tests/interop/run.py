@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PYTHON = sys.executable
 USERS = ["ada", "bob"]
-PASSWORD = "correct horse battery staple"
+PASSWORD = "violet kettle harbour lantern"
 # Bounds that only end a hang.
 START, CLIENT = 60, 900
 

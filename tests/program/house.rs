@@ -8,7 +8,7 @@ use crate::process::{self, Done};
 use crate::serving::Serving;
 
 /// A valid password.
-pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "violet kettle harbour lantern";
 
 /// A folder with everything a gateway needs; removed when dropped.
 pub(crate) struct House {

@@ -15,7 +15,7 @@ use crate::process::{self, Running};
 use crate::servers::{NONE, RedisServer};
 
 /// Valid under both releases' password rules.
-pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "violet kettle harbour lantern";
 
 /// Release of the program to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

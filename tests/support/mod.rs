@@ -22,4 +22,4 @@ pub(crate) use measured::measured;
 pub(crate) use socket::Socket;
 
 /// A valid password.
-pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "violet kettle harbour lantern";
