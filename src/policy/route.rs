@@ -95,6 +95,19 @@ impl RouteTable {
         self.search(host).find(target, method)
     }
 
+    /// Routes at a host and an unambiguous path, for any method. Empty for a path of the gateway.
+    pub fn at(&self, host: &str, path: &str) -> &[Arc<Route>] {
+        let below = self
+            .wildcard_hosts
+            .iter()
+            .filter(|(suffix, _)| is_subdomain(host, suffix))
+            .map(|(_, paths)| paths);
+        let tables = self.exact_hosts.get(host).into_iter().chain(below).chain(self.any.as_ref());
+        let is_own = is_below(path, &self.auth_prefix) || WELL_KNOWN.contains(&path);
+        let mut tables = tables.filter(|_| !is_own);
+        tables.find_map(|paths| paths.find(path, Case::Kept, &mut 0)).unwrap_or_default()
+    }
+
     /// Starts a search on `host`.
     fn search<'t>(&'t self, host: &'t str) -> Search<'t> {
         Search { table: self, host, exact: self.exact_hosts.get(host), read: 0 }

@@ -167,3 +167,42 @@ async fn response_of_app_without_cors_gets_cors_headers() {
     let vary = ask("/answered", OTHER).await.all("vary").join(", ").to_lowercase();
     assert!(vary.split(", ").any(|name| name == "origin"), "{vary}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusal_before_a_route_is_chosen_is_readable_for_origins_of_its_path() {
+    let route = "[[routes]]\nname = \"own\"\npath = \"/own\"\naccess = \"signed-in\"\nupstream = \"app\"\n\
+                 methods = [\"GET\"]\n";
+    let own = format!("cors_origins = [\"{OTHER}\"]\n");
+    for (server, spa) in [(String::new(), None), (format!("cors_origins = [\"{SPA}\"]"), Some(SPA))] {
+        let routes = format!("{ROUTES}{route}{own}");
+        let gateway = TestGateway::with(Setup { server, routes, ..Setup::default() }).await;
+        let long = "a".repeat(40 << 10);
+        for (method, path, more, status) in [
+            ("DELETE", "/own/x", None, 405),
+            ("GET", "/own/..%2fadmin", None, 400),
+            ("GET", "/own/x/%zz", None, 400),
+            ("GET", "/own/x", Some(("X-Big", long.as_str())), 431),
+        ] {
+            for origin in [OTHER, SPA, "https://evil.example"] {
+                let headers: Vec<_> = [("Origin", origin)].into_iter().chain(more).collect();
+                let answer = http::request(gateway.address(), method, path, &headers, b"").await;
+                assert_eq!(answer.status, status, "{method} {path}");
+                // Where the route is known, the origins are its own alone.
+                let of_server = spa.filter(|spa| status != 405 && *spa == origin);
+                let readable = Some(origin).filter(|origin| *origin == OTHER).or(of_server);
+                assert_eq!(
+                    answer.header("access-control-allow-origin"),
+                    readable,
+                    "{method} {path} {origin}"
+                );
+                assert!(answer.all("vary").contains(&"Origin"), "{method} {path} {origin}");
+                assert_never_with_credentials(&answer);
+            }
+        }
+        // Below no such route nothing changes.
+        for path in ["/public/..%2fadmin", "/..%2fown", "/owner/%zz"] {
+            let answer = http::request(gateway.address(), "GET", path, &[("Origin", OTHER)], b"").await;
+            assert_eq!((answer.status, answer.header("access-control-allow-origin")), (400, None), "{path}");
+        }
+    }
+}

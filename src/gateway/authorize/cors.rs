@@ -8,9 +8,12 @@
 use http::{HeaderMap, HeaderValue, Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::config::{Cors, Route, Server};
+use crate::config::{Cors, Route};
+use crate::error::Refusal;
+use crate::gateway::authorize::decision;
 use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::shared_caches;
+use crate::snapshot::Snapshot;
 
 /// Time that a browser may cache a preflight, in seconds: long enough to be useful, short enough for a configuration change to
 /// take effect within the hour.
@@ -99,14 +102,24 @@ pub(crate) fn decorate(response: OwnResponse, request: &RequestHeader, origins: 
         .with(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE))
 }
 
-/// Adds the CORS fields to a refusal on a route, or without one.
+/// Adds the CORS fields to a refusal. Before a route is chosen, the origins are those of the routes at the request's host and
+/// path, and those of the server. Of a refused method, only those of the routes.
 pub(crate) fn decorate_refusal(
     response: OwnResponse,
+    refusal: &Refusal,
     request: &RequestHeader,
     route: Option<&Route>,
-    server: &Server,
+    snapshot: &Snapshot,
 ) -> OwnResponse {
-    readable(response, request, route.map_or(&server.cors_origins, |route| &route.cors_origins))
+    if let Some(route) = route {
+        return readable(response, request, &route.cors_origins);
+    }
+    let routes = decision::routes_of_path(request, snapshot);
+    let server = &snapshot.server.cors_origins;
+    let is_theirs = matches!(refusal, Refusal::MethodNotAllowed(_)) && !routes.is_empty();
+    let of_server = if is_theirs { &[][..] } else { server };
+    let origins = routes.iter().flat_map(|route| &route.cors_origins).chain(of_server).cloned();
+    readable(response, request, &origins.collect::<Vec<_>>())
 }
 
 fn readable(response: OwnResponse, request: &RequestHeader, origins: &[String]) -> OwnResponse {

@@ -331,8 +331,10 @@ fn is_named(field: &[u8], names: &[&[u8]]) -> bool {
 
 /// Whether a stand-in keeps the field.
 fn is_kept(field: &[u8]) -> bool {
-    const KEPT: [&[u8]; 10] = [
+    const KEPT: [&[u8]; 11] = [
         b"host",
+        // Scripts of an allowed origin read the refusal (CORS).
+        b"origin",
         b"expect",
         b"accept",
         b"user-agent",

@@ -226,7 +226,7 @@ impl Gateway {
             answer
         } else {
             let route = context.account.route.as_deref();
-            cors::decorate_refusal(answer, request, route, &context.snapshot.server)
+            cors::decorate_refusal(answer, refusal, request, route, &context.snapshot)
         };
         self.account_for(session, refusal, answer.status, context);
         answer
