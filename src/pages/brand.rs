@@ -10,7 +10,8 @@ use crate::config;
 pub const ASSET_HEADERS: &[(&str, &str)] = &[
     ("cache-control", "public, max-age=31536000, immutable"),
     ("x-content-type-options", "nosniff"),
-    ("cross-origin-resource-policy", "same-origin"),
+    // A sandboxed frame has an origin of its own, and shows a page of ours all the same. Nothing in the files is secret.
+    ("cross-origin-resource-policy", "cross-origin"),
     ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
 ];
 

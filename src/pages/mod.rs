@@ -19,8 +19,8 @@ pub use brand::{ASSET_HEADERS, Asset, Brand};
 pub use language::Language;
 pub use template::{Html, render};
 pub use view::{
-    Account, CrossSite, Device, Devices, ErrorPage, Framed, Interrupted, Page, PasswordPage, PasswordProblem,
-    Person, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
+    Account, CrossSite, Device, Devices, ErrorPage, Framed, Interrupted, NotForwarded, Page, PasswordPage,
+    PasswordProblem, Person, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
 };
 
 /// Header fields of every page.

@@ -223,6 +223,29 @@ struct InterruptedTemplate<'a> {
     page: &'a Interrupted<'a>,
 }
 
+impl InterruptedTemplate<'_> {
+    fn text(&self) -> &'static str {
+        let t = self.frame.t;
+        match (self.page.is_framed, self.page.had_session) {
+            (false, true) => t.interrupted_text,
+            (false, false) => t.interrupted_nobody,
+            (true, true) => t.interrupted_framed,
+            (true, false) => t.interrupted_framed_nobody,
+        }
+    }
+
+    fn steps(&self) -> [&'static str; 2] {
+        let t = self.frame.t;
+        if self.page.is_framed { t.interrupted_framed_steps } else { t.interrupted_steps }
+    }
+
+    /// What else may help.
+    fn or(&self) -> &'static str {
+        let t = self.frame.t;
+        if self.page.is_framed { t.interrupted_framed_or } else { t.interrupted_or }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "framed.html")]
 struct FramedTemplate<'a> {
@@ -245,7 +268,8 @@ struct CrossSiteTemplate<'a> {
 
 impl CrossSiteTemplate<'_> {
     fn text(&self) -> String {
-        (self.frame.t.cross_site_text)(self.page.origin.unwrap_or(self.frame.t.another_site))
+        let t = self.frame.t;
+        (t.cross_site_text)(self.page.origin.unwrap_or(t.another_site), t.not_forwarded(self.page.reason))
     }
 }
 
@@ -261,7 +285,8 @@ const LISTED: (usize, usize) = (50, 200);
 
 impl ResendTemplate<'_> {
     fn text(&self) -> String {
-        (self.frame.t.resend_text)(self.page.origin.unwrap_or(self.frame.t.another_site))
+        let t = self.frame.t;
+        (t.resend_text)(self.page.origin.unwrap_or(t.another_site), t.not_forwarded(self.page.reason))
     }
 
     /// Returns names and values, truncated to fit a page.

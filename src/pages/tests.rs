@@ -49,6 +49,7 @@ fn pages() -> Vec<Page<'static>> {
         remember,
         remember_offered: true,
         is_return_lost: remember,
+        drops_fragment: remember,
     };
     let password =
         |problem, done| PasswordPage { account: ACCOUNT, action: HOSTILE, min_length: 15, problem, done };
@@ -59,6 +60,8 @@ fn pages() -> Vec<Page<'static>> {
         sign_in,
         retry_after,
         person: (status == 403).then_some(Person { user: HOSTILE, sign_out: HOSTILE }),
+        home: matches!(status, 403 | 404).then_some(HOSTILE),
+        is_framed: status == 404,
     };
     let list: &'static [Device] = Box::leak(Box::new([device(true), device(false)]));
     let of_program = || Program { count: 12, newest: vec![device(false), device(false)] };
@@ -74,6 +77,15 @@ fn pages() -> Vec<Page<'static>> {
     };
     let field = (HOSTILE.to_owned(), HOSTILE.repeat(10));
     let fields: &'static [(String, String)] = Box::leak(vec![field; 51].into_boxed_slice());
+    let interrupted = |is_framed, had_session| Interrupted { sign_in: HOSTILE, had_session, is_framed };
+    let cross_site = |origin, reason, is_framed| CrossSite { origin, reason, home: HOSTILE, is_framed };
+    let resend = |origin, fields| Resend {
+        origin,
+        reason: NotForwarded::NotSignedIn,
+        action: HOSTILE,
+        home: HOSTILE,
+        fields,
+    };
     let mut pages = vec![
         Page::SignIn(sign_in(None, "", None, false)),
         Page::SignIn(sign_in(Some(SignInProblem::CredentialsWrong), HOSTILE, Some(HOSTILE), true)),
@@ -88,12 +100,16 @@ fn pages() -> Vec<Page<'static>> {
         Page::Devices(devices(list)),
         Page::Devices(devices(&list[..1])),
         Page::Devices(Devices { programs, ..devices(&list[..1]) }),
-        Page::FormInterrupted(Interrupted { sign_in: HOSTILE }),
+        Page::FormInterrupted(interrupted(false, true)),
+        Page::FormInterrupted(interrupted(false, false)),
+        Page::FormInterrupted(interrupted(true, true)),
+        Page::FormInterrupted(interrupted(true, false)),
         Page::Framed(Framed { sign_in: Some(HOSTILE), open: "" }),
         Page::Framed(Framed { sign_in: None, open: HOSTILE }),
-        Page::CrossSite(CrossSite { origin: Some(HOSTILE), home: HOSTILE }),
-        Page::CrossSite(CrossSite { origin: None, home: HOSTILE }),
-        Page::Resend(Resend { origin: Some(HOSTILE), action: HOSTILE, home: HOSTILE, fields }),
+        Page::CrossSite(cross_site(Some(HOSTILE), NotForwarded::CookiesOmitted, false)),
+        Page::CrossSite(cross_site(None, NotForwarded::OtherOrigin, true)),
+        Page::Resend(resend(Some(HOSTILE), fields)),
+        Page::Resend(resend(None, &[])),
         Page::Error(error(403, "origin_not_allowed", None, None)),
         Page::Error(error(401, HOSTILE, Some(HOSTILE), None)),
     ];
@@ -213,6 +229,11 @@ fn pages_are_well_formed_and_follow_their_csp() {
                 assert!(attributes.contains(&("method", Some("post"))), "GET changes nothing");
             }
         }
+        // Without the style sheet they would fill the window.
+        let pictures = tags.iter().filter(|(name, _)| matches!(*name, "svg" | "img"));
+        for (name, attributes) in pictures {
+            assert!(attributes.iter().any(|(known, _)| *known == "height"), "{name} without a size");
+        }
         let count = |name: &str| tags.iter().filter(|(known, _)| *known == name).count();
         assert_eq!((count("h1"), count("main"), count("title")), (1, 1, 1), "{page:?}");
         let csrf = all("name").iter().filter(|name| **name == "csrf").count();
@@ -242,6 +263,41 @@ fn loaded_files_exist_under_their_content_hash() {
     let mut other = Config::defaults(Path::new("")).brand;
     other.accent = other.accent_dark;
     assert_ne!(Brand::new(&other, "/auth").style(), brand.style(), "another content, another name");
+}
+
+#[test]
+fn form_without_fields_has_no_list_of_them() {
+    let has_list = |fields| {
+        let reason = NotForwarded::CookiesOmitted;
+        let page = Page::Resend(Resend { origin: None, reason, action: "/a", home: "/", fields });
+        render(&page, &brand(), Language::English).as_str().contains("What it says")
+    };
+    assert!(!has_list(&[]));
+    assert!(has_list(&[("a".to_owned(), "b".to_owned())]));
+}
+
+#[test]
+fn fragment_is_dropped_with_the_address_it_belongs_to() {
+    let has_script_class = |drops_fragment| {
+        let page = SignIn {
+            action: "/a",
+            csrf: "c",
+            return_to: None,
+            username: "",
+            problem: None,
+            remember: false,
+            remember_offered: false,
+            is_return_lost: drops_fragment,
+            drops_fragment,
+        };
+        render(&Page::SignIn(page), &brand(), Language::English).as_str().contains("class=\"onward\"")
+    };
+    assert!(has_script_class(false) && !has_script_class(true));
+}
+
+#[test]
+fn files_of_pages_can_be_loaded_by_a_sandboxed_frame() {
+    assert!(ASSET_HEADERS.contains(&("cross-origin-resource-policy", "cross-origin")));
 }
 
 #[test]
@@ -303,6 +359,7 @@ fn credential_error_is_the_same_for_every_user() {
             remember: false,
             remember_offered: false,
             is_return_lost: false,
+            drops_fragment: false,
         };
         render(&Page::SignIn(page), &brand(), Language::English).as_str().replace(username, "")
     };

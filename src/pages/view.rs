@@ -51,6 +51,8 @@ pub struct SignIn<'a> {
     pub remember_offered: bool,
     /// Whether the return URL was dropped because it is too long.
     pub is_return_lost: bool,
+    /// Whether the `#fragment` of the address is of another page than the one that people go to afterwards.
+    pub drops_fragment: bool,
 }
 
 /// Reason why the sign-in failed. None reveals whether the user exists.
@@ -210,6 +212,10 @@ pub struct ErrorPage<'a> {
     pub retry_after: Option<u64>,
     /// The signed-in user, if another user would get another response.
     pub person: Option<Person<'a>>,
+    /// The app, where people should open it by themselves.
+    pub home: Option<&'a str>,
+    /// Whether it is shown in a frame: that link opens a new tab.
+    pub is_framed: bool,
 }
 
 /// A user who may want to sign in as another user.
@@ -221,11 +227,15 @@ pub struct Person<'a> {
     pub sign_out: &'a str,
 }
 
-/// A form sent with an expired session.
+/// A form sent with an expired session, or without one.
 #[derive(Debug)]
 pub struct Interrupted<'a> {
     /// URL of the sign-in form; opened in a new tab, so that the form stays in this one.
     pub sign_in: &'a str,
+    /// Whether the browser sent the credential of a session.
+    pub had_session: bool,
+    /// Whether the form was posted into a frame: it is still on the page around it.
+    pub is_framed: bool,
 }
 
 /// Page in a frame: a link that leads out of it.
@@ -237,13 +247,28 @@ pub struct Framed<'a> {
     pub open: &'a str,
 }
 
-/// A form from another site that was not forwarded.
+/// Reason why a form from another origin was not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotForwarded {
+    /// It is from another site, so the browser omitted the cookies.
+    CookiesOmitted,
+    /// It is from another host of the same site, and the user is not signed in.
+    NotSignedIn,
+    /// It carries the cookies of a signed-in user (CSRF).
+    OtherOrigin,
+}
+
+/// A form from another origin that was not forwarded.
 #[derive(Debug)]
 pub struct CrossSite<'a> {
     /// Origin of the page with the form, if the browser sent it.
     pub origin: Option<&'a str>,
+    /// Reason why it was not forwarded.
+    pub reason: NotForwarded,
     /// URL of the app.
     pub home: &'a str,
+    /// Whether it was posted into a frame: the link opens a new tab.
+    pub is_framed: bool,
 }
 
 /// A form from another site, to be posted with the same fields from this origin.
@@ -251,6 +276,8 @@ pub struct CrossSite<'a> {
 pub struct Resend<'a> {
     /// Origin of the page with the form, if the browser sent it.
     pub origin: Option<&'a str>,
+    /// Reason why it was not forwarded.
+    pub reason: NotForwarded,
     /// URL to post it to again.
     pub action: &'a str,
     /// URL of the app.

@@ -22,13 +22,17 @@ const fn is_plain(byte: u8) -> bool {
 }
 
 /// Normalizes a request target to a return URL. Bytes that a browser might misread are percent-encoded, as browsers
-/// send them (WHATWG URL, query percent-encode set). `None` when it does not start like a path of this origin, or is
+/// send them (WHATWG URL, query percent-encode set). `None` when it is not a path of this origin, or is
 /// too long.
 pub fn normalized(target: &[u8]) -> Option<String> {
-    if target.len() > MAX_LENGTH || target.first() != Some(&b'/') || target.get(1) == Some(&b'/') {
+    if target.len() > MAX_LENGTH || target.first() != Some(&b'/') {
         return None;
     }
-    let mut out = String::with_capacity(target.len());
+    let mut out = String::with_capacity(target.len() + 2);
+    // Alone, `//x` is a host. Browsers leave the dot out and ask for `//x` again (WHATWG URL section 4.5).
+    if target.get(1) == Some(&b'/') {
+        out.push_str("/.");
+    }
     for &byte in target {
         if is_plain(byte) { out.push(char::from(byte)) } else { out.push_str(&format!("%{byte:02X}")) }
     }
@@ -156,7 +160,10 @@ mod tests {
         good(b"/\\evil.example", "/%5Cevil.example");
         good(b"/\t/evil.example", "/%09/evil.example");
         good(b"/\xff", "/%FF");
-        for bad in [&b""[..], b"//evil.example", b"*", b"app", b"http://evil.example/"] {
+        good(b"//evil.example", "/.//evil.example");
+        good(b"///a//b?c=//d", "/.///a//b?c=//d");
+        good(b"//\\evil.example", "/.//%5Cevil.example");
+        for bad in [&b""[..], b"*", b"app", b"http://evil.example/"] {
             assert_eq!(normalized(bad), None);
         }
         let longest = format!("/{}", "a".repeat(MAX_LENGTH - 1));

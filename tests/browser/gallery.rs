@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use doorward::clock::Timestamp;
 use doorward::config::Config;
+use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
-    ASSET_HEADERS, Account, Brand, Device, Devices, ErrorPage, HEADERS, Interrupted, Language, Page,
-    PasswordPage, PasswordProblem, Program, SignIn, SignInProblem, SignedIn, SignedOut, render,
+    ASSET_HEADERS, Account, Brand, CrossSite, Device, Devices, ErrorPage, Framed, HEADERS, Interrupted,
+    Language, Page, PasswordPage, PasswordProblem, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn,
+    SignedOut, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +41,13 @@ pub(crate) const NAMES: &[&str] = &[
     "password-changed",
     "devices",
     "interrupted",
+    "interrupted-framed",
+    "sign-out",
+    "framed",
+    "cross-site",
+    "resend",
+    "resend-empty",
+    "error-403-origin",
     "error-401",
     "error-403",
     "error-404",
@@ -56,6 +65,7 @@ fn sign_in(username: &'static str, problem: Option<SignInProblem>) -> Page<'stat
         remember: false,
         remember_offered: true,
         is_return_lost: false,
+        drops_fragment: false,
     })
 }
 
@@ -66,7 +76,29 @@ fn password(problem: Option<PasswordProblem>, done: bool) -> Page<'static> {
 fn error(status: u16, code: &'static str, sign_in: Option<&'static str>) -> Page<'static> {
     let request_id = Some("5f0c9a7e21d4");
     let retry_after = (status == 503).then_some(1);
-    Page::Error(ErrorPage { status, code, request_id, sign_in, retry_after, person: None })
+    let home = (code == "origin_not_allowed").then_some("/");
+    Page::Error(ErrorPage {
+        status,
+        code,
+        request_id,
+        sign_in,
+        retry_after,
+        person: None,
+        home,
+        is_framed: false,
+    })
+}
+
+fn interrupted(had_session: bool, is_framed: bool) -> Page<'static> {
+    Page::FormInterrupted(Interrupted { sign_in: "/auth/login", had_session, is_framed })
+}
+
+/// Whose form is shown.
+const ORIGIN: Option<&str> = Some("https://login.bank.example");
+
+fn resend(fields: &[(String, String)]) -> Page<'_> {
+    let action = "/saml/acs?return=%2Freports";
+    Page::Resend(Resend { origin: ORIGIN, reason: CookiesOmitted, action, home: "/", fields })
 }
 
 fn signed_out(everywhere: bool, pending: bool) -> Page<'static> {
@@ -111,6 +143,8 @@ fn devices() -> Vec<Device> {
 /// The HTML of one page.
 pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<String> {
     let list = devices();
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let fields = [field("order", "17"), field("SAMLResponse", &"PHNhbWxwOlJlc3BvbnNl".repeat(12))];
     let page = match name {
         "sign-in" => sign_in("", None),
         "sign-in-wrong" => sign_in("ada", Some(SignInProblem::CredentialsWrong)),
@@ -130,7 +164,16 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
             programs: &[Program { count: 34, newest: list[3..].to_vec() }],
             now: NOW,
         }),
-        "interrupted" => Page::FormInterrupted(Interrupted { sign_in: "/auth/login" }),
+        "interrupted" => interrupted(true, false),
+        "interrupted-framed" => interrupted(false, true),
+        "sign-out" => Page::SignOut(SignOut { account: ACCOUNT }),
+        "framed" => Page::Framed(Framed { sign_in: Some("/auth/login"), open: "" }),
+        "cross-site" => {
+            Page::CrossSite(CrossSite { origin: ORIGIN, reason: CookiesOmitted, home: "/", is_framed: false })
+        }
+        "resend" => resend(&fields),
+        "resend-empty" => resend(&[]),
+        "error-403-origin" => error(403, "origin_not_allowed", None),
         "error-401" => error(401, "token_revoked", Some("/auth/login")),
         "error-403" => error(403, "role_missing", None),
         "error-404" => error(404, "route_unknown", None),

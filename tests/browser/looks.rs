@@ -68,6 +68,76 @@ async fn every_page_fits_and_is_accessible_in_every_layout() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Faults of a page with text of another size, as people set it in their browser: what is wider than the window, a heading that
+/// is broken inside a word, a field without room for what is typed.
+const LARGE_TEXT_FAULTS: &str = "
+(() => {
+  document.documentElement.style.fontSize = SIZE;
+  const faults = [];
+  const name = (e) => `${e.tagName} ${e.className} ${e.textContent.trim().slice(0, 30)}`;
+  for (const e of document.querySelectorAll('body *')) {
+    const right = Math.round(e.getBoundingClientRect().right);
+    if (right > WIDTH) faults.push(`${name(e)}: ends at ${right}`);
+  }
+  const scroll = document.documentElement.scrollWidth;
+  if (scroll > WIDTH) faults.push(`scrolls to ${scroll}`);
+  for (const heading of document.querySelectorAll('h1')) {
+    const text = heading.firstChild;
+    for (const word of text.textContent.matchAll(/[^ ]+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (range.getClientRects().length > 1) faults.push(`h1 breaks ${word[0]}`);
+    }
+  }
+  for (const field of document.querySelectorAll('.field input')) {
+    const style = getComputedStyle(field);
+    const room = field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    if (room < 5 * parseFloat(style.fontSize)) faults.push(`#${field.id}: ${room} pixels to type in`);
+  }
+  for (const list of document.querySelectorAll('.devices dl')) {
+    const width = list.getBoundingClientRect().width, size = parseFloat(getComputedStyle(list).fontSize);
+    if (list.checkVisibility() && width < Math.min(9 * size, WIDTH / 2)) faults.push(`dl: ${width} pixels wide`);
+  }
+  return faults;
+})()";
+
+/// WCAG 1.4.4 (text of 200 %) and 1.4.10 (a window of 320 pixels).
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_a_narrow_window_with_large_text() {
+    let (address, browser) = (gallery::serve().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    let mut faults = Vec::new();
+    for language in ["en", "de"] {
+        tab.languages(language).await;
+        for (width, size) in [(320, "100%"), (320, "200%"), (640, "300%"), (1280, "200%")] {
+            tab.look(Look { name: "narrow", width, height: 700, dark: false }).await;
+            for name in gallery::NAMES {
+                tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
+                let script = LARGE_TEXT_FAULTS.replace("SIZE", &format!("'{size}'"));
+                let found = tab.run(&script.replace("WIDTH", &width.to_string())).await;
+                let found = found.as_array().expect("a list").iter().filter_map(Value::as_str);
+                faults.extend(found.map(|fault| format!("{name} {language} {width} {size}: {fault}")));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buttons_to_send_a_form_or_not_are_apart_and_of_one_width() {
+    let (address, browser) = (gallery::serve().await, Browser::start().await);
+    let profile = browser.profile().await;
+    let tab = profile.tab().await;
+    tab.open(&format!("http://localhost:{}/resend", address.port())).await;
+    let gap = "(() => { const [send, not] = ['button.main', '.instead .button'].map((s) => \
+               document.querySelector(s).getBoundingClientRect()); \
+               return [not.top - send.bottom, not.width - send.width]; })()";
+    let gap = tab.run(gap).await;
+    assert!(gap[0].as_f64() >= Some(8.0) && gap[1].as_f64() == Some(0.0), "{gap}");
+}
+
 /// A page without its words would pass every check above.
 #[tokio::test(flavor = "multi_thread")]
 async fn axe_finds_a_planted_fault() {

@@ -175,6 +175,53 @@ async fn frame_without_session_links_to_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sandboxed_frame_loads_the_style_sheet() {
+    let browser = Browser::start().await;
+    let site = site_of(vec![html("/site/outer", "<p>the app")], "", "").await;
+    let profile = browser.profile().await;
+    let tab = open(&site, &profile, "/site/outer").await;
+    tab.open(&site.url("/auth/login")).await;
+    let sheet = tab.run("document.querySelector('link[rel=stylesheet]').href").await;
+    let sheet = sheet.as_str().expect("a style sheet").to_owned();
+    tab.open(&site.url("/site/outer")).await;
+    // Its origin is opaque, so it is the same as no other.
+    tab.run(&format!(
+        "onmessage = (e) => document.title = e.data; const frame = document.createElement('iframe'); \
+         frame.sandbox = 'allow-scripts'; frame.srcdoc = `<link rel=stylesheet href='{sheet}' \
+         onload=\"parent.postMessage('loaded', '*')\" onerror=\"parent.postMessage('blocked', '*')\">`; \
+         document.body.append(frame); null"
+    ))
+    .await;
+    tab.until("document.title === 'loaded' || document.title === 'blocked'").await;
+    assert_eq!(tab.title().await, "loaded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn form_posted_into_a_frame_after_the_session_leads_to_sign_in() {
+    let browser = Browser::start().await;
+    let form = "<iframe name=inside></iframe><form method=post action=/site/save target=inside><textarea name=a>my text</textarea></form>";
+    let site = site_of(vec![html("/site/form", form)], "", "").await;
+    let profile = browser.profile().await;
+    let tab = open(&site, &profile, "/site/form").await;
+    let inside = "document.querySelector('iframe').contentDocument";
+    tab.run("document.forms[0].submit(); null").await;
+    tab.until(&format!("{inside}?.querySelector('#body')?.innerText === 'a=my+text'")).await;
+    site.later(Duration::from_hours(13)).await;
+    tab.run("document.forms[0].submit(); null").await;
+    tab.until(&format!("{inside}?.querySelector('h1')?.innerText === 'Your form was not sent'")).await;
+    let link = tab.run(&format!("{inside}.querySelector('a.button').href")).await;
+    assert_eq!(tab.run(&format!("{inside}.querySelector('a.button').target")).await, "_blank");
+    // In a new tab, on to the page of the form; then the one that was filled in is sent again.
+    let new = profile.tab().await;
+    new.open(link.as_str().expect("an address")).await;
+    sign_in(&new, PASSWORD).await;
+    new.until("document.title === 'Site'").await;
+    assert_eq!(new.url().await, site.url("/site/form"));
+    tab.run("document.forms[0].submit(); null").await;
+    tab.until(&format!("{inside}?.querySelector('#body')?.innerText === 'a=my+text'")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fragment_survives_sign_in() {
     let browser = Browser::start().await;
     let site = site_of(vec![html("/site/app", "<p>the app")], "", "").await;

@@ -23,7 +23,7 @@ use crate::gateway::authorize::navigation::Audience;
 use crate::gateway::request::context::Context;
 use crate::gateway::request::request_target::origin_form;
 use crate::gateway::response::OwnResponse;
-use crate::pages::{self, CrossSite, Page, Resend};
+use crate::pages::{self, CrossSite, NotForwarded, Page, Resend};
 use crate::policy::return_to;
 use crate::request_id::RequestId;
 
@@ -47,27 +47,43 @@ pub(crate) async fn answer(
         refusal => navigation::is_answered_by_sign_in(refusal),
     };
     let request = session.req_header();
+    let audience = navigation::audience(request);
     if !is_refused_form
         || route.access == Access::Public
         || request.method != Method::POST
-        || navigation::audience(request) != Audience::Page
+        || !matches!(audience, Audience::Page | Audience::Frame)
         || !cross_origin::is_cross_origin(session, &context.snapshot)
     {
         return Ok(None);
     }
-    let may_resend = route.cross_origin != CrossOrigin::Refuse;
+    let is_framed = audience == Audience::Frame;
+    // Clickjacking: the page around a frame can hide what the button does.
+    let may_resend = route.cross_origin != CrossOrigin::Refuse && !is_framed;
     let limit = MAX_FORM.min(usize::try_from(route.body_limit).unwrap_or(usize::MAX));
     let fields = if may_resend && is_urlencoded(request) { fields(session, limit).await? } else { None };
     let request = session.req_header();
     let action = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
     let origin = cross_origin::shown(&request.headers).filter(|origin| *origin != "null");
+    let reason = reason(refusal, request);
     let page = match (&fields, action) {
-        (Some(fields), Some(action)) => Page::Resend(Resend { origin, action, home: "/", fields }),
-        _ => Page::CrossSite(CrossSite { origin, home: "/" }),
+        (Some(fields), Some(action)) => Page::Resend(Resend { origin, reason, action, home: "/", fields }),
+        _ => Page::CrossSite(CrossSite { origin, reason, home: "/", is_framed }),
     };
     let html = pages::render(&page, &context.snapshot.brand, navigation::language(&request.headers));
     let id: Option<&RequestId> = context.account.request_id.as_ref();
-    Ok(Some(OwnResponse::refused_page(refusal, id, html)))
+    let answer = OwnResponse::refused_page(refusal, id, html);
+    Ok(Some(if is_framed { answer.in_frames() } else { answer }))
+}
+
+/// Why the form was not sent on, as far as the browser gives it away.
+fn reason(refusal: &Refusal, request: &RequestHeader) -> NotForwarded {
+    let is_same_site = request.headers.get("sec-fetch-site").is_some_and(|site| site == "same-site");
+    match refusal {
+        Refusal::OriginNotAllowed => NotForwarded::OtherOrigin,
+        // Browsers send our cookies with the forms of other hosts of the same site.
+        Refusal::TokenMissing if !is_same_site => NotForwarded::CookiesOmitted,
+        _ => NotForwarded::NotSignedIn,
+    }
 }
 
 /// Whether the form's fields can be put into a page. Files (`multipart/form-data`) cannot.
@@ -104,8 +120,9 @@ fn parse(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     for pair in bytes.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
         let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
         let (name, value) = (decode(&pair[..at])?, decode(pair.get(at + 1..).unwrap_or_default())?);
-        // Browsers omit fields without a name, and overwrite one called `_charset_`.
-        if name.is_empty() || name.eq_ignore_ascii_case("_charset_") || fields.len() == MAX_FIELDS {
+        // Browsers omit fields without a name, and overwrite one called `_charset_` with the encoding of the page.
+        let is_overwritten = name.eq_ignore_ascii_case("_charset_") && !value.eq_ignore_ascii_case("utf-8");
+        if name.is_empty() || is_overwritten || fields.len() == MAX_FIELDS {
             return None;
         }
         fields.push((name, value));
@@ -146,11 +163,13 @@ mod tests {
             pair("flag", ""),
         ];
         assert_eq!(read, all);
+        let charset = parse(b"a=1&_charset_=utf-8&_CHARSET_=UTF-8").unwrap();
+        assert_eq!(charset[1..], [pair("_charset_", "utf-8"), pair("_CHARSET_", "UTF-8")]);
     }
 
     #[test]
     fn form_that_cannot_be_resent_is_refused() {
-        for bad in [&b"a=%"[..], b"a=%4", b"a=%zz", b"a=%ff", b"=x", b"a=%00", b"_charset_=x"] {
+        for bad in [&b"a=%"[..], b"a=%4", b"a=%zz", b"a=%ff", b"=x", b"a=%00", b"_charset_=latin1"] {
             assert_eq!(parse(bad), None, "{}", String::from_utf8_lossy(bad));
         }
         assert_eq!(parse(&b"a=1&".repeat(MAX_FIELDS)).map(|fields| fields.len()), Some(MAX_FIELDS));

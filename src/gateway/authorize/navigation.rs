@@ -139,15 +139,18 @@ pub(crate) fn refusal(
         return vary(OwnResponse::see_other(&sign_in));
     }
     let sign_out = format!("{}/logout", snapshot.server.auth_prefix);
-    let target = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
+    let target = return_to::normalized(origin_form(request));
     let page = match audience {
-        Audience::Page if wants_login => Page::FormInterrupted(Interrupted { sign_in: &sign_in }),
-        Audience::Frame if wants_login && !is_post && is_from_own_page(request) => {
+        Audience::Page | Audience::Frame if wants_login && is_post => Page::FormInterrupted(Interrupted {
+            sign_in: &sign_in,
+            had_session: *refusal != Refusal::TokenMissing,
+            is_framed: audience == Audience::Frame,
+        }),
+        Audience::Frame if wants_login && is_from_own_page(request) => {
             Page::Framed(Framed { sign_in: Some(&sign_in), open: "" })
         }
         Audience::Frame if wants_login => {
-            let open = target.filter(|_| !is_post).unwrap_or("/");
-            Page::Framed(Framed { sign_in: None, open })
+            Page::Framed(Framed { sign_in: None, open: target.as_deref().unwrap_or("/") })
         }
         _ => {
             let retry = response.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER);
@@ -158,6 +161,8 @@ pub(crate) fn refusal(
                 sign_in: wants_login.then_some(sign_in.as_str()),
                 retry_after: retry.and_then(|(_, value)| value.to_str().ok()?.parse().ok()),
                 person: who.map(|who| Person { user: who.login().as_str(), sign_out: &sign_out }),
+                home: (*refusal == Refusal::OriginNotAllowed).then_some("/"),
+                is_framed: audience == Audience::Frame,
             })
         }
     };
@@ -176,8 +181,8 @@ pub(crate) const fn is_answered_by_sign_in(refusal: &Refusal) -> bool {
 
 /// Builds the response for a page of the gateway requested in a frame: a link that opens the page in a tab.
 pub(crate) fn in_frame(request: &RequestHeader, snapshot: &Snapshot) -> OwnResponse {
-    let target = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
-    let page = Page::Framed(Framed { sign_in: None, open: target.unwrap_or("/") });
+    let target = return_to::normalized(origin_form(request));
+    let page = Page::Framed(Framed { sign_in: None, open: target.as_deref().unwrap_or("/") });
     let html = pages::render(&page, &snapshot.brand, language(&request.headers));
     vary(OwnResponse::page(html).in_frames())
 }
@@ -187,19 +192,19 @@ fn vary(response: OwnResponse) -> OwnResponse {
     response.with(header::VARY, header::HeaderValue::from_static(fields))
 }
 
-fn is_from_own_page(request: &RequestHeader) -> bool {
+pub(crate) fn is_from_own_page(request: &RequestHeader) -> bool {
     request.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
-/// Returns the URL of the login page with the target to return to. For a frame, that is the page around it. For a form there is
-/// none: the page with the form is unknown.
+/// Returns the URL of the login page with the target to return to. For a frame, that is the page that requested it: the page
+/// around the frame, or the one with the form. For a form in a tab there is none: the page with the form is unknown.
 fn login_url(request: &RequestHeader, audience: Audience, auth: &Auth, snapshot: &Snapshot) -> String {
     let login = format!("{}/login", snapshot.server.auth_prefix);
-    let requested = return_to::normalized(origin_form(request));
+    let is_post = request.method == Method::POST;
+    let requested = return_to::normalized(origin_form(request)).filter(|_| !is_post);
     let embedding =
         (audience == Audience::Frame && is_from_own_page(request)).then(|| referring_path(request));
-    let is_post = request.method == Method::POST;
-    let Some(target) = embedding.flatten().or(requested).filter(|_| !is_post) else {
+    let Some(target) = embedding.flatten().or(requested) else {
         let is_too_long = origin_form(request).len() > return_to::MAX_LENGTH / 3;
         return if is_too_long && !is_post { format!("{login}?{LOST}") } else { login };
     };

@@ -82,11 +82,18 @@ pub(super) const TEXT: Text = Text {
 
     interrupted: "Your form was not sent",
     interrupted_text: "Your session had ended. The app has received nothing, and what you entered is still in this tab.",
+    interrupted_nobody: "You are not signed in, or your session had ended. The app has received nothing, and what you entered is \
+                         still in this tab.",
     interrupted_steps: [
         "Sign in, in a new tab.",
         "Come back to this tab and reload it. When the browser asks whether to send the form again, confirm.",
     ],
     interrupted_or: "Or go back one page: most browsers still show what you typed.",
+    interrupted_framed: "Your session had ended. The app has received nothing, and nothing was stored.",
+    interrupted_framed_nobody: "It came without your sign-in: your session had ended, or your browser leaves the sign-in out \
+                                inside a page of another site. The app has received nothing, and nothing was stored.",
+    interrupted_framed_steps: ["Sign in, in a new tab.", "Come back to this page and send the form again."],
+    interrupted_framed_or: "If it is still not sent, use the form in the new tab.",
     sign_in_new_tab: "Sign in (opens a new tab)",
 
     framed: "Open this page by itself",
@@ -95,19 +102,21 @@ pub(super) const TEXT: Text = Text {
 
     another_site: "another site",
     cross_site: "This form was not sent on",
-    cross_site_text: |origin| {
+    cross_site_text: |origin, why| {
         format!(
-            "It was sent by {origin}. Browsers leave your sign-in out of forms that another site sends, so the app has \
-             received nothing. If you came here to finish something, such as a payment, open the app and look whether it \
+            "It was sent by {origin}. {why}, so the app has received nothing, and nothing was stored. If you came here to finish something, such as a payment, open the app and look whether it \
              is done."
         )
     },
     cross_site_home: "Open the app",
+    home_new_tab: "Open the app (opens a new tab)",
+    cookies_omitted: "Browsers leave your sign-in out of forms that another site sends",
+    not_signed_in: "You are not signed in, or your session had ended",
+    other_origin: "Forms from other addresses are not passed on unseen",
     resend: "Send this form to the app?",
-    resend_text: |origin| {
+    resend_text: |origin, why| {
         format!(
-            "It was sent by {origin}. Browsers leave your sign-in out of forms that another site sends, so the app has not \
-             received it yet. Send it only if you expected it, such as at the end of a payment or a sign-in."
+            "It was sent by {origin}. {why}, so the app has not received it yet. Send it only if you expected it, such as at the end of a payment or a sign-in."
         )
     },
     resend_to: "Sent to",

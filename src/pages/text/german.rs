@@ -88,12 +88,23 @@ pub(super) const TEXT: Text = Text {
     interrupted: "Ihr Formular wurde nicht gesendet",
     interrupted_text: "Ihre Sitzung war beendet. Die Anwendung hat nichts erhalten, und Ihre Eingaben sind noch in \
                        diesem Tab.",
+    interrupted_nobody: "Sie sind nicht angemeldet, oder Ihre Sitzung war beendet. Die Anwendung hat nichts erhalten, und Ihre \
+                         Eingaben sind noch in diesem Tab.",
     interrupted_steps: [
         "Melden Sie sich in einem neuen Tab an.",
         "Kommen Sie hierher zurück und laden Sie diesen Tab neu. Fragt der Browser, ob er das Formular erneut senden \
          soll, bestätigen Sie.",
     ],
     interrupted_or: "Oder gehen Sie eine Seite zurück: Die meisten Browser zeigen dort noch, was Sie eingegeben haben.",
+    interrupted_framed: "Ihre Sitzung war beendet. Die Anwendung hat nichts erhalten, und es wurde nichts gespeichert.",
+    interrupted_framed_nobody: "Es kam ohne Ihre Anmeldung: Ihre Sitzung war beendet, oder Ihr Browser lässt die Anmeldung \
+                                innerhalb der Seite einer anderen Website weg. Die Anwendung hat nichts erhalten, und es wurde \
+                                nichts gespeichert.",
+    interrupted_framed_steps: [
+        "Melden Sie sich in einem neuen Tab an.",
+        "Kommen Sie auf diese Seite zurück und senden Sie das Formular noch einmal.",
+    ],
+    interrupted_framed_or: "Wird es wieder nicht gesendet, benutzen Sie das Formular im neuen Tab.",
     sign_in_new_tab: "Anmelden (öffnet einen neuen Tab)",
 
     framed: "Öffnen Sie diese Seite für sich",
@@ -101,20 +112,22 @@ pub(super) const TEXT: Text = Text {
     framed_open: "Öffnen (in einem neuen Tab)",
 
     another_site: "einer anderen Website",
-    cross_site: "Dieses Formular wurde nicht weitergegeben",
-    cross_site_text: |origin| {
+    cross_site: "Dieses Formular wurde nicht übergeben",
+    cross_site_text: |origin, why| {
         format!(
-            "Es kam von {origin}. Bei Formularen, die eine andere Website sendet, lassen Browser Ihre Anmeldung weg, darum \
-             hat die Anwendung nichts erhalten. Wollten Sie hier etwas abschließen, etwa eine Zahlung, dann öffnen Sie die \
+            "Es kam von {origin}. {why}, darum hat die Anwendung nichts erhalten, und es wurde nichts gespeichert. Wollten Sie hier etwas abschließen, etwa eine Zahlung, dann öffnen Sie die \
              Anwendung und sehen Sie nach, ob es erledigt ist."
         )
     },
     cross_site_home: "Anwendung öffnen",
+    home_new_tab: "Anwendung öffnen (in einem neuen Tab)",
+    cookies_omitted: "Bei Formularen, die eine andere Website sendet, lassen Browser Ihre Anmeldung weg",
+    not_signed_in: "Sie sind nicht angemeldet, oder Ihre Sitzung war beendet",
+    other_origin: "Formulare von anderen Adressen werden nicht ungesehen weitergegeben",
     resend: "Dieses Formular an die Anwendung senden?",
-    resend_text: |origin| {
+    resend_text: |origin, why| {
         format!(
-            "Es kam von {origin}. Bei Formularen, die eine andere Website sendet, lassen Browser Ihre Anmeldung weg, darum \
-             hat die Anwendung es noch nicht erhalten. Senden Sie es nur, wenn Sie es erwartet haben, etwa am Ende einer \
+            "Es kam von {origin}. {why}, darum hat die Anwendung es noch nicht erhalten. Senden Sie es nur, wenn Sie es erwartet haben, etwa am Ende einer \
              Zahlung oder einer Anmeldung."
         )
     },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Language;
+use super::{Language, NotForwarded};
 
 mod english;
 mod german;
@@ -81,8 +81,15 @@ pub(super) struct Text {
 
     pub(super) interrupted: &'static str,
     pub(super) interrupted_text: &'static str,
+    /// The same without a sign of any session.
+    pub(super) interrupted_nobody: &'static str,
     pub(super) interrupted_steps: [&'static str; 2],
     pub(super) interrupted_or: &'static str,
+    /// The same in a frame.
+    pub(super) interrupted_framed: &'static str,
+    pub(super) interrupted_framed_nobody: &'static str,
+    pub(super) interrupted_framed_steps: [&'static str; 2],
+    pub(super) interrupted_framed_or: &'static str,
     pub(super) sign_in_new_tab: &'static str,
 
     pub(super) framed: &'static str,
@@ -91,12 +98,17 @@ pub(super) struct Text {
 
     pub(super) another_site: &'static str,
     pub(super) cross_site: &'static str,
-    /// Takes the origin of the form.
-    pub(super) cross_site_text: fn(&str) -> String,
+    /// Takes the origin of the form and the reason.
+    pub(super) cross_site_text: fn(&str, &str) -> String,
     pub(super) cross_site_home: &'static str,
+    pub(super) home_new_tab: &'static str,
+    /// Why a form was not sent on: the beginning of a sentence.
+    pub(super) cookies_omitted: &'static str,
+    pub(super) not_signed_in: &'static str,
+    pub(super) other_origin: &'static str,
     pub(super) resend: &'static str,
-    /// Takes the origin of the form.
-    pub(super) resend_text: fn(&str) -> String,
+    /// Takes the origin of the form and the reason.
+    pub(super) resend_text: fn(&str, &str) -> String,
     pub(super) resend_to: &'static str,
     pub(super) resend_fields: &'static str,
     pub(super) resend_button: &'static str,
@@ -139,6 +151,15 @@ impl Text {
         match language {
             Language::English => &english::TEXT,
             Language::German => &german::TEXT,
+        }
+    }
+
+    /// Returns why a form from another origin was not forwarded.
+    pub(super) const fn not_forwarded(&self, reason: NotForwarded) -> &'static str {
+        match reason {
+            NotForwarded::CookiesOmitted => self.cookies_omitted,
+            NotForwarded::NotSignedIn => self.not_signed_in,
+            NotForwarded::OtherOrigin => self.other_origin,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Browser;
 use super::jar::{ORIGIN, PAGE, hidden};
 use crate::support::gateway::ROUTES;
-use crate::support::{Response, Setup, TestGateway};
+use crate::support::{PASSWORD, Response, Setup, TestGateway};
 
 const BANK: &str = "https://bank.example";
 const CROSS_SITE: [(&str, &str); 5] =
@@ -103,6 +103,105 @@ async fn cross_site_form_refusal_names_the_cause() {
         FORM,
     ];
     assert!(!post(&gateway, "/confirmed", &framed, b"a=1").await.text().contains("<form"));
+}
+
+/// As a browser posts a form into a frame.
+fn framed(origin: &'static str, site: &'static str) -> [(&'static str, &'static str); 6] {
+    [PAGE[0], PAGE[1], ("Sec-Fetch-Dest", "iframe"), ("Origin", origin), ("Sec-Fetch-Site", site), FORM]
+}
+
+/// The page says what became of the form, and every link on it leads out of the frame.
+fn assert_says(page: &Response, status: u16, text: &str, what: &str) {
+    assert_eq!(page.status, status, "{what}");
+    let html = page.text();
+    assert!(html.contains(text), "{what}: {html}");
+    assert!(html.contains("has received nothing") && html.contains("nothing was stored"), "{what}: {html}");
+    assert!(!html.contains("cannot be used inside") && !html.contains("<form"), "{what}: {html}");
+    let (links, new_tabs) = (html.matches("<a ").count(), html.matches("target=\"_blank\"").count());
+    assert!(links == 1 && new_tabs == 1, "{what}: {html}");
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(page.header("x-frame-options").is_none() && policy.contains("form-action 'none'"), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn form_posted_into_a_frame_says_why_it_was_not_sent() {
+    let gateway = started().await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let mut ended = browser.clone();
+    let csrf: Vec<_> = hidden(&browser.go("/auth/logout").await).into_iter().take(1).collect();
+    assert_eq!(browser.post("/auth/logout", &csrf).await.status, 200);
+    // The session has ended: people sign in in a new tab, and are led to the page of the form.
+    let own = framed(ORIGIN, "same-origin");
+    let with_page: Vec<_> = own.into_iter().chain([("Referer", "http://gateway.test/form?x=1")]).collect();
+    for path in ["/app", "/confirmed", "/allowed"] {
+        let page = ended.ask("POST", path, &with_page, b"a=1").await;
+        assert_says(&page, 401, "Your session had ended.", path);
+        let link =
+            page.text().split("href=\"").find(|part| part.starts_with("/auth/login")).map(str::to_owned);
+        let link = link.expect("a link").split('"').next().expect("its end").replace("&#38;", "&");
+        let back = Browser::new(&gateway).sign_in("ada", PASSWORD, &link, &[]).await;
+        assert_eq!(back.header("location"), Some("/form?x=1"), "{path}");
+    }
+    let nobody = post(&gateway, "/app", &own, b"a=1").await;
+    assert_says(&nobody, 401, "came without your sign-in", "no cookies");
+    // A page of another site has the form.
+    for path in ["/app", "/confirmed", "/allowed"] {
+        let page = post(&gateway, path, &framed(BANK, "cross-site"), b"a=1").await;
+        assert_says(&page, 401, "leave your sign-in out of forms that another site sends", path);
+        assert!(page.text().contains("href=\"/\"") && page.text().contains("bank.example"), "{path}");
+    }
+    // Another host of the same site has it, with the cookies.
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let sibling = framed("http://b.gateway.test", "same-site");
+    let page = browser.ask("POST", "/confirmed", &sibling, b"a=1").await;
+    assert_says(&page, 403, "not passed on unseen", "sibling");
+    let page = post(&gateway, "/confirmed", &sibling, b"a=1").await;
+    assert_says(&page, 401, "You are not signed in, or your session had ended", "sibling without a session");
+    assert_eq!(gateway.app.heads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn form_of_another_origin_is_told_the_reason_that_holds() {
+    let gateway = started().await;
+    let mut browser = Browser::signed_in(&gateway, "ada").await;
+    let left_out = "leave your sign-in out of forms";
+    let sibling = [
+        PAGE[0],
+        PAGE[1],
+        PAGE[2],
+        ("Origin", "http://b.gateway.test"),
+        ("Sec-Fetch-Site", "same-site"),
+        FORM,
+    ];
+    let page = browser.ask("POST", "/confirmed", &sibling, b"a=1").await;
+    assert!(
+        page.text().contains("not passed on unseen") && !page.text().contains(left_out),
+        "{}",
+        page.text()
+    );
+    let page = post(&gateway, "/confirmed", &sibling, b"a=1").await;
+    assert!(
+        page.text().contains("You are not signed in") && !page.text().contains(left_out),
+        "{}",
+        page.text()
+    );
+    let page = post(&gateway, "/confirmed", &with_form(&CROSS_SITE), b"a=1").await;
+    assert!(page.text().contains(left_out), "{}", page.text());
+    // Who confirms without any session is not told that it had ended.
+    let own = [PAGE[0], PAGE[1], PAGE[2], ("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin"), FORM];
+    let page = post(&gateway, "/confirmed", &own, b"a=1").await;
+    assert!(page.text().contains("You are not signed in, or your session had ended."), "{}", page.text());
+    // A route without confirmation leads to the app at least.
+    let page = browser.ask("POST", "/app", &sibling, b"a=1").await;
+    assert_eq!(page.status, 403);
+    assert!(page.text().contains("class=\"button main\" href=\"/\""), "{}", page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn form_with_its_charset_is_sent_once_more() {
+    let gateway = started().await;
+    let page = post(&gateway, "/confirmed", &with_form(&CROSS_SITE), b"a=1&_charset_=utf-8").await;
+    assert_eq!(hidden(&page).len(), 2, "{}", page.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

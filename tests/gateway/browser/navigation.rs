@@ -119,6 +119,15 @@ async fn sign_in_returns_to_long_and_unusual_urls() {
     assert_eq!(browser.sign_in("ada", PASSWORD, &login, &[]).await.header("location"), Some("/"));
     let plain = browser.clone().go("/auth/login").await;
     assert!(!plain.text().contains("too long to return to"));
+    // Its fragment belongs to no other page.
+    assert!(page.text().contains("<form") && !page.text().contains("class=\"onward\""), "{}", page.text());
+    let plain = Browser::new(&gateway).go("/auth/login").await;
+    assert!(plain.text().contains("class=\"onward\""), "{}", plain.text());
+    // A path that begins like a host stays a path.
+    let mut browser = Browser::new(&gateway);
+    let login = browser.go("//x/y?z=1").await.header("location").expect("a place").to_owned();
+    let back = browser.sign_in("ada", PASSWORD, &login, &[]).await;
+    assert_eq!(back.header("location"), Some("/.//x/y?z=1"));
     // A backslash in a query is an ordinary character.
     let mut browser = Browser::new(&gateway);
     let login = browser.go("/reports?path=C:\\dir").await.header("location").expect("a place").to_owned();

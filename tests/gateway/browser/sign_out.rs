@@ -115,6 +115,58 @@ async fn password_page_changes_password_and_names_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn password_form_gives_the_reason_that_the_api_gives() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let mut here = Browser::signed_in(&gateway, "ada").await;
+    let page = here.go("/auth/password").await;
+    let tokens = gateway.login("ada").await;
+    for (new, on_the_page, in_json) in [
+        ("doorwarddoorward", "guessed first", "easily guessed"),
+        ("passwordpassword1!", "guessed first", "easily guessed"),
+        ("doorward", "too short", "characters"),
+    ] {
+        let fields = with(&with(&csrf(&page), "current_password", PASSWORD), "new_password", new);
+        let refused = here.post("/auth/password", &fields).await;
+        assert_eq!(refused.status, 400, "{new}");
+        assert!(refused.text().contains(on_the_page), "{new}: {}", refused.text());
+        let body = serde_json::json!({ "current_password": PASSWORD, "new_password": new });
+        let refused = gateway.post("/auth/password", Some(&tokens.access), &body).await;
+        let detail = refused.json()["detail"].to_string();
+        assert!(refused.status == 400 && detail.contains(in_json), "{new}: {detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_out_in_a_second_tab_says_signed_out() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    for path in ["/auth/logout", "/auth/logout-all"] {
+        let mut browser = Browser::signed_in(&gateway, "ada").await;
+        let second_tab = csrf(&browser.go("/auth/logout").await);
+        assert_eq!(browser.post("/auth/logout", &second_tab).await.status, 200);
+        let again = browser.post(path, &second_tab).await;
+        assert_eq!(again.status, 200, "{path} {}", again.text());
+        assert!(again.text().contains("This browser no longer has access."), "{path} {}", again.text());
+        // Of another site it stays a refusal, and so it does for somebody who has signed in since.
+        let foreign = [("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")];
+        assert_eq!(browser.post_with(path, &second_tab, &foreign).await.status, 403, "{path}");
+        let mut anew = Browser::signed_in(&gateway, "ada").await;
+        assert_eq!(anew.post(path, &second_tab).await.status, 403, "{path}");
+        assert_eq!(anew.fetch("/").await.status, 200, "{path}");
+        // Two cookies of one name say nothing about who is signed in.
+        let planted = "__Host-doorward-access=a; __Host-doorward-access=b";
+        let mut headers: Vec<_> = super::jar::PAGE.to_vec();
+        headers.extend([
+            ("Origin", super::jar::ORIGIN),
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Cookie", planted),
+        ]);
+        assert_eq!(Browser::new(&gateway).post_with(path, &second_tab, &headers).await.status, 403, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn browser_missing_one_cookie_can_sign_out_without_redirect_loop() {
     let gateway = TestGateway::start().await;
     let user = gateway.user("ada", &[]).await;

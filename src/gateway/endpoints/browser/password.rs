@@ -7,7 +7,7 @@ use crate::auth::PasswordChange;
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::pages::{Page, PasswordPage, PasswordProblem};
-use crate::password::Password;
+use crate::password::{Password, PasswordRejected};
 
 /// `GET password`: the page.
 pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
@@ -39,8 +39,7 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         return Ok(form_page(call, &identity, Some(problem), false));
     };
     let settings = &call.snapshot.settings;
-    let short = new.acceptable(identity.login(), &settings.brand, 0).is_ok();
-    let acceptable = new.acceptable(identity.login(), &settings.brand, settings.min_password_length).is_ok();
+    let acceptable = new.acceptable(identity.login(), &settings.brand, settings.min_password_length);
     let (address, registration) = (call.address(), call.registration.as_ref());
     let change = PasswordChange { current, new, address, registration };
     let changed = call.auth.change_password(&identity, change, settings).await;
@@ -52,9 +51,12 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
         }
         Err(refusal) => {
             let problem = match &refusal {
-                Refusal::PasswordRejected(_) if acceptable => PasswordProblem::CurrentWrong,
-                Refusal::PasswordRejected(_) if short => PasswordProblem::TooShort,
-                Refusal::PasswordRejected(_) => PasswordProblem::Guessable,
+                Refusal::PasswordRejected(_) => match acceptable {
+                    Ok(()) => PasswordProblem::CurrentWrong,
+                    Err(PasswordRejected::TooLong) => PasswordProblem::TooLong,
+                    Err(PasswordRejected::TooShort { .. }) => PasswordProblem::TooShort,
+                    Err(PasswordRejected::Guessable) => PasswordProblem::Guessable,
+                },
                 Refusal::RateLimited(wait) => PasswordProblem::TooMany(*wait),
                 Refusal::StoreUnavailable | Refusal::Overloaded => PasswordProblem::Unavailable,
                 _ => return Ok(Err(refusal)),

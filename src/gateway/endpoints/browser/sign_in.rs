@@ -16,8 +16,10 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
     check_planted(call)?;
     let query = Form::parse(call.query()).unwrap_or_default();
     let is_return_lost = call.query() == navigation::LOST.as_bytes();
-    let return_to =
-        query.get("return_to").filter(|packed| navigation::return_target(packed, call.auth).is_some());
+    let sent = query.get("return_to");
+    let return_to = sent.filter(|packed| navigation::return_target(packed, call.auth).is_some());
+    // The fragment in the address bar belongs to a page that the browser does not return to.
+    let drops_fragment = is_return_lost || (sent.is_some() && return_to.is_none());
     match call.browser_user().await {
         Ok(identity) => {
             if let Some(target) = return_to.and_then(|packed| navigation::return_target(packed, call.auth)) {
@@ -28,7 +30,10 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             Err(undecided)
         }
-        Err(_) => Ok(form_page(call, &Input { return_to, is_return_lost, ..Input::default() }, None)),
+        Err(_) => {
+            let input = Input { return_to, is_return_lost, drops_fragment, ..Input::default() };
+            Ok(form_page(call, &input, None))
+        }
     }
 }
 
@@ -51,7 +56,7 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
     let username = form.get("username").map(str::trim).filter(|name| !name.is_empty());
     let password = form.get("password");
     let remember = form.get("remember").is_some();
-    let input = Input { return_to, username: username.unwrap_or_default(), remember, is_return_lost: false };
+    let input = Input { return_to, username: username.unwrap_or_default(), remember, ..Input::default() };
     let visit = visit(call).map(str::to_owned);
     if let Err(refusal) = guard(call, &form, visit.as_deref().map(str::as_bytes)) {
         if refusal != Refusal::FormInvalid {
@@ -105,6 +110,8 @@ struct Input<'a> {
     remember: bool,
     /// Whether the target to return to was too long.
     is_return_lost: bool,
+    /// Whether the fragment of the address belongs to another page than the target.
+    drops_fragment: bool,
 }
 
 /// Returns the page with the form, bound to this browser by a cookie. A browser that does not send the cookie back gets an error
@@ -132,6 +139,7 @@ fn form_page(
         problem: problem.as_ref().map(|(_, problem)| *problem),
         remember: input.remember,
         is_return_lost: input.is_return_lost,
+        drops_fragment: input.drops_fragment,
         remember_offered: !call.snapshot.settings.browser_remember.is_zero(),
     });
     match problem {

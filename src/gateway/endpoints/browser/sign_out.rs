@@ -2,11 +2,15 @@
 
 use serde_json::json;
 
-use super::{Call, Links, OwnResponse, form_token, page, rendered, submitted};
+use super::{
+    Call, Links, OwnResponse, form_token, is_from_our_page, page, rendered, session_mark, submitted,
+};
 use crate::error::Refusal;
+use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::silent_renewal::refresh_cookie;
 use crate::pages::{Page, SignOut, SignedOut};
+use crate::policy::cookies::{self, Found};
 use crate::vault::EndReason;
 
 /// `GET logout`: confirmation page.
@@ -37,8 +41,13 @@ pub(in super::super) async fn submit(
     call: &mut Call<'_>,
     everywhere: bool,
 ) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    if let Err(refusal) = submitted(call).await? {
-        return Ok(Err(refusal));
+    match submitted(call).await? {
+        Ok(_) => {}
+        Err(Refusal::FormInvalid) if is_from_our_page(call) && has_no_session(call) => {
+            call.set.forget(call.snapshot);
+            return Ok(Ok(redirect_after(call).unwrap_or_else(|| signed_out(call, false, None))));
+        }
+        Err(refusal) => return Ok(Err(refusal)),
     }
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let ended = if everywhere {
@@ -66,6 +75,15 @@ pub(in super::super) async fn submit(
         ended => redirect_after(call).unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None)),
     };
     Ok(Ok(response.clearing(&kinds)))
+}
+
+/// Returns whether this browser has signed out before, in another tab. With two cookies of one name that is unknown.
+fn has_no_session(call: &Call<'_>) -> bool {
+    let names = call.snapshot.cookies;
+    let several = |name: &str| cookies::find(cookie_fields(call.headers()), name) == Found::Several;
+    !several(names.access)
+        && !several(names.refresh)
+        && session_mark(call.headers(), call.auth, call.snapshot).is_none()
 }
 
 /// Ends the session of this browser: by the refresh cookie, which is valid for longer, otherwise by the access cookie.
