@@ -1,7 +1,7 @@
 use http::HeaderValue;
 
 use super::*;
-use crate::config::Access;
+use crate::config::{Access, HostPattern};
 use crate::identity::Roles;
 use crate::policy::route::tests::route;
 
