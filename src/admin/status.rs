@@ -20,7 +20,7 @@ pub struct Fixed {
 }
 
 /// Returns a metric's value; `None` if it is unknown, which metrics report as -1.
-fn known(number: i64) -> Option<i64> {
+fn measured(number: i64) -> Option<i64> {
     (number >= 0).then_some(number)
 }
 
@@ -73,8 +73,8 @@ impl AdminApp {
                     .map(|cause| (cause.as_str().to_owned(), json!(store.breaker.of(*cause).get())))
                     .collect::<serde_json::Map<_, _>>(),
                 "tombstones_waiting": store.tombstones_waiting.get(),
-                "memory_bytes": known(store.memory.get()),
-                "memory_max_bytes": known(store.memory_max.get()).filter(|max| *max > 0),
+                "memory_bytes": measured(store.memory.get()),
+                "memory_max_bytes": measured(store.memory_max.get()).filter(|max| *max > 0),
             },
             "revocations": metrics.revocation.set.get(),
             "upstreams": upstreams(&snapshot, self.clock.monotonic()),

@@ -48,7 +48,7 @@ pub(crate) fn is_same_origin(session: &Session, snapshot: &Snapshot) -> bool {
 }
 
 /// Returns `Origin` for logs and pages, if it is a valid origin.
-pub(crate) fn shown(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn logged_origin(headers: &HeaderMap) -> Option<&str> {
     let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
     is_origin(origin).then_some(origin)
 }
@@ -71,12 +71,12 @@ pub(crate) fn cause(session: &Session, snapshot: &Snapshot) -> Option<String> {
             .filter(|site| !matches!(*site, "same-origin" | "none"))
             .map(|site| format!("Sec-Fetch-Site is {site}"));
     }
-    let shown = shown(headers).unwrap_or("(not one)");
-    let is_listed = snapshot.server.public_urls.iter().any(|url| url == shown);
+    let origin = logged_origin(headers).unwrap_or("(not one)");
+    let is_listed = snapshot.server.public_urls.iter().any(|url| url == origin);
     Some(if is_listed {
-        format!("the origin {shown} is not that of the host that was asked")
+        format!("the origin {origin} is not that of the host that was asked")
     } else {
-        format!("the origin {shown} is not in server.public_urls")
+        format!("the origin {origin} is not in server.public_urls")
     })
 }
 

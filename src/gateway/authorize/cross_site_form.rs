@@ -36,7 +36,7 @@ const MAX_FIELDS: usize = 1000;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Returns the page for a refused form of another site; `None` for every other request. The outer error is Pingora's.
-pub(crate) async fn answer(
+pub(crate) async fn response(
     session: &mut Session,
     refusal: &Refusal,
     context: &Context,
@@ -63,7 +63,7 @@ pub(crate) async fn answer(
     let fields = if may_resend && is_urlencoded(request) { fields(session, limit).await? } else { None };
     let request = session.req_header();
     let action = std::str::from_utf8(origin_form(request)).ok().filter(|target| return_to::is_local(target));
-    let origin = cross_origin::shown(&request.headers).filter(|origin| *origin != "null");
+    let origin = cross_origin::logged_origin(&request.headers).filter(|origin| *origin != "null");
     let reason = reason(refusal, request);
     let page = match (&fields, action) {
         (Some(fields), Some(action)) => Page::Resend(Resend { origin, reason, action, home: "/", fields }),

@@ -223,7 +223,7 @@ impl Backlog {
     }
 
     /// Records that the whole response was passed to the transport, within the client's flow-control windows.
-    pub(crate) fn was_taken(&self) {
+    pub(crate) fn response_delivered(&self) {
         if let Some(connection) = self.connection() {
             connection.pace.add(self.held.millis());
         }

@@ -279,10 +279,10 @@ pub(crate) fn stand_in(head: &[u8]) -> BytesMut {
     let mut lines = head.split(|&byte| byte == b'\n').map(without_cr);
     let line = lines.next().unwrap_or_default();
     let mut words = line.split(|&byte| byte == b' ');
-    let known = |method: &&[u8]| {
+    let is_known = |method: &&[u8]| {
         [&b"HEAD"[..], b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"].contains(method)
     };
-    let method = words.next().filter(known).unwrap_or(b"GET");
+    let method = words.next().filter(is_known).unwrap_or(b"GET");
     let target = words.next().unwrap_or_default();
     let target = &target[absolute_path(target).unwrap_or(0)..];
     let path = target.split(|byte| b"?#".contains(byte)).next().unwrap_or_default();

@@ -25,7 +25,7 @@ pub(crate) fn is_check(request: &RequestHeader, server: &Server) -> bool {
 }
 
 /// Returns the response to a health check.
-pub(crate) async fn answer(auth: &Auth, traffic: &Traffic, snapshot: &Snapshot) -> OwnResponse {
+pub(crate) async fn response(auth: &Auth, traffic: &Traffic, snapshot: &Snapshot) -> OwnResponse {
     let response = if traffic.is_draining() {
         OwnResponse::not_ready("draining")
     } else {

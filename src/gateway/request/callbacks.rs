@@ -141,7 +141,7 @@ impl Gateway {
             }
             Ok(Decision::Health) => {
                 context.account.outcome = Outcome::Answered;
-                let answer = health::answer(&self.auth, &self.traffic, &context.snapshot).await;
+                let answer = health::response(&self.auth, &self.traffic, &context.snapshot).await;
                 send::send(session, &answer, context).await.map(|()| true)
             }
             Err(refusal) => {
@@ -149,7 +149,7 @@ impl Gateway {
                 if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
                     session.set_keepalive(None);
                 }
-                let answer = match cross_site_form::answer(session, &refusal, context).await? {
+                let answer = match cross_site_form::response(session, &refusal, context).await? {
                     Some(answer) => {
                         self.account_for(session, &refusal, answer.status, context);
                         answer
@@ -308,7 +308,7 @@ impl ProxyHttp for Gateway {
         bounded_stream::admit_body(session);
         upstream_request::normalize(session.req_header_mut());
         request_framing::normalize(session.req_header_mut());
-        context.account.method = client::known_method(session.req_header());
+        context.account.method = client::logged_method(session.req_header());
         let sent = client::request_id(session, &context.snapshot);
         let id = sent.unwrap_or_else(|| self.ids.make());
         request_id::enter(id.clone());
@@ -484,7 +484,7 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         context.body_was_sent |= came > 0;
-        if context.silence.body_came(body, is_last) {
+        if context.silence.body_received(body, is_last) {
             interrupt::make_interruptible(session, &context.silence);
         }
         let is_too_long = context
@@ -508,7 +508,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         context: &mut Box<Context>,
     ) -> Fallible<()> {
-        upstream_request::hear(response, context);
+        upstream_request::handle_response_header(response, context);
         match response_framing::rebuild(response, session.req_header()) {
             Ok(content) => {
                 context.response_is_empty = content == Content::None;
@@ -602,7 +602,7 @@ impl ProxyHttp for Gateway {
         if is_last {
             context.silence.stop();
         } else {
-            context.silence.broken();
+            context.silence.restart();
         }
         if context.response_is_empty {
             *body = None;
@@ -653,7 +653,7 @@ impl ProxyHttp for Gateway {
         interrupt::restore(session, &context.silence);
         context.silence.stop();
         if error.is_none() {
-            context.backlog.was_taken();
+            context.backlog.response_delivered();
         }
         if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
             context.account.status = response.status.as_u16();

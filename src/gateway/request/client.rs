@@ -41,7 +41,7 @@ pub(crate) fn show(session: &Session, account: &mut RequestLog, snapshot: &Snaps
 }
 
 /// Method for the log; unknown ones are logged as `other`.
-pub(crate) fn known_method(request: &RequestHeader) -> &'static str {
+pub(crate) fn logged_method(request: &RequestHeader) -> &'static str {
     // The most frequent first, then the IANA HTTP Method Registry, and methods of caches and Exchange.
     const KNOWN: &[&str] = &[
         "GET",
@@ -96,7 +96,7 @@ pub(crate) fn known_method(request: &RequestHeader) -> &'static str {
         "NOTIFY",
         "POLL",
     ];
-    KNOWN.iter().find(|known| **known == request.method.as_str()).copied().unwrap_or("other")
+    KNOWN.iter().find(|method| **method == request.method.as_str()).copied().unwrap_or("other")
 }
 
 /// Whether this connection itself is encrypted. For the client's scheme, use [`origin`].

@@ -52,7 +52,7 @@ pub(crate) async fn send(
     } else {
         session.write_response_header(Box::new(head), false).await?;
         context.account.bytes_out = response.body.len() as u64;
-        let body = send_backlog::track_whole(session, response.body.clone(), context);
+        let body = send_backlog::track_complete(session, response.body.clone(), context);
         session.write_response_body(Some(body), true).await?;
     }
     context.response_sent = true;

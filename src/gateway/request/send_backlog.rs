@@ -44,7 +44,7 @@ pub(crate) fn track(session: &Session, body: &mut Option<Bytes>, is_last: bool, 
 }
 
 /// Counts a complete response of the gateway.
-pub(crate) fn track_whole(session: &Session, body: Bytes, context: &Context) -> Bytes {
+pub(crate) fn track_complete(session: &Session, body: Bytes, context: &Context) -> Bytes {
     if context.backlog.connection().is_none() {
         return body;
     }

@@ -103,7 +103,7 @@ impl Silence {
     }
 
     /// Records a part of the request body, or its end, on its way to the app. Returns whether the request is complete with it.
-    pub(crate) fn body_came(self: &Arc<Self>, body: &mut Option<Bytes>, is_last: bool) -> bool {
+    pub(crate) fn body_received(self: &Arc<Self>, body: &mut Option<Bytes>, is_last: bool) -> bool {
         if self.phase.load(Ordering::Relaxed) == STOPPED {
             return false;
         }
@@ -116,7 +116,7 @@ impl Silence {
     }
 
     /// Restarts the timeout: the app has sent something.
-    pub(crate) fn broken(&self) {
+    pub(crate) fn restart(&self) {
         self.activity.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -131,13 +131,13 @@ impl Silence {
 
     fn enter(&self, phase: u8) {
         self.phase.store(phase, Ordering::Release);
-        self.broken();
+        self.restart();
     }
 
     /// Records whether the client is blocked. The timeout does not run while it is.
     pub(crate) fn client_blocks(&self, blocks: bool) {
         self.client_blocks.store(blocks, Ordering::Release);
-        self.broken();
+        self.restart();
     }
 
     /// Whether the timeout has expired.

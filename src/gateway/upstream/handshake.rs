@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn plain_http_is_told_from_a_refused_connection() {
+    async fn plain_http_is_distinguished_from_refused_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let serving = tokio::spawn(async move {

@@ -253,10 +253,10 @@ mod tests {
     fn rebuilt(status: u16, fields: &[(&'static str, &str)]) -> Result<(Content, Vec<String>), Fault> {
         let mut response = head(status, Version::HTTP_11, fields);
         let content = rebuild(&mut response, &request("GET", Version::HTTP_11))?;
-        Ok((content, shown(&response)))
+        Ok((content, fields_of(&response)))
     }
 
-    fn shown(response: &ResponseHeader) -> Vec<String> {
+    fn fields_of(response: &ResponseHeader) -> Vec<String> {
         let mut fields: Vec<String> = response
             .headers
             .iter()
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(rebuilt(304, &both), none(&["content-length: 11"]));
         let mut response = head(200, Version::HTTP_11, &both);
         assert_eq!(rebuild(&mut response, &request("HEAD", Version::HTTP_11)), Ok(Content::None));
-        assert_eq!(shown(&response), ["content-length: 11"]);
+        assert_eq!(fields_of(&response), ["content-length: 11"]);
     }
 
     #[test]

@@ -95,8 +95,8 @@ pub(crate) fn peer(
 
 /// Handles the header of a response: restarts the app's timeout, and notes its keepalive timeout (`Keep-Alive: timeout=5`, in
 /// seconds).
-pub(crate) fn hear(response: &ResponseHeader, context: &Context) {
-    context.silence.broken();
+pub(crate) fn handle_response_header(response: &ResponseHeader, context: &Context) {
+    context.silence.restart();
     let Some(candidate) = &context.candidate else { return };
     if response.status.is_informational() {
         return;

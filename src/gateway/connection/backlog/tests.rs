@@ -92,7 +92,7 @@ async fn requests_of_stalled_connection_wait_beyond_the_limit() {
     // And as many more as it finishes in a second.
     for _ in 0..5 {
         let finished = others.pop().expect("one of ten");
-        finished.was_taken();
+        finished.response_delivered();
     }
     for _ in 0..10 {
         others.push(other.next_request(patience).await.expect("it reads its responses"));
