@@ -74,7 +74,7 @@ pub(crate) fn cause(session: &Session, snapshot: &Snapshot) -> Option<String> {
     let origin = logged_origin(headers).unwrap_or("(not one)");
     let is_listed = snapshot.server.public_urls.iter().any(|url| url == origin);
     Some(if is_listed {
-        format!("the origin {origin} is not that of the host that was asked")
+        format!("the origin {origin} is not that of the requested host")
     } else {
         format!("the origin {origin} is not in server.public_urls")
     })
