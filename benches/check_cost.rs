@@ -1,7 +1,7 @@
-//! What the check costs: CPU per authenticated request against a public route of the same gateway.
+//! Cost of the check: CPU per authenticated request compared with a public route of the same gateway.
 //!
-//! One gateway process, the two routes in turn under `wrk`, its own CPU time read before and after each round. The
-//! claim is the ratio; the microseconds are of this machine. `cargo bench --bench check_cost` (needs wrk).
+//! One gateway process serves the two routes in turn under `wrk`; its CPU time is read before and after each round. The
+//! claim is the ratio; the microseconds depend on this machine. `cargo bench --bench check_cost` (needs wrk).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,14 +11,14 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, ensure};
 use doorward::demo::app::App;
 
-/// Rounds of each route: the median of so many is steady to about one percent here.
+/// Rounds per route; their median is stable to about one percent here.
 const ROUNDS: usize = 11;
-/// Seconds a round.
+/// Seconds per round.
 const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 64;
 const PASSWORD: &str = "violet kettle harbour lantern";
 
-/// A gateway of its own, ended when dropped.
+/// A private gateway, stopped when dropped.
 struct Gateway {
     child: Child,
     address: SocketAddr,
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
     for round in 0..=ROUNDS {
         for (at, (_, path)) in routes.iter().enumerate() {
             let micros = measure(&gateway, path, &token)?;
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 cost[at].push(micros);
             }
@@ -64,7 +64,7 @@ fn spread(values: &[f64], what: &str) -> String {
     format!("median {:.3}  (min {:.3}, max {:.3}) {what}", at(0.5), at(0.0), at(1.0))
 }
 
-/// CPU microseconds of the gateway for each request of one round.
+/// CPU microseconds of the gateway per request in one round.
 fn measure(gateway: &Gateway, path: &str, token: &str) -> anyhow::Result<f64> {
     let before = cpu_micros(gateway.child.id())?;
     let output = Command::new("wrk")
@@ -82,7 +82,7 @@ fn measure(gateway: &Gateway, path: &str, token: &str) -> anyhow::Result<f64> {
     Ok(spent / requests)
 }
 
-/// User and system time of a process, from its own accounting (proc(5), fields 14 and 15, in hundredths of a second).
+/// User and system time of a process (proc(5), fields 14 and 15, in hundredths of a second).
 fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("proc/stat")?;
@@ -135,7 +135,7 @@ async fn login(address: SocketAddr) -> anyhow::Result<String> {
     Ok(json["access_token"].as_str().context("a token")?.to_owned())
 }
 
-/// The address in the first line that a gateway prints: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
+/// Address in the first line of a gateway: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let told: serde_json::Value = serde_json::from_str(line).ok()?;
     told["address"].as_str()?.parse().ok()

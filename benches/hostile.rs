@@ -1,7 +1,7 @@
-//! What the worst known requests cost a gateway, beside an ordinary one: CPU by request and by byte.
+//! Cost of the worst known requests compared with an ordinary one: CPU per request and per byte.
 //!
-//! One gateway process, the kinds of requests in turn, its CPU time read from the kernel before and after each batch. Other
-//! programs on the machine change neither the order nor the bound: the claim is the ratio, and the bound is 20 times an
+//! One gateway process handles the kinds of requests in turn; its CPU time is read before and after each batch. Other
+//! programs on the machine affect neither the order nor the bound: the claim is the ratio, and the bound is 20 times an
 //! ordinary request. `make bench-hostile`; two minutes.
 
 use std::fs;
@@ -27,13 +27,13 @@ mod tls;
 
 use inputs::Input;
 
-/// A hostile request may cost so many ordinary ones.
+/// Maximum cost of a hostile request, in ordinary requests.
 const BOUND: f64 = 20.0;
-/// Each kind is measured so often: the median counts.
+/// Rounds per kind; the median counts.
 const ROUNDS: usize = 5;
-/// Requests of a batch.
+/// Requests per batch.
 const REQUESTS: usize = 200;
-/// A client that waits longer has met a defect.
+/// Timeout; a longer wait indicates a defect.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "violet kettle harbour lantern";
 
@@ -62,7 +62,7 @@ fn main() -> anyhow::Result<()> {
     report(&kinds)
 }
 
-/// The first round warms up.
+/// The first round is a warm-up.
 fn note(
     kinds: &mut Vec<(String, usize, Vec<f64>)>,
     at: usize,
@@ -114,7 +114,7 @@ fn report(kinds: &[(String, usize, Vec<f64>)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A gateway process, ended when dropped.
+/// A gateway process, stopped when dropped.
 struct Gateway {
     child: Child,
     plain: SocketAddr,
@@ -132,7 +132,7 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    /// Two processes on one vault: in clear, and over TLS for HTTP/2.
+    /// Starts two processes on one vault: plaintext, and TLS for HTTP/2.
     fn start(folder: &Path) -> anyhow::Result<Self> {
         let plain_config = folder.join("plain.toml");
         let mut add = program(&plain_config)
@@ -147,14 +147,14 @@ impl Gateway {
         Ok(Self { child, plain, encrypted, other: Some(other) })
     }
 
-    /// Microseconds of CPU for each request of a batch.
+    /// CPU microseconds per request of a batch.
     fn cost(&self, batch: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
         let before = self.cpu()?;
         batch()?;
         Ok((self.cpu()? - before) / REQUESTS as f64)
     }
 
-    /// CPU time of both, in microseconds: of each thread, in nanoseconds, as the kernel's scheduler counts it.
+    /// CPU microseconds of both processes: the sum over threads, in the nanoseconds of the kernel scheduler.
     fn cpu(&self) -> anyhow::Result<f64> {
         let mut nanos = 0.0;
         for id in [Some(&self.child), self.other.as_ref()].into_iter().flatten().map(Child::id) {
@@ -222,7 +222,7 @@ fn write_config(folder: &Path, app: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a batch over as few connections as the gateway keeps.
+/// Sends a batch, reusing connections as far as the gateway keeps them.
 fn send(gateway: SocketAddr, input: &Input) -> anyhow::Result<()> {
     let mut stream = None;
     for _ in 0..REQUESTS {
@@ -247,7 +247,7 @@ fn connect(gateway: SocketAddr) -> anyhow::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(stream))
 }
 
-/// A whole response: its status, and whether another may follow.
+/// Reads a response. Returns its status and whether the connection can be reused.
 fn response(reader: &mut BufReader<TcpStream>) -> anyhow::Result<(u16, bool)> {
     let (mut status, mut length, mut is_kept) = (None, 0, true);
     loop {

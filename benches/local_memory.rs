@@ -1,7 +1,7 @@
-//! What a gateway keeps in memory: idle, and with 100,000 sessions confirmed locally.
+//! Memory of a gateway: idle, and with 100,000 locally confirmed sessions.
 //!
-//! Sessions are opened through the store traits and their tokens signed with the vault's key, so that no password is
-//! hashed; each is then presented once. `cargo bench --bench local_memory` (needs redis-server; under a minute).
+//! Sessions are created through the store traits and their tokens signed with the vault's key, so that no password is
+//! hashed; each is then used once. `cargo bench --bench local_memory` (needs redis-server; under a minute).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -38,13 +38,13 @@ mod servers;
 use http::Client;
 
 const SESSIONS: usize = 100_000;
-/// Of so many people, with a name and a role each.
+/// Number of users, each with a name and a role.
 const USERS: usize = 1000;
 const AT_ONCE: usize = 16;
 const TTL: Duration = Duration::from_secs(900);
 const ISSUER: &str = "http://127.0.0.1:8080";
 
-/// A gateway process, ended when dropped.
+/// A gateway process, stopped when dropped.
 struct Gateway {
     child: Child,
     address: SocketAddr,
@@ -73,7 +73,7 @@ fn main() -> anyhow::Result<()> {
         let mut out = std::io::stdout();
         let idle = resident(&gateway)?;
         writeln!(out, "idle, before the first request      {:7.1} MiB", idle / 1024.0)?;
-        // One of each user, so that names are known; then connections and buffers are in the figure below it.
+        // One session per user first, so that the baseline includes user names, connections and buffers.
         present(gateway.address, &tokens[..USERS]).await?;
         let warm = resident(&gateway)?;
         writeln!(out, "{USERS:6} sessions confirmed locally  {:7.1} MiB", warm / 1024.0)?;
@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-/// Access tokens of new sessions, on the guest list and in the vault.
+/// Access tokens of new sessions in the session store and the vault.
 async fn open_sessions(
     vault: &Vault,
     master: &MasterSecret,
@@ -147,11 +147,11 @@ async fn open_sessions(
             tokens.push(token?);
         }
     }
-    // Each user once among the first: they were opened in turn, and joined as they came.
+    // The first tokens cover each user once: sessions were created in turn.
     Ok(tokens)
 }
 
-/// Presents each token once.
+/// Uses each token once.
 async fn present(gateway: SocketAddr, tokens: &[String]) -> anyhow::Result<()> {
     let mut clients = JoinSet::new();
     for some in tokens.chunks(tokens.len().div_ceil(AT_ONCE)) {
@@ -164,7 +164,7 @@ async fn present(gateway: SocketAddr, tokens: &[String]) -> anyhow::Result<()> {
                     let answer = client.request("GET", "/", &[("Authorization", &bearer)], b"").await;
                     match answer.status {
                         200 => break,
-                        // More people at once than the vault is asked about in a second.
+                        // More new sessions than the vault lookup limit per second.
                         503 => tokio::time::sleep(Duration::from_millis(50)).await,
                         _ => anyhow::bail!("{}", answer.text()),
                     }
@@ -176,7 +176,7 @@ async fn present(gateway: SocketAddr, tokens: &[String]) -> anyhow::Result<()> {
     clients.join_all().await.into_iter().collect()
 }
 
-/// Kibibytes.
+/// In kibibytes.
 fn resident(gateway: &Gateway) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.child.id()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
@@ -205,7 +205,7 @@ fn start(folder: &std::path::Path, key: &str, redis: u16, app: SocketAddr) -> an
     Ok(Gateway { child, address: address.with_context(|| format!("no address in `{line}`"))? })
 }
 
-/// The address in the first line that a gateway prints: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
+/// Address in the first line of a gateway: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let told: serde_json::Value = serde_json::from_str(line).ok()?;
     told["address"].as_str()?.parse().ok()

@@ -1,7 +1,7 @@
-//! What each step of a request costs alone, in nanoseconds to microseconds: no sockets, one thread.
+//! Cost of each step of a request, in nanoseconds to microseconds: no sockets, one thread.
 //!
 //! `make bench-micro`, or `cargo bench --bench micro` (needs PostgreSQL for the last one; `-- --quick` for a first
-//! look). Criterion keeps each run under `target/criterion` and says what changed since the one before.
+//! impression). Criterion keeps each run under `target/criterion` and reports changes since the previous one.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Signature and claims of an access token nobody has seen yet.
+/// Signature and claims of a new access token.
 fn verify(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyhow::Result<()> {
     let settings = Settings::new(&config("")?);
     let mut group = criterion.benchmark_group("access token, first sight");
@@ -74,8 +74,7 @@ fn verify(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyhow
     Ok(())
 }
 
-/// The whole local check of a token that is known: digest, cache, entered under its session, revoked?, lease,
-/// confirmed, revoked again?
+/// Complete local check of a cached token: digest, cache, session entry, revoked?, lease, confirmed, revoked again?
 fn known(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyhow::Result<()> {
     let settings = Settings::new(&config("")?);
     let world = runtime.block_on(World::new(&folder.join("known.db"), Algorithm::EdDsa))?;
@@ -87,7 +86,7 @@ fn known(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyhow:
     let first = runtime.block_on(auth.authenticate(&token, false, &control, &settings));
     anyhow::ensure!(first.is_ok(), "the vault says that it lives: {first:?}");
     criterion.bench_function("access token, known: the whole check", |bencher| {
-        // Nobody is waited for, so one poll is all of it; dropping what it answers is the request's end.
+        // Nothing waits, so one poll completes; dropping the result ends the request.
         let once = || auth.authenticate(black_box(&token), false, &control, &settings).now_or_never();
         bencher.iter(|| assert!(once().is_some_and(|answer| answer.is_ok()), "let in without a wait"));
     });
@@ -126,7 +125,7 @@ fn targets(criterion: &mut Criterion) -> anyhow::Result<()> {
     let mut group = criterion.benchmark_group("target");
     let longest = format!("/{}", "segment/".repeat(1023));
     let escaped_and_long = format!("/{}", "seg%2Dment/".repeat(744));
-    // The costliest of those that the corpus of disguises led to: everything one may do to a path changes it.
+    // The costliest of the ambiguous targets in the corpus: every normalization changes it.
     let every = format!("/{}", "..;%5c..;%5c%c4%b1//./x;y%252e%253f/".repeat(227));
     for (what, path) in [
         ("ordinary", "/api/v1/projects/42/issues"),
@@ -145,7 +144,7 @@ fn targets(criterion: &mut Criterion) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The names a browser sends with a page view, over a proxy that adds some.
+/// Header names of a page view by a browser, behind a proxy that adds some.
 const BROWSER: [&str; 20] = [
     "host",
     "connection",
@@ -180,7 +179,7 @@ fn headers(criterion: &mut Criterion) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An app's cookies and those of two trackers, with ours at the end.
+/// Cookies of an app and two trackers, with the gateway's at the end.
 fn cookies(criterion: &mut Criterion) {
     let token = "t".repeat(400);
     let field = format!(
@@ -199,7 +198,7 @@ fn cookies(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A refresh token read, and rotated by a vault through its trait; one after the other.
+/// A refresh token is parsed and rotated through the vault trait, sequentially.
 fn refresh(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyhow::Result<()> {
     let mut group = criterion.benchmark_group("refresh");
     let world = runtime.block_on(World::new(&folder.join("refresh.db"), Algorithm::EdDsa))?;
@@ -212,7 +211,7 @@ fn refresh(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyho
     let server = postgres::Server::start("");
     let vault = runtime.block_on(PostgresVault::open(server.options(&server.database())))?;
     let on_postgres = runtime.block_on(World::over(vault, Algorithm::EdDsa))?;
-    // Postgres as the tests run it, without fsync: `make bench-scale` has it with.
+    // Postgres as in the tests, without fsync; `make bench-scale` measures with fsync.
     for (what, world) in [("rotated, SQLite", world), ("rotated, Postgres without fsync", on_postgres)] {
         let mut presented = Presented {
             family: world.family.digest(),
@@ -253,7 +252,7 @@ impl World {
         let master = MasterSecret::random(random);
         let keys = keys::establish(&vault, &master, algorithm, random).await?;
         let (user_id, family) = (UserId::random(random), FamilyId::random(random));
-        // Nobody signs in by a password here.
+        // No password login in this bench.
         let no_password = Secret::new("-".to_owned());
         let login = "somebody@example.com".parse()?;
         vault.users.create(user_id, &login, &no_password, &Roles::parse(["staff"])?).await?;
@@ -280,7 +279,7 @@ impl World {
         Ok(issued.context("a key that signs")?.token.expose().clone())
     }
 
-    /// The use cases over it, with a session store in this process.
+    /// The use cases on this vault, with an in-process session store.
     fn auth(self) -> anyhow::Result<Arc<Auth>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -298,7 +297,7 @@ impl World {
     }
 }
 
-/// The defaults, an app, and these routes.
+/// Default configuration with an app and these routes.
 fn config(routes: &str) -> anyhow::Result<Config> {
     let text = format!("[upstreams.app]\nservers = [\"http://127.0.0.1:9000\"]\n{routes}");
     Ok(Config::parse(&text, Path::new("gateway.toml"), &|_| None)?)

@@ -1,9 +1,11 @@
-//! When a revocation is acknowledged, who is still let in? Three gateways on one Redis and one Postgres, under load.
+//! Delay between the acknowledgement of a revocation and its effect. Three gateways on one Redis and one Postgres,
+//! under load.
 //!
-//! Each round one session is used all the time at every gateway (with a pause of a millisecond between two requests, or
-//! with none, which keeps both cores of a small machine busy), and is then signed out at one of them. Counted is the time from the moment the client holds the acknowledgement until the last client has received its
-//! last accepted answer; zero when none came later. `cargo bench --bench revocation` (needs redis-server and
-//! PostgreSQL; about two minutes).
+//! In each round one session is used continuously at every gateway (with a pause of a millisecond between two requests,
+//! or with none, which keeps both cores of a small machine busy), and is then signed out at one of them. The delay runs
+//! from the moment the client has the acknowledgement until the last client has received its last accepted response; it
+//! is zero when none came later. `cargo bench --bench revocation` (needs redis-server and PostgreSQL; about two
+//! minutes).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -47,13 +49,13 @@ use http::Client;
 const GATEWAYS: usize = 3;
 /// Revocations of each kind: enough for a 99th percentile.
 const ROUNDS: usize = 300;
-/// Others at work at each gateway, and their pace: together some 900 requests a second.
+/// Background clients per gateway: together about 900 requests per second.
 const OTHERS: usize = 3;
 const PACE: Duration = Duration::from_millis(10);
-/// Between two requests of the session that is about to end.
+/// Pause between two requests of the session to be revoked.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A gateway process, ended when dropped.
+/// A gateway process, stopped when dropped.
 struct Gateway {
     child: Child,
     address: SocketAddr,
@@ -106,7 +108,7 @@ impl World {
         let master_key = base64url(random.bytes::<32>());
         let master = MasterSecret::parse(&master_key, "the bench")?;
         let user = UserId::random(random);
-        // Nobody signs in by a password here.
+        // No password login in this bench.
         let no_password = Secret::new("-".to_owned());
         vault.users.create(user, &"bench".parse()?, &no_password, &Roles::default()).await?;
         let app = App::start(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
@@ -148,7 +150,7 @@ impl World {
         format!("postgres://{}:{password}@127.0.0.1:{}/{}", postgres::ROLE, self.postgres.port, self.database)
     }
 
-    /// Access tokens of new sessions, opened through the store traits and renewed once at a gateway.
+    /// Access tokens of new sessions, created through the store traits and refreshed once at a gateway.
     async fn sessions(&self, count: usize, gateway: SocketAddr) -> anyhow::Result<Vec<String>> {
         let random: &dyn Random = &SystemRandom;
         let keys = keys::establish(&self.vault, &self.master, Algorithm::EdDsa, random).await?;
@@ -217,7 +219,7 @@ impl World {
     }
 }
 
-/// One revocation: how long after the acknowledgement the last accepted answer was received.
+/// One revocation. Returns the delay between the acknowledgement and the last accepted response.
 async fn one(gateways: &[SocketAddr], by: usize, bearer: &str, pause: Duration) -> anyhow::Result<Duration> {
     let mut users = JoinSet::new();
     for &address in gateways {
@@ -236,7 +238,7 @@ async fn one(gateways: &[SocketAddr], by: usize, bearer: &str, pause: Duration) 
     }
     let mut owner = Client::connect(gateways[by]).await;
     ensure!(get(&mut owner, bearer).await == Some(200), "it lives");
-    // At another moment of the gateways' own rhythm each time.
+    // At a different phase of the gateways' timers each time.
     sleep(Duration::from_micros(
         20_000 + u64::from(u16::from_le_bytes((&SystemRandom as &dyn Random).bytes())),
     ))
@@ -251,7 +253,7 @@ async fn one(gateways: &[SocketAddr], by: usize, bearer: &str, pause: Duration) 
     Ok(last.saturating_duration_since(acknowledged))
 }
 
-/// The status of the next answer; `None` when the connection is closed instead.
+/// Status of the next response; `None` when the connection is closed instead.
 async fn get(client: &mut Client, bearer: &str) -> Option<u16> {
     let bearer = format!("Bearer {bearer}");
     let message = http::message("GET", "/", &[("Authorization", &bearer)], b"");
@@ -275,7 +277,7 @@ fn start(folder: &Path, at: usize, settings: &str) -> anyhow::Result<Gateway> {
     Ok(Gateway { child, address: address.with_context(|| format!("no address in `{line}`"))? })
 }
 
-/// The address in the first line that a gateway prints: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
+/// Address in the first line of a gateway: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let told: serde_json::Value = serde_json::from_str(line).ok()?;
     told["address"].as_str()?.parse().ok()

@@ -1,10 +1,10 @@
-//! How cost grows: with threads, with sessions, with gateways on the same stores, with refreshes.
+//! Growth of cost with threads, sessions, gateways on the same stores, and refreshes.
 //!
-//! `make bench-scale` (needs redis-server, PostgreSQL with pgbench, and wrk; some seven minutes), or
-//! `cargo bench --bench scale -- --quick` (about two, sessions up to 100,000). Parts may be named: `threads`, `sessions`,
-//! `gateways`, `refreshes`. Gateways, Redis and Postgres are processes of their own, whose CPU time is read from the
-//! system; load and app are in other processes and in this one, on the same cores, so figures are CPU for each request
-//! rather than requests a second.
+//! `make bench-scale` (needs redis-server, PostgreSQL with pgbench, and wrk; about seven minutes), or `cargo bench
+//! --bench scale -- --quick` (about two, sessions up to 100,000). Select parts by name: `threads`, `sessions`,
+//! `gateways`, `refreshes`. Gateways, Redis and Postgres are separate processes whose CPU time is read from the system.
+//! Load and app run in other processes and in this one, on the same cores, so the figures are CPU per request rather
+//! than requests per second.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -30,13 +30,13 @@ use flood::{Flood, Wrk, flood, present};
 use report::say;
 use world::{Gateway, Report, Tokens, World, gateway, report};
 
-/// People: their sessions are of them in turn.
+/// Number of users; sessions are distributed over them.
 const USERS: usize = 1000;
 const CONNECTIONS: usize = 64;
-/// Of one round: its CPU time, read in hundredths of a second, is then some two seconds.
+/// Seconds per round: about two seconds of CPU time, read in hundredths of a second.
 pub(crate) const SECONDS: u64 = 2;
 
-/// What is to be measured, and how thoroughly.
+/// Parts to measure, and their size.
 struct Plan {
     quick: bool,
     parts: BTreeSet<String>,
@@ -84,14 +84,14 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-/// What some load cost, in microseconds of CPU a request.
+/// Cost of a load, in CPU microseconds per request.
 struct Cost {
     gateway: f64,
     redis: f64,
     flood: Flood,
 }
 
-/// The round of the median gateway cost, beginning with the session `first`.
+/// The round with the median gateway cost, starting with session `first`.
 async fn cost(
     world: &World,
     gateway: &Gateway,
@@ -154,7 +154,7 @@ fn named(path: &str) -> &'static str {
     }
 }
 
-/// One to eight gateways, of one thread each, on one Redis and one Postgres.
+/// One to eight single-threaded gateways on one Redis and one Postgres.
 async fn gateways(world: &World, users: &[UserId], report: &mut Report) -> anyhow::Result<()> {
     let (tokens, _) = world.open(users, USERS, "gateways").await?;
     let mut rows = Vec::new();
@@ -192,7 +192,7 @@ async fn gateways(world: &World, users: &[UserId], report: &mut Report) -> anyho
     )
 }
 
-/// What it costs that they are there.
+/// Cost of idle gateways.
 async fn idle(world: &World, gateways: &[Gateway]) -> anyhow::Result<[Value; 3]> {
     let all = || gateways.iter().map(Gateway::cpu).sum::<anyhow::Result<f64>>();
     let read = || anyhow::Ok((all()?, redis_cpu(world)?, world.postgres_cpu()?));
@@ -207,7 +207,7 @@ async fn idle(world: &World, gateways: &[Gateway]) -> anyhow::Result<[Value; 3]>
     ])
 }
 
-/// CPU microseconds a request of gateways and of Redis, with all of them under load at once.
+/// CPU microseconds per request of gateways and Redis, with all gateways under load at once.
 async fn together(
     world: &World,
     gateways: &[Gateway],
@@ -232,8 +232,7 @@ async fn together(
     Ok(((all()? - before.0) / requests, (redis_cpu(world)? - before.1) / requests))
 }
 
-/// A thousand sessions to a million, each presented in its turn: what is used most seldom, which is what a cache of any kind
-/// likes least.
+/// A thousand to a million sessions, used in turn: the worst access pattern for any cache.
 async fn sessions(world: &World, users: &[UserId], plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let sizes: &[usize] =
         if plan.quick { &[1000, 10_000, 100_000] } else { &[1000, 10_000, 100_000, 1_000_000] };
@@ -245,7 +244,8 @@ async fn sessions(world: &World, users: &[UserId], plan: &Plan, report: &mut Rep
         let redis_each = each(world.redis_info("used_memory").await?, before.0);
         let postgres_each = each(table_bytes(world)?, before.1);
         say(&format!("{count} sessions opened in {:.1} s", took.as_secs_f64()))?;
-        // The default remembers some 50,000; with more sessions than that, both that and room for all.
+        // The default caches some 50,000 sessions; with more sessions, both the default and a sufficient size are
+        // measured.
         let caches: &[&str] = if count > 50_000 { &["64MiB", "1500MiB"] } else { &["64MiB"] };
         for cache in caches {
             let settings = world.settings("", &format!("local_cache_bytes = \"{cache}\"\n"));
@@ -294,14 +294,14 @@ async fn sessions(world: &World, users: &[UserId], plan: &Plan, report: &mut Rep
     Ok(std::fs::write(report::folder()?.join("scale.svg"), drawn)?)
 }
 
-/// Microseconds of CPU that Redis has used.
+/// CPU microseconds used by Redis.
 fn redis_cpu(world: &World) -> anyhow::Result<f64> {
     let process =
         world.redis.process.lock().map_err(|_| anyhow::anyhow!("a panic while Redis was started"))?;
     gateway::cpu_micros(process.as_ref().context("Redis runs")?.id())
 }
 
-/// What Postgres keeps of sessions and of their audit, indexes included.
+/// Bytes of the session and audit tables in Postgres, including indexes.
 fn table_bytes(world: &World) -> anyhow::Result<f64> {
     let sql = "SELECT pg_total_relation_size('sessions') + pg_total_relation_size('audit')";
     Ok(world.postgres.psql(&world.database, sql).trim().parse()?)

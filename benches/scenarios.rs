@@ -1,9 +1,9 @@
-//! Three days nobody wants to learn from: a flash sale, a day that goes viral, an incident. Run on private stores and the
-//! program itself, with requests at a fixed rate whose times are those a client would see.
+//! Three scenarios: a flash sale, a viral day, an incident. They run on private stores and the real program, with
+//! requests at a fixed rate whose times are those a client would see.
 //!
-//! `make bench-scenarios` (needs redis-server and PostgreSQL; some five minutes), or
-//! `cargo bench --bench scenarios -- --quick` (under two). Parts may be named: `sale`, `viral`, `incident`. Load, app,
-//! gateways and stores share the cores of this machine, so the rates are small ones: the ratios are what counts.
+//! `make bench-scenarios` (needs redis-server and PostgreSQL; about five minutes), or `cargo bench --bench scenarios --
+//! --quick` (under two). Select parts by name: `sale`, `viral`, `incident`. Load, app, gateways and stores share the
+//! cores of this machine, so the rates are small: the ratios count.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -31,7 +31,7 @@ use world::load::meet;
 use world::{Gateway, Report, World, gateway, report};
 
 const PASSWORD: &str = "violet kettle harbour lantern";
-/// On an ordinary day.
+/// Requests per second on an ordinary day.
 const A_SECOND: f64 = 150.0;
 const CONNECTIONS: usize = 64;
 
@@ -45,7 +45,7 @@ impl Plan {
         self.parts.is_empty() || self.parts.contains(part)
     }
 
-    /// Of one phase.
+    /// Duration of one phase.
     fn seconds(&self) -> f64 {
         if self.quick { 8.0 } else { 20.0 }
     }
@@ -87,7 +87,7 @@ fn row(phase: &str, heard: &[Heard], seconds: f64) -> Vec<Value> {
     ]
 }
 
-/// Ten times the traffic, then the same with as many logins as the gateway takes.
+/// Ten times the traffic, then the same with as many logins as the gateway accepts.
 async fn sale(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let users = world.users("buyer", 500).await?;
     let (tokens, _) = world.open(&users, 5000, "sale").await?;
@@ -103,7 +103,7 @@ async fn sale(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result
         seconds: plan.seconds(),
     };
     let mut rows = vec![row("ordinary", &paced(&pace(A_SECOND)).await, plan.seconds())];
-    // Each twice, in turn, so that what else this machine does falls on both.
+    // Each twice, alternating, so that other activity on the machine affects both.
     let (mut without, mut with, mut logins) = (Vec::new(), Vec::new(), Logins::default());
     for _ in 0..2 {
         without.extend(paced(&pace(10.0 * A_SECOND)).await);
@@ -139,7 +139,7 @@ struct Logins {
     refused: usize,
 }
 
-/// One who tries to sign in all the time.
+/// A client that logs in continuously.
 async fn log_in(gateway: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Logins {
     let (mut logins, mut client) = (Logins::default(), Client::connect(gateway).await);
     let body = json!({ "username": "sale-login", "password": PASSWORD }).to_string();
@@ -156,7 +156,7 @@ async fn log_in(gateway: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Logins 
     logins
 }
 
-/// Somebody who signs in by a password, added as an operator does.
+/// Adds a user with a password, as an operator does.
 fn add_user(config: &Path, name: &str) -> anyhow::Result<()> {
     let mut add = gateway::program(config)
         .args(["user", "add", name, "--role", "staff", "--password-stdin"])
@@ -168,12 +168,12 @@ fn add_user(config: &Path, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ten times the sessions, most of people that this gateway has never seen, and ten times the traffic.
+/// Ten times the sessions, most of users new to this gateway, and ten times the traffic.
 async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let (few, many) = if plan.quick { (2000, 20_000) } else { (10_000, 100_000) };
     let gateway = Gateway::start(world.folder.path(), "viral", &world.settings("", ""))?;
     let before = world.redis_info("used_memory").await?;
-    // Two sessions for each person.
+    // Two sessions per user.
     let users = world.users("early", few / 2).await?;
     let (early, _) = world.open(&users, few, "early").await?;
     let users = world.users("late", (many - few) / 2).await?;
@@ -200,7 +200,7 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     };
     let known = Arc::new(early.clone());
     phase("ordinary", &known, A_SECOND).await?;
-    // Everybody in turn, the new ones first: each request is of somebody who was never seen here.
+    // All sessions in turn, new ones first: each request is the first use of its session at this gateway.
     let all = Arc::new(late.first(many - few)?.into_iter().chain(early).collect::<Vec<_>>());
     phase("10 x, all strangers", &all, 10.0 * A_SECOND).await?;
     let again = meet(gateway.address, &all).await?;
@@ -213,7 +213,7 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     report.note("Redis bytes a session", &format!("{bytes:.0}"))
 }
 
-/// 100,000 sessions of one account are ended by one command, with two gateways at work.
+/// One command ends 100,000 sessions of one account, with two gateways under traffic.
 async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let count = if plan.quick { 20_000 } else { 100_000 };
     let settings = world.settings("", "local_cache_bytes = \"256MiB\"\n");
@@ -298,7 +298,7 @@ async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Re
     )
 }
 
-/// Uses one stolen session after the other until told to stop; when the last answer was accepted.
+/// Uses stolen sessions in turn until stopped. Returns the time of the last accepted response.
 async fn steal(
     gateway: std::net::SocketAddr,
     stolen: Arc<Vec<String>>,
@@ -310,7 +310,7 @@ async fn steal(
         match ask(&mut client, &stolen[number % stolen.len()]).await {
             Some(200) => last = Instant::now(),
             Some(_) => {}
-            // A request that was under way is cut.
+            // The request in flight was cut.
             None => client = Client::try_connect(gateway).await?,
         }
         number += 7919;
@@ -319,7 +319,7 @@ async fn steal(
     Ok(last)
 }
 
-/// Presents each once; how many were let in.
+/// Uses each session once. Returns the number of accepted requests.
 async fn accepted_now(gateway: std::net::SocketAddr, stolen: &[String]) -> anyhow::Result<usize> {
     let mut clients = JoinSet::new();
     for some in stolen.chunks(stolen.len().div_ceil(16)) {

@@ -1,5 +1,5 @@
-//! What choosing a server costs a request, and being told of its answer: nanoseconds, against the tens of microseconds that
-//! forwarding takes. `cargo bench --bench turn`.
+//! Cost of server selection and of reporting the response, in nanoseconds; forwarding takes tens of microseconds.
+//! `cargo bench --bench turn`.
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -38,7 +38,7 @@ fn measure(group: &Group, clock: &dyn Clock) -> f64 {
         let began = Instant::now();
         for _ in 0..REQUESTS {
             let mut turn = black_box(group).attempts(clock);
-            // The one put last is not reached: an answer would bring it back.
+            // The ejected server is not selected: a response would readmit it.
             if let Some(candidate) = turn.next() {
                 candidate.response_started(200, None, clock);
             }

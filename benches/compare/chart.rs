@@ -1,4 +1,4 @@
-//! Bar charts for the README, as SVG that reads on light and on dark pages.
+//! Bar charts for the README, as SVG readable on light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -10,10 +10,10 @@ const BAR: f64 = 18.0;
 const STEP: f64 = 27.0;
 const TOP: f64 = 64.0;
 
-/// Parts of a bar: what they are called, and their colours (readable on both grounds).
+/// Parts of a bar: label, colour (readable on both backgrounds) and value.
 type Part = (&'static str, &'static str, fn(&Run) -> f64);
 
-/// CPU time a request of each contender.
+/// CPU time per request of each contender.
 pub(crate) fn cpu(measured: &Measured) -> String {
     let parts: [Part; 3] = [
         ("the gateway", "#3b7dd8", |run| run.cpu.gateway),
@@ -28,7 +28,7 @@ pub(crate) fn cpu(measured: &Measured) -> String {
     bars(&title, &parts.map(|(name, colour, _)| (name, colour)), &rows.collect::<Vec<_>>(), 1)
 }
 
-/// The 99th percentile at the fixed rate.
+/// 99th percentile at the fixed rate.
 pub(crate) fn latency(measured: &Measured) -> String {
     let rate = measured.rate.unwrap_or_default();
     let kept = |runs: &[Run]| median(runs.iter().map(|run| run.load.per_second)) >= rate * 0.97;

@@ -1,4 +1,4 @@
-//! Who is compared: each a proxy before the same app, on one thread, checking the strongest token it can.
+//! The contenders: each a proxy in front of the same app, on one thread, checking the strongest token it supports.
 
 mod start;
 pub(crate) use start::secret;
@@ -14,7 +14,7 @@ use crate::load::{Bearer, Protocol, Target};
 use crate::process::{Cores, Server, cpu_micros, resident_mib};
 use crate::sessions::Opened;
 
-/// What the bench knows a contender by.
+/// Identifier of a contender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub(crate) enum Name {
     Upstream,
@@ -49,7 +49,7 @@ impl Name {
         Self::EnvoyExtAuthz,
     ];
 
-    /// In tables.
+    /// Title in tables.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Upstream => "the app alone",
@@ -68,7 +68,7 @@ impl Name {
         }
     }
 
-    /// What is checked, and whether a revocation is noticed.
+    /// Description of its check, including whether it notices a revocation.
     pub(crate) const fn checks(self) -> &'static str {
         match self {
             Self::Upstream | Self::Public | Self::Nginx => "nothing",
@@ -85,17 +85,17 @@ impl Name {
         }
     }
 
-    /// In raw data.
+    /// Key in raw data.
     pub(crate) fn key(self) -> String {
         format!("{self:?}")
     }
 
-    /// Whether anything is checked at all.
+    /// Returns true if it checks anything.
     pub(crate) const fn has_check(self) -> bool {
         !matches!(self, Self::Upstream | Self::Public | Self::Nginx)
     }
 
-    /// Whether it learns of a revocation.
+    /// Returns true if it notices a revocation.
     pub(crate) const fn learns_of_revocations(self) -> bool {
         self.has_check() && !matches!(self, Self::HaproxyHs256 | Self::HaproxyEs256 | Self::EnvoyJwt)
     }
@@ -114,12 +114,12 @@ impl Name {
 pub(crate) struct Spent {
     /// By the proxy itself.
     pub(crate) gateway: f64,
-    /// By the service it asks, where it asks one.
+    /// By the service that the proxy queries, if any.
     pub(crate) helper: f64,
     pub(crate) redis: f64,
 }
 
-/// Everything that runs, all the time; who is not asked costs nothing.
+/// All processes, running all the time; an idle one costs nothing.
 pub(crate) struct Field {
     folder: PathBuf,
     upstream: (Server, u16),
@@ -132,14 +132,14 @@ pub(crate) struct Field {
 }
 
 struct Proxy {
-    /// One process may be several contenders.
+    /// Contenders served by this process.
     names: Vec<Name>,
     server: Server,
     port: u16,
     tls_port: Option<u16>,
 }
 
-/// Where to find what the contenders need.
+/// Inputs for starting the contenders.
 pub(crate) struct Around<'a> {
     pub(crate) cores: &'a Cores,
     pub(crate) folder: &'a Path,
@@ -151,13 +151,13 @@ pub(crate) struct Around<'a> {
     pub(crate) public_key: String,
     pub(crate) jwks: String,
     pub(crate) secret: String,
-    /// Contenders to start; the app and who shares a process with one of them are started anyhow.
+    /// Contenders to start; the app and contenders that share a process with one of them always start.
     pub(crate) names: &'a [Name],
     pub(crate) session: Opened,
     pub(crate) embedded_session: Opened,
 }
 
-/// Text of a contender's configuration.
+/// Template of a contender's configuration.
 fn template(name: &str) -> anyhow::Result<String> {
     let file = here().join(name);
     fs::read_to_string(&file).with_context(|| file.display().to_string())
@@ -232,7 +232,7 @@ impl Field {
         self.proxies.iter().find(is_it).with_context(|| format!("{} was not started", name.title()))
     }
 
-    /// Requests of `at_once` clients to a contender; with a file, of all whose tokens it has.
+    /// Load of `at_once` clients on a contender; with a file, using all tokens in it.
     pub(crate) fn target(
         &self,
         name: Name,
@@ -256,7 +256,7 @@ impl Field {
         Ok(Target { url, protocol, at_once, bearer: Some(bearer) })
     }
 
-    /// The token this one checks.
+    /// The token that this contender checks.
     fn token(&self, name: Name) -> &str {
         match name {
             Name::HaproxyHs256 => &self.hs256,
@@ -265,7 +265,7 @@ impl Field {
         }
     }
 
-    /// What was spent for it until now.
+    /// CPU time spent for it so far.
     pub(crate) fn spent(&self, name: Name, protocol: Protocol) -> anyhow::Result<Spent> {
         let gateway = match name {
             Name::Upstream => self.upstream.0.id(),
@@ -275,12 +275,12 @@ impl Field {
         Ok(Spent {
             gateway: cpu_micros(gateway)?,
             helper: if asks { cpu_micros(self.checker.0.id())? } else { 0.0 },
-            // It serves all of them, one at a time; whatever else it does is little.
+            // Redis serves all of them, one at a time; its other work is negligible.
             redis: if name.has_check() { cpu_micros(self.redis)? } else { 0.0 },
         })
     }
 
-    /// Its resident memory in MiB.
+    /// Resident memory in MiB.
     pub(crate) fn resident(&self, name: Name, protocol: Protocol) -> anyhow::Result<f64> {
         match name {
             Name::Upstream => resident_mib(self.upstream.0.id()),
@@ -288,12 +288,12 @@ impl Field {
         }
     }
 
-    /// Where scratch files go.
+    /// Folder for temporary files.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether a contender answers as it should: the app is told who calls, and nobody gets in without a good token.
+    /// Verifies a contender: the app receives the caller's identity, and an invalid token is refused.
     pub(crate) async fn verify(&self, name: Name) -> anyhow::Result<()> {
         let title = name.title();
         let port = if name == Name::Upstream { self.upstream.1 } else { self.proxy(name, false)?.port };
@@ -318,7 +318,7 @@ impl Field {
         let session = if name == Name::Embedded { &self.embedded_session } else { &self.session };
         let user = session.user_id.to_string();
         ensure!(answer.header("X-Seen-User-Id") == Some(&user), "{title}: the app saw {answer:?}");
-        // Another last character is another signature, or none: its lowest bits are padding.
+        // Another last character means another or an invalid signature: its lowest bits are padding.
         let forged =
             format!("{}{}", &token[..token.len() - 2], if token.ends_with("AA") { "BB" } else { "AA" });
         for token in [None, Some(forged.as_str()), Some("nonsense")] {
@@ -328,7 +328,7 @@ impl Field {
         Ok(())
     }
 
-    /// Whether a session's token is still good there.
+    /// Returns true if it accepts the token of a session.
     pub(crate) async fn admits(&self, name: Name, session: &Opened) -> anyhow::Result<bool> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.proxy(name, false)?.port));
         let bearer = format!("Bearer {}", session.token);

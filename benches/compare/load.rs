@@ -1,4 +1,4 @@
-//! Load by wrk and h2load, and what they saw.
+//! Load by wrk and h2load, and its results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::process::pinned;
 
-/// How requests come.
+/// Protocol of the clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {
     /// HTTP/1.1 in the clear.
@@ -28,25 +28,25 @@ impl Protocol {
     }
 }
 
-/// Requests of one kind.
+/// Parameters of a load.
 pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) protocol: Protocol,
-    /// Requests at a time: as many connections, but four to a connection over HTTP/2.
+    /// Concurrent requests: one per connection, or four per connection over HTTP/2.
     pub(crate) at_once: u32,
     pub(crate) bearer: Option<Bearer>,
 }
 
-/// Who asks.
+/// Tokens of the clients.
 #[derive(Clone)]
 pub(crate) enum Bearer {
-    /// Always the same.
+    /// The same token for every request.
     One(String),
-    /// In turn those of a file, one a line.
+    /// The tokens of a file in turn, one per line.
     Each(PathBuf),
 }
 
-/// What one run of load came to; times in microseconds.
+/// Results of one load run; times in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) requests: f64,
@@ -54,14 +54,14 @@ pub(crate) struct Load {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) p999: f64,
-    /// Answers that were not 200, and connections that failed.
+    /// Responses other than 200, and failed connections.
     pub(crate) errors: f64,
 }
 
-/// Streams of one HTTP/2 connection.
+/// Streams per HTTP/2 connection.
 const STREAMS: u32 = 4;
 
-/// As many requests as go through.
+/// Runs at maximum throughput.
 pub(crate) fn saturate(target: &Target, seconds: f64, cores: &str, folder: &Path) -> anyhow::Result<Load> {
     match target.protocol {
         Protocol::H1 | Protocol::Tls => wrk(target, seconds, cores),
@@ -69,7 +69,7 @@ pub(crate) fn saturate(target: &Target, seconds: f64, cores: &str, folder: &Path
     }
 }
 
-/// So many requests a second, evenly, and no more.
+/// Runs at a fixed rate of requests per second.
 pub(crate) fn pace(
     target: &Target,
     rate: f64,
@@ -117,7 +117,7 @@ fn h2load(
 ) -> anyhow::Result<Load> {
     let Some(Bearer::One(token)) = &target.bearer else { bail!("h2load sends one token") };
     let log = folder.join("h2load.log");
-    // It appends.
+    // h2load appends to the log.
     let _ = fs::remove_file(&log);
     let (clients, streams) = match target.protocol {
         Protocol::H2 => (target.at_once.div_ceil(STREAMS), STREAMS),

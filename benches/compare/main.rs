@@ -1,9 +1,9 @@
-//! What the check costs, beside those one would otherwise put there. `make bench` (under 20 minutes), `make bench-quick`.
+//! Cost of the check compared with common alternatives. `make bench` (under 20 minutes), `make bench-quick`.
 //!
-//! Everything runs on this machine: one app, one proxy under test at a time, on a core of its own, one worker thread each,
-//! kept connections on both sides. The contenders take turns, round by round; what is claimed are ratios within a round.
-//! Their configurations are in `contenders/`; before anything is measured each has to tell the app who calls and to refuse a
-//! forged token.
+//! Everything runs on this machine: one app and one proxy under test at a time, on its own core, with one worker thread
+//! each and keep-alive connections on both sides. The contenders take turns, round by round; the claims are ratios
+//! within a round. Their configurations are in `contenders/`. Before measuring, each contender must forward the
+//! caller's identity to the app and refuse a forged token.
 
 mod chart;
 mod contender;
@@ -43,14 +43,14 @@ use measure::Measured;
 use process::Cores;
 use sessions::{Opened, Stores};
 
-/// What the command line asks for.
+/// Command line options.
 struct Options {
     quick: bool,
-    /// Only these groups.
+    /// Groups to run; empty for all.
     only: Vec<String>,
-    /// Where tables and charts go, beside target/bench.
+    /// Folder for tables and charts, in addition to target/bench.
     publish: Option<PathBuf>,
-    /// The page that shows the promises, between two marks.
+    /// Page that shows the claims, between two markers.
     page: Option<PathBuf>,
 }
 
@@ -64,7 +64,7 @@ impl Options {
                 "--only" => options.only.push(args.next().context("--only <group>")?),
                 "--publish" => options.publish = Some(args.next().context("--publish <folder>")?.into()),
                 "--page" => options.page = Some(args.next().context("--page <file>")?.into()),
-                // Cargo says it.
+                // Passed by Cargo.
                 "--bench" => {}
                 other => bail!(
                     "`{other}` is not known: --quick, --only <group>, --publish <folder>, --page <file>"
@@ -151,7 +151,7 @@ async fn one(stores: &Stores) -> anyhow::Result<Opened> {
     stores.open(1).await?.pop().context("a session")
 }
 
-/// The gateway takes connections before it has its keys; the others are ready then.
+/// The gateway accepts connections before it has its keys; the other contenders are ready then.
 async fn until_ready(field: &Field, name: Name) -> anyhow::Result<()> {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
@@ -162,7 +162,7 @@ async fn until_ready(field: &Field, name: Name) -> anyhow::Result<()> {
     }
 }
 
-/// How long a revoked session is still let in; `None` where it is to its end.
+/// Seconds for which a revoked session is still accepted; `None` if until the token expires.
 async fn revocation(field: &Field, name: Name, stores: &Stores) -> anyhow::Result<Option<f64>> {
     if !name.learns_of_revocations() {
         return Ok(None);
@@ -203,7 +203,7 @@ fn certificate(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(certificate)
 }
 
-/// Prints the tables, and writes them and what they were made of.
+/// Prints the tables, and writes them with their raw data.
 fn finish(
     options: &Options,
     all: &[Measured],
@@ -244,7 +244,7 @@ fn finish(
     }
 }
 
-/// Puts text into a page, between its two marks.
+/// Replaces the text between the two markers of a page.
 fn show(page: &Path, text: &str) -> anyhow::Result<()> {
     const MARKS: [&str; 2] = ["<!-- make bench -->\n", "<!-- /make bench -->\n"];
     let before = fs::read_to_string(page)?;

@@ -1,4 +1,4 @@
-//! Rounds: every contender of a group in turn, so that whatever else the machine does falls on all of them.
+//! Rounds: the contenders of a group take turns, so that other activity on the machine affects all of them.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use crate::load::{self, Load, Target};
 use crate::plan::Group;
 use crate::process::Cores;
 
-/// One run of load on one contender.
+/// One load run on one contender.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) load: Load,
-    /// Microseconds of CPU for each request.
+    /// CPU microseconds per request.
     pub(crate) cpu: Spent,
 }
 
 impl Run {
-    /// By all that were asked.
+    /// Total of all processes involved.
     pub(crate) fn total(&self) -> f64 {
         self.cpu.gateway + self.cpu.helper + self.cpu.redis
     }
@@ -34,7 +34,7 @@ impl Run {
     }
 }
 
-/// What a contender did in a group.
+/// Runs of a contender in a group.
 pub(crate) struct Cell {
     pub(crate) name: Name,
     pub(crate) saturated: Vec<Run>,
@@ -42,10 +42,10 @@ pub(crate) struct Cell {
     pub(crate) resident_mib: f64,
 }
 
-/// A group and what came of it.
+/// A group and its results.
 pub(crate) struct Measured {
     pub(crate) group: Group,
-    /// Requests a second of the paced runs.
+    /// Requests per second of the paced runs.
     pub(crate) rate: Option<f64>,
     pub(crate) cells: Vec<Cell>,
 }
@@ -71,12 +71,12 @@ impl Measured {
     }
 }
 
-/// The middle one.
+/// The median.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     spread(values)[1]
 }
 
-/// The least, the middle one and the most.
+/// Minimum, median and maximum.
 pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> [f64; 3] {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -84,7 +84,7 @@ pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> [f64; 3] {
     [0.0, 0.5, 1.0].map(|part| at(part).unwrap_or(f64::NAN))
 }
 
-/// Runs that may still meet a refusal, before those that may not: at most so many seconds of load.
+/// Maximum number of warm-up runs that may meet a refusal.
 const WARMING: usize = 20;
 
 /// Measures a group.
@@ -115,7 +115,7 @@ pub(crate) fn measure(
             cell.saturated.push(run);
         }
     }
-    // At half of what nginx with Lua can do, or of what the first one can.
+    // Half of the maximum throughput of nginx with Lua, or of the first contender.
     let of = |name: Name| cells.iter().find(|cell| cell.name == name);
     let reference = of(Name::NginxLua).or(cells.first());
     let most = reference.map(|cell| median(cell.saturated.iter().map(|run| run.load.per_second)));
@@ -139,7 +139,7 @@ pub(crate) fn measure(
     Ok(Measured { group, rate, cells })
 }
 
-/// Until a run meets no refusal: with many people at once, the vault is asked about so many a second.
+/// Runs load until no request is refused: with many sessions, vault lookups are limited per second.
 fn warm(target: &Target, name: Name, cores: &Cores, folder: &Path, sessions: usize) -> anyhow::Result<()> {
     let seconds = if sessions > 1 { 5.0 } else { 1.0 };
     for _ in 0..WARMING {
@@ -150,7 +150,7 @@ fn warm(target: &Target, name: Name, cores: &Cores, folder: &Path, sessions: usi
     anyhow::bail!("{} goes on refusing requests of {}", name.title(), target.url)
 }
 
-/// One run, with what it cost.
+/// One run with its cost.
 fn observe(
     field: &Field,
     name: Name,

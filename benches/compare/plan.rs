@@ -1,22 +1,22 @@
-//! Which cells are measured: groups of contenders under the same load.
+//! The measurement plan: groups of contenders under the same load.
 
 use crate::contender::Name;
 use crate::load::Protocol;
 
 /// Contenders under one load, measured in turn.
 pub(crate) struct Group {
-    /// In raw data.
+    /// Key in raw data.
     pub(crate) key: &'static str,
     pub(crate) protocol: Protocol,
-    /// Requests at a time.
+    /// Concurrent requests.
     pub(crate) at_once: u32,
-    /// Whether the answers have 100 KB, not 100 bytes.
+    /// Selects 100 KB responses instead of 100 bytes.
     pub(crate) large: bool,
-    /// Distinct sessions.
+    /// Number of distinct sessions.
     pub(crate) sessions: usize,
     pub(crate) names: &'static [Name],
     pub(crate) rounds: usize,
-    /// Seconds of each round as fast as it goes, and of each at a fixed rate; none of the latter where it is zero.
+    /// Seconds per round at maximum throughput and at a fixed rate; zero skips the latter.
     pub(crate) seconds: (f64, f64),
 }
 
@@ -36,7 +36,7 @@ impl Group {
     }
 }
 
-/// The group that the claims are made of.
+/// The group used for the claims.
 pub(crate) const BASE: &str = "base";
 
 const DESCRIBES: Group = Group {
@@ -50,11 +50,11 @@ const DESCRIBES: Group = Group {
     seconds: (2.0, 3.0),
 };
 
-/// Those whose ratios are promised.
+/// Contenders with claimed ratios.
 const PROMISED: &[Name] = &[Name::Public, Name::Local, Name::Fresh, Name::NginxLua, Name::HaproxyHs256];
 const FEW: &[Name] = &[Name::Local, Name::Fresh, Name::NginxLua, Name::HaproxyHs256];
 
-/// Everything: 34 cells.
+/// All 34 cells.
 pub(crate) fn full() -> Vec<Group> {
     let other = |key, names| Group { key, names, rounds: 3, seconds: (2.0, 2.0), ..DESCRIBES };
     vec![
@@ -72,7 +72,7 @@ pub(crate) fn full() -> Vec<Group> {
     ]
 }
 
-/// The promises alone.
+/// Only the cells of the claims.
 pub(crate) fn quick() -> Vec<Group> {
     vec![Group { names: PROMISED, rounds: 5, seconds: (2.0, 2.0), ..DESCRIBES }]
 }

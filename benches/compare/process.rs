@@ -1,4 +1,4 @@
-//! Servers of the bench: started on a core, ended with it, their CPU time and memory read from their own accounting.
+//! Server processes of the bench: pinned to cores, stopped at the end; CPU time and memory are read from /proc.
 
 use std::fs;
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::time::Instant;
 
-/// Which cores: the gateway under test has one to itself, what is around it has the others.
+/// Core assignment: the gateway under test has its own cores, everything else shares the others.
 #[derive(Clone)]
 pub(crate) struct Cores {
     pub(crate) gateway: String,
@@ -18,7 +18,7 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// Of this machine, the gateways getting this many.
+    /// Cores of this machine, with this many for the gateways.
     pub(crate) fn of_this_machine(gateways: usize) -> Self {
         let all = std::thread::available_parallelism().map_or(1, usize::from);
         let gateways = gateways.min(all);
@@ -30,25 +30,25 @@ impl Cores {
     }
 }
 
-/// `program` on these cores only.
+/// `program`, pinned to these cores.
 pub(crate) fn pinned(cores: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", cores]).arg(program);
     command
 }
 
-/// A server process, ended when dropped.
+/// A server process, stopped when dropped.
 pub(crate) struct Server {
     child: Child,
 }
 
 impl Server {
-    /// Starts it, its words going to a file of the folder, and waits until it takes connections at this port.
+    /// Starts the server with its output in a file of the folder, and waits until it accepts connections on this port.
     pub(crate) fn start(mut command: Command, port: u16, folder: &Path) -> anyhow::Result<Self> {
         let log = folder.join("output.log");
         let output = fs::File::create(&log)?;
         command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
-        // Of its own group: an interrupt at the desk is for the bench, which ends it.
+        // In its own process group: Ctrl-C goes to the bench, which stops the server.
         let child = command.process_group(0).spawn().with_context(|| format!("cannot run {command:?}"))?;
         let mut server = Self { child };
         let until = Instant::now() + Duration::from_secs(20);
@@ -64,7 +64,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Its process.
+    /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -77,7 +77,7 @@ impl Drop for Server {
     }
 }
 
-/// User and system time of a process in microseconds: proc(5), stat, fields 14 and 15, in hundredths of a second.
+/// User and system time of a process in microseconds (proc(5), stat, fields 14 and 15, in hundredths of a second).
 pub(crate) fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("proc/stat")?;
@@ -86,21 +86,21 @@ pub(crate) fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
     Ok(ticks * 10_000.0)
 }
 
-/// Its resident memory in MiB.
+/// Resident memory in MiB.
 pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
-/// Keeps a running process on these cores, all its threads.
+/// Pins all threads of a running process to these cores.
 pub(crate) fn pin(cores: &str, pid: u32) -> anyhow::Result<()> {
     let done = Command::new("taskset").args(["-acp", cores]).arg(pid.to_string()).output()?;
     anyhow::ensure!(done.status.success(), "taskset: {}", String::from_utf8_lossy(&done.stderr));
     Ok(())
 }
 
-/// A port nobody listens on.
+/// A free port.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

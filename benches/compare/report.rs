@@ -1,11 +1,11 @@
-//! What was measured, as tables for people and as raw data.
+//! Results as tables and as raw data.
 
 use std::fmt::Write as _;
 
 use crate::contender::Name;
 use crate::measure::{Cell, Measured, median, spread};
 
-/// A promise: CPU (or p99) of one against another, in the same round.
+/// A claim: CPU (or p99) of one contender relative to another, in the same round.
 pub(crate) struct Claim {
     what: &'static str,
     of: Name,
@@ -68,7 +68,7 @@ pub(crate) const CLAIMS: &[Claim] = &[
 ];
 
 impl Claim {
-    /// The ratio of each round: least, median, most. `None` where one of the two was not measured.
+    /// Minimum, median and maximum of the ratio over all rounds. `None` if one of the two was not measured.
     pub(crate) fn ratios(&self, base: &Measured) -> Option<[f64; 3]> {
         let (of, against) = (base.cell(self.of)?, base.cell(self.against)?);
         let pairs: Vec<f64> = if self.latency {
@@ -84,7 +84,7 @@ impl Claim {
     }
 }
 
-/// The promises, met or not, in Markdown.
+/// The claims with their results, in Markdown.
 pub(crate) fn claims(base: &Measured) -> String {
     let mut out =
         String::from("| ratio, round by round | median (least to most) | must | goal |\n|---|---|---|---|\n");
@@ -102,7 +102,7 @@ pub(crate) fn claims(base: &Measured) -> String {
     out
 }
 
-/// The table of one group, in Markdown.
+/// Table of one group, in Markdown.
 pub(crate) fn table(measured: &Measured) -> String {
     let mut out = format!("### {}\n\n", measured.group.title());
     let cpu = "CPU a request, µs (gateway + service asked + Redis)";
@@ -161,7 +161,7 @@ fn latencies(runs: &[super::measure::Run]) -> String {
     format!("{:.2} / {:.2} / {:.2}", of(|run| run.load.p50), of(|run| run.load.p99), of(|run| run.load.p999))
 }
 
-/// What each contender checks, and what became of a session that was revoked.
+/// Table of each contender's check and its reaction to a revocation.
 pub(crate) fn checks(noticed: &[(Name, Option<f64>)]) -> String {
     let mut out = String::from("| | checks | a revoked session was refused after |\n|---|---|---|\n");
     for (name, seconds) in noticed {
@@ -176,7 +176,7 @@ pub(crate) fn checks(noticed: &[(Name, Option<f64>)]) -> String {
     out
 }
 
-/// The Markdown as plain columns.
+/// Converts Markdown to plain columns.
 pub(crate) fn plain(markdown: &str) -> String {
     let mut out = String::new();
     let mut lines = markdown.lines().peekable();

@@ -1,4 +1,4 @@
-//! The stores, and sessions in them: opened through the store traits as a login does, without the password hash.
+//! The stores and their sessions, created through the store traits as a login does, without the password hash.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,11 +31,11 @@ use crate::redis::RedisServer;
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8080";
 pub(crate) const AUDIENCE: &str = "doorward";
 const TTL: Duration = Duration::from_secs(3600);
-/// Of so many people.
+/// Number of users.
 const USERS: usize = 1000;
 const AT_ONCE: usize = 250;
 
-/// A vault, whom to remember there, and the key that signs.
+/// A vault, its users and its signing key.
 pub(crate) struct Stores {
     vault: Vault,
     sessions: Option<Arc<dyn SessionStore>>,
@@ -72,7 +72,7 @@ impl Stores {
         Self::on(vault, Some(store), master, USERS).await
     }
 
-    /// In a file; the gateway remembers who is confirmed.
+    /// In a file; the gateway caches confirmed sessions.
     pub(crate) async fn embedded(file: &Path, master: &str) -> anyhow::Result<Self> {
         let options = SqliteOptions { statement_timeout: Duration::from_secs(60) };
         let vault = SqliteVault::open(file, Arc::new(SystemClock::new()), options)?;
@@ -98,7 +98,7 @@ impl Stores {
         Ok(Self { vault, sessions, keys, users })
     }
 
-    /// So many sessions, in turn of each of the people.
+    /// Creates `count` sessions, distributed over the users.
     pub(crate) async fn open(&self, count: usize) -> anyhow::Result<Vec<Opened>> {
         let mut all = Vec::with_capacity(count);
         for first in (0..count).step_by(AT_ONCE) {
@@ -115,7 +115,7 @@ impl Stores {
         Ok(all)
     }
 
-    /// Ends one as `doorward session revoke` does: in the vault, then in Redis.
+    /// Ends a session as `doorward session revoke` does: in the vault, then in Redis.
     pub(crate) async fn revoke(&self, session: &Opened) -> anyhow::Result<()> {
         self.vault.sessions.revoke(Scope::Session(session.id, None), EndReason::Admin).await?;
         if let Some(sessions) = &self.sessions {
@@ -124,7 +124,7 @@ impl Stores {
         Ok(())
     }
 
-    /// The public keys, as verifiers want them.
+    /// The public keys as a JWKS.
     pub(crate) fn jwks(&self) -> String {
         self.keys.jwks(SystemClock::new().wall()).to_string()
     }
@@ -141,7 +141,7 @@ impl Stores {
     }
 }
 
-/// What stands before the two coordinates: the algorithm, the curve, and 4 for an uncompressed point.
+/// Bytes before the two coordinates: the algorithm, the curve, and 4 for an uncompressed point.
 const SPKI_P256: [u8; 27] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
@@ -180,7 +180,7 @@ async fn open(
     Ok(Opened { id, user_id, token })
 }
 
-/// The same claims under a secret that both sides know: the cheapest signature HAProxy checks.
+/// The same claims signed with a shared secret: the cheapest signature HAProxy checks.
 pub(crate) fn hs256(token: &str, secret: &str) -> anyhow::Result<String> {
     let claims = token.split('.').nth(1).context("a JWT")?;
     let message = format!("{}.{claims}", base64url(br#"{"alg":"HS256","typ":"at+jwt"}"#));
@@ -188,7 +188,7 @@ pub(crate) fn hs256(token: &str, secret: &str) -> anyhow::Result<String> {
     Ok(format!("{message}.{}", base64url(hmac::sign(&key, message.as_bytes()))))
 }
 
-/// A file with a token a line.
+/// Writes a file with one token per line.
 pub(crate) fn write(folder: &Path, sessions: &[Opened]) -> anyhow::Result<PathBuf> {
     let file = folder.join("tokens.txt");
     let lines: Vec<&str> = sessions.iter().map(|session| session.token.as_str()).collect();

@@ -1,4 +1,4 @@
-//! What was measured with, and on what.
+//! Versions of the tools, and the machine.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use doorward::clock::{Clock as _, SystemClock};
 
-/// A line of date, machine and versions.
+/// One line with date, machine and versions.
 pub(crate) fn about(took: Duration) -> String {
     let date = SystemClock::new().wall().to_string();
     let date = date.split('T').next().unwrap_or_default().to_owned();
@@ -34,7 +34,7 @@ pub(crate) fn about(took: Duration) -> String {
     )
 }
 
-/// The first word of what a program says of itself that looks like a version.
+/// First word of a program's version output that looks like a version.
 fn version(program: &str, flag: &str) -> Option<String> {
     let output = Command::new(program).arg(flag).output().ok()?;
     let text = [output.stdout, output.stderr].concat();

@@ -1,4 +1,4 @@
-//! Requests over HTTP/2 whose long path is sent once and named by one byte from then on (RFC 7541 section 6.1).
+//! HTTP/2 requests whose long path is sent once and then referenced by one byte (RFC 7541 section 6.1).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::frames::{self, END_HEADERS, END_STREAM, Kind, frame};
 use crate::tls::Trust;
 
-/// Requests at a time.
+/// Concurrent requests.
 const AT_ONCE: usize = 50;
 
-/// Name, path, and bytes of a request.
+/// Name, path and size of each request.
 pub(crate) fn targets() -> Vec<(&'static str, String, usize)> {
     vec![
         ("HTTP/2 ordinary, public", "/public".to_owned(), 13),
@@ -22,7 +22,7 @@ pub(crate) fn targets() -> Vec<(&'static str, String, usize)> {
     ]
 }
 
-/// Sends a batch over one connection, and waits for every response.
+/// Sends a batch over one connection and waits for every response.
 pub(crate) fn send(
     runtime: &tokio::runtime::Runtime,
     folder: &Path,
@@ -36,7 +36,8 @@ pub(crate) fn send(
         let stream = trust.offering(&[b"h2"]).connect(gateway, "gateway.test").await?;
         let (mut from, mut to) = tokio::io::split(stream);
         to.write_all(&frames::hello(frames::LARGEST_WINDOW)).await?;
-        // :method, :scheme, :authority; the path is kept, so that the next ones are a byte longer than nothing.
+        // :method, :scheme, :authority; the path is indexed, so that later requests are one byte longer than an empty
+        // one.
         let rest = [&[0x82, 0x87][..], &frames::field(":authority", "gateway.test")].concat();
         let first = [&frames::kept_field(":path", path)[..], &rest].concat();
         let next = [&[frames::LATEST][..], &rest].concat();
@@ -60,7 +61,7 @@ pub(crate) fn send(
         .block_on(async { tokio::time::timeout(Duration::from_secs(60), all).await.context("no response")? })
 }
 
-/// Reads frames until so many streams have ended.
+/// Reads frames until this many streams have ended.
 async fn ended(from: &mut (impl tokio::io::AsyncRead + Unpin), streams: usize) -> anyhow::Result<()> {
     let mut left = streams;
     while left > 0 {

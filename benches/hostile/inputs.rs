@@ -1,27 +1,27 @@
-//! The worst known requests over HTTP/1.1, each as large as the limits allow.
+//! The worst known HTTP/1.1 requests, each as large as the limits allow.
 
 /// A kind of request.
 pub(crate) struct Input {
     pub(crate) name: &'static str,
     pub(crate) bytes: Vec<u8>,
-    /// What may be answered.
+    /// Accepted statuses.
     pub(crate) statuses: &'static [u16],
 }
 
 /// Just below `server.limits.header_bytes`.
 const FIELD: usize = 32_000;
-/// Just below what our own endpoints read.
+/// Just below the body limit of the gateway endpoints.
 const BODY: usize = 16_000;
 /// Just below the longest target.
 const TARGET: usize = 8_000;
 
-/// What may be said of a path that nobody has: by itself, and of one that can be read in several ways.
+/// Statuses for an unknown or ambiguous path.
 const ANY: &[u16] = &[200, 400, 401, 403, 404, 405, 414, 501];
 
-/// A segment in which every part is read in more than one way.
+/// A segment in which every part has more than one reading.
 const DISGUISES: &str = "%41;+.//%5cA::$%c3%a9/";
 
-/// Every kind; the first is the ordinary one.
+/// All kinds; the first is the ordinary request.
 pub(crate) fn all(token: &str) -> Vec<Input> {
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let browser = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
@@ -219,12 +219,12 @@ pub(crate) fn all(token: &str) -> Vec<Input> {
     ]
 }
 
-/// `text` as often as it fits.
+/// `text`, repeated as often as it fits.
 fn repeat(text: &str, bytes: usize) -> String {
     text.repeat(bytes / text.len())
 }
 
-/// Different names.
+/// Distinct names.
 fn names(prefix: &str, between: &str, bytes: usize) -> String {
     let mut all = String::new();
     for at in 0.. {

@@ -1,20 +1,20 @@
-//! How CPU, memory and Redis grow with sessions, drawn: a panel for each, sessions to the right in powers of ten.
+//! Charts of CPU, memory and Redis by number of sessions: one panel each, sessions on a logarithmic axis.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// Of one panel, without what stands around it.
+/// Width of a panel without its margins.
 const WIDTH: f64 = 200.0;
 const HEIGHT: f64 = 150.0;
-/// Room around it.
+/// Margins of a panel.
 const LEFT: f64 = 54.0;
 const TOP: f64 = 46.0;
 
 const PANELS: [(&str, &str); 3] =
     [("gateway µs", "CPU a request, µs"), ("MiB with all seen", "gateway, MiB"), ("Redis MiB", "Redis, MiB")];
 
-/// The rows of the table of sessions, as SVG that reads on light and on dark pages.
+/// The session table as SVG, readable on light and dark pages.
 pub(crate) fn sessions(rows: &Value) -> String {
     let total = (LEFT + WIDTH + 16.0) * PANELS.len() as f64;
     let mut out = format!(
@@ -30,7 +30,7 @@ pub(crate) fn sessions(rows: &Value) -> String {
     out + "</svg>\n"
 }
 
-/// Sessions and a figure, by cache: the one that has room for all, where there are two.
+/// Sessions and values of a column, for the largest cache measured.
 fn points(rows: &Value, column: &str) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     for row in rows.as_array().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! As much load as goes through, by wrk: each request with the next session.
+//! Maximum load by wrk: each request uses the next session.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -10,28 +10,28 @@ use super::world::load::meet;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scale/sessions.lua");
 
-/// What wrk says of one run.
+/// Results of one wrk run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flood {
     pub(crate) requests: f64,
     pub(crate) seconds: f64,
-    /// Answers of 400 and above.
+    /// Responses of 400 and above.
     pub(crate) refused: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
 
-/// How wrk is to run.
+/// Parameters of a wrk run.
 #[derive(Clone, Copy)]
 pub(crate) struct Wrk {
     pub(crate) connections: usize,
     pub(crate) seconds: u64,
-    /// The token to begin with.
+    /// Index of the first token.
     pub(crate) first: usize,
     pub(crate) path: &'static str,
 }
 
-/// Sessions in turn, at one gateway.
+/// Uses the sessions in turn at one gateway.
 pub(crate) async fn flood(gateway: SocketAddr, tokens: &Tokens, how: Wrk) -> anyhow::Result<Flood> {
     let mut command = Command::new("wrk");
     command
@@ -52,8 +52,8 @@ pub(crate) async fn flood(gateway: SocketAddr, tokens: &Tokens, how: Wrk) -> any
     Ok(Flood { requests, seconds, refused, p50_ms: p50 / 1000.0, p99_ms: p99 / 1000.0 })
 }
 
-/// Presents each of the first `count` sessions once; those whose users the gateway does not know yet are asked for again
-/// until the vault has told.
+/// Uses each of the first `count` sessions once. Requests refused because of the vault lookup limit are repeated until
+/// they succeed.
 pub(crate) async fn present(
     gateway: SocketAddr,
     tokens: &Tokens,
@@ -66,7 +66,7 @@ pub(crate) async fn present(
         let how = Wrk { connections: 64, seconds: 2, first: done, path: "/" };
         let flood = flood(gateway, tokens, how).await?;
         ensure!(flood.refused == 0.0, "{} requests refused", flood.refused);
-        // Those of the connections' last requests are not known to have been answered.
+        // The last request of each connection may be unanswered.
         done += flood.requests as usize - 64;
     }
     Ok(())

@@ -1,23 +1,23 @@
-//! The capacity model of docs/capacity.md, with the figures just measured.
+//! The capacity model of docs/capacity.md with the measured figures.
 
 use serde_json::{Value, json};
 
 use super::world::Report;
 
-/// What is asked for.
+/// Number of sessions to plan for.
 const SESSIONS: f64 = 10e6;
 const REQUESTS: f64 = 1e6;
 /// `tokens.access_ttl` and `sessions.idle_timeout`, in seconds.
 const ACCESS_TTL: f64 = 900.0;
 const IDLE_TIMEOUT: f64 = 14.0 * 86_400.0;
-/// How busy a core is planned to be: the rest is for peaks, and for a machine that is lost.
+/// Planned utilization of a core; the rest is for peaks and for a lost machine.
 const BUSY: f64 = 0.6;
 /// Cores of one gateway.
 const CORES: f64 = 8.0;
-/// Sessions that one gateway asks the vault about a second, at most (`auth/questions.rs`).
-const QUESTIONS: f64 = 1000.0;
+/// Maximum vault lookups per second of one gateway (`auth/session/lookup_limiter.rs`).
+const VAULT_LOOKUPS: f64 = 1000.0;
 
-/// Says what so many sessions and requests need, where everything it rests on was measured.
+/// Prints the required resources, if everything the model needs was measured.
 pub(crate) fn print(report: &mut Report) -> anyhow::Result<()> {
     let Some(rows) = rows(report) else { return Ok(()) };
     report.table(
@@ -28,7 +28,7 @@ pub(crate) fn print(report: &mut Report) -> anyhow::Result<()> {
     )
 }
 
-/// The row of a table that has these values.
+/// The row of a table with these values.
 fn find<'a>(report: &'a Report, name: &str, of: &[(&str, Value)]) -> Option<&'a Value> {
     let rows = report.sections.get(name)?["rows"].as_array()?;
     rows.iter().find(|row| of.iter().all(|(column, value)| row[column] == *value))
@@ -93,14 +93,14 @@ fn rows(report: &Report) -> Option<Vec<Vec<Value>>> {
         row("Postgres tables", format!("10e6 x {in_postgres:.0} B"), SESSIONS * in_postgres / 1e9, "GB"),
         row(
             "a gateway that starts knows everybody after",
-            format!("10e6 / {count} / {QUESTIONS} a second"),
-            SESSIONS / count / QUESTIONS,
+            format!("10e6 / {count} / {VAULT_LOOKUPS} a second"),
+            SESSIONS / count / VAULT_LOOKUPS,
             "s, each session of a person of its own",
         ),
         row(
             "Postgres meanwhile, for each such gateway",
-            format!("{QUESTIONS}/s x {sight:.0} µs"),
-            QUESTIONS * sight / 1e6,
+            format!("{VAULT_LOOKUPS}/s x {sight:.0} µs"),
+            VAULT_LOOKUPS * sight / 1e6,
             "cores",
         ),
     ])

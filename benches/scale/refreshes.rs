@@ -1,5 +1,5 @@
-//! Refreshes a second: through a gateway, through the vault's trait, and the same statement in pgbench on the same server,
-//! which is as much as this Postgres can do. And what a login and a first sight cost it.
+//! Refreshes per second: through a gateway, through the vault trait, and the same statement in pgbench on the same
+//! server, which is the maximum of this Postgres. Also the cost of a login and of the first use of a session.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use super::SECONDS;
 use super::world::http::Client;
 use super::world::{Gateway, Report, World};
 
-/// At a time: as many as a gateway has connections to Postgres.
+/// Concurrent clients: as many as a gateway has connections to Postgres.
 const CLIENTS: usize = 8;
-/// Sessions of each, in turn, so that nobody waits for another's lock.
+/// Sessions of each client, used in turn, so that no client waits for another's lock.
 const EACH: usize = 1000;
 const GRACE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -58,7 +58,7 @@ pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
     )
 }
 
-/// What so many of something took.
+/// Results of one run.
 struct Run {
     count: f64,
     seconds: f64,
@@ -83,7 +83,7 @@ impl Run {
     }
 }
 
-/// The statement that a rotation is, as the server got it: told by its own log.
+/// The SQL statement of a rotation, taken from the server's log.
 async fn statement(world: &World) -> anyhow::Result<String> {
     let user = world.users("logged", 1).await?[0];
     let family = [7; 32];
@@ -91,12 +91,12 @@ async fn statement(world: &World) -> anyhow::Result<String> {
     let log =
         |what: &str| world.postgres.psql("postgres", &format!("ALTER DATABASE {} {what}", world.database));
     log("SET log_statement = 'all'");
-    // Connections made from now on are logged.
+    // Connections opened from now on are logged.
     let vault = PostgresVault::open(world.postgres.options(&world.database)).await?;
     vault.sessions.rotate(&presented(family, 0)).await?;
     log("RESET log_statement");
     let text = std::fs::read_to_string(world.postgres.folder().join("log"))?;
-    // What belongs to one entry begins with a tab.
+    // Continuation lines of a log entry start with a tab.
     let text = text.replace("\n\t", "\n ");
     let entry =
         text.split("\n2").find(|entry| entry.contains("execute ") && entry.contains("rotated_before"));
@@ -110,7 +110,7 @@ fn presented(family: [u8; 32], generation: u32) -> Presented {
     Presented { family, generation, client_id, refresh_kid: 0, grace: GRACE, idle: DAY }
 }
 
-/// A family that pgbench can name: these digits, in hexadecimal.
+/// A family that pgbench can compute: these digits, in hexadecimal.
 fn numbered(number: usize) -> [u8; 32] {
     let digits = format!("{number:064}");
     let mut family = [0; 32];
@@ -135,7 +135,7 @@ fn new(user_id: UserId, family: [u8; 32]) -> NewSession {
     }
 }
 
-/// Sessions of each client, of these families.
+/// Creates sessions for each client, with these families.
 async fn open(world: &World, user: UserId, families: Vec<Vec<[u8; 32]>>) -> anyhow::Result<()> {
     let mut opening = JoinSet::new();
     for some in families {
@@ -150,13 +150,13 @@ async fn open(world: &World, user: UserId, families: Vec<Vec<[u8; 32]>>) -> anyh
     opening.join_all().await.into_iter().collect()
 }
 
-/// Sessions numbered from there.
+/// Creates numbered sessions, starting at `from`.
 async fn numbered_sessions(world: &World, user: UserId, from: usize) -> anyhow::Result<()> {
     let of = |client| (0..EACH).map(|at| numbered(from + client * EACH + at)).collect();
     open(world, user, (0..CLIENTS).map(of).collect()).await
 }
 
-/// Numbers of this run's sessions: those of another run have other generations.
+/// First free number: sessions of another run have other generations.
 fn numbers(world: &World) -> anyhow::Result<usize> {
     let count = world.postgres.psql(&world.database, "SELECT coalesce(max(place), 0) FROM sessions");
     Ok(count.trim().parse::<usize>()? * 10 + 1)
@@ -166,7 +166,7 @@ async fn pgbench(world: &World, statement: &str, user: UserId) -> anyhow::Result
     let from = numbers(world)?;
     numbered_sessions(world, user, from).await?;
     let mut sql = statement.to_owned();
-    // The parameters, by what pgbench sends in their place; each family is a number's digits.
+    // The parameters as pgbench sends them; each family is the digits of a number.
     let values = [
         ("$1", "decode(lpad(:s::text, 64, '0'), 'hex')".to_owned()),
         ("$2", ":g".to_owned()),
@@ -212,7 +212,7 @@ async fn pgbench(world: &World, statement: &str, user: UserId) -> anyhow::Result
     let count: f64 = count.split('/').next().unwrap_or_default().parse()?;
     let rate = after("tps =").and_then(|text| text.split(' ').next()).context("a rate")?;
     let postgres = world.postgres_cpu()? - before;
-    // Each was granted: none was taken for a theft, and the generations add up.
+    // Every rotation was granted: none counted as reuse, and the generations add up.
     let sum = format!(
         "SELECT sum(generation), count(*) FILTER (WHERE ended_at IS NOT NULL) FROM sessions WHERE family BETWEEN \
          decode(lpad('{from}', 64, '0'), 'hex') AND decode(lpad('{}', 64, '0'), 'hex')",
@@ -223,7 +223,7 @@ async fn pgbench(world: &World, statement: &str, user: UserId) -> anyhow::Result
     Ok(Run { count, seconds: count / rate.parse::<f64>()?, postgres, gateway: None })
 }
 
-/// Does something `CLIENTS` at a time, each until its time is up, and counts how often.
+/// Runs `CLIENTS` tasks until the time is up and counts the operations.
 async fn run<F>(world: &World, gateway: Option<&Gateway>, clients: Vec<F>) -> anyhow::Result<Run>
 where
     F: Future<Output = anyhow::Result<usize>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Requests at a fixed rate, and how long each took.
+//! Requests at a fixed rate, with their response times.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::world::http::{self, Client};
 
-/// No answer in this time counts as lost.
+/// Response timeout; later responses count as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So many requests a second, whatever becomes of them.
+/// A fixed rate of requests, independent of the responses.
 #[derive(Clone)]
 pub(crate) struct Pace {
     pub(crate) gateways: Vec<SocketAddr>,
@@ -22,18 +22,18 @@ pub(crate) struct Pace {
     pub(crate) seconds: f64,
 }
 
-/// What became of one request.
+/// Result of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
-    /// Since the run began, when it was due.
+    /// Scheduled time since the start of the run.
     pub(crate) at: Duration,
     pub(crate) took: Duration,
-    /// 0: no answer.
+    /// 0: no response.
     pub(crate) status: u16,
 }
 
-/// Requests at a fixed rate. The time of one that had to wait for the one before on its connection counts from when it was
-/// due, so that a stall is not hidden by the requests it keeps from being sent.
+/// Sends requests at a fixed rate. The time of a delayed request counts from its scheduled time, so that a stall is not
+/// hidden by the requests it delays (coordinated omission).
 pub(crate) async fn paced(pace: &Pace) -> Vec<Heard> {
     let began = Instant::now() + Duration::from_millis(50);
     let mut clients = JoinSet::new();
@@ -52,7 +52,7 @@ pub(crate) async fn paced(pace: &Pace) -> Vec<Heard> {
                 let mut start = due;
                 if Instant::now() < due {
                     sleep_until(due).await;
-                    // What the timer is late by is not the gateway's.
+                    // The lateness of the timer is not counted.
                     start = Instant::now();
                 }
                 let token = &pace.tokens[number % pace.tokens.len()];
@@ -73,7 +73,7 @@ pub(crate) async fn paced(pace: &Pace) -> Vec<Heard> {
     all
 }
 
-/// The status of the answer to one request; `None` when the connection is closed instead.
+/// Status of the response; `None` when the connection is closed instead.
 pub(crate) async fn ask(client: &mut Client, token: &str) -> Option<u16> {
     let bearer = format!("Bearer {token}");
     if !client.try_send(&http::message("GET", "/", &[("Authorization", &bearer)], b"")).await {
@@ -82,7 +82,7 @@ pub(crate) async fn ask(client: &mut Client, token: &str) -> Option<u16> {
     client.response("GET").await.map(|answer| answer.status)
 }
 
-/// That part of the times, in milliseconds.
+/// Percentile of the response times, in milliseconds.
 pub(crate) fn percentile(heard: &[Heard], part: f64) -> f64 {
     let mut times: Vec<Duration> = heard.iter().map(|heard| heard.took).collect();
     times.sort_unstable();

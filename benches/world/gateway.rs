@@ -1,4 +1,4 @@
-//! A gateway as a process of its own, and what the system says it uses.
+//! A gateway process and its resource usage.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
-/// A gateway process, ended when dropped.
+/// A gateway process, stopped when dropped.
 pub(crate) struct Gateway {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -22,7 +22,7 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    /// Starts one with this configuration, written into `folder`.
+    /// Starts a gateway with this configuration, written into `folder`.
     pub(crate) fn start(folder: &Path, name: &str, settings: &str) -> anyhow::Result<Self> {
         let config = folder.join(format!("{name}.toml"));
         fs::write(&config, settings)?;
@@ -38,12 +38,12 @@ impl Gateway {
         Ok(Self { child, address })
     }
 
-    /// Microseconds of CPU it has used.
+    /// CPU microseconds used.
     pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
         cpu_micros(self.child.id())
     }
 
-    /// Resident memory, in MiB.
+    /// Resident memory in MiB.
     pub(crate) fn resident(&self) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
@@ -51,7 +51,7 @@ impl Gateway {
     }
 }
 
-/// The program itself, for its commands.
+/// The program, for its commands.
 pub(crate) fn program(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
     command.arg("--config").arg(config);
@@ -63,7 +63,7 @@ pub(crate) fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
     ticks(pid, 2)
 }
 
-/// And of its children that have ended (fields 16 and 17).
+/// Including its ended children (fields 16 and 17).
 pub(crate) fn cpu_with_ended_children(pid: u32) -> anyhow::Result<f64> {
     ticks(pid, 4)
 }
@@ -75,7 +75,7 @@ fn ticks(pid: u32, fields: usize) -> anyhow::Result<f64> {
     Ok(times.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() * 10_000.0)
 }
 
-/// The address in the first line that a gateway prints: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
+/// Address in the first line of a gateway: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let told: serde_json::Value = serde_json::from_str(line).ok()?;
     told["address"].as_str()?.parse().ok()

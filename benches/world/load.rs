@@ -1,4 +1,4 @@
-//! People who show up.
+//! First use of sessions.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::http::Client;
 
-/// Presents each token once, and again while it is answered 503: more people at once than the vault is asked about in a
-/// second. How often that was.
+/// Uses each token once, and again while the response is 503: there are more new sessions than vault lookups per
+/// second. Returns the number of repetitions.
 pub(crate) async fn meet(gateway: SocketAddr, tokens: &[String]) -> anyhow::Result<usize> {
     let mut clients = JoinSet::new();
     for some in tokens.chunks(tokens.len().div_ceil(16)) {

@@ -1,5 +1,5 @@
-//! What the larger benches stand on: private stores, gateways as processes of their own, sessions opened through the
-//! store traits, load, and where the figures go.
+//! Base of the larger benches: private stores, gateway processes, sessions created through the store traits, load, and
+//! output of the figures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,14 +37,14 @@ pub(crate) mod servers;
 pub(crate) use gateway::Gateway;
 pub(crate) use report::Report;
 
-/// Of a session, and of what Redis holds of it: longer than any run.
+/// Lifetime of a session and of its Redis record: longer than any run.
 const LIFE: Duration = Duration::from_secs(86_400);
-/// Of an access token: the longest there is.
+/// Lifetime of an access token: the maximum.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 const ISSUER: &str = "http://127.0.0.1:8080";
-/// Sessions opened at a time: enough to keep the connections of a vault busy.
+/// Sessions created concurrently: enough to keep the connections of a vault busy.
 const AT_ONCE: usize = 32;
-/// And before their tokens are written away.
+/// Sessions per batch, before their tokens are written to the file.
 const BATCH: usize = 16_000;
 
 /// A Redis, a Postgres and an app, private to this process.
@@ -60,17 +60,17 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// Access tokens in a file, a line each, all of one length.
+/// A file of access tokens, one per line, all of one length.
 #[derive(Clone)]
 pub(crate) struct Tokens {
     pub(crate) file: std::path::PathBuf,
-    /// Bytes of a line, its end included.
+    /// Bytes per line, including its end.
     pub(crate) width: usize,
     pub(crate) count: usize,
 }
 
 impl Tokens {
-    /// The first `count`, in memory.
+    /// The first `count` tokens, in memory.
     pub(crate) fn first(&self, count: usize) -> anyhow::Result<Vec<String>> {
         use std::io::Read as _;
         let mut text = String::new();
@@ -81,7 +81,7 @@ impl Tokens {
 }
 
 impl World {
-    /// With a Postgres that does not wait for its disk unless `postgres` says so.
+    /// Postgres runs without waiting for its disk unless `postgres` says otherwise.
     pub(crate) async fn start(postgres: &str) -> anyhow::Result<Self> {
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let redis = servers::RedisServer::start(servers::NONE).await;
@@ -107,7 +107,7 @@ impl World {
         Ok(Self { vault, store, keys, master_key, redis, postgres, database, app, folder })
     }
 
-    /// So many people, who do not sign in by a password here.
+    /// Creates `count` users without password logins.
     pub(crate) async fn users(&self, name: &str, count: usize) -> anyhow::Result<Vec<UserId>> {
         let each = async |at: usize| {
             let id = UserId::random(&SystemRandom);
@@ -122,8 +122,8 @@ impl World {
         Ok(users)
     }
 
-    /// Opens sessions of these users in turn, through the store traits; only the password is skipped. Their tokens
-    /// are added to `file`, in that order.
+    /// Creates sessions for these users in turn through the store traits; only the password check is skipped. Their
+    /// tokens are appended to `file` in that order.
     pub(crate) async fn open(
         &self,
         users: &[UserId],
@@ -162,7 +162,7 @@ impl World {
         Ok((Tokens { file, width, count }, began.elapsed()))
     }
 
-    /// The configuration of a gateway: a route for those signed in, and one that asks Redis each time.
+    /// Configuration of a gateway: one signed-in route, and one that queries Redis on every request.
     pub(crate) fn settings(&self, server: &str, sessions: &str) -> String {
         format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\
@@ -187,20 +187,20 @@ impl World {
         format!("postgres://{}:{password}@127.0.0.1:{}/{}", postgres::ROLE, self.postgres.port, self.database)
     }
 
-    /// Microseconds of CPU that Postgres has used: all its processes, those that have ended included.
+    /// CPU microseconds used by Postgres: all its processes, including ended ones.
     pub(crate) fn postgres_cpu(&self) -> anyhow::Result<f64> {
         let file = std::fs::read_to_string(self.postgres.folder().join("data/postmaster.pid"))?;
         let main: u32 = file.lines().next().context("its id")?.trim().parse()?;
         let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children"))?;
         let mut all = gateway::cpu_with_ended_children(main)?;
         for child in children.split_whitespace() {
-            // One that ends just now is counted by its parent next time.
+            // A process that just ended is counted by its parent next time.
             all += gateway::cpu_micros(child.parse()?).unwrap_or(0.0);
         }
         Ok(all)
     }
 
-    /// A figure of Redis's own `INFO`.
+    /// A value of Redis `INFO`.
     pub(crate) async fn redis_info(&self, name: &str) -> anyhow::Result<f64> {
         let info: String = self.redis.ask(&["INFO"]).await;
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -212,7 +212,7 @@ fn roles() -> anyhow::Result<Roles> {
     Ok(Roles::parse(["staff"])?)
 }
 
-/// What a sign-in does after the password was found right.
+/// A sign-in after the password check.
 async fn open_one(
     vault: &Vault,
     store: &dyn SessionStore,
@@ -235,7 +235,7 @@ async fn open_one(
     let grant = vault.sessions.open(&session).await?;
     let idle = Some((grant.ends_at, ClientKind::Program));
     let record = Record { user_id, expires_at: grant.expires_at, idle };
-    // A Redis that shares its core with all of this is late at times; sessions it does not hold would not be counted.
+    // A Redis that shares its core is late at times; missing sessions would not be counted.
     let mut tries = 0;
     while let Err(error) = store.fill(session.id, record, LIFE).await {
         tries += 1;

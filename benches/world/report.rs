@@ -1,4 +1,4 @@
-//! Figures for people (a table in the terminal, and in Markdown) and for programs (JSON), under `target/bench`.
+//! Figures as tables (terminal and Markdown) and as JSON, under `target/bench`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,17 +9,17 @@ use anyhow::Context as _;
 use doorward::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
-/// Everything one bench has found.
+/// All results of one bench.
 pub(crate) struct Report {
     name: &'static str,
     machine: Value,
     markdown: String,
-    /// The tables, by name.
+    /// Tables by name.
     pub(crate) sections: serde_json::Map<String, Value>,
 }
 
 impl Report {
-    /// Says what it is measured on.
+    /// Records the machine and versions.
     pub(crate) fn new(name: &'static str) -> anyhow::Result<Self> {
         let said = |program: &str, args: &[&str]| {
             let output = Command::new(program).args(args).output().ok()?;
@@ -47,7 +47,7 @@ impl Report {
         Ok(Self { name, machine, markdown: format!("{head}\n"), sections: serde_json::Map::new() })
     }
 
-    /// One more fact about what it is measured on.
+    /// Adds a fact about the environment.
     pub(crate) fn note(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
         self.machine[name] = json!(value);
         say(&format!("{name}: {value}"))?;
@@ -55,7 +55,7 @@ impl Report {
         Ok(())
     }
 
-    /// A table, as soon as it is measured. Its raw figures are the rows by the names of their columns.
+    /// Prints and stores a table. Its raw figures are the rows, keyed by column name.
     pub(crate) fn table(
         &mut self,
         name: &str,
@@ -90,7 +90,7 @@ impl Report {
         };
         let rows: Vec<_> = rows.iter().map(|row| Value::Object(named(row))).collect();
         self.sections.insert(name.to_owned(), json!({ "title": title, "columns": columns, "rows": rows }));
-        // Written after each: a run that is ended early has left what it found.
+        // Written after each table: an aborted run keeps its results.
         self.write()
     }
 
@@ -102,7 +102,7 @@ impl Report {
         Ok(())
     }
 
-    /// Says where everything is.
+    /// Prints the paths of all files.
     pub(crate) fn end(self) -> anyhow::Result<()> {
         self.write()?;
         let folder = folder()?;
@@ -110,7 +110,7 @@ impl Report {
     }
 }
 
-/// Three figures that count, as people read them.
+/// Formats a value with three significant figures.
 fn cell(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -127,14 +127,14 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// A line for people.
+/// Prints a line.
 pub(crate) fn say(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
 }
 
-/// Where the raw figures go.
+/// Folder for the raw figures.
 pub(crate) fn folder() -> anyhow::Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the target folder")?;
     let folder = target.join("bench");

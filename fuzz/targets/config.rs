@@ -1,4 +1,4 @@
-//! T71: any text is read to its end; what is found good makes a route table.
+//! T71: any text is read to its end; a valid configuration makes a route table.
 #![no_main]
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // It names files, and they are read: not those that never end.
+    // The text names files, which are read: exclude those that never end.
     if ["/dev", "/proc", "/sys"].iter().any(|folder| text.contains(folder)) {
         return;
     }

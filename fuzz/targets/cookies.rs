@@ -1,11 +1,11 @@
-//! T06, T07: what is left of a request's cookies has none of ours, and the app's are left as they were.
+//! T06, T07: forwarded cookies contain no gateway cookie, and app cookies are unchanged.
 #![no_main]
 
 use doorward::policy::cookies::{Found, HOST, SHARED, find, sets_own_cookie, without_own_cookies};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    // A NUL cannot be in a field: here it parts two.
+    // A NUL cannot be in a field: here it separates two.
     let fields = || data.split(|&b| b == 0);
     let left = without_own_cookies(fields());
     if let Some(left) = &left {

@@ -1,4 +1,4 @@
-//! T02: no spelling that an app could merge into an identity header passes; framing and Host pass as they are.
+//! T02: no spelling passes that an app could merge into an identity header; framing and Host pass unchanged.
 #![no_main]
 
 use std::path::Path;
@@ -17,7 +17,7 @@ fuzz_target!(|name: &[u8]| {
     let kind = POLICY.kind(&name);
     let merged: String =
         name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    // As CGI has it, whose own prefix a client may bring along.
+    // CGI naming, whose own prefix a client may supply.
     let merged = merged.strip_prefix("http_").unwrap_or(&merged);
     let has = |names: &[&str]| names.contains(&merged);
     if has(&["x_auth_user", "x_auth_user_id", "x_auth_roles", "x_auth_session"]) {

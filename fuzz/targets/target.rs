@@ -1,4 +1,4 @@
-//! T08-T14: whatever a target is, a route that answers for it answers for what each of eight servers makes of it.
+//! T08-T14: for any target, the matching route also covers the path that each of eight servers reads from it.
 #![no_main]
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../tests/edge/decoders.rs"]
 mod decoders;
 
-use decoders::{DECODERS, place};
+use decoders::{DECODERS, matching_prefix};
 
 const PREFIXES: [&str; 4] = ["/", "/admin", "/public", "/npm"];
 
@@ -37,7 +37,7 @@ fuzz_target!(|raw: &[u8]| {
     prefixes.push("/auth");
     for (name, decode, keeps_case) in DECODERS {
         let Some(read) = decode(raw) else { continue };
-        let there = place(&read, &prefixes, keeps_case);
+        let there = matching_prefix(&read, &prefixes, keeps_case);
         assert_eq!(
             there,
             Some(route.path.as_str()),

@@ -1,4 +1,4 @@
-//! T31-T38, T44: nothing but what was issued is believed, and nothing makes the reading of it fail.
+//! T31-T38, T44: only issued tokens are accepted, and parsing never panics.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -42,7 +42,7 @@ fn now() -> Timestamp {
     Timestamp::from_secs(1_800_000_000)
 }
 
-/// `text` with a few bytes changed, as the input says: garbage alone never gets past the first look.
+/// `text` with a few bytes changed according to the input: random data alone never passes the first check.
 fn bent(text: &str, changes: &[u8]) -> Vec<u8> {
     let mut bent = text.as_bytes().to_vec();
     for change in changes.chunks_exact(3).take(4) {

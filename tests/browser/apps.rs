@@ -1,7 +1,7 @@
-//! Published apps, unmodified, used in a browser while access tokens end all the time: JupyterLab, a page full of requests and
-//! WebSockets, and Django's admin, classic forms with a session and CSRF tokens of their own.
+//! Unmodified apps used in a browser while access tokens keep expiring: JupyterLab, a page full of requests and
+//! WebSockets, and Django's admin, classic forms with their own session and CSRF tokens.
 //!
-//! `make soak` has them used for ten minutes each with tokens of 30 seconds.
+//! `make soak` uses each for ten minutes with tokens of 30 seconds.
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
@@ -16,14 +16,14 @@ use crate::flows::{Site, sign_in};
 use crate::support::port::free_port;
 use crate::support::{PASSWORD, Setup, assert_eventually, http, measured};
 
-/// A program of `.venv`, which `.ci/setup test` makes.
+/// A program of `.venv`, created by `.ci/setup test`.
 fn program(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin").join(name);
     assert!(path.is_file(), "no {}: run `.ci/setup test`", path.display());
     path
 }
 
-/// How long the app is used, and how long an access token lives meanwhile: ten seconds is the least there is.
+/// Duration of use, and the access token lifetime during it; ten seconds is the minimum.
 fn plan() -> (Duration, &'static str) {
     match std::env::var("DOORWARD_SOAK_MINUTES").ok().and_then(|minutes| minutes.parse().ok()) {
         Some(minutes) => (Duration::from_mins(minutes), "30s"),
@@ -31,10 +31,10 @@ fn plan() -> (Duration, &'static str) {
     }
 }
 
-/// Ends the app and what it has started when the pipe closes: the test process has ended, however it did.
+/// Ends the app and its children when the pipe closes, which is when the test process ends.
 const WATCHDOG: &str = "read -r nothing; kill -15 \"-$0\"; sleep 5; kill -9 \"-$0\"";
 
-/// An app that is a process; ended when dropped.
+/// An app process; stopped when dropped.
 struct App {
     child: Child,
     watchdog: Child,
@@ -42,7 +42,7 @@ struct App {
 }
 
 impl App {
-    /// Started by `command`, which is told the address, and answering at `path`.
+    /// Starts `command` with the address and waits until `path` responds.
     async fn start(command: impl FnOnce(SocketAddr) -> Command, path: &str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = command(address);
@@ -62,7 +62,7 @@ impl App {
         app
     }
 
-    /// In front of it, with tokens of such a life.
+    /// Starts a gateway in front of it with this access token lifetime.
     async fn site(&self, access_ttl: &str) -> Site {
         let routes = format!(
             "[upstreams.it]\nservers = [\"http://{}\"]\n\
@@ -84,7 +84,7 @@ impl Drop for App {
     }
 }
 
-/// What the gateway has counted on the app's route: forwarded, refused for want of a good token, and switched to WebSockets.
+/// The gateway's counters of the app's route: forwarded, refused without a valid token, and upgraded to WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Counted {
     forwarded: f64,
@@ -110,7 +110,7 @@ async fn counted(site: &Site) -> Counted {
     }
 }
 
-/// Nobody was sent away, and tokens did end meanwhile.
+/// Asserts that no request was redirected to the login although tokens expired.
 fn assert_no_bounce(name: &str, began: Instant, before: Counted, after: Counted) {
     let took = began.elapsed();
     measured(format_args!(
@@ -130,7 +130,7 @@ async fn jupyterlab_runs_cells_while_access_tokens_expire() {
     let lab = |address: SocketAddr| {
         let mut command = Command::new(program("jupyter"));
         command.args(["lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--ServerApp.port_retries=0"]);
-        // Logins are not its business; and its commands can be called from a script, as from its menus.
+        // Disables its own login, and exposes its menu commands to scripts.
         command.args(["--IdentityProvider.token=", "--expose-app-in-browser"]);
         command.arg(format!("--port={}", address.port()));
         command.arg(format!("--ServerApp.root_dir={}", folder.path().display()));
@@ -152,7 +152,7 @@ async fn jupyterlab_runs_cells_while_access_tokens_expire() {
     tab.open(&site.url("/lab")).await;
     sign_in(&tab, PASSWORD).await;
     tab.until("!!window.jupyterapp?.commands?.hasCommand('notebook:create-new')").await;
-    // Commands are not waited for here: what they bring about is.
+    // Commands are not awaited here; their effects are.
     tab.run("jupyterapp.restored.then(() => { window.restored = true; }); null").await;
     tab.until("window.restored === true").await;
     tab.run("jupyterapp.commands.execute('notebook:create-new', { kernelName: 'python3' }); null").await;
@@ -164,12 +164,12 @@ async fn jupyterlab_runs_cells_while_access_tokens_expire() {
     let mut round = 1;
     while began.elapsed() < span {
         run_cell(&tab, round).await;
-        // Not by its command, which asks for a better name first.
+        // Not through the command, which first asks for a better name.
         tab.run("jupyterapp.shell.currentWidget.context.save(); null").await;
         tab.until("jupyterapp.shell.currentWidget.context.model.dirty === false").await;
         assert_eq!(tab.run(&format!("{kernel}.connectionStatus")).await, "connected");
         round += 1;
-        // As long as somebody thinks.
+        // The thinking time of a user.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert!(tab.url().await.starts_with(&site.url("/lab")), "{}", tab.url().await);
@@ -178,7 +178,7 @@ async fn jupyterlab_runs_cells_while_access_tokens_expire() {
     assert_eq!(after.switched, before.switched, "its WebSockets were closed and opened again");
 }
 
-/// Types a sum into the notebook's cell, runs it, and sees its result.
+/// Types a sum into the notebook's cell, runs it, and waits for the result.
 async fn run_cell(tab: &Tab, round: u32) {
     let source = format!("print('round', {round}, 6 * 7 + {round})");
     tab.run(&format!(
@@ -220,7 +220,7 @@ async fn django_admin_saves_forms_while_access_tokens_expire() {
     let tab = profile.tab().await;
     tab.open(&site.url("/admin/auth/group/")).await;
     sign_in(&tab, PASSWORD).await;
-    // Then Django asks, too.
+    // Then Django asks for its own login, too.
     tab.until("!!document.querySelector('#id_username')").await;
     tab.fill("#id_username", "root").await;
     tab.fill("#id_password", "django's own secret").await;
@@ -232,7 +232,7 @@ async fn django_admin_saves_forms_while_access_tokens_expire() {
     while began.elapsed() < span {
         tab.open(&site.url("/admin/auth/group/add/")).await;
         tab.fill("#id_name", &format!("group {round}")).await;
-        // As long as somebody types: the token that was good when the page came may have ended.
+        // The typing time of a user: the token that was valid when the page loaded may have expired.
         tokio::time::sleep(Duration::from_secs(2)).await;
         save(&tab, &format!("group {round}")).await;
         tab.open(&site.url(&format!("/admin/auth/group/{}/change/", round + 1))).await;
@@ -242,13 +242,13 @@ async fn django_admin_saves_forms_while_access_tokens_expire() {
     }
     let after = counted(&site).await;
     assert_no_bounce("Django admin", began, before, after);
-    // Every one was made and changed, and none twice.
+    // Each group was created and changed exactly once.
     tab.open(&site.url("/admin/auth/group/?q=changed")).await;
     let counted = tab.text(".paginator").await;
     assert!(counted.contains(&format!("{round} group")), "{counted}");
 }
 
-/// Sends Django's form, and sees that it was taken.
+/// Submits Django's form and checks that it was accepted.
 async fn save(tab: &Tab, name: &str) {
     tab.click("input[name=_save]").await;
     tab.until(&format!(

@@ -1,4 +1,4 @@
-//! What other sites and other people's links may try with somebody's browser (T49-T54).
+//! Attacks by other sites and by crafted links on a user's browser (T49-T54).
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::chromium::Browser;
 use crate::flows::{Site, sign_in};
 use crate::support::PASSWORD;
 
-/// A page of somebody else's, on another site: it sends a form as soon as it is opened.
+/// A cross-site page that submits a form as soon as it is opened.
 async fn evil_site(action: String, fields: &'static [(&'static str, &'static str)]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -22,7 +22,7 @@ async fn evil_site(action: String, fields: &'static [(&'static str, &'static str
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = vec![0; 8192];
-            // What it asks for does not matter.
+            // The request does not matter.
             let _ = stream.read(&mut request).await;
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{page}",
@@ -46,12 +46,12 @@ async fn cross_site_forms_change_nothing() {
         ("/auth/sessions/end-others", &[]),
         ("/auth/refresh", &[]),
         ("/auth/password", &[("current_password", PASSWORD), ("new_password", "quite another password")]),
-        // Signing somebody in as somebody else (login CSRF).
+        // Login CSRF: signs the victim in as another user.
         ("/auth/login", &[("username", "ada"), ("password", PASSWORD)]),
     ] {
         let evil = evil_site(site.url(path), fields).await;
         let other = profile.tab().await;
-        // The address and the name are two sites to a browser.
+        // The IP address and the name are different sites to a browser.
         other.open(&format!("http://127.0.0.1:{}/", evil.port())).await;
         other
             .until(&format!("location.origin === '{}' && document.readyState === 'complete'", site.origin))
@@ -60,12 +60,12 @@ async fn cross_site_forms_change_nothing() {
         assert_eq!(tab.run("fetch('/notes').then((r) => r.status)").await, 200, "{path}: still signed in");
     }
     assert_eq!(profile.cookies().await.len(), cookies);
-    // The password is the one it was.
+    // The password is unchanged.
     let elsewhere = browser.profile().await;
     site.signed_in(&elsewhere).await;
 }
 
-/// Ways to write another origin so that somebody takes it for a path of ours. T52
+/// Spellings of another origin that could pass as a local path. T52
 const ELSEWHERE: [&str; 40] = [
     "https://evil.test/",
     "http://evil.test/",
@@ -120,7 +120,7 @@ async fn login_never_redirects_to_another_origin() {
         let link = site.url(&format!("/auth/login?return_to={escaped}"));
         signed_in.open(&link).await;
         signed_in.until(&at_home).await;
-        // The same after signing in: each fifth, since each costs a password hash.
+        // The same after a sign-in: every fifth, since each costs a password hash.
         if at % 5 == 0 {
             let fresh = browser.profile().await;
             let tab = fresh.tab().await;
@@ -129,7 +129,7 @@ async fn login_never_redirects_to_another_origin() {
             tab.until("!document.querySelector('#password')").await;
             tab.until(&at_home).await;
         }
-        // And as a path of the app that somebody is sent to the login from.
+        // And as a path of the app that redirects to the login.
         let tab = stranger.tab().await;
         tab.open(&site.url(&format!("/page/?to={escaped}"))).await;
         tab.until(&at_home).await;

@@ -1,5 +1,5 @@
-//! A Chromium of the test's own, driven over its DevTools protocol: one process, as many profiles as there are devices,
-//! gone with the test process.
+//! A private Chromium, driven over its DevTools protocol: one process with one profile per device, ended with the test
+//! process.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use tungstenite::{Message, WebSocket};
 
 use crate::eventually::assert_eventually;
 
-/// Longer than anything takes that is bound to happen, on a machine that is busy with other tests.
+/// Timeout that only ends a hang on a machine busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// No sandbox: tests run as root in containers. The rest keeps it from asking anybody but us.
+/// No sandbox: tests run as root in containers. The other flags disable its background network traffic.
 const FLAGS: &[&str] = &[
     "--headless=new",
     "--no-sandbox",
@@ -34,13 +34,13 @@ const FLAGS: &[&str] = &[
     "--hide-scrollbars",
     "--force-color-profile=srgb",
     "--lang=en",
-    // Names of tests lead to this machine.
+    // Test host names resolve to this machine.
     "--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1",
     "--remote-debugging-port=0",
 ];
 
-/// Ends the browser and removes its folder when the pipe closes: the test process has ended, however it did. The browser
-/// leads a process group of its own, so its helpers end with it.
+/// Ends the browser and removes its folder when the pipe closes, which is when the test process ends. The browser leads
+/// its own process group, so its helpers end with it.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 read -r nothing
@@ -57,7 +57,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Started, and answering.
+    /// Starts the browser and waits until it responds.
     pub(crate) async fn start() -> Self {
         let folder =
             tempfile::Builder::new().prefix("doorward-chromium-").tempdir().expect("a folder").keep();
@@ -79,7 +79,7 @@ impl Browser {
         Self { process, watchdog, connection: Connection::open(port, path).await, port }
     }
 
-    /// A device: cookies and storage of its own.
+    /// A device with its own cookies and storage.
     pub(crate) async fn profile(&self) -> Profile<'_> {
         let made = self.connection.call("Target.createBrowserContext", json!({})).await;
         Profile { browser: self, context: text(&made, "browserContextId") }
@@ -88,7 +88,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The watchdog does the rest; it is waited for, so that nothing is left when a test has ended.
+        // The watchdog does the rest; waiting for it leaves nothing behind when a test ends.
         if let Some(mut pipe) = self.watchdog.stdin.take() {
             let _ = writeln!(pipe);
         }
@@ -97,7 +97,7 @@ impl Drop for Browser {
     }
 }
 
-/// Where the browser in `folder` listens, which it writes there.
+/// DevTools port of the browser, which it writes into `folder`.
 async fn endpoint(folder: PathBuf) -> (u16, String) {
     let mut found = None;
     assert_eventually("chromium listens", PATIENCE, async || {
@@ -118,18 +118,18 @@ pub(crate) struct Profile<'b> {
 }
 
 impl Profile<'_> {
-    /// An empty tab as large as a desktop's, in the light theme.
+    /// An empty desktop-sized tab in the light theme.
     pub(crate) async fn tab(&self) -> Tab {
         let target = json!({ "url": "about:blank", "browserContextId": self.context });
         let made = self.browser.connection.call("Target.createTarget", target).await;
         let path = format!("/devtools/page/{}", text(&made, "targetId"));
         let tab = Tab { connection: Connection::open(self.browser.port, path).await };
         tab.connection.call("Page.enable", json!({})).await;
-        tab.look(Look::DESKTOP).await;
+        tab.look(Appearance::DESKTOP).await;
         tab
     }
 
-    /// Its cookies, of every site.
+    /// All its cookies, of every site.
     pub(crate) async fn cookies(&self) -> Vec<Value> {
         let found = self
             .browser
@@ -140,16 +140,16 @@ impl Profile<'_> {
     }
 }
 
-/// How a page is looked at.
+/// Theme and size of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct Appearance {
     pub(crate) name: &'static str,
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) dark: bool,
 }
 
-impl Look {
+impl Appearance {
     pub(crate) const DESKTOP: Self = Self { name: "desktop-light", width: 1280, height: 800, dark: false };
     /// Both themes, on a phone and on a desktop.
     pub(crate) const ALL: [Self; 4] = [
@@ -166,14 +166,14 @@ pub(crate) struct Tab {
 }
 
 impl Tab {
-    /// Goes there, and waits until everything is loaded.
+    /// Navigates and waits until everything is loaded.
     pub(crate) async fn open(&self, url: &str) {
         let answer = self.connection.call("Page.navigate", json!({ "url": url })).await;
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
         self.until("document.readyState === 'complete'").await;
     }
 
-    /// What a script gives, in the page; promises are waited for.
+    /// Value of a script in the page; promises are awaited.
     pub(crate) async fn run(&self, script: &str) -> Value {
         let answer = self.try_run(script).await.unwrap_or_else(|error| panic!("{script}: {error}"));
         assert!(answer.get("exceptionDetails").is_none(), "{script}: {answer}");
@@ -187,32 +187,32 @@ impl Tab {
         self.connection.try_call("Runtime.evaluate", parameters).await
     }
 
-    /// Waits until the script gives `true`, on whatever page is there by then.
+    /// Waits until the script returns `true`, on whichever page is open then.
     pub(crate) async fn until(&self, script: &str) {
         assert_eventually(script, PATIENCE, async || {
-            // A page that is being left answers with an error.
+            // A page being unloaded returns an error.
             self.try_run(script).await.is_ok_and(|answer| answer["result"]["value"] == true)
         })
         .await;
     }
 
-    /// What the title says.
+    /// Title of the page.
     pub(crate) async fn title(&self) -> String {
         self.run("document.title").await.as_str().expect("a title").to_owned()
     }
 
-    /// Where it is.
+    /// Current URL.
     pub(crate) async fn url(&self) -> String {
         self.run("location.href").await.as_str().expect("a URL").to_owned()
     }
 
-    /// The text of the first such element.
+    /// Text of the first matching element.
     pub(crate) async fn text(&self, selector: &str) -> String {
         let found = self.run(&format!("document.querySelector({selector:?})?.innerText ?? null")).await;
         found.as_str().unwrap_or_else(|| panic!("there is no {selector}")).to_owned()
     }
 
-    /// Clicks it as a mouse does; a click that leads elsewhere is followed with [`Tab::until`].
+    /// Clicks like a mouse. Wait for a navigation with [`Tab::until`].
     pub(crate) async fn click(&self, selector: &str) {
         let middle = format!(
             "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }}); \
@@ -226,7 +226,7 @@ impl Tab {
         }
     }
 
-    /// Replaces what a field holds, as typing or pasting does.
+    /// Replaces the value of a field, as typing or pasting does.
     pub(crate) async fn fill(&self, selector: &str, text: &str) {
         self.run(&format!(
             "(() => {{ const e = document.querySelector({selector:?}); e.focus(); e.select(); }})()"
@@ -253,8 +253,8 @@ impl Tab {
         }
     }
 
-    /// As one device or another shows it.
-    pub(crate) async fn look(&self, look: Look) {
+    /// Emulates a theme and size.
+    pub(crate) async fn look(&self, look: Appearance) {
         let size = json!({
             "width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.width < 600,
         });
@@ -262,25 +262,25 @@ impl Tab {
         self.media("prefers-color-scheme", if look.dark { "dark" } else { "light" }).await;
     }
 
-    /// With one more media feature, such as `forced-colors`.
+    /// Emulates one more media feature, such as `forced-colors`.
     pub(crate) async fn media(&self, name: &str, value: &str) {
         let features = json!({ "features": [{ "name": name, "value": value }] });
         self.connection.call("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// As a browser whose `Accept-Language` is this.
+    /// Emulates a browser with this `Accept-Language`.
     pub(crate) async fn languages(&self, list: &str) {
         self.connection.call("Network.enable", json!({})).await;
         let fields = json!({ "headers": { "Accept-Language": list } });
         self.connection.call("Network.setExtraHTTPHeaders", fields).await;
     }
 
-    /// With or without scripts, from the next page on.
+    /// Enables or disables scripts, from the next page on.
     pub(crate) async fn scripts(&self, allowed: bool) {
         self.connection.call("Emulation.setScriptExecutionDisabled", json!({ "value": !allowed })).await;
     }
 
-    /// The whole page as it is seen, as WebP in base64.
+    /// The whole page as WebP in base64.
     pub(crate) async fn screenshot(&self) -> String {
         let sides = ["Width", "Height"]
             .map(|side| format!("Math.max(inner{side}, document.documentElement.scroll{side})"));
@@ -295,7 +295,7 @@ fn text(answer: &Value, name: &str) -> String {
     answer[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {answer}")).to_owned()
 }
 
-/// One conversation: a question, its answer. It blocks, so each step runs on a thread for such things.
+/// A DevTools connection. It is blocking, so each step runs on a blocking thread.
 struct Connection(Arc<Mutex<(WebSocket<TcpStream>, u64)>>);
 
 impl Connection {
@@ -323,7 +323,7 @@ impl Connection {
             loop {
                 let Message::Text(message) = socket.read().expect("chromium answers") else { continue };
                 let mut message: Value = serde_json::from_str(&message).expect("JSON");
-                // The others are events, which nobody asked for.
+                // Other messages are unsolicited events.
                 if message["id"] == *last {
                     let failed = message.get("error").map(Value::to_string);
                     return failed.map_or_else(|| Ok(message["result"].take()), Err);

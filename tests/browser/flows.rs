@@ -1,4 +1,4 @@
-//! What people do with a browser, from the login page to the Back button, in front of an app that knows nothing of it.
+//! User journeys in a browser, from the login page to the Back button, in front of an unaware app.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::gateway::SOON;
 use crate::support::port::free_port;
 use crate::support::{PASSWORD, Setup, TestGateway, assert_eventually};
 
-/// A gateway at `http://localhost:<port>`, where a browser keeps `__Host-` cookies, with `ada` as a user.
+/// A gateway at `http://localhost:<port>`, where a browser accepts `__Host-` cookies, with the user `ada`.
 pub(crate) struct Site {
     pub(crate) gateway: TestGateway,
     pub(crate) origin: String,
@@ -26,11 +26,11 @@ impl Site {
         Self::like(host, |setup| setup).await
     }
 
-    /// And otherwise.
+    /// With a changed setup.
     pub(crate) async fn like(host: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let origin = format!("http://{host}:{}", address.port());
-        // Tests of browsers keep a machine busy: a proof that is late is not what they are about.
+        // Browser tests keep a machine busy, so a late lease renewal must not matter here.
         let vault = "lease = \"30s\"".to_owned();
         let setup =
             Setup { listen: address.to_string(), public_url: origin.clone(), vault, ..Setup::default() };
@@ -47,7 +47,7 @@ impl Site {
         format!("{}{path}", self.origin)
     }
 
-    /// Time goes by, here and there; its proof of the revocations has run out with it, and is waited for.
+    /// Advances both clocks. The lease ends with it, and its renewal is awaited.
     pub(crate) async fn later(&self, span: Duration) {
         self.gateway.clock.advance(span);
         let ready = async || self.gateway.probe("/readyz").await.status == 200;
@@ -64,25 +64,25 @@ impl Site {
     }
 }
 
-/// Fills in the form and sends it.
+/// Fills in the login form and submits it.
 pub(crate) async fn sign_in(tab: &Tab, password: &str) {
-    // A click finds a button where it stays only once the style sheet is there.
+    // A click finds a button at its final position only once the style sheet is loaded.
     tab.until("document.readyState === 'complete' && !!document.querySelector('#password')").await;
     tab.fill("#username", "ada").await;
     tab.fill("#password", password).await;
     tab.click("button.main").await;
 }
 
-/// Whether it is a cookie that signing out leaves: neither of them opens anything.
+/// Returns true for the cookies that a sign-out keeps; neither grants access.
 pub(crate) fn is_kept(cookie: &Value) -> bool {
     ["__Host-doorward-visit", "__Secure-doorward-device"].iter().any(|name| cookie["name"] == **name)
 }
 
-/// Whether a tab shows the login page.
+/// Script that tests whether a tab shows the login page.
 pub(crate) const AT_LOGIN: &str =
     "location.pathname === '/auth/login' && !!document.querySelector('#password')";
 
-/// So many requests at once, and how each ended: its status, and whether it was sent elsewhere.
+/// Sends `count` concurrent requests. Returns for each its status and whether it was redirected.
 async fn fetches(tab: &Tab, count: usize) -> Vec<(u64, bool)> {
     let script = format!(
         "Promise.all([...Array({count}).keys()].map((at) => fetch('/notes/' + at)\
@@ -109,14 +109,14 @@ async fn sign_in_returns_to_the_requested_page() {
         assert_eq!((&cookie["sameSite"], &cookie["path"]), (&json!("Lax"), &json!("/")), "{cookie}");
         assert!(cookie["value"].as_str().is_some_and(|value| value.len() < 4096));
     }
-    // That of the device is for our own endpoints alone, which `__Host-` does not allow.
+    // The device cookie is limited to the gateway's endpoints, which `__Host-` does not allow.
     let is_ours = |cookie: &Value| {
         let is_host = cookie["name"].as_str().is_some_and(|name| name.starts_with("__Host-"));
         is_host || (cookie["name"] == "__Secure-doorward-device" && cookie["path"] == "/auth")
     };
     assert!(cookies.iter().all(is_ours), "{cookies:?}");
     assert!(cookies.len() >= 2, "{cookies:?}");
-    // The page of the app sees none of them.
+    // Scripts of the app see none of them.
     assert_eq!(tab.run("document.cookie").await, "");
     assert_eq!(site.gateway.app.last().all("cookie"), [""; 0]);
 }
@@ -138,7 +138,7 @@ async fn wrong_password_message_does_not_reveal_user_existence() {
         assert_eq!(tab.run("document.querySelector('#password').value").await, "");
     }
     assert_eq!(said[0], said[1]);
-    // And the right one still leads to where they were going.
+    // The correct password still leads to the requested page.
     sign_in(&tab, PASSWORD).await;
     tab.until("document.title === 'The app'").await;
 }
@@ -149,7 +149,7 @@ async fn access_token_expiry_amid_thirty_requests_goes_unnoticed() {
     let profile = browser.profile().await;
     let tab = site.signed_in(&profile).await;
     for round in 0..3 {
-        // The access token has run out, and thirty requests find out at once.
+        // The access token has expired, and thirty requests notice it at once.
         site.later(Duration::from_mins(16)).await;
         let answers = fetches(&tab, 30).await;
         assert!(answers.iter().all(|answer| *answer == (200, false)), "round {round}: {answers:?}");
@@ -165,7 +165,7 @@ async fn two_tabs_share_a_session_and_its_end() {
     let second = profile.tab().await;
     second.open(&site.url("/page/second")).await;
     assert_eq!(second.title().await, "The app", "it need not sign in");
-    // Both go on while tokens end, one after the other and together.
+    // Both tabs continue while tokens expire, one after the other and together.
     for _ in 0..3 {
         site.later(Duration::from_mins(16)).await;
         let (one, other) = tokio::join!(fetches(&first, 10), fetches(&second, 10));
@@ -210,7 +210,7 @@ async fn form_post_after_session_end_explains_itself() {
     assert_ne!(tab.title().await, "The app");
     let seen = site.gateway.app.seen();
     assert!(seen.iter().all(|seen| !seen.line().starts_with("POST")), "it was not let through");
-    // Going back finds what was written: the page was not left in silence.
+    // Going back finds the typed text: the page explained itself first.
     assert!(tab.text("main").await.to_lowercase().contains("sign in"), "{}", tab.text("main").await);
     tab.run("history.back(); null").await;
     tab.until("document.title === 'The app'").await;
@@ -248,7 +248,7 @@ async fn back_button_after_sign_out_shows_nothing() {
     tab.click("form[action='/auth/logout'] button").await;
     tab.until("document.title.startsWith('You are signed out')").await;
     assert!(profile.cookies().await.iter().all(is_kept));
-    // Before it: the page that asked, my devices, and two pages of the app.
+    // The pages before it: the confirmation page, the devices page, and two pages of the app.
     for (shown, arrived) in [
         ("the page that asked", "location.pathname === '/auth/logout' && performance.timeOrigin > since"),
         ("my devices", AT_LOGIN),
@@ -274,7 +274,7 @@ async fn readme_script_signs_out_from_the_app_menu() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = site.signed_in(&profile).await;
-    // The token is the session's: it is good after a rotation, too.
+    // The token belongs to the session and stays valid after a rotation.
     let refresh = script.replace("/auth/logout", "/auth/refresh");
     assert_ne!(refresh, script);
     let before = profile.cookies().await;
@@ -288,7 +288,7 @@ async fn readme_script_signs_out_from_the_app_menu() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_without_cookies_gets_a_message_and_no_redirect_loop() {
-    // Over http no `__Host-` cookie is kept but on localhost.
+    // Over http, `__Host-` cookies work only on localhost.
     let (site, browser) = (Site::at("gateway.test").await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;

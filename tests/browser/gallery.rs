@@ -1,4 +1,4 @@
-//! Every page in every state worth seeing, served as the gateway would.
+//! Every page in its relevant states, served as the gateway does.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -28,7 +28,7 @@ const ACCOUNT: Account<'_> = Account {
     sign_out_everywhere: "/auth/logout-all",
 };
 
-/// The names of the pages, which are those of their screenshots.
+/// Names of the pages and of their screenshots.
 pub(crate) const NAMES: &[&str] = &[
     "sign-in",
     "sign-in-wrong",
@@ -140,7 +140,7 @@ fn devices() -> Vec<Device> {
     ]
 }
 
-/// The HTML of one page.
+/// HTML of one page.
 pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<String> {
     let list = devices();
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -184,7 +184,7 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
     Some(render(&page, brand, language).as_str().to_owned())
 }
 
-/// Serves each page at its name, in the language asked for, until the test ends.
+/// Serves each page under its name, in the requested language, until the test ends.
 pub(crate) async fn serve() -> SocketAddr {
     let mut brand = Config::defaults(Path::new("")).brand;
     "Example Works".clone_into(&mut brand.name);
@@ -216,7 +216,7 @@ async fn answer(mut stream: TcpStream, brand: Arc<Brand>) {
         Some(asset) => (ASSET_HEADERS, Some(asset.content_type), asset.body.to_vec()),
         None => match html(path.trim_start_matches('/'), &brand, Language::accepted(asked)) {
             Some(html) => (HEADERS, None, html.into_bytes()),
-            // Of an answer without a body, a browser makes an error page of its own.
+            // For an empty body a browser shows its own error page.
             None => (&[] as &[_], Some("text/plain"), b"nothing here".to_vec()),
         },
     };
@@ -230,6 +230,6 @@ async fn answer(mut stream: TcpStream, brand: Arc<Brand>) {
     // The browser may be gone by now.
     let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
     let _ = stream.shutdown().await;
-    // Closing with something unread would reset the connection, and the answer with it.
+    // Closing with unread data would reset the connection and lose the response.
     while stream.read_buf(&mut Vec::with_capacity(1024)).await.is_ok_and(|read| read > 0) {}
 }

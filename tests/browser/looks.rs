@@ -1,4 +1,4 @@
-//! What the pages look like, and who can use them.
+//! Appearance and accessibility of the pages.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::chromium::{Browser, Look, Tab};
+use crate::chromium::{Appearance, Browser, Tab};
 use crate::gallery;
 
-/// axe-core, which `.ci/setup` brings: checks a page against WCAG 2.2 A and AA.
+/// axe-core, downloaded by `.ci/setup`: checks a page against WCAG 2.2 A and AA.
 const AXE: &str = "axe.min.js";
 
 /// axe-core's source.
@@ -23,7 +23,7 @@ fn axe() -> String {
     std::fs::read_to_string(found).expect("axe-core")
 }
 
-/// What axe-core says against the page that is shown: rule and element.
+/// axe-core violations of the current page: rule and element.
 async fn violations(tab: &Tab) -> Vec<String> {
     let found = tab
         .run(
@@ -34,8 +34,8 @@ async fn violations(tab: &Tab) -> Vec<String> {
     found.as_array().expect("a list").iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Each page in each theme and width: fits without scrolling sideways, loads all its files under its policy, and passes
-/// axe-core. With `DOORWARD_SCREENSHOTS=<folder>` (`make screenshots`) it also leaves the pictures.
+/// Each page in each theme and width fits without horizontal scrolling, loads all its files under its policy, and
+/// passes axe-core. With `DOORWARD_SCREENSHOTS=<folder>` (`make screenshots`) the test also writes the screenshots.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_and_is_accessible_in_every_layout() {
     let folder = std::env::var_os("DOORWARD_SCREENSHOTS");
@@ -43,7 +43,7 @@ async fn every_page_fits_and_is_accessible_in_every_layout() {
     let profile = browser.profile().await;
     let tab = profile.tab().await;
     let mut faults = Vec::new();
-    for look in Look::ALL {
+    for look in Appearance::ALL {
         tab.look(look).await;
         for name in gallery::NAMES {
             tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
@@ -112,7 +112,7 @@ async fn every_page_fits_a_narrow_window_with_large_text() {
     for language in ["en", "de"] {
         tab.languages(language).await;
         for (width, size) in [(320, "100%"), (320, "200%"), (640, "300%"), (1280, "200%")] {
-            tab.look(Look { name: "narrow", width, height: 700, dark: false }).await;
+            tab.look(Appearance { name: "narrow", width, height: 700, dark: false }).await;
             for name in gallery::NAMES {
                 tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
                 let script = LARGE_TEXT_FAULTS.replace("SIZE", &format!("'{size}'"));
@@ -138,7 +138,7 @@ async fn buttons_to_send_a_form_or_not_are_apart_and_of_one_width() {
     assert!(gap[0].as_f64() >= Some(8.0) && gap[1].as_f64() == Some(0.0), "{gap}");
 }
 
-/// A page without its words would pass every check above.
+/// A broken axe-core would pass every check above.
 #[tokio::test(flavor = "multi_thread")]
 async fn axe_finds_a_planted_fault() {
     let (address, browser) = (gallery::serve().await, Browser::start().await);
@@ -201,6 +201,6 @@ async fn german_browser_gets_german_pages() {
     assert_eq!(tab.title().await, "Problem: Anmelden · Example Works");
     assert_eq!(tab.run("document.documentElement.lang").await, "de");
     assert!(tab.text("[role=alert]").await.starts_with("Der Benutzername oder das Passwort ist falsch."));
-    // The name is there already. The browser moves the focus when it draws the page.
+    // The user name is already filled in. The browser moves the focus when it renders the page.
     tab.until("document.activeElement.id === 'password'").await;
 }

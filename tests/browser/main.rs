@@ -1,4 +1,4 @@
-//! A real Chromium, as people use it.
+//! Tests in a real Chromium.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]

@@ -1,4 +1,4 @@
-//! Which origins of a test a browser trusts enough for the cookies of doorward.
+//! Origins that a browser trusts enough for doorward's cookies.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::chromium::Browser;
 
-/// Sets a cookie as doorward does, on every answer.
+/// Sets a cookie as doorward does, on every response.
 async fn cookie_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");

@@ -1,4 +1,4 @@
-//! Apps with service workers, frames, fragments and forms of other sites, in a real browser.
+//! Apps with service workers, frames, fragments and cross-site forms, in a real browser.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::flows::{AT_LOGIN, Site, is_kept, sign_in};
 use crate::support::gateway::ROUTES;
 use crate::support::{PASSWORD, Setup};
 
-/// What an app answers: path, content type (or where it redirects to), body.
+/// Responses of an app: path, content type (or redirect target), body.
 type Pages = Vec<(&'static str, String, String)>;
 
-/// A small app, or another site. A form that is posted is shown as it came.
+/// A small app, or another site. It echoes submitted forms.
 async fn serve(pages: Pages) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -81,7 +81,7 @@ fn page(body: &str, kind: &str) -> String {
     )
 }
 
-/// A site whose `/site` is such an app, with more lines for its route, and more tables.
+/// A site whose `/site` is such an app, with extra lines for its route, and extra tables.
 async fn site_of(pages: Pages, route: &str, more: &str) -> Site {
     let app = serve(pages).await;
     let routes = format!(
@@ -96,7 +96,7 @@ fn html(path: &'static str, body: &str) -> (&'static str, String, String) {
     (path, "text/html".into(), format!("<!doctype html><title>Site</title>{body}"))
 }
 
-/// Signed in, with the page open.
+/// Signs in and opens the page.
 async fn open(site: &Site, profile: &Profile<'_>, path: &str) -> Tab {
     let tab = profile.tab().await;
     tab.open(&site.url(path)).await;
@@ -105,7 +105,7 @@ async fn open(site: &Site, profile: &Profile<'_>, path: &str) -> Tab {
     tab
 }
 
-/// A page that registers a service worker, which answers for every page below `/site`.
+/// A page that registers a service worker, which handles every page below `/site`.
 fn with_worker(fetch: &str) -> Pages {
     let worker = format!(
         "addEventListener('install', () => skipWaiting()); addEventListener('activate', (e) => e.waitUntil(clients.claim())); \
@@ -125,7 +125,7 @@ async fn page_behind_service_worker_leads_to_sign_in_and_back() {
     for (fetch, is_redirected) in [
         ("e.respondWith(fetch(e.request));", true),
         ("e.respondWith(fetch(e.request).catch(() => caches.match(e.request)));", true),
-        // It asks anew, as a script does.
+        // It sends a new request, as a script does.
         ("e.respondWith(fetch(e.request.url, { headers: e.request.headers }));", false),
     ] {
         let site = site_of(with_worker(fetch), "", "").await;
@@ -161,10 +161,10 @@ async fn frame_without_session_links_to_sign_in() {
     let inside = "document.querySelector('iframe').contentDocument";
     tab.until(&format!("{inside}?.body?.innerText === 'inside'")).await;
     site.later(Duration::from_hours(13)).await;
-    // The page around it loads the frame anew, and says so (Referer).
+    // The outer page reloads the frame, and is its Referer.
     tab.run("document.querySelector('iframe').src = '/site/inner?again'; null").await;
     tab.until(&format!("{inside}?.querySelector('a.button')?.target === '_top'")).await;
-    // Styled as every page of ours.
+    // Styled like every gateway page.
     tab.until(&format!("{inside}.styleSheets.length === 1 && {inside}.styleSheets[0].cssRules.length > 20"))
         .await;
     tab.run(&format!("{inside}.querySelector('a.button').click(); null")).await;
@@ -229,7 +229,7 @@ async fn fragment_survives_sign_in() {
     let tab = profile.tab().await;
     tab.open(&site.url("/site/app?a=1#/settings?tab=2")).await;
     assert_eq!(tab.run(AT_LOGIN).await, true);
-    // Also where it takes two tries.
+    // Also after a failed attempt.
     sign_in(&tab, "not the password at all").await;
     tab.until("!!document.querySelector('#problem')").await;
     sign_in(&tab, PASSWORD).await;

@@ -1,14 +1,15 @@
-//! What servers make of a request target, each in its own way and none by our policy: the judges of the corpus of paths, and of
-//! the fuzz target.
+//! Path decoders of known servers, independent of the gateway's policy. They decide the corpus of paths and the fuzz
+//! target.
 //!
-//! Each is as lenient as some version of its kind has been, since it stands for what might be behind us. `None`: it refuses.
+//! Each is as lenient as some version of its server has been, since it stands for an unknown backend. `None` means that
+//! it refuses.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// From an origin-form target to the path that picks a file or a handler.
+/// Maps an origin-form target to the path that selects a file or a handler.
 pub(crate) type Decoder = fn(&[u8]) -> Option<Vec<u8>>;
 
-/// Their names, and whether they tell letter cases apart.
+/// Their names, and whether they are case-sensitive.
 pub(crate) const DECODERS: [(&str, Decoder, bool); 8] = [
     ("literal", literal, true),
     ("nginx", nginx, true),
@@ -32,7 +33,8 @@ fn nginx(target: &[u8]) -> Option<Vec<u8>> {
     resolve(&path, Above::Refused)
 }
 
-/// Parameters away, before and after decoding; overlong UTF-8 as its older decoders took it; a backslash is a slash.
+/// Removes parameters before and after decoding; accepts overlong UTF-8 as its older decoders did; treats a backslash
+/// as a slash.
 fn tomcat(target: &[u8]) -> Option<Vec<u8>> {
     let path = unescape(&without_parameters(cut(target, b"?")), Bad::Refused)?;
     (!path.contains(&0)).then_some(())?;
@@ -40,7 +42,8 @@ fn tomcat(target: &[u8]) -> Option<Vec<u8>> {
     resolve(&path, Above::Refused)
 }
 
-/// `%uXXXX`, best-fit characters, backslashes, dots and spaces at the end of names, no letter case; and a NUL ends a name.
+/// `%uXXXX`, best-fit characters, backslashes, dots and spaces at the end of names, case-insensitive; a NUL ends a
+/// name.
 fn iis(target: &[u8]) -> Option<Vec<u8>> {
     let path = unescape(&unescape_wide(cut(target, b"?#")), Bad::Kept)?;
     let path: String = String::from_utf8_lossy(&path).chars().map(best_fit).collect();
@@ -58,14 +61,14 @@ fn iis(target: &[u8]) -> Option<Vec<u8>> {
     Some(resolve(&names.join(&b'/'), Above::Root)?.to_ascii_lowercase())
 }
 
-/// `path.posix.normalize(decodeURIComponent(new URL(request.url, base).pathname))`: what looks like an authority is one.
+/// `path.posix.normalize(decodeURIComponent(new URL(request.url, base).pathname))`: a leading `//` starts an authority.
 fn node(target: &[u8]) -> Option<Vec<u8>> {
     let path = unescape(&resolved_as_url(target), Bad::Refused)?;
     std::str::from_utf8(&path).ok()?;
     resolve(&path, Above::Root)
 }
 
-/// `new URL(decodeURI(request.url), base).pathname`: what is decoded to an authority is one; what delimits stays encoded.
+/// `new URL(decodeURI(request.url), base).pathname`: a decoded authority counts; delimiters stay encoded.
 fn router(target: &[u8]) -> Option<Vec<u8>> {
     let mut kept = Vec::new();
     for (at, &byte) in target.iter().enumerate() {
@@ -79,7 +82,8 @@ fn router(target: &[u8]) -> Option<Vec<u8>> {
     resolve(resolved_as_url(&decoded).trim_ascii_end(), Above::Root)
 }
 
-/// As the WHATWG has it for http: backslashes are slashes, two of them begin an authority, `%2e` is a dot in a segment of dots.
+/// WHATWG URL parsing for http: backslashes are slashes, two of them start an authority, `%2e` is a dot in a dot
+/// segment.
 fn resolved_as_url(target: &[u8]) -> Vec<u8> {
     let target: Vec<u8> = target.iter().copied().filter(|b| !b"\t\r\n".contains(b)).collect();
     let path = slashed(cut(&target, b"?#"));
@@ -100,14 +104,14 @@ fn resolved_as_url(target: &[u8]) -> Vec<u8> {
     segments.join(&b'/')
 }
 
-/// Decodes once, hands on, and decodes again; each time a `?` or `#` that appears ends the path.
+/// Decodes twice; each time a `?` or `#` that appears ends the path.
 fn double(target: &[u8]) -> Option<Vec<u8>> {
     let once = unescape(cut(target, b"?#"), Bad::Kept)?;
     let twice = unescape(cut(&once, b"?#"), Bad::Kept)?;
     resolve(&without_parameters(cut(&slashed(&twice), b"?#")), Above::Root)
 }
 
-/// Compatibility forms, marks and what has no width gone, then upper and lower case: as case-insensitive stores compare.
+/// Removes compatibility forms, marks and zero-width characters, then folds case, like case-insensitive stores.
 fn folder(target: &[u8]) -> Option<Vec<u8>> {
     let path = unescape(cut(target, b"?#"), Bad::Refused)?;
     let text = String::from_utf8(path).ok()?;
@@ -122,14 +126,14 @@ fn folder(target: &[u8]) -> Option<Vec<u8>> {
     resolve(folded.as_bytes(), Above::Root)
 }
 
-/// What becomes of an escape that is none.
+/// Handling of an invalid escape.
 #[derive(Clone, Copy, PartialEq)]
 enum Bad {
     Refused,
     Kept,
 }
 
-/// What becomes of `..` at the root.
+/// Handling of `..` at the root.
 #[derive(Clone, Copy, PartialEq)]
 enum Above {
     Refused,
@@ -178,7 +182,7 @@ fn unescape_wide(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Sequences of two and three bytes for what fits into one.
+/// Decodes overlong sequences of two and three bytes.
 fn overlong(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -209,7 +213,7 @@ fn without_parameters(path: &[u8]) -> Vec<u8> {
     path.split(|&b| b == b'/').map(|segment| cut(segment, b";")).collect::<Vec<_>>().join(&b'/')
 }
 
-/// What a code page has for a character it lacks.
+/// Best-fit replacement of a character missing in the code page.
 fn best_fit(c: char) -> char {
     match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
@@ -244,8 +248,8 @@ fn resolve(path: &[u8], above: Above) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The longest of `prefixes` that the path is at or below, by whole segments: our own idea of what a route is.
-pub(crate) fn place<'p>(path: &[u8], prefixes: &[&'p str], keeps_case: bool) -> Option<&'p str> {
+/// The longest of `prefixes` that contains the path, by whole segments: an independent definition of route matching.
+pub(crate) fn matching_prefix<'p>(path: &[u8], prefixes: &[&'p str], keeps_case: bool) -> Option<&'p str> {
     let below = |prefix: &&&str| {
         let prefix = prefix.trim_end_matches('/').as_bytes();
         let Some((head, rest)) = path.split_at_checked(prefix.len()) else { return false };

@@ -1,5 +1,5 @@
-//! T21-T23: more than a thousand ways to be unclear about where a request ends. Each hides a request in what it sends; the app
-//! never sees that one, and the next client gets its own answer.
+//! T21-T23: more than a thousand requests with ambiguous framing. Each hides a second request; the app never sees it,
+//! and the next client gets its own response.
 
 mod corpus;
 
@@ -11,7 +11,7 @@ use crate::recorder::{NAME, Recorder};
 use crate::support::{Client, Setup, TestGateway, measured};
 use corpus::{Case, HIDDEN};
 
-/// Attackers at a time, each with a polite neighbour.
+/// Concurrent attackers, each with a well-behaved neighbour.
 const PAIRS: usize = 4;
 
 struct World {
@@ -19,7 +19,7 @@ struct World {
     app: Recorder,
 }
 
-/// What a connection brought: the statuses and texts of its answers.
+/// Statuses and texts of all responses on a connection.
 async fn attack(world: &World, bytes: &[u8]) -> Vec<(u16, String)> {
     let attacking = async {
         let mut client = Client::connect(world.gateway.address()).await;
@@ -71,17 +71,17 @@ async fn no_request_is_smuggled_and_no_response_is_swapped() {
     measured(format_args!(
         "first answers by status (0: the connection was closed without one): {statuses:?}"
     ));
-    let mut polite = 0;
+    let mut neighbour = 0;
     for record in world.app.take() {
         let shown = record.head.escape_ascii().to_string();
         assert!(!shown.contains("hidden"), "hidden in another: {shown}");
         assert!(!record.target().starts_with(b"/admin"), "{shown}");
-        polite += usize::from(record.target().starts_with(b"/public/polite"));
+        neighbour += usize::from(record.target().starts_with(b"/public/neighbour"));
     }
-    assert_eq!(polite, cases.len());
+    assert_eq!(neighbour, cases.len());
 }
 
-/// Attacks, each followed by a request of a client who knows nothing of it.
+/// Attacks, each followed by a request of an uninvolved client.
 async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<String>) {
     let mut neighbour = Line::to(world.gateway.address());
     let (mut statuses, mut faults) = (Vec::new(), Vec::new());
@@ -93,9 +93,9 @@ async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<S
         statuses.push(answers.first().map_or(0, |(status, _)| *status));
         for (status, text) in &answers {
             match status {
-                // An echo of another's name is another's answer.
+                // An echo of another name would be another client's response.
                 200 if *text == name || case.is_nameless => {}
-                // The login page: what comes before it was whole.
+                // The login page: the preceding request was complete.
                 200 if text.starts_with("<!doctype html>") => {}
                 400..=499 => {}
                 _ => faults.push(format!("{status} {text:?}: {shown}")),
@@ -104,12 +104,12 @@ async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<S
         if answers.iter().filter(|(status, _)| *status == 200).count() > 1 {
             faults.push(format!("answered twice: {shown}"));
         }
-        let polite = format!("polite-{at}");
+        let own_name = format!("neighbour-{at}");
         let request =
-            format!("GET /public/{polite} HTTP/1.1\r\nHost: gateway.test\r\n{NAME}: {polite}\r\n\r\n");
+            format!("GET /public/{own_name} HTTP/1.1\r\nHost: gateway.test\r\n{NAME}: {own_name}\r\n\r\n");
         let answer = neighbour.ask("GET", request.as_bytes()).await;
         let answered = answer.map(|answer| (answer.status, answer.text()));
-        if answered != Some((200, polite)) {
+        if answered != Some((200, own_name)) {
             faults.push(format!("{answered:?} after {shown}"));
         }
     }
@@ -118,7 +118,7 @@ async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slowly_sent_ambiguous_request_is_refused_too() {
-    // The same bytes one by one: where a packet ends tells nobody where a request does.
+    // The same bytes one by one: packet boundaries must not matter.
     let app = Recorder::start().await;
     let routes = Setup::default().routes.replace("upstream = \"app\"", "upstream = \"recorder\"");
     let gateway = TestGateway::with(Setup { routes: routes + &app.upstream(), ..Setup::default() }).await;

@@ -1,4 +1,4 @@
-//! T01-T07, T16: hundreds of headers that claim what is not theirs to claim. The app sees the one true value, or none.
+//! T01-T07, T16: hundreds of forged headers. The app sees the true value or none.
 
 mod cookies;
 mod corpus;
@@ -15,7 +15,7 @@ use corpus::{Case, Expect};
 /// Names of the identity headers, as merged.
 pub(crate) const IDENTITY: [&str; 4] = ["x_auth_roles", "x_auth_session", "x_auth_user", "x_auth_user_id"];
 
-/// As CGI has it: upper case does not matter, and everything but letters and digits is `_`.
+/// CGI naming: case-insensitive, and every character but letters and digits is `_`.
 pub(crate) fn merged(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
 }
@@ -38,14 +38,14 @@ impl World {
         Self { gateway, app, tokens, user }
     }
 
-    /// The true identity, sorted as [`IDENTITY`].
+    /// The true identity, sorted like [`IDENTITY`].
     pub(crate) fn truth(&self) -> Vec<(String, String)> {
         let values = ["user", self.tokens.session.as_str(), "ada", self.user.as_str()];
         IDENTITY.into_iter().zip(values).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 
-/// What an app that merges names is told of identity, sorted.
+/// Identity headers as an app sees them after merging names, sorted.
 fn identity(record: &Record) -> Vec<(String, String)> {
     let mut all: Vec<_> = record.fields().into_iter().map(|(name, value)| (merged(&name), value)).collect();
     all.retain(|(name, _)| IDENTITY.contains(&name.as_str()));
@@ -71,8 +71,7 @@ fn message(case: &Case, path: &str, credential: Option<&str>, name: &str) -> Vec
     head
 }
 
-/// Sends every case to a public path, to one for whom it may concern, and to one for who is signed in; what the app sees of it
-/// is told by `check`.
+/// Sends every case to a public, an optional and a signed-in path; `check` examines the request that the app received.
 async fn send(
     world: &World,
     cases: &[Case],
@@ -119,7 +118,7 @@ fn one(record: &Record, name: &str) -> String {
     all.into_iter().next().expect("one")
 }
 
-/// What no stranger could make different.
+/// Asserts the values that no client can change.
 fn assert_untouched(case: &Case, record: &Record) {
     let head = record.head.escape_ascii().to_string();
     assert!(!head.to_lowercase().contains("evil"), "{head}");
@@ -147,7 +146,7 @@ async fn client_headers_never_forge_identity_or_origin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trusted_proxy_may_set_only_the_origin_headers() {
-    // T04, B5: its own word, if it is one; what comes through it from a stranger is as little worth as without it.
+    // T04, B5: the proxy's own headers, if valid; forged ones that a client sends through it have no effect.
     let world = World::start(r#"trusted_proxies = ["127.0.0.1"]"#).await;
     let cases = corpus::all();
     let about =
@@ -164,7 +163,7 @@ async fn trusted_proxy_may_set_only_the_origin_headers() {
         .collect();
     measured(format_args!("variants of headers from a trusted proxy: {}", cases.len()));
     send(&world, &cases, assert_untouched).await;
-    // Its own word: what it says, and what the app sees. Another is as if nothing had been said.
+    // The proxy's header and the value the app sees. Any other value has no effect.
     for (field, value, seen) in [
         ("X-Forwarded-For", "198.51.100.7", "198.51.100.7, 127.0.0.1"),
         ("X-Forwarded-For", "6.6.6.6, 198.51.100.7", "198.51.100.7, 127.0.0.1"),

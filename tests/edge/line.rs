@@ -1,11 +1,11 @@
-//! A client that sends what it is given, on one connection for as long as that lasts, and never waits for long.
+//! A client for raw bytes on a connection that is reused while it lasts, with short waits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::{Client, Response};
 
-/// Whatever is sent: by then there is an answer or an end. A request takes a millisecond.
+/// Response timeout. A request takes a millisecond.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Line {
@@ -18,8 +18,7 @@ impl Line {
         Self { address, client: None }
     }
 
-    /// The answer to one request; `None` when the connection was closed without one. A kept connection that has ended is
-    /// replaced.
+    /// Response to one request; `None` when the connection was closed without one. A closed connection is replaced.
     pub(crate) async fn ask(&mut self, method: &str, bytes: &[u8]) -> Option<Response> {
         let asking = async {
             if let Some(client) = &mut self.client
@@ -42,7 +41,7 @@ impl Line {
         answer
     }
 
-    /// The same on a connection of its own.
+    /// Sends on a new connection.
     pub(crate) async fn ask_apart(&mut self, method: &str, bytes: &[u8]) -> Option<Response> {
         self.client = None;
         let answer = self.ask(method, bytes).await;

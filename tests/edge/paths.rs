@@ -1,22 +1,22 @@
-//! T08-T20: thousands of targets that servers read in different ways, sent as they are. Whatever goes on is forwarded to the
-//! byte, and leads no server we know of anywhere that its sender may not go.
+//! T08-T20: thousands of ambiguous targets, sent unmodified. A forwarded target is unchanged, and no known server
+//! resolves it to a path that its sender may not access.
 
 mod corpus;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::decoders::{DECODERS, place};
+use crate::decoders::{DECODERS, matching_prefix};
 use crate::line::Line;
 use crate::recorder::{NAME, Recorder};
 use crate::support::{Setup, TestGateway, measured};
 use corpus::Case;
 
-/// Clients at a time.
+/// Concurrent clients.
 const CLIENTS: usize = 6;
 
-/// Hosts with routes of their own, each with who may: `p` everybody, `s` signed in, `a` admins. One where all is closed but a
-/// few, and one where all is open but a few.
+/// Hosts with their routes and access: `p` public, `s` signed in, `a` admins. One host is closed with few exceptions,
+/// the other open with few exceptions.
 const HOSTS: [(&str, &[(&str, char)]); 2] = [
     ("closed.test", &[("/", 's'), ("/admin", 'a'), ("/public", 'p'), ("/npm", 'p'), ("/Reports", 's')]),
     ("open.test", &[("/", 'p'), ("/admin", 'a'), ("/public", 'p'), ("/npm", 'p'), ("/Reports", 's')]),
@@ -42,7 +42,7 @@ fn routes() -> String {
     text
 }
 
-/// Whoever is asking.
+/// Sender of a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Who<'a> {
     Nobody,
@@ -84,8 +84,8 @@ fn message(case: &Case, host: &str, who: Who<'_>, name: &str) -> Vec<u8> {
     head
 }
 
-/// What must arrive when anything does: the bytes as they came, in origin form. The transport escapes what no request line can
-/// hold before anybody sees it (a space, a control character; then also what no URL should have), so that is what is judged.
+/// Expected target at the app: the received bytes in origin form. The HTTP library escapes spaces and control
+/// characters, and then also other characters invalid in URLs, before the gateway sees them; so that form counts.
 fn forwarded(target: &[u8]) -> Vec<u8> {
     let lower = target.to_ascii_lowercase();
     let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| lower.starts_with(scheme));
@@ -107,15 +107,15 @@ fn forwarded(target: &[u8]) -> Vec<u8> {
     origin.iter().flat_map(escaped).collect()
 }
 
-/// Where each server that takes it would go on that host: never where `who` may not. A message for each that would.
-fn strays(target: &[u8], host: &str, who: Who<'_>) -> Vec<String> {
+/// Servers that would resolve the target on that host to a path `who` may not access; one message for each.
+fn violations(target: &[u8], host: &str, who: Who<'_>) -> Vec<String> {
     let (_, routes) = HOSTS.iter().find(|(known, _)| *known == host).expect("one of ours");
     let mut prefixes: Vec<&str> = routes.iter().map(|(path, _)| *path).collect();
     prefixes.push("/auth");
-    let mut strays = Vec::new();
+    let mut violations = Vec::new();
     for (name, decode, keeps_case) in DECODERS {
         let Some(read) = decode(target) else { continue };
-        let there = place(&read, &prefixes, keeps_case);
+        let there = matching_prefix(&read, &prefixes, keeps_case);
         let access =
             there.and_then(|there| routes.iter().find(|(path, _)| *path == there)).map(|(_, who)| who);
         let may = match access {
@@ -125,13 +125,13 @@ fn strays(target: &[u8], host: &str, who: Who<'_>) -> Vec<String> {
             None => there.is_none(),
         };
         if !may {
-            strays.push(format!("{name} reads {} as {}", target.escape_ascii(), read.escape_ascii()));
+            violations.push(format!("{name} reads {} as {}", target.escape_ascii(), read.escape_ascii()));
         }
     }
-    strays
+    violations
 }
 
-/// Whether at least two servers make something different of it, or one refuses what another takes.
+/// Returns true if two servers resolve it differently, or one refuses what another accepts.
 fn differs(target: &[u8]) -> bool {
     let readings = DECODERS.iter().map(|(_, decode, _)| decode(target));
     readings.collect::<BTreeSet<_>>().len() > 1
@@ -168,9 +168,10 @@ async fn forwarded_target_never_matches_a_stricter_route() {
         "requests: {}, forwarded: {}, refused: {}; a proxy that goes by the prefix alone would have let {} through",
         tally.sent, tally.forwarded, tally.refused, tally.naive
     ));
-    // It is not by refusing everything.
+    // The gateway does not simply refuse everything.
     assert!(tally.forwarded > 500 && tally.naive > 1_000);
-    // RFC 9110 section 7.7, T15: to the byte, the query too; an absolute form loses scheme and authority. T17: and the method.
+    // RFC 9110 section 7.7, T15: unchanged, including the query; an absolute form loses scheme and authority. T17: the
+    // method is unchanged, too.
     let records = world.app.take();
     assert_eq!(records.len(), tally.forwarded, "each was answered for itself");
     for record in records {
@@ -201,14 +202,14 @@ impl Tally {
     }
 }
 
-/// One client's share, each on each host, by nobody and by a user.
+/// One client's share of the cases, each on each host, anonymously and as a user.
 async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
     let mut tally = Tally::default();
     let mut line = Line::to(world.gateway.address());
     for (at, case) in cases.iter().enumerate().filter(|(at, _)| at % CLIENTS == client) {
         for (host, routes) in HOSTS {
             for who in [Who::Nobody, Who::User(&world.token)] {
-                // What a user may not on an open host, nobody may.
+                // A path forbidden to a user on an open host is forbidden to anonymous clients.
                 if who != Who::Nobody && host == "open.test" {
                     continue;
                 }
@@ -226,23 +227,26 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
                 let status = answer.as_ref().map_or(0, |answer| answer.status);
                 let target = forwarded(&case.target);
                 let prefixes: Vec<&str> = routes.iter().map(|(path, _)| *path).collect();
-                let by_prefix = place(&target, &prefixes, true)
+                let by_prefix = matching_prefix(&target, &prefixes, true)
                     .and_then(|path| routes.iter().find(|(known, _)| *known == path));
-                if by_prefix.is_some_and(|(_, who)| *who == 'p') && !strays(&target, host, who).is_empty() {
+                if by_prefix.is_some_and(|(_, who)| *who == 'p') && !violations(&target, host, who).is_empty()
+                {
                     tally.naive += 1;
                 }
                 match status {
                     200 if answer.as_ref().is_some_and(|answer| answer.header("x-request-id").is_some()) => {
                         tally.forwarded += 1;
                         tally.faults.extend(
-                            strays(&target, host, who).into_iter().map(|stray| format!("{shown}: {stray}")),
+                            violations(&target, host, who)
+                                .into_iter()
+                                .map(|stray| format!("{shown}: {stray}")),
                         );
                         let body = answer.map(|answer| answer.text()).unwrap_or_default();
                         if body != name && case.method != "HEAD" {
                             tally.faults.push(format!("{shown}: answered with {body:?}"));
                         }
                     }
-                    // Ours: a preflight or an endpoint answers nothing of the app's.
+                    // A gateway response: a preflight or an endpoint.
                     0 if case.may_be_cut => tally.refused += 1,
                     400..=499 => tally.refused += 1,
                     other => tally.faults.push(format!("{shown}: {other}")),
@@ -255,7 +259,7 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scoped_package_paths_are_forwarded() {
-    // T09: what npm asks a registry for.
+    // T09: registry requests of npm.
     let world = World::start().await;
     let mut line = Line::to(world.gateway.address());
     for target in
@@ -305,7 +309,7 @@ async fn stripped_target_never_matches_a_stricter_route() {
         for (name, decode, keeps_case) in DECODERS {
             let Some(read) = decode(record.target()) else { continue };
             assert_ne!(
-                place(&read, &["/", "/admin"], keeps_case),
+                matching_prefix(&read, &["/", "/admin"], keeps_case),
                 Some("/admin"),
                 "{name} reads {} as {}",
                 record.target().escape_ascii(),

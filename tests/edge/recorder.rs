@@ -1,4 +1,5 @@
-//! An app that keeps every byte it is sent, reads it as strictly as the RFC allows, and answers each request with its name.
+//! An app that records every byte, parses requests as strictly as the RFC allows, and responds with the name of each
+//! request.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,18 +8,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A request says what it is called, and is answered with it.
+/// Name of a request, echoed in its response.
 pub(crate) const NAME: &str = "x-case";
 
-/// A request with this field, in hexadecimal, is answered with that `Set-Cookie`.
+/// Hexadecimal `Set-Cookie` value for the response.
 pub(crate) const SET: &str = "x-set";
 
-/// One request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     /// Request line and fields, with the empty line.
     pub(crate) head: Vec<u8>,
-    /// The content, without its chunks; empty until it is there.
+    /// Decoded content; empty until it is complete.
     pub(crate) body: Vec<u8>,
 }
 
@@ -39,7 +40,7 @@ impl Record {
         line.get(from..to).unwrap_or_default()
     }
 
-    /// Names as they came, and values.
+    /// Names as received, and values.
     pub(crate) fn fields(&self) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
         let field = |line: &[u8]| {
@@ -49,13 +50,13 @@ impl Record {
         self.lines().skip(1).filter_map(field).collect()
     }
 
-    /// Every value of a field.
+    /// All values of a field.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
         let of = |(known, value): (String, String)| known.eq_ignore_ascii_case(name).then_some(value);
         self.fields().into_iter().filter_map(of).collect()
     }
 
-    /// What it is called.
+    /// Name of the request.
     pub(crate) fn name(&self) -> String {
         self.all(NAME).pop().unwrap_or_default()
     }
@@ -64,7 +65,7 @@ impl Record {
 #[derive(Default)]
 struct Shared {
     records: Vec<Record>,
-    /// What no request may look like.
+    /// Violations of HTTP in received requests.
     faults: Vec<String>,
 }
 
@@ -93,17 +94,17 @@ impl Recorder {
         Self { address, shared, accepting }
     }
 
-    /// Routes to it: this table of `gateway.toml`.
+    /// Table of `gateway.toml` that defines it as an upstream.
     pub(crate) fn upstream(&self) -> String {
         format!("[upstreams.recorder]\nservers = [\"http://{}\"]\n", self.address)
     }
 
-    /// What came since the last time.
+    /// Requests received since the last call.
     pub(crate) fn take(&self) -> Vec<Record> {
         std::mem::take(&mut self.shared.lock().expect("not poisoned").records)
     }
 
-    /// What came that no request may look like.
+    /// Violations of HTTP in received requests.
     pub(crate) fn faults(&self) -> Vec<String> {
         self.shared.lock().expect("not poisoned").faults.clone()
     }
@@ -115,7 +116,7 @@ impl Drop for Recorder {
     }
 }
 
-/// One connection; a message of its own for what breaks a rule.
+/// Serves one connection; returns a message when a request violates HTTP.
 async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<(), String> {
     let mut buffer = Vec::new();
     loop {
@@ -132,7 +133,7 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<(), Stri
         let name = record.name();
         let set = record.all(SET).pop().map(|hex| [&b"Set-Cookie: "[..], &unhex(&hex), b"\r\n"].concat());
         let head_only = record.line().starts_with(b"HEAD ");
-        // Taken in between: then its body is of no interest.
+        // The record may have been taken meanwhile; then its body is not needed.
         if let Some(kept) = shared.lock().expect("not poisoned").records.get_mut(at)
             && kept.head == record.head
         {
@@ -149,7 +150,7 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<(), Stri
     }
 }
 
-/// RFC 9112: lines end in CRLF and nothing else does; one Host; one framing; no folds, no white space in names.
+/// RFC 9112: CRLF line ends only; one Host; one framing; no folds, no white space in names.
 fn check(record: &Record) -> Result<(), String> {
     let fault = |what: &str| Err(format!("{what}: {}", record.head.escape_ascii()));
     let text = &record.head[..record.head.len() - 4];

@@ -1,5 +1,5 @@
-//! Apps of every version. Each keeps what it was sent, and what no message may look like; each responds in the shape that the
-//! request asks for.
+//! Apps of every version. Each records received requests and violations, and responds in the shape that the request
+//! selects.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,11 +21,11 @@ use crate::shapes::{Framing, Particular, Response, Speaks};
 use crate::support::tls;
 use crate::wire::{Head, Stop, Wire};
 
-/// A request says which case it is.
+/// Name of the test case.
 pub(crate) const CASE: &str = "x-case";
-/// And which response it wants.
+/// Requested response shape.
 pub(crate) const WANTS: &str = "x-wants";
-/// What a field that `Connection` names is called.
+/// Name of a field listed in `Connection`.
 pub(crate) const NAMED: &str = "x-named";
 
 /// A request as an app received it.
@@ -35,7 +35,7 @@ pub(crate) struct Seen {
     pub(crate) speaks: Speaks,
     pub(crate) head: Head,
     pub(crate) content: Vec<u8>,
-    /// It came to its end.
+    /// Set when the request was complete.
     pub(crate) is_whole: bool,
 }
 
@@ -46,12 +46,12 @@ struct Shared {
     faults: Vec<String>,
 }
 
-/// What an app listens for.
+/// Protocol of an app.
 #[derive(Clone)]
 enum Listens {
     Http1(Speaks),
     H2c,
-    /// HTTP/2 or HTTP/1.1 over TLS, as the gateway offers it.
+    /// HTTP/2 or HTTP/1.1 over TLS, as negotiated with the gateway.
     Tls(TlsAcceptor),
 }
 
@@ -74,7 +74,7 @@ impl App {
         Self::start(Listens::H2c).await
     }
 
-    /// With a certificate of its own, for `localhost`: `app.crt` in the folder.
+    /// With its own certificate for `localhost`: `app.crt` in the folder.
     pub(crate) async fn tls(folder: &Path) -> Self {
         let certificate = tls::make(folder, "app", &["localhost"]);
         let key = PrivateKeyDer::from_pem_file(folder.join("app.key")).expect("a key");
@@ -116,17 +116,17 @@ impl App {
         Self { address, shared, accepting }
     }
 
-    /// How many heads came of a case; its content may still be on its way.
+    /// Number of request headers received for a case, including those with a body in transit.
     pub(crate) fn heads(&self, case: &str) -> usize {
         self.shared.lock().expect("not poisoned").heads.get(case).copied().unwrap_or_default()
     }
 
-    /// What came of a case.
+    /// Requests received for a case.
     pub(crate) fn seen(&self, case: &str) -> Vec<Seen> {
         self.shared.lock().expect("not poisoned").seen.get(case).cloned().unwrap_or_default()
     }
 
-    /// What no request may look like.
+    /// Violations in received requests.
     pub(crate) fn faults(&self) -> Vec<String> {
         self.shared.lock().expect("not poisoned").faults.clone()
     }
@@ -197,7 +197,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>, speaks: Spe
     }
 }
 
-/// RFC 9112: a request line, one Host, no more than one framing, nothing of the connection to the client.
+/// RFC 9112: a request line, one Host, at most one framing, no fields of the client connection.
 fn check(head: &Head) -> Result<(), &'static str> {
     let words: Vec<&str> = head.line.split(' ').collect();
     if words.len() != 3 || !words[1].starts_with('/') || words[2] != "HTTP/1.1" {
@@ -233,12 +233,12 @@ async fn body<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>, seen: &mut 
     Ok(())
 }
 
-/// Fields that every response has, which are the client's to read.
+/// End-to-end fields of every response.
 fn end_to_end(case: &str) -> [(&'static str, String); 2] {
     [(CASE, case.to_owned()), ("x-kept", "as it is".to_owned())]
 }
 
-/// A response in HTTP/1, with what belongs to its shape.
+/// An HTTP/1 response with the framing of its shape.
 fn message(response: &Response, method: &str, case: &str, speaks: Speaks) -> Vec<u8> {
     let version = if speaks == Speaks::Http10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut head = String::new();
@@ -380,7 +380,7 @@ fn send_http2(
         stream.send_data(Bytes::from_static(content), !ends_apart && !is_truncated).ok()?;
     }
     if is_truncated {
-        // The library may drop what is not sent yet: what the client has of it is no part of the shape.
+        // The library may drop unsent data, so the amount that the client receives is not part of the shape.
         stream.send_reset(h2::Reason::INTERNAL_ERROR);
         return Some(());
     }

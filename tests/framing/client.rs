@@ -1,4 +1,4 @@
-//! Clients of every version: each sends a request in its shape, and reads its response as strictly as the RFCs allow.
+//! Clients of every version: each sends a request in its shape and parses the response as strictly as the RFCs allow.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request as Head2};
@@ -10,18 +10,18 @@ use crate::shapes::{Request, Response, Sends, Speaks};
 use crate::wire::{Head, Stop, Wire};
 use crate::world::World;
 
-/// How a response ended.
+/// End of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// As its framing says.
+    /// Complete according to its framing.
     Whole,
-    /// With its connection, which is all that its framing says.
+    /// By the end of the connection, which is its framing.
     ByClosing,
-    /// Before its end.
+    /// Aborted.
     Broken,
 }
 
-/// What a client received.
+/// The received response.
 #[derive(Debug, Clone)]
 pub(crate) struct Got {
     pub(crate) informational: Vec<u16>,
@@ -32,7 +32,7 @@ pub(crate) struct Got {
     pub(crate) ended: Ended,
 }
 
-/// A client, with the connection that it keeps.
+/// A client with a reused connection.
 pub(crate) enum Client {
     Http10,
     Http11(Option<Box<Wire<TlsStream<TcpStream>>>>),
@@ -44,10 +44,10 @@ pub(crate) enum Client {
 pub(crate) struct Exchange<'a> {
     pub(crate) request: &'a Request,
     pub(crate) response: &'a Response,
-    /// Its path, which leads to the app.
+    /// Path that routes to the app.
     pub(crate) path: &'a str,
     pub(crate) name: &'a str,
-    /// The version in which the gateway speaks to the app.
+    /// Version used between gateway and app.
     pub(crate) upstream: Speaks,
 }
 
@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    /// Sends the request and reads what comes.
+    /// Sends the request and reads the response.
     pub(crate) async fn exchange(&mut self, world: &World, of: Exchange<'_>) -> Result<Got, String> {
         match self {
             Self::Http10 => {
@@ -98,7 +98,7 @@ impl Client {
     }
 }
 
-/// An exchange over HTTP/1; whether the connection is kept.
+/// An exchange over HTTP/1. Also returns whether the connection is kept.
 async fn http1(
     wire: &mut Wire<TlsStream<TcpStream>>,
     of: Exchange<'_>,
@@ -134,7 +134,7 @@ async fn http1(
         }
         _ => unreachable!("of HTTP/2"),
     }
-    // HTTP/1.0 apps know no 100: nobody would say it.
+    // HTTP/1.0 apps never send 100.
     let waits = request.sends == Sends::AfterContinue && of.upstream != Speaks::Http10;
     if request.sends == Sends::AfterContinue {
         head += "Expect: 100-continue\r\n";
@@ -194,7 +194,7 @@ async fn http1(
 
 async fn response_head(wire: &mut Wire<TlsStream<TcpStream>>) -> Result<Head, String> {
     let head = wire.head().await.map_err(|stop| format!("{stop:?} instead of a head"))?;
-    // RFC 9112 section 2.3: its sender's version, whatever the app's.
+    // RFC 9112 section 2.3: the gateway's version, whatever the app's.
     if !head.line.starts_with("HTTP/1.1 ") {
         return Err(format!("the version of {head:?}"));
     }
@@ -270,7 +270,7 @@ async fn http2(send: &mut h2::client::SendRequest<Bytes>, of: Exchange<'_>) -> R
     let ends_at_once = of.request.sends == Sends::Nothing;
     let (answer, mut body) =
         ready.send_request(head.body(()).expect("a head"), ends_at_once).map_err(said)?;
-    // It may be answered, and its stream ended, before all of it is sent.
+    // The response and the end of the stream may come before the whole request is sent.
     let sending = async {
         let ends_apart =
             matches!(of.request.sends, Sends::EmptyData | Sends::LengthThenEmptyData | Sends::Trailers);
@@ -279,7 +279,7 @@ async fn http2(send: &mut h2::client::SendRequest<Bytes>, of: Exchange<'_>) -> R
         }
         match of.request.sends {
             Sends::EmptyData | Sends::LengthThenEmptyData => {
-                // In a packet of its own, most of the time.
+                // Usually in a separate packet.
                 tokio::task::yield_now().await;
                 body.send_data(Bytes::new(), true).ok()
             }

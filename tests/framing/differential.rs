@@ -1,4 +1,4 @@
-//! Every shape of request with every shape of response, between every pair of versions.
+//! All combinations of request shapes, response shapes and version pairs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::shapes::{HTTP2, HTTP10, HTTP11, RESPONSES, Request, Speaks};
 use crate::support::measured;
 use crate::world::World;
 
-/// Ends a hang, nothing else.
+/// Timeout that only ends a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Apps {
@@ -60,7 +60,7 @@ impl Apps {
     }
 }
 
-/// The version in which the gateway speaks to an app: over TLS that of the client, since gRPC needs it.
+/// Version between gateway and app: over TLS that of the client, since gRPC needs it.
 const fn upstream(path: &str, client: Speaks) -> Speaks {
     match path.as_bytes() {
         b"/http10" => Speaks::Http10,
@@ -71,8 +71,7 @@ const fn upstream(path: &str, client: Speaks) -> Speaks {
     }
 }
 
-/// All combinations of one client and one app, one after the other on the connections that they keep; how many, and what was
-/// wrong.
+/// Runs all combinations of one client and one app on reused connections. Returns their number and the failures.
 async fn combine(apps: &Apps, mut client: Client, requests: &[Request], path: &str) -> (usize, Vec<String>) {
     let speaks = client.speaks();
     let upstream = upstream(path, speaks);
@@ -101,7 +100,7 @@ async fn combine(apps: &Apps, mut client: Client, requests: &[Request], path: &s
     (count, faults)
 }
 
-/// An app may be at the end of a request whose response has come already.
+/// An app may still be reading a request whose response has arrived.
 async fn seen(app: &App, case: &str) -> Vec<crate::app::Seen> {
     for _ in 0..3_000 {
         let seen = app.seen(case);

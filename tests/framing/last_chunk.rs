@@ -1,7 +1,9 @@
-//! The end of a chunked request body is written once (RFC 9112 section 7.1), whatever ended it on the client's side.
+//! The last chunk of a request body is written exactly once (RFC 9112 section 7.1), however the body ended on the
+//! client's side.
 //!
-//! Pingora 0.9.1 writes an empty last chunk as a chunk, and then the last chunk again (cloudflare/pingora#935). An app that
-//! keeps its connection after that reads the second one as a request, and each later response goes to somebody else.
+//! Pingora 0.9.1 writes an empty last chunk as a chunk, and then the last chunk again (cloudflare/pingora#935). An app
+//! that keeps its connection after that reads the second one as a request, and each later response goes to the wrong
+//! client.
 
 use std::time::Duration;
 
@@ -12,10 +14,10 @@ use crate::world::{Frames, World};
 
 /// RFC 9113 section 6.1.
 const PADDED: u8 = 8;
-/// Ends a hang, nothing else.
+/// Timeout that only ends a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A body over HTTP/2: frames of stream 1 after its HEADERS.
+/// An HTTP/2 body: frames of stream 1 after its HEADERS.
 struct Shape {
     name: &'static str,
     fields: &'static [(&'static str, &'static str)],
@@ -72,7 +74,7 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// Sends it, in one write or frame by frame; the status of its response, by the field's place in the static table.
+/// Sends it in one write or frame by frame. Returns the response status, from its index in the static table.
 async fn send(world: &World, shape: &Shape, method: &str, name: &str, at_once: bool) -> Option<u16> {
     let mut header = frames::request(method, "/upload");
     header.extend(frames::field(NAME, name));
@@ -123,10 +125,10 @@ async fn http2_request_body_ends_exactly_once() {
                 if body.as_deref() != Some(shape.body.as_bytes()) {
                     faults.push(format!("{}: {method} brought {body:?}", shape.name));
                 }
-                // On the connection to the app that was kept.
-                let polite = format!("polite-{name}");
-                let answer = neighbour.request("GET", "/polite", &[(NAME, &polite)], b"").await;
-                if (answer.status, answer.text()) != (200, polite) {
+                // On the reused upstream connection.
+                let name = format!("neighbour-{name}");
+                let answer = neighbour.request("GET", "/neighbour", &[(NAME, &name)], b"").await;
+                if (answer.status, answer.text()) != (200, name) {
                     faults.push(format!("{}: then {} {}", shape.name, answer.status, answer.text()));
                 }
                 app.take();

@@ -1,5 +1,5 @@
-//! Message framing on both sides of the gateway (RFC 9112 sections 6 and 7, RFC 9113 section 8.1): every shape of request body
-//! and of response, over real sockets, compared with an oracle that knows the RFCs and nothing of the gateway.
+//! Message framing on both sides of the gateway (RFC 9112 sections 6 and 7, RFC 9113 section 8.1): every shape of
+//! request body and response over real sockets, compared with an oracle based on the RFCs alone.
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]

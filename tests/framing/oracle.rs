@@ -1,15 +1,15 @@
-//! What the RFCs allow the client to receive and the app to be sent, by the shapes alone.
+//! Results that the RFCs allow for client and app, derived from the shapes alone.
 
 use crate::app::{CASE, NAMED, Seen};
 use crate::client::{Ended, Exchange, Got};
 use crate::shapes::{Framing, Particular, Sends, Speaks};
 
-/// Whether the client received what it may.
+/// Checks the response that the client received.
 pub(crate) fn judge_client(of: Exchange<'_>, client: Speaks, got: &Got) -> Result<(), String> {
     let (response, method) = (of.response, of.request.method);
     let wrong = |what: &str| Err(format!("client: {what}: {got:?}"));
-    // RFC 9110 section 15.6.3; of HTTP/1.0, RFC 9112 section 6.1 calls any transfer coding faulty.
-    // Of one length that is said twice, RFC 9110 section 8.6 leaves the choice.
+    // RFC 9110 section 15.6.3; RFC 9112 section 6.1 calls any transfer coding of HTTP/1.0 faulty. For a repeated length
+    // RFC 9110 section 8.6 allows either.
     let may_be_faulty = response.is_faulty
         || matches!(response.framing, Framing::Length(&["11", "11"] | &["11, 11"]))
         || of.upstream == Speaks::Http10 && matches!(response.framing, Framing::Coding(_));
@@ -70,7 +70,7 @@ pub(crate) fn judge_client(of: Exchange<'_>, client: Speaks, got: &Got) -> Resul
         return wrong("Content-Length");
     }
     if is_truncated {
-        // Only what ends with its connection cannot say that it is not whole.
+        // Only a response framed by its connection cannot signal an abort.
         let is_told = got.ended == Ended::Broken || client == Speaks::Http10 && got.ended == Ended::ByClosing;
         return if is_told && content.starts_with(&got.content) {
             Ok(())
@@ -81,7 +81,7 @@ pub(crate) fn judge_client(of: Exchange<'_>, client: Speaks, got: &Got) -> Resul
     if got.content != content {
         return wrong("the content");
     }
-    // HTTP/1.1 has chunks for what has no length: nothing ends by closing there (RFC 9112 section 9.6).
+    // HTTP/1.1 uses chunks when there is no length: no response is framed by closing (RFC 9112 section 9.6).
     let may_close = client == Speaks::Http10;
     if !(got.ended == Ended::Whole || may_close && got.ended == Ended::ByClosing) {
         return wrong("its end");
@@ -92,8 +92,8 @@ pub(crate) fn judge_client(of: Exchange<'_>, client: Speaks, got: &Got) -> Resul
     Ok(())
 }
 
-/// RFC 9110 section 15.2: none of an HTTP/1.0 client; all that the transport delivers, of another. Pingora 0.9.1 delivers none
-/// over HTTP/2, on either side.
+/// RFC 9110 section 15.2: an HTTP/1.0 client gets no interim responses; others get all that the library delivers.
+/// Pingora 0.9.1 delivers none over HTTP/2, on either side.
 fn informational(of: Exchange<'_>, client: Speaks) -> Vec<u16> {
     if client == Speaks::Http10 {
         return Vec::new();
@@ -102,9 +102,9 @@ fn informational(of: Exchange<'_>, client: Speaks) -> Vec<u16> {
     let is_early = matches!(of.response.particular, Particular::Early | Particular::EarlyClose);
     let says_continue = match of.upstream {
         Speaks::Http10 => false,
-        // The app does, unless it has its response at once.
+        // The app sends it, unless it responds early.
         Speaks::Http11 => !is_early,
-        // The gateway does: the transport would not deliver the app's.
+        // The gateway sends it: the library would not deliver the app's.
         Speaks::Http2 => true,
     };
     if of.request.sends == Sends::AfterContinue && says_continue {
@@ -116,7 +116,7 @@ fn informational(of: Exchange<'_>, client: Speaks) -> Vec<u16> {
     expected
 }
 
-/// Whether the app was sent what it may.
+/// Checks the request that the app received.
 pub(crate) fn judge_app(of: Exchange<'_>, client: Speaks, seen: &[Seen]) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("app: {what}: {seen:?}"));
     let [seen] = seen else { return wrong("not one request") };
@@ -129,7 +129,7 @@ pub(crate) fn judge_app(of: Exchange<'_>, client: Speaks, seen: &[Seen]) -> Resu
     let content = of.request.content();
     let is_early = matches!(of.response.particular, Particular::Early | Particular::EarlyClose);
     let is_right = if seen.is_whole { seen.content == content } else { content.starts_with(&seen.content) };
-    // What is answered before it is read need not be sent to its end.
+    // A request with an early response may stay incomplete.
     if !is_right || !(seen.is_whole || is_early) {
         return wrong("the content");
     }

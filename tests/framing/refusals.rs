@@ -1,4 +1,4 @@
-//! Responses of our own to requests that were on their way: whole, in every version, and at once.
+//! Gateway responses during a request: complete, in every version, and immediate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::Client;
 use crate::support::assert_eventually;
 use crate::world::World;
 
-/// Ends a hang, nothing else. Routes have a `timeout` that is longer.
+/// Timeout that only ends a hang. Routes have a longer `timeout`.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An upstream of this name and a public route to it.
@@ -24,7 +24,7 @@ fn route(name: &str, server: &str, more: &str) -> String {
     )
 }
 
-/// An app that reads once, sends this, and closes its connection.
+/// An app that reads once, sends these bytes and closes the connection.
 async fn raw_app(sends: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -40,7 +40,7 @@ async fn raw_app(sends: &'static [u8]) -> String {
     address.to_string()
 }
 
-/// An app that accepts connections and never says anything.
+/// An app that accepts connections and never responds.
 async fn silent_app() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -53,7 +53,7 @@ async fn silent_app() -> String {
     address.to_string()
 }
 
-/// An address at which nobody listens.
+/// An address without a listener.
 async fn dead_app() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     listener.local_addr().expect("an address").to_string()
@@ -80,7 +80,7 @@ async fn failed_head_and_get_get_complete_responses_in_every_version() {
         route("cut", &format!("http://{cut}"), ""),
         route("cut-h2c", &format!("h2c://{cut}"), ""),
         route("faulty", &format!("http://{faulty}"), ""),
-        // What was said before is no answer (RFC 9110 section 15.2).
+        // An interim response is not a final one (RFC 9110 section 15.2).
         route("hinted", &format!("http://{hinted}"), ""),
     ]
     .concat();
@@ -142,7 +142,7 @@ async fn malformed_chunk_to_gateway_endpoint_is_400() {
 
 const LIMIT: usize = 64 << 10;
 
-/// Apps of each version behind routes with that limit, and a timeout that no test waits for.
+/// Apps of each version behind routes with this limit, and a timeout longer than the test.
 async fn limited() -> (World, [(&'static str, App); 3]) {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let apps =
@@ -169,7 +169,7 @@ async fn body_beyond_the_limit_is_413_and_stays_unfinished() {
              Transfer-Encoding: chunked\r\n\r\n"
         );
         client.send(head.as_bytes()).await;
-        // The body does not end: whoever waits for its end waits for ever.
+        // The body never ends, so a gateway that waited for its end would hang.
         let chunk = [b"1000\r\n", &[b'x'; 4096][..], b"\r\n"].concat();
         for _ in 0..=LIMIT / 4096 {
             client.try_send(&chunk).await;
@@ -191,7 +191,7 @@ async fn unfinished(app: &App, case: &str) {
     assert_eventually(case, PATIENCE, ended).await;
 }
 
-/// Sends more than the limit over HTTP/2, in pieces, without an end but for gRPC.
+/// Sends more than the limit over HTTP/2 in pieces. Only gRPC ends the body.
 async fn upload(world: &World, path: &str, case: &str, kind: Option<&str>) -> Option<u16> {
     let mut ready = http2(world).await.ready().await.expect("a connection");
     let mut request = Request::builder().method("POST").uri(format!("https://gateway.test{path}"));
@@ -242,7 +242,7 @@ async fn aborted_request_never_reaches_the_app_as_complete() {
                 "POST /{name} HTTP/1.1\r\nHost: gateway.test\r\n{CASE}: {case}\r\n{WANTS}: length\r\n{framing}\r\n\r\n"
             );
             client.send(&[head.as_bytes(), body].concat()).await;
-            // Otherwise it may be over before it has begun.
+            // Otherwise the client may give up before the app has the request.
             assert_eventually("it is sent", PATIENCE, async || app.heads(&case) > 0).await;
             client.hang_up();
             unfinished(app, &case).await;
@@ -261,7 +261,7 @@ async fn aborted_request_never_reaches_the_app_as_complete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retried_body_counts_once_against_the_limit() {
-    // The first connection is kept after one request and ends in the middle of the second.
+    // The first connection is kept after one request and closes during the second.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {

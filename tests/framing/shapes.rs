@@ -1,17 +1,17 @@
-//! The shapes of requests and of responses that are combined.
+//! Shapes of requests and responses.
 
-/// What a client sends of a request's body, and how.
+/// Request body of a client, and its framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sends {
-    /// Nothing; over HTTP/2 the header ends the stream.
+    /// No body; over HTTP/2 the header ends the stream.
     Nothing,
     /// With `Content-Length`.
     Length,
-    /// With `Content-Length`, after `Expect: 100-continue` was answered.
+    /// With `Content-Length`, after 100 Continue.
     AfterContinue,
-    /// HTTP/1.1 chunks of these bytes, with an extension and trailers where `true`.
+    /// HTTP/1.1 chunks of these bytes, with an extension and trailers if `extras`.
     Chunks { extras: bool },
-    /// HTTP/2 without a length: the last DATA frame that has content ends it.
+    /// HTTP/2 without a length: the last DATA frame with content ends it.
     LastData,
     /// HTTP/2 without a length: an empty DATA frame ends it.
     EmptyData,
@@ -25,7 +25,7 @@ pub(crate) enum Sends {
 pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) sends: Sends,
-    /// Of its content.
+    /// Content length.
     pub(crate) length: usize,
 }
 
@@ -42,7 +42,7 @@ const fn request(method: &'static str, sends: Sends, length: usize) -> Request {
     Request { method, sends, length }
 }
 
-/// Of HTTP/1.0.
+/// HTTP/1.0 requests.
 pub(crate) const HTTP10: &[Request] = &[
     request("GET", Sends::Nothing, 0),
     request("HEAD", Sends::Nothing, 0),
@@ -51,7 +51,7 @@ pub(crate) const HTTP10: &[Request] = &[
     request("PUT", Sends::Length, LARGE),
 ];
 
-/// Of HTTP/1.1.
+/// HTTP/1.1 requests.
 pub(crate) const HTTP11: &[Request] = &[
     request("GET", Sends::Nothing, 0),
     request("HEAD", Sends::Nothing, 0),
@@ -69,7 +69,7 @@ pub(crate) const HTTP11: &[Request] = &[
     request("PUT", Sends::Chunks { extras: false }, LARGE),
 ];
 
-/// Of HTTP/2. Padding is in `last_chunk`.
+/// HTTP/2 requests. Padding is tested in `last_chunk`.
 pub(crate) const HTTP2: &[Request] = &[
     request("GET", Sends::Nothing, 0),
     request("HEAD", Sends::Nothing, 0),
@@ -90,38 +90,38 @@ pub(crate) const HTTP2: &[Request] = &[
     request("POST", Sends::Trailers, 5),
 ];
 
-/// How an app frames a response's content.
+/// Framing of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Not at all: the connection or the stream ends it.
+    /// No framing: the connection or the stream ends it.
     End,
-    /// These `Content-Length` fields.
+    /// With these `Content-Length` fields.
     Length(&'static [&'static str]),
-    /// These `Transfer-Encoding` fields; chunks.
+    /// With these `Transfer-Encoding` fields and chunks.
     Coding(&'static [&'static str]),
     /// Chunks with an extension and trailers, announced by `Trailer`; over HTTP/2 trailers.
     Trailers,
 }
 
-/// What is particular about it.
+/// Peculiarity of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Particular {
     None,
-    /// 1xx before it.
+    /// Preceded by these 1xx responses.
     After(&'static [u16]),
-    /// Hop-by-hop fields, and fields that `Connection` names.
+    /// With hop-by-hop fields, and fields that `Connection` names.
     HopByHop,
-    /// A field on two lines (RFC 9112 section 5.2).
+    /// With a folded field (RFC 9112 section 5.2).
     Folded,
-    /// It ends before its content does.
+    /// Ends before its content does.
     Truncated,
-    /// Something follows it that belongs to no request.
+    /// Followed by bytes that belong to no request.
     Surplus,
-    /// It is sent before the request's body is read.
+    /// Sent before the request's body is read.
     Early,
-    /// The same, and the connection ends.
+    /// Sent before the request's body is read; then the connection closes.
     EarlyClose,
-    /// HTTP/2: an empty DATA frame ends it, where the header could.
+    /// HTTP/2: an empty DATA frame ends it where the header could.
     EmptyData,
 }
 
@@ -132,13 +132,13 @@ pub(crate) struct Response {
     pub(crate) framing: Framing,
     pub(crate) content: &'static [u8],
     pub(crate) particular: Particular,
-    /// No recipient can tell what it is: 502.
+    /// Invalid for every recipient: 502.
     pub(crate) is_faulty: bool,
-    /// Versions that can say it.
+    /// Versions that can express it.
     pub(crate) versions: &'static [Speaks],
 }
 
-/// The version an app speaks.
+/// Version of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speaks {
     Http10,
@@ -230,12 +230,12 @@ pub(crate) const RESPONSES: &[Response] = &[
 ];
 
 impl Response {
-    /// The one of this name.
+    /// The shape of this name.
     pub(crate) fn named(name: &str) -> Self {
         *RESPONSES.iter().find(|known| known.name == name).unwrap_or_else(|| panic!("no `{name}`"))
     }
 
-    /// Whether its status, or the request's method, leaves it without content (RFC 9110 section 6.4.1).
+    /// Returns true if the status or the request's method excludes content (RFC 9110 section 6.4.1).
     pub(crate) fn is_empty_to(&self, method: &str) -> bool {
         method == "HEAD" || matches!(self.status, 204 | 304)
     }

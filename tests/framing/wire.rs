@@ -1,13 +1,13 @@
-//! HTTP/1 messages, read as strictly as RFC 9112 allows.
+//! HTTP/1 messages, parsed as strictly as RFC 9112 allows.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// Why reading stopped.
+/// Reason for an incomplete read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The connection ended, or was reset.
+    /// The connection ended or was reset.
     Closed,
-    /// What no message may look like.
+    /// A violation of the RFC.
     Fault(String),
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Every value of a field.
+    /// All values of a field.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let named = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
@@ -31,7 +31,7 @@ impl Head {
     }
 }
 
-/// A connection and what was read of it too early.
+/// A connection with read-ahead bytes.
 pub(crate) struct Wire<S> {
     pub(crate) stream: S,
     buffer: Vec<u8>,
@@ -42,13 +42,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self { stream, buffer: Vec::new() }
     }
 
-    /// Writes; a peer that has closed is noticed by who reads.
+    /// Writes; the reader notices a closed peer.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
         let _ = self.stream.flush().await;
     }
 
-    /// Ends the writing side, and reads to the end of the other.
+    /// Shuts down the write side and reads to the end.
     pub(crate) async fn close(mut self) {
         let _ = self.stream.shutdown().await;
         while self.more().await.is_ok() {
@@ -56,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// A head: lines end in CRLF, names are tokens.
+    /// Reads a head: lines end in CRLF, names are tokens.
     pub(crate) async fn head(&mut self) -> Result<Head, Stop> {
         let bytes = self.until(b"\r\n\r\n").await?;
         let fault = |what: &str| Stop::Fault(format!("{what}: {}", bytes.escape_ascii()));
@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(Head { line, fields })
     }
 
-    /// So many bytes.
+    /// Reads this many bytes.
     pub(crate) async fn exactly(&mut self, length: usize) -> Result<Vec<u8>, Stop> {
         while self.buffer.len() < length {
             self.more().await?;
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(self.buffer.drain(..length).collect())
     }
 
-    /// Chunks without extensions and trailers, to one last chunk.
+    /// Reads chunks without extensions and trailers, up to the last chunk.
     pub(crate) async fn chunks(&mut self, whole: &mut Vec<u8>) -> Result<(), Stop> {
         loop {
             let line = self.until(b"\r\n").await?;
@@ -105,13 +105,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Everything to the end of the connection.
+    /// Reads to the end of the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.more().await.is_ok() {}
         std::mem::take(&mut self.buffer)
     }
 
-    /// What has come and was not read.
+    /// Bytes received but not yet consumed.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.buffer
     }

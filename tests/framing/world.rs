@@ -1,4 +1,4 @@
-//! A gateway with TLS, and so HTTP/2, in front of apps of a test's own.
+//! A gateway with TLS, and so HTTP/2, in front of a test's own apps.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With these upstreams and routes, as `gateway.toml` has them. `server` is more of `[server]`.
+    /// With these upstreams and routes of `gateway.toml`. `server` is added to `[server]`.
     pub(crate) async fn start(server: &str, routes: &str) -> Self {
         Self::start_in(Arc::new(tempfile::tempdir().expect("a folder")), server, routes).await
     }
 
-    /// The same in a folder that is there.
+    /// In an existing folder.
     pub(crate) async fn start_in(folder: Arc<tempfile::TempDir>, server: &str, routes: &str) -> Self {
         let certificate = tls::make(folder.path(), "gateway", &["gateway.test"]);
         let trust = Trust::of(&[&certificate]);
@@ -37,20 +37,20 @@ impl World {
         Self { gateway: TestGateway::with(setup).await, trust }
     }
 
-    /// A TLS connection on which HTTP/1.1 or HTTP/2 was agreed.
+    /// A TLS connection with this ALPN protocol.
     pub(crate) async fn connect(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
         let trust = self.trust.offering(&[protocol]);
         trust.connect(self.gateway.address(), "gateway.test").await.expect("a handshake")
     }
 }
 
-/// HTTP/2 frames that were received, one by one.
+/// Received HTTP/2 frames, one by one.
 pub(crate) struct Frames {
     stream: TlsStream<TcpStream>,
     buffer: Vec<u8>,
 }
 
-/// A frame as it came (RFC 9113 section 4.1).
+/// A received frame (RFC 9113 section 4.1).
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -67,7 +67,7 @@ impl Frames {
         self.stream.write_all(bytes).await.expect("the connection is open");
     }
 
-    /// The next one; `None` at the end of the connection.
+    /// The next frame; `None` at the end of the connection.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.take() {

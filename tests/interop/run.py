@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Unmodified clients through doorward to unmodified apps: two users on one pool of connections.
 
-Every request carries a number of its own, and every app says whose request it took and with which number. So a response that
-reaches the wrong client, a request that reaches the app changed, and a status that the app does not give when it is asked
-directly are all seen. `make interop` runs it; `run.py --requests N` sends about N requests in all.
+Every request has a unique number, and every app echoes the user and the number. So the run detects a response that
+reaches the wrong client, a request that arrives modified, and a status that the app does not return when it is queried
+directly. `make interop` runs it; `run.py --requests N` sends about N requests in all.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def found(name):
 
 @contextlib.contextmanager
 def running(name, command, port, log, **kwargs):
-    """A program of ours: it is waited for until it listens, and ended with all it started."""
+    """Runs a program: waits until it listens, and ends it with all its children."""
     with open(log, "wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
     try:
@@ -102,7 +102,7 @@ def apache_app(folder, port):
     scripts = folder / "scripts"
     scripts.mkdir()
     shutil.copy(HERE / "apps/echo.cgi", scripts)
-    # The programs run as somebody else, and must reach them.
+    # The programs run as another user and need access.
     for path in (folder, scripts):
         path.chmod(0o755)
     modules = "/usr/lib/apache2/modules"
@@ -138,7 +138,7 @@ def dav_app(folder, port):
     return [PYTHON, HERE / "apps/serve_dav.py", str(port), files], {}
 
 
-# Name -> what it needs, how it is started, and the kind of its requests.
+# Name -> required program, start function and kind of requests.
 APPS = {
     "node": ("node", node_app, "echo"),
     "uvicorn": (None, uvicorn_app, "echo"),
@@ -158,7 +158,7 @@ CLIENTS = {
 
 
 def certificate(folder):
-    """For localhost; it is its own authority."""
+    """A self-signed certificate for localhost."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
         + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -237,7 +237,7 @@ def run_client(command, base, ca, kind, count, users):
 
 
 def judge(row, app, kind, direct):
-    """What is wrong with one response, or None."""
+    """The error of one response, or None."""
     shape, user, nonce, sent, status, echo, body = row
     client, _, number = nonce.rpartition("-")
     if not status.isdigit():
@@ -269,7 +269,7 @@ def main():
     for kind, table in (("app", apps), ("client", clients)):
         for name, (needs, *_) in list(table.items()):
             if needs and not found(needs):
-                print(f"interop: the {kind} {name} is left out: `{needs}` is not installed")
+                print(f"interop: the {kind} {name} is skipped: `{needs}` is not installed")
                 del table[name]
     # A multiple of twelve: every shape, by both users.
     each = max(12, -(-chosen.requests // (len(apps) * len(clients)) // 12) * 12)
@@ -281,7 +281,7 @@ def main():
             port = free_port()
             command, options = start(folder, port)
             stack.enter_context(running(app, command, port, folder / "app.log", **options))
-            # What the app says to the same requests without a gateway: both users are nobody there.
+            # Responses of the app without a gateway, where both users are anonymous.
             rows, errors = run_client(
                 CLIENTS["httpx"][1], f"http://127.0.0.1:{port}", "-", kind, 24, [("-", "-"), ("-", "-")]
             )
@@ -289,13 +289,13 @@ def main():
             for shape, _, _, _, status, *_ in rows:
                 direct.setdefault(shape, set()).add(status)
             if errors or not all(status.startswith("2") for found in direct.values() for status in found):
-                sys.exit(f"interop: {app} itself does not answer as planned: {direct} {errors}")
+                sys.exit(f"interop: {app} does not respond as planned when queried directly: {direct} {errors}")
             base, ca = stack.enter_context(gateway(chosen.binary, folder, port))
             people = [(user, token(base, ca, user)) for user in USERS]
             for client, (_, command) in clients.items():
                 began = time.monotonic()
                 rows, errors = run_client(command, base, ca, kind, each, people)
-                # A file that is written once is created, and once more replaced.
+                # The first write of a file creates it, the second replaces it.
                 for shape in [shape for shape in direct if shape.startswith("put") and kind == "dav"]:
                     direct[shape] |= {"201", "204"}
                 problems = [(row, why) for row in rows if (why := judge(row, app, kind, direct))]

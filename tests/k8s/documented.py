@@ -1,4 +1,4 @@
-"""The secrets of docs/kubernetes.md: its commands are run, by the real kubectl, and what they would create is what counts."""
+"""The secrets of docs/kubernetes.md: its commands run with the real kubectl, and the objects they would create are checked."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from installation import KUBECTL, ROOT
 
 PAGE = ROOT / "docs/kubernetes.md"
 
-# Instead of asking a cluster, each command shows what it would create.
+# Each command prints the object instead of creating it in a cluster.
 DRY = f"""
 set -euo pipefail
 kubectl() {{
@@ -25,7 +25,7 @@ kubectl() {{
 
 
 def blocks(text):
-    """The shell blocks in which secrets are made."""
+    """The shell blocks that create secrets."""
     return [
         block for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if "create secret" in block
     ]

@@ -1,4 +1,4 @@
-"""What gateway.toml says against what the manifests say, and the file itself against doorward."""
+"""gateway.toml compared with the manifests, and validated by doorward."""
 
 import os
 import re
@@ -15,7 +15,7 @@ except ModuleNotFoundError:
 
 from installation import CNPG_SERVICES, ROOT, matches, quantity, title
 
-# After drain_timeout, what was cut is given this long (src/server.rs).
+# Time for cut connections after drain_timeout (src/server.rs).
 AFTER_CUT = 1
 # Measured: resident memory for each connection with a large header and a body that nobody reads; and what else a gateway
 # takes: itself, a hash, the revocations of a busy hour.
@@ -239,7 +239,7 @@ def sentinels(item, values, secrets):
 
 
 class Filesystem:
-    """What a container finds in its volumes, in a folder."""
+    """The volumes of a container, written into a folder."""
 
     def __init__(self, installation, pod, secrets, shared=()):
         self.folder = Path(tempfile.mkdtemp(prefix="doorward-pod-"))
@@ -291,7 +291,7 @@ def program():
 
 
 def accepted(installation, secrets, shared=()):
-    """doorward's own word about what each of its containers is given."""
+    """Validation by doorward of the configuration and arguments of its containers."""
     for pod in installation.pods():
         box = pod.spec["containers"][0]
         if "doorward" not in box["image"].split("/")[-1]:

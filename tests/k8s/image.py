@@ -1,4 +1,4 @@
-"""The Dockerfile against the repository: what it copies is there, and enough for cargo; hadolint has no complaint."""
+"""The Dockerfile compared with the repository: copied files exist and suffice for cargo; hadolint reports nothing."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ HADOLINT = Path(sys.executable).parent / "hadolint"
 
 
 def ignored(text, path):
-    """Whether .dockerignore keeps a path out of the build; the last line that matches decides."""
+    """Returns true if .dockerignore excludes a path; the last matching line decides."""
     out = False
     for line in text.splitlines():
         line = line.strip()
@@ -28,7 +28,7 @@ def ignored(text, path):
 
 
 def copied(dockerfile):
-    """What is copied out of the repository."""
+    """Paths copied from the repository."""
     for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile, re.MULTILINE):
         *sources, _ = line.split()
         yield from (source for source in sources if not source.startswith("--"))
@@ -85,7 +85,7 @@ def enough(context, root):
         if "tests" in file.parts:
             continue
         text = file.read_text()
-        # What only tests include is below this line.
+        # Files included only by tests are below this line.
         text = text.split("#[cfg(test)]")[0]
         for included in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', text):
             if not (file.parent / included).resolve().exists():

@@ -23,7 +23,7 @@ class RenderError(Exception):
 
 @cache
 def rendered(folder):
-    """What kustomize makes of a folder: the real one, inside kubectl, which asks no cluster for this."""
+    """Output of kustomize for a folder, from kubectl, without a cluster."""
     done = subprocess.run(
         [KUBECTL, "kustomize", str(folder)], capture_output=True, text=True, env={"HOME": "/nonexistent"}
     )
@@ -47,7 +47,7 @@ class Pod:
         return {port["name"]: port["containerPort"] for box in self.containers() for port in box.get("ports", [])}
 
     def port(self, wanted):
-        """The number a name or number stands for, or None."""
+        """Number of a port given by name or number, or None."""
         ports = self.ports()
         return ports.get(wanted) if isinstance(wanted, str) else wanted if wanted in ports.values() else None
 

@@ -33,11 +33,11 @@ def beside(name, installations):
 
 
 def of_one(name, installations, secrets):
-    """The problems of one folder, without what only doorward itself can tell."""
+    """The problems of one folder, without the checks that run doorward."""
     one, shared = installations[name], beside(name, installations)
     misshapen = list(schema.problems(one))
     if misshapen:
-        # The others take its shape for granted.
+        # The other checks rely on valid shapes.
         yield from misshapen
         return
     yield from references.problems(one, secrets, shared)

@@ -34,7 +34,7 @@ def documented(text):
     return {name: (kind, set(re.findall(r"`([a-z_]+)`", labels))) for name, kind, labels in rows}
 
 
-# What Prometheus and Kubernetes put to every metric.
+# Labels that Prometheus and Kubernetes add to every metric.
 ANYWHERE = {"job", "instance", "namespace", "pod", "le"}
 
 
@@ -50,7 +50,7 @@ def known(name, metrics, recorded):
 
 
 def selectors(text):
-    """What an expression reads: metric and the labels it asks for."""
+    """Metrics of an expression, each with its required labels."""
     found = []
 
     def visit(node):

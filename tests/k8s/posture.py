@@ -1,4 +1,4 @@
-"""What every pod keeps to, whoever wrote it: no privileges, limits, pinned images, no secrets in files."""
+"""Security rules for every pod: no privileges, limits, pinned images, no secrets in files."""
 
 from installation import quantity, size, title
 

@@ -1,4 +1,4 @@
-"""What one object says of another: names, keys, labels and ports that have to be there."""
+"""References between objects: names, keys, labels and ports must exist."""
 
 from installation import CNPG_SECRETS, matches, title
 

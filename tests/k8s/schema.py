@@ -8,7 +8,7 @@ from kubernetes_validate import utils as kubernetes
 
 from installation import ROOT, title
 
-# The oldest we promise and the newest there is.
+# The oldest supported version and the newest release.
 VERSIONS = ("1.29", "1.37")
 
 # Ours, of what we use of other people's kinds; each says where the fields are documented.

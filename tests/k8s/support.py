@@ -1,4 +1,4 @@
-"""What the tests break, and how they look for the complaint."""
+"""Helpers that break manifests and look for the reported problem."""
 
 import copy
 import unittest

@@ -1,4 +1,4 @@
-"""The command, and the page against the folders."""
+"""The command, and the page compared with the folders."""
 
 import copy
 import os

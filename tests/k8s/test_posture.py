@@ -1,4 +1,4 @@
-"""What every pod keeps to."""
+"""Security rules for every pod."""
 
 from support import Case, box, pod, secrets_of
 

@@ -107,7 +107,7 @@ class Redis(Case):
         asked = ["sentinel", "get-master-addr-by-name", "main"]
         self.assertEqual(self.ask("doorward", "theirs", *asked).split(), ["127.0.0.1", "6379"])
         self.assertIn("config-epoch", self.ask("doorward", "theirs", "sentinel", "master", "main"))
-        # What another pod that starts asks.
+        # The query of another starting pod.
         self.assertEqual(self.ask("peers", "ours", *asked).split(), ["127.0.0.1", "6379"])
         for user, password, words in [
             ("doorward", "theirs", ["sentinel", "failover", "main"]),

@@ -1,4 +1,4 @@
-"""Shapes, and what objects say of each other."""
+"""Schemas and references between objects."""
 
 from installation import matches
 from support import INSTALLATIONS, Case, box, pod, policy, secrets_of, spec

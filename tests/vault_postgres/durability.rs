@@ -36,7 +36,7 @@ async fn servers_with_unsafe_durability_settings_cause_a_warning() {
     assert_eq!(warnings(&alone).await, [""; 0], "one server that keeps what it has answered");
 
     let mut pair = alone.clone();
-    pair.url.hosts.push(StoreHost { name: "127.0.0.1".into(), port: super::NOBODY });
+    pair.url.hosts.push(StoreHost { name: "127.0.0.1".into(), port: super::DEAD_PORT });
     assert_eq!(warnings(&pair).await, ["vault_not_synchronous"]);
     assert!(captured().contains("set synchronous_standby_names"), "{}", captured());
 

@@ -1,4 +1,4 @@
-//! Starting the contenders, each with its committed configuration.
+//! Starts the contenders, each with its committed configuration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -170,13 +170,13 @@ impl Around<'_> {
 fn nginx_with(folder: &Path, text: &str, cores: &str) -> anyhow::Result<Command> {
     let file = folder.join("nginx.conf");
     fs::write(&file, text)?;
-    // Debian keeps it off the PATH, and its modules beside its own prefix.
+    // Debian installs it outside the PATH, and its modules beside its own prefix.
     let mut command = pinned(cores, program("nginx", &["/usr/sbin"]));
     command.args(["-p", "/usr/share/nginx", "-c"]).arg(&file);
     Ok(command)
 }
 
-/// Where a program is: on the PATH, or in one of these places.
+/// Path of a program: on the PATH or in one of these folders.
 fn program(name: &str, places: &[&str]) -> PathBuf {
     let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| PathBuf::from(name))

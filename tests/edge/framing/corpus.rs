@@ -1,17 +1,17 @@
-//! The raw requests, class by class. Each ends in [`HIDDEN`], as a body, after one, or instead of one: a request nobody may make.
+//! The raw requests by class. Each ends in [`HIDDEN`]: as a body, after one, or instead of one.
 
 use std::collections::BTreeSet;
 
-/// Not for strangers: whoever reads it as a request refuses it, and an app that sees it was deceived.
+/// A request that needs a role: refused if it is parsed as a request, so an app that sees it was deceived.
 pub(super) const HIDDEN: &str = "GET /admin/hidden HTTP/1.1\r\nHost: gateway.test\r\nX-Case: hidden\r\n\r\n";
 
 pub(super) struct Case {
     pub(super) class: &'static str,
     line: Vec<u8>,
-    /// Each with its end of line.
+    /// Header lines with their line ends.
     fields: Vec<u8>,
     body: Vec<u8>,
-    /// Whether what it is called may be lost, with what is done to its header.
+    /// The name of the case may be lost together with its header.
     pub(super) is_nameless: bool,
 }
 
@@ -49,7 +49,7 @@ impl Corpus {
         }
     }
 
-    /// Of a `POST`.
+    /// Adds a `POST`.
     fn post(&mut self, class: &'static str, fields: impl AsRef<[u8]>, body: impl AsRef<[u8]>) {
         self.add(class, POST, fields, body);
     }
@@ -58,7 +58,7 @@ impl Corpus {
 const POST: &str = "POST /public/x HTTP/1.1";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 
-/// What a body is to who goes by the length, and by the chunks.
+/// Bodies that differ when read by length and by chunks.
 const BODIES: [&str; 4] = ["", "0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", "hello"];
 
 pub(super) fn all() -> Vec<Case> {
@@ -78,7 +78,7 @@ pub(super) fn all() -> Vec<Case> {
     corpus.cases
 }
 
-/// How the coding may be spelled.
+/// Spellings of the transfer coding.
 const CODINGS: [&str; 50] = [
     "chunked",
     "Chunked",
@@ -218,7 +218,7 @@ fn lengths(corpus: &mut Corpus) {
 }
 
 fn both(corpus: &mut Corpus) {
-    // T21: CL.TE and TE.CL, whichever is meant.
+    // T21: CL.TE and TE.CL, whichever field wins.
     for coding in CODINGS.iter().take(30) {
         for length in [0, 3, 4, 5, 6, HIDDEN.len()] {
             corpus.post(
@@ -240,7 +240,7 @@ fn both(corpus: &mut Corpus) {
     }
 }
 
-/// Bytes that are in no field name, or that some servers skip or merge.
+/// Bytes invalid in field names, or that some servers skip or merge.
 const ODD: [&[u8]; 26] = [
     b" ",
     b"\t",
@@ -307,7 +307,7 @@ fn names(corpus: &mut Corpus) {
 }
 
 fn line_ends(corpus: &mut Corpus) {
-    // T21: folds, and lines that end otherwise.
+    // T21: folds and unusual line ends.
     for end in [
         "\n", "\r", "\r\r\n", "\n\r", "\r\n\r", "\n\n", "\r\n ", "\r\n\t", "\n ", "\r ", "\0\r\n", "\u{b}",
         "\u{c}", "\u{85}", "\u{2028}",
@@ -327,7 +327,7 @@ fn line_ends(corpus: &mut Corpus) {
 }
 
 fn chunk_sizes(corpus: &mut Corpus) {
-    // T21: 5 bytes, as said by.
+    // T21: chunk sizes of 5 bytes in many spellings.
     for size in [
         "5",
         "05",
@@ -527,7 +527,7 @@ fn request_lines(corpus: &mut Corpus) {
 }
 
 fn versions(corpus: &mut Corpus) {
-    // T21: HTTP/1.0 knows no chunks (9112 section 6.1), 0.9 no header.
+    // T21: HTTP/1.0 has no chunks (RFC 9112 section 6.1), 0.9 has no header.
     for version in [
         "HTTP/1.0",
         "HTTP/0.9",
@@ -569,7 +569,7 @@ fn versions(corpus: &mut Corpus) {
 }
 
 fn without_content(corpus: &mut Corpus) {
-    // T23: bodies where there are none as a rule, and answers that come before the body.
+    // T23: unusual methods with a body, and responses sent before the body.
     for method in ["GET", "HEAD", "DELETE", "OPTIONS", "PUT", "PATCH", "FOO"] {
         for target in ["/public/x", "/admin/x", "/auth/me", "/nowhere/..%2f", "/auth/login"] {
             for (fields, body) in [
@@ -595,7 +595,7 @@ fn without_content(corpus: &mut Corpus) {
 }
 
 fn hop_by_hop(corpus: &mut Corpus) {
-    // T22, T03: what is removed on the way, and what asks for another protocol.
+    // T22, T03: hop-by-hop fields, and upgrades to another protocol.
     for fields in [
         "Connection: content-length\r\nContent-Length: 5\r\n",
         "Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n",

@@ -1,14 +1,14 @@
-//! T06, T07, T50: our cookies among others, and apps that would set them.
+//! T06, T07, T50: gateway cookies among others, and apps that try to set them.
 
 use super::World;
 use crate::recorder::{NAME, SET};
 use crate::support::http::Client;
 use crate::support::measured;
 
-/// Fields as they are sent, and the one that arrives.
+/// Fields as sent, and the one that arrives.
 type Case = (&'static [&'static [u8]], Option<&'static [u8]>);
 
-/// What is left for the app of what a client sent.
+/// Cookies sent by a client, and those that reach the app.
 const SENT: [Case; 18] = [
     (&[b"a=1"], Some(b"a=1")),
     (&[b"a=1; b=2"], Some(b"a=1; b=2")),
@@ -53,7 +53,7 @@ async fn app_cookies_arrive_in_one_field_without_gateway_cookies() {
     measured(format_args!("variants of cookies sent: {}", SENT.len()));
 }
 
-/// What an app would set, and whether it may.
+/// Cookies set by an app, and whether they pass.
 const SET_BY_APPS: [(&[u8], bool); 24] = [
     (b"__Host-doorward-access=evil", false),
     (b"__Host-doorward-access=evil; Path=/; Secure", false),

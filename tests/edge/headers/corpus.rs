@@ -1,21 +1,21 @@
-//! The headers, class by class. What a stranger wants an app to believe has `evil` in it.
+//! The headers by class. Forged values contain `evil`.
 
-/// What becomes of the request.
+/// Expected handling of the request.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Expect {
     Forwarded,
     Refused,
-    /// Not what HTTP calls a field: the transport may refuse it.
+    /// Invalid HTTP fields: the HTTP library may refuse them.
     Either,
 }
 
 pub(super) struct Case {
     pub(super) class: &'static str,
-    /// Each a line.
+    /// Header lines.
     pub(super) fields: Vec<Vec<u8>>,
     pub(super) body: Vec<u8>,
     pub(super) expect: Expect,
-    /// Whether `Host` is among them.
+    /// Set when the lines include `Host`.
     pub(super) brings_host: bool,
 }
 
@@ -38,7 +38,7 @@ use Expect::{Either, Forwarded, Refused};
 
 pub(super) const NAMES: [&str; 4] = ["X-Auth-User", "X-Auth-User-Id", "X-Auth-Roles", "X-Auth-Session"];
 
-/// Every way to write the separators of a name, and cases.
+/// Variants of a name in separators and case.
 pub(super) fn spellings(name: &str) -> Vec<String> {
     let words: Vec<&str> = name.split('-').collect();
     let mut all = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn spellings(name: &str) -> Vec<String> {
     all
 }
 
-/// What others take for a statement about where a request comes from, what it asks for, or who sent it.
+/// Headers that some software reads as origin, target or sender of a request.
 const ORIGIN: [&str; 58] = [
     "Forwarded",
     "Forwarded-For",
@@ -165,7 +165,7 @@ fn identity(corpus: &mut Corpus) {
             &[format!("{merged}: evil"), format!("{name}: evil")],
         );
         corpus.add("identity, several times", Forwarded, &vec![format!("{name}: evil"); 20]);
-        // What is no field name, and might be made one.
+        // Invalid field names that might be normalized into valid ones.
         for dash in [
             "\u{2010}",
             "\u{2011}",
@@ -208,7 +208,7 @@ fn identity(corpus: &mut Corpus) {
 }
 
 fn nominated(corpus: &mut Corpus) {
-    // T03: a proxy removes what Connection names. Ours come after that.
+    // T03: a proxy removes what Connection names. Identity headers are added after that.
     for name in NAMES {
         let lower = name.to_lowercase();
         for value in [
@@ -253,7 +253,7 @@ fn nominated(corpus: &mut Corpus) {
 }
 
 fn trailers(corpus: &mut Corpus) {
-    // T03: after the content, where nobody looks for them.
+    // T03: in trailers.
     for name in NAMES.into_iter().chain([
         "X-Forwarded-For",
         "X-Original-URL",
@@ -375,7 +375,7 @@ fn hosts(corpus: &mut Corpus) {
 }
 
 fn credentials(corpus: &mut Corpus) {
-    // T06: what is in our cookies, or looks like them, stays here.
+    // T06: values that are, or resemble, gateway cookies are stripped.
     for cookie in [
         "__Host-doorward-access=evil",
         "__Host-doorward-refresh=evil",
@@ -390,7 +390,7 @@ fn credentials(corpus: &mut Corpus) {
         ";;__Host-doorward-refresh=evil;;",
         "__Host-doorward-refresh=evil;",
         "__Host-doorward-refresh==evil",
-        // Without a name it is nobody's of ours.
+        // A cookie without a name is not a gateway cookie.
         "=__Host-doorward-refresh=own",
         "__Host-doorward-refresh=evil,x=1",
         "$Version=1; __Host-doorward-refresh=evil",

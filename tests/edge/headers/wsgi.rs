@@ -1,4 +1,4 @@
-//! T02: a real app of the kind that merges `_` and `-` in the names of headers: CGI's rules, as Python's wsgiref keeps them.
+//! T02: a real app that merges `_` and `-` in header names: CGI rules, as implemented by Python's wsgiref.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use super::corpus::{NAMES, spellings};
 use super::{IDENTITY, merged};
 use crate::support::{Client, Setup, TestGateway, measured};
 
-/// Says on which port it listens; answers with the environment its apps are given.
+/// Prints its port; responds with the environment its apps receive.
 const APP: &str = r#"
 import json
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -26,7 +26,7 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-/// The app; ended by its id.
+/// The app process; killed by its id.
 struct Wsgi {
     child: Child,
     port: u16,

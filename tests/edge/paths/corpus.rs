@@ -1,21 +1,21 @@
-//! The targets, class by class. `admin` is what they are after; `public` is how they begin.
+//! The targets by class. They aim at `admin` and start with `public`.
 
 use std::collections::BTreeSet;
 
-/// One request line and what goes with it.
+/// One request line with its expectations.
 pub(super) struct Case {
     pub(super) class: &'static str,
     pub(super) method: &'static str,
     pub(super) target: Vec<u8>,
-    /// Instead of the host whose routes are meant.
+    /// Overrides the host.
     pub(super) host: Option<&'static str>,
     pub(super) fields: Vec<String>,
-    /// Whether closing the connection is an answer too: not what HTTP calls a request.
+    /// Closing the connection is acceptable, too: this is not valid HTTP.
     pub(super) may_be_cut: bool,
 }
 
 impl Case {
-    /// Whether it is the target that can be read in several ways.
+    /// Returns true if the target is the ambiguous part.
     pub(super) fn is_path(&self) -> bool {
         self.method == "GET" && self.fields.is_empty() && self.host.is_none()
     }
@@ -109,7 +109,7 @@ const DOTS: [&str; 24] = [
     "..%c2%ad",
 ];
 
-/// What stands before or within a segment and may be nothing to some.
+/// Bytes before or within a segment that some servers ignore.
 const NOTHINGS: [&str; 14] = [
     "/.",
     "/%2e",
@@ -415,7 +415,7 @@ fn authorities(corpus: &mut Corpus) {
 }
 
 fn lengths(corpus: &mut Corpus) {
-    // T27: at 8 KiB, and what hides behind a long way.
+    // T27: around 8 KiB, and targets hidden behind a long path.
     for length in [4096, 8189, 8190, 8191, 8192, 8193, 8194, 16 * 1024] {
         for (head, tail) in [
             ("/public/", "/../../admin"),
@@ -451,7 +451,7 @@ fn lengths(corpus: &mut Corpus) {
 }
 
 fn raw_bytes(corpus: &mut Corpus) {
-    // T12: as they are, not escaped.
+    // T12: raw, not escaped.
     for byte in (0..=b' ')
         .chain([b'"', b'<', b'>', b'\\', b'^', b'`', b'{', b'|', b'}', 0x7f, 0x80, 0xa0, 0xc0, 0xff])
     {
@@ -473,7 +473,7 @@ fn raw_bytes(corpus: &mut Corpus) {
 }
 
 fn harmless(corpus: &mut Corpus) {
-    // What every server takes to the same place goes on.
+    // Targets that every server resolves alike are forwarded.
     for base in ["/public", "/npm/a", "/x", "/public/x/y"] {
         for rest in [
             "",

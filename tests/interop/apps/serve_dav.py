@@ -1,4 +1,4 @@
-"""WsgiDAV on its own server (cheroot), over a folder, for anybody: `serve_dav.py PORT FOLDER`."""
+"""WsgiDAV on its own server (cheroot), over a folder, without authentication: `serve_dav.py PORT FOLDER`."""
 
 import logging
 import sys

@@ -1,7 +1,7 @@
-"""What every client is told on its command line, and the plan of its requests.
+"""Command line of every client, and the plan of its requests.
 
 `client BASE CA KIND COUNT USER1 TOKEN1 USER2 TOKEN2`. Requests go in pairs, each pair by one user: an app of kind `dav` is
-given a file and asked for it, any other app is asked twice. A client prints one line per request, tab-separated: shape, user,
+sent a file and then a GET for it; any other app gets two requests. A client prints one line per request, tab-separated: shape, user,
 nonce, bytes sent, status, X-Echo, body.
 """
 
@@ -33,7 +33,7 @@ def arguments():
 
 
 def plan(name, kind, count, users):
-    """Pairs of steps; the two of a pair are for one worker, in order."""
+    """Pairs of steps; one worker runs both steps of a pair, in order."""
     shapes = DAV if kind == "dav" else ECHO
     for pair in range(count // 2):
         user, token = users[pair % len(users)]

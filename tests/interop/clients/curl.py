@@ -1,4 +1,4 @@
-"""curl, one process a request: HTTP/2 and HTTP/1.1 by turns."""
+"""curl, one process per request, alternating between HTTP/2 and HTTP/1.1."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
