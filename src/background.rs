@@ -24,8 +24,8 @@ const SWEEP_BATCH: u32 = 1000;
 /// Step in which time without the vault is counted.
 const MODE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Pause before a panicked job restarts: short enough for the lease to be held again at once, long enough that a job which
-/// always panics does not occupy a core.
+/// Pause before a panicked job restarts: short enough for the lease to be held again at once, long enough that a job
+/// which always panics does not occupy a core.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// Starts all jobs; dropping the set ends them.
@@ -70,7 +70,7 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
 /// until somebody restarts it.
 async fn forever<F: Future<Output = ()> + Send + 'static>(metrics: Arc<Metrics>, job: impl Fn() -> F) {
     loop {
-        // Its own set, so that dropping this future ends the job too.
+        // A separate set, so that dropping this future ends the job too.
         let mut running = JoinSet::new();
         running.spawn(job());
         match running.join_next().await {

@@ -1,7 +1,7 @@
 //! The composition root: opens the stores, binds listeners, starts background jobs, and shuts them down in order.
 //!
-//! Pingora's listening services run on the caller's runtime, without Pingora's own `Server`: that would create one runtime
-//! per service, retry a port in use for half a minute, and sleep for a fixed time at shutdown.
+//! Pingora's listening services run on the caller's runtime, without Pingora's own `Server`: that would create one
+//! runtime per service, retry a port in use for half a minute, and sleep for a fixed time at shutdown.
 //!
 //! ```text
 //! start:  vault -> keys -> bind listeners -> jobs -> revocation set and keys current -> serve listeners
@@ -53,12 +53,13 @@ use reload::Reload;
 pub use reload::{ConfigFile, ReloadEvent, Reloads};
 pub use stores::{Credentials, Stores, examine, master_secret, missing_vault, open_vault};
 
-/// Maximum time for resolving upstream names before the first request, all at once. A resolver gives up its first server
-/// after 5 s and tries the second. Unresolved names are retried soon, and an upgrade must not wait 75 s for them.
+/// Maximum time for resolving upstream names before the first request, all at once. A resolver gives up its first
+/// server after 5 s and tries the second. Unresolved names are retried soon, and an upgrade must not wait 75 s for
+/// them.
 const RESOLVE: Duration = Duration::from_secs(10);
 
-/// Maximum time until the revocation set and the keys are current, which must precede serving. An hour of revocations after
-/// all users were signed out may be millions of rows; a vault that is down fails at once.
+/// Maximum time until the revocation set and the keys are current, which must precede serving. An hour of revocations
+/// after all users were signed out may be millions of rows; a vault that is down fails at once.
 const FIRST_LOAD: Duration = Duration::from_secs(60);
 
 /// Maximum time between accepting a connection and counting it, on a busy machine.
@@ -306,8 +307,8 @@ impl Running {
         reloads
     }
 
-    /// Starts the program again with the same arguments, passes it the sockets, and returns its process id once it serves.
-    /// Then call [`Self::retire`].
+    /// Starts the program again with the same arguments, passes it the sockets, and returns its process id once it
+    /// serves. Then call [`Self::retire`].
     ///
     /// # Errors
     /// The reason why it does not serve; this gateway continues as before.
@@ -328,8 +329,8 @@ impl Running {
         outcome
     }
 
-    /// Shuts the gateway down: no new connections are accepted, and requests in flight may finish within `drain_timeout`.
-    /// Returns when the last request has ended, not after a fixed time.
+    /// Shuts the gateway down: no new connections are accepted, and requests in flight may finish within
+    /// `drain_timeout`. Returns when the last request has ended, not after a fixed time.
     pub async fn drain(mut self) {
         tracing::info!(reason = "draining", "no new connections are accepted; requests in flight may finish");
         self.readiness.begin_draining();
@@ -351,8 +352,9 @@ impl Running {
         self.end().await;
     }
 
-    /// Shuts the gateway down after [`Self::hand_over`]: another process accepts new connections. An idle connection stays
-    /// open for one more request, so that none is closed while the client is sending; at most for `drain_timeout`.
+    /// Shuts the gateway down after [`Self::hand_over`]: another process accepts new connections. An idle connection
+    /// stays open for one more request, so that none is closed while the client is sending; at most for
+    /// `drain_timeout`.
     pub async fn retire(mut self) {
         self.traffic.wind_down();
         self.readiness.begin_draining();

@@ -55,7 +55,8 @@ Examples:
 enum Command {
     /// Start the gateway. SIGHUP reloads the configuration, SIGTERM or Ctrl-C drains and stops it.
     Serve,
-    /// Start a gateway in a temporary directory, in front of a small app, and print what to try; uses embedded stores by default.
+    /// Start a gateway in a temporary directory, in front of a small app, and print what to try; uses embedded stores
+    /// by default.
     Demo {
         /// Address to listen on; with port 0 the system chooses a port.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -158,8 +159,8 @@ impl Command {
         }
     }
 
-    /// Returns whether the command may create a vault. The others would find nothing in a new one, and a misspelt `vault.url`
-    /// would leave an empty file behind.
+    /// Returns whether the command may create a vault. The others would find nothing in a new one, and a misspelt
+    /// `vault.url` would leave an empty file behind.
     const fn makes_vault(&self) -> bool {
         matches!(
             self,
@@ -179,8 +180,8 @@ fn load(path: &Path) -> anyhow::Result<Config> {
     Ok(Config::load(path, &environment)?)
 }
 
-/// Loads only the needed sections of the configuration. A command that is needed while the file is being fixed, such as one
-/// that ends the sessions of a thief, must not wait for that.
+/// Loads only the needed sections of the configuration. A command that is needed while the file is being fixed, such as
+/// one that ends the sessions of a thief, must not wait for that.
 fn load_for(path: &Path, needed: &[&str]) -> anyhow::Result<Config> {
     let (config, problems) = Config::load_for(path, needed, &environment)?;
     if let Some(first) = problems.as_ref().and_then(|problems| problems.iter().next()) {

@@ -1,5 +1,5 @@
-//! Notifications to a service manager: the protocol of sd_notify(3), a datagram to the socket it names. The protocol is one
-//! `send`, so forty lines replace a dependency. Without a service manager nothing is sent.
+//! Notifications to a service manager: the protocol of sd_notify(3), a datagram to the socket it names. The protocol is
+//! one `send`, so forty lines replace a dependency. Without a service manager nothing is sent.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -37,8 +37,8 @@ fn notify(state: &str) {
     }
 }
 
-/// Sends without waiting: a service manager that does not read its socket must not block a worker that serves requests. A
-/// message that does not fit the socket's buffer is lost, which the log reports.
+/// Sends without waiting: a service manager that does not read its socket must not block a worker that serves requests.
+/// A message that does not fit the socket's buffer is lost, which the log reports.
 fn send(state: &str, address: &SocketAddr) -> std::io::Result<usize> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;

@@ -91,7 +91,8 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
     })
 }
 
-/// Messages printed once the gateway serves: sentences, or with `log.format = "json"` one object per line, as in the log.
+/// Messages printed once the gateway serves: sentences, or with `log.format = "json"` one object per line, as in the
+/// log.
 struct Announcements<'a> {
     out: &'a mut dyn Write,
     format: LogFormat,

@@ -37,8 +37,8 @@ pub(super) struct Options {
 pub(super) async fn run(config: &Config, options: &Options, out: &mut dyn Write) -> anyhow::Result<()> {
     let Some(token) = &config.admin.token else {
         bail!(
-            "admin.token_file is not set, so the gateway tells nobody: make one (openssl rand -base64 32 > admin.token) and \
-             write `token_file = \"admin.token\"` under [admin]"
+            "admin.token_file is not set, so the gateway has no status endpoint: create a token (openssl rand -base64 \
+             32 > admin.token) and write `token_file = \"admin.token\"` under [admin]"
         );
     };
     let address = match options.address {
@@ -53,13 +53,14 @@ pub(super) async fn run(config: &Config, options: &Options, out: &mut dyn Write)
     match code {
         200 => {}
         401 => bail!(
-            "the gateway on {address} does not know this admin.token: was it started from another file, or is the change not \
-             yet in force (systemctl reload doorward)?"
+            "the gateway on {address} rejects this admin.token: check whether it was started with another file, or \
+             whether the change needs a reload (systemctl reload doorward)"
         ),
         404 => bail!("the gateway on {address} has no admin.token: start or reload it with this file"),
         other => bail!("{address} answered {other}: is it a gateway of this version?"),
     }
-    let status: Value = serde_json::from_slice(&body).with_context(|| format!("{address} is no gateway"))?;
+    let status: Value =
+        serde_json::from_slice(&body).with_context(|| format!("{address} is not a gateway"))?;
     if options.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
@@ -86,11 +87,12 @@ fn plain(error: anyhow::Error) -> anyhow::Error {
 /// Returns the first admin address, as reachable from this machine.
 fn local_address(config: &Config) -> anyhow::Result<SocketAddr> {
     let Some(mut address) = config.admin.listen.iter().find_map(ListenAddress::tcp) else {
-        bail!("admin.listen has no TCP address: give the gateway one for those who operate it");
+        bail!("admin.listen has no TCP address: add one for operators");
     };
     if address.port() == 0 {
         bail!(
-            "admin.listen has port 0, so only the gateway knows which: it prints it; say --address 127.0.0.1:<port>"
+            "admin.listen has port 0, so the port is known only from the gateway's output: use --address \
+             127.0.0.1:<port>"
         );
     }
     if address.ip().is_unspecified() {
@@ -116,7 +118,7 @@ async fn query(address: SocketAddr, token: &str) -> anyhow::Result<(u16, Vec<u8>
     let mut body = Vec::new();
     while let Some(chunk) = session.read_response_body().await? {
         if body.len() + chunk.len() > MAX_RESPONSE {
-            bail!("the answer is too long for a gateway");
+            bail!("the response is too long for a gateway");
         }
         body.extend_from_slice(&chunk);
     }
@@ -149,9 +151,9 @@ fn page(status: &Value) -> String {
     );
     let connections = &vault["connections"];
     let lease = match (vault["lease_held"] == true, vault["proven_seconds_ago"].as_f64()) {
-        (true, Some(ago)) => format!("proven current {ago:.1} s ago"),
-        (_, Some(ago)) => format!("not proven current for {ago:.1} s"),
-        _ => "never proven current".to_owned(),
+        (true, Some(ago)) => format!("confirmed {ago:.1} s ago"),
+        (_, Some(ago)) => format!("not confirmed for {ago:.1} s"),
+        _ => "never confirmed".to_owned(),
     };
     let _ = writeln!(
         page,
@@ -164,7 +166,7 @@ fn page(status: &Value) -> String {
     let up = if store["up"] == true { "up" } else { "away" };
     let _ = writeln!(
         page,
-        "session store  {}, {up}; {} revocations to be told",
+        "session store  {}, {up}; {} revocations pending",
         text(&store["kind"]),
         store["tombstones_waiting"]
     );
@@ -172,7 +174,8 @@ fn page(status: &Value) -> String {
     let streams = &traffic["streams"];
     let _ = writeln!(
         page,
-        "traffic        {} connections, {} requests, {} WebSockets, {} event streams; {} logins waiting; {} tokens known",
+        "traffic        {} connections, {} requests, {} WebSockets, {} event streams; {} logins waiting; {} cached \
+         tokens",
         traffic["connections"],
         traffic["requests_in_flight"],
         streams["websocket"],
@@ -218,41 +221,46 @@ fn problems(status: &Value) -> Vec<String> {
     let (vault, is_ready) = (&status["vault"], status["ready"] == true);
     if is_ready && vault["lease_held"] != true {
         problems.push(
-            "the vault is away: nobody can sign in or refresh, and the session store vouches for a while only".to_owned(),
+            "the vault is down: nobody can sign in or refresh, and the session store confirms sessions only for a \
+             while".to_owned(),
         );
     } else if is_ready && vault["answers"] != true {
-        problems.push("the vault did not answer when it was asked last".to_owned());
+        problems.push("the vault did not answer the last query".to_owned());
     }
     if status["keys_loaded"] != true {
         problems.push(
-            "the vault has keys that this gateway cannot use: the log says why (`keys_unusable`)".to_owned(),
+            "the vault has keys that this gateway cannot use: see the log (`keys_unusable`)".to_owned(),
         );
     }
     for upstream in each(&status["upstreams"]) {
         problems.extend(upstream_problems(upstream));
     }
     if status["session_store"]["up"] != true {
-        problems.push("the session store is away".to_owned());
+        problems.push("the session store is down".to_owned());
     }
     for shown in each(&status["certificates"]) {
         let hosts: Vec<&str> = each(&shown["hosts"]).map(text).collect();
         match shown["ends_in_seconds"].as_i64() {
             Some(left) if left <= 0 => {
-                problems.push(format!("the certificate of {} has ended", hosts.join(" ")));
+                problems.push(format!("the certificate of {} has expired", hosts.join(" ")));
             }
             Some(left) if left < RENEWAL_DUE => {
-                problems.push(format!("the certificate of {} ends in {} days", hosts.join(" "), left / DAY));
+                problems.push(format!(
+                    "the certificate of {} expires in {} days",
+                    hosts.join(" "),
+                    left / DAY
+                ));
             }
             _ => {}
         }
     }
     let configuration = &status["configuration"];
     for problem in each(&configuration["rejected"]) {
-        problems.push(format!("the file as it is now is not in force: {}", text(problem)));
+        problems.push(format!("the current file is not in force: {}", text(problem)));
     }
     let keys: Vec<&str> = each(&configuration["restart_needed"]).map(text).collect();
     if !keys.is_empty() {
-        problems.push(format!("these wait for a restart or an upgrade: {}", keys.join(", ")));
+        problems.push(format!("a restart or an upgrade is needed for: {}", keys.join(", ")));
     }
     problems
 }
@@ -286,12 +294,12 @@ fn stage(key: &Value) -> String {
 fn server_state(address: &Value) -> String {
     let ejected = address["ejected"].as_object().map(|ejected| {
         let wait = ejected["tried_again_in_seconds"].as_f64().unwrap_or_default();
-        format!("put last ({}), tried again in {wait:.0} s", text(&ejected["cause"]))
+        format!("ejected ({}), retried in {wait:.0} s", text(&ejected["cause"]))
     });
     let failure = address["last_check"]["failure"].as_str();
     let checks = (address["checks_fail"] == true).then(|| format!("checks fail: {}", failure.unwrap_or("-")));
     match (ejected, checks) {
-        (None, None) => "in turn".to_owned(),
+        (None, None) => "healthy".to_owned(),
         (ejected, checks) => ejected.into_iter().chain(checks).collect::<Vec<_>>().join("; "),
     }
 }
@@ -341,24 +349,20 @@ mod tests {
     fn each_problem_is_reported() {
         let wrong = [
             ("/ready", json!(false), "not ready: -"),
-            ("/vault/lease_held", json!(false), "the vault is away"),
+            ("/vault/lease_held", json!(false), "the vault is down"),
             ("/vault/answers", json!(false), "the vault did not answer"),
             ("/keys_loaded", json!(false), "keys that this gateway cannot use"),
-            ("/session_store/up", json!(false), "the session store is away"),
+            ("/session_store/up", json!(false), "the session store is down"),
             ("/configuration/rejected", json!(["gateway.toml:3: no"]), "not in force: gateway.toml:3: no"),
-            (
-                "/configuration/restart_needed",
-                json!(["server.listen"]),
-                "restart or an upgrade: server.listen",
-            ),
+            ("/configuration/restart_needed", json!(["server.listen"]), "needed for: server.listen"),
             ("/upstreams/0/all_fail", json!(true), "every address of app fails"),
             ("/upstreams/0/unresolved", json!(["http://b:1"]), "app: the name of http://b:1 has no address"),
             ("/upstreams/0/addresses/0", json!({ "in_turn": false, "checks_fail": true }), "checks fail: -"),
-            ("/certificates/0/ends_in_seconds", json!(0), "the certificate of app.test has ended"),
+            ("/certificates/0/ends_in_seconds", json!(0), "the certificate of app.test has expired"),
             (
                 "/certificates/0/ends_in_seconds",
                 json!(RENEWAL_DUE - 1),
-                "the certificate of app.test ends in 13 days",
+                "the certificate of app.test expires in 13 days",
             ),
         ];
         for (place, value, said) in wrong {

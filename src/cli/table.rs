@@ -1,5 +1,5 @@
-//! Listings for people and for programs: on a terminal in columns with headings, otherwise as tab-separated cells without
-//! headings, or with `--json` as one array with an object per line.
+//! Listings for people and for programs: on a terminal in columns with headings, otherwise as tab-separated cells
+//! without headings, or with `--json` as one array with an object per line.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write};

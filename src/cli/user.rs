@@ -86,7 +86,8 @@ pub(super) async fn run(
         Command::Add { name, roles, source } => {
             if context.vault.users.find(&UserKey::Login(name.clone())).await?.is_some() {
                 anyhow::bail!(
-                    "the user `{name}` exists already: use `doorward user passwd {name}` or `doorward user roles {name}`"
+                    "the user `{name}` exists already: use `doorward user passwd {name}` or `doorward user roles \
+                     {name}`"
                 );
             }
             let hash = hashed(context, name, source).await?;

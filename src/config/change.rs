@@ -117,7 +117,8 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
         health_path,
         tls,
     } = new;
-    // All limits are applied. A lower connection limit closes no connection at once: idle ones are evicted as new ones arrive.
+    // All limits are applied. A lower connection limit closes no connection at once: idle ones are evicted as new ones
+    // arrive.
     let Limits {
         connections: _,
         connections_per_ip: _,

@@ -1,5 +1,5 @@
-//! All default values. Each is the safe choice. `gateway.toml` at the root of the repository shows them all, which a test
-//! checks.
+//! All default values. Each is the safe choice. `gateway.toml` at the root of the repository shows them all, which a
+//! test checks.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,8 +17,8 @@ use super::{
 const ACCENT: Colour = Colour([0x1d, 0x5f, 0xb8]);
 /// `[upstreams.<name>] connect_timeout`
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// `[upstreams.<name>] idle_timeout`: below the 60 s or more of most proxies and servers. A server with a shorter timeout
-/// announces it in `Keep-Alive`; otherwise the request is retried.
+/// `[upstreams.<name>] idle_timeout`: below the 60 s or more of most proxies and servers. A server with a shorter
+/// timeout announces it in `Keep-Alive`; otherwise the request is retried.
 pub(super) const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// `[[routes]] timeout`
 pub(super) const ROUTE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! Loads only some sections of a file that has problems elsewhere. Commands that inspect a running gateway or end sessions
-//! must work before the last route is fixed.
+//! Loads only some sections of a file that has problems elsewhere. Commands that inspect a running gateway or end
+//! sessions must work before the last route is fixed.
 
 use std::path::Path;
 
@@ -26,8 +26,8 @@ const SECTIONS: [&str; 12] = [
 ];
 
 impl Config {
-    /// Same as [`Config::load`], but only the sections `needed` must be valid. Problems elsewhere are returned beside the
-    /// configuration; all other sections of it must not be used.
+    /// Same as [`Config::load`], but only the sections `needed` must be valid. Problems elsewhere are returned beside
+    /// the configuration; all other sections of it must not be used.
     ///
     /// # Errors
     /// Every problem of the file, when one of them concerns, or may concern, these sections.
@@ -120,7 +120,8 @@ mod tests {
         for text in [
             "[vault]\nurl = 1\n",
             "[vault]\nurll = \"sqlite:/v.db\"\n",
-            // A misspelt section, or one that a broken line may have swallowed: the default vault would be used instead.
+            // A misspelt section, or one that a broken line may have swallowed: the default vault would be used
+            // instead.
             "[vualt]\nurl = \"sqlite:/v.db\"\n",
             "[vault\nurl = \"sqlite:/v.db\"\n",
             "[log]\nlevel = \"\"\"\n[vault]\nurl = \"sqlite:/v.db\"\n",

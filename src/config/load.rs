@@ -12,8 +12,8 @@ use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
 use crate::config::section::{brand, browser, routes, server, stores, tokens, upstreams};
 
-/// Result of reading a configuration file, and the files that were read. A change of any of these files triggers another
-/// reading, even if this one failed.
+/// Result of reading a configuration file, and the files that were read. A change of any of these files triggers
+/// another reading, even if this one failed.
 #[derive(Debug)]
 pub struct Reading {
     /// The configuration, or every problem of the file.
@@ -51,8 +51,8 @@ fn text(path: &Path, sources: &mut Sources) -> Result<Zeroizing<String>, Problem
     }
 }
 
-/// Returns the configuration even if it has problems (a rejected value is replaced by its default), the problems, and the
-/// text.
+/// Returns the configuration even if it has problems (a rejected value is replaced by its default), the problems, and
+/// the text.
 ///
 /// # Errors
 /// The file cannot be read.

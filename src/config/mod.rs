@@ -34,11 +34,11 @@ pub use section::tokens::{Algorithm, IdentityHeaders, Log, LogAccess, LogFormat,
 pub use section::upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};
 pub use warnings::Warning;
 
-/// Where environment variables come from: `&|name| std::env::var(name).ok()`, or a table in tests.
+/// Source of environment variables: `&|name| std::env::var(name).ok()`, or a table in tests.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Address used for peers of a Unix socket, which have none. `"unix:"` in a list of networks matches it. No TCP peer has
-/// the unspecified address (RFC 1122 section 3.2.1.3).
+/// Address used for peers of a Unix socket, which have none. `"unix:"` in a list of networks matches it. No TCP peer
+/// has the unspecified address (RFC 1122 section 3.2.1.3).
 pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A checked configuration.

@@ -35,7 +35,7 @@ fn parse(text: &str) -> Result<Config, Problems> {
 }
 
 /// Returns the problems of `text`; empty when it is valid.
-fn said(text: &str) -> String {
+fn problems_of(text: &str) -> String {
     parse(text).err().map(|problems| problems.to_string()).unwrap_or_default()
 }
 
@@ -46,10 +46,10 @@ fn good(text: &str) -> Config {
 fn check_cases(cases: &[bad::Case]) {
     for (text, expected) in cases {
         let text = text.replace('|', "\n").replace("{app}", APP).replace("{route}", ROUTE);
-        let said = said(&text);
-        let said: Vec<&str> =
-            said.lines().map(|line| line.strip_prefix("gateway.toml:").unwrap_or(line)).collect();
-        assert_eq!(said.join("|"), *expected, "\n{text}");
+        let output = problems_of(&text);
+        let output: Vec<&str> =
+            output.lines().map(|line| line.strip_prefix("gateway.toml:").unwrap_or(line)).collect();
+        assert_eq!(output.join("|"), *expected, "\n{text}");
     }
 }
 
@@ -77,7 +77,7 @@ gateway.toml:2: server.lisen: unknown key (did you mean \"listen\"?)
 gateway.toml:5: tokens.access_ttl: 900 has no unit: a duration is a string, write \"900s\"
 gateway.toml:13: routes[0].access.roles[1]: \"Admin\" is not a role: a role has 1 to 64 characters from a-z 0-9 . _ : -
 gateway.toml:15: routes[0].always_revalidat: unknown key (did you mean \"always_revalidate\"?)";
-    assert_eq!(said(text), expected);
+    assert_eq!(problems_of(text), expected);
     let problems = parse(text).unwrap_err();
     let places: Vec<_> = problems.iter().map(|problem| (problem.line, problem.key.as_str())).collect();
     let expected = [
@@ -179,10 +179,10 @@ fn truncated_file_gives_problems_and_no_panic() {
         "[server]\nlisten = [\"[::]:1\", 'x']\n[log]\nlevel = \"warn\"\n{APP}{ROUTE}hosts = [\"é\"]\n"
     );
     for (at, _) in text.char_indices() {
-        said(&text[..at]);
-        said(&text[at..]);
-        said(&format!("{}\"{}", &text[..at], &text[at..]));
-        said(&format!("{}]{}", &text[..at], &text[at..]));
+        problems_of(&text[..at]);
+        problems_of(&text[at..]);
+        problems_of(&format!("{}\"{}", &text[..at], &text[at..]));
+        problems_of(&format!("{}]{}", &text[..at], &text[at..]));
     }
 }
 
@@ -194,8 +194,8 @@ fn no_message_quotes_a_secret() {
         assert!(!expected.contains("hunter2") && !expected.contains(&KEY[..8]), "{expected}");
     }
     let misplaced = format!("[vault]\nmaster_key_env = \"{KEY}\"\nurl = \"{KEY}\"\nmaster_kye = \"{KEY}\"\n");
-    assert!(!said(&misplaced).contains(&KEY[..8]));
-    assert_eq!(said(&misplaced).lines().count(), 3);
+    assert!(!problems_of(&misplaced).contains(&KEY[..8]));
+    assert_eq!(problems_of(&misplaced).lines().count(), 3);
 }
 
 #[test]
@@ -247,8 +247,8 @@ fn unreadable_file_is_named() {
     assert!(problem.message.starts_with("cannot be read: "), "{problem}");
 
     std::fs::write(&path, b"[log]\nlevel = \"\xff\"\n").unwrap();
-    let said = Config::load(&path, &environment).unwrap_err().to_string();
-    assert_eq!(said, format!("{}:2: not UTF-8: save the file in that encoding", path.display()));
+    let output = Config::load(&path, &environment).unwrap_err().to_string();
+    assert_eq!(output, format!("{}:2: not UTF-8: save the file in that encoding", path.display()));
 
     std::fs::write(&path, "[log]\r\nlevel = \"warn\"\r\n").unwrap();
     assert_eq!(Config::load(&path, &environment).unwrap().log.level, LogLevel::Warn);
@@ -355,9 +355,11 @@ fn route_has_every_setting_of_its_table() {
 
     let config = good(&format!(
         "{APP}[[routes]]\nname = \"a\"\nhosts = [\"*.example.com\", \"example.com\", \"[::1]\", \"127.0.0.1\"]\n\
-         path = \"/a/b.c~d\"\nexact = true\nmethods = [\"GET\", \"PURGE\"]\naccess = {{ roles = [\"ops\", \"admin\"] }}\n\
+         path = \"/a/b.c~d\"\nexact = true\nmethods = [\"GET\", \"PURGE\"]\naccess = {{ roles = [\"ops\", \"admin\"] \
+         }}\n\
          upstream = \"app\"\nalways_revalidate = true\ntimeout = \"1h\"\nbody_limit = \"0B\"\nstrip_prefix = true\n\
-         preserve_host = false\nforward_bearer = true\nencoded_slashes = true\ncross_origin = \"allow\"\nshared_cache = true\n\
+         preserve_host = false\nforward_bearer = true\nencoded_slashes = true\ncross_origin = \"allow\"\nshared_cache \
+         = true\n\
          strict_siblings = true\n\
          cors = \"answer\"\ncors_origins = [\"https://spa.example\"]\n"
     ));
@@ -416,15 +418,16 @@ fn routes_that_differ_in_host_path_method_or_exactness_may_coexist() {
     ];
     let expected = "gateway.toml:10: routes[1]: route \"b\" and route \"a\" (line 3) match the same host, path and method \
                     \"/x\": change one of them";
-    assert_eq!(said(&format!("{APP}{}", twins.concat())), expected);
+    assert_eq!(problems_of(&format!("{APP}{}", twins.concat())), expected);
 }
 
 #[test]
 fn changed_auth_prefix_frees_the_old_path() {
     let route = ROUTE.replace("\"/\"", "\"/auth\"");
-    assert_eq!(said(&format!("[server]\nauth_prefix = \"/door\"\n{APP}{route}")), "");
+    assert_eq!(problems_of(&format!("[server]\nauth_prefix = \"/door\"\n{APP}{route}")), "");
     let route = ROUTE.replace("\"/\"", "\"/door/x\"");
     assert!(
-        said(&format!("[server]\nauth_prefix = \"/door\"\n{APP}{route}")).contains("lies within \"/door\"")
+        problems_of(&format!("[server]\nauth_prefix = \"/door\"\n{APP}{route}"))
+            .contains("is within \"/door\"")
     );
 }

@@ -23,7 +23,8 @@ impl Config {
         let mut warnings = Vec::new();
         for (at, url) in self.server.public_urls.iter().enumerate().filter(|(_, url)| is_clear(url)) {
             let message = format!(
-                "browsers reject Secure cookies over http, except from localhost, so nobody can sign in at {url:?}: write https://, even if a proxy in front terminates TLS"
+                "browsers reject Secure cookies over http, except from localhost, so nobody can sign in at {url:?}: \
+                 write https://, even if a proxy in front terminates TLS"
             );
             warnings.push(Warning { key: format!("server.public_urls[{at}]"), message });
         }
@@ -81,7 +82,9 @@ fn unnamed_proxy(server: &Server) -> Option<Warning> {
     if !is_https || server.tls.is_some() || !server.trusted_proxies.is_empty() {
         return None;
     }
-    let message = "server.public_urls are https and there is no [server.tls], so a proxy in front terminates TLS. Until its network is listed here, such as \"10.0.0.0/8\", apps see the scheme http, and all clients count as one address";
+    let message = "server.public_urls are https and there is no [server.tls], so a proxy in front terminates TLS. \
+                   Until its network is listed here, such as \"10.0.0.0/8\", apps see the scheme http, and all \
+                   clients count as one address";
     Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
 }
 
@@ -122,7 +125,8 @@ fn unnamed_unix_peer(server: &Server) -> Option<Warning> {
     {
         return None;
     }
-    let message = "server.listen has a Unix socket, whose peers have no address: until \"unix:\" is listed here, all of them count as one client, 0.0.0.0, and X-Forwarded-For of the proxy in front is ignored";
+    let message = "server.listen has a Unix socket, whose peers have no address: until \"unix:\" is listed here, all \
+                   of them count as one client, 0.0.0.0, and X-Forwarded-For of the proxy in front is ignored";
     Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
 }
 
@@ -146,7 +150,8 @@ fn circles(config: &Config) -> Vec<Warning> {
     for upstream in &config.upstreams {
         for (at, server) in upstream.servers.iter().enumerate() {
             if server.socket.is_none() && leads_here(&server.host, server.port) {
-                let message = "this is an address of the gateway itself, so requests would loop: write the address the app listens on";
+                let message = "this is an address of the gateway itself, so requests would loop: write the address \
+                               the app listens on";
                 let key = format!("upstreams.{}.servers[{at}]", upstream.name);
                 warnings.push(Warning { key, message: message.to_owned() });
             }
@@ -170,7 +175,8 @@ fn unreached_hosts(config: &Config) -> Vec<Warning> {
             };
             if let Some(domain) = config.browser.cookie_domain.as_ref().filter(|domain| !is_below(domain)) {
                 let message = format!(
-                    "{shown:?} is not at or below browser.cookie_domain ({domain:?}), so browsers reject the cookies there and nobody can sign in: change one of the two, or remove cookie_domain"
+                    "{shown:?} is not at or below browser.cookie_domain ({domain:?}), so browsers reject the cookies \
+                     there and nobody can sign in: change one of the two, or remove cookie_domain"
                 );
                 warnings.push(Warning { key, message });
                 continue;
@@ -205,7 +211,8 @@ fn elsewhere(server: &Server) -> Option<Warning> {
         return None;
     }
     let message = format!(
-        "none has a port of server.listen ({}), so a browser that uses that port cannot sign in: write {:?}, or the URL that browsers show",
+        "none has a port of server.listen ({}), so a browser that uses that port cannot sign in: write {:?}, or the \
+         URL that browsers show",
         ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
         defaults::public_urls(&server.listen),
     );
@@ -224,7 +231,8 @@ fn port_of(url: &str) -> u16 {
     written.unwrap_or(if url.starts_with("https://") { 443 } else { 80 })
 }
 
-/// Returns whether browsers consider `url` untrustworthy (W3C Secure Contexts section 3.1) and so reject `Secure` cookies.
+/// Returns whether browsers consider `url` untrustworthy (W3C Secure Contexts section 3.1) and so reject `Secure`
+/// cookies.
 fn is_clear(url: &str) -> bool {
     let Some(host) = url.strip_prefix("http://").map(host_of) else { return false };
     let is_loopback = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -250,7 +258,8 @@ fn uncovered(url: &str, tls: &Tls) -> Option<String> {
     };
     let certificate = tls.certificates.iter().find(shown).or(tls.certificates.first())?;
     (!certificate.certificate.covers(host)).then(|| {
-        format!("no certificate of server.tls covers {host:?}, so browsers will reject it: add one, or correct the address")
+        format!("no certificate of server.tls covers {host:?}, so browsers will reject it: add one, or correct the \
+                 address")
     })
 }
 
@@ -275,8 +284,8 @@ mod tests {
         ] {
             config.server.public_urls = vec!["https://a.example".to_owned(), url.to_owned()];
             config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
-            let said = config.warnings(Timestamp::from_secs(0));
-            let keys: Vec<&str> = said.iter().map(|warning| warning.key.as_str()).collect();
+            let warnings = config.warnings(Timestamp::from_secs(0));
+            let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
             assert_eq!(keys, if clear { &["server.public_urls[1]"][..] } else { &[] }, "{url}");
         }
     }
@@ -349,9 +358,10 @@ mod tests {
             config.server.listen =
                 listen.iter().map(|address| address.parse::<SocketAddr>().unwrap().into()).collect();
             config.server.public_urls = urls.iter().map(|&url| url.to_owned()).collect();
-            let said = config.warnings(Timestamp::from_secs(0));
-            let is_said = said.iter().any(|warning| warning.message.contains("a port of server.listen"));
-            assert_eq!(is_said, elsewhere, "{listen:?} {urls:?}");
+            let warnings = config.warnings(Timestamp::from_secs(0));
+            let is_warned =
+                warnings.iter().any(|warning| warning.message.contains("a port of server.listen"));
+            assert_eq!(is_warned, elsewhere, "{listen:?} {urls:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The demo: a gateway with embedded stores in a temporary directory, in front of a small app, with two users and commands
-//! to try.
+//! The demo: a gateway with embedded stores in a temporary directory, in front of a small app, with two users and
+//! commands to try.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -57,7 +57,7 @@ impl Process {
     pub(super) fn new(make: &Maker<'_>) -> Self {
         let build = make.gauges(
             "doorward_build_info",
-            "Always 1; the version and the revision it was built from.",
+            "Always 1; the version and the revision of the build.",
             &["version", "revision"],
         );
         let revision = option_env!("DOORWARD_REVISION").unwrap_or("unknown");
@@ -65,40 +65,40 @@ impl Process {
         let made = Self {
             started: make.real(
                 "doorward_start_timestamp_seconds",
-                "When this gateway began to serve, seconds since the epoch.",
+                "Time at which this gateway began to serve, seconds since the epoch.",
             ),
             ready: make
-                .gauge("doorward_ready", "1 while this gateway should be given requests, as /readyz says."),
+                .gauge("doorward_ready", "1 while this gateway is ready for requests, as /readyz reports."),
             config_generation: make.gauge(
                 "doorward_config_generation",
                 "The configuration in force: 1 at the start, one more with each reload.",
             ),
             config_hash: make.real(
                 "doorward_config_hash",
-                "The first 48 bits of the SHA-256 of the file in force: equal where the same file is.",
+                "The first 48 bits of the SHA-256 of the file in force: equal on gateways with the same file.",
             ),
             config_loaded: make.real(
                 "doorward_config_loaded_timestamp_seconds",
-                "When the configuration in force was loaded, seconds since the epoch.",
+                "Time at which the configuration in force was loaded, seconds since the epoch.",
             ),
             config_reloads: make.each("doorward_config_reloads_total", "Reloads by outcome."),
             config_rejected: make.gauge(
                 "doorward_config_rejected",
-                "1 while the file on disk has problems and an older one is in force; the log says which.",
+                "1 while the file on disk has problems and an older one is in force; see the log.",
             ),
             config_restart_needed: make.gauge(
                 "doorward_config_restart_needed",
-                "1 while the file sets something that only a restart applies; the log names it.",
+                "1 while the file changes a key that needs a restart; the log names it.",
             ),
             certificate_expiry: make.reals(
                 "doorward_certificate_expiry_timestamp_seconds",
-                "When a certificate that is served ends, seconds since the epoch; no series without one.",
+                "Expiry of a served certificate, seconds since the epoch; no series without TLS.",
                 &["certificate"],
             ),
             upgrades: make.each("doorward_upgrades_total", "Upgrades by outcome."),
             log_lines_suppressed: make.counter(
                 "doorward_log_lines_suppressed_total",
-                "Log lines left out: a flood of the same, or nobody reads the log fast enough.",
+                "Log lines suppressed in a flood of one reason, or dropped because the log is read too slowly.",
             ),
         };
         made.config_generation.set(1);

@@ -83,7 +83,8 @@ label! {
 /// Requests, connections and streams.
 #[derive(Debug)]
 pub struct Requests {
-    /// Finished requests by route, outcome (a stable code, or `forwarded`, `answered`, `aborted`, `cut`) and status class.
+    /// Finished requests by route, outcome (a stable code, or `forwarded`, `answered`, `aborted`, `cut`) and status
+    /// class.
     pub finished: IntCounterVec,
     /// Requests in progress.
     pub in_flight: IntGauge,
@@ -136,46 +137,48 @@ impl Requests {
                 "Finished requests by route, outcome and status class.",
                 &["route", "outcome", "class"],
             ),
-            in_flight: make.gauge("doorward_requests_in_flight", "Requests being handled."),
+            in_flight: make.gauge("doorward_requests_in_flight", "Requests in progress."),
             seconds: make.histograms(
                 "doorward_request_seconds",
-                "Seconds from a request's header being read to the end of its answer; streams are not counted.",
+                "Seconds from the complete request header to the end of the response; streams are not counted.",
                 "route",
                 SLOW,
             ),
             decision_seconds: make.histogram(
                 "doorward_decision_seconds",
-                "Seconds that the check added before a request was forwarded or refused.",
+                "Seconds added before a request was forwarded or refused.",
                 FAST,
             ),
             authentication_failures: make.each(
                 "doorward_authentication_failures_total",
-                "Requests refused for who they are, by reason; a rise of store_unavailable: look at the vault.",
+                "Requests refused by authentication or authorization, by reason; if store_unavailable rises, check \
+                 the vault.",
             ),
             cut,
             streams: make
-                .each_gauge("doorward_live_streams", "WebSockets, event streams and other answers still open."),
+                .each_gauge("doorward_live_streams", "Open WebSockets, event streams and other responses."),
             connections: make
-                .gauge("doorward_connections_open", "Connections open on the public listener."),
+                .gauge("doorward_connections_open", "Open connections on the public listener."),
             connections_refused: make.each(
                 "doorward_connections_refused_total",
-                "Connections refused at a limit (raise server.limits, or look who it is) or for want of a PROXY protocol header.",
+                "Connections refused at a limit (raise server.limits, or find the client) or without a valid PROXY \
+                 protocol header.",
             ),
             connections_evicted: make.counter(
                 "doorward_connections_evicted_total",
-                "Connections without a request closed to make room for new ones, at server.limits.connections.",
+                "Idle connections closed to make room for new ones, at server.limits.connections.",
             ),
             tls_handshakes: make.each(
                 "doorward_tls_handshakes_total",
-                "TLS handshakes on the public listener, by result; the log has the cause of those that failed.",
+                "TLS handshakes on the public listener, by result; the log has the cause of failures.",
             ),
             unusual: make.each(
                 "doorward_security_events_total",
-                "What ordinary use does not do, by pattern; a rise is somebody trying.",
+                "Suspicious events, by pattern; a rise suggests an attack.",
             ),
             panics: make.counter(
                 "doorward_panics_total",
-                "Panics caught in a request or a background job; each is a defect: report it.",
+                "Panics in a request or a background job; each is a bug: report it.",
             ),
         }
     }

@@ -28,29 +28,27 @@ impl Revocation {
         let made = Self {
             delay: make.histogram(
                 "doorward_revocation_delay_seconds",
-                "Seconds from a revocation's being written in the vault to its being applied here.",
+                "Seconds from the write of a revocation in the vault to its effect on this gateway.",
                 DELAYS,
             ),
-            set: make.gauge("doorward_revocation_set_sessions", "Revoked sessions remembered."),
-            lease_held: make.gauge(
-                "doorward_lease_held",
-                "1 while the revocation set is proven current; at 0 look at the vault.",
-            ),
+            set: make.gauge("doorward_revocation_set_sessions", "Sessions in the revocation set."),
+            lease_held: make
+                .gauge("doorward_lease_held", "1 while the revocation set is current; at 0 check the vault."),
             feed_age: make.real(
                 "doorward_feed_age_seconds",
-                "Seconds since the revocation set was last proven current; -1 before the first time.",
+                "Seconds since the revocation set was last confirmed current; -1 before the first time.",
             ),
             feed_errors: make.counter(
                 "doorward_feed_errors_total",
-                "Failed reads of the revocation log; look at the vault.",
+                "Failed reads of the revocation log; check the vault.",
             ),
             without_vault: make.seconds(
                 "doorward_degraded_seconds_total",
-                "Seconds in which the session store alone vouched; look at the vault.",
+                "Seconds in which the session store alone confirmed sessions; check the vault.",
             ),
             undecided: make.seconds(
                 "doorward_undecided_seconds_total",
-                "Seconds in which signed-in requests were answered 503; look at the vault.",
+                "Seconds in which signed-in requests got 503; check the vault.",
             ),
         };
         made.feed_age.set(-1.0);

@@ -69,7 +69,7 @@ impl SessionStore {
     pub(super) fn new(make: &Maker<'_>) -> Self {
         let operations = make.counters(
             "doorward_session_store_operations_total",
-            "Operations on the session store, by what they came to.",
+            "Operations on the session store, by operation and result.",
             &["operation", "result"],
         );
         for result in ["live", "absent", "tombstone", "error"] {
@@ -84,22 +84,22 @@ impl SessionStore {
             operations,
             seconds: make.each_histogram(
                 "doorward_session_store_seconds",
-                "Seconds that an operation on the session store took.",
+                "Duration of an operation on the session store, in seconds.",
                 FAST,
             ),
             up: make.gauge(
                 "doorward_session_store_up",
-                "1 while the session store can be asked; at 0 look at Redis.",
+                "1 while the session store is reachable; at 0 check Redis.",
             ),
             connects: make
                 .each("doorward_session_store_connects_total", "Attempts to connect to the session store."),
             breaker: make.each(
                 "doorward_session_store_breaker_opened_total",
-                "Connections to the session store given up, by cause.",
+                "Connections to the session store closed after a failure, by cause.",
             ),
             tombstones_waiting: make.gauge(
                 "doorward_session_store_tombstones_waiting",
-                "Revocations that the session store could not be told yet.",
+                "Revocations not yet written to the session store.",
             ),
             memory: make.gauge(
                 "doorward_session_store_memory_bytes",
@@ -184,17 +184,16 @@ impl Vault {
         Self {
             seconds: make.each_histogram(
                 "doorward_vault_statement_seconds",
-                "Seconds that a question to the vault took, waiting for a connection included.",
+                "Duration of a query to the vault, including the wait for a connection, in seconds.",
                 FAST,
             ),
-            errors: make.each("doorward_vault_errors_total", "Questions the vault did not answer."),
-            pool: make
-                .each_gauge("doorward_vault_pool_connections", "Connections to the vault, by what they do."),
+            errors: make.each("doorward_vault_errors_total", "Failed queries to the vault."),
+            pool: make.each_gauge("doorward_vault_pool_connections", "Connections to the vault, by state."),
             pool_max: make
-                .gauge("doorward_vault_pool_max_connections", "Connections to the vault there may be."),
+                .gauge("doorward_vault_pool_max_connections", "Maximum number of connections to the vault."),
             pool_waiting: make.gauge(
                 "doorward_vault_pool_waiting",
-                "Questions waiting for a connection to the vault: raise vault.pool_size when it stays up.",
+                "Queries waiting for a connection to the vault: raise vault.pool_size if it stays high.",
             ),
         }
     }

@@ -39,9 +39,9 @@ label! {
 label! {
     /// Result of a signature check.
     Verification "result" {
-        /// Good.
+        /// Valid.
         Good "good",
-        /// Not good.
+        /// Invalid.
         Refused "refused",
     }
 }
@@ -100,25 +100,34 @@ impl Tokens {
             ),
             hash_queue: make.gauge(
                 "doorward_hash_queue_logins",
-                "Logins waiting for a hashing thread: raise login.hash_threads when it stays up.",
+                "Logins waiting for a hashing thread: raise login.hash_threads if it stays high.",
             ),
             hash_seconds: make.histogram(
                 "doorward_hash_seconds",
-                "Seconds that hashing a password took, waiting for a thread included.",
+                "Duration of a password hash, including the wait for a thread, in seconds.",
                 SLOW,
             ),
             issued: make.each("doorward_access_tokens_issued_total", "Access tokens issued."),
             refreshes: filled(
                 make.counters("doorward_refreshes_total", "Refreshes by outcome.", &["outcome"]),
-                &["rotated", "repeated", "renewed", "refresh_invalid", "refresh_reused", "store_unavailable", "overloaded", "internal"],
+                &[
+                    "rotated",
+                    "repeated",
+                    "renewed",
+                    "refresh_invalid",
+                    "refresh_reused",
+                    "store_unavailable",
+                    "overloaded",
+                    "internal",
+                ],
             ),
             reuses: make.each(
                 "doorward_refresh_reuses_total",
-                "Sessions ended because a refresh token came again: a theft, or a client that lost its state.",
+                "Sessions ended because of refresh token reuse: a theft, or a client that lost its state.",
             ),
             refresh_age: make.histogram(
                 "doorward_refresh_age_seconds",
-                "Seconds since a session's tokens were made, when they were refreshed.",
+                "Age of a session's tokens when they were refreshed, in seconds.",
                 AGES,
             ),
             ended: filled(
@@ -129,25 +138,25 @@ impl Tokens {
                 ),
                 &["logout", "user", "password", "disabled", "reuse", "admin"],
             ),
-            confirmations: make.each(
-                "doorward_session_confirmations_total",
-                "Sessions found alive, by whose word.",
-            ),
+            confirmations: make
+                .each("doorward_session_confirmations_total", "Confirmed sessions, by source."),
             verifications: make.each("doorward_token_verifications_total", "Signatures checked, by result."),
-            cache_hits: make.counter("doorward_local_cache_hits_total", "Verified tokens found again."),
-            cache_misses: make
-                .counter("doorward_local_cache_misses_total", "Tokens not found among the verified ones."),
-            cache_entries: make.gauge("doorward_local_cache_entries", "Verified tokens at hand."),
-            cache_bytes: make.gauge("doorward_local_cache_bytes", "Memory of the verified tokens, as weighed."),
-            cache_max_bytes: make
-                .gauge("doorward_local_cache_max_bytes", "What that memory may be: sessions.local_cache_bytes."),
+            cache_hits: make.counter("doorward_local_cache_hits_total", "Cache hits of verified tokens."),
+            cache_misses: make.counter("doorward_local_cache_misses_total", "Cache misses of tokens."),
+            cache_entries: make.gauge("doorward_local_cache_entries", "Cached verified tokens."),
+            cache_bytes: make
+                .gauge("doorward_local_cache_bytes", "Estimated memory of the cached tokens, in bytes."),
+            cache_max_bytes: make.gauge(
+                "doorward_local_cache_max_bytes",
+                "Maximum memory of the cached tokens: sessions.local_cache_bytes.",
+            ),
             cache_evictions: make.counter(
                 "doorward_local_cache_evictions_total",
-                "Verified tokens dropped for want of room: raise sessions.local_cache_bytes.",
+                "Verified tokens evicted for lack of space: raise sessions.local_cache_bytes.",
             ),
             key_active: make.reals(
                 "doorward_signing_key_active_timestamp_seconds",
-                "Since when the newest key signs, seconds since the epoch.",
+                "Start of signing of the newest key, seconds since the epoch.",
                 &["use"],
             ),
         }

@@ -67,28 +67,28 @@ impl Upstreams {
         Self {
             seconds: make.histograms(
                 "doorward_upstream_seconds",
-                "Seconds from forwarding a request to the header of the app's answer.",
+                "Seconds from forwarding a request to the header of the app's response.",
                 "upstream",
                 SLOW,
             ),
             connect_failures: make.counters(
                 "doorward_upstream_connect_failures_total",
-                "Connects to an upstream's servers that failed: is the app running?",
+                "Failed connects to an upstream's servers; check whether the app is running.",
                 &["upstream"],
             ),
             addresses: make.gauges(
                 "doorward_upstream_addresses",
-                "Addresses that a server's name stands for; 0: it does not resolve.",
+                "Addresses that a server's name resolves to; 0: it does not resolve.",
                 &["upstream", "server"],
             ),
             addresses_healthy: make.gauges(
                 "doorward_upstream_addresses_healthy",
-                "Addresses of a server that are given requests first.",
+                "Healthy addresses of a server.",
                 &["upstream", "server"],
             ),
             ejections: make.counters(
                 "doorward_upstream_ejections_total",
-                "Addresses of a server put last for a while, by what they failed at.",
+                "Ejections of a server's addresses, by cause.",
                 &["upstream", "server", "cause"],
             ),
             checks: make.counters(

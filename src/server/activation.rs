@@ -8,8 +8,8 @@ use listenfd::ListenFd;
 /// Name of an unnamed socket.
 const UNNAMED: &str = "unknown";
 
-/// Takes over the sockets with their names; `variable` looks up environment variables. Returns none if they are meant for
-/// another process, such as the predecessor that has started this one.
+/// Takes over the sockets with their names; `variable` looks up environment variables. Returns none if they are meant
+/// for another process, such as the predecessor that has started this one.
 ///
 /// # Errors
 /// One of them is not a listening stream socket.

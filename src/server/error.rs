@@ -85,7 +85,8 @@ fn missing_key(missing: &MasterSecretError) -> String {
 fn advice(address: &str, error: &io::Error) -> &'static str {
     match error.kind() {
         _ if address.starts_with("fd:") => {
-            "the service manager passes no listening stream socket of this name: see packaging/doorward.socket, or choose an address"
+            "the service manager passes no listening stream socket of this name: see packaging/doorward.socket, or \
+             choose an address"
         }
         io::ErrorKind::PermissionDenied if address.starts_with("unix:") => {
             "this user may not write to the directory: choose one of its own, such as systemd's RuntimeDirectory="

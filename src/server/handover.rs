@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Until `ready` nothing is lost if the successor fails: it is killed, and this process continues. Both accept from the
-//! same sockets, so no connection waits in a queue without a reader. The sockets are passed over a socket pair that only
-//! the two processes hold. It has no name in the file system, so nobody else can request sockets or offer others.
+//! same sockets, so no connection waits in a queue without a reader. The sockets are passed over a socket pair that
+//! only the two processes hold. It has no name in the file system, so nobody else can request sockets or offer others.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -158,8 +158,8 @@ impl Inherited {
         Ok(Self { sockets, channel: Some(channel) })
     }
 
-    /// Takes the inherited sockets for this address of the configuration, each only once. Only a name from the service manager
-    /// may stand for several.
+    /// Takes the inherited sockets for this address of the configuration, each only once. Only a name from the service
+    /// manager may stand for several.
     pub(super) fn take(&mut self, address: &ListenAddress) -> Vec<OwnedFd> {
         let max = if matches!(address, ListenAddress::Inherited(_)) { usize::MAX } else { 1 };
         let address = address.to_string();
@@ -177,8 +177,8 @@ impl Inherited {
         self.sockets.iter().map(|(address, _)| address.as_str())
     }
 
-    /// Tells the predecessor, if any, that it may retire. Closes sockets that the configuration no longer names. Returns
-    /// whether there is a predecessor.
+    /// Tells the predecessor, if any, that it may retire. Closes sockets that the configuration no longer names.
+    /// Returns whether there is a predecessor.
     pub fn serves(self) -> bool {
         let Some(mut channel) = self.channel else { return false };
         // The predecessor may have ended meanwhile.

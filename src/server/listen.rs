@@ -28,8 +28,8 @@ use crate::config::ListenAddress;
 /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// Size of a connection's read buffer, which exists as long as the connection. Pingora's 64 KiB would use 640 MiB for the
-/// default limit of 10,000 connections. It is larger than most headers; bodies bypass it.
+/// Size of a connection's read buffer, which exists as long as the connection. Pingora's 64 KiB would use 640 MiB for
+/// the default limit of 10,000 connections. It is larger than most headers; bodies bypass it.
 const READ_BUFFER: usize = 4 << 10;
 
 /// Pause after a failed accept, for example without free file descriptors: the next one would fail at once.

@@ -20,12 +20,12 @@ use crate::config::{Change, Config, Digest, Problems, RESTART, Reading, Sources,
 use crate::metrics::{Metrics, Reload as Outcome};
 use crate::snapshot::{Current, ReloadState, Snapshot};
 
-/// Poll interval. A change must be seen twice, so it is in force after about a second. A shorter interval would access the
-/// disk for nothing; with a longer one people wonder whether it works.
+/// Poll interval. A change must be seen twice, so it is in force after about a second. A shorter interval would access
+/// the disk for nothing; with a longer one people wonder whether it works.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Maximum time for resolving upstream names before the swap. Unresolved names are resolved in the background, as at the
-/// start.
+/// Maximum time for resolving upstream names before the swap. Unresolved names are resolved in the background, as at
+/// the start.
 const RESOLVE: Duration = Duration::from_secs(5);
 
 const MASTER_KEY: &str = "vault.master_key";
@@ -239,7 +239,8 @@ fn attempt(
     if sources == file.sources {
         return (sources, Attempt::Unchanged);
     }
-    // An invalid file may not have been read completely, so the files of the configuration in force are watched as well.
+    // An invalid file may not have been read completely, so the files of the configuration in force are watched as
+    // well.
     let watched = sources.clone().and(&file.sources);
     let rejected = |problems| (watched.clone(), Attempt::Rejected(problems));
     let new = match config {

@@ -149,8 +149,8 @@ pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<
     }
 }
 
-/// Checks the files that a configuration names, without opening a store. Returns every problem that would keep `serve` from
-/// starting.
+/// Checks the files that a configuration names, without opening a store. Returns every problem that would keep `serve`
+/// from starting.
 pub fn examine(config: &Config) -> Vec<StartError> {
     let mut problems = Vec::new();
     if let MasterKey::File(path) = &config.vault.master_key {

@@ -51,7 +51,7 @@ pub trait Audit: Send + Sync {
     /// Writes a consistent copy of everything to a new file.
     ///
     /// The file exists or cannot be written, or the backend has its own tool for this (the text names it).
-    /// When the file exists, cannot be written, or the backend has its own tool for this (the text names it).
+    /// The file exists or cannot be written, or the backend has its own tool for this (the text names it).
     async fn backup(&self, to: &Path) -> Result<(), VaultError>;
     /// Returns the current connection counts; an embedded vault has one writer.
     fn connections(&self) -> Connections {

@@ -48,10 +48,10 @@ pub struct LogPage {
 /// The revocation log, which every replica follows.
 #[async_trait]
 pub trait RevocationLog: Send + Sync {
-    /// Returns everything committed since `after`, or every unexpired row without it. The result contains everything that
-    /// was committed before this call began, so it renews a lease.
+    /// Returns everything committed since `after`, or every unexpired row without it. The result contains everything
+    /// that was committed before this call began, so it renews a lease.
     async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError>;
-    /// Waits until somebody has probably written: in this process at once, in another as soon as the backend notices. This
-    /// is a hint, not a proof.
+    /// Waits until somebody has probably written: in this process at once, in another as soon as the backend notices.
+    /// This is a hint, not a proof.
     async fn changed(&self);
 }

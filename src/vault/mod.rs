@@ -1,7 +1,7 @@
 //! The vault: the authoritative store of users, sessions, revocations, keys and audit events.
 //!
-//! Five small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that the
-//! vault stores and compares come from its own clock; results that lead to a signature contain that clock's `now`.
+//! Five small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that
+//! the vault stores and compares come from its own clock; results that lead to a signature contain that clock's `now`.
 //!
 //! This module knows nothing about tokens, HTTP or the session store. A backend that cannot answer returns
 //! [`VaultError::Unavailable`], never "absent".
@@ -28,8 +28,8 @@ pub use sessions::{
 };
 pub use users::{User, UserChange, UserKey, Users};
 
-/// Time a revocation row is kept: the maximum lifetime of an access token plus leeway. A row must outlive every token it
-/// revokes. A shorter time would make a revoked token valid again; a longer one only costs memory.
+/// Time a revocation row is kept: the maximum lifetime of an access token plus leeway. A row must outlive every token
+/// it revokes. A shorter time would make a revoked token valid again; a longer one only costs memory.
 pub const REVOCATION_LIFE: Duration = Duration::from_secs(3600 + 120);
 
 /// A vault: one backend behind each of its traits.

@@ -12,8 +12,8 @@ use crate::id::{SessionId, UserId};
 use crate::identity::ClientKind;
 use crate::identity::{Epoch, Login, RightsVersion, Roles};
 
-/// Minimum extension of the idle end that a renewal writes. Less would cost a write for every tab of a browser; more would
-/// end sessions up to that much too early. Never more than [`idle_grain`].
+/// Minimum extension of the idle end that a renewal writes. Less would cost a write for every tab of a browser; more
+/// would end sessions up to that much too early. Never more than [`idle_grain`].
 pub const EXTEND_AFTER: Duration = Duration::from_secs(60);
 
 /// Maximum time by which the stored idle end of a session lags behind its last use: a twentieth of the idle timeout. A
@@ -211,8 +211,8 @@ pub struct SessionUse {
     pub id: SessionId,
     /// Idle end computed from its last use, by the vault's clock.
     pub until: Timestamp,
-    /// End as last read from the vault. The session has been in use since then without a pause of its idle timeout, so it
-    /// does not count as ended even if that could not be written in time.
+    /// End as last read from the vault. The session has been in use since then without a pause of its idle timeout, so
+    /// it does not count as ended even if that could not be written in time.
     pub known: Timestamp,
     /// Idle timeout; no stored end is further away than this.
     pub idle: Duration,
@@ -245,9 +245,9 @@ pub trait Sessions: Send + Sync {
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError>;
     /// Rotates, repeats or detects reuse, in one atomic decision.
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError>;
-    /// Grants without a new generation, by the same decision as [`Sessions::rotate`]. The idle end moves at most once in
-    /// [`EXTEND_AFTER`]. `age` is the age of the presented generation, or `None` if it is the previous one within the
-    /// grace. `generation` and `refresh_kid` are always those of the current one.
+    /// Grants without a new generation, by the same decision as [`Sessions::rotate`]. The idle end moves at most once
+    /// in [`EXTEND_AFTER`]. `age` is the age of the presented generation, or `None` if it is the previous one within
+    /// the grace. `generation` and `refresh_kid` are always those of the current one.
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError>;
     /// Moves the idle end of used sessions, never back and never beyond the absolute end. Returns the ends of live
     /// sessions; a session missing from the result has ended. At most 1,000 at a time.

@@ -32,9 +32,9 @@ pub struct User {
 /// Key of a user lookup.
 #[derive(Clone, Debug)]
 pub enum UserKey {
-    /// By login name.
+    /// Login name.
     Login(Login),
-    /// By id.
+    /// User id.
     Id(UserId),
 }
 

@@ -1,5 +1,5 @@
-//! Log flood control: lines of one reason beyond a rate are suppressed and summarized, so that neither an attack nor a defect
-//! fills the disk or slows the gateway.
+//! Log flood control: lines of one reason beyond a rate are suppressed and summarized, so that neither an attack nor a
+//! defect fills the disk or slows the gateway.
 //!
 //! Requests that were forwarded or answered are never suppressed: the access log of a busy gateway is complete. Refused
 //! requests are, since anybody can send them.
@@ -24,11 +24,12 @@ pub(super) struct Rate {
 /// Rate limit of events that are not requests: nobody reads more of the same than this.
 pub(super) const EVENTS: Rate = Rate { per_second: 10, burst: 50 };
 
-/// Rate limit of refused requests, per reason. A normal busy gateway refuses fewer (mostly expired tokens). At this rate an
-/// attack writes some 3 GB a day, which log rotation can handle.
+/// Rate limit of refused requests, per reason. A normal busy gateway refuses fewer (mostly expired tokens). At this
+/// rate an attack writes some 3 GB a day, which log rotation can handle.
 pub(super) const REFUSED: Rate = Rate { per_second: 100, burst: 1000 };
 
-/// Maximum number of reasons. They are a closed set, far smaller than this; more would be a defect, and must not use up memory.
+/// Maximum number of reasons. They are a closed set, far smaller than this; more would be a defect, and must not use up
+/// memory.
 const MAX_REASONS: usize = 1024;
 
 /// Rate state of each reason.

@@ -111,8 +111,8 @@ impl Visit for Line<'_> {
     }
 }
 
-/// Escapes `text` so that it stays on one line, in its original order, and cannot be mistaken for anything else. Escapes
-/// what JSON requires, what moves a terminal's cursor, and what changes the writing direction.
+/// Escapes `text` so that it stays on one line, in its original order, and cannot be mistaken for anything else.
+/// Escapes what JSON requires, what moves a terminal's cursor, and what changes the writing direction.
 pub(super) fn escape(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
@@ -129,8 +129,8 @@ pub(super) fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// Returns whether a character is a control character, a line end for some readers, without width, or changes the writing
-/// direction. All are within the basic multilingual plane, so four digits are enough.
+/// Returns whether a character is a control character, a line end for some readers, without width, or changes the
+/// writing direction. All are within the basic multilingual plane, so four digits are enough.
 pub(super) const fn is_unprintable(character: char) -> bool {
     matches!(
         character,

@@ -1,5 +1,5 @@
-//! Buffer of log lines, written by its own thread: standard error may be a pipe that nobody reads, and no request may wait
-//! for that.
+//! Buffer of log lines, written by its own thread: standard error may be a pipe that nobody reads, and no request may
+//! wait for that.
 
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,8 @@ use super::render::Render;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
-/// Size of the buffer in bytes: some 3,000 lines, a third of a second of the busiest gateway. As much again may be in writing.
+/// Size of the buffer in bytes: some 3,000 lines, a third of a second of the busiest gateway. As much again may be in
+/// writing.
 const CAPACITY: usize = 1 << 20;
 /// Part of the buffer available to info lines; the last quarter is reserved for warnings and errors.
 const INFO_CAPACITY: usize = CAPACITY / 4 * 3;
@@ -81,7 +82,8 @@ impl Sink {
         };
         self.metrics.process.log_lines_suppressed.inc();
         if first {
-            // The thread may sleep until there is something to write. Taking the lock ensures that it does not miss this signal.
+            // The thread may sleep until there is something to write. Taking the lock ensures that it does not miss
+            // this signal.
             let _waiting = self.lock();
             self.changed.notify_all();
         }
@@ -156,8 +158,8 @@ impl Sink {
         }
     }
 
-    /// Waits for something to write and moves it into `batch`, which must be empty. Returns the number of dropped lines, and
-    /// whether this is the end.
+    /// Waits for something to write and moves it into `batch`, which must be empty. Returns the number of dropped
+    /// lines, and whether this is the end.
     fn next(&self, batch: &mut Vec<u8>) -> (u64, bool) {
         let mut waiting = self.lock();
         while waiting.bytes.is_empty() && waiting.dropped == 0 && !waiting.is_ending {

@@ -47,8 +47,8 @@ pub(crate) fn segments(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Finds what would be a pattern in other servers, and the path before it. Taken literally such a path would never match,
-/// and the resource it was meant to protect would be open.
+/// Finds what would be a pattern in other servers, and the path before it. Taken literally such a path would never
+/// match, and the resource it was meant to protect would be open.
 fn pattern(text: &str) -> Option<(&'static str, &str)> {
     let (at, sign) = [("*", "star"), ("/:", "segment that begins with :"), ("{", "{")]
         .into_iter()

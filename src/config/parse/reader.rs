@@ -63,7 +63,7 @@ impl<'a> Table<'a> {
     /// Reads a file that the key `name` names, and adds it to the watched files.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// The file cannot be read.
     pub(crate) fn file(&self, name: &str, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         let key = self.location.below(name, name, 0).key;
         self.location.report.sources.borrow_mut().read(&key, path)

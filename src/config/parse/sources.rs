@@ -52,7 +52,8 @@ impl Sources {
         self.0.iter().find(|source| source.key == key)?.digest
     }
 
-    /// Number derived from the configuration's text: the first 48 bits of its SHA-256, which a float represents exactly.
+    /// Number derived from the configuration's text: the first 48 bits of its SHA-256, which a float represents
+    /// exactly.
     pub fn hash(&self) -> u64 {
         let digest = self.0.first().and_then(|source| source.digest).unwrap_or_default();
         digest[..6].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte))
@@ -76,8 +77,8 @@ impl Sources {
     }
 }
 
-/// Metadata of a file. If it is unchanged, so is the content: on a local file system every change of the content changes
-/// the ctime.
+/// Metadata of a file. If it is unchanged, so is the content: on a local file system every change of the content
+/// changes the ctime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Metadata {
     device: u64,
@@ -114,8 +115,8 @@ struct Watched {
     metadata: Option<Metadata>,
     /// Digest found at the last check.
     seen: Option<Digest>,
-    /// True if the metadata differed at the previous check. Timestamps have the resolution of the kernel's tick (4 ms), so
-    /// a file written twice within one tick looks unchanged. It is read once more.
+    /// True if the metadata differed at the previous check. Timestamps have the resolution of the kernel's tick (4 ms),
+    /// so a file written twice within one tick looks unchanged. It is read once more.
     is_new: bool,
 }
 
@@ -128,8 +129,8 @@ impl Watch {
         Self { files: files.collect(), unsettled: None }
     }
 
-    /// Returns whether some content differs from what was read and is the same as at the previous check, so that no write
-    /// is in progress.
+    /// Returns whether some content differs from what was read and is the same as at the previous check, so that no
+    /// write is in progress.
     pub fn has_changed(&mut self) -> bool {
         for file in &mut self.files {
             let metadata = Metadata::of(&file.read.path);

@@ -133,7 +133,8 @@ impl<'a> Parts<'a> {
             return Err("the address contains a space or a #: write it as %20 or %23".to_owned());
         }
         if rest.split(['/', '?']).skip(1).any(|after| after.contains('@')) {
-            return Err("there is an @ after the host: in a password write %2F, %40, %3A, %3F and %23 for /, @, :, ? and #"
+            return Err("there is an @ after the host: in a password write %2F, %40, %3A, %3F and %23 for /, @, :, ? \
+                        and #"
                 .to_owned());
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -168,7 +169,9 @@ impl<'a> Parts<'a> {
         match self.scheme {
             "postgres" | "postgresql" | "redis" | "rediss" | "valkey" | "valkeys" | "redis+sentinel"
             | "rediss+sentinel" | "redis+cluster" | "rediss+cluster" => Ok(self),
-            _ => Err("unknown kind of address: write redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://".to_owned()),
+            _ => Err("unknown kind of address: write redis://, rediss:// (TLS), redis+sentinel://, \
+                      rediss+sentinel://, redis+cluster:// or rediss+cluster://"
+                .to_owned()),
         }
     }
 }

@@ -74,7 +74,8 @@ pub(crate) fn browser(table: Table<'_>, default: Browser, server: &Server) -> Br
         && !table.location_of("cookie_domain").has_problem()
     {
         table.location_of("cookie_domain").problem(format!(
-            "{} is not at or below {}, so browsers would reject the cookies: change server.public_urls, or remove cookie_domain",
+            "{} is not at or below {}, so browsers would reject the cookies: change server.public_urls, or remove \
+             cookie_domain",
             quoted(stray),
             quoted(domain)
         ));

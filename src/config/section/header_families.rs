@@ -5,8 +5,8 @@
 
 use http::HeaderName;
 
-/// Default identity headers. They are always removed from client requests, even if other names are configured: an app or
-/// another route may still read them.
+/// Default identity headers. They are always removed from client requests, even if other names are configured: an app
+/// or another route may still read them.
 pub const DEFAULT_IDENTITY: [&str; 4] = ["X-Auth-User", "X-Auth-User-Id", "X-Auth-Roles", "X-Auth-Session"];
 
 /// Checks that a route may list `name` in `pass_headers`.
@@ -48,7 +48,8 @@ pub struct Family {
     pub names: &'static [&'static str],
 }
 
-/// Headers for the origin, target and method of a request. They are removed on every route; this gateway then sets some.
+/// Headers for the origin, target and method of a request. They are removed on every route; this gateway then sets
+/// some.
 pub const ORIGIN: &[Family] = &[
     Family {
         source: "Forwarding (RFC 7239 and the de-facto fields)",

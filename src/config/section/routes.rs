@@ -61,8 +61,8 @@ pub struct Route {
     pub cross_origin: CrossOrigin,
     /// True if shared caches may store responses to signed-in requests.
     pub shared_cache: bool,
-    /// True if requests that resemble the path of a stricter route must also satisfy that route. Both the forwarded path
-    /// and paths that resemble the route's own are checked.
+    /// True if requests that resemble the path of a stricter route must also satisfy that route. Both the forwarded
+    /// path and paths that resemble the route's own are checked.
     pub strict_siblings: bool,
     /// Handling of CORS requests from `cors_origins`.
     pub cors: Cors,
@@ -89,8 +89,8 @@ pub enum HostPattern {
     Exact(String),
 }
 
-/// Handling of a cross-origin request with cookies and an unsafe method (RFC 9110 section 9.2.1), or of such a WebSocket
-/// handshake.
+/// Handling of a cross-origin request with cookies and an unsafe method (RFC 9110 section 9.2.1), or of such a
+/// WebSocket handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrossOrigin {
     /// The request is refused.
@@ -129,8 +129,8 @@ const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"]
 /// The one path of the gateway outside the auth prefix (RFC 8615).
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// Reads all routes. Paths below `server.auth_prefix` are reserved for the gateway; `upstreams` are the known names. Without
-/// client certificates at the listener, none can be forwarded.
+/// Reads all routes. Paths below `server.auth_prefix` are reserved for the gateway; `upstreams` are the known names.
+/// Without client certificates at the listener, none can be forwarded.
 pub(crate) fn routes(
     tables: Vec<Table<'_>>,
     server: &Server,
@@ -214,7 +214,8 @@ fn route(
     let strips = strip_prefix && path.as_deref() != Some("/");
     if rewrite_location && !strips && preserve_host {
         table.location_of("rewrite_location").problem(
-            "the app sees the client's own path and host, so there is nothing to map: remove this, or set strip_prefix = true",
+            "the app sees the client's own path and host, so there is nothing to map: remove this, or set \
+             strip_prefix = true",
         );
     }
     if rewrite_cookie_path && !strips {

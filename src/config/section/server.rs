@@ -186,7 +186,10 @@ fn check_https(table: &Table<'_>, server: &Server) {
     let tls = table.location_of("tls");
     if !table.has("tls") {
         if !server.redirect_listen.is_empty() && !redirect.has_problem() {
-            redirect.problem("there is no [server.tls] to redirect to: add it, or let the proxy that terminates TLS redirect");
+            redirect.problem(
+                "there is no [server.tls] to redirect to: add it, or let the proxy that terminates TLS \
+                              redirect",
+            );
         }
         return;
     }

@@ -112,7 +112,8 @@ pub enum LogLevel {
 /// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and its location.
 pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Location<'_>)) -> Tokens {
     const ACCESS: &str = "each refresh costs a write, and RFC 6750 5.3 asks for an hour or less";
-    const GRACE: &str = "\"0s\" treats every lost response as a theft; during the grace a stolen refresh token can be replayed";
+    const GRACE: &str = "\"0s\" treats every lost response as a theft; during the grace a stolen refresh token can be \
+                         replayed";
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
     let tokens = Tokens {
         issuer: table
@@ -244,7 +245,8 @@ fn merged(name: &HeaderName) -> String {
 }
 
 fn header(text: &str) -> Result<HeaderName, String> {
-    /// Fields with a meaning between client, gateway and app (RFC 9110, 9111, 9440, 6265), and others set by the gateway.
+    /// Fields with a meaning between client, gateway and app (RFC 9110, 9111, 9440, 6265), and others set by the
+    /// gateway.
     const RESERVED: [&str; 37] = [
         "accept",
         "age",

@@ -1,5 +1,5 @@
-//! Invalid files and their exact problems. `|` stands for a line end, `{app}` for a valid upstream (2 lines) and `{route}`
-//! for a valid route to it (5 lines). Every line of the output starts with `gateway.toml:`.
+//! Invalid files and their exact problems. `|` stands for a line end, `{app}` for a valid upstream (2 lines) and
+//! `{route}` for a valid route to it (5 lines). Every line of the output starts with `gateway.toml:`.
 
 /// A file and its problems.
 pub(super) type Case = (&'static str, &'static str);

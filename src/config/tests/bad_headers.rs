@@ -34,11 +34,13 @@ pub(super) const HEADERS: &[Case] = &[
     ),
     (
         r#"{app}{route}rewrite_location = true"#,
-        "8: routes[0].rewrite_location: the app sees the client's own path and host, so there is nothing to map: remove this, or set strip_prefix = true",
+        "8: routes[0].rewrite_location: the app sees the client's own path and host, so there is nothing to map: \
+         remove this, or set strip_prefix = true",
     ),
     (
         r#"{app}{route}strip_prefix = true|rewrite_cookie_path = true"#,
-        "9: routes[0].rewrite_cookie_path: the app sees the client's own path, so there is nothing to map: remove this, or set strip_prefix = true",
+        "9: routes[0].rewrite_cookie_path: the app sees the client's own path, so there is nothing to map: remove \
+         this, or set strip_prefix = true",
     ),
 ];
 
@@ -46,7 +48,7 @@ pub(super) const HEADERS: &[Case] = &[
 fn headers_and_rewriting_that_make_no_sense_are_rejected() {
     super::check_cases(HEADERS);
     let long = format!("[identity_headers]\nuser = \"X-{}\"\n", "a".repeat(200));
-    let problems = super::said(&long);
+    let problems = super::problems_of(&long);
     assert_eq!(
         problems,
         "gateway.toml:2: identity_headers.user: a header name of 202 characters: write at most 128"

@@ -22,7 +22,7 @@ pub(super) const ADDRESSES: &[Case] = &[
     ),
     (
         r#"[server]|listen = ["unix:", "unix:@x", "fd:", "fd:a:b", "unix:/a", "unix:/a"]|unix_mode = "0777""#,
-        r#"2: server.listen[0]: "unix:" names no file: write "unix:/run/doorward/doorward.sock"|2: server.listen[1]: "unix:@x" is no path: write "unix:/run/doorward/doorward.sock"|2: server.listen[2]: "fd:" does not name a socket: write "fd:" and its FileDescriptorName=|2: server.listen[3]: "fd:a:b" does not name a socket: write "fd:" and its FileDescriptorName=|2: server.listen[5]: "unix:/a" is listed twice: remove one|3: server.unix_mode: "0777" is not a socket mode: write "0600" (owner), "0660" (owner and group) or "0666" (everybody)"#,
+        r#"2: server.listen[0]: "unix:" does not name a file: write "unix:/run/doorward/doorward.sock"|2: server.listen[1]: "unix:@x" is not a path: write "unix:/run/doorward/doorward.sock"|2: server.listen[2]: "fd:" does not name a socket: write "fd:" and its FileDescriptorName=|2: server.listen[3]: "fd:a:b" does not name a socket: write "fd:" and its FileDescriptorName=|2: server.listen[5]: "unix:/a" is listed twice: remove one|3: server.unix_mode: "0777" is not a socket mode: write "0600" (owner), "0660" (owner and group) or "0666" (everybody)"#,
     ),
     (
         r#"[admin]|listen = ["unix:/run/a.sock"]|[server]|listen = ["unix:/run/a.sock"]"#,
@@ -460,11 +460,11 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/auth"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/auth" lies within "/auth", which the gateway answers itself: write another path, or change server.auth_prefix"#,
+        r#"5: routes[0].path: "/auth" is within "/auth", which the gateway serves itself: write another path, or change server.auth_prefix"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/auth/x"|access = "signed-in"|upstream = "app""#,
-        r#"5: routes[0].path: "/auth/x" lies within "/auth", which the gateway answers itself: write another path, or change server.auth_prefix"#,
+        r#"5: routes[0].path: "/auth/x" is within "/auth", which the gateway serves itself: write another path, or change server.auth_prefix"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/.well-known/jwks.json"|access = "signed-in"|upstream = "app""#,

@@ -40,7 +40,8 @@ fn keys_that_need_a_restart_stay_and_are_named() {
     }
     let stores = |host: &str, file: &str| {
         format!(
-            "[vault]\nurl = \"postgres://u@{host}/d\"\nca_file = \"{file}\"\n[sessions]\nurl = \"rediss://{host}\"\nca_file = \"{file}\""
+            "[vault]\nurl = \"postgres://u@{host}/d\"\nca_file = \"{file}\"\n[sessions]\nurl = \
+             \"rediss://{host}\"\nca_file = \"{file}\""
         )
     };
     let all = restart(&stores("one", "a.pem"), &stores("two", "b.pem"));
@@ -63,11 +64,13 @@ fn all_other_keys_are_applied() {
          trusted_proxies = [\"10.0.0.0/8\"]\nlameduck = \"1s\"\ndrain_timeout = \"1s\"\nkeepalive_timeout = \"7s\"\n\
          proxy_protocol_from = [\"unix:\", \"10.0.0.1\"]\nh2c = true\nhealth_path = \"/healthz\"\n\
          [server.limits]\nconnections = 5\nconnections_per_ip = 4\nheader_bytes = \"2KiB\"\nheader_deadline = \"2s\"\n\
-         [vault]\npool_size = 3\n[sessions]\nrevalidate_after = \"1s\"\nvault_outage_grace = \"1s\"\nidle_timeout = \"1d\"\n\
+         [vault]\npool_size = 3\n[sessions]\nrevalidate_after = \"1s\"\nvault_outage_grace = \"1s\"\nidle_timeout = \
+         \"1d\"\n\
          absolute_timeout = \"2d\"\nstream_lease = \"2s\"\n[tokens]\nissuer = \"https://c.test\"\naudience = \"x\"\n\
          algorithm = \"ES256\"\naccess_ttl = \"1m\"\nrefresh_grace = \"1s\"\n[login]\nmin_password_length = 8\n\
          attempts_per_account = 2\nattempts_per_address = 3\n[identity_headers]\nuser = \"X-A\"\nuser_id = \"X-B\"\n\
-         roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\naccess = \"none\"\nuser_agent = true\n{APP}{ROUTE}"
+         roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\naccess = \"none\"\nuser_agent = \
+         true\n{APP}{ROUTE}"
     );
     let change = Change::between(&good(""), good(&text));
     assert_eq!((change.restart, change.config), (Vec::new(), good(&text)));
@@ -191,7 +194,7 @@ fn file_created_by_the_gateway_is_no_change() {
 #[test]
 fn shipped_file_marks_keys_that_need_a_restart() {
     let shipped = include_str!("../../../gateway.toml");
-    let (mut table, mut comment, mut said) = (String::new(), String::new(), Vec::new());
+    let (mut table, mut comment, mut output) = (String::new(), String::new(), Vec::new());
     for line in shipped.lines().skip_while(|line| !line.starts_with('[')) {
         if let Some(text) = line.strip_prefix("# ") {
             comment.push_str(text);
@@ -201,17 +204,17 @@ fn shipped_file_marks_keys_that_need_a_restart() {
         {
             table = name.to_owned();
             if std::mem::take(&mut comment).contains("eeds a restart") {
-                said.push(table.clone());
+                output.push(table.clone());
             }
         } else if line.is_empty() {
             comment.clear();
         } else if let Some((key, _)) = line.trim_start_matches('#').split_once(" = ")
             && std::mem::take(&mut comment).contains("eeds a restart")
         {
-            said.push(format!("{table}.{}", key.trim_end_matches("_file")));
+            output.push(format!("{table}.{}", key.trim_end_matches("_file")));
         }
     }
     // The CA file only stays if the address stays.
     let keys = RESTART.iter().filter(|key| !key.ends_with("ca_file"));
-    assert_eq!(said, keys.copied().collect::<Vec<_>>());
+    assert_eq!(output, keys.copied().collect::<Vec<_>>());
 }

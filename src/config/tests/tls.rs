@@ -58,26 +58,31 @@ fn unusable_certificates_are_reported_at_their_line() {
         ),
         (
             "certificates = [{ cert_file = \"app.crt\", key_file = \"other.key\" }]",
-            "4: server.tls.certificates[0].key_file: `other.key`: the private key does not belong to the first certificate of cert_file: name the key it was made for, and put the server's own certificate first",
+            "4: server.tls.certificates[0].key_file: `other.key`: the private key does not belong to the first \
+             certificate of cert_file: name the key it was made for, and put the server's own certificate first",
         ),
         (
             "certificates = [{ cert_file = \"gone.crt\", key_file = \"app.key\" }]",
-            "4: server.tls.certificates[0].cert_file: `gone.crt` cannot be read: No such file or directory (os error 2); name a PEM file that this user can read",
+            "4: server.tls.certificates[0].cert_file: `gone.crt` cannot be read: No such file or directory (os error \
+             2); name a PEM file that this user can read",
         ),
         (
             "certificates = [{ cert_file = \"empty\", key_file = \"app.key\" }]",
-            "4: server.tls.certificates[0].cert_file: `empty`: no certificate is in it: write PEM, the server's own first, then those that signed it",
+            "4: server.tls.certificates[0].cert_file: `empty`: no certificate is in it: write PEM, the server's own \
+             first, then those that signed it",
         ),
         (
             "certificates = [{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [] }]",
-            "4: server.tls.certificates[0].hosts: empty: name a host, or remove this to use the names of the certificate",
+            "4: server.tls.certificates[0].hosts: empty: name a host, or remove this to use the names of the \
+             certificate",
         ),
         (
             "certificates = [{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"wrong.test\"] }]",
             r#"4: server.tls.certificates[0].hosts[0]: no client would accept this certificate for "wrong.test": it is for app.test"#,
         ),
         (
-            "certificates = [\n{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"app.test\"] },\n{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"app.test\"] }]",
+            "certificates = [\n{ cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"app.test\"] },\n{ \
+             cert_file = \"app.crt\", key_file = \"app.key\", hosts = [\"app.test\"] }]",
             r#"6: server.tls.certificates[1].hosts[0]: "app.test" has the certificate at line 5 already: keep one of the two"#,
         ),
         (
@@ -93,8 +98,8 @@ fn unusable_certificates_are_reported_at_their_line() {
             "5: server.tls.ciphers: unknown key: remove it, or see gateway.toml for every key",
         ),
     ] {
-        let said = tls(&folder, text).err().unwrap_or_default();
-        assert_eq!(said.replace("gateway.toml:", ""), expected.replace("gateway.toml:", ""), "\n{text}");
+        let output = tls(&folder, text).err().unwrap_or_default();
+        assert_eq!(output.replace("gateway.toml:", ""), expected.replace("gateway.toml:", ""), "\n{text}");
     }
 }
 
@@ -122,7 +127,8 @@ fn client_certificates_are_required_by_default_once_requested() {
     for (text, expected) in [
         (
             "client_certificates = \"required\"".to_owned(),
-            "5: server.tls.client_certificates: without client_ca_file no client certificate can be verified: name the PEM file of its CAs".to_owned(),
+            "5: server.tls.client_certificates: without client_ca_file no client certificate can be verified: name \
+             the PEM file of its CAs".to_owned(),
         ),
         (
             "client_ca_file = \"app.crt\"\nclient_certificates = \"maybe\"".to_owned(),
@@ -130,7 +136,8 @@ fn client_certificates_are_required_by_default_once_requested() {
         ),
         (
             "client_ca_file = \"gone.crt\"".to_owned(),
-            "5: server.tls.client_ca_file: `gone.crt` cannot be read: No such file or directory (os error 2); name a PEM file that this user can read".to_owned(),
+            "5: server.tls.client_ca_file: `gone.crt` cannot be read: No such file or directory (os error 2); name a \
+             PEM file that this user can read".to_owned(),
         ),
         (
             "client_ca_file = \"empty\"".to_owned(),
@@ -147,18 +154,19 @@ fn client_certificates_are_required_by_default_once_requested() {
         ),
         (
             route.to_owned(),
-            "12: routes[0].forward_client_cert: client certificates are not requested: set server.tls.client_ca_file, or remove this".to_owned(),
+            "12: routes[0].forward_client_cert: client certificates are not requested: set server.tls.client_ca_file, \
+             or remove this".to_owned(),
         ),
     ] {
-        let said = tls(&folder, &format!("{shown}{text}")).err().unwrap_or_default();
-        assert_eq!(said.replace("gateway.toml:", ""), expected, "\n{text}");
+        let output = tls(&folder, &format!("{shown}{text}")).err().unwrap_or_default();
+        assert_eq!(output.replace("gateway.toml:", ""), expected, "\n{text}");
     }
-    let said = tls(&folder, &format!("{shown}client_ca_file = \"broken\"")).unwrap_err();
+    let output = tls(&folder, &format!("{shown}client_ca_file = \"broken\"")).unwrap_err();
     assert!(
-        said.starts_with(
+        output.starts_with(
             "gateway.toml:5: server.tls.client_ca_file: `broken`: a CA certificate cannot be used ("
-        ) && said.ends_with(&format!("): {pem}")),
-        "{said}"
+        ) && output.ends_with(&format!("): {pem}")),
+        "{output}"
     );
 }
 
@@ -167,11 +175,12 @@ fn tls_addresses_need_https_urls() {
     let folder = folder();
     let text =
         format!("[server]\npublic_urls = [\"http://app.test\"]\n[server.tls]\ncertificates = [{APP_PAIR}]");
-    let said =
+    let output =
         Config::parse(&text, &folder.path().join("gateway.toml"), &environment).unwrap_err().to_string();
     assert_eq!(
-        said.split_once("gateway.toml:").unwrap().1,
-        "2: server.public_urls: \"http://app.test\" is http, but the addresses use TLS (server.tls): write the URL that browsers show, such as \"https://app.test\""
+        output.split_once("gateway.toml:").unwrap().1,
+        "2: server.public_urls: \"http://app.test\" is http, but the addresses use TLS (server.tls): write the URL \
+         that browsers show, such as \"https://app.test\""
     );
 }
 
@@ -232,24 +241,24 @@ fn certificates_that_need_attention_get_warnings() {
     let shown = &config.server.tls.as_ref().unwrap().certificates[0].certificate;
     let (begins, ends) = (shown.begins(), shown.ends());
     let day = 86_400_000;
-    let said = |config: &Config, now: i64| {
+    let warnings_at = |config: &Config, now: i64| {
         let warnings = config.warnings(Timestamp::from_millis(now));
         warnings.iter().map(|warning| format!("{}: {}", warning.key, warning.message)).collect::<Vec<_>>()
     };
     let first = "server.tls.certificates[0]";
-    assert_eq!(said(&config, begins.millis() + day), [""; 0]);
-    assert_eq!(said(&config, ends.millis() - 11 * day), [""; 0], "a sixth of 60 days is 10");
+    assert_eq!(warnings_at(&config, begins.millis() + day), [""; 0]);
+    assert_eq!(warnings_at(&config, ends.millis() - 11 * day), [""; 0], "a sixth of 60 days is 10");
     let renew = "renew it and replace the file; the new one is loaded without a restart";
     assert_eq!(
-        said(&config, ends.millis() - 9 * day),
+        warnings_at(&config, ends.millis() - 9 * day),
         [format!("{first}.cert_file: it expires at {ends}: {renew}")]
     );
     assert_eq!(
-        said(&config, ends.millis() + day),
+        warnings_at(&config, ends.millis() + day),
         [format!("{first}.cert_file: it expired at {ends}, and clients reject it: {renew}")]
     );
     assert_eq!(
-        said(&config, begins.millis() - day),
+        warnings_at(&config, begins.millis() - day),
         [format!(
             "{first}.cert_file: it is not valid before {begins}, and clients reject it until then; check the clock"
         )]
@@ -257,14 +266,14 @@ fn certificates_that_need_attention_get_warnings() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let open = tls(&folder, &format!("certificates = [{APP_PAIR}]")).unwrap();
     assert_eq!(
-        said(&open, begins.millis() + day),
+        warnings_at(&open, begins.millis() + day),
         [format!("{first}.key_file: every user of this machine can read the private key: chmod 600 it")]
     );
     let other = tls(&folder, &format!("certificates = [{OTHER_PAIR}]")).unwrap();
     assert!(
-        said(&other, begins.millis() + day).contains(&
-            "server.public_urls[0]: no certificate of server.tls is for \"app.test\": browsers will refuse it; add one, or \
-             correct the address".to_owned()
+        warnings_at(&other, begins.millis() + day).contains(&
+            "server.public_urls[0]: no certificate of server.tls covers \"app.test\", so browsers will reject it: add one, \
+             or correct the address".to_owned()
         )
     );
 }

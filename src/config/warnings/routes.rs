@@ -13,7 +13,9 @@ pub(super) fn siblings(config: &Config) -> Vec<Warning> {
             continue;
         }
         let message = format!(
-            "stricter than route {:?} ({:?}), which covers it: the app may serve the same resource under other names, such as {}, and that route forwards those. Set strict_siblings = true, or deny by default and open by path",
+            "stricter than route {:?} ({:?}), which covers it: the app may serve the same resource under other names, \
+             such as {}, and that route forwards those. Set strict_siblings = true, or deny by default and open by \
+             path",
             parent.name,
             parent.path,
             other_names(child),
@@ -32,7 +34,9 @@ pub(super) fn stripped(config: &Config) -> Vec<Warning> {
         });
         if let Some(root) = root {
             let message = format!(
-                "looser than route {:?} (\"/\") of the same upstream. That route is checked too, since the app sees the path without {:?}: clients it refuses are refused here. Give this route an upstream of its own, or the same access",
+                "looser than route {:?} (\"/\") of the same upstream. That route is checked too, since the app sees \
+                 the path without {:?}: clients it refuses are refused here. Give this route an upstream of its own, \
+                 or the same access",
                 root.name, route.path
             );
             warnings.push(Warning { key: format!("routes[{at}].strip_prefix"), message });

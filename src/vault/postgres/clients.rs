@@ -6,8 +6,8 @@
 //!                        +--- connection lost, or a conflict: retry, if that is certainly harmless
 //! ```
 //!
-//! A query runs in its own task. A caller that hangs up does not stop a change half way, and no connection returns to the
-//! pool with a statement still running on it.
+//! A query runs in its own task. A caller that hangs up does not stop a change half way, and no connection returns to
+//! the pool with a statement still running on it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -195,8 +195,8 @@ async fn connection<I, A>(
     if !mode.transaction {
         return work(connection, input).await;
     }
-    // Set explicitly, whatever the database's default is: a later statement must see what was committed while an earlier
-    // one waited for a lock, or a session opened meanwhile would not be ended.
+    // Set explicitly, whatever the database's default is: a later statement must see what was committed while an
+    // earlier one waited for a lock, or a session opened meanwhile would not be ended.
     connection.control("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(Fault::not_run)?;
     let result = async {
         if let Some(deadline) = mode.deadline {
@@ -291,8 +291,8 @@ impl Drop for Borrowed<'_> {
 /// Cancels an abandoned statement on the server, then closes its connection. Best effort: without it the statement runs
 /// on, with its locks, until the server's own timeout.
 ///
-/// Not used with poolers: a cancel request kills a PgBouncer before 1.20 with all its connections, unless the client waits
-/// for the response, which the driver does not (github.com/pgbouncer/pgbouncer/pull/846).
+/// Not used with poolers: a cancel request kills a PgBouncer before 1.20 with all its connections, unless the client
+/// waits for the response, which the driver does not (github.com/pgbouncer/pgbouncer/pull/846).
 pub(super) fn cancel(token: CancelToken, connectors: &Connectors, connection: impl Send + 'static) {
     let tls = connectors.now().tls;
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };

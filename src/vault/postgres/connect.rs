@@ -109,8 +109,8 @@ fn config(options: &PostgresOptions) -> Config {
     if url.hosts.len() > 1 {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
-    // A host that drops packets must leave time for the others. This covers the TCP handshake only; the rest is under the
-    // deadline of the caller.
+    // A host that drops packets must leave time for the others. This covers the TCP handshake only; the rest is under
+    // the deadline of the caller.
     let share = u32::try_from(url.hosts.len()).unwrap_or(u32::MAX).saturating_add(1);
     config.connect_timeout((timeout / share).max(Duration::from_millis(100)));
     // TCP detection of a dead peer. It comes later than any caller's timeout and only cleans up.
@@ -126,8 +126,8 @@ fn config(options: &PostgresOptions) -> Config {
 
 /// Timeouts enforced by the server, in case nobody is left to cancel a statement.
 ///
-/// Twice the caller's timeout: when Postgres cancels a statement that only waits for a standby it reports success with a
-/// warning, so the caller must have given up by then. A pooler rejects such options; there only the caller's deadline
+/// Twice the caller's timeout: when Postgres cancels a statement that only waits for a standby it reports success with
+/// a warning, so the caller must have given up by then. A pooler rejects such options; there only the caller's deadline
 /// applies.
 fn server_limits(timeout: Duration) -> String {
     let millis = (timeout * 2).as_millis();

@@ -26,7 +26,8 @@ pub(super) async fn warn(clients: &Arc<Clients>, several: bool) -> Result<(), Va
     if !limited {
         tracing::warn!(
             reason = "vault_statements_unlimited",
-            "with vault.prepared = false only the server can cancel an abandoned statement: give the role a timeout there, at least twice vault.statement_timeout (ALTER ROLE … SET statement_timeout = '5s')"
+            "with vault.prepared = false only the server can cancel an abandoned statement: give the role a timeout \
+             there, at least twice vault.statement_timeout (ALTER ROLE … SET statement_timeout = '5s')"
         );
     }
     if several && (standbys.is_empty() || matches!(commit.as_str(), "off" | "local")) {
@@ -34,7 +35,8 @@ pub(super) async fn warn(clients: &Arc<Clients>, several: bool) -> Result<(), Va
             reason = "vault_not_synchronous",
             synchronous_standby_names = standbys,
             synchronous_commit = commit,
-            "several Postgres servers without synchronous replication: a failover can lose confirmed revocations; set synchronous_standby_names, and synchronous_commit to on"
+            "several Postgres servers without synchronous replication: a failover can lose confirmed revocations; set \
+             synchronous_standby_names, and synchronous_commit to on"
         );
     }
     if !durable || (!several && commit == "off") {

@@ -140,7 +140,8 @@ fn unreached(error: &tokio_postgres::Error) -> String {
     }
     let text = with_sources(error);
     if text.contains("server does not support TLS") {
-        return "the server does not encrypt: enable TLS there, or write sslmode=disable in vault.url if the network is trusted"
+        return "the server does not encrypt: enable TLS there, or write sslmode=disable in vault.url if the network \
+                is trusted"
             .into();
     }
     if text.contains("password missing") {
@@ -178,30 +179,30 @@ fn untrusted(error: &rustls::Error) -> String {
 
 /// Message of the server, with advice where known.
 fn refused(error: &DbError) -> String {
-    let said = error.message();
+    let message = error.message();
     match error.code() {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            format!("{said}: correct the user and password in vault.url, or pg_hba.conf on the server")
+            format!("{message}: correct the user and password in vault.url, or pg_hba.conf on the server")
         }
-        &SqlState::INVALID_CATALOG_NAME => format!("{said}: create it, or correct vault.url"),
+        &SqlState::INVALID_CATALOG_NAME => format!("{message}: create it, or correct vault.url"),
         &SqlState::INSUFFICIENT_PRIVILEGE => {
-            format!("{said}: let this role own its database, or grant it CREATE on its schema")
+            format!("{message}: let this role own its database, or grant it CREATE on its schema")
         }
         &SqlState::READ_ONLY_SQL_TRANSACTION => {
-            format!("{said}: this is a standby; the vault needs the primary")
+            format!("{message}: this is a standby; the vault needs the primary")
         }
         &SqlState::TOO_MANY_CONNECTIONS => {
-            format!("{said}: raise max_connections there, or lower vault.pool_size")
+            format!("{message}: raise max_connections there, or lower vault.pool_size")
         }
-        &SqlState::UNDEFINED_TABLE => format!("{said}: run `doorward vault migrate`"),
+        &SqlState::UNDEFINED_TABLE => format!("{message}: run `doorward vault migrate`"),
         &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => {
-            format!("{said}: behind a pooler in transaction mode, set vault.prepared = false")
+            format!("{message}: behind a pooler in transaction mode, set vault.prepared = false")
         }
-        &SqlState::PROTOCOL_VIOLATION if said.contains("options") => {
-            format!("{said}: behind a pooler, set vault.prepared = false")
+        &SqlState::PROTOCOL_VIOLATION if message.contains("options") => {
+            format!("{message}: behind a pooler, set vault.prepared = false")
         }
-        &SqlState::DISK_FULL => format!("{said}: make room on the server"),
-        code => format!("{said} ({})", code.code()),
+        &SqlState::DISK_FULL => format!("{message}: make room on the server"),
+        code => format!("{message} ({})", code.code()),
     }
 }
 

@@ -29,7 +29,8 @@ const NOW: &str = concat!("WITH ", clock!(), " SELECT now FROM clock");
 
 const TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE key_use = $1) AS taken";
 
-/// A key id can be reused once its key no longer verifies: there are only 256 ids for refresh keys. Predecessors get an end.
+/// A key id can be reused once its key no longer verifies: there are only 256 ids for refresh keys. Predecessors get an
+/// end.
 const CLEAR: &str = "
     WITH dead AS (DELETE FROM keys WHERE key_use = $1 AND kid = $2 AND verifies_until <= $3)
     UPDATE keys SET verifies_until = $3 + ($4 + $5)::float8 * interval '1 millisecond'
@@ -94,7 +95,7 @@ async fn add_one(connection: &Connection<'_>, key: &NewKey, now: Timestamp) -> R
     if row.try_get("added")? {
         return Ok(());
     }
-    let text = format!("there is a key `{}` for {key_use} tokens already: make one with another id", key.kid);
+    let text = format!("there already is a key `{}` for {key_use} tokens: use another id", key.kid);
     Err(VaultError::Unavailable(text).into())
 }
 

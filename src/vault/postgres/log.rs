@@ -31,14 +31,15 @@ use super::{PostgresOptions, PostgresVault, clock};
 use crate::id::{Random, SystemRandom};
 use crate::vault::{Cursor, LogEntry, LogPage, RevocationLog, VaultError};
 
-/// Maximum time of one page on the server, for instance with a whole hour's revocations after all users were signed out. A
-/// million rows take 3 s.
+/// Maximum time of one page on the server, for instance with a whole hour's revocations after all users were signed
+/// out. A million rows take 3 s.
 const LONG_PAGE: Duration = Duration::from_secs(120);
 
 /// Poll interval without notifications. A longer one would use up too much of the lease, which is a second by default.
 const POLL: Duration = Duration::from_millis(100);
 
-/// The position and every selected row, or one row with the position alone. All in one statement and so in one snapshot.
+/// The position and every selected row, or one row with the position alone. All in one statement and so in one
+/// snapshot.
 macro_rules! page {
     ($probe:literal, $rows:expr) => {
         concat!(
@@ -60,8 +61,8 @@ macro_rules! page {
 }
 
 /// Rows that were not visible to a snapshot (`$2`) whose oldest running transaction was `$1`. A row of a transaction id
-/// that this server has not reached was restored from another server's backup. It was in the first page, and would be in
-/// every page until this server reaches that id.
+/// that this server has not reached was restored from another server's backup. It was in the first page, and would be
+/// in every page until this server reaches that id.
 macro_rules! unseen {
     () => {
         "r.xid >= $1::text::xid8 AND r.xid < pg_snapshot_xmax(pg_current_snapshot())
@@ -77,8 +78,8 @@ struct Pages {
 
 const PLAIN: Pages = Pages { since: page!("", unseen!()), all: page!("", "r.until > now") };
 
-/// These statements write, so their commit waits for the standby like any other. A primary that was cut off and replaced
-/// without knowing it has no standby any more, cannot answer, and so renews no lease.
+/// These statements write, so their commit waits for the standby like any other. A primary that was cut off and
+/// replaced without knowing it has no standby any more, cannot answer, and so renews no lease.
 const WRITTEN: Pages = Pages {
     since: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", unseen!()),
     all: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", "r.until > now"),
@@ -220,8 +221,8 @@ impl Follower {
         self.seen().cursors.clear();
         let Connector { mut config, tls, .. } = self.connectors.now();
         if let Some(limits) = config.get_options() {
-            // The plan depends on the number of rows after the cursor, so it is made for each query. A page may be long,
-            // so the bound is on the time between rows.
+            // The plan depends on the number of rows after the cursor, so it is made for each query. A page may be
+            // long, so the bound is on the time between rows.
             let millis = LONG_PAGE.as_millis();
             let planned =
                 format!("{limits} -c statement_timeout={millis} -c plan_cache_mode=force_custom_plan");
@@ -242,8 +243,8 @@ impl Follower {
     }
 }
 
-/// A connection in use. If it is not put back it is closed and its statement cancelled. Otherwise a read that waits for a
-/// standby would stay on the server, one more for each retry.
+/// A connection in use. If it is not put back it is closed and its statement cancelled. Otherwise a read that waits for
+/// a standby would stay on the server, one more for each retry.
 struct Borrowed<'a> {
     connection: Option<LogConnection>,
     /// Connection settings for the cancel request; `None` behind a pooler.

@@ -1,8 +1,8 @@
 //! New credentials or CAs without a restart.
 //!
-//! New credentials are tried beside the old ones and used once a connection succeeds. So the role's password and the file
-//! can be changed in either order. Then idle connections are closed, and new ones are opened on demand. Connections in
-//! use, and the one that listens, stay until they break.
+//! New credentials are tried beside the old ones and used once a connection succeeds. So the role's password and the
+//! file can be changed in either order. Then idle connections are closed, and new ones are opened on demand.
+//! Connections in use, and the one that listens, stay until they break.
 
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use super::fault::Fault;
 use super::{PostgresOptions, PostgresVault, clients};
 use crate::vault::VaultError;
 
-/// Retry interval of rejected credentials: about the time between the two halves of the change. Each attempt is a line in
-/// the server's log.
+/// Retry interval of rejected credentials: about the time between the two halves of the change. Each attempt is a line
+/// in the server's log.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// New credentials to try.
@@ -54,7 +54,8 @@ impl Renewal {
                 tracing::warn!(
                     reason = "vault_credentials_refused",
                     cause = %error,
-                    "the new credentials do not reach the vault; the old ones stay in use, and the new ones are tried again every {} s",
+                    "the new credentials do not reach the vault; the old ones stay in use, and the new ones are tried \
+                     again every {} s",
                     RETRY.as_secs()
                 );
             }

@@ -20,11 +20,10 @@ const EVERYONE: Duration = Duration::from_secs(300);
 
 /// `$1` is the retention of a row in milliseconds, `$2` the reason for the end, in all statements.
 ///
-/// In scope are sessions whose tokens could still be alive, including ended or expired ones. They are locked in order of
-/// their ids, so that two statements that end the same ones wait for each other and do not deadlock. The result is what
-/// was found under the lock. A session that had ended before has its row, which exists as long as the session is in
-/// scope. No second row is written, so nobody can fill the log by ending one session again and again.
-/// as it is concerned: without another, nobody fills the log by ending one session again and again.
+/// In scope are sessions whose tokens could still be alive, including ended or expired ones. They are locked in order
+/// of their ids, so that two statements that end the same ones wait for each other and do not deadlock. The result is
+/// what was found under the lock. A session that had ended before has its row, which exists as long as the session is
+/// in scope. No second row is written, so nobody can fill the log by ending one session again and again.
 macro_rules! end {
     ($which:literal, $remember:literal) => {
         concat!(

@@ -78,8 +78,8 @@ const CURRENT: &str = concat!(
 /// session at the same moment.
 const TRIES: usize = 4;
 
-/// Returns the execution mode of a rotation. A retry after a lost response is a repeat: it returns the same token within
-/// the grace. Without a grace that long, a retry would be treated as theft.
+/// Returns the execution mode of a rotation. A retry after a lost response is a repeat: it returns the same token
+/// within the grace. Without a grace that long, a retry would be treated as theft.
 pub(super) fn mode(presented: &Presented, timeout: Duration) -> Mode {
     Mode::ONCE.idempotent_if(presented.grace > timeout * 2)
 }

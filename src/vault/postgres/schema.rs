@@ -10,8 +10,9 @@ use crate::vault::VaultError;
 /// A migration to the next version of the schema.
 struct Migration {
     sql: &'static str,
-    /// Oldest program that can work with the schema after this migration, as the version it knows. A migration that only
-    /// adds things does not change it, so replicas can be replaced one by one. Every migration must allow its predecessor.
+    /// Oldest program that can work with the schema after this migration, as the version it knows. A migration that
+    /// only adds things does not change it, so replicas can be replaced one by one. Every migration must allow its
+    /// predecessor.
     readable_by: i64,
 }
 

@@ -17,8 +17,8 @@ use crate::vault::{
 /// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
 const USER_AGENT: usize = 256;
 
-/// Locks the user for share. A change of the user waits for this login and then ends its session, or this login waits for
-/// the change and then finds another epoch.
+/// Locks the user for share. A change of the user waits for this login and then ends its session, or this login waits
+/// for the change and then finds another epoch.
 const OPEN: &str = concat!(
     "WITH ", clock!(), ", owner AS MATERIALIZED (
          SELECT id, login, roles, rights FROM users WHERE id = $3 AND epoch = $4 AND NOT disabled FOR SHARE

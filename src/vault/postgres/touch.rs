@@ -8,9 +8,9 @@ use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::vault::SessionUse;
 
-/// `$1` ids, `$2` idle ends computed from use, `$3` ends as last read, `$4` idle timeouts. Sessions are locked in order of
-/// their ids, as everywhere, and only if they move. A session whose idle end has passed moves only if the caller knew that
-/// end and reports use without a pause since before it.
+/// `$1` ids, `$2` idle ends computed from use, `$3` ends as last read, `$4` idle timeouts. Sessions are locked in order
+/// of their ids, as everywhere, and only if they move. A session whose idle end has passed moves only if the caller
+/// knew that end and reports use without a pause since before it.
 const TOUCH: &str = concat!(
     "WITH ",
     clock!(),

@@ -59,8 +59,7 @@ fn add_one(tx: &Tx<'_>, key: &NewKey) -> Result<(), Fault> {
         params![key_use, key.kid, key.algorithm, key.sealed, signs_from],
     )?;
     if added == 0 {
-        let text =
-            format!("there is a key `{}` for {key_use} tokens already: make one with another id", key.kid);
+        let text = format!("there already is a key `{}` for {key_use} tokens: use another id", key.kid);
         return Err(VaultError::Unavailable(text).into());
     }
     tx.execute("UPDATE keys_version SET version = version + 1", [])?;

@@ -1,7 +1,7 @@
 //! The revocation log as a follower reads it, on a connection that also notices other processes' commits.
 //!
-//! A reader that has seen number n has seen everything up to n: numbers are assigned inside the one write transaction that
-//! SQLite allows at a time, so their order is the order of the commits.
+//! A reader that has seen number n has seen everything up to n: numbers are assigned inside the one write transaction
+//! that SQLite allows at a time, so their order is the order of the commits.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Other processes may write the same file at the same time (the command line beside a running gateway). So nothing is
-//! cached here that a transaction does not check again. The threads end when the vault is dropped, after the jobs already
-//! queued.
+//! cached here that a transaction does not check again. The threads end when the vault is dropped, after the jobs
+//! already queued.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -65,8 +65,8 @@ pub struct SqliteVault {
 }
 
 impl SqliteVault {
-    /// Opens the file, creates it (readable by this user only) if it is absent, and migrates its schema. Blocks for a few
-    /// milliseconds: meant for the start of a process.
+    /// Opens the file, creates it (readable by this user only) if it is absent, and migrates its schema. Blocks for a
+    /// few milliseconds: meant for the start of a process.
     ///
     /// # Errors
     /// [`VaultError::Damaged`] if the file belongs to another program, is damaged, or has a newer version; otherwise

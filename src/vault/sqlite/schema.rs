@@ -46,7 +46,8 @@ pub(super) fn connect(path: &Path, timeout: Duration) -> Result<Connection, Faul
         return Err(VaultError::Unavailable(text).into());
     }
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // FULL: a commit is on the disk before it is confirmed, even at a power failure. NORMAL does not guarantee this in WAL mode.
+    // FULL: a commit is on the disk before it is confirmed, even at a power failure. NORMAL does not guarantee this in
+    // WAL mode.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
@@ -63,8 +64,8 @@ impl Inode {
         std::fs::metadata(path).ok().map(|file| Self(file.dev(), file.ino()))
     }
 
-    /// Fails if `path` now has another file, or none. Changes that others make there would not be seen here, and changes
-    /// made here would not be found there.
+    /// Fails if `path` now has another file, or none. Changes that others make there would not be seen here, and
+    /// changes made here would not be found there.
     pub(super) fn check_unchanged(self, path: &Path) -> Result<(), Fault> {
         if Self::of(path) == Some(self) {
             return Ok(());
@@ -84,8 +85,8 @@ pub(super) fn connect_to_read(path: &Path, timeout: Duration) -> Result<Connecti
 
 /// Creates a file that only this user can read; fails if it exists.
 ///
-/// An existing file is not even opened: closing its descriptor would drop this process's POSIX locks on it, and with them
-/// those of another vault on the same file (sqlite.org/howtocorrupt.html section 2.2).
+/// An existing file is not even opened: closing its descriptor would drop this process's POSIX locks on it, and with
+/// them those of another vault on the same file (sqlite.org/howtocorrupt.html section 2.2).
 pub(super) fn create_new(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
 }

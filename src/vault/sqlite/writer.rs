@@ -23,8 +23,8 @@ use super::schema::Inode;
 use crate::clock::Clock;
 use crate::vault::VaultError;
 
-/// Maximum number of jobs per commit. A commit costs some hundred times a job, so fewer would waste the disk; more would
-/// make the first wait for the last.
+/// Maximum number of jobs per commit. A commit costs some hundred times a job, so fewer would waste the disk; more
+/// would make the first wait for the last.
 const BATCH: usize = 64;
 
 /// The writer's transaction, as a job sees it: everything committed before, and the job's own changes.
@@ -157,8 +157,8 @@ impl Thread {
             // An earlier rollback failed: nothing else may join that transaction until it succeeds.
             self.control("ROLLBACK")?;
         }
-        // IMMEDIATE takes the write lock at once, waiting for other processes, so that data cannot change after a job has
-        // read it.
+        // IMMEDIATE takes the write lock at once, waiting for other processes, so that data cannot change after a job
+        // has read it.
         self.control("BEGIN IMMEDIATE")?;
         self.inode
             .ok_or_else(closed)?

@@ -1,7 +1,7 @@
 //! Parameters of store addresses: `?name=value&name=value`.
 //!
-//! A parameter that requests the existing behaviour is accepted. For any other the error names it and what to set instead.
-//! Values are never quoted: some are passwords.
+//! A parameter that requests the existing behaviour is accepted. For any other the error names it and what to set
+//! instead. Values are never quoted: some are passwords.
 
 use zeroize::Zeroizing;
 

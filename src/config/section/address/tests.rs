@@ -152,8 +152,8 @@ fn unsupported_postgres_parameters_are_named() {
         ("sslmode=require&sslmode=disable", "`sslmode` is given twice"),
         ("sslmode=disable&channel_binding=require", "channel_binding=require needs TLS"),
     ] {
-        let said = postgres(&format!("postgres://d:p@db/v?{query}")).unwrap_err();
-        assert!(said.contains(named) && !said.contains("hunter2"), "{query}: {said}");
+        let message = postgres(&format!("postgres://d:p@db/v?{query}")).unwrap_err();
+        assert!(message.contains(named) && !message.contains("hunter2"), "{query}: {message}");
     }
     assert!(
         postgres("postgres://d@localhost/v?channel_binding=require").unwrap_err().contains("sslmode=require")
@@ -183,7 +183,7 @@ fn unsupported_redis_parameters_are_named() {
         ("redis://c?db=1&db=2", "`db` is given twice"),
         ("redis://c?x=1", "`x`: it is not supported: remove it"),
     ] {
-        let said = redis(address).unwrap_err();
-        assert!(said.contains(named) && !said.contains("hunter2"), "{address}: {said}");
+        let message = redis(address).unwrap_err();
+        assert!(message.contains(named) && !message.contains("hunter2"), "{address}: {message}");
     }
 }
