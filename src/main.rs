@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// A request makes some forty allocations, mostly in the transport; the system's allocator took a fifth of its instructions.
+/// A request makes some forty allocations, mostly in the transport; the system's allocator took a fifth of its
+/// instructions.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
