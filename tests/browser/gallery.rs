@@ -93,7 +93,7 @@ fn interrupted(had_session: bool, is_framed: bool) -> Page<'static> {
     Page::FormInterrupted(Interrupted { sign_in: "/auth/login", had_session, is_framed })
 }
 
-/// Whose form is shown.
+/// Site of the form on the page.
 const ORIGIN: Option<&str> = Some("https://login.bank.example");
 
 fn resend(fields: &[(String, String)]) -> Page<'_> {

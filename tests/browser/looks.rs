@@ -126,7 +126,7 @@ async fn every_page_fits_a_narrow_window_with_large_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn buttons_to_send_a_form_or_not_are_apart_and_of_one_width() {
+async fn confirm_and_cancel_buttons_are_separate_and_equally_wide() {
     let (address, browser) = (gallery::serve().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;

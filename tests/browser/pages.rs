@@ -197,7 +197,7 @@ async fn sandboxed_frame_loads_the_style_sheet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn form_posted_into_a_frame_after_the_session_leads_to_sign_in() {
+async fn framed_form_after_session_end_leads_to_sign_in() {
     let browser = Browser::start().await;
     let form = "<iframe name=inside></iframe><form method=post action=/site/save target=inside><textarea name=a>my text</textarea></form>";
     let site = site_of(vec![html("/site/form", form)], "", "").await;

@@ -169,7 +169,7 @@ async fn response_of_app_without_cors_gets_cors_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusal_before_a_route_is_chosen_is_readable_for_origins_of_its_path() {
+async fn refusal_before_routing_is_readable_for_origins_of_the_path() {
     let route = "[[routes]]\nname = \"own\"\npath = \"/own\"\naccess = \"signed-in\"\nupstream = \"app\"\n\
                  methods = [\"GET\"]\n";
     let own = format!("cors_origins = [\"{OTHER}\"]\n");

@@ -21,7 +21,7 @@ AFTER_CUT = 1
 # takes: itself, a hash, the revocations of a busy hour.
 PER_CONNECTION = 240 * 2**10
 BESIDE = 128 * 2**20
-# Of max_connections: what Postgres reserves, and CloudNativePG's own (streaming, monitoring, somebody looking).
+# Part of max_connections reserved by Postgres and used by CloudNativePG (streaming, monitoring, an operator).
 POSTGRES_RESERVE = 20
 
 UNITS = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -11,7 +11,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
 
-# What CloudNativePG makes for a Cluster, and where its pods listen.
+# Secrets that CloudNativePG creates for a Cluster, and the port of its pods.
 CNPG_SECRETS = {"ca": {"ca.crt", "ca.key"}, "server": {"tls.crt", "tls.key"}, "app": {"username", "password", "uri"}}
 CNPG_SERVICES = ("rw", "r", "ro")
 CNPG_PORTS = {"postgresql": 5432, "status": 8000, "metrics": 9187}

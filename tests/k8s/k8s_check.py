@@ -15,7 +15,7 @@ import references
 import schema
 from installation import ROOT, Installation, RenderError
 
-# What is applied by itself: its folder, and what is there already.
+# Installations that are applied separately: folder, and those that already exist.
 FOLDERS = {
     "single": ("overlays/single", ()),
     "production": ("overlays/production", ()),

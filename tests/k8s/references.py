@@ -163,7 +163,7 @@ def policies(installation, shared):
         spec, namespace = item["spec"], item["metadata"].get("namespace")
         whom = installation.selected(spec["podSelector"]) if namespace == installation_namespace(installation) else []
         if spec["podSelector"] and not whom and namespace == installation_namespace(installation):
-            # What a Job that comes later is allowed is not this installation's pod.
+            # A policy for a later Job selects no pod of this installation.
             yield f"{title(item)}: is about no pod: {spec['podSelector']}"
         for rule in spec.get("ingress", []):
             if not rule.get("from"):

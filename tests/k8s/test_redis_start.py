@@ -19,7 +19,7 @@ class Redis(Case):
     def start(self, what, port):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
-        # What the image has under these names, on a port of ours.
+        # Stand-ins for programs of the image, on a test port.
         for name, line in {
             # A name of a pod is nothing here.
             "redis-server": f'sed -i s/doorward-redis-0.doorward-redis/127.0.0.1/ "$1"\n'

@@ -124,7 +124,7 @@ fn assert_says(page: &Response, status: u16, text: &str, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn form_posted_into_a_frame_says_why_it_was_not_sent() {
+async fn framed_form_refusal_names_the_reason() {
     let gateway = started().await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     let mut ended = browser.clone();
@@ -187,7 +187,7 @@ async fn form_of_another_origin_is_told_the_reason_that_holds() {
     );
     let page = post(&gateway, "/confirmed", &with_form(&CROSS_SITE), b"a=1").await;
     assert!(page.text().contains(left_out), "{}", page.text());
-    // Who confirms without any session is not told that it had ended.
+    // A user who confirms without any session gets no message about an ended session.
     let own = [PAGE[0], PAGE[1], PAGE[2], ("Origin", ORIGIN), ("Sec-Fetch-Site", "same-origin"), FORM];
     let page = post(&gateway, "/confirmed", &own, b"a=1").await;
     assert!(page.text().contains("You are not signed in, or your session had ended."), "{}", page.text());

@@ -148,7 +148,7 @@ async fn sign_out_in_a_second_tab_says_signed_out() {
         let again = browser.post(path, &second_tab).await;
         assert_eq!(again.status, 200, "{path} {}", again.text());
         assert!(again.text().contains("This browser no longer has access."), "{path} {}", again.text());
-        // Of another site it stays a refusal, and so it does for somebody who has signed in since.
+        // A cross-site form is still refused, and so is one from a user who has signed in since.
         let foreign = [("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")];
         assert_eq!(browser.post_with(path, &second_tab, &foreign).await.status, 403, "{path}");
         let mut anew = Browser::signed_in(&gateway, "ada").await;
