@@ -36,6 +36,15 @@ const PIPE: u32 = 5;
 /// hold as much memory as one that reads nothing. The slowest modems read this much in a second.
 const PROGRESS: u64 = 1 << 10;
 
+/// Part of the memory held for a client that it must read in the same time: reading in tiny steps would keep all of it for ever.
+/// A reader of a download for which 700 KiB are held needs 4.4 kB/s.
+const HELD_PART: u64 = 32;
+
+/// Bytes that count as progress of a client for which `counted` bytes are held.
+fn progress(counted: u64) -> u64 {
+    PROGRESS.max(counted / HELD_PART)
+}
+
 /// Factor on the patience for a stream while its connection's socket is busy with other streams.
 const BUSY_SOCKET_FACTOR: u64 = 4;
 
@@ -133,7 +142,8 @@ impl Backlog {
         let Some(info) = self.socket.get().and_then(|socket| socket.tcp_info()) else { return };
         let mut state = self.lock();
         if state.since > 0
-            && (state.acknowledged == 0 || info.tcpi_bytes_acked >= state.acknowledged + PROGRESS)
+            && (state.acknowledged == 0
+                || info.tcpi_bytes_acked >= state.acknowledged + progress(state.counted))
         {
             (state.since, state.acknowledged) = (self.held.millis(), info.tcpi_bytes_acked.max(1));
         }
@@ -192,7 +202,7 @@ impl Backlog {
         state.unsent = state.unsent.saturating_sub(bytes as u64);
         if all {
             (state.since, state.freed) = (0, self.held.millis());
-        } else if state.accepted >= PROGRESS {
+        } else if state.accepted >= progress(state.counted) {
             (state.since, state.accepted) = (self.held.millis(), 0);
         }
         self.settle(&mut state);
@@ -255,7 +265,7 @@ impl Backlog {
         let mut state = self.lock();
         state.unsent += size;
         state.since = self.held.millis();
-        state.wakes = size / PROGRESS + 4;
+        state.wakes = size / progress(REQUEST + size) + 4;
         self.stop_expecting(&mut state);
         self.settle(&mut state);
         drop(state);

@@ -42,6 +42,10 @@ use crate::snapshot::Current;
 /// arrives within it and is replaced; a slower one (a held long poll) is cut.
 const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 
+/// Time for the response to a request whose app was silent: to write it, and to drain the body that the client still sends (at most a
+/// second, see lingering_close.rs). A shorter time would reset the connection before the client has read the response.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
+
 /// Time after a revocation in which a response that has begun may complete: its request was accepted before. Shorter would
 /// truncate ordinary responses (a delayed acknowledgement between an app's two writes takes 40 ms); longer would let a
 /// download continue.
@@ -221,7 +225,7 @@ impl ClientConnection {
                 let grace = match (cause, control.progress()) {
                     (Cut::Draining | Cut::Stalled, _) | (_, Progress::Open) => None,
                     // The client can still get an error response with Retry-After.
-                    (Cut::Silent, _) => Some(REFUSAL_GRACE),
+                    (Cut::Silent, _) => Some(TIMEOUT_GRACE),
                     (_, Progress::Answering) => Some(RESPONSE_GRACE),
                     (_, Progress::Waiting) => Some(REFUSAL_GRACE),
                 };

@@ -249,6 +249,17 @@ impl Gateway {
         }
     }
 
+    /// Ends a response without content (to HEAD, 204, 304) whose app failed after its header section: nothing is missing of it
+    /// (RFC 9110 section 9.3.2, RFC 9113 section 8.1.1).
+    async fn end_empty_response(session: &mut Session, context: &Context) -> FailToProxy {
+        session.set_keepalive(None);
+        if session.is_http2() {
+            // A client that is gone needs no end.
+            let _ = session.as_mut().write_response_body(Bytes::new(), true).await;
+        }
+        FailToProxy { error_code: context.account.status, can_reuse_downstream: false }
+    }
+
     /// Remembers why, and stops Pingora.
     fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
         context.refusal = Some(refusal);
@@ -388,7 +399,7 @@ impl ProxyHttp for Gateway {
             upstream = context.account.route.as_ref().map_or("-", |route| route.upstream.as_str()),
             server = context.account.server.as_ref().map(tracing::field::display),
             cause = handshake::cause(&error),
-            "a server of an upstream cannot be connected to: is the app running?"
+            "cannot connect to a server of an upstream"
         );
         // Nothing was sent yet: the next server may have it, whatever the method.
         error.set_retry(context.turn.has_next());
@@ -620,6 +631,9 @@ impl ProxyHttp for Gateway {
         error: &Error,
         context: &mut Box<Context>,
     ) -> FailToProxy {
+        if context.response_is_empty && response_framing::has_begun(session) {
+            return Self::end_empty_response(session, context).await;
+        }
         let known = context.refusal.take();
         if known.is_none() {
             context.account.cause = Some(error.etype().as_str().to_owned());
@@ -657,6 +671,7 @@ impl ProxyHttp for Gateway {
         }
         if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
             context.account.status = response.status.as_u16();
+            context.silence.settle();
             lingering_close::close(session, error, context).await;
         }
     }

@@ -30,6 +30,11 @@ pub(crate) fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
 
 /// Returns the canonical host of an authority. An empty one stays empty: HTTP/1.0 requests may have none.
 pub(crate) fn canonical(authority: &str) -> Result<String, Refusal> {
+    // RFC 3986 section 3.2.3 allows any digits; TCP has 16 bits.
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
+    if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
+        return Err(Refusal::RequestInvalid("Host: the port is not a number from 0 to 65535".into()));
+    }
     if authority.is_empty() { Ok(String::new()) } else { policy::route::canonical_host(authority) }
 }
 
@@ -42,11 +47,54 @@ pub(crate) fn authority_of(request: &RequestHeader) -> Result<&str, Refusal> {
             let sent = request.headers.get(http::header::HOST);
             // RFC 9112 section 3.2 requires Host in HTTP/1.1 only. A request without it matches routes without a host.
             if sent.is_none() && request.version < http::Version::HTTP_11 {
-                return Ok("");
+                return Ok(absolute_authority(request.raw_path()));
             }
             let value = sent.ok_or_else(missing)?;
             let value = value.to_str().ok().filter(|value| !value.is_empty());
             value.ok_or_else(|| Refusal::RequestInvalid("Host: not a host name".into()))
+        }
+    }
+}
+
+/// Returns the authority of a target in absolute form (RFC 9112 section 3.2.2), or an empty string.
+fn absolute_authority(target: &[u8]) -> &str {
+    let target = std::str::from_utf8(target).unwrap_or_default();
+    let is_http = |scheme: &str| matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https");
+    let Some((_, rest)) = target.split_once("://").filter(|(scheme, _)| is_http(scheme)) else { return "" };
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Version;
+    use pingora::http::RequestHeader;
+
+    use super::host_of;
+
+    fn host(target: &str, host: Option<&str>, version: Version) -> Option<String> {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None).expect("a request");
+        request.set_version(version);
+        if let Some(host) = host {
+            request.insert_header("Host", host).expect("a header field");
+        }
+        host_of(&request).ok()
+    }
+
+    #[test]
+    fn absolute_form_names_the_host_in_http_1_0() {
+        let host = |target| host(target, None, Version::HTTP_10);
+        assert_eq!(host("http://app.test/x").as_deref(), Some("app.test"));
+        assert_eq!(host("HTTPS://app.test:8443?x").as_deref(), Some("app.test"));
+        assert_eq!(host("/http://app.test/").as_deref(), Some(""), "an ordinary path");
+        assert_eq!(host("/").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn port_beyond_16_bits_is_refused() {
+        for (sent, is_taken) in
+            [("a:0", true), ("a:65535", true), ("a:65536", false), ("a:99999", false), ("[::1]", true)]
+        {
+            assert_eq!(host("/", Some(sent), Version::HTTP_11).is_some(), is_taken, "{sent}");
         }
     }
 }

@@ -140,6 +140,11 @@ impl Silence {
         self.restart();
     }
 
+    /// Forgets that the timeout has expired: the request has its response, and the rest of its body is not read for the app.
+    pub(crate) fn settle(&self) {
+        self.expired.store(false, Ordering::Release);
+    }
+
     /// Whether the timeout has expired.
     pub(crate) fn has_expired(&self) -> bool {
         self.expired.load(Ordering::Acquire)

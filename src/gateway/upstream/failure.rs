@@ -1,5 +1,6 @@
 //! Upstream failures: the client's error response, outlier detection, and retries.
 
+use http::Method;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -68,17 +69,43 @@ pub(crate) fn sent(context: &mut Context, error: &Error, sent: Sent, clock: &dyn
 
 /// Decides whether a failed request is retried. With any method, if the app certainly has not processed it (RFC 9110 section
 /// 9.2.2). With an idempotent method, also if a reused connection had closed.
-pub(crate) fn decide_retry(error: &mut Error, session: &Session, context: &Context, is_reused: bool) {
-    // A body that is no longer buffered cannot be sent again.
-    if context.refusal.is_some() || session.as_ref().retry_buffer_truncated() {
+pub(crate) fn decide_retry(error: &mut Error, session: &Session, context: &mut Context, is_reused: bool) {
+    if context.refusal.is_some() {
+        error.set_retry(false);
+    } else if session.as_ref().retry_buffer_truncated() {
+        // Pingora buffers 64 KiB of a body. A longer one cannot be sent again here, but its client may repeat the request.
+        if was_not_processed(error, context, is_reused) {
+            context.refusal = Some(Refusal::Overloaded);
+        }
         error.set_retry(false);
     } else if was_not_processed(error, context, is_reused) {
         error.set_retry(true);
-    } else if session.req_header().method.is_idempotent() {
-        error.retry.decide_reuse(is_reused);
+    } else if is_idempotent(&session.req_header().method) {
+        if is_reused && has_ended(error) && context.account.awaits_answer() {
+            // The other pooled connections of that server have probably closed as well.
+            if let Some(candidate) = &context.candidate {
+                candidate.abandon_connections();
+            }
+            error.set_retry(true);
+        } else {
+            error.retry.decide_reuse(is_reused);
+        }
     } else {
         error.set_retry(false);
     }
+}
+
+/// Whether a method may be repeated: RFC 9110 section 9.2.2, and idempotent methods of the IANA registry with a body.
+fn is_idempotent(method: &Method) -> bool {
+    // RFC 4918 (PROPFIND), RFC 3253 (REPORT), RFC 5323 (SEARCH), RFC 10008 (QUERY).
+    method.is_idempotent() || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
+}
+
+/// Whether the app closed the connection. Many servers close TLS connections without `close_notify`, and the end may be met while the
+/// request body is written.
+fn has_ended(error: &Error) -> bool {
+    *error.esource() == ErrorSource::Upstream
+        && matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
 }
 
 /// Whether the app certainly has not begun to process the request.

@@ -7,6 +7,17 @@ use pingora::{Error, ErrorType};
 /// Pingora keeps only the text of a handshake error (`connectors/tls/rustls`, 0.9.1), so the messages of rustls are matched
 /// here. Unknown messages are returned unchanged. The tests below produce each one.
 pub(crate) fn cause(error: &Error) -> String {
+    match error.etype() {
+        ErrorType::TLSHandshakeTimedout => {
+            return "the TLS handshake did not end within connect_timeout: does the app speak TLS there?"
+                .to_owned();
+        }
+        ErrorType::ConnectTimedout => {
+            return "no connection within connect_timeout: check address, port and firewall".to_owned();
+        }
+        ErrorType::ConnectRefused => return "connection refused: is the app running?".to_owned(),
+        _ => {}
+    }
     if !matches!(error.etype(), ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert) {
         return innermost(&error.root_cause().to_string());
     }

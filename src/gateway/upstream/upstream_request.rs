@@ -27,6 +27,10 @@ use crate::request_id::{self, RequestId};
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Address, Candidate};
 
+/// Interval of PING frames on connections with gRPC streams, which have no timeout: a dead app is noticed. gRPC servers close
+/// connections that are pinged more often than every five minutes (gRPC keepalive guide).
+const PING_INTERVAL: Duration = Duration::from_secs(330);
+
 /// `Destination` (RFC 4918 section 10.3).
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
@@ -82,6 +86,9 @@ pub(crate) fn peer(
     // The timeout of ordinary requests is enforced by `silence`. For WebSockets and gRPC streams, only writes have one.
     if is_websocket || converses(request, candidate.server.scheme) {
         options.write_timeout = Some(permit.route().timeout);
+    }
+    if converses(request, candidate.server.scheme) {
+        options.h2_ping_interval = Some(PING_INTERVAL);
     }
     options.idle_timeout = Some(candidate.idle_timeout());
     if may_http2 {

@@ -16,6 +16,9 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Requests that such a connection may always have in flight. It may have as many more as it finished in the last second.
 const BASE_REQUESTS: u64 = 10;
 
+/// Number of finished requests after which a connection counts as one of a client that reads.
+const PROVEN: u64 = 50;
+
 /// Interval at which waiting requests check for room.
 const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -87,7 +90,7 @@ impl Connection {
         if held.may_exceed_limit() {
             let started = held.millis();
             let _waiting = self.waiting.lock().await;
-            while held.may_exceed_limit() && !self.has_room_for_request() {
+            while held.may_exceed_limit() && !self.has_room_for_request(held.excess()) {
                 let last = started.max(self.delivered.load(Ordering::Relaxed));
                 if u128::from(held.millis().saturating_sub(last)) > patience.as_millis() {
                     return None;
@@ -99,11 +102,20 @@ impl Connection {
         Some(self.expect_request())
     }
 
-    fn has_room_for_request(&self) -> bool {
+    /// Whether the next request may begin, where the memory held is `excess` times its limit.
+    fn has_room_for_request(&self, excess: u64) -> bool {
         let held = self.counted();
         let in_flight = u64::from(self.expected_responses.load(Ordering::Relaxed)) + held / REQUEST;
-        held < MAX_BYTES
-            && in_flight < BASE_REQUESTS + u64::from(self.pace.last_second(self.socket.held.millis()))
+        let paced = u64::from(self.pace.last_second(self.socket.held.millis()));
+        match excess {
+            // A client that has read many responses, and all of them, does not pay for others.
+            0 | 1 if held == 0 && self.pace.total() >= PROVEN => true,
+            0 | 1 => held < MAX_BYTES && in_flight < BASE_REQUESTS + paced,
+            // Many connections have a few requests each: fewer are allowed.
+            2 => in_flight < 2 + paced,
+            3 => in_flight < 1 + paced,
+            _ => in_flight < paced,
+        }
     }
 
     fn expect_request(self: &Arc<Self>) -> Arc<Backlog> {

@@ -13,6 +13,7 @@ struct Counts {
     second: u64,
     current: u32,
     previous: u32,
+    total: u64,
 }
 
 impl Counts {
@@ -31,6 +32,12 @@ impl Pace {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.advance(millis);
         counts.current = counts.current.saturating_add(1);
+        counts.total = counts.total.saturating_add(1);
+    }
+
+    /// Returns the count since the start.
+    pub(super) fn total(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
     }
 
     /// Returns the larger count of the current and the previous second.

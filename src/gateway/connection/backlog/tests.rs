@@ -20,7 +20,7 @@ async fn blocked_writer_stalls_unless_it_makes_progress() {
     backlog.was_blocked(300_000);
     assert!(held.is_over_limit() && !stalled());
     // 2,000 bytes now and then are progress, one byte is not.
-    for (bytes, is_stalled) in [(2000, false), (2000, false), (1, false), (1, true)] {
+    for (bytes, is_stalled) in [(14_000, false), (14_000, false), (1, false), (1, true)] {
         tokio::time::advance(Duration::from_secs(4)).await;
         backlog.was_accepted(bytes, false);
         assert_eq!(stalled(), is_stalled, "{bytes}");
