@@ -20,9 +20,9 @@ impl Destination<'_> {
     ///
     /// 1. If a public URL has this host and port, it is the only origin, including its scheme.
     /// 2. Otherwise `origin` matches with this host and port, and a scheme that the request may have had. An https
-    /// origin is accepted for a request without TLS, since an untrusted proxy may have terminated TLS.
+    ///    origin is accepted for a request without TLS, since an untrusted proxy may have terminated TLS.
     /// 3. Otherwise `origin` matches if it is a public URL of this host with another port, or if the host is unknown
-    /// here because a proxy in front changed `Host`.
+    ///    here because a proxy in front changed `Host`.
     pub fn is_origin(&self, origin: &str, is_routed: impl Fn(&str) -> bool) -> bool {
         let Some((scheme, authority)) = split(origin) else { return false };
         let host = self.host.to_ascii_lowercase();

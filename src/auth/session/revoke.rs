@@ -24,7 +24,7 @@ const MAX_IN_FLIGHT: usize = 256;
 pub enum Propagation {
     /// In the vault and the session store.
     Complete,
-    /// In the vault; the session store is away and gets the tombstones when it is back.
+    /// In the vault; the session store is down and gets the tombstones when it is back.
     Vault,
 }
 

@@ -45,7 +45,7 @@ impl Journal {
                 redis = self.servers,
                 %cause,
                 advice = advice(cause),
-                "the session store is away: sessions are confirmed by the vault until it is back"
+                "the session store is down: sessions are confirmed by the vault until it is back"
             ),
         }
     }
