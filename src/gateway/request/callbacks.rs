@@ -1,4 +1,4 @@
-//! Pingora's callbacks, each a step of the walk.
+//! Pingora's callbacks, in the order of a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,54 +11,42 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
-use crate::auth::{Auth, Progress};
+use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Scheme;
 use crate::error::Refusal;
-use crate::gateway::authorize::decision;
-use crate::gateway::authorize::decision::{Decision, Found};
 use crate::gateway::authorize::silent_renewal::SetCookies;
-use crate::gateway::authorize::{cors, cross_origin, cross_site_form, navigation};
 use crate::gateway::connection::bounded_stream;
-use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::traffic::Traffic;
-use crate::gateway::endpoints;
-use crate::gateway::endpoints::{health, https_redirect};
 use crate::gateway::request::access_log::{Outcome, RequestLog};
 use crate::gateway::request::context::Context;
 use crate::gateway::request::current_request::{self, CurrentRequest};
 use crate::gateway::request::ignored_fields::IgnoredFields;
 use crate::gateway::request::lingering_close;
 use crate::gateway::request::panic_guard::{Panicked, catch_panic};
-use crate::gateway::request::{client, framing, http10, interrupt};
+use crate::gateway::request::{client, interrupt};
 use crate::gateway::request::{send, send_backlog};
-use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::failure::Sent;
+use crate::gateway::upstream::http10;
 use crate::gateway::upstream::response_framing::Content;
 use crate::gateway::upstream::upstream_request;
 use crate::gateway::upstream::upstream_request::Rewritten;
-use crate::gateway::upstream::{
-    failure, handshake, request_framing, response_framing, response_rewrite, shared_caches, upstream_response,
-};
+use crate::gateway::upstream::{failure, handshake, request_framing, response_framing};
 use crate::id::Random;
-use crate::metrics::{Pattern, Stream};
-use crate::policy::Permit;
+use crate::metrics::Pattern;
 use crate::request_id::{self, RequestIds};
 use crate::snapshot::Current;
 use crate::snapshot::upstreams::ServerAttempts;
 
-/// How many servers of an upstream are tried for one request: the first, and two more.
+/// Maximum number of servers of an upstream tried for one request.
 const TRIES: usize = 3;
 
-/// An answer that took so long is noted as use of its session again: less is the grain of that anyway.
-const WAITED: Duration = Duration::from_secs(1);
-
-/// The public listener's behaviour.
+/// Behaviour of the public listeners.
 pub struct Gateway {
-    auth: Arc<Auth>,
+    pub(super) auth: Arc<Auth>,
     current: Current,
-    clock: Arc<dyn Clock>,
-    traffic: Arc<Traffic>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) traffic: Arc<Traffic>,
     ids: RequestIds,
     misread: IgnoredFields,
 }
@@ -66,7 +54,7 @@ pub struct Gateway {
 type Fallible<T> = pingora::Result<T>;
 
 impl Gateway {
-    /// Puts it together.
+    /// Creates the gateway.
     pub fn new(
         auth: Arc<Auth>,
         current: Current,
@@ -84,169 +72,9 @@ impl Gateway {
         }
     }
 
-    /// The loop bound Pingora is given: it counts the first try too.
+    /// Maximum number of attempts that Pingora makes for a request, the first included.
     pub const fn tries() -> usize {
         TRIES
-    }
-
-    /// Judges and, where the answer is ours, answers. `true` when answered.
-    async fn filter(&self, session: &mut Session, context: &mut Context) -> Fallible<bool> {
-        let verdict = self.verdict(session, context).await;
-        context.account.was_decided();
-        match verdict {
-            Ok(Decision::Forward(forward)) => {
-                if let Some(identity) = forward.permit.identity() {
-                    context.account.belongs_to(identity);
-                }
-                context.bearer_is_ours = forward.bearer_is_ours;
-                context.registration = forward.registration;
-                context.destination = forward.destination;
-                let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
-                let converses = group.is_some_and(|group| {
-                    let mut servers = group.servers().iter();
-                    servers.any(|server| upstream_request::converses(session.req_header(), server.scheme))
-                });
-                if !session.is_body_empty() && !converses {
-                    context.control.expects_body();
-                }
-                context.turn = group.map(|group| group.attempts(self.clock.as_ref())).unwrap_or_default();
-                context.permit = Some(forward.permit);
-                Ok(false)
-            }
-            Ok(Decision::Own(path)) => {
-                let answer = endpoints::serve(session, &path, &self.auth, context).await;
-                context.account.bytes_in = session.body_bytes_read() as u64;
-                let answer = match answer? {
-                    Ok(answer) => {
-                        match &answer.refused {
-                            Some(refusal) => self.account_for(session, refusal, answer.status, context),
-                            None => context.account.outcome = Outcome::Answered,
-                        }
-                        answer
-                    }
-                    Err(refusal) => self.refusal(session, &refusal, context),
-                };
-                let answer =
-                    cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
-                let answer = context.set.on(answer);
-                send::send(session, &answer, context).await.map(|()| true)
-            }
-            Ok(Decision::Preflight(answer)) => {
-                context.account.outcome = Outcome::Answered;
-                send::send(session, &answer, context).await.map(|()| true)
-            }
-            Ok(Decision::Redirect(to)) => {
-                context.account.outcome = Outcome::Answered;
-                send::send(session, &OwnResponse::redirect(to), context).await.map(|()| true)
-            }
-            Ok(Decision::Health) => {
-                context.account.outcome = Outcome::Answered;
-                let answer = health::response(&self.auth, &self.traffic, &context.snapshot).await;
-                send::send(session, &answer, context).await.map(|()| true)
-            }
-            Err(refusal) => {
-                // Where a request is in doubt, so is where the next one begins.
-                if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
-                    session.set_keepalive(None);
-                }
-                let answer = match cross_site_form::response(session, &refusal, context).await? {
-                    Some(answer) => {
-                        self.account_for(session, &refusal, answer.status, context);
-                        answer
-                    }
-                    None => self.refusal(session, &refusal, context),
-                };
-                let answer = context.set.on(answer);
-                send::send(session, &answer, context).await.map(|()| true)
-            }
-        }
-    }
-
-    async fn verdict(&self, session: &Session, context: &mut Context) -> Result<Decision, Refusal> {
-        if let Some(refusal) = &context.refused {
-            return Err(refusal.clone());
-        }
-        let snapshot = &context.snapshot;
-        if let Some(proof) = &context.proof
-            && !proof.counts(snapshot.tls.as_ref(), self.clock.wall())
-        {
-            return Err(Refusal::ConnectionOutdated);
-        }
-        framing::check(session, snapshot.limits())?;
-        if health::is_check(session.req_header(), &snapshot.server) {
-            context.account.own = true;
-            return Ok(Decision::Health);
-        }
-        if context.listener == Listener::Redirect {
-            context.account.own = true;
-            return https_redirect::to_https(session.req_header(), &snapshot.server).map(Decision::Redirect);
-        }
-        if let Some(judgement) =
-            decision::preflight(session.req_header(), snapshot, &mut context.account.route)
-        {
-            return Ok(judgement);
-        }
-        let found = decision::find(session.req_header(), snapshot);
-        if found == Err(Refusal::TargetAmbiguous) {
-            self.auth.metrics().requests.unusual.of(Pattern::AmbiguousTarget).inc();
-        }
-        let (route, resources) = match found? {
-            Found::Own(path) => {
-                context.account.own = true;
-                return Ok(Decision::Own(path));
-            }
-            Found::Route(route, resources) => (route, resources),
-        };
-        context.account.route = Some(Arc::clone(&route));
-        let is_cross_origin = cross_origin::is_guarded(session.req_header())
-            && cross_origin::is_cross_origin(session, snapshot);
-        let judgement = decision::judge(
-            (session.req_header(), is_cross_origin),
-            (&route, resources),
-            &self.auth,
-            snapshot,
-            &context.control,
-            (&mut context.set, &mut context.who),
-        )
-        .await;
-        if let Some(who) = &context.who {
-            context.account.belongs_to(who);
-        }
-        let judgement = judgement?;
-        framing::check_length(session, route.body_limit)?;
-        Ok(judgement)
-    }
-
-    /// The answer to what is refused, taken to its account.
-    fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> OwnResponse {
-        let id = context.account.request_id.as_ref();
-        let (request, who) = (session.req_header(), context.who.as_deref());
-        let answer = navigation::refusal(refusal, id, request, who, &self.auth, &context.snapshot);
-        let answer = if context.account.own {
-            answer
-        } else {
-            let route = context.account.route.as_deref();
-            cors::decorate_refusal(answer, refusal, request, route, &context.snapshot)
-        };
-        self.account_for(session, refusal, answer.status, context);
-        answer
-    }
-
-    /// What was refused is in the log, whatever is not.
-    fn account_for(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
-        context.account.was_refused(refusal, status);
-        // What is wrong with a body names what the client sent in it, which may be a secret.
-        if let Refusal::RequestInvalid(what) = refusal
-            && !context.account.own
-        {
-            context.account.cause = Some(what.clone());
-        }
-        if matches!(refusal, Refusal::OriginNotAllowed | Refusal::FormInvalid) {
-            context.account.cause = cross_origin::cause(session, &context.snapshot);
-        }
-        if !context.account.is_shown() {
-            client::show(session, &mut context.account, &context.snapshot);
-        }
     }
 
     /// Ends a response without content (to HEAD, 204, 304) whose app failed after its header section: nothing is missing of it
@@ -261,7 +89,7 @@ impl Gateway {
     }
 
     /// Remembers why, and stops Pingora.
-    fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
+    pub(super) fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
         context.refusal = Some(refusal);
         // As if the client had gone: of any other error of a body on its way to an HTTP/2 app the transport says nothing, and
         // goes on waiting for that app's response.
@@ -538,69 +366,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         context: &mut Box<Context>,
     ) -> Fallible<()> {
-        // Revoked while the app was thinking: its answer is not delivered.
-        if let Some(refusal) = context.obstacle() {
-            return Self::refuse(context, refusal);
-        }
-        if session.req_header().version < Version::HTTP_11 {
-            response_framing::without_chunks(session, response, context.response_is_empty);
-        }
-        upstream_response::drop_our_cookies(response)?;
-        if let Some(route) = context.permit.as_ref().map(Permit::route)
-            && (route.rewrite_location || route.rewrite_cookie_path)
-        {
-            let forwarded_host = client::origin(session, &context.snapshot).host;
-            let server = context.candidate.as_ref().and_then(|it| it.server.authority.to_str().ok());
-            response_rewrite::rewrite(response, session.req_header(), route, forwarded_host, server)?;
-        }
-        send::mark(session, response, context)?;
-        if self.traffic.is_winding_down() {
-            session.set_keepalive(None);
-        }
-        let status = response.status.as_u16();
-        request_framing::keep_after_informational(session, !response_framing::is_final(status));
-        if status == 101 || status >= 200 {
-            context.set.beside(response)?;
-            if let Some(permit) = &context.permit {
-                shared_caches::protect(response, permit, !context.set.is_empty())?;
-                cors::expose(response, session.req_header(), permit.route())?;
-            }
-        }
-        // RFC 9110 section 7.8: nobody switches who was not asked to, nor to what was not asked for.
-        let asked = || upstream_request::is_websocket(&session.req_header().headers);
-        if status == 101 && !(asked() && upstream_request::is_websocket(&response.headers)) {
-            return Self::refuse(context, Refusal::UpstreamUnavailable);
-        }
-        if status == 101 {
-            // Silence is normal on a WebSocket; the session's end closes it.
-            session.set_read_timeout(None);
-            bounded_stream::admit_all(session);
-        }
-        if status == 101 || status >= 200 {
-            context.account.status = status;
-            context.account.outcome = Outcome::Forwarded;
-            let stream = upstream_response::stream(response);
-            let took = context.account.is_answered(stream);
-            // An answer that was waited for is use, as what follows it is.
-            if took.is_none_or(|took| took >= WAITED) {
-                context.note_use(&self.auth);
-            }
-            if let Some(candidate) = &context.candidate {
-                candidate.response_started(status, took, self.clock.as_ref());
-            }
-            // A gRPC stream ends when one of the two says so, or never.
-            let open = stream != Stream::Response || upstream_request::is_grpc(&response.headers);
-            // Silence is normal there. What it is the answer says, not the request.
-            if open {
-                context.silence.stop();
-            }
-            context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
-            // Between the look above and this mark a cut may have come: then nothing was sent, and nothing is.
-            if let Some(refusal) = context.obstacle() {
-                return Self::refuse(context, refusal);
-            }
-        }
-        Ok(())
+        self.filter_response(session, response, context).await
     }
 
     fn response_body_filter(

@@ -7,6 +7,7 @@ pub(crate) mod failure;
 pub(crate) mod fields;
 pub(crate) mod handshake;
 pub(crate) mod health_checks;
+pub(crate) mod http10;
 pub(crate) mod origin_headers;
 pub(crate) mod request_framing;
 pub(crate) mod response_framing;
