@@ -23,6 +23,8 @@ mod tls;
 
 #[path = "docs/bench.rs"]
 mod bench;
+#[path = "docs/configuration.rs"]
+mod configuration;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "docs/logs.rs"]
