@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use super::common::{RUNS, STAND_INS, listed_prefixes};
+use super::common_list::{RUNS, STAND_INS, listed_prefixes};
 
 /// Maximum number of letters outside words and runs.
 const MAX_OTHERS: usize = 2;

@@ -9,6 +9,7 @@ use crate::secret::Secret;
 
 mod argon;
 mod common;
+mod common_list;
 mod composition;
 pub mod pool;
 

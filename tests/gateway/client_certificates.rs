@@ -201,7 +201,7 @@ async fn reloaded_client_ca_applies_to_open_connections() {
     .await;
     let ready = house.gateway.probe("/readyz").await.text();
     assert!(
-        ready.contains("server.tls.client_ca_file: ") && ready.contains("an authority cannot be used"),
+        ready.contains("server.tls.client_ca_file: ") && ready.contains("a CA certificate cannot be used"),
         "{ready}"
     );
     assert_eq!(house.ask(&ada).await.expect("as before"), 200);

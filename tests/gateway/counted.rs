@@ -152,9 +152,9 @@ async fn logins_and_refreshes_are_counted_by_outcome() {
             r#"doorward_refreshes_total{outcome="refresh_reused"} +1"#,
             r#"doorward_refreshes_total{outcome="repeated"} +1"#,
             r#"doorward_refreshes_total{outcome="rotated"} +2"#,
-            r#"doorward_sessions_ended_total{reason="reuse"} +1"#,
             r#"doorward_security_events_total{pattern="forged_token"} +1"#,
             r#"doorward_security_events_total{pattern="refresh_reuse"} +1"#,
+            r#"doorward_sessions_ended_total{reason="reuse"} +1"#,
         ]
     );
 }

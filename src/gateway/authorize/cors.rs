@@ -10,7 +10,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::config::{Cors, Route};
 use crate::error::Refusal;
-use crate::gateway::authorize::decision;
+use crate::gateway::authorize::path_routes::routes_of_path;
 use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::shared_caches;
 use crate::snapshot::Snapshot;
@@ -114,7 +114,7 @@ pub(crate) fn decorate_refusal(
     if let Some(route) = route {
         return readable(response, request, &route.cors_origins);
     }
-    let routes = decision::routes_of_path(request, snapshot);
+    let routes = routes_of_path(request, snapshot);
     let server = &snapshot.server.cors_origins;
     let is_theirs = matches!(refusal, Refusal::MethodNotAllowed(_)) && !routes.is_empty();
     let of_server = if is_theirs { &[][..] } else { server };

@@ -1,4 +1,4 @@
-//! The judgement: from a request's header to an own endpoint, a permit, or a refusal.
+//! The decision on a request: from its header section to an own endpoint, a permit, or a refusal.
 
 use std::sync::Arc;
 
@@ -87,29 +87,8 @@ fn find_for(request: &RequestHeader, method: &Method, snapshot: &Snapshot) -> Re
     }
 }
 
-/// The routes of a request's host and path, whatever its method, for a request that none was chosen for. Of a path that is in
-/// doubt, those of the segments before the doubt.
-pub(crate) fn routes_of_path<'s>(request: &RequestHeader, snapshot: &'s Snapshot) -> &'s [Arc<Route>] {
-    let host = authority_of(request).and_then(canonical);
-    host.map_or(&[], |host| snapshot.routes.at(&host, plain_segments(path_of(request))))
-}
-
-/// The segments of a path before the first that has an escape, is a dot segment, or is empty.
-fn plain_segments(path: &[u8]) -> &str {
-    let is_plain = |segment: &&[u8]| {
-        let is_dots = segment.iter().all(|&byte| byte == b'.');
-        !is_dots && segment.iter().all(|&byte| byte.is_ascii_graphic() && !b"%\\;".contains(&byte))
-    };
-    let segments = path.strip_prefix(b"/").unwrap_or_default().split(|&byte| byte == b'/');
-    let length = segments.take_while(is_plain).map(|segment| segment.len() + 1).sum::<usize>();
-    path.get(..length)
-        .filter(|path| !path.is_empty())
-        .and_then(|path| str::from_utf8(path).ok())
-        .unwrap_or("/")
-}
-
-/// Judges a preflight by the route of the method that it asks for; `None` where that is no other than the judgement of any
-/// request. The route is noted in `found`.
+/// Decides on a preflight by the route of the method it asks for. Returns `None` if it is handled like any other request. Stores the
+/// route in `found`.
 pub(crate) fn preflight(
     request: &RequestHeader,
     snapshot: &Snapshot,

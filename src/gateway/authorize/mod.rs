@@ -9,4 +9,5 @@ pub(crate) mod cross_origin;
 pub(crate) mod cross_site_form;
 pub(crate) mod decision;
 pub(crate) mod navigation;
+pub(crate) mod path_routes;
 pub(crate) mod silent_renewal;

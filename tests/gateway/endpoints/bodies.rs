@@ -131,8 +131,17 @@ async fn only_plain_json_is_accepted() {
         assert_refused(&answer, 415, "media_type_unsupported");
         assert!(answer.member("detail").contains("Content-Type: application/json"), "{}", answer.text());
     }
-    for browser in [("Accept", "text/html"), ("Origin", "http://gateway.test"), ("Sec-Fetch-Site", "none")] {
-        assert_eq!(post(&gateway, "/auth/logout", &[form, browser], &body).await.status, 403, "{browser:?}");
+    // From a page of its own, there is nothing to sign out of (tests of browsers).
+    for (browser, status) in [
+        (("Accept", "text/html"), 403),
+        (("Origin", "http://gateway.test"), 200),
+        (("Sec-Fetch-Site", "none"), 403),
+    ] {
+        assert_eq!(
+            post(&gateway, "/auth/logout", &[form, browser], &body).await.status,
+            status,
+            "{browser:?}"
+        );
     }
     for encoding in ["gzip", "br", "deflate", "gzip, identity"] {
         let answer = post(&gateway, "/auth/login", &[JSON, ("Content-Encoding", encoding)], &body).await;
