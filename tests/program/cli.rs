@@ -112,7 +112,7 @@ fn password_prompt_needs_a_terminal() {
     let inner = house.command(&["user", "add", "ada"]);
     command.arg("--wait").arg(inner.get_program()).args(inner.get_args());
     let complaint = crate::process::run(&mut command, "").complaint();
-    assert!(complaint.contains("give --password-stdin"), "{complaint}");
+    assert!(complaint.contains("use --password-stdin"), "{complaint}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Demo {
     }
 
     fn folder(&self) -> PathBuf {
-        self.between("Everything is in ", " and goes away").into()
+        self.between("All files are in ", " and are deleted").into()
     }
 
     /// Comment and lines of each step.
@@ -115,7 +115,7 @@ fn shows_what_it_says(demo: &Demo, count: usize) {
     assert!(app.contains("get /hello?from=me http/1.1") && app.contains("x-auth-user: bob\n"), "{app}");
     assert!(!app.contains("authorization") && !app.contains("bearer") && !app.contains("ada"), "{app}");
     has("the admin route: refused (403, role_missing)", &["-> 403", r#""code":"role_missing""#]);
-    assert_eq!(seen("renew"), "same refresh token");
+    assert_eq!(seen("refresh: a new access token"), "same refresh token");
     has("list your sessions", &["-> 200", signed_in["session_id"].as_str().expect("text")]);
     assert_eq!(seen("revoke from another process"), "sessions ended: 1");
     let both = ["-> 401", r#""code":"token_revoked""#, r#""code":"refresh_invalid""#];

@@ -10,7 +10,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("demo", "small app"),
     ("check", "every problem"),
     ("status", "running gateway"),
-    ("completions", "complete these commands"),
+    ("completions", "completion script"),
     ("user", "Users"),
     ("user add", "Add a user"),
     ("user list", "List users"),

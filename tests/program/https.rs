@@ -133,8 +133,7 @@ fn check_and_log_warn_about_certificates() {
     let warnings: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
     let (open, uncovered) = (
         "server.tls.certificates[0].key_file: every user of this machine can read the private key: chmod 600 it",
-        "server.public_urls[0]: no certificate of server.tls is for \"gateway.test\": browsers will refuse it; add one, or \
-         correct the address",
+        "server.public_urls[0]: no certificate of server.tls covers \"gateway.test\", so browsers will reject it: add one, or correct the address",
     );
     assert_eq!(warnings, [open, uncovered], "{said}");
 

@@ -73,9 +73,9 @@ fn check_reports_every_problem_beside_a_missing_master_key() {
         assert!(done.err.contains(problem), "no `{problem}` in: {}", done.err);
     }
     for warning in [
-        "warning: upstreams.spare: no route sends anything here",
+        "warning: upstreams.spare: no route uses this upstream",
         "warning: upstreams.spare.servers[0]: \"spare.invalid\" does not resolve",
-        "warning: browser.idle_timeout: 30d is more than the 14d of sessions.idle_timeout",
+        "warning: browser.idle_timeout: 30d is longer than the 14d of sessions.idle_timeout",
     ] {
         assert!(done.out.contains(warning), "no `{warning}` in: {}", done.out);
     }
@@ -205,7 +205,7 @@ fn unusable_master_key_prevents_startup() {
     fs::remove_file(&file).expect("removed");
     for command in [&["serve"][..], &["key", "rotate"]] {
         let complaint = house.run(command).complaint();
-        assert_says(&complaint, &["master.key", "does not exist", "restore it", "not made anew"]);
+        assert_says(&complaint, &["master.key", "does not exist", "restore it", "no new one was created"]);
         assert!(!file.exists(), "a lost master key must not be made anew");
     }
 
