@@ -132,7 +132,8 @@ fn file_that_is_no_database_is_refused_unchanged() {
     let (_folder, path) = place();
     let text = "these are my notes, not a database; please leave them alone. ".repeat(100);
     fs::write(&path, &text).expect("written");
-    assert!(damage(&path).contains("not a vault"));
+    let said = damage(&path);
+    assert!(said.contains("is not a doorward vault"), "{said}");
     assert_eq!(fs::read_to_string(&path).expect("readable"), text);
 }
 
