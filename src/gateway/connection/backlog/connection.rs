@@ -16,6 +16,9 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Requests that such a connection may always have in flight. It may have as many more as it finished in the last second.
 const BASE_REQUESTS: u64 = 10;
 
+/// The same, where twice the limit or more is held. Each connection can still do something beside a download.
+const FEW_REQUESTS: u64 = 2;
+
 /// Number of finished requests after which a connection counts as one of a client that reads.
 const PROVEN: u64 = 50;
 
@@ -105,17 +108,16 @@ impl Connection {
     /// Whether the next request may begin, where the memory held is `excess` times its limit.
     fn has_room_for_request(&self, excess: u64) -> bool {
         let held = self.counted();
-        let in_flight = u64::from(self.expected_responses.load(Ordering::Relaxed)) + held / REQUEST;
+        let expected = u64::from(self.expected_responses.load(Ordering::Relaxed));
         let paced = u64::from(self.pace.last_second(self.socket.held.millis()));
-        match excess {
-            // A client that has read many responses, and all of them, does not pay for others.
-            0 | 1 if held == 0 && self.pace.total() >= PROVEN => true,
-            0 | 1 => held < MAX_BYTES && in_flight < BASE_REQUESTS + paced,
-            // Many connections have a few requests each: fewer are allowed.
-            2 => in_flight < 2 + paced,
-            3 => in_flight < 1 + paced,
-            _ => in_flight < paced,
+        if excess > 1 {
+            // A large download is one request, and an idle event stream holds nothing.
+            let others = u64::from(self.requests.load(Ordering::Relaxed)).saturating_sub(expected);
+            return expected + others.min(held / REQUEST) < FEW_REQUESTS + paced;
         }
+        // A client that has read many responses, and all of them, does not pay for others.
+        let is_proven = held == 0 && self.pace.total() >= PROVEN;
+        is_proven || held < MAX_BYTES && expected + held / REQUEST < BASE_REQUESTS + paced
     }
 
     fn expect_request(self: &Arc<Self>) -> Arc<Backlog> {

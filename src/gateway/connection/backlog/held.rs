@@ -42,11 +42,11 @@ impl Held {
         bytes > self.limit.load(Ordering::Relaxed)
     }
 
-    /// Bytes held and expected, in multiples of the limit, rounded down; 0 while the limit is not exceeded.
+    /// Bytes held, in multiples of the limit, rounded down; 0 while the limit is not exceeded. Expected bytes do not count: an ordinary
+    /// day with a slow app expects several times the limit.
     pub(crate) fn excess(&self) -> u64 {
-        let bytes = self.bytes.load(Ordering::Relaxed).saturating_add(self.expected.load(Ordering::Relaxed));
         let limit = self.limit.load(Ordering::Relaxed);
-        if bytes <= limit { 0 } else { bytes.checked_div(limit).unwrap_or(u64::MAX) }
+        self.bytes.load(Ordering::Relaxed).checked_div(limit).unwrap_or(u64::MAX)
     }
 
     /// Milliseconds since the start, plus 1: 0 is free for "never".

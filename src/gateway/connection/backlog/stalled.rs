@@ -56,10 +56,7 @@ pub async fn bound_stalled(traffic: Arc<Traffic>, current: Current) {
         traffic.held().set_limit(limit);
         // Memory held for stalled clients is part of it: within the limit there is nothing to do.
         if traffic.held().may_exceed_limit() {
-            // Far beyond the limit there is less time.
-            let far = traffic.held().excess() > 1;
-            let patience = if far { patience(send_timeout) / 2 } else { patience(send_timeout) };
-            for stalled in beyond_limit(limit, all_stalled(&traffic, patience)) {
+            for stalled in beyond_limit(limit, all_stalled(&traffic, patience(send_timeout))) {
                 stalled.cut();
             }
         }

@@ -119,3 +119,37 @@ async fn requests_of_stalled_connection_wait_beyond_the_limit() {
     drop((bodies, unanswered));
     assert!(waiting.await.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn slow_app_alone_leaves_every_connection_its_base_requests() {
+    let held = Arc::new(Held::default());
+    held.set_limit(REQUEST);
+    let patience = Duration::from_secs(10);
+    let connections: Vec<_> = (0..20).map(|_| Connection::new(&held, None)).collect();
+    let mut expected = Vec::new();
+    for connection in &connections {
+        for _ in 0..10 {
+            expected.push(connection.next_request(patience).await.expect("there is room"));
+        }
+    }
+    assert!(held.may_exceed_limit() && held.excess() == 0, "nothing is held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_with_a_download_may_send_another_request_however_much_is_held() {
+    let held = Arc::new(Held::default());
+    held.set_limit(REQUEST);
+    let patience = Duration::from_secs(10);
+    let (other, connection) = (Connection::new(&held, None), Connection::new(&held, None));
+    let theirs: Vec<_> = (0..100).map(|_| Backlog::of_stream(&other)).collect();
+    let bodies: Vec<_> = theirs.iter().map(|theirs| theirs.hold(Bytes::from_static(b"hello"))).collect();
+    assert!(held.excess() >= 100);
+    let download = connection.next_request(patience).await.expect("a first request");
+    let body = download.hold(Bytes::from(vec![0; 700 << 10]));
+    let second = connection.next_request(patience).await.expect("another one");
+    assert!(tokio::time::timeout(patience / 2, connection.next_request(patience)).await.is_err());
+    second.response_delivered();
+    drop(second);
+    assert!(connection.next_request(patience).await.is_some());
+    drop((body, bodies));
+}
