@@ -82,10 +82,6 @@ pub(crate) fn decide_retry(error: &mut Error, session: &Session, context: &mut C
         error.set_retry(true);
     } else if is_idempotent(&session.req_header().method) {
         if is_reused && has_ended(error) && context.account.awaits_answer() {
-            // The other pooled connections of that server have probably closed as well.
-            if let Some(candidate) = &context.candidate {
-                candidate.abandon_connections();
-            }
             error.set_retry(true);
         } else {
             error.retry.decide_reuse(is_reused);
@@ -95,9 +91,9 @@ pub(crate) fn decide_retry(error: &mut Error, session: &Session, context: &mut C
     }
 }
 
-/// Whether a method may be repeated: RFC 9110 section 9.2.2, and idempotent methods of the IANA registry with a body.
+/// Whether a method may be repeated: RFC 9110 section 9.2.2, and safe methods beyond it.
 fn is_idempotent(method: &Method) -> bool {
-    // RFC 4918 (PROPFIND), RFC 3253 (REPORT), RFC 5323 (SEARCH), RFC 10008 (QUERY).
+    // RFC 4918 section 9.1 (PROPFIND), RFC 3253 section 3.6 (REPORT), RFC 5323 section 2 (SEARCH); QUERY as registered with IANA.
     method.is_idempotent() || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
 }
 

@@ -1,15 +1,20 @@
 //! Reuse of upstream connections and its time limits; Unix sockets.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use super::scene::{BOTH, Scene, Wire};
 use crate::support::gateway::SOON;
-use crate::support::{Socket, TestApp, TestGateway, assert_eventually};
+use crate::support::{Socket, TestApp, TestGateway, assert_eventually, tls};
 
 /// Starts an app that adds this field to every response. Also returns its counts of open and accepted connections.
 async fn app(field: &'static str) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>, JoinHandle<()>) {
@@ -134,4 +139,66 @@ async fn app_behind_unix_socket_is_served() {
         status == 502 && gateway.metric(failures).await >= 1.0
     })
     .await;
+}
+
+/// Starts a TLS app whose connections each answer one request, and close without `close_notify` when another arrives. Also returns
+/// its count of requests.
+async fn abrupt_tls_app(folder: &Path) -> (String, Arc<AtomicUsize>, JoinHandle<()>) {
+    let certificate = tls::make(folder, "upstream", &["upstream.test"]);
+    let key = PrivateKeyDer::from_pem_file(folder.join("upstream.key")).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![tls::certificate(&certificate)], key)
+        .expect("a certificate");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let server = format!("https://{}", listener.local_addr().expect("an address"));
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let serving = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, requests) = (acceptor.clone(), Arc::clone(&counted));
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                for is_first in [true, false] {
+                    let mut head = Vec::new();
+                    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                        if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    if is_first {
+                        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                        let _ = stream.write_all(response).await;
+                        let _ = stream.flush().await;
+                    }
+                }
+                // Dropped, not shut down.
+            });
+        }
+    });
+    (server, requests, serving)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn safe_request_is_repeated_when_a_tls_app_closes_without_close_notify() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, requests, serving) = abrupt_tls_app(folder.path()).await;
+    let ca_file = folder.path().join("upstream.crt");
+    let upstream = format!("ca_file = \"{}\"\nserver_name = \"upstream.test\"", ca_file.display());
+    let scene = Scene::before(&server, &upstream, "").await;
+    for (method, status) in [("GET", 200), ("PROPFIND", 200), ("POST", 502)] {
+        ask(&scene, Wire::Http1).await;
+        requests.store(0, Ordering::Relaxed);
+        let mut client = scene.ask(Wire::Http1).await;
+        client.begin(method, "/", &[], true).await;
+        assert_eq!(client.answer().await.expect("a response").status, status, "{method}");
+        // The kept connection had taken the first of them.
+        let expected = if status == 200 { 2 } else { 1 };
+        assert_eq!(requests.load(Ordering::Relaxed), expected, "{method}");
+    }
+    serving.abort();
 }
