@@ -301,7 +301,11 @@ fn has_capital(text: &str) -> bool {
 /// [`Refusal::RequestInvalid`] if it is not a host (RFC 3986 section 3.2.2).
 pub fn canonical_host(host: &str) -> Result<String, Refusal> {
     let invalid = || Refusal::RequestInvalid("Host: not a host name".into());
-    let port_ok = |port: &str| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    // RFC 3986 section 3.2.3 allows any digits, and none; TCP has 16 bits.
+    let port_ok = |port: &str| {
+        let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        port.is_empty() || port.len() <= 5 && is_number
+    };
     let name = if host.starts_with('[') {
         let (address, port) = host.split_once(']').ok_or_else(invalid)?;
         address[1..].parse::<std::net::Ipv6Addr>().map_err(|_| invalid())?;

@@ -30,11 +30,6 @@ pub(crate) fn host_of(request: &RequestHeader) -> Result<String, Refusal> {
 
 /// Returns the canonical host of an authority. An empty one stays empty: HTTP/1.0 requests may have none.
 pub(crate) fn canonical(authority: &str) -> Result<String, Refusal> {
-    // RFC 3986 section 3.2.3 allows any digits; TCP has 16 bits.
-    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
-    if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
-        return Err(Refusal::RequestInvalid("Host: the port is not a number from 0 to 65535".into()));
-    }
     if authority.is_empty() { Ok(String::new()) } else { policy::route::canonical_host(authority) }
 }
 
