@@ -279,46 +279,55 @@ impl AsyncWrite for BoundedStream {
     }
 }
 
-#[async_trait]
-impl Shutdown for BoundedStream {
-    async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.stream).await;
-    }
+/// Implements the traits of Pingora's streams that only ask the wrapped `stream`.
+macro_rules! delegate_to_stream {
+    ($wrapper:ty) => {
+        #[async_trait]
+        impl Shutdown for $wrapper {
+            async fn shutdown(&mut self) {
+                Shutdown::shutdown(&mut *self.stream).await;
+            }
+        }
+
+        impl UniqueID for $wrapper {
+            fn id(&self) -> UniqueIDType {
+                self.stream.id()
+            }
+        }
+
+        impl Ssl for $wrapper {
+            fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+                self.stream.get_ssl_digest()
+            }
+
+            fn selected_alpn_proto(&self) -> Option<ALPN> {
+                self.stream.selected_alpn_proto()
+            }
+        }
+
+        impl GetTimingDigest for $wrapper {
+            fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+                self.stream.get_timing_digest()
+            }
+        }
+
+        impl GetProxyDigest for $wrapper {
+            fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+                self.stream.get_proxy_digest()
+            }
+        }
+
+        impl GetSocketDigest for $wrapper {
+            fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+                self.stream.get_socket_digest()
+            }
+        }
+    };
 }
 
-impl UniqueID for BoundedStream {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
+pub(crate) use delegate_to_stream;
 
-impl Ssl for BoundedStream {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for BoundedStream {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for BoundedStream {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for BoundedStream {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
+delegate_to_stream!(BoundedStream);
 
 impl Peek for BoundedStream {}
 

@@ -225,7 +225,7 @@ impl ClientConnection {
                 let grace = match (cause, control.progress()) {
                     (Cut::Draining | Cut::Stalled, _) | (_, Progress::Open) => None,
                     // The client can still get an error response with Retry-After.
-                    (Cut::Silent, _) => Some(TIMEOUT_GRACE),
+                    (Cut::UpstreamTimeout, _) => Some(TIMEOUT_GRACE),
                     (_, Progress::Answering) => Some(RESPONSE_GRACE),
                     (_, Progress::Waiting) => Some(REFUSAL_GRACE),
                 };
@@ -401,6 +401,6 @@ impl ClientConnection {
 /// Cuts the request when its app has been silent for too long. Never resolves.
 async fn cut_on_silence(control: &Control, silence: &Silence, woken_at: Instant) {
     silence.until_expired(woken_at).await;
-    control.cut(Cut::Silent);
+    control.cut(Cut::UpstreamTimeout);
     std::future::pending::<()>().await;
 }
