@@ -18,6 +18,7 @@ use pingora::proxy::Session;
 use crate::config::{Access, CrossOrigin};
 use crate::error::Refusal;
 use crate::gateway::authorize::cross_origin;
+use crate::gateway::authorize::form_encoding;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::navigation::Audience;
 use crate::gateway::request::context::Context;
@@ -132,17 +133,7 @@ fn parse(bytes: &[u8]) -> Option<Vec<(String, String)>> {
 
 fn decode(bytes: &[u8]) -> Option<String> {
     let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.iter();
-    while let Some(&byte) = rest.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(*rest.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            other => other,
-        });
-    }
+    form_encoding::decode(bytes, &mut out)?;
     // HTML cannot express NUL.
     String::from_utf8(out).ok().filter(|text| !text.contains('\0'))
 }

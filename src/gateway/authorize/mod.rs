@@ -8,6 +8,7 @@ pub(crate) mod credential;
 pub(crate) mod cross_origin;
 pub(crate) mod cross_site_form;
 pub(crate) mod decision;
+pub(crate) mod form_encoding;
 pub(crate) mod navigation;
 pub(crate) mod path_routes;
 pub(crate) mod silent_renewal;

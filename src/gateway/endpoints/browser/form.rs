@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use zeroize::Zeroizing;
 
 use crate::error::Refusal;
+use crate::gateway::authorize::form_encoding;
 use crate::secret::Secret;
 
 /// Maximum number of fields of a form or query. The largest form has eight, and trackers add a few to links to the login page. A
@@ -53,18 +54,7 @@ fn decode(bytes: &[u8]) -> Result<String, Refusal> {
     let invalid = || Refusal::RequestInvalid("form: not text in percent-encoding".into());
     // Zeroized on every path, except the returned copy.
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let mut rest = bytes.iter();
-    while let Some(&byte) = rest.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(*rest.next()?).to_digit(16);
-                let (high, low) = (digit().ok_or_else(invalid)?, digit().ok_or_else(invalid)?);
-                u8::try_from(high * 16 + low).map_err(|_| invalid())?
-            }
-            other => other,
-        });
-    }
+    form_encoding::decode(bytes, &mut out).ok_or_else(invalid)?;
     let text = str::from_utf8(&out).map_err(|_| invalid())?;
     Ok(text.to_owned())
 }
