@@ -270,7 +270,7 @@ fn circle(sources: &[Source]) -> Option<String> {
         };
         arrows.insert(source.path.clone(), theirs.filter(|path| !is_part(path)).collect());
     }
-    // What imports nothing that is left is in no circle.
+    // A file that imports none of the others is in no circle.
     loop {
         let free: Vec<String> = arrows
             .iter()
@@ -282,7 +282,7 @@ fn circle(sources: &[Source]) -> Option<String> {
         }
         arrows.retain(|from, _| !free.contains(from));
     }
-    // And what nobody that is left imports.
+    // Neither is a file that none of the others imports.
     loop {
         let imported: BTreeSet<String> = arrows.values().flatten().cloned().collect();
         let before = arrows.len();

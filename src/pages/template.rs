@@ -239,7 +239,7 @@ impl InterruptedTemplate<'_> {
         if self.page.is_framed { t.interrupted_framed_steps } else { t.interrupted_steps }
     }
 
-    /// What else may help.
+    /// Further advice.
     fn or(&self) -> &'static str {
         let t = self.frame.t;
         if self.page.is_framed { t.interrupted_framed_or } else { t.interrupted_or }

@@ -13,11 +13,11 @@ pub enum Cut {
     /// Its session was revoked.
     Revoked,
     /// The user's rights have changed since the request was admitted.
-    Rights,
+    RolesChanged,
     /// Its session reached its end.
     Expired,
     /// The revocation set has not been current for `stream_lease`.
-    Unproven,
+    StaleRevocations,
     /// The gateway is stopping and the drain timeout has passed.
     Draining,
     /// The request body arrives too slowly.
@@ -25,7 +25,7 @@ pub enum Cut {
     /// The client does not read the response, and too many responses are stalled.
     Stalled,
     /// The app sent nothing for longer than the route's `timeout`.
-    Silent,
+    UpstreamTimeout,
 }
 
 impl Cut {
@@ -33,13 +33,13 @@ impl Cut {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
-            Self::Rights => "roles_changed",
+            Self::RolesChanged => "roles_changed",
             Self::Expired => "expired",
-            Self::Unproven => "stale_revocations",
+            Self::StaleRevocations => "stale_revocations",
             Self::Draining => "draining",
             Self::Slow => "slow",
             Self::Stalled => "stalled",
-            Self::Silent => "upstream_timeout",
+            Self::UpstreamTimeout => "upstream_timeout",
         }
     }
 
@@ -47,12 +47,12 @@ impl Cut {
         match value {
             1 => Some(Self::Revoked),
             2 => Some(Self::Expired),
-            3 => Some(Self::Unproven),
+            3 => Some(Self::StaleRevocations),
             4 => Some(Self::Draining),
-            5 => Some(Self::Rights),
+            5 => Some(Self::RolesChanged),
             6 => Some(Self::Slow),
             7 => Some(Self::Stalled),
-            8 => Some(Self::Silent),
+            8 => Some(Self::UpstreamTimeout),
             _ => None,
         }
     }
@@ -61,12 +61,12 @@ impl Cut {
         match self {
             Self::Revoked => 1,
             Self::Expired => 2,
-            Self::Unproven => 3,
+            Self::StaleRevocations => 3,
             Self::Draining => 4,
-            Self::Rights => 5,
+            Self::RolesChanged => 5,
             Self::Slow => 6,
             Self::Stalled => 7,
-            Self::Silent => 8,
+            Self::UpstreamTimeout => 8,
         }
     }
 }

@@ -232,7 +232,7 @@ impl LiveSessions {
         for slot in self.busy() {
             for entry in lock(&slot.requests).iter() {
                 if entry.user_id == user && entry.rights < rights {
-                    entry.control.cut(Cut::Rights);
+                    entry.control.cut(Cut::RolesChanged);
                 }
             }
         }

@@ -25,7 +25,7 @@ pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration)
         let may_look_up = lookups.is_empty();
         for slot in auth.live.busy() {
             if stale {
-                LiveSessions::cut(&slot, Cut::Unproven);
+                LiveSessions::cut(&slot, Cut::StaleRevocations);
             } else if may_look_up && slot.end().at().is_some_and(|end| end <= auth.vault_now()) {
                 let auth = Arc::clone(&auth);
                 lookups.spawn(async move {

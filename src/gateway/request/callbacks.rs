@@ -318,7 +318,7 @@ impl ProxyHttp for Gateway {
         } else {
             context.control.body_came(came);
         }
-        // What flows through a WebSocket is not a body and has no limit.
+        // WebSocket traffic is not a body and has no limit.
         if context.account.status == 101 {
             return Ok(());
         }

@@ -68,9 +68,9 @@ impl Context {
             return Some(Refusal::TokenRevoked);
         }
         match self.control.cause() {
-            Some(Cut::Rights) => Some(Refusal::TokenExpired),
+            Some(Cut::RolesChanged) => Some(Refusal::TokenExpired),
             Some(Cut::Slow) => Some(Refusal::RequestTimeout),
-            Some(Cut::Silent) => Some(Refusal::UpstreamTimeout),
+            Some(Cut::UpstreamTimeout) => Some(Refusal::UpstreamTimeout),
             _ => None,
         }
     }

@@ -92,7 +92,7 @@ fn rights_change_cuts_requests_with_older_rights() {
     let _older = slot.register(&older, USER, RightsVersion(1));
     let _newer = slot.register(&newer, USER, RightsVersion(2));
     table.change_rights(USER, RightsVersion(2), LATER);
-    assert_eq!((older.cause(), newer.cause()), (Some(Cut::Rights), None));
+    assert_eq!((older.cause(), newer.cause()), (Some(Cut::RolesChanged), None));
 }
 
 #[test]
