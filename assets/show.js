@@ -14,8 +14,3 @@ for (const button of document.querySelectorAll("button.show")) {
 }
 // A browser keeps the fragment of an address to itself, and through redirects: the form leads on with it.
 for (const form of document.querySelectorAll("form.onward")) form.action += location.hash;
-// A click that was meant for a window which has just vanished must not send anything.
-for (const button of document.querySelectorAll("button.later")) {
-  button.disabled = true;
-  setTimeout(() => (button.disabled = false), 1000);
-}

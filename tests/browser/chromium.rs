@@ -187,8 +187,9 @@ impl Tab {
         self.connection.try_call("Runtime.evaluate", parameters).await
     }
 
-    /// Waits until the script returns `true`, on whichever page is open then.
+    /// Waits until the script returns `true`, on whichever page is open then, and its own scripts have run.
     pub(crate) async fn until(&self, script: &str) {
+        let script = &format!("document.readyState === 'complete' && ({script})");
         assert_eventually(script, PATIENCE, async || {
             // A page being unloaded returns an error.
             self.try_run(script).await.is_ok_and(|answer| answer["result"]["value"] == true)

@@ -251,13 +251,19 @@ async fn cross_site_form_is_resubmitted_by_a_click() {
     let _signed_in = open(&site, &profile, "/site/app").await;
     let tab = profile.tab().await;
     tab.open(&format!("http://127.0.0.1:{}/", bank.port())).await;
-    tab.until("!!document.querySelector('button.later') && !document.querySelector('button.later').disabled")
-        .await;
+    tab.until("!!document.querySelector('button.later')").await;
     let shown = tab.text("main").await;
     assert!(
         shown.contains(&format!("http://127.0.0.1:{}", bank.port())) && shown.contains("/site/return?id=1"),
         "{shown}"
     );
+    // Within the first second nothing can be clicked. The animation is held there, and then ended.
+    tab.run("addEventListener('submit', () => window.sent = true, true); null").await;
+    tab.run("document.querySelector('button.later').getAnimations()[0].pause(); null").await;
+    tab.run("document.querySelector('button.later').getAnimations()[0].currentTime = 999; null").await;
+    tab.click("button.later").await;
+    assert_eq!(tab.run("window.sent ?? false").await, false);
+    tab.run("document.querySelector('button.later').getAnimations()[0].finish(); null").await;
     tab.click("button.later").await;
     tab.until("document.title === 'Received'").await;
     assert_eq!((tab.url().await, tab.text("#user").await), (site.url("/site/return?id=1"), "ada".to_owned()));
