@@ -42,7 +42,7 @@ pub(crate) async fn response(
     refusal: &Refusal,
     context: &Context,
 ) -> pingora::Result<Option<OwnResponse>> {
-    let Some(route) = &context.account.route else { return Ok(None) };
+    let Some(route) = &context.log.route else { return Ok(None) };
     let is_refused_form = match refusal {
         Refusal::OriginNotAllowed => route.cross_origin == CrossOrigin::Confirm,
         refusal => navigation::is_answered_by_sign_in(refusal),
@@ -71,7 +71,7 @@ pub(crate) async fn response(
         _ => Page::CrossSite(CrossSite { origin, reason, home: "/", is_framed }),
     };
     let html = pages::render(&page, &context.snapshot.brand, navigation::language(&request.headers));
-    let id: Option<&RequestId> = context.account.request_id.as_ref();
+    let id: Option<&RequestId> = context.log.request_id.as_ref();
     let answer = OwnResponse::refused_page(refusal, id, html);
     Ok(Some(if is_framed { answer.in_frames() } else { answer }))
 }

@@ -122,7 +122,7 @@ impl ServerApp for Acceptor {
         let snapshot = self.shared.current.load();
         let Incoming { stream, client, mut refuses } = self.client_of(stream, &snapshot).await?;
         let permit = self.limiter.admit(limited_address(client, &snapshot.server), &snapshot.server)?;
-        let (stream, proof) = match (self.listener, &snapshot.tls) {
+        let (stream, client_authentication) = match (self.listener, &snapshot.tls) {
             (Listener::Plain | Listener::Redirect, _) => (stream, None),
             // The handshake has the same deadline as a header.
             (Listener::Tls, Some(terms)) => {
@@ -135,7 +135,9 @@ impl ServerApp for Acceptor {
                     () = permit.activity().until_evicted() => return None,
                 };
                 match accepted {
-                    Accepted::Encrypted(stream, proof) => (stream, Some(Arc::new(proof))),
+                    Accepted::Encrypted(stream, client_authentication) => {
+                        (stream, Some(Arc::new(client_authentication)))
+                    }
                     Accepted::InClear(stream) => {
                         let detail = "this address speaks TLS, and the request came in clear: write https://";
                         refuses = Some(Refusal::RequestInvalid(detail.to_owned()));
@@ -146,8 +148,14 @@ impl ServerApp for Acceptor {
             // A TLS listener never falls back to cleartext.
             (Listener::Tls, None) => return None,
         };
-        let connection =
-            ClientConnection::new(self.listener, &self.shared, &snapshot.server, proof, &permit, refuses);
+        let connection = ClientConnection::new(
+            self.listener,
+            &self.shared,
+            &snapshot.server,
+            client_authentication,
+            &permit,
+            refuses,
+        );
         // A connection outlives its configuration snapshot.
         drop(snapshot);
         if stream.selected_alpn_proto() == Some(ALPN::H2) {

@@ -27,7 +27,7 @@ use crate::gateway::connection::bounded_stream::BoundedStream;
 use crate::gateway::connection::http2_refusals::Watched;
 use crate::gateway::connection::limiter::{ConnectionActivity, ConnectionPermit};
 use crate::gateway::connection::listener::Listener;
-use crate::gateway::connection::tls::Proof;
+use crate::gateway::connection::tls::ClientAuthentication;
 use crate::gateway::connection::traffic::Traffic;
 use crate::gateway::connection::unanswered::UnansweredRequests;
 use crate::gateway::request::callbacks::Gateway;
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
 /// One client connection, over HTTP/1.1 or HTTP/2.
 pub(crate) struct ClientConnection {
     listener: Listener,
-    proof: Option<Arc<Proof>>,
+    client_authentication: Option<Arc<ClientAuthentication>>,
     proxy: Arc<HttpProxy<Gateway>>,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
@@ -96,7 +96,7 @@ impl ClientConnection {
         listener: Listener,
         shared: &Shared,
         server: &Server,
-        proof: Option<Arc<Proof>>,
+        client_authentication: Option<Arc<ClientAuthentication>>,
         permit: &ConnectionPermit,
         refuses: Option<Refusal>,
     ) -> Arc<Self> {
@@ -109,7 +109,7 @@ impl ClientConnection {
         options.h2c = server.h2c && listener == Listener::Plain && limits.http2_streams > 0;
         Arc::new(Self {
             listener,
-            proof,
+            client_authentication,
             proxy: Arc::clone(&shared.proxy),
             traffic: Arc::clone(&shared.traffic),
             metrics: Arc::clone(&shared.metrics),
@@ -207,7 +207,7 @@ impl ClientConnection {
             silence: Arc::clone(&silence),
             backlog: Arc::clone(backlog),
             listener: self.listener,
-            proof: self.proof.clone(),
+            client_authentication: self.client_authentication.clone(),
             refused,
         };
         let proxied = current_request::scope(request, self.proxy.process_new_http(session, shutdown));
@@ -328,7 +328,7 @@ impl ClientConnection {
                 _ = stopping.wait_for(|stopping| *stopping) => {}
                 () = self.traffic.until_winding_down() => {}
                 () = self.limit_reached.notified() => {}
-                () = self.until_proof_outdated() => {}
+                () = self.until_certificate_outdated() => {}
             }
         });
         let (mut goaway_sent, mut has_request) = (false, false);
@@ -353,9 +353,9 @@ impl ClientConnection {
     }
 
     /// Resolves when the client certificate of the handshake is no longer accepted.
-    async fn until_proof_outdated(&self) {
-        match &self.proof {
-            Some(proof) => proof.until_outdated().await,
+    async fn until_certificate_outdated(&self) {
+        match &self.client_authentication {
+            Some(client_authentication) => client_authentication.until_outdated().await,
             None => std::future::pending().await,
         }
     }

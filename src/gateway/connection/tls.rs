@@ -19,7 +19,7 @@ use crate::metrics::{Handshake, Metrics};
 use crate::snapshot::Tls;
 
 /// Client authentication of a handshake: the certificate that the client presented, if any. Lives as long as its connection.
-pub(crate) struct Proof {
+pub(crate) struct ClientAuthentication {
     chain: Option<Shown>,
     /// Value of `Client-Cert`, if the client presented a certificate.
     field: Option<HeaderValue>,
@@ -29,7 +29,7 @@ pub(crate) struct Proof {
     outdated: Notify,
 }
 
-impl Proof {
+impl ClientAuthentication {
     fn new(chain: Option<Shown>, tls: &Tls) -> Self {
         let field = chain.as_ref().and_then(|chain| HeaderValue::from_str(&chain.field()).ok());
         let accepted_under = Mutex::new(tls.clients().cloned());
@@ -43,7 +43,7 @@ impl Proof {
 
     /// Whether a new handshake with this certificate would succeed now. A connection may outlive its certificate, and a reload
     /// may have removed the CA or begun to require certificates. The chain is verified again only when the settings change.
-    pub(crate) fn counts(&self, tls: Option<&Tls>, now: Timestamp) -> bool {
+    pub(crate) fn is_valid(&self, tls: Option<&Tls>, now: Timestamp) -> bool {
         let is_accepted = self.is_accepted(tls.and_then(Tls::clients), now);
         if !is_accepted {
             self.outdated.notify_one();
@@ -81,7 +81,7 @@ impl Proof {
 /// Result of accepting a connection on a TLS listener.
 pub(crate) enum Accepted {
     /// An encrypted connection, with the client's certificate.
-    Encrypted(Stream, Proof),
+    Encrypted(Stream, ClientAuthentication),
     /// A client that speaks HTTP without TLS. All its requests are refused.
     InClear(Stream),
 }
@@ -109,8 +109,8 @@ pub(crate) async fn accept(
         Ok(Ok(Ok(encrypted))) => {
             metrics.requests.tls_handshakes.of(Handshake::Ok).inc();
             let chain = encrypted.get_ssl().and_then(|ssl| ssl.peer_cert_chain_der());
-            let proof = Proof::new(chain.and_then(Shown::of), tls);
-            return Some(Accepted::Encrypted(Box::new(encrypted), proof));
+            let client_authentication = ClientAuthentication::new(chain.and_then(Shown::of), tls);
+            return Some(Accepted::Encrypted(Box::new(encrypted), client_authentication));
         }
         Ok(Ok(Err(socket))) => {
             // Not logged here: its request is in the access log.

@@ -1,4 +1,5 @@
-//! Endpoints of the gateway: one `match` on path and method, one function each.
+//! Endpoints of the gateway: one `match` on path and method, one function each. A path has one file, with its JSON (`*_json`), its
+//! page (`show`) and its form (`*_form`).
 //!
 //! In: a request for a path below `server.auth_prefix`, and its context. Out: a response or a refusal, and cookies to set. Must
 //! not know: routes, upstreams.
@@ -21,18 +22,25 @@ use crate::gateway::request::context::Context;
 use crate::gateway::request::request_target::origin_form;
 use crate::gateway::response::OwnResponse;
 use crate::identity::Identity;
-use crate::policy::cookies;
+use crate::policy::cookies as cookie_names;
 use crate::policy::route::WELL_KNOWN;
 use crate::snapshot::Snapshot;
 use crate::token::keyring::JWKS_MAX_AGE;
-use api::body::Fields;
-use browser::Form;
-use browser::devices::Which;
+use form::Form;
+use json_body::Fields;
+use sessions::Which;
 
-mod api;
-mod browser;
+mod browser_page;
+mod form;
 pub(crate) mod health;
 pub(crate) mod https_redirect;
+mod json_body;
+mod login;
+mod logout;
+mod me;
+mod password;
+mod refresh;
+mod sessions;
 
 /// Paths that are HTML pages on `GET`.
 const PAGES: [&str; 4] = ["/login", "/logout", "/password", "/sessions"];
@@ -43,98 +51,121 @@ struct Call<'a> {
     auth: &'a Arc<Auth>,
     snapshot: &'a Snapshot,
     control: &'a Arc<Control>,
-    account: &'a RequestLog,
+    log: &'a RequestLog,
     /// Registration of the request under the caller's session, until the response is built.
     registration: &'a mut Option<Registration>,
     /// Cookies that the response sets.
-    set: &'a mut SetCookies,
+    cookies: &'a mut SetCookies,
 }
 
-/// Serves an endpoint. The outer error is Pingora's: the client has gone.
+/// Failure of an endpoint.
+#[derive(Debug)]
+pub(crate) enum EndpointError {
+    /// The request is refused.
+    Refused(Refusal),
+    /// The request cannot be read or answered: its client has gone.
+    Transport(Box<pingora::Error>),
+}
+
+impl From<Refusal> for EndpointError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Box<pingora::Error>> for EndpointError {
+    fn from(error: Box<pingora::Error>) -> Self {
+        Self::Transport(error)
+    }
+}
+
+/// Serves an endpoint.
+///
+/// # Errors
+/// Any refusal; the transport's error when the client has gone.
 pub(super) async fn serve(
     session: &mut Session,
     path: &str,
     auth: &Arc<Auth>,
-    Context { snapshot, control, account, set, registration, .. }: &mut Context,
-) -> pingora::Result<Result<OwnResponse, Refusal>> {
+    Context { snapshot, control, log, cookies, registration, .. }: &mut Context,
+) -> Result<OwnResponse, EndpointError> {
     if cors::is_preflight(session.req_header()) {
         let allowed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
-        return Ok(if allowed { Ok(OwnResponse::preflight()) } else { Err(Refusal::OriginNotAllowed) });
+        return if allowed { Ok(OwnResponse::preflight()) } else { Err(Refusal::OriginNotAllowed.into()) };
     }
     let method = session.req_header().method.clone();
     // A page of a listed origin may call with a bearer token. Forms require the gateway's own origin besides.
     let is_listed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
     if !method.is_safe() && !is_listed && cross_origin::is_cross_origin(session, snapshot) {
-        return Ok(Err(Refusal::OriginNotAllowed));
+        return Err(Refusal::OriginNotAllowed.into());
     }
-    let call = Call { session, auth, snapshot, control, account, registration: &mut *registration, set };
+    let call = Call { session, auth, snapshot, control, log, registration: &mut *registration, cookies };
     // Well-known paths exist only outside the prefix, not below it.
     let endpoint = path
         .strip_prefix(snapshot.server.auth_prefix.as_str())
         .filter(|endpoint| !WELL_KNOWN.contains(endpoint));
     let endpoint = if WELL_KNOWN.contains(&path) { path } else { endpoint.unwrap_or_default() }.to_owned();
-    let result = Box::pin(route(call, &method, &endpoint)).await?;
+    let response = Box::pin(route(call, &method, &endpoint)).await?;
     // Revoked meanwhile: the response must not be sent.
-    let is_revoked = registration.as_ref().is_some_and(Registration::is_revoked);
-    Ok(if is_revoked { result.and(Err(Refusal::TokenRevoked)) } else { result })
+    if registration.as_ref().is_some_and(Registration::is_revoked) {
+        return Err(Refusal::TokenRevoked.into());
+    }
+    Ok(response)
 }
 
-async fn route(
-    mut call: Call<'_>,
-    method: &Method,
-    path: &str,
-) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    let only = |allowed: &str| Ok(Err(Refusal::MethodNotAllowed(allowed.to_owned())));
+async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnResponse, EndpointError> {
+    let only = |allowed: &str| Err(Refusal::MethodNotAllowed(allowed.to_owned()).into());
     let audience = navigation::audience(call.session.req_header());
     let wants_page = audience != Audience::Program;
-    let form = browser::is_form(call.headers());
+    let is_form = browser_page::is_form(call.headers());
     // RFC 9110 section 9.3.2: HEAD is GET without the content.
     let method = if method == Method::HEAD { &Method::GET } else { method };
     if audience == Audience::Frame && method == Method::GET && PAGES.contains(&path) {
-        return Ok(Ok(navigation::in_frame(call.session.req_header(), call.snapshot)));
+        return Ok(navigation::in_frame(call.session.req_header(), call.snapshot));
     }
     match (path, method) {
-        ("/login", &Method::GET) => Ok(browser::sign_in::show(&mut call).await),
-        ("/logout", &Method::GET) => Ok(browser::sign_out::show(&mut call).await),
-        ("/password", &Method::GET) => Ok(browser::password::show(&mut call).await),
-        ("/sessions", &Method::GET) if wants_page => Ok(browser::devices::show(&mut call).await),
-        ("/login", &Method::POST) if form => browser::sign_in::submit(&mut call).await,
-        ("/refresh", &Method::POST) if form => browser::sign_out::refresh(&mut call).await,
-        ("/logout", &Method::POST) if form => browser::sign_out::submit(&mut call, false).await,
-        ("/logout-all", &Method::POST) if form => browser::sign_out::submit(&mut call, true).await,
-        ("/password", &Method::POST) if form => browser::password::submit(&mut call).await,
-        ("/sessions/end", &Method::POST) if form => browser::devices::end(&mut call, Which::One).await,
-        ("/sessions/end-others", &Method::POST) if form => {
-            browser::devices::end(&mut call, Which::Others).await
+        ("/login", &Method::GET) => login::show(&mut call).await,
+        ("/login", &Method::POST) if is_form => login::submit_form(&mut call).await,
+        ("/login", &Method::POST) => login::submit_json(&mut call).await,
+        ("/refresh", &Method::POST) if is_form => refresh::submit_form(&mut call).await,
+        ("/refresh", &Method::POST) => refresh::submit_json(&mut call).await,
+        ("/logout", &Method::GET) => logout::show(&mut call).await,
+        ("/logout", &Method::POST) if is_form => logout::submit_form(&mut call, false).await,
+        ("/logout", &Method::POST) => logout::submit_json(&mut call).await,
+        ("/logout-all", &Method::POST) if is_form => logout::submit_form(&mut call, true).await,
+        ("/logout-all", &Method::POST) => logout::everywhere_json(&mut call).await,
+        ("/password", &Method::GET) => password::show(&mut call).await,
+        ("/password", &Method::POST) if is_form => password::submit_form(&mut call).await,
+        ("/password", &Method::POST) => password::submit_json(&mut call).await,
+        ("/me", &Method::GET) => me::show(&mut call).await,
+        ("/sessions", &Method::GET) if wants_page => sessions::show(&mut call).await,
+        ("/sessions", &Method::GET) => sessions::list_json(&mut call).await,
+        ("/sessions/end", &Method::POST) if is_form => sessions::end_form(&mut call, Which::One).await,
+        ("/sessions/end-others", &Method::POST) if is_form => {
+            sessions::end_form(&mut call, Which::Others).await
         }
-        ("/sessions/end-programs", &Method::POST) if form => {
-            browser::devices::end(&mut call, Which::Programs).await
+        ("/sessions/end-programs", &Method::POST) if is_form => {
+            sessions::end_form(&mut call, Which::Programs).await
         }
         ("/sessions/end" | "/sessions/end-others" | "/sessions/end-programs", &Method::POST) => {
-            Ok(Err(Refusal::MediaTypeUnsupported))
+            Err(Refusal::MediaTypeUnsupported.into())
         }
         ("/sessions/end" | "/sessions/end-others" | "/sessions/end-programs", _) => only("POST"),
-        ("/login", &Method::POST) => api::sign_in::login(&mut call).await,
-        ("/refresh", &Method::POST) => api::sign_in::refresh(&mut call).await,
-        ("/logout", &Method::POST) => api::sign_in::logout(&mut call).await,
-        ("/logout-all", &Method::POST) => Ok(api::sign_in::logout_all(&mut call).await),
-        ("/password", &Method::POST) => api::account::password(&mut call).await,
-        ("/me", &Method::GET) => Ok(api::account::me(&mut call).await),
-        ("/sessions", &Method::GET) => Ok(api::account::sessions(&mut call).await),
         ("/.well-known/jwks.json", &Method::GET) => {
-            Ok(Ok(OwnResponse::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs())))
+            Ok(OwnResponse::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs()))
         }
         ("/refresh" | "/logout-all", _) => only("POST"),
         ("/login" | "/logout" | "/password", _) => only("GET, HEAD, POST"),
         ("/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
         _ => match (path.strip_prefix("/sessions/"), method) {
-            (Some(id), &Method::DELETE) => Ok(api::account::end_session(&mut call, id).await),
+            (Some(id), &Method::DELETE) => sessions::end_json(&mut call, id).await,
             (Some(_), _) => only("DELETE"),
             (None, &Method::GET) if path.starts_with("/assets/") => {
                 let whole = format!("{}{path}", call.snapshot.server.auth_prefix);
-                Ok(call.snapshot.brand.asset(&whole).map(OwnResponse::asset).ok_or(Refusal::RouteUnknown))
+                let asset = call.snapshot.brand.asset(&whole).ok_or(Refusal::RouteUnknown)?;
+                Ok(OwnResponse::asset(asset))
             }
-            (None, _) => Ok(Err(Refusal::RouteUnknown)),
+            (None, _) => Err(Refusal::RouteUnknown.into()),
         },
     }
 }
@@ -167,7 +198,7 @@ impl Call<'_> {
     /// Device cookies of a browser that has signed in before. Up to two: a planted one does no harm.
     fn devices(&self) -> Vec<String> {
         let fields = credential::cookie_fields(self.headers());
-        cookies::all(fields, self.snapshot.cookies.device, 2).map(str::to_owned).collect()
+        cookie_names::all(fields, self.snapshot.cookies.device, 2).map(str::to_owned).collect()
     }
 
     /// Query of the request, as received.
@@ -177,8 +208,8 @@ impl Call<'_> {
     }
 
     /// Reads the form in the body.
-    async fn form(&mut self) -> pingora::Result<Result<Form, Refusal>> {
-        Ok(api::body::bytes(self.session).await?.and_then(|bytes| Form::parse(&bytes)))
+    async fn form(&mut self) -> Result<Form, EndpointError> {
+        Ok(Form::parse(&json_body::bytes(self.session).await?)?)
     }
 
     /// Authenticates the user by cookie only.
@@ -190,7 +221,7 @@ impl Call<'_> {
     async fn caller(&mut self, accept: Accept) -> Result<Arc<Identity>, Refusal> {
         let Admission { identity, registration } = self.admit(accept).await?;
         *self.registration = Some(registration);
-        self.account.belongs_to(&identity);
+        self.log.set_identity(&identity);
         Ok(identity)
     }
 
@@ -209,7 +240,7 @@ impl Call<'_> {
         if accept != Accept::Bearer {
             let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
             let request = (request, &credential);
-            return silent_renewal::authenticate(request, true, auth, snapshot, control, self.set).await;
+            return silent_renewal::authenticate(request, true, auth, snapshot, control, self.cookies).await;
         }
         let token = credential.token.filter(|_| !credential.by_cookie);
         let token = token.ok_or(Refusal::TokenMissing)?;
@@ -217,7 +248,7 @@ impl Call<'_> {
     }
 
     /// Reads the JSON object in the body.
-    async fn fields(&mut self) -> pingora::Result<Result<Fields, Refusal>> {
-        api::body::read(self.session).await
+    async fn fields(&mut self) -> Result<Fields, EndpointError> {
+        json_body::read(self.session).await
     }
 }

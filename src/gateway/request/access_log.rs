@@ -43,7 +43,7 @@ pub(crate) struct RequestLog {
     logged: Option<Box<LoggedFields>>,
     pub(crate) route: Option<Arc<Route>>,
     /// Whether the request is for an endpoint of the gateway.
-    pub(crate) own: bool,
+    pub(crate) is_own: bool,
     session: OnceLock<SessionId>,
     user: OnceLock<UserId>,
     /// Upstream address of the last attempt.
@@ -116,7 +116,7 @@ impl RequestLog {
             method: "-",
             logged: None,
             route: None,
-            own: false,
+            is_own: false,
             session: OnceLock::new(),
             user: OnceLock::new(),
             server: None,
@@ -133,12 +133,12 @@ impl RequestLog {
     }
 
     /// Whether an entry at INFO level may be written, whatever the outcome: then every request needs its log fields.
-    pub(crate) fn is_read(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.lines != LogAccess::None && tracing::enabled!(target: ACCESS, tracing::Level::INFO)
     }
 
     /// Stores the request's fields for the log. The query is left out: it may hold secrets.
-    pub(crate) fn show(&mut self, request: &RequestHeader, client: IpAddr, log: &Log) {
+    pub(crate) fn set_client_fields(&mut self, request: &RequestHeader, client: IpAddr, log: &Log) {
         let headers = &request.headers;
         let host = match request.uri.authority() {
             Some(authority) => authority.as_str().as_bytes(),
@@ -156,18 +156,18 @@ impl RequestLog {
     }
 
     /// Whether [`Self::show`] has been called.
-    pub(crate) const fn is_shown(&self) -> bool {
+    pub(crate) const fn has_client_fields(&self) -> bool {
         self.logged.is_some()
     }
 
     /// Sets the user and session from the identity.
-    pub(crate) fn belongs_to(&self, identity: &Identity) {
-        self.opened(identity.session_id());
+    pub(crate) fn set_identity(&self, identity: &Identity) {
+        self.set_session(identity.session_id());
         self.user.get_or_init(|| identity.user_id());
     }
 
     /// Sets the session.
-    pub(crate) fn opened(&self, session: SessionId) {
+    pub(crate) fn set_session(&self, session: SessionId) {
         self.session.get_or_init(|| session);
     }
 
@@ -177,26 +177,26 @@ impl RequestLog {
     }
 
     /// Records the duration of the decision.
-    pub(crate) fn was_decided(&mut self) {
+    pub(crate) fn record_decision(&mut self) {
         let took = self.elapsed();
         self.decision = Some(took);
-        if !self.own {
+        if !self.is_own {
             self.metrics.requests.decision_seconds.observe(took.as_secs_f64());
         }
     }
 
     /// Records a refusal with `status`. The client may have gone.
-    pub(crate) const fn was_refused(&mut self, refusal: &Refusal, status: u16) {
+    pub(crate) const fn record_refusal(&mut self, refusal: &Refusal, status: u16) {
         self.outcome = Outcome::Refused { code: refusal.code(), grave: status / 100 == 5 };
     }
 
     /// Records that the request is being forwarded to the app.
-    pub(crate) fn was_forwarded(&mut self) {
+    pub(crate) fn record_forwarded(&mut self) {
         self.forwarded = Some(self.clock.monotonic());
     }
 
     /// Records the header of the app's response and its kind. Returns the duration since the request was forwarded.
-    pub(crate) fn is_answered(&mut self, stream: Stream) -> Option<Duration> {
+    pub(crate) fn record_response_header(&mut self, stream: Stream) -> Option<Duration> {
         let took = self.forwarded.take().map(|at| self.clock.monotonic().since(at));
         self.upstream = took.or(self.upstream);
         if self.stream.replace(stream).is_none() {
@@ -206,12 +206,12 @@ impl RequestLog {
     }
 
     /// Records the end of the response.
-    pub(crate) fn is_over(&mut self) {
+    pub(crate) fn record_end(&mut self) {
         self.took = Some(self.elapsed());
     }
 
     /// Whether the request was forwarded and no response header was received yet.
-    pub(crate) const fn awaits_answer(&self) -> bool {
+    pub(crate) const fn awaits_response(&self) -> bool {
         self.forwarded.is_some()
     }
 
@@ -219,7 +219,7 @@ impl RequestLog {
     fn route_name(&self) -> &str {
         match &self.route {
             Some(route) => route.name.as_str(),
-            None if self.own => "own",
+            None if self.is_own => "own",
             None => "-",
         }
     }

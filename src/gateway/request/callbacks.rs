@@ -19,7 +19,7 @@ use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::connection::bounded_stream;
 use crate::gateway::connection::traffic::Traffic;
 use crate::gateway::request::access_log::{Outcome, RequestLog};
-use crate::gateway::request::context::Context;
+use crate::gateway::request::context::{Cleared, Context, Phase};
 use crate::gateway::request::current_request::{self, CurrentRequest};
 use crate::gateway::request::ignored_fields::IgnoredFields;
 use crate::gateway::request::lingering_close;
@@ -36,7 +36,6 @@ use crate::id::Random;
 use crate::metrics::Pattern;
 use crate::request_id::{self, RequestIds};
 use crate::snapshot::Current;
-use crate::snapshot::upstreams::ServerAttempts;
 
 /// Maximum number of servers of an upstream tried for one request.
 const TRIES: usize = 3;
@@ -48,7 +47,7 @@ pub struct Gateway {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) traffic: Arc<Traffic>,
     ids: RequestIds,
-    misread: IgnoredFields,
+    ignored_fields: IgnoredFields,
 }
 
 type Fallible<T> = pingora::Result<T>;
@@ -68,7 +67,7 @@ impl Gateway {
             clock,
             traffic,
             ids: RequestIds::new(random),
-            misread: IgnoredFields::default(),
+            ignored_fields: IgnoredFields::default(),
         }
     }
 
@@ -85,15 +84,20 @@ impl Gateway {
             // A client that is gone needs no end.
             let _ = session.as_mut().write_response_body(Bytes::new(), true).await;
         }
-        FailToProxy { error_code: context.account.status, can_reuse_downstream: false }
+        FailToProxy { error_code: context.log.status, can_reuse_downstream: false }
     }
 
     /// Remembers why, and stops Pingora.
     pub(super) fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
-        context.refusal = Some(refusal);
+        context.pending_refusal = Some(refusal);
         // As if the client had gone: of any other error of a body on its way to an HTTP/2 app the transport says nothing, and
         // goes on waiting for that app's response.
         Err(Error::new_down(ErrorType::Custom("refused")))
+    }
+
+    /// Re-checks the request before anything passes to the app or to the client.
+    fn recheck(context: &mut Context) -> Fallible<Cleared> {
+        context.recheck().or_else(|refusal| Self::refuse(context, refusal))
     }
 
     fn panicked<T>(&self, context: &mut Context) -> Fallible<T> {
@@ -108,32 +112,26 @@ impl ProxyHttp for Gateway {
     type CTX = Box<Context>;
 
     fn new_ctx(&self) -> Box<Context> {
-        let CurrentRequest { control, silence, backlog, listener, proof, refused } =
+        let CurrentRequest { control, silence, backlog, listener, client_authentication, refused } =
             current_request::current(&self.traffic);
         control.header_was_read();
         let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
         let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));
         let lines = snapshot.log.access;
         Box::new(Context {
-            account: RequestLog::open(metrics, clock, traffic, Arc::clone(&control), lines),
+            log: RequestLog::open(metrics, clock, traffic, Arc::clone(&control), lines),
             snapshot,
             control,
             silence,
             backlog,
             listener,
-            proof,
-            refused,
-            permit: None,
-            who: None,
+            client_authentication,
+            connection_refusal: refused,
+            phase: Phase::Received,
             registration: None,
-            bearer_is_ours: false,
-            destination: None,
-            set: SetCookies::default(),
-            turn: ServerAttempts::default(),
-            candidate: None,
-            body_was_sent: false,
-            kept_had_ended: false,
-            refusal: None,
+            denied_user: None,
+            cookies: SetCookies::default(),
+            pending_refusal: None,
             response_is_empty: false,
             response_sent: false,
         })
@@ -147,13 +145,13 @@ impl ProxyHttp for Gateway {
         bounded_stream::admit_body(session);
         upstream_request::normalize(session.req_header_mut());
         request_framing::normalize(session.req_header_mut());
-        context.account.method = client::logged_method(session.req_header());
+        context.log.method = client::logged_method(session.req_header());
         let sent = client::request_id(session, &context.snapshot);
         let id = sent.unwrap_or_else(|| self.ids.make());
         request_id::enter(id.clone());
-        context.account.request_id = Some(id);
-        if context.account.is_read() {
-            client::show(session, &mut context.account, &context.snapshot);
+        context.log.request_id = Some(id);
+        if context.log.is_enabled() {
+            client::log_fields(session, &mut context.log, &context.snapshot);
         }
         // RFC 9110 section 15.2: to an HTTP/1.0 client the first answer is the last.
         if session.req_header().version < Version::HTTP_11 {
@@ -165,7 +163,7 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         // Nor is what follows a header that is refused.
-        if self.traffic.is_winding_down() || context.refused.is_some() {
+        if self.traffic.is_winding_down() || context.connection_refusal.is_some() {
             session.set_keepalive(None);
         }
         session.set_write_timeout(Some(context.snapshot.limits().send_timeout));
@@ -188,23 +186,16 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         context: &mut Box<Context>,
     ) -> Fallible<Box<HttpPeer>> {
-        // The last look before anything is sent to the app.
-        if let Some(refusal) = context.obstacle() {
-            return Self::refuse(context, refusal);
-        }
-        // When all have had their turn, only a kept connection that the app had closed brings us here: the server
-        // lives, and is asked again.
-        let candidate = context.turn.next().or_else(|| context.candidate.take());
-        let (Some(permit), Some(candidate)) = (&context.permit, candidate) else {
+        let cleared = Self::recheck(context)?;
+        let Some((admitted, candidate)) = context.phase.next_attempt() else {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         };
-        context.account.server = Some(candidate.address.clone());
+        context.log.server = Some(candidate.address.clone());
         if candidate.server.scheme == Scheme::H2c && session.req_header().version < Version::HTTP_11 {
             http10::write_without_chunks(session);
         }
-        let mut peer = upstream_request::peer(&candidate, permit, session.req_header())?;
+        let mut peer = upstream_request::peer(&cleared, candidate, &admitted.permit, session.req_header())?;
         send_backlog::bound_read_ahead(&mut peer, &context.backlog);
-        context.candidate = Some(candidate);
         Ok(Box::new(peer))
     }
 
@@ -215,22 +206,25 @@ impl ProxyHttp for Gateway {
         context: &mut Box<Context>,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        // No connect: what was kept has ended, and nothing was sent. Asked again is the next server, or the same.
-        if !context.kept_had_ended && failure::was_kept(&error) {
-            context.kept_had_ended = true;
+        // Not a connect: a pooled connection had closed, and nothing was sent. The next server is tried, or the same.
+        if let Some(attempt) = context.attempt_mut()
+            && !attempt.pooled_had_closed
+            && failure::was_pooled(&error)
+        {
+            attempt.pooled_had_closed = true;
             error.set_retry(true);
             return error;
         }
         failure::connect(context, &error, self.clock.as_ref());
         tracing::warn!(
             reason = "upstream_connect_failed",
-            upstream = context.account.route.as_ref().map_or("-", |route| route.upstream.as_str()),
-            server = context.account.server.as_ref().map(tracing::field::display),
+            upstream = context.log.route.as_ref().map_or("-", |route| route.upstream.as_str()),
+            server = context.log.server.as_ref().map(tracing::field::display),
             cause = handshake::cause(&error),
             "cannot connect to a server of an upstream"
         );
         // Nothing was sent yet: the next server may have it, whatever the method.
-        error.set_retry(context.turn.has_next());
+        error.set_retry(context.attempt().is_some_and(|attempt| attempt.others.has_next()));
         error
     }
 
@@ -263,34 +257,31 @@ impl ProxyHttp for Gateway {
         {
             return Self::refuse(context, refusal);
         }
-        if let Some(refusal) = context.obstacle() {
-            return Self::refuse(context, refusal);
-        }
+        let cleared = Self::recheck(context)?;
         let origin = client::origin(session, &context.snapshot);
         if let Some(ignored) = origin.ignored {
-            self.misread.note(client::client_ip(session), ignored, self.clock.monotonic());
+            self.ignored_fields.note(client::client_ip(session), ignored, self.clock.monotonic());
         }
         let downstream = upstream_request::Downstream {
             origin: &origin,
-            request_id: context.account.request_id.as_ref(),
-            certificate: context.proof.as_ref().and_then(|proof| proof.field()),
-            destination: context.destination.as_ref(),
+            request_id: context.log.request_id.as_ref(),
+            certificate: context.client_authentication.as_ref().and_then(|client| client.field()),
         };
-        let rewritten = match (&context.permit, &context.candidate) {
-            (Some(permit), Some(candidate)) => upstream_request::rewrite(
+        let rewritten = match &context.phase {
+            Phase::Sent(admitted, attempt) => upstream_request::rewrite(
+                &cleared,
                 request,
-                permit,
-                context.bearer_is_ours,
-                candidate,
+                admitted,
+                &attempt.candidate,
                 &downstream,
                 &context.snapshot,
             ),
-            _ => Err(Refusal::Internal),
+            Phase::Received | Phase::Admitted(..) => Err(Refusal::Internal),
         };
         if rewritten == Ok(Rewritten { identity_was_sent: true }) {
             self.auth.metrics().requests.unusual.of(Pattern::IdentityHeaderSent).inc();
         }
-        context.account.was_forwarded();
+        context.log.record_forwarded();
         if let Err(refusal) = rewritten {
             return Self::refuse(context, refusal);
         }
@@ -305,37 +296,34 @@ impl ProxyHttp for Gateway {
         is_last: bool,
         context: &mut Box<Context>,
     ) -> Fallible<()> {
-        if let Some(refusal) = context.obstacle() {
-            return Self::refuse(context, refusal);
-        }
-        let came = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        context.note_traffic(&self.auth, came, context.account.bytes_in);
-        context.account.bytes_in += came;
+        let cleared = Self::recheck(context)?;
+        let received = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        context.forward_body(&cleared, &self.auth, received);
         // Where trailers end it, nothing is the last of it.
         if is_last || body.is_none() {
             request_framing::end_once(body);
             context.control.body_is_complete();
         } else {
-            context.control.body_came(came);
+            context.control.body_came(received);
         }
         // WebSocket traffic is not a body and has no limit.
-        if context.account.status == 101 {
+        if context.log.status == 101 {
             return Ok(());
         }
-        context.body_was_sent |= came > 0;
+        if let Some(attempt) = context.attempt_mut() {
+            attempt.body_was_sent |= received > 0;
+        }
         if context.silence.body_received(body, is_last) {
             interrupt::make_interruptible(session, &context.silence);
         }
-        let is_too_long = context
-            .permit
-            .as_ref()
-            .is_some_and(|permit| context.account.bytes_in > permit.route().body_limit);
+        let is_too_long =
+            context.permit().is_some_and(|permit| context.log.bytes_in > permit.route().body_limit);
         // Nor has a gRPC stream one: the app limits each of its messages, and there may be messages for days.
-        let converses = || {
-            let server = context.candidate.as_ref().map(|candidate| candidate.server.scheme);
-            server.is_some_and(|scheme| upstream_request::converses(session.req_header(), scheme))
+        let is_grpc_stream = || {
+            let scheme = context.scheme();
+            scheme.is_some_and(|scheme| upstream_request::is_grpc_stream(session.req_header(), scheme))
         };
-        if is_too_long && !converses() {
+        if is_too_long && !is_grpc_stream() {
             return Self::refuse(context, Refusal::BodyTooLarge);
         }
         Ok(())
@@ -354,7 +342,7 @@ impl ProxyHttp for Gateway {
                 Ok(())
             }
             Err(fault) => {
-                context.account.cause = Some(fault.to_string());
+                context.log.cause = Some(fault.to_string());
                 Self::refuse(context, Refusal::UpstreamUnavailable)
             }
         }
@@ -366,7 +354,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         context: &mut Box<Context>,
     ) -> Fallible<()> {
-        self.filter_response(session, response, context).await
+        let cleared = Self::recheck(context)?;
+        self.prepare_response(&cleared, session, response, context)?;
+        // A cut that came before the response was marked as begun: nothing is sent yet.
+        Self::recheck(context).map(drop)
     }
 
     fn response_body_filter(
@@ -384,10 +375,10 @@ impl ProxyHttp for Gateway {
         if context.response_is_empty {
             *body = None;
         }
-        let came = body.as_ref().map_or(0, Bytes::len);
-        context.note_traffic(&self.auth, came as u64, context.account.bytes_out);
+        let sent = body.as_ref().map_or(0, Bytes::len) as u64;
+        context.record_traffic(&self.auth, sent, context.log.bytes_out);
         send_backlog::track(session, body, is_last, context);
-        context.account.bytes_out += came as u64;
+        context.log.bytes_out += sent;
         Ok(None)
     }
 
@@ -400,21 +391,21 @@ impl ProxyHttp for Gateway {
         if context.response_is_empty && response_framing::has_begun(session) {
             return Self::end_empty_response(session, context).await;
         }
-        let known = context.refusal.take();
+        let known = context.pending_refusal.take();
         if known.is_none() {
-            context.account.cause = Some(error.etype().as_str().to_owned());
+            context.log.cause = Some(error.etype().as_str().to_owned());
         }
         let Some(refusal) = known.or_else(|| failure::refusal_of(error)) else {
-            context.account.outcome = Outcome::Aborted;
+            context.log.outcome = Outcome::Aborted;
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         let answer = self.refusal(session, &refusal, context);
-        let answer = context.set.on(answer);
+        let answer = context.cookies.on(answer);
         // Pingora takes the connection of a failed request for one that is lost.
         session.set_keepalive(None);
         // Once the app's answer has begun, all that is left is to close.
         if !response_framing::has_begun(session) && send::send(session, &answer, context).await.is_ok() {
-            context.account.status = answer.status;
+            context.log.status = answer.status;
         }
         FailToProxy { error_code: answer.status, can_reuse_downstream: false }
     }
@@ -436,7 +427,7 @@ impl ProxyHttp for Gateway {
             context.backlog.response_delivered();
         }
         if let Some(response) = session.response_written().filter(|_| response_framing::has_begun(session)) {
-            context.account.status = response.status.as_u16();
+            context.log.status = response.status.as_u16();
             context.silence.settle();
             lingering_close::close(session, error, context).await;
         }

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use crate::auth::{Auth, Control, Cut, Progress, Registration};
+use crate::config::Scheme;
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::policy::Permit;
-use crate::policy::route::Destination;
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Candidate, ServerAttempts};
 
+use crate::gateway::authorize::pipeline::Admitted;
 use crate::gateway::authorize::silent_renewal::SetCookies;
 use crate::gateway::connection::backlog::Backlog;
 use crate::gateway::connection::listener::Listener;
-use crate::gateway::connection::tls::Proof;
+use crate::gateway::connection::tls::ClientAuthentication;
 use crate::gateway::request::access_log::RequestLog;
 use crate::gateway::request::silence::Silence;
 
@@ -30,71 +31,158 @@ pub struct Context {
     /// Listener that accepted the connection.
     pub(crate) listener: Listener,
     /// Refusal that the connection has decided on already.
-    pub(crate) refused: Option<Refusal>,
+    pub(crate) connection_refusal: Option<Refusal>,
     /// Client authentication in the connection's TLS handshake.
-    pub(crate) proof: Option<Arc<Proof>>,
-    /// Proof that the request may be forwarded.
-    pub(crate) permit: Option<Permit>,
-    /// Authenticated user without the roles that the route requires.
-    pub(crate) who: Option<Arc<Identity>>,
+    pub(crate) client_authentication: Option<Arc<ClientAuthentication>>,
+    /// Phase of the request.
+    pub(crate) phase: Phase,
     /// Registration under the session; removed when dropped.
     pub(crate) registration: Option<Registration>,
-    pub(crate) bearer_is_ours: bool,
-    /// Checked `Destination` to forward.
-    pub(crate) destination: Option<Destination>,
+    /// Authenticated user without the roles that the route requires.
+    pub(crate) denied_user: Option<Arc<Identity>>,
     /// Cookies that the response sets.
-    pub(crate) set: SetCookies,
-    /// Servers still to be tried.
-    pub(crate) turn: ServerAttempts,
-    /// Server of the current attempt.
-    pub(crate) candidate: Option<Arc<Candidate>>,
-    /// Whether a reused upstream connection had closed.
-    pub(crate) kept_had_ended: bool,
-    /// Whether body bytes were sent to the app.
-    pub(crate) body_was_sent: bool,
-    /// Refusal decided on in a callback.
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) cookies: SetCookies,
+    /// Refusal decided on in a callback; sent when Pingora has ended the request.
+    pub(crate) pending_refusal: Option<Refusal>,
     /// Whether the response has no content; bytes that the app sends are dropped.
     pub(crate) response_is_empty: bool,
     /// Whether a complete response of the gateway was sent.
     pub(crate) response_sent: bool,
-    pub(crate) account: RequestLog,
+    pub(crate) log: RequestLog,
 }
 
+/// Phase of a request. It moves forward only, except that every further attempt is a new [`Phase::Sent`].
+pub(crate) enum Phase {
+    /// Not admitted: being decided on, refused, or for an endpoint of the gateway.
+    Received,
+    /// May be forwarded; no server is chosen yet.
+    Admitted(Admitted, ServerAttempts),
+    /// Sent to a server, or about to be.
+    Sent(Admitted, Attempt),
+}
+
+/// Attempt to have a server answer a request.
+pub(crate) struct Attempt {
+    /// Server of this attempt.
+    pub(crate) candidate: Arc<Candidate>,
+    /// Servers still to be tried.
+    pub(crate) others: ServerAttempts,
+    /// Whether a pooled upstream connection had closed, in this attempt or an earlier one.
+    pub(crate) pooled_had_closed: bool,
+    /// Whether body bytes were sent to the app.
+    pub(crate) body_was_sent: bool,
+}
+
+impl Phase {
+    /// Chooses the next server. Pingora asks again after all were tried only if a pooled connection had closed; then the last server
+    /// is tried again, with a new connection. Returns `None` if there is no server, or no permit.
+    pub(crate) fn next_attempt(&mut self) -> Option<(&Admitted, &Arc<Candidate>)> {
+        *self = match std::mem::replace(self, Self::Received) {
+            Self::Received => return None,
+            Self::Admitted(admitted, mut others) => match others.next() {
+                None => Self::Admitted(admitted, others),
+                Some(candidate) => {
+                    let (pooled_had_closed, body_was_sent) = (false, false);
+                    Self::Sent(admitted, Attempt { candidate, others, pooled_had_closed, body_was_sent })
+                }
+            },
+            Self::Sent(admitted, mut attempt) => {
+                if let Some(candidate) = attempt.others.next() {
+                    attempt.candidate = candidate;
+                }
+                Self::Sent(admitted, attempt)
+            }
+        };
+        if let Self::Sent(admitted, attempt) = self { Some((admitted, &attempt.candidate)) } else { None }
+    }
+
+    const fn admitted(&self) -> Option<&Admitted> {
+        match self {
+            Self::Received => None,
+            Self::Admitted(admitted, _) | Self::Sent(admitted, _) => Some(admitted),
+        }
+    }
+}
+
+/// ClientAuthentication of a re-check. Only [`Context::recheck`] creates one, and only it lets anything pass to the app or to the client.
+pub(crate) struct Cleared(());
+
 impl Context {
-    /// Re-check: returns the refusal for a revocation or cut since the request was admitted.
-    pub(crate) fn obstacle(&self) -> Option<Refusal> {
+    /// Returns the permit, once the request is admitted.
+    pub(crate) const fn permit(&self) -> Option<&Permit> {
+        match self.phase.admitted() {
+            Some(admitted) => Some(&admitted.permit),
+            None => None,
+        }
+    }
+
+    /// Returns the current attempt, once a server is chosen.
+    pub(crate) const fn attempt(&self) -> Option<&Attempt> {
+        if let Phase::Sent(_, attempt) = &self.phase { Some(attempt) } else { None }
+    }
+
+    /// As [`Self::attempt`], to change it.
+    pub(crate) const fn attempt_mut(&mut self) -> Option<&mut Attempt> {
+        if let Phase::Sent(_, attempt) = &mut self.phase { Some(attempt) } else { None }
+    }
+
+    /// Returns the server of the current attempt.
+    pub(crate) fn candidate(&self) -> Option<&Arc<Candidate>> {
+        self.attempt().map(|attempt| &attempt.candidate)
+    }
+
+    /// Returns the protocol of the current attempt's server.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        self.candidate().map(|candidate| candidate.server.scheme)
+    }
+
+    /// Checks that the session was not revoked and the request not cut since it was admitted.
+    ///
+    /// # Errors
+    /// The refusal to send instead.
+    pub(crate) fn recheck(&self) -> Result<Cleared, Refusal> {
         if self.registration.as_ref().is_some_and(Registration::is_revoked) {
-            return Some(Refusal::TokenRevoked);
+            return Err(Refusal::TokenRevoked);
         }
         match self.control.cause() {
-            Some(Cut::RolesChanged) => Some(Refusal::TokenExpired),
-            Some(Cut::Slow) => Some(Refusal::RequestTimeout),
-            Some(Cut::UpstreamTimeout) => Some(Refusal::UpstreamTimeout),
-            _ => None,
+            Some(Cut::RolesChanged) => Err(Refusal::TokenExpired),
+            Some(Cut::Slow) => Err(Refusal::RequestTimeout),
+            Some(Cut::UpstreamTimeout) => Err(Refusal::UpstreamTimeout),
+            _ => Ok(Cleared(())),
         }
+    }
+
+    /// Records a part of the request body that passes to the app.
+    pub(crate) fn forward_body(&mut self, _: &Cleared, auth: &Auth, bytes: u64) {
+        self.record_traffic(auth, bytes, self.log.bytes_in);
+        self.log.bytes_in += bytes;
+    }
+
+    /// Records that the response passes to the client from now on.
+    pub(crate) fn begin_response(&self, _: &Cleared, progress: Progress) {
+        self.control.set_progress(progress);
     }
 
     /// Records traffic as use of the session: `bytes` in one direction, after `bytes_before`. The first bytes of an ordinary body
     /// belong to the header, whose use is recorded already.
-    pub(crate) fn note_traffic(&self, auth: &Auth, bytes: u64, bytes_before: u64) {
+    pub(crate) fn record_traffic(&self, auth: &Auth, bytes: u64, bytes_before: u64) {
         if bytes > 0 && (bytes_before > 0 || self.control.progress() == Progress::Open) {
-            self.note_use(auth);
+            self.record_use(auth);
         }
     }
 
     /// Records use of the session.
-    pub(crate) fn note_use(&self, auth: &Auth) {
+    pub(crate) fn record_use(&self, auth: &Auth) {
         if let Some(registration) = &self.registration {
             auth.record_use(registration, &self.snapshot.settings);
         }
     }
 
     /// Ends the request once its response is sent: no more cuts, timeouts or timing.
-    pub(crate) fn is_over(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.registration = None;
         self.silence.stop();
         self.control.body_is_complete();
-        self.account.is_over();
+        self.log.record_end();
     }
 }

@@ -11,7 +11,7 @@ use crate::auth::Control;
 use crate::error::Refusal;
 use crate::gateway::connection::backlog::Backlog;
 use crate::gateway::connection::listener::Listener;
-use crate::gateway::connection::tls::Proof;
+use crate::gateway::connection::tls::ClientAuthentication;
 use crate::gateway::connection::traffic::Traffic;
 use crate::gateway::request::silence::Silence;
 
@@ -31,7 +31,7 @@ pub(crate) struct CurrentRequest {
     /// Listener that accepted the connection.
     pub(crate) listener: Listener,
     /// Client authentication in the TLS handshake.
-    pub(crate) proof: Option<Arc<Proof>>,
+    pub(crate) client_authentication: Option<Arc<ClientAuthentication>>,
     /// Refusal that the connection has decided on already.
     pub(crate) refused: Option<Refusal>,
 }
@@ -51,7 +51,7 @@ pub(crate) fn current(traffic: &Traffic) -> CurrentRequest {
             silence: Silence::new(Instant::now()),
             backlog: Backlog::of_http1(traffic.held(), None, true),
             listener: Listener::Plain,
-            proof: None,
+            client_authentication: None,
             refused: Some(Refusal::Internal),
         }
     })
@@ -80,7 +80,7 @@ mod tests {
             silence: Silence::new(Instant::now()),
             backlog: Backlog::of_http1(&Arc::default(), None, false),
             listener: Listener::Plain,
-            proof: None,
+            client_authentication: None,
             refused: None,
         };
         scope(request, async { assert_eq!(current(&traffic).refused, None) }).await;

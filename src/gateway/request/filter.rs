@@ -1,7 +1,7 @@
 //! The decision on a request before it is forwarded: its way from the header section to an upstream, an endpoint of ours, or a refusal.
 //!
 //! ```text
-//! connection -> framing -> health check -> https redirect -> preflight -> route -> credential and access -> body length
+//! connection -> framing -> health check -> https redirect -> target -> preflight -> route -> authentication -> permit -> body length
 //! ```
 
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use http::Version;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::auth::Progress;
+use crate::auth::{Progress, Registration};
 use crate::error::Refusal;
-use crate::gateway::authorize::decision::{self, Decision, Found};
+use crate::gateway::authorize::pipeline::{Admitted, Denied, ParsedTarget, Preflight, Routed};
 use crate::gateway::authorize::{cors, cross_origin, cross_site_form, navigation};
 use crate::gateway::connection::bounded_stream;
 use crate::gateway::connection::listener::Listener;
-use crate::gateway::endpoints::{self, health, https_redirect};
+use crate::gateway::endpoints::{self, EndpointError, health, https_redirect};
 use crate::gateway::request::access_log::Outcome;
 use crate::gateway::request::callbacks::Gateway;
-use crate::gateway::request::context::Context;
+use crate::gateway::request::context::{Cleared, Context, Phase};
 use crate::gateway::request::{client, framing, send};
 use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::{
@@ -32,188 +32,214 @@ use crate::policy::Permit;
 /// Response time from which a response counts as use of its session again. Shorter ones are within the grain of idle timeouts.
 const WAITED: Duration = Duration::from_secs(1);
 
+/// What to do with a request.
+enum Decision {
+    /// Forward it.
+    Forward(Admitted, Option<Registration>),
+    /// Serve it at the endpoint of the gateway with this path.
+    Endpoint(String),
+    /// Send this response.
+    Respond(OwnResponse),
+}
+
 impl Gateway {
     /// Decides on a request and, unless it is to be forwarded, sends the response. Returns whether it did.
     pub(super) async fn filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let decision = self.decide(session, context).await;
-        context.account.was_decided();
-        match decision {
-            Ok(Decision::Forward(forward)) => {
-                if let Some(identity) = forward.permit.identity() {
-                    context.account.belongs_to(identity);
-                }
-                context.bearer_is_ours = forward.bearer_is_ours;
-                context.registration = forward.registration;
-                context.destination = forward.destination;
-                let group = context.snapshot.upstreams.find(&forward.permit.route().upstream);
-                let converses = group.is_some_and(|group| {
-                    let mut servers = group.servers().iter();
-                    servers.any(|server| upstream_request::converses(session.req_header(), server.scheme))
-                });
-                if !session.is_body_empty() && !converses {
-                    context.control.expects_body();
-                }
-                context.turn = group.map(|group| group.attempts(self.clock.as_ref())).unwrap_or_default();
-                context.permit = Some(forward.permit);
-                Ok(false)
+        context.log.record_decision();
+        let response = match decision {
+            Ok(Decision::Forward(admitted, registration)) => {
+                context.registration = registration;
+                self.admit(session, context, admitted);
+                return Ok(false);
             }
-            Ok(Decision::Own(path)) => {
-                let answer = endpoints::serve(session, &path, &self.auth, context).await;
-                context.account.bytes_in = session.body_bytes_read() as u64;
-                let answer = match answer? {
-                    Ok(answer) => {
-                        match &answer.refused {
-                            Some(refusal) => self.note_refusal(session, refusal, answer.status, context),
-                            None => context.account.outcome = Outcome::Answered,
-                        }
-                        answer
-                    }
-                    Err(refusal) => self.refusal(session, &refusal, context),
-                };
-                let answer =
-                    cors::decorate(answer, session.req_header(), &context.snapshot.server.cors_origins);
-                let answer = context.set.on(answer);
-                send::send(session, &answer, context).await.map(|()| true)
+            Ok(Decision::Endpoint(path)) => self.serve_endpoint(session, &path, context).await?,
+            Ok(Decision::Respond(response)) => {
+                context.log.outcome = Outcome::Answered;
+                response
             }
-            Ok(Decision::Preflight(answer)) => {
-                context.account.outcome = Outcome::Answered;
-                send::send(session, &answer, context).await.map(|()| true)
-            }
-            Ok(Decision::Redirect(to)) => {
-                context.account.outcome = Outcome::Answered;
-                send::send(session, &OwnResponse::redirect(to), context).await.map(|()| true)
-            }
-            Ok(Decision::Health) => {
-                context.account.outcome = Outcome::Answered;
-                let answer = health::response(&self.auth, &self.traffic, &context.snapshot).await;
-                send::send(session, &answer, context).await.map(|()| true)
-            }
-            Err(refusal) => {
-                // The end of a request that cannot be read is unknown, and so is the start of the next one.
-                if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
-                    session.set_keepalive(None);
-                }
-                let answer = match cross_site_form::response(session, &refusal, context).await? {
-                    Some(answer) => {
-                        self.note_refusal(session, &refusal, answer.status, context);
-                        answer
-                    }
-                    None => self.refusal(session, &refusal, context),
-                };
-                let answer = context.set.on(answer);
-                send::send(session, &answer, context).await.map(|()| true)
-            }
-        }
+            Err(refusal) => self.refuse_request(session, &refusal, context).await?,
+        };
+        let response = context.cookies.on(response);
+        send::send(session, &response, context).await.map(|()| true)
     }
 
     /// Decides on a request. Each step needs the result of the one before it.
     async fn decide(&self, session: &Session, context: &mut Context) -> Result<Decision, Refusal> {
-        if let Some(refusal) = &context.refused {
+        if let Some(refusal) = &context.connection_refusal {
             return Err(refusal.clone());
         }
-        let snapshot = &context.snapshot;
-        if let Some(proof) = &context.proof
-            && !proof.counts(snapshot.tls.as_ref(), self.clock.wall())
+        let (snapshot, request) = (&context.snapshot, session.req_header());
+        if let Some(client) = &context.client_authentication
+            && !client.is_valid(snapshot.tls.as_ref(), self.clock.wall())
         {
             return Err(Refusal::ConnectionOutdated);
         }
         framing::check(session, snapshot.limits())?;
-        if health::is_check(session.req_header(), &snapshot.server) {
-            context.account.own = true;
-            return Ok(Decision::Health);
+        if health::is_check(request, &snapshot.server) {
+            context.log.is_own = true;
+            return Ok(Decision::Respond(health::response(&self.auth, &self.traffic, snapshot).await));
         }
         if context.listener == Listener::Redirect {
-            context.account.own = true;
-            return https_redirect::to_https(session.req_header(), &snapshot.server).map(Decision::Redirect);
+            context.log.is_own = true;
+            let to = https_redirect::to_https(request, &snapshot.server)?;
+            return Ok(Decision::Respond(OwnResponse::redirect(to)));
         }
-        if let Some(decision) =
-            decision::preflight(session.req_header(), snapshot, &mut context.account.route)
-        {
-            return Ok(decision);
+        let target = ParsedTarget::parse(request).inspect_err(|refusal| self.count_ambiguous(refusal))?;
+        match target.preflight(snapshot) {
+            Some(Preflight::Respond(route, response)) => {
+                context.log.route = Some(route);
+                return Ok(Decision::Respond(response));
+            }
+            Some(Preflight::Forward(admitted)) => {
+                context.log.route = Some(Arc::clone(admitted.permit.route()));
+                return Ok(Decision::Forward(admitted, None));
+            }
+            None => {}
         }
-        let found = decision::find(session.req_header(), snapshot);
-        if found == Err(Refusal::TargetAmbiguous) {
+        let routed = target.route(snapshot).inspect_err(|refusal| self.count_ambiguous(refusal))?;
+        let routed = match routed {
+            Routed::Endpoint(path) => {
+                context.log.is_own = true;
+                return Ok(Decision::Endpoint(path));
+            }
+            Routed::Route(routed) => routed,
+        };
+        context.log.route = Some(Arc::clone(routed.route()));
+        let is_cross_origin =
+            cross_origin::is_guarded(request) && cross_origin::is_cross_origin(session, snapshot);
+        let mut authenticated =
+            routed.authenticate(is_cross_origin, &self.auth, snapshot, &context.control).await?;
+        context.cookies = authenticated.take_cookies();
+        let (admitted, registration) = match authenticated.authorize() {
+            Ok(admitted) => admitted,
+            Err(Denied { refusal, user }) => {
+                if let Some(user) = &user {
+                    context.log.set_identity(user);
+                }
+                context.denied_user = user;
+                return Err(refusal);
+            }
+        };
+        framing::check_length(session, admitted.permit.route().body_limit)?;
+        Ok(Decision::Forward(admitted, registration))
+    }
+
+    fn count_ambiguous(&self, refusal: &Refusal) {
+        if *refusal == Refusal::TargetAmbiguous {
             self.auth.metrics().requests.unusual.of(Pattern::AmbiguousTarget).inc();
         }
-        let (route, resources) = match found? {
-            Found::Own(path) => {
-                context.account.own = true;
-                return Ok(Decision::Own(path));
-            }
-            Found::Route(route, resources) => (route, resources),
-        };
-        context.account.route = Some(Arc::clone(&route));
-        let is_cross_origin = cross_origin::is_guarded(session.req_header())
-            && cross_origin::is_cross_origin(session, snapshot);
-        let decided = decision::judge(
-            (session.req_header(), is_cross_origin),
-            (&route, resources),
-            &self.auth,
-            snapshot,
-            &context.control,
-            (&mut context.set, &mut context.who),
-        )
-        .await;
-        if let Some(who) = &context.who {
-            context.account.belongs_to(who);
+    }
+
+    /// Prepares a request for its upstream.
+    fn admit(&self, session: &mut Session, context: &mut Context, admitted: Admitted) {
+        if let Some(identity) = admitted.permit.identity() {
+            context.log.set_identity(identity);
         }
-        let decided = decided?;
-        framing::check_length(session, route.body_limit)?;
-        Ok(decided)
+        let group = context.snapshot.upstreams.find(&admitted.permit.route().upstream);
+        let is_grpc_stream = group.is_some_and(|group| {
+            let mut servers = group.servers().iter();
+            servers.any(|server| upstream_request::is_grpc_stream(session.req_header(), server.scheme))
+        });
+        if !session.is_body_empty() && !is_grpc_stream {
+            context.control.expects_body();
+        }
+        let attempts = group.map(|group| group.attempts(self.clock.as_ref())).unwrap_or_default();
+        context.phase = Phase::Admitted(admitted, attempts);
+    }
+
+    /// Returns the response of an endpoint of the gateway.
+    async fn serve_endpoint(
+        &self,
+        session: &mut Session,
+        path: &str,
+        context: &mut Context,
+    ) -> pingora::Result<OwnResponse> {
+        let served = endpoints::serve(session, path, &self.auth, context).await;
+        context.log.bytes_in = session.body_bytes_read() as u64;
+        let response = match served {
+            Ok(response) => {
+                match &response.refused {
+                    Some(refusal) => self.record_refusal(session, refusal, response.status, context),
+                    None => context.log.outcome = Outcome::Answered,
+                }
+                response
+            }
+            Err(EndpointError::Refused(refusal)) => self.refusal(session, &refusal, context),
+            Err(EndpointError::Transport(error)) => return Err(error),
+        };
+        Ok(cors::decorate(response, session.req_header(), &context.snapshot.server.cors_origins))
+    }
+
+    /// Returns the response to a request that is not admitted.
+    async fn refuse_request(
+        &self,
+        session: &mut Session,
+        refusal: &Refusal,
+        context: &mut Context,
+    ) -> pingora::Result<OwnResponse> {
+        // The end of a request that cannot be read is unknown, and so is the start of the next one.
+        if matches!(refusal, Refusal::ConnectionOutdated | Refusal::RequestInvalid(_)) {
+            session.set_keepalive(None);
+        }
+        match cross_site_form::response(session, refusal, context).await? {
+            Some(response) => {
+                self.record_refusal(session, refusal, response.status, context);
+                Ok(response)
+            }
+            None => Ok(self.refusal(session, refusal, context)),
+        }
     }
 
     /// Returns the response to a refused request, and notes the refusal in its log entry.
     pub(super) fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> OwnResponse {
-        let id = context.account.request_id.as_ref();
-        let (request, who) = (session.req_header(), context.who.as_deref());
+        let id = context.log.request_id.as_ref();
+        let (request, who) = (session.req_header(), context.denied_user.as_deref());
         let answer = navigation::refusal(refusal, id, request, who, &self.auth, &context.snapshot);
-        let answer = if context.account.own {
+        let answer = if context.log.is_own {
             answer
         } else {
-            let route = context.account.route.as_deref();
+            let route = context.log.route.as_deref();
             cors::decorate_refusal(answer, refusal, request, route, &context.snapshot)
         };
-        self.note_refusal(session, refusal, answer.status, context);
+        self.record_refusal(session, refusal, answer.status, context);
         answer
     }
 
     /// Notes a refusal in the log entry of the request, with all that the log shows.
-    fn note_refusal(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
-        context.account.was_refused(refusal, status);
+    fn record_refusal(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
+        context.log.record_refusal(refusal, status);
         // The detail about a body of an own endpoint may quote a secret.
         if let Refusal::RequestInvalid(what) = refusal
-            && !context.account.own
+            && !context.log.is_own
         {
-            context.account.cause = Some(what.clone());
+            context.log.cause = Some(what.clone());
         }
         if matches!(refusal, Refusal::OriginNotAllowed | Refusal::FormInvalid) {
-            context.account.cause = cross_origin::cause(session, &context.snapshot);
+            context.log.cause = cross_origin::cause(session, &context.snapshot);
         }
-        if !context.account.is_shown() {
-            client::show(session, &mut context.account, &context.snapshot);
+        if !context.log.has_client_fields() {
+            client::log_fields(session, &mut context.log, &context.snapshot);
         }
     }
 
-    /// Prepares the header section of the app's response for the client, or refuses the request after all.
-    pub(super) async fn filter_response(
+    /// Prepares the header section of the app's response for the client.
+    pub(super) fn prepare_response(
         &self,
+        cleared: &Cleared,
         session: &mut Session,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        // A session revoked before the response arrived gets a refusal instead.
-        if let Some(refusal) = context.obstacle() {
-            return Self::refuse(context, refusal);
-        }
         if session.req_header().version < Version::HTTP_11 {
             response_framing::without_chunks(session, response, context.response_is_empty);
         }
         upstream_response::drop_our_cookies(response)?;
-        if let Some(route) = context.permit.as_ref().map(Permit::route)
+        if let Some(route) = context.permit().map(Permit::route)
             && (route.rewrite_location || route.rewrite_cookie_path)
         {
             let forwarded_host = client::origin(session, &context.snapshot).host;
-            let server = context.candidate.as_ref().and_then(|it| it.server.authority.to_str().ok());
+            let server = context.candidate().and_then(|it| it.server.authority.to_str().ok());
             response_rewrite::rewrite(response, session.req_header(), route, forwarded_host, server)?;
         }
         send::mark(session, response, context)?;
@@ -223,15 +249,15 @@ impl Gateway {
         let status = response.status.as_u16();
         request_framing::keep_after_informational(session, !response_framing::is_final(status));
         if status == 101 || status >= 200 {
-            context.set.beside(response)?;
-            if let Some(permit) = &context.permit {
-                shared_caches::protect(response, permit, !context.set.is_empty())?;
+            context.cookies.beside(response)?;
+            if let Some(permit) = context.permit() {
+                shared_caches::protect(response, permit, !context.cookies.is_empty())?;
                 cors::expose(response, session.req_header(), permit.route())?;
             }
         }
         // RFC 9110 section 7.8: a protocol switch needs a request for it.
-        let asked = || upstream_request::is_websocket(&session.req_header().headers);
-        if status == 101 && !(asked() && upstream_request::is_websocket(&response.headers)) {
+        let is_requested = || upstream_request::is_websocket(&session.req_header().headers);
+        if status == 101 && !(is_requested() && upstream_request::is_websocket(&response.headers)) {
             return Self::refuse(context, Refusal::UpstreamUnavailable);
         }
         if status == 101 {
@@ -240,15 +266,15 @@ impl Gateway {
             bounded_stream::admit_all(session);
         }
         if status == 101 || status >= 200 {
-            context.account.status = status;
-            context.account.outcome = Outcome::Forwarded;
+            context.log.status = status;
+            context.log.outcome = Outcome::Forwarded;
             let stream = upstream_response::stream(response);
-            let took = context.account.is_answered(stream);
+            let took = context.log.record_response_header(stream);
             // A slow response counts as use of the session, like the traffic after it.
             if took.is_none_or(|took| took >= WAITED) {
-                context.note_use(&self.auth);
+                context.record_use(&self.auth);
             }
-            if let Some(candidate) = &context.candidate {
+            if let Some(candidate) = context.candidate() {
                 candidate.response_started(status, took, self.clock.as_ref());
             }
             // A gRPC stream ends when either side ends it.
@@ -257,11 +283,7 @@ impl Gateway {
             if open {
                 context.silence.stop();
             }
-            context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
-            // A cut between the first check and this mark: nothing was sent yet.
-            if let Some(refusal) = context.obstacle() {
-                return Self::refuse(context, refusal);
-            }
+            context.begin_response(cleared, if open { Progress::Open } else { Progress::Answering });
         }
         Ok(())
     }

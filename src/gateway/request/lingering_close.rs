@@ -22,10 +22,10 @@ const MAX_DRAINED: usize = 16 << 20;
 /// Drains the request body before the connection or stream is closed, if the response was sent completely.
 pub(crate) async fn close(session: &mut Session, error: Option<&Error>, context: &mut Context) {
     let is_complete = error.is_none() || context.response_sent;
-    if !is_complete || session.as_mut().is_body_done() || needs_no_drain(session, context.account.status) {
+    if !is_complete || session.as_mut().is_body_done() || needs_no_drain(session, context.log.status) {
         return;
     }
-    context.is_over();
+    context.end();
     let draining = async {
         session.finish_body().await.ok()?;
         let mut left = MAX_DRAINED;

@@ -21,7 +21,7 @@ pub(crate) fn mark(
     context: &Context,
 ) -> pingora::Result<()> {
     bounded_stream::end_if_pipelined(session);
-    if let Some(id) = &context.account.request_id {
+    if let Some(id) = &context.log.request_id {
         response.insert_header(request_id::NAME, id.header().clone())?;
     }
     if let Some(hsts) = context.snapshot.hsts.as_ref().filter(|_| is_encrypted(session))
@@ -51,7 +51,7 @@ pub(crate) async fn send(
         end_with_header(session, head).await?;
     } else {
         session.write_response_header(Box::new(head), false).await?;
-        context.account.bytes_out = response.body.len() as u64;
+        context.log.bytes_out = response.body.len() as u64;
         let body = send_backlog::track_complete(session, response.body.clone(), context);
         session.write_response_body(Some(body), true).await?;
     }

@@ -30,12 +30,11 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 pub(crate) fn track(session: &Session, body: &mut Option<Bytes>, is_last: bool, context: &Context) {
     let backlog = &context.backlog;
     let size = body.as_ref().map_or(0, Bytes::len);
-    let may_be_http2 =
-        context.candidate.as_ref().is_some_and(|candidate| candidate.server.scheme != Scheme::Http);
+    let may_be_http2 = context.scheme().is_some_and(|scheme| scheme != Scheme::Http);
     backlog.chunk_received(size, if may_be_http2 { STREAM_WINDOW } else { 0 }, is_last);
     let is_stream = backlog.connection().is_some();
     // A small HTTP/1.1 response is hardly ever blocked; if it is, it counts for the peer.
-    if (is_stream || !is_last) && context.account.bytes_out == 0 {
+    if (is_stream || !is_last) && context.log.bytes_out == 0 {
         set_client(session, context);
     }
     if is_stream {

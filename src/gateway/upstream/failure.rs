@@ -28,7 +28,7 @@ pub(crate) fn connect(context: &Context, error: &Error, clock: &dyn Clock) {
     // A lack of descriptors or ports on this side says nothing about the server.
     let is_local_error =
         matches!(error.etype(), ErrorType::InternalError | ErrorType::SocketError | ErrorType::BindError);
-    if let Some(candidate) = &context.candidate {
+    if let Some(candidate) = context.candidate() {
         candidate.connect_failed(is_local_error, clock);
     }
 }
@@ -44,17 +44,17 @@ pub(crate) struct Sent {
 
 /// Records a failed request for outlier detection: a timeout, or a connection that broke before the response.
 pub(crate) fn sent(context: &mut Context, error: &Error, sent: Sent, clock: &dyn Clock) {
-    let Some(candidate) = &context.candidate else { return };
+    let Some(candidate) = context.candidate() else { return };
     if context.silence.has_expired() {
         // The peer may have gone without closing the connection.
         candidate.abandon_connections();
-        if context.account.awaits_answer() {
+        if context.log.awaits_response() {
             candidate.timed_out(clock);
         }
-        context.refusal = Some(Refusal::UpstreamTimeout);
+        context.pending_refusal = Some(Refusal::UpstreamTimeout);
         return;
     }
-    if *error.esource() != ErrorSource::Upstream || !context.account.awaits_answer() {
+    if *error.esource() != ErrorSource::Upstream || !context.log.awaits_response() {
         return;
     }
     match error.etype() {
@@ -70,18 +70,18 @@ pub(crate) fn sent(context: &mut Context, error: &Error, sent: Sent, clock: &dyn
 /// Decides whether a failed request is retried. With any method, if the app certainly has not processed it (RFC 9110 section
 /// 9.2.2). With an idempotent method, also if a reused connection had closed.
 pub(crate) fn decide_retry(error: &mut Error, session: &Session, context: &mut Context, is_reused: bool) {
-    if context.refusal.is_some() {
+    if context.pending_refusal.is_some() {
         error.set_retry(false);
     } else if session.as_ref().retry_buffer_truncated() {
         // Pingora buffers 64 KiB of a body. A longer one cannot be sent again here, but its client may repeat the request.
         if was_not_processed(error, context, is_reused) {
-            context.refusal = Some(Refusal::Overloaded);
+            context.pending_refusal = Some(Refusal::Overloaded);
         }
         error.set_retry(false);
     } else if was_not_processed(error, context, is_reused) {
         error.set_retry(true);
     } else if is_idempotent(&session.req_header().method) {
-        if is_reused && has_ended(error) && context.account.awaits_answer() {
+        if is_reused && has_ended(error) && context.log.awaits_response() {
             error.set_retry(true);
         } else {
             error.retry.decide_reuse(is_reused);
@@ -106,7 +106,7 @@ fn has_ended(error: &Error) -> bool {
 
 /// Whether the app certainly has not begun to process the request.
 fn was_not_processed(error: &Error, context: &Context, is_reused: bool) -> bool {
-    if *error.esource() != ErrorSource::Upstream || !context.account.awaits_answer() {
+    if *error.esource() != ErrorSource::Upstream || !context.log.awaits_response() {
         return false;
     }
     if let Some(error) = error.root_cause().downcast_ref::<h2::Error>() {
@@ -115,11 +115,13 @@ fn was_not_processed(error: &Error, context: &Context, is_reused: bool) -> bool 
         return error.is_remote() && (is_refused || error.is_go_away());
     }
     // An incomplete header is not a request, and no body is sent before it.
-    is_reused && *error.etype() == ErrorType::WriteError && !context.body_was_sent
+    is_reused
+        && *error.etype() == ErrorType::WriteError
+        && context.attempt().is_some_and(|attempt| !attempt.body_was_sent)
 }
 
 /// Whether a connect failed because a pooled HTTP/2 connection had closed.
-pub(crate) fn was_kept(error: &Error) -> bool {
+pub(crate) fn was_pooled(error: &Error) -> bool {
     error.root_cause().is::<h2::Error>()
 }
 

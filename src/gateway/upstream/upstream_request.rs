@@ -12,7 +12,8 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use crate::config::{Route, Scheme};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
-use crate::gateway::request::context::Context;
+use crate::gateway::authorize::pipeline::Admitted;
+use crate::gateway::request::context::{Cleared, Context, Phase};
 use crate::gateway::request::interrupt;
 use crate::gateway::request::request_target::{origin_form, path_of};
 use crate::gateway::upstream::fields::set;
@@ -63,6 +64,7 @@ pub(crate) fn base_peer(candidate: &Candidate) -> pingora::Result<HttpPeer> {
 
 /// Creates the peer of a request.
 pub(crate) fn peer(
+    _: &Cleared,
     candidate: &Candidate,
     permit: &Permit,
     request: &RequestHeader,
@@ -84,10 +86,10 @@ pub(crate) fn peer(
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
     }
     // The timeout of ordinary requests is enforced by `silence`. For WebSockets and gRPC streams, only writes have one.
-    if is_websocket || converses(request, candidate.server.scheme) {
+    if is_websocket || is_grpc_stream(request, candidate.server.scheme) {
         options.write_timeout = Some(permit.route().timeout);
     }
-    if converses(request, candidate.server.scheme) {
+    if is_grpc_stream(request, candidate.server.scheme) {
         options.h2_ping_interval = Some(PING_INTERVAL);
     }
     options.idle_timeout = Some(candidate.idle_timeout());
@@ -104,7 +106,7 @@ pub(crate) fn peer(
 /// seconds).
 pub(crate) fn handle_response_header(response: &ResponseHeader, context: &Context) {
     context.silence.restart();
-    let Some(candidate) = &context.candidate else { return };
+    let Some(candidate) = context.candidate() else { return };
     if response.status.is_informational() {
         return;
     }
@@ -126,10 +128,11 @@ pub(crate) fn begin(
     request: &mut RequestHeader,
     context: &mut Context,
 ) -> Result<(), Refusal> {
-    context.body_was_sent = false;
     // The buffered body is sent again with every attempt.
-    context.account.bytes_in = 0;
-    let (Some(permit), Some(candidate)) = (&context.permit, &context.candidate) else { return Ok(()) };
+    context.log.bytes_in = 0;
+    let Phase::Sent(Admitted { permit, .. }, attempt) = &mut context.phase else { return Ok(()) };
+    attempt.body_was_sent = false;
+    let candidate = &attempt.candidate;
     // The connection is not reused if the app closes idle connections at once.
     if request.version == Version::HTTP_11
         && candidate.idle_timeout().is_zero()
@@ -137,7 +140,7 @@ pub(crate) fn begin(
     {
         set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
     }
-    if !converses(session.req_header(), candidate.server.scheme)
+    if !is_grpc_stream(session.req_header(), candidate.server.scheme)
         && context.silence.begin(session, permit.route().timeout)
     {
         interrupt::make_interruptible(session, &context.silence);
@@ -166,7 +169,7 @@ pub(crate) fn normalize(request: &mut RequestHeader) {
 
 /// Whether the request may be a bidirectional gRPC stream, whose body lasts as long as its response. Never over HTTP/1.1 on
 /// either side: there a body has a minimum rate.
-pub(crate) fn converses(request: &RequestHeader, scheme: Scheme) -> bool {
+pub(crate) fn is_grpc_stream(request: &RequestHeader, scheme: Scheme) -> bool {
     request.version == Version::HTTP_2 && scheme != Scheme::Http && is_grpc(&request.headers)
 }
 
@@ -187,8 +190,6 @@ pub(crate) struct Downstream<'a> {
     pub(crate) request_id: Option<&'a RequestId>,
     /// Client certificate that was verified in the handshake.
     pub(crate) certificate: Option<&'a HeaderValue>,
-    /// Checked target of COPY and MOVE.
-    pub(crate) destination: Option<&'a Destination>,
 }
 
 /// Findings about a request while it was rewritten.
@@ -201,13 +202,14 @@ pub(crate) struct Rewritten {
 /// Rewrites the request for the app. Runs after hop-by-hop and `Connection`-nominated headers are removed, so that fields set
 /// here stay.
 pub(crate) fn rewrite(
+    _: &Cleared,
     request: &mut RequestHeader,
-    permit: &Permit,
-    bearer_is_ours: bool,
+    admitted: &Admitted,
     candidate: &Candidate,
     downstream: &Downstream<'_>,
     snapshot: &Snapshot,
 ) -> Result<Rewritten, Refusal> {
+    let Admitted { permit, bearer_is_ours, destination: to } = admitted;
     let route = permit.route();
     let host = request
         .headers
@@ -216,8 +218,8 @@ pub(crate) fn rewrite(
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
     let identity_was_sent = strip(request, &snapshot.headers, &route.pass_headers);
-    destination(request, route, candidate, downstream.destination)?;
-    credentials(request, route, bearer_is_ours);
+    destination(request, route, candidate, to.as_ref())?;
+    credentials(request, route, *bearer_is_ours);
     if let Some(identity) = permit.identity() {
         for (name, value) in snapshot.headers.sent().iter().zip(identity.header_values()) {
             set(request, name.clone(), value.clone())?;

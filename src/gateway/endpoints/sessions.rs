@@ -1,8 +1,12 @@
-//! `sessions` as a page: the user's devices, and forms to end their sessions.
+//! `sessions`: sessions of the caller's user, as JSON and as the page of their devices; and their end.
 
 use std::collections::HashMap;
 
-use super::{Call, FORM, Links, OwnResponse, page, session_mark, submitted};
+use serde_json::{Value, json};
+
+use super::browser_page::{FORM, Links, page, session_digest, submitted};
+use super::logout::ended;
+use super::{Accept, Call, EndpointError, OwnResponse};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::ClientKind;
@@ -12,11 +16,41 @@ use crate::vault::{EndReason, SessionRow};
 /// Maximum number of sessions listed per program.
 const MAX_LISTED: usize = 10;
 
+/// `GET sessions`: sessions of the caller's user.
+pub(super) async fn list_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let identity = call.caller(Accept::CookieOrBearer).await?;
+    let rows = call.auth.sessions_of(&identity).await?;
+    let entry = |row: &SessionRow| {
+        json!({
+            "session_id": row.grant.session_id.to_string(),
+            "current": row.grant.session_id == identity.session_id(),
+            "created_at": row.created_at.to_string(),
+            "renewed_at": row.renewed_at.to_string(),
+            "ends_at": row.grant.ends_at.to_string(),
+            "address": row.address.map(|ip| ip.to_string()),
+            "user_agent": row.user_agent,
+        })
+    };
+    Ok(OwnResponse::json(&json!({ "sessions": rows.iter().map(entry).collect::<Vec<Value>>() })))
+}
+
+/// `DELETE sessions/{sid}`: ends a session of the caller's user.
+pub(super) async fn end_json(call: &mut Call<'_>, id: &str) -> Result<OwnResponse, EndpointError> {
+    let caller = call.caller(Accept::Bearer).await?;
+    let id: SessionId = id.parse().map_err(|_| Refusal::SessionUnknown)?;
+    let is_own = id == caller.session_id();
+    if is_own {
+        call.unregister();
+    }
+    let reason = if is_own { EndReason::Logout } else { EndReason::User };
+    Ok(ended(&call.auth.end_session(id, caller.user_id(), reason).await?))
+}
+
 /// `GET sessions` of a browser: the page.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
+pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let identity = call.browser_user().await?;
     // Without it the forms on the page would not work: the user must sign in again.
-    let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
+    let digest = session_digest(call).ok_or(Refusal::TokenMissing)?;
     let rows = call.auth.sessions_of(&identity).await?;
     let device = |row: SessionRow| Device {
         session_id: row.grant.session_id.to_string(),
@@ -31,7 +65,7 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
     let list: Vec<Device> = of_browsers.into_iter().map(device).collect();
     let programs = programs(of_programs.into_iter().map(device));
     let prefix = &call.snapshot.server.auth_prefix;
-    let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &mark));
+    let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &digest));
     let at = |path: &str| format!("{prefix}/sessions/{path}");
     let (end, end_others, end_programs) = (at("end"), at("end-others"), at("end-programs"));
     let account = links.account(identity.login().as_str(), &csrf);
@@ -69,7 +103,7 @@ fn programs(sessions: impl Iterator<Item = Device>) -> Vec<Program> {
 
 /// Sessions that a form ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Which {
+pub(super) enum Which {
     /// Session named in the form.
     One,
     /// All sessions of programs.
@@ -79,23 +113,13 @@ pub(in super::super) enum Which {
 }
 
 /// `POST sessions/end`, `POST sessions/end-programs` and `POST sessions/end-others`, forms: end sessions and redirect to the page.
-pub(in super::super) async fn end(
-    call: &mut Call<'_>,
-    which: Which,
-) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    let form = match submitted(call).await? {
-        Ok(form) => form,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let named = form.get("session_id").unwrap_or_default().to_owned();
-    Ok(end_sessions(call, which, &named).await)
-}
-
-async fn end_sessions(call: &mut Call<'_>, which: Which, named: &str) -> Result<OwnResponse, Refusal> {
+pub(super) async fn end_form(call: &mut Call<'_>, which: Which) -> Result<OwnResponse, EndpointError> {
+    let form = submitted(call).await?;
     let identity = call.browser_user().await?;
     let (this, user) = (identity.session_id(), identity.user_id());
     match which {
         Which::One => {
+            let named = form.get("session_id").unwrap_or_default();
             let id: SessionId = named.parse().map_err(|_| Refusal::SessionUnknown)?;
             if id != this {
                 call.auth.end_session(id, user, EndReason::User).await?;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use zeroize::Zeroize as _;
 
 use crate::error::Refusal;
+use crate::gateway::endpoints::EndpointError;
 use crate::gateway::upstream::request_framing;
 use crate::secret::Secret;
 
@@ -27,21 +28,22 @@ const MAX_MEMBERS: usize = 64;
 
 /// Members of a JSON object; each must be read by name. They are passwords and tokens, so there is no `Debug`.
 #[derive(Default)]
-pub(crate) struct Fields(BTreeMap<String, Value>);
+pub(super) struct Fields(BTreeMap<String, Value>);
 
-/// Reads the body; an empty one is an empty object. The outer error is Pingora's.
-pub(crate) async fn read(session: &mut Session) -> pingora::Result<Result<Fields, Refusal>> {
+/// Reads the body; an empty one is an empty object.
+///
+/// # Errors
+/// `MediaTypeUnsupported`, `RequestInvalid`; as [`bytes`].
+pub(super) async fn read(session: &mut Session) -> Result<Fields, EndpointError> {
     if session.is_body_empty() {
-        return Ok(Ok(Fields::default()));
+        return Ok(Fields::default());
     }
-    if let Err(refusal) = check_type(&session.req_header().headers) {
-        return Ok(Err(refusal));
-    }
-    Ok(bytes(session).await?.and_then(|bytes| Fields::parse(&bytes)))
+    check_type(&session.req_header().headers)?;
+    Ok(Fields::parse(&bytes(session).await?)?)
 }
 
 /// A body that is zeroized on drop: it holds a password or a token.
-pub(crate) struct ZeroizedBody(BytesMut);
+pub(super) struct ZeroizedBody(BytesMut);
 
 impl Deref for ZeroizedBody {
     type Target = [u8];
@@ -56,29 +58,28 @@ impl Drop for ZeroizedBody {
     }
 }
 
-/// Reads the body body without checking its type.
-pub(crate) async fn bytes(session: &mut Session) -> pingora::Result<Result<ZeroizedBody, Refusal>> {
+/// Reads the body without checking its type.
+///
+/// # Errors
+/// `BodyTooLarge`, `RequestTimeout`; those of the transport.
+pub(super) async fn bytes(session: &mut Session) -> Result<ZeroizedBody, EndpointError> {
     if request_framing::expects_continue(session.req_header()) {
         request_framing::send_continue(session).await?;
     }
-    let body = match tokio::time::timeout(DEADLINE, collect(session)).await {
-        Ok(collected) => collected?,
-        Err(_) => Err(Refusal::RequestTimeout),
-    };
-    Ok(body)
+    tokio::time::timeout(DEADLINE, collect(session)).await.map_err(|_| Refusal::RequestTimeout)?
 }
 
-async fn collect(session: &mut Session) -> pingora::Result<Result<ZeroizedBody, Refusal>> {
+async fn collect(session: &mut Session) -> Result<ZeroizedBody, EndpointError> {
     // Allocated at its maximum size: a buffer that grows would leave copies behind.
     let mut body = ZeroizedBody(BytesMut::with_capacity(MAX_BODY));
     // A malformed body, such as a bad chunk, is an error of the client: 400, without a warning.
     while let Some(chunk) = session.read_request_body().await.map_err(|error| error.into_down())? {
         if body.len() + chunk.len() > MAX_BODY {
-            return Ok(Err(Refusal::BodyTooLarge));
+            return Err(Refusal::BodyTooLarge.into());
         }
         body.0.extend_from_slice(&chunk);
     }
-    Ok(Ok(body))
+    Ok(body)
 }
 
 /// Requires `application/json`: cross-site forms can send only `text/plain` and form types (T51).
@@ -110,12 +111,12 @@ impl Fields {
     }
 
     /// Takes a required, non-empty string.
-    pub(crate) fn string(&mut self, name: &str) -> Result<Secret<String>, Refusal> {
+    pub(super) fn string(&mut self, name: &str) -> Result<Secret<String>, Refusal> {
         self.optional(name)?.ok_or_else(|| Refusal::RequestInvalid(format!("{name}: missing")))
     }
 
     /// Takes an optional, non-empty string.
-    pub(crate) fn optional(&mut self, name: &str) -> Result<Option<Secret<String>>, Refusal> {
+    pub(super) fn optional(&mut self, name: &str) -> Result<Option<Secret<String>>, Refusal> {
         let Some(value) = self.0.remove(name) else { return Ok(None) };
         match value {
             Value::String(text) if text.is_empty() => Err(Refusal::RequestInvalid(format!("{name}: empty"))),
@@ -125,7 +126,7 @@ impl Fields {
     }
 
     /// Refuses any other member. `known` are the names to report.
-    pub(crate) fn done(self, known: &[&str]) -> Result<(), Refusal> {
+    pub(super) fn done(self, known: &[&str]) -> Result<(), Refusal> {
         let list = |names: &[&str]| if names.is_empty() { "no members".to_owned() } else { names.join(", ") };
         match self.0.first_key_value() {
             None => Ok(()),

@@ -1,10 +1,12 @@
-//! `logout` and `logout-all` from a page, and `refresh` by cookie.
+//! `logout` and `logout-all`: end of the caller's session, or of all sessions of its user, as JSON and by the form of a page.
 
 use serde_json::json;
 
-use super::{
-    Call, Links, OwnResponse, form_token, is_from_our_page, page, rendered, session_mark, submitted,
+use super::browser_page::{
+    Links, form_token, is_from_our_page, page, refused_page, session_digest, submitted,
 };
+use super::{Accept, Call, EndpointError, OwnResponse};
+use crate::auth::{Propagation, Revoked};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
@@ -13,8 +15,40 @@ use crate::pages::{Page, SignOut, SignedOut};
 use crate::policy::cookies::{self, Found};
 use crate::vault::EndReason;
 
+/// `POST logout`: ends the session of the bearer token; with `{refresh_token}`, the session of that token, for clients with an
+/// expired access token.
+pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let mut fields = call.fields().await?;
+    let token = fields.optional("refresh_token")?;
+    fields.done(&["refresh_token"])?;
+    let revoked = if let Some(token) = token {
+        call.auth.logout_by_refresh(token.expose(), &call.snapshot.settings).await?
+    } else {
+        let caller = call.caller(Accept::Bearer).await?;
+        call.unregister();
+        call.auth.end_session(caller.session_id(), caller.user_id(), EndReason::Logout).await?
+    };
+    Ok(ended(&revoked))
+}
+
+/// `POST logout-all`: ends every session of the bearer's user.
+pub(super) async fn everywhere_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let caller = call.caller(Accept::Bearer).await?;
+    call.unregister();
+    Ok(ended(&call.auth.end_all(caller.user_id()).await?))
+}
+
+/// Returns the response after sessions were ended.
+pub(super) fn ended(revoked: &Revoked) -> OwnResponse {
+    let propagation = match revoked.propagation {
+        Propagation::Complete => "complete",
+        Propagation::Vault => "vault",
+    };
+    OwnResponse::json(&json!({ "ended": revoked.sessions, "propagation": propagation }))
+}
+
 /// `GET logout`: confirmation page.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
+pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     match call.browser_user().await {
         Ok(identity) => {
             let links = Links::new(&call.snapshot.server.auth_prefix);
@@ -23,7 +57,7 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
             Ok(page(call, &Page::SignOut(SignOut { account })))
         }
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
-            Err(undecided)
+            Err(undecided.into())
         }
         Err(_) => Ok(signed_out(call, false, None)),
     }
@@ -37,17 +71,16 @@ fn redirect_after(call: &Call<'_>) -> Option<OwnResponse> {
 
 /// `POST logout` and `POST logout-all`, forms. This browser's cookies are deleted in any case. If the vault is unavailable, this
 /// gateway ends the session as soon as the vault is back, unless it stops before.
-pub(in super::super) async fn submit(
-    call: &mut Call<'_>,
-    everywhere: bool,
-) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    match submitted(call).await? {
+pub(super) async fn submit_form(call: &mut Call<'_>, everywhere: bool) -> Result<OwnResponse, EndpointError> {
+    match submitted(call).await {
         Ok(_) => {}
-        Err(Refusal::FormInvalid) if is_from_our_page(call) && has_no_session(call) => {
-            call.set.forget(call.snapshot);
-            return Ok(Ok(redirect_after(call).unwrap_or_else(|| signed_out(call, false, None))));
+        Err(EndpointError::Refused(Refusal::FormInvalid))
+            if is_from_our_page(call) && has_no_session(call) =>
+        {
+            call.cookies.forget(call.snapshot);
+            return Ok(redirect_after(call).unwrap_or_else(|| signed_out(call, false, None)));
         }
-        Err(refusal) => return Ok(Err(refusal)),
+        Err(error) => return Err(error),
     }
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let ended = if everywhere {
@@ -59,9 +92,9 @@ pub(in super::super) async fn submit(
             Err(refusal) => Err(refusal),
         }
     } else {
-        end_this(call, cookie.as_deref()).await
+        end_own_session(call, cookie.as_deref()).await
     };
-    call.set.forget(call.snapshot);
+    call.cookies.forget(call.snapshot);
     let kinds = call.snapshot.browser.clear_site_data.iter().map(|kind| kind.directive());
     let kinds = kinds.collect::<Vec<_>>().join(", ");
     let response = match ended {
@@ -74,20 +107,18 @@ pub(in super::super) async fn submit(
         // A session that had ended before counts as ended.
         ended => redirect_after(call).unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None)),
     };
-    Ok(Ok(response.clearing(&kinds)))
+    Ok(response.clearing(&kinds))
 }
 
 /// Returns whether this browser has signed out before, in another tab. With two cookies of one name that is unknown.
 fn has_no_session(call: &Call<'_>) -> bool {
     let names = call.snapshot.cookies;
     let several = |name: &str| cookies::find(cookie_fields(call.headers()), name) == Found::Several;
-    !several(names.access)
-        && !several(names.refresh)
-        && session_mark(call.headers(), call.auth, call.snapshot).is_none()
+    !several(names.access) && !several(names.refresh) && session_digest(call).is_none()
 }
 
 /// Ends the session of this browser: by the refresh cookie, which is valid for longer, otherwise by the access cookie.
-async fn end_this(call: &mut Call<'_>, cookie: Option<&str>) -> Result<(), Refusal> {
+async fn end_own_session(call: &mut Call<'_>, cookie: Option<&str>) -> Result<(), Refusal> {
     if let Some(cookie) = cookie {
         match call.auth.logout_browser(cookie, &call.snapshot.settings).await {
             Err(Refusal::RefreshInvalid) => {}
@@ -105,23 +136,6 @@ fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> Ow
     let content = Page::SignedOut(SignedOut { sign_in: &sign_in, everywhere, pending: pending.is_some() });
     match pending {
         None => page(call, &content),
-        Some(refusal) => {
-            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &content))
-        }
+        Some(refusal) => refused_page(call, &refusal, &content),
     }
-}
-
-/// `POST refresh`, a form: replaces the refresh cookie.
-pub(in super::super) async fn refresh(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    if let Err(refusal) = submitted(call).await? {
-        return Ok(Err(refusal));
-    }
-    let Some(cookie) = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned) else {
-        return Ok(Err(Refusal::FormInvalid));
-    };
-    let renewed = call.auth.refresh_browser(&cookie, &call.snapshot.settings).await;
-    Ok(renewed.map(|renewed| {
-        call.set.set_tokens(&renewed.tokens, call.snapshot);
-        OwnResponse::json(&json!({ "refreshed": true }))
-    }))
 }

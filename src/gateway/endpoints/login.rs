@@ -1,9 +1,13 @@
-//! `login`: sign-in page and its form.
+//! `login`: tokens for a user name and a password, as JSON; the sign-in page and its form.
 
+use serde_json::json;
+
+use super::browser_page::{FORM, Links, form_token, guard, is_from_our_page, page, refused_page};
 use super::form::Form;
-use super::{Call, FORM, Links, OwnResponse, form_token, guard, is_from_our_page, page, rendered};
-use crate::auth::LoginRequest;
+use super::{Call, EndpointError, OwnResponse};
+use crate::auth::{LoginRequest, Tokens};
 use crate::error::Refusal;
+use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::silent_renewal::{ROOM, refresh_cookie};
 use crate::pages::{Page, SignIn, SignInProblem, SignedIn};
@@ -11,8 +15,35 @@ use crate::password::Password;
 use crate::policy::cookies::{self, Found};
 use crate::secret::Secret;
 
+/// `POST login`: `{username, password}` -> tokens.
+pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let mut fields = call.fields().await?;
+    let (username, password) = (fields.string("username")?, fields.string("password")?);
+    // Login names have no spaces.
+    let username = Secret::new(username.expose().trim().to_owned());
+    fields.done(&["username", "password"])?;
+    let password =
+        Password::new(password.expose()).map_err(|_| Refusal::RequestInvalid("password: too long".into()))?;
+    let (address, user_agent, devices) = (call.address(), call.user_agent(), call.devices());
+    let request = LoginRequest { username, password, address, user_agent, devices };
+    let tokens = call.auth.login(request, &call.snapshot.settings).await?;
+    Ok(token_response(call, &tokens))
+}
+
+/// Returns the response with new tokens.
+pub(super) fn token_response(call: &Call<'_>, tokens: &Tokens) -> OwnResponse {
+    call.log.set_session(tokens.session_id);
+    OwnResponse::json(&json!({
+        "access_token": tokens.access_token.expose(),
+        "token_type": "Bearer",
+        "expires_in": tokens.expires_in.as_secs(),
+        "refresh_token": tokens.refresh_token.expose(),
+        "session_id": tokens.session_id.to_string(),
+    }))
+}
+
 /// `GET login`: the form. A signed-in user is redirected to `return_to`, or gets the account page.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
+pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     check_planted(call)?;
     let query = Form::parse(call.query()).unwrap_or_default();
     let is_return_lost = call.query() == navigation::LOST.as_bytes();
@@ -28,7 +59,7 @@ pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, R
             Ok(signed_in(call, identity.login().as_str()))
         }
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
-            Err(undecided)
+            Err(undecided.into())
         }
         Err(_) => {
             let input = Input { return_to, is_return_lost, drops_fragment, ..Input::default() };
@@ -45,11 +76,9 @@ fn signed_in(call: &Call<'_>, user: &str) -> OwnResponse {
 }
 
 /// `POST login`, a form: sets the cookies and redirects to `return_to`.
-pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    let form = match call.form().await?.and_then(|form| check_planted(call).map(|()| form)) {
-        Ok(form) => form,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
+pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let form = call.form().await?;
+    check_planted(call)?;
     let return_to =
         form.get("return_to").filter(|packed| navigation::return_target(packed, call.auth).is_some());
     // Login names have no spaces; phone keyboards add one after a word.
@@ -60,22 +89,22 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
     let visit = visit(call).map(str::to_owned);
     if let Err(refusal) = guard(call, &form, visit.as_deref().map(str::as_bytes)) {
         if refusal != Refusal::FormInvalid {
-            return Ok(Err(refusal));
+            return Err(refusal.into());
         }
         // The form comes from the page, but without the cookie that the page set.
         let cookies_refused = visit.is_none() && is_from_our_page(call);
         let problem =
             if cookies_refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
-        return Ok(Ok(form_page(call, &input, Some((refusal, problem)))));
+        return Ok(form_page(call, &input, Some((refusal, problem))));
     }
     let (Some(username), Some(password)) = (username, password) else {
         let refusal = Refusal::RequestInvalid("username, password: missing".into());
-        return Ok(Ok(form_page(call, &input, Some((refusal, SignInProblem::Incomplete)))));
+        return Ok(form_page(call, &input, Some((refusal, SignInProblem::Incomplete))));
     };
     // No stored password is that long: it is wrong like any other.
     let Ok(password) = Password::new(password) else {
         let wrong = (Refusal::CredentialsWrong, SignInProblem::CredentialsWrong);
-        return Ok(Ok(form_page(call, &input, Some(wrong))));
+        return Ok(form_page(call, &input, Some(wrong)));
     };
     let (address, user_agent, devices) = (call.address(), call.user_agent(), call.devices());
     let username = Secret::new(username.to_owned());
@@ -90,15 +119,15 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
                 Refusal::CredentialsWrong => SignInProblem::CredentialsWrong,
                 Refusal::RateLimited(wait) => SignInProblem::TooMany(*wait),
                 Refusal::StoreUnavailable | Refusal::Overloaded => SignInProblem::Unavailable,
-                _ => return Ok(Err(refusal)),
+                _ => return Err(refusal.into()),
             };
-            return Ok(Ok(form_page(call, &input, Some((refusal, problem)))));
+            return Ok(form_page(call, &input, Some((refusal, problem))));
         }
     };
-    call.account.opened(tokens.session);
-    call.set.set_tokens(&tokens, call.snapshot);
+    call.log.set_session(tokens.session);
+    call.cookies.set_tokens(&tokens, call.snapshot);
     let target = return_to.and_then(|packed| navigation::return_target(packed, call.auth));
-    Ok(Ok(OwnResponse::see_other(target.as_deref().unwrap_or("/"))))
+    Ok(OwnResponse::see_other(target.as_deref().unwrap_or("/")))
 }
 
 /// Input to show again in the form.
@@ -125,7 +154,7 @@ fn form_page(
         Some(visit) => visit.to_owned(),
         None => {
             let new = call.auth.new_visit();
-            call.set.push(call.snapshot.cookies.visit, &new, call.snapshot, None);
+            call.cookies.push(call.snapshot.cookies.visit, &new, call.snapshot, None);
             new
         }
     };
@@ -144,9 +173,7 @@ fn form_page(
     });
     match problem {
         None => page(call, &content),
-        Some((refusal, _)) => {
-            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &content))
-        }
+        Some((refusal, _)) => refused_page(call, &refusal, &content),
     }
 }
 
@@ -155,7 +182,7 @@ fn form_page(
 fn check_planted(call: &Call<'_>) -> Result<(), Refusal> {
     let names = call.snapshot.cookies;
     let several = |name: &str| {
-        let fields = crate::gateway::authorize::credential::cookie_fields(call.headers());
+        let fields = cookie_fields(call.headers());
         cookies::find(fields, name) == Found::Several
     };
     if [names.access, names.refresh, names.visit].into_iter().any(several) {
@@ -166,7 +193,7 @@ fn check_planted(call: &Call<'_>) -> Result<(), Refusal> {
 
 /// Returns the cookie that binds the form to this browser. If there are two, one was planted: neither is used.
 fn visit<'a>(call: &'a Call<'_>) -> Option<&'a str> {
-    let fields = crate::gateway::authorize::credential::cookie_fields(call.headers());
+    let fields = cookie_fields(call.headers());
     match cookies::find(fields, call.snapshot.cookies.visit) {
         // 16 bytes, base64url.
         Found::One(visit) if visit.len() == 22 => Some(visit),

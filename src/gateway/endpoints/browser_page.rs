@@ -1,30 +1,20 @@
-//! HTML pages and their forms. A form is accepted only from a page of the gateway that was shown in the same browser and session.
-//! `GET` changes nothing.
-//!
-//! In: a call of a browser. Out: a page, a redirect or a refusal, and cookies to set. Must not know: JSON bodies, how sessions are
-//! stored.
+//! What the HTML pages have in common: rendering, links, and the check of their forms. A form is accepted only from a page of the
+//! gateway that was shown in the same browser and session. `GET` changes nothing.
 
 use http::{HeaderMap, header};
 
-use super::{Call, OwnResponse};
-use crate::auth::Auth;
+use super::form::Form;
+use super::{Call, EndpointError, OwnResponse};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
+use crate::gateway::authorize::silent_renewal::refresh_cookie;
 use crate::gateway::authorize::{cross_origin, navigation};
 use crate::pages::{self, Account, Page};
 use crate::policy::cookies::{self, Found};
-use crate::snapshot::Snapshot;
 use crate::token::sha256;
 
-pub(super) mod devices;
-mod form;
-pub(super) use form::Form;
-pub(super) mod password;
-pub(super) mod sign_in;
-pub(super) mod sign_out;
-
 /// Purpose of form tokens on pages.
-const FORM: &str = "form";
+pub(super) const FORM: &str = "form";
 
 /// Whether the body is a form, not JSON.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
@@ -35,19 +25,19 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 
 /// Whether a page of the gateway sent the request (T51). Every browser sends the origin with a `POST`; a request without it is
 /// not from such a page.
-fn is_from_our_page(call: &Call<'_>) -> bool {
+pub(super) fn is_from_our_page(call: &Call<'_>) -> bool {
     cross_origin::is_same_origin(call.session, call.snapshot)
 }
 
 /// Whether no header shows that a browser sent the request. An API client that forgot to send JSON, as with `curl -d`, gets a
 /// refusal that does not mention pages. It is refused either way.
-fn is_no_browser(call: &Call<'_>) -> bool {
+pub(super) fn is_no_browser(call: &Call<'_>) -> bool {
     let has = |name: &str| call.headers().contains_key(name);
     !has("sec-fetch-site") && !has("origin") && !navigation::is_navigation(call.session.req_header())
 }
 
 /// Checks that the form comes from a page of the gateway, and that its token belongs to `subject`.
-fn guard(call: &Call<'_>, form: &Form, subject: Option<&[u8]>) -> Result<(), Refusal> {
+pub(super) fn guard(call: &Call<'_>, form: &Form, subject: Option<&[u8]>) -> Result<(), Refusal> {
     if !is_from_our_page(call) {
         let refusal = if is_no_browser(call) { Refusal::MediaTypeUnsupported } else { Refusal::FormInvalid };
         return Err(refusal);
@@ -58,22 +48,21 @@ fn guard(call: &Call<'_>, form: &Form, subject: Option<&[u8]>) -> Result<(), Ref
 }
 
 /// Reads a form of a signed-in user, and checks it with [`guard`].
-async fn submitted(call: &mut Call<'_>) -> pingora::Result<Result<Form, Refusal>> {
-    let form = match call.form().await? {
-        Ok(form) => form,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let mark = session_mark(call.headers(), call.auth, call.snapshot);
-    Ok(guard(call, &form, mark.as_ref().map(|mark| &mark[..])).map(|()| form))
+pub(super) async fn submitted(call: &mut Call<'_>) -> Result<Form, EndpointError> {
+    let form = call.form().await?;
+    let subject = session_digest(call);
+    guard(call, &form, subject.as_ref().map(|subject| &subject[..]))?;
+    Ok(form)
 }
 
 /// Returns the subject of form tokens of a signed-in browser: the session from the refresh cookie. Without one (browsers may drop
 /// one of two cookies), the access cookie, while it is valid. Otherwise the pages would redirect to the login page, and that,
 /// since the user is signed in, back.
-fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option<[u8; 32]> {
-    let refresh = crate::gateway::authorize::silent_renewal::refresh_cookie(headers, &snapshot.cookies);
-    if let Some(mark) = refresh.and_then(|cookie| auth.session_digest(cookie)) {
-        return Some(mark);
+pub(super) fn session_digest(call: &Call<'_>) -> Option<[u8; 32]> {
+    let (headers, auth, snapshot) = (call.headers(), call.auth, call.snapshot);
+    let refresh = refresh_cookie(headers, &snapshot.cookies);
+    if let Some(digest) = refresh.and_then(|cookie| auth.session_digest(cookie)) {
+        return Some(digest);
     }
     match cookies::find(cookie_fields(headers), snapshot.cookies.access) {
         Found::One(token) => Some(sha256(token.as_bytes())),
@@ -83,12 +72,11 @@ fn session_mark(headers: &HeaderMap, auth: &Auth, snapshot: &Snapshot) -> Option
 
 /// Returns the token for forms of this browser's session; `None` without cookies.
 pub(super) fn form_token(call: &Call<'_>) -> Option<String> {
-    let mark = session_mark(call.headers(), call.auth, call.snapshot)?;
-    Some(call.auth.form_token(FORM, &mark))
+    Some(call.auth.form_token(FORM, &session_digest(call)?))
 }
 
 /// Links on every page of a signed-in user.
-struct Links {
+pub(super) struct Links {
     devices: String,
     password: String,
     sign_out: String,
@@ -96,7 +84,7 @@ struct Links {
 }
 
 impl Links {
-    fn new(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str) -> Self {
         let at = |path: &str| format!("{prefix}/{path}");
         Self {
             devices: at("sessions"),
@@ -106,7 +94,7 @@ impl Links {
         }
     }
 
-    fn account<'a>(&'a self, user: &'a str, csrf: &'a str) -> Account<'a> {
+    pub(super) fn account<'a>(&'a self, user: &'a str, csrf: &'a str) -> Account<'a> {
         Account {
             user,
             csrf,
@@ -120,10 +108,15 @@ impl Links {
 }
 
 /// Returns a page in the language of the request.
-fn page(call: &Call<'_>, page: &Page<'_>) -> OwnResponse {
+pub(super) fn page(call: &Call<'_>, page: &Page<'_>) -> OwnResponse {
     OwnResponse::page(rendered(call, page))
 }
 
-fn rendered(call: &Call<'_>, page: &Page<'_>) -> pages::Html {
+pub(super) fn rendered(call: &Call<'_>, page: &Page<'_>) -> pages::Html {
     pages::render(page, &call.snapshot.brand, navigation::language(call.headers()))
+}
+
+/// Returns a page that shows the problem of a refused form.
+pub(super) fn refused_page(call: &Call<'_>, refusal: &Refusal, page: &Page<'_>) -> OwnResponse {
+    OwnResponse::refused_page(refusal, call.log.request_id.as_ref(), rendered(call, page))
 }

@@ -15,14 +15,14 @@ const MAX_FIELDS: usize = 64;
 
 /// Fields of a form, each at most once.
 #[derive(Debug, Default)]
-pub(in super::super) struct Form(BTreeMap<String, Secret<String>>);
+pub(super) struct Form(BTreeMap<String, Secret<String>>);
 
 impl Form {
     /// Parses a body or a query in one pass, up to [`MAX_FIELDS`] fields.
     ///
     /// # Errors
     /// `RequestInvalid` for more fields, for text that is not UTF-8, or for a repeated name: the intended value is unknown (E3).
-    pub(in super::super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         Self::collect(bytes.split(|&byte| byte == b'&'))
     }
 

@@ -1,52 +1,63 @@
-//! `password` as a page: form to change the password.
+//! `password`: change of the password, as JSON and by the form of its page.
 
 use std::sync::Arc;
 
-use super::{Call, FORM, Links, OwnResponse, page, rendered, session_mark, submitted};
+use super::browser_page::{FORM, Links, page, refused_page, session_digest, submitted};
+use super::logout::ended;
+use super::{Accept, Call, EndpointError, OwnResponse};
 use crate::auth::PasswordChange;
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::pages::{Page, PasswordPage, PasswordProblem};
 use crate::password::{Password, PasswordRejected};
 
+/// `POST password`: `{current_password, new_password}`; changes the password and ends the other sessions.
+pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let identity = call.caller(Accept::Bearer).await?;
+    let mut fields = call.fields().await?;
+    let (current, new) = (fields.string("current_password")?, fields.string("new_password")?);
+    fields.done(&["current_password", "new_password"])?;
+    let long = |name: &str| Refusal::RequestInvalid(format!("{name}: too long"));
+    let current = Password::new(current.expose()).map_err(|_| long("current_password"))?;
+    let new = Password::new(new.expose()).map_err(|_| long("new_password"))?;
+    let (address, registration) = (call.address(), call.registration.as_ref());
+    let change = PasswordChange { current, new, address, registration };
+    let changed = call.auth.change_password(&identity, change, &call.snapshot.settings).await?;
+    Ok(ended(&changed.revoked))
+}
+
 /// `GET password`: the page.
-pub(in super::super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, Refusal> {
+pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let identity = call.browser_user().await?;
-    form_page(call, &identity, None, false)
+    Ok(form_page(call, &identity, None, false)?)
 }
 
 /// `POST password`, a form: changes the password and shows the page again.
-pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Result<OwnResponse, Refusal>> {
-    let form = match submitted(call).await? {
-        Ok(form) => form,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let identity = match call.browser_user().await {
-        Ok(identity) => identity,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
+pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let form = submitted(call).await?;
+    let identity = call.browser_user().await?;
     let rejected = |what: &str| Refusal::PasswordRejected(what.to_owned());
     let (Some(current), Some(new)) = (form.get("current_password"), form.get("new_password")) else {
         let problem = (rejected("missing"), PasswordProblem::Incomplete);
-        return Ok(form_page(call, &identity, Some(problem), false));
+        return Ok(form_page(call, &identity, Some(problem), false)?);
     };
     let Ok(current) = Password::new(current) else {
         let problem = (rejected("too long"), PasswordProblem::CurrentWrong);
-        return Ok(form_page(call, &identity, Some(problem), false));
+        return Ok(form_page(call, &identity, Some(problem), false)?);
     };
     let Ok(new) = Password::new(new) else {
         let problem = (rejected("too long"), PasswordProblem::TooLong);
-        return Ok(form_page(call, &identity, Some(problem), false));
+        return Ok(form_page(call, &identity, Some(problem), false)?);
     };
     let settings = &call.snapshot.settings;
     let acceptable = new.acceptable(identity.login(), &settings.brand, settings.min_password_length);
     let (address, registration) = (call.address(), call.registration.as_ref());
     let change = PasswordChange { current, new, address, registration };
     let changed = call.auth.change_password(&identity, change, settings).await;
-    Ok(match changed {
+    let page = match changed {
         Ok(changed) => {
             let device = call.auth.device_cookie_after_change(&identity, &changed, &call.devices());
-            call.set.set_device(&device, call.snapshot);
+            call.cookies.set_device(&device, call.snapshot);
             form_page(call, &identity, None, true)
         }
         Err(refusal) => {
@@ -59,11 +70,12 @@ pub(in super::super) async fn submit(call: &mut Call<'_>) -> pingora::Result<Res
                 },
                 Refusal::RateLimited(wait) => PasswordProblem::TooMany(*wait),
                 Refusal::StoreUnavailable | Refusal::Overloaded => PasswordProblem::Unavailable,
-                _ => return Ok(Err(refusal)),
+                _ => return Err(refusal.into()),
             };
             form_page(call, &identity, Some((refusal, problem)), false)
         }
-    })
+    };
+    Ok(page?)
 }
 
 fn form_page(
@@ -72,9 +84,9 @@ fn form_page(
     problem: Option<(Refusal, PasswordProblem)>,
     done: bool,
 ) -> Result<OwnResponse, Refusal> {
-    let mark = session_mark(call.headers(), call.auth, call.snapshot).ok_or(Refusal::TokenMissing)?;
+    let digest = session_digest(call).ok_or(Refusal::TokenMissing)?;
     let prefix = &call.snapshot.server.auth_prefix;
-    let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &mark));
+    let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &digest));
     let action = format!("{prefix}/password");
     let content = Page::Password(PasswordPage {
         account: links.account(identity.login().as_str(), &csrf),
@@ -85,8 +97,6 @@ fn form_page(
     });
     Ok(match problem {
         None => page(call, &content),
-        Some((refusal, _)) => {
-            OwnResponse::refused_page(&refusal, call.account.request_id.as_ref(), rendered(call, &content))
-        }
+        Some((refusal, _)) => refused_page(call, &refusal, &content),
     })
 }

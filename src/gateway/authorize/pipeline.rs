@@ -1,0 +1,249 @@
+//! From the header section of a request to a permit, one typed step after the other. Each step consumes the one before it, so none
+//! can be left out or repeated.
+//!
+//! ```text
+//! ParsedTarget -> RoutedRequest -> AuthenticatedRequest -> Admitted (holds the Permit)
+//!       |               |                  |
+//!       |               |                  `- authorize(): policy
+//!       |               `- authenticate(): credential, cross-origin rule, session, silent renewal
+//!       `- route(): routes of the host and path, or an endpoint of the gateway
+//! ```
+
+use std::sync::Arc;
+
+use http::Method;
+use pingora::http::RequestHeader;
+
+use crate::auth::{Admission, Auth, Control, Registration};
+use crate::config::{Access, CrossOrigin, Route};
+use crate::error::Refusal;
+use crate::gateway::authorize::cors;
+use crate::gateway::authorize::credential::{self, Credential};
+use crate::gateway::authorize::silent_renewal::{self, SetCookies};
+use crate::gateway::request::request_target::{authority_of, canonical, path_of};
+use crate::gateway::response::OwnResponse;
+use crate::identity::Identity;
+use crate::metrics::Pattern;
+use crate::policy::route::{Destination, Resources};
+use crate::policy::target::{Target, Unreadable};
+use crate::policy::{self, Match, Permit};
+use crate::snapshot::Snapshot;
+
+/// A request whose host and path can be read in one way only.
+pub(crate) struct ParsedTarget<'r> {
+    request: &'r RequestHeader,
+    /// Canonical host; empty in HTTP/1.0 without `Host`.
+    host: String,
+    /// Host and port as received.
+    authority: &'r str,
+    target: Target<'r>,
+}
+
+/// Match of a target.
+pub(crate) enum Routed<'r> {
+    /// An endpoint of the gateway, with its path.
+    Endpoint(String),
+    /// A route.
+    Route(RoutedRequest<'r>),
+}
+
+/// A request with its route.
+pub(crate) struct RoutedRequest<'r> {
+    request: &'r RequestHeader,
+    route: Arc<Route>,
+    resources: Resources,
+}
+
+/// A request whose user is known, if it has one.
+pub(crate) struct AuthenticatedRequest {
+    route: Arc<Route>,
+    resources: Resources,
+    /// The authenticated user, registered under their session. `None` without a credential, and on public routes.
+    admission: Option<Admission>,
+    bearer_is_ours: bool,
+    /// Cookies of a silent renewal.
+    cookies: SetCookies,
+}
+
+/// A request that may be forwarded.
+pub(crate) struct Admitted {
+    pub(crate) permit: Permit,
+    /// Whether the gateway removes `Authorization`: it holds a token of the gateway.
+    pub(crate) bearer_is_ours: bool,
+    /// Checked `Destination` to forward.
+    pub(crate) destination: Option<Destination>,
+}
+
+/// A refusal by the policy, and the user whom it refuses.
+pub(crate) struct Denied {
+    pub(crate) refusal: Refusal,
+    pub(crate) user: Option<Arc<Identity>>,
+}
+
+/// Handling of a preflight, and its route.
+pub(crate) enum Preflight {
+    /// The gateway sends this response.
+    Respond(Arc<Route>, OwnResponse),
+    /// The app answers preflights itself.
+    Forward(Admitted),
+}
+
+impl<'r> ParsedTarget<'r> {
+    /// Reads host and path.
+    ///
+    /// # Errors
+    /// `MethodNotAllowed`, `RequestInvalid`, `TargetAmbiguous`, `TargetTooLong`.
+    pub(crate) fn parse(request: &'r RequestHeader) -> Result<Self, Refusal> {
+        // RFC 9110 section 9.3.8 would have the app send our headers back; section 9.3.6 would make a tunnel of the connection.
+        if matches!(request.method, Method::TRACE | Method::CONNECT) {
+            return Err(Refusal::MethodNotAllowed("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into()));
+        }
+        let authority = authority_of(request)?;
+        let host = canonical(authority)?;
+        let target = Target::read(path_of(request)).map_err(|unreadable| match unreadable {
+            Unreadable::Ambiguous => Refusal::TargetAmbiguous,
+            Unreadable::TooLong => Refusal::TargetTooLong,
+        })?;
+        Ok(Self { request, host, authority, target })
+    }
+
+    /// Returns the handling of a preflight by the route of the method that it asks for. `None` if it is handled like any other
+    /// request.
+    pub(crate) fn preflight(&self, snapshot: &Snapshot) -> Option<Preflight> {
+        let method = cors::preflight_method(self.request)?;
+        let Match::Route(route) = snapshot.routes.find(&self.host, &self.target, &method).ok()? else {
+            return None;
+        };
+        let resources = self.resources(&route, snapshot).ok()?;
+        // What a stricter route protects is let through by that route alone.
+        if resources.also.iter().any(|second| second.route.cors != route.cors) {
+            return None;
+        }
+        match cors::preflight(self.request, &method, &route) {
+            cors::Preflight::Judge => None,
+            cors::Preflight::Answer(response) => Some(Preflight::Respond(route, response)),
+            cors::Preflight::Pass => {
+                let permit = policy::access::preflight(&route)?;
+                Some(Preflight::Forward(Admitted { permit, bearer_is_ours: false, destination: None }))
+            }
+        }
+    }
+
+    /// Finds the endpoint or the route, and the other resources that the request names.
+    ///
+    /// # Errors
+    /// `RouteUnknown`, `MethodNotAllowed`, `TargetAmbiguous`; those of the other resources.
+    pub(crate) fn route(self, snapshot: &Snapshot) -> Result<Routed<'r>, Refusal> {
+        match snapshot.routes.find(&self.host, &self.target, &self.request.method)? {
+            Match::Own => Ok(Routed::Endpoint(self.target.raw().to_owned())),
+            Match::Route(route) => {
+                let resources = self.resources(&route, snapshot)?;
+                Ok(Routed::Route(RoutedRequest { request: self.request, route, resources }))
+            }
+        }
+    }
+
+    fn resources(&self, route: &Arc<Route>, snapshot: &Snapshot) -> Result<Resources, Refusal> {
+        let message = (&self.request.method, &self.request.headers);
+        snapshot.routes.resources((&self.host, self.authority), &self.target, message, route)
+    }
+}
+
+impl RoutedRequest<'_> {
+    pub(crate) const fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// Authenticates the user, if the route needs or wants one. `is_cross_origin`: a page of another origin sent the request, and
+    /// its method changes something.
+    ///
+    /// # Errors
+    /// `CredentialsConflict`, `OriginNotAllowed`; those of [`Auth::authenticate`], except for a missing credential, about which
+    /// the policy decides.
+    pub(crate) async fn authenticate(
+        self,
+        is_cross_origin: bool,
+        auth: &Arc<Auth>,
+        snapshot: &Snapshot,
+        control: &Arc<Control>,
+    ) -> Result<AuthenticatedRequest, Refusal> {
+        let Self { request, route, resources } = self;
+        let issuer = &snapshot.settings.profile.issuer;
+        let credential = credential::read(&request.headers, issuer, &snapshot.cookies)?;
+        if credential.planted {
+            auth.metrics().requests.unusual.of(Pattern::PlantedCookie).inc();
+        }
+        // Browsers send cookies for pages of other origins too (CSRF); a bearer token is sent by a script that holds it.
+        let guards =
+            |route: &Route| route.access != Access::Public && route.cross_origin != CrossOrigin::Allow;
+        if is_cross_origin
+            && (guards(&route) || resources.also.iter().any(|second| guards(&second.route)))
+            && silent_renewal::is_by_cookie(&request.headers, &credential, issuer, &snapshot.cookies)
+        {
+            return Err(Refusal::OriginNotAllowed);
+        }
+        let mut cookies = SetCookies::default();
+        let admission = if route.access == Access::Public && resources.also.is_empty() {
+            None
+        } else {
+            let needs_fresh_check =
+                route.always_revalidate || resources.also.iter().any(|second| second.route.always_revalidate);
+            let message = (request, &credential);
+            let authenticated = silent_renewal::authenticate(
+                message,
+                needs_fresh_check,
+                auth,
+                snapshot,
+                control,
+                &mut cookies,
+            );
+            match authenticated.await {
+                Ok(admission) => Some(admission),
+                Err(Refusal::TokenMissing) => None,
+                // Decided: not a valid credential. An undecided check is refused even here.
+                Err(Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked)
+                    if route.access == Access::Optional && resources.also.is_empty() =>
+                {
+                    None
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        };
+        let bearer_is_ours = holds_our_bearer(&credential, admission.is_some(), &cookies, issuer);
+        Ok(AuthenticatedRequest { route, resources, admission, bearer_is_ours, cookies })
+    }
+}
+
+/// Whether `Authorization` holds a token of the gateway. A bearer that was just accepted does, without decoding it again; where a
+/// cookie was renewed, the cookie was accepted.
+fn holds_our_bearer(
+    credential: &Credential<'_>,
+    was_accepted: bool,
+    cookies: &SetCookies,
+    issuer: &str,
+) -> bool {
+    let is_accepted_bearer =
+        was_accepted && cookies.is_empty() && credential.token.is_some() && !credential.by_cookie;
+    is_accepted_bearer || credential.authorization_is_ours(issuer)
+}
+
+impl AuthenticatedRequest {
+    /// Takes the cookies that the response has to set, also that of a refusal.
+    pub(crate) fn take_cookies(&mut self) -> SetCookies {
+        std::mem::take(&mut self.cookies)
+    }
+
+    /// Asks the policy. Returns the permit, and the registration of the request under its session.
+    ///
+    /// # Errors
+    /// `TokenMissing`, `RoleMissing`, `OtherResource`.
+    pub(crate) fn authorize(self) -> Result<(Admitted, Option<Registration>), Denied> {
+        let Self { route, resources: Resources { also, destination }, admission, bearer_is_ours, .. } = self;
+        let (identity, registration) =
+            admission.map(|Admission { identity, registration }| (identity, registration)).unzip();
+        match policy::decide_also(&route, &also, identity.clone()) {
+            Ok(permit) => Ok((Admitted { permit, bearer_is_ours, destination }, registration)),
+            Err(refusal) => Err(Denied { refusal, user: identity }),
+        }
+    }
+}
