@@ -58,7 +58,7 @@ pub enum ClientKind {
     Program = 1,
     /// A browser, signed in by form.
     Browser = 2,
-    /// A browser, signed in by form with "stay signed in".
+    /// A browser, signed in by form with "Keep me signed in".
     RememberedBrowser = 3,
 }
 

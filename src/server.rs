@@ -364,7 +364,7 @@ impl Running {
         self.close_listeners();
         // A connection accepted at the last moment may not be counted yet.
         tokio::time::sleep(JUST_ACCEPTED).await;
-        let deserted = tokio::time::timeout(drain_timeout, self.traffic.until_deserted()).await;
+        let deserted = tokio::time::timeout(drain_timeout, self.traffic.until_no_connections()).await;
         self.traffic.close_idle();
         if deserted.is_err() && !self.traffic.is_idle() {
             self.cut().await;

@@ -20,7 +20,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: table::Format,
     },
-    /// End sessions; running gateways reject them within 50 ms (100 ms with `vault.prepared = false`).
+    /// End sessions; running gateways that reach the vault reject them within milliseconds (SQLite: 50 ms; `vault.prepared = false`: 100 ms).
     Revoke {
         #[command(flatten)]
         which: Which,

@@ -163,7 +163,7 @@ fn page(status: &Value) -> String {
         connections["waiting"],
         connections["max"]
     );
-    let up = if store["up"] == true { "up" } else { "away" };
+    let up = if store["up"] == true { "up" } else { "down" };
     let _ = writeln!(
         page,
         "session store  {}, {up}; {} revocations pending",
@@ -183,7 +183,7 @@ fn page(status: &Value) -> String {
         traffic["logins_waiting"],
         traffic["verified_tokens"]
     );
-    let _ = writeln!(page, "revocations    {} in the set", status["revocations"]);
+    let _ = writeln!(page, "revocations    {} in the list", status["revocations"]);
     for key in each(&status["signing_keys"]) {
         let _ = writeln!(
             page,

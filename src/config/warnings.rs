@@ -30,6 +30,7 @@ impl Config {
         }
         warnings.extend(elsewhere(&self.server));
         warnings.extend(unnamed_proxy(&self.server));
+        warnings.extend(clear_listener(&self.server));
         warnings.extend(unnamed_unix_peer(&self.server));
         warnings.extend(circles(self));
         warnings.extend(routes::siblings(self));
@@ -86,6 +87,21 @@ fn unnamed_proxy(server: &Server) -> Option<Warning> {
                    Until its network is listed here, such as \"10.0.0.0/8\", apps see the scheme http, and all \
                    clients count as one address";
     Some(Warning { key: "server.trusted_proxies".to_owned(), message: message.to_owned() })
+}
+
+/// Warns when other machines can reach the gateway over plain http only: browsers keep its cookies over https.
+fn clear_listener(server: &Server) -> Option<Warning> {
+    let is_proxied = !server.trusted_proxies.is_empty() || !server.proxy_protocol_from.is_empty();
+    let is_https = server.public_urls.iter().any(|url| url.starts_with("https://"));
+    if server.tls.is_some() || is_proxied || is_https {
+        return None;
+    }
+    let address = server.listen.iter().filter_map(ListenAddress::tcp).find(|at| !at.ip().is_loopback())?;
+    let message = format!(
+        "{address} is open to other machines over plain http, where browsers reject the Secure cookies, so nobody can sign \
+         in from there: set [server.tls], or end TLS in a proxy in front and list it in server.trusted_proxies"
+    );
+    Some(Warning { key: "server.listen".to_owned(), message })
 }
 
 /// Warns about lifetimes longer than another one that ends the session first.

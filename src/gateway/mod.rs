@@ -6,7 +6,7 @@
 //! ```text
 //! connection/   connection limit, PROXY protocol, TLS, header deadline, send backlog     (one task per request)
 //! request/      early_request_filter -> request_filter -> upstream_peer -> upstream_request_filter -> response_filter
-//! authorize/    header checks -> target -> route -> credential -> auth -> policy -> Permit | own endpoint | refusal
+//! authorize/    header checks, then the typed steps of pipeline.rs up to a Permit, an endpoint of ours or a refusal
 //! endpoints/    login, refresh, logout, me, sessions, password, keys
 //! upstream/     server, headers and framing of both messages, health checks               (only with a Permit)
 //! response.rs   the one table of status codes and bodies

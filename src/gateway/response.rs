@@ -231,8 +231,9 @@ const fn detail(refusal: &Refusal) -> Option<&str> {
             "the limit is `body_limit` of the route, which its operator may raise; of doorward's own endpoints it is 16 KiB",
         ),
         Refusal::TargetAmbiguous => Some(
-            "send the path plainly: no dot segments, empty segments or escapes that are not needed; %2F passes where the route has \
-             `encoded_slashes = true`",
+            "servers may read this path in several ways that lead to different routes: write it as the route does, in the same \
+             letter case, without `;`, dot segments, a dot or slash at its end, or needless escapes; %2F passes where the route \
+             has `encoded_slashes = true`",
         ),
         Refusal::MediaTypeUnsupported => {
             Some("send a JSON object with Content-Type: application/json, without Content-Encoding")

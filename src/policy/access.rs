@@ -8,7 +8,7 @@ use crate::identity::Identity;
 
 use super::route::RequiredRoute;
 
-/// Proof that a request may be forwarded on a route, and the user it is forwarded for. Only [`decide`] creates one, and
+/// Proof that a request may be forwarded on a route, and the user it is forwarded for. Only this module creates one, and
 /// selecting an upstream requires one.
 #[derive(Debug, Clone)]
 pub struct Permit {

@@ -44,13 +44,13 @@ enum Entry {
 #[derive(Debug)]
 pub struct HeaderPolicy {
     names: Names<Entry>,
-    /// Names of the identity headers sent to the app: user, user id, roles, session.
-    sent: [Bytes; 4],
+    /// Names of the identity headers for the app: user, user id, roles, session.
+    identity_names: [Bytes; 4],
 }
 
 impl HeaderPolicy {
-    /// Builds the policy for the configured identity headers. Any further set of names that an app may be sent must be
-    /// added here.
+    /// Builds the policy for the configured identity headers. Every header name that the gateway sets on requests belongs in
+    /// this list: a client could send any other one in another spelling, such as `X_Team` for `X-Team`.
     pub fn new(configured: &IdentityHeaders) -> Self {
         let identity = [&configured.user, &configured.user_id, &configured.roles, &configured.session]
             .map(HeaderName::as_str);
@@ -71,12 +71,12 @@ impl HeaderPolicy {
         for name in DEFAULT_IDENTITY.into_iter().chain(identity) {
             names.add(name, Entry::Identity);
         }
-        Self { names, sent: identity.map(|name| Bytes::copy_from_slice(name.as_bytes())) }
+        Self { names, identity_names: identity.map(|name| Bytes::copy_from_slice(name.as_bytes())) }
     }
 
     /// Returns the configured names of user, user id, roles and session.
-    pub const fn sent(&self) -> &[Bytes; 4] {
-        &self.sent
+    pub const fn identity_names(&self) -> &[Bytes; 4] {
+        &self.identity_names
     }
 
     /// Returns the kind of `name`. CGI-style apps merge `_`, `.` and `-`, so every spelling that could become a name of

@@ -87,6 +87,7 @@ impl Setting<'_> {
         let stated = self
             .meaning
             .split_once("Default: ")
+            .or_else(|| self.meaning.split_once("Default "))
             .map(|(_, stated)| stated.split(". ").next().unwrap_or(stated));
         match stated {
             Some(stated) => stated.trim_end_matches('.').replace('|', "\\|"),

@@ -1,4 +1,4 @@
-//! Authentication of a request: verifies the access token and checks that its session is live (design section 4).
+//! Authentication of a request: verifies the access token and checks that its session is live (docs/design.md, Sessions and revocation).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -103,7 +103,11 @@ impl Auth {
     ///
     /// # Errors
     /// `TokenRevoked`; `StoreUnavailable` when it cannot be decided any more.
-    pub async fn recheck(&self, registration: &Registration, settings: &Settings) -> Result<(), Refusal> {
+    pub async fn recheck_lease(
+        &self,
+        registration: &Registration,
+        settings: &Settings,
+    ) -> Result<(), Refusal> {
         let now = self.parts.clock.monotonic();
         if self.lease.is_held(now) {
             return Ok(());
@@ -125,6 +129,7 @@ impl Auth {
             return Err(Refusal::TokenRevoked);
         }
         if !self.live.has_rights(subject.user_id, subject.rights) {
+            // The client refreshes, and gets a token with the new roles.
             return Err(Refusal::TokenExpired);
         }
         Ok(())

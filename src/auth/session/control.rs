@@ -144,7 +144,7 @@ impl Control {
     }
 
     /// Records that the cut was carried out: the request did not end by itself within the grace period.
-    pub fn was_dropped(&self) {
+    pub fn set_dropped(&self) {
         self.dropped.store(true, Ordering::Release);
     }
 
@@ -154,17 +154,17 @@ impl Control {
     }
 
     /// Records that the request header is complete.
-    pub fn header_was_read(&self) {
+    pub fn set_header_read(&self) {
         self.header_read.store(true, Ordering::Release);
     }
 
     /// Records that the gateway waits for the request body from now on.
-    pub fn expects_body(&self) {
+    pub fn expect_body(&self) {
         self.body.store(1, Ordering::Release);
     }
 
     /// Records received bytes of the request body.
-    pub fn body_came(&self, bytes: u64) {
+    pub fn record_body(&self, bytes: u64) {
         // One task reads the body, so there is no concurrent writer.
         let before = self.body.load(Ordering::Relaxed);
         if before > 0 {
@@ -173,7 +173,7 @@ impl Control {
     }
 
     /// Records that the request body is complete.
-    pub fn body_is_complete(&self) {
+    pub fn set_body_complete(&self) {
         self.body.store(0, Ordering::Release);
     }
 

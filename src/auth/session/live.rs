@@ -93,7 +93,7 @@ impl Slot {
         Registration { slot: Arc::clone(self), key }
     }
 
-    fn mark_revoked(&self) {
+    fn revoke_and_cut(&self) {
         self.revoked.store(true, Ordering::SeqCst);
         self.cut(Cut::Revoked);
     }
@@ -214,7 +214,7 @@ impl LiveSessions {
         };
         // Outside the shard's lock: dropping the last handle of a slot locks the shard again.
         if let Some(slot) = slot {
-            slot.mark_revoked();
+            slot.revoke_and_cut();
         }
         is_new
     }

@@ -88,7 +88,7 @@ impl Auth {
         if registration.is_revoked() {
             return Err(Refusal::TokenRevoked);
         }
-        self.recheck(registration, settings).await?;
+        self.recheck_lease(registration, settings).await?;
         let (auth, keep) = (Arc::clone(self), identity.session_id());
         detached(async move {
             let change = UserChange::Password { new, expected: Some(user.password), keep: Some(keep) };

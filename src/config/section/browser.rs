@@ -11,9 +11,9 @@ use crate::config::parse::reader::Value;
 /// `[browser]`: browser sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Browser {
-    /// Idle timeout of a session without "stay signed in".
+    /// Idle timeout of a session without "Keep me signed in".
     pub idle_timeout: Duration,
-    /// Absolute lifetime of a session with "stay signed in"; zero = not offered.
+    /// Absolute lifetime of a session with "Keep me signed in"; zero = not offered.
     pub remember: Duration,
     /// Domain whose hosts share the cookies; `None` = cookies per host.
     pub cookie_domain: Option<String>,

@@ -14,8 +14,8 @@ pub(super) fn siblings(config: &Config) -> Vec<Warning> {
         }
         let message = format!(
             "stricter than route {:?} ({:?}), which covers it: the app may serve the same resource under other names, \
-             such as {}, and that route forwards those. Set strict_siblings = true, or deny by default and open by \
-             path",
+             such as {}, and that route forwards those. Write strict_siblings = true in [server] or in this route, \
+             or make the route above as strict (docs/second-resources.md)",
             parent.name,
             parent.path,
             other_names(child),

@@ -43,19 +43,19 @@ pub(crate) fn preflight_method(request: &RequestHeader) -> Option<Method> {
 /// Handling of a preflight.
 pub(crate) enum Preflight {
     /// The gateway sends this response.
-    Answer(OwnResponse),
+    Respond(OwnResponse),
     /// Forwarded without an identity.
-    Pass,
+    Forward,
     /// Authorized like any other request.
-    Judge,
+    Authorize,
 }
 
 /// Returns how `route`, which matches `method`, handles a preflight for it.
 pub(crate) fn preflight(request: &RequestHeader, method: &Method, route: &Route) -> Preflight {
     match route.cors {
-        Cors::Off => Preflight::Judge,
-        Cors::Pass => Preflight::Pass,
-        Cors::Answer if allowed(&request.headers, &route.cors_origins).is_none() => Preflight::Judge,
+        Cors::Off => Preflight::Authorize,
+        Cors::Pass => Preflight::Forward,
+        Cors::Answer if allowed(&request.headers, &route.cors_origins).is_none() => Preflight::Authorize,
         Cors::Answer => {
             let response = readable(OwnResponse::preflight(), request, &route.cors_origins);
             let method = HeaderValue::from_str(method.as_str());
@@ -70,7 +70,7 @@ pub(crate) fn preflight(request: &RequestHeader, method: &Method, route: &Route)
                 None => response,
             };
             let varies = "Access-Control-Request-Method, Access-Control-Request-Headers";
-            Preflight::Answer(
+            Preflight::Respond(
                 response
                     .with(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE))
                     .with(header::VARY, HeaderValue::from_static(varies)),

@@ -28,6 +28,11 @@ enum Authorization<'a> {
 }
 
 impl Credential<'_> {
+    /// Whether the credential is a bearer token of the gateway, not a cookie.
+    pub(crate) fn is_bearer_of(&self, issuer: &str) -> bool {
+        self.token.is_some() && !self.by_cookie && self.authorization_is_ours(issuer)
+    }
+
     /// Whether `Authorization` holds a token of the gateway, which the app must not see.
     pub(crate) fn authorization_is_ours(&self, issuer: &str) -> bool {
         match self.authorization {

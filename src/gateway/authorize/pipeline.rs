@@ -1,12 +1,13 @@
 //! From the header section of a request to a permit, one typed step after the other. Each step consumes the one before it, so none
-//! can be left out or repeated.
+//! can be left out or repeated. The one exception is a preflight on a route whose app answers preflights (`cors = "pass"`).
 //!
 //! ```text
 //! ParsedTarget -> RoutedRequest -> AuthenticatedRequest -> Admitted (holds the Permit)
-//!       |               |                  |
-//!       |               |                  `- authorize(): policy
-//!       |               `- authenticate(): credential, cross-origin rule, session, silent renewal
-//!       `- route(): routes of the host and path, or an endpoint of the gateway
+//!     |  |              |                  |
+//!     |  |              |                  `- authorize(): the policy; 401, 403
+//!     |  |              `- authenticate(): credential, cross-origin rule (CSRF), session, silent renewal; 401, 403, 503
+//!     |  `- route(): routes of the host, path and method, and other resources; 400, 404, 405. Or an endpoint of the gateway
+//!     `- preflight(): the response to a CORS preflight, or Admitted without a user
 //! ```
 
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use pingora::http::RequestHeader;
 use crate::auth::{Admission, Auth, Control, Registration};
 use crate::config::{Access, CrossOrigin, Route};
 use crate::error::Refusal;
+use crate::gateway::authorize::authentication;
 use crate::gateway::authorize::cors;
 use crate::gateway::authorize::credential::{self, Credential};
-use crate::gateway::authorize::silent_renewal::{self, SetCookies};
+use crate::gateway::authorize::set_cookies::SetCookies;
 use crate::gateway::request::request_target::{authority_of, canonical, path_of};
 use crate::gateway::response::OwnResponse;
 use crate::identity::Identity;
@@ -114,15 +116,16 @@ impl<'r> ParsedTarget<'r> {
         let Match::Route(route) = snapshot.routes.find(&self.host, &self.target, &method).ok()? else {
             return None;
         };
+        // The resources of the preflight itself: the headers of the request to come, such as Destination, are unknown here.
         let resources = self.resources(&route, snapshot).ok()?;
-        // What a stricter route protects is let through by that route alone.
+        // Every route that is needed must handle preflights in the same way.
         if resources.also.iter().any(|second| second.route.cors != route.cors) {
             return None;
         }
         match cors::preflight(self.request, &method, &route) {
-            cors::Preflight::Judge => None,
-            cors::Preflight::Answer(response) => Some(Preflight::Respond(route, response)),
-            cors::Preflight::Pass => {
+            cors::Preflight::Authorize => None,
+            cors::Preflight::Respond(response) => Some(Preflight::Respond(route, response)),
+            cors::Preflight::Forward => {
                 let permit = policy::access::preflight(&route)?;
                 Some(Preflight::Forward(Admitted { permit, bearer_is_ours: false, destination: None }))
             }
@@ -178,7 +181,7 @@ impl RoutedRequest<'_> {
             |route: &Route| route.access != Access::Public && route.cross_origin != CrossOrigin::Allow;
         if is_cross_origin
             && (guards(&route) || resources.also.iter().any(|second| guards(&second.route)))
-            && silent_renewal::is_by_cookie(&request.headers, &credential, issuer, &snapshot.cookies)
+            && authentication::is_by_cookie(&request.headers, &credential, issuer, &snapshot.cookies)
         {
             return Err(Refusal::OriginNotAllowed);
         }
@@ -188,19 +191,24 @@ impl RoutedRequest<'_> {
         } else {
             let needs_fresh_check =
                 route.always_revalidate || resources.also.iter().any(|second| second.route.always_revalidate);
-            let message = (request, &credential);
-            let authenticated = silent_renewal::authenticate(
-                message,
+            let authenticated = authentication::authenticate(
+                request,
+                &credential,
                 needs_fresh_check,
                 auth,
                 snapshot,
                 control,
-                &mut cookies,
             );
             match authenticated.await {
-                Ok(admission) => Some(admission),
+                Ok((admission, renewed)) => {
+                    if let Some(renewed) = renewed {
+                        cookies.set_tokens(&renewed.tokens, snapshot);
+                    }
+                    Some(admission)
+                }
+                // The policy refuses it, unless nobody has to be signed in.
                 Err(Refusal::TokenMissing) => None,
-                // Decided: not a valid credential. An undecided check is refused even here.
+                // The token is certainly not valid. A check that could not be decided is refused here too.
                 Err(Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked)
                     if route.access == Access::Optional && resources.also.is_empty() =>
                 {
@@ -233,7 +241,7 @@ impl AuthenticatedRequest {
         std::mem::take(&mut self.cookies)
     }
 
-    /// Asks the policy. Returns the permit, and the registration of the request under its session.
+    /// Applies the policy. Returns the permit, and the registration of the request under its session.
     ///
     /// # Errors
     /// `TokenMissing`, `RoleMissing`, `OtherResource`.

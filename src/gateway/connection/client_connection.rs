@@ -1,7 +1,8 @@
 //! One client connection: its requests, their deadlines, and their cancellation from outside.
 //!
 //! Pingora runs its callbacks in the task that reads the request, so a task-local passes them the request's [`Control`].
-//! Dropping that task's future closes both sockets; no callback could do that to an idle stream.
+//! Dropping that future closes the client's socket (over HTTP/2: resets the stream) and the app's; no callback could do that to an
+//! idle stream.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ use crate::metrics::Metrics;
 use crate::request_id;
 use crate::snapshot::Current;
 
-/// Time after a revocation in which a request without a response yet can still get an error response. An ordinary response
+/// Time after a cut in which a request without a response yet can still get an error response. An ordinary response
 /// arrives within it and is replaced; a slower one (a held long poll) is cut.
 const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 
@@ -46,7 +47,7 @@ const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 /// second, see lingering_close.rs). A shorter time would reset the connection before the client has read the response.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
 
-/// Time after a revocation in which a response that has begun may complete: its request was accepted before. Shorter would
+/// Time after a cut in which a response that has begun may complete: its request was accepted before. Shorter would
 /// truncate ordinary responses (a delayed acknowledgement between an app's two writes takes 40 ms); longer would let a
 /// download continue.
 const RESPONSE_GRACE: Duration = Duration::from_millis(100);
@@ -211,16 +212,16 @@ impl ClientConnection {
             refused,
         };
         let proxied = current_request::scope(request, self.proxy.process_new_http(session, shutdown));
-        let mut proxied = std::pin::pin!(request_id::scope(catch_panic(proxied)));
-        let mut proxied = std::future::poll_fn(|task| {
-            let polled = proxied.as_mut().poll(task);
+        let mut guarded = std::pin::pin!(request_id::scope(catch_panic(proxied)));
+        let mut serving = std::future::poll_fn(|task| {
+            let polled = guarded.as_mut().poll(task);
             backlog.was_woken();
             polled
         });
         let (deadline, _) = self.timeouts();
         let finished = tokio::select! {
             biased;
-            finished = &mut proxied => finished,
+            finished = &mut serving => finished,
             cause = control.until_cut() => {
                 let grace = match (cause, control.progress()) {
                     (Cut::Draining | Cut::Stalled, _) | (_, Progress::Open) => None,
@@ -230,13 +231,14 @@ impl ClientConnection {
                     (_, Progress::Waiting) => Some(REFUSAL_GRACE),
                 };
                 let finished = match grace {
-                    Some(grace) => tokio::time::timeout(grace, &mut proxied).await.ok(),
+                    Some(grace) => tokio::time::timeout(grace, &mut serving).await.ok(),
                     None => None,
                 };
                 match finished {
                     Some(finished) => finished,
                     None => {
-                        control.was_dropped();
+                        control.set_dropped();
+                        // Drops the future, which closes the sockets.
                         return None;
                     }
                 }

@@ -21,7 +21,7 @@ pub struct Traffic {
     ended: Notify,
     winding_down: AtomicBool,
     draining: AtomicBool,
-    wound: watch::Sender<bool>,
+    winding_down_sender: watch::Sender<bool>,
     closing: watch::Sender<bool>,
 }
 
@@ -36,7 +36,7 @@ impl Default for Traffic {
             ended: Notify::new(),
             winding_down: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            wound: watch::channel(false).0,
+            winding_down_sender: watch::channel(false).0,
             closing: watch::channel(false).0,
         }
     }
@@ -62,13 +62,13 @@ impl Traffic {
     /// Makes every response from now on the last of its connection. Idle connections stay open: a request may be on its way.
     pub fn wind_down(&self) {
         self.winding_down.store(true, Ordering::Release);
-        self.wound.send_replace(true);
+        self.winding_down_sender.send_replace(true);
     }
 
     /// Resolves when the gateway winds down.
     pub(crate) async fn until_winding_down(&self) {
         // Cannot fail: `self` owns the sender.
-        let _ = self.wound.subscribe().wait_for(|wound| *wound).await;
+        let _ = self.winding_down_sender.subscribe().wait_for(|winding_down| *winding_down).await;
     }
 
     /// Makes health checks fail: the gateway is about to stop, and no new process takes over.
@@ -100,7 +100,7 @@ impl Traffic {
     }
 
     /// Resolves when no connection is open.
-    pub async fn until_deserted(&self) {
+    pub async fn until_no_connections(&self) {
         self.until_none(&self.connections).await;
     }
 

@@ -9,7 +9,7 @@ use crate::auth::{LoginRequest, Tokens};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
-use crate::gateway::authorize::silent_renewal::{ROOM, refresh_cookie};
+use crate::gateway::authorize::{authentication::refresh_cookie, set_cookies::ROOM};
 use crate::pages::{Page, SignIn, SignInProblem, SignedIn};
 use crate::password::Password;
 use crate::policy::cookies::{self, Found};

@@ -8,9 +8,9 @@ use super::browser_page::{
 use super::{Accept, Call, EndpointError, OwnResponse};
 use crate::auth::{Propagation, Revoked};
 use crate::error::Refusal;
+use crate::gateway::authorize::authentication::refresh_cookie;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
-use crate::gateway::authorize::silent_renewal::refresh_cookie;
 use crate::pages::{Page, SignOut, SignedOut};
 use crate::policy::cookies::{self, Found};
 use crate::vault::EndReason;

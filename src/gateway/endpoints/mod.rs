@@ -12,9 +12,9 @@ use pingora::proxy::Session;
 
 use crate::auth::{Admission, Auth, Control, Registration};
 use crate::error::Refusal;
+use crate::gateway::authorize::authentication;
 use crate::gateway::authorize::navigation::Audience;
-use crate::gateway::authorize::silent_renewal;
-use crate::gateway::authorize::silent_renewal::SetCookies;
+use crate::gateway::authorize::set_cookies::SetCookies;
 use crate::gateway::authorize::{cors, credential, cross_origin, navigation};
 use crate::gateway::request::access_log::RequestLog;
 use crate::gateway::request::client;
@@ -237,14 +237,19 @@ impl Call<'_> {
         if accept == Accept::Cookie && credential.token.is_some() && !credential.by_cookie {
             return Err(Refusal::TokenMissing);
         }
+        let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
         if accept != Accept::Bearer {
-            let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
-            let request = (request, &credential);
-            return silent_renewal::authenticate(request, true, auth, snapshot, control, self.cookies).await;
+            let authenticated =
+                authentication::authenticate(request, &credential, true, auth, snapshot, control);
+            let (admission, renewed) = authenticated.await?;
+            if let Some(renewed) = renewed {
+                self.cookies.set_tokens(&renewed.tokens, snapshot);
+            }
+            return Ok(admission);
         }
         let token = credential.token.filter(|_| !credential.by_cookie);
         let token = token.ok_or(Refusal::TokenMissing)?;
-        self.auth.authenticate(token, true, self.control, &self.snapshot.settings).await
+        auth.authenticate(token, true, control, &snapshot.settings).await
     }
 
     /// Reads the JSON object in the body.

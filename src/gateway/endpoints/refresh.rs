@@ -6,7 +6,7 @@ use super::browser_page::submitted;
 use super::login::token_response;
 use super::{Call, EndpointError, OwnResponse};
 use crate::error::Refusal;
-use crate::gateway::authorize::silent_renewal::refresh_cookie;
+use crate::gateway::authorize::authentication::refresh_cookie;
 
 /// `POST refresh`: `{refresh_token}` -> tokens.
 pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {

@@ -15,7 +15,7 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Scheme;
 use crate::error::Refusal;
-use crate::gateway::authorize::silent_renewal::SetCookies;
+use crate::gateway::authorize::set_cookies::SetCookies;
 use crate::gateway::connection::bounded_stream;
 use crate::gateway::connection::traffic::Traffic;
 use crate::gateway::request::access_log::{Outcome, RequestLog};
@@ -87,11 +87,11 @@ impl Gateway {
         FailToProxy { error_code: context.log.status, can_reuse_downstream: false }
     }
 
-    /// Remembers why, and stops Pingora.
+    /// Stores the refusal and ends the request: [`Self::fail_to_proxy`] sends it.
     pub(super) fn refuse<T>(context: &mut Context, refusal: Refusal) -> Fallible<T> {
         context.pending_refusal = Some(refusal);
-        // As if the client had gone: of any other error of a body on its way to an HTTP/2 app the transport says nothing, and
-        // goes on waiting for that app's response.
+        // An error of the client's side. With any other one, Pingora would go on waiting for the response of an HTTP/2 app whose
+        // request body cannot be sent.
         Err(Error::new_down(ErrorType::Custom("refused")))
     }
 
@@ -113,8 +113,8 @@ impl ProxyHttp for Gateway {
 
     fn new_ctx(&self) -> Box<Context> {
         let CurrentRequest { control, silence, backlog, listener, client_authentication, refused } =
-            current_request::current(&self.traffic);
-        control.header_was_read();
+            current_request::get(&self.traffic);
+        control.set_header_read();
         let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
         let (snapshot, traffic) = (self.current.load(), Arc::clone(&self.traffic));
         let lines = snapshot.log.access;
@@ -153,7 +153,7 @@ impl ProxyHttp for Gateway {
         if context.log.is_enabled() {
             client::log_fields(session, &mut context.log, &context.snapshot);
         }
-        // RFC 9110 section 15.2: to an HTTP/1.0 client the first answer is the last.
+        // RFC 9110 section 15.2: an HTTP/1.0 client would take an informational response for the final one.
         if session.req_header().version < Version::HTTP_11 {
             session.set_ignore_info_resp(true);
         }
@@ -223,7 +223,7 @@ impl ProxyHttp for Gateway {
             cause = handshake::cause(&error),
             "cannot connect to a server of an upstream"
         );
-        // Nothing was sent yet: the next server may have it, whatever the method.
+        // Nothing was sent yet, so the next server may be tried with any method.
         error.set_retry(context.attempt().is_some_and(|attempt| attempt.others.has_next()));
         error
     }
@@ -253,7 +253,7 @@ impl ProxyHttp for Gateway {
     ) -> Fallible<()> {
         // The connect may have taken longer than the lease.
         if let Some(registration) = &context.registration
-            && let Err(refusal) = self.auth.recheck(registration, &context.snapshot.settings).await
+            && let Err(refusal) = self.auth.recheck_lease(registration, &context.snapshot.settings).await
         {
             return Self::refuse(context, refusal);
         }
@@ -278,7 +278,7 @@ impl ProxyHttp for Gateway {
             ),
             Phase::Received | Phase::Admitted(..) => Err(Refusal::Internal),
         };
-        if rewritten == Ok(Rewritten { identity_was_sent: true }) {
+        if rewritten == Ok(Rewritten { client_sent_identity: true }) {
             self.auth.metrics().requests.unusual.of(Pattern::IdentityHeaderSent).inc();
         }
         context.log.record_forwarded();
@@ -299,12 +299,12 @@ impl ProxyHttp for Gateway {
         let cleared = Self::recheck(context)?;
         let received = body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         context.forward_body(&cleared, &self.auth, received);
-        // Where trailers end it, nothing is the last of it.
+        // A body that ends with trailers has no last chunk.
         if is_last || body.is_none() {
             request_framing::end_once(body);
-            context.control.body_is_complete();
+            context.control.set_body_complete();
         } else {
-            context.control.body_came(received);
+            context.control.record_body(received);
         }
         // WebSocket traffic is not a body and has no limit.
         if context.log.status == 101 {
@@ -401,9 +401,9 @@ impl ProxyHttp for Gateway {
         };
         let answer = self.refusal(session, &refusal, context);
         let answer = context.cookies.on(answer);
-        // Pingora takes the connection of a failed request for one that is lost.
+        // Pingora regards the connection of a failed request as lost.
         session.set_keepalive(None);
-        // Once the app's answer has begun, all that is left is to close.
+        // Once the app's response has begun, the connection can only be closed.
         if !response_framing::has_begun(session) && send::send(session, &answer, context).await.is_ok() {
             context.log.status = answer.status;
         }
@@ -411,7 +411,7 @@ impl ProxyHttp for Gateway {
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Box<Context>, _: &Error) -> bool {
-        // The account has one line per request.
+        // The access log has one entry per request.
         true
     }
 

@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::upstreams::{Candidate, ServerAttempts};
 
 use crate::gateway::authorize::pipeline::Admitted;
-use crate::gateway::authorize::silent_renewal::SetCookies;
+use crate::gateway::authorize::set_cookies::SetCookies;
 use crate::gateway::connection::backlog::Backlog;
 use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::tls::ClientAuthentication;
@@ -145,10 +145,13 @@ impl Context {
             return Err(Refusal::TokenRevoked);
         }
         match self.control.cause() {
+            // Its client refreshes, and gets a token with the new roles.
             Some(Cut::RolesChanged) => Err(Refusal::TokenExpired),
             Some(Cut::Slow) => Err(Refusal::RequestTimeout),
             Some(Cut::UpstreamTimeout) => Err(Refusal::UpstreamTimeout),
-            _ => Ok(Cleared(())),
+            // The registration knows a revocation. The others end streams and stalled responses, and the connection does that.
+            Some(Cut::Revoked | Cut::Expired | Cut::StaleRevocations | Cut::Draining | Cut::Stalled)
+            | None => Ok(Cleared(())),
         }
     }
 
@@ -182,7 +185,7 @@ impl Context {
     pub(crate) fn end(&mut self) {
         self.registration = None;
         self.silence.stop();
-        self.control.body_is_complete();
+        self.control.set_body_complete();
         self.log.record_end();
     }
 }

@@ -1,7 +1,7 @@
 //! Request of the current task.
 //!
 //! Pingora runs its callbacks, and polls the streams, in the task that reads the request. So a task-local passes the connection's
-//! facts about a request around Pingora: [`current`] copies them into the context of the request, once.
+//! facts about a request around Pingora: [`get`] copies them into the context of the request, once.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(crate) async fn scope<F: Future>(request: CurrentRequest, serving: F) -> F::
 
 /// Returns the request of this task. In a task without one, the request is refused as `Internal`: it could not be cut, and its
 /// listener and client certificate are unknown. That is a defect, such as a callback that runs in a task of its own.
-pub(crate) fn current(traffic: &Traffic) -> CurrentRequest {
+pub(crate) fn get(traffic: &Traffic) -> CurrentRequest {
     REQUEST.try_with(CurrentRequest::clone).unwrap_or_else(|_| {
         tracing::error!(reason = "request_unreachable", "callback runs outside the task of its request");
         CurrentRequest {
@@ -83,9 +83,9 @@ mod tests {
             client_authentication: None,
             refused: None,
         };
-        scope(request, async { assert_eq!(current(&traffic).refused, None) }).await;
-        assert_eq!(current(&traffic).refused, Some(Refusal::Internal));
-        let other_task = tokio::spawn(async move { current(&traffic).refused });
+        scope(request, async { assert_eq!(get(&traffic).refused, None) }).await;
+        assert_eq!(get(&traffic).refused, Some(Refusal::Internal));
+        let other_task = tokio::spawn(async move { get(&traffic).refused });
         assert_eq!(other_task.await.expect("no panic"), Some(Refusal::Internal));
     }
 }

@@ -8,13 +8,14 @@ pub(crate) mod callbacks;
 pub(crate) mod client;
 pub(crate) mod context;
 pub(crate) mod current_request;
-pub(crate) mod filter;
-pub(crate) mod framing;
+
 pub(crate) mod ignored_fields;
 pub(crate) mod interrupt;
 pub(crate) mod lingering_close;
 pub(crate) mod panic_guard;
+pub(crate) mod request_filter;
 pub(crate) mod request_target;
+pub(crate) mod response_filter;
 pub(crate) mod send;
 pub(crate) mod send_backlog;
 pub(crate) mod silence;

@@ -196,7 +196,7 @@ pub(crate) struct Downstream<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rewritten {
     /// Whether the client sent one of the identity headers.
-    pub(crate) identity_was_sent: bool,
+    pub(crate) client_sent_identity: bool,
 }
 
 /// Rewrites the request for the app. Runs after hop-by-hop and `Connection`-nominated headers are removed, so that fields set
@@ -217,11 +217,11 @@ pub(crate) fn rewrite(
         .cloned()
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
-    let identity_was_sent = strip(request, &snapshot.headers, &route.pass_headers);
+    let client_sent_identity = strip(request, &snapshot.headers, &route.pass_headers);
     destination(request, route, candidate, to.as_ref())?;
     credentials(request, route, *bearer_is_ours);
     if let Some(identity) = permit.identity() {
-        for (name, value) in snapshot.headers.sent().iter().zip(identity.header_values()) {
+        for (name, value) in snapshot.headers.identity_names().iter().zip(identity.header_values()) {
             set(request, name.clone(), value.clone())?;
         }
     }
@@ -239,18 +239,18 @@ pub(crate) fn rewrite(
         Some(host) => set(request, header::HOST, host)?,
         None => set(request, header::HOST, candidate.server.authority.clone())?,
     }
-    Ok(Rewritten { identity_was_sent })
+    Ok(Rewritten { client_sent_identity })
 }
 
 /// Removes headers that clients must not set, except other gateways' names in `passed`. Returns whether an identity header was
 /// among them.
 fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderName]) -> bool {
     let mut unwanted: Vec<HeaderName> = Vec::new();
-    let mut identity_was_sent = false;
+    let mut client_sent_identity = false;
     for name in request.headers.keys() {
         match policy.kind(name) {
             Kind::Pass => continue,
-            Kind::Identity => identity_was_sent = true,
+            Kind::Identity => client_sent_identity = true,
             Kind::Foreign if passed.contains(name) => continue,
             Kind::Drop | Kind::Foreign => {}
         }
@@ -259,7 +259,7 @@ fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderNam
     for name in &unwanted {
         request.remove_header(name);
     }
-    identity_was_sent
+    client_sent_identity
 }
 
 /// Sets the target in origin form, byte for byte as received, without the route's path if it is stripped.

@@ -79,11 +79,11 @@ proptest! {
         for (name, value) in &headers {
             request.append_header(name.clone(), value.as_str()).unwrap();
         }
-        let identity_was_sent = strip(&mut request, &policy, &[]);
+        let client_sent_identity = strip(&mut request, &policy, &[]);
         let merged = |name: &str| name.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "-");
         let ours = ["x-auth-user", "x-auth-user-id", "x-auth-roles", "x-auth-session"];
         let is_ours = |name: &str| ours.contains(&merged(name).as_str());
-        prop_assert_eq!(identity_was_sent, headers.iter().any(|(name, _)| is_ours(name)));
+        prop_assert_eq!(client_sent_identity, headers.iter().any(|(name, _)| is_ours(name)));
         for name in request.headers.keys() {
             prop_assert!(!is_ours(name.as_str()) && !merged(name.as_str()).starts_with("client-cert"), "{}", name);
         }
