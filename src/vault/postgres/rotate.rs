@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::clients::{Connection, Mode};
+use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{Generation, Kid, Span};
 use super::{clock, rows};

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::clients::{Connection, Mode};
+use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{Address, Kid, Span};
-use super::{PostgresVault, clock, renewal, revoke, rotate, rows, touch};
+use super::{PostgresVault, clock, renew, revoke, rotate, rows, touch};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::vault::{
@@ -83,7 +83,7 @@ impl Sessions for PostgresVault {
         // A repeated detection of reuse has no effect: the first one has ended the session.
         self.clients
             .query(Mode::IDEMPOTENT, presented.clone(), |connection, presented| {
-                Box::pin(renewal::renew(connection, presented))
+                Box::pin(renew::renew(connection, presented))
             })
             .await
     }

@@ -16,10 +16,10 @@ use std::time::Duration;
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{CancelToken, Row};
 
-use super::PostgresOptions;
 use super::connect::{Connector, Connectors};
-use super::fault::{Fault, Ran, Remedy};
-use super::rows::Value;
+use crate::vault::postgres::PostgresOptions;
+use crate::vault::postgres::fault::{Fault, Ran, Remedy};
+use crate::vault::postgres::rows::Value;
 use crate::vault::{Connections, VaultError};
 
 /// Maximum number of attempts for a statement that Postgres aborted to resolve a conflict.
@@ -29,14 +29,14 @@ const CONFLICTS: usize = 5;
 const CANCEL: Duration = Duration::from_secs(5);
 
 /// The work of a query: a plain function, so that a retry starts with the same input.
-pub(super) type Work<I, A> = for<'a> fn(&'a Connection<'a>, &'a I) -> WorkResult<'a, A>;
+pub(crate) type Work<I, A> = for<'a> fn(&'a Connection<'a>, &'a I) -> WorkResult<'a, A>;
 
 /// Result of the work.
-pub(super) type WorkResult<'a, A> = Pin<Box<dyn Future<Output = Result<A, Fault>> + Send + 'a>>;
+pub(crate) type WorkResult<'a, A> = Pin<Box<dyn Future<Output = Result<A, Fault>> + Send + 'a>>;
 
 /// Execution mode of a query.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mode {
+pub(crate) struct Mode {
     /// True if running twice has the same effect as once; otherwise it is retried only if it certainly did not run.
     idempotent: bool,
     /// True if its statements run in one transaction.
@@ -47,36 +47,36 @@ pub(super) struct Mode {
 
 impl Mode {
     /// One statement that must not run twice.
-    pub(super) const ONCE: Self = Self { idempotent: false, transaction: false, deadline: None };
+    pub(crate) const ONCE: Self = Self { idempotent: false, transaction: false, deadline: None };
     /// One statement that may run twice.
-    pub(super) const IDEMPOTENT: Self = Self { idempotent: true, ..Self::ONCE };
+    pub(crate) const IDEMPOTENT: Self = Self { idempotent: true, ..Self::ONCE };
     /// Several statements in one transaction, which must not run twice.
-    pub(super) const TRANSACTION: Self = Self { transaction: true, ..Self::ONCE };
+    pub(crate) const TRANSACTION: Self = Self { transaction: true, ..Self::ONCE };
 
     /// The same mode with a longer deadline, on the server too.
-    pub(super) const fn within(self, deadline: Duration) -> Self {
+    pub(crate) const fn within(self, deadline: Duration) -> Self {
         Self { transaction: true, deadline: Some(deadline), ..self }
     }
 
     /// The same mode, retried or not.
-    pub(super) const fn idempotent_if(self, idempotent: bool) -> Self {
+    pub(crate) const fn idempotent_if(self, idempotent: bool) -> Self {
         Self { idempotent, ..self }
     }
 }
 
 /// The connection pool.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     pool: Pool,
     connectors: Connectors,
     /// Names of the servers, for messages.
     server_names: Arc<str>,
     prepared: bool,
     /// Maximum time a caller waits.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Clients {
-    pub(super) fn new(connectors: Connectors, options: &PostgresOptions) -> Result<Self, VaultError> {
+    pub(crate) fn new(connectors: Connectors, options: &PostgresOptions) -> Result<Self, VaultError> {
         let timeout = options.statement_timeout;
         // `Fast` only checks whether the connection is closed; a round trip here would double the cost of a lookup.
         let mode = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -96,18 +96,18 @@ impl Clients {
     }
 
     /// Returns the statement timeout of the server in milliseconds, if connections are opened with one.
-    pub(super) fn limit(&self) -> Option<i64> {
+    pub(crate) fn limit(&self) -> Option<i64> {
         self.prepared.then(|| i64::try_from((self.timeout * 2).as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Closes the idle connections; new ones are opened on demand, at most `size`.
-    pub(super) fn renew(&self, size: usize) {
+    pub(crate) fn renew(&self, size: usize) {
         self.pool.resize(size);
         drop(self.pool.retain(|_, _| false));
     }
 
     /// Returns the current connection counts.
-    pub(super) fn connections(&self) -> Connections {
+    pub(crate) fn connections(&self) -> Connections {
         let now = self.pool.status();
         Connections {
             in_use: now.size.saturating_sub(now.available),
@@ -118,7 +118,7 @@ impl Clients {
     }
 
     /// Runs a query. Returns when the result is durable, or with an error at the deadline.
-    pub(super) async fn query<I, A>(
+    pub(crate) async fn query<I, A>(
         self: &Arc<Self>,
         mode: Mode,
         input: I,
@@ -224,14 +224,14 @@ async fn connection<I, A>(
 }
 
 /// A borrowed connection, to run statements on.
-pub(super) struct Connection<'a> {
+pub(crate) struct Connection<'a> {
     client: &'a ClientWrapper,
     prepared: bool,
 }
 
 impl Connection<'_> {
     /// Returns all rows.
-    pub(super) async fn rows(&self, sql: &str, params: &[&dyn Value]) -> Result<Vec<Row>, Fault> {
+    pub(crate) async fn rows(&self, sql: &str, params: &[&dyn Value]) -> Result<Vec<Row>, Fault> {
         if !self.prepared {
             let params: Vec<_> = params.iter().map(|value| (value.sql(), value.kind())).collect();
             return Ok(self.client.query_typed(sql, &params).await?);
@@ -245,18 +245,18 @@ impl Connection<'_> {
     }
 
     /// Returns the first row, if any.
-    pub(super) async fn row(&self, sql: &str, params: &[&dyn Value]) -> Result<Option<Row>, Fault> {
+    pub(crate) async fn row(&self, sql: &str, params: &[&dyn Value]) -> Result<Option<Row>, Fault> {
         Ok(self.rows(sql, params).await?.into_iter().next())
     }
 
     /// Returns the row of a statement that always has one.
-    pub(super) async fn one(&self, sql: &str, params: &[&dyn Value]) -> Result<Row, Fault> {
+    pub(crate) async fn one(&self, sql: &str, params: &[&dyn Value]) -> Result<Row, Fault> {
         let missing = || VaultError::Unavailable("Postgres answered without a row".into());
         Ok(self.row(sql, params).await?.ok_or_else(missing)?)
     }
 
     /// Runs statements without parameters.
-    pub(super) async fn control(&self, sql: &str) -> Result<(), Fault> {
+    pub(crate) async fn control(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
     }
 }
@@ -293,7 +293,7 @@ impl Drop for Borrowed<'_> {
 ///
 /// Not used with poolers: a cancel request kills a PgBouncer before 1.20 with all its connections, unless the client
 /// waits for the response, which the driver does not (github.com/pgbouncer/pgbouncer/pull/846).
-pub(super) fn cancel(token: CancelToken, connectors: &Connectors, connection: impl Send + 'static) {
+pub(crate) fn cancel(token: CancelToken, connectors: &Connectors, connection: impl Send + 'static) {
     let tls = connectors.now().tls;
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     runtime.spawn(async move {
@@ -303,6 +303,6 @@ pub(super) fn cancel(token: CancelToken, connectors: &Connectors, connection: im
 }
 
 /// Error of a query without a response in time.
-pub(super) fn timed_out(server_names: &str, deadline: Duration) -> VaultError {
+pub(crate) fn timed_out(server_names: &str, deadline: Duration) -> VaultError {
     VaultError::Unavailable(format!("{server_names} did not answer within {deadline:?}"))
 }

@@ -14,23 +14,23 @@ use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::PostgresOptions;
 use crate::config::PostgresUrl;
 use crate::vault::VaultError;
+use crate::vault::postgres::PostgresOptions;
 
 /// Settings of every connection of a vault.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     /// Servers, database and credentials.
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// TLS settings; not used when `config` disables TLS.
-    pub(super) tls: MakeRustlsConnect,
+    pub(crate) tls: MakeRustlsConnect,
     /// Names of the servers, for messages.
-    pub(super) server_names: Arc<str>,
+    pub(crate) server_names: Arc<str>,
 }
 
 impl Connector {
-    pub(super) fn new(options: &PostgresOptions) -> Result<Self, VaultError> {
+    pub(crate) fn new(options: &PostgresOptions) -> Result<Self, VaultError> {
         let roots = if options.url.tls { roots(options.ca_file.as_deref())? } else { RootCertStore::empty() };
         // Named, because a process has no default provider when two are linked in.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -49,20 +49,20 @@ impl Connector {
 
 /// The connector in use for new connections. It is shared, so that a replacement applies to all of them.
 #[derive(Clone)]
-pub(super) struct Connectors(Arc<RwLock<Connector>>);
+pub(crate) struct Connectors(Arc<RwLock<Connector>>);
 
 impl Connectors {
-    pub(super) fn new(connector: Connector) -> Self {
+    pub(crate) fn new(connector: Connector) -> Self {
         Self(Arc::new(RwLock::new(connector)))
     }
 
     /// Returns the connector in use.
-    pub(super) fn now(&self) -> Connector {
+    pub(crate) fn now(&self) -> Connector {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the connector in use.
-    pub(super) fn replace(&self, connector: Connector) {
+    pub(crate) fn replace(&self, connector: Connector) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = connector;
     }
 }
