@@ -31,7 +31,7 @@ mod eventually;
 #[path = "../tests/support/http.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod http;
-#[path = "../tests/support/redis.rs"]
+#[path = "../tests/support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
 

@@ -36,7 +36,7 @@ use tokio::runtime::Runtime;
 
 #[path = "../tests/support/eventually.rs"]
 mod eventually;
-#[path = "../tests/support/postgres.rs"]
+#[path = "../tests/support/stores/postgres.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod postgres;
 

@@ -19,10 +19,10 @@ mod eventually;
 #[path = "../../tests/support/http.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod http;
-#[path = "../../tests/support/postgres.rs"]
+#[path = "../../tests/support/stores/postgres.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod postgres;
-#[path = "../../tests/support/redis.rs"]
+#[path = "../../tests/support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod redis;
 mod versions;

@@ -26,11 +26,11 @@ pub(crate) mod gateway;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 pub(crate) mod http;
 pub(crate) mod load;
-#[path = "../../tests/support/postgres.rs"]
+#[path = "../../tests/support/stores/postgres.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 pub(crate) mod postgres;
 pub(crate) mod report;
-#[path = "../../tests/support/redis.rs"]
+#[path = "../../tests/support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 pub(crate) mod servers;
 

@@ -12,7 +12,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 
-use crate::health::{in_front_of, series};
+use super::passive_health::{in_front_of, series};
 use crate::support::port::free_port;
 use crate::support::{Behaviour, FlakyServer, TestGateway, assert_eventually};
 

@@ -7,10 +7,10 @@ use futures_util::future::join_all;
 use h2::Reason;
 use tokio::time::Instant;
 
+use crate::connection::tls::{House, house};
 use crate::support::gateway::{SOON, Tokens};
 use crate::support::http2::{self, Http2};
 use crate::support::{PASSWORD, assert_eventually, measured};
-use crate::tls::{House, house};
 
 async fn connect(house: &House) -> Http2 {
     Http2::connect(&house.trust, house.gateway.address(), "gateway.test").await

@@ -1,9 +1,9 @@
 //! Requests that name a second resource, or act on more than one, need access to all of them.
 
+use crate::connection::tls::house;
 use crate::refusals::assert_refused;
 use crate::support::http2::Http2;
 use crate::support::{PASSWORD, Setup, TestGateway};
-use crate::tls::house;
 
 const MORE: &str = r#"
 [[routes]]

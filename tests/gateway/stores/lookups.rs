@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::forged::{Forger, stolen_keys};
 use crate::refusals::assert_refused;
+use crate::sessions::forged::{Forger, stolen_keys};
 use crate::support::gateway::{ROUTES, SOON, Tokens};
 use crate::support::{Client, Faults, Op, Setup, TestGateway, assert_eventually};
 

@@ -18,7 +18,7 @@ fn python() -> Command {
     let python = root.join(".venv/bin/python");
     assert!(python.is_file(), "no {}: run `.ci/setup test`", python.display());
     let mut command = Command::new(python);
-    command.arg(root.join("tests/program/grpc_echo.py"));
+    command.arg(root.join("tests/program/apps/grpc_echo.py"));
     command
 }
 

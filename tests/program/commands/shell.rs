@@ -30,7 +30,7 @@ fn bash_accepts_the_completions() {
 
 /// Values of a key of the service file.
 fn of(key: &str) -> Vec<&'static str> {
-    let file = include_str!("../../packaging/doorward.service");
+    let file = include_str!("../../../packaging/doorward.service");
     file.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
 }
 

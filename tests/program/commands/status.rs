@@ -62,7 +62,7 @@ fn members(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 
 /// Members listed on the page. A code that starts with a dot continues the previous one at their common prefix.
 fn documented() -> BTreeSet<String> {
-    let page = include_str!("../../docs/operations.md");
+    let page = include_str!("../../../docs/operations.md");
     let (_, table) = page.split_once("| member | what it is |").expect("the table");
     let mut all = BTreeSet::new();
     for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
+use super::status::{OTHER, TOKEN, ask, serving, status};
 use crate::app::TestApp;
 use crate::eventually::assert_eventually;
 use crate::house::{House, doorward};
 use crate::process::{Done, PATIENCE, run};
 use crate::redis::{RedisServer, free_port};
 use crate::serving::Serving;
-use crate::status::{OTHER, TOKEN, ask, serving, status};
 
 /// Occurs only in URLs; a message that shows it leaks the password.
 const MARK: &str = "a-password-of-redis-that-nobody-is-told";

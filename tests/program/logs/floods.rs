@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::access::requests;
 use crate::app::TestApp;
 use crate::eventually::assert_eventually;
 use crate::house::House;
 use crate::http::{self, Client};
-use crate::logs::requests;
 use crate::process::Running;
 use crate::serving::Serving;
 

@@ -1,0 +1,5 @@
+//! The log: access lines, floods, secrets.
+
+mod access;
+mod floods;
+mod secrets;
