@@ -1,10 +1,12 @@
-//! Who may know whom: the layers, the fences around foreign crates, and the few places that may state a fact.
+//! Structure: the layers, the fences around foreign crates, the few places that may state a fact, and the sizes of files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 #[path = "layers/scan.rs"]
 mod scan;
+#[path = "layers/sizes.rs"]
+mod sizes;
 
 use scan::Source;
 
