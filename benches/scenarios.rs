@@ -6,9 +6,6 @@
 //! cores of this machine, so the rates are small: the ratios count.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,19 +15,21 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-#[path = "../tests/support/eventually.rs"]
-mod eventually;
 #[path = "scenarios/paced.rs"]
 mod paced;
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
 mod world;
 
 use paced::{Heard, Pace, ask, paced, percentile};
 use report::say;
-use world::http::Client;
-use world::load::meet;
-use world::{Gateway, Report, World, gateway, report};
+use shared::first_use::use_each_once;
+use shared::gateway;
+use shared::gateway::Gateway;
+use shared::gateway::{PASSWORD, add_user};
+use shared::http::Client;
+use world::{Report, World, report};
 
-const PASSWORD: &str = "violet kettle harbour lantern";
 /// Requests per second on an ordinary day.
 const A_SECOND: f64 = 150.0;
 const CONNECTIONS: usize = 64;
@@ -92,9 +91,9 @@ async fn sale(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result
     let users = world.users("buyer", 500).await?;
     let (tokens, _) = world.open(&users, 5000, "sale").await?;
     let gateway = Gateway::start(world.folder.path(), "sale", &world.settings("", ""))?;
-    add_user(&world.folder.path().join("sale.toml"), "sale-login")?;
+    add_user(&world.folder.path().join("sale.toml"), "sale-login", "staff")?;
     let tokens = Arc::new(tokens.first(5000)?);
-    meet(gateway.address, &tokens).await?;
+    use_each_once(gateway.address, &tokens).await?;
     let pace = |a_second| Pace {
         gateways: vec![gateway.address],
         tokens: Arc::clone(&tokens),
@@ -156,18 +155,6 @@ async fn log_in(gateway: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Logins 
     logins
 }
 
-/// Adds a user with a password, as an operator does.
-fn add_user(config: &Path, name: &str) -> anyhow::Result<()> {
-    let mut add = gateway::program(config)
-        .args(["user", "add", name, "--role", "staff", "--password-stdin"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    add.stdin.take().context("stdin")?.write_all(PASSWORD.as_bytes())?;
-    ensure!(add.wait()?.success(), "the user was not added");
-    Ok(())
-}
-
 /// Ten times the sessions, most of users new to this gateway, and ten times the traffic.
 async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let (few, many) = if plan.quick { (2000, 20_000) } else { (10_000, 100_000) };
@@ -180,7 +167,7 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     let (late, took) = world.open(&users, many - few, "late").await?;
     say(&format!("{} sessions opened in {:.1} s", many - few, took.as_secs_f64()))?;
     let early = early.first(few)?;
-    meet(gateway.address, &early).await?;
+    use_each_once(gateway.address, &early).await?;
     let pace = |tokens: &Arc<Vec<String>>, a_second| Pace {
         gateways: vec![gateway.address],
         tokens: Arc::clone(tokens),
@@ -203,7 +190,7 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     // All sessions in turn, new ones first: each request is the first use of its session at this gateway.
     let all = Arc::new(late.first(many - few)?.into_iter().chain(early).collect::<Vec<_>>());
     phase("10 x, all strangers", &all, 10.0 * A_SECOND).await?;
-    let again = meet(gateway.address, &all).await?;
+    let again = use_each_once(gateway.address, &all).await?;
     say(&format!("then all were presented; {again} were told to come back first"))?;
     phase("10 x, all known", &all, 10.0 * A_SECOND).await?;
     let columns: Vec<&str> = COLUMNS.iter().copied().chain(["gateway µs", "gateway MiB"]).collect();
@@ -227,8 +214,8 @@ async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Re
     let (others, _) = world.open(&users, 1000, "untouched").await?;
     let (stolen, others) = (Arc::new(stolen.first(count)?), Arc::new(others.first(1000)?));
     for &address in &addresses {
-        meet(address, &others).await?;
-        meet(address, &stolen).await?;
+        use_each_once(address, &others).await?;
+        use_each_once(address, &stolen).await?;
     }
     let seconds = plan.seconds();
     let pace = Pace {

@@ -8,6 +8,7 @@ mod link;
 #[path = "support/captured.rs"]
 mod log;
 #[path = "support/stores/postgres.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
 #[expect(dead_code, reason = "what the vault's contract needs")]
 #[path = "contract/vault/world.rs"]

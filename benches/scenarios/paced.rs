@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::world::http::{self, Client};
+use crate::shared::http::{self, Client};
 
 /// Response timeout; later responses count as lost.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use doorward::config::Config;
 use doorward::id::SystemRandom;
 use doorward::server::{self, Surroundings};
 
-use crate::instances::{self, ROLE, ROLE_PASSWORD};
+use crate::instances;
 use crate::load::ask;
 use crate::servers::{Certificates, NONE, RedisServer, cluster, free_port};
 use crate::support::{Setup, TestGateway, assert_eventually};
@@ -96,9 +96,8 @@ async fn assert_heard(vault: String) {
 }
 
 fn vault(hosts: &str, database: &str) -> String {
-    let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-    format!("url = \"postgres://{ROLE}:{password}@{hosts}/{database}\"\nmaster_key = \"{key}\"")
+    format!("url = \"{}\"\nmaster_key = \"{key}\"", instances::url(hosts, database))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,12 @@ pub(crate) const ROLE: &str = "doorward";
 /// Password of the role; a carelessly built URL would break on it.
 pub(crate) const ROLE_PASSWORD: &str = "p@ss/w:rd 'quoted' %41";
 
+/// `vault.url` of a database on these hosts, with every byte of the password escaped.
+pub(crate) fn url(hosts: &str, database: &str) -> String {
+    let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    format!("postgres://{ROLE}:{password}@{hosts}/{database}")
+}
+
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
@@ -289,6 +295,11 @@ impl Server {
             prepared: true,
             statement_timeout: Duration::from_secs(30),
         }
+    }
+
+    /// `vault.url` of a database of this server.
+    pub(crate) fn url(&self, database: &str) -> String {
+        url(&format!("127.0.0.1:{}", self.port), database)
     }
 
     /// Address it listens on.

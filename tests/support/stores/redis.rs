@@ -278,7 +278,7 @@ pub(crate) async fn cluster() -> Vec<RedisServer> {
             let info: String = node.ask(&["CLUSTER", "INFO"]).await;
             info.contains("cluster_state:ok") && info.contains("cluster_size:3")
         };
-        crate::eventually::assert_eventually("the Cluster is formed", Duration::from_secs(20), ready).await;
+        super::eventually::assert_eventually("the Cluster is formed", Duration::from_secs(20), ready).await;
     }
     nodes
 }

@@ -1,12 +1,17 @@
-//! A gateway process and its resource usage.
+//! A gateway process.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+
+use super::usage;
+
+/// Password of the users that a bench adds.
+pub(crate) const PASSWORD: &str = "violet kettle harbour lantern";
 
 /// A gateway process, stopped when dropped.
 pub(crate) struct Gateway {
@@ -26,28 +31,35 @@ impl Gateway {
     pub(crate) fn start(folder: &Path, name: &str, settings: &str) -> anyhow::Result<Self> {
         let config = folder.join(format!("{name}.toml"));
         fs::write(&config, settings)?;
-        let mut child = program(&config)
+        Self::serve(&config)
+    }
+
+    /// Starts a gateway with this configuration file.
+    pub(crate) fn serve(config: &Path) -> anyhow::Result<Self> {
+        let mut child = program(config)
             .arg("serve")
             .stdout(Stdio::piped())
             .spawn()
             .context("the program does not run")?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-        let address = address_in(&line);
+        let address = listening_address(&line);
         let address = address.with_context(|| format!("no address in `{line}`"))?;
         Ok(Self { child, address })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU microseconds used.
     pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
-        cpu_micros(self.child.id())
+        usage::cpu_micros(self.id())
     }
 
     /// Resident memory in MiB.
     pub(crate) fn resident(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+        usage::resident_mib(self.id())
     }
 }
 
@@ -58,25 +70,20 @@ pub(crate) fn program(config: &Path) -> Command {
     command
 }
 
-/// User and system time of a process, in microseconds (proc(5), fields 14 and 15, in hundredths of a second).
-pub(crate) fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
-    ticks(pid, 2)
-}
-
-/// Including its ended children (fields 16 and 17).
-pub(crate) fn cpu_with_ended_children(pid: u32) -> anyhow::Result<f64> {
-    ticks(pid, 4)
-}
-
-fn ticks(pid: u32, fields: usize) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, rest) = stat.rsplit_once(')').context("proc/stat")?;
-    let times = rest.split_whitespace().skip(11).take(fields);
-    Ok(times.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() * 10_000.0)
+/// Adds a user with [`PASSWORD`], as an operator does.
+pub(crate) fn add_user(config: &Path, name: &str, role: &str) -> anyhow::Result<()> {
+    let mut add = program(config)
+        .args(["user", "add", name, "--role", role, "--password-stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    add.stdin.take().context("stdin")?.write_all(PASSWORD.as_bytes())?;
+    ensure!(add.wait()?.success(), "the user was not added");
+    Ok(())
 }
 
 /// Address in the first line of a gateway: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let told: serde_json::Value = serde_json::from_str(line).ok()?;
-    told["address"].as_str()?.parse().ok()
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    line["address"].as_str()?.parse().ok()
 }

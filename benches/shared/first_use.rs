@@ -10,7 +10,7 @@ use super::http::Client;
 
 /// Uses each token once, and again while the response is 503: there are more new sessions than vault lookups per
 /// second. Returns the number of repetitions.
-pub(crate) async fn meet(gateway: SocketAddr, tokens: &[String]) -> anyhow::Result<usize> {
+pub(crate) async fn use_each_once(gateway: SocketAddr, tokens: &[String]) -> anyhow::Result<usize> {
     let mut clients = JoinSet::new();
     for some in tokens.chunks(tokens.len().div_ceil(16)) {
         let some = some.to_vec();
