@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod id;
 pub mod secret;
+mod text;
 
 pub mod certificate;
 pub mod error;

@@ -14,9 +14,6 @@ use crate::vault::{
     VaultError,
 };
 
-/// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
-const USER_AGENT: usize = 256;
-
 /// Locks the user for share. A change of the user waits for this login and then ends its session, or this login waits
 /// for the change and then finds another epoch.
 const OPEN: &str = concat!(
@@ -115,7 +112,6 @@ impl Sessions for PostgresVault {
 }
 
 async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fault> {
-    let user_agent = new.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)]);
     let row = connection
         .row(
             OPEN,
@@ -129,7 +125,7 @@ async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fa
                 &Span(new.idle),
                 &Span(new.absolute),
                 &new.address.map(Address),
-                &user_agent,
+                &new.stored_user_agent(),
             ],
         )
         .await?;
