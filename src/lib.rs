@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clock;
+mod error_chain;
 pub mod id;
 pub mod secret;
 mod text;
