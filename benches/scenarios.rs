@@ -21,7 +21,7 @@ mod paced;
 mod shared;
 mod world;
 
-use paced::{Heard, Pace, ask, paced, percentile};
+use paced::{Outcome, Pace, ask, paced, percentile};
 use report::say;
 use shared::first_use::use_each_once;
 use shared::gateway;
@@ -73,14 +73,14 @@ fn main() -> anyhow::Result<()> {
 
 const COLUMNS: [&str; 7] = ["phase", "requests/s", "p50 ms", "p99 ms", "max ms", "refused", "unanswered"];
 
-fn row(phase: &str, heard: &[Heard], seconds: f64) -> Vec<Value> {
-    let count = |is: fn(u16) -> bool| heard.iter().filter(|heard| is(heard.status)).count();
+fn row(phase: &str, outcomes: &[Outcome], seconds: f64) -> Vec<Value> {
+    let count = |is: fn(u16) -> bool| outcomes.iter().filter(|outcome| is(outcome.status)).count();
     vec![
         json!(phase),
-        json!(heard.len() as f64 / seconds),
-        json!(percentile(heard, 0.5)),
-        json!(percentile(heard, 0.99)),
-        json!(percentile(heard, 1.0)),
+        json!(outcomes.len() as f64 / seconds),
+        json!(percentile(outcomes, 0.5)),
+        json!(percentile(outcomes, 0.99)),
+        json!(percentile(outcomes, 1.0)),
         json!(count(|status| status >= 400)),
         json!(count(|status| status == 0)),
     ]
@@ -178,9 +178,9 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     let mut rows = Vec::new();
     let mut phase = async |what: &str, tokens: &Arc<Vec<String>>, a_second: f64| {
         let cpu = gateway.cpu()?;
-        let heard = paced(&pace(tokens, a_second)).await;
-        let mut row = row(what, &heard, plan.seconds());
-        row.push(json!((gateway.cpu()? - cpu) / heard.len() as f64));
+        let outcomes = paced(&pace(tokens, a_second)).await;
+        let mut row = row(what, &outcomes, plan.seconds());
+        row.push(json!((gateway.cpu()? - cpu) / outcomes.len() as f64));
         row.push(json!(gateway.resident()?));
         rows.push(row);
         anyhow::Ok(())
@@ -236,16 +236,16 @@ async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Re
         thieves.spawn(steal(address, Arc::clone(&stolen), at, Arc::clone(&stop)));
     }
     sleep(Duration::from_secs_f64(seconds / 4.0)).await;
-    let (told, cpu) = (Instant::now(), world.postgres_cpu()?);
+    let (started, cpu) = (Instant::now(), world.postgres_cpu()?);
     let mut revoke = gateway::program(&world.folder.path().join("incident0.toml"));
     let name = "stolen0000000@example.com";
     revoke.args(["session", "revoke", "--user", name]);
     let output = tokio::task::spawn_blocking(move || revoke.output()).await??;
     let acknowledged = Instant::now();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
-        said.trim() == format!("sessions ended: {count}"),
-        "{said}{}",
+        printed.trim() == format!("sessions ended: {count}"),
+        "{printed}{}",
         String::from_utf8_lossy(&output.stderr)
     );
     // Every one of them, at each gateway, from now on.
@@ -253,19 +253,19 @@ async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Re
     for &address in &addresses {
         accepted += accepted_now(address, &stolen).await?;
     }
-    let heard = load.await?;
+    let outcomes = load.await?;
     stop.store(true, Ordering::Relaxed);
     let last = thieves.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let last = last.into_iter().max().context("they were served before")?;
     let cpu = world.postgres_cpu()? - cpu;
-    let rows = [row("before", &ordinary, seconds), row("while they are revoked", &heard, seconds)];
+    let rows = [row("before", &ordinary, seconds), row("while they are revoked", &outcomes, seconds)];
     report.table("incident", "Incident: what sessions that were not touched felt", &COLUMNS, &rows)?;
     let millis = |span: Duration| span.as_secs_f64() * 1000.0;
     let late = millis(last.saturating_duration_since(acknowledged));
     let rows = [vec![
         json!(count),
-        json!(millis(acknowledged - told)),
-        json!(millis(last.saturating_duration_since(told))),
+        json!(millis(acknowledged - started)),
+        json!(millis(last.saturating_duration_since(started))),
         json!(late),
         json!(accepted),
         json!(cpu / 1000.0),

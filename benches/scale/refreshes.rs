@@ -191,9 +191,9 @@ async fn pgbench(world: &World, statement: &str, user: UserId) -> anyhow::Result
     let output = tokio::task::spawn_blocking(move || command.output())
         .await?
         .context("cannot run pgbench: install postgresql")?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
-    let after = |what: &str| said.lines().find_map(|line| line.strip_prefix(what)).map(str::trim);
+    let after = |what: &str| printed.lines().find_map(|line| line.strip_prefix(what)).map(str::trim);
     let count = after("number of transactions actually processed:").context("a count")?;
     let count: f64 = count.split('/').next().unwrap_or_default().parse()?;
     let rate = after("tps =").and_then(|text| text.split(' ').next()).context("a rate")?;

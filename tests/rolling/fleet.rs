@@ -101,10 +101,10 @@ impl Fleet {
         let process = Running::start(&mut self.command(release, &["serve"]));
         let line = process.line().unwrap_or_else(|| panic!("{release:?} does not start"));
         // The previous release prints a sentence, and no scheme.
-        let said = serde_json::from_str::<serde_json::Value>(&line).ok();
-        let said = said.as_ref().and_then(|line| line["address"].as_str());
+        let line_json = serde_json::from_str::<serde_json::Value>(&line).ok();
+        let line_json = line_json.as_ref().and_then(|line| line["address"].as_str());
         let address =
-            said.or_else(|| line.rsplit([' ', '/']).next()).and_then(|address| address.parse().ok());
+            line_json.or_else(|| line.rsplit([' ', '/']).next()).and_then(|address| address.parse().ok());
         Gateway { process, address: address.unwrap_or_else(|| panic!("no address in `{line}`")) }
     }
 

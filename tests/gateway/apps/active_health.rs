@@ -43,8 +43,10 @@ async fn checks(gateway: &TestGateway, result: &str, server: &FlakyServer) -> f6
 async fn failed_health_check_ejects_server_before_any_request() {
     let (sick, well) = (FlakyServer::start(), FlakyServer::start());
     let gateway = TestGateway::with(in_front_of(&[sick.address(), well.address()], HEALTHZ)).await;
-    in_time(&gateway, "both are asked", async || sick.asked("/healthz") > 0 && well.asked("/healthz") > 0)
-        .await;
+    in_time(&gateway, "both are asked", async || {
+        sick.received("/healthz") > 0 && well.received("/healthz") > 0
+    })
+    .await;
     sick.set(Behaviour::Answers(404));
     in_time(&gateway, "it is put last", async || !is_healthy(&gateway, &sick).await).await;
     assert!(is_healthy(&gateway, &well).await);
@@ -54,13 +56,13 @@ async fn failed_health_check_ejects_server_before_any_request() {
     for _ in 0..6 {
         assert_eq!(gateway.get("/", &[]).await.status, 200);
     }
-    assert_eq!((sick.asked("/"), well.asked("/")), (0, 6));
+    assert_eq!((sick.received("/"), well.received("/")), (0, 6));
     sick.set(Behaviour::Answers(204));
     in_time(&gateway, "it is back", async || is_healthy(&gateway, &sick).await).await;
     for _ in 0..6 {
         gateway.get("/", &[]).await;
     }
-    assert_eq!((sick.asked("/"), well.asked("/")), (3, 9));
+    assert_eq!((sick.received("/"), well.received("/")), (3, 9));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +121,7 @@ async fn all_servers_are_tried_when_every_check_fails() {
     for _ in 0..6 {
         assert_eq!(gateway.get("/", &[]).await.status, 200);
     }
-    assert_eq!(apps.each_ref().map(|app| app.asked("/")), [3, 3]);
+    assert_eq!(apps.each_ref().map(|app| app.received("/")), [3, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

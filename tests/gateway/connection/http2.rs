@@ -127,24 +127,24 @@ async fn client_disconnect_over_http2_aborts_the_request() {
             format!("doorward_requests_total{{class=\"{class}\",outcome=\"{outcome}\",route=\"app\"}}");
         assert_eventually("it is counted", SOON, async || house.gateway.metric(&series).await == count).await;
     };
-    let asked = async |heads: usize| {
+    let app_has = async |heads: usize| {
         assert_eventually("the app is asked", SOON, async || house.gateway.app.heads() == heads).await;
     };
 
     // Before the app responds: a closed HTTP/1.1 connection, a reset stream, and a closed HTTP/2 connection.
     let mut plain = house.client("gateway.test").await;
     plain.send(&crate::support::http::message("GET", "/hold", &headers, b"")).await;
-    asked(1).await;
+    app_has(1).await;
     drop(plain);
     counted("aborted", "none", 1.0).await;
     let (answer, mut stream) = client.send("GET", "/hold", &headers, Some(b"")).await.expect("sent");
-    asked(2).await;
+    app_has(2).await;
     stream.send_reset(Reason::CANCEL);
     drop(answer);
     counted("aborted", "none", 2.0).await;
     let mut other = connect(&house).await;
     let held = other.send("GET", "/hold", &headers, Some(b"")).await.expect("sent");
-    asked(3).await;
+    app_has(3).await;
     drop((held, other));
     counted("aborted", "none", 3.0).await;
 
@@ -226,8 +226,8 @@ async fn drain_lets_open_streams_finish() {
     let bearer = format!("Bearer {}", tokens.access);
     let (held, _) =
         client.send("GET", "/hold", &[("authorization", &bearer)], Some(b"")).await.expect("sent");
-    let asked = async || house.gateway.app.heads() == 1;
-    assert_eventually("the app is asked", SOON, asked).await;
+    let app_has = async || house.gateway.app.heads() == 1;
+    assert_eventually("the app is asked", SOON, app_has).await;
     let running = house.gateway.running();
     let draining = tokio::spawn(running.drain());
     // After GOAWAY the client opens no more streams.
@@ -287,8 +287,8 @@ async fn only_a_body_below_the_minimum_rate_is_cut() {
     }
     body.send_data(Bytes::new(), true).expect("still taken");
     assert_eq!(http2::whole(http2::head(fair).await.expect("an answer")).await.status, 200);
-    let came = house.gateway.app.last().body.iter().filter(|byte| **byte == b'x').count();
-    assert_eq!(came, 800, "in chunks");
+    let received = house.gateway.app.last().body.iter().filter(|byte| **byte == b'x').count();
+    assert_eq!(received, 800, "in chunks");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -197,11 +197,11 @@ async fn slow_body_gets_408_unless_the_app_is_slow() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
-    let mut said = Vec::new();
-    let _ = tokio::io::AsyncReadExt::read_to_end(&mut from, &mut said).await;
+    let mut received = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut from, &mut received).await;
     dribbling.abort();
-    let said = String::from_utf8_lossy(&said);
-    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("\"request_timeout\""), "{said}");
+    let received = String::from_utf8_lossy(&received);
+    assert!(received.starts_with("HTTP/1.1 408 ") && received.contains("\"request_timeout\""), "{received}");
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_eq!(
         gateway.metric(r#"doorward_requests_cut_total{cause="slow"}"#).await,

@@ -5,12 +5,12 @@ use crate::support::http::{Client, message};
 use crate::support::{FlakyServer, Setup, TestGateway, assert_eventually};
 
 /// A gateway with a slow app and an unreachable one.
-async fn gateway(gone: &FlakyServer) -> TestGateway {
+async fn gateway(dead: &FlakyServer) -> TestGateway {
     let routes = format!(
         "{ROUTES}[[routes]]\nname = \"hold\"\npath = \"/hold\"\naccess = \"public\"\nupstream = \"app\"\n\
          [[routes]]\nname = \"gone\"\npath = \"/gone\"\naccess = \"public\"\nupstream = \"gone\"\n\
          [upstreams.gone]\nservers = [\"http://{}\"]\n",
-        gone.address()
+        dead.address()
     );
     TestGateway::with(Setup { routes, ..Setup::default() }).await
 }
@@ -28,8 +28,8 @@ async fn sent_meanwhile(gateway: &TestGateway, request: &[u8], more: &[u8]) -> C
 
 #[tokio::test(flavor = "multi_thread")]
 async fn request_in_flight_is_answered_despite_pipelined_data() {
-    let gone = FlakyServer::asleep();
-    let gateway = gateway(&gone).await;
+    let dead = FlakyServer::asleep();
+    let gateway = gateway(&dead).await;
     let next = message("GET", "/public/next", &[], b"");
     let chunked =
         [message("POST", "/hold", &[("Transfer-Encoding", "chunked")], b""), b"1\r\nx\r\n0\r\n\r\n".to_vec()]
@@ -53,8 +53,8 @@ async fn request_in_flight_is_answered_despite_pipelined_data() {
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_line_after_a_body_is_ignored() {
     // RFC 9112 section 2.2.
-    let gone = FlakyServer::asleep();
-    let gateway = gateway(&gone).await;
+    let dead = FlakyServer::asleep();
+    let gateway = gateway(&dead).await;
     let mut client = Client::connect(gateway.address()).await;
     for at in 0..3 {
         client.send(&message("POST", &format!("/hold/{at}"), &[], b"x")).await;
@@ -69,8 +69,8 @@ async fn empty_line_after_a_body_is_ignored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn body_bytes_are_never_the_next_request_at_any_boundary() {
     // RFC 9112 section 9.3.2: a pipelining client resends unanswered requests.
-    let gone = FlakyServer::asleep();
-    let gateway = gateway(&gone).await;
+    let dead = FlakyServer::asleep();
+    let gateway = gateway(&dead).await;
     let next = message("GET", "/public/next", &[], b"");
     // A header is read in steps of 256 bytes, later of 1,024.
     for length in [100, 240, 256, 257, 1000, 1279, 1280, 1281, 2303, 2304, 3000] {
@@ -95,8 +95,8 @@ async fn body_bytes_are_never_the_next_request_at_any_boundary() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn last_response_of_a_connection_has_connection_close() {
-    let gone = FlakyServer::asleep();
-    let gateway = gateway(&gone).await;
+    let dead = FlakyServer::asleep();
+    let gateway = gateway(&dead).await;
     for (request, status) in [
         (message("GET", "/gone", &[], b""), 502),
         (message("POST", "/gone", &[], b"x"), 502),

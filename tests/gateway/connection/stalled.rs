@@ -37,10 +37,10 @@ async fn begin(gateway: SocketAddr, address: [u8; 4], forwarded_for: &str) -> Cl
 
 /// Returns true if more data arrives than all buffers hold.
 async fn continues(client: &mut Client) -> bool {
-    let mut came = 0;
-    while came < 32 << 20 {
+    let mut received = 0;
+    while received < 32 << 20 {
         let Some(more) = client.some().await else { return false };
-        came += more.len();
+        received += more.len();
     }
     true
 }

@@ -73,7 +73,7 @@ async fn http10_client_gets_one_response_without_chunks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_expect_continue_clients_get_100_continue() {
     let gateway = TestGateway::start().await;
-    for (version, expects, told) in
+    for (version, expects, continues) in
         [("1.1", "100-Continue", true), ("1.1", "something", false), ("1.0", "100-continue", false)]
     {
         let mut client = Client::connect(gateway.address()).await;
@@ -83,7 +83,7 @@ async fn only_expect_continue_clients_get_100_continue() {
         );
         client.send(request.as_bytes()).await;
         let first = client.head().await.expect("an answer").status;
-        assert_eq!(first, if told { 100 } else { 400 }, "{version} {expects}");
+        assert_eq!(first, if continues { 100 } else { 400 }, "{version} {expects}");
     }
 }
 

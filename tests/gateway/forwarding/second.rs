@@ -54,11 +54,16 @@ impl World {
     }
 
     /// Status and code of the response, and the request as the app saw it.
-    async fn send(&self, request: &str, who: &str, fields: &[(&str, &str)]) -> (u16, String, Option<String>) {
+    async fn send(
+        &self,
+        request: &str,
+        caller: &str,
+        fields: &[(&str, &str)],
+    ) -> (u16, String, Option<String>) {
         let (method, target) = request.split_once(' ').expect("method and target");
-        let bearer = format!("Bearer {who}");
+        let bearer = format!("Bearer {caller}");
         let mut all = fields.to_vec();
-        if !who.is_empty() {
+        if !caller.is_empty() {
             all.push(("Authorization", &bearer));
         }
         let before = self.gateway.app.seen().len();

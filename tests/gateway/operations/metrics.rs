@@ -258,8 +258,8 @@ async fn revocation_is_timed_at_origin_and_at_followers() {
         moved(&gateway, &names, work).await,
         ["doorward_revocation_delay_seconds_count +2", "doorward_revocation_set_sessions +2",]
     );
-    let heard = scrape(&gateway).await["doorward_revocation_delay_seconds_sum"];
-    assert!(heard < 2.0, "{heard} s");
+    let delay = scrape(&gateway).await["doorward_revocation_delay_seconds_sum"];
+    assert!(delay < 2.0, "{delay} s");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,10 +84,10 @@ async fn invalid_file_changes_nothing_and_is_reported_until_fixed() {
     assert_eq!(gateway.get("/more", &[]).await.status, 401);
     let line = 1 + good.lines().count() + MORE.lines().count() + 3;
     let ready = gateway.probe("/readyz").await;
-    let says = format!("gateway.toml:{line}: routes[5].access: ");
+    let problem = format!("gateway.toml:{line}: routes[5].access: ");
     assert_eq!(ready.status, 200);
     assert!(
-        ready.text().starts_with("ready, with an older configuration: ") && ready.text().contains(&says),
+        ready.text().starts_with("ready, with an older configuration: ") && ready.text().contains(&problem),
         "{}",
         ready.text()
     );
@@ -119,11 +119,11 @@ async fn invalid_file_changes_nothing_and_is_reported_until_fixed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requested_reload_runs_at_once_even_without_changes() {
     let mut gateway = TestGateway::start().await;
-    let asked = gateway.follow();
-    asked.now();
+    let follower = gateway.follow();
+    follower.now();
     assert_eventually("nothing is new", SOON, async || reloads(&gateway, "unchanged").await == 1.0).await;
     gateway.rewrite(with(MORE));
-    asked.now();
+    follower.now();
     // File watching needs two checks, half a second apart; a requested reload needs none.
     assert_eventually("taken", Duration::from_millis(450), async || {
         gateway.get("/more", &[]).await.status == 200

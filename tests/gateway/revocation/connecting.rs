@@ -40,8 +40,8 @@ impl Busy {
 
     /// Accepts waiting and new connections; counts those that send anything.
     fn recover(self) -> Arc<AtomicUsize> {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
         drop(self.waiting);
         let listener = self.listener;
         tokio::spawn(async move {
@@ -54,7 +54,7 @@ impl Busy {
                 });
             }
         });
-        asked
+        requests
     }
 }
 
@@ -132,10 +132,10 @@ async fn connection_established_after_revocation_is_not_used() {
     // session has ended.
     until_knocking(std::slice::from_ref(&busy)).await;
     end(&gateway, &tokens, &other).await;
-    let asked = busy.recover();
+    let requests = busy.recover();
     let refused = client.response("GET").await;
     assert!(refused.is_none_or(|refused| refused.code() == "token_revoked"));
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,8 +148,8 @@ async fn connection_established_after_the_lease_is_not_used() {
     faults.fail(&[Op::ReadLog]);
     assert_eventually("the lease is over", SOON, async || gateway.metric("doorward_lease_held").await == 0.0)
         .await;
-    let asked = busy.recover();
+    let requests = busy.recover();
     let refused = client.response("GET").await.expect("an answer in words");
     assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"));
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
 }

@@ -57,9 +57,9 @@ async fn stream_continues_when_another_gateway_refreshes_its_session() {
     one.clock.advance(Duration::from_secs(45));
     assert_eventually("the lease is held", SOON, async || two.probe("/readyz").await.status == 200).await;
     let renewed = Tokens::of(&two.refresh(&tokens.refresh).await);
-    let asked = faults.calls(Op::FindSession);
+    let lookups = faults.calls(Op::FindSession);
     one.clock.advance(Duration::from_secs(45));
-    assert_eventually("the vault is asked", SOON, async || faults.calls(Op::FindSession) > asked).await;
+    assert_eventually("the vault is asked", SOON, async || faults.calls(Op::FindSession) > lookups).await;
     socket.echo("still here").await;
     assert_eq!(cuts(&one, "expired").await, 0.0);
     drop(renewed);

@@ -162,12 +162,12 @@ async fn stream_confirmed_by_session_store_closes_at_idle_timeout() {
     let two = TestGateway::with(sharing(Setup { folder: Some(one.folder.clone()), ..ten_minutes() })).await;
     // The other gateway knows her name from an earlier session.
     served(&two, &one.login("ada").await).await;
-    let asked = two.metric(r#"doorward_vault_statement_seconds_count{statement="find_session"}"#).await;
+    let lookups = two.metric(r#"doorward_vault_statement_seconds_count{statement="find_session"}"#).await;
     let tokens = one.login("ada").await;
     let mut socket = Socket::open(two.address(), "/ws", &tokens.access).await;
     assert_eq!(
         two.metric(r#"doorward_vault_statement_seconds_count{statement="find_session"}"#).await,
-        asked,
+        lookups,
         "confirmed by the session store"
     );
     later(&two, seconds(601)).await;

@@ -27,12 +27,12 @@ async fn first_request_after_login_or_refresh_queries_no_store() {
     let (gateway, faults) = gateway("").await;
     let first = gateway.login("ada").await;
     let second = Tokens::of(&gateway.refresh(&first.refresh).await);
-    let asked = [Op::Check, Op::FindSession].map(|op| faults.calls(op));
+    let lookups = [Op::Check, Op::FindSession].map(|op| faults.calls(op));
     for tokens in [&first, &second] {
         let answer = gateway.call("GET", "/", &tokens.access).await;
         assert_eq!(answer.status, 200);
     }
-    assert_eq!([Op::Check, Op::FindSession].map(|op| faults.calls(op)), asked);
+    assert_eq!([Op::Check, Op::FindSession].map(|op| faults.calls(op)), lookups);
     assert_eq!(gateway.app.seen()[0].header("x-auth-user").as_deref(), Some("ada"));
 }
 
@@ -46,11 +46,11 @@ async fn session_store_record_suffices_for_an_already_seen_user() {
     let idle = Some((row.grant.ends_at, ClientKind::Program));
     let record = Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at, idle };
     gateway.sessions.fill(id, record, Duration::from_secs(60)).await.expect("filled");
-    let asked = faults.calls(Op::FindSession);
+    let lookups = faults.calls(Op::FindSession);
     for tokens in [&seen, &unseen] {
         assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
     }
-    assert_eq!(faults.calls(Op::FindSession), asked);
+    assert_eq!(faults.calls(Op::FindSession), lookups);
     assert_eq!(gateway.app.seen()[1].header("x-auth-user").as_deref(), Some("ada"));
 }
 
@@ -62,13 +62,13 @@ async fn confirmed_session_continues_without_stores_while_revocations_are_curren
     let tokens = gateway.login("ada").await;
     let elsewhere = gateway.login_elsewhere("ada").await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
-    let asked = faults.calls(Op::FindSession);
-    assert!(asked > 0, "nothing on the guest list: the vault is asked");
+    let lookups = faults.calls(Op::FindSession);
+    assert!(lookups > 0, "nothing on the guest list: the vault is asked");
     faults.fail(&[Op::FindSession]);
     for _ in 0..3 {
         assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
     }
-    assert_eq!(faults.calls(Op::FindSession), asked + 3, "and asked again each time");
+    assert_eq!(faults.calls(Op::FindSession), lookups + 3, "and asked again each time");
     assert_eq!(gateway.call("GET", "/", &elsewhere.access).await.status, 503, "never confirmed");
 }
 

@@ -73,13 +73,13 @@ async fn without_session_store_unconfirmed_sessions_query_the_vault() {
     let (known, unknown) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
     assert_eq!(gateway.call("GET", "/", &known.access).await.status, 200);
     faults.fail(&Op::SESSION_STORE);
-    let asked = faults.calls(Op::FindSession);
+    let lookups = faults.calls(Op::FindSession);
     for _ in 0..5 {
         assert_eq!(gateway.call("GET", "/", &known.access).await.status, 200);
     }
-    assert_eq!(faults.calls(Op::FindSession), asked, "confirmed once, and the set is current");
+    assert_eq!(faults.calls(Op::FindSession), lookups, "confirmed once, and the set is current");
     assert_eq!(gateway.call("GET", "/", &unknown.access).await.status, 200);
-    assert_eq!(faults.calls(Op::FindSession), asked + 1, "asked of the vault");
+    assert_eq!(faults.calls(Op::FindSession), lookups + 1, "asked of the vault");
     let answered = Tokens::of(&gateway.refresh(&known.refresh).await);
     assert_eq!(gateway.call("GET", "/", &answered.access).await.status, 200);
     assert_eq!(gateway.call("GET", "/", &gateway.login("ada").await.access).await.status, 200);

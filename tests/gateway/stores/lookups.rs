@@ -35,20 +35,20 @@ async fn served(gateway: &TestGateway, path: &str, tokens: &Tokens) {
 #[tokio::test(flavor = "multi_thread")]
 async fn session_store_is_queried_after_recheck_and_on_fresh_routes() {
     let (gateway, faults, tokens) = gateway(r#"revalidate_after = "30s""#).await;
-    let asked = faults.calls(Op::Check);
+    let lookups = faults.calls(Op::Check);
     for _ in 0..3 {
         served(&gateway, "/", &tokens).await;
     }
-    assert_eq!(faults.calls(Op::Check), asked, "confirmed by the login");
+    assert_eq!(faults.calls(Op::Check), lookups, "confirmed by the login");
     for _ in 0..3 {
         served(&gateway, "/fresh", &tokens).await;
     }
-    assert_eq!(faults.calls(Op::Check), asked + 3);
+    assert_eq!(faults.calls(Op::Check), lookups + 3);
     gateway.clock.advance(Duration::from_secs(31));
     for _ in 0..3 {
         served(&gateway, "/", &tokens).await;
     }
-    assert_eq!(faults.calls(Op::Check), asked + 4, "once for the next half minute");
+    assert_eq!(faults.calls(Op::Check), lookups + 4, "once for the next half minute");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,9 +56,9 @@ async fn fresh_route_ignores_earlier_confirmations() {
     let (gateway, faults, tokens) = gateway("").await;
     served(&gateway, "/fresh", &tokens).await;
     faults.fail(&Op::SESSION_STORE);
-    let asked = faults.calls(Op::FindSession);
+    let lookups = faults.calls(Op::FindSession);
     served(&gateway, "/fresh", &tokens).await;
-    assert_eq!(faults.calls(Op::FindSession), asked + 1, "the vault instead");
+    assert_eq!(faults.calls(Op::FindSession), lookups + 1, "the vault instead");
     faults.fail(&[Op::FindSession]);
     assert_refused(&gateway.call("GET", "/fresh", &tokens.access).await, 503, "store_unavailable");
     served(&gateway, "/", &tokens).await;

@@ -59,10 +59,10 @@ async fn curl_needs_a_certificate_and_gets_the_reason_without() {
     for (version, expected) in [("--http1.1", "200 over 1.1"), ("--http2", "200 over 2")] {
         let ada = ["--cert", "ada.crt", "--key", "ada.key", version, "-H", "Client-Cert: :AAAA:"];
         assert_eq!(curl(&gateway, &folder, &ada).good(), expected);
-        let told = app.last().header("client-cert").expect("the app is told");
+        let field = app.last().header("client-cert").expect("the app is told");
         let pem = std::fs::read_to_string(folder.join("ada.crt")).expect("PEM");
         let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-        assert_eq!(told, format!(":{lines}:"), "{version}");
+        assert_eq!(field, format!(":{lines}:"), "{version}");
 
         // In TLS 1.3 curl has sent its request before it is refused, and may see only a reset.
         let nobody = curl(&gateway, &folder, &[version, "--tls-max", "1.2"]);

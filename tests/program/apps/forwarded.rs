@@ -25,10 +25,10 @@ async fn unparsable_forwarded_field_is_logged_once() {
     }
     let log = gateway.log();
     let lines: Vec<&Value> = log.iter().filter(|line| line["reason"] == "forwarded_field_ignored").collect();
-    let said: Vec<(&Value, &Value, &Value)> =
+    let warnings: Vec<(&Value, &Value, &Value)> =
         lines.iter().map(|line| (&line["peer"], &line["field"], &line["value"])).collect();
     assert_eq!(
-        said,
+        warnings,
         [
             (&json!("127.0.0.1"), &json!("x-forwarded-for"), &json!("unknown")),
             (&json!("127.0.0.1"), &json!("x-forwarded-proto"), &json!("gopher")),

@@ -39,7 +39,7 @@ fn app(house: &House, encrypted: bool) -> (Running, String) {
     (app, upstream)
 }
 
-fn said(client: &Running) -> Value {
+fn result(client: &Running) -> Value {
     let line = client.line().unwrap_or_else(|| panic!("{}", client.complaint_with("Error")));
     serde_json::from_str(&line).expect("JSON")
 }
@@ -65,20 +65,20 @@ async fn talk(encrypted: bool) {
     let mut command = python();
     command.args(["ask", &encrypted_port.to_string()]).arg(&certificate).arg(&tokens.access);
     let client = Running::start(&mut command);
-    assert_eq!(said(&client), json!({ "unary": "ada:hello", "trailers": "after" }));
+    assert_eq!(result(&client), json!({ "unary": "ada:hello", "trailers": "after" }));
     assert_eq!(
-        said(&client),
+        result(&client),
         json!({ "method": "Missing", "code": "NOT_FOUND", "details": "there is no such thing" })
     );
     // An HTTP 401, which gRPC clients map to UNAUTHENTICATED (gRPC over HTTP2, "HTTP-to-gRPC status").
-    let refused = said(&client);
+    let refused = result(&client);
     assert_eq!((&refused["method"], &refused["code"]), (&"Unary".into(), &"UNAUTHENTICATED".into()));
-    assert_eq!(said(&client), json!({ "echoed": 200 }));
+    assert_eq!(result(&client), json!({ "echoed": 200 }));
 
     let logout = gateway.call("POST", "/auth/logout", &tokens.access, &[], b"").await;
     let acknowledged = Instant::now();
     assert_eq!(logout.status, 200);
-    let end = said(&client);
+    let end = result(&client);
     measured(format_args!(
         "gRPC, app {}: a revoked session's stream ends {:?} after the acknowledgement ({})",
         if encrypted { "over TLS" } else { "in clear" },

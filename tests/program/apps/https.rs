@@ -129,13 +129,13 @@ fn check_and_log_warn_about_certificates() {
     );
     let key = std::fs::metadata(house.path("app.key")).expect("the key").permissions();
     std::fs::set_permissions(house.path("app.key"), PermissionsExt::from_mode(0o644)).expect("opened");
-    let said = house.run(&["check"]).good();
-    let warnings: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+    let output = house.run(&["check"]).good();
+    let warnings: Vec<&str> = output.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
     let (open, uncovered) = (
         "server.tls.certificates[0].key_file: every user of this machine can read the private key: chmod 600 it",
         "server.public_urls[0]: no certificate of server.tls covers \"gateway.test\", so browsers will reject it: add one, or correct the address",
     );
-    assert_eq!(warnings, [open, uncovered], "{said}");
+    assert_eq!(warnings, [open, uncovered], "{output}");
 
     std::fs::set_permissions(house.path("app.key"), key).expect("closed");
     let gateway = house.serve();

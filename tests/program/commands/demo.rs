@@ -154,8 +154,8 @@ fn ctrl_c_ends_the_demo_and_all_its_processes() {
 #[test]
 fn demo_on_a_taken_port_fails_cleanly() {
     let temp = tempfile::tempdir().expect("a folder");
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
+    let occupied = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = occupied.local_addr().expect("an address").to_string();
     let mut command = doorward();
     command.args(["demo", "--listen", &address]).env("TMPDIR", temp.path());
     let complaint = process::run(&mut command, "").complaint();
@@ -165,10 +165,10 @@ fn demo_on_a_taken_port_fails_cleanly() {
 
 #[test]
 fn make_demo_honours_cargo_target_dir() {
-    for (told, built) in [(None, "./target"), (Some("/elsewhere"), "/elsewhere")] {
+    for (target_dir, built) in [(None, "./target"), (Some("/elsewhere"), "/elsewhere")] {
         let mut make = Command::new("make");
         make.args(["--dry-run", "demo", "demo-full"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        match told {
+        match target_dir {
             Some(folder) => make.env("CARGO_TARGET_DIR", folder),
             None => make.env_remove("CARGO_TARGET_DIR"),
         };

@@ -116,14 +116,20 @@ async fn status_needs_the_admin_token() {
     for secret in ["ada", TOKEN, &tokens.access, &tokens.refresh, &tokens.session] {
         assert!(!answer.text().contains(secret), "{secret}: {}", answer.text());
     }
-    let told = answer.json();
-    assert_eq!((&told["ready"], &told["why"]), (&Value::Bool(true), &Value::Null));
-    assert_eq!((&told["vault"]["kind"], &told["vault"]["answers"]), (&"sqlite".into(), &Value::Bool(true)));
-    assert_eq!((&told["traffic"]["sessions"], &told["keys_loaded"]), (&1.into(), &Value::Bool(true)));
-    let addresses = told["upstreams"][0]["addresses"].as_array().expect("addresses");
+    let status_json = answer.json();
+    assert_eq!((&status_json["ready"], &status_json["why"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(
+        (&status_json["vault"]["kind"], &status_json["vault"]["answers"]),
+        (&"sqlite".into(), &Value::Bool(true))
+    );
+    assert_eq!(
+        (&status_json["traffic"]["sessions"], &status_json["keys_loaded"]),
+        (&1.into(), &Value::Bool(true))
+    );
+    let addresses = status_json["upstreams"][0]["addresses"].as_array().expect("addresses");
     let away = addresses.iter().find(|at| at["address"] == "127.0.0.1:1").expect("the one that is away");
     assert_eq!((&away["in_turn"], &away["ejected"]["cause"]), (&Value::Bool(false), &"connect".into()));
-    let keys = told["signing_keys"].as_array().expect("keys");
+    let keys = status_json["signing_keys"].as_array().expect("keys");
     assert!(keys.len() == 2 && keys.iter().all(|key| key["stage"] == "signing"), "{keys:?}");
 
     let page = status(&house, &gateway, &[]).good();
@@ -131,7 +137,7 @@ async fn status_needs_the_admin_token() {
     assert!(page.contains("\nready: doorward "), "{page}");
     assert!(page.contains("127.0.0.1:1  ejected (connect), retried in "), "{page}");
     let json: Value = serde_json::from_str(&status(&house, &gateway, &["--json"]).good()).expect("JSON");
-    assert_eq!(json["version"], told["version"]);
+    assert_eq!(json["version"], status_json["version"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,8 +196,8 @@ async fn status_lists_problems_first_and_accepts_a_changed_token() {
     house.write("gateway.toml", &text);
     house.write("admin.token", OTHER);
     gateway.signal("HUP");
-    let taken = async || ask(&gateway, "GET", "/admin/status", OTHER).await.status == 200;
-    assert_eventually("the new token opens it", PATIENCE, taken).await;
+    let is_accepted = async || ask(&gateway, "GET", "/admin/status", OTHER).await.status == 200;
+    assert_eventually("the new token opens it", PATIENCE, is_accepted).await;
     assert_eq!(ask(&gateway, "GET", "/admin/status", TOKEN).await.status, 401);
 
     house.write("gateway.toml", &text.replace("token_file = \"admin.token\"\n", ""));

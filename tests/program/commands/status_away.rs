@@ -32,21 +32,21 @@ async fn status_lists_lost_stores_first_without_passwords() {
     house.add("ada", &[]);
     let gateway = house.serve();
     let tokens = gateway.login("ada").await;
-    let told = async || ask(&gateway, "GET", "/admin/status", TOKEN).await.json();
-    let store_is_up = async || told().await["session_store"]["up"] == true;
+    let status_json = async || ask(&gateway, "GET", "/admin/status", TOKEN).await.json();
+    let store_is_up = async || status_json().await["session_store"]["up"] == true;
     assert_eventually("Redis is connected to", PATIENCE, store_is_up).await;
     let page = status(&house, &gateway, &[]).good();
     assert!(page.starts_with("ready: doorward "), "{page}");
 
     std::fs::rename(house.path("doorward.db"), house.path("gone.db")).expect("renamed");
     let lost = async || {
-        let vault = told().await["vault"].clone();
+        let vault = status_json().await["vault"].clone();
         vault["lease_held"] == false && vault["answers"] == false
     };
     assert_eventually("the vault is missed", PATIENCE, lost).await;
     // A file with a password in the place of the port.
     house.write("gateway.toml", &text.replace(&good, &format!("redis://default:{MARK}@127.0.0.1:port/0")));
-    let rejected = async || told().await["configuration"]["rejected"] != Value::Array(Vec::new());
+    let rejected = async || status_json().await["configuration"]["rejected"] != Value::Array(Vec::new());
     assert_eventually("the file is refused", PATIENCE, rejected).await;
     let page = by(&house, "good.toml", &gateway).good();
     assert!(page.starts_with("! the vault is down: nobody can sign in or refresh"), "{page}");
@@ -58,9 +58,9 @@ async fn status_lists_lost_stores_first_without_passwords() {
     }
 
     redis.kill();
-    let undecided = async || told().await["ready"] == false;
+    let undecided = async || status_json().await["ready"] == false;
     assert_eventually("nothing vouches any more", PATIENCE, undecided).await;
-    let given_up = async || told().await["session_store"]["given_up"]["ended"].as_u64() >= Some(1);
+    let given_up = async || status_json().await["session_store"]["given_up"]["ended"].as_u64() >= Some(1);
     assert_eventually("Redis is given up", PATIENCE, given_up).await;
     let done = by(&house, "good.toml", &gateway);
     assert_eq!(done.code, Some(1), "{done:?}");

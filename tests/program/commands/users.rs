@@ -216,12 +216,12 @@ async fn sessions_are_listed_and_revoked_by_id_user_or_all() {
     crate::serving::assert_revoked(&gateway, &[&bob, &bob2]).await;
     assert_eq!(gateway.get("/", &ada2.access).await.status, 200);
 
-    let asked = house.run_with(&["session", "revoke", "--all"], "\n");
+    let unconfirmed = house.run_with(&["session", "revoke", "--all"], "\n");
     assert_eq!(
-        (asked.code, asked.out.as_str()),
+        (unconfirmed.code, unconfirmed.out.as_str()),
         (Some(1), "This signs out all users. Type yes to continue: ")
     );
-    assert!(asked.err.starts_with("doorward: nothing was changed"), "{}", asked.err);
+    assert!(unconfirmed.err.starts_with("doorward: nothing was changed"), "{}", unconfirmed.err);
     assert_eq!(gateway.get("/", &ada2.access).await.status, 200);
     let all = house.run_with(&["session", "revoke", "--all"], "yes\n").good();
     assert!(all.ends_with("sessions ended: 1\n"), "{all}");

@@ -35,9 +35,14 @@ async fn backup_with_master_key_serves_the_same_users_elsewhere() {
     Tokens::of(&restored.refresh(&tokens.refresh).await);
     let fresh = restored.login("ada").await;
     assert_eq!(restored.get("/", &fresh.access).await.status, 200);
-    let asked = other.run_with(&["vault", "restored"], "\n");
-    assert_eq!((asked.code, asked.out.ends_with("Type yes to continue: ")), (Some(1), true), "{}", asked.out);
-    assert!(asked.err.starts_with("doorward: nothing was changed (use --yes"), "{}", asked.err);
+    let unconfirmed = other.run_with(&["vault", "restored"], "\n");
+    assert_eq!(
+        (unconfirmed.code, unconfirmed.out.ends_with("Type yes to continue: ")),
+        (Some(1), true),
+        "{}",
+        unconfirmed.out
+    );
+    assert!(unconfirmed.err.starts_with("doorward: nothing was changed (use --yes"), "{}", unconfirmed.err);
     let ended = other.run(&["vault", "restored", "--yes"]).good();
     assert_eq!(ended, "sessions ended: 2; all users must sign in again\n");
     assert_revoked(&restored, &[&fresh]).await;
@@ -83,8 +88,9 @@ fn read_only_commands_create_no_vault() {
         "vault restored --yes",
     ] {
         let complaint = house.run(&command.split(' ').collect::<Vec<_>>()).complaint();
-        let says = ["there is no vault at `", "doorward.db` (vault.url)", "start the gateway, or add a user"];
-        assert!(says.iter().all(|text| complaint.contains(text)), "{command}: {complaint}");
+        let expected =
+            ["there is no vault at `", "doorward.db` (vault.url)", "start the gateway, or add a user"];
+        assert!(expected.iter().all(|text| complaint.contains(text)), "{command}: {complaint}");
     }
     assert_eq!(house.files(), ["gateway.toml"]);
     house.add("ada", &[]);

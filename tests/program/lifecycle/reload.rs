@@ -52,16 +52,16 @@ async fn sighup_applies_a_valid_file_and_ignores_a_broken_one() {
 
     house.write("gateway.toml", &format!("{text}{}", PUBLIC.replace("public", "publik")));
     gateway.signal("HUP");
-    let said = line(&gateway, "reload_rejected");
-    let place = format!("gateway.toml:{}: routes[", text.lines().count() + 4);
-    let problem = said["problem"].as_str().expect("a problem");
-    assert!(problem.contains(&place) && problem.contains("publik"), "{said}");
-    assert_eq!(said["level"], "ERROR");
+    let rejected = line(&gateway, "reload_rejected");
+    let location = format!("gateway.toml:{}: routes[", text.lines().count() + 4);
+    let problem = rejected["problem"].as_str().expect("a problem");
+    assert!(problem.contains(&location) && problem.contains("publik"), "{rejected}");
+    assert_eq!(rejected["level"], "ERROR");
     let warned = house.run(&["session", "revoke", "--all", "--yes"]);
     assert_eq!((warned.code, warned.out.as_str()), (Some(0), "sessions ended: 0\n"), "{}", warned.err);
     let is_warned = warned.err.starts_with("warning: the gateway rejects this file: ");
     assert!(
-        is_warned && warned.err.contains(&place) && warned.err.contains("doorward check"),
+        is_warned && warned.err.contains(&location) && warned.err.contains("doorward check"),
         "{}",
         warned.err
     );

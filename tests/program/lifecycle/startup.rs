@@ -51,9 +51,9 @@ fn every_configuration_problem_is_its_own_line() {
     }
     // Commands that use only the vault get as far as the missing vault.
     let lines = house.run(&["user", "list"]).complaints();
-    let says = ["gateway.toml:2: server.listen", "there is no vault at"];
+    let messages = ["gateway.toml:2: server.listen", "there is no vault at"];
     assert!(
-        lines.len() == 2 && says.iter().zip(&lines).all(|(text, line)| line.contains(text)),
+        lines.len() == 2 && messages.iter().zip(&lines).all(|(text, line)| line.contains(text)),
         "{lines:#?}"
     );
     assert_eq!(house.files(), ["gateway.toml"], "nothing was made");
@@ -94,8 +94,8 @@ fn malformed_or_missing_configuration_is_named() {
 
 #[test]
 fn address_in_use_names_its_setting() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
+    let occupied = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = occupied.local_addr().expect("an address").to_string();
     for table in ["server", "admin"] {
         let house = House::empty();
         let other = if table == "server" { "admin" } else { "server" };

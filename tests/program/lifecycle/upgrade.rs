@@ -174,16 +174,17 @@ async fn hanging_successor_ends_with_its_parent() {
     let app = TestApp::start().await;
     let installed = Installed::new(app.address(), "");
     let gateway = installed.serve();
-    let told = installed.house.path("pid");
+    let pid_file = installed.house.path("pid");
     installed.put(
-        format!("#!/bin/sh\necho $$ >{0}.new; mv {0}.new {0}; exec sleep 1000\n", told.display()).as_bytes(),
+        format!("#!/bin/sh\necho $$ >{0}.new; mv {0}.new {0}; exec sleep 1000\n", pid_file.display())
+            .as_bytes(),
     );
     gateway.signal("USR2");
-    assert_eventually("it was started", SOON, async || told.exists()).await;
-    let pid = std::fs::read_to_string(&told).expect("its id");
+    assert_eventually("it was started", SOON, async || pid_file.exists()).await;
+    let pid = std::fs::read_to_string(&pid_file).expect("its id");
     assert_eq!(gateway.stop().code(), Some(0), "told to stop meanwhile");
-    let gone = || !std::path::Path::new(&format!("/proc/{}/cmdline", pid.trim())).exists();
-    assert_eventually("it is ended", SOON, async || gone()).await;
+    let has_ended = || !std::path::Path::new(&format!("/proc/{}/cmdline", pid.trim())).exists();
+    assert_eventually("it is ended", SOON, async || has_ended()).await;
 }
 
 #[test]
@@ -202,7 +203,7 @@ async fn service_manager_is_notified_of_the_main_process() {
     let name = installed.house.path("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&name).expect("a socket");
     manager.set_read_timeout(Some(SOON)).expect("a timeout");
-    let heard = || {
+    let notification = || {
         let mut buffer = [0; 512];
         let length = manager.recv(&mut buffer).expect("something is said");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
@@ -214,18 +215,18 @@ async fn service_manager_is_notified_of_the_main_process() {
         .arg("serve")
         .env("NOTIFY_SOCKET", &name);
     let mut gateway = Serving::start(&mut command);
-    assert!(heard().starts_with("READY=1\n"));
+    assert!(notification().starts_with("READY=1\n"));
     gateway.signal("HUP");
-    let reloading = heard();
+    let reloading = notification();
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
-    assert!(heard().starts_with("READY=1\n"));
+    assert!(notification().starts_with("READY=1\n"));
     gateway.signal("USR2");
     let new = Successor::of(&gateway);
-    assert_eq!(heard(), format!("MAINPID={}", new.0));
-    assert!(heard().starts_with("READY=1\n"));
+    assert_eq!(notification(), format!("MAINPID={}", new.0));
+    assert!(notification().starts_with("READY=1\n"));
     assert_eq!(gateway.process.until_exit().code(), Some(0));
     drop(new);
-    assert!(heard().starts_with("STOPPING=1\n"));
+    assert!(notification().starts_with("STOPPING=1\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,8 +251,8 @@ async fn two_upgrades_under_load_lose_no_request() {
     process::signal(second.0, "USR2");
     let third = Successor::of(&first);
     assert_ne!(third.0, second.0);
-    let gone = || !std::path::Path::new(&format!("/proc/{}", second.0)).exists();
-    assert_eventually("the second has ended", SOON, async || gone()).await;
+    let has_ended = || !std::path::Path::new(&format!("/proc/{}", second.0)).exists();
+    assert_eventually("the second has ended", SOON, async || has_ended()).await;
     some().await;
     let done = load.stop().await;
     measured(format_args!(

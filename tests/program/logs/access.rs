@@ -53,8 +53,8 @@ async fn form_with_unknown_origin_logs_the_origin() {
     // A line is written when its request ends, which may be after its response has arrived.
     let mut causes: Vec<Option<&str>> = requests(&log).iter().map(|line| line["cause"].as_str()).collect();
     causes.sort_unstable();
-    let said = Some("the origin http://localhost:9 is not in server.public_urls");
-    assert_eq!(causes, [None, said, said]);
+    let logged = Some("the origin http://localhost:9 is not in server.public_urls");
+    assert_eq!(causes, [None, logged, logged]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,11 +279,11 @@ async fn unresolvable_name_is_logged_once() {
     // The name is resolved at start, and again at once.
     assert_eq!(gateway.get("/", "").await.status, 401);
     let log = gateway.log();
-    let said: Vec<&Value> = log.iter().filter(|line| line["reason"] == "upstream_unresolved").collect();
-    assert_eq!(said.len(), 1, "{said:#?}");
-    assert_eq!(said[0]["server"], "nowhere.invalid");
+    let logged: Vec<&Value> = log.iter().filter(|line| line["reason"] == "upstream_unresolved").collect();
+    assert_eq!(logged.len(), 1, "{logged:#?}");
+    assert_eq!(logged[0]["server"], "nowhere.invalid");
     assert!(
-        said[0]["message"].as_str().is_some_and(|text| text.contains("nothing is sent there")),
-        "{said:?}"
+        logged[0]["message"].as_str().is_some_and(|text| text.contains("nothing is sent there")),
+        "{logged:?}"
     );
 }

@@ -49,9 +49,9 @@ pub(crate) fn run(command: &mut Command, stdin: &str) -> Done {
     // The process may end without reading.
     let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
     let id = child.id();
-    let (tell, told) = channel();
-    let waiting = std::thread::spawn(move || tell.send(child.wait_with_output()));
-    let Ok(output) = told.recv_timeout(PATIENCE) else {
+    let (sender, receiver) = channel();
+    let waiting = std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = receiver.recv_timeout(PATIENCE) else {
         signal(id, "KILL");
         let _ = waiting.join();
         panic!("not ended within {PATIENCE:?}: {command:?}");
@@ -162,12 +162,12 @@ impl Drop for Running {
 
 /// Lines of a pipe. A thread reads them at once, so that the process never blocks on a full pipe.
 fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             // The receiver may be gone.
-            let _ = tell.send(line);
+            let _ = sender.send(line);
         }
     });
-    told
+    receiver
 }

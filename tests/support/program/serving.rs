@@ -153,13 +153,13 @@ async fn send(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &
 fn address(process: &Running, listener: &str, start: &str) -> SocketAddr {
     let line = process.line().unwrap_or_else(|| panic!("it ended: {}", process.complaint_with("")));
     let text = match serde_json::from_str::<Value>(&line) {
-        Ok(told) => {
+        Ok(record) => {
             assert_eq!(
-                (&told["reason"], &told["listener"]),
+                (&record["reason"], &record["listener"]),
                 (&json!("listening"), &json!(listener)),
                 "{line}"
             );
-            told["address"].as_str().unwrap_or_default().to_owned()
+            record["address"].as_str().unwrap_or_default().to_owned()
         }
         Err(_) => {
             let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("not `{start}`: {line}"));

@@ -33,14 +33,14 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let state = watch::Sender::new(State::Whole);
-        let (mut serving, told) = (JoinSet::new(), state.subscribe());
+        let (mut serving, states) = (JoinSet::new(), state.subscribe());
         let far_end = Arc::new(Mutex::new(to));
         let leads_to = Arc::clone(&far_end);
         serving.spawn(async move {
             let mut wires = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let to = *leads_to.lock().expect("not poisoned");
-                wires.spawn(wire(client, to, told.clone()));
+                wires.spawn(wire(client, to, states.clone()));
             }
         });
         Self { address, far_end, state, _serving: serving }

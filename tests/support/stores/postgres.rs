@@ -351,17 +351,18 @@ fn account() -> Option<(u32, u32)> {
 
 /// Path of a PostgreSQL program. Debian keeps the servers outside the path and wraps the clients in it.
 fn binary(name: &str) -> PathBuf {
-    let mut places = Vec::new();
+    let mut directories = Vec::new();
     for parent in ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt", "/usr"] {
         let mut versions: Vec<_> =
             fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         // Newest version first.
         versions.sort_by_key(|path| std::cmp::Reverse(version(path)));
-        places.extend(versions.into_iter().filter(|path| version(path) > 0).map(|path| path.join("bin")));
+        directories
+            .extend(versions.into_iter().filter(|path| version(path) > 0).map(|path| path.join("bin")));
     }
-    places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    places.push("/usr/sbin".into());
-    let found = places.iter().map(|place| place.join(name)).find(|path| path.is_file());
+    directories.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    directories.push("/usr/sbin".into());
+    let found = directories.iter().map(|directory| directory.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| {
         panic!("`{name}` is missing: `make test` installs it (Debian: postgresql, pgbouncer)")
     })
