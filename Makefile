@@ -91,7 +91,7 @@ fuzz: ## Fuzz what reads strangers' bytes, for an hour; needs cargo-fuzz and g++
 k8s-check: setup-k8s ## Check k8s/ and the Dockerfile: every manifest, and what they say of each other
 	cargo build --locked
 	@.venv/bin/python tests/k8s/k8s_check.py
-	@.venv/bin/python -m unittest discover --quiet --start-directory tests/k8s
+	@PYTHONPATH=tests/k8s .venv/bin/python -m unittest discover --quiet --start-directory tests/k8s/tests
 
 k8s-rule: setup-k8s ## Make the PrometheusRule of alerts.yaml
 	@.venv/bin/python tests/k8s/k8s_check.py --write-rule

@@ -4,32 +4,24 @@
 //! claim is the ratio; the microseconds depend on this machine. `cargo bench --bench check_cost` (needs wrk).
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use doorward::demo::app::App;
+
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
+
+use shared::gateway::Gateway;
+use shared::gateway::{PASSWORD, add_user};
 
 /// Rounds per route; their median is stable to about one percent here.
 const ROUNDS: usize = 11;
 /// Seconds per round.
 const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 64;
-const PASSWORD: &str = "violet kettle harbour lantern";
-
-/// A private gateway, stopped when dropped.
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
@@ -66,29 +58,20 @@ fn spread(values: &[f64], what: &str) -> String {
 
 /// CPU microseconds of the gateway per request in one round.
 fn measure(gateway: &Gateway, path: &str, token: &str) -> anyhow::Result<f64> {
-    let before = cpu_micros(gateway.child.id())?;
+    let before = gateway.cpu()?;
     let output = Command::new("wrk")
         .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}s")])
         .args(["-H", &format!("Authorization: Bearer {token}")])
         .arg(format!("http://{}{path}", gateway.address))
         .output()
         .context("cannot run wrk: install it")?;
-    let spent = cpu_micros(gateway.child.id())? - before;
+    let spent = gateway.cpu()? - before;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(!text.contains("Non-2xx"), "a request was refused:\n{text}");
     let requests = text.lines().find_map(|line| line.trim().split_once(" requests in "));
     let requests: f64 = requests.context("wrk printed no count")?.0.parse()?;
     ensure!(requests > 1000.0, "too few requests to say anything:\n{text}");
     Ok(spent / requests)
-}
-
-/// User and system time of a process (proc(5), fields 14 and 15, in hundredths of a second).
-fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').context("proc/stat")?;
-    let ticks: f64 =
-        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    Ok(ticks * 10_000.0)
 }
 
 fn start(folder: &std::path::Path, app: SocketAddr) -> anyhow::Result<Gateway> {
@@ -103,20 +86,8 @@ fn start(folder: &std::path::Path, app: SocketAddr) -> anyhow::Result<Gateway> {
         "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = []\n[log]\nlevel = \"warn\"\n[upstreams.app]\nservers = [\"http://{app}\"]\n{routes}"
     );
     fs::write(&file, text)?;
-    let program = env!("CARGO_BIN_EXE_doorward");
-    let config = file.to_str().context("a UTF-8 path")?;
-    let mut add = Command::new(program)
-        .args(["--config", config, "user", "add", "bench", "--role", "user", "--password-stdin"])
-        .stdin(Stdio::piped())
-        .spawn()?;
-    add.stdin.take().context("stdin")?.write_all(PASSWORD.as_bytes())?;
-    ensure!(add.wait()?.success(), "the user was not added");
-    let mut child =
-        Command::new(program).args(["--config", config, "serve"]).stdout(Stdio::piped()).spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-    let address = address_in(&line).context("the gateway's address")?;
-    Ok(Gateway { child, address })
+    add_user(&file, "bench", "user")?;
+    Gateway::serve(&file)
 }
 
 async fn login(address: SocketAddr) -> anyhow::Result<String> {
@@ -133,10 +104,4 @@ async fn login(address: SocketAddr) -> anyhow::Result<String> {
     let json = answer.split_once("\r\n\r\n").context("a body")?.1;
     let json: serde_json::Value = serde_json::from_str(json).with_context(|| answer.clone())?;
     Ok(json["access_token"].as_str().context("a token")?.to_owned())
-}
-
-/// Address in the first line of a gateway: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let told: serde_json::Value = serde_json::from_str(line).ok()?;
-    told["address"].as_str()?.parse().ok()
 }

@@ -8,7 +8,6 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -21,11 +20,16 @@ mod frames;
 mod http2;
 #[path = "hostile/inputs.rs"]
 mod inputs;
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
 #[path = "../tests/support/tls.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod tls;
 
 use inputs::Input;
+use shared::gateway::Gateway;
+use shared::gateway::{PASSWORD, add_user};
+use shared::usage::scheduled_micros;
 
 /// Maximum cost of a hostile request, in ordinary requests.
 const BOUND: f64 = 20.0;
@@ -35,7 +39,6 @@ const ROUNDS: usize = 5;
 const REQUESTS: usize = 200;
 /// Timeout; a longer wait indicates a defect.
 const PATIENCE: Duration = Duration::from_secs(60);
-const PASSWORD: &str = "violet kettle harbour lantern";
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
@@ -43,19 +46,19 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     tls::make(folder.path(), "app", &["gateway.test"]);
     write_config(folder.path(), app.address())?;
-    let gateway = Gateway::start(folder.path())?;
-    let token = login(gateway.plain)?;
+    let gateways = Gateways::start(folder.path())?;
+    let token = login(gateways.plain.address)?;
 
     let mut kinds: Vec<(String, usize, Vec<f64>)> = Vec::new();
     let inputs = inputs::all(&token);
     for round in 0..=ROUNDS {
         for (at, input) in inputs.iter().enumerate() {
-            let cost = gateway.cost(|| send(gateway.plain, input))?;
+            let cost = gateways.cost(|| send(gateways.plain.address, input))?;
             note(&mut kinds, at, input.name, input.bytes.len(), cost, round);
         }
         for (at, (name, path, bytes)) in http2::targets().into_iter().enumerate() {
-            let cost =
-                gateway.cost(|| http2::send(&runtime, folder.path(), gateway.encrypted, &path, REQUESTS))?;
+            let cost = gateways
+                .cost(|| http2::send(&runtime, folder.path(), gateways.encrypted.address, &path, REQUESTS))?;
             note(&mut kinds, inputs.len() + at, name, bytes, cost, round);
         }
     }
@@ -114,77 +117,29 @@ fn report(kinds: &[(String, usize, Vec<f64>)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A gateway process, stopped when dropped.
-struct Gateway {
-    child: Child,
-    plain: SocketAddr,
-    encrypted: SocketAddr,
-    other: Option<Child>,
+/// Two gateways on one vault: plaintext, and TLS for HTTP/2.
+struct Gateways {
+    plain: Gateway,
+    encrypted: Gateway,
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        for child in [Some(&mut self.child), self.other.as_mut()].into_iter().flatten() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Gateway {
-    /// Starts two processes on one vault: plaintext, and TLS for HTTP/2.
+impl Gateways {
     fn start(folder: &Path) -> anyhow::Result<Self> {
-        let plain_config = folder.join("plain.toml");
-        let mut add = program(&plain_config)
-            .args(["user", "add", "bench", "--role", "user", "--password-stdin"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()?;
-        add.stdin.take().context("stdin")?.write_all(PASSWORD.as_bytes())?;
-        ensure!(add.wait()?.success(), "the user was not added");
-        let (child, plain) = serve(&plain_config)?;
-        let (other, encrypted) = serve(&folder.join("tls.toml"))?;
-        Ok(Self { child, plain, encrypted, other: Some(other) })
+        let plain = folder.join("plain.toml");
+        add_user(&plain, "bench", "user")?;
+        Ok(Self { plain: Gateway::serve(&plain)?, encrypted: Gateway::serve(&folder.join("tls.toml"))? })
     }
 
-    /// CPU microseconds per request of a batch.
+    /// CPU microseconds of both per request of a batch.
     fn cost(&self, batch: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
         let before = self.cpu()?;
         batch()?;
         Ok((self.cpu()? - before) / REQUESTS as f64)
     }
 
-    /// CPU microseconds of both processes: the sum over threads, in the nanoseconds of the kernel scheduler.
     fn cpu(&self) -> anyhow::Result<f64> {
-        let mut nanos = 0.0;
-        for id in [Some(&self.child), self.other.as_ref()].into_iter().flatten().map(Child::id) {
-            for task in fs::read_dir(format!("/proc/{id}/task"))? {
-                let spent = fs::read_to_string(task?.path().join("schedstat"))?;
-                nanos += spent.split(' ').next().context("a figure")?.parse::<f64>()?;
-            }
-        }
-        Ok(nanos / 1000.0)
+        Ok(scheduled_micros(self.plain.id())? + scheduled_micros(self.encrypted.id())?)
     }
-}
-
-fn program(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-    command.arg("--config").arg(config);
-    command
-}
-
-fn serve(config: &Path) -> anyhow::Result<(Child, SocketAddr)> {
-    let mut child = program(config).arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let stdout = BufReader::new(child.stdout.take().context("stdout")?);
-    for line in stdout.lines() {
-        let line: serde_json::Value = serde_json::from_str(&line?)?;
-        if line["reason"] == "listening"
-            && let Some(address) = line["address"].as_str()
-        {
-            return Ok((child, address.parse()?));
-        }
-    }
-    anyhow::bail!("the gateway did not start")
 }
 
 fn write_config(folder: &Path, app: SocketAddr) -> anyhow::Result<()> {

@@ -13,15 +13,13 @@ use criterion::Criterion;
 use doorward::auth::{Auth, Control, Limits, Parts, Settings, follow, keys};
 use doorward::clock::{Clock, SystemClock};
 use doorward::config::{Algorithm, Config};
-use doorward::id::{Random, SessionId, SystemRandom, UserId};
-use doorward::identity::{Epoch, Roles};
+use doorward::id::{Random, SystemRandom};
 use doorward::metrics::Metrics;
 use doorward::password::Hasher;
 use doorward::policy::cookies::{self, HOST};
 use doorward::policy::headers::{HeaderPolicy, Kind};
 use doorward::policy::target::{MAX_PATH, Target};
 use doorward::policy::{Match, RouteTable};
-use doorward::secret::Secret;
 use doorward::session::memory::MemoryStore;
 use doorward::token::access::{self, FIRST_PARTY_CLIENT, Subject};
 use doorward::token::keyring::{KeyRing, KeySet};
@@ -29,16 +27,16 @@ use doorward::token::refresh::{FamilyId, RefreshToken};
 use doorward::token::seal::MasterSecret;
 use doorward::vault::postgres::PostgresVault;
 use doorward::vault::sqlite::{SqliteOptions, SqliteVault};
-use doorward::vault::{Grant, NewSession, Presented, Rotation, Vault};
+use doorward::vault::{Grant, Presented, Rotation, Vault};
 use futures_util::FutureExt as _;
 use http::{HeaderName, Method};
 use tokio::runtime::Runtime;
 
-#[path = "../tests/support/eventually.rs"]
-mod eventually;
-#[path = "../tests/support/postgres.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod postgres;
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
+
+use shared::sessions::{create_users, new_session};
+use shared::{eventually, postgres};
 
 /// Longer than any run.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -251,23 +249,9 @@ impl World {
         let random: &dyn Random = &SystemRandom;
         let master = MasterSecret::random(random);
         let keys = keys::establish(&vault, &master, algorithm, random).await?;
-        let (user_id, family) = (UserId::random(random), FamilyId::random(random));
-        // No password login in this bench.
-        let no_password = Secret::new("-".to_owned());
-        let login = "somebody@example.com".parse()?;
-        vault.users.create(user_id, &login, &no_password, &Roles::parse(["staff"])?).await?;
-        let session = NewSession {
-            id: SessionId::random(random),
-            user_id,
-            epoch: Epoch(0),
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
-            family: family.digest(),
-            refresh_kid: 0,
-            idle: DAY,
-            absolute: DAY,
-            address: None,
-            user_agent: None,
-        };
+        let family = FamilyId::random(random);
+        let user_id = create_users(&vault, "somebody", 1).await?[0];
+        let session = new_session(user_id, family.digest());
         let grant = vault.sessions.open(&session).await?;
         Ok(Self { vault, master, keys, family, grant })
     }

@@ -7,11 +7,8 @@
 //! is zero when none came later. `cargo bench --bench revocation` (needs redis-server and PostgreSQL; about two
 //! minutes).
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,31 +17,24 @@ use anyhow::{Context as _, ensure};
 use doorward::auth::keys;
 use doorward::config::Algorithm;
 use doorward::demo::app::App;
-use doorward::id::{Random, SessionId, SystemRandom, UserId, base64url};
-use doorward::identity::{Epoch, Roles};
+use doorward::id::{Random, SystemRandom, UserId, base64url};
+use doorward::identity::Roles;
 use doorward::secret::Secret;
-use doorward::token::access::FIRST_PARTY_CLIENT;
 use doorward::token::refresh::{FamilyId, RefreshToken};
 use doorward::token::seal::MasterSecret;
+use doorward::vault::Vault;
 use doorward::vault::postgres::PostgresVault;
-use doorward::vault::{NewSession, Vault};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-#[path = "../tests/support/eventually.rs"]
-mod eventually;
-#[path = "../tests/support/http.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod http;
-#[path = "../tests/support/postgres.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod postgres;
-#[path = "../tests/support/redis.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod servers;
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
 
-use http::Client;
+use shared::gateway::Gateway;
+use shared::http::{self, Client};
+use shared::sessions::new_session;
+use shared::{postgres, redis};
 
 const GATEWAYS: usize = 3;
 /// Revocations of each kind: enough for a 99th percentile.
@@ -55,25 +45,12 @@ const PACE: Duration = Duration::from_millis(10);
 /// Pause between two requests of the session to be revoked.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A gateway process, stopped when dropped.
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 struct World {
     vault: Vault,
     master: MasterSecret,
     master_key: String,
     user: UserId,
-    redis: servers::RedisServer,
+    redis: redis::RedisServer,
     postgres: postgres::Server,
     database: String,
     app: App,
@@ -101,7 +78,7 @@ fn main() -> anyhow::Result<()> {
 impl World {
     async fn start() -> anyhow::Result<Self> {
         let random: &dyn Random = &SystemRandom;
-        let redis = servers::RedisServer::start(servers::NONE).await;
+        let redis = redis::RedisServer::start(redis::NONE).await;
         let postgres = postgres::Server::start("");
         let database = postgres.database();
         let vault = PostgresVault::open(postgres.options(&database)).await?;
@@ -126,7 +103,7 @@ impl World {
     }
 
     fn gateways(&self, vault: &str) -> anyhow::Result<Vec<Gateway>> {
-        let one = |at| start(self.folder.path(), at, &self.settings(vault));
+        let one = |at| Gateway::start(self.folder.path(), &format!("gateway{at}"), &self.settings(vault));
         (0..GATEWAYS).map(one).collect()
     }
 
@@ -138,16 +115,11 @@ impl World {
              [sessions]\nurl = \"redis://127.0.0.1:{}/0\"\n\
              [upstreams.app]\nservers = [\"http://{}\"]\n\
              [[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n",
-            self.url(),
+            self.postgres.url(&self.database),
             self.master_key,
             self.redis.port,
             self.app.address()
         )
-    }
-
-    fn url(&self) -> String {
-        let password: String = postgres::ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        format!("postgres://{}:{password}@127.0.0.1:{}/{}", postgres::ROLE, self.postgres.port, self.database)
     }
 
     /// Access tokens of new sessions, created through the store traits and refreshed once at a gateway.
@@ -158,18 +130,7 @@ impl World {
         let mut tokens = Vec::new();
         for _ in 0..count {
             let token = RefreshToken { family: FamilyId::random(random), generation: 0 };
-            let session = NewSession {
-                id: SessionId::random(random),
-                user_id: self.user,
-                epoch: Epoch(0),
-                client_id: FIRST_PARTY_CLIENT.to_owned(),
-                family: token.family.digest(),
-                refresh_kid: 0,
-                idle: Duration::from_secs(86_400),
-                absolute: Duration::from_secs(86_400),
-                address: None,
-                user_agent: None,
-            };
+            let session = new_session(self.user, token.family.digest());
             let grant = self.vault.sessions.open(&session).await?;
             let token = token.encode(0, &keys, grant.now).context("the first key")?;
             let body = json!({ "refresh_token": token.expose() }).to_string();
@@ -261,24 +222,4 @@ async fn get(client: &mut Client, bearer: &str) -> Option<u16> {
         return None;
     }
     client.response("GET").await.map(|answer| answer.status)
-}
-
-fn start(folder: &Path, at: usize, settings: &str) -> anyhow::Result<Gateway> {
-    let file = folder.join(format!("gateway{at}.toml"));
-    fs::write(&file, settings)?;
-    let config = file.to_str().context("a UTF-8 path")?;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_doorward"))
-        .args(["--config", config, "serve"])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
-    let address = address_in(&line);
-    Ok(Gateway { child, address: address.with_context(|| format!("no address in `{line}`"))? })
-}
-
-/// Address in the first line of a gateway: `{"reason":"listening","address":"127.0.0.1:8080",…}`.
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let told: serde_json::Value = serde_json::from_str(line).ok()?;
-    told["address"].as_str()?.parse().ok()
 }

@@ -16,19 +16,21 @@ use tokio::task::JoinSet;
 
 #[path = "scale/curve.rs"]
 mod curve;
-#[path = "../tests/support/eventually.rs"]
-mod eventually;
 #[path = "scale/flood.rs"]
 mod flood;
 #[path = "scale/model.rs"]
 mod model;
 #[path = "scale/refreshes.rs"]
 mod refreshes;
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
 mod world;
 
 use flood::{Flood, Wrk, flood, present};
 use report::say;
-use world::{Gateway, Report, Tokens, World, gateway, report};
+use shared::gateway::Gateway;
+use shared::usage;
+use world::{Report, Tokens, World, report};
 
 /// Number of users; sessions are distributed over them.
 const USERS: usize = 1000;
@@ -298,7 +300,7 @@ async fn sessions(world: &World, users: &[UserId], plan: &Plan, report: &mut Rep
 fn redis_cpu(world: &World) -> anyhow::Result<f64> {
     let process =
         world.redis.process.lock().map_err(|_| anyhow::anyhow!("a panic while Redis was started"))?;
-    gateway::cpu_micros(process.as_ref().context("Redis runs")?.id())
+    usage::cpu_micros(process.as_ref().context("Redis runs")?.id())
 }
 
 /// Bytes of the session and audit tables in Postgres, including indexes.

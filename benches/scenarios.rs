@@ -6,9 +6,6 @@
 //! cores of this machine, so the rates are small: the ratios count.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,19 +15,21 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-#[path = "../tests/support/eventually.rs"]
-mod eventually;
 #[path = "scenarios/paced.rs"]
 mod paced;
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
 mod world;
 
-use paced::{Heard, Pace, ask, paced, percentile};
+use paced::{Outcome, Pace, ask, paced, percentile};
 use report::say;
-use world::http::Client;
-use world::load::meet;
-use world::{Gateway, Report, World, gateway, report};
+use shared::first_use::use_each_once;
+use shared::gateway;
+use shared::gateway::Gateway;
+use shared::gateway::{PASSWORD, add_user};
+use shared::http::Client;
+use world::{Report, World, report};
 
-const PASSWORD: &str = "violet kettle harbour lantern";
 /// Requests per second on an ordinary day.
 const A_SECOND: f64 = 150.0;
 const CONNECTIONS: usize = 64;
@@ -74,14 +73,14 @@ fn main() -> anyhow::Result<()> {
 
 const COLUMNS: [&str; 7] = ["phase", "requests/s", "p50 ms", "p99 ms", "max ms", "refused", "unanswered"];
 
-fn row(phase: &str, heard: &[Heard], seconds: f64) -> Vec<Value> {
-    let count = |is: fn(u16) -> bool| heard.iter().filter(|heard| is(heard.status)).count();
+fn row(phase: &str, outcomes: &[Outcome], seconds: f64) -> Vec<Value> {
+    let count = |is: fn(u16) -> bool| outcomes.iter().filter(|outcome| is(outcome.status)).count();
     vec![
         json!(phase),
-        json!(heard.len() as f64 / seconds),
-        json!(percentile(heard, 0.5)),
-        json!(percentile(heard, 0.99)),
-        json!(percentile(heard, 1.0)),
+        json!(outcomes.len() as f64 / seconds),
+        json!(percentile(outcomes, 0.5)),
+        json!(percentile(outcomes, 0.99)),
+        json!(percentile(outcomes, 1.0)),
         json!(count(|status| status >= 400)),
         json!(count(|status| status == 0)),
     ]
@@ -92,9 +91,9 @@ async fn sale(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result
     let users = world.users("buyer", 500).await?;
     let (tokens, _) = world.open(&users, 5000, "sale").await?;
     let gateway = Gateway::start(world.folder.path(), "sale", &world.settings("", ""))?;
-    add_user(&world.folder.path().join("sale.toml"), "sale-login")?;
+    add_user(&world.folder.path().join("sale.toml"), "sale-login", "staff")?;
     let tokens = Arc::new(tokens.first(5000)?);
-    meet(gateway.address, &tokens).await?;
+    use_each_once(gateway.address, &tokens).await?;
     let pace = |a_second| Pace {
         gateways: vec![gateway.address],
         tokens: Arc::clone(&tokens),
@@ -156,18 +155,6 @@ async fn log_in(gateway: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Logins 
     logins
 }
 
-/// Adds a user with a password, as an operator does.
-fn add_user(config: &Path, name: &str) -> anyhow::Result<()> {
-    let mut add = gateway::program(config)
-        .args(["user", "add", name, "--role", "staff", "--password-stdin"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    add.stdin.take().context("stdin")?.write_all(PASSWORD.as_bytes())?;
-    ensure!(add.wait()?.success(), "the user was not added");
-    Ok(())
-}
-
 /// Ten times the sessions, most of users new to this gateway, and ten times the traffic.
 async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let (few, many) = if plan.quick { (2000, 20_000) } else { (10_000, 100_000) };
@@ -180,7 +167,7 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     let (late, took) = world.open(&users, many - few, "late").await?;
     say(&format!("{} sessions opened in {:.1} s", many - few, took.as_secs_f64()))?;
     let early = early.first(few)?;
-    meet(gateway.address, &early).await?;
+    use_each_once(gateway.address, &early).await?;
     let pace = |tokens: &Arc<Vec<String>>, a_second| Pace {
         gateways: vec![gateway.address],
         tokens: Arc::clone(tokens),
@@ -191,9 +178,9 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     let mut rows = Vec::new();
     let mut phase = async |what: &str, tokens: &Arc<Vec<String>>, a_second: f64| {
         let cpu = gateway.cpu()?;
-        let heard = paced(&pace(tokens, a_second)).await;
-        let mut row = row(what, &heard, plan.seconds());
-        row.push(json!((gateway.cpu()? - cpu) / heard.len() as f64));
+        let outcomes = paced(&pace(tokens, a_second)).await;
+        let mut row = row(what, &outcomes, plan.seconds());
+        row.push(json!((gateway.cpu()? - cpu) / outcomes.len() as f64));
         row.push(json!(gateway.resident()?));
         rows.push(row);
         anyhow::Ok(())
@@ -203,7 +190,7 @@ async fn viral(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Resul
     // All sessions in turn, new ones first: each request is the first use of its session at this gateway.
     let all = Arc::new(late.first(many - few)?.into_iter().chain(early).collect::<Vec<_>>());
     phase("10 x, all strangers", &all, 10.0 * A_SECOND).await?;
-    let again = meet(gateway.address, &all).await?;
+    let again = use_each_once(gateway.address, &all).await?;
     say(&format!("then all were presented; {again} were told to come back first"))?;
     phase("10 x, all known", &all, 10.0 * A_SECOND).await?;
     let columns: Vec<&str> = COLUMNS.iter().copied().chain(["gateway µs", "gateway MiB"]).collect();
@@ -227,8 +214,8 @@ async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Re
     let (others, _) = world.open(&users, 1000, "untouched").await?;
     let (stolen, others) = (Arc::new(stolen.first(count)?), Arc::new(others.first(1000)?));
     for &address in &addresses {
-        meet(address, &others).await?;
-        meet(address, &stolen).await?;
+        use_each_once(address, &others).await?;
+        use_each_once(address, &stolen).await?;
     }
     let seconds = plan.seconds();
     let pace = Pace {
@@ -249,16 +236,16 @@ async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Re
         thieves.spawn(steal(address, Arc::clone(&stolen), at, Arc::clone(&stop)));
     }
     sleep(Duration::from_secs_f64(seconds / 4.0)).await;
-    let (told, cpu) = (Instant::now(), world.postgres_cpu()?);
+    let (started, cpu) = (Instant::now(), world.postgres_cpu()?);
     let mut revoke = gateway::program(&world.folder.path().join("incident0.toml"));
     let name = "stolen0000000@example.com";
     revoke.args(["session", "revoke", "--user", name]);
     let output = tokio::task::spawn_blocking(move || revoke.output()).await??;
     let acknowledged = Instant::now();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
-        said.trim() == format!("sessions ended: {count}"),
-        "{said}{}",
+        printed.trim() == format!("sessions ended: {count}"),
+        "{printed}{}",
         String::from_utf8_lossy(&output.stderr)
     );
     // Every one of them, at each gateway, from now on.
@@ -266,19 +253,19 @@ async fn incident(world: &World, plan: &Plan, report: &mut Report) -> anyhow::Re
     for &address in &addresses {
         accepted += accepted_now(address, &stolen).await?;
     }
-    let heard = load.await?;
+    let outcomes = load.await?;
     stop.store(true, Ordering::Relaxed);
     let last = thieves.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let last = last.into_iter().max().context("they were served before")?;
     let cpu = world.postgres_cpu()? - cpu;
-    let rows = [row("before", &ordinary, seconds), row("while they are revoked", &heard, seconds)];
+    let rows = [row("before", &ordinary, seconds), row("while they are revoked", &outcomes, seconds)];
     report.table("incident", "Incident: what sessions that were not touched felt", &COLUMNS, &rows)?;
     let millis = |span: Duration| span.as_secs_f64() * 1000.0;
     let late = millis(last.saturating_duration_since(acknowledged));
     let rows = [vec![
         json!(count),
-        json!(millis(acknowledged - told)),
-        json!(millis(last.saturating_duration_since(told))),
+        json!(millis(acknowledged - started)),
+        json!(millis(last.saturating_duration_since(started))),
         json!(late),
         json!(accepted),
         json!(cpu / 1000.0),

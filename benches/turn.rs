@@ -37,9 +37,9 @@ fn measure(group: &Group, clock: &dyn Clock) -> f64 {
     for _ in 0..5 {
         let began = Instant::now();
         for _ in 0..REQUESTS {
-            let mut turn = black_box(group).attempts(clock);
+            let mut selection = black_box(group).attempts(clock);
             // The ejected server is not selected: a response would readmit it.
-            if let Some(candidate) = turn.next() {
+            if let Some(candidate) = selection.next() {
                 candidate.response_started(200, None, clock);
             }
         }

@@ -3,8 +3,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clock;
+mod error_chain;
 pub mod id;
 pub mod secret;
+mod text;
 
 pub mod certificate;
 pub mod error;

@@ -2,11 +2,11 @@
 
 #[path = "support/eventually.rs"]
 mod eventually;
-#[path = "support/redis.rs"]
+#[path = "support/stores/redis.rs"]
 mod servers;
 #[path = "contract/session_store.rs"]
 mod session_store;
-#[path = "support/redis_travel.rs"]
+#[path = "support/stores/redis_travel.rs"]
 mod travel;
 
 /// Runs every case on one backend. A case missing from the list is an unused function, which the compiler reports.

@@ -3,7 +3,7 @@
 #[path = "support/eventually.rs"]
 mod eventually;
 #[expect(dead_code, reason = "what other tests of Postgres need")]
-#[path = "support/postgres.rs"]
+#[path = "support/stores/postgres.rs"]
 mod servers;
 #[path = "contract/vault/mod.rs"]
 mod vault;

@@ -1,16 +1,18 @@
-//! Who may know whom: the layers, the fences around foreign crates, and the few places that may state a fact.
+//! Structure: the layers, the fences around foreign crates, the few places that may state a fact, and the sizes of files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 #[path = "layers/scan.rs"]
 mod scan;
+#[path = "layers/sizes.rs"]
+mod sizes;
 
 use scan::Source;
 
 /// Lowest first. A module may import modules of lower layers, and itself.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "id", "secret"],
+    &["clock", "error_chain", "id", "secret", "text"],
     &["identity", "error", "metrics", "request_id", "certificate"],
     &["config"],
     &["token", "session", "vault", "password", "policy", "pages"],

@@ -17,13 +17,13 @@ use crate::servers::RedisServer;
 
 #[path = "support/eventually.rs"]
 mod eventually;
-#[path = "support/redis_faults.rs"]
+#[path = "support/stores/redis_faults.rs"]
 mod faults;
 #[path = "support/captured.rs"]
 mod log;
 #[path = "support/measured.rs"]
 mod measured;
-#[path = "support/redis.rs"]
+#[path = "support/stores/redis.rs"]
 mod servers;
 
 #[path = "session_redis/cluster.rs"]

@@ -2,12 +2,13 @@
 
 #[path = "support/eventually.rs"]
 mod eventually;
-#[path = "support/link.rs"]
+#[path = "support/stores/link.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod link;
 #[path = "support/captured.rs"]
 mod log;
-#[path = "support/postgres.rs"]
+#[path = "support/stores/postgres.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
 #[expect(dead_code, reason = "what the vault's contract needs")]
 #[path = "contract/vault/world.rs"]

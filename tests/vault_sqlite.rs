@@ -23,7 +23,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-fn place() -> (TempDir, PathBuf) {
+fn vault_file() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("vault.db");
     (folder, path)
@@ -84,7 +84,7 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test]
 async fn vault_files_are_readable_by_owner_only() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     add_user(&vault, "ada").await.expect("added");
     for file in [path.clone(), path.with_extension("db-wal"), path.with_extension("db-shm")] {
@@ -94,7 +94,7 @@ async fn vault_files_are_readable_by_owner_only() {
 
 #[tokio::test]
 async fn reopening_keeps_everything() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     add_user(&vault, "ada").await.expect("added");
     close(vault, &path).await;
@@ -105,11 +105,11 @@ async fn reopening_keeps_everything() {
 
 #[tokio::test]
 async fn acknowledged_change_survives_a_kill() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     add_user(&vault, "ada").await.expect("added");
     // State left by a killed process: the file and the log as they are now, not closed.
-    let (_copy, copy) = place();
+    let (_copy, copy) = vault_file();
     fs::copy(&path, &copy).expect("copied");
     fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).expect("copied");
     assert!(has_user(&open(&copy).expect("a vault"), "ada").await);
@@ -117,7 +117,7 @@ async fn acknowledged_change_survives_a_kill() {
 
 #[tokio::test]
 async fn vault_file_uses_wal_and_the_application_id() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     let raw = Connection::open(&path).expect("a connection");
     let mode: String = raw.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("the mode");
@@ -129,17 +129,17 @@ async fn vault_file_uses_wal_and_the_application_id() {
 
 #[test]
 fn file_that_is_no_database_is_refused_unchanged() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let text = "these are my notes, not a database; please leave them alone. ".repeat(100);
     fs::write(&path, &text).expect("written");
-    let said = damage(&path);
-    assert!(said.contains("is not a doorward vault"), "{said}");
+    let problem = damage(&path);
+    assert!(problem.contains("is not a doorward vault"), "{problem}");
     assert_eq!(fs::read_to_string(&path).expect("readable"), text);
 }
 
 #[test]
 fn database_of_another_program_is_refused_unchanged() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     Connection::open(&path)
         .and_then(|raw| raw.execute_batch("CREATE TABLE bookmarks (url TEXT)"))
         .expect("made");
@@ -150,7 +150,7 @@ fn database_of_another_program_is_refused_unchanged() {
 
 #[tokio::test]
 async fn newer_schema_is_refused() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     close(open(&path).expect("a vault"), &path).await;
     Connection::open(&path).and_then(|raw| raw.pragma_update(None, "user_version", 99)).expect("raised");
     let text = damage(&path);
@@ -159,14 +159,14 @@ async fn newer_schema_is_refused() {
 
 #[test]
 fn missing_folder_is_named() {
-    let (folder, _) = place();
+    let (folder, _) = vault_file();
     let text = complaint(&folder.path().join("missing").join("vault.db"));
     assert!(text.contains("the folder") && text.contains("missing"), "{text}");
 }
 
 #[test]
 fn path_of_the_wrong_file_kind_is_named() {
-    let (folder, path) = place();
+    let (folder, path) = vault_file();
     assert!(complaint(folder.path()).contains("is a folder"));
     fs::write(&path, "").expect("written");
     assert!(complaint(&path.join("vault.db")).contains("not a folder"));
@@ -174,7 +174,7 @@ fn path_of_the_wrong_file_kind_is_named() {
 
 #[test]
 fn unwritable_folder_is_named() {
-    let (folder, path) = place();
+    let (folder, path) = vault_file();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).expect("changed");
     let may_write_anyway = fs::write(folder.path().join("probe"), "").is_ok();
     match open(&path).map(drop) {
@@ -186,7 +186,7 @@ fn unwritable_folder_is_named() {
 
 #[tokio::test]
 async fn damaged_page_is_reported_as_damage() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     for at in 0..50 {
         add_user(&vault, &format!("user-{at}")).await.expect("added");
@@ -208,7 +208,7 @@ async fn damaged_page_is_reported_as_damage() {
 
 #[tokio::test]
 async fn lock_of_another_process_is_awaited_then_reported() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let hasty = SqliteOptions { statement_timeout: Duration::from_millis(400) };
     let vault = SqliteVault::open(&path, Arc::new(SystemClock::new()), hasty).expect("a vault");
     let raw = Connection::open(&path).expect("a connection");
@@ -228,7 +228,7 @@ async fn lock_of_another_process_is_awaited_then_reported() {
 #[tokio::test]
 async fn two_concurrent_opens_of_a_new_file_succeed() {
     for _ in 0..5 {
-        let (_folder, path) = place();
+        let (_folder, path) = vault_file();
         let opening: Vec<_> = (0..4)
             .map(|_| {
                 let path = path.clone();
@@ -244,7 +244,7 @@ async fn two_concurrent_opens_of_a_new_file_succeed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_change_does_not_lose_others_in_its_batch() {
-    let (_folder, path) = place();
+    let (_folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     let adding: Vec<_> = (0..200)
         .map(|at| {
@@ -265,7 +265,7 @@ async fn refused_change_does_not_lose_others_in_its_batch() {
 
 #[tokio::test]
 async fn backup_opens_with_the_same_content() {
-    let (folder, path) = place();
+    let (folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     let user_id = add_user(&vault, "ada").await.expect("added");
     let session = NewSession {
@@ -281,9 +281,9 @@ async fn backup_opens_with_the_same_content() {
         user_agent: None,
     };
     vault.sessions.open(&session).await.expect("a session");
-    let gone = NewSession { id: SessionId::random(&SystemRandom), family: [8; 32], ..session.clone() };
-    vault.sessions.open(&gone).await.expect("a session");
-    vault.sessions.revoke(Scope::Session(gone.id, None), EndReason::Logout).await.expect("revoked");
+    let ended = NewSession { id: SessionId::random(&SystemRandom), family: [8; 32], ..session.clone() };
+    vault.sessions.open(&ended).await.expect("a session");
+    vault.sessions.revoke(Scope::Session(ended.id, None), EndReason::Logout).await.expect("revoked");
     let key = NewKey {
         kid: "1".into(),
         key_use: KeyUse::Access,
@@ -327,7 +327,7 @@ async fn backup_opens_with_the_same_content() {
 
 #[tokio::test]
 async fn backup_replaces_no_file() {
-    let (folder, path) = place();
+    let (folder, path) = vault_file();
     let vault = open(&path).expect("a vault");
     let to = folder.path().join("precious");
     fs::write(&to, "mine").expect("written");

@@ -11,8 +11,9 @@ use anyhow::{Context as _, ensure};
 
 use crate::http;
 use crate::load::{Bearer, Protocol, Target};
-use crate::process::{Cores, Server, cpu_micros, resident_mib};
-use crate::sessions::Opened;
+use crate::process::{Cores, Server};
+use crate::shared::sessions::Opened;
+use crate::shared::usage::{cpu_micros, resident_mib};
 
 /// Identifier of a contender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]

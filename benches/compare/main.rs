@@ -14,17 +14,9 @@ mod process;
 mod report;
 mod sessions;
 
-#[path = "../../tests/support/eventually.rs"]
-mod eventually;
-#[path = "../../tests/support/http.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod http;
-#[path = "../../tests/support/postgres.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod postgres;
-#[path = "../../tests/support/redis.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod redis;
+#[path = "../shared/mod.rs"]
+#[expect(dead_code, reason = "shared with benches that need more of it")]
+mod shared;
 mod versions;
 
 use std::fs;
@@ -41,7 +33,9 @@ use tokio::time::Instant;
 use contender::{Around, Field, Name};
 use measure::Measured;
 use process::Cores;
-use sessions::{Opened, Stores};
+use sessions::Stores;
+use shared::sessions::Opened;
+use shared::{http, postgres, redis};
 
 /// Command line options.
 struct Options {
@@ -107,9 +101,7 @@ async fn run(options: &Options, began: Instant) -> anyhow::Result<()> {
     let shared = Stores::shared(postgres::shared(), &database, &redis, &master).await?;
     let embedded_vault = folder.path().join("doorward.db");
     let embedded = Stores::embedded(&embedded_vault, &master).await?;
-    let password: String = postgres::ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let vault =
-        format!("postgres://{}:{password}@127.0.0.1:{}/{database}", postgres::ROLE, postgres::shared().port);
+    let vault = postgres::shared().url(&database);
     let certificate = certificate(folder.path())?;
     let field = Field::start(&Around {
         cores: &cores,

@@ -1,4 +1,4 @@
-//! Server processes of the bench: pinned to cores, stopped at the end; CPU time and memory are read from /proc.
+//! Server processes of the bench: pinned to cores, stopped at the end.
 
 use std::fs;
 use std::net::TcpStream;
@@ -75,22 +75,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// User and system time of a process in microseconds (proc(5), stat, fields 14 and 15, in hundredths of a second).
-pub(crate) fn cpu_micros(pid: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').context("proc/stat")?;
-    let ticks: f64 =
-        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    Ok(ticks * 10_000.0)
-}
-
-/// Resident memory in MiB.
-pub(crate) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 /// Pins all threads of a running process to these cores.

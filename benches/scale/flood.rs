@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 
 use super::world::Tokens;
-use super::world::load::meet;
+use crate::shared::first_use::use_each_once;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scale/sessions.lua");
 
@@ -60,7 +60,7 @@ pub(crate) async fn present(
     users: usize,
     count: usize,
 ) -> anyhow::Result<()> {
-    meet(gateway, &tokens.first(users)?).await?;
+    use_each_once(gateway, &tokens.first(users)?).await?;
     let mut done = users;
     while done < count {
         let how = Wrk { connections: 64, seconds: 2, first: done, path: "/" };

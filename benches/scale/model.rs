@@ -35,13 +35,14 @@ fn find<'a>(report: &'a Report, name: &str, of: &[(&str, Value)]) -> Option<&'a 
 }
 
 fn rows(report: &Report) -> Option<Vec<Vec<Value>>> {
-    let asked = find(report, "threads", &[("threads", json!(1)), ("route", json!("Redis asked each time"))])?;
+    let from_redis =
+        find(report, "threads", &[("threads", json!(1)), ("route", json!("Redis asked each time"))])?;
     let sessions =
         find(report, "sessions", &[("sessions", json!(100_000)), ("local cache", json!("1500MiB"))])?;
     let gateways = find(report, "gateways", &[("gateways", json!(8))])?;
     let of = |what: &str| find(report, "refreshes", &[("what", json!(what)), ("fsync", json!("off"))]);
     let figure = |row: &Value, name: &str| row[name].as_f64();
-    let (gateway, redis) = (figure(asked, "gateway µs")?, figure(asked, "Redis µs")?);
+    let (gateway, redis) = (figure(from_redis, "gateway µs")?, figure(from_redis, "Redis µs")?);
     let known = (figure(sessions, "MiB with all seen")? - figure(sessions, "gateway MiB before")?)
         * 1_048_576.0
         / 100_000.0;

@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use doorward::clock::{Clock as _, SystemClock};
-use doorward::id::{SessionId, SystemRandom, UserId};
-use doorward::identity::Epoch;
+use doorward::id::{SystemRandom, UserId};
 use doorward::token::access::FIRST_PARTY_CLIENT;
 use doorward::token::refresh::{FamilyId, RefreshToken};
 use doorward::vault::postgres::PostgresVault;
-use doorward::vault::{NewSession, Presented, REVOCATION_LIFE, Rotation};
+use doorward::vault::{Presented, REVOCATION_LIFE, Rotation};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::SECONDS;
-use super::world::http::Client;
-use super::world::{Gateway, Report, World};
+use super::world::{Report, World};
+use crate::shared::gateway::Gateway;
+use crate::shared::http::Client;
+use crate::shared::sessions::new_session;
 
 /// Concurrent clients: as many as a gateway has connections to Postgres.
 const CLIENTS: usize = 8;
@@ -120,21 +121,6 @@ fn numbered(number: usize) -> [u8; 32] {
     family
 }
 
-fn new(user_id: UserId, family: [u8; 32]) -> NewSession {
-    NewSession {
-        id: SessionId::random(&SystemRandom),
-        user_id,
-        epoch: Epoch(0),
-        client_id: FIRST_PARTY_CLIENT.to_owned(),
-        family,
-        refresh_kid: 0,
-        idle: DAY,
-        absolute: DAY,
-        address: None,
-        user_agent: None,
-    }
-}
-
 /// Creates sessions for each client, with these families.
 async fn open(world: &World, user: UserId, families: Vec<Vec<[u8; 32]>>) -> anyhow::Result<()> {
     let mut opening = JoinSet::new();
@@ -142,7 +128,7 @@ async fn open(world: &World, user: UserId, families: Vec<Vec<[u8; 32]>>) -> anyh
         let vault = world.vault.clone();
         opening.spawn(async move {
             for family in some {
-                vault.sessions.open(&new(user, family)).await?;
+                vault.sessions.open(&new_session(user, family)).await?;
             }
             anyhow::Ok(())
         });
@@ -205,9 +191,9 @@ async fn pgbench(world: &World, statement: &str, user: UserId) -> anyhow::Result
     let output = tokio::task::spawn_blocking(move || command.output())
         .await?
         .context("cannot run pgbench: install postgresql")?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
-    let after = |what: &str| said.lines().find_map(|line| line.strip_prefix(what)).map(str::trim);
+    let after = |what: &str| printed.lines().find_map(|line| line.strip_prefix(what)).map(str::trim);
     let count = after("number of transactions actually processed:").context("a count")?;
     let count: f64 = count.split('/').next().unwrap_or_default().parse()?;
     let rate = after("tps =").and_then(|text| text.split(' ').next()).context("a rate")?;
@@ -306,7 +292,7 @@ async fn logins(world: &World, user_id: UserId) -> anyhow::Result<Run> {
         async move {
             let mut count = 0;
             while Instant::now() < until {
-                vault.sessions.open(&new(user_id, FamilyId::random(&SystemRandom).digest())).await?;
+                vault.sessions.open(&new_session(user_id, FamilyId::random(&SystemRandom).digest())).await?;
                 count += 1;
             }
             Ok(count)
@@ -318,7 +304,7 @@ async fn logins(world: &World, user_id: UserId) -> anyhow::Result<Run> {
 async fn sights(world: &World, user_id: UserId) -> anyhow::Result<Run> {
     let mut ids = Vec::with_capacity(EACH);
     for _ in 0..EACH {
-        let session = new(user_id, FamilyId::random(&SystemRandom).digest());
+        let session = new_session(user_id, FamilyId::random(&SystemRandom).digest());
         world.vault.sessions.open(&session).await?;
         ids.push(session.id);
     }

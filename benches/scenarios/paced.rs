@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::world::http::{self, Client};
+use crate::shared::http::{self, Client};
 
 /// Response timeout; later responses count as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ pub(crate) struct Pace {
 
 /// Result of one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct Outcome {
     /// Scheduled time since the start of the run.
     pub(crate) at: Duration,
     pub(crate) took: Duration,
@@ -34,7 +34,7 @@ pub(crate) struct Heard {
 
 /// Sends requests at a fixed rate. The time of a delayed request counts from its scheduled time, so that a stall is not
 /// hidden by the requests it delays (coordinated omission).
-pub(crate) async fn paced(pace: &Pace) -> Vec<Heard> {
+pub(crate) async fn paced(pace: &Pace) -> Vec<Outcome> {
     let began = Instant::now() + Duration::from_millis(50);
     let mut clients = JoinSet::new();
     for connection in 0..pace.connections {
@@ -42,11 +42,11 @@ pub(crate) async fn paced(pace: &Pace) -> Vec<Heard> {
         clients.spawn(async move {
             let gateway = pace.gateways[connection % pace.gateways.len()];
             let mut client = Client::try_connect(gateway).await.ok();
-            let (mut heard, mut number) = (Vec::new(), connection);
+            let (mut outcomes, mut number) = (Vec::new(), connection);
             loop {
                 let at = Duration::from_secs_f64(number as f64 / pace.a_second);
                 if at.as_secs_f64() >= pace.seconds {
-                    return heard;
+                    return outcomes;
                 }
                 let due = began + at;
                 let mut start = due;
@@ -60,7 +60,7 @@ pub(crate) async fn paced(pace: &Pace) -> Vec<Heard> {
                     Some(client) => timeout(PATIENCE, ask(client, token)).await.ok().flatten(),
                     None => None,
                 };
-                heard.push(Heard { at, took: start.elapsed(), status: status.unwrap_or(0) });
+                outcomes.push(Outcome { at, took: start.elapsed(), status: status.unwrap_or(0) });
                 if status.is_none() {
                     client = Client::try_connect(gateway).await.ok();
                 }
@@ -68,8 +68,8 @@ pub(crate) async fn paced(pace: &Pace) -> Vec<Heard> {
             }
         });
     }
-    let mut all: Vec<Heard> = clients.join_all().await.into_iter().flatten().collect();
-    all.sort_by_key(|heard| heard.at);
+    let mut all: Vec<Outcome> = clients.join_all().await.into_iter().flatten().collect();
+    all.sort_by_key(|outcome| outcome.at);
     all
 }
 
@@ -83,8 +83,8 @@ pub(crate) async fn ask(client: &mut Client, token: &str) -> Option<u16> {
 }
 
 /// Percentile of the response times, in milliseconds.
-pub(crate) fn percentile(heard: &[Heard], part: f64) -> f64 {
-    let mut times: Vec<Duration> = heard.iter().map(|heard| heard.took).collect();
+pub(crate) fn percentile(outcomes: &[Outcome], part: f64) -> f64 {
+    let mut times: Vec<Duration> = outcomes.iter().map(|outcome| outcome.took).collect();
     times.sort_unstable();
     let at = (times.len().saturating_sub(1) as f64 * part).round() as usize;
     times.get(at).map_or(f64::NAN, |took| took.as_secs_f64() * 1000.0)

@@ -8,42 +8,23 @@ use anyhow::{Context as _, ensure};
 use doorward::auth::keys;
 use doorward::config::{Algorithm, RedisTopology};
 use doorward::demo::app::App;
-use doorward::id::{Random, SessionId, SystemRandom, UserId, base64url};
-use doorward::identity::{ClientKind, Epoch, Roles};
-use doorward::secret::Secret;
-use doorward::session::redis::{RedisOptions, RedisStore};
-use doorward::session::{Record, SessionStore};
-use doorward::token::access::{self, FIRST_PARTY_CLIENT, Profile, Subject};
+use doorward::id::{Random, SystemRandom, UserId, base64url};
+use doorward::session::SessionStore;
 use doorward::token::keyring::KeySet;
-use doorward::token::refresh::FamilyId;
 use doorward::token::seal::MasterSecret;
+use doorward::vault::Vault;
 use doorward::vault::postgres::{PostgresOptions, PostgresVault};
-use doorward::vault::{NewSession, Vault};
 use tokio::time::Instant;
 
-pub(crate) mod gateway;
-#[path = "../../tests/support/http.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-pub(crate) mod http;
-pub(crate) mod load;
-#[path = "../../tests/support/postgres.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-pub(crate) mod postgres;
-pub(crate) mod report;
-#[path = "../../tests/support/redis.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-pub(crate) mod servers;
+use crate::shared::sessions::{Opener, create_users, redis_store};
+use crate::shared::{postgres, redis, usage};
 
-pub(crate) use gateway::Gateway;
+pub(crate) mod report;
+
 pub(crate) use report::Report;
 
-/// Lifetime of a session and of its Redis record: longer than any run.
-const LIFE: Duration = Duration::from_secs(86_400);
 /// Lifetime of an access token: the maximum.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
-const ISSUER: &str = "http://127.0.0.1:8080";
-/// Sessions created concurrently: enough to keep the connections of a vault busy.
-const AT_ONCE: usize = 32;
 /// Sessions per batch, before their tokens are written to the file.
 const BATCH: usize = 16_000;
 
@@ -53,7 +34,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) keys: Arc<KeySet>,
     pub(crate) master_key: String,
-    pub(crate) redis: servers::RedisServer,
+    pub(crate) redis: redis::RedisServer,
     pub(crate) postgres: postgres::Server,
     pub(crate) database: String,
     pub(crate) app: App,
@@ -83,8 +64,8 @@ impl Tokens {
 impl World {
     /// Postgres runs without waiting for its disk unless `postgres` says otherwise.
     pub(crate) async fn start(postgres: &str) -> anyhow::Result<Self> {
-        let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let redis = servers::RedisServer::start(servers::NONE).await;
+        let random: &dyn Random = &SystemRandom;
+        let redis = redis::RedisServer::start(redis::NONE).await;
         let memory = format!("shared_buffers = 256MB\nmax_wal_size = 4GB\n{postgres}");
         let postgres = postgres::Server::start(&memory);
         let database = postgres.database();
@@ -92,16 +73,8 @@ impl World {
         let vault = PostgresVault::open(options).await?;
         let master_key = base64url(random.bytes::<32>());
         let master = MasterSecret::parse(&master_key, "the bench")?;
-        let keys = Arc::new(keys::establish(&vault, &master, Algorithm::EdDsa, random.as_ref()).await?);
-        let options = RedisOptions {
-            url: servers::url(RedisTopology::Single(redis.host())),
-            ca_file: None,
-            key_prefix: "dw:".to_owned(),
-        };
-        let store: Arc<dyn SessionStore> = Arc::new(RedisStore::start(options, random, Arc::default())?);
-        let nobody = SessionId::from_bytes([0; 16]);
-        let is_used = async || store.check(nobody).await.is_ok();
-        crate::eventually::assert_eventually("Redis is used", Duration::from_secs(20), is_used).await;
+        let keys = Arc::new(keys::establish(&vault, &master, Algorithm::EdDsa, random).await?);
+        let store = redis_store(redis::url(RedisTopology::Single(redis.host()))).await?;
         let app = App::start(std::net::SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let folder = tempfile::tempdir()?;
         Ok(Self { vault, store, keys, master_key, redis, postgres, database, app, folder })
@@ -109,17 +82,7 @@ impl World {
 
     /// Creates `count` users without password logins.
     pub(crate) async fn users(&self, name: &str, count: usize) -> anyhow::Result<Vec<UserId>> {
-        let each = async |at: usize| {
-            let id = UserId::random(&SystemRandom);
-            let login = format!("{name}{at:07}@example.com").parse()?;
-            self.vault.users.create(id, &login, &Secret::new("-".to_owned()), &roles()?).await?;
-            Ok::<_, anyhow::Error>(id)
-        };
-        let mut users = Vec::with_capacity(count);
-        for at in 0..count {
-            users.push(each(at).await?);
-        }
-        Ok(users)
+        create_users(&self.vault, name, count).await
     }
 
     /// Creates sessions for these users in turn through the store traits; only the password check is skipped. Their
@@ -135,27 +98,20 @@ impl World {
         let mut out = std::io::BufWriter::new(std::fs::File::create(&file)?);
         let began = Instant::now();
         let mut width = 0;
+        let opener = Opener {
+            vault: self.vault.clone(),
+            store: Some(Arc::clone(&self.store)),
+            keys: Arc::clone(&self.keys),
+            token_life: TOKEN_LIFE,
+        };
         for first in (0..count).step_by(BATCH) {
-            let batch: Vec<usize> = (first..count.min(first + BATCH)).collect();
-            let mut opening = Vec::new();
-            for some in batch.chunks(batch.len().div_ceil(AT_ONCE)) {
-                let (vault, store, keys) =
-                    (self.vault.clone(), Arc::clone(&self.store), Arc::clone(&self.keys));
-                let owners: Vec<UserId> = some.iter().map(|at| users[at % users.len()]).collect();
-                opening.push(tokio::spawn(async move {
-                    let mut lines = String::new();
-                    for user in owners {
-                        lines.push_str(&open_one(&vault, store.as_ref(), &keys, user).await?);
-                        lines.push('\n');
-                    }
-                    Ok::<_, anyhow::Error>(lines)
-                }));
-            }
-            for some in opening {
-                let lines = some.await??;
-                width = lines.find('\n').context("a line")? + 1;
-                ensure!(lines.len() % width == 0, "tokens of different lengths");
-                out.write_all(lines.as_bytes())?;
+            let batch = first..count.min(first + BATCH);
+            let owners: Vec<UserId> = batch.map(|at| users[at % users.len()]).collect();
+            for session in opener.open_all(&owners).await? {
+                let line = session.token + "\n";
+                ensure!(width == 0 || width == line.len(), "tokens of different lengths");
+                width = line.len();
+                out.write_all(line.as_bytes())?;
             }
         }
         out.flush()?;
@@ -175,16 +131,11 @@ impl World {
              [[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n\
              [[routes]]\nname = \"fresh\"\npath = \"/fresh\"\naccess = \"signed-in\"\nalways_revalidate = true\nupstream = \"app\"\n\
              [[routes]]\nname = \"public\"\npath = \"/public\"\naccess = \"public\"\nupstream = \"app\"\n",
-            self.url(),
+            self.postgres.url(&self.database),
             self.master_key,
             self.redis.port,
             self.app.address()
         )
-    }
-
-    fn url(&self) -> String {
-        let password: String = postgres::ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        format!("postgres://{}:{password}@127.0.0.1:{}/{}", postgres::ROLE, self.postgres.port, self.database)
     }
 
     /// CPU microseconds used by Postgres: all its processes, including ended ones.
@@ -192,10 +143,10 @@ impl World {
         let file = std::fs::read_to_string(self.postgres.folder().join("data/postmaster.pid"))?;
         let main: u32 = file.lines().next().context("its id")?.trim().parse()?;
         let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children"))?;
-        let mut all = gateway::cpu_with_ended_children(main)?;
+        let mut all = usage::cpu_with_ended_children(main)?;
         for child in children.split_whitespace() {
             // A process that just ended is counted by its parent next time.
-            all += gateway::cpu_micros(child.parse()?).unwrap_or(0.0);
+            all += usage::cpu_micros(child.parse()?).unwrap_or(0.0);
         }
         Ok(all)
     }
@@ -206,45 +157,4 @@ impl World {
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         Ok(line.with_context(|| format!("no {name} in INFO"))?.trim().parse()?)
     }
-}
-
-fn roles() -> anyhow::Result<Roles> {
-    Ok(Roles::parse(["staff"])?)
-}
-
-/// A sign-in after the password check.
-async fn open_one(
-    vault: &Vault,
-    store: &dyn SessionStore,
-    keys: &KeySet,
-    user_id: UserId,
-) -> anyhow::Result<String> {
-    let random: &dyn Random = &SystemRandom;
-    let session = NewSession {
-        id: SessionId::random(random),
-        user_id,
-        epoch: Epoch(0),
-        client_id: FIRST_PARTY_CLIENT.to_owned(),
-        family: FamilyId::random(random).digest(),
-        refresh_kid: 0,
-        idle: LIFE,
-        absolute: LIFE,
-        address: None,
-        user_agent: None,
-    };
-    let grant = vault.sessions.open(&session).await?;
-    let idle = Some((grant.ends_at, ClientKind::Program));
-    let record = Record { user_id, expires_at: grant.expires_at, idle };
-    // A Redis that shares its core is late at times; missing sessions would not be counted.
-    let mut tries = 0;
-    while let Err(error) = store.fill(session.id, record, LIFE).await {
-        tries += 1;
-        ensure!(tries < 100, "{error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let profile = Profile { issuer: ISSUER.to_owned(), audience: "doorward".to_owned(), ttl: TOKEN_LIFE };
-    let subject =
-        Subject { session_id: session.id, user_id, roles: grant.roles.clone(), rights: grant.rights };
-    let issued = access::issue(&profile, &subject, grant.now, grant.ends_at, keys, random);
-    Ok(issued.context("a key that signs")?.token.expose().clone())
 }

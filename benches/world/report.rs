@@ -21,7 +21,7 @@ pub(crate) struct Report {
 impl Report {
     /// Records the machine and versions.
     pub(crate) fn new(name: &'static str) -> anyhow::Result<Self> {
-        let said = |program: &str, args: &[&str]| {
+        let output_of = |program: &str, args: &[&str]| {
             let output = Command::new(program).args(args).output().ok()?;
             Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         };
@@ -30,10 +30,10 @@ impl Report {
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let cpu = cpu.map_or("unknown", |(_, name)| name).to_owned();
-        let redis = said("redis-server", &["--version"]).unwrap_or_default();
+        let redis = output_of("redis-server", &["--version"]).unwrap_or_default();
         let redis = redis.split(' ').find_map(|word| word.strip_prefix("v=")).unwrap_or("unknown").to_owned();
-        let kernel = said("uname", &["-r"]).unwrap_or_default();
-        let commit = said("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_default();
+        let kernel = output_of("uname", &["-r"]).unwrap_or_default();
+        let commit = output_of("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_default();
         let version = env!("CARGO_PKG_VERSION");
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or_default().to_owned();

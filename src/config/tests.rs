@@ -1,8 +1,10 @@
 mod bad;
+mod bad_addresses;
 mod bad_browser;
 mod bad_headers;
 mod bad_health;
-mod bad_targets;
+mod bad_routes;
+mod bad_stores;
 mod change;
 mod shipped;
 mod tls;
@@ -106,17 +108,17 @@ fn numbers_need_their_unit_and_their_range() {
 
 #[test]
 fn addresses_and_header_names_have_one_spelling() {
-    check_cases(bad_targets::ADDRESSES);
+    check_cases(bad_addresses::ADDRESSES);
 }
 
 #[test]
 fn impossible_stores_and_bad_secrets_are_rejected() {
-    check_cases(bad_targets::STORES_AND_SECRETS);
+    check_cases(bad_stores::STORES_AND_SECRETS);
 }
 
 #[test]
 fn upstreams_and_routes_that_cannot_work_are_rejected() {
-    check_cases(bad_targets::UPSTREAMS_AND_ROUTES);
+    check_cases(bad_routes::UPSTREAMS_AND_ROUTES);
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn truncated_file_gives_problems_and_no_panic() {
 #[test]
 fn no_message_quotes_a_secret() {
     let every =
-        [bad_targets::STORES_AND_SECRETS, bad_targets::ADDRESSES, bad_targets::UPSTREAMS_AND_ROUTES].concat();
+        [bad_stores::STORES_AND_SECRETS, bad_addresses::ADDRESSES, bad_routes::UPSTREAMS_AND_ROUTES].concat();
     for (_, expected) in every {
         assert!(!expected.contains("hunter2") && !expected.contains(&KEY[..8]), "{expected}");
     }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Access, Config, HostPattern, ListenAddress, Server, Tls, TlsCertificate, UNIX_PEER, defaults};
 use crate::clock::Timestamp;
 use crate::config::parse::units::show_duration;
+use crate::text::host_and_port;
 
 /// A likely mistake; the configuration can be used all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,8 +258,7 @@ fn is_clear(url: &str) -> bool {
 
 /// Returns the host of an authority, without brackets.
 fn host_of(authority: &str) -> &str {
-    let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
-    host.map_or(authority, |(host, _)| host).trim_matches(['[', ']'])
+    host_and_port(authority).0.trim_matches(['[', ']'])
 }
 
 /// Returns the message for `url` if none of these certificates covers it.

@@ -17,6 +17,7 @@ mod connection;
 mod endpoints;
 mod request;
 pub mod response;
+mod tls_error;
 mod upstream;
 
 pub use connection::acceptor::Acceptor;

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::text::has_prefix_ignoring_case;
+
 /// Names of the gateway's cookies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
@@ -130,10 +132,7 @@ fn halves(piece: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn is_own(name: &[u8]) -> bool {
-    let begins = |prefix: &&str| {
-        name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
-    };
-    OWN_PREFIXES.iter().any(begins)
+    OWN_PREFIXES.iter().any(|prefix| has_prefix_ignoring_case(name, prefix.as_bytes()))
 }
 
 /// Returns whether a `Set-Cookie` value of an app would set a cookie of the gateway (T07).

@@ -7,6 +7,8 @@
 //! Set-Cookie: a=b; Path=/ -> a=b; Path=/shop
 //! ```
 
+use crate::text::port_colon;
+
 /// Public prefix and hosts for the response to one request.
 #[derive(Debug, Clone, Copy)]
 pub struct PublicPath<'a> {
@@ -173,9 +175,9 @@ fn is_same_host(one: &[u8], other: &[u8], default: &[&[u8]]) -> bool {
 }
 
 fn host_and_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match authority.iter().rposition(|&byte| byte == b':') {
-        Some(at) if !authority[at..].contains(&b']') => (&authority[..at], Some(&authority[at + 1..])),
-        _ => (authority, None),
+    match port_colon(authority) {
+        Some(colon) => (&authority[..colon], Some(&authority[colon + 1..])),
+        None => (authority, None),
     }
 }
 

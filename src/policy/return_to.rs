@@ -1,6 +1,7 @@
 //! Return URLs after sign-in: only a path of the same origin is allowed.
 
 use crate::id::{base64url, from_base64url};
+use crate::text::push_percent_encoded;
 
 /// Maximum length of a return URL, in bytes: the maximum of a path (8 KiB, the usual limit of servers for a request
 /// line). A longer one would not fit a `Location` and a form.
@@ -33,9 +34,7 @@ pub fn normalized(target: &[u8]) -> Option<String> {
     if target.get(1) == Some(&b'/') {
         out.push_str("/.");
     }
-    for &byte in target {
-        if is_plain(byte) { out.push(char::from(byte)) } else { out.push_str(&format!("%{byte:02X}")) }
-    }
+    push_percent_encoded(&mut out, target, is_plain);
     is_local(&out).then_some(out)
 }
 
@@ -62,13 +61,8 @@ pub fn unpacked(packed: &str) -> Option<(&str, String)> {
 /// Escapes `text` as the value of one query parameter (RFC 3986 section 2.3: everything except unreserved characters).
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    push_percent_encoded(&mut out, text.as_bytes(), is_unreserved);
     out
 }
 

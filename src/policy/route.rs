@@ -11,6 +11,7 @@ use http::Method;
 use super::target::Target;
 use crate::config::{Access, HostPattern, Route};
 use crate::error::Refusal;
+use crate::text::has_prefix_ignoring_case;
 use paths::{Case, Paths};
 
 pub use other_resources::{Destination, RequiredRoute, Resources};
@@ -282,9 +283,8 @@ pub fn is_below(path: &str, prefix: &str) -> bool {
 
 /// As [`is_below`], without regard to letter case.
 fn is_below_folded(path: &str, prefix: &str) -> bool {
-    let (path, length) = (path.as_bytes(), prefix.len());
-    path.get(..length).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
-        && matches!(path.get(length), None | Some(b'/'))
+    has_prefix_ignoring_case(path.as_bytes(), prefix.as_bytes())
+        && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
 }
 
 fn is_subdomain(host: &str, suffix: &str) -> bool {

@@ -11,6 +11,7 @@ mod steps;
 
 use std::collections::HashSet;
 
+use crate::text::has_prefix_ignoring_case;
 use steps::{has_escape, readings_of};
 
 /// Maximum length of a path. RFC 9112 section 3 recommends at least 8,000 bytes.
@@ -94,8 +95,8 @@ impl<'a> Target<'a> {
     /// Applies every step to every reading until no new reading appears, since servers may apply steps in any order.
     fn read_slowly(raw: &'a str, (max_readings, max_bytes): (usize, usize)) -> Result<Self, Unreadable> {
         // Encoded twice, it is `%252F`.
-        let encoded_slash =
-            has_escape(raw, *b"2f") || raw.split("%25").skip(1).any(|rest| has_prefix(rest, b"2f"));
+        let encoded_slash = has_escape(raw, *b"2f")
+            || raw.split("%25").skip(1).any(|rest| has_prefix_ignoring_case(rest.as_bytes(), b"2f"));
         let mut found = vec![(raw.to_owned(), 0)];
         let mut seen = HashSet::from([raw.to_owned()]);
         let (mut at, mut bytes, mut work) = (0, raw.len(), raw.len());
@@ -147,10 +148,6 @@ impl<'a> Target<'a> {
     pub const fn has_encoded_slash(&self) -> bool {
         self.encoded_slash
     }
-}
-
-fn has_prefix(text: &str, prefix: &[u8]) -> bool {
-    text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 /// Returns whether a path has only one reading: no escapes, parameters, dot segments or empty segments.

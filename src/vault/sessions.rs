@@ -53,6 +53,16 @@ pub struct NewSession {
     pub user_agent: Option<String>,
 }
 
+/// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
+const USER_AGENT: usize = 256;
+
+impl NewSession {
+    /// Returns the part of the `User-Agent` that is stored.
+    pub(crate) fn stored_user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)])
+    }
+}
+
 /// Contents of a token, read in the transaction that allowed it.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -131,6 +141,37 @@ pub enum RotationRefused {
     Ended,
     /// The token belongs to another client.
     OtherClient,
+}
+
+/// What a presented token is compared with: the stored session of its family.
+#[derive(Debug)]
+pub(crate) struct StoredToken<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) generation: u32,
+    /// True if the session has not ended and its user exists, is enabled and still has the epoch of the login.
+    pub(crate) is_valid: bool,
+    /// True if neither the idle nor the absolute end has passed.
+    pub(crate) is_current: bool,
+}
+
+impl StoredToken<'_> {
+    /// Returns the reason to refuse a token; `None` if its generation decides.
+    pub(crate) fn refusal(&self, presented: &Presented) -> Option<RotationRefused> {
+        if self.client_id != presented.client_id {
+            Some(RotationRefused::OtherClient)
+        } else if !self.is_valid {
+            Some(RotationRefused::Ended)
+        } else if !self.is_current {
+            Some(RotationRefused::Expired)
+        } else if presented.generation > self.generation {
+            Some(RotationRefused::Unknown)
+        } else if presented.generation == u32::MAX {
+            // The generation counter is exhausted. No session lives that long, and the counter must not restart.
+            Some(RotationRefused::Expired)
+        } else {
+            None
+        }
+    }
 }
 
 /// Reason for ending a session.

@@ -43,21 +43,21 @@ impl Pattern {
     }
 
     /// At most `most` bytes from an offset.
-    pub(crate) fn at(&self, place: u64, most: u64) -> &[u8] {
+    pub(crate) fn at(&self, offset: u64, most: u64) -> &[u8] {
         let period = u64::try_from(PERIOD).expect("small");
-        let start = usize::try_from(place % period).expect("below the period");
+        let start = usize::try_from(offset % period).expect("below the period");
         let most = usize::try_from(most.min(period)).expect("at most the period");
         &self.0[start..PERIOD.min(start + most)]
     }
 
     /// Returns true if these are the bytes from an offset on.
-    pub(crate) fn is(&self, mut place: u64, mut bytes: &[u8]) -> bool {
+    pub(crate) fn is(&self, mut offset: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
-            let expected = self.at(place, bytes.len() as u64);
+            let expected = self.at(offset, bytes.len() as u64);
             if !bytes.starts_with(expected) {
                 return false;
             }
-            place += expected.len() as u64;
+            offset += expected.len() as u64;
             bytes = &bytes[expected.len()..];
         }
         true
@@ -166,7 +166,7 @@ impl Visit {
             let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
             Some((first.parse::<u64>().ok()?, last.parse::<u64>().unwrap_or(size - 1)))
         });
-        let (mut place, end, line) = match range {
+        let (mut offset, end, line) = match range {
             Some((first, _)) if first >= size => {
                 let head = format!(
                     "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{size}\r\nContent-Length: 0\r\n\r\n"
@@ -185,16 +185,16 @@ impl Visit {
         };
         let head = format!(
             "HTTP/1.1 {line}\r\nETag: {ETAG}\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\n\r\n",
-            end - place
+            end - offset
         );
         self.stream.write_all(head.as_bytes()).await.ok()?;
-        while place < end {
-            let bytes = self.pattern.at(place, (end - place).min(256 << 10));
+        while offset < end {
+            let bytes = self.pattern.at(offset, (end - offset).min(256 << 10));
             if self.stream.write_all(bytes).await.is_err() {
                 self.seen.given_up.fetch_add(1, Ordering::SeqCst);
                 return None;
             }
-            place += bytes.len() as u64;
+            offset += bytes.len() as u64;
         }
         Some(())
     }
@@ -202,15 +202,15 @@ impl Visit {
     /// Sends a few KiB at a time, as many apps do (RFC 9112 section 7.1).
     async fn give_pieces(&mut self, size: u64) -> Option<()> {
         self.stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.ok()?;
-        let mut place = 0;
-        while place < size {
-            let bytes = self.pattern.at(place, (size - place).min(PIECE));
+        let mut offset = 0;
+        while offset < size {
+            let bytes = self.pattern.at(offset, (size - offset).min(PIECE));
             let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
             if self.stream.write_all(&chunk).await.is_err() {
                 self.seen.given_up.fetch_add(1, Ordering::SeqCst);
                 return None;
             }
-            place += bytes.len() as u64;
+            offset += bytes.len() as u64;
         }
         self.stream.write_all(b"0\r\n\r\n").await.ok()
     }
@@ -221,10 +221,10 @@ impl Visit {
             self.seen.expecting.fetch_add(1, Ordering::SeqCst);
             self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
         }
-        let (mut place, mut good) = (0, true);
+        let (mut offset, mut good) = (0, true);
         let mut chunk = vec![0; 256 << 10];
-        while place < length {
-            if place >= length / 2 && std::mem::take(&mut breath) {
+        while offset < length {
+            if offset >= length / 2 && std::mem::take(&mut breath) {
                 tokio::time::sleep(BREATH).await;
             }
             let bytes = if self.buffer.is_empty() {
@@ -237,12 +237,12 @@ impl Visit {
                 chunk.resize(256 << 10, 0);
                 &chunk[..read]
             };
-            good &= self.pattern.is(place, bytes);
-            place += bytes.len() as u64;
+            good &= self.pattern.is(offset, bytes);
+            offset += bytes.len() as u64;
             self.seen.taken.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         }
-        let said = format!("{place} {}", if good { "as they should be" } else { "others" });
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len());
+        let verdict = format!("{offset} {}", if good { "as they should be" } else { "others" });
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{verdict}", verdict.len());
         self.stream.write_all(answer.as_bytes()).await.ok()
     }
 }

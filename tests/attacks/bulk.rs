@@ -49,7 +49,7 @@ impl<'a> Bulk<'a> {
     }
 
     /// Verifies received bytes, and pauses once halfway.
-    async fn came(&mut self, bytes: &[u8]) {
+    async fn received(&mut self, bytes: &[u8]) {
         assert!(self.pattern.is(self.place, bytes), "after {} bytes", self.place);
         let half = self.size / 2;
         let (before, after) = (self.place, self.place + bytes.len() as u64);
@@ -99,12 +99,12 @@ async fn large_bodies_pass_both_ways_over_http1() {
         let head = client.head().await.expect("an answer");
         assert_eq!((head.status, head.header("content-length")), (200, Some(size.to_string().as_str())));
         let mut bulk = Bulk::of(&stage, size);
-        bulk.came(&client.some().await.expect("the first of it")).await;
+        bulk.received(&client.some().await.expect("the first of it")).await;
         let (mut stream, mut chunk) = (client.into_stream(), vec![0; 256 << 10]);
         while !bulk.is_whole() {
             let read = stream.read(&mut chunk).await.expect("more of it");
             assert!(read > 0, "after {} bytes", bulk.place);
-            bulk.came(&chunk[..read]).await;
+            bulk.received(&chunk[..read]).await;
         }
     })
     .await;
@@ -142,7 +142,7 @@ async fn large_bodies_pass_both_ways_over_http2() {
         assert_eq!((answer.status, length), (200, Some(size.to_string().as_str())));
         let mut bulk = Bulk::of(&stage, size);
         while let Some(bytes) = http2::next(&mut answer.body).await.expect("more of it") {
-            bulk.came(&bytes).await;
+            bulk.received(&bytes).await;
         }
         assert!(bulk.is_whole(), "after {} bytes", bulk.place);
     })

@@ -33,7 +33,7 @@ impl Answer {
     }
 
     /// Returns true if it received 100 Continue.
-    fn was_asked_for_more(&self) -> bool {
+    fn was_told_to_continue(&self) -> bool {
         self.lines.iter().any(|line| line.starts_with("HTTP/") && line.split(' ').nth(1) == Some("100"))
     }
 }
@@ -70,11 +70,11 @@ impl Curl<'_> {
         let done = tokio::task::spawn_blocking(move || process::run(&mut command, "")).await.expect("curl");
         let Done { code, out, err } = done;
         assert_eq!(code, Some(0), "{} {path} signed in {signed_in}: {out} {err}", self.version);
-        let said: Vec<&str> = out.split(' ').collect();
-        assert_eq!(format!("--http{}", said[2]), self.version, "{out}");
+        let printed: Vec<&str> = out.split(' ').collect();
+        assert_eq!(format!("--http{}", printed[2]), self.version, "{out}");
         Answer {
-            status: said[0].to_owned(),
-            sent: said[1].parse().expect("a number"),
+            status: printed[0].to_owned(),
+            sent: printed[1].parse().expect("a number"),
             lines: std::fs::read_to_string(&head).expect("a header").lines().map(str::to_owned).collect(),
             body: std::fs::read(&body).unwrap_or_default(),
         }
@@ -134,16 +134,20 @@ async fn upload_with_expect_continue_is_refused_before_the_body() {
         let upload = [&upload[..], &["--expect100-timeout", wait]].concat();
         let (heads, taken) = (stage.app.seen(|seen| &seen.heads), stage.app.seen(|seen| &seen.taken));
         let refused = curl.call("/take", false, &upload).await;
-        assert_eq!((refused.status.as_str(), refused.was_asked_for_more()), ("401", false), "{version}");
+        assert_eq!((refused.status.as_str(), refused.was_told_to_continue()), ("401", false), "{version}");
         assert_eq!(stage.app.seen(|seen| &seen.heads), heads, "{version}: the app does not hear of it");
 
         let expecting = stage.app.seen(|seen| &seen.expecting);
         let done = curl.call("/take", true, &upload).await;
-        let said = String::from_utf8_lossy(&done.body).into_owned();
-        assert_eq!((done.status.as_str(), said), ("200", format!("{length} as they should be")), "{version}");
+        let printed = String::from_utf8_lossy(&done.body).into_owned();
+        assert_eq!(
+            (done.status.as_str(), printed),
+            ("200", format!("{length} as they should be")),
+            "{version}"
+        );
         assert_eq!((done.sent, stage.app.seen(|seen| &seen.taken) - taken), (length, length), "{version}");
         assert_eq!(stage.app.seen(|seen| &seen.expecting), expecting + 1, "{version}: the app is told");
-        assert_eq!(done.was_asked_for_more(), is_asked, "{version}");
+        assert_eq!(done.was_told_to_continue(), is_asked, "{version}");
 
         // An early response of the app is passed on.
         for status in ["417", "413", "200"] {
@@ -152,8 +156,12 @@ async fn upload_with_expect_continue_is_refused_before_the_body() {
             if !is_asked && status == "200" {
                 continue;
             }
-            let told = curl.call(&format!("/status/{status}"), true, &upload).await;
-            assert_eq!((told.status.as_str(), told.was_asked_for_more()), (status, false), "{version}");
+            let outcome = curl.call(&format!("/status/{status}"), true, &upload).await;
+            assert_eq!(
+                (outcome.status.as_str(), outcome.was_told_to_continue()),
+                (status, false),
+                "{version}"
+            );
         }
         if is_asked {
             assert_eq!(refused.sent, 0, "nothing of the body was sent");
@@ -178,8 +186,8 @@ async fn upload_without_expect_continue_receives_the_refusal() {
         assert_eq!(stage.app.seen(|seen| &seen.heads), heads, "{version}: the app does not hear of it");
         for status in ["413", "417"] {
             for _ in 0..5 {
-                let told = curl.call(&format!("/status/{status}"), true, &upload).await;
-                assert_eq!(told.status, status, "{version}");
+                let outcome = curl.call(&format!("/status/{status}"), true, &upload).await;
+                assert_eq!(outcome.status, status, "{version}");
             }
         }
     }
@@ -201,9 +209,9 @@ async fn expect_continue_over_http2_is_answered_whenever_the_body_arrives() {
     for status in [417, 413, 200] {
         let target = format!("/status/{status}");
         let sent = client.send("POST", &target, &[expect, length, signed_in], None).await;
-        let (told, _body) = sent.expect("taken");
-        let told = http2::whole(http2::head(told).await.expect("an answer")).await;
-        assert_eq!(told.status, status);
+        let (outcome, _body) = sent.expect("taken");
+        let outcome = http2::whole(http2::head(outcome).await.expect("an answer")).await;
+        assert_eq!(outcome.status, status);
     }
     // The app sent 100 Continue, and the client did not receive it.
     let sent = client.send("POST", "/take", &[expect, length, signed_in], None).await;

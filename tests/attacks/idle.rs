@@ -20,9 +20,9 @@ async fn ten_thousand_idle_connections_leave_others_unaffected() {
             if stream.write_all(b"GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await.is_err() {
                 return;
             }
-            let mut said = [0; 1024];
+            let mut buffer = [0; 1024];
             let mut answered = false;
-            while stream.read(&mut said).await.is_ok_and(|read| read > 0) {
+            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
                 if !answered {
                     done.sent(1);
                 }

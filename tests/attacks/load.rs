@@ -138,8 +138,8 @@ pub(crate) async fn pour(
 ) {
     let (mut from, mut to) = tokio::io::split(stream);
     let reading = async {
-        let mut said = [0; 1024];
-        while from.read(&mut said).await.is_ok_and(|read| read > 0) {}
+        let mut buffer = [0; 1024];
+        while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
     };
     let writing = async {
         let mut next = begin;

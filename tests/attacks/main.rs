@@ -5,13 +5,13 @@
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod support;
 
-#[path = "../program/house.rs"]
+#[path = "../support/program/house.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod house;
-#[path = "../program/process.rs"]
+#[path = "../support/program/process.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod process;
-#[path = "../program/serving.rs"]
+#[path = "../support/program/serving.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod serving;
 

@@ -55,20 +55,21 @@ async fn slow_readers_get_whole_responses_over_http1() {
             let request =
                 format!("GET {} HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n", target(at));
             stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
-            let (mut came, mut last, mut bite) = (0, Vec::new(), vec![0; BITE]);
+            let (mut received, mut last, mut bite) = (0, Vec::new(), vec![0; BITE]);
             loop {
-                let read = stream.read(&mut bite).await.map_err(|error| format!("{error} after {came}"))?;
+                let read =
+                    stream.read(&mut bite).await.map_err(|error| format!("{error} after {received}"))?;
                 if read == 0 {
                     break;
                 }
-                came += read;
+                received += read;
                 last.extend_from_slice(&bite[..read]);
                 last.drain(..last.len().saturating_sub(8));
                 // The slow pace itself; it waits for nothing.
                 tokio::time::sleep(BETWEEN * u32::try_from(read).expect("small") / BITE as u32).await;
             }
-            let is_whole = came > SIZE && (at.is_multiple_of(2) || last.ends_with(b"\r\n0\r\n\r\n"));
-            if is_whole { Ok(()) } else { Err(format!("{} ended after {came} bytes", target(at))) }
+            let is_whole = received > SIZE && (at.is_multiple_of(2) || last.ends_with(b"\r\n0\r\n\r\n"));
+            if is_whole { Ok(()) } else { Err(format!("{} ended after {received} bytes", target(at))) }
         });
     }
     all(&stage, "HTTP/1.1", readers).await;
@@ -90,11 +91,11 @@ async fn slow_readers_get_whole_responses_over_http2() {
                 let sent = client.lock().await.send("GET", &target(at), &[], Some(b"")).await;
                 let (response, _) = sent.map_err(|error| error.to_string())?;
                 let mut response = http2::head(response).await.map_err(|error| error.to_string())?;
-                let mut came = 0;
+                let mut received = 0;
                 loop {
                     match http2::next(&mut response.body).await {
                         Ok(Some(bytes)) => {
-                            came += bytes.len();
+                            received += bytes.len();
                             // The slow pace itself; it waits for nothing.
                             tokio::time::sleep(
                                 BETWEEN * u32::try_from(bytes.len()).expect("small") / BITE as u32,
@@ -102,11 +103,15 @@ async fn slow_readers_get_whole_responses_over_http2() {
                             .await;
                         }
                         Ok(None) => break,
-                        Err(error) => return Err(format!("{error} after {came}")),
+                        Err(error) => return Err(format!("{error} after {received}")),
                     }
                 }
                 drop(client);
-                if came == SIZE { Ok(()) } else { Err(format!("{} ended after {came} bytes", target(at))) }
+                if received == SIZE {
+                    Ok(())
+                } else {
+                    Err(format!("{} ended after {received} bytes", target(at)))
+                }
             });
         }
     }

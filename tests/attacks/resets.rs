@@ -24,8 +24,8 @@ async fn rapid_resets_leave_others_unaffected() {
                 let Ok(stream) = secure(&trust, stream).await else { return };
                 let (mut from, mut to) = tokio::io::split(stream);
                 let reading = async {
-                    let mut said = [0; 4096];
-                    while from.read(&mut said).await.is_ok_and(|read| read > 0) {}
+                    let mut buffer = [0; 4096];
+                    while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
                 };
                 let writing = async {
                     let block = frames::request("GET", "/public/bytes/1000000");

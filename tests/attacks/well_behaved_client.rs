@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connection type of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum ConnectionKind {
     Kept,
     Fresh,
     Http2,
@@ -67,9 +67,16 @@ impl WellBehavedClient {
     /// Starts six clients: four on kept connections, two on fresh ones. With TLS two of the four use HTTP/2.
     pub(crate) fn start(address: SocketAddr, trust: Option<&Trust>, access: &str) -> Self {
         let (stop, completed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let second = if trust.is_some() { Way::Http2 } else { Way::Kept };
+        let second = if trust.is_some() { ConnectionKind::Http2 } else { ConnectionKind::Kept };
         let mut clients = JoinSet::new();
-        for way in [Way::Kept, second, Way::Kept, second, Way::Fresh, Way::Fresh] {
+        for kind in [
+            ConnectionKind::Kept,
+            second,
+            ConnectionKind::Kept,
+            second,
+            ConnectionKind::Fresh,
+            ConnectionKind::Fresh,
+        ] {
             let client = WorkingClient {
                 address,
                 trust: trust.cloned(),
@@ -77,7 +84,7 @@ impl WellBehavedClient {
                 connection: Connection::None,
             };
             let (stop, completed) = (Arc::clone(&stop), Arc::clone(&completed));
-            clients.spawn(client.work(way, stop, completed));
+            clients.spawn(client.work(kind, stop, completed));
         }
         Self { stop, completed, clients }
     }
@@ -115,17 +122,22 @@ struct WorkingClient {
 }
 
 impl WorkingClient {
-    async fn work(mut self, way: Way, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Vec<Outcome> {
+    async fn work(
+        mut self,
+        kind: ConnectionKind,
+        stop: Arc<AtomicBool>,
+        count: Arc<AtomicU64>,
+    ) -> Vec<Outcome> {
         let mut all = Vec::new();
         while !stop.load(Ordering::SeqCst) {
             let started = Instant::now();
-            let answer = tokio::time::timeout(PATIENCE, self.ask(way)).await;
+            let answer = tokio::time::timeout(PATIENCE, self.ask(kind)).await;
             let failed = match answer {
                 Ok(Ok(())) => None,
-                Ok(Err(how)) => Some(format!("{way:?}: {how}")),
-                Err(_) => Some(format!("{way:?}: no response in {PATIENCE:?}")),
+                Ok(Err(how)) => Some(format!("{kind:?}: {how}")),
+                Err(_) => Some(format!("{kind:?}: no response in {PATIENCE:?}")),
             };
-            if failed.is_some() || way == Way::Fresh {
+            if failed.is_some() || kind == ConnectionKind::Fresh {
                 self.connection = Connection::None;
             }
             all.push(Outcome { took: started.elapsed(), failed });
@@ -134,11 +146,11 @@ impl WorkingClient {
         all
     }
 
-    async fn ask(&mut self, way: Way) -> Result<(), String> {
+    async fn ask(&mut self, kind: ConnectionKind) -> Result<(), String> {
         let headers = [("Authorization", self.bearer.as_str())];
         if matches!(self.connection, Connection::None) {
-            self.connection = match (way, &self.trust) {
-                (Way::Http2, Some(trust)) => {
+            self.connection = match (kind, &self.trust) {
+                (ConnectionKind::Http2, Some(trust)) => {
                     Connection::Http2(Http2::connect(trust, self.address, "gateway.test").await)
                 }
                 (_, Some(trust)) => {

@@ -125,7 +125,7 @@ impl Profile<'_> {
         let path = format!("/devtools/page/{}", text(&made, "targetId"));
         let tab = Tab { connection: Connection::open(self.browser.port, path).await };
         tab.connection.call("Page.enable", json!({})).await;
-        tab.look(Appearance::DESKTOP).await;
+        tab.set_appearance(Appearance::DESKTOP).await;
         tab
     }
 
@@ -255,12 +255,12 @@ impl Tab {
     }
 
     /// Emulates a theme and size.
-    pub(crate) async fn look(&self, look: Appearance) {
+    pub(crate) async fn set_appearance(&self, appearance: Appearance) {
         let size = json!({
-            "width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.width < 600,
+            "width": appearance.width, "height": appearance.height, "deviceScaleFactor": 1, "mobile": appearance.width < 600,
         });
         self.connection.call("Emulation.setDeviceMetricsOverride", size).await;
-        self.media("prefers-color-scheme", if look.dark { "dark" } else { "light" }).await;
+        self.media("prefers-color-scheme", if appearance.dark { "dark" } else { "light" }).await;
     }
 
     /// Emulates one more media feature, such as `forced-colors`.

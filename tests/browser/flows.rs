@@ -126,18 +126,18 @@ async fn wrong_password_message_does_not_reveal_user_existence() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;
-    let mut said = Vec::new();
+    let mut problems = Vec::new();
     for name in ["ada", "nobody"] {
         tab.open(&site.url("/page")).await;
         tab.fill("#username", name).await;
         tab.fill("#password", "not the password at all").await;
         tab.click("button.main").await;
         tab.until("!!document.querySelector('#problem')").await;
-        said.push((tab.title().await, tab.text("#problem").await));
+        problems.push((tab.title().await, tab.text("#problem").await));
         assert_eq!(tab.run("document.querySelector('#username').value").await, name, "typed once is enough");
         assert_eq!(tab.run("document.querySelector('#password').value").await, "");
     }
-    assert_eq!(said[0], said[1]);
+    assert_eq!(problems[0], problems[1]);
     // The correct password still leads to the requested page.
     sign_in(&tab, PASSWORD).await;
     tab.until("document.title === 'The app'").await;
@@ -295,7 +295,7 @@ async fn browser_without_cookies_gets_a_message_and_no_redirect_loop() {
     tab.open(&site.url("/page")).await;
     sign_in(&tab, PASSWORD).await;
     tab.until("!!document.querySelector('#problem')").await;
-    let said = tab.text("#problem").await;
-    assert!(said.to_lowercase().contains("cookie"), "{said}");
+    let problem = tab.text("#problem").await;
+    assert!(problem.to_lowercase().contains("cookie"), "{problem}");
     assert_eq!(profile.cookies().await, [Value::Null; 0]);
 }

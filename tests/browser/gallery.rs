@@ -209,12 +209,12 @@ async fn answer(mut stream: TcpStream, brand: Arc<Brand>) {
     }
     let request = String::from_utf8_lossy(&request);
     let path = request.split(' ').nth(1).unwrap_or_default();
-    let asked = request.lines().filter_map(|line| line.split_once(": "));
-    let asked =
-        asked.filter(|(name, _)| name.eq_ignore_ascii_case("accept-language")).map(|(_, value)| value);
+    let languages = request.lines().filter_map(|line| line.split_once(": "));
+    let languages =
+        languages.filter(|(name, _)| name.eq_ignore_ascii_case("accept-language")).map(|(_, value)| value);
     let (fields, content_type, body) = match brand.asset(path) {
         Some(asset) => (ASSET_HEADERS, Some(asset.content_type), asset.body.to_vec()),
-        None => match html(path.trim_start_matches('/'), &brand, Language::accepted(asked)) {
+        None => match html(path.trim_start_matches('/'), &brand, Language::accepted(languages)) {
             Some(html) => (HEADERS, None, html.into_bytes()),
             // For an empty body a browser shows its own error page.
             None => (&[] as &[_], Some("text/plain"), b"nothing here".to_vec()),

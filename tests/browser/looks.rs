@@ -44,7 +44,7 @@ async fn every_page_fits_and_is_accessible_in_every_layout() {
     let tab = profile.tab().await;
     let mut faults = Vec::new();
     for look in Appearance::ALL {
-        tab.look(look).await;
+        tab.set_appearance(look).await;
         for name in gallery::NAMES {
             tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
             let overflow = tab.run("document.documentElement.scrollWidth - innerWidth").await;
@@ -112,7 +112,7 @@ async fn every_page_fits_a_narrow_window_with_large_text() {
     for language in ["en", "de"] {
         tab.languages(language).await;
         for (width, size) in [(320, "100%"), (320, "200%"), (640, "300%"), (1280, "200%")] {
-            tab.look(Appearance { name: "narrow", width, height: 700, dark: false }).await;
+            tab.set_appearance(Appearance { name: "narrow", width, height: 700, dark: false }).await;
             for name in gallery::NAMES {
                 tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
                 let script = LARGE_TEXT_FAULTS.replace("SIZE", &format!("'{size}'"));

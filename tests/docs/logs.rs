@@ -175,7 +175,7 @@ fn runbook_names_only_known_reasons_and_fields() {
             || settings.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{word} = ")))
     };
     let page = root("docs/runbook.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut said = 0;
+    let mut documented = 0;
     let pieces: Vec<&str> = page.split('`').collect();
     for at in (1..pieces.len()).step_by(2) {
         let (before, word) = (pieces[at - 1].trim_end(), pieces[at]);
@@ -184,12 +184,12 @@ fn runbook_names_only_known_reasons_and_fields() {
             continue;
         }
         let is_of_the_log = ["log's", "log has", "log says"].iter().any(|words| before.ends_with(words));
-        said += usize::from(is_of_the_log);
+        documented += usize::from(is_of_the_log);
         assert!(!is_of_the_log || known.contains(word), "docs/logs.md does not have `{word}` of the runbook");
         let is_known = !word.contains('_') || known.contains(word) || is_elsewhere(word);
         assert!(is_known, "the runbook's `{word}` is no reason, code, metric or setting");
     }
-    assert!(said > 10, "only {said} reasons: is this the right page?");
+    assert!(documented > 10, "only {documented} reasons: is this the right page?");
 }
 
 #[test]

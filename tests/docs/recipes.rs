@@ -35,9 +35,9 @@ fn check_accepts_every_recipe_without_warning() {
             std::fs::write(&file, &block).expect("written");
             let mut check = Command::new(env!("CARGO_BIN_EXE_doorward"));
             let output = check.args(["--config"]).arg(&file).arg("check").output().expect("it runs");
-            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{page}:\n{said}\n{block}");
-            assert!(!said.contains("warning:"), "{page}:\n{said}\n{block}");
+            let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{page}:\n{printed}\n{block}");
+            assert!(!printed.contains("warning:"), "{page}:\n{printed}\n{block}");
             checked += 1;
         }
     }

@@ -20,7 +20,7 @@ impl Line {
 
     /// Response to one request; `None` when the connection was closed without one. A closed connection is replaced.
     pub(crate) async fn ask(&mut self, method: &str, bytes: &[u8]) -> Option<Response> {
-        let asking = async {
+        let sending = async {
             if let Some(client) = &mut self.client
                 && client.try_send(bytes).await
                 && let Some(answer) = client.response(method).await
@@ -33,8 +33,8 @@ impl Line {
             self.client = Some(client);
             answer
         };
-        let asked = tokio::time::timeout(PATIENCE, asking).await;
-        let answer = asked.unwrap_or_else(|_| panic!("no answer and no end: {}", bytes.escape_ascii()));
+        let sent = tokio::time::timeout(PATIENCE, sending).await;
+        let answer = sent.unwrap_or_else(|_| panic!("no answer and no end: {}", bytes.escape_ascii()));
         if answer.as_ref().is_none_or(|answer| answer.header("connection") == Some("close")) {
             self.client = None;
         }

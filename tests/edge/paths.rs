@@ -25,8 +25,8 @@ const HOSTS: [(&str, &[(&str, char)]); 2] = [
 fn routes() -> String {
     let mut text = String::new();
     for (host, routes) in HOSTS {
-        for (at, (path, who)) in routes.iter().enumerate() {
-            let access = match who {
+        for (at, (path, rule)) in routes.iter().enumerate() {
+            let access = match rule {
                 'p' => "\"public\"",
                 's' => "\"signed-in\"",
                 _ => "{ roles = [\"admin\"] }",
@@ -44,7 +44,7 @@ fn routes() -> String {
 
 /// Sender of a request.
 #[derive(Clone, Copy, PartialEq)]
-enum Who<'a> {
+enum Sender<'a> {
     Nobody,
     User(&'a str),
 }
@@ -66,7 +66,7 @@ impl World {
     }
 }
 
-fn message(case: &Case, host: &str, who: Who<'_>, name: &str) -> Vec<u8> {
+fn message(case: &Case, host: &str, sender: Sender<'_>, name: &str) -> Vec<u8> {
     let mut head = Vec::new();
     head.extend_from_slice(case.method.as_bytes());
     head.push(b' ');
@@ -77,7 +77,7 @@ fn message(case: &Case, host: &str, who: Who<'_>, name: &str) -> Vec<u8> {
         head.extend_from_slice(field.as_bytes());
         head.extend_from_slice(b"\r\n");
     }
-    if let Who::User(token) = who {
+    if let Sender::User(token) = sender {
         head.extend_from_slice(format!("Authorization: Bearer {token}\r\n").as_bytes());
     }
     head.extend_from_slice(b"\r\n");
@@ -108,7 +108,7 @@ fn forwarded(target: &[u8]) -> Vec<u8> {
 }
 
 /// Servers that would resolve the target on that host to a path `who` may not access; one message for each.
-fn violations(target: &[u8], host: &str, who: Who<'_>) -> Vec<String> {
+fn violations(target: &[u8], host: &str, sender: Sender<'_>) -> Vec<String> {
     let (_, routes) = HOSTS.iter().find(|(known, _)| *known == host).expect("one of ours");
     let mut prefixes: Vec<&str> = routes.iter().map(|(path, _)| *path).collect();
     prefixes.push("/auth");
@@ -117,10 +117,10 @@ fn violations(target: &[u8], host: &str, who: Who<'_>) -> Vec<String> {
         let Some(read) = decode(target) else { continue };
         let there = matching_prefix(&read, &prefixes, keeps_case);
         let access =
-            there.and_then(|there| routes.iter().find(|(path, _)| *path == there)).map(|(_, who)| who);
+            there.and_then(|there| routes.iter().find(|(path, _)| *path == there)).map(|(_, rule)| rule);
         let may = match access {
             Some('p') => true,
-            Some('s') => who != Who::Nobody,
+            Some('s') => sender != Sender::Nobody,
             Some(_) => false,
             None => there.is_none(),
         };
@@ -208,14 +208,14 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
     let mut line = Line::to(world.gateway.address());
     for (at, case) in cases.iter().enumerate().filter(|(at, _)| at % CLIENTS == client) {
         for (host, routes) in HOSTS {
-            for who in [Who::Nobody, Who::User(&world.token)] {
+            for sender in [Sender::Nobody, Sender::User(&world.token)] {
                 // A path forbidden to a user on an open host is forbidden to anonymous clients.
-                if who != Who::Nobody && host == "open.test" {
+                if sender != Sender::Nobody && host == "open.test" {
                     continue;
                 }
-                let user = if who == Who::Nobody { "nobody" } else { "user" };
+                let user = if sender == Sender::Nobody { "nobody" } else { "user" };
                 let name = format!("{at}-{host}-{user}");
-                let bytes = message(case, host, who, &name);
+                let bytes = message(case, host, sender, &name);
                 let torn = case.target.iter().any(|&b| b <= b' ');
                 let answer = if torn {
                     line.ask_apart(case.method, &bytes).await
@@ -229,7 +229,8 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
                 let prefixes: Vec<&str> = routes.iter().map(|(path, _)| *path).collect();
                 let by_prefix = matching_prefix(&target, &prefixes, true)
                     .and_then(|path| routes.iter().find(|(known, _)| *known == path));
-                if by_prefix.is_some_and(|(_, who)| *who == 'p') && !violations(&target, host, who).is_empty()
+                if by_prefix.is_some_and(|(_, rule)| *rule == 'p')
+                    && !violations(&target, host, sender).is_empty()
                 {
                     tally.naive += 1;
                 }
@@ -237,7 +238,7 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
                     200 if answer.as_ref().is_some_and(|answer| answer.header("x-request-id").is_some()) => {
                         tally.forwarded += 1;
                         tally.faults.extend(
-                            violations(&target, host, who)
+                            violations(&target, host, sender)
                                 .into_iter()
                                 .map(|stray| format!("{shown}: {stray}")),
                         );

@@ -265,11 +265,11 @@ async fn http2(send: &mut h2::client::SendRequest<Bytes>, of: Exchange<'_>) -> R
     if of.request.sends == Sends::Trailers {
         head = head.header("trailer", "x-trailer");
     }
-    let said = |error: h2::Error| format!("{error}");
-    let mut ready = send.clone().ready().await.map_err(said)?;
+    let message = |error: h2::Error| format!("{error}");
+    let mut ready = send.clone().ready().await.map_err(message)?;
     let ends_at_once = of.request.sends == Sends::Nothing;
     let (answer, mut body) =
-        ready.send_request(head.body(()).expect("a head"), ends_at_once).map_err(said)?;
+        ready.send_request(head.body(()).expect("a head"), ends_at_once).map_err(message)?;
     // The response and the end of the stream may come before the whole request is sent.
     let sending = async {
         let ends_apart =

@@ -6,6 +6,7 @@ mod framing;
 mod identity;
 mod origin;
 mod prefix;
+mod request_ids;
 mod routes;
 mod second;
 mod targets;

@@ -72,13 +72,13 @@ fn every_dashboard_panel_has_title_unit_and_description() {
 #[test]
 fn dashboard_panels_do_not_overlap() {
     let dashboard = dashboard();
-    let mut taken = BTreeSet::new();
+    let mut covered = BTreeSet::new();
     for panel in dashboard["panels"].as_array().expect("panels") {
-        let place = |name: &str| panel["gridPos"][name].as_u64().expect("a place");
-        for x in place("x")..place("x") + place("w") {
+        let grid = |name: &str| panel["gridPos"][name].as_u64().expect("a place");
+        for x in grid("x")..grid("x") + grid("w") {
             assert!(x < 24, "{} is too wide", panel["title"]);
-            for y in place("y")..place("y") + place("h") {
-                assert!(taken.insert((x, y)), "{} overlaps another panel", panel["title"]);
+            for y in grid("y")..grid("y") + grid("h") {
+                assert!(covered.insert((x, y)), "{} overlaps another panel", panel["title"]);
             }
         }
     }

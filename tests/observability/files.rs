@@ -48,8 +48,8 @@ fn every_alert_names_its_severity_and_runbook() {
                 "{name}: say in a person's words, in `{words}`, what is wrong"
             );
         }
-        let place = format!("{RUNBOOK}#{}", name.to_lowercase());
-        assert_eq!(alert.value("runbook_url"), Some(place.as_str()), "{name}");
+        let url = format!("{RUNBOOK}#{}", name.to_lowercase());
+        assert_eq!(alert.value("runbook_url"), Some(url.as_str()), "{name}");
     }
 }
 
@@ -91,8 +91,8 @@ fn every_alert_is_tested_firing_and_not_firing() {
     // No alert fires on an idle system, where all series exist.
     let rest = text.split("\n  - name: ").find(|group| group.starts_with("'nothing: a system at rest'"));
     let there = named(rest.expect("a system at rest"));
-    let asked = named(&file(RULES));
-    let missing: Vec<_> = asked.difference(&there).collect();
+    let used = named(&file(RULES));
+    let missing: Vec<_> = used.difference(&there).collect();
     assert!(missing.is_empty(), "{TESTS}: the system at rest has no {missing:?}");
 }
 

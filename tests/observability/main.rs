@@ -5,16 +5,16 @@
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod support;
 
-#[path = "../support/postgres.rs"]
+#[path = "../support/stores/postgres.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod instances;
 #[path = "../stores/postgres.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod postgres;
-#[path = "../program/process.rs"]
+#[path = "../support/program/process.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod process;
-#[path = "../support/redis.rs"]
+#[path = "../support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
 

@@ -18,9 +18,9 @@ fn promtool(arguments: &[&str], input: &str) -> String {
     // The process may end without reading.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("its output");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "promtool {arguments:?}:\n{said}");
-    said
+    let output_text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "promtool {arguments:?}:\n{output_text}");
+    output_text
 }
 
 #[test]

@@ -5,6 +5,8 @@
 mod app;
 #[path = "../support/eventually.rs"]
 mod eventually;
+#[path = "../support/program/house.rs"]
+mod house;
 #[path = "../support/http.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod http;
@@ -12,9 +14,13 @@ mod http;
 mod measured;
 #[path = "../support/page.rs"]
 mod page;
-#[path = "../support/redis.rs"]
+#[path = "../support/program/process.rs"]
+mod process;
+#[path = "../support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod redis;
+#[path = "../support/program/serving.rs"]
+mod serving;
 #[path = "../support/socket.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod socket;
@@ -22,30 +28,8 @@ mod socket;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod tls;
 
-mod house;
+mod apps;
+mod commands;
+mod lifecycle;
 mod load;
-mod process;
-mod serving;
-
-mod cli;
-mod cli_json;
-mod cli_vault;
-mod client_certificates;
-mod demo;
-mod forwarded;
-mod grpc;
-mod help;
-mod httpbin;
-mod https;
-mod kill;
-mod listening;
 mod logs;
-mod logs_floods;
-mod logs_secrets;
-mod reload;
-mod serve;
-mod shell;
-mod startup;
-mod status;
-mod status_away;
-mod upgrade;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::app::TestApp;
 use crate::http::{self, Response};
-use crate::instances::{ROLE, ROLE_PASSWORD, Server};
+use crate::instances::Server;
 use crate::process::{self, Running};
 use crate::servers::{NONE, RedisServer};
 
@@ -70,15 +70,14 @@ impl Fleet {
         let app = TestApp::start().await;
         let folder = tempfile::tempdir().expect("a folder");
         let random: &dyn Random = &SystemRandom;
-        let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let settings = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nlameduck = \"1s\"\n[server.limits]\nconnections_per_ip = 10000\n\
              [admin]\nlisten = []\n[log]\nlevel = \"warn\"\n\
-             [vault]\nurl = \"postgres://{ROLE}:{password}@127.0.0.1:{}/{database}\"\nmaster_key = \"{}\"\n\
+             [vault]\nurl = \"{}\"\nmaster_key = \"{}\"\n\
              [sessions]\nurl = \"redis://127.0.0.1:{}/0\"\nrevalidate_after = \"100ms\"\n\
              [upstreams.app]\nservers = [\"http://{}\"]\n\
              [[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n",
-            postgres.port,
+            postgres.url(&database),
             base64url(random.bytes::<32>()),
             redis.port,
             app.address(),
@@ -102,10 +101,10 @@ impl Fleet {
         let process = Running::start(&mut self.command(release, &["serve"]));
         let line = process.line().unwrap_or_else(|| panic!("{release:?} does not start"));
         // The previous release prints a sentence, and no scheme.
-        let said = serde_json::from_str::<serde_json::Value>(&line).ok();
-        let said = said.as_ref().and_then(|line| line["address"].as_str());
+        let line_json = serde_json::from_str::<serde_json::Value>(&line).ok();
+        let line_json = line_json.as_ref().and_then(|line| line["address"].as_str());
         let address =
-            said.or_else(|| line.rsplit([' ', '/']).next()).and_then(|address| address.parse().ok());
+            line_json.or_else(|| line.rsplit([' ', '/']).next()).and_then(|address| address.parse().ok());
         Gateway { process, address: address.unwrap_or_else(|| panic!("no address in `{line}`")) }
     }
 

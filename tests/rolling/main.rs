@@ -9,15 +9,15 @@ mod eventually;
 #[path = "../support/http.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod http;
-#[path = "../support/postgres.rs"]
+#[path = "../support/stores/postgres.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod instances;
 #[path = "../support/measured.rs"]
 mod measured;
-#[path = "../program/process.rs"]
+#[path = "../support/program/process.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod process;
-#[path = "../support/redis.rs"]
+#[path = "../support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
 #[path = "../support/socket.rs"]

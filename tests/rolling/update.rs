@@ -35,15 +35,15 @@ impl ActiveClients {
             let (requests, refreshes) = (Arc::clone(&requests), Arc::clone(&refreshes));
             let mut tokens = log_in(gateways.any(), "ada").await;
             people.spawn(async move {
-                let mut turn = person;
+                let mut step = person;
                 while !stop.load(Ordering::Relaxed) {
                     let gateway = gateways.any();
                     assert_eq!(ask(gateway, &tokens).await, 200, "{gateway} refuses person {person}");
                     requests.fetch_add(1, Ordering::Relaxed);
-                    turn += 1;
-                    if turn % 15 == 0 {
+                    step += 1;
+                    if step % 15 == 0 {
                         let next = refresh(gateways.any(), &tokens).await;
-                        if turn % 45 == 0 {
+                        if step % 45 == 0 {
                             let again = refresh(gateways.any(), &tokens).await;
                             assert_eq!(again.refresh, next.refresh, "a lost answer, whoever is asked again");
                         }

@@ -119,8 +119,8 @@ async fn wrong_password_error_does_not_show_the_password() {
         start(options)
     };
     let wrong = with("wrong-horse");
-    let told = async || captured().contains("refused the user or the password");
-    assert_eventually("it is told", SOON, told).await;
+    let is_logged = async || captured().contains("refused the user or the password");
+    assert_eventually("it is told", SOON, is_logged).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let error = wrong.check(session()).await.expect_err("refused").to_string();
     let text = captured();

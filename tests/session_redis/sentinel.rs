@@ -47,11 +47,11 @@ impl Group {
         let begun = Instant::now();
         while !writes_to(store, &self.replica).await {
             if begun.elapsed() > FAILOVER {
-                let mut said = Vec::new();
+                let mut states = Vec::new();
                 for sentinel in &self.sentinels {
-                    said.push(sentinel.ask::<Vec<String>>(&["SENTINEL", "MASTER", "main"]).await.join(" "));
+                    states.push(sentinel.ask::<Vec<String>>(&["SENTINEL", "MASTER", "main"]).await.join(" "));
                 }
-                panic!("the replica ({}) is not used: {said:#?}\n{}", self.replica.port, captured());
+                panic!("the replica ({}) is not used: {states:#?}\n{}", self.replica.port, captured());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -140,7 +140,7 @@ async fn unknown_sentinel_master_name_is_reported() {
     let (hosts, master) = (vec![sentinel.host()], "mian".to_owned());
     let topology = RedisTopology::Sentinel { hosts, master, user: None, password: None };
     let store = start(options(servers::url(topology)));
-    let told = async || captured().contains("no Sentinel says where the master is");
-    assert_eventually("it is told", FAILOVER, told).await;
+    let is_logged = async || captured().contains("no Sentinel says where the master is");
+    assert_eventually("it is told", FAILOVER, is_logged).await;
     store.check(session()).await.expect_err("no master");
 }

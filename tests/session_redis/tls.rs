@@ -29,6 +29,8 @@ async fn redis_tls_needs_matching_ca_and_name() {
     {
         let refused = start(with(name, authority));
         assert_eventually(cause, SOON, async || captured().contains(cause)).await;
+        let line = captured().lines().rfind(|line| line.contains(cause)).map(str::to_owned);
+        assert!(line.as_ref().is_some_and(|line| line.contains("set sessions.ca_file")), "{line:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
         refused.check(session()).await.expect_err("not trusted");
     }

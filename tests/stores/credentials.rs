@@ -85,8 +85,8 @@ async fn postgres_password_can_change_in_either_order() {
     hang_up();
     assert_eventually("it is not taken", SOON, &works).await;
     sql(&format!("GRANT {ROLE} TO other"));
-    let taken = async || sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'other'").trim() != "0";
-    assert_eventually("now it is", SOON, async || works().await && taken().await).await;
+    let is_used = async || sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'other'").trim() != "0";
+    assert_eventually("now it is", SOON, async || works().await && is_used().await).await;
     sql(&format!("ALTER ROLE {ROLE} NOLOGIN"));
     hang_up();
     assert_eventually("the first is not needed any more", SOON, &works).await;

@@ -44,17 +44,17 @@ async fn emptied_redis_neither_ends_nor_revives_sessions() {
     let (replicas, people) = at_work(&world, 6, 4).await;
     let load = Load::start(&addresses(&replicas), &people);
     sleep(Duration::from_millis(300)).await;
-    let mut gone = Vec::new();
+    let mut signed_out = Vec::new();
     for (at, tokens) in people.iter().enumerate().skip(6) {
         world.redis.flush().await;
-        gone.push((at, sign_out(&replicas[at % 2], tokens).await.0));
+        signed_out.push((at, sign_out(&replicas[at % 2], tokens).await.0));
         sleep(Duration::from_millis(150)).await;
         world.redis.flush().await;
     }
     sleep(Duration::from_millis(500)).await;
     let seen = load.end().await;
     assert_served(&seen, 0..6);
-    for (at, acknowledged) in gone {
+    for (at, acknowledged) in signed_out {
         // The other gateway learns of it within milliseconds; requests sent meanwhile may still be served.
         assert_refused_after(&seen, at, acknowledged + Duration::from_millis(100));
     }
@@ -66,10 +66,10 @@ async fn redis_restarted_empty_goes_unnoticed() {
     let (replicas, people) = at_work(&world, 6, 3).await;
     let load = Load::start(&addresses(&replicas), &people);
     sleep(Duration::from_millis(300)).await;
-    let mut gone = vec![(6, sign_out(&replicas[0], &people[6]).await)];
+    let mut signed_out = vec![(6, sign_out(&replicas[0], &people[6]).await)];
     world.redis.kill();
     sleep(Duration::from_millis(500)).await;
-    gone.push((7, sign_out(&replicas[1], &people[7]).await));
+    signed_out.push((7, sign_out(&replicas[1], &people[7]).await));
     // A new session without any session store.
     let newcomer = replicas[1].gateway.login("ada").await;
     for replica in &replicas {
@@ -83,13 +83,13 @@ async fn redis_restarted_empty_goes_unnoticed() {
         world.redis.is_tombstone(&people[7].session).await
     })
     .await;
-    gone.push((8, sign_out(&replicas[0], &people[8]).await));
+    signed_out.push((8, sign_out(&replicas[0], &people[8]).await));
     sleep(Duration::from_millis(300)).await;
     let seen = load.end().await;
     assert_served(&seen, 0..6);
-    let propagated: Vec<_> = gone.iter().map(|(_, (_, far))| far.as_str()).collect();
+    let propagated: Vec<_> = signed_out.iter().map(|(_, (_, far))| far.as_str()).collect();
     assert_eq!(propagated, ["complete", "vault", "complete"]);
-    for (at, (acknowledged, _)) in gone {
+    for (at, (acknowledged, _)) in signed_out {
         assert_refused_after(&seen, at, acknowledged + Duration::from_millis(100));
     }
 }
@@ -101,9 +101,9 @@ async fn redis_restored_from_before_a_revocation_revives_nothing() {
     let load = Load::start(&addresses(&replicas), &people);
     sleep(Duration::from_millis(300)).await;
     world.redis.save().await;
-    let mut gone = Vec::new();
+    let mut signed_out = Vec::new();
     for at in [4, 5] {
-        gone.push((at, sign_out(&replicas[at % 2], &people[at]).await.0));
+        signed_out.push((at, sign_out(&replicas[at % 2], &people[at]).await.0));
     }
     world.redis.restart().await;
     for replica in &replicas {
@@ -121,7 +121,7 @@ async fn redis_restored_from_before_a_revocation_revives_nothing() {
     sleep(Duration::from_millis(300)).await;
     let seen = load.end().await;
     assert_served(&seen, 0..4);
-    for (at, acknowledged) in gone {
+    for (at, acknowledged) in signed_out {
         assert_refused_after(&seen, at, acknowledged + Duration::from_millis(100));
     }
 }
@@ -139,10 +139,10 @@ async fn postgres_outage_of_20_s_affects_only_logins_and_refreshes() {
     // Until the lease ends, and beyond.
     while stopped.elapsed() < Duration::from_secs(20) {
         for replica in &replicas {
-            let asked = Instant::now();
+            let started = Instant::now();
             assert_away(&log_in(replica).await);
             assert_away(&replica.gateway.refresh(&people[0].refresh).await);
-            assert!(asked.elapsed() < Duration::from_secs(2), "at once, not {:?}", asked.elapsed());
+            assert!(started.elapsed() < Duration::from_secs(2), "at once, not {:?}", started.elapsed());
             // A load balancer still sends requests here.
             assert_eq!(replica.gateway.probe("/readyz").await.status, 200);
             assert_eq!(ask(replica.gateway.address(), &revoked.access).await, 401);

@@ -4,13 +4,13 @@
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod support;
 
-#[path = "../support/postgres.rs"]
+#[path = "../support/stores/postgres.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod instances;
-#[path = "../support/link.rs"]
+#[path = "../support/stores/link.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod link;
-#[path = "../support/redis.rs"]
+#[path = "../support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::instances::{ROLE, ROLE_PASSWORD, Server};
+use crate::instances::{self, ROLE, Server};
 
 /// One server with one database.
 pub(crate) struct Postgres {
@@ -27,8 +27,7 @@ impl Postgres {
 
     /// URL for `gateway.toml`, through a link that starts at `via`.
     pub(crate) fn url(&self, via: SocketAddr) -> String {
-        let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        format!("postgres://{ROLE}:{password}@{via}/{}", self.database)
+        instances::url(&via.to_string(), &self.database)
     }
 
     /// Ends every connection and stops.

@@ -31,9 +31,9 @@ async fn stores_hold_no_plain_secrets_and_redis_no_names() {
     replica.gateway.user(NAME, &["staff"]).await;
     let first = replica.gateway.login(NAME).await;
     let second = Tokens::of(&replica.gateway.refresh(&first.refresh).await);
-    let gone = replica.gateway.login(NAME).await;
+    let ended = replica.gateway.login(NAME).await;
     assert_eq!(ask(replica.gateway.address(), &second.access).await, 200);
-    replica.gateway.post("/auth/logout", Some(&gone.access), &serde_json::json!(null)).await;
+    replica.gateway.post("/auth/logout", Some(&ended.access), &serde_json::json!(null)).await;
     replica.gateway.command(&["key", "rotate"]).await;
 
     let (redis, postgres) = (world.redis.dump().await, world.postgres.dump());
@@ -46,7 +46,7 @@ async fn stores_hold_no_plain_secrets_and_redis_no_names() {
         ("the password".into(), PASSWORD.into()),
         ("the master key".into(), URL_SAFE_NO_PAD.decode(world.master_key()).expect("base64url")),
     ];
-    for tokens in [&first, &second, &gone] {
+    for tokens in [&first, &second, &ended] {
         let access = tokens.access.rsplit_once('.').expect("a JWT").1;
         secrets
             .push(("the signature of an access token".into(), URL_SAFE_NO_PAD.decode(access).expect("it")));

@@ -18,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(500);
 
 /// Prints the median and the maximum. Returns the sorted durations.
-fn look(what: &str, mut took: Vec<Duration>) {
+fn assert_prompt(what: &str, mut took: Vec<Duration>) {
     took.sort();
     let (median, longest) = (took[ROUNDS / 2], took[ROUNDS - 1]);
     measured(format_args!(
@@ -62,7 +62,7 @@ async fn streams_close_when_another_gateway_ends_their_session() {
         sockets.push(socket.saturating_duration_since(acknowledged));
         streams.push(events.saturating_duration_since(acknowledged));
     }
-    look("WebSocket", sockets);
-    look("event stream", streams);
+    assert_prompt("WebSocket", sockets);
+    assert_prompt("event stream", streams);
     others.echo("still here").await;
 }

@@ -8,7 +8,7 @@ use doorward::config::Config;
 use doorward::id::SystemRandom;
 use doorward::server::{self, Surroundings};
 
-use crate::instances::{self, ROLE, ROLE_PASSWORD};
+use crate::instances;
 use crate::load::ask;
 use crate::servers::{Certificates, NONE, RedisServer, cluster, free_port};
 use crate::support::{Setup, TestGateway, assert_eventually};
@@ -82,7 +82,7 @@ async fn cluster_url_works() {
 }
 
 /// Asserts that a gateway on this vault serves and notices a revocation by another process.
-async fn assert_heard(vault: String) {
+async fn assert_revocation_noticed(vault: String) {
     let setup = Setup { vault, ..Setup::default() };
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
@@ -96,9 +96,8 @@ async fn assert_heard(vault: String) {
 }
 
 fn vault(hosts: &str, database: &str) -> String {
-    let password: String = ROLE_PASSWORD.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-    format!("url = \"postgres://{ROLE}:{password}@{hosts}/{database}\"\nmaster_key = \"{key}\"")
+    format!("url = \"{}\"\nmaster_key = \"{key}\"", instances::url(hosts, database))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +105,7 @@ async fn vault_url_works_behind_pgbouncer_in_transaction_mode() {
     let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let hosts = format!("127.0.0.1:{}", instances::shared_bouncer().port);
-    assert_heard(vault(&hosts, &database) + "\nprepared = false").await;
+    assert_revocation_noticed(vault(&hosts, &database) + "\nprepared = false").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +113,7 @@ async fn vault_url_works_with_one_of_two_hosts_down() {
     let _alone = crate::world::alone().await;
     let database = instances::shared().database();
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", free_port(), instances::shared().port);
-    assert_heard(vault(&hosts, &database)).await;
+    assert_revocation_noticed(vault(&hosts, &database)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

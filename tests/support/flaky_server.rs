@@ -70,7 +70,7 @@ impl FlakyServer {
     }
 
     /// Number of requests received for this path.
-    pub(crate) fn asked(&self, path: &str) -> usize {
+    pub(crate) fn received(&self, path: &str) -> usize {
         self.heads().iter().filter(|head| head.split(' ').nth(1) == Some(path)).count()
     }
 }

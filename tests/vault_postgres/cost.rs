@@ -140,9 +140,10 @@ async fn lookup_and_sweep_use_an_index() {
     vault.log.read(Some(cursor)).await.expect("a page");
     vault.audit.sweep(10).await.expect("swept");
     drop(vault);
-    let gone =
+    let old_connections =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'doorward'";
-    assert_eventually("the connections close", PATIENCE, async || count(&raw, gone).await == 0).await;
+    assert_eventually("the connections close", PATIENCE, async || count(&raw, old_connections).await == 0)
+        .await;
     let read = count(&raw, scans).await - before;
     // The only full read is the one of the log at the start.
     assert!(read <= 20_001, "{read} rows were read one after the other");

@@ -26,12 +26,12 @@ async fn restored_backup_on_new_server_continues_its_log() {
     let before = world(PostgresVault::open(shared().options(&database)).await.expect("a vault"));
     let (user, device) = before.someone().await;
     assert_eq!(granted(before.rotate(&device, 0).await).0, 1);
-    let gone = before.device(user).await;
+    let revoked_device = before.device(user).await;
     shared().psql(&database, GROW_OLD);
     let ended = before
         .vault
         .sessions
-        .revoke(Scope::Session(gone.id, None), EndReason::Logout)
+        .revoke(Scope::Session(revoked_device.id, None), EndReason::Logout)
         .await
         .expect("revoked");
 
@@ -72,8 +72,8 @@ async fn restored_backup_behind_a_pooler_is_read_from_start() {
     let database = old.database();
     let at = |server: &Server| SocketAddr::from(([127, 0, 0, 1], server.port));
     let name = Link::to(at(&old)).await;
-    let place = format!("\n[databases]\n* = host=127.0.0.1 port={}", name.address().port());
-    let pooler = Server::bouncer_with(&old, &place);
+    let databases = format!("\n[databases]\n* = host=127.0.0.1 port={}", name.address().port());
+    let pooler = Server::bouncer_with(&old, &databases);
     let options = PostgresOptions { prepared: false, ..pooler.options(&database) };
     let follower = PostgresVault::open(options).await.expect("a vault");
     let (_, device) = world(follower.clone()).someone().await;

@@ -8,7 +8,7 @@ use doorward::id::base64url;
 
 use super::{Around, Name, Proxy, fill, here, template};
 use crate::process::{Server, free_port, pinned};
-use crate::sessions::{AUDIENCE, ISSUER};
+use crate::shared::sessions::{AUDIENCE, ISSUER};
 
 impl Around<'_> {
     fn own_folder(&self, name: &str) -> anyhow::Result<PathBuf> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::parse::hint::quoted;
+use crate::text::host_and_port;
 
 /// An origin, `scheme://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +54,8 @@ impl Origin {
         if authority.contains('@') {
             return Err("a user or password is not allowed here: write scheme://host:port alone".to_owned());
         }
-        let (name, port) = match authority.rfind(':') {
-            Some(colon) if !authority[colon..].contains(']') => {
-                (&authority[..colon], parse_port(&authority[colon + 1..])?)
-            }
-            _ => (authority, default_port),
-        };
+        let (name, port) = host_and_port(authority);
+        let port = port.map_or(Ok(default_port), parse_port)?;
         let origin = Self { scheme, host: host(&name.to_ascii_lowercase())?, port, default_port };
         if written != lowered || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(format!("{} has capital letters: write {:?}", quoted(text), origin.to_string()));

@@ -233,40 +233,46 @@ impl<'a> Value<'a> {
 
     /// Reads a duration such as `"15m"` within `range`; `why` explains the range.
     pub(crate) fn duration(&self, range: RangeInclusive<Duration>, why: &str) -> Option<Duration> {
+        let units = r#"a whole number and ms, s, m, h or d, such as "15m""#;
         let written = self.text_with_unit("a duration", "15m", "s")?;
-        let Some(value) = units::duration(written) else {
-            let units = r#"a whole number and ms, s, m, h or d, such as "15m""#;
-            self.location.problem(format!("{} is not a duration: write {units}", quoted(written)));
-            return None;
-        };
-        if !range.contains(&value) {
-            let (min, max) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
-            self.out_of_range(&quoted(written), &quoted(&min), &quoted(&max), why);
-            return None;
-        }
-        Some(value)
+        let Some(value) = units::duration(written) else { return self.not_a("a duration", written, units) };
+        self.within(value, written, range, units::show_duration, why)
     }
 
     /// Reads a size such as `"64KiB"` within `range`; `why` explains the range.
     pub(crate) fn size(&self, range: RangeInclusive<u64>, why: &str) -> Option<u64> {
+        let units = r#"a whole number and B, KiB, MiB or GiB, such as "64KiB""#;
         let written = self.text_with_unit("a size", "64KiB", "B")?;
-        let Some(value) = units::size(written) else {
-            let units = r#"a whole number and B, KiB, MiB or GiB, such as "64KiB""#;
-            self.location.problem(format!("{} is not a size: write {units}", quoted(written)));
-            return None;
-        };
-        if !range.contains(&value) {
-            let (min, max) = (units::show_size(*range.start()), units::show_size(*range.end()));
-            self.out_of_range(&quoted(written), &quoted(&min), &quoted(&max), why);
-            return None;
-        }
-        Some(value)
+        let Some(value) = units::size(written) else { return self.not_a("a size", written, units) };
+        self.within(value, written, range, units::show_size, why)
     }
 
     /// Reads a list whose elements `read` understands; `example` is an example list for the message.
     pub(crate) fn list<T>(&self, example: &str, mut read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
         let items = self.items(&format!("a list such as {example}"))?;
         Some(items.iter().filter_map(&mut read).collect())
+    }
+
+    /// Reads a list of strings with `parse`, each of which may stand once. `None` if one has a problem.
+    pub(crate) fn distinct<T: PartialEq>(
+        &self,
+        example: &str,
+        parse: impl Fn(&'a str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let mut all = Vec::new();
+        for item in self.items(&format!("a list such as {example}"))? {
+            let parsed = item.parsed(|text| {
+                let one = parse(text)?;
+                let is_repeated = all.contains(&one);
+                if is_repeated {
+                    Err(format!("{} is listed twice: remove one", quoted(text)))
+                } else {
+                    Ok(one)
+                }
+            });
+            all.extend(parsed);
+        }
+        (!self.location.has_problem()).then_some(all)
     }
 
     /// Returns the elements of a list.
@@ -302,6 +308,28 @@ impl<'a> Value<'a> {
     pub(crate) fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
         self.location.problem(format!("this is {}: write {wanted}", kind(self.raw)));
         None
+    }
+
+    fn not_a<T>(&self, noun: &str, written: &str, units: &str) -> Option<T> {
+        self.location.problem(format!("{} is not {noun}: write {units}", quoted(written)));
+        None
+    }
+
+    /// Returns a value that is within `range`.
+    fn within<T: PartialOrd + Copy>(
+        &self,
+        value: T,
+        written: &str,
+        range: RangeInclusive<T>,
+        show: impl Fn(T) -> String,
+        why: &str,
+    ) -> Option<T> {
+        let is_inside = range.contains(&value);
+        if !is_inside {
+            let (min, max) = (quoted(&show(*range.start())), quoted(&show(*range.end())));
+            self.out_of_range(&quoted(written), &min, &max, why);
+        }
+        is_inside.then_some(value)
     }
 
     fn out_of_range(&self, written: &str, min: &impl Display, max: &impl Display, why: &str) {

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{ChannelBinding, PostgresUrl, RedisTopology, RedisUrl, StoreHost};
 use crate::secret::Secret;
+use crate::text::escaped_byte;
 
 mod parameters;
 
@@ -206,15 +207,11 @@ fn host(text: &str, port: u16) -> Result<StoreHost, String> {
 fn decoded(text: &str) -> Result<String, String> {
     const WRONG: &str = "a % in the address is not followed by two hexadecimal digits: write % itself as %25";
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or(WRONG);
-                u8::try_from(digit()? * 16 + digit()?).map_err(|_| WRONG)?
-            }
-            byte => byte,
-        });
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let is_escape = byte == b'%';
+        bytes.push(if is_escape { escaped_byte(after).ok_or(WRONG)? } else { byte });
+        rest = if is_escape { &after[2..] } else { after };
     }
     String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| WRONG.to_owned())
 }

@@ -255,21 +255,13 @@ fn route(
 }
 
 fn pass_headers(value: &Value<'_>) -> Option<Vec<HeaderName>> {
-    let mut seen = Vec::new();
-    let names = value.list(r#"["X-Envoy-Attempt-Count"]"#, |item| {
-        item.parsed(|text| {
-            let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
-                format!("{} is not a header name: write one such as \"X-Envoy-Attempt-Count\"", quoted(text))
-            })?;
-            header_families::check_passed(&name).map_err(|why| format!("{} {why}", quoted(text)))?;
-            if seen.contains(&name) {
-                return Err(format!("{} is listed twice: remove one", quoted(text)));
-            }
-            seen.push(name.clone());
-            Ok(name)
-        })
-    })?;
-    (!value.location().has_problem()).then_some(names)
+    value.distinct(r#"["X-Envoy-Attempt-Count"]"#, |text| {
+        let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+            format!("{} is not a header name: write one such as \"X-Envoy-Attempt-Count\"", quoted(text))
+        })?;
+        header_families::check_passed(&name).map_err(|why| format!("{} {why}", quoted(text)))?;
+        Ok(name)
+    })
 }
 
 /// Reads `cors` and `cors_origins` of a route.
@@ -369,20 +361,7 @@ fn upstream(value: &Value<'_>, upstreams: &[&str]) -> Option<String> {
 }
 
 fn host_patterns(value: &Value<'_>) -> Option<Vec<HostPattern>> {
-    let mut seen = Vec::new();
-    let patterns = value.list(r#"["app.example.com"]"#, |item| {
-        item.parsed(|text| {
-            let pattern = host_pattern(text)?;
-            if seen.contains(&pattern) {
-                return Err(format!("{} is listed twice: remove one", quoted(text)));
-            }
-            seen.push(pattern.clone());
-            Ok(pattern)
-        })
-    })?;
-    if value.location().has_problem() {
-        return None;
-    }
+    let patterns = value.distinct(r#"["app.example.com"]"#, host_pattern)?;
     if patterns.is_empty() {
         value.location().problem("empty, so the route would match no host: write [\"*\"] for every host");
         return None;
@@ -417,18 +396,7 @@ fn host_pattern(text: &str) -> Result<HostPattern, String> {
 }
 
 fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
-    let mut seen = Vec::new();
-    let methods = value.list(r#"["GET", "POST"]"#, |item| {
-        item.parsed(|text| {
-            let method = method(text)?;
-            if seen.contains(&method) {
-                return Err(format!("{} is listed twice: remove one", quoted(text)));
-            }
-            seen.push(method.clone());
-            Ok(method)
-        })
-    })?;
-    (!value.location().has_problem()).then_some(methods)
+    value.distinct(r#"["GET", "POST"]"#, method)
 }
 
 fn method(text: &str) -> Result<Method, String> {

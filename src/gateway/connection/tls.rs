@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::certificate::{Clients, Shown};
 use crate::clock::Timestamp;
+use crate::gateway::tls_error::{self, TlsError};
 use crate::metrics::{Handshake, Metrics};
 use crate::snapshot::Tls;
 
@@ -117,7 +118,7 @@ pub(crate) async fn accept(
             metrics.requests.tls_handshakes.of(Handshake::Failed).inc();
             return Some(Accepted::InClear(socket));
         }
-        Ok(Err(error)) => (Handshake::Failed, innermost(&error.root_cause().to_string())),
+        Ok(Err(error)) => (Handshake::Failed, describe(&error.root_cause().to_string())),
         Err(_) => (Handshake::Late, "it took too long".to_owned()),
     };
     metrics.requests.tls_handshakes.of(result).inc();
@@ -125,32 +126,29 @@ pub(crate) async fn accept(
     None
 }
 
-/// Returns the innermost error message of rustls, without the context that other layers add. Two messages that require TLS
-/// knowledge are replaced.
-fn innermost(error: &str) -> String {
-    let message = error.rsplit("context: ").next().unwrap_or(error);
-    let message = message.strip_prefix("tls connect error: ").unwrap_or(message);
-    if message.contains("InvalidContentType") {
-        return "what came is not TLS: the other side speaks plain HTTP".to_owned();
+/// Describes a failed handshake. Two messages that require TLS knowledge are replaced.
+fn describe(error: &str) -> String {
+    let message = tls_error::message(error);
+    match TlsError::of(message) {
+        TlsError::NotTls => "what came is not TLS: the other side speaks plain HTTP".to_owned(),
+        TlsError::CaAsEndEntity => {
+            "its certificate is an authority's own: have the authority sign one for it".to_owned()
+        }
+        _ => message.to_owned(),
     }
-    // `openssl req -x509` creates CA certificates by default.
-    if message.contains("CaUsedAsEndEntity") {
-        return "its certificate is an authority's own: have the authority sign one for it".to_owned();
-    }
-    message.to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::innermost;
+    use super::describe;
 
     #[test]
     fn handshake_error_is_reported_without_context() {
         let error = " TLSHandshakeFailure context: TLS accept() failed:  TLSHandshakeFailure context: tls connect error: received \
                      fatal alert: UnknownCA";
-        assert_eq!(innermost(error), "received fatal alert: UnknownCA");
-        assert_eq!(innermost("connection reset"), "connection reset");
-        let plain = innermost("tls connect error: received corrupt message of type InvalidContentType");
+        assert_eq!(describe(error), "received fatal alert: UnknownCA");
+        assert_eq!(describe("connection reset"), "connection reset");
+        let plain = describe("tls connect error: received corrupt message of type InvalidContentType");
         assert_eq!(plain, "what came is not TLS: the other side speaks plain HTTP");
     }
 }

@@ -2,10 +2,11 @@
 
 use pingora::{Error, ErrorType};
 
+use crate::gateway::tls_error::{self, TlsError};
+
 /// Returns the cause of a failed connect, without the context that other layers add.
 ///
-/// Pingora keeps only the text of a handshake error (`connectors/tls/rustls`, 0.9.1), so the messages of rustls are matched
-/// here. Unknown messages are returned unchanged. The tests below produce each one.
+/// Messages of an unknown kind are returned unchanged. The tests below produce each kind.
 pub(crate) fn cause(error: &Error) -> String {
     match error.etype() {
         ErrorType::TLSHandshakeTimedout => {
@@ -19,47 +20,34 @@ pub(crate) fn cause(error: &Error) -> String {
         _ => {}
     }
     if !matches!(error.etype(), ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert) {
-        return innermost(&error.root_cause().to_string());
+        return tls_error::message(&error.root_cause().to_string()).to_owned();
     }
     let message = error.context.as_ref().map_or("", |context| context.as_str());
     let message = message.strip_prefix("TLS connect() failed: ").unwrap_or(message);
     let (message, name) = message.rsplit_once(", SNI: ").unwrap_or((message, "its name"));
-    let message = innermost(message);
-    let has = |text: &str| message.contains(text);
-    if has("InvalidContentType") || has("InvalidMessage") {
-        return "not TLS: the app speaks plain HTTP there, write http://".to_owned();
+    let message = tls_error::message(message);
+    match TlsError::of(message) {
+        TlsError::NotTls | TlsError::Malformed => {
+            "not TLS: the app speaks plain HTTP there, write http://".to_owned()
+        }
+        TlsError::CaAsEndEntity => {
+            "its certificate is an authority's own: have the authority sign one for it".to_owned()
+        }
+        TlsError::Untrusted => {
+            "its certificate is not trusted: set ca_file to the authority that has signed it".to_owned()
+        }
+        TlsError::OtherName => {
+            format!("its certificate is not for {name}: set server_name to one of its names ({message})")
+        }
+        TlsError::Expired => format!("its certificate has expired: renew it ({message})"),
+        TlsError::NotYetValid => {
+            format!("its certificate is not valid yet: are both clocks right? ({message})")
+        }
+        TlsError::CertificateRequired => "it asks for a certificate: set cert_file and key_file".to_owned(),
+        TlsError::OursRefused => format!("it does not accept our certificate: see cert_file ({message})"),
+        TlsError::NothingInCommon => format!("it speaks no TLS 1.2 or 1.3 as we do ({message})"),
+        TlsError::Other => message.to_owned(),
     }
-    if has("CaUsedAsEndEntity") {
-        return "its certificate is an authority's own: have the authority sign one for it".to_owned();
-    }
-    if has("UnknownIssuer") || has("BadSignature") {
-        return "its certificate is not trusted: set ca_file to the authority that has signed it".to_owned();
-    }
-    if has("not valid for name") || has("NotValidForName") {
-        return format!("its certificate is not for {name}: set server_name to one of its names ({message})");
-    }
-    if has("certificate expired") || has("Expired") {
-        return format!("its certificate has expired: renew it ({message})");
-    }
-    if has("not valid yet") || has("NotValidYet") {
-        return format!("its certificate is not valid yet: are both clocks right? ({message})");
-    }
-    if has("CertificateRequired") {
-        return "it asks for a certificate: set cert_file and key_file".to_owned();
-    }
-    if has("UnknownCA") || has("BadCertificate") || has("CertificateUnknown") || has("DecryptError") {
-        return format!("it does not accept our certificate: see cert_file ({message})");
-    }
-    if has("ProtocolVersion") || has("HandshakeFailure") || has("PeerIncompatible") || has("NoCipherSuites") {
-        return format!("it speaks no TLS 1.2 or 1.3 as we do ({message})");
-    }
-    message
-}
-
-/// Returns the innermost error message, without the context that other layers add.
-fn innermost(error: &str) -> String {
-    let message = error.rsplit("context: ").next().unwrap_or(error);
-    message.strip_prefix("tls connect error: ").unwrap_or(message).trim().to_owned()
 }
 
 #[cfg(test)]

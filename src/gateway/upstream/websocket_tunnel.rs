@@ -3,7 +3,7 @@
 //! If Pingora 0.9.1 reads the app's 101 first, it takes the end of the upgrade request's empty body for the end of the tunnel
 //! (cloudflare/pingora#946, open): the client is switched over and closed at once. Both events wait in the same `select!`, so it
 //! is enough that the first read after a write is not ready at once; the end of the body is. Remove this with a Pingora that
-//! has the fix; `tests/gateway/streams.rs` shows when.
+//! has the fix; `tests/gateway/revocation/streams.rs` shows when.
 
 use std::fmt::Debug;
 use std::io;

@@ -2,6 +2,7 @@
 
 use super::Unreadable::{self, Ambiguous};
 use super::lookalike;
+use crate::text::escaped_byte;
 
 /// Returns the results of one step on `path`, each with its number of decodings.
 pub(super) fn readings_of(path: &str, decoded: u8) -> Result<Vec<(String, u8)>, Unreadable> {
@@ -71,10 +72,8 @@ fn decode(path: &str, before: u8, slashes: Slashes) -> Result<String, Unreadable
     let mut rest = path.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
-        let digit = |at: usize| after.get(at).and_then(|&b| char::from(b).to_digit(16));
-        match (byte, digit(0).zip(digit(1))) {
-            (b'%', Some((high, low))) => {
-                let decoded = u8::try_from(high * 16 + low).map_err(|_| Ambiguous)?;
+        match (byte, escaped_byte(after)) {
+            (b'%', Some(decoded)) => {
                 if (before > 1 && decoded != b'/') || decoded < b' ' || decoded == 0x7f {
                     return Err(Ambiguous);
                 }

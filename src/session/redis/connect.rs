@@ -190,7 +190,7 @@ impl Connector {
         let client = builder.build()?;
         match tokio::time::timeout(CONNECT_CLUSTER, client.get_async_connection()).await {
             Ok(connection) => Ok(connection?),
-            Err(_) => Err(Fault::Unanswered("the Cluster was not connected to in time".to_owned())),
+            Err(_) => Err(Fault::Unanswered("the Cluster was not connected to in time".into())),
         }
     }
 }

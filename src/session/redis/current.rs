@@ -151,11 +151,11 @@ mod tests {
     use super::*;
 
     fn silence() -> Fault {
-        Fault::Unanswered(String::new())
+        Fault::Unanswered("".into())
     }
 
     fn end() -> Fault {
-        Fault::Ended(String::new())
+        Fault::Ended("".into())
     }
 
     #[test]

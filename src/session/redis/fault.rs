@@ -1,6 +1,10 @@
 //! Faults of a command, by their consequence.
 
+use std::fmt;
+
 use redis::{ErrorKind, RedisError};
+
+use crate::error_chain;
 
 /// Reason why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,10 +14,10 @@ pub(super) enum Fault {
     Away,
     /// No reply in time, or none at all from one node of a Cluster.
     #[error("no reply from Redis: {0}")]
-    Unanswered(String),
+    Unanswered(Cause),
     /// The connection has ended.
     #[error("the connection to Redis has ended: {0}")]
-    Ended(String),
+    Ended(Cause),
     /// The server is a replica: it accepts no writes and may lag behind its master.
     #[error("this Redis is a read-only replica")]
     ReadOnly,
@@ -28,6 +32,36 @@ pub(super) enum Fault {
     Refused(String),
 }
 
+/// Why a connection does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cause {
+    text: String,
+    /// True if the certificate of the server is not accepted.
+    pub(super) is_untrusted: bool,
+}
+
+impl Cause {
+    fn of(error: &RedisError) -> Self {
+        use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
+        let tls = error_chain::find::<rustls::Error>(error);
+        let is_untrusted =
+            tls.is_some_and(|error| matches!(error, InvalidCertificate(_) | NoCertificatesPresented));
+        Self { text: text(error), is_untrusted }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cause {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), is_untrusted: false }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
         let codes = error.clone().into_server_errors();
@@ -39,11 +73,11 @@ impl From<RedisError> for Fault {
         } else if error.kind() == ErrorKind::AuthenticationFailed || has("NOAUTH") || has("WRONGPASS") {
             Self::Credentials
         } else if error.is_timeout() {
-            Self::Unanswered("timed out".to_owned())
+            Self::Unanswered("timed out".into())
         } else if error.is_unrecoverable_error() {
-            Self::Ended(text(&error))
+            Self::Ended(Cause::of(&error))
         } else if error.is_io_error() {
-            Self::Unanswered(text(&error))
+            Self::Unanswered(Cause::of(&error))
         } else {
             Self::Refused(text(&error))
         }

@@ -91,7 +91,7 @@ fn advice(cause: &ConnectError) -> &'static str {
             "is it the kind of Redis that sessions.url says (one, Sentinel, Cluster), with a database of that number, \
              and may its user do this?"
         }
-        ConnectError::Fault(Fault::Unanswered(text) | Fault::Ended(text)) if text.contains("certificate") => {
+        ConnectError::Fault(Fault::Unanswered(cause) | Fault::Ended(cause)) if cause.is_untrusted => {
             "set sessions.ca_file to the certificate that signed the server's, and name the server as it does"
         }
         ConnectError::Fault(_) => {

@@ -86,6 +86,6 @@ impl Link {
 async fn within<T>(timeout: Duration, reply: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
     match tokio::time::timeout(timeout, reply).await {
         Ok(reply) => Ok(reply?),
-        Err(_) => Err(Fault::Unanswered(format!("not within {} ms", timeout.as_millis()))),
+        Err(_) => Err(Fault::Unanswered(format!("not within {} ms", timeout.as_millis()).into())),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::clients::{Connection, Mode};
+use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{self, Span};
 use super::{PostgresVault, clock, schema};

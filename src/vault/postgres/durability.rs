@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::clients::{Clients, Connection, Mode};
+use super::connection::clients::{Clients, Connection, Mode};
 use super::fault::Fault;
 use crate::vault::VaultError;
 

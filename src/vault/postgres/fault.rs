@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::error_chain::find;
 use crate::vault::VaultError;
 
 /// Error of a piece of work, before the server is named.
@@ -126,8 +127,33 @@ impl Fault {
 /// Returns whether the connection is lost, as opposed to an unexpected value.
 fn is_broken(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
-        || source::<io::Error>(error).is_some()
-        || error.to_string().contains("unexpected message")
+        || find::<io::Error>(error).is_some()
+        || Untyped::of(error) == Some(Untyped::UnexpectedMessage)
+}
+
+/// Errors that tokio-postgres 0.7 tells apart only by their text: its kinds are private, and these have no source with
+/// a type. Its texts are matched here and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Untyped {
+    UnexpectedMessage,
+    NoTls,
+    PasswordMissing,
+    ReadOnly,
+    UnknownHost,
+}
+
+impl Untyped {
+    fn of(error: &tokio_postgres::Error) -> Option<Self> {
+        let text = with_sources(error);
+        let texts = [
+            ("unexpected message", Self::UnexpectedMessage),
+            ("server does not support TLS", Self::NoTls),
+            ("password missing", Self::PasswordMissing),
+            ("database does not allow writes", Self::ReadOnly),
+            ("lookup", Self::UnknownHost),
+        ];
+        texts.into_iter().find(|(known, _)| text.contains(known)).map(|(_, error)| error)
+    }
 }
 
 /// Message for a failed connection.
@@ -135,29 +161,33 @@ fn unreached(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return refused(error);
     }
-    if let Some(error) = source::<rustls::Error>(error) {
+    if let Some(error) = find::<rustls::Error>(error) {
         return untrusted(error);
     }
+    let untyped = Untyped::of(error);
+    match untyped {
+        Some(Untyped::NoTls) => {
+            return "the server does not encrypt: enable TLS there, or write sslmode=disable in vault.url if the \
+                    network is trusted"
+                .into();
+        }
+        Some(Untyped::PasswordMissing) => {
+            return "the server asks for a password: write one in vault.url".into();
+        }
+        Some(Untyped::ReadOnly) => return "no server accepts writes: the vault needs the primary".into(),
+        Some(Untyped::UnexpectedMessage | Untyped::UnknownHost) | None => {}
+    }
     let text = with_sources(error);
-    if text.contains("server does not support TLS") {
-        return "the server does not encrypt: enable TLS there, or write sslmode=disable in vault.url if the network \
-                is trusted"
-            .into();
-    }
-    if text.contains("password missing") {
-        return "the server asks for a password: write one in vault.url".into();
-    }
-    if text.contains("database does not allow writes") {
-        return "no server accepts writes: the vault needs the primary".into();
-    }
-    let Some(error) = source::<io::Error>(error) else { return text };
+    let Some(error) = find::<io::Error>(error) else { return text };
     match error.kind() {
         ErrorKind::ConnectionRefused => {
             "nothing listens there: start Postgres, or correct the host and port in vault.url".into()
         }
         ErrorKind::TimedOut => "no answer: correct the host in vault.url, or open the firewall".into(),
         ErrorKind::NotFound => "there is no such socket: start Postgres, or correct vault.url".into(),
-        _ if text.contains("lookup") => "the host name is unknown: correct it in vault.url".into(),
+        _ if untyped == Some(Untyped::UnknownHost) => {
+            "the host name is unknown: correct it in vault.url".into()
+        }
         _ => text,
     }
 }
@@ -198,26 +228,13 @@ fn refused(error: &DbError) -> String {
         &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => {
             format!("{message}: behind a pooler in transaction mode, set vault.prepared = false")
         }
+        // PgBouncer names the parameter that it does not support only in its message.
         &SqlState::PROTOCOL_VIOLATION if message.contains("options") => {
             format!("{message}: behind a pooler, set vault.prepared = false")
         }
         &SqlState::DISK_FULL => format!("{message}: make room on the server"),
         code => format!("{message} ({})", code.code()),
     }
-}
-
-/// Returns the first source of this type.
-fn source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // An I/O error does not return the error it wraps as its source, only that error's source.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
-    }
-    None
 }
 
 fn with_sources(error: &dyn Error) -> String {
@@ -229,4 +246,54 @@ fn with_sources(error: &dyn Error) -> String {
         next = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+    use tokio_postgres::{Config, NoTls};
+
+    use super::*;
+
+    /// `AuthenticationOk`, then `ReadyForQuery`.
+    const SIGNED_IN: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+    /// The response to `SHOW transaction_read_only`: one row, `on`.
+    const READ_ONLY: &[u8] = b"T\0\0\0\x1a\0\x01x\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0\
+        D\0\0\0\x0c\0\x01\0\0\0\x02onC\0\0\0\x09SHOW\0Z\0\0\0\x05I";
+
+    /// Connects to a server that sends these bytes.
+    async fn error_of(sent: &[u8], ssl_mode: SslMode) -> tokio_postgres::Error {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(port).user("doorward").ssl_mode(ssl_mode);
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let serving = async {
+            let mut socket = listener.accept().await.unwrap().0;
+            socket.write_all(sent).await.unwrap();
+            // Kept open until the client has read everything.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            connected = config.connect(NoTls) => connected.err().expect("an error"),
+            () = serving => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_without_a_type_are_recognised() {
+        let read_only = [SIGNED_IN, READ_ONLY].concat();
+        for (sent, ssl_mode, expected) in [
+            (&b"Z\0\0\0\x05I"[..], SslMode::Disable, Untyped::UnexpectedMessage),
+            (b"N", SslMode::Require, Untyped::NoTls),
+            // `AuthenticationCleartextPassword`
+            (b"R\0\0\0\x08\0\0\0\x03", SslMode::Disable, Untyped::PasswordMissing),
+            (&read_only, SslMode::Disable, Untyped::ReadOnly),
+        ] {
+            let error = error_of(sent, ssl_mode).await;
+            assert_eq!(Untyped::of(&error), Some(expected), "{error:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::clients::{Connection, Mode};
+use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
 use super::{PostgresVault, clock};

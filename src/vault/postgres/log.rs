@@ -24,8 +24,8 @@ use tokio_postgres::tls::TlsStream;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, RowStream, Socket, Statement};
 
-use super::clients::{cancel, timed_out};
-use super::connect::{Connector, Connectors};
+use super::connection::clients::{cancel, timed_out};
+use super::connection::connect::{Connector, Connectors};
 use super::fault::Fault;
 use super::{PostgresOptions, PostgresVault, clock};
 use crate::id::{Random, SystemRandom};

@@ -21,14 +21,12 @@ use super::{Vault, VaultError};
 use crate::config::PostgresUrl;
 
 mod audit;
-mod clients;
-mod connect;
+mod connection;
 mod durability;
 mod fault;
 mod keys;
 mod log;
 mod renew;
-mod renewal;
 mod revoke;
 mod rotate;
 mod rows;
@@ -37,10 +35,10 @@ mod sessions;
 mod touch;
 mod users;
 
-use clients::Clients;
-use connect::{Connector, Connectors};
+use connection::clients::Clients;
+use connection::connect::{Connector, Connectors};
+pub use connection::credentials::Renewal;
 use log::Follower;
-pub use renew::Renewal;
 
 /// The current time as a one-row table `clock (now)`. Whole milliseconds, as everywhere in doorward. Read once per
 /// statement, so that stored and returned times are the same.

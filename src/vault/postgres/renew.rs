@@ -1,91 +1,76 @@
-//! New credentials or CAs without a restart.
+//! Session renewal: a new access token for a session whose refresh token stays the same.
 //!
-//! New credentials are tried beside the old ones and used once a connection succeeds. So the role's password and the
-//! file can be changed in either order. Then idle connections are closed, and new ones are opened on demand.
-//! Connections in use, and the one that listens, stay until they break.
+//! One read, and at most once in [`EXTEND_AFTER`] (or the idle grain, if that is shorter) a write. The read is one
+//! snapshot. A revocation that it does not see is committed later, and its row then rejects whatever was signed because
+//! of this read.
 
-use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use super::connect::Connector;
+use super::connection::clients::Connection;
 use super::fault::Fault;
-use super::{PostgresOptions, PostgresVault, clients};
-use crate::vault::VaultError;
+use super::rows::{Generation, Kid, Span};
+use super::{clock, rotate, rows};
+use crate::clock::Timestamp;
+#[cfg(doc)]
+use crate::vault::EXTEND_AFTER;
+use crate::vault::sessions::extend_after;
+use crate::vault::{Presented, Rotation, VaultError};
 
-/// Retry interval of rejected credentials: about the time between the two halves of the change. Each attempt is a line
-/// in the server's log.
-const RETRY: Duration = Duration::from_secs(2);
+const SELECT: &str = concat!(
+    "WITH ",
+    clock!(),
+    "
+     SELECT s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
+            s.client_id, s.generation, s.refresh_kid, s.idle_until > now AS current,
+            s.rotated_at >= now + interval '5 seconds' AS set_back,
+            greatest(0, extract(epoch FROM now - s.rotated_at))::float8 AS age,
+            coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS valid
+     FROM clock, sessions s LEFT JOIN users u ON u.id = s.user_id
+     WHERE s.family = $1"
+);
 
-/// New credentials to try.
-pub struct Renewal {
-    /// Weak, so that an attempt does not keep an unused vault alive.
-    vault: Weak<PostgresVault>,
-    connector: Connector,
-    options: PostgresOptions,
-}
+/// `$1` family, `$2` idle timeout. Never moves an end back.
+const EXTEND: &str = concat!(
+    "WITH ",
+    clock!(),
+    "
+     UPDATE sessions s SET idle_until = least(now + $2::float8 * interval '1 millisecond', s.expires_at)
+     FROM clock
+     WHERE s.family = $1 AND s.ended_at IS NULL AND s.idle_until > now
+     AND s.idle_until < least(now + $2::float8 * interval '1 millisecond', s.expires_at)
+     RETURNING s.idle_until"
+);
 
-impl PostgresVault {
-    /// Reads the files that the options name. The servers and the database are those of the running vault.
-    ///
-    /// # Errors
-    /// [`VaultError::Unavailable`] for an invalid `ca_file`.
-    pub fn renewal(self: &Arc<Self>, options: PostgresOptions) -> Result<Renewal, VaultError> {
-        let connector = Connector::new(&options)?;
-        Ok(Renewal { vault: Arc::downgrade(self), connector, options })
+/// Grants, refuses, or ends the session.
+pub(super) async fn renew(connection: &Connection<'_>, presented: &Presented) -> Result<Rotation, Fault> {
+    let row = connection.row(SELECT, &[&&presented.family[..]]).await?;
+    if let Some(why) = rotate::refusal(row.as_ref(), presented)? {
+        return Ok(Rotation::Refused(why));
     }
-}
-
-impl Renewal {
-    /// Starts trying the credentials on the current runtime; an earlier attempt is aborted.
-    pub fn begin(self) {
-        let Some(vault) = self.vault.upgrade() else { return };
-        let trying = tokio::spawn(self.retry_until_accepted()).abort_handle();
-        let mut slot = vault.trying.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = slot.replace(trying) {
-            before.abort();
-        }
+    let row = row.ok_or_else(|| VaultError::Unavailable("a session came and went".into()))?;
+    if row.try_get("set_back")? {
+        return Err(rotate::set_back());
     }
-
-    async fn retry_until_accepted(self) {
-        let mut warned = false;
-        while let Err(error) = self.check().await {
-            if !warned {
-                warned = true;
-                tracing::warn!(
-                    reason = "vault_credentials_refused",
-                    cause = %error,
-                    "the new credentials do not reach the vault; the old ones stay in use, and the new ones are tried \
-                     again every {} s",
-                    RETRY.as_secs()
-                );
-            }
-            tokio::time::sleep(RETRY).await;
-            if self.vault.strong_count() == 0 {
-                return;
-            }
-        }
-        let Some(vault) = self.vault.upgrade() else { return };
-        vault.connectors.replace(self.connector);
-        vault.clients.renew(self.options.pool_size);
-        tracing::info!(reason = "vault_credentials", "new connections to the vault use the new credentials");
+    let generation: Generation = row.try_get("generation")?;
+    let age = Duration::from_secs_f64(row.try_get("age")?);
+    let behind = generation.0.saturating_sub(presented.generation);
+    if behind > 1 || (behind == 1 && age >= presented.grace) {
+        // The rotation statement decides about reuse here too, with the row locked.
+        return rotate::rotate(connection, presented).await;
     }
-
-    /// Makes one connection and reads a table: another role may see other tables.
-    async fn check(&self) -> Result<(), VaultError> {
-        let check = async {
-            let Connector { config, tls, .. } = self.connector.clone();
-            let (client, connection) = config.connect(tls).await.map_err(Fault::Connect)?;
-            let read = async { Ok(client.batch_execute("SELECT version FROM keys_version").await?) };
-            tokio::select! {
-                result = read => result,
-                // It ends only after the client is dropped, or when it is broken, and then the check fails.
-                _ = connection => Err(Fault::Unavailable("closed the connection".into())),
-            }
-        };
-        let timeout = self.options.statement_timeout;
-        match tokio::time::timeout(timeout, check).await {
-            Ok(result) => result.map_err(|fault| fault.at(&self.connector.server_names)),
-            Err(_) => Err(clients::timed_out(&self.connector.server_names, timeout)),
-        }
+    let mut grant = rows::grant(&row)?;
+    if (grant.now + presented.idle).min(grant.expires_at) > grant.ends_at + extend_after(presented.idle)
+        && let Some(extended) =
+            connection.row(EXTEND, &[&&presented.family[..], &Span(presented.idle)]).await?
+    {
+        let idle_until: Timestamp = extended.try_get("idle_until")?;
+        grant.ends_at = idle_until;
     }
+    let refresh_kid: Kid = row.try_get("refresh_kid")?;
+    Ok(Rotation::Granted {
+        grant,
+        generation: generation.0,
+        refresh_kid: refresh_kid.0,
+        age: (behind == 0).then_some(age),
+    })
 }

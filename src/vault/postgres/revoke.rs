@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::clients::{Connection, Mode};
 use super::clock;
+use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
 use crate::id::{SessionId, UserId};

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::clients::{Connection, Mode};
+use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{Generation, Kid, Span};
 use super::{clock, rows};
 use crate::id::SessionId;
+use crate::vault::sessions::StoredToken;
 use crate::vault::{Ended, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, VaultError};
 
 /// `$1` family, `$2` presented generation, `$3` key of the next generation, `$4` grace, `$5` idle timeout, `$6` client,
@@ -148,17 +149,11 @@ fn outcome(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
 pub(super) fn refusal(held: Option<&Row>, presented: &Presented) -> Result<Option<RotationRefused>, Fault> {
     let Some(held) = held else { return Ok(Some(RotationRefused::Unknown)) };
     let generation: Generation = held.try_get("generation")?;
-    Ok(if held.try_get::<_, &str>("client_id")? != presented.client_id {
-        Some(RotationRefused::OtherClient)
-    } else if !held.try_get::<_, bool>("valid")? {
-        Some(RotationRefused::Ended)
-    } else if !held.try_get::<_, bool>("current")? {
-        Some(RotationRefused::Expired)
-    } else if presented.generation > generation.0 {
-        Some(RotationRefused::Unknown)
-    } else if presented.generation == u32::MAX {
-        Some(RotationRefused::Expired)
-    } else {
-        None
-    })
+    let stored = StoredToken {
+        client_id: held.try_get("client_id")?,
+        generation: generation.0,
+        is_valid: held.try_get("valid")?,
+        is_current: held.try_get("current")?,
+    };
+    Ok(stored.refusal(presented))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clients::{Clients, Connection, Mode};
+use super::connection::clients::{Clients, Connection, Mode};
 use super::fault::Fault;
 use crate::vault::VaultError;
 

@@ -3,19 +3,16 @@
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::clients::{Connection, Mode};
+use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::{Address, Kid, Span};
-use super::{PostgresVault, clock, renewal, revoke, rotate, rows, touch};
+use super::{PostgresVault, clock, renew, revoke, rotate, rows, touch};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::vault::{
     EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, SessionUse, Sessions,
     VaultError,
 };
-
-/// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
-const USER_AGENT: usize = 256;
 
 /// Locks the user for share. A change of the user waits for this login and then ends its session, or this login waits
 /// for the change and then finds another epoch.
@@ -83,7 +80,7 @@ impl Sessions for PostgresVault {
         // A repeated detection of reuse has no effect: the first one has ended the session.
         self.clients
             .query(Mode::IDEMPOTENT, presented.clone(), |connection, presented| {
-                Box::pin(renewal::renew(connection, presented))
+                Box::pin(renew::renew(connection, presented))
             })
             .await
     }
@@ -115,7 +112,6 @@ impl Sessions for PostgresVault {
 }
 
 async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fault> {
-    let user_agent = new.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)]);
     let row = connection
         .row(
             OPEN,
@@ -129,7 +125,7 @@ async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fa
                 &Span(new.idle),
                 &Span(new.absolute),
                 &new.address.map(Address),
-                &user_agent,
+                &new.stored_user_agent(),
             ],
         )
         .await?;

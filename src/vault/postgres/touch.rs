@@ -1,7 +1,7 @@
 //! Session use: moves the idle ends of used sessions, many in one statement.
 
-use super::clients::Connection;
 use super::clock;
+use super::connection::clients::Connection;
 use super::fault::Fault;
 use super::rows::Span;
 use crate::clock::Timestamp;

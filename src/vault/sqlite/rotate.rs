@@ -5,7 +5,6 @@
 //!                          -> rotate                -> the same token again         -> the session is ended (RFC 9700 4.14.2)
 //! ```
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use rusqlite::{Row, params};
@@ -15,6 +14,7 @@ use super::writer::Tx;
 use super::{revoke, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+use crate::vault::sessions::StoredToken;
 use crate::vault::{Presented, Rotation, RotationRefused, VaultError};
 
 /// Tolerance for a clock that was set back; clocks are corrected by less than this every day. Beyond it the age of a
@@ -110,27 +110,20 @@ pub(super) fn apply(
 }
 
 pub(super) fn decide(held: &StoredSession, presented: &Presented, now: Timestamp) -> Decision {
-    if held.client_id != presented.client_id {
-        return Decision::Refuse(RotationRefused::OtherClient);
+    let stored = StoredToken {
+        client_id: &held.client_id,
+        generation: held.generation,
+        is_valid: held.is_valid,
+        is_current: now < held.idle_until && now < held.expires_at,
+    };
+    if let Some(why) = stored.refusal(presented) {
+        return Decision::Refuse(why);
     }
-    if !held.is_valid {
-        return Decision::Refuse(RotationRefused::Ended);
-    }
-    if now >= held.idle_until || now >= held.expires_at {
-        return Decision::Refuse(RotationRefused::Expired);
-    }
-    match presented.generation.cmp(&held.generation) {
-        Ordering::Greater => Decision::Refuse(RotationRefused::Unknown),
-        // The generation counter is exhausted. No session lives that long, and the counter must not restart.
-        Ordering::Equal if held.generation == u32::MAX => Decision::Refuse(RotationRefused::Expired),
-        Ordering::Equal => Decision::Rotate,
-        Ordering::Less
-            if held.generation - presented.generation == 1
-                && now.since(held.rotated_at) < presented.grace =>
-        {
-            Decision::Repeat
-        }
-        Ordering::Less => Decision::Reuse,
+    let behind = held.generation - presented.generation;
+    match behind {
+        0 => Decision::Rotate,
+        1 if now.since(held.rotated_at) < presented.grace => Decision::Repeat,
+        _ => Decision::Reuse,
     }
 }
 

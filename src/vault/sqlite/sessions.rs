@@ -15,9 +15,6 @@ use crate::vault::{
     VaultError,
 };
 
-/// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
-const USER_AGENT: usize = 256;
-
 /// Columns of a [`SessionRow`]; `?1` is now.
 macro_rules! session {
     ($rest:literal) => {
@@ -85,7 +82,6 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
         .ok_or(VaultError::Superseded)?;
     let expires_at = now + new.absolute;
     let idle_until = (now + new.idle).min(expires_at);
-    let user_agent = new.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)]);
     tx.execute(
         "INSERT INTO sessions (id, family, user_id, client_id, epoch, refresh_kid, created_at, rotated_at, \
                                idle_until, expires_at, address, user_agent) \
@@ -101,7 +97,7 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
             idle_until,
             expires_at,
             new.address.map(Address),
-            user_agent,
+            new.stored_user_agent(),
         ],
     )?;
     let event =

@@ -21,8 +21,13 @@ pub(crate) async fn every_change_is_audited_newest_first(world: World) {
         .revoke(Scope::Session(out.id, Some(user)), EndReason::Logout)
         .await
         .expect("revoked");
-    let gone = world.device(user).await;
-    world.vault.sessions.revoke(Scope::Session(gone.id, Some(user)), EndReason::User).await.expect("revoked");
+    let revoked_device = world.device(user).await;
+    world
+        .vault
+        .sessions
+        .revoke(Scope::Session(revoked_device.id, Some(user)), EndReason::User)
+        .await
+        .expect("revoked");
     let changes = [
         UserChange::Roles(roles(&["ops"])),
         UserChange::Password { new: secret("new"), expected: None, keep: None },

@@ -28,11 +28,11 @@ pub(crate) async fn touch_moves_idle_ends_of_many_sessions(world: World) {
     let idle = world.device(user).await;
     world.advance(HOUR).await;
     let at = one.grant.now + HOUR;
-    let told = touch(&world, &[used(&one, at), used(&other, at)]).await;
-    assert_eq!(told.len(), 2);
+    let touched = touch(&world, &[used(&one, at), used(&other, at)]).await;
+    assert_eq!(touched.len(), 2);
     for (device, (live, ends_at)) in [(&one, find(&world, &one).await), (&other, find(&world, &other).await)]
     {
-        assert!(live && told.contains(&(device.id, ends_at)), "{told:?}");
+        assert!(live && touched.contains(&(device.id, ends_at)), "{touched:?}");
         assert_eq!(ends_at, at + IDLE);
     }
     assert_eq!(find(&world, &idle).await, (true, idle.grant.ends_at), "not used");

@@ -25,27 +25,27 @@ enum First {
 async fn app(first: First, times: usize) -> (String, Arc<AtomicUsize>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let server = format!("h2c://{}", listener.local_addr().expect("an address"));
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
     let serving = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let asked = Arc::clone(&counted);
+            let requests = Arc::clone(&counted);
             tokio::spawn(async move {
                 match first {
-                    First::Reset(reason) => resets(stream, reason, times, asked).await,
-                    First::GoAway(reason) => goes_away(stream, 0, reason, times, asked).await,
-                    First::GoAwayAfter(reason) => goes_away(stream, 1, reason, times, asked).await,
+                    First::Reset(reason) => resets(stream, reason, times, requests).await,
+                    First::GoAway(reason) => goes_away(stream, 0, reason, times, requests).await,
+                    First::GoAwayAfter(reason) => goes_away(stream, 1, reason, times, requests).await,
                 }
             });
         }
     });
-    (server, asked, serving)
+    (server, requests, serving)
 }
 
-async fn resets(stream: TcpStream, reason: Reason, times: usize, asked: Arc<AtomicUsize>) {
+async fn resets(stream: TcpStream, reason: Reason, times: usize, requests: Arc<AtomicUsize>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
-        if asked.fetch_add(1, Ordering::Relaxed) < times {
+        if requests.fetch_add(1, Ordering::Relaxed) < times {
             respond.send_reset(reason);
             continue;
         }
@@ -62,11 +62,17 @@ async fn resets(stream: TcpStream, reason: Reason, times: usize, asked: Arc<Atom
 }
 
 /// Hand-written frames: the library's server always reports the last stream it saw.
-async fn goes_away(mut stream: TcpStream, last: u32, reason: Reason, times: usize, asked: Arc<AtomicUsize>) {
-    if asked.load(Ordering::Relaxed) >= times {
-        return resets(stream, reason, 0, asked).await;
+async fn goes_away(
+    mut stream: TcpStream,
+    last: u32,
+    reason: Reason,
+    times: usize,
+    requests: Arc<AtomicUsize>,
+) {
+    if requests.load(Ordering::Relaxed) >= times {
+        return resets(stream, reason, 0, requests).await;
     }
-    asked.fetch_add(1, Ordering::Relaxed);
+    requests.fetch_add(1, Ordering::Relaxed);
     // Empty SETTINGS, then reads up to the first HEADERS frame without parsing it.
     stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("sent");
     let mut read = vec![0; 24];
@@ -112,11 +118,11 @@ async fn unprocessed_request_is_retried_for_every_method() {
     ] {
         for wire in BOTH {
             for method in ["PUT", "POST", "PATCH"] {
-                let (server, asked, serving) = app(first, 1).await;
+                let (server, requests, serving) = app(first, 1).await;
                 let scene = Scene::before(&server, "", "").await;
                 let answer = ask(&scene, wire, method, &[]).await;
                 assert_eq!(answer, (200, "a body".to_owned()), "{method} {first:?} over {wire:?}");
-                assert_eq!(asked.load(Ordering::Relaxed), 2);
+                assert_eq!(requests.load(Ordering::Relaxed), 2);
                 serving.abort();
             }
         }
@@ -142,10 +148,10 @@ async fn possibly_processed_request_is_not_retried() {
         First::GoAwayAfter(Reason::INTERNAL_ERROR),
     ] {
         for wire in BOTH {
-            let (server, asked, serving) = app(first, 1).await;
+            let (server, requests, serving) = app(first, 1).await;
             let scene = Scene::before(&server, "", "").await;
             assert_eq!(ask(&scene, wire, "POST", &[]).await.0, 502, "{first:?} over {wire:?}");
-            assert_eq!(asked.load(Ordering::Relaxed), 1, "{first:?} over {wire:?}");
+            assert_eq!(requests.load(Ordering::Relaxed), 1, "{first:?} over {wire:?}");
             serving.abort();
         }
     }
@@ -153,13 +159,13 @@ async fn possibly_processed_request_is_not_retried() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_are_bounded_for_an_app_that_always_refuses() {
-    let (server, asked, serving) = app(First::Reset(Reason::REFUSED_STREAM), usize::MAX).await;
+    let (server, requests, serving) = app(First::Reset(Reason::REFUSED_STREAM), usize::MAX).await;
     let scene = Scene::before(&server, "", "").await;
     for wire in BOTH {
-        asked.store(0, Ordering::Relaxed);
+        requests.store(0, Ordering::Relaxed);
         assert_eq!(ask(&scene, wire, "POST", &[]).await.0, 502);
         // When the reset arrives before the retried body, Pingora reports the reset without its code.
-        assert!((2..=3).contains(&asked.load(Ordering::Relaxed)));
+        assert!((2..=3).contains(&requests.load(Ordering::Relaxed)));
     }
     serving.abort();
 }

@@ -30,7 +30,7 @@ pub(super) const BOTH: [Wire; 2] = [Wire::Http1, Wire::Http2];
 pub(super) const HANG: Duration = Duration::from_secs(60);
 
 /// One request received by the app.
-pub(super) struct Asked {
+pub(super) struct Exchange {
     inner: Inner,
 }
 
@@ -44,7 +44,7 @@ enum Left {
     Chunks,
 }
 
-impl Asked {
+impl Exchange {
     async fn http1(mut stream: TcpStream) -> Option<Self> {
         let mut buffer = Vec::new();
         let end = loop {
@@ -207,7 +207,7 @@ impl App {
     /// Runs `handle` for each request. Over HTTP/1.1 it returns the connection if it can be reused.
     pub(super) async fn start<F, Answering>(wire: Wire, handle: F) -> Self
     where
-        F: Fn(Asked) -> Answering + Send + Sync + 'static,
+        F: Fn(Exchange) -> Answering + Send + Sync + 'static,
         Answering: Future<Output = Option<TcpStream>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -222,15 +222,15 @@ impl App {
                         Wire::Http1 => {
                             let mut next = Some(stream);
                             while let Some(stream) = next.take()
-                                && let Some(asked) = Asked::http1(stream).await
+                                && let Some(exchange) = Exchange::http1(stream).await
                             {
-                                next = handle(asked).await;
+                                next = handle(exchange).await;
                             }
                         }
                         Wire::Http2 => {
                             let Ok(mut connection) = h2::server::handshake(stream).await else { return };
                             while let Some(Ok((request, respond))) = connection.accept().await {
-                                tokio::spawn(handle(Asked::http2(request, respond)));
+                                tokio::spawn(handle(Exchange::http2(request, respond)));
                             }
                         }
                     }

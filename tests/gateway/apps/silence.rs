@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::scene::{App, Asked, BOTH, HANG, Scene, Wire};
+use super::scene::{App, BOTH, Exchange, HANG, Scene, Wire};
 
 const TIMEOUT: &str = "timeout = \"1s\"";
 
@@ -16,9 +16,9 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(1600)).await;
 }
 
-async fn echo(mut asked: Asked) -> Option<tokio::net::TcpStream> {
-    let body = asked.body().await?;
-    asked.done(&body).await
+async fn echo(mut exchange: Exchange) -> Option<tokio::net::TcpStream> {
+    let body = exchange.body().await?;
+    exchange.done(&body).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,11 +47,11 @@ async fn response_timeout_starts_at_the_end_of_the_request() {
     for app_wire in BOTH {
         let given_up = Arc::new(Notify::new());
         let tells = Arc::clone(&given_up);
-        let app = App::start(app_wire, move |mut asked| {
+        let app = App::start(app_wire, move |mut exchange| {
             let tells = Arc::clone(&tells);
             async move {
-                asked.body().await?;
-                asked.until_given_up().await;
+                exchange.body().await?;
+                exchange.until_given_up().await;
                 tells.notify_one();
                 None
             }
@@ -79,9 +79,9 @@ async fn response_timeout_starts_at_the_end_of_the_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_app_is_ejected_but_not_for_stalled_clients() {
-    let app = App::start(Wire::Http2, |mut asked| async move {
-        asked.body().await?;
-        asked.until_given_up().await;
+    let app = App::start(Wire::Http2, |mut exchange| async move {
+        exchange.body().await?;
+        exchange.until_given_up().await;
         None
     })
     .await;
@@ -103,13 +103,13 @@ async fn silent_app_is_ejected_but_not_for_stalled_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn event_stream_response_may_be_silent_whatever_the_request() {
     for app_wire in BOTH {
-        let app = App::start(app_wire, |mut asked| async move {
-            asked.body().await?;
-            asked.answer("text/event-stream; charset=utf-8").await;
-            asked.part(b"data: one\n\n").await;
+        let app = App::start(app_wire, |mut exchange| async move {
+            exchange.body().await?;
+            exchange.answer("text/event-stream; charset=utf-8").await;
+            exchange.part(b"data: one\n\n").await;
             pause().await;
-            asked.part(b"data: two\n\n").await;
-            asked.end().await
+            exchange.part(b"data: two\n\n").await;
+            exchange.end().await
         })
         .await;
         let scene = Scene::before(&app.server, "", TIMEOUT).await;
@@ -134,10 +134,10 @@ async fn event_stream_response_may_be_silent_whatever_the_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_aborts_other_responses_despite_accept_event_stream() {
     for app_wire in BOTH {
-        let app = App::start(app_wire, |mut asked| async move {
-            asked.answer("application/json").await;
-            asked.part(b"{").await;
-            asked.until_given_up().await;
+        let app = App::start(app_wire, |mut exchange| async move {
+            exchange.answer("application/json").await;
+            exchange.part(b"{").await;
+            exchange.until_given_up().await;
             None
         })
         .await;
@@ -153,10 +153,10 @@ async fn silence_aborts_other_responses_despite_accept_event_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn app_not_reading_the_body_does_not_block_the_request() {
     for app_wire in BOTH {
-        let app = App::start(app_wire, |asked| async move {
+        let app = App::start(app_wire, |exchange| async move {
             // The response is not read, so the windows fill.
             tokio::time::sleep(HANG).await;
-            drop(asked);
+            drop(exchange);
             None
         })
         .await;
@@ -175,15 +175,15 @@ async fn app_not_reading_the_body_does_not_block_the_request() {
 async fn paused_download_does_not_trigger_the_app_timeout() {
     const BIG: usize = 24 << 20;
     for app_wire in BOTH {
-        let app = App::start(app_wire, |mut asked| async move {
-            asked.answer("application/octet-stream").await;
+        let app = App::start(app_wire, |mut exchange| async move {
+            exchange.answer("application/octet-stream").await;
             let part = vec![b'x'; 1 << 20];
             for _ in 0..BIG >> 20 {
-                if !asked.part(&part).await {
+                if !exchange.part(&part).await {
                     return None;
                 }
             }
-            asked.end().await
+            exchange.end().await
         })
         .await;
         let scene = Scene::before(&app.server, "", TIMEOUT).await;
@@ -201,12 +201,12 @@ async fn paused_download_does_not_trigger_the_app_timeout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn app_may_respond_before_the_body_ends() {
     for app_wire in BOTH {
-        let app = App::start(app_wire, |mut asked| async move {
-            asked.answer("text/plain").await;
-            asked.part(b"early ").await;
-            let body = asked.body().await?;
-            asked.part(&body).await;
-            asked.end().await
+        let app = App::start(app_wire, |mut exchange| async move {
+            exchange.answer("text/plain").await;
+            exchange.part(b"early ").await;
+            let body = exchange.body().await?;
+            exchange.part(&body).await;
+            exchange.end().await
         })
         .await;
         let scene = Scene::before(&app.server, "", TIMEOUT).await;

@@ -103,8 +103,12 @@ async fn sign_in_form_needs_the_token_of_this_browser() {
     }
     // A browser without cookies gets a message before it has a session, so there is no redirect loop.
     let mut without = Browser::new(&gateway);
-    let told = post(&mut without, "/auth/login", &fields, ours).await;
-    assert!(told.status == 403 && told.text().contains("did not send our cookie back"), "{}", told.text());
+    let refused = post(&mut without, "/auth/login", &fields, ours).await;
+    assert!(
+        refused.status == 403 && refused.text().contains("did not send our cookie back"),
+        "{}",
+        refused.text()
+    );
     assert!(!without.cookies.contains_key("__Host-doorward-access"));
     later(&gateway, Duration::from_secs(12 * 3600 + 1)).await;
     assert_eq!(post(&mut browser, "/auth/login", &fields, ours).await.status, 403, "open for too long");

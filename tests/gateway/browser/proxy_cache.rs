@@ -78,7 +78,7 @@ async fn shared_cache_never_serves_one_users_page_to_another() {
         Browser::signed_in(&gateway, "eve").await.cookie(),
     );
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
-    let ways = [
+    let fields = [
         "Cache-Control=public,+max-age=600",
         "Cache-Control=s-maxage=600",
         "Expires=Thu,+01+Jan+2099+00:00:00+GMT",
@@ -87,9 +87,9 @@ async fn shared_cache_never_serves_one_users_page_to_another() {
         "Last-Modified=Thu,+01+Jan+2015+00:00:00+GMT",
         "",
     ];
-    for way in ways {
+    for field in fields {
         for path in ["", "/optional"] {
-            let target = format!("{path}/fields?{way}");
+            let target = format!("{path}/fields?{field}");
             for credential in [("Cookie", ada.as_str()), ("Authorization", bearer.as_str())] {
                 for _ in 0..2 {
                     let hers = nginx.get(&target, &[credential]).await;
@@ -102,9 +102,9 @@ async fn shared_cache_never_serves_one_users_page_to_another() {
                     assert_ne!(hers.header("x-cache"), Some("HIT"), "{target}");
                 }
             }
-            for (who, headers) in [("nobody", &[][..]), ("eve", &[("Cookie", eve.as_str())])] {
+            for (reader, headers) in [("nobody", &[][..]), ("eve", &[("Cookie", eve.as_str())])] {
                 let answer = nginx.get(&target, headers).await;
-                assert!(!answer.text().to_lowercase().contains("x-auth-user: ada"), "{target} to {who}");
+                assert!(!answer.text().to_lowercase().contains("x-auth-user: ada"), "{target} to {reader}");
             }
             // Her page is also not replaced by a cached anonymous one.
             let hers = nginx.get(&target, &[("Cookie", ada.as_str())]).await;

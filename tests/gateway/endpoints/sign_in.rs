@@ -50,7 +50,7 @@ async fn login_failures_look_the_same_for_any_cause() {
     gateway.user("ada", &[]).await;
     let eve = gateway.user("eve", &[]).await;
     gateway.vault.users.change(eve, &UserChange::Disabled(true)).await.expect("a change");
-    let mut looks = Vec::new();
+    let mut compared = Vec::new();
     for (name, password) in [
         ("ada", "not the right password"),
         ("nobody", PASSWORD),
@@ -63,10 +63,10 @@ async fn login_failures_look_the_same_for_any_cause() {
         let headers: Vec<_> =
             answer.headers.iter().filter(|(name, _)| name.to_lowercase() != "date").collect();
         let id = answer.header("x-request-id").expect("an id");
-        looks.push((name, format!("{headers:?}").replace(id, ""), answer.text().replace(id, "")));
+        compared.push((name, format!("{headers:?}").replace(id, ""), answer.text().replace(id, "")));
     }
-    for (name, headers, body) in &looks[1..] {
-        assert_eq!((headers, body), (&looks[0].1, &looks[0].2), "{name}");
+    for (name, headers, body) in &compared[1..] {
+        assert_eq!((headers, body), (&compared[0].1, &compared[0].2), "{name}");
     }
 }
 

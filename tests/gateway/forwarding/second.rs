@@ -1,9 +1,9 @@
 //! Requests that name a second resource, or act on more than one, need access to all of them.
 
+use crate::connection::tls::house;
 use crate::refusals::assert_refused;
 use crate::support::http2::Http2;
 use crate::support::{PASSWORD, Setup, TestGateway};
-use crate::tls::house;
 
 const MORE: &str = r#"
 [[routes]]
@@ -54,11 +54,16 @@ impl World {
     }
 
     /// Status and code of the response, and the request as the app saw it.
-    async fn send(&self, request: &str, who: &str, fields: &[(&str, &str)]) -> (u16, String, Option<String>) {
+    async fn send(
+        &self,
+        request: &str,
+        caller: &str,
+        fields: &[(&str, &str)],
+    ) -> (u16, String, Option<String>) {
         let (method, target) = request.split_once(' ').expect("method and target");
-        let bearer = format!("Bearer {who}");
+        let bearer = format!("Bearer {caller}");
         let mut all = fields.to_vec();
-        if !who.is_empty() {
+        if !caller.is_empty() {
             all.push(("Authorization", &bearer));
         }
         let before = self.gateway.app.seen().len();

@@ -2,11 +2,11 @@
 
 use tokio::net::TcpStream;
 
+use crate::connection::tls::house;
 use crate::refusals::assert_refused;
 use crate::support::gateway::SOON;
 use crate::support::http2::{self, Http2};
 use crate::support::{Client, Setup, TestGateway, assert_eventually};
-use crate::tls::house;
 
 async fn gateway(server: &str) -> TestGateway {
     TestGateway::with(Setup { server: server.to_owned(), ..Setup::default() }).await

@@ -1,11 +1,11 @@
 //! F24: the PROXY protocol from trusted and untrusted peers.
 
+use crate::connection::tls::{House, house};
 use crate::refusals::assert_refused;
 use crate::support::gateway::SOON;
 use crate::support::http::message;
 use crate::support::http2::Http2;
 use crate::support::{Client, Response, Setup, TestGateway, assert_eventually};
-use crate::tls::{House, house};
 
 const FROM_HERE: &str = "proxy_protocol_from = [\"127.0.0.0/8\"]\nh2c = true";
 

@@ -83,7 +83,7 @@ async fn clients_of_another_protocol_are_answered_before_the_deadline() {
     let server = "[server.limits]\nheader_deadline = \"5m\"".to_owned();
     let setup = crate::support::Setup { server, ..Default::default() };
     let gateway = TestGateway::with(setup).await;
-    for (begin, told) in [
+    for (begin, detail) in [
         (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], "TLS"),
         (b"PRI * HTTP/2.0\r\n", "server.h2c"),
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "server.proxy_protocol_from"),
@@ -92,7 +92,7 @@ async fn clients_of_another_protocol_are_answered_before_the_deadline() {
     ] {
         let answer = exchange(&gateway, begin).await;
         assert_refused(&answer, 400, "request_invalid");
-        assert!(answer.text().contains(told), "{told}: {}", answer.text());
+        assert!(answer.text().contains(detail), "{detail}: {}", answer.text());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Other names that servers accept for the same resource and that no reading of the path shows.
 
+use crate::text::has_prefix_ignoring_case;
+
 /// Extensions of scripts that take the rest of the path as an argument (`PATH_INFO`, RFC 3875 section 4.1.5).
 const SCRIPTS: &[&str] = &[
     "php", "php3", "php4", "php5", "php7", "php8", "phtml", "cgi", "fcgi", "fpl", "pl", "py", "rb", "asp",
@@ -54,7 +56,7 @@ pub(super) fn resembles(reading: &str, path: &str, exact: bool) -> bool {
         return false;
     }
     let (reading, path) = (reading.as_bytes(), path.as_bytes());
-    if has_prefix(reading, path) {
+    if has_prefix_ignoring_case(reading, path) {
         return match reading.get(path.len()) {
             None => false,
             Some(b'/') => exact,
@@ -62,10 +64,6 @@ pub(super) fn resembles(reading: &str, path: &str, exact: bool) -> bool {
         };
     }
     is_editor_file(reading, path)
-}
-
-fn has_prefix(text: &[u8], prefix: &[u8]) -> bool {
-    text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 const fn ends_name(byte: u8) -> bool {
@@ -79,7 +77,7 @@ fn is_editor_file(reading: &[u8], path: &[u8]) -> bool {
         matches!(byte, b'.' | b'#' | b'~' | b'$')
     }
     let (directory, name) = path.split_at(path.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1));
-    if !has_prefix(reading, directory) {
+    if !has_prefix_ignoring_case(reading, directory) {
         return false;
     }
     let file = &reading[directory.len()..];
@@ -87,7 +85,7 @@ fn is_editor_file(reading: &[u8], path: &[u8]) -> bool {
         file.split_at_checked(length).is_some_and(|(marks, rest)| {
             is_mark(marks[0])
                 && marks[1..].iter().all(|&byte| byte == b'_' || is_mark(byte))
-                && has_prefix(rest, name)
+                && has_prefix_ignoring_case(rest, name)
                 && rest.get(name.len()).is_none_or(|&byte| byte == b'/' || ends_name(byte))
         })
     })

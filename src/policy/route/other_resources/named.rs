@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::error::Refusal;
 use crate::policy::route::canonical_host;
+use crate::text::{has_prefix_ignoring_case, host_and_port};
 
 /// Returns the method in capitals. RFC 9110 section 9.1 makes methods case-sensitive, but some frameworks ignore case.
 pub(super) fn name(method: &Method) -> Cow<'_, str> {
@@ -59,8 +60,7 @@ impl Reach {
     /// ignore. `base` has no trailing slash: the caller trims it once, not once for each route.
     pub(super) fn covers(self, base: &str, path: &str) -> bool {
         let (base, path) = (base.as_bytes(), path.as_bytes());
-        let is_below = path.get(..base.len()).is_some_and(|head| head.eq_ignore_ascii_case(base))
-            && path.get(base.len()) == Some(&b'/');
+        let is_below = has_prefix_ignoring_case(path, base) && path.get(base.len()) == Some(&b'/');
         let rest = path.get(base.len() + 1..).unwrap_or_default();
         is_below
             && match self {
@@ -211,8 +211,7 @@ pub(super) fn destination<'a>(
 
 /// Returns the port of an authority, if it has one.
 fn port(authority: &str) -> Option<&str> {
-    let (_, port) = authority.rsplit_once(':')?;
-    (!port.is_empty() && !port.contains(']')).then_some(port)
+    host_and_port(authority).1.filter(|port| !port.is_empty())
 }
 
 /// The `Destination` for the app.

@@ -1,0 +1,5 @@
+//! Operating a gateway: metrics, reload, shutdown.
+
+mod drain;
+mod metrics;
+mod reload;

@@ -1,0 +1,6 @@
+//! Sessions and tokens: refresh, idle timeouts, forged tokens, changes of users and keys.
+
+mod changes;
+pub(crate) mod forged;
+mod idle;
+mod refreshing;

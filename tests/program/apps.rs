@@ -1,0 +1,7 @@
+//! Unmodified clients and apps: httpbin, gRPC, curl, TLS.
+
+mod client_certificates;
+mod forwarded;
+mod grpc;
+mod httpbin;
+mod https;

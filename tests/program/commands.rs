@@ -1,0 +1,10 @@
+//! The commands of `doorward`, except `serve`.
+
+mod demo;
+mod help;
+mod json;
+mod shell;
+mod status;
+mod status_away;
+mod users;
+mod vault;

@@ -1,0 +1,8 @@
+//! `doorward serve` from start to end: startup, signals, sockets, reload, upgrade, SIGKILL.
+
+mod kill;
+mod listening;
+mod reload;
+mod serve;
+mod startup;
+mod upgrade;
