@@ -2,6 +2,7 @@
 
 mod cold;
 mod empty;
+mod grpc;
 mod kept;
 mod refused;
 mod scene;

@@ -31,6 +31,9 @@ use crate::snapshot::upstreams::{Address, Candidate};
 /// connections that are pinged more often than every five minutes (gRPC keepalive guide).
 const PING_INTERVAL: Duration = Duration::from_secs(330);
 
+/// Pool group of these connections. Pingora sets the interval when it connects: a connection made for another request has none.
+const PING_GROUP: u64 = 1 << 2;
+
 /// `Destination` (RFC 4918 section 10.3).
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
@@ -79,15 +82,19 @@ pub(crate) fn peer(
     if !http1 || may_http2 {
         peer.group_key ^= candidate.connections();
     }
+    let converses = converses(request, candidate.server.scheme);
+    if converses {
+        peer.group_key ^= PING_GROUP;
+    }
     let Some(options) = peer.get_mut_peer_options() else { return Ok(peer) };
     if is_websocket {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
     }
     // The timeout of ordinary requests is enforced by `silence`. For WebSockets and gRPC streams, only writes have one.
-    if is_websocket || converses(request, candidate.server.scheme) {
+    if is_websocket || converses {
         options.write_timeout = Some(permit.route().timeout);
     }
-    if converses(request, candidate.server.scheme) {
+    if converses {
         options.h2_ping_interval = Some(PING_INTERVAL);
     }
     options.idle_timeout = Some(candidate.idle_timeout());
@@ -322,3 +329,5 @@ fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool)
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod tests;
