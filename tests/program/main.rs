@@ -41,6 +41,7 @@ mod kill;
 mod listening;
 mod logs;
 mod logs_floods;
+mod logs_http2;
 mod logs_secrets;
 mod reload;
 mod serve;

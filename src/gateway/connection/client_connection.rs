@@ -24,7 +24,7 @@ use crate::config::Server;
 use crate::error::Refusal;
 use crate::gateway::connection::backlog::{Backlog, Connection};
 use crate::gateway::connection::bounded_stream::BoundedStream;
-use crate::gateway::connection::http2_refusals::Watched;
+use crate::gateway::connection::http2_refusals::{Http2State, Watched};
 use crate::gateway::connection::limiter::{ConnectionActivity, ConnectionPermit};
 use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::tls::Proof;
@@ -83,6 +83,7 @@ pub(crate) struct ClientConnection {
     limit_reached: Notify,
     /// Write side of an HTTP/2 connection.
     http2: Arc<Connection>,
+    http2_state: Arc<Http2State>,
     unanswered: Arc<UnansweredRequests>,
     /// Digest of the token in the latest request.
     last_token: Arc<LastToken>,
@@ -124,6 +125,7 @@ impl ClientConnection {
             requests_started: AtomicU32::new(0),
             limit_reached: Notify::new(),
             http2: Connection::new(shared.traffic.held(), permit.peer()),
+            http2_state: Arc::default(),
             unanswered: Arc::new(UnansweredRequests {
                 metrics: Arc::clone(&shared.metrics),
                 current: shared.current.clone(),
@@ -143,6 +145,7 @@ impl HttpServerApp for ClientConnection {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         // Only HTTP/2 requests arrive here; HTTP/1.1 requests are served by http1.rs.
+        self.http2_state.accepted();
         let send_timeout = self.current.load().server.limits.send_timeout;
         let backlog = tokio::select! {
             biased;
@@ -316,7 +319,8 @@ impl ClientConnection {
     pub(crate) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
         let _entered = self.traffic.enter_http2(&self.http2);
         let counted: Stream = BoundedStream::whole(stream, Arc::clone(&self.http2));
-        let stream = Box::new(Watched::new(counted, Arc::clone(&self.unanswered)));
+        let stream =
+            Box::new(Watched::new(counted, Arc::clone(&self.http2_state), Arc::clone(&self.unanswered)));
         let (send_goaway, goaway) = watch::channel(*stopping.borrow());
         let mut stopping = stopping.clone();
         let mut serving = std::pin::pin!(self.process_new(stream, &goaway));
@@ -334,7 +338,7 @@ impl ClientConnection {
         let (mut goaway_sent, mut has_request) = (false, false);
         loop {
             tokio::select! {
-                _ = &mut serving => return,
+                _ = &mut serving => return self.refuse_overdue_header(),
                 () = self.until_evicted() => return,
                 () = self.http2.until_abandoned() => return,
                 () = &mut last_stream, if !goaway_sent => {
@@ -344,11 +348,18 @@ impl ClientConnection {
                 // The client negotiated HTTP/2 and has not sent a complete request.
                 () = &mut first_request_deadline, if !has_request => {
                     if self.requests_started.load(Ordering::Relaxed) == 0 {
-                        return;
+                        return self.refuse_overdue_header();
                     }
                     has_request = true;
                 }
             }
+        }
+    }
+
+    /// Logs the header section that the client has begun and not ended, if any, when a timeout closes its connection.
+    fn refuse_overdue_header(&self) {
+        if self.http2_state.is_header_open() {
+            self.unanswered.refused(&Refusal::RequestTimeout);
         }
     }
 

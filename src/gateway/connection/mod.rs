@@ -10,6 +10,7 @@ pub(crate) mod client_connection;
 pub(crate) mod h2c;
 pub(crate) mod head_check;
 pub(crate) mod http1;
+mod http2_frames;
 pub(crate) mod http2_refusals;
 pub(crate) mod idle_list;
 pub(crate) mod limiter;
