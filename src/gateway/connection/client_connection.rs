@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp as _};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::protocols::http::v2::server::{H2Options, HttpSession, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
@@ -33,7 +33,9 @@ use crate::gateway::connection::unanswered::UnansweredRequests;
 use crate::gateway::request::callbacks::Gateway;
 use crate::gateway::request::current_request::{self, CurrentRequest};
 use crate::gateway::request::panic_guard::{Panicked, catch_panic};
+use crate::gateway::request::send;
 use crate::gateway::request::silence::Silence;
+use crate::gateway::response::OwnResponse;
 use crate::metrics::Metrics;
 use crate::request_id;
 use crate::snapshot::Current;
@@ -213,6 +215,40 @@ impl ClientConnection {
             proof: self.proof.clone(),
             refused,
         };
+        let finished = self.run(session, shutdown, request, started).await;
+        let Some(finished) = finished else {
+            if control.was_answered_late()
+                && let Some(stream) = silence.slot().take()
+            {
+                self.answer_late(stream, &silence).await;
+            }
+            return None;
+        };
+        match finished {
+            Ok(reused) => {
+                // No callback ran: Pingora refused the request with a response of its own.
+                if !control.has_header() && !*shutdown.borrow() {
+                    self.unanswered.refused(&Refusal::RequestInvalid(String::new()));
+                }
+                reused
+            }
+            Err(Panicked) => {
+                self.metrics.requests.panics.inc();
+                None
+            }
+        }
+    }
+
+    /// Runs a request in Pingora. `None` if it was dropped.
+    async fn run(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+        request: CurrentRequest,
+        started: Instant,
+    ) -> Option<Result<Option<ReusedHttpStream>, Panicked>> {
+        let (control, silence) = (&Arc::clone(&request.control), &Arc::clone(&request.silence));
+        let backlog = Arc::clone(&request.backlog);
         let proxied = current_request::scope(request, self.proxy.process_new_http(session, shutdown));
         let mut proxied = std::pin::pin!(request_id::scope(catch_panic(proxied)));
         let mut proxied = std::future::poll_fn(|task| {
@@ -239,6 +275,10 @@ impl ClientConnection {
                 match finished {
                     Some(finished) => finished,
                     None => {
+                        let is_answered = cause == Cut::UpstreamTimeout && silence.is_interruptible();
+                        if is_answered && control.progress() == Progress::Waiting {
+                            control.is_answered_late();
+                        }
                         control.was_dropped();
                         return None;
                     }
@@ -246,22 +286,20 @@ impl ClientConnection {
             }
             // Polled after the request, so that data from the app counts before its silence does. Both cut the request
             // through `control`, and resolve only if its header is late.
-            () = cut_on_silence(&control, &silence, started + deadline) => return None,
-            () = self.enforce_deadlines(&control, &silence, started, deadline) => return None,
+            () = cut_on_silence(control, silence, started + deadline) => return None,
+            () = self.enforce_deadlines(control, silence, started, deadline) => return None,
         };
-        match finished {
-            Ok(reused) => {
-                // No callback ran: Pingora refused the request with a response of its own.
-                if !control.has_header() && !*shutdown.borrow() {
-                    self.unanswered.refused(&Refusal::RequestInvalid(String::new()));
-                }
-                reused
-            }
-            Err(Panicked) => {
-                self.metrics.requests.panics.inc();
-                None
-            }
-        }
+        Some(finished)
+    }
+
+    /// Sends the response to a request that was dropped because Pingora waited for its app to accept the body.
+    async fn answer_late(&self, mut stream: HttpSession, silence: &Silence) {
+        let response = OwnResponse::refusal(&Refusal::UpstreamTimeout, silence.request_id());
+        let snapshot = self.current.load();
+        let hsts = snapshot.hsts.as_ref().filter(|_| self.listener == Listener::Tls);
+        let sending = send::send_late(&mut stream, &response, silence.request_id(), hsts);
+        // A client that is gone, or does not read, needs no response.
+        let _ = tokio::time::timeout(TIMEOUT_GRACE, sending).await;
     }
 
     /// Log of the requests that Pingora refuses, or that get no response.

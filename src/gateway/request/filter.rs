@@ -21,7 +21,7 @@ use crate::gateway::endpoints::{self, health, https_redirect};
 use crate::gateway::request::access_log::Outcome;
 use crate::gateway::request::callbacks::Gateway;
 use crate::gateway::request::context::Context;
-use crate::gateway::request::{client, framing, send};
+use crate::gateway::request::{client, framing, interrupt, send};
 use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::{
     request_framing, response_framing, response_rewrite, shared_caches, upstream_request, upstream_response,
@@ -255,7 +255,10 @@ impl Gateway {
             let open = stream != Stream::Response || upstream_request::is_grpc(&response.headers);
             // Such a stream may be silent. Its kind is decided by the response, not the request.
             if open {
-                context.silence.stop();
+                context.silence.response_may_be_silent();
+            }
+            if context.silence.is_streaming() {
+                interrupt::restore(session, &context.silence);
             }
             context.control.set_progress(if open { Progress::Open } else { Progress::Answering });
             // A cut between the first check and this mark: nothing was sent yet.

@@ -92,8 +92,8 @@ pub(crate) fn peer(
     if is_websocket {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
     }
-    // The timeout of ordinary requests is enforced by `silence`. For WebSockets and gRPC streams, only writes have one.
-    if is_websocket || converses {
+    // All other timeouts are enforced by `silence`. For WebSockets, only writes have one.
+    if is_websocket {
         options.write_timeout = Some(permit.route().timeout);
     }
     if converses {
@@ -154,9 +154,12 @@ pub(crate) fn begin(
     {
         set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
     }
-    if !converses(session.req_header(), candidate.server.scheme)
-        && context.silence.begin(session, permit.route().timeout)
-    {
+    context.silence.set_request_id(context.account.request_id.as_ref());
+    let timeout = permit.route().timeout;
+    if converses(session.req_header(), candidate.server.scheme) {
+        context.silence.begin_streaming(timeout);
+        interrupt::make_interruptible(session, &context.silence);
+    } else if context.silence.begin(session, timeout) {
         interrupt::make_interruptible(session, &context.silence);
     }
     Ok(())
