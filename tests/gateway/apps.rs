@@ -2,6 +2,8 @@
 
 mod active_health;
 mod cold;
+mod empty;
+mod grpc;
 mod kept;
 mod passive_health;
 mod refused;

@@ -2,4 +2,5 @@
 
 mod access;
 mod floods;
+mod http2;
 mod secrets;

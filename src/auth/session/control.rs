@@ -89,6 +89,7 @@ pub struct Control {
     progress: AtomicU8,
     header_read: AtomicBool,
     dropped: AtomicBool,
+    answered_late: AtomicBool,
     /// Bytes of the awaited request body received so far, plus one; 0 = no body is awaited.
     body: AtomicU64,
     changed: Notify,
@@ -146,6 +147,16 @@ impl Control {
     /// Records that the cut was carried out: the request did not end by itself within the grace period.
     pub fn set_dropped(&self) {
         self.dropped.store(true, Ordering::Release);
+    }
+
+    /// Records that the client gets an error response after the request is dropped.
+    pub fn set_answered_late(&self) {
+        self.answered_late.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the client gets an error response after the request is dropped.
+    pub fn was_answered_late(&self) -> bool {
+        self.answered_late.load(Ordering::Acquire)
     }
 
     /// Returns why the request was dropped, if it was.

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp as _};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::protocols::http::v2::server::{H2Options, HttpSession, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
@@ -25,7 +25,7 @@ use crate::config::Server;
 use crate::error::Refusal;
 use crate::gateway::connection::backlog::{Backlog, Connection};
 use crate::gateway::connection::bounded_stream::BoundedStream;
-use crate::gateway::connection::http2_refusals::Watched;
+use crate::gateway::connection::http2_refusals::{Http2State, Watched};
 use crate::gateway::connection::limiter::{ConnectionActivity, ConnectionPermit};
 use crate::gateway::connection::listener::Listener;
 use crate::gateway::connection::tls::ClientAuthentication;
@@ -34,7 +34,9 @@ use crate::gateway::connection::unanswered::UnansweredRequests;
 use crate::gateway::request::callbacks::Gateway;
 use crate::gateway::request::current_request::{self, CurrentRequest};
 use crate::gateway::request::panic_guard::{Panicked, catch_panic};
-use crate::gateway::request::silence::Silence;
+use crate::gateway::request::send;
+use crate::gateway::request::silence::{self, Silence};
+use crate::gateway::response::OwnResponse;
 use crate::metrics::Metrics;
 use crate::request_id;
 use crate::snapshot::Current;
@@ -84,6 +86,7 @@ pub(crate) struct ClientConnection {
     limit_reached: Notify,
     /// Write side of an HTTP/2 connection.
     http2: Arc<Connection>,
+    http2_state: Arc<Http2State>,
     unanswered: Arc<UnansweredRequests>,
     /// Digest of the token in the latest request.
     last_token: Arc<LastToken>,
@@ -125,6 +128,7 @@ impl ClientConnection {
             requests_started: AtomicU32::new(0),
             limit_reached: Notify::new(),
             http2: Connection::new(shared.traffic.held(), permit.peer()),
+            http2_state: Arc::default(),
             unanswered: Arc::new(UnansweredRequests {
                 metrics: Arc::clone(&shared.metrics),
                 current: shared.current.clone(),
@@ -144,6 +148,7 @@ impl HttpServerApp for ClientConnection {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         // Only HTTP/2 requests arrive here; HTTP/1.1 requests are served by http1.rs.
+        self.http2_state.accepted();
         let send_timeout = self.current.load().server.limits.send_timeout;
         let backlog = tokio::select! {
             biased;
@@ -211,6 +216,40 @@ impl ClientConnection {
             client_authentication: self.client_authentication.clone(),
             refused,
         };
+        let finished = self.run(session, shutdown, request, started).await;
+        let Some(finished) = finished else {
+            if control.was_answered_late()
+                && let Some(stream) = silence.slot().take()
+            {
+                self.answer_late(stream, &silence).await;
+            }
+            return None;
+        };
+        match finished {
+            Ok(reused) => {
+                // No callback ran: Pingora refused the request with a response of its own.
+                if !control.has_header() && !*shutdown.borrow() {
+                    self.unanswered.refused(&Refusal::RequestInvalid(String::new()));
+                }
+                reused
+            }
+            Err(Panicked) => {
+                self.metrics.requests.panics.inc();
+                None
+            }
+        }
+    }
+
+    /// Runs a request in Pingora. `None` if it was dropped.
+    async fn run(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+        request: CurrentRequest,
+        started: Instant,
+    ) -> Option<Result<Option<ReusedHttpStream>, Panicked>> {
+        let (control, silence) = (&Arc::clone(&request.control), &Arc::clone(&request.silence));
+        let backlog = Arc::clone(&request.backlog);
         let proxied = current_request::scope(request, self.proxy.process_new_http(session, shutdown));
         let mut guarded = std::pin::pin!(request_id::scope(catch_panic(proxied)));
         let mut serving = std::future::poll_fn(|task| {
@@ -237,6 +276,10 @@ impl ClientConnection {
                 match finished {
                     Some(finished) => finished,
                     None => {
+                        let is_answered = cause == Cut::UpstreamTimeout && silence.is_interruptible();
+                        if is_answered && control.progress() == Progress::Waiting {
+                            control.set_answered_late();
+                        }
                         control.set_dropped();
                         // Drops the future, which closes the sockets.
                         return None;
@@ -245,22 +288,20 @@ impl ClientConnection {
             }
             // Polled after the request, so that data from the app counts before its silence does. Both cut the request
             // through `control`, and resolve only if its header is late.
-            () = cut_on_silence(&control, &silence, started + deadline) => return None,
-            () = self.enforce_deadlines(&control, &silence, started, deadline) => return None,
+            () = silence::cut_on_silence(control, silence, started + deadline) => return None,
+            () = self.enforce_deadlines(control, silence, started, deadline) => return None,
         };
-        match finished {
-            Ok(reused) => {
-                // No callback ran: Pingora refused the request with a response of its own.
-                if !control.has_header() && !*shutdown.borrow() {
-                    self.unanswered.refused(&Refusal::RequestInvalid(String::new()));
-                }
-                reused
-            }
-            Err(Panicked) => {
-                self.metrics.requests.panics.inc();
-                None
-            }
-        }
+        Some(finished)
+    }
+
+    /// Sends the response to a request that was dropped because Pingora waited for its app to accept the body.
+    async fn answer_late(&self, mut stream: HttpSession, silence: &Silence) {
+        let response = OwnResponse::refusal(&Refusal::UpstreamTimeout, silence.request_id());
+        let snapshot = self.current.load();
+        let hsts = snapshot.hsts.as_ref().filter(|_| self.listener == Listener::Tls);
+        let sending = send::send_late(&mut stream, &response, silence.request_id(), hsts);
+        // A client that is gone, or does not read, needs no response.
+        let _ = tokio::time::timeout(TIMEOUT_GRACE, sending).await;
     }
 
     /// Log of the requests that Pingora refuses, or that get no response.
@@ -318,7 +359,8 @@ impl ClientConnection {
     pub(crate) async fn serve_http2(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
         let _entered = self.traffic.enter_http2(&self.http2);
         let counted: Stream = BoundedStream::whole(stream, Arc::clone(&self.http2));
-        let stream = Box::new(Watched::new(counted, Arc::clone(&self.unanswered)));
+        let stream =
+            Box::new(Watched::new(counted, Arc::clone(&self.http2_state), Arc::clone(&self.unanswered)));
         let (send_goaway, goaway) = watch::channel(*stopping.borrow());
         let mut stopping = stopping.clone();
         let mut serving = std::pin::pin!(self.process_new(stream, &goaway));
@@ -336,7 +378,7 @@ impl ClientConnection {
         let (mut goaway_sent, mut has_request) = (false, false);
         loop {
             tokio::select! {
-                _ = &mut serving => return,
+                _ = &mut serving => return self.refuse_overdue_header(),
                 () = self.until_evicted() => return,
                 () = self.http2.until_abandoned() => return,
                 () = &mut last_stream, if !goaway_sent => {
@@ -346,11 +388,18 @@ impl ClientConnection {
                 // The client negotiated HTTP/2 and has not sent a complete request.
                 () = &mut first_request_deadline, if !has_request => {
                     if self.requests_started.load(Ordering::Relaxed) == 0 {
-                        return;
+                        return self.refuse_overdue_header();
                     }
                     has_request = true;
                 }
             }
+        }
+    }
+
+    /// Logs the header section that the client has begun and not ended, if any, when a timeout closes its connection.
+    fn refuse_overdue_header(&self) {
+        if self.http2_state.is_header_open() {
+            self.unanswered.refused(&Refusal::RequestTimeout);
         }
     }
 
@@ -398,11 +447,4 @@ impl ClientConnection {
             }
         }
     }
-}
-
-/// Cuts the request when its app has been silent for too long. Never resolves.
-async fn cut_on_silence(control: &Control, silence: &Silence, woken_at: Instant) {
-    silence.until_expired(woken_at).await;
-    control.cut(Cut::UpstreamTimeout);
-    std::future::pending::<()>().await;
 }

@@ -13,6 +13,7 @@ use crate::config::{Log, LogAccess, Route};
 use crate::error::Refusal;
 use crate::gateway::connection::traffic::Traffic;
 use crate::gateway::request::request_target;
+use crate::gateway::response::OwnResponse;
 use crate::id::{SessionId, UserId};
 use crate::identity::Identity;
 use crate::metrics::{AuthenticationFailure, Label as _, Metrics, Stream};
@@ -288,6 +289,15 @@ impl Drop for RequestLog {
     fn drop(&mut self) {
         // A cut stream has the outcome Forwarded. A response that ended within its grace was not dropped, so not cut.
         let cut = self.control.dropped();
+        // An app that did not accept the request to its end, so that Pingora could not be interrupted.
+        if cut == Some(Cut::UpstreamTimeout) && self.outcome == Outcome::Aborted {
+            let refusal = Refusal::UpstreamTimeout;
+            let status = OwnResponse::refusal(&refusal, None).status;
+            self.record_refusal(&refusal, status);
+            if self.control.was_answered_late() {
+                self.status = status;
+            }
+        }
         let (reason, is_ordinary) = match (self.outcome, cut) {
             (Outcome::Aborted | Outcome::Forwarded, Some(cause)) => {
                 self.metrics.requests.cut.with_label_values(&[cause.as_str()]).inc();

@@ -107,6 +107,14 @@ impl Phase {
 /// ClientAuthentication of a re-check. Only [`Context::recheck`] creates one, and only it lets anything pass to the app or to the client.
 pub(crate) struct Cleared(());
 
+#[cfg(test)]
+impl Cleared {
+    /// A token for tests of what requires one.
+    pub(crate) const fn for_test() -> Self {
+        Self(())
+    }
+}
+
 impl Context {
     /// Returns the permit, once the request is admitted.
     pub(crate) const fn permit(&self) -> Option<&Permit> {

@@ -29,7 +29,8 @@ use crate::gateway::request::silence::{Silence, TIMED_OUT};
 /// Makes the wait for the app interruptible. Does nothing over HTTP/1.1.
 ///
 /// Call it when the request's body is complete, not earlier: until then Pingora watches for the client's reset while it writes
-/// to the app, and does so only for its own streams. The same holds for its check of the request's authority.
+/// to the app, and does so only for its own streams. The same holds for its check of the request's authority. Only gRPC calls are
+/// interruptible from the start, and to the header of their response: an app that has not begun such a call blocks its body.
 pub(crate) fn make_interruptible(session: &mut Session, silence: &Arc<Silence>) {
     if !session.is_http2() {
         return;
@@ -37,6 +38,7 @@ pub(crate) fn make_interruptible(session: &mut Session, silence: &Arc<Silence>) 
     let stream = std::mem::replace(&mut *session.downstream_session, placeholder());
     *session.downstream_session = match stream {
         ServerSession::H2(stream) => {
+            silence.set_interruptible(true);
             let stream = Interruptible { stream: Some(stream), silence: Arc::clone(silence) };
             ServerSession::Custom(Box::new(stream))
         }
@@ -50,6 +52,7 @@ pub(crate) fn restore(session: &mut Session, silence: &Silence) {
         return;
     }
     drop(std::mem::replace(&mut *session.downstream_session, placeholder()));
+    silence.set_interruptible(false);
     if let Some(stream) = silence.slot().take() {
         *session.downstream_session = ServerSession::H2(stream);
     }

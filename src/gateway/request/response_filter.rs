@@ -13,7 +13,7 @@ use crate::gateway::connection::bounded_stream;
 use crate::gateway::request::access_log::Outcome;
 use crate::gateway::request::callbacks::Gateway;
 use crate::gateway::request::context::{Cleared, Context};
-use crate::gateway::request::{client, send};
+use crate::gateway::request::{client, interrupt, send};
 use crate::gateway::upstream::{
     request_framing, response_framing, response_rewrite, shared_caches, upstream_request, upstream_response,
 };
@@ -82,7 +82,10 @@ impl Gateway {
             let open = stream != Stream::Response || upstream_request::is_grpc(&response.headers);
             // Such a stream may be silent. Its kind is decided by the response, not the request.
             if open {
-                context.silence.stop();
+                context.silence.response_may_be_silent();
+            }
+            if context.silence.is_streaming() {
+                interrupt::restore(session, &context.silence);
             }
             context.begin_response(cleared, if open { Progress::Open } else { Progress::Answering });
         }

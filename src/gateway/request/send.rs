@@ -1,9 +1,10 @@
 //! Sends responses of the gateway.
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderValue, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::Session;
 
 use crate::gateway::connection::bounded_stream;
@@ -11,7 +12,7 @@ use crate::gateway::request::client::is_encrypted;
 use crate::gateway::request::context::Context;
 use crate::gateway::request::send_backlog;
 use crate::gateway::response::OwnResponse;
-use crate::request_id;
+use crate::request_id::{self, RequestId};
 
 /// Adds the fields of every response, also an app's: the request id, and over TLS `Strict-Transport-Security` (RFC 6797 section
 /// 7.2: never in clear). An app's own `Strict-Transport-Security` stays.
@@ -56,6 +57,32 @@ pub(crate) async fn send(
         session.write_response_body(Some(body), true).await?;
     }
     context.response_sent = true;
+    Ok(())
+}
+
+/// Writes a complete response to a stream whose request was dropped.
+pub(crate) async fn send_late(
+    stream: &mut HttpSession,
+    response: &OwnResponse,
+    id: Option<&RequestId>,
+    hsts: Option<&HeaderValue>,
+) -> pingora::Result<()> {
+    let mut head = ResponseHeader::build(response.status, Some(response.headers.len() + 3))?;
+    for (name, value) in &response.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    if let Some(id) = id {
+        head.insert_header(request_id::NAME, id.header().clone())?;
+    }
+    if let Some(hsts) = hsts {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    }
+    head.insert_header(header::CONTENT_LENGTH, response.body.len())?;
+    let with_body = response.sends_body(&stream.req_header().method);
+    stream.write_response_header(Box::new(head), !with_body)?;
+    if with_body {
+        stream.write_body(response.body.clone(), true).await?;
+    }
     Ok(())
 }
 

@@ -14,12 +14,15 @@
 //!                            +-- runs only while the app does not accept body bytes; otherwise waits for the client
 //! ```
 //!
+//! A gRPC call that may last as long as its response is in the phase `streaming` to its end: only the time in which the app does not
+//! accept body bytes is limited. An app that opens no stream accepts none (RFC 9113 section 5.1.2).
+//!
 //! The timeout does not run while the client does not read the app's response.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,6 +31,9 @@ use http::header;
 use pingora::protocols::http::v2::server::HttpSession;
 use pingora::proxy::Session;
 use tokio::time::{Instant, Sleep};
+
+use crate::auth::{Control, Cut};
+use crate::request_id::RequestId;
 
 /// Error text of an expired timeout.
 pub(crate) const TIMED_OUT: &str = "the app was silent for too long";
@@ -66,6 +72,9 @@ pub(crate) struct Silence {
     /// Whether the client is not reading the response.
     client_blocks: AtomicBool,
     expired: AtomicBool,
+    /// Whether the client's stream will be in the slot when the request is dropped.
+    interruptible: AtomicBool,
+    request_id: OnceLock<RequestId>,
     /// HTTP/2 stream, while the wait for the app can be interrupted.
     slot: Slot,
 }
@@ -75,6 +84,8 @@ const STOPPED: u8 = 0;
 const SENDING: u8 = 1;
 /// The request is complete, and the app must respond.
 const AWAITED: u8 = 2;
+/// The client may send its body for as long as the app responds.
+const STREAMING: u8 = 3;
 
 impl Silence {
     /// Creates the timeout of a request that started at `started`. It does not run yet.
@@ -88,18 +99,30 @@ impl Silence {
             sent_at: AtomicU64::new(0),
             client_blocks: AtomicBool::new(false),
             expired: AtomicBool::new(false),
+            interruptible: AtomicBool::new(false),
+            request_id: OnceLock::new(),
             slot: Slot::default(),
         })
     }
 
     /// Starts the timeout: the header is about to be sent. Returns whether the request is complete with it.
     pub(crate) fn begin(&self, session: &mut Session, timeout: Duration) -> bool {
-        self.timeout.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.set_timeout(timeout);
         // RFC 9110 section 10.1.1: a client that sends `Expect` waits for the app's 100 before it sends its body.
         let expects_continue = session.req_header().headers.contains_key(header::EXPECT);
         let is_complete = session.as_mut().is_body_done();
         self.enter(if is_complete || expects_continue { AWAITED } else { SENDING });
         is_complete
+    }
+
+    /// Starts the timeout of a gRPC call: it limits only the time in which the app does not accept body bytes.
+    pub(crate) fn begin_streaming(&self, timeout: Duration) {
+        self.set_timeout(timeout);
+        self.enter(STREAMING);
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.timeout.store(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Records a part of the request body, or its end, on its way to the app. Returns whether the request is complete with it.
@@ -111,13 +134,28 @@ impl Silence {
             self.unsent.fetch_add(1, Ordering::AcqRel);
             *body = Some(Bytes::from_owner(Part { bytes: part, silence: Arc::clone(self) }));
         }
-        self.enter(if is_last { AWAITED } else { SENDING });
+        match self.phase.load(Ordering::Relaxed) {
+            STREAMING => self.restart(),
+            _ => self.enter(if is_last { AWAITED } else { SENDING }),
+        }
         is_last
     }
 
     /// Restarts the timeout: the app has sent something.
     pub(crate) fn restart(&self) {
         self.activity.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether the request is a gRPC call.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == STREAMING
+    }
+
+    /// Stops the timeout for a response that may be silent. That of a gRPC call goes on: it does not wait for the response.
+    pub(crate) fn response_may_be_silent(&self) {
+        if !self.is_streaming() {
+            self.stop();
+        }
     }
 
     /// Stops the timeout.
@@ -127,6 +165,28 @@ impl Silence {
 
     pub(crate) const fn slot(&self) -> &Slot {
         &self.slot
+    }
+
+    /// Records whether the client's stream will be in the slot when the request is dropped.
+    pub(crate) fn set_interruptible(&self, interruptible: bool) {
+        self.interruptible.store(interruptible, Ordering::Release);
+    }
+
+    /// Whether the client's stream will be in the slot when the request is dropped.
+    pub(crate) fn is_interruptible(&self) -> bool {
+        self.interruptible.load(Ordering::Acquire)
+    }
+
+    /// Records the id of the request, for a response that is sent after it was dropped.
+    pub(crate) fn set_request_id(&self, id: Option<&RequestId>) {
+        if let Some(id) = id {
+            let _ = self.request_id.set(id.clone());
+        }
+    }
+
+    /// Returns the id of the request.
+    pub(crate) fn request_id(&self) -> Option<&RequestId> {
+        self.request_id.get()
     }
 
     fn enter(&self, phase: u8) {
@@ -160,6 +220,7 @@ impl Silence {
         match self.phase.load(Ordering::Acquire) {
             AWAITED => !self.client_blocks.load(Ordering::Acquire),
             SENDING => self.app_blocks(),
+            STREAMING => self.app_blocks() && !self.client_blocks.load(Ordering::Acquire),
             _ => false,
         }
     }
@@ -238,4 +299,11 @@ impl Drop for Part {
         self.silence.sent_at.store(self.silence.millis(), Ordering::Release);
         self.silence.unsent.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// Cuts the request when its app has been silent for too long. Never resolves.
+pub(crate) async fn cut_on_silence(control: &Control, silence: &Silence, woken_at: Instant) {
+    silence.until_expired(woken_at).await;
+    control.cut(Cut::UpstreamTimeout);
+    std::future::pending::<()>().await;
 }

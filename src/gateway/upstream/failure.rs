@@ -15,12 +15,24 @@ pub(crate) fn refusal_of(error: &Error) -> Option<Refusal> {
         (_, HTTPStatus(413)) => Some(Refusal::BodyTooLarge),
         (ErrorSource::Upstream, failed) if is_timeout(failed) => Some(Refusal::UpstreamTimeout),
         (ErrorSource::Upstream, _) => Some(Refusal::UpstreamUnavailable),
+        // RFC 9113 section 8.1.1: the body or the trailers are malformed, and the library has reset the stream.
+        (ErrorSource::Downstream, _) if is_malformed(error) => {
+            Some(Refusal::RequestInvalid("the request broke the rules of HTTP/2".into()))
+        }
         // `H2Error`: the stream was reset, or its connection closed.
         (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | H2Error) => None,
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Refusal::RequestTimeout),
         (ErrorSource::Downstream, _) => Some(Refusal::RequestInvalid("the request could not be read".into())),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Refusal::Internal),
     }
+}
+
+/// Whether the HTTP/2 library has reset the client's stream for an error in the request.
+fn is_malformed(error: &Error) -> bool {
+    let error = error.root_cause().downcast_ref::<h2::Error>();
+    error.is_some_and(|error| {
+        error.is_reset() && !error.is_remote() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR)
+    })
 }
 
 /// Records a failed connect for outlier detection.

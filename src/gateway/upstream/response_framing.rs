@@ -8,6 +8,7 @@
 //! | `Transfer-Encoding` | `chunked` alone, or 502: the request allowed no other coding (RFC 9112 sections 6.1 and 6.3) |
 //! | `Content-Length` | one number; equal ones become one, different ones are 502 (RFC 9110 section 8.6) |
 //! | both, on 1xx and 204 | removed (RFC 9110 section 8.6, RFC 9112 section 6.1) |
+//! | `Content-Length` on 304 | removed where both sides are HTTP/2 |
 //! | content of 1xx, 204, 205, 304 and of HEAD | none, whatever the app sends (RFC 9110 sections 6.4.1 and 15.3.6) |
 //! | `Connection`, the fields it names, and hop-by-hop fields | removed (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2) |
 //! | `Trailer` | removed, unless both sides are HTTP/2: HTTP/1.1 trailers are not forwarded (RFC 9110 section 6.6.2) |
@@ -79,14 +80,19 @@ pub(crate) fn rebuild(response: &mut ResponseHeader, request: &RequestHeader) ->
             response.remove_header(&header::CONTENT_LENGTH);
         }
     }
+    let is_http2_only = received == Version::HTTP_2 && request.version == Version::HTTP_2;
+    if status == 304 && is_http2_only {
+        // Optional (RFC 9110 section 15.4.5). If the header section does not end the stream, some clients take the length for that of
+        // missing content.
+        response.remove_header(&header::CONTENT_LENGTH);
+    }
     if status == 205 {
         // One of the three ways to send a 205 without content (RFC 9110 section 15.3.6).
         let _ = response.insert_header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    let forwards_trailers = received == Version::HTTP_2 && request.version == Version::HTTP_2;
     for (flag, name, is_kept) in [
         (UPGRADE, "upgrade", is_upgrade),
-        (TRAILER, "trailer", forwards_trailers),
+        (TRAILER, "trailer", is_http2_only),
         (KEEP_ALIVE, "keep-alive", false),
         (PROXY_CONNECTION, "proxy-connection", false),
         (TE, "te", false),
@@ -316,6 +322,9 @@ mod tests {
         assert_eq!(rebuilt(205, &both), none(&["content-length: 0"]));
         // The length that a 200 would have (RFC 9110 section 8.6).
         assert_eq!(rebuilt(304, &both), none(&["content-length: 11"]));
+        let mut response = head(304, Version::HTTP_2, &both[..1]);
+        assert_eq!(rebuild(&mut response, &request("GET", Version::HTTP_2)), Ok(Content::None));
+        assert_eq!(fields_of(&response), [""; 0]);
         let mut response = head(200, Version::HTTP_11, &both);
         assert_eq!(rebuild(&mut response, &request("HEAD", Version::HTTP_11)), Ok(Content::None));
         assert_eq!(fields_of(&response), ["content-length: 11"]);

@@ -32,6 +32,9 @@ use crate::snapshot::upstreams::{Address, Candidate};
 /// connections that are pinged more often than every five minutes (gRPC keepalive guide).
 const PING_INTERVAL: Duration = Duration::from_secs(330);
 
+/// Pool group of these connections. Pingora sets the interval when it connects: a connection made for another request has none.
+const PING_GROUP: u64 = 1 << 2;
+
 /// `Destination` (RFC 4918 section 10.3).
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
@@ -81,18 +84,24 @@ pub(crate) fn peer(
     if !http1 || may_http2 {
         peer.group_key ^= candidate.connections();
     }
+    let is_grpc_stream = is_grpc_stream(request, candidate.server.scheme);
+    if is_grpc_stream {
+        peer.group_key ^= PING_GROUP;
+    }
+    let idle_timeout = candidate.idle_timeout();
+    peer.group_key ^= idle_group(idle_timeout);
     let Some(options) = peer.get_mut_peer_options() else { return Ok(peer) };
     if is_websocket {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
     }
-    // The timeout of ordinary requests is enforced by `silence`. For WebSockets and gRPC streams, only writes have one.
-    if is_websocket || is_grpc_stream(request, candidate.server.scheme) {
+    // All other timeouts are enforced by `silence`. For WebSockets, only writes have one.
+    if is_websocket {
         options.write_timeout = Some(permit.route().timeout);
     }
-    if is_grpc_stream(request, candidate.server.scheme) {
+    if is_grpc_stream {
         options.h2_ping_interval = Some(PING_INTERVAL);
     }
-    options.idle_timeout = Some(candidate.idle_timeout());
+    options.idle_timeout = Some(idle_timeout);
     if may_http2 {
         options.alpn = ALPN::H2H1;
     }
@@ -100,6 +109,14 @@ pub(crate) fn peer(
     // are opened: streams beyond it would wait forever or be refused (RFC 9113 section 5.1.2).
     options.max_h2_streams = 1;
     Ok(peer)
+}
+
+/// Returns the pool group of connections with this idle timeout.
+///
+/// The app's keep-alive timeout arrives with a response, and Pingora keeps the connection of that response with the idle timeout that
+/// its request began with. So a connection that was kept for longer than the app now allows is not reused.
+fn idle_group(timeout: Duration) -> u64 {
+    timeout.as_secs().wrapping_mul(0xd1b5_4a32_d192_ed03)
 }
 
 /// Handles the header of a response: restarts the app's timeout, and notes its keepalive timeout (`Keep-Alive: timeout=5`, in
@@ -140,9 +157,12 @@ pub(crate) fn begin(
     {
         set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
     }
-    if !is_grpc_stream(session.req_header(), candidate.server.scheme)
-        && context.silence.begin(session, permit.route().timeout)
-    {
+    context.silence.set_request_id(context.log.request_id.as_ref());
+    let timeout = permit.route().timeout;
+    if is_grpc_stream(session.req_header(), candidate.server.scheme) {
+        context.silence.begin_streaming(timeout);
+        interrupt::make_interruptible(session, &context.silence);
+    } else if context.silence.begin(session, timeout) {
         interrupt::make_interruptible(session, &context.silence);
     }
     Ok(())
@@ -324,3 +344,5 @@ fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool)
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ use super::scene::{BOTH, Scene};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum First {
     Reset(Reason),
+    /// A reset after the complete body.
+    ResetAfterBody(Reason),
     /// A GOAWAY with this code and a last stream id below the request's.
     GoAway(Reason),
     /// A GOAWAY with this code and the request's stream as the last stream id.
@@ -32,7 +34,9 @@ async fn app(first: First, times: usize) -> (String, Arc<AtomicUsize>, JoinHandl
             let requests = Arc::clone(&counted);
             tokio::spawn(async move {
                 match first {
-                    First::Reset(reason) => resets(stream, reason, times, requests).await,
+                    First::Reset(_) | First::ResetAfterBody(_) => {
+                        resets(stream, first, times, requests).await
+                    }
                     First::GoAway(reason) => goes_away(stream, 0, reason, times, requests).await,
                     First::GoAwayAfter(reason) => goes_away(stream, 1, reason, times, requests).await,
                 }
@@ -42,10 +46,11 @@ async fn app(first: First, times: usize) -> (String, Arc<AtomicUsize>, JoinHandl
     (server, requests, serving)
 }
 
-async fn resets(stream: TcpStream, reason: Reason, times: usize, requests: Arc<AtomicUsize>) {
+async fn resets(stream: TcpStream, first: First, times: usize, requests: Arc<AtomicUsize>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
-        if requests.fetch_add(1, Ordering::Relaxed) < times {
+        let is_refused = requests.fetch_add(1, Ordering::Relaxed) < times;
+        if let (true, First::Reset(reason)) = (is_refused, first) {
             respond.send_reset(reason);
             continue;
         }
@@ -53,7 +58,12 @@ async fn resets(stream: TcpStream, reason: Reason, times: usize, requests: Arc<A
             let mut body = request.into_body();
             let mut whole = Vec::new();
             while let Some(Ok(part)) = body.data().await {
+                let _ = body.flow_control().release_capacity(part.len());
                 whole.extend_from_slice(&part);
+            }
+            if let (true, First::ResetAfterBody(reason)) = (is_refused, first) {
+                respond.send_reset(reason);
+                return;
             }
             let mut send = respond.send_response(http::Response::new(()), false).expect("a head");
             send.send_data(whole.into(), true).expect("a body");
@@ -70,7 +80,7 @@ async fn goes_away(
     requests: Arc<AtomicUsize>,
 ) {
     if requests.load(Ordering::Relaxed) >= times {
-        return resets(stream, reason, 0, requests).await;
+        return resets(stream, First::Reset(reason), 0, requests).await;
     }
     requests.fetch_add(1, Ordering::Relaxed);
     // Empty SETTINGS, then reads up to the first HEADERS frame without parsing it.
@@ -168,6 +178,28 @@ async fn retries_are_bounded_for_an_app_that_always_refuses() {
         assert!((2..=3).contains(&requests.load(Ordering::Relaxed)));
     }
     serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_body_too_long_to_send_again_gets_503() {
+    // Pingora keeps 64 KiB of a body.
+    for (length, status, times) in [(60 << 10, 200, 2), (100 << 10, 503, 1)] {
+        for wire in BOTH {
+            let (server, asked, serving) = app(First::ResetAfterBody(Reason::REFUSED_STREAM), 1).await;
+            let scene = Scene::before(&server, "", "").await;
+            let mut client = scene.ask(wire).await;
+            client.begin("POST", "/", &[], false).await;
+            assert!(client.part(&vec![b'x'; length]).await && client.part(b"").await);
+            let answer = client.answer().await.expect("an answer");
+            assert_eq!(answer.status, status, "{length} over {wire:?}");
+            if status == 503 {
+                assert_eq!(answer.code(), "overloaded");
+                assert!(answer.header("retry-after").is_some());
+            }
+            assert_eq!(asked.load(Ordering::Relaxed), times, "{length} over {wire:?}");
+            serving.abort();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -268,19 +268,26 @@ impl Scene {
 
     /// Opens a connection for one request.
     pub(super) async fn ask(&self, wire: Wire) -> Asking {
-        let address = self.gateway.address();
         match wire {
-            Wire::Http1 => Asking::Http1(Box::new(Client::over(
-                self.trust.connect(address, "gateway.test").await.expect("a handshake"),
-            ))),
-            Wire::Http2 => {
-                Asking::Http2(Box::new(Http2::connect(&self.trust, address, "gateway.test").await), None)
-            }
+            Wire::Http1 => Asking::Http1(Box::new(self.http1().await)),
+            Wire::Http2 => Asking::Http2(Box::new(self.http2().await), None),
         }
+    }
+
+    /// Opens an HTTP/1.1 connection.
+    pub(super) async fn http1(&self) -> Client<Tls> {
+        let stream = self.trust.connect(self.gateway.address(), "gateway.test").await;
+        Client::over(stream.expect("a handshake"))
+    }
+
+    /// Opens an HTTP/2 connection.
+    pub(super) async fn http2(&self) -> Http2 {
+        Http2::connect(&self.trust, self.gateway.address(), "gateway.test").await
     }
 }
 
-type Tls = tokio_rustls::client::TlsStream<TcpStream>;
+/// An encrypted connection.
+pub(super) type Tls = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// A client with one request.
 pub(super) enum Asking {
