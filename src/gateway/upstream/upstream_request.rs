@@ -88,8 +88,7 @@ pub(crate) fn peer(
     if is_grpc_stream {
         peer.group_key ^= PING_GROUP;
     }
-    let idle_timeout = candidate.idle_timeout();
-    peer.group_key ^= idle_group(idle_timeout);
+    peer.group_key ^= candidate.kept_connections();
     let Some(options) = peer.get_mut_peer_options() else { return Ok(peer) };
     if is_websocket {
         options.custom_l4 = Some(Arc::new(Tunnels { connect_timeout: candidate.server.connect_timeout }));
@@ -101,7 +100,7 @@ pub(crate) fn peer(
     if is_grpc_stream {
         options.h2_ping_interval = Some(PING_INTERVAL);
     }
-    options.idle_timeout = Some(idle_timeout);
+    options.idle_timeout = Some(candidate.idle_timeout());
     if may_http2 {
         options.alpn = ALPN::H2H1;
     }
@@ -109,14 +108,6 @@ pub(crate) fn peer(
     // are opened: streams beyond it would wait forever or be refused (RFC 9113 section 5.1.2).
     options.max_h2_streams = 1;
     Ok(peer)
-}
-
-/// Returns the pool group of connections with this idle timeout.
-///
-/// The app's keep-alive timeout arrives with a response, and Pingora keeps the connection of that response with the idle timeout that
-/// its request began with. So a connection that was kept for longer than the app now allows is not reused.
-fn idle_group(timeout: Duration) -> u64 {
-    timeout.as_secs().wrapping_mul(0xd1b5_4a32_d192_ed03)
 }
 
 /// Handles the header of a response: restarts the app's timeout, and notes its keepalive timeout (`Keep-Alive: timeout=5`, in

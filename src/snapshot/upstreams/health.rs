@@ -52,6 +52,8 @@ pub(super) struct Health {
 
 /// Keep-alive timeout before the first response. Node, uvicorn and Apache close after 5 s, and not all announce it.
 const DEFAULT_KEEP_ALIVE: u64 = 5;
+/// No response yet: [`DEFAULT_KEEP_ALIVE`] is assumed.
+const UNKNOWN_KEEP_ALIVE: u64 = u64::MAX - 1;
 /// The app announces no keep-alive timeout.
 const NO_KEEP_ALIVE: u64 = u64::MAX;
 
@@ -133,7 +135,7 @@ impl Health {
             troubled: AtomicBool::new(false),
             state: Mutex::default(),
             abandoned: AtomicU64::new(0),
-            keep_alive: AtomicU64::new(DEFAULT_KEEP_ALIVE),
+            keep_alive: AtomicU64::new(UNKNOWN_KEEP_ALIVE),
         })
     }
 
@@ -155,7 +157,20 @@ impl Health {
 
     /// Returns one second less than the app's keep-alive timeout, to allow for requests on the way.
     pub(super) fn idle_timeout(&self) -> Duration {
-        Duration::from_secs(self.keep_alive.load(Ordering::Relaxed).saturating_sub(1))
+        let announced = match self.keep_alive.load(Ordering::Relaxed) {
+            UNKNOWN_KEEP_ALIVE => DEFAULT_KEEP_ALIVE,
+            announced => announced,
+        };
+        Duration::from_secs(announced.saturating_sub(1))
+    }
+
+    /// Returns a key for connections kept under the app's current keep-alive timeout, spread like the one above. Connections from
+    /// before the first response are kept for the shortest time, so an app without a keep-alive timeout may use them.
+    pub(super) fn kept_connections(&self) -> u64 {
+        match self.keep_alive.load(Ordering::Relaxed) {
+            UNKNOWN_KEEP_ALIVE | NO_KEEP_ALIVE => 0,
+            announced => announced.wrapping_add(1).wrapping_mul(0xd1b5_4a32_d192_ed03),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

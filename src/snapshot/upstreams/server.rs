@@ -207,6 +207,14 @@ impl Candidate {
         self.health.abandon_connections();
     }
 
+    /// Returns the key of connections that were kept under the app's current keep-alive timeout.
+    ///
+    /// The timeout arrives with a response, and Pingora keeps the connection of that response with the idle timeout that its request
+    /// began with. So a connection that was kept for longer than the app now allows is not reused.
+    pub fn kept_connections(&self) -> u64 {
+        self.health.kept_connections()
+    }
+
     /// Records the keep-alive timeout that the app announced (`None`: it announced none).
     pub fn set_keep_alive(&self, announced: Option<Duration>) {
         self.health.set_keep_alive(announced);
