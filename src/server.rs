@@ -4,7 +4,7 @@
 //! runtime per service, retry a port in use for half a minute, and sleep for a fixed time at shutdown.
 //!
 //! ```text
-//! start:  vault -> keys -> bind listeners -> jobs -> revocation set and keys current -> serve listeners
+//! start:  vault -> keys -> bind listeners -> jobs -> revocation list and keys current -> serve listeners
 //! drain:  readiness off -> lameduck -> listeners close -> last request ends (or is cut) -> jobs end
 //! ```
 
@@ -58,7 +58,7 @@ pub use stores::{Credentials, Stores, examine, master_secret, missing_vault, ope
 /// them.
 const RESOLVE: Duration = Duration::from_secs(10);
 
-/// Maximum time until the revocation set and the keys are current, which must precede serving. An hour of revocations
+/// Maximum time until the revocation list and the keys are current, which must precede serving. An hour of revocations
 /// after all users were signed out may be millions of rows; a vault that is down fails at once.
 const FIRST_LOAD: Duration = Duration::from_secs(60);
 

@@ -46,7 +46,7 @@ impl Readiness {
             // Ready for authenticated traffic: no other gateway of this vault can do more.
             Mode::WithoutVault => state.push_str(", without the vault: nobody can sign in or refresh"),
             Mode::Undecided => {
-                return Err("vault: the revocation set and the keys are not proven current");
+                return Err("vault: the revocation list and the keys are not proven current");
             }
         }
         // The configuration in force works; the rejected file does not affect readiness.

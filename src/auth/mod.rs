@@ -3,7 +3,7 @@
 //! ```text
 //! authenticate:  verified -> register -> revoked? -> lease -> confirmed -> revoked again? -> Identity
 //! revoke:        vault commit -> set (streams cut) -> tombstone -> response     (detached: runs to its end)
-//! feed:          log -> set, keys -> lease                                      (one task per replica)
+//! feed:          log -> set, keys -> lease                                      (one task per gateway)
 //! ```
 
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub struct Settings {
     pub revalidate_after: Duration,
     /// Time a shared session store alone may confirm sessions while the vault is away.
     pub vault_outage_grace: Duration,
-    /// Live streams are cut when the revocation set has not been current for this long.
+    /// Live streams are cut when the revocation list has not been current for this long.
     pub stream_lease: Duration,
     /// Name of the app. A password must not contain it.
     pub brand: String,
@@ -135,7 +135,7 @@ pub struct Parts {
 /// Limits that stay fixed while the gateway runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time the revocation set counts as current after the last proof.
+    /// Time the revocation list counts as current after the last proof.
     pub lease: Duration,
     /// Memory for verified tokens, in bytes.
     pub local_cache_bytes: u64,
@@ -144,7 +144,7 @@ pub struct Limits {
 /// Mode of operation: the sources that may decide about a signed-in request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Normal: the revocation set is proven current.
+    /// Normal: the revocation list is proven current.
     Current,
     /// Degraded: the session store alone decides, for a limited time; logins and refreshes fail.
     WithoutVault,
@@ -202,7 +202,7 @@ impl Auth {
         })
     }
 
-    /// Returns whether the revocation set and the keys are loaded and proven current.
+    /// Returns whether the revocation list and the keys are loaded and proven current.
     pub fn is_ready(&self) -> bool {
         self.lease.is_held(self.parts.clock.monotonic())
     }
@@ -226,7 +226,7 @@ impl Auth {
         if self.vault_lost.load(Ordering::Acquire) { Err(Refusal::StoreUnavailable) } else { Ok(()) }
     }
 
-    /// Returns whether every existing key is loaded: the revocation set is current, and so are the keys.
+    /// Returns whether every existing key is loaded: the revocation list is current, and so are the keys.
     fn knows_all_keys(&self) -> bool {
         self.is_ready() && !self.keys_behind.load(Ordering::Acquire)
     }
@@ -246,7 +246,7 @@ impl Auth {
         &self.live
     }
 
-    /// Returns this replica's estimate of the vault's clock, which decides about tokens.
+    /// Returns this gateway's estimate of the vault's clock, which decides about tokens.
     fn vault_now(&self) -> crate::clock::Timestamp {
         self.lease.vault_time(self.parts.clock.monotonic())
     }

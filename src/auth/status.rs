@@ -13,7 +13,7 @@ pub struct Status {
     pub vault_answers: bool,
     /// Whether every key in the vault could be loaded and opened.
     pub keys_loaded: bool,
-    /// Whether the revocation set is proven current.
+    /// Whether the revocation list is proven current.
     pub lease_held: bool,
     /// Time since the last proof; `None` before the first.
     pub proven_ago: Option<Duration>,
@@ -21,7 +21,7 @@ pub struct Status {
     pub lease: Duration,
     /// Whether the session store is shared and can confirm sessions while the vault is away.
     pub shared_sessions: bool,
-    /// Sessions with a verified token or a request on this replica.
+    /// Sessions with a verified token or a request on this gateway.
     pub sessions: usize,
     /// The signing keys.
     pub keys: Vec<KeyState>,

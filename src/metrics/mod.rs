@@ -33,7 +33,7 @@ pub struct Metrics {
     pub upstreams: Upstreams,
     /// Logins, tokens and the local cache.
     pub tokens: Tokens,
-    /// The revocation set and its age.
+    /// The revocation list and its age.
     pub revocation: Revocation,
     /// The session store.
     pub session_store: SessionStore,

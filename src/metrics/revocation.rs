@@ -1,10 +1,10 @@
-//! The revocation set and its age.
+//! The revocation list and its age.
 
 use prometheus::{Counter, Gauge, Histogram, IntCounter, IntGauge};
 
 use super::make::{DELAYS, Maker};
 
-/// The revocation set and its age.
+/// The revocation list and its age.
 #[derive(Debug)]
 pub struct Revocation {
     /// Time from the write in the vault to the application here.
@@ -31,12 +31,14 @@ impl Revocation {
                 "Seconds from the write of a revocation in the vault to its effect on this gateway.",
                 DELAYS,
             ),
-            set: make.gauge("doorward_revocation_set_sessions", "Sessions in the revocation set."),
-            lease_held: make
-                .gauge("doorward_lease_held", "1 while the revocation set is current; at 0 check the vault."),
+            set: make.gauge("doorward_revocation_set_sessions", "Sessions in the revocation list."),
+            lease_held: make.gauge(
+                "doorward_lease_held",
+                "1 while the revocation list is current; at 0 check the vault.",
+            ),
             feed_age: make.real(
                 "doorward_feed_age_seconds",
-                "Seconds since the revocation set was last confirmed current; -1 before the first time.",
+                "Seconds since the revocation list was last confirmed current; -1 before the first time.",
             ),
             feed_errors: make.counter(
                 "doorward_feed_errors_total",

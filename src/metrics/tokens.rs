@@ -63,7 +63,7 @@ pub struct Tokens {
     pub reuses: Each<Reuse, IntCounter>,
     /// Age of a session's tokens when they were refreshed.
     pub refresh_age: Histogram,
-    /// Sessions ended by this replica, by reason.
+    /// Sessions ended by this gateway, by reason.
     pub ended: IntCounterVec,
     /// Sessions confirmed alive.
     pub confirmations: Each<Source, IntCounter>,

@@ -70,7 +70,7 @@ pub enum Found<'a> {
     None,
     /// One such cookie.
     One(&'a str),
-    /// More than one such cookie: one was planted and cannot be told from the other, so neither counts (T50).
+    /// More than one such cookie: one was planted and cannot be told from the other, so neither counts.
     Several,
 }
 
@@ -135,7 +135,7 @@ fn is_own(name: &[u8]) -> bool {
     OWN_PREFIXES.iter().any(|prefix| has_prefix_ignoring_case(name, prefix.as_bytes()))
 }
 
-/// Returns whether a `Set-Cookie` value of an app would set a cookie of the gateway (T07).
+/// Returns whether a `Set-Cookie` value of an app would set a cookie of the gateway.
 pub fn sets_own_cookie(set_cookie: &[u8]) -> bool {
     // Old browsers return a nameless value as if it were a whole cookie.
     let nameless = |byte: &u8| *byte == b'=' || byte.is_ascii_whitespace();

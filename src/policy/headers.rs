@@ -80,7 +80,7 @@ impl HeaderPolicy {
     }
 
     /// Returns the kind of `name`. CGI-style apps merge `_`, `.` and `-`, so every spelling that could become a name of
-    /// this gateway counts as that name (T02). So does a name with the prefix that CGI itself adds
+    /// this gateway counts as that name. So does a name with the prefix that CGI itself adds
     /// (`HTTP_X_AUTH_USER`).
     pub fn kind(&self, name: &HeaderName) -> Kind {
         let name = name.as_str().as_bytes();

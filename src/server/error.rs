@@ -70,7 +70,7 @@ pub enum StartError {
     #[error("cannot start the hashing threads: {0}")]
     Hasher(io::Error),
     /// The vault was opened but does not answer.
-    #[error("the vault does not answer: the revocation set was not loaded within {} s", FIRST_LOAD.as_secs())]
+    #[error("the vault does not answer: the revocation list was not loaded within {} s", FIRST_LOAD.as_secs())]
     NotCurrent,
 }
 

@@ -64,7 +64,7 @@ pub trait SessionStore: Send + Sync {
     async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
     /// Overwrites any entry with a tombstone that stays for `keep`, or longer if the entry would have.
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
-    /// Returns whether the store may confirm sessions while the vault is lost: true if other replicas write their
+    /// Returns whether the store may confirm sessions while the vault is lost: true if other gateways write their
     /// revocations to it, false if only this process uses it.
     fn is_shared(&self) -> bool;
 }

@@ -14,7 +14,7 @@ use crate::id::{Random, SessionId, UserId, base64url, from_base64url};
 use crate::identity::{RightsVersion, Roles};
 use crate::secret::Secret;
 
-/// Tolerated difference between a replica's clock and the vault's (`iat` and `exp` use the vault's). Each replica
+/// Tolerated difference between a gateway's clock and the vault's (`iat` and `exp` use the vault's). Each gateway
 /// corrects its clock by the vault's, so seconds suffice; more would only prolong expired tokens.
 pub const LEEWAY: Duration = Duration::from_secs(5);
 

@@ -74,7 +74,7 @@ impl RefreshToken {
     }
 
     /// Encodes the token under the key `kid`, or returns `None` when that key is not loaded. The result is the same on
-    /// every replica and every call.
+    /// every gateway and every call.
     pub fn encode(&self, kid: u8, keys: &KeySet, now: Timestamp) -> Option<Secret<String>> {
         let key = keys.refresh_by_kid(kid, now)?;
         let mut bytes = Vec::with_capacity(BODY + MAC);

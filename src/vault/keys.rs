@@ -77,6 +77,6 @@ pub trait Keys: Send + Sync {
     /// Returns the keys that still verify.
     async fn load(&self) -> Result<KeyTable, VaultError>;
     /// Adds keys; predecessors of the same use get an end. With `only_first`, does nothing for a use that has a key
-    /// already, so that replicas starting together agree on one. Returns the table afterwards.
+    /// already, so that gateways starting together agree on one. Returns the table afterwards.
     async fn add(&self, keys: &[NewKey], only_first: bool) -> Result<KeyTable, VaultError>;
 }

@@ -1,4 +1,4 @@
-//! The revocation log, which every replica follows.
+//! The revocation log, which every gateway follows.
 
 use async_trait::async_trait;
 
@@ -45,7 +45,7 @@ pub struct LogPage {
     pub now: Timestamp,
 }
 
-/// The revocation log, which every replica follows.
+/// The revocation log, which every gateway follows.
 #[async_trait]
 pub trait RevocationLog: Send + Sync {
     /// Returns everything committed since `after`, or every unexpired row without it. The result contains everything

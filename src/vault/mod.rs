@@ -39,7 +39,7 @@ pub struct Vault {
     pub users: Arc<dyn Users>,
     /// Sessions and refresh rotation.
     pub sessions: Arc<dyn Sessions>,
-    /// The revocation log, which every replica follows.
+    /// The revocation log, which every gateway follows.
     pub log: Arc<dyn RevocationLog>,
     /// Encrypted signing keys.
     pub keys: Arc<dyn Keys>,

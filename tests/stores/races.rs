@@ -18,12 +18,17 @@ use crate::support::gateway::{SOON, Tokens};
 use crate::support::{Client, Faults, Op, Setup, assert_eventually, http};
 use crate::world::{Replica, World};
 
+/// At least the lease.
+const STREAM_LEASE: &str = "stream_lease = \"2m\"";
+
 /// A gateway with injectable store delays and one without; the user ada.
 async fn two(world: &World) -> (Replica, Arc<Faults>, Replica) {
     let faults = Faults::new();
-    let setup = Setup { stores: faults.wrap(), ..Setup::default() };
-    let slow = world.replica_with("1s", "", setup).await;
-    let quick = world.replica("").await;
+    // Nothing here depends on the lease or on a timeout, so a busy machine must not make one run out.
+    let patient = || "statement_timeout = \"30s\"".to_owned();
+    let setup = Setup { stores: faults.wrap(), vault: patient(), ..Setup::default() };
+    let slow = world.replica_with("1m", STREAM_LEASE, setup).await;
+    let quick = world.replica_with("1m", STREAM_LEASE, Setup { vault: patient(), ..Setup::default() }).await;
     slow.gateway.user("ada", &["staff"]).await;
     (slow, faults, quick)
 }
@@ -120,9 +125,9 @@ fn kid(token: &str) -> u8 {
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_with_different_keys_issue_the_same_successor() {
     let world = World::start().await;
-    let settings = "stream_lease = \"2m\"";
-    let (one, ahead) =
-        (world.replica_leasing("1m", settings).await, world.replica_leasing("1m", settings).await);
+    let patient = || Setup { vault: "statement_timeout = \"30s\"".to_owned(), ..Setup::default() };
+    let one = world.replica_with("1m", STREAM_LEASE, patient()).await;
+    let ahead = world.replica_with("1m", STREAM_LEASE, patient()).await;
     one.gateway.user("ada", &[]).await;
     let mut tokens = one.gateway.login("ada").await;
     // New keys, known to both, which sign in twenty seconds.

@@ -22,14 +22,14 @@ use crate::vault::{Grant, VaultError};
 pub struct Admission {
     /// The authenticated user.
     pub identity: Arc<Identity>,
-    /// Keeps the request registered; used for the re-check of the revocation set.
+    /// Keeps the request registered; used for the re-check of the revocation list.
     pub registration: Registration,
 }
 
 /// Source that confirmed a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConfirmedBy {
-    /// The vault, now or earlier. Valid while the revocation set is current.
+    /// The vault, now or earlier. Valid while the revocation list is current.
     Vault,
     /// The session store. Valid for a limited time even without a current set.
     SessionStore,
@@ -67,7 +67,7 @@ impl Auth {
         let mut confirmed_by = self.confirm(&cached, digest, fresh, settings).await?;
         // No wait follows. A revocation during the waits is refused here; a later one finds the registration.
         self.check_revocation(&cached)?;
-        // The revocation set must still be current after the waits.
+        // The revocation list must still be current after the waits.
         let mut now = self.parts.clock.monotonic();
         if confirmed_by == ConfirmedBy::Vault && !self.lease.is_held(now) {
             // The lease ran out meanwhile, so the vault's confirmation no longer counts. The session store may confirm
@@ -98,7 +98,7 @@ impl Auth {
         Ok(Admission { identity, registration })
     }
 
-    /// Checks whether an admitted request may still be forwarded. Its session may have been revoked while this replica
+    /// Checks whether an admitted request may still be forwarded. Its session may have been revoked while this gateway
     /// could not read the log.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Auth {
         }
     }
 
-    /// Checks the revocation set and the rights version of the token.
+    /// Checks the revocation list and the rights version of the token.
     fn check_revocation(&self, cached: &CachedToken) -> Result<(), Refusal> {
         let subject = &cached.verified.subject;
         if cached.slot.is_revoked() {
@@ -181,7 +181,7 @@ impl Auth {
         let (slot, user) = (&cached.slot, cached.verified.subject.user_id);
         let now = self.parts.clock.monotonic();
         let lease_held = self.lease.is_held(now);
-        // A slot whose known end has passed is not used: use on another replica may have moved the end, so the vault
+        // A slot whose known end has passed is not used: use on another gateway may have moved the end, so the vault
         // decides.
         let ended = slot.end().at().is_some_and(|end| end <= self.vault_now());
         // A slot that belongs to another user than the token's is not used either.
@@ -224,7 +224,7 @@ impl Auth {
                 }
             }
             Ok(Lookup::Tombstone) if !lease_held => return Err(Refusal::TokenRevoked),
-            // As a rule the tombstone was written before this replica read the log. The vault is authoritative and can
+            // As a rule the tombstone was written before this gateway read the log. The vault is authoritative and can
             // be queried.
             Ok(Lookup::Tombstone) => stays_good = false,
             Ok(Lookup::Absent) => {}
@@ -243,7 +243,7 @@ impl Auth {
         }
     }
 
-    /// Uses the earlier confirmation from the vault, which is valid while the revocation set is current.
+    /// Uses the earlier confirmation from the vault, which is valid while the revocation list is current.
     fn use_cached_confirmation(&self) -> ConfirmedBy {
         self.parts.metrics.tokens.confirmations.of(Source::Local).inc();
         ConfirmedBy::Vault

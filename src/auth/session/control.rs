@@ -16,7 +16,7 @@ pub enum Cut {
     RolesChanged,
     /// Its session reached its end.
     Expired,
-    /// The revocation set has not been current for `stream_lease`.
+    /// The revocation list has not been current for `stream_lease`.
     StaleRevocations,
     /// The gateway is stopping and the drain timeout has passed.
     Draining,

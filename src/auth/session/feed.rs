@@ -1,4 +1,4 @@
-//! The feed: this replica follows the vault's revocation log and thereby holds its lease.
+//! The feed: this gateway follows the vault's revocation log and thereby holds its lease.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! The lease: time for which the revocation set counts as current after the last proof from the vault.
+//! The lease: time for which the revocation list counts as current after the last proof from the vault.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Sessions in use and the revocation set, in one table, so that a revocation finds every request of its session.
+//! Sessions in use and the revocation list, in one table, so that a revocation finds every request of its session.
 //!
 //! A request registers with its session's [`Slot`] *before* any session state is read, and checks the slot *after* its
 //! last wait. A revocation marks the slot first and then cuts the registered requests. In either order one of them sees
@@ -24,7 +24,7 @@ use crate::identity::{Login, RightsVersion};
 /// Number of shards: enough that two cores seldom contend for one lock.
 const SHARDS: usize = 64;
 
-/// State of one session on this replica, shared by its cached tokens and its requests.
+/// State of one session on this gateway, shared by its cached tokens and its requests.
 #[derive(Debug)]
 pub(crate) struct Slot {
     id: SessionId,
@@ -38,7 +38,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Returns whether the session is in the revocation set.
+    /// Returns whether the session is in the revocation list.
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::SeqCst)
     }
@@ -134,7 +134,7 @@ impl Registration {
         &self.slot
     }
 
-    /// Re-checks the revocation set.
+    /// Re-checks the revocation list.
     pub fn is_revoked(&self) -> bool {
         self.slot.is_revoked()
     }
@@ -146,7 +146,7 @@ impl Drop for Registration {
     }
 }
 
-/// The sessions this replica serves, and the revocation set.
+/// The sessions this gateway serves, and the revocation list.
 #[derive(Debug)]
 pub struct LiveSessions {
     shards: Vec<Mutex<Shard>>,
@@ -261,7 +261,7 @@ impl LiveSessions {
         self.shards.iter().map(|shard| lock(shard).slots.len()).sum()
     }
 
-    /// Returns the number of sessions in the revocation set.
+    /// Returns the number of sessions in the revocation list.
     pub(crate) fn revoked(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).revoked.len()).sum()
     }

@@ -14,8 +14,8 @@ use crate::clock::Monotonic;
 /// Maximum number of lookups in flight. More would queue in the vault anyway and delay logins and refreshes.
 const MAX_IN_FLIGHT: usize = 32;
 
-/// Maximum lookups per second, and the burst. A lookup takes some 50 us of a Postgres core: ten replicas keep half a
-/// core busy. Fewer would make a replica that starts without a session store slow to confirm its sessions.
+/// Maximum lookups per second, and the burst. A lookup takes some 50 us of a Postgres core: ten gateways keep half a
+/// core busy. Fewer would make a gateway that starts without a session store slow to confirm its sessions.
 const PER_SECOND: u64 = 1000;
 
 /// One second, in microseconds.
@@ -38,7 +38,7 @@ impl LookupLimiter {
     }
 
     /// Returns a permit at once, if one is free and less than half of the rate is used. The other half is left for
-    /// sessions that this replica never confirmed.
+    /// sessions that this gateway never confirmed.
     pub(crate) fn try_acquire(&self, now: Monotonic) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
         self.pay(now, SECOND / 2).then_some(permit)

@@ -18,7 +18,7 @@ use crate::vault::{EndReason, Ended, LogEntry, Scope};
 /// at once would delay every check behind them.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// Progress of a revocation when it is acknowledged. In both cases every replica that reads the vault refuses the
+/// Progress of a revocation when it is acknowledged. In both cases every gateway that reads the vault refuses the
 /// session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {

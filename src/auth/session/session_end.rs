@@ -1,4 +1,4 @@
-//! End of a session as this replica knows it: the vault's value, moved by use seen here.
+//! End of a session as this gateway knows it: the vault's value, moved by use seen here.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Ends live streams when their session ends, or when the revocation set has not been current for too long.
+//! Ends live streams when their session ends, or when the revocation list has not been current for too long.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -98,7 +98,7 @@ pub(crate) fn read_cookie(value: &str) -> (&str, bool) {
 
 impl Auth {
     /// Signs in a user at a browser. The session of `before`, a refresh cookie, ends, so that the user never continues
-    /// in a session that another person may have started (T50).
+    /// in a session that another person may have started.
     ///
     /// # Errors
     /// As [`Auth::login`]; `CookieTooLarge` when the access token is longer than `room` bytes.

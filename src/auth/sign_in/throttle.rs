@@ -20,7 +20,7 @@ use crate::token::sha256;
 /// 14,400 guesses a day on one account (NIST SP 800-63B 3.2.2 asks for a bound on consecutive failures).
 const ACCOUNT_LEAK: Duration = Duration::from_secs(6);
 /// Ratio of an account's limit from all addresses together to its limit from one. A guesser at one address locks nobody
-/// else out (T57), and many guessers together are bounded (100 by default, NIST SP 800-63B 3.2.2).
+/// else out, and many guessers together are bounded (100 by default, NIST SP 800-63B 3.2.2).
 const ALL_ADDRESSES: u32 = 10;
 /// Time in which one attempt of an address leaks away. One address may stand for a whole office.
 const ADDRESS_LEAK: Duration = Duration::from_secs(1);
@@ -77,7 +77,7 @@ pub struct Attempts {
     pub per_address: u32,
 }
 
-/// Failed logins on this replica.
+/// Failed logins on this gateway.
 #[derive(Default)]
 pub(crate) struct Throttle {
     buckets: Mutex<HashMap<[u8; 32], Bucket>>,

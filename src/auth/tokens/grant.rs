@@ -71,7 +71,7 @@ impl Auth {
         })
     }
 
-    /// Encodes the refresh token. Another replica may have rotated under a key that this one has not loaded yet.
+    /// Encodes the refresh token. Another gateway may have rotated under a key that this one has not loaded yet.
     async fn encode_refresh(
         &self,
         token: &RefreshToken,

@@ -28,7 +28,7 @@ pub struct Vault {
     pub prepared: bool,
     /// Timeout of one statement.
     pub statement_timeout: Duration,
-    /// Validity of the revocation set after the last confirmation by the vault.
+    /// Validity of the revocation list after the last confirmation by the vault.
     pub lease: Duration,
 }
 
@@ -116,7 +116,7 @@ pub struct Sessions {
     pub absolute_timeout: Duration,
     /// Size of the cache for verified tokens and confirmed sessions, in bytes.
     pub local_cache_bytes: u64,
-    /// Live streams are closed when the revocation set has been out of date for this long.
+    /// Live streams are closed when the revocation list has been out of date for this long.
     pub stream_lease: Duration,
 }
 

@@ -23,7 +23,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// Whether a page of the gateway sent the request (T51). Every browser sends the origin with a `POST`; a request without it is
+/// Whether a page of the gateway sent the request. Every browser sends the origin with a `POST`; a request without it is
 /// not from such a page.
 pub(super) fn is_from_our_page(call: &Call<'_>) -> bool {
     cross_origin::is_same_origin(call.session, call.snapshot)

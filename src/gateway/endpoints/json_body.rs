@@ -82,7 +82,7 @@ async fn collect(session: &mut Session) -> Result<ZeroizedBody, EndpointError> {
     Ok(body)
 }
 
-/// Requires `application/json`: cross-site forms can send only `text/plain` and form types (T51).
+/// Requires `application/json`: cross-site forms can send only `text/plain` and form types.
 fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let content_type = text(header::CONTENT_TYPE);

@@ -177,7 +177,7 @@ enum Accept {
     Cookie,
     /// Endpoints that change nothing: either one.
     CookieOrBearer,
-    /// Endpoints that change something: only a bearer token, since browsers send cookies for any page (T51).
+    /// Endpoints that change something: only a bearer token, since browsers send cookies for any page.
     Bearer,
 }
 

@@ -20,7 +20,7 @@ fn is_event_stream(response: &ResponseHeader) -> bool {
     content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(b"text/event-stream"))
 }
 
-/// Removes `Set-Cookie` fields with names of the gateway's cookies: an app must not set them (T07).
+/// Removes `Set-Cookie` fields with names of the gateway's cookies: an app must not set them.
 pub(crate) fn drop_our_cookies(response: &mut ResponseHeader) -> pingora::Result<()> {
     let all: Vec<_> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
     if !all.iter().any(|value| cookies::sets_own_cookie(value.as_bytes())) {

@@ -7,12 +7,12 @@ use crate::id::Random;
 /// First bound: a short outage is over within this; connecting more often would only load a server that is starting.
 const FIRST: Duration = Duration::from_millis(50);
 
-/// Maximum bound. A longer wait would be noticed after Redis is back; with a shorter one many replicas would overload
+/// Maximum bound. A longer wait would be noticed after Redis is back; with a shorter one many gateways would overload
 /// it.
 const MAX: Duration = Duration::from_secs(2);
 
 /// Returns the pause before an attempt with full jitter: any span up to a bound that doubles with each attempt, so that
-/// replicas spread out.
+/// gateways spread out.
 pub(super) fn pause(attempt: u32, random: &dyn Random) -> Duration {
     up_to(bound(attempt), random)
 }

@@ -1,4 +1,4 @@
-//! The session store shared by every replica: records and tombstones in Redis.
+//! The session store shared by every gateway: records and tombstones in Redis.
 //!
 //! Redis may be away, slow or emptied at any time. Every method then fails at once or within a tenth of a second, and
 //! the caller queries the vault. No method waits for a connection.

@@ -17,7 +17,7 @@ const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 const RECENT: &str = "SELECT at, event, user_id, session_id, address FROM audit ORDER BY seq DESC LIMIT $1";
 
-/// One replica sweeps at a time: the one that gets the advisory lock ("sweeping", as a number), for the duration of
+/// One gateway sweeps at a time: the one that gets the advisory lock ("sweeping", as a number), for the duration of
 /// this statement. Locked rows are skipped. `$1` retention of revocations, `$2` retention of events, `$3` the limit.
 ///
 /// The times are subqueries, so that each is a constant to the planner and the indexes can be used.

@@ -21,7 +21,7 @@ const TABLE: &str = concat!(
      ORDER BY k.signs_from, k.kid"
 );
 
-/// Adding keys locks this row, so that of replicas starting together one creates the first key and the others find it.
+/// Adding keys locks this row, so that of gateways starting together one creates the first key and the others find it.
 const LOCK: &str = "SELECT version FROM keys_version FOR UPDATE";
 
 /// Read after the lock is held; the time of everything done under it.

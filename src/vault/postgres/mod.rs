@@ -1,4 +1,4 @@
-//! The vault in Postgres, shared by all replicas.
+//! The vault in Postgres, shared by all gateways.
 //!
 //! ```text
 //!  async callers --> clients   a pool; every query runs in its own task, with one deadline

@@ -11,7 +11,7 @@ use crate::vault::VaultError;
 struct Migration {
     sql: &'static str,
     /// Oldest program that can work with the schema after this migration, as the version it knows. A migration that
-    /// only adds things does not change it, so replicas can be replaced one by one. Every migration must allow its
+    /// only adds things does not change it, so gateways can be replaced one by one. Every migration must allow its
     /// predecessor.
     readable_by: i64,
 }
@@ -25,7 +25,7 @@ const MIGRATIONS: &[Migration] = &[
 /// Version that this program writes.
 const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// "doorward": the advisory lock of migrations, so that replicas starting together create one schema.
+/// "doorward": the advisory lock of migrations, so that gateways starting together create one schema.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7237125663627506276)";
 
 /// Timeout of a migration: a new index on a large table takes minutes.

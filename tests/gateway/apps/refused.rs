@@ -35,7 +35,7 @@ async fn app(first: First, times: usize) -> (String, Arc<AtomicUsize>, JoinHandl
             tokio::spawn(async move {
                 match first {
                     First::Reset(_) | First::ResetAfterBody(_) => {
-                        resets(stream, first, times, requests).await
+                        resets(stream, first, times, requests).await;
                     }
                     First::GoAway(reason) => goes_away(stream, 0, reason, times, requests).await,
                     First::GoAwayAfter(reason) => goes_away(stream, 1, reason, times, requests).await,

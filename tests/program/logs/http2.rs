@@ -108,6 +108,9 @@ async fn counted(gateway: &Serving) -> Vec<String> {
     outcomes
 }
 
+/// Name, first bytes, steps, and the reasons of the log lines.
+type Case<'a> = (&'a str, &'a [u8], Vec<Step>, &'a [&'a str]);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_http2_refusal_is_one_line_and_one_count() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -116,7 +119,7 @@ async fn every_http2_refusal_is_one_line_and_one_count() {
     let headers = |flags: u8, block: &[u8]| Step::Send(frame(HEADERS, flags, 1, block));
     let long_get = block(GET, &[("x-long", &long)]);
     let long_post = block(POST, &[("x-long", &long)]);
-    let cases: [(&str, &[u8], Vec<Step>, &[&str]); 11] = [
+    let cases: [Case<'_>; 11] = [
         ("a long header section", PREFACE, vec![headers(WHOLE, &long_get)], &["header_too_large"]),
         ("one before a body", PREFACE, vec![headers(END_HEADERS, &long_post)], &["header_too_large"]),
         (
