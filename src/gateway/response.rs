@@ -25,7 +25,7 @@ pub struct OwnResponse {
     /// Body.
     pub body: Bytes,
     /// Refusal that an HTML page shows, for the access log. Callers of [`Self::refusal`] log it themselves.
-    pub refused: Option<Refusal>,
+    pub logged_refusal: Option<Refusal>,
 }
 
 impl OwnResponse {
@@ -49,12 +49,12 @@ impl OwnResponse {
 
     /// Builds a 204 for an accepted preflight.
     pub fn preflight() -> Self {
-        Self { status: 204, headers: Vec::new(), body: Bytes::new(), refused: None }
+        Self { status: 204, headers: Vec::new(), body: Bytes::new(), logged_refusal: None }
     }
 
     /// Builds a 308 to the same target over https. Only used for requests without a body.
     pub fn redirect(to: HeaderValue) -> Self {
-        Self { status: 308, headers: vec![(header::LOCATION, to)], body: Bytes::new(), refused: None }
+        Self { status: 308, headers: vec![(header::LOCATION, to)], body: Bytes::new(), logged_refusal: None }
     }
 
     /// Builds a 503 for a failed readiness or health check.
@@ -101,7 +101,7 @@ impl OwnResponse {
 
     /// Builds a 200 with an HTML page.
     pub fn page(html: Html) -> Self {
-        Self { status: 200, headers: page_headers().collect(), body: html.into(), refused: None }
+        Self { status: 200, headers: page_headers().collect(), body: html.into(), logged_refusal: None }
     }
 
     /// Builds the HTML page of a refusal.
@@ -112,7 +112,7 @@ impl OwnResponse {
         });
         response.headers.extend(page_headers());
         response.body = html.into();
-        response.refused = Some(refusal.clone());
+        response.logged_refusal = Some(refusal.clone());
         response
     }
 
@@ -124,7 +124,7 @@ impl OwnResponse {
             status: 303,
             headers: vec![no_store, (header::LOCATION, location)],
             body: Bytes::new(),
-            refused: None,
+            logged_refusal: None,
         }
     }
 
@@ -154,7 +154,7 @@ impl OwnResponse {
     pub fn asset(asset: &Asset) -> Self {
         let mut headers = fixed(ASSET_HEADERS).collect::<Vec<_>>();
         headers.push((header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)));
-        Self { status: 200, headers, body: asset.body.clone(), refused: None }
+        Self { status: 200, headers, body: asset.body.clone(), logged_refusal: None }
     }
 
     /// Adds a header field.
@@ -172,7 +172,7 @@ impl OwnResponse {
     fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         let nosniff = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Self { status, headers: vec![content_type, nosniff], body: body.into(), refused: None }
+        Self { status, headers: vec![content_type, nosniff], body: body.into(), logged_refusal: None }
     }
 }
 

@@ -53,5 +53,5 @@ pub trait RevocationLog: Send + Sync {
     async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError>;
     /// Waits until somebody has probably written: in this process at once, in another as soon as the backend notices.
     /// This is a hint, not a proof.
-    async fn changed(&self);
+    async fn wait_for_change(&self);
 }

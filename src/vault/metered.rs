@@ -116,8 +116,8 @@ impl RevocationLog for Metered<dyn RevocationLog> {
         self.timed(Statement::ReadLog, self.inner.read(after)).await
     }
 
-    async fn changed(&self) {
-        self.inner.changed().await;
+    async fn wait_for_change(&self) {
+        self.inner.wait_for_change().await;
     }
 }
 

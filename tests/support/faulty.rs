@@ -298,8 +298,8 @@ impl RevocationLog for Faulty {
         self.vault(Op::ReadLog, self.real.vault.log.read(after)).await
     }
 
-    async fn changed(&self) {
-        self.real.vault.log.changed().await;
+    async fn wait_for_change(&self) {
+        self.real.vault.log.wait_for_change().await;
     }
 }
 

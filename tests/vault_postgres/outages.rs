@@ -74,7 +74,7 @@ async fn connections_ended_by_the_server_are_replaced_unnoticed() {
                WHERE datname = current_database() AND usename = 'doorward'";
     for generation in 0..5 {
         let log = world.vault.log.clone();
-        let follower = tokio::spawn(async move { log.changed().await });
+        let follower = tokio::spawn(async move { log.wait_for_change().await });
         tokio::task::yield_now().await;
         assert!(count(&raw, end).await > 0);
         // A lost connection may have lost a notification, so the follower reads at once.
@@ -138,8 +138,8 @@ async fn crashed_server_is_reused_without_reopening() {
     let log = world.vault.log.clone();
     let follower = tokio::spawn(async move {
         // Wake-ups left by the reconnect.
-        log.changed().await;
-        log.changed().await;
+        log.wait_for_change().await;
+        log.wait_for_change().await;
     });
     assert_eventually("the follower hears of it", PATIENCE, async || {
         let next = world.device(user).await;

@@ -47,7 +47,7 @@ pub async fn follow(auth: Arc<Auth>) {
             auth.live.prune(auth.vault_now());
         }
         tokio::select! {
-            () = auth.parts.vault.log.changed() => {}
+            () = auth.parts.vault.log.wait_for_change() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -62,7 +62,7 @@ struct Incoming {
     /// Client address: from the PROXY protocol header if there is one, otherwise the peer's.
     client: IpAddr,
     /// Refusal of every request on this connection.
-    refuses: Option<Refusal>,
+    connection_refusal: Option<Refusal>,
 }
 
 impl Acceptor {
@@ -71,7 +71,7 @@ impl Acceptor {
         let client = peer_of(&stream);
         let server = &snapshot.server;
         if !forwarded::is_trusted(client, &server.proxy_protocol_from) {
-            return Some(Incoming { stream, client, refuses: None });
+            return Some(Incoming { stream, client, connection_refusal: None });
         }
         // The client is unknown until the header is read: only the total limit applies.
         let waiting = self.limiter.admit(None, server)?;
@@ -85,7 +85,7 @@ impl Acceptor {
         let error = match header {
             Ok(ends) => {
                 let client = ends.map_or(client, |ends| ends.client.ip().to_canonical());
-                return Some(Incoming { stream: stream?, client, refuses: None });
+                return Some(Incoming { stream: stream?, client, connection_refusal: None });
             }
             Err(error) => error,
         };
@@ -98,8 +98,12 @@ impl Acceptor {
         );
         // A client that speaks cleartext HTTP gets a response with the reason.
         let can_respond = error == HeaderError::Missing && self.listener != Listener::Tls;
-        let refuses = Refusal::RequestInvalid(error.to_string());
-        stream.filter(|_| can_respond).map(|stream| Incoming { stream, client, refuses: Some(refuses) })
+        let connection_refusal = Refusal::RequestInvalid(error.to_string());
+        stream.filter(|_| can_respond).map(|stream| Incoming {
+            stream,
+            client,
+            connection_refusal: Some(connection_refusal),
+        })
     }
 }
 
@@ -120,7 +124,7 @@ fn limited_address(client: IpAddr, server: &Server) -> Option<IpAddr> {
 impl ServerApp for Acceptor {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let snapshot = self.shared.current.load();
-        let Incoming { stream, client, mut refuses } = self.client_of(stream, &snapshot).await?;
+        let Incoming { stream, client, mut connection_refusal } = self.client_of(stream, &snapshot).await?;
         let permit = self.limiter.admit(limited_address(client, &snapshot.server), &snapshot.server)?;
         let (stream, client_authentication) = match (self.listener, &snapshot.tls) {
             (Listener::Plain | Listener::Redirect, _) => (stream, None),
@@ -140,7 +144,7 @@ impl ServerApp for Acceptor {
                     }
                     Accepted::InClear(stream) => {
                         let detail = "this address speaks TLS, and the request came in clear: write https://";
-                        refuses = Some(Refusal::RequestInvalid(detail.to_owned()));
+                        connection_refusal = Some(Refusal::RequestInvalid(detail.to_owned()));
                         (stream, None)
                     }
                 }
@@ -154,7 +158,7 @@ impl ServerApp for Acceptor {
             &snapshot.server,
             client_authentication,
             &permit,
-            refuses,
+            connection_refusal,
         );
         // A connection outlives its configuration snapshot.
         drop(snapshot);

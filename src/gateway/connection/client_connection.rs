@@ -91,18 +91,18 @@ pub(crate) struct ClientConnection {
     /// Digest of the token in the latest request.
     last_token: Arc<LastToken>,
     /// Refusal of every request on this connection.
-    refuses: Option<Refusal>,
+    connection_refusal: Option<Refusal>,
 }
 
 impl ClientConnection {
-    /// Creates a connection that was admitted with `permit`. With `refuses`, every request gets that refusal.
+    /// Creates a connection that was admitted with `permit`. With `connection_refusal`, every request gets that refusal.
     pub(crate) fn new(
         listener: Listener,
         shared: &Shared,
         server: &Server,
         client_authentication: Option<Arc<ClientAuthentication>>,
         permit: &ConnectionPermit,
-        refuses: Option<Refusal>,
+        connection_refusal: Option<Refusal>,
     ) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
         // Pingora's default is no timeout; idle HTTP/2 connections are kept as long as idle HTTP/1.1 connections.
@@ -135,7 +135,7 @@ impl ClientConnection {
                 client: permit.peer(),
             }),
             last_token: Arc::default(),
-            refuses,
+            connection_refusal,
         })
     }
 }
@@ -192,13 +192,13 @@ async fn until_reset(session: &mut ServerSession) {
 }
 
 impl ClientConnection {
-    /// Serves one request. With `refused`, `session` holds the stand-in of an invalid request, which gets that refusal.
+    /// Serves one request. With `connection_refusal`, `session` holds the stand-in of an invalid request, which gets that refusal.
     pub(crate) async fn serve(
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
         backlog: &Arc<Backlog>,
-        refused: Option<Refusal>,
+        connection_refusal: Option<Refusal>,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
         let (control, started) = (Arc::new(Control::of_connection(&self.last_token)), Instant::now());
@@ -214,7 +214,7 @@ impl ClientConnection {
             backlog: Arc::clone(backlog),
             listener: self.listener,
             client_authentication: self.client_authentication.clone(),
-            refused,
+            connection_refusal,
         };
         let finished = self.run(session, shutdown, request, started).await;
         let Some(finished) = finished else {
@@ -304,14 +304,14 @@ impl ClientConnection {
         let _ = tokio::time::timeout(TIMEOUT_GRACE, sending).await;
     }
 
-    /// Log of the requests that Pingora refuses, or that get no response.
+    /// Log of the requests that Pingora connection_refusal, or that get no response.
     pub(crate) const fn unanswered(&self) -> &Arc<UnansweredRequests> {
         &self.unanswered
     }
 
     /// Refusal of every request on this connection.
-    pub(crate) fn refuses(&self) -> Option<Refusal> {
-        self.refuses.clone()
+    pub(crate) fn connection_refusal(&self) -> Option<Refusal> {
+        self.connection_refusal.clone()
     }
 
     /// Whether cleartext HTTP/2 with prior knowledge is enabled.

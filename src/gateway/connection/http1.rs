@@ -58,7 +58,7 @@ impl ClientConnection {
             }
             let rest = head.take_rest(self.header_bytes());
             let (request, refused) = head.into_request(self.header_bytes());
-            let refused = self.refuses().or(refused);
+            let refused = self.connection_refusal().or(refused);
             let session = self.session(stream, (request, rest), settings.take(), stopping);
             let reused = self.serve(session, stopping, &backlog, refused).await;
             let Some((kept, Some(kept_settings))) = reused.map(|reused| reused.consume()) else { return };

@@ -115,6 +115,7 @@ impl Frames {
             RST_STREAM => responding.retain(|&stream| stream != frame.stream),
             _ => {}
         });
+        self.settle();
         let is_preface_open = (1..PREFACE.len()).contains(&self.preface);
         let is_block_open =
             self.continues || matches!(self.received.incomplete(), Some(HEADERS | CONTINUATION));
@@ -168,12 +169,17 @@ impl Frames {
         }
     }
 
-    /// Takes a stream out of the undecided ones. Returns whether it was one of them.
-    fn decide(&mut self, stream: u32) -> bool {
+    /// Takes the streams of accepted requests out of the undecided ones, which bounds these by the streams that are open.
+    fn settle(&mut self) {
         let accepted = self.state.accepted.load(Ordering::Acquire);
         let newly = usize::try_from(accepted - self.accepted).unwrap_or(usize::MAX);
         self.undecided.drain(..newly.min(self.undecided.len()));
         self.accepted = accepted;
+    }
+
+    /// Takes a stream out of the undecided ones. Returns whether it was one of them.
+    fn decide(&mut self, stream: u32) -> bool {
+        self.settle();
         let at = self.undecided.iter().position(|&undecided| undecided == stream);
         at.is_some_and(|at| self.undecided.remove(at).is_some())
     }
@@ -308,6 +314,17 @@ mod tests {
         let sent = [PREFACE.to_vec()].into_iter().chain(requests).collect::<Vec<_>>().concat();
         frames.received(&sent, &mut |refusal| panic!("{refusal:?}"));
         frames
+    }
+
+    #[test]
+    fn streams_of_accepted_requests_are_forgotten() {
+        let mut frames = opened(&[1]);
+        for stream in (3..=101).step_by(2) {
+            frames.state.accepted();
+            let sent = frame(HEADERS, END_HEADERS, stream, &[0x82; 20]);
+            frames.received(&sent, &mut |refusal| panic!("{refusal:?}"));
+            assert_eq!(frames.undecided, [u32::from(stream)]);
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl ProxyHttp for Gateway {
     type CTX = Box<Context>;
 
     fn new_ctx(&self) -> Box<Context> {
-        let CurrentRequest { control, silence, backlog, listener, client_authentication, refused } =
+        let CurrentRequest { control, silence, backlog, listener, client_authentication, connection_refusal } =
             current_request::get(&self.traffic);
         control.set_header_read();
         let (metrics, clock) = (Arc::clone(self.auth.metrics()), Arc::clone(&self.clock));
@@ -126,7 +126,7 @@ impl ProxyHttp for Gateway {
             backlog,
             listener,
             client_authentication,
-            connection_refusal: refused,
+            connection_refusal,
             phase: Phase::Received,
             registration: None,
             denied_user: None,

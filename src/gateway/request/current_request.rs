@@ -33,7 +33,7 @@ pub(crate) struct CurrentRequest {
     /// Client authentication in the TLS handshake.
     pub(crate) client_authentication: Option<Arc<ClientAuthentication>>,
     /// Refusal that the connection has decided on already.
-    pub(crate) refused: Option<Refusal>,
+    pub(crate) connection_refusal: Option<Refusal>,
 }
 
 /// Runs `serving` with `request` as the current request.
@@ -52,7 +52,7 @@ pub(crate) fn get(traffic: &Traffic) -> CurrentRequest {
             backlog: Backlog::of_http1(traffic.held(), None, true),
             listener: Listener::Plain,
             client_authentication: None,
-            refused: Some(Refusal::Internal),
+            connection_refusal: Some(Refusal::Internal),
         }
     })
 }
@@ -81,11 +81,11 @@ mod tests {
             backlog: Backlog::of_http1(&Arc::default(), None, false),
             listener: Listener::Plain,
             client_authentication: None,
-            refused: None,
+            connection_refusal: None,
         };
-        scope(request, async { assert_eq!(get(&traffic).refused, None) }).await;
-        assert_eq!(get(&traffic).refused, Some(Refusal::Internal));
-        let other_task = tokio::spawn(async move { get(&traffic).refused });
+        scope(request, async { assert_eq!(get(&traffic).connection_refusal, None) }).await;
+        assert_eq!(get(&traffic).connection_refusal, Some(Refusal::Internal));
+        let other_task = tokio::spawn(async move { get(&traffic).connection_refusal });
         assert_eq!(other_task.await.expect("no panic"), Some(Refusal::Internal));
     }
 }

@@ -150,7 +150,7 @@ impl Gateway {
         context.log.bytes_in = session.body_bytes_read() as u64;
         let response = match served {
             Ok(response) => {
-                match &response.refused {
+                match &response.logged_refusal {
                     Some(refusal) => self.record_refusal(session, refusal, response.status, context),
                     None => context.log.outcome = Outcome::Answered,
                 }

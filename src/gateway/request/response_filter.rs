@@ -43,7 +43,7 @@ impl Gateway {
             let server = context.candidate().and_then(|it| it.server.authority.to_str().ok());
             response_rewrite::rewrite(response, session.req_header(), route, forwarded_host, server)?;
         }
-        send::mark(session, response, context)?;
+        send::add_common_fields(session, response, context)?;
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);
         }

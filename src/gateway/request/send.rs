@@ -16,7 +16,7 @@ use crate::request_id::{self, RequestId};
 
 /// Adds the fields of every response, also an app's: the request id, and over TLS `Strict-Transport-Security` (RFC 6797 section
 /// 7.2: never in clear). An app's own `Strict-Transport-Security` stays.
-pub(crate) fn mark(
+pub(crate) fn add_common_fields(
     session: &mut Session,
     response: &mut ResponseHeader,
     context: &Context,
@@ -43,7 +43,7 @@ pub(crate) async fn send(
     for (name, value) in &response.headers {
         head.append_header(name.clone(), value.clone())?;
     }
-    mark(session, &mut head, context)?;
+    add_common_fields(session, &mut head, context)?;
     if response.status != 204 {
         head.insert_header(header::CONTENT_LENGTH, response.body.len())?;
     }

@@ -32,7 +32,11 @@ use crate::snapshot::upstreams::{Address, Candidate};
 /// connections that are pinged more often than every five minutes (gRPC keepalive guide).
 const PING_INTERVAL: Duration = Duration::from_secs(330);
 
-/// Pool group of these connections. Pingora sets the interval when it connects: a connection made for another request has none.
+/// Pool group of TLS connections that may be HTTP/2. Without one of its own, an idle HTTP/1.1 connection that was made for an HTTP/1.1
+/// client would be used for an HTTP/2 request: Pingora looks for such before it connects (`connectors/http/mod.rs`, 0.9.1).
+const NEGOTIATED_GROUP: u64 = 1 << 3;
+
+/// Pool group of connections with PING. Pingora sets the interval when it connects: a connection made for another request has none.
 const PING_GROUP: u64 = 1 << 2;
 
 /// `Destination` (RFC 4918 section 10.3).
@@ -81,6 +85,9 @@ pub(crate) fn peer(
     }
     // HTTP/2 requests may need HTTP/2 (gRPC trailers); HTTP/1.1 requests gain nothing from it.
     let may_http2 = candidate.server.scheme == Scheme::Https && request.version == Version::HTTP_2;
+    if may_http2 {
+        peer.group_key ^= NEGOTIATED_GROUP;
+    }
     if !http1 || may_http2 {
         peer.group_key ^= candidate.connections();
     }

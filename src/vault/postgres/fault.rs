@@ -250,7 +250,7 @@ fn with_sources(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio_postgres::config::{SslMode, TargetSessionAttrs};
     use tokio_postgres::{Config, NoTls};
@@ -263,8 +263,8 @@ mod tests {
     const READ_ONLY: &[u8] = b"T\0\0\0\x1a\0\x01x\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0\
         D\0\0\0\x0c\0\x01\0\0\0\x02onC\0\0\0\x09SHOW\0Z\0\0\0\x05I";
 
-    /// Connects to a server that sends these bytes.
-    async fn error_of(sent: &[u8], ssl_mode: SslMode) -> tokio_postgres::Error {
+    /// Connects to a server that sends each of these after a message of the client.
+    async fn error_of(sent: &[&[u8]], ssl_mode: SslMode) -> tokio_postgres::Error {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut config = Config::new();
@@ -272,7 +272,11 @@ mod tests {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let serving = async {
             let mut socket = listener.accept().await.unwrap().0;
-            socket.write_all(sent).await.unwrap();
+            let mut message = [0; 1024];
+            for sent in sent {
+                assert_ne!(socket.read(&mut message).await.unwrap(), 0, "the client has gone");
+                socket.write_all(sent).await.unwrap();
+            }
             // Kept open until the client has read everything.
             std::future::pending::<()>().await;
         };
@@ -284,13 +288,12 @@ mod tests {
 
     #[tokio::test]
     async fn errors_without_a_type_are_recognised() {
-        let read_only = [SIGNED_IN, READ_ONLY].concat();
         for (sent, ssl_mode, expected) in [
-            (&b"Z\0\0\0\x05I"[..], SslMode::Disable, Untyped::UnexpectedMessage),
-            (b"N", SslMode::Require, Untyped::NoTls),
+            (&[&b"Z\0\0\0\x05I"[..]][..], SslMode::Disable, Untyped::UnexpectedMessage),
+            (&[b"N"], SslMode::Require, Untyped::NoTls),
             // `AuthenticationCleartextPassword`
-            (b"R\0\0\0\x08\0\0\0\x03", SslMode::Disable, Untyped::PasswordMissing),
-            (&read_only, SslMode::Disable, Untyped::ReadOnly),
+            (&[b"R\0\0\0\x08\0\0\0\x03"], SslMode::Disable, Untyped::PasswordMissing),
+            (&[SIGNED_IN, READ_ONLY], SslMode::Disable, Untyped::ReadOnly),
         ] {
             let error = error_of(sent, ssl_mode).await;
             assert_eq!(Untyped::of(&error), Some(expected), "{error:?}");

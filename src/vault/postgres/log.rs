@@ -91,7 +91,7 @@ impl RevocationLog for PostgresVault {
         self.follower.read(after).await
     }
 
-    async fn changed(&self) {
+    async fn wait_for_change(&self) {
         if self.follower.listens {
             // A notification without a waiter is stored as a permit, so the next call returns at once.
             self.follower.wake.notified().await;

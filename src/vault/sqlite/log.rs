@@ -35,7 +35,7 @@ impl RevocationLog for SqliteVault {
         self.follower.read(after).await
     }
 
-    async fn changed(&self) {
+    async fn wait_for_change(&self) {
         // A commit without a waiter is stored as a permit, so the next call returns at once.
         self.follower.wake.notified().await;
     }

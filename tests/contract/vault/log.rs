@@ -98,7 +98,7 @@ pub(crate) async fn cursor_misses_no_row_of_concurrent_writers(world: World) {
 pub(crate) async fn change_wakes_the_follower_even_before_it_waits(world: World) {
     world.vault.log.read(None).await.expect("a page");
     end_one(&world, &world.vault).await;
-    tokio::time::timeout(Duration::from_secs(30), world.vault.log.changed())
+    tokio::time::timeout(Duration::from_secs(30), world.vault.log.wait_for_change())
         .await
         .expect("the stored wake-up");
 }
@@ -106,12 +106,12 @@ pub(crate) async fn change_wakes_the_follower_even_before_it_waits(world: World)
 pub(crate) async fn cancelled_wait_loses_no_wake_up(world: World) {
     world.vault.log.read(None).await.expect("a page");
     for _ in 0..20 {
-        let waiting = world.vault.log.changed();
+        let waiting = world.vault.log.wait_for_change();
         let given_up = tokio::time::timeout(Duration::from_millis(1), waiting).await;
         assert!(given_up.is_err(), "nothing was written");
     }
     let log = world.vault.log.clone();
-    let follower = tokio::spawn(async move { log.changed().await });
+    let follower = tokio::spawn(async move { log.wait_for_change().await });
     end_one(&world, &world.vault).await;
     tokio::time::timeout(Duration::from_secs(30), follower).await.expect("woken").expect("no panic");
 }
@@ -122,7 +122,7 @@ pub(crate) async fn another_process_is_seen_within_a_second(world: World) {
         let row = end_one(&world, &world.other).await;
         let mut seen = false;
         let follow = async || {
-            world.vault.log.changed().await;
+            world.vault.log.wait_for_change().await;
             let page = world.vault.log.read(Some(cursor)).await.expect("a page");
             cursor = page.cursor;
             seen |= page.entries.contains(&row);
@@ -135,7 +135,7 @@ pub(crate) async fn another_process_is_seen_within_a_second(world: World) {
 pub(crate) async fn new_key_raises_the_keys_version_and_wakes(world: World) {
     let before = world.vault.log.read(None).await.expect("a page");
     let table = world.vault.keys.add(&[super::keys::key("1")], false).await.expect("added");
-    tokio::time::timeout(Duration::from_secs(30), world.vault.log.changed()).await.expect("woken");
+    tokio::time::timeout(Duration::from_secs(30), world.vault.log.wait_for_change()).await.expect("woken");
     let after = world.vault.log.read(Some(before.cursor)).await.expect("a page");
     assert!(after.keys_version > before.keys_version);
     assert_eq!(after.keys_version, table.version);

@@ -49,3 +49,11 @@ fn ping_interval_is_set_for_grpc_over_http2_only() {
         );
     }
 }
+
+#[test]
+fn http1_connection_is_not_reused_for_a_request_that_may_be_http2() {
+    for (scheme, is_shared) in [("http", true), ("h2c", true), ("https", false)] {
+        let hash = |version| peer_of(scheme, version, "text/plain").reuse_hash();
+        assert_eq!(hash(Version::HTTP_11) == hash(Version::HTTP_2), is_shared, "{scheme}");
+    }
+}
