@@ -99,9 +99,9 @@ async fn login(address: SocketAddr) -> anyhow::Result<String> {
     );
     let mut stream = tokio::net::TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let json = answer.split_once("\r\n\r\n").context("a body")?.1;
-    let json: serde_json::Value = serde_json::from_str(json).with_context(|| answer.clone())?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let json = response.split_once("\r\n\r\n").context("a body")?.1;
+    let json: serde_json::Value = serde_json::from_str(json).with_context(|| response.clone())?;
     Ok(json["access_token"].as_str().context("a token")?.to_owned())
 }

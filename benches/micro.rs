@@ -86,7 +86,7 @@ fn known(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyhow:
     criterion.bench_function("access token, known: the whole check", |bencher| {
         // Nothing waits, so one poll completes; dropping the result ends the request.
         let once = || auth.authenticate(black_box(&token), false, &control, &settings).now_or_never();
-        bencher.iter(|| assert!(once().is_some_and(|answer| answer.is_ok()), "let in without a wait"));
+        bencher.iter(|| assert!(once().is_some_and(|result| result.is_ok()), "let in without a wait"));
     });
     Ok(())
 }

@@ -135,9 +135,9 @@ impl World {
             let token = token.encode(0, &keys, grant.now).context("the first key")?;
             let body = json!({ "refresh_token": token.expose() }).to_string();
             let headers = [("Content-Type", "application/json")];
-            let answer = client.request("POST", "/auth/refresh", &headers, body.as_bytes()).await;
-            ensure!(answer.status == 200, "{}", answer.text());
-            tokens.push(answer.member("access_token"));
+            let response = client.request("POST", "/auth/refresh", &headers, body.as_bytes()).await;
+            ensure!(response.status == 200, "{}", response.text());
+            tokens.push(response.member("access_token"));
         }
         Ok(tokens)
     }
@@ -206,9 +206,9 @@ async fn one(gateways: &[SocketAddr], by: usize, bearer: &str, pause: Duration) 
     .await;
     let bearer = format!("Bearer {bearer}");
     let headers = [("Authorization", bearer.as_str())];
-    let answer = owner.request("POST", "/auth/logout", &headers, b"").await;
+    let response = owner.request("POST", "/auth/logout", &headers, b"").await;
     let acknowledged = Instant::now();
-    ensure!(answer.status == 200, "{}", answer.text());
+    ensure!(response.status == 200, "{}", response.text());
     let last =
         users.join_all().await.into_iter().flatten().max().context("every client was served before")?;
     Ok(last.saturating_duration_since(acknowledged))
@@ -221,5 +221,5 @@ async fn get(client: &mut Client, bearer: &str) -> Option<u16> {
     if !client.try_send(&message).await {
         return None;
     }
-    client.response("GET").await.map(|answer| answer.status)
+    client.response("GET").await.map(|response| response.status)
 }

@@ -144,8 +144,8 @@ async fn log_in(gateway: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Logins 
     let body = json!({ "username": "sale-login", "password": PASSWORD }).to_string();
     while !stop.load(Ordering::Relaxed) {
         let headers = [("Content-Type", "application/json")];
-        let answer = client.request("POST", "/auth/login", &headers, body.as_bytes()).await;
-        if answer.status == 200 {
+        let response = client.request("POST", "/auth/login", &headers, body.as_bytes()).await;
+        if response.status == 200 {
             logins.done += 1;
         } else {
             logins.refused += 1;

@@ -91,8 +91,8 @@ fn key(id: SessionId) -> String {
 async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionStoreError>) -> T {
     let trying = async {
         loop {
-            if let Ok(answer) = call().await {
-                return answer;
+            if let Ok(response) = call().await {
+                return response;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -308,23 +308,23 @@ impl Field {
         };
         for (path, length) in [("", 100), ("/large", 102_400)] {
             let path = format!("{}{path}", name.path());
-            let answer = ask(Some(token), &path).await;
-            ensure!(answer.status == 200, "{title}: {} {path}: {}", answer.status, answer.text());
-            ensure!(answer.body.len() == length, "{title}: {} bytes", answer.body.len());
+            let response = ask(Some(token), &path).await;
+            ensure!(response.status == 200, "{title}: {} {path}: {}", response.status, response.text());
+            ensure!(response.body.len() == length, "{title}: {} bytes", response.body.len());
         }
         if !name.has_check() {
             return Ok(());
         }
-        let answer = ask(Some(token), name.path()).await;
+        let response = ask(Some(token), name.path()).await;
         let session = if name == Name::Embedded { &self.embedded_session } else { &self.session };
         let user = session.user_id.to_string();
-        ensure!(answer.header("X-Seen-User-Id") == Some(&user), "{title}: the app saw {answer:?}");
+        ensure!(response.header("X-Seen-User-Id") == Some(&user), "{title}: the app saw {response:?}");
         // Another last character means another or an invalid signature: its lowest bits are padding.
         let forged =
             format!("{}{}", &token[..token.len() - 2], if token.ends_with("AA") { "BB" } else { "AA" });
         for token in [None, Some(forged.as_str()), Some("nonsense")] {
-            let answer = ask(token, name.path()).await;
-            ensure!(matches!(answer.status, 401 | 403), "{title}: {} for {token:?}", answer.status);
+            let response = ask(token, name.path()).await;
+            ensure!(matches!(response.status, 401 | 403), "{title}: {} for {token:?}", response.status);
         }
         Ok(())
     }
@@ -333,7 +333,7 @@ impl Field {
     pub(crate) async fn admits(&self, name: Name, session: &Opened) -> anyhow::Result<bool> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.proxy(name, false)?.port));
         let bearer = format!("Bearer {}", session.token);
-        let answer = http::request(address, "GET", name.path(), &[("Authorization", &bearer)], b"").await;
-        Ok(answer.status == 200)
+        let response = http::request(address, "GET", name.path(), &[("Authorization", &bearer)], b"").await;
+        Ok(response.status == 200)
     }
 }

@@ -22,14 +22,14 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn title(&self) -> String {
-        let answers = if self.large { "100 KB" } else { "100 B" };
+        let responses = if self.large { "100 KB" } else { "100 B" };
         let sessions = match self.sessions {
             1 => "1 session".to_owned(),
             many => format!("{},000 sessions", many / 1000),
         };
         let plural = if self.at_once == 1 { "" } else { "s" };
         format!(
-            "{} request{plural} at a time, {}, {answers}, {sessions}",
+            "{} request{plural} at a time, {}, {responses}, {sessions}",
             self.at_once,
             self.protocol.title()
         )

@@ -275,9 +275,9 @@ async fn by_gateway(world: &World, user: UserId) -> anyhow::Result<Run> {
             let token = &mut tokens[count % EACH];
             let body = json!({ "refresh_token": token }).to_string();
             let headers = [("Content-Type", "application/json")];
-            let answer = client.request("POST", "/auth/refresh", &headers, body.as_bytes()).await;
-            ensure!(answer.status == 200, "not refreshed: {}", answer.text());
-            *token = answer.member("refresh_token");
+            let response = client.request("POST", "/auth/refresh", &headers, body.as_bytes()).await;
+            ensure!(response.status == 200, "not refreshed: {}", response.text());
+            *token = response.member("refresh_token");
             count += 1;
         }
         Ok(count)

@@ -79,7 +79,7 @@ pub(crate) async fn ask(client: &mut Client, token: &str) -> Option<u16> {
     if !client.try_send(&http::message("GET", "/", &[("Authorization", &bearer)], b"")).await {
         return None;
     }
-    client.response("GET").await.map(|answer| answer.status)
+    client.response("GET").await.map(|response| response.status)
 }
 
 /// Percentile of the response times, in milliseconds.

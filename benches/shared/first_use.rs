@@ -19,11 +19,11 @@ pub(crate) async fn use_each_once(gateway: SocketAddr, tokens: &[String]) -> any
             for token in some {
                 let bearer = format!("Bearer {token}");
                 loop {
-                    let answer = client.request("GET", "/", &[("Authorization", &bearer)], b"").await;
-                    match answer.status {
+                    let response = client.request("GET", "/", &[("Authorization", &bearer)], b"").await;
+                    match response.status {
                         200 => break,
                         503 => again += 1,
-                        _ => anyhow::bail!("{}", answer.text()),
+                        _ => anyhow::bail!("{}", response.text()),
                     }
                     sleep(Duration::from_millis(50)).await;
                 }

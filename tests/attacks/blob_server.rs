@@ -242,8 +242,8 @@ impl Visit {
             self.seen.taken.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         }
         let verdict = format!("{offset} {}", if good { "as they should be" } else { "others" });
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{verdict}", verdict.len());
-        self.stream.write_all(answer.as_bytes()).await.ok()
+        let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{verdict}", verdict.len());
+        self.stream.write_all(response.as_bytes()).await.ok()
     }
 }
 

@@ -118,8 +118,8 @@ async fn large_bodies_pass_both_ways_over_http1() {
             stream.write_all(bytes).await.expect("still taken");
             bulk.went(bytes.len());
         }
-        let answer = Client::over(stream).response("POST").await.expect("an answer");
-        assert_eq!((answer.status, answer.text()), (200, format!("{size} as they should be")));
+        let response = Client::over(stream).response("POST").await.expect("an answer");
+        assert_eq!((response.status, response.text()), (200, format!("{size} as they should be")));
     })
     .await;
 }
@@ -137,11 +137,11 @@ async fn large_bodies_pass_both_ways_over_http2() {
     assert_eq!(client.request("GET", "/", &signed_in, b"").await.status, 200);
     flat(&stage, &format!("{} down over HTTP/2", Memory(size)), async {
         let target = format!("/bytes/{size}");
-        let mut answer = client.ask("GET", &target, &signed_in, b"").await.expect("an answer");
-        let length = answer.headers.get("content-length").and_then(|value| value.to_str().ok());
-        assert_eq!((answer.status, length), (200, Some(size.to_string().as_str())));
+        let mut response = client.ask("GET", &target, &signed_in, b"").await.expect("an answer");
+        let length = response.headers.get("content-length").and_then(|value| value.to_str().ok());
+        assert_eq!((response.status, length), (200, Some(size.to_string().as_str())));
         let mut bulk = Bulk::of(&stage, size);
-        while let Some(bytes) = http2::next(&mut answer.body).await.expect("more of it") {
+        while let Some(bytes) = http2::next(&mut response.body).await.expect("more of it") {
             bulk.received(&bytes).await;
         }
         assert!(bulk.is_whole(), "after {} bytes", bulk.place);
@@ -151,14 +151,14 @@ async fn large_bodies_pass_both_ways_over_http2() {
         let length = size.to_string();
         let headers = [("Authorization", bearer.as_str()), ("Content-Length", length.as_str())];
         let sent = client.send("POST", "/pausing/take", &headers, None).await;
-        let (answer, mut stream) = sent.expect("taken");
+        let (response, mut stream) = sent.expect("taken");
         let mut bulk = Bulk::of(&stage, size);
         while let Some(bytes) = bulk.next() {
             let is_last = bulk.place + bytes.len() as u64 == size;
             bulk.went(push(&mut stream, bytes, is_last).await.expect("still taken"));
         }
-        let answer = http2::whole(http2::head(answer).await.expect("an answer")).await;
-        assert_eq!((answer.status, answer.text()), (200, format!("{size} as they should be")));
+        let response = http2::whole(http2::head(response).await.expect("an answer")).await;
+        assert_eq!((response.status, response.text()), (200, format!("{size} as they should be")));
     })
     .await;
 }

@@ -14,7 +14,7 @@ use crate::support::http2::{self, Http2};
 const SIZE: u64 = 5_000_000;
 
 /// Curl's view of a response.
-struct Answer {
+struct CurlResult {
     status: String,
     /// Every line received, including interim response headers.
     lines: Vec<String>,
@@ -23,7 +23,7 @@ struct Answer {
     body: Vec<u8>,
 }
 
-impl Answer {
+impl CurlResult {
     fn header(&self, name: &str) -> Option<&str> {
         let value = |line: &'_ String| {
             line.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.len())
@@ -44,7 +44,7 @@ struct Curl<'a> {
 }
 
 impl Curl<'_> {
-    async fn call(&self, path: &str, signed_in: bool, more: &[&str]) -> Answer {
+    async fn call(&self, path: &str, signed_in: bool, more: &[&str]) -> CurlResult {
         let house = &self.stage.house;
         let [body, head] = ["curl.body", "curl.head"].map(|name| house.path(name));
         let _ = std::fs::remove_file(&body);
@@ -72,7 +72,7 @@ impl Curl<'_> {
         assert_eq!(code, Some(0), "{} {path} signed in {signed_in}: {out} {err}", self.version);
         let printed: Vec<&str> = out.split(' ').collect();
         assert_eq!(format!("--http{}", printed[2]), self.version, "{out}");
-        Answer {
+        CurlResult {
             status: printed[0].to_owned(),
             sent: printed[1].parse().expect("a number"),
             lines: std::fs::read_to_string(&head).expect("a header").lines().map(str::to_owned).collect(),
@@ -215,10 +215,10 @@ async fn expect_continue_over_http2_is_answered_whenever_the_body_arrives() {
     }
     // The app sent 100 Continue, and the client did not receive it.
     let sent = client.send("POST", "/take", &[expect, length, signed_in], None).await;
-    let (answer, mut body) = sent.expect("taken");
+    let (response, mut body) = sent.expect("taken");
     assert_eventually("the app waits for it", SOON, async || stage.app.seen(|seen| &seen.expecting) == 1)
         .await;
     body.send_data(Bytes::copy_from_slice(stage.app.pattern.at(0, 9)), true).expect("still taken");
-    let answer = http2::whole(http2::head(answer).await.expect("an answer")).await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, "9 as they should be"));
+    let response = http2::whole(http2::head(response).await.expect("an answer")).await;
+    assert_eq!((response.status, response.text().as_str()), (200, "9 as they should be"));
 }

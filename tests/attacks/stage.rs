@@ -191,15 +191,15 @@ async fn login(gateway: &Serving, trust: Option<&Trust>, scheme: &str) -> String
     let body = json!({ "username": "ada", "password": PASSWORD }).to_string();
     let origin = format!("{scheme}://gateway.test");
     let headers = [("Content-Type", "application/json"), ("Origin", origin.as_str())];
-    let answer = match trust {
+    let response = match trust {
         Some(trust) => {
             let stream = trust.connect(gateway.public, "gateway.test").await.expect("a handshake");
             Client::over(stream).request("POST", "/auth/login", &headers, body.as_bytes()).await
         }
         None => http::request(gateway.public, "POST", "/auth/login", &headers, body.as_bytes()).await,
     };
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.member("access_token")
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.member("access_token")
 }
 
 /// Raises the open file limit to the hard limit: most systems start with 1,024.

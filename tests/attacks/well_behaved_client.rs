@@ -131,8 +131,8 @@ impl WorkingClient {
         let mut all = Vec::new();
         while !stop.load(Ordering::SeqCst) {
             let started = Instant::now();
-            let answer = tokio::time::timeout(PATIENCE, self.ask(kind)).await;
-            let failed = match answer {
+            let response = tokio::time::timeout(PATIENCE, self.ask(kind)).await;
+            let failed = match response {
                 Ok(Ok(())) => None,
                 Ok(Err(how)) => Some(format!("{kind:?}: {how}")),
                 Err(_) => Some(format!("{kind:?}: no response in {PATIENCE:?}")),
@@ -163,11 +163,11 @@ impl WorkingClient {
                 }
             };
         }
-        let answer = match &mut self.connection {
+        let response = match &mut self.connection {
             Connection::Http2(client) => {
-                let answer =
+                let response =
                     client.ask("GET", "/", &headers, b"").await.map_err(|error| error.to_string())?;
-                http2::whole(answer).await
+                http2::whole(response).await
             }
             Connection::Http1(client) => {
                 if !client.try_send(&http::message("GET", "/", &headers, b"")).await {
@@ -177,6 +177,6 @@ impl WorkingClient {
             }
             Connection::None => unreachable!("just made"),
         };
-        if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
+        if response.status == 200 { Ok(()) } else { Err(format!("{} {}", response.status, response.text())) }
     }
 }

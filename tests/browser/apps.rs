@@ -56,7 +56,7 @@ impl App {
         assert_eventually("the app answers", PATIENCE, async || {
             let Ok(mut client) = http::Client::try_connect(address).await else { return false };
             client.try_send(&http::message("GET", path, &[("Host", &host)], b"")).await
-                && client.response("GET").await.is_some_and(|answer| answer.status < 500)
+                && client.response("GET").await.is_some_and(|response| response.status < 500)
         })
         .await;
         app

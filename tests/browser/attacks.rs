@@ -24,11 +24,11 @@ async fn evil_site(action: String, fields: &'static [(&'static str, &'static str
             let mut request = vec![0; 8192];
             // The request does not matter.
             let _ = stream.read(&mut request).await;
-            let answer = format!(
+            let response = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{page}",
                 page.len()
             );
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.write_all(response.as_bytes()).await;
         }
     });
     address

@@ -168,16 +168,16 @@ pub(crate) struct Tab {
 impl Tab {
     /// Navigates and waits until everything is loaded.
     pub(crate) async fn open(&self, url: &str) {
-        let answer = self.connection.call("Page.navigate", json!({ "url": url })).await;
-        assert!(answer.get("errorText").is_none(), "{url}: {answer}");
+        let result = self.connection.call("Page.navigate", json!({ "url": url })).await;
+        assert!(result.get("errorText").is_none(), "{url}: {result}");
         self.until("document.readyState === 'complete'").await;
     }
 
     /// Value of a script in the page; promises are awaited.
     pub(crate) async fn run(&self, script: &str) -> Value {
-        let answer = self.try_run(script).await.unwrap_or_else(|error| panic!("{script}: {error}"));
-        assert!(answer.get("exceptionDetails").is_none(), "{script}: {answer}");
-        answer["result"]["value"].clone()
+        let result = self.try_run(script).await.unwrap_or_else(|error| panic!("{script}: {error}"));
+        assert!(result.get("exceptionDetails").is_none(), "{script}: {result}");
+        result["result"]["value"].clone()
     }
 
     async fn try_run(&self, script: &str) -> Result<Value, String> {
@@ -192,7 +192,7 @@ impl Tab {
         let script = &format!("document.readyState === 'complete' && ({script})");
         assert_eventually(script, PATIENCE, async || {
             // A page being unloaded returns an error.
-            self.try_run(script).await.is_ok_and(|answer| answer["result"]["value"] == true)
+            self.try_run(script).await.is_ok_and(|result| result["result"]["value"] == true)
         })
         .await;
     }
@@ -292,8 +292,8 @@ impl Tab {
     }
 }
 
-fn text(answer: &Value, name: &str) -> String {
-    answer[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {answer}")).to_owned()
+fn text(result: &Value, name: &str) -> String {
+    result[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {result}")).to_owned()
 }
 
 /// A DevTools connection. It is blocking, so each step runs on a blocking thread.

@@ -88,9 +88,9 @@ async fn fetches(tab: &Tab, count: usize) -> Vec<(u64, bool)> {
         "Promise.all([...Array({count}).keys()].map((at) => fetch('/notes/' + at)\
          .then((r) => [r.status, r.redirected])))"
     );
-    let answers: Vec<(u64, bool)> = serde_json::from_value(tab.run(&script).await).expect("statuses");
-    assert_eq!(answers.len(), count);
-    answers
+    let responses: Vec<(u64, bool)> = serde_json::from_value(tab.run(&script).await).expect("statuses");
+    assert_eq!(responses.len(), count);
+    responses
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,8 +151,8 @@ async fn access_token_expiry_amid_thirty_requests_goes_unnoticed() {
     for round in 0..3 {
         // The access token has expired, and thirty requests notice it at once.
         site.later(Duration::from_mins(16)).await;
-        let answers = fetches(&tab, 30).await;
-        assert!(answers.iter().all(|answer| *answer == (200, false)), "round {round}: {answers:?}");
+        let responses = fetches(&tab, 30).await;
+        assert!(responses.iter().all(|response| *response == (200, false)), "round {round}: {responses:?}");
     }
     assert_eq!(tab.url().await, site.url("/page"), "nobody was sent anywhere");
 }
@@ -169,12 +169,12 @@ async fn two_tabs_share_a_session_and_its_end() {
     for _ in 0..3 {
         site.later(Duration::from_mins(16)).await;
         let (one, other) = tokio::join!(fetches(&first, 10), fetches(&second, 10));
-        assert!(one.iter().chain(&other).all(|answer| *answer == (200, false)), "{one:?} {other:?}");
+        assert!(one.iter().chain(&other).all(|response| *response == (200, false)), "{one:?} {other:?}");
     }
     first.open(&site.url("/auth/logout")).await;
     first.click("form[action='/auth/logout'] button").await;
     first.until("document.title.startsWith('You are signed out')").await;
-    assert!(fetches(&second, 3).await.iter().all(|answer| *answer == (401, false)));
+    assert!(fetches(&second, 3).await.iter().all(|response| *response == (401, false)));
     second.open(&site.url("/page/second")).await;
     assert_eq!(second.run(AT_LOGIN).await, true);
 }

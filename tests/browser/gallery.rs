@@ -193,13 +193,13 @@ pub(crate) async fn serve() -> SocketAddr {
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, Arc::clone(&brand)));
+            tokio::spawn(respond(stream, Arc::clone(&brand)));
         }
     });
     address
 }
 
-async fn answer(mut stream: TcpStream, brand: Arc<Brand>) {
+async fn respond(mut stream: TcpStream, brand: Arc<Brand>) {
     let mut request = Vec::new();
     while !request.windows(4).any(|window| window == b"\r\n\r\n") {
         match stream.read_buf(&mut request).await {

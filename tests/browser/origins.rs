@@ -20,10 +20,10 @@ async fn cookie_server() -> SocketAddr {
                 }
                 break;
             }
-            let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\nContent-Type: text/html\r\n\
+            let response = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\nContent-Type: text/html\r\n\
                           Set-Cookie: __Host-doorward=1; Path=/; Secure; HttpOnly; SameSite=Lax\r\n\r\n";
             // The browser may be gone by now.
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.write_all(response.as_bytes()).await;
         }
     });
     address

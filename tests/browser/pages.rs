@@ -46,7 +46,7 @@ async fn serve(pages: Pages) -> SocketAddr {
                 let user =
                     head.lines().find_map(|line| line.strip_prefix("x-auth-user: ")).unwrap_or("nobody");
                 let found = pages.iter().find(|(known, _, _)| *known == path);
-                let answer = match found {
+                let response = match found {
                     _ if head.starts_with("post ") => {
                         let body = String::from_utf8_lossy(&request[end..]).into_owned();
                         page(
@@ -67,7 +67,7 @@ async fn serve(pages: Pages) -> SocketAddr {
                     }
                 };
                 // The browser may be gone by now.
-                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.write_all(response.as_bytes()).await;
             });
         }
     });

@@ -25,11 +25,11 @@ async fn attack(world: &World, bytes: &[u8]) -> Vec<(u16, String)> {
         let mut client = Client::connect(world.gateway.address()).await;
         client.try_send(bytes).await;
         client.shut().await;
-        let mut answers = Vec::new();
-        while let Some(answer) = client.response("POST").await {
-            answers.push((answer.status, answer.text()));
+        let mut responses = Vec::new();
+        while let Some(response) = client.response("POST").await {
+            responses.push((response.status, response.text()));
         }
-        answers
+        responses
     };
     let attacked = tokio::time::timeout(PATIENCE, attacking).await;
     attacked.unwrap_or_else(|_| panic!("no end: {}", bytes.escape_ascii()))
@@ -88,10 +88,10 @@ async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<S
     for (at, case) in cases.iter().enumerate().filter(|(at, _)| at % PAIRS == pair) {
         let name = format!("case-{at}");
         let bytes = case.bytes(NAME, &name);
-        let answers = attack(world, &bytes).await;
+        let responses = attack(world, &bytes).await;
         let shown = bytes.escape_ascii();
-        statuses.push(answers.first().map_or(0, |(status, _)| *status));
-        for (status, text) in &answers {
+        statuses.push(responses.first().map_or(0, |(status, _)| *status));
+        for (status, text) in &responses {
             match status {
                 // An echo of another name would be another client's response.
                 200 if *text == name || case.is_nameless => {}
@@ -101,14 +101,14 @@ async fn pair_of(world: &World, cases: &[Case], pair: usize) -> (Vec<u16>, Vec<S
                 _ => faults.push(format!("{status} {text:?}: {shown}")),
             }
         }
-        if answers.iter().filter(|(status, _)| *status == 200).count() > 1 {
+        if responses.iter().filter(|(status, _)| *status == 200).count() > 1 {
             faults.push(format!("answered twice: {shown}"));
         }
         let own_name = format!("neighbour-{at}");
         let request =
             format!("GET /public/{own_name} HTTP/1.1\r\nHost: gateway.test\r\n{NAME}: {own_name}\r\n\r\n");
-        let answer = neighbour.ask("GET", request.as_bytes()).await;
-        let answered = answer.map(|answer| (answer.status, answer.text()));
+        let response = neighbour.ask("GET", request.as_bytes()).await;
+        let answered = response.map(|response| (response.status, response.text()));
         if answered != Some((200, own_name)) {
             faults.push(format!("{answered:?} after {shown}"));
         }
@@ -131,7 +131,7 @@ async fn slowly_sent_ambiguous_request_is_refused_too() {
         }
         client.shut().await;
         let ending =
-            async { while client.response("POST").await.is_some_and(|answer| answer.status < 500) {} };
+            async { while client.response("POST").await.is_some_and(|response| response.status < 500) {} };
         assert!(tokio::time::timeout(PATIENCE, ending).await.is_ok());
     }
     let seen = app.take();

@@ -87,8 +87,8 @@ async fn send(
         {
             let name = format!("{at}-{}", path.len());
             let method = if case.body.is_empty() { "GET" } else { "POST" };
-            let answer = line.ask_apart(method, &message(case, path, credential, &name)).await;
-            let status = answer.as_ref().map_or(0, |answer| answer.status);
+            let response = line.ask_apart(method, &message(case, path, credential, &name)).await;
+            let status = response.as_ref().map_or(0, |response| response.status);
             let records = world.app.take();
             let shown = format!(
                 "{path}: {:?}",

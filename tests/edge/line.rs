@@ -23,29 +23,29 @@ impl Line {
         let sending = async {
             if let Some(client) = &mut self.client
                 && client.try_send(bytes).await
-                && let Some(answer) = client.response(method).await
+                && let Some(response) = client.response(method).await
             {
-                return Some(answer);
+                return Some(response);
             }
             let mut client = Client::connect(self.address).await;
             client.try_send(bytes).await;
-            let answer = client.response(method).await;
+            let response = client.response(method).await;
             self.client = Some(client);
-            answer
+            response
         };
         let sent = tokio::time::timeout(PATIENCE, sending).await;
-        let answer = sent.unwrap_or_else(|_| panic!("no answer and no end: {}", bytes.escape_ascii()));
-        if answer.as_ref().is_none_or(|answer| answer.header("connection") == Some("close")) {
+        let response = sent.unwrap_or_else(|_| panic!("no answer and no end: {}", bytes.escape_ascii()));
+        if response.as_ref().is_none_or(|response| response.header("connection") == Some("close")) {
             self.client = None;
         }
-        answer
+        response
     }
 
     /// Sends on a new connection.
     pub(crate) async fn ask_apart(&mut self, method: &str, bytes: &[u8]) -> Option<Response> {
         self.client = None;
-        let answer = self.ask(method, bytes).await;
+        let response = self.ask(method, bytes).await;
         self.client = None;
-        answer
+        response
     }
 }

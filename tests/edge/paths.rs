@@ -217,14 +217,14 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
                 let name = format!("{at}-{host}-{user}");
                 let bytes = message(case, host, sender, &name);
                 let torn = case.target.iter().any(|&b| b <= b' ');
-                let answer = if torn {
+                let response = if torn {
                     line.ask_apart(case.method, &bytes).await
                 } else {
                     line.ask(case.method, &bytes).await
                 };
                 tally.sent += 1;
                 let shown = format!("{} {} as {user} of {host}", case.method, case.target.escape_ascii());
-                let status = answer.as_ref().map_or(0, |answer| answer.status);
+                let status = response.as_ref().map_or(0, |response| response.status);
                 let target = forwarded(&case.target);
                 let prefixes: Vec<&str> = routes.iter().map(|(path, _)| *path).collect();
                 let by_prefix = matching_prefix(&target, &prefixes, true)
@@ -235,14 +235,17 @@ async fn send(world: &World, cases: &[Case], client: usize) -> Tally {
                     tally.naive += 1;
                 }
                 match status {
-                    200 if answer.as_ref().is_some_and(|answer| answer.header("x-request-id").is_some()) => {
+                    200 if response
+                        .as_ref()
+                        .is_some_and(|response| response.header("x-request-id").is_some()) =>
+                    {
                         tally.forwarded += 1;
                         tally.faults.extend(
                             violations(&target, host, sender)
                                 .into_iter()
                                 .map(|stray| format!("{shown}: {stray}")),
                         );
-                        let body = answer.map(|answer| answer.text()).unwrap_or_default();
+                        let body = response.map(|response| response.text()).unwrap_or_default();
                         if body != name && case.method != "HEAD" {
                             tally.faults.push(format!("{shown}: answered with {body:?}"));
                         }
@@ -268,8 +271,8 @@ async fn scoped_package_paths_are_forwarded() {
     {
         for (host, _) in HOSTS {
             let bytes = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            let answer = line.ask("GET", bytes.as_bytes()).await.expect("an answer");
-            assert_eq!(answer.status, 200, "{target}");
+            let response = line.ask("GET", bytes.as_bytes()).await.expect("an answer");
+            assert_eq!(response.status, 200, "{target}");
             assert_eq!(world.app.take().pop().expect("forwarded").target(), target.as_bytes());
             let elsewhere = bytes.replace("/npm", "/public");
             assert_eq!(
@@ -302,7 +305,7 @@ async fn stripped_target_never_matches_a_stricter_route() {
         }
         let head = format!(" HTTP/1.1\r\nHost: gateway.test\r\n{NAME}: {sent}\r\n\r\n");
         let bytes = [b"GET /shop", case.target.as_slice(), head.as_bytes()].concat();
-        let status = line.ask("GET", &bytes).await.map_or(0, |answer| answer.status);
+        let status = line.ask("GET", &bytes).await.map_or(0, |response| response.status);
         sent += 1;
         assert!(matches!(status, 200 | 400..=499), "{status} {}", case.target.escape_ascii());
         let Some(record) = app.take().pop() else { continue };

@@ -140,11 +140,11 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<(), Stri
             kept.body = record.body;
         }
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", name.len());
-        let mut answer = [head.as_bytes(), &set.unwrap_or_default(), b"\r\n"].concat();
+        let mut response = [head.as_bytes(), &set.unwrap_or_default(), b"\r\n"].concat();
         if !head_only {
-            answer.extend_from_slice(name.as_bytes());
+            response.extend_from_slice(name.as_bytes());
         }
-        if stream.write_all(&answer).await.is_err() {
+        if stream.write_all(&response).await.is_err() {
             return Ok(());
         }
     }

@@ -144,12 +144,12 @@ async fn http1(
     let mut first = None;
     if waits {
         wire.send(head.as_bytes()).await;
-        let answer = response_head(wire).await?;
-        if status(&answer)? == 100 {
+        let response = response_head(wire).await?;
+        if status(&response)? == 100 {
             informational.push(100);
             wire.send(&body).await;
         } else {
-            first = Some(answer);
+            first = Some(response);
         }
     } else {
         wire.send(&[head.as_bytes(), &body].concat()).await;
@@ -268,7 +268,7 @@ async fn http2(send: &mut h2::client::SendRequest<Bytes>, of: Exchange<'_>) -> R
     let message = |error: h2::Error| format!("{error}");
     let mut ready = send.clone().ready().await.map_err(message)?;
     let ends_at_once = of.request.sends == Sends::Nothing;
-    let (answer, mut body) =
+    let (response, mut body) =
         ready.send_request(head.body(()).expect("a head"), ends_at_once).map_err(message)?;
     // The response and the end of the stream may come before the whole request is sent.
     let sending = async {
@@ -292,8 +292,8 @@ async fn http2(send: &mut h2::client::SendRequest<Bytes>, of: Exchange<'_>) -> R
         }
     };
     let _ = sending.await;
-    let answer = answer.await.map_err(|error| format!("{error} instead of a head"))?;
-    let (parts, mut body) = answer.into_parts();
+    let response = response.await.map_err(|error| format!("{error} instead of a head"))?;
+    let (parts, mut body) = response.into_parts();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let fields = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let mut got = Got {

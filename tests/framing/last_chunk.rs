@@ -127,9 +127,9 @@ async fn http2_request_body_ends_exactly_once() {
                 }
                 // On the reused upstream connection.
                 let name = format!("neighbour-{name}");
-                let answer = neighbour.request("GET", "/neighbour", &[(NAME, &name)], b"").await;
-                if (answer.status, answer.text()) != (200, name) {
-                    faults.push(format!("{}: then {} {}", shape.name, answer.status, answer.text()));
+                let response = neighbour.request("GET", "/neighbour", &[(NAME, &name)], b"").await;
+                if (response.status, response.text()) != (200, name) {
+                    faults.push(format!("{}: then {} {}", shape.name, response.status, response.text()));
                 }
                 app.take();
             }

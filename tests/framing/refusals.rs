@@ -98,11 +98,11 @@ async fn failed_head_and_get_get_complete_responses_in_every_version() {
         for method in ["HEAD", "GET"] {
             let mut ready = http2(&world).await.ready().await.expect("a connection");
             let request = Request::builder().method(method).uri(format!("https://gateway.test{path}"));
-            let (answer, _) = ready.send_request(request.body(()).expect("a request"), true).expect("sent");
+            let (response, _) = ready.send_request(request.body(()).expect("a request"), true).expect("sent");
             let answered = async {
-                let answer = answer.await?;
-                let status = answer.status().as_u16();
-                let mut body = answer.into_body();
+                let response = response.await?;
+                let status = response.status().as_u16();
+                let mut body = response.into_body();
                 let mut content = Vec::new();
                 while let Some(chunk) = body.data().await.transpose()? {
                     content.extend_from_slice(&chunk);
@@ -115,9 +115,9 @@ async fn failed_head_and_get_get_complete_responses_in_every_version() {
             assert_eq!(answered, (expected, method == "HEAD"), "{method} {path} over HTTP/2");
 
             let mut client = Client::over(world.connect(b"http/1.1").await);
-            let answer = client.request(method, path, &[], b"").await;
+            let response = client.request(method, path, &[], b"").await;
             assert_eq!(
-                (answer.status, answer.body.is_empty()),
+                (response.status, response.body.is_empty()),
                 (expected, method == "HEAD"),
                 "{method} {path}"
             );
@@ -135,8 +135,8 @@ async fn malformed_chunk_to_gateway_endpoint_is_400() {
         let head = "POST /auth/login HTTP/1.1\r\nHost: gateway.test\r\nContent-Type: application/json\r\n\
                     Origin: https://gateway.test\r\nTransfer-Encoding: chunked\r\n\r\n";
         client.send(format!("{head}{body}").as_bytes()).await;
-        let answer = client.response("POST").await.expect("an answer");
-        assert_eq!((answer.status, answer.code().as_str()), (400, "request_invalid"), "{body:?}");
+        let response = client.response("POST").await.expect("an answer");
+        assert_eq!((response.status, response.code().as_str()), (400, "request_invalid"), "{body:?}");
     }
 }
 
@@ -174,9 +174,9 @@ async fn body_beyond_the_limit_is_413_and_stays_unfinished() {
         for _ in 0..=LIMIT / 4096 {
             client.try_send(&chunk).await;
         }
-        let answer = tokio::time::timeout(PATIENCE, client.response("POST")).await.expect("at once");
-        let answer = answer.expect("an answer");
-        assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"), "{name}");
+        let response = tokio::time::timeout(PATIENCE, client.response("POST")).await.expect("at once");
+        let response = response.expect("an answer");
+        assert_eq!((response.status, response.code().as_str()), (413, "body_too_large"), "{name}");
         unfinished(app, &case).await;
 
         let case = format!("http2-{name}");
@@ -199,15 +199,15 @@ async fn upload(world: &World, path: &str, case: &str, kind: Option<&str>) -> Op
     if let Some(kind) = kind {
         request = request.header("content-type", kind);
     }
-    let (answer, mut body) = ready.send_request(request.body(()).expect("a request"), false).expect("sent");
+    let (response, mut body) = ready.send_request(request.body(()).expect("a request"), false).expect("sent");
     for _ in 0..=LIMIT / 4096 {
         body.send_data(Bytes::from_static(&[b'x'; 4096]), false).ok()?;
     }
     if kind.is_some() {
         body.send_data(Bytes::new(), true).ok()?;
     }
-    let answer = tokio::time::timeout(PATIENCE, answer).await.expect("at once").ok()?;
-    Some(answer.status().as_u16())
+    let response = tokio::time::timeout(PATIENCE, response).await.expect("at once").ok()?;
+    Some(response.status().as_u16())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,8 +286,8 @@ async fn retried_body_counts_once_against_the_limit() {
     let world = World::start("", &route("again", &format!("http://{address}"), &limit)).await;
     let mut client = Client::over(world.connect(b"http/1.1").await);
     assert_eq!(client.request("GET", "/again", &[], b"").await.status, 200);
-    let answer = client.request("PUT", "/again", &[], &[b'x'; LIMIT * 2 / 3]).await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    let response = client.request("PUT", "/again", &[], &[b'x'; LIMIT * 2 / 3]).await;
+    assert_eq!((response.status, response.text().as_str()), (200, "ok"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,8 +303,8 @@ async fn connection_is_kept_after_100_continue() {
             client.send(head.as_bytes()).await;
             assert_eq!(client.head().await.expect("an answer").status, 100, "{name}");
             client.send(b"hello").await;
-            let answer = client.response("PUT").await.expect("an answer");
-            assert_eq!((answer.status, answer.header("connection")), (200, Some("keep-alive")), "{name}");
+            let response = client.response("PUT").await.expect("an answer");
+            assert_eq!((response.status, response.header("connection")), (200, Some("keep-alive")), "{name}");
         }
     }
 }

@@ -3,16 +3,16 @@
 use crate::support::Response;
 
 /// Asserts a problem document with this code, `no-store`, a request id and the challenge of RFC 6750 section 3.
-pub(crate) fn assert_refused(answer: &Response, status: u16, code: &str) {
-    assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.text());
-    let problem = answer.json();
+pub(crate) fn assert_refused(response: &Response, status: u16, code: &str) {
+    assert_eq!((response.status, response.code().as_str()), (status, code), "{}", response.text());
+    let problem = response.json();
     assert_eq!(problem["type"], format!("urn:doorward:problem:{code}"));
     assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
     assert!(problem["request_id"].is_string(), "{problem}");
-    assert_eq!(answer.all("x-request-id"), [problem["request_id"].as_str().unwrap_or_default()]);
-    assert_eq!(answer.all("cache-control"), ["no-store"]);
-    assert_eq!(answer.all("x-content-type-options"), ["nosniff"]);
-    assert_eq!(answer.all("www-authenticate"), challenge(code));
+    assert_eq!(response.all("x-request-id"), [problem["request_id"].as_str().unwrap_or_default()]);
+    assert_eq!(response.all("cache-control"), ["no-store"]);
+    assert_eq!(response.all("x-content-type-options"), ["nosniff"]);
+    assert_eq!(response.all("www-authenticate"), challenge(code));
 }
 
 /// RFC 6750 section 3.1: no error code without a credential, one of three with one.

@@ -51,8 +51,8 @@ async fn nothing_is_read_after_a_chunked_request() {
 async fn transfer_coding_other_than_chunked_is_refused() {
     let gateway = TestGateway::start().await;
     for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked"] {
-        let answer = gateway.get("/public", &[("Transfer-Encoding", coding)]).await;
-        assert_eq!(answer.status, 400, "{coding}");
+        let response = gateway.get("/public", &[("Transfer-Encoding", coding)]).await;
+        assert_eq!(response.status, 400, "{coding}");
     }
     assert!(gateway.app.seen().is_empty());
 }
@@ -88,8 +88,8 @@ async fn early_response_reaches_clients_that_finish_sending_first() {
     for _ in 0..10 {
         let mut client = Client::connect(gateway.address()).await;
         client.send(&message("POST", "/", &[], &vec![b'x'; 8 << 20])).await;
-        let answer = client.response("POST").await.expect("an answer");
-        assert_eq!((answer.status, answer.code().as_str()), (401, "token_missing"));
+        let response = client.response("POST").await.expect("an answer");
+        assert_eq!((response.status, response.code().as_str()), (401, "token_missing"));
         client.until_closed().await;
     }
     assert_eq!(gateway.app.heads(), 0);

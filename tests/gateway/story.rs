@@ -12,8 +12,8 @@ async fn signed_in_user_reaches_the_app_with_identity() {
     let gateway = TestGateway::start().await;
     let id = gateway.user("ada", &["user", "admin"]).await;
     let tokens = gateway.login("Ada").await;
-    let answer = gateway.call("GET", "/hello?x=1", &tokens.access).await;
-    assert_eq!(answer.status, 200);
+    let response = gateway.call("GET", "/hello?x=1", &tokens.access).await;
+    assert_eq!(response.status, 200);
     let seen = gateway.app.last();
     assert_eq!(seen.line(), "GET /hello?x=1 HTTP/1.1");
     assert_eq!(seen.header("x-auth-user").as_deref(), Some("ada"));

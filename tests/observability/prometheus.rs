@@ -79,19 +79,19 @@ impl Prometheus {
         let form: Vec<String> =
             parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
         let target = format!("/api/v1/{path}?{}", form.join("&"));
-        let answer = http::request(self.address, "GET", &target, &[], b"").await;
-        assert_eq!(answer.status, 200, "{path} {parameters:?}: {}", answer.text());
-        let mut answer = answer.json();
-        assert_eq!(answer["warnings"], Value::Null, "{path} {parameters:?}");
-        answer["data"].take()
+        let response = http::request(self.address, "GET", &target, &[], b"").await;
+        assert_eq!(response.status, 200, "{path} {parameters:?}: {}", response.text());
+        let mut response = response.json();
+        assert_eq!(response["warnings"], Value::Null, "{path} {parameters:?}");
+        response["data"].take()
     }
 
     /// Values of all series of a query, per second, from `start` on.
     pub(crate) async fn history(&self, query: &str, start: f64, end: f64) -> Vec<Vec<f64>> {
         let (start, end) = (format!("{start:.3}"), format!("{end:.3}"));
         let parameters = [("query", query), ("start", start.as_str()), ("end", end.as_str()), ("step", "1")];
-        let answer = self.ask("query_range", &parameters).await;
-        let series = answer["result"].as_array().expect("a matrix");
+        let response = self.ask("query_range", &parameters).await;
+        let series = response["result"].as_array().expect("a matrix");
         let number = |pair: &Value| pair[1].as_str()?.parse().ok();
         let values =
             |series: &Value| series["values"].as_array().map(|all| all.iter().filter_map(number).collect());
@@ -105,8 +105,8 @@ impl Prometheus {
 
     /// Currently firing alerts.
     pub(crate) async fn firing(&self) -> BTreeSet<String> {
-        let answer = self.ask("alerts", &[]).await;
-        let alerts = answer["alerts"].as_array().expect("alerts");
+        let response = self.ask("alerts", &[]).await;
+        let alerts = response["alerts"].as_array().expect("alerts");
         let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
         firing.filter_map(|alert| alert["labels"]["alertname"].as_str().map(str::to_owned)).collect()
     }
@@ -121,8 +121,8 @@ impl Prometheus {
     /// Waits until a query returns a value.
     pub(crate) async fn until_some(&self, query: &str, patience: Duration) {
         let answered = async || {
-            let answer = self.ask("query", &[("query", query)]).await;
-            answer["result"].as_array().is_some_and(|series| !series.is_empty())
+            let response = self.ask("query", &[("query", query)]).await;
+            response["result"].as_array().is_some_and(|series| !series.is_empty())
         };
         self.wait(query, patience, answered).await;
     }

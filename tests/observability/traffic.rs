@@ -98,8 +98,8 @@ async fn post(gateway: SocketAddr, target: &str, body: &serde_json::Value) -> Op
 }
 
 async fn tokens(gateway: SocketAddr, target: &str, body: &serde_json::Value) -> Option<Tokens> {
-    let answer = post(gateway, target, body).await?;
-    (answer.status == 200).then(|| Tokens::of(&answer))
+    let response = post(gateway, target, body).await?;
+    (response.status == 200).then(|| Tokens::of(&response))
 }
 
 async fn sign_in(gateway: SocketAddr) -> Option<Tokens> {

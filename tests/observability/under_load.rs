@@ -116,8 +116,8 @@ async fn dashboard_and_alerts_reflect_live_events() {
 
 /// Asserts that Prometheus evaluates every rule on real series without errors.
 async fn assert_rules_are_evaluated(prometheus: &Prometheus) {
-    let answer = prometheus.ask("rules", &[]).await;
-    let groups = answer["groups"].as_array().expect("groups");
+    let response = prometheus.ask("rules", &[]).await;
+    let groups = response["groups"].as_array().expect("groups");
     for rule in groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")) {
         assert_ne!(rule["health"], "err", "{}: {}", rule["name"], rule["lastError"]);
     }

@@ -104,11 +104,11 @@ impl RepeatingClient {
         if !client.try_send(&self.message).await {
             return Err("closed before it was sent".into());
         }
-        let answer = client.response("GET").await.ok_or("closed before it was answered")?;
-        if answer.status != 200 {
-            return Err(format!("{} {}", answer.status, answer.text()));
+        let response = client.response("GET").await.ok_or("closed before it was answered")?;
+        if response.status != 200 {
+            return Err(format!("{} {}", response.status, response.text()));
         }
-        let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let closes = response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         if self.keeps && !closes {
             self.kept = Some(client);
         }

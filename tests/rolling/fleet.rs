@@ -145,9 +145,9 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    fn of(answer: &Response) -> Self {
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        Self { access: answer.member("access_token"), refresh: answer.member("refresh_token") }
+    fn of(response: &Response) -> Self {
+        assert_eq!(response.status, 200, "{}", response.text());
+        Self { access: response.member("access_token"), refresh: response.member("refresh_token") }
     }
 }
 
@@ -164,8 +164,8 @@ pub(crate) async fn refresh(gateway: SocketAddr, tokens: &Tokens) -> Tokens {
 }
 
 pub(crate) async fn sign_out(gateway: SocketAddr, tokens: &Tokens) {
-    let answer = post(gateway, "/auth/logout", Some(&tokens.access), &json!({})).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = post(gateway, "/auth/logout", Some(&tokens.access), &json!({})).await;
+    assert_eq!(response.status, 200, "{}", response.text());
 }
 
 pub(crate) async fn ask(gateway: SocketAddr, tokens: &Tokens) -> u16 {

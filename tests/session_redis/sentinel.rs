@@ -94,8 +94,8 @@ async fn sentinel_failover_is_followed_without_returning_to_old_master() {
     revoke(&store, id, MINUTE).await;
     group.master.spawn().await;
     for _ in 0..50 {
-        if let Ok(answer) = store.check(id).await {
-            assert_eq!(answer, Lookup::Tombstone, "after failover {}", group.failovers().await);
+        if let Ok(response) = store.check(id).await {
+            assert_eq!(response, Lookup::Tombstone, "after failover {}", group.failovers().await);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -31,9 +31,9 @@ async fn two(world: &World) -> (Replica, Replica, Tokens, Tokens) {
 }
 
 async fn sign_out(replica: &Replica, tokens: &Tokens) -> String {
-    let answer = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.member("propagation")
+    let response = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.member("propagation")
 }
 
 /// Sends requests until one is refused. Returns the sending time of the last accepted one and the status of the
@@ -166,5 +166,5 @@ async fn request_in_flight_at_lease_end_is_confirmed_by_redis() {
     })
     .await;
     gate.open();
-    assert_eq!(client.response("GET").await.map(|answer| answer.status), Some(200));
+    assert_eq!(client.response("GET").await.map(|response| response.status), Some(200));
 }

@@ -62,7 +62,7 @@ impl Load {
 /// Status of one request on a new connection; 0 when it is closed instead.
 pub(crate) async fn ask(gateway: SocketAddr, bearer: &str) -> u16 {
     let mut client = Client::asking(gateway, "/", bearer).await;
-    client.response("GET").await.map_or(0, |answer| answer.status)
+    client.response("GET").await.map_or(0, |response| response.status)
 }
 
 /// Asserts that every request of `sessions` was served.

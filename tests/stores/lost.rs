@@ -28,10 +28,10 @@ async fn at_work(world: &World, stay: usize, go: usize) -> (Vec<Replica>, Vec<To
 
 /// Signs out. Returns the time of the acknowledgement and the stage it had reached.
 async fn sign_out(replica: &Replica, tokens: &Tokens) -> (Instant, String) {
-    let answer = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+    let response = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
     let acknowledged = Instant::now();
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    (acknowledged, answer.member("propagation"))
+    assert_eq!(response.status, 200, "{}", response.text());
+    (acknowledged, response.member("propagation"))
 }
 
 fn addresses(replicas: &[Replica]) -> Vec<std::net::SocketAddr> {
@@ -163,9 +163,9 @@ async fn log_in(replica: &Replica) -> Response {
     replica.gateway.post("/auth/login", None, &body).await
 }
 
-fn assert_away(answer: &Response) {
-    assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
-    assert!(answer.header("retry-after").is_some());
+fn assert_away(response: &Response) {
+    assert_eq!((response.status, response.code().as_str()), (503, "store_unavailable"));
+    assert!(response.header("retry-after").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,8 +34,8 @@ async fn two(world: &World) -> (Replica, Arc<Faults>, Replica) {
 }
 
 async fn sign_out(replica: &Replica, tokens: &Tokens) {
-    let answer = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = replica.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+    assert_eq!(response.status, 200, "{}", response.text());
 }
 
 async fn lookup(world: &World, replica: &Replica, tokens: &Tokens) -> Lookup {
@@ -58,8 +58,8 @@ async fn cache_fill_after_a_remote_revocation_changes_nothing() {
     assert_eq!(lookup(&world, &quick, &tokens).await, Lookup::Tombstone);
     gate.open();
     // Cut or refused, never served.
-    let answer = client.response("GET").await;
-    assert!(answer.is_none_or(|answer| answer.status == 401));
+    let response = client.response("GET").await;
+    assert!(response.is_none_or(|response| response.status == 401));
     assert_eq!(lookup(&world, &quick, &tokens).await, Lookup::Tombstone);
     assert_eq!(ask(slow.gateway.address(), &tokens.access).await, 401);
     assert!(slow.gateway.app.seen().is_empty());
@@ -110,8 +110,8 @@ async fn invalidation_during_session_store_read_is_not_overwritten() {
     let reads = faults.calls(Op::ReadLog);
     assert_eventually("the log is read", SOON, async || faults.calls(Op::ReadLog) >= reads + 2).await;
     gate.open();
-    let answer = client.response("GET").await;
-    assert!(answer.is_none_or(|answer| answer.status == 401));
+    let response = client.response("GET").await;
+    assert!(response.is_none_or(|response| response.status == 401));
     assert_eq!(ask(slow.gateway.address(), &tokens.access).await, 401);
     assert!(slow.gateway.app.seen().is_empty());
 }
@@ -177,9 +177,9 @@ async fn replicas_with_different_keys_issue_the_same_successor() {
             http::request(address, "POST", "/auth/refresh", &headers, body.as_bytes()).await
         });
     }
-    let answers = all.join_all().await;
+    let responses = all.join_all().await;
     let tokens: std::collections::BTreeSet<_> =
-        answers.iter().map(|answer| Tokens::of(answer).refresh).collect();
+        responses.iter().map(|response| Tokens::of(response).refresh).collect();
     assert_eq!(tokens.len(), 1, "one successor");
     assert!(!tokens.contains(&first.refresh));
 }

@@ -85,8 +85,8 @@ async fn visit(address: SocketAddr, mine: Vec<Tokens>) -> Vec<Tokens> {
     let mut client = Client::connect(address).await;
     for tokens in &mine {
         let bearer = format!("Bearer {}", tokens.access);
-        let answer = client.request("GET", "/", &[("Authorization", &bearer)], b"").await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = client.request("GET", "/", &[("Authorization", &bearer)], b"").await;
+        assert_eq!(response.status, 200, "{}", response.text());
     }
     mine
 }

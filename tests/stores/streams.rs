@@ -44,9 +44,9 @@ async fn streams_close_when_another_gateway_ends_their_session() {
         events.some().await.expect("the first of it");
         let (acknowledged, socket, events) = tokio::join!(
             async {
-                let answer = one.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+                let response = one.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
                 let acknowledged = Instant::now();
-                assert_eq!(answer.json()["ended"], 1);
+                assert_eq!(response.json()["ended"], 1);
                 acknowledged
             },
             async {

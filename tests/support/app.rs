@@ -185,8 +185,8 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
         let kind = if extra == HTML { "" } else { "Content-Type: text/plain\r\n" };
         let head = format!("HTTP/1.1 200 OK\r\n{kind}{extra}Content-Length: {}\r\n\r\n", body.len());
         // One write: with two, Nagle's algorithm would wait for the delayed acknowledgement.
-        let answer = if head_only { head } else { head + &body };
-        stream.write_all(answer.as_bytes()).await.ok()?;
+        let response = if head_only { head } else { head + &body };
+        stream.write_all(response.as_bytes()).await.ok()?;
     }
 }
 

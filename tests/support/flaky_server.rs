@@ -110,8 +110,8 @@ async fn serve(
         let now = *behaviour.borrow_and_update();
         match now {
             Behaviour::Answers(status) => {
-                let answer = format!("HTTP/1.1 {status} Flaky\r\nContent-Length: 4\r\n\r\nmood");
-                stream.write_all(answer.as_bytes()).await.ok()?;
+                let response = format!("HTTP/1.1 {status} Flaky\r\nContent-Length: 4\r\n\r\nmood");
+                stream.write_all(response.as_bytes()).await.ok()?;
             }
             Behaviour::Hangs => {
                 behaviour.changed().await.ok()?;

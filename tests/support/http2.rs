@@ -23,7 +23,7 @@ pub(crate) struct Http2 {
 }
 
 /// A response with a pending body.
-pub(crate) struct Answer {
+pub(crate) struct PendingResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: RecvStream,
@@ -68,11 +68,11 @@ impl Http2 {
         }
         let mut ready = self.send.clone().ready().await?;
         let is_whole = body.is_some_and(<[u8]>::is_empty);
-        let (answer, mut stream) = ready.send_request(request.body(()).expect("a request"), is_whole)?;
+        let (response, mut stream) = ready.send_request(request.body(()).expect("a request"), is_whole)?;
         if let Some(body) = body.filter(|body| !body.is_empty()) {
             stream.send_data(Bytes::copy_from_slice(body), true)?;
         }
-        Ok((answer, stream))
+        Ok((response, stream))
     }
 
     /// Sends a request and returns the response header.
@@ -82,9 +82,9 @@ impl Http2 {
         target: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Result<Answer, h2::Error> {
-        let (answer, _) = self.send(method, target, headers, Some(body)).await?;
-        head(answer).await
+    ) -> Result<PendingResponse, h2::Error> {
+        let (response, _) = self.send(method, target, headers, Some(body)).await?;
+        head(response).await
     }
 
     /// Sends a request and returns the complete response.
@@ -112,22 +112,22 @@ impl Drop for Http2 {
 }
 
 /// Waits for a response header.
-pub(crate) async fn head(answer: client::ResponseFuture) -> Result<Answer, h2::Error> {
-    let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time")?;
-    let (parts, body) = answer.into_parts();
-    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+pub(crate) async fn head(response: client::ResponseFuture) -> Result<PendingResponse, h2::Error> {
+    let response = tokio::time::timeout(PATIENCE, response).await.expect("an answer in time")?;
+    let (parts, body) = response.into_parts();
+    Ok(PendingResponse { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
 /// Reads the rest of a response.
-pub(crate) async fn whole(mut answer: Answer) -> Response {
+pub(crate) async fn whole(mut response: PendingResponse) -> Response {
     let mut body = Vec::new();
-    while let Some(chunk) = next(&mut answer.body).await.expect("a body") {
+    while let Some(chunk) = next(&mut response.body).await.expect("a body") {
         body.extend_from_slice(&chunk);
     }
     let pair = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    Response { status: answer.status, headers: answer.headers.iter().map(pair).collect(), body }
+    Response { status: response.status, headers: response.headers.iter().map(pair).collect(), body }
 }
 
 /// The next chunk of a body; `None` at its end.

@@ -87,9 +87,9 @@ async fn app_cannot_set_gateway_cookies() {
     for (value, may) in SET_BY_APPS {
         let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut client = Client::connect(world.gateway.address()).await;
-        let answer = client.request("GET", "/public", &[(SET, &hex)], b"").await;
-        assert_eq!(answer.status, 200);
-        let set = answer.all("set-cookie");
+        let response = client.request("GET", "/public", &[(SET, &hex)], b"").await;
+        assert_eq!(response.status, 200);
+        let set = response.all("set-cookie");
         assert_eq!(set.len(), usize::from(may), "{}: {set:?}", value.escape_ascii());
     }
     measured(format_args!("variants of cookies set by apps: {}", SET_BY_APPS.len()));

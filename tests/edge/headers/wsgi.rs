@@ -84,11 +84,11 @@ async fn wsgi_app_sees_no_spoofed_identity() {
                 headers.push(("Authorization", &bearer));
             }
             let mut client = Client::connect(gateway.address()).await;
-            let answer = client.request("GET", path, &headers, b"").await;
-            assert_eq!(answer.status, 200, "{name}");
+            let response = client.request("GET", path, &headers, b"").await;
+            assert_eq!(response.status, 200, "{name}");
             sent += 1;
-            let environ = answer.json();
-            assert!(!answer.text().contains("evil"), "{name}: {environ}");
+            let environ = response.json();
+            assert!(!response.text().contains("evil"), "{name}: {environ}");
             for (known, truth) in IDENTITY.into_iter().zip(values) {
                 let seen = environ[format!("HTTP_{}", known.to_uppercase())].as_str();
                 assert_eq!(seen, credential.then_some(truth), "{path} {name} ({})", merged(&name));

@@ -54,7 +54,7 @@ async fn long_streams_beyond_a_new_connections_limit_are_answered() {
                 async move {
                     let mut client = scene.ask(wire).await;
                     client.begin("GET", "/", &[], true).await;
-                    client.answer().await.expect("an answer").status
+                    client.response().await.expect("an answer").status
                 }
             });
             let statuses = tokio::time::timeout(HANG, join_all(asking)).await.expect("nobody hangs");

@@ -139,12 +139,20 @@ async fn empty_responses_end_at_once_and_keep_both_connections() {
         let connections = app.connections.load(Ordering::Relaxed);
         for (method, path, status) in EMPTY {
             // The next response on the connection shows where the empty one ended.
-            let answer = http1.request(method, path, &[], b"").await;
-            assert_eq!((answer.status, answer.body.len()), (status, 0), "{method} {path} to {app_wire:?}");
+            let response = http1.request(method, path, &[], b"").await;
+            assert_eq!(
+                (response.status, response.body.len()),
+                (status, 0),
+                "{method} {path} to {app_wire:?}"
+            );
             assert_eq!(http1.request("GET", "/200", &[], b"").await.text(), "hello", "{method} {path}");
 
-            let answer = http2.request(method, path, &[], b"").await;
-            assert_eq!((answer.status, answer.body.len()), (status, 0), "{method} {path} to {app_wire:?}");
+            let response = http2.request(method, path, &[], b"").await;
+            assert_eq!(
+                (response.status, response.body.len()),
+                (status, 0),
+                "{method} {path} to {app_wire:?}"
+            );
             assert_eq!(http2.request("GET", "/200", &[], b"").await.text(), "hello", "{method} {path}");
         }
         // A response may reach the client before its connection is back in the pool, so a few more may be made, not one each.
@@ -162,19 +170,19 @@ async fn empty_response_is_complete_when_the_app_breaks_it_off() {
             let mut http2 = scene.http2().await;
             for (method, path, status) in EMPTY {
                 let context = format!("{method} {path} to {app_wire:?}, {reason:?}");
-                let answer = http2.ask(method, path, &[], b"").await.expect("a header section");
+                let response = http2.ask(method, path, &[], b"").await.expect("a header section");
                 app.breaks_off.notify_one();
-                let answer = http2::whole(answer).await;
-                assert_eq!((answer.status, answer.body.len()), (status, 0), "{context}");
+                let response = http2::whole(response).await;
+                assert_eq!((response.status, response.body.len()), (status, 0), "{context}");
                 assert_eq!(http2.request("GET", "/200", &[], b"").await.text(), "hello", "{context}");
 
                 let mut http1 = scene.http1().await;
-                let answer = http1.request(method, path, &[], b"").await;
+                let response = http1.request(method, path, &[], b"").await;
                 app.breaks_off.notify_one();
-                assert_eq!((answer.status, answer.body.len()), (status, 0), "{context}");
+                assert_eq!((response.status, response.body.len()), (status, 0), "{context}");
                 // The connection serves the next request or is closed: nothing else follows the response.
                 http1.try_send(&message("GET", "/200", &[], b"")).await;
-                let next = http1.response("GET").await.map(|answer| answer.text());
+                let next = http1.response("GET").await.map(|response| response.text());
                 assert!(next.is_none() || next.as_deref() == Some("hello"), "{context}: {next:?}");
             }
             let failed = scene.gateway.metric("doorward_requests_total{class=\"5xx\"").await;

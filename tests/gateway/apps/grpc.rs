@@ -16,7 +16,7 @@ async fn call(scene: &Scene, headers: &[(&str, &str)]) -> u16 {
     let mut client = scene.ask(Wire::Http2).await;
     client.begin("POST", "/", headers, false).await;
     assert!(client.part(b"a message").await && client.part(b"").await);
-    client.answer().await.expect("an answer").status
+    client.response().await.expect("an answer").status
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,15 +111,15 @@ async fn call_that_cannot_be_begun_is_answered_after_the_timeout() {
             let is_whole = headers.is_empty();
             client.begin("POST", "/", headers, is_whole).await;
             assert!(is_whole || client.part(b"a message").await && client.part(b"").await);
-            let answer = client.answer().await.expect("an answer");
-            if last.insert(answer).status != 200 {
+            let response = client.response().await.expect("an answer");
+            if last.insert(response).status != 200 {
                 break;
             }
             settled.notified().await;
         }
-        let answer = last.expect("an answer");
-        assert_eq!((answer.status, answer.code().as_str()), (504, "upstream_timeout"), "{headers:?}");
-        assert_eq!(answer.all("x-request-id"), [answer.member("request_id")]);
+        let response = last.expect("an answer");
+        assert_eq!((response.status, response.code().as_str()), (504, "upstream_timeout"), "{headers:?}");
+        assert_eq!(response.all("x-request-id"), [response.member("request_id")]);
         assert_eq!(call(&scene, headers).await, 200, "on another connection: {headers:?}");
         settled.notified().await;
     }

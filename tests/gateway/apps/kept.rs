@@ -30,8 +30,8 @@ async fn app(field: &'static str) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>
             tokio::spawn(async move {
                 let mut chunk = [0; 4096];
                 while stream.read(&mut chunk).await.is_ok_and(|read| read > 0) {
-                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{field}\r\nok");
-                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{field}\r\nok");
+                    if stream.write_all(response.as_bytes()).await.is_err() {
                         break;
                     }
                 }
@@ -45,7 +45,7 @@ async fn app(field: &'static str) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>
 async fn ask(scene: &Scene, wire: Wire) {
     let mut client = scene.ask(wire).await;
     client.begin("GET", "/", &[], true).await;
-    assert_eq!(client.answer().await.expect("an answer").status, 200);
+    assert_eq!(client.response().await.expect("an answer").status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +115,7 @@ async fn app_behind_unix_socket_is_served() {
     let tokens = gateway.login("ada").await;
     let body = vec![b'x'; 300_000];
     let bearer = format!("Bearer {}", tokens.access);
-    let answer = crate::support::http::request(
+    let response = crate::support::http::request(
         gateway.address(),
         "POST",
         "/notes",
@@ -123,7 +123,7 @@ async fn app_behind_unix_socket_is_served() {
         &body,
     )
     .await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(response.status, 200, "{}", response.text());
     assert!(app.seen().iter().any(|seen| seen.body == body && seen.all("host") == ["gateway.test"]));
     assert_eq!(gateway.get("/public/x", &[]).await.status, 200);
     assert!(app.seen().iter().any(|seen| seen.target() == "/public/x" && seen.all("host") == ["localhost"]));
@@ -195,7 +195,7 @@ async fn safe_request_is_repeated_when_a_tls_app_closes_without_close_notify() {
         requests.store(0, Ordering::Relaxed);
         let mut client = scene.ask(Wire::Http1).await;
         client.begin(method, "/", &[], true).await;
-        assert_eq!(client.answer().await.expect("a response").status, status, "{method}");
+        assert_eq!(client.response().await.expect("a response").status, status, "{method}");
         // The kept connection had taken the first of them.
         let expected = if status == 200 { 2 } else { 1 };
         assert_eq!(requests.load(Ordering::Relaxed), expected, "{method}");

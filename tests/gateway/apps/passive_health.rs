@@ -94,11 +94,11 @@ async fn unresponsive_server_is_ejected_without_retries() {
     let gateway = TestGateway::with(in_front_of(&[silent.address(), live.address()], "")).await;
     let mut timeouts = 0;
     for _ in 0..12 {
-        let answer = gateway.get("/slow", &[]).await;
-        match answer.status {
+        let response = gateway.get("/slow", &[]).await;
+        match response.status {
             200 => {}
             _ => {
-                assert_refused(&answer, 504, "upstream_timeout");
+                assert_refused(&response, 504, "upstream_timeout");
                 timeouts += 1;
             }
         }
@@ -131,9 +131,9 @@ async fn server_answering_502_to_504_is_ejected() {
         let gateway = TestGateway::with(in_front_of(&[failing.address(), live.address()], "")).await;
         let mut passed = 0;
         for _ in 0..20 {
-            let answer = gateway.get("/", &[]).await;
-            assert_eq!(answer.text(), "mood", "the app's answer is passed on as it is");
-            passed += usize::from(answer.status == status);
+            let response = gateway.get("/", &[]).await;
+            assert_eq!(response.text(), "mood", "the app's answer is passed on as it is");
+            passed += usize::from(response.status == status);
         }
         assert_eq!((status, passed, failing.heads().len()), (status, 5, 5));
         assert_eq!(ejections(&gateway, "status", &failing).await, 1.0);

@@ -114,8 +114,8 @@ async fn ask(
     let mut client = scene.ask(wire).await;
     client.begin(method, "/", headers, false).await;
     assert!(client.part(b"a body").await && client.part(b"").await);
-    let answer = client.answer().await.expect("an answer");
-    (answer.status, answer.text())
+    let response = client.response().await.expect("an answer");
+    (response.status, response.text())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,8 +130,8 @@ async fn unprocessed_request_is_retried_for_every_method() {
             for method in ["PUT", "POST", "PATCH"] {
                 let (server, requests, serving) = app(first, 1).await;
                 let scene = Scene::before(&server, "", "").await;
-                let answer = ask(&scene, wire, method, &[]).await;
-                assert_eq!(answer, (200, "a body".to_owned()), "{method} {first:?} over {wire:?}");
+                let response = ask(&scene, wire, method, &[]).await;
+                assert_eq!(response, (200, "a body".to_owned()), "{method} {first:?} over {wire:?}");
                 assert_eq!(requests.load(Ordering::Relaxed), 2);
                 serving.abort();
             }
@@ -144,8 +144,8 @@ async fn refused_grpc_calls_are_retried() {
     let (server, _, serving) = app(First::Reset(Reason::REFUSED_STREAM), 1).await;
     let scene = Scene::before(&server, "", "").await;
     let headers = [("content-type", "application/grpc"), ("te", "trailers")];
-    let answer = ask(&scene, super::scene::Wire::Http2, "POST", &headers).await;
-    assert_eq!(answer, (200, "a body".to_owned()));
+    let response = ask(&scene, super::scene::Wire::Http2, "POST", &headers).await;
+    assert_eq!(response, (200, "a body".to_owned()));
     serving.abort();
 }
 
@@ -190,11 +190,11 @@ async fn refused_body_too_long_to_send_again_gets_503() {
             let mut client = scene.ask(wire).await;
             client.begin("POST", "/", &[], false).await;
             assert!(client.part(&vec![b'x'; length]).await && client.part(b"").await);
-            let answer = client.answer().await.expect("an answer");
-            assert_eq!(answer.status, status, "{length} over {wire:?}");
+            let response = client.response().await.expect("an answer");
+            assert_eq!(response.status, status, "{length} over {wire:?}");
             if status == 503 {
-                assert_eq!(answer.code(), "overloaded");
-                assert!(answer.header("retry-after").is_some());
+                assert_eq!(response.code(), "overloaded");
+                assert!(response.header("retry-after").is_some());
             }
             assert_eq!(asked.load(Ordering::Relaxed), times, "{length} over {wire:?}");
             serving.abort();
@@ -230,7 +230,7 @@ async fn post_sent_on_a_reused_connection_is_not_retried() {
     for wire in BOTH {
         let mut first = scene.ask(wire).await;
         first.begin("GET", "/", &[], true).await;
-        assert_eq!(first.answer().await.expect("an answer").status, 200);
+        assert_eq!(first.response().await.expect("an answer").status, 200);
         posts.store(0, Ordering::Relaxed);
         assert_eq!(ask(&scene, wire, "POST", &[]).await.0, 502);
         assert_eq!(posts.load(Ordering::Relaxed), 1);

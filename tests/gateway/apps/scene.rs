@@ -112,7 +112,7 @@ impl Exchange {
     }
 
     /// Starts a response of unknown length.
-    pub(super) async fn answer(&mut self, kind: &str) {
+    pub(super) async fn respond(&mut self, kind: &str) {
         match &mut self.inner {
             Inner::Http1 { stream, .. } => {
                 let head =
@@ -158,7 +158,7 @@ impl Exchange {
 
     /// Sends a complete response.
     pub(super) async fn done(mut self, part: &[u8]) -> Option<TcpStream> {
-        self.answer("text/plain").await;
+        self.respond("text/plain").await;
         self.part(part).await;
         self.end().await
     }
@@ -336,24 +336,24 @@ impl Asking {
     }
 
     /// The response; `None` when it is aborted.
-    pub(super) async fn answer(self) -> Option<Response> {
+    pub(super) async fn response(self) -> Option<Response> {
         let answering = async {
             match self {
                 Self::Http1(mut client) => client.response("GET").await,
                 Self::Http2(_client, sent) => {
-                    let (answer, _send) = sent?;
-                    let mut answer = http2::head(answer).await.ok()?;
+                    let (response, _send) = sent?;
+                    let mut response = http2::head(response).await.ok()?;
                     let mut body = Vec::new();
-                    while let Some(part) = answer.body.data().await {
+                    while let Some(part) = response.body.data().await {
                         let part = part.ok()?;
-                        let _ = answer.body.flow_control().release_capacity(part.len());
+                        let _ = response.body.flow_control().release_capacity(part.len());
                         body.extend_from_slice(&part);
                     }
                     let pair = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
                         (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
                     };
-                    let headers = answer.headers.iter().map(pair).collect();
-                    Some(Response { status: answer.status, headers, body })
+                    let headers = response.headers.iter().map(pair).collect();
+                    Some(Response { status: response.status, headers, body })
                 }
             }
         };

@@ -35,9 +35,13 @@ async fn slow_and_pausing_uploads_pass_in_every_version() {
             }
             pause().await;
             assert!(client.part(b"and the last").await && client.part(b"").await);
-            let answer = client.answer().await.expect("an answer");
+            let response = client.response().await.expect("an answer");
             let expected = format!("{}and the last", "part,".repeat(8));
-            assert_eq!((answer.status, answer.text()), (200, expected), "{client_wire:?} to {app_wire:?}");
+            assert_eq!(
+                (response.status, response.text()),
+                (200, expected),
+                "{client_wire:?} to {app_wire:?}"
+            );
         }
     }
 }
@@ -65,9 +69,9 @@ async fn response_timeout_starts_at_the_end_of_the_request() {
                 if !is_whole {
                     assert!(client.part(b"a body").await && client.part(b"").await);
                 }
-                let answer = client.answer().await.expect("an answer");
+                let response = client.response().await.expect("an answer");
                 assert_eq!(
-                    (answer.status, answer.code().as_str()),
+                    (response.status, response.code().as_str()),
                     (504, "upstream_timeout"),
                     "{client_wire:?} to {app_wire:?}, whole: {is_whole}"
                 );
@@ -96,7 +100,7 @@ async fn silent_app_is_ejected_but_not_for_stalled_clients() {
     assert_eq!(scene.gateway.metric(ejections).await, 0.0);
     let mut client = scene.ask(Wire::Http1).await;
     client.begin("GET", "/", &[], true).await;
-    assert_eq!(client.answer().await.expect("an answer").status, 504);
+    assert_eq!(client.response().await.expect("an answer").status, 504);
     assert_eq!(scene.gateway.metric(ejections).await, 1.0);
 }
 
@@ -105,7 +109,7 @@ async fn event_stream_response_may_be_silent_whatever_the_request() {
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut exchange| async move {
             exchange.body().await?;
-            exchange.answer("text/event-stream; charset=utf-8").await;
+            exchange.respond("text/event-stream; charset=utf-8").await;
             exchange.part(b"data: one\n\n").await;
             pause().await;
             exchange.part(b"data: two\n\n").await;
@@ -120,9 +124,9 @@ async fn event_stream_response_may_be_silent_whatever_the_request() {
                 if method == "POST" {
                     assert!(client.part(b"{\"stream\":true}").await && client.part(b"").await);
                 }
-                let answer = client.answer().await.expect("the whole answer");
+                let response = client.response().await.expect("the whole answer");
                 assert_eq!(
-                    answer.text(),
+                    response.text(),
                     "data: one\n\ndata: two\n\n",
                     "{method}, {client_wire:?} to {app_wire:?}"
                 );
@@ -135,7 +139,7 @@ async fn event_stream_response_may_be_silent_whatever_the_request() {
 async fn silence_aborts_other_responses_despite_accept_event_stream() {
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut exchange| async move {
-            exchange.answer("application/json").await;
+            exchange.respond("application/json").await;
             exchange.part(b"{").await;
             exchange.until_given_up().await;
             None
@@ -145,7 +149,7 @@ async fn silence_aborts_other_responses_despite_accept_event_stream() {
         for client_wire in BOTH {
             let mut client = scene.ask(client_wire).await;
             client.begin("GET", "/", &[("Accept", "text/event-stream")], true).await;
-            assert!(client.answer().await.is_none(), "{client_wire:?} to {app_wire:?}");
+            assert!(client.response().await.is_none(), "{client_wire:?} to {app_wire:?}");
         }
     }
 }
@@ -176,7 +180,7 @@ async fn paused_download_does_not_trigger_the_app_timeout() {
     const BIG: usize = 24 << 20;
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut exchange| async move {
-            exchange.answer("application/octet-stream").await;
+            exchange.respond("application/octet-stream").await;
             let part = vec![b'x'; 1 << 20];
             for _ in 0..BIG >> 20 {
                 if !exchange.part(&part).await {
@@ -192,8 +196,8 @@ async fn paused_download_does_not_trigger_the_app_timeout() {
             client.begin("GET", "/", &[], true).await;
             pause().await;
             pause().await;
-            let answer = client.answer().await.expect("the whole answer");
-            assert_eq!(answer.body.len(), BIG, "{client_wire:?} to {app_wire:?}");
+            let response = client.response().await.expect("the whole answer");
+            assert_eq!(response.body.len(), BIG, "{client_wire:?} to {app_wire:?}");
         }
     }
 }
@@ -202,7 +206,7 @@ async fn paused_download_does_not_trigger_the_app_timeout() {
 async fn app_may_respond_before_the_body_ends() {
     for app_wire in BOTH {
         let app = App::start(app_wire, |mut exchange| async move {
-            exchange.answer("text/plain").await;
+            exchange.respond("text/plain").await;
             exchange.part(b"early ").await;
             let body = exchange.body().await?;
             exchange.part(&body).await;
@@ -216,8 +220,8 @@ async fn app_may_respond_before_the_body_ends() {
             assert!(client.part(b"one ").await);
             pause().await;
             assert!(client.part(b"two").await && client.part(b"").await);
-            let answer = client.answer().await.expect("an answer");
-            assert_eq!(answer.text(), "early one two", "{client_wire:?} to {app_wire:?}");
+            let response = client.response().await.expect("an answer");
+            assert_eq!(response.text(), "early one two", "{client_wire:?} to {app_wire:?}");
         }
     }
 }

@@ -37,9 +37,9 @@ async fn preflight(gateway: &TestGateway, path: &str, origin: &str, method: &str
     http::request(gateway.address(), "OPTIONS", path, &headers, b"").await
 }
 
-fn assert_never_with_credentials(answer: &Response) {
-    assert_eq!(answer.header("access-control-allow-credentials"), None);
-    assert_ne!(answer.header("access-control-allow-origin"), Some("*"));
+fn assert_never_with_credentials(response: &Response) {
+    assert_eq!(response.header("access-control-allow-credentials"), None);
+    assert_ne!(response.header("access-control-allow-origin"), Some("*"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,13 +51,13 @@ async fn preflight_is_answered_where_the_route_allows_cors() {
         ("/own", OTHER, "PATCH"),
         ("/read", SPA, "PUT"),
     ] {
-        let answer = preflight(&gateway, path, origin, method).await;
-        assert_eq!((answer.status, answer.body.len()), (204, 0), "{path} {origin} {method}");
-        assert_eq!(answer.all("access-control-allow-origin"), [origin]);
-        assert_eq!(answer.all("access-control-allow-methods"), [method]);
-        assert_eq!(answer.all("access-control-allow-headers"), ["authorization,x-custom"]);
-        assert!(answer.all("vary").contains(&"Origin"));
-        assert_never_with_credentials(&answer);
+        let response = preflight(&gateway, path, origin, method).await;
+        assert_eq!((response.status, response.body.len()), (204, 0), "{path} {origin} {method}");
+        assert_eq!(response.all("access-control-allow-origin"), [origin]);
+        assert_eq!(response.all("access-control-allow-methods"), [method]);
+        assert_eq!(response.all("access-control-allow-headers"), ["authorization,x-custom"]);
+        assert!(response.all("vary").contains(&"Origin"));
+        assert_never_with_credentials(&response);
     }
     for (path, origin, method, status) in [
         ("/answered/x", OTHER, "GET", 401),
@@ -68,9 +68,9 @@ async fn preflight_is_answered_where_the_route_allows_cors() {
         ("/app", SPA, "GET", 401),
         ("/admin", SPA, "GET", 401),
     ] {
-        let answer = preflight(&gateway, path, origin, method).await;
-        assert_eq!(answer.status, status, "{path} {origin} {method}");
-        assert_eq!(answer.header("access-control-allow-methods"), None);
+        let response = preflight(&gateway, path, origin, method).await;
+        assert_eq!(response.status, status, "{path} {origin} {method}");
+        assert_eq!(response.header("access-control-allow-methods"), None);
     }
     assert_eq!(gateway.app.heads(), 0, "none has reached the app");
 }
@@ -78,8 +78,8 @@ async fn preflight_is_answered_where_the_route_allows_cors() {
 #[tokio::test(flavor = "multi_thread")]
 async fn preflight_passes_to_app_without_identity_where_route_allows() {
     let gateway = started().await;
-    let answer = preflight(&gateway, "/passed", OTHER, "PUT").await;
-    assert_eq!(answer.status, 200);
+    let response = preflight(&gateway, "/passed", OTHER, "PUT").await;
+    assert_eq!(response.status, 200);
     let seen = gateway.app.last();
     assert!(
         seen.line().starts_with("OPTIONS /passed ") && seen.header("x-auth-user").is_none(),
@@ -92,8 +92,8 @@ async fn preflight_passes_to_app_without_identity_where_route_allows() {
         ("OPTIONS", &[("Access-Control-Request-Method", "PUT")]),
         ("PUT", &[("Origin", OTHER), ("Access-Control-Request-Method", "PUT")]),
     ] {
-        let answer = http::request(gateway.address(), method, "/passed", headers, b"").await;
-        assert_eq!(answer.status, 401, "{method} {headers:?}");
+        let response = http::request(gateway.address(), method, "/passed", headers, b"").await;
+        assert_eq!(response.status, 401, "{method} {headers:?}");
     }
     let headers = [("Origin", OTHER), ("Access-Control-Request-Method", "PUT")];
     let with_body = http::request(gateway.address(), "OPTIONS", "/passed", &headers, b"x").await;
@@ -116,25 +116,25 @@ async fn refusal_is_readable_for_the_origins_of_the_route() {
     ] {
         let mut headers = vec![("Origin", origin)];
         headers.extend(credential);
-        let answer = http::request(gateway.address(), method, path, &headers, b"").await;
-        assert_eq!(answer.status, status, "{method} {path}");
-        assert_eq!(answer.all("access-control-allow-origin"), [origin], "{method} {path}");
+        let response = http::request(gateway.address(), method, path, &headers, b"").await;
+        assert_eq!(response.status, status, "{method} {path}");
+        assert_eq!(response.all("access-control-allow-origin"), [origin], "{method} {path}");
         assert!(
-            answer
+            response
                 .header("access-control-expose-headers")
                 .is_some_and(|names| names.contains("www-authenticate"))
         );
-        assert!(answer.all("vary").contains(&"Origin"));
-        assert_never_with_credentials(&answer);
+        assert!(response.all("vary").contains(&"Origin"));
+        assert_never_with_credentials(&response);
     }
     for (path, origin) in [("/app", OTHER), ("/own", SPA), ("/app", "null"), ("/app", "*")] {
-        let answer = http::request(gateway.address(), "GET", path, &[("Origin", origin)], b"").await;
+        let response = http::request(gateway.address(), "GET", path, &[("Origin", origin)], b"").await;
         assert_eq!(
-            (answer.status, answer.header("access-control-allow-origin")),
+            (response.status, response.header("access-control-allow-origin")),
             (401, None),
             "{path} {origin}"
         );
-        assert!(answer.all("vary").contains(&"Origin"), "{path} {origin}");
+        assert!(response.all("vary").contains(&"Origin"), "{path} {origin}");
     }
 }
 
@@ -159,10 +159,10 @@ async fn response_of_app_without_cors_gets_cors_headers() {
             Some("https://its.example"),
         ),
     ] {
-        let answer = ask(path, origin).await;
-        assert_eq!(answer.status, 200, "{path}");
-        assert_eq!(answer.header("access-control-allow-origin"), readable, "{path} {origin}");
-        assert_never_with_credentials(&answer);
+        let response = ask(path, origin).await;
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.header("access-control-allow-origin"), readable, "{path} {origin}");
+        assert_never_with_credentials(&response);
     }
     let vary = ask("/answered", OTHER).await.all("vary").join(", ").to_lowercase();
     assert!(vary.split(", ").any(|name| name == "origin"), "{vary}");
@@ -185,24 +185,28 @@ async fn refusal_before_routing_is_readable_for_origins_of_the_path() {
         ] {
             for origin in [OTHER, SPA, "https://evil.example"] {
                 let headers: Vec<_> = [("Origin", origin)].into_iter().chain(more).collect();
-                let answer = http::request(gateway.address(), method, path, &headers, b"").await;
-                assert_eq!(answer.status, status, "{method} {path}");
+                let response = http::request(gateway.address(), method, path, &headers, b"").await;
+                assert_eq!(response.status, status, "{method} {path}");
                 // Where the route is known, the origins are its own alone.
                 let of_server = spa.filter(|spa| status != 405 && *spa == origin);
                 let readable = Some(origin).filter(|origin| *origin == OTHER).or(of_server);
                 assert_eq!(
-                    answer.header("access-control-allow-origin"),
+                    response.header("access-control-allow-origin"),
                     readable,
                     "{method} {path} {origin}"
                 );
-                assert!(answer.all("vary").contains(&"Origin"), "{method} {path} {origin}");
-                assert_never_with_credentials(&answer);
+                assert!(response.all("vary").contains(&"Origin"), "{method} {path} {origin}");
+                assert_never_with_credentials(&response);
             }
         }
         // Below no such route nothing changes.
         for path in ["/public/..%2fadmin", "/..%2fown", "/owner/%zz"] {
-            let answer = http::request(gateway.address(), "GET", path, &[("Origin", OTHER)], b"").await;
-            assert_eq!((answer.status, answer.header("access-control-allow-origin")), (400, None), "{path}");
+            let response = http::request(gateway.address(), "GET", path, &[("Origin", OTHER)], b"").await;
+            assert_eq!(
+                (response.status, response.header("access-control-allow-origin")),
+                (400, None),
+                "{path}"
+            );
         }
     }
 }

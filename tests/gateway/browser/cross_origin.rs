@@ -63,12 +63,12 @@ async fn cross_origin_change_by_cookie_is_refused() {
         for method in ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "MOVE"] {
             for path in ["/transfer", "/admin/transfer", "/optional/transfer"] {
                 let before = gateway.app.heads();
-                let answer = ask(&gateway, method, path, ("Cookie", &cookie), from).await;
+                let response = ask(&gateway, method, path, ("Cookie", &cookie), from).await;
                 if is_ours {
-                    assert_eq!(answer.status, 200, "{method} {path} {from:?}: {}", answer.text());
+                    assert_eq!(response.status, 200, "{method} {path} {from:?}: {}", response.text());
                 } else {
-                    assert_eq!(answer.status, 403, "{method} {path} {from:?}");
-                    assert_eq!(answer.code(), "origin_not_allowed");
+                    assert_eq!(response.status, 403, "{method} {path} {from:?}");
+                    assert_eq!(response.code(), "origin_not_allowed");
                     assert_eq!(gateway.app.heads(), before, "{method} {path} {from:?}: forwarded");
                 }
             }
@@ -126,8 +126,8 @@ async fn route_setting_allows_cross_origin_changes() {
     let gateway = started(open).await;
     let cookie = Browser::signed_in(&gateway, "ada").await.cookie();
     for (from, _) in SENT_FROM {
-        let answer = ask(&gateway, "POST", "/open/hook", ("Cookie", &cookie), from).await;
-        assert_eq!(answer.status, 200, "{from:?}");
+        let response = ask(&gateway, "POST", "/open/hook", ("Cookie", &cookie), from).await;
+        assert_eq!(response.status, 200, "{from:?}");
         assert_eq!(gateway.app.last().header("x-auth-user").as_deref(), Some("ada"));
     }
 }
@@ -174,8 +174,8 @@ async fn every_served_host_is_its_own_origin() {
         ("127.0.0.1:8080", "https://evil.example", 403),
     ] {
         let from = [("Host", host), ("Origin", origin)];
-        let answer = ask(&gateway, "POST", "/transfer", ("Cookie", &cookie), &from).await;
-        assert_eq!(answer.status, status, "{host} {origin}");
+        let response = ask(&gateway, "POST", "/transfer", ("Cookie", &cookie), &from).await;
+        assert_eq!(response.status, status, "{host} {origin}");
     }
 }
 
@@ -205,7 +205,7 @@ async fn trusted_proxy_sets_host_and_scheme() {
             ("X-Forwarded-Proto", proto),
             ("Origin", origin),
         ];
-        let answer = ask(&gateway, "POST", "/transfer", ("Cookie", &cookie), &from).await;
-        assert_eq!(answer.status, status, "{host} {proto} {origin}");
+        let response = ask(&gateway, "POST", "/transfer", ("Cookie", &cookie), &from).await;
+        assert_eq!(response.status, status, "{host} {proto} {origin}");
     }
 }

@@ -219,7 +219,7 @@ async fn form_of_sibling_host_needs_confirmation_despite_cookies() {
     for (path, status, has_form) in
         [("/app", 403, false), ("/confirmed", 403, true), ("/allowed", 200, false)]
     {
-        let answer = browser.ask("POST", path, &sibling, b"a=1").await;
-        assert_eq!((answer.status, answer.text().contains("<form")), (status, has_form), "{path}");
+        let response = browser.ask("POST", path, &sibling, b"a=1").await;
+        assert_eq!((response.status, response.text().contains("<form")), (status, has_form), "{path}");
     }
 }

@@ -47,10 +47,10 @@ async fn cross_origin_page_cannot_open_websocket_with_cookies() {
         for path in ["/ws", "/optional/ws"] {
             let mut client = Client::connect(gateway.address()).await;
             client.send(&http::message("GET", path, &headers, b"")).await;
-            let answer = client.head().await.expect("an answer");
+            let response = client.head().await.expect("an answer");
             // The app accepts WebSockets only at `/ws`.
             let expected = if status == 101 && path != "/ws" { 200 } else { status };
-            assert_eq!(answer.status, expected, "{path} {credential:?} {origin:?}");
+            assert_eq!(response.status, expected, "{path} {credential:?} {origin:?}");
         }
     }
 }
@@ -84,8 +84,8 @@ async fn sign_in_form_needs_the_token_of_this_browser() {
         let mut browser = Browser::new(&gateway);
         let fields = hidden(&browser.go("/auth/login").await);
         let fields = with(&with(&fields, "username", "ada"), "password", PASSWORD);
-        let answer = post(&mut browser, "/auth/login", &fields, from).await;
-        assert_eq!(answer.status, if good { 303 } else { 403 }, "{from:?}");
+        let response = post(&mut browser, "/auth/login", &fields, from).await;
+        assert_eq!(response.status, if good { 303 } else { 403 }, "{from:?}");
         assert_eq!(browser.cookies.contains_key("__Host-doorward-access"), good, "{from:?}");
     }
     let ours = SENT_FROM[0].0;
@@ -97,9 +97,9 @@ async fn sign_in_form_needs_the_token_of_this_browser() {
     let foreign = hidden(&attacker.go("/auth/login").await);
     let foreign = foreign.into_iter().find(|(name, _)| name == "csrf").expect("a token").1;
     for token in ["", "x", &foreign, &foreign[1..]] {
-        let answer = post(&mut browser, "/auth/login", &with(&fields, "csrf", token), ours).await;
-        assert_eq!(answer.status, 403, "{token}");
-        assert!(!answer.text().contains(PASSWORD));
+        let response = post(&mut browser, "/auth/login", &with(&fields, "csrf", token), ours).await;
+        assert_eq!(response.status, 403, "{token}");
+        assert!(!response.text().contains(PASSWORD));
     }
     // A browser without cookies gets a message before it has a session, so there is no redirect loop.
     let mut without = Browser::new(&gateway);
@@ -141,15 +141,15 @@ async fn session_forms_need_the_token_of_that_session() {
     for path in FORMS {
         for (from, good) in SENT_FROM {
             if !good {
-                let answer = post(&mut ada, path, &fields(&own), from).await;
-                assert_eq!(answer.status, 403, "{path} {from:?}");
-                assert!(answer.all("set-cookie").is_empty());
+                let response = post(&mut ada, path, &fields(&own), from).await;
+                assert_eq!(response.status, 403, "{path} {from:?}");
+                assert!(response.all("set-cookie").is_empty());
             }
         }
         for token in ["", "x", &foreign[0], &foreign[1]] {
-            let answer = post(&mut ada, path, &fields(token), SENT_FROM[0].0).await;
-            assert_eq!(answer.status, 403, "{path} {token}");
-            assert!(answer.all("set-cookie").is_empty());
+            let response = post(&mut ada, path, &fields(token), SENT_FROM[0].0).await;
+            assert_eq!(response.status, 403, "{path} {token}");
+            assert!(response.all("set-cookie").is_empty());
         }
         // GET changes nothing, whatever the query contains.
         ada.go(&format!("{path}?{}", super::jar::encode(&fields(&own)))).await;
@@ -162,8 +162,8 @@ async fn session_forms_need_the_token_of_that_session() {
     // With a valid token each form works.
     for path in FORMS {
         let token = token_of(&ada.go("/auth/password").await);
-        let answer = post(&mut ada, path, &fields(&token), SENT_FROM[0].0).await;
-        assert!(matches!(answer.status, 200 | 303), "{path} {}", answer.text());
+        let response = post(&mut ada, path, &fields(&token), SENT_FROM[0].0).await;
+        assert!(matches!(response.status, 200 | 303), "{path} {}", response.text());
         if path.starts_with("/auth/logout") {
             ada = Browser::new(&gateway);
             let again = ada.sign_in("ada", "another long password of hers", "/auth/login", &[]).await;
@@ -175,8 +175,8 @@ async fn session_forms_need_the_token_of_that_session() {
     let mut kept = ada.clone();
     assert_eq!(kept.fetch("/").await.status, 200);
     later(&gateway, Duration::from_secs(61)).await;
-    let answer = post(&mut kept, "/auth/logout", &fields(&token), SENT_FROM[0].0).await;
-    assert_eq!(answer.status, 403, "open for too long");
+    let response = post(&mut kept, "/auth/logout", &fields(&token), SENT_FROM[0].0).await;
+    assert_eq!(response.status, 403, "open for too long");
 }
 
 #[tokio::test(flavor = "multi_thread")]

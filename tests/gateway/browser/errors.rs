@@ -25,16 +25,16 @@ async fn only_page_views_redirect_to_login() {
         ("POST", &[html, ("Content-Type", "application/json")], 401),
         ("PUT", &[html], 401),
     ] {
-        let answer = Browser::new(&gateway).ask(method, "/x", headers, b"").await;
-        assert_eq!(answer.status, status, "{method} {headers:?}");
-        assert!(answer.all("vary").iter().any(|vary| vary.contains("Sec-Fetch-Mode")), "{headers:?}");
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let response = Browser::new(&gateway).ask(method, "/x", headers, b"").await;
+        assert_eq!(response.status, status, "{method} {headers:?}");
+        assert!(response.all("vary").iter().any(|vary| vary.contains("Sec-Fetch-Mode")), "{headers:?}");
+        assert_eq!(response.header("cache-control"), Some("no-store"));
         if status == 401 {
             // Scripts that accept HTML, and frames, get pages without a redirect (tests in `navigation`).
             if !headers.iter().any(|(name, value)| *name == "Sec-Fetch-Dest" && *value != "document") {
-                assert_eq!(answer.code(), "token_missing");
+                assert_eq!(response.code(), "token_missing");
             }
-            assert_eq!(answer.header("location"), None);
+            assert_eq!(response.header("location"), None);
         }
     }
     assert!(gateway.app.seen().is_empty());
@@ -48,10 +48,10 @@ async fn form_post_after_session_end_gets_an_explanation() {
     let form: [(String, String); 1] = [("text".into(), "a long letter".into())];
     assert_eq!(browser.post("/save", &form).await.status, 200);
     later(&gateway, Duration::from_secs(13 * 3600)).await;
-    let answer = browser.post("/save", &form).await;
-    assert_eq!((answer.status, answer.header("content-type")), (401, Some("text/html; charset=utf-8")));
-    assert!(answer.header("www-authenticate").is_some());
-    assert!(answer.text().contains("/auth/login"), "{}", answer.text());
+    let response = browser.post("/save", &form).await;
+    assert_eq!((response.status, response.header("content-type")), (401, Some("text/html; charset=utf-8")));
+    assert!(response.header("www-authenticate").is_some());
+    assert!(response.text().contains("/auth/login"), "{}", response.text());
     assert_eq!(gateway.app.seen().len(), 1);
 }
 

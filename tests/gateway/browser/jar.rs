@@ -35,8 +35,8 @@ impl Browser {
     /// A browser that has signed in through the form.
     pub(crate) async fn signed_in(gateway: &TestGateway, name: &str) -> Self {
         let mut browser = Self::new(gateway);
-        let answer = browser.sign_in(name, PASSWORD, "/auth/login", &[]).await;
-        assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.text());
+        let response = browser.sign_in(name, PASSWORD, "/auth/login", &[]).await;
+        assert_eq!((response.status, response.header("location")), (303, Some("/")), "{}", response.text());
         browser
     }
 
@@ -99,9 +99,9 @@ impl Browser {
         if !cookie.is_empty() {
             headers.push(("Cookie", &cookie));
         }
-        let answer = http::request(self.address, method, target, &headers, body).await;
-        self.take(&answer);
-        answer
+        let response = http::request(self.address, method, target, &headers, body).await;
+        self.take(&response);
+        response
     }
 
     pub(crate) fn cookie(&self) -> String {
@@ -110,8 +110,8 @@ impl Browser {
     }
 
     /// Stores the cookies of a response.
-    pub(crate) fn take(&mut self, answer: &Response) {
-        for cookie in answer.all("set-cookie") {
+    pub(crate) fn take(&mut self, response: &Response) {
+        for cookie in response.all("set-cookie") {
             let (name, rest) = cookie.split_once('=').expect("a name");
             let value = rest.split(';').next().unwrap_or_default();
             if rest.contains("Max-Age=0") {

@@ -8,15 +8,15 @@ use crate::support::{PASSWORD, Response, Setup, TestGateway};
 const HTML: (&str, &str) = PAGE[0];
 const NAVIGATE: (&str, &str) = ("Sec-Fetch-Mode", "navigate");
 
-fn assert_page(answer: &Response, what: &str) {
-    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{what}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
+fn assert_page(response: &Response, what: &str) {
+    assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"), "{what}");
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{what}");
 }
 
 /// Returns true if any site may frame the response.
-fn is_frameable(answer: &Response) -> bool {
-    let policy = answer.header("content-security-policy").expect("a policy");
-    answer.header("x-frame-options").is_none() && !policy.contains("frame-ancestors")
+fn is_frameable(response: &Response) -> bool {
+    let policy = response.header("content-security-policy").expect("a policy");
+    response.header("x-frame-options").is_none() && !policy.contains("frame-ancestors")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,9 +27,9 @@ async fn service_worker_navigation_leads_to_sign_in() {
         &[("Accept", "*/*"), NAVIGATE, ("Sec-Fetch-Dest", "empty")],
         &[NAVIGATE],
     ] {
-        let answer = gateway.get("/app?x=1", headers).await;
-        assert_eq!(answer.status, 303, "{headers:?}");
-        assert!(answer.header("location").is_some_and(|to| to.starts_with("/auth/login?return_to=")));
+        let response = gateway.get("/app?x=1", headers).await;
+        assert_eq!(response.status, 303, "{headers:?}");
+        assert!(response.header("location").is_some_and(|to| to.starts_with("/auth/login?return_to=")));
     }
 }
 
@@ -38,12 +38,12 @@ async fn fetch_preferring_html_gets_the_sign_in_location() {
     let gateway = TestGateway::start().await;
     for mode in ["cors", "same-origin", "no-cors"] {
         let headers = [HTML, ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", "empty")];
-        let answer = gateway.get("/app?x=1", &headers).await;
-        assert_eq!((answer.status, answer.header("location")), (401, None), "{mode}");
-        assert_page(&answer, mode);
-        assert!(answer.header("www-authenticate").is_some());
-        assert!(answer.text().contains("href=\"/auth/login?return_to="), "{}", answer.text());
-        assert!(!is_frameable(&answer));
+        let response = gateway.get("/app?x=1", &headers).await;
+        assert_eq!((response.status, response.header("location")), (401, None), "{mode}");
+        assert_page(&response, mode);
+        assert!(response.header("www-authenticate").is_some());
+        assert!(response.text().contains("href=\"/auth/login?return_to="), "{}", response.text());
+        assert!(!is_frameable(&response));
     }
 }
 
@@ -61,12 +61,16 @@ async fn framed_page_links_to_the_top_level_sign_in() {
             ("Sec-Fetch-Site", "same-origin"),
             ("Referer", "http://gateway.test/outer?a=b"),
         ];
-        let answer = gateway.get("/inner", &own).await;
-        assert_eq!(answer.status, 401, "{dest}");
-        assert_page(&answer, dest);
-        assert!(is_frameable(&answer) && answer.text().contains("target=\"_top\""), "{}", answer.text());
+        let response = gateway.get("/inner", &own).await;
+        assert_eq!(response.status, 401, "{dest}");
+        assert_page(&response, dest);
+        assert!(
+            is_frameable(&response) && response.text().contains("target=\"_top\""),
+            "{}",
+            response.text()
+        );
         let link =
-            answer.text().split("href=\"").find(|part| part.starts_with("/auth/login")).map(str::to_owned);
+            response.text().split("href=\"").find(|part| part.starts_with("/auth/login")).map(str::to_owned);
         let link = link.expect("a link").split('"').next().expect("its end").replace("&#38;", "&");
         let mut browser = Browser::new(&gateway);
         let back = browser.sign_in("ada", PASSWORD, &link, &[]).await;
@@ -79,20 +83,24 @@ async fn framed_page_links_to_the_top_level_sign_in() {
             ("Sec-Fetch-Site", "cross-site"),
             ("Referer", "https://evil.example/x"),
         ];
-        let answer = gateway.get("/inner?q=1", &foreign).await;
-        assert_eq!(answer.status, 401, "{dest}");
-        assert!(is_frameable(&answer), "{dest}");
-        assert!(answer.text().contains("href=\"/inner?q=1\" target=\"_blank\""), "{}", answer.text());
+        let response = gateway.get("/inner?q=1", &foreign).await;
+        assert_eq!(response.status, 401, "{dest}");
+        assert!(is_frameable(&response), "{dest}");
+        assert!(response.text().contains("href=\"/inner?q=1\" target=\"_blank\""), "{}", response.text());
         // The gateway's own pages behave the same.
         for path in ["/auth/login", "/auth/logout", "/auth/sessions", "/auth/password"] {
-            let answer = browser.ask("GET", path, &own, b"").await;
-            assert_eq!(answer.status, 200, "{path}");
-            assert!(is_frameable(&answer) && !answer.text().contains("<form"), "{path} {}", answer.text());
+            let response = browser.ask("GET", path, &own, b"").await;
+            assert_eq!(response.status, 200, "{path}");
+            assert!(
+                is_frameable(&response) && !response.text().contains("<form"),
+                "{path} {}",
+                response.text()
+            );
         }
         // Other refusals behave the same.
-        let answer = browser.ask("GET", "/admin", &own, b"").await;
-        assert_eq!(answer.status, 403, "{dest}");
-        assert!(is_frameable(&answer) && !answer.text().contains("<form"), "{}", answer.text());
+        let response = browser.ask("GET", "/admin", &own, b"").await;
+        assert_eq!(response.status, 403, "{dest}");
+        assert!(is_frameable(&response) && !response.text().contains("<form"), "{}", response.text());
     }
     // Top-level pages may not be framed.
     let login = gateway.get("/auth/login", &PAGE).await;
@@ -140,8 +148,8 @@ async fn blanks_around_user_name_are_trimmed() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     for name in ["ada ", " ada", "Ada ", "\tada\n", "ada\u{a0}", "\u{3000}ada"] {
-        let answer = Browser::new(&gateway).sign_in(name, PASSWORD, "/auth/login", &[]).await;
-        assert_eq!(answer.status, 303, "{name:?}");
+        let response = Browser::new(&gateway).sign_in(name, PASSWORD, "/auth/login", &[]).await;
+        assert_eq!(response.status, 303, "{name:?}");
         let body = serde_json::json!({ "username": name, "password": PASSWORD });
         assert_eq!(gateway.post("/auth/login", None, &body).await.status, 200, "{name:?}");
     }
@@ -157,9 +165,9 @@ async fn blanks_around_user_name_are_trimmed() {
 async fn sign_out(gateway: &TestGateway, headers: &[(&str, &str)]) -> Response {
     let mut browser = Browser::signed_in(gateway, "ada").await;
     let csrf: Vec<_> = hidden(&browser.go("/auth/logout").await).into_iter().take(1).collect();
-    let answer = browser.post_with("/auth/logout", &csrf, headers).await;
+    let response = browser.post_with("/auth/logout", &csrf, headers).await;
     assert_eq!(browser.fetch("/").await.status, 401, "signed out");
-    answer
+    response
 }
 
 #[tokio::test(flavor = "multi_thread")]

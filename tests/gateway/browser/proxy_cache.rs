@@ -103,8 +103,8 @@ async fn shared_cache_never_serves_one_users_page_to_another() {
                 }
             }
             for (reader, headers) in [("nobody", &[][..]), ("eve", &[("Cookie", eve.as_str())])] {
-                let answer = nginx.get(&target, headers).await;
-                assert!(!answer.text().to_lowercase().contains("x-auth-user: ada"), "{target} to {reader}");
+                let response = nginx.get(&target, headers).await;
+                assert!(!response.text().to_lowercase().contains("x-auth-user: ada"), "{target} to {reader}");
             }
             // Her page is also not replaced by a cached anonymous one.
             let hers = nginx.get(&target, &[("Cookie", ada.as_str())]).await;

@@ -26,19 +26,19 @@ async fn thirty_requests_with_expired_cookie_cost_one_vault_query() {
         let mut one = browser.clone();
         asking.spawn(async move { one.fetch(&format!("/part/{n}")).await });
     }
-    let answers = asking.join_all().await;
-    for answer in &answers {
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let [cookie] = answer.all("set-cookie")[..] else { panic!("{:?}", answer.all("set-cookie")) };
+    let responses = asking.join_all().await;
+    for response in &responses {
+        assert_eq!(response.status, 200, "{}", response.text());
+        let [cookie] = response.all("set-cookie")[..] else { panic!("{:?}", response.all("set-cookie")) };
         assert!(cookie.starts_with("__Host-doorward-access="), "the refresh cookie stays: {cookie}");
-        assert_eq!(answer.header("cache-control"), Some("private"));
+        assert_eq!(response.header("cache-control"), Some("private"));
     }
     assert_eq!(gateway.metric(RENEWED).await, 1.0);
     for seen in gateway.app.seen() {
         assert_eq!((seen.header("cookie"), seen.header("x-auth-user").as_deref()), (None, Some("ada")));
     }
     // With the new cookie nothing is renewed.
-    browser.take(&answers[7]);
+    browser.take(&responses[7]);
     let next = browser.fetch("/next").await;
     assert_eq!(
         (next.status, next.all("set-cookie").len(), next.header("cache-control")),
@@ -54,8 +54,8 @@ async fn app_cookies_and_renewed_cookies_are_set_together() {
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     browser.cookies.insert("app".into(), "1".into());
     later(&gateway, EXPIRED).await;
-    let answer = browser.fetch("/cookie").await;
-    let set = answer.all("set-cookie");
+    let response = browser.fetch("/cookie").await;
+    let set = response.all("set-cookie");
     assert_eq!(set.len(), 2, "{set:?}");
     assert_eq!(set[0], "app=1; Path=/");
     assert!(set[1].starts_with("__Host-doorward-access=ey"), "{}", set[1]);
@@ -68,8 +68,8 @@ async fn expiring_and_missing_access_cookies_are_renewed() {
     gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     later(&gateway, EXPIRED - Duration::from_secs(26)).await;
-    let answer = browser.fetch("/").await;
-    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1), "20 seconds are left of it");
+    let response = browser.fetch("/").await;
+    assert_eq!((response.status, response.all("set-cookie").len()), (200, 1), "20 seconds are left of it");
     browser.cookies.remove("__Host-doorward-access");
     assert_eq!(browser.fetch("/").await.status, 200);
     assert_eq!(browser.fetch("/auth/me").await.member("user"), "ada");
@@ -114,8 +114,8 @@ async fn websocket_handshake_renews_the_cookie() {
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
-    let answer = browser.ask("GET", "/ws", &upgrade, b"").await;
-    assert_eq!((answer.status, answer.all("set-cookie").len()), (101, 1));
+    let response = browser.ask("GET", "/ws", &upgrade, b"").await;
+    assert_eq!((response.status, response.all("set-cookie").len()), (101, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,8 +229,8 @@ async fn planted_and_forged_cookies_are_not_adopted() {
     ];
     for cookie in doubled {
         let headers = [PAGE[0], PAGE[1], PAGE[2], ("Cookie", cookie.as_str())];
-        let answer = gateway.get("/", &headers).await;
-        assert_eq!((answer.status, answer.all("set-cookie").len()), (303, 0), "{cookie}");
+        let response = gateway.get("/", &headers).await;
+        assert_eq!((response.status, response.all("set-cookie").len()), (303, 0), "{cookie}");
         // The login page then shows a message instead of redirecting in a loop.
         let login = gateway.get("/auth/login", &headers).await;
         assert_eq!((login.status, login.header("content-type")), (400, Some("text/html; charset=utf-8")));
@@ -247,12 +247,13 @@ async fn planted_and_forged_cookies_are_not_adopted() {
     later(&gateway, EXPIRED).await;
     let bearer = format!("Bearer {}", api.access);
     let refresh = format!("__Host-doorward-refresh={good}");
-    let answer = gateway.get("/", &[("Authorization", bearer.as_str()), ("Cookie", refresh.as_str())]).await;
-    assert_eq!((answer.code().as_str(), answer.all("set-cookie").len()), ("token_expired", 0));
+    let response =
+        gateway.get("/", &[("Authorization", bearer.as_str()), ("Cookie", refresh.as_str())]).await;
+    assert_eq!((response.code().as_str(), response.all("set-cookie").len()), ("token_expired", 0));
     // The app's own Authorization beside it is not a gateway credential.
     let basic = [("Authorization", "Basic YTpi"), ("Cookie", refresh.as_str())];
-    let answer = gateway.get("/", &basic).await;
-    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 1));
+    let response = gateway.get("/", &basic).await;
+    assert_eq!((response.status, response.all("set-cookie").len()), (200, 1));
     assert_eq!(gateway.app.last().header("authorization").as_deref(), Some("Basic YTpi"));
 }
 

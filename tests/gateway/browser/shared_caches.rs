@@ -21,26 +21,26 @@ async fn started() -> TestGateway {
     gateway
 }
 
-fn vary(answer: &Response) -> String {
-    answer.all("vary").join(", ").to_lowercase()
+fn vary(response: &Response) -> String {
+    response.all("vary").join(", ").to_lowercase()
 }
 
-fn assert_private(answer: &Response, what: &str) {
-    assert_eq!(answer.all("cache-control"), ["private, max-age=60"], "{what}");
+fn assert_private(response: &Response, what: &str) {
+    assert_eq!(response.all("cache-control"), ["private, max-age=60"], "{what}");
     assert_eq!(
-        answer.header("expires"),
+        response.header("expires"),
         Some("Thu, 01 Jan 2099 00:00:00 GMT"),
         "{what}: the browser may keep it"
     );
-    assert_eq!(vary(answer), "accept-encoding, cookie", "{what}");
+    assert_eq!(vary(response), "accept-encoding, cookie", "{what}");
     for name in TARGETED {
-        assert_eq!(answer.header(name), None, "{what}");
+        assert_eq!(response.header(name), None, "{what}");
     }
 }
 
-fn assert_as_sent(answer: &Response, what: &str) {
-    assert_eq!(answer.all("cache-control"), ["public, max-age=60, s-maxage=600"], "{what}");
-    assert!(TARGETED.iter().all(|name| answer.header(name).is_some()), "{what}");
+fn assert_as_sent(response: &Response, what: &str) {
+    assert_eq!(response.all("cache-control"), ["public, max-age=60, s-maxage=600"], "{what}");
+    assert!(TARGETED.iter().all(|name| response.header(name).is_some()), "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,15 +72,15 @@ async fn public_response_keeps_its_cache_headers() {
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     for path in ["/public", "/files"] {
         let target = format!("{path}/fields?{SHARED}");
-        let answer = browser.fetch(&target).await;
-        assert_as_sent(&answer, &target);
-        assert_eq!(vary(&answer), "accept-encoding", "{target}");
+        let response = browser.fetch(&target).await;
+        assert_as_sent(&response, &target);
+        assert_eq!(vary(&response), "accept-encoding", "{target}");
     }
     // On an optional route even the anonymous response is private, since a signed-in user gets another.
     let target = format!("/optional/fields?{SHARED}");
-    let answer = gateway.get(&target, &[]).await;
-    assert_as_sent(&answer, &target);
-    assert_eq!(vary(&answer), "accept-encoding, cookie, authorization");
+    let response = gateway.get(&target, &[]).await;
+    assert_as_sent(&response, &target);
+    assert_eq!(vary(&response), "accept-encoding, cookie, authorization");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +90,8 @@ async fn renewed_cookie_is_never_shared() {
         let mut browser = Browser::signed_in(&gateway, "ada").await;
         later(&gateway, Duration::from_secs(16 * 60)).await;
         let target = format!("{path}/fields?{SHARED}");
-        let answer = browser.fetch(&target).await;
-        assert!(answer.all("set-cookie").len() == 1, "{target}");
-        assert_private(&answer, &target);
+        let response = browser.fetch(&target).await;
+        assert!(response.all("set-cookie").len() == 1, "{target}");
+        assert_private(&response, &target);
     }
 }

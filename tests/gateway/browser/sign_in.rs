@@ -46,10 +46,11 @@ async fn sign_in_sets_host_cookies_and_returns() {
 async fn json_login_sets_no_cookies() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
-    let answer = gateway.post("/auth/login", None, &json!({ "username": "ada", "password": PASSWORD })).await;
-    assert_eq!((answer.status, answer.all("set-cookie").len()), (200, 0));
+    let response =
+        gateway.post("/auth/login", None, &json!({ "username": "ada", "password": PASSWORD })).await;
+    assert_eq!((response.status, response.all("set-cookie").len()), (200, 0));
     let mut browser = Browser::new(&gateway);
-    browser.cookies.insert("__Host-doorward-refresh".into(), answer.member("refresh_token"));
+    browser.cookies.insert("__Host-doorward-refresh".into(), response.member("refresh_token"));
     assert_eq!(browser.fetch("/").await.code(), "token_missing");
     let of_browser = Browser::signed_in(&gateway, "ada").await;
     assert_eq!(gateway.refresh(of_browser.refresh()).await.code(), "refresh_invalid");
@@ -91,8 +92,8 @@ async fn remembered_sessions_outlive_the_browser_and_others_expire_idle() {
     gateway.user("ada", &[]).await;
     let mut forgotten = Browser::signed_in(&gateway, "ada").await;
     let mut kept = Browser::new(&gateway);
-    let answer = kept.sign_in("ada", PASSWORD, "/auth/login", &[("remember", "on")]).await;
-    for cookie in &answer.all("set-cookie")[..2] {
+    let response = kept.sign_in("ada", PASSWORD, "/auth/login", &[("remember", "on")]).await;
+    for cookie in &response.all("set-cookie")[..2] {
         assert!(cookie.ends_with("; SameSite=Lax; Max-Age=604800"), "{cookie}");
     }
     // Changing the cookie cannot turn a session into a remembered one.
@@ -120,8 +121,8 @@ async fn session_in_constant_use_ends_at_absolute_timeout() {
     gateway.user("ada", &[]).await;
     let mut forgotten = Browser::signed_in(&gateway, "ada").await;
     let mut kept = Browser::new(&gateway);
-    let answer = kept.sign_in("ada", PASSWORD, "/auth/login", &[("remember", "on")]).await;
-    assert!(answer.all("set-cookie")[0].ends_with("; Max-Age=10800"), "no longer than that");
+    let response = kept.sign_in("ada", PASSWORD, "/auth/login", &[("remember", "on")]).await;
+    assert!(response.all("set-cookie")[0].ends_with("; Max-Age=10800"), "no longer than that");
     for _ in 0..5 {
         later(&gateway, Duration::from_secs(30 * 60)).await;
         assert_eq!((forgotten.fetch("/").await.status, kept.fetch("/").await.status), (200, 200));
@@ -200,8 +201,8 @@ async fn sign_in_redirects_only_to_signed_return_urls() {
             .then(|| format!("/auth/login?return_to={stamp}.{place}"));
         for login in unstamped.into_iter().chain(moved) {
             let mut browser = Browser::new(&gateway);
-            let answer = browser.sign_in("ada", PASSWORD, &login, &[]).await;
-            assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{login}");
+            let response = browser.sign_in("ada", PASSWORD, &login, &[]).await;
+            assert_eq!((response.status, response.header("location")), (303, Some("/")), "{login}");
             let again = browser.go(&login).await;
             assert_eq!((again.status, again.header("location")), (200, None), "{login}");
         }
@@ -209,12 +210,12 @@ async fn sign_in_redirects_only_to_signed_return_urls() {
     // In the body instead of the query.
     let mut poster = Browser::new(&gateway);
     let more = [("return_to", "//evil.example")];
-    let answer = poster.sign_in("ada", PASSWORD, "/auth/login", &more).await;
-    assert_eq!(answer.header("location"), Some("/"));
+    let response = poster.sign_in("ada", PASSWORD, "/auth/login", &more).await;
+    assert_eq!(response.header("location"), Some("/"));
     // A signed URL expires.
     later(&gateway, Duration::from_secs(12 * 3600 + 1)).await;
-    let answer = browser.sign_in("ada", PASSWORD, &good, &[]).await;
-    assert_eq!(answer.header("location"), Some("/"));
+    let response = browser.sign_in("ada", PASSWORD, &good, &[]).await;
+    assert_eq!(response.header("location"), Some("/"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,8 +228,8 @@ async fn hosts_of_one_domain_share_a_sign_in() {
     let gateway = TestGateway::with(setup).await;
     gateway.user("ada", &[]).await;
     let mut browser = Browser::new(&gateway);
-    let answer = browser.sign_in("ada", PASSWORD, "/auth/login", &[]).await;
-    for cookie in answer.all("set-cookie") {
+    let response = browser.sign_in("ada", PASSWORD, "/auth/login", &[]).await;
+    for cookie in response.all("set-cookie") {
         assert!(cookie.starts_with("__Secure-doorward-"), "{cookie}");
         let rest =
             cookie.split_once("; Secure; HttpOnly; SameSite=Lax; Domain=gateway.test").expect("shared").1;

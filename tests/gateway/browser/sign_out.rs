@@ -9,8 +9,8 @@ fn csrf(page: &crate::support::Response) -> Vec<(String, String)> {
     hidden(page).into_iter().filter(|(name, _)| name == "csrf").collect()
 }
 
-fn forgets(answer: &crate::support::Response) {
-    let set = answer.all("set-cookie");
+fn forgets(response: &crate::support::Response) {
+    let set = response.all("set-cookie");
     assert_eq!(set.len(), 2, "{set:?}");
     for (cookie, name) in set.iter().zip(["__Host-doorward-access=;", "__Host-doorward-refresh=;"]) {
         assert!(cookie.starts_with(name) && cookie.ends_with("; Max-Age=0"), "{cookie}");
@@ -190,8 +190,8 @@ async fn browser_missing_one_cookie_can_sign_out_without_redirect_loop() {
 async fn script(gateway: &TestGateway, agent: &str) -> crate::support::gateway::Tokens {
     let body = serde_json::json!({ "username": "ada", "password": PASSWORD }).to_string();
     let headers = [("Content-Type", "application/json"), ("User-Agent", agent)];
-    let answer = http::request(gateway.address(), "POST", "/auth/login", &headers, body.as_bytes()).await;
-    crate::support::gateway::Tokens::of(&answer)
+    let response = http::request(gateway.address(), "POST", "/auth/login", &headers, body.as_bytes()).await;
+    crate::support::gateway::Tokens::of(&response)
 }
 
 #[tokio::test(flavor = "multi_thread")]

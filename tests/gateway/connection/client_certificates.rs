@@ -70,9 +70,9 @@ impl House {
         // A refused client may fail even earlier.
         let _ =
             stream.write_all(b"GET /told HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n").await;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer)[9..12].parse().expect("a status"))
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await?;
+        Ok(String::from_utf8_lossy(&response)[9..12].parse().expect("a status"))
     }
 
     async fn refusal(&self, trust: &Trust) -> String {
@@ -162,11 +162,11 @@ async fn certificate_headers_reach_routed_apps_and_cannot_be_spoofed() {
     let mut new = Http2::connect(&ada, house.gateway.address(), "gateway.test").await;
     for (path, told) in [("/told", Some(&expected)), ("/public", None)] {
         for version in [1, 2] {
-            let answer = match version {
+            let response = match version {
                 1 => old.request("POST", path, &forged, b"a body").await,
                 _ => new.request("POST", path, &forged, b"a body").await,
             };
-            assert_eq!(answer.status, 200, "{path} over HTTP/{version}");
+            assert_eq!(response.status, 200, "{path} over HTTP/{version}");
             let seen = house.gateway.app.last();
             assert_eq!(seen.header("client-cert").as_ref(), told, "{path} over HTTP/{version}");
             for name in ["client-cert-chain", "client_cert", "client.cert"] {
@@ -219,11 +219,11 @@ async fn reloaded_client_ca_applies_to_open_connections() {
     let before = house.gateway.app.heads();
     house.gateway.reconfigure(|text| text.replace("both.crt", "others.crt")).await;
     assert_eq!(house.refusal(&ada).await, "received fatal alert: UnknownCA");
-    let answer = kept.request("GET", "/told", &[], b"").await;
-    assert_eq!((answer.status, answer.code().as_str()), (421, "connection_outdated"));
+    let response = kept.request("GET", "/told", &[], b"").await;
+    assert_eq!((response.status, response.code().as_str()), (421, "connection_outdated"));
     kept.until_closed().await;
-    let answer = kept2.request("GET", "/told", &[], b"").await;
-    assert_eq!((answer.status, answer.code().as_str()), (421, "connection_outdated"));
+    let response = kept2.request("GET", "/told", &[], b"").await;
+    assert_eq!((response.status, response.code().as_str()), (421, "connection_outdated"));
     assert_eq!(kept2.until_closed().await, None, "it is told to connect anew, in order");
     assert_eq!(house.gateway.app.heads(), before, "the app heard of neither");
     assert_eq!(house.ask(&eve).await.expect("as before"), 200);
@@ -299,7 +299,7 @@ async fn connection_ends_when_its_certificate_expires() {
     let mut kept = house.client(&ada).await;
     assert_eq!(kept.request("GET", "/told", &[], b"").await.status, 200);
     house.gateway.clock.advance(Duration::from_hours(91 * 24));
-    let answer = kept.request("GET", "/told", &[], b"").await;
-    assert_eq!((answer.status, answer.code().as_str()), (421, "connection_outdated"));
+    let response = kept.request("GET", "/told", &[], b"").await;
+    assert_eq!((response.status, response.code().as_str()), (421, "connection_outdated"));
     kept.until_closed().await;
 }

@@ -29,7 +29,7 @@ async fn session_over_http2_looks_to_the_app_like_http1() {
     let mut client = connect(&house).await;
     let tokens = login(&mut client).await;
     let bearer = format!("Bearer {}", tokens.access);
-    let answer = client
+    let response = client
         .request(
             "POST",
             "/notes?x=1",
@@ -44,8 +44,8 @@ async fn session_over_http2_looks_to_the_app_like_http1() {
             b"a body",
         )
         .await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.all("x-request-id").len(), 1);
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.all("x-request-id").len(), 1);
     let seen = house.gateway.app.last();
     assert_eq!((seen.line(), &seen.body[..]), ("POST /notes?x=1 HTTP/1.1", &b"a body"[..]));
     for (name, value) in [
@@ -65,13 +65,14 @@ async fn session_over_http2_looks_to_the_app_like_http1() {
 async fn hundred_concurrent_requests_share_a_connection() {
     let house = house("", "").await;
     let mut client = connect(&house).await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for at in 0..100 {
-        let (answer, _) = client.send("GET", &format!("/public/{at}"), &[], Some(b"")).await.expect("sent");
-        answers.push(async move { (at, http2::whole(http2::head(answer).await.expect("an answer")).await) });
+        let (response, _) = client.send("GET", &format!("/public/{at}"), &[], Some(b"")).await.expect("sent");
+        responses
+            .push(async move { (at, http2::whole(http2::head(response).await.expect("an answer")).await) });
     }
-    for (at, answer) in join_all(answers).await {
-        assert!(answer.status == 200 && answer.text().contains(&format!("GET /public/{at} ")), "{at}");
+    for (at, response) in join_all(responses).await {
+        assert!(response.status == 200 && response.text().contains(&format!("GET /public/{at} ")), "{at}");
     }
     assert_eq!(house.gateway.metric("doorward_connections_open").await, 1.0);
 }
@@ -88,18 +89,18 @@ async fn revoked_session_ends_its_streams_but_not_the_connection() {
     let open = async |client: &mut Http2, bearer: &str| {
         let headers = stream(bearer);
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mut answer = client.ask("GET", "/events", &headers, b"").await.expect("an answer");
-        assert_eq!(answer.status, 200);
-        assert!(http2::next(&mut answer.body).await.expect("an event").is_some());
-        answer
+        let mut response = client.ask("GET", "/events", &headers, b"").await.expect("an answer");
+        assert_eq!(response.status, 200);
+        assert!(http2::next(&mut response.body).await.expect("an event").is_some());
+        response
     };
     let mut ending = open(&mut client, &mine_bearer).await;
     let mut staying = open(&mut client, &other_bearer).await;
 
     let headers = [("authorization", mine_bearer.as_str())];
-    let answer = client.request("POST", "/auth/logout", &headers, b"").await;
+    let response = client.request("POST", "/auth/logout", &headers, b"").await;
     let acknowledged = Instant::now();
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     let end = loop {
         match http2::next(&mut ending.body).await {
             Ok(Some(_)) => {}
@@ -137,10 +138,10 @@ async fn client_disconnect_over_http2_aborts_the_request() {
     app_has(1).await;
     drop(plain);
     counted("aborted", "none", 1.0).await;
-    let (answer, mut stream) = client.send("GET", "/hold", &headers, Some(b"")).await.expect("sent");
+    let (response, mut stream) = client.send("GET", "/hold", &headers, Some(b"")).await.expect("sent");
     app_has(2).await;
     stream.send_reset(Reason::CANCEL);
-    drop(answer);
+    drop(response);
     counted("aborted", "none", 2.0).await;
     let mut other = connect(&house).await;
     let held = other.send("GET", "/hold", &headers, Some(b"")).await.expect("sent");
@@ -167,8 +168,8 @@ async fn oversized_headers_are_refused_and_the_connection_is_kept() {
     let mut client = connect(&house).await;
     let many: Vec<(String, String)> = (0..21).map(|at| (format!("x-{at}"), "y".to_owned())).collect();
     let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let answer = client.request("GET", "/public", &many, b"").await;
-    assert_eq!((answer.status, answer.code().as_str()), (431, "header_too_large"));
+    let response = client.request("GET", "/public", &many, b"").await;
+    assert_eq!((response.status, response.code().as_str()), (431, "header_too_large"));
     let long = "y".repeat(9 << 10);
     // The HTTP/2 library's own response: it stops reading at the limit.
     assert_eq!(client.request("GET", "/public", &[("x-long", &long)], b"").await.status, 431);
@@ -210,9 +211,9 @@ async fn connection_gets_goaway_at_its_request_limit() {
     // Over HTTP/1.1 the last response has `Connection: close`.
     let mut plain = house.client("gateway.test").await;
     for at in 1..=5 {
-        let answer = plain.request("GET", "/public", &[], b"").await;
-        let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        assert_eq!((answer.status, closes), (200, at == 5), "request {at}");
+        let response = plain.request("GET", "/public", &[], b"").await;
+        let closes = response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        assert_eq!((response.status, closes), (200, at == 5), "request {at}");
     }
     plain.until_closed().await;
 }
@@ -261,8 +262,8 @@ async fn only_a_body_below_the_minimum_rate_is_cut() {
     let (slow, mut body) = client.send("POST", "/public/slow", &[], None).await.expect("sent");
     let begun = Instant::now();
     let ended = async {
-        let answer = http2::head(slow).await;
-        answer.map(|answer| answer.status)
+        let response = http2::head(slow).await;
+        response.map(|response| response.status)
     };
     let dribbling = async {
         loop {
@@ -299,9 +300,11 @@ async fn thousands_of_stream_resets_leave_others_unaffected() {
     let mut attacker = connect(&house).await;
     let mut opened = 0;
     for _ in 0..5000 {
-        let Ok((answer, mut stream)) = attacker.send("GET", "/public/attack", &[], None).await else { break };
+        let Ok((response, mut stream)) = attacker.send("GET", "/public/attack", &[], None).await else {
+            break;
+        };
         stream.send_reset(Reason::CANCEL);
-        drop(answer);
+        drop(response);
         opened += 1;
         if opened % 500 == 0 {
             assert_eq!(neighbour.request("GET", "/public", &[], b"").await.status, 200);
@@ -325,14 +328,14 @@ async fn content_length_over_http2_must_be_one_plain_number() {
     for lengths in [&["3", "3"][..], &["3", "003"], &["03"], &["3, 3"], &["+3"], &[" 3"], &["3\t"]] {
         let headers: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
         match client.ask("POST", "/public", &headers, b"abc").await {
-            Ok(answer) => assert_eq!(answer.status, 400, "{lengths:?}"),
+            Ok(response) => assert_eq!(response.status, 400, "{lengths:?}"),
             // The HTTP/2 library checks lengths, too.
             Err(error) => assert!(error.reason().is_some(), "{lengths:?}: {error}"),
         }
     }
     for (name, value) in [("x-custom", " a"), ("x-custom", "a\t"), ("x-custom", " ")] {
-        let answer = client.request("GET", "/public", &[(name, value)], b"").await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, "request_invalid"), "{value:?}");
+        let response = client.request("GET", "/public", &[(name, value)], b"").await;
+        assert_eq!((response.status, response.code().as_str()), (400, "request_invalid"), "{value:?}");
     }
     assert_eq!(house.gateway.app.heads(), 0);
     for (lengths, body) in

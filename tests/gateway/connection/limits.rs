@@ -35,7 +35,7 @@ async fn is_served(gateway: &TestGateway) -> bool {
     let mut client = Client::connect(gateway.address()).await;
     // The peer may have closed already.
     client.try_send(b"GET /public HTTP/1.1\r\nHost: gateway.test\r\n\r\n").await
-        && client.response("GET").await.is_some_and(|answer| answer.status == 200)
+        && client.response("GET").await.is_some_and(|response| response.status == 200)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,8 +239,8 @@ async fn too_many_header_fields_are_refused() {
     let gateway = with("[server.limits]\nheader_fields = 12").await;
     let fields: Vec<(String, String)> = (0..12).map(|at| (format!("X-{at}"), "y".to_owned())).collect();
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let answer = gateway.get("/public", &fields).await;
-    assert_eq!((answer.status, answer.code().as_str()), (431, "header_too_large"));
+    let response = gateway.get("/public", &fields).await;
+    assert_eq!((response.status, response.code().as_str()), (431, "header_too_large"));
     // Host is the twelfth.
     assert_eq!(gateway.get("/public", &fields[..11]).await.status, 200);
 }

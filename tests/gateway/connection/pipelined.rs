@@ -42,10 +42,10 @@ async fn request_in_flight_is_answered_despite_pipelined_data() {
     ] {
         for more in [&next[..], b"GET", b"\0", b"\r\n", &b"x".repeat(100_000)] {
             let mut client = sent_meanwhile(&gateway, &request, more).await;
-            let answer = client.response("POST").await.expect("an answer");
+            let response = client.response("POST").await.expect("an answer");
             let (shown, sent) = (request[..20].escape_ascii(), more[..more.len().min(20)].escape_ascii());
-            assert_eq!(answer.status, 200, "{shown} and {sent}: {}", answer.text());
-            assert!(answer.text().contains(" /hold "), "{shown} and {sent}");
+            assert_eq!(response.status, 200, "{shown} and {sent}: {}", response.text());
+            assert!(response.text().contains(" /hold "), "{shown} and {sent}");
         }
     }
 }
@@ -60,9 +60,9 @@ async fn empty_line_after_a_body_is_ignored() {
         client.send(&message("POST", &format!("/hold/{at}"), &[], b"x")).await;
         client.send(b"\r\n").await;
         gateway.app.release(1);
-        let answer = client.response("POST").await.expect("an answer");
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("keep-alive")));
-        assert!(answer.text().contains(&format!(" /hold/{at} ")));
+        let response = client.response("POST").await.expect("an answer");
+        assert_eq!((response.status, response.header("connection")), (200, Some("keep-alive")));
+        assert!(response.text().contains(&format!(" /hold/{at} ")));
     }
 }
 
@@ -80,13 +80,13 @@ async fn body_bytes_are_never_the_next_request_at_any_boundary() {
             let first = message(method, "/public/first", &[("X-Pad", &pad)], body);
             let mut client = Client::connect(gateway.address()).await;
             client.send(&[&first[..], &next, &next].concat()).await;
-            let answer = client.response(method).await.expect("an answer");
+            let response = client.response(method).await.expect("an answer");
             assert_eq!(
-                (answer.status, answer.header("connection")),
+                (response.status, response.header("connection")),
                 (200, Some("close")),
                 "{length} {method}"
             );
-            assert!(answer.text().ends_with(&format!("{} bytes of body", body.len())));
+            assert!(response.text().ends_with(&format!("{} bytes of body", body.len())));
             assert!(client.response("GET").await.is_none(), "{length} {method}");
         }
     }
@@ -105,8 +105,8 @@ async fn last_response_of_a_connection_has_connection_close() {
     ] {
         let mut client = Client::connect(gateway.address()).await;
         client.send(&request).await;
-        let answer = client.response("GET").await.expect("an answer");
-        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")));
+        let response = client.response("GET").await.expect("an answer");
+        assert_eq!((response.status, response.header("connection")), (status, Some("close")));
         client.until_closed().await;
     }
 }

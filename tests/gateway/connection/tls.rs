@@ -121,9 +121,13 @@ async fn hsts_is_sent_over_tls_only() {
     for (method, path, status) in
         [("GET", "/public", 200), ("GET", "/notes", 401), ("PUT", "/auth/login", 405)]
     {
-        let answer = client.request(method, path, &[], b"").await;
-        assert_eq!((answer.status, answer.header("strict-transport-security")), (status, value), "{path}");
-        assert_eq!(answer.all("x-request-id").len(), 1);
+        let response = client.request(method, path, &[], b"").await;
+        assert_eq!(
+            (response.status, response.header("strict-transport-security")),
+            (status, value),
+            "{path}"
+        );
+        assert_eq!(response.all("x-request-id").len(), 1);
     }
     let clear = http::request(house.gateway.redirect(), "GET", "/notes?x=1", &[], b"").await;
     assert_eq!((clear.status, clear.header("location")), (308, Some("https://gateway.test/notes?x=1")));
@@ -138,9 +142,9 @@ async fn plain_http_redirects_browsers_and_refuses_programs() {
     };
     // For app, endpoint and refusal responses alike.
     for path in ["/", "/auth/me", "/public/a%2Fb"] {
-        let answer = ask("GET", path, &[], b"").await;
+        let response = ask("GET", path, &[], b"").await;
         let to = format!("https://gateway.test{path}");
-        assert_eq!((answer.status, answer.header("location")), (308, Some(to.as_str())));
+        assert_eq!((response.status, response.header("location")), (308, Some(to.as_str())));
     }
     for (method, path, headers, body) in [
         ("POST", "/auth/login", LOGIN, &credentials()[..]),
@@ -148,13 +152,13 @@ async fn plain_http_redirects_browsers_and_refuses_programs() {
         ("GET", "/", &[("Host", "evil.test")][..], b"".as_slice()),
         ("GET", "/ws", &[("Connection", "Upgrade"), ("Upgrade", "websocket")][..], b"".as_slice()),
     ] {
-        let answer = ask(method, path, headers, body).await;
+        let response = ask(method, path, headers, body).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (403, "https_required"),
             "{method} {path} {headers:?}"
         );
-        assert_eq!(answer.header("location"), None);
+        assert_eq!(response.header("location"), None);
     }
     assert_eq!(house.gateway.app.heads(), 0, "nothing in clear goes on");
     // Over TLS the rules for plaintext do not apply.

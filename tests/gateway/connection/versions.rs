@@ -8,7 +8,7 @@ use crate::support::http::{Client, message};
 use crate::support::{Setup, TestGateway};
 
 /// A gateway whose app sends this response to each request and closes the connection.
-async fn before(answer: &'static [u8]) -> TestGateway {
+async fn before(response: &'static [u8]) -> TestGateway {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
@@ -18,7 +18,7 @@ async fn before(answer: &'static [u8]) -> TestGateway {
                 while !head.ends_with(b"\r\n\r\n")
                     && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
                 {}
-                let _ = stream.write_all(answer).await;
+                let _ = stream.write_all(response).await;
                 let _ = stream.shutdown().await;
                 // Closing with unread data would reset the connection.
                 while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
@@ -42,8 +42,8 @@ const CHUNKED: &[u8] =
 #[tokio::test(flavor = "multi_thread")]
 async fn http10_client_gets_one_response_without_chunks() {
     // RFC 9110 section 15.2, RFC 9112 section 6.1: nginx takes the first header for the final response.
-    for answer in [CHUNKED, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhi"] {
-        let gateway = before(answer).await;
+    for response in [CHUNKED, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhi"] {
+        let gateway = before(response).await;
         for keep in ["", "Connection: keep-alive\r\n", "Expect: 100-continue\r\n"] {
             let mut client = Client::connect(gateway.address()).await;
             client.send(&old("/odd", keep)).await;
@@ -59,8 +59,8 @@ async fn http10_client_gets_one_response_without_chunks() {
     let mut client = Client::connect(gateway.address()).await;
     for _ in 0..2 {
         client.send(&old("/odd", "Connection: keep-alive\r\n")).await;
-        let answer = client.response("GET").await.expect("an answer");
-        assert_eq!((answer.header("connection"), &answer.body[..]), (Some("keep-alive"), &b"hi"[..]));
+        let response = client.response("GET").await.expect("an answer");
+        assert_eq!((response.header("connection"), &response.body[..]), (Some("keep-alive"), &b"hi"[..]));
     }
     // An HTTP/1.1 client gets chunks.
     let gateway = before(CHUNKED).await;
@@ -103,10 +103,10 @@ async fn upgrade_needs_a_requested_and_named_protocol() {
         assert_eq!(gateway.get("/public", headers).await.status, 200);
         assert_eq!(gateway.app.last().header("upgrade"), None, "{headers:?}");
     }
-    for answer in [
+    for response in [
         &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\nRAW"[..],
         b"HTTP/1.1 101 Switching Protocols\r\n\r\nRAW",
     ] {
-        assert_eq!(before(answer).await.get("/odd", &both).await.status, 502);
+        assert_eq!(before(response).await.get("/odd", &both).await.status, 502);
     }
 }

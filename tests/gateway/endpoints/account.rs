@@ -17,10 +17,10 @@ async fn me_endpoint_returns_the_signed_in_user() {
     let gateway = TestGateway::start().await;
     let id = gateway.user("ada", &["user", "admin"]).await;
     let tokens = gateway.login("ada").await;
-    let answer = gateway.call("GET", "/auth/me", &tokens.access).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.all("cache-control"), ["no-store"]);
-    let mut me = answer.json();
+    let response = gateway.call("GET", "/auth/me", &tokens.access).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.all("cache-control"), ["no-store"]);
+    let mut me = response.json();
     let expires_at = me.as_object_mut().expect("an object").remove("expires_at").expect("its end");
     assert!(is_time(&expires_at), "{expires_at}");
     assert_eq!(
@@ -43,10 +43,10 @@ async fn only_own_live_sessions_are_listed_newest_first() {
     let new = http::request(gateway.address(), "POST", "/auth/login", &headers, body.as_bytes()).await;
     let new = crate::support::gateway::Tokens::of(&new);
     assert_eq!(gateway.post("/auth/logout", Some(&ended.access), &json!(null)).await.status, 200);
-    let answer = gateway.call("GET", "/auth/sessions", &new.access).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.all("cache-control"), ["no-store"]);
-    let body = answer.json();
+    let response = gateway.call("GET", "/auth/sessions", &new.access).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.all("cache-control"), ["no-store"]);
+    let body = response.json();
     assert_eq!(body.as_object().expect("an object").len(), 1);
     let rows = body["sessions"].as_array().expect("sessions");
     let ids: Vec<_> = rows.iter().map(|row| (&row["session_id"], &row["current"])).collect();
@@ -134,9 +134,9 @@ async fn password_change_needs_current_password_and_acceptable_new_one() {
     let (mine, other) = (gateway.login("ada").await, gateway.login("ada").await);
     let change = async |current: &str, new: &str| {
         let body = json!({ "current_password": current, "new_password": new });
-        let answer = gateway.post("/auth/password", Some(&mine.access), &body).await;
-        assert!(!answer.text().contains(current) && !answer.text().contains(new), "{}", answer.text());
-        answer
+        let response = gateway.post("/auth/password", Some(&mine.access), &body).await;
+        assert!(!response.text().contains(current) && !response.text().contains(new), "{}", response.text());
+        response
     };
     assert_refused(&change("wrong battery staple", OTHER_PASSWORD).await, 400, "password_rejected");
     for bad in ["fourteen chars", "zzzzzzzzzzzzzzzzzzzz", "adaadaadaadaadaada"] {
@@ -187,8 +187,8 @@ async fn session_revoked_while_waiting_cannot_change_password() {
     assert_eq!(ended.status, 200);
     gate.open();
     // Either refused with a response, or cut after the grace period: on a busy machine hashing may take longer.
-    if let Some(answer) = client.response("POST").await {
-        assert_refused(&answer, 401, "token_revoked");
+    if let Some(response) = client.response("POST").await {
+        assert_refused(&response, 401, "token_revoked");
     }
     assert_eventually("nothing was changed", SOON, async || {
         faults.calls(Op::FindUser) > 0 && faults.calls(Op::ChangeUser) == 0

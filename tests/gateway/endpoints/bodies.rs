@@ -11,16 +11,16 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 const SECRET: &str = "hunter2hunter2hunter2";
 
 async fn post(gateway: &TestGateway, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-    let answer = http::request(gateway.address(), "POST", path, headers, body.as_bytes()).await;
-    assert!(!answer.text().contains(SECRET), "{path} {body}: {}", answer.text());
-    answer
+    let response = http::request(gateway.address(), "POST", path, headers, body.as_bytes()).await;
+    assert!(!response.text().contains(SECRET), "{path} {body}: {}", response.text());
+    response
 }
 
 async fn assert_said(gateway: &TestGateway, path: &str, headers: &[(&str, &str)], cases: &[(String, &str)]) {
     for (body, said) in cases {
-        let answer = post(gateway, path, headers, body).await;
-        assert_refused(&answer, 400, "request_invalid");
-        let detail = answer.member("detail");
+        let response = post(gateway, path, headers, body).await;
+        assert_refused(&response, 400, "request_invalid");
+        let detail = response.member("detail");
         assert!(detail.starts_with(said), "{path} {body}: {detail}");
     }
 }
@@ -99,9 +99,9 @@ async fn malformed_refresh_or_logout_error_names_the_field() {
 #[tokio::test(flavor = "multi_thread")]
 async fn non_utf8_body_is_refused_as_json() {
     let gateway = TestGateway::start().await;
-    let answer =
+    let response =
         http::request(gateway.address(), "POST", "/auth/login", &[JSON], b"{\"username\":\"\xff\"}").await;
-    assert_refused(&answer, 400, "request_invalid");
+    assert_refused(&response, 400, "request_invalid");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,17 +119,18 @@ async fn only_plain_json_is_accepted() {
         "application/json, text/plain",
         "",
     ] {
-        let answer = post(&gateway, "/auth/login", &[("Content-Type", content_type)], &body).await;
-        assert_refused(&answer, 415, "media_type_unsupported");
+        let response = post(&gateway, "/auth/login", &[("Content-Type", content_type)], &body).await;
+        assert_refused(&response, 415, "media_type_unsupported");
     }
     assert_refused(&post(&gateway, "/auth/login", &[], &body).await, 415, "media_type_unsupported");
     // As `curl -d` sends it: not a browser, so the error does not mention pages. A browser sends a form (tests of
     // browsers).
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     for path in ["/auth/login", "/auth/refresh", "/auth/logout"] {
-        let answer = post(&gateway, path, &[form, ("Accept", "*/*"), ("User-Agent", "curl/8")], &body).await;
-        assert_refused(&answer, 415, "media_type_unsupported");
-        assert!(answer.member("detail").contains("Content-Type: application/json"), "{}", answer.text());
+        let response =
+            post(&gateway, path, &[form, ("Accept", "*/*"), ("User-Agent", "curl/8")], &body).await;
+        assert_refused(&response, 415, "media_type_unsupported");
+        assert!(response.member("detail").contains("Content-Type: application/json"), "{}", response.text());
     }
     // From a page of its own, there is nothing to sign out of (tests of browsers).
     for (browser, status) in [
@@ -144,8 +145,8 @@ async fn only_plain_json_is_accepted() {
         );
     }
     for encoding in ["gzip", "br", "deflate", "gzip, identity"] {
-        let answer = post(&gateway, "/auth/login", &[JSON, ("Content-Encoding", encoding)], &body).await;
-        assert_refused(&answer, 415, "media_type_unsupported");
+        let response = post(&gateway, "/auth/login", &[JSON, ("Content-Encoding", encoding)], &body).await;
+        assert_refused(&response, 415, "media_type_unsupported");
     }
     for headers in [
         &[("Content-Type", "application/json; charset=utf-8")][..],

@@ -23,8 +23,8 @@ async fn login_from(gateway: &TestGateway, origin: &str) -> Response {
 }
 
 /// Headers that would let another origin's script read the response.
-fn cors_headers(answer: &Response) -> Vec<&str> {
-    let names = answer.headers.iter().map(|(name, _)| name.as_str());
+fn cors_headers(response: &Response) -> Vec<&str> {
+    let names = response.headers.iter().map(|(name, _)| name.as_str());
     names.filter(|name| name.to_lowercase().starts_with("access-control-")).collect()
 }
 
@@ -32,14 +32,14 @@ fn cors_headers(answer: &Response) -> Vec<&str> {
 async fn preflight_of_allowed_origin_needs_no_credentials() {
     // T18.
     let gateway = with_cors().await;
-    let answer = preflight(&gateway, "/auth/login", SPA).await;
-    assert_eq!((answer.status, answer.body.len()), (204, 0));
-    assert_eq!(answer.all("access-control-allow-origin"), [SPA]);
-    assert_eq!(answer.all("access-control-allow-methods"), ["GET, POST, DELETE"]);
-    assert_eq!(answer.all("access-control-allow-headers"), ["authorization, content-type"]);
-    assert_eq!(answer.all("access-control-max-age"), ["600"]);
-    assert_eq!(answer.all("vary"), ["Origin"]);
-    assert_eq!(answer.header("access-control-allow-credentials"), None);
+    let response = preflight(&gateway, "/auth/login", SPA).await;
+    assert_eq!((response.status, response.body.len()), (204, 0));
+    assert_eq!(response.all("access-control-allow-origin"), [SPA]);
+    assert_eq!(response.all("access-control-allow-methods"), ["GET, POST, DELETE"]);
+    assert_eq!(response.all("access-control-allow-headers"), ["authorization, content-type"]);
+    assert_eq!(response.all("access-control-max-age"), ["600"]);
+    assert_eq!(response.all("vary"), ["Origin"]);
+    assert_eq!(response.header("access-control-allow-credentials"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,16 +76,16 @@ async fn preflight_does_not_bypass_route_authorization() {
 async fn allowed_origin_can_read_responses_and_refusals() {
     let gateway = with_cors().await;
     gateway.user("ada", &[]).await;
-    let answers = [login_from(&gateway, SPA).await, gateway.get("/auth/me", &[("Origin", SPA)]).await];
-    assert_eq!(answers.each_ref().map(|answer| answer.status), [200, 401]);
-    for answer in &answers {
-        assert_eq!(answer.all("access-control-allow-origin"), [SPA]);
+    let responses = [login_from(&gateway, SPA).await, gateway.get("/auth/me", &[("Origin", SPA)]).await];
+    assert_eq!(responses.each_ref().map(|response| response.status), [200, 401]);
+    for response in &responses {
+        assert_eq!(response.all("access-control-allow-origin"), [SPA]);
         assert_eq!(
-            answer.all("access-control-expose-headers"),
+            response.all("access-control-expose-headers"),
             ["retry-after, www-authenticate, x-request-id"]
         );
-        assert!(answer.all("vary").contains(&"Origin"));
-        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert!(response.all("vary").contains(&"Origin"));
+        assert_eq!(response.header("access-control-allow-credentials"), None);
     }
     let foreign = gateway.get("/.well-known/jwks.json", &[("Origin", "https://evil.example")]).await;
     assert_eq!((foreign.status, cors_headers(&foreign)), (200, vec![]));

@@ -16,17 +16,17 @@ async fn login(gateway: &TestGateway, name: &str, password: &str) -> Response {
 }
 
 /// The exact shape; RFC 6749 section 5.1: the response must not be cached.
-fn assert_tokens(answer: &Response) -> Tokens {
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.all("content-type"), ["application/json"]);
-    assert_eq!(answer.all("cache-control"), ["no-store"]);
-    assert_eq!(answer.header("set-cookie"), None, "JSON login sets no cookie");
-    let body = answer.json();
+fn assert_tokens(response: &Response) -> Tokens {
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.all("content-type"), ["application/json"]);
+    assert_eq!(response.all("cache-control"), ["no-store"]);
+    assert_eq!(response.header("set-cookie"), None, "JSON login sets no cookie");
+    let body = response.json();
     let mut names: Vec<&str> = body.as_object().expect("an object").keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["access_token", "expires_in", "refresh_token", "session_id", "token_type"]);
     assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(900)));
-    let tokens = Tokens::of(answer);
+    let tokens = Tokens::of(response);
     assert_eq!((tokens.refresh.len(), tokens.session.len()), (51, 22));
     tokens
 }
@@ -58,12 +58,12 @@ async fn login_failures_look_the_same_for_any_cause() {
         ("eve", PASSWORD),
         ("eve", "not the right password"),
     ] {
-        let answer = login(&gateway, name, password).await;
-        assert_refused(&answer, 401, "credentials_wrong");
+        let response = login(&gateway, name, password).await;
+        assert_refused(&response, 401, "credentials_wrong");
         let headers: Vec<_> =
-            answer.headers.iter().filter(|(name, _)| name.to_lowercase() != "date").collect();
-        let id = answer.header("x-request-id").expect("an id");
-        compared.push((name, format!("{headers:?}").replace(id, ""), answer.text().replace(id, "")));
+            response.headers.iter().filter(|(name, _)| name.to_lowercase() != "date").collect();
+        let id = response.header("x-request-id").expect("an id");
+        compared.push((name, format!("{headers:?}").replace(id, ""), response.text().replace(id, "")));
     }
     for (name, headers, body) in &compared[1..] {
         assert_eq!((headers, body), (&compared[0].1, &compared[0].2), "{name}");

@@ -52,14 +52,14 @@ async fn wrong_method_gets_the_allow_header() {
         ("/.well-known/jwks.json", "GET, HEAD", &["POST", "PUT", "DELETE"]),
     ] {
         for method in methods {
-            let answer = gateway.call(method, path, &tokens.access).await;
-            assert_refused(&answer, 405, "method_not_allowed");
-            assert_eq!(answer.all("allow"), [allow], "{method} {path}");
+            let response = gateway.call(method, path, &tokens.access).await;
+            assert_refused(&response, 405, "method_not_allowed");
+            assert_eq!(response.all("allow"), [allow], "{method} {path}");
         }
     }
     for path in ["/auth/refresh", &own] {
-        let answer = gateway.call("HEAD", path, &tokens.access).await;
-        assert_eq!((answer.status, answer.body.len()), (405, 0));
+        let response = gateway.call("HEAD", path, &tokens.access).await;
+        assert_eq!((response.status, response.body.len()), (405, 0));
     }
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200, "still signed in");
 }
@@ -141,11 +141,11 @@ async fn paths_below_the_gateway_prefix_never_reach_the_app() {
 async fn jwks_is_cacheable_and_holds_no_private_key() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
-    let answer = gateway.get("/.well-known/jwks.json", &[]).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.all("content-type"), ["application/jwk-set+json"]);
-    assert_eq!(answer.all("cache-control"), ["public, max-age=300"]);
-    let keys = answer.json()["keys"].as_array().cloned().expect("keys");
+    let response = gateway.get("/.well-known/jwks.json", &[]).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.all("content-type"), ["application/jwk-set+json"]);
+    assert_eq!(response.all("cache-control"), ["public, max-age=300"]);
+    let keys = response.json()["keys"].as_array().cloned().expect("keys");
     assert_eq!(keys.len(), 1);
     let mut members: Vec<_> = keys[0].as_object().expect("a key").keys().cloned().collect();
     members.sort_unstable();

@@ -14,8 +14,8 @@ async fn with_a_small_route() -> TestGateway {
 async fn large_body_arrives_unchanged() {
     let gateway = TestGateway::start().await;
     let body: Vec<u8> = (0..1_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let answer = http::request(gateway.address(), "PUT", "/public", &[], &body).await;
-    assert_eq!(answer.status, 200);
+    let response = http::request(gateway.address(), "PUT", "/public", &[], &body).await;
+    assert_eq!(response.status, 200);
     assert!(gateway.app.last().body == body, "what arrived is not what was sent");
 }
 
@@ -23,9 +23,9 @@ async fn large_body_arrives_unchanged() {
 async fn large_response_arrives_unchanged() {
     let routes = "[[routes]]\nname = \"big\"\npath = \"/big\"\naccess = \"public\"\nupstream = \"app\"\n";
     let gateway = TestGateway::with(Setup { routes: routes.into(), ..Setup::default() }).await;
-    let answer = gateway.get("/big", &[]).await;
-    assert_eq!((answer.status, answer.body.len()), (200, 1 << 20));
-    assert!(answer.body.iter().all(|&byte| byte == b'x'));
+    let response = gateway.get("/big", &[]).await;
+    assert_eq!((response.status, response.body.len()), (200, 1 << 20));
+    assert!(response.body.iter().all(|&byte| byte == b'x'));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,8 +74,8 @@ async fn refusal_reaches_a_client_still_sending() {
         for round in 0..5 {
             let mut client = Client::connect(gateway.address()).await;
             client.try_send(&message("POST", path, &[], &body)).await;
-            let answer = client.response("POST").await;
-            assert_eq!((round, answer.map(|answer| answer.status)), (round, Some(status)), "{path}");
+            let response = client.response("POST").await;
+            assert_eq!((round, response.map(|response| response.status)), (round, Some(status)), "{path}");
         }
     }
 }

@@ -37,8 +37,8 @@ async fn revoked_bearer_is_not_forwarded_to_public_apps() {
     let tokens = gateway.login("ada").await;
     gateway.clock.advance(std::time::Duration::from_secs(3600));
     for path in ["/public", "/optional"] {
-        let answer = gateway.call("GET", path, &tokens.access).await;
-        assert_eq!(answer.status, 200);
+        let response = gateway.call("GET", path, &tokens.access).await;
+        assert_eq!(response.status, 200);
         assert_eq!(gateway.app.last().header("authorization"), None, "{path}");
         assert_eq!(gateway.app.last().header("x-auth-user"), None, "{path}");
     }
@@ -124,6 +124,6 @@ async fn app_can_set_only_its_own_cookies() {
     // T07.
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let tokens = gateway.login("ada").await;
-    let answer = gateway.call("GET", "/cookie", &tokens.access).await;
-    assert_eq!((answer.status, answer.all("set-cookie")), (200, vec!["app=1; Path=/"]));
+    let response = gateway.call("GET", "/cookie", &tokens.access).await;
+    assert_eq!((response.status, response.all("set-cookie")), (200, vec!["app=1; Path=/"]));
 }

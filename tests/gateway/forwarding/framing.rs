@@ -12,11 +12,11 @@ async fn exchange(gateway: &TestGateway, bytes: &str) -> Vec<Response> {
     let mut client = Client::connect(gateway.address()).await;
     client.send(bytes.as_bytes()).await;
     client.shut().await;
-    let mut answers = Vec::new();
-    while let Some(answer) = client.response("GET").await {
-        answers.push(answer);
+    let mut responses = Vec::new();
+    while let Some(response) = client.response("GET").await {
+        responses.push(response);
     }
-    answers
+    responses
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,8 +44,8 @@ async fn request_needs_exactly_one_valid_host() {
         "GET /public HTTP/1.1\r\n Host: gateway.test\r\n",
         "GET http://gateway.test/public HTTP/1.1\r\n",
     ] {
-        let answers = exchange(&gateway, &format!("{head}\r\n")).await;
-        assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [400], "{head}");
+        let responses = exchange(&gateway, &format!("{head}\r\n")).await;
+        assert_eq!(responses.iter().map(|response| response.status).collect::<Vec<_>>(), [400], "{head}");
     }
     assert_eq!(gateway.app.seen().len(), 0);
 }
@@ -87,13 +87,16 @@ async fn ambiguous_body_length_is_refused_and_closes_the_connection() {
     ] {
         let request =
             format!("POST /public HTTP/1.1\r\nHost: gateway.test\r\n{framing}\r\n\r\n0\r\n\r\n{HIDDEN}");
-        let answers = exchange(&gateway, &request).await;
-        assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [400], "{framing}");
+        let responses = exchange(&gateway, &request).await;
+        assert_eq!(responses.iter().map(|response| response.status).collect::<Vec<_>>(), [400], "{framing}");
     }
     let old = format!(
         "POST /public HTTP/1.0\r\nHost: gateway.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{HIDDEN}"
     );
-    assert_eq!(exchange(&gateway, &old).await.iter().map(|answer| answer.status).collect::<Vec<_>>(), [400]);
+    assert_eq!(
+        exchange(&gateway, &old).await.iter().map(|response| response.status).collect::<Vec<_>>(),
+        [400]
+    );
     assert_eq!(gateway.app.seen().len(), 0);
 }
 
@@ -184,8 +187,8 @@ async fn each_pipelined_request_is_authorized_separately() {
         client.send(&[first, second.clone()].concat()).await;
         assert_eq!(client.response("GET").await.expect("an answer").status, 200);
         // It is authorized separately, or the connection is closed before it is read.
-        if let Some(answer) = client.response("GET").await {
-            assert_refused(&answer, 401, "token_missing");
+        if let Some(response) = client.response("GET").await {
+            assert_refused(&response, 401, "token_missing");
         }
     }
     assert!(gateway.app.seen().iter().all(|seen| !seen.target().ends_with("second")));

@@ -5,9 +5,9 @@ use crate::support::http::{Client, message};
 use crate::support::{Response, Setup, TestGateway};
 
 /// Request id of a response; 32 hexadecimal digits when the gateway generated it.
-fn id(answer: &Response) -> String {
-    let all = answer.all("x-request-id");
-    assert_eq!(all.len(), 1, "{:?}", answer.headers);
+fn id(response: &Response) -> String {
+    let all = response.all("x-request-id");
+    assert_eq!(all.len(), 1, "{:?}", response.headers);
     all[0].to_owned()
 }
 
@@ -25,8 +25,8 @@ async fn request_id_is_shared_with_app_and_client() {
     let mut client = Client::connect(gateway.address()).await;
     let mut seen = std::collections::HashSet::new();
     for path in ["/public", "/public/cookie", "/public"] {
-        let answer = client.request("GET", path, &[], b"").await;
-        let id = id(&answer);
+        let response = client.request("GET", path, &[], b"").await;
+        let id = id(&response);
         assert!(is_ours(&id), "{id}");
         assert_eq!(gateway.app.last().header("x-request-id"), Some(id.clone()));
         assert!(seen.insert(id), "on one connection too, each request has its own");
@@ -38,13 +38,13 @@ async fn gateway_responses_have_a_request_id() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
-    for answer in [
+    for response in [
         gateway.call("GET", "/auth/me", &tokens.access).await,
         gateway.get("/.well-known/jwks.json", &[]).await,
         gateway.call("HEAD", "/auth/sessions", &tokens.access).await,
     ] {
-        assert_eq!(answer.status, 200);
-        assert!(is_ours(&id(&answer)));
+        assert_eq!(response.status, 200);
+        assert!(is_ours(&id(&response)));
     }
     assert_refused(&gateway.get("/", &[]).await, 401, "token_missing");
     assert_refused(&gateway.get("/a/..%2fadmin", &[]).await, 400, "target_ambiguous");
@@ -90,10 +90,10 @@ async fn request_id_of_untrusted_client_is_dropped_in_any_spelling() {
     let gateway = TestGateway::start().await;
     let spellings = ["X-Request-Id", "x-request-id", "X_Request_Id", "X-Request_ID", "X.Request.Id"];
     for name in spellings {
-        let answer = gateway.get("/public", &[(name, "chosen-by-a-stranger")]).await;
-        assert!(is_ours(&id(&answer)), "{name}");
+        let response = gateway.get("/public", &[(name, "chosen-by-a-stranger")]).await;
+        assert!(is_ours(&id(&response)), "{name}");
         let seen = gateway.app.last();
-        assert_eq!(seen.header("x-request-id"), Some(id(&answer)), "{name}");
+        assert_eq!(seen.header("x-request-id"), Some(id(&response)), "{name}");
         assert!(!seen.head.contains("stranger"), "{name}: {}", seen.head);
         let refused = gateway.get("/", &[(name, "chosen-by-a-stranger")]).await;
         assert!(!refused.text().contains("stranger"), "{name}");
@@ -107,16 +107,16 @@ async fn well_formed_request_id_of_trusted_proxy_is_kept() {
     for given in
         ["550e8400-e29b-41d4-a716-446655440000", "Root=1-67891233-abcdef012345678912345678", &longest]
     {
-        let answer = gateway.get("/public", &[("X-Request-Id", given)]).await;
-        assert_eq!(id(&answer), given);
+        let response = gateway.get("/public", &[("X-Request-Id", given)]).await;
+        assert_eq!(id(&response), given);
         assert_eq!(gateway.app.last().header("x-request-id").as_deref(), Some(given));
         assert_eq!(id(&gateway.get("/", &[("X-Request-Id", given)]).await), given);
     }
     let long = "x".repeat(129);
     for bad in ["", "a b", "a,b", "<script>", "a;b", "\"a\"", &long] {
-        let answer = gateway.get("/public", &[("X-Request-Id", bad)]).await;
-        assert!(is_ours(&id(&answer)), "{bad:?}");
-        assert_eq!(gateway.app.last().header("x-request-id"), Some(id(&answer)), "{bad:?}");
+        let response = gateway.get("/public", &[("X-Request-Id", bad)]).await;
+        assert!(is_ours(&id(&response)), "{bad:?}");
+        assert_eq!(gateway.app.last().header("x-request-id"), Some(id(&response)), "{bad:?}");
     }
     let twice = gateway.get("/public", &[("X-Request-Id", "one"), ("X-Request-Id", "two")]).await;
     assert!(is_ours(&id(&twice)), "which of the two was meant is not ours to guess");
@@ -131,9 +131,9 @@ async fn trace_context_passes_unchanged() {
     let gateway = TestGateway::start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let headers = [("traceparent", trace), ("tracestate", "vendor=opaque")];
-    let answer = gateway.get("/public", &headers).await;
+    let response = gateway.get("/public", &headers).await;
     let seen = gateway.app.last();
     assert_eq!(seen.header("traceparent").as_deref(), Some(trace));
     assert_eq!(seen.header("tracestate").as_deref(), Some("vendor=opaque"));
-    assert!(!trace.contains(&id(&answer)));
+    assert!(!trace.contains(&id(&response)));
 }

@@ -45,10 +45,10 @@ async fn one_of_the_route_roles_is_required() {
         gateway.user(name, roles).await;
         let tokens = gateway.login(name).await;
         for path in ["/admin", "/admin/", "/admin/x?y=/public"] {
-            let answer = gateway.call("GET", path, &tokens.access).await;
-            assert_eq!(answer.status, status, "{name} {path}");
+            let response = gateway.call("GET", path, &tokens.access).await;
+            assert_eq!(response.status, status, "{name} {path}");
             if status == 403 {
-                assert_refused(&answer, 403, "role_missing");
+                assert_refused(&response, 403, "role_missing");
             }
         }
         // T20: a prefix ends at a segment boundary.
@@ -193,11 +193,11 @@ async fn host_selects_its_routes_and_unknown_hosts_have_none() {
         ("127.0.0.1", "/one", 404),
     ] {
         let before = gateway.app.seen().len();
-        let answer = gateway.get(path, &[("Host", host)]).await;
-        assert_eq!(answer.status, status, "{host} {path}");
+        let response = gateway.get(path, &[("Host", host)]).await;
+        assert_eq!(response.status, status, "{host} {path}");
         assert_eq!(gateway.app.seen().len() - before, usize::from(status == 200), "{host} {path}");
         if status == 404 {
-            assert_refused(&answer, 404, "route_unknown");
+            assert_refused(&response, 404, "route_unknown");
         }
     }
 }

@@ -67,12 +67,12 @@ impl World {
             all.push(("Authorization", &bearer));
         }
         let before = self.gateway.app.seen().len();
-        let answer = crate::support::http::request(self.gateway.address(), method, target, &all, b"").await;
+        let response = crate::support::http::request(self.gateway.address(), method, target, &all, b"").await;
         let seen = self.gateway.app.seen();
         let head = (seen.len() > before).then(|| seen.last().expect("one more").head.clone());
-        let code = if answer.status < 400 { String::new() } else { answer.code() };
-        assert_eq!(head.is_some(), answer.status == 200, "{request} {fields:?}: {}", answer.status);
-        (answer.status, code, head)
+        let code = if response.status < 400 { String::new() } else { response.code() };
+        assert_eq!(head.is_some(), response.status == 200, "{request} {fields:?}: {}", response.status);
+        (response.status, code, head)
     }
 }
 
@@ -223,9 +223,9 @@ async fn stripped_destination_is_authorized_as_the_app_sees_it() {
     // The app declares the response cacheable and the route is public; it must still not be shared.
     let bearer = format!("Bearer {}", world.admin);
     let fields = [("Authorization", bearer.as_str())];
-    let answer =
+    let response =
         crate::support::http::request(world.gateway.address(), "GET", "/strip/admin/x", &fields, b"").await;
-    assert_eq!(answer.all("cache-control"), ["private"]);
+    assert_eq!(response.all("cache-control"), ["private"]);
     for target in ["/strip/public/x", "/strip/optional"] {
         assert_eq!(world.send(&format!("GET {target}"), "", &[]).await.0, 200, "{target}");
     }
@@ -236,17 +236,18 @@ async fn refusal_of_a_second_resource_has_a_detail() {
     let world = World::start().await;
     let bearer = format!("Bearer {}", world.user);
     let fields = [("Authorization", bearer.as_str()), ("Destination", "http://evil.test/")];
-    let answer = crate::support::http::request(world.gateway.address(), "MOVE", "/team", &fields, b"").await;
-    assert_refused(&answer, 403, "other_resource");
-    assert!(answer.json()["detail"].is_string(), "{}", answer.text());
+    let response =
+        crate::support::http::request(world.gateway.address(), "MOVE", "/team", &fields, b"").await;
+    assert_refused(&response, 403, "other_resource");
+    assert!(response.json()["detail"].is_string(), "{}", response.text());
 }
 
 /// Signs in over HTTP/2.
 async fn login(client: &mut Http2, user: &str) -> String {
     let headers = [("content-type", "application/json"), ("origin", "https://gateway.test")];
     let body = serde_json::json!({ "username": user, "password": PASSWORD }).to_string();
-    let answer = client.request("POST", "/auth/login", &headers, body.as_bytes()).await;
-    format!("Bearer {}", answer.member("access_token"))
+    let response = client.request("POST", "/auth/login", &headers, body.as_bytes()).await;
+    format!("Bearer {}", response.member("access_token"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,14 +260,14 @@ async fn destination_over_http2_is_authorized_by_its_own_route() {
     for method in ["COPY", "MOVE"] {
         for destination in ["https://gateway.test/admin/x", "/admin/x", "https://GATEWAY.test:443/admin/x"] {
             let fields = [("authorization", user.as_str()), ("destination", destination)];
-            let answer = client.request(method, "/dav/b", &fields, b"").await;
-            assert_eq!((answer.status, answer.code().as_str()), (403, "role_missing"), "{destination}");
+            let response = client.request(method, "/dav/b", &fields, b"").await;
+            assert_eq!((response.status, response.code().as_str()), (403, "role_missing"), "{destination}");
             let fields = [("authorization", admin.as_str()), ("destination", destination)];
             assert_eq!(client.request(method, "/dav/b", &fields, b"").await.status, 200, "{destination}");
         }
         let twice =
             [("authorization", admin.as_str()), ("destination", "/dav/c"), ("destination", "/admin/x")];
-        let answer = client.request(method, "/dav/b", &twice, b"").await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, "request_invalid"));
+        let response = client.request(method, "/dav/b", &twice, b"").await;
+        assert_eq!((response.status, response.code().as_str()), (400, "request_invalid"));
     }
 }

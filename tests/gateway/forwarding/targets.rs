@@ -180,8 +180,8 @@ async fn unambiguous_target_is_forwarded_unchanged() {
         "/x??a=b?c",
         "/public?q={[|]}^`",
     ] {
-        let answer = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
-        assert_eq!((target, answer.status), (target, 200));
+        let response = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
+        assert_eq!((target, response.status), (target, 200));
         assert_eq!(gateway.app.last().target(), target);
     }
 }
@@ -275,8 +275,8 @@ async fn stripped_prefix_hides_no_host_before_a_stricter_path() {
     }
     assert_eq!(gateway.app.seen().len(), 0);
     for target in ["/a%20b", "/%5cx/y", "/.//x/y", "/a;b/c", "/@scope%2fname", "/x/./y/"] {
-        let answer = raw(&gateway, format!("/shop{target}").as_bytes(), "gateway.test", "").await;
-        assert_eq!((target, answer.status), (target, 200));
+        let response = raw(&gateway, format!("/shop{target}").as_bytes(), "gateway.test", "").await;
+        assert_eq!((target, response.status), (target, 200));
         assert_eq!(gateway.app.last().target(), target);
     }
 }
@@ -288,8 +288,8 @@ async fn absolute_target_uses_its_host_and_becomes_origin_form() {
     for (target, forwarded) in
         [("http://gateway.test/x?y=1", "/x?y=1"), ("http://gateway.test/", "/"), ("HTTP://gateway.test", "/")]
     {
-        let answer = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
-        assert_eq!((target, answer.status), (target, 200));
+        let response = raw(&gateway, target.as_bytes(), "gateway.test", &access).await;
+        assert_eq!((target, response.status), (target, 200));
         assert_eq!(
             (gateway.app.last().target(), gateway.app.last().header("host").as_deref()),
             (forwarded, Some("gateway.test"))
@@ -327,9 +327,9 @@ async fn target_with_a_blank_is_refused() {
         b"/public /../../admin",
         b"/admin ",
     ] {
-        let answer = raw(&gateway, target, "gateway.test", &access).await;
+        let response = raw(&gateway, target, "gateway.test", &access).await;
         let shown = target.escape_ascii().to_string();
-        assert_eq!((shown.as_str(), answer.status), (shown.as_str(), 400));
+        assert_eq!((shown.as_str(), response.status), (shown.as_str(), 400));
     }
     assert_eq!(gateway.app.seen().len(), before);
 }

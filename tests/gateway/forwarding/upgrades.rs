@@ -47,8 +47,8 @@ async fn data_after_a_declined_upgrade_is_a_new_request() {
         let first = message("GET", "/public", &[("Connection", "Upgrade"), ("Upgrade", upgrade)], b"");
         client.send(&[first, message("GET", "/admin/hidden", &[], b"")].concat()).await;
         assert_eq!(client.response("GET").await.expect("an answer").status, 200, "{upgrade}");
-        if let Some(answer) = client.response("GET").await {
-            assert_refused(&answer, 401, "token_missing");
+        if let Some(response) = client.response("GET").await {
+            assert_refused(&response, 401, "token_missing");
         }
     }
     assert!(gateway.app.seen().iter().all(|seen| seen.target() == "/public" && !seen.head.contains("h2c")));

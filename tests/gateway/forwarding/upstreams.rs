@@ -25,16 +25,16 @@ fn dead() -> (TcpSocket, String) {
 }
 
 /// An app that sends the n-th response to each connection's n-th request, then closes it.
-async fn scripted(answers: &'static [&'static str]) -> (String, tokio::task::JoinHandle<()>) {
+async fn scripted(responses: &'static [&'static str]) -> (String, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     let serving = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut chunk = [0; 1024];
-                for answer in answers {
+                for response in responses {
                     if stream.read(&mut chunk).await.unwrap_or(0) == 0
-                        || stream.write_all(answer.as_bytes()).await.is_err()
+                        || stream.write_all(response.as_bytes()).await.is_err()
                     {
                         return;
                     }
@@ -64,10 +64,10 @@ async fn dead_server_is_skipped_for_every_method() {
     let live = TestApp::start().await;
     let gateway = TestGateway::with(open_route(&[address, live.address().to_string()], "")).await;
     for at in 0..10 {
-        let answer =
+        let response =
             http::request(gateway.address(), if at % 2 == 0 { "GET" } else { "POST" }, "/", &[], b"body")
                 .await;
-        assert_eq!(answer.status, 200);
+        assert_eq!(response.status, 200);
     }
     assert_eq!(live.seen().len(), 10);
     assert!(live.seen().iter().all(|seen| seen.body == b"body"));
@@ -109,7 +109,7 @@ async fn stale_upstream_connection_is_retried() {
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_app_response_is_bad_gateway() {
     // T24.
-    for answer in [
+    for response in [
         "",
         "hello\r\n\r\n",
         "HTTP/1.1 banana\r\n\r\n",
@@ -123,12 +123,12 @@ async fn malformed_app_response_is_bad_gateway() {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut chunk = [0; 1024];
                 let _ = stream.read(&mut chunk).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.write_all(response.as_bytes()).await;
             }
         });
         let gateway = TestGateway::with(open_route(&[address], "")).await;
         let refused = gateway.get("/", &[]).await;
-        assert_eq!((answer, refused.status), (answer, 502));
+        assert_eq!((response, refused.status), (response, 502));
         assert_refused(&refused, 502, "upstream_unavailable");
         serving.abort();
     }

@@ -40,8 +40,8 @@ async fn health_path_answers_only_load_balancers() {
         "OPTIONS * HTTP/1.0\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ] {
-        let answer = exchange(&gateway, head).await;
-        assert_eq!((answer.status, answer.all("cache-control")), (200, vec!["no-store"]), "{head:?}");
+        let response = exchange(&gateway, head).await;
+        assert_eq!((response.status, response.all("cache-control")), (200, vec!["no-store"]), "{head:?}");
     }
     assert_refused(
         &exchange(&gateway, "POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await,

@@ -44,9 +44,9 @@ async fn http2_prior_knowledge_is_served_where_enabled() {
         let request = http::Request::get("http://gateway.test/notes").header("authorization", &bearer);
         send.send_request(request.body(()).expect("a request"), true).expect("sent").0
     });
-    for answer in asking.collect::<Vec<_>>() {
-        let answer = http2::head(answer).await.expect("an answer");
-        assert_eq!(http2::whole(answer).await.status, 200);
+    for response in asking.collect::<Vec<_>>() {
+        let response = http2::head(response).await.expect("an answer");
+        assert_eq!(http2::whole(response).await.status, 200);
     }
     assert_eq!(gateway.app.last().all("x-forwarded-proto"), ["http"]);
     let refused = client.request("GET", "/notes", &[], b"").await;
@@ -126,8 +126,8 @@ async fn connect_over_http2_is_refused_without_affecting_other_streams() {
     let mut client = prior_knowledge(&gateway).await;
     let request = http::Request::connect("gateway.test:443").body(()).expect("a request");
     let mut send = client.send.clone().ready().await.expect("open");
-    let (answer, _stream) = send.send_request(request, false).expect("sent");
-    let refused = http2::whole(http2::head(answer).await.expect("an answer")).await;
+    let (response, _stream) = send.send_request(request, false).expect("sent");
+    let refused = http2::whole(http2::head(response).await.expect("an answer")).await;
     assert_refused(&refused, 405, "method_not_allowed");
     assert_eq!(client.request("GET", "/public", &[], b"").await.status, 200);
 }

@@ -43,8 +43,8 @@ async fn proxy_header_sets_the_client_address() {
         (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
         (v2(0x20, 0, b""), "127.0.0.1"),
     ] {
-        let answer = exchange(&gateway, &header, &request).await.expect("an answer");
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = exchange(&gateway, &header, &request).await.expect("an answer");
+        assert_eq!(response.status, 200, "{}", response.text());
         assert_eq!(gateway.app.last().all("x-forwarded-for"), [client], "{}", header.escape_ascii());
     }
     // In pieces, and followed by more than one request.
@@ -74,8 +74,8 @@ async fn tls_after_proxy_header_is_served() {
     let mut client = Client::connect(gateway.address()).await;
     client.send(V1).await;
     let stream = trust.over(client.into_stream(), "gateway.test").await.expect("a handshake");
-    let answer = Client::over(stream).request("GET", "/public", &[], b"").await;
-    assert_eq!(answer.status, 200);
+    let response = Client::over(stream).request("GET", "/public", &[], b"").await;
+    assert_eq!(response.status, 200);
     assert_eq!(gateway.app.last().all("x-forwarded-for"), ["203.0.113.7"]);
     assert_eq!(gateway.app.last().all("x-forwarded-proto"), ["https"]);
     assert!(trust.connect(gateway.address(), "gateway.test").await.is_err(), "without the header");

@@ -9,10 +9,10 @@ async fn exchange(gateway: &TestGateway, bytes: &[u8]) -> Response {
     let mut client = Client::connect(gateway.address()).await;
     client.send(bytes).await;
     let method = if bytes.starts_with(b"HEAD ") { "HEAD" } else { "GET" };
-    let answer = client.response(method).await;
-    let answer = answer.unwrap_or_else(|| panic!("no answer: {}", bytes.escape_ascii()));
+    let response = client.response(method).await;
+    let response = response.unwrap_or_else(|| panic!("no answer: {}", bytes.escape_ascii()));
     client.until_closed().await;
-    answer
+    response
 }
 
 fn counted(code: &str) -> String {
@@ -56,13 +56,13 @@ async fn parser_refusal_is_answered_counted_and_closes_the_connection() {
             "method_not_allowed",
         ),
     ] {
-        let answer = exchange(&gateway, head.as_bytes()).await;
+        let response = exchange(&gateway, head.as_bytes()).await;
         if head.starts_with("HEAD ") {
-            assert_eq!((answer.status, answer.all("x-request-id").len()), (status, 1), "{head:?}");
+            assert_eq!((response.status, response.all("x-request-id").len()), (status, 1), "{head:?}");
         } else {
-            assert_refused(&answer, status, code);
+            assert_refused(&response, status, code);
         }
-        assert_eq!(answer.all("server"), [""; 0], "{head:?}");
+        assert_eq!(response.all("server"), [""; 0], "{head:?}");
         invalid += i32::from(code == "request_invalid");
         ambiguous += i32::from(code == "target_ambiguous");
     }
@@ -90,9 +90,9 @@ async fn clients_of_another_protocol_are_answered_before_the_deadline() {
         (b"\r\n\r\n\0\r\nQUIT\n", "server.proxy_protocol_from"),
         (b"EHLO gateway.test\r\n", "request line"),
     ] {
-        let answer = exchange(&gateway, begin).await;
-        assert_refused(&answer, 400, "request_invalid");
-        assert!(answer.text().contains(detail), "{detail}: {}", answer.text());
+        let response = exchange(&gateway, begin).await;
+        assert_refused(&response, 400, "request_invalid");
+        assert!(response.text().contains(detail), "{detail}: {}", response.text());
     }
 }
 
@@ -108,8 +108,8 @@ async fn invalid_query_characters_arrive_percent_encoded() {
         let mut client = Client::connect(gateway.address()).await;
         for _ in 0..2 {
             client.send(&[b"GET ", sent, b" HTTP/1.1\r\nHost: gateway.test\r\n\r\n"].concat()).await;
-            let answer = client.response("GET").await.expect("an answer");
-            assert_eq!(answer.status, 200, "{}", answer.text());
+            let response = client.response("GET").await.expect("an answer");
+            assert_eq!(response.status, 200, "{}", response.text());
             assert_eq!(gateway.app.last().target(), arrives);
         }
     }

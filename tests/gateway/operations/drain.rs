@@ -44,8 +44,8 @@ async fn drain_ends_with_the_last_request() {
     gateway.app.release(1);
     let finished = async {
         tokio::select! {
-            answer = first.response("GET") => answer,
-            answer = second.response("GET") => answer,
+            response = first.response("GET") => response,
+            response = second.response("GET") => response,
         }
     };
     assert_eq!(finished.await.expect("an answer").status, 200);
@@ -68,9 +68,9 @@ async fn requests_in_flight_complete_during_a_drain() {
     assert_eventually("it drains", SOON, async || refuses_connections(gateway.address()).await).await;
     gateway.app.release(5);
     for client in &mut clients {
-        let answer = client.response("GET").await.expect("an answer");
-        assert_eq!(answer.status, 200);
-        assert!(answer.text().ends_with("0 bytes of body"), "whole");
+        let response = client.response("GET").await.expect("an answer");
+        assert_eq!(response.status, 200);
+        assert!(response.text().ends_with("0 bytes of body"), "whole");
         client.until_closed().await;
     }
     draining.await.expect("a drain");

@@ -169,8 +169,8 @@ async fn reloaded_limits_and_lifetimes_apply() {
         })
         .await;
     let credentials = |password: &str| serde_json::json!({ "username": "ada", "password": password });
-    let answer = gateway.post("/auth/login", None, &credentials(crate::support::PASSWORD)).await;
-    let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let response = gateway.post("/auth/login", None, &credentials(crate::support::PASSWORD)).await;
+    let body: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
     assert_eq!(body["expires_in"], 60);
     assert_eq!(
         gateway.post("/auth/login", None, &credentials("wrong horse battery staple")).await.status,

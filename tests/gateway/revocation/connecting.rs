@@ -106,8 +106,8 @@ upstream = "busy"
 }
 
 async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
-    let answer = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
-    assert_eq!(answer.json(), json!({ "ended": 1, "propagation": "complete" }));
+    let response = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
+    assert_eq!(response.json(), json!({ "ended": 1, "propagation": "complete" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

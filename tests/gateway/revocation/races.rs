@@ -35,8 +35,8 @@ async fn one_unseen() -> (TestGateway, std::sync::Arc<Faults>, Tokens, Tokens) {
 
 /// Ends a session as its user would from another device, and waits for the acknowledgement.
 async fn end(gateway: &TestGateway, ended: &Tokens, from: &Tokens) {
-    let answer = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
-    assert_eq!(answer.json(), json!({ "ended": 1, "propagation": "complete" }));
+    let response = gateway.call("DELETE", &format!("/auth/sessions/{}", ended.session), &from.access).await;
+    assert_eq!(response.json(), json!({ "ended": 1, "propagation": "complete" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,10 +199,10 @@ async fn revocation_amid_requests_is_answered_401_from_then_on() {
         let requests = async {
             loop {
                 let after = acknowledged.load(Ordering::SeqCst);
-                let answer = gateway.call("GET", "/x", &tokens.access).await;
-                match answer.status {
+                let response = gateway.call("GET", "/x", &tokens.access).await;
+                match response.status {
                     200 => assert!(!after, "round {round}: accepted after the acknowledgement"),
-                    _ => return assert_eq!(answer.code(), "token_revoked"),
+                    _ => return assert_eq!(response.code(), "token_revoked"),
                 }
             }
         };
@@ -228,8 +228,8 @@ async fn revocation_by_another_process_reaches_a_waiting_request() {
     let reads = faults.calls(Op::ReadLog);
     assert_eventually("the log is read", SOON, async || faults.calls(Op::ReadLog) >= reads + 2).await;
     gate.open();
-    let answer = client.response("GET").await;
-    assert!(answer.is_none_or(|refused| refused.code() == "token_revoked"));
+    let response = client.response("GET").await;
+    assert!(response.is_none_or(|refused| refused.code() == "token_revoked"));
     assert_eq!(gateway.app.heads(), 1, "only the other session's");
 }
 

@@ -22,8 +22,8 @@ async fn two_sessions() -> (TestGateway, Tokens, Tokens) {
 }
 
 async fn log_out(gateway: &TestGateway, tokens: &Tokens) {
-    let answer = gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
-    assert_eq!(answer.json()["ended"], 1);
+    let response = gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+    assert_eq!(response.json()["ended"], 1);
 }
 
 /// Opens a stream and reads the response header and the first body bytes.

@@ -144,6 +144,6 @@ async fn fifty_first_uses_of_one_token_cost_one_vault_lookup() {
     assert_eventually("all have asked the session store", SOON, async || faults.calls(Op::Check) == 50).await;
     gate.until_reached().await;
     gate.open();
-    assert!(asking.join_all().await.iter().all(|answer| answer.status == 200));
+    assert!(asking.join_all().await.iter().all(|response| response.status == 200));
     assert_eq!(faults.calls(Op::FindSession), 1);
 }

@@ -69,8 +69,8 @@ async fn browser_in_constant_use_outlives_a_timeout_of_one_minute() {
     let mut browser = Browser::signed_in(&gateway, "ada").await;
     for round in 0..20 {
         later(&gateway, seconds(20)).await;
-        let answer = browser.fetch("/").await;
-        assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
+        let response = browser.fetch("/").await;
+        assert_eq!(response.status, 200, "round {round}: {}", response.text());
     }
     later(&gateway, seconds(61)).await;
     assert_ne!(browser.fetch("/").await.status, 200, "idle for longer than a minute");
@@ -86,8 +86,8 @@ async fn browser_is_signed_out_two_minutes_after_last_request() {
     // With and without a renewal at the same time.
     for pause in [59, 82, 100, 30, 100] {
         later(&gateway, seconds(pause)).await;
-        let answer = noted(&gateway, &session, browser.fetch("/")).await;
-        assert_eq!(answer.status, 200, "after {pause} s: {}", answer.text());
+        let response = noted(&gateway, &session, browser.fetch("/")).await;
+        assert_eq!(response.status, 200, "after {pause} s: {}", response.text());
     }
     later(&gateway, seconds(121)).await;
     assert_ne!(browser.fetch("/").await.status, 200);

@@ -32,15 +32,15 @@ async fn fifty_concurrent_refreshes_of_one_token_have_one_successor() {
     let gateway = TestGateway::start().await;
     gateway.user("ada", &[]).await;
     let first = gateway.login("ada").await;
-    let answers: Vec<Tokens> = at_once(&gateway, &first.refresh, 50).await.iter().map(Tokens::of).collect();
-    let successors: HashSet<&str> = answers.iter().map(|tokens| tokens.refresh.as_str()).collect();
+    let responses: Vec<Tokens> = at_once(&gateway, &first.refresh, 50).await.iter().map(Tokens::of).collect();
+    let successors: HashSet<&str> = responses.iter().map(|tokens| tokens.refresh.as_str()).collect();
     assert_eq!(successors.len(), 1, "one successor, byte for byte");
-    for tokens in &answers {
+    for tokens in &responses {
         assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
     }
     assert_eq!(gateway.metric(r#"doorward_refreshes_total{outcome="rotated"}"#).await, 1.0);
     assert_eq!(gateway.metric(r#"doorward_refreshes_total{outcome="repeated"}"#).await, 49.0);
-    Tokens::of(&gateway.refresh(&answers[0].refresh).await);
+    Tokens::of(&gateway.refresh(&responses[0].refresh).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,8 +29,8 @@ async fn first_request_after_login_or_refresh_queries_no_store() {
     let second = Tokens::of(&gateway.refresh(&first.refresh).await);
     let lookups = [Op::Check, Op::FindSession].map(|op| faults.calls(op));
     for tokens in [&first, &second] {
-        let answer = gateway.call("GET", "/", &tokens.access).await;
-        assert_eq!(answer.status, 200);
+        let response = gateway.call("GET", "/", &tokens.access).await;
+        assert_eq!(response.status, 200);
     }
     assert_eq!([Op::Check, Op::FindSession].map(|op| faults.calls(op)), lookups);
     assert_eq!(gateway.app.seen()[0].header("x-auth-user").as_deref(), Some("ada"));

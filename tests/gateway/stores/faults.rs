@@ -56,8 +56,8 @@ async fn panic_while_reading_the_log_does_not_stop_following() {
         .await;
     gateway.command(&["session", "revoke", "--user", "ada"]).await;
     assert_eventually("the revocation is followed", SOON, async || {
-        let answer = gateway.call("GET", "/", &tokens.access).await;
-        answer.status == 401 && answer.code() == "token_revoked"
+        let response = gateway.call("GET", "/", &tokens.access).await;
+        response.status == 401 && response.code() == "token_revoked"
     })
     .await;
 }
@@ -96,8 +96,8 @@ async fn revocation_without_session_store_writes_tombstone_later() {
     let tokens = gateway.login("ada").await;
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
     faults.fail(&[Op::Tombstone]);
-    let answer = gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
-    assert_eq!((answer.status, answer.json()), (200, json!({ "ended": 1, "propagation": "vault" })));
+    let response = gateway.post("/auth/logout", Some(&tokens.access), &json!(null)).await;
+    assert_eq!((response.status, response.json()), (200, json!({ "ended": 1, "propagation": "vault" })));
     assert_eq!(gateway.call("GET", "/", &tokens.access).await.code(), "token_revoked");
     let id = tokens.session.parse().expect("an id");
     let tried = faults.calls(Op::Tombstone);
@@ -180,11 +180,11 @@ async fn full_hash_queue_refuses_only_logins() {
         assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
     }
     let (let_in, refused): (Vec<_>, Vec<_>) =
-        logins.join_all().await.into_iter().partition(|answer| answer.status == 200);
+        logins.join_all().await.into_iter().partition(|response| response.status == 200);
     assert!(!let_in.is_empty() && !refused.is_empty(), "{} in, {} refused", let_in.len(), refused.len());
-    for answer in &refused {
-        assert_eq!((answer.status, answer.code().as_str()), (503, "overloaded"));
-        assert_eq!(answer.header("retry-after"), Some("1"));
+    for response in &refused {
+        assert_eq!((response.status, response.code().as_str()), (503, "overloaded"));
+        assert_eq!(response.header("retry-after"), Some("1"));
     }
 }
 

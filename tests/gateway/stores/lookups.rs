@@ -92,8 +92,8 @@ async fn vault_lookups_are_limited_and_excess_gets_retry_after() {
     // A confirmed session needs no lookup slot.
     served(&gateway, "/", &confirmed).await;
     gate.open();
-    for answer in asking.join_all().await {
-        assert_refused(&answer, 401, "token_revoked");
+    for response in asking.join_all().await {
+        assert_refused(&response, 401, "token_revoked");
     }
     faults.heal();
     assert_eventually("the places are free again", SOON, async || {
@@ -138,6 +138,6 @@ async fn confirmed_session_waits_for_a_lookup_where_it_needs_one() {
         });
     }
     gate.open();
-    let answers = asking.join_all().await;
-    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 2, "{answers:?}");
+    let responses = asking.join_all().await;
+    assert_eq!(responses.iter().filter(|status| **status == 200).count(), 2, "{responses:?}");
 }

@@ -22,11 +22,11 @@ async fn gateway() -> (TestGateway, Arc<Faults>) {
     (gateway, faults)
 }
 
-fn assert_undecided(answer: &Response) {
-    assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(answer.header("www-authenticate"), None);
-    assert!(answer.all("set-cookie").is_empty());
+fn assert_undecided(response: &Response) {
+    assert_eq!((response.status, response.code().as_str()), (503, "store_unavailable"));
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_eq!(response.header("www-authenticate"), None);
+    assert!(response.all("set-cookie").is_empty());
 }
 
 async fn log_in(gateway: &TestGateway) -> Response {

@@ -111,12 +111,12 @@ async fn status_needs_the_admin_token() {
         http::request(gateway.public, "GET", "/admin/status", &[("Authorization", &bearer)], b"").await;
     assert_eq!(public.status, 401);
 
-    let answer = ask(&gateway, "GET", "/admin/status", TOKEN).await;
-    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+    let response = ask(&gateway, "GET", "/admin/status", TOKEN).await;
+    assert_eq!((response.status, response.header("cache-control")), (200, Some("no-store")));
     for secret in ["ada", TOKEN, &tokens.access, &tokens.refresh, &tokens.session] {
-        assert!(!answer.text().contains(secret), "{secret}: {}", answer.text());
+        assert!(!response.text().contains(secret), "{secret}: {}", response.text());
     }
-    let status_json = answer.json();
+    let status_json = response.json();
     assert_eq!((&status_json["ready"], &status_json["why"]), (&Value::Bool(true), &Value::Null));
     assert_eq!(
         (&status_json["vault"]["kind"], &status_json["vault"]["answers"]),

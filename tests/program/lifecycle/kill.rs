@@ -116,8 +116,8 @@ async fn renew(gateway: SocketAddr, count: Arc<AtomicUsize>) -> Acknowledged {
     let mut all = Acknowledged::default();
     while let Some(old) = login(gateway).await {
         let refresh = json!({ "refresh_token": old.refresh });
-        let Some(answer) = post(gateway, "/auth/refresh", &refresh).await else { break };
-        all.refreshes.push([old, Tokens::of(&answer)]);
+        let Some(response) = post(gateway, "/auth/refresh", &refresh).await else { break };
+        all.refreshes.push([old, Tokens::of(&response)]);
         count.fetch_add(1, Ordering::SeqCst);
     }
     all
@@ -126,8 +126,8 @@ async fn renew(gateway: SocketAddr, count: Arc<AtomicUsize>) -> Acknowledged {
 async fn sign_out(gateway: SocketAddr, count: Arc<AtomicUsize>) -> Acknowledged {
     let mut all = Acknowledged::default();
     while let Some(tokens) = login(gateway).await {
-        let Some(answer) = logout(gateway, &tokens.access).await else { break };
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let Some(response) = logout(gateway, &tokens.access).await else { break };
+        assert_eq!(response.status, 200, "{}", response.text());
         all.logouts.push(tokens);
         count.fetch_add(1, Ordering::SeqCst);
     }
@@ -135,8 +135,8 @@ async fn sign_out(gateway: SocketAddr, count: Arc<AtomicUsize>) -> Acknowledged 
 }
 
 async fn login(gateway: SocketAddr) -> Option<Tokens> {
-    let answer = post(gateway, "/auth/login", &credentials("ada", PASSWORD)).await?;
-    Some(Tokens::of(&answer))
+    let response = post(gateway, "/auth/login", &credentials("ada", PASSWORD)).await?;
+    Some(Tokens::of(&response))
 }
 
 #[tokio::test(flavor = "multi_thread")]

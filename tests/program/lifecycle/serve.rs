@@ -29,8 +29,8 @@ async fn sigterm_finishes_the_request_in_flight_and_exits_0() {
     let refused = async || TcpStream::connect(gateway.public).is_err();
     assert_eventually("nobody listens any more", SOON, refused).await;
     app.release(1);
-    let answer = client.response("GET").await.expect("the answer arrives");
-    assert_eq!(answer.status, 200);
+    let response = client.response("GET").await.expect("the answer arrives");
+    assert_eq!(response.status, 200);
     let admin = gateway.admin;
     let (status, printed, _) = gateway.process.end();
     assert_eq!((status.code(), printed), (Some(0), Vec::new()));

@@ -101,9 +101,9 @@ async fn upgrade_serves_same_sockets_and_ends_old_process() {
     let new = Successor::of(&gateway);
     // Served until a response has `Connection: close`.
     loop {
-        let answer = kept.request("GET", "/", &[("Authorization", &bearer)], b"").await;
-        assert_eq!(answer.status, 200);
-        if answer.header("connection") == Some("close") {
+        let response = kept.request("GET", "/", &[("Authorization", &bearer)], b"").await;
+        assert_eq!(response.status, 200);
+        if response.header("connection") == Some("close") {
             break;
         }
     }
@@ -132,7 +132,7 @@ async fn upgraded_process_finishes_its_requests_and_streams() {
     let new = Successor::of(&gateway);
     socket.echo("still open").await;
     app.release(1);
-    assert_eq!(held.response("GET").await.map(|answer| answer.status), Some(200));
+    assert_eq!(held.response("GET").await.map(|response| response.status), Some(200));
     // The response may have allowed keep-alive too early.
     drop((held, socket));
     let public = gateway.public;

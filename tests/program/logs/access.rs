@@ -42,8 +42,8 @@ async fn form_with_unknown_origin_logs_the_origin() {
     let origin = ("Origin", "http://localhost:9");
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     for headers in [[origin, form], [origin, ("Content-Type", "application/json")]] {
-        let answer = request(gateway.public, "POST", "/auth/login", &headers, b"username=ada").await;
-        assert_eq!(answer.status, 403, "{}", answer.text());
+        let response = request(gateway.public, "POST", "/auth/login", &headers, b"username=ada").await;
+        assert_eq!(response.status, 403, "{}", response.text());
     }
     // A refusal for another reason does not mention origins.
     let unsaid = [form, ("Sec-Fetch-Site", "none")];
@@ -223,8 +223,9 @@ async fn one_event_is_one_line_for_any_client_input() {
                 let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
                 client.send(&message("GET", &path, &headers, b"")).await;
                 // Refused by the HTTP library, it has no gateway response and no line.
-                let answer = client.response("GET").await;
-                sent += usize::from(answer.is_some_and(|answer| answer.header("x-request-id").is_some()));
+                let response = client.response("GET").await;
+                sent +=
+                    usize::from(response.is_some_and(|response| response.header("x-request-id").is_some()));
             }
         }
         assert!(sent > 40, "only {sent} were understood");

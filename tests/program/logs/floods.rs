@@ -115,8 +115,8 @@ async fn requests_continue_while_nobody_reads_the_log() {
         asking.spawn(async move {
             let mut client = Client::connect(address).await;
             for _ in 0..REQUESTS / 4 {
-                let answer = client.request("GET", &path, &[("Authorization", &bearer)], b"").await;
-                assert_eq!(answer.status, 200);
+                let response = client.request("GET", &path, &[("Authorization", &bearer)], b"").await;
+                assert_eq!(response.status, 200);
             }
         });
     }

@@ -149,7 +149,7 @@ async fn no_endpoint_or_failure_logs_a_secret() {
         std::fs::rename(house.path("doorward.db"), house.path("gone.db")).expect("renamed");
         let undecided = async || {
             let login = post(gateway.public, "/auth/login", &credentials("ada", PASSWORD)).await;
-            login.is_some_and(|answer| answer.status == 503)
+            login.is_some_and(|response| response.status == 503)
         };
         crate::eventually::assert_eventually("the vault is missed", crate::process::PATIENCE, undecided)
             .await;

@@ -151,9 +151,10 @@ impl RedisServer {
         let child = process.stdin(Stdio::null()).stdout(log).spawn().expect("it starts");
         HOME.tell("started", child.id());
         *self.process.lock().expect("no panic") = Some(child);
-        let answers = async || matches!(self.try_ask::<String>(&["PING"]).await, Ok(text) if text == "PONG");
+        let responses =
+            async || matches!(self.try_ask::<String>(&["PING"]).await, Ok(text) if text == "PONG");
         for _ in 0..2000 {
-            if answers().await {
+            if responses().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
