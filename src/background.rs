@@ -28,60 +28,79 @@ const MODE_INTERVAL: Duration = Duration::from_millis(250);
 /// which always panics does not occupy a core.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
-/// Starts all jobs; dropping the set ends them.
-pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<Traffic>) -> JoinSet<()> {
-    let mut jobs = JoinSet::new();
-    let (metrics, current) = (auth.metrics(), &checking.current);
-    let job = Arc::clone(auth);
-    jobs.spawn(forever(Arc::clone(metrics), move || auth::follow(Arc::clone(&job))));
-    let (job, settings) = (Arc::clone(auth), current.clone());
-    jobs.spawn(forever(Arc::clone(metrics), move || {
-        let settings = settings.clone();
-        auth::watch_streams(Arc::clone(&job), move || settings.load().settings.stream_lease)
-    }));
-    let (job, settings) = (Arc::clone(auth), current.clone());
-    jobs.spawn(forever(Arc::clone(metrics), move || {
-        let settings = settings.clone();
-        auth::write_session_use(Arc::clone(&job), move || settings.load().settings.clone())
-    }));
-    let (job, settings) = (Arc::clone(auth), current.clone());
-    jobs.spawn(forever(Arc::clone(metrics), move || {
-        let settings = settings.clone();
-        auth::retry_logouts(Arc::clone(&job), move || settings.load().settings.clone())
-    }));
-    let job = Arc::clone(auth);
-    jobs.spawn(forever(Arc::clone(metrics), move || {
-        auth::retry_tombstones(Arc::clone(&job), TOMBSTONE_INTERVAL)
-    }));
-    let (current, other_current) = (current.clone(), current.clone());
-    jobs.spawn(forever(Arc::clone(metrics), move || resolve(current.clone())));
-    jobs.spawn(forever(Arc::clone(metrics), move || sweep(vault.clone())));
-    let (job, current) = (Arc::clone(auth), other_current);
-    jobs.spawn(forever(Arc::clone(metrics), move || count_mode_time(Arc::clone(&job), current.clone())));
-    let (job, current) = (Arc::clone(traffic), checking.current.clone());
-    jobs.spawn(forever(Arc::clone(metrics), move || {
-        gateway::bound_stalled(Arc::clone(&job), current.clone())
-    }));
-    jobs.spawn(forever(Arc::clone(metrics), move || gateway::keep_checking(checking.clone())));
-    jobs
+/// The running jobs; dropping them ends them.
+pub struct Jobs {
+    running: JoinSet<()>,
+    metrics: Arc<Metrics>,
 }
 
-/// Runs a job that never returns, and restarts it after a panic: without the revocation feed a gateway would answer 503
-/// until somebody restarts it.
-async fn forever<F: Future<Output = ()> + Send + 'static>(metrics: Arc<Metrics>, job: impl Fn() -> F) {
-    loop {
-        // A separate set, so that dropping this future ends the job too.
-        let mut running = JoinSet::new();
-        running.spawn(job());
-        match running.join_next().await {
-            Some(Err(failed)) if failed.is_panic() => {
-                metrics.requests.panics.inc();
-                tracing::error!(reason = "job_panicked", "a background job panicked; it is restarted");
-                tokio::time::sleep(RESTART_PAUSE).await;
+impl Jobs {
+    /// Starts a job that never returns, and restarts it after a panic: without the revocation feed a gateway would answer 503 until
+    /// somebody restarts it.
+    fn start<F>(&mut self, name: &'static str, job: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let metrics = Arc::clone(&self.metrics);
+        self.running.spawn(async move {
+            loop {
+                // A separate set, so that dropping this future ends the job too.
+                let mut running = JoinSet::new();
+                running.spawn(job());
+                match running.join_next().await {
+                    Some(Err(failed)) if failed.is_panic() => {
+                        metrics.requests.panics.inc();
+                        tracing::error!(
+                            reason = "job_panicked",
+                            job = name,
+                            "a background job panicked; it is restarted"
+                        );
+                        tokio::time::sleep(RESTART_PAUSE).await;
+                    }
+                    _ => return,
+                }
             }
-            _ => return,
-        }
+        });
     }
+
+    /// Ends all jobs, and waits until they have ended.
+    pub async fn shutdown(&mut self) {
+        self.running.shutdown().await;
+    }
+}
+
+/// Starts all jobs.
+pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<Traffic>) -> Jobs {
+    let mut jobs = Jobs { running: JoinSet::new(), metrics: Arc::clone(auth.metrics()) };
+    let current = checking.current.clone();
+    let with_auth = || Arc::clone(auth);
+    let settings = || {
+        let current = current.clone();
+        move || current.load().settings.clone()
+    };
+
+    let job = with_auth();
+    jobs.start("revocation_feed", move || auth::follow(Arc::clone(&job)));
+    let (job, of_streams) = (with_auth(), current.clone());
+    jobs.start("stream_watch", move || {
+        let current = of_streams.clone();
+        auth::watch_streams(Arc::clone(&job), move || current.load().settings.stream_lease)
+    });
+    let (job, now) = (with_auth(), settings());
+    jobs.start("session_use", move || auth::write_session_use(Arc::clone(&job), now.clone()));
+    let (job, now) = (with_auth(), settings());
+    jobs.start("logouts", move || auth::retry_logouts(Arc::clone(&job), now.clone()));
+    let job = with_auth();
+    jobs.start("tombstones", move || auth::retry_tombstones(Arc::clone(&job), TOMBSTONE_INTERVAL));
+    let names = current.clone();
+    jobs.start("upstream_names", move || resolve(names.clone()));
+    jobs.start("vault_sweep", move || sweep(vault.clone()));
+    let (job, mode) = (with_auth(), current.clone());
+    jobs.start("mode_time", move || count_mode_time(Arc::clone(&job), mode.clone()));
+    let (job, limits) = (Arc::clone(traffic), current.clone());
+    jobs.start("stalled_clients", move || gateway::bound_stalled(Arc::clone(&job), limits.clone()));
+    jobs.start("health_checks", move || gateway::keep_checking(checking.clone()));
+    jobs
 }
 
 async fn resolve(current: Current) {

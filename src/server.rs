@@ -100,7 +100,7 @@ pub struct Running {
     stop_listening: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     listeners: JoinSet<()>,
-    jobs: JoinSet<()>,
+    jobs: background::Jobs,
     /// The reload task; it ends before anything else does.
     following: JoinSet<()>,
     vault: Vault,
