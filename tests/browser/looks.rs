@@ -34,6 +34,12 @@ async fn violations(tab: &Tab) -> Vec<String> {
     found.as_array().expect("a list").iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// Opens a page and ends its animations: a button may be hidden for the first second.
+async fn show(tab: &Tab, url: &str) {
+    tab.open(url).await;
+    tab.run("document.getAnimations().forEach((animation) => animation.finish()); null").await;
+}
+
 /// Each page in each theme and width fits without horizontal scrolling, loads all its files under its policy, and
 /// passes axe-core. With `DOORWARD_SCREENSHOTS=<folder>` (`make screenshots`) the test also writes the screenshots.
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +52,7 @@ async fn every_page_fits_and_is_accessible_in_every_layout() {
     for look in Appearance::ALL {
         tab.set_appearance(look).await;
         for name in gallery::NAMES {
-            tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
+            show(&tab, &format!("http://localhost:{}/{name}", address.port())).await;
             let overflow = tab.run("document.documentElement.scrollWidth - innerWidth").await;
             if overflow.as_i64() > Some(0) {
                 faults.push(format!("{name} {}: {overflow} pixels too wide", look.name));
@@ -114,7 +120,7 @@ async fn every_page_fits_a_narrow_window_with_large_text() {
         for (width, size) in [(320, "100%"), (320, "200%"), (640, "300%"), (1280, "200%")] {
             tab.set_appearance(Appearance { name: "narrow", width, height: 700, dark: false }).await;
             for name in gallery::NAMES {
-                tab.open(&format!("http://localhost:{}/{name}", address.port())).await;
+                show(&tab, &format!("http://localhost:{}/{name}", address.port())).await;
                 let script = LARGE_TEXT_FAULTS.replace("SIZE", &format!("'{size}'"));
                 let found = tab.run(&script.replace("WIDTH", &width.to_string())).await;
                 let found = found.as_array().expect("a list").iter().filter_map(Value::as_str);
@@ -130,7 +136,7 @@ async fn confirm_and_cancel_buttons_are_separate_and_equally_wide() {
     let (address, browser) = (gallery::serve().await, Browser::start().await);
     let profile = browser.profile().await;
     let tab = profile.tab().await;
-    tab.open(&format!("http://localhost:{}/resend", address.port())).await;
+    show(&tab, &format!("http://localhost:{}/resend", address.port())).await;
     let gap = "(() => { const [send, not] = ['button.main', '.instead .button'].map((s) => \
                document.querySelector(s).getBoundingClientRect()); \
                return [not.top - send.bottom, not.width - send.width]; })()";
