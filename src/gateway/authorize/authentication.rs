@@ -55,18 +55,18 @@ pub(crate) async fn authenticate(
         Some(token) => auth.authenticate(token, needs_fresh_check, control, settings).await,
         None => Err(Refusal::TokenMissing),
     };
+    let cookie = match refresh_cookie(&request.headers, &snapshot.cookies) {
+        Some(cookie) if !credential.planted => cookie,
+        _ => return unrenewed.map(|admission| (admission, None)),
+    };
     let needs_renewal = match &unrenewed {
         Ok(admission) => ends_soon(auth, &admission.identity, settings.profile.ttl),
         Err(refusal) => {
             matches!(refusal, Refusal::TokenMissing | Refusal::TokenInvalid | Refusal::TokenExpired)
         }
     };
-    let cookie = match refresh_cookie(&request.headers, &snapshot.cookies) {
-        Some(cookie) if needs_renewal && !credential.planted => cookie,
-        _ => return unrenewed.map(|admission| (admission, None)),
-    };
     // Evaluated last: decoding the bearer's issuer costs half as much as the whole verification.
-    if credential.is_bearer_of(&settings.profile.issuer) {
+    if !needs_renewal || credential.is_bearer_of(&settings.profile.issuer) {
         return unrenewed.map(|admission| (admission, None));
     }
     let page_view = request.method == Method::GET && navigation::is_navigation(request);
