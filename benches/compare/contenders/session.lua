@@ -65,7 +65,7 @@ local function verify(token)
     return claims
 end
 
--- Whether Redis has a live record of the session. A connection is kept for the next.
+-- Whether Redis has a live record of the session (src/session/redis/record.rs). A connection is kept for the next.
 local function asked(sid)
     local socket = ngx.socket.tcp()
     if not socket:connect(redis_host, redis_port, { pool_size = 1024 }) then return false end
@@ -75,7 +75,7 @@ local function asked(sid)
     local length = line and tonumber(line:match("^%$(%d+)$"))
     local record = length and socket:receive(length + 2)
     if line then socket:setkeepalive(60000, 1024) end
-    return record ~= nil and record:sub(1, 2) == "\1L"
+    return record ~= nil and record:find("^[\1\2]L") ~= nil
 end
 
 -- The same, remembered for as long as doorward does.
