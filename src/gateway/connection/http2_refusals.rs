@@ -135,7 +135,8 @@ impl Frames {
 
     /// Returns the refusal that a written frame stands for, if any.
     fn refusal(&mut self, frame: &Frame<'_>) -> Option<Refusal> {
-        let was_responding = self.responding.contains(&frame.stream);
+        // Data frames, the many, need no search.
+        let was_responding = frame.kind == HEADERS && self.responding.contains(&frame.stream);
         if frame.kind == RST_STREAM || (frame.has(END_STREAM) && frame.kind <= HEADERS) {
             self.responding.retain(|&stream| stream != frame.stream);
         } else if frame.kind == HEADERS && !was_responding {

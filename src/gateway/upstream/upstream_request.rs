@@ -155,7 +155,10 @@ pub(crate) fn begin(
     {
         set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
     }
-    context.silence.set_request_id(context.log.request_id.as_ref());
+    // Only an HTTP/2 stream can get a response after its request was dropped.
+    if session.is_http2() {
+        context.silence.set_request_id(context.log.request_id.as_ref());
+    }
     let timeout = permit.route().timeout;
     if is_grpc_stream(session.req_header(), candidate.server.scheme) {
         context.silence.begin_streaming(timeout);
