@@ -32,7 +32,7 @@ pub(crate) struct Opened {
     pub(crate) token: String,
 }
 
-/// What sessions are created with.
+/// Stores and keys to create sessions with.
 #[derive(Clone)]
 pub(crate) struct Opener {
     pub(crate) vault: Vault,

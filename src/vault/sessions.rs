@@ -143,7 +143,7 @@ pub enum RotationRefused {
     OtherClient,
 }
 
-/// What a presented token is compared with: the stored session of its family.
+/// Stored session of a family, with which a presented token is compared.
 #[derive(Debug)]
 pub(crate) struct StoredToken<'a> {
     pub(crate) client_id: &'a str,

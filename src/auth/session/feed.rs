@@ -77,7 +77,7 @@ async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool
     if cursor.is_some() && !new.is_empty() {
         auth.observe_revocations(&new);
         // Written by another process, which may have no session store (the command line) or may have died before it
-        // wrote the tombstones. Replicas that lose the vault rely on them. The feed does not wait for this task.
+        // wrote the tombstones. Gateways that lose the vault rely on them. The feed does not wait for this task.
         let (auth, now) = (Arc::clone(auth), page.now);
         tokio::spawn(async move { auth.write_tombstones(new, now).await });
     }
@@ -87,7 +87,7 @@ async fn step(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool
         auth.lease.learn(page.now, received);
     }
     *cursor = Some(page.cursor);
-    // The set is current even when the keys are not. Loaded keys stay in use; a token under another key is undecided.
+    // The list is current even when the keys are not. Loaded keys stay in use; a token under another key is undecided.
     let changed = page.keys_version != auth.parts.keys.current().version();
     auth.keys_behind.store(changed, Ordering::Release);
     auth.lease.renew(sent);

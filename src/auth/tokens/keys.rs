@@ -37,7 +37,7 @@ pub async fn exist(vault: &Vault) -> Result<bool, VaultError> {
     Ok(!vault.keys.load().await?.keys.is_empty())
 }
 
-/// Loads the keys and creates the first of each use if needed. Replicas that start together agree on one.
+/// Loads the keys and creates the first of each use if needed. Gateways that start together agree on one.
 ///
 /// # Errors
 /// See [`KeysError`].

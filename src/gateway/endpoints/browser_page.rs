@@ -1,4 +1,4 @@
-//! What the HTML pages have in common: rendering, links, and the check of their forms. A form is accepted only from a page of the
+//! Common parts of the HTML pages: rendering, links, and the check of their forms. A form is accepted only from a page of the
 //! gateway that was shown in the same browser and session. `GET` changes nothing.
 
 use http::{HeaderMap, header};

@@ -104,7 +104,8 @@ impl Phase {
     }
 }
 
-/// ClientAuthentication of a re-check. Only [`Context::recheck`] creates one, and only it lets anything pass to the app or to the client.
+/// Proof of a re-check. Only [`Context::recheck`] creates one; what writes the request, its body or the header of the response
+/// requires one.
 pub(crate) struct Cleared(());
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::upstream_request;
 use crate::metrics::Pattern;
 
-/// What to do with a request.
+/// Handling of a request.
 enum Decision {
     /// Forward it.
     Forward(Admitted, Option<Registration>),
@@ -182,22 +182,22 @@ impl Gateway {
         }
     }
 
-    /// Returns the response to a refused request, and notes the refusal in its log entry.
+    /// Returns the response to a refused request, and records the refusal in its log entry.
     pub(super) fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> OwnResponse {
         let id = context.log.request_id.as_ref();
-        let (request, who) = (session.req_header(), context.denied_user.as_deref());
-        let answer = navigation::refusal(refusal, id, request, who, &self.auth, &context.snapshot);
-        let answer = if context.log.is_own {
-            answer
+        let (request, user) = (session.req_header(), context.denied_user.as_deref());
+        let response = navigation::refusal(refusal, id, request, user, &self.auth, &context.snapshot);
+        let response = if context.log.is_own {
+            response
         } else {
             let route = context.log.route.as_deref();
-            cors::decorate_refusal(answer, refusal, request, route, &context.snapshot)
+            cors::decorate_refusal(response, refusal, request, route, &context.snapshot)
         };
-        self.record_refusal(session, refusal, answer.status, context);
-        answer
+        self.record_refusal(session, refusal, response.status, context);
+        response
     }
 
-    /// Notes a refusal in the log entry of the request, with all that the log shows.
+    /// Records a refusal in the log entry of the request, with all that the log shows.
     fn record_refusal(&self, session: &Session, refusal: &Refusal, status: u16, context: &mut Context) {
         context.log.record_refusal(refusal, status);
         // The detail about a body of an own endpoint may quote a secret.

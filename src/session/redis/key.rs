@@ -13,7 +13,7 @@ mod tests {
 
     #[test]
     fn key_is_prefix_and_id() {
-        // Replicas of two versions share these keys: a change of format loses every session and every tombstone.
+        // Gateways of two versions share these keys: a change of format loses every session and every tombstone.
         assert_eq!(session("doorward:", SessionId::from_bytes([0; 16])), "doorward:s:AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(session("", SessionId::from_bytes([255; 16])), "s:_____________________w");
     }

@@ -58,7 +58,7 @@ fn block(method: u8, fields: &[(&str, &str)]) -> Vec<u8> {
 const GET: u8 = 0x82;
 const POST: u8 = 0x83;
 
-/// What a client does after the preface.
+/// Step of a client after the preface.
 enum Step {
     Send(Vec<u8>),
     /// Waits until the app has received the header of a request.
