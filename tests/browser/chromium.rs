@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-use crate::eventually::assert_eventually;
+use crate::eventually::{assert_eventually, eventually};
 
 /// Timeout that only ends a hang on a machine busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -187,14 +187,20 @@ impl Tab {
         self.connection.try_call("Runtime.evaluate", parameters).await
     }
 
-    /// Waits until the script returns `true`, on whichever page is open then, and its own scripts have run.
+    /// Waits until the script returns `true`, on whichever page is open then, and its own scripts have run. A failure
+    /// says what the tab showed instead.
     pub(crate) async fn until(&self, script: &str) {
-        let script = &format!("document.readyState === 'complete' && ({script})");
-        assert_eventually(script, PATIENCE, async || {
+        let ready = format!("document.readyState === 'complete' && ({script})");
+        let arrived = eventually(PATIENCE, async || {
             // A page being unloaded returns an error.
-            self.try_run(script).await.is_ok_and(|result| result["result"]["value"] == true)
+            self.try_run(&ready).await.is_ok_and(|result| result["result"]["value"] == true)
         })
         .await;
+        if !arrived {
+            let shown = "[location.href, document.readyState, document.visibilityState, document.title, \
+                         document.activeElement?.id, document.body?.innerText]";
+            panic!("not within {PATIENCE:?}: {script}; the tab shows {:?}", self.try_run(shown).await);
+        }
     }
 
     /// Title of the page.
