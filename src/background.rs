@@ -81,6 +81,8 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
 
     let job = with_auth();
     jobs.start("revocation_feed", move || auth::follow(Arc::clone(&job)));
+    let job = with_auth();
+    jobs.start("pauses", move || auth::watch_pauses(Arc::clone(&job)));
     let (job, of_streams) = (with_auth(), current.clone());
     jobs.start("stream_watch", move || {
         let current = of_streams.clone();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -115,17 +115,17 @@ pub trait Clock: Send + Sync + 'static {
     fn monotonic(&self) -> Monotonic;
 }
 
-/// The machine's clocks.
+/// The machine's clocks. On Linux the monotonic one (`CLOCK_BOOTTIME`) goes on while the machine is suspended, so that
+/// nothing proven before outlasts the night.
 #[derive(Debug)]
 pub struct SystemClock {
-    origin: Instant,
+    origin: Duration,
 }
 
 impl SystemClock {
     /// Creates a clock whose monotonic time starts at zero now.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn new() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: since_boot() }
     }
 }
 
@@ -143,8 +143,24 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Monotonic {
-        Monotonic(self.origin.elapsed())
+        Monotonic(since_boot().saturating_sub(self.origin))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Elsewhere the time of a suspension may be missing.
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    ORIGIN.elapsed()
 }
 
 /// The machine's clocks plus an offset that tests advance.

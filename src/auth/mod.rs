@@ -24,7 +24,7 @@ use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
 use crate::token::{Digest, sha256};
 use crate::vault::{Vault, VaultError};
-use session::{authenticate, flight, idle, lease, lookup_limiter, revoke, user_names};
+use session::{authenticate, flight, idle, lease, lookup_limiter, pauses, revoke, user_names};
 use sign_in::{logouts, throttle};
 use tokens::{renew, verified};
 
@@ -39,6 +39,7 @@ pub use session::control::{Control, Cut, Progress};
 pub use session::feed::follow;
 pub use session::idle::write_session_use;
 pub use session::live::{LiveSessions, Registration};
+pub use session::pauses::watch_pauses;
 pub use session::revoke::{Propagation, Revoked, retry_tombstones};
 pub use session::watch::watch_streams;
 pub use sign_in::browser::{BrowserTokens, DeviceCookie};
@@ -157,6 +158,7 @@ pub struct Auth {
     parts: Parts,
     live: Arc<LiveSessions>,
     lease: lease::Lease,
+    pauses: pauses::Pauses,
     verified: verified::VerifiedTokens,
     /// Vault lookups in flight, by token digest and whether the caller may queue.
     flights: flight::Flights<authenticate::VaultLookup, (Digest, bool)>,
@@ -184,6 +186,7 @@ impl Auth {
         Arc::new(Self {
             live: Arc::new(LiveSessions::new()),
             lease: lease::Lease::new(limits.lease),
+            pauses: pauses::Pauses::new(limits.lease),
             verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
             flights: flight::Flights::new(),
             renewals: renew::Renewals::new(),
@@ -209,8 +212,8 @@ impl Auth {
 
     /// Returns the current mode of operation.
     pub async fn mode(&self, settings: &Settings) -> Mode {
-        let now = self.parts.clock.monotonic();
-        if self.lease.is_held(now) {
+        let (now, lease_held) = self.lease_when_awake().await;
+        if lease_held {
             return Mode::Current;
         }
         // Any id will do: only the success of the lookup counts.

@@ -25,6 +25,7 @@ mod reference_day;
 mod secrets;
 mod streams;
 mod urls;
+mod woken;
 mod world;
 
 // The Redis helpers import this from the crate root.

@@ -35,6 +35,10 @@ enum ConfirmedBy {
     SessionStore,
 }
 
+/// Maximum number of confirmations for one request. A second one is needed when the lease ran out during the first, a
+/// third when this process was stopped too. More would wait longer than a client does.
+const CONFIRMATIONS: usize = 3;
+
 /// Result of a vault lookup for a session.
 #[derive(Clone, Debug)]
 pub(crate) enum VaultLookup {
@@ -59,28 +63,19 @@ impl Auth {
         let last = control.last_token();
         let (digest, is_last) =
             last.map_or_else(|| (sha256(token.as_bytes()), false), |last| last.digest(token));
-        let cached = self.verify(token, digest, settings)?;
+        let cached = match self.verify(token, digest, settings) {
+            // After a pause the key may exist and not be loaded yet.
+            Err(Refusal::StoreUnavailable) => {
+                self.lease_when_awake().await;
+                self.verify(token, digest, settings)?
+            }
+            verified => verified?,
+        };
         let subject = &cached.verified.subject;
         // Registered before any session state is read: from now on a revocation finds this request.
         let registration = cached.slot.register(control, subject.user_id, subject.rights);
         self.check_revocation(&cached)?;
-        let mut confirmed_by = self.confirm(&cached, digest, fresh, settings).await?;
-        // No wait follows. A revocation during the waits is refused here; a later one finds the registration.
-        self.check_revocation(&cached)?;
-        // The revocation list must still be current after the waits.
-        let mut now = self.parts.clock.monotonic();
-        if confirmed_by == ConfirmedBy::Vault && !self.lease.is_held(now) {
-            // The lease ran out meanwhile, so the vault's confirmation no longer counts. The session store may confirm
-            // instead.
-            confirmed_by = self.confirm(&cached, digest, fresh, settings).await?;
-            self.check_revocation(&cached)?;
-            now = self.parts.clock.monotonic();
-        }
-        let store_confirmed =
-            confirmed_by == ConfirmedBy::SessionStore && self.store_may_confirm(now, settings);
-        if !(self.lease.is_held(now) || store_confirmed) {
-            return Err(Refusal::StoreUnavailable);
-        }
+        let now = self.confirm_until_now(&cached, digest, fresh, settings).await?;
         self.queue_use(&cached.slot, now, settings);
         let identity = match cached.identity.get() {
             Some(identity) => Arc::clone(identity),
@@ -98,6 +93,41 @@ impl Auth {
         Ok(Admission { identity, registration })
     }
 
+    /// Confirms the session and returns the time at which the confirmation holds; no wait follows it. A revocation
+    /// during the waits is refused here; a later one finds the registration.
+    async fn confirm_until_now(
+        &self,
+        cached: &CachedToken,
+        digest: Digest,
+        fresh: bool,
+        settings: &Settings,
+    ) -> Result<Monotonic, Refusal> {
+        for _ in 0..CONFIRMATIONS {
+            let confirmed_by = self.confirm(cached, digest, fresh, settings).await?;
+            self.check_revocation(cached)?;
+            // The revocation list must still be current after the waits. Without it the vault's confirmation no longer
+            // counts, but the session store may confirm.
+            let now = self.parts.clock.monotonic();
+            let by_store = confirmed_by == ConfirmedBy::SessionStore;
+            if self.lease.is_held(now) || (by_store && self.store_may_confirm(now, settings)) {
+                return Ok(now);
+            }
+        }
+        Err(Refusal::StoreUnavailable)
+    }
+
+    /// Returns the current time, and whether the lease is held then. After a pause it first waits until the vault has
+    /// had its chance to answer.
+    pub(crate) async fn lease_when_awake(&self) -> (Monotonic, bool) {
+        let now = self.parts.clock.monotonic();
+        if self.lease.is_held(now) {
+            return (now, true);
+        }
+        self.pauses.until_awake(now).await;
+        let now = self.parts.clock.monotonic();
+        (now, self.lease.is_held(now))
+    }
+
     /// Checks whether an admitted request may still be forwarded. Its session may have been revoked while this gateway
     /// could not read the log.
     ///
@@ -108,18 +138,26 @@ impl Auth {
         registration: &Registration,
         settings: &Settings,
     ) -> Result<(), Refusal> {
-        let now = self.parts.clock.monotonic();
-        if self.lease.is_held(now) {
-            return Ok(());
+        for _ in 0..CONFIRMATIONS {
+            let (now, lease_held) = self.lease_when_awake().await;
+            if registration.is_revoked() {
+                return Err(Refusal::TokenRevoked);
+            }
+            if lease_held {
+                return Ok(());
+            }
+            if !self.store_may_confirm(now, settings) {
+                break;
+            }
+            match self.parts.sessions.check(registration.session_id()).await {
+                // A pause during the lookup makes its answer old.
+                Ok(Lookup::Live(_)) if !self.pauses.is_waking(self.parts.clock.monotonic()) => return Ok(()),
+                Ok(Lookup::Live(_)) => {}
+                Ok(Lookup::Tombstone) => return Err(Refusal::TokenRevoked),
+                Ok(Lookup::Absent) | Err(_) => break,
+            }
         }
-        if !self.store_may_confirm(now, settings) {
-            return Err(Refusal::StoreUnavailable);
-        }
-        match self.parts.sessions.check(registration.session_id()).await {
-            Ok(Lookup::Live(_)) => Ok(()),
-            Ok(Lookup::Tombstone) => Err(Refusal::TokenRevoked),
-            Ok(Lookup::Absent) | Err(_) => Err(Refusal::StoreUnavailable),
-        }
+        Err(Refusal::StoreUnavailable)
     }
 
     /// Checks the revocation list and the rights version of the token.
@@ -179,8 +217,7 @@ impl Auth {
         settings: &Settings,
     ) -> Result<ConfirmedBy, Refusal> {
         let (slot, user) = (&cached.slot, cached.verified.subject.user_id);
-        let now = self.parts.clock.monotonic();
-        let lease_held = self.lease.is_held(now);
+        let (now, lease_held) = self.lease_when_awake().await;
         // A slot whose known end has passed is not used: use on another gateway may have moved the end, so the vault
         // decides.
         let ended = slot.end().at().is_some_and(|end| end <= self.vault_now());
@@ -250,9 +287,12 @@ impl Auth {
     }
 
     /// Returns whether the session store alone may confirm sessions, as the vault has been lost for a short time only.
+    /// Just after a pause it may not: the vault may be there.
     pub(crate) fn store_may_confirm(&self, now: Monotonic, settings: &Settings) -> bool {
         let lost_for = self.lease.unproven_for(now);
-        self.parts.sessions.is_shared() && lost_for.is_some_and(|span| span < settings.vault_outage_grace)
+        self.parts.sessions.is_shared()
+            && lost_for.is_some_and(|span| span < settings.vault_outage_grace)
+            && !self.pauses.is_waking(now)
     }
 
     /// Looks the session up in the vault, once for all callers that present this token now, and fills the session

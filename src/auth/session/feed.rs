@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::auth::session::pauses::Failures;
 use crate::clock::Monotonic;
 use crate::vault::Cursor;
 
@@ -24,9 +25,12 @@ pub async fn follow(auth: Arc<Auth>) {
     let mut cursor = None;
     let mut pruned = auth.parts.clock.monotonic();
     let mut lost: Option<Monotonic> = None;
+    let mut failures = Failures::default();
     let pause = MAX_PAUSE.min(auth.lease.length() / 4);
     loop {
+        let began = auth.pauses.observe(auth.parts.clock.monotonic());
         let read = step(&auth, &mut cursor, lost.is_some()).await;
+        failures.record(&auth.pauses, began, read);
         let now = auth.parts.clock.monotonic();
         match (read, lost) {
             (true, Some(since)) => {

@@ -9,6 +9,7 @@ pub(crate) mod idle;
 pub(crate) mod lease;
 pub(crate) mod live;
 pub(crate) mod lookup_limiter;
+pub(crate) mod pauses;
 pub(crate) mod requests;
 pub(crate) mod revoke;
 pub(crate) mod session_end;

@@ -20,7 +20,9 @@ pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration)
     loop {
         tokio::time::sleep(INTERVAL).await;
         while lookups.try_join_next().is_some() {}
-        let unproven = auth.lease.unproven_for(auth.parts.clock.monotonic());
+        // After a pause the feed is given time to prove the list current again.
+        let (now, _) = auth.lease_when_awake().await;
+        let unproven = auth.lease.unproven_for(now);
         let stale = unproven.is_none_or(|span| span >= stream_lease());
         let may_look_up = lookups.is_empty();
         for slot in auth.live.busy() {

@@ -35,7 +35,13 @@ impl Auth {
 
     pub(crate) async fn read_refresh(&self, text: &str) -> Result<RefreshToken, Refusal> {
         let read = || RefreshToken::parse(text, &self.parts.keys.current(), self.vault_now());
-        match read() {
+        let mut result = read();
+        if matches!(result, Err(RefreshTokenError::UnknownKey)) && !self.knows_all_keys() {
+            // After a pause the key may exist and not be loaded yet.
+            self.lease_when_awake().await;
+            result = read();
+        }
+        match result {
             Ok(token) => self.vault_at_hand().map(|()| token),
             Err(RefreshTokenError::Forged) => {
                 self.parts.metrics.requests.unusual.of(Pattern::ForgedToken).inc();

@@ -1,6 +1,7 @@
 //! A TCP link between one gateway and one store that can be broken or silenced.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(crate) struct Link {
     address: SocketAddr,
     far_end: Arc<Mutex<SocketAddr>>,
     state: watch::Sender<State>,
+    delay: Arc<AtomicU64>,
     _serving: JoinSet<()>,
 }
 
@@ -34,16 +36,16 @@ impl Link {
         let address = listener.local_addr().expect("an address");
         let state = watch::Sender::new(State::Whole);
         let (mut serving, states) = (JoinSet::new(), state.subscribe());
-        let far_end = Arc::new(Mutex::new(to));
-        let leads_to = Arc::clone(&far_end);
+        let (far_end, delay) = (Arc::new(Mutex::new(to)), Arc::default());
+        let (leads_to, delayed_by) = (Arc::clone(&far_end), Arc::clone(&delay));
         serving.spawn(async move {
             let mut wires = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let to = *leads_to.lock().expect("not poisoned");
-                wires.spawn(wire(client, to, states.clone()));
+                wires.spawn(wire(client, to, states.clone(), Arc::clone(&delayed_by)));
             }
         });
-        Self { address, far_end, state, _serving: serving }
+        Self { address, far_end, state, delay, _serving: serving }
     }
 
     /// Address the gateway connects to.
@@ -70,13 +72,19 @@ impl Link {
         self.state.send_replace(State::Silent);
     }
 
+    /// Delays what passes in either direction, as over a distance.
+    pub(crate) fn slow(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).expect("a short time");
+        self.delay.store(millis, Ordering::Relaxed);
+    }
+
     /// Restores the link.
     pub(crate) fn mend(&self) {
         self.state.send_replace(State::Whole);
     }
 }
 
-async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<State>) {
+async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<State>, delay: Arc<AtomicU64>) {
     if !passes(&mut state).await {
         return;
     }
@@ -87,15 +95,24 @@ async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<Stat
     }
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = carry(from_client, to_server, state.clone()) => {}
-        () = carry(from_server, to_client, state.clone()) => {}
+        () = carry(from_client, to_server, state.clone(), &delay) => {}
+        () = carry(from_server, to_client, state.clone(), &delay) => {}
         () = broken(state) => {}
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+    delay: &AtomicU64,
+) {
     let mut bytes = vec![0; 16 << 10];
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
+        let delay = delay.load(Ordering::Relaxed);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
         if !passes(&mut state).await || to.write_all(&bytes[..read]).await.is_err() {
             return;
         }
