@@ -217,6 +217,7 @@ fn refresh(criterion: &mut Criterion, runtime: &Runtime, folder: &Path) -> anyho
             client_id: FIRST_PARTY_CLIENT.to_owned(),
             refresh_kid: 0,
             grace: Duration::from_secs(60),
+            grace_unused: DAY,
             idle: DAY,
         };
         group.bench_function(what, |bencher| {
@@ -258,7 +259,7 @@ impl World {
 
     fn access_token(&self, settings: &Settings) -> anyhow::Result<String> {
         let Grant { session_id, user_id, roles, rights, now, ends_at, .. } = self.grant.clone();
-        let subject = Subject { session_id, user_id, roles, rights };
+        let subject = Subject { session_id, user_id, roles, rights, generation: 0 };
         let issued = access::issue(&settings.profile, &subject, now, ends_at, &self.keys, &SystemRandom);
         Ok(issued.context("a key that signs")?.token.expose().clone())
     }

@@ -320,6 +320,7 @@ async fn backup_opens_with_the_same_content() {
         client_id: "web".into(),
         refresh_kid: 3,
         grace: DAY,
+        grace_unused: DAY,
         idle: DAY,
     };
     assert!(matches!(copy.sessions.rotate(&presented).await, Ok(Rotation::Granted { generation: 1, .. })));

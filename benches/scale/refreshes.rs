@@ -108,7 +108,7 @@ async fn statement(world: &World) -> anyhow::Result<String> {
 
 fn presented(family: [u8; 32], generation: u32) -> Presented {
     let client_id = FIRST_PARTY_CLIENT.to_owned();
-    Presented { family, generation, client_id, refresh_kid: 0, grace: GRACE, idle: DAY }
+    Presented { family, generation, client_id, refresh_kid: 0, grace: GRACE, grace_unused: DAY, idle: DAY }
 }
 
 /// A family that pgbench can compute: these digits, in hexadecimal.

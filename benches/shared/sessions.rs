@@ -80,8 +80,13 @@ impl Opener {
         }
         let profile =
             Profile { issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned(), ttl: self.token_life };
-        let subject =
-            Subject { session_id: session.id, user_id, roles: grant.roles.clone(), rights: grant.rights };
+        let subject = Subject {
+            session_id: session.id,
+            user_id,
+            roles: grant.roles.clone(),
+            rights: grant.rights,
+            generation: 0,
+        };
         let issued = access::issue(&profile, &subject, grant.now, grant.ends_at, &self.keys, random);
         let token = issued.context("a key that signs")?.token.expose().clone();
         Ok(Opened { id: session.id, user_id, token })

@@ -30,6 +30,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         user_id: UserId::random(random),
         roles: Roles::parse(["admin"]).expect("a role"),
         rights: RightsVersion(1),
+        generation: 3,
     };
     let end = Timestamp::from_secs(2_000_000_000);
     let issued = access::issue(&profile, &subject, now(), end, &keys, random).expect("a signer");

@@ -62,6 +62,8 @@ pub struct Settings {
     pub profile_number: u64,
     /// Grace period in which the previous refresh token may be repeated.
     pub refresh_grace: Duration,
+    /// Time for which it may still be repeated if the current one was never used.
+    pub refresh_grace_unused: Duration,
     /// Idle timeout of a session.
     pub idle_timeout: Duration,
     /// Absolute timeout of a session.
@@ -96,6 +98,7 @@ impl Settings {
                 ttl: config.tokens.access_ttl,
             },
             refresh_grace: config.tokens.refresh_grace,
+            refresh_grace_unused: config.tokens.refresh_grace_unused(),
             idle_timeout: config.sessions.idle_timeout,
             absolute_timeout: config.sessions.absolute_timeout,
             browser_idle: config.browser.idle_timeout.min(config.sessions.idle_timeout),

@@ -229,8 +229,8 @@ fn sessions(new: Sessions, running: &Config, fixed: &mut Fixed) -> Sessions {
 /// Applies every key: another issuer or audience invalidates all tokens, as gateway.toml says.
 fn tokens(new: Tokens) -> Tokens {
     // The algorithm applies to the next key; `doorward key rotate` creates keys.
-    let Tokens { issuer, audience, algorithm, access_ttl, refresh_grace } = new;
-    Tokens { issuer, audience, algorithm, access_ttl, refresh_grace }
+    let Tokens { issuer, audience, algorithm, access_ttl, refresh_grace, refresh_grace_unused } = new;
+    Tokens { issuer, audience, algorithm, access_ttl, refresh_grace, refresh_grace_unused }
 }
 
 fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {

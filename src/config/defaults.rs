@@ -62,6 +62,7 @@ impl Config {
                 algorithm: Algorithm::EdDsa,
                 access_ttl: Duration::from_mins(15),
                 refresh_grace: Duration::from_secs(60),
+                refresh_grace_unused: Duration::from_hours(24),
             },
             login: Login {
                 hash_threads: 1,

@@ -57,7 +57,7 @@ pub struct Tokens {
     pub hash_seconds: Histogram,
     /// Access tokens issued.
     pub issued: Each<GrantKind, IntCounter>,
-    /// Refreshes by outcome: `rotated`, `repeated` or a stable code.
+    /// Refreshes by outcome: `rotated`, `repeated`, `repeated_late`, `renewed` or a stable code.
     pub refreshes: IntCounterVec,
     /// Sessions ended because of a reused refresh token.
     pub reuses: Each<Reuse, IntCounter>,
@@ -113,6 +113,7 @@ impl Tokens {
                 &[
                     "rotated",
                     "repeated",
+                    "repeated_late",
                     "renewed",
                     "refresh_invalid",
                     "refresh_reused",

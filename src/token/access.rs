@@ -46,6 +46,9 @@ pub struct Subject {
     pub roles: Roles,
     /// `ver`
     pub rights: RightsVersion,
+    /// Generation of the refresh token that was handed out with it: the part of `jti` after the dot, 0 without one.
+    /// It is no claim of its own, since gateways of the release before refuse tokens with further claims.
+    pub generation: u32,
 }
 
 /// An issued access token and its expiry.
@@ -110,8 +113,8 @@ pub fn issue(
 ) -> Option<Issued> {
     let key = keys.access_signer(now)?;
     let expires_at = Timestamp::from_secs((now + profile.ttl).min(ends_at).secs());
-    let (sub, sid, jti) =
-        (subject.user_id.to_string(), subject.session_id.to_string(), base64url(random.bytes::<16>()));
+    let (sub, sid) = (subject.user_id.to_string(), subject.session_id.to_string());
+    let jti = jti(subject.generation, random);
     let claims = Claims {
         iss: Cow::Borrowed(&profile.issuer),
         aud: Cow::Borrowed(&profile.audience),
@@ -128,6 +131,12 @@ pub fn issue(
     let message = format!("{}.{}", key.header, base64url(claims));
     let signature = key.sign(&message);
     Some(Issued { token: Secret::new(format!("{message}.{signature}")), expires_at })
+}
+
+/// Returns a new `jti`.
+fn jti(generation: u32, random: &dyn Random) -> String {
+    let unique = base64url(random.bytes::<16>());
+    if generation == 0 { unique } else { format!("{unique}.{generation}") }
 }
 
 /// Verifies a token against the keys and the clock, in work bounded by [`MAX_LENGTH`].
@@ -183,6 +192,10 @@ fn check_claims(
         user_id: claims.sub.parse().map_err(|_| AccessTokenError::Invalid)?,
         roles: Roles::parse(claims.roles.iter().copied()).map_err(|_| AccessTokenError::Invalid)?,
         rights: RightsVersion(claims.ver),
+        generation: match claims.jti.split_once('.') {
+            None => 0,
+            Some((_, generation)) => generation.parse().map_err(|_| AccessTokenError::Invalid)?,
+        },
     };
     Ok(Verified { subject, expires_at })
 }

@@ -99,6 +99,8 @@ pub struct Presented {
     pub refresh_kid: u8,
     /// Time during which the previous generation may be repeated.
     pub grace: Duration,
+    /// Time during which it may still be repeated after `grace`, if no access token of the current generation was used.
+    pub grace_unused: Duration,
     /// Idle timeout of the session.
     pub idle: Duration,
 }
@@ -116,8 +118,10 @@ pub enum Rotation {
         refresh_kid: u8,
         /// Age of the previous generation when it was rotated; `None` when this repeats an earlier rotation.
         age: Option<Duration>,
+        /// True if it was repeated after the grace, as nobody had used the current generation. The grace starts again.
+        is_late: bool,
     },
-    /// An older generation, or one after the grace: the session is ended and its row written (RFC 9700 4.14.2).
+    /// An older generation, or one after its time: the session is ended and its row written (RFC 9700 4.14.2).
     Reused {
         /// The ended session.
         ended: Ended,
@@ -257,6 +261,8 @@ pub struct SessionUse {
     pub known: Timestamp,
     /// Idle timeout; no stored end is further away than this.
     pub idle: Duration,
+    /// Highest refresh generation whose access token was used: its client has the response of that rotation.
+    pub generation: u32,
 }
 
 /// A stored session.
@@ -287,11 +293,12 @@ pub trait Sessions: Send + Sync {
     /// Rotates, repeats or detects reuse, in one atomic decision.
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError>;
     /// Grants without a new generation, by the same decision as [`Sessions::rotate`]. The idle end moves at most once
-    /// in [`EXTEND_AFTER`]. `age` is the age of the presented generation, or `None` if it is the previous one within
-    /// the grace. `generation` and `refresh_kid` are always those of the current one.
+    /// in [`EXTEND_AFTER`]. `age` is the age of the presented generation, or `None` if it is a repeat of the previous
+    /// one. `generation` and `refresh_kid` are always those of the current one.
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError>;
-    /// Moves the idle end of used sessions, never back and never beyond the absolute end. Returns the ends of live
-    /// sessions; a session missing from the result has ended. At most 1,000 at a time.
+    /// Moves the idle end of used sessions, never back and never beyond the absolute end, and stores the generation
+    /// that was used. Returns the ends of live sessions; a session missing from the result has ended. At most 1,000 at
+    /// a time.
     async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError>;
     /// Returns the session, or `None` if it certainly does not exist.
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;

@@ -76,7 +76,7 @@ impl Auth {
         let registration = cached.slot.register(control, subject.user_id, subject.rights);
         self.check_revocation(&cached)?;
         let now = self.confirm_until_now(&cached, digest, fresh, settings).await?;
-        self.queue_use(&cached.slot, now, settings);
+        self.queue_use(&cached.slot, now, subject.generation, settings);
         let identity = match cached.identity.get() {
             Some(identity) => Arc::clone(identity),
             None => {
@@ -317,7 +317,7 @@ impl Auth {
             let Some(_permit) = permit else { return VaultLookup::Busy };
             if let Some(overdue) = overdue {
                 match vault.sessions.touch(&[overdue]).await {
-                    Ok(ends) => slot.end().settle(id, &ends),
+                    Ok(ends) => slot.end().settle(&overdue, &ends),
                     Err(error) => {
                         tracing::debug!(%error, "the use of a session is written later");
                         return VaultLookup::Unavailable;

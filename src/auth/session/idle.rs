@@ -48,16 +48,18 @@ impl UnwrittenUses {
 }
 
 impl Auth {
-    /// Records that a session is used now; the use is written to the vault later.
-    pub(crate) fn queue_use(&self, slot: &Arc<Slot>, now: Monotonic, settings: &Settings) {
-        if slot.end().record_use(self.lease.vault_time(now), settings) {
+    /// Records that a session is used now, by a token of this refresh generation; the use is written to the vault
+    /// later.
+    pub(crate) fn queue_use(&self, slot: &Arc<Slot>, now: Monotonic, generation: u32, settings: &Settings) {
+        if slot.end().record_use(self.lease.vault_time(now), generation, settings) {
             self.uses.push([Arc::clone(slot)]);
         }
     }
 
     /// Records use of a session: traffic on an open stream, or a response that took long to arrive.
     pub fn record_use(&self, registration: &Registration, settings: &Settings) {
-        self.queue_use(registration.slot(), self.parts.clock.monotonic(), settings);
+        // Its token was recorded when the request was admitted.
+        self.queue_use(registration.slot(), self.parts.clock.monotonic(), 0, settings);
     }
 
     /// Writes all queued uses once; those that fail stay queued. Returns `false` when the vault does not respond.
@@ -71,8 +73,12 @@ impl Auth {
                 slots.iter().filter_map(|slot| slot.end().unwritten(slot.id(), settings)).collect();
             match self.parts.vault.sessions.touch(&uses).await {
                 Ok(ends) => {
+                    let mut written = uses.iter().peekable();
                     for slot in &slots {
-                        slot.end().settle(slot.id(), &ends);
+                        // Both are in the same order; a slot without unwritten use has no entry.
+                        if let Some(written) = written.next_if(|written| written.id == slot.id()) {
+                            slot.end().settle(written, &ends);
+                        }
                         slot.end().queued.store(false, Ordering::Release);
                     }
                 }

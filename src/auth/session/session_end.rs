@@ -1,6 +1,6 @@
-//! End of a session as this gateway knows it: the vault's value, moved by use seen here.
+//! End of a session as this gateway knows it, and its use that the vault does not know yet.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::auth::Settings;
@@ -25,6 +25,9 @@ pub(crate) struct SessionEnd {
     stored: AtomicI64,
     absolute: AtomicI64,
     kind: AtomicU8,
+    /// Highest refresh generation whose access token was used here, and the one that the vault knows of.
+    generation: AtomicU32,
+    stored_generation: AtomicU32,
     /// The use is queued for a write, or being written.
     pub(crate) queued: AtomicBool,
 }
@@ -64,9 +67,22 @@ impl SessionEnd {
         self.at.store(ENDED, Ordering::Release);
     }
 
-    /// Records use at `now`. Returns `true` when the caller must queue the use for the vault. Use after the end has no
-    /// effect.
-    pub(crate) fn record_use(&self, now: Timestamp, settings: &Settings) -> bool {
+    /// Records use at `now` by a token of this refresh generation. Returns `true` when the caller must queue the use
+    /// for the vault. Use after the end has no effect.
+    pub(crate) fn record_use(&self, now: Timestamp, generation: u32, settings: &Settings) -> bool {
+        if generation > self.generation.load(Ordering::Relaxed) {
+            self.generation.fetch_max(generation, Ordering::AcqRel);
+        }
+        let is_unwritten = self.move_end(now, settings) || self.has_new_generation();
+        is_unwritten && !self.queued.load(Ordering::Relaxed) && !self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    fn has_new_generation(&self) -> bool {
+        self.generation.load(Ordering::Acquire) > self.stored_generation.load(Ordering::Acquire)
+    }
+
+    /// Moves the end by use at `now`. Returns `true` when it has moved by more than a grain since it was written.
+    fn move_end(&self, now: Timestamp, settings: &Settings) -> bool {
         let end = self.at.load(Ordering::Acquire);
         let Some(kind) = ClientKind::from_u8(self.kind.load(Ordering::Relaxed)) else { return false };
         if end <= now.millis() {
@@ -84,7 +100,7 @@ impl SessionEnd {
         }
         let stored = self.stored.load(Ordering::Acquire);
         let late = Timestamp::from_millis(new).since(Timestamp::from_millis(stored));
-        late > idle_grain(idle) && !self.queued.swap(true, Ordering::AcqRel)
+        late > idle_grain(idle)
     }
 
     /// Returns the use to write to the vault; `None` when the vault has it, or the session has ended.
@@ -92,7 +108,14 @@ impl SessionEnd {
         let (at, stored) = (self.at.load(Ordering::Acquire), self.stored.load(Ordering::Acquire));
         let idle = settings.idle_of(ClientKind::from_u8(self.kind.load(Ordering::Relaxed))?);
         let (until, known) = (Timestamp::from_millis(at), Timestamp::from_millis(stored));
-        (at > stored).then_some(SessionUse { id, until, known, idle })
+        let generation = self.generation.load(Ordering::Acquire);
+        (at > stored || (at != ENDED && self.has_new_generation())).then_some(SessionUse {
+            id,
+            until,
+            known,
+            idle,
+            generation,
+        })
     }
 
     /// Returns the use to write before the session is looked up. Its end stored in the vault has passed though it was
@@ -102,8 +125,9 @@ impl SessionEnd {
     }
 
     /// Applies the vault's response to a write of this session's use.
-    pub(crate) fn settle(&self, id: SessionId, ends: &[(SessionId, Timestamp)]) {
-        match ends.iter().find(|(known, _)| *known == id) {
+    pub(crate) fn settle(&self, written: &SessionUse, ends: &[(SessionId, Timestamp)]) {
+        self.stored_generation.fetch_max(written.generation, Ordering::AcqRel);
+        match ends.iter().find(|(known, _)| *known == written.id) {
             Some((_, end)) => {
                 self.stored.fetch_max(end.millis(), Ordering::AcqRel);
                 self.at.fetch_max(end.millis(), Ordering::AcqRel);

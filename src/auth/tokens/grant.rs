@@ -45,6 +45,7 @@ impl Auth {
             user_id: grant.user_id,
             roles: grant.roles.clone(),
             rights: grant.rights,
+            generation: refresh.generation,
         };
         let keys = self.parts.keys.current().clone();
         let issued = access::issue(

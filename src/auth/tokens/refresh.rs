@@ -7,12 +7,12 @@ use crate::auth::sign_in::browser::Terms;
 use crate::auth::{Auth, Settings, Tokens, detached};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
-use crate::metrics::{GrantKind, Pattern, Reuse};
+use crate::metrics::{GrantKind, Label as _, Pattern, Reuse};
 use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use crate::vault::{EndReason, Grant, Presented, Rotation, RotationRefused};
 
 impl Auth {
-    /// Rotates the refresh token. A repeat within the grace period gets the same refresh token again.
+    /// Rotates the refresh token. A repeat in its time gets the same refresh token again.
     ///
     /// # Errors
     /// `RefreshInvalid`, `RefreshReused` (the session was ended), `StoreUnavailable`.
@@ -74,6 +74,7 @@ impl Auth {
             client_id: terms.client_id.to_owned(),
             refresh_kid: refresh_kid.ok_or(Refusal::StoreUnavailable)?,
             grace: settings.refresh_grace,
+            grace_unused: settings.refresh_grace_unused,
             idle: terms.idle,
         })
     }
@@ -88,7 +89,11 @@ impl Auth {
     ) -> Result<Tokens, Refusal> {
         let counted = &self.parts.metrics.tokens;
         let granted = self.granted(rotation).await?;
-        let outcome = if granted.age.is_some() { "rotated" } else { "repeated" };
+        let outcome = match granted.age {
+            Some(_) => "rotated",
+            None if granted.is_late => "repeated_late",
+            None => "repeated",
+        };
         counted.refreshes.with_label_values(&[outcome]).inc();
         if let Some(age) = granted.age {
             counted.refresh_age.observe(age.as_secs_f64());
@@ -103,15 +108,24 @@ impl Auth {
     /// Returns what was granted; a reuse ends the session here.
     pub(crate) async fn granted(self: &Arc<Self>, rotation: Rotation) -> Result<Granted, Refusal> {
         match rotation {
-            Rotation::Granted { grant, generation, refresh_kid, age } => {
-                Ok(Granted { grant, generation, refresh_kid, age })
+            Rotation::Granted { grant, generation, refresh_kid, age, is_late } => {
+                if is_late {
+                    tracing::info!(
+                        reason = "refresh_repeated_late",
+                        user = %grant.user_id,
+                        session = %grant.session_id,
+                        "a refresh token was repeated after tokens.refresh_grace; its successor was never used, so its response was lost"
+                    );
+                }
+                Ok(Granted { grant, generation, refresh_kid, age, is_late })
             }
             Rotation::Reused { ended, user_id, behind } => {
-                let reuses = &self.parts.metrics.tokens.reuses;
-                reuses.of(if behind > 1 { Reuse::Older } else { Reuse::AfterGrace }).inc();
+                let cause = if behind > 1 { Reuse::Older } else { Reuse::AfterGrace };
+                self.parts.metrics.tokens.reuses.of(cause).inc();
                 self.parts.metrics.requests.unusual.of(Pattern::RefreshReuse).inc();
                 tracing::warn!(
                     reason = "session_ended_by_reuse",
+                    cause = cause.as_str(),
                     user = %user_id,
                     session = ended.sessions.first().map(tracing::field::display),
                     "a refresh token was reused: its session was ended"
@@ -139,4 +153,5 @@ pub(crate) struct Granted {
     pub(crate) generation: u32,
     pub(crate) refresh_kid: u8,
     pub(crate) age: Option<Duration>,
+    pub(crate) is_late: bool,
 }

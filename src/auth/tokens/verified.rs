@@ -115,7 +115,7 @@ mod tests {
         for digest in &digests {
             let (session_id, user_id) = (SessionId::random(random), UserId::random(random));
             let roles = Roles::parse(roles.iter().copied()).unwrap();
-            let subject = Subject { session_id, user_id, roles, rights: RightsVersion(0) };
+            let subject = Subject { session_id, user_id, roles, rights: RightsVersion(0), generation: 0 };
             let verified = Verified { subject, expires_at: Timestamp::from_secs(4_000_000_000) };
             let basis = Basis { keys: 1, profile: 1 };
             let (slot, identity) = (live.slot(session_id), std::sync::OnceLock::new());

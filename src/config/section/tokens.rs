@@ -24,6 +24,16 @@ pub struct Tokens {
     pub access_ttl: Duration,
     /// Time during which the previous refresh token may be sent again.
     pub refresh_grace: Duration,
+    /// Time during which it may still be sent again if its successor was never used. See
+    /// [`Tokens::refresh_grace_unused`].
+    pub refresh_grace_unused: Duration,
+}
+
+impl Tokens {
+    /// Returns `refresh_grace_unused`; zero when `refresh_grace` forbids every repeat.
+    pub fn refresh_grace_unused(&self) -> Duration {
+        if self.refresh_grace.is_zero() { Duration::ZERO } else { self.refresh_grace_unused }
+    }
 }
 
 /// A signature algorithm for access tokens (RFC 7518, RFC 8037).
@@ -114,6 +124,7 @@ pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Locati
     const ACCESS: &str = "each refresh costs a write, and RFC 6750 5.3 asks for an hour or less";
     const GRACE: &str = "\"0s\" treats every lost response as a theft; during the grace a stolen refresh token can be \
                          replayed";
+    const UNUSED: &str = "\"0s\" is never; a session ends with its idle timeout anyway";
     let duration = |name, range, why| table.value(name).and_then(|value| value.duration(range, why));
     let tokens = Tokens {
         issuer: table
@@ -138,6 +149,12 @@ pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Locati
             .unwrap_or(default.access_ttl),
         refresh_grace: duration("refresh_grace", Duration::ZERO..=Duration::from_mins(10), GRACE)
             .unwrap_or(default.refresh_grace),
+        refresh_grace_unused: duration(
+            "refresh_grace_unused",
+            Duration::ZERO..=Duration::from_hours(30 * 24),
+            UNUSED,
+        )
+        .unwrap_or(default.refresh_grace_unused),
     };
     let (idle, idle_location) = idle;
     if tokens.access_ttl > idle

@@ -146,6 +146,10 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"2: tokens.refresh_grace: "11m" is out of range: write "0s" to "10m" ("0s" treats every lost response as a theft; during the grace a stolen refresh token can be replayed)"#,
     ),
     (
+        r#"[tokens]|refresh_grace_unused = "31d""#,
+        r#"2: tokens.refresh_grace_unused: "31d" is out of range: write "0s" to "30d" ("0s" is never; a session ends with its idle timeout anyway)"#,
+    ),
+    (
         r#"[tokens]|algorithm = "HS256""#,
         r#"2: tokens.algorithm: unknown value "HS256" (write "EdDSA", "ES256" or "RS256")"#,
     ),

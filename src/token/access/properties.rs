@@ -18,19 +18,21 @@ fn only_issued_tokens_verify() {
     let world = (
         any::<([u8; 16], [u8; 16])>(),
         prop::collection::btree_set("[a-z][a-z0-9-]{0,8}", 0..5),
-        any::<u32>(),
+        (any::<u32>(), any::<u32>()),
         any::<prop::sample::Index>(),
         32..127_u8,
         prop_oneof![".{0,80}", "[A-Za-z0-9_-]{0,40}(\\.[A-Za-z0-9_-]{0,40}){1,3}"],
     );
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
-    let result =
-        TestRunner::new(config).run(&world, |((session, user), roles, rights, at, other, anything)| {
+    let result = TestRunner::new(config).run(
+        &world,
+        |((session, user), roles, (rights, generation), at, other, anything)| {
             let subject = Subject {
                 session_id: SessionId::from_bytes(session),
                 user_id: UserId::from_bytes(user),
                 roles: Roles::parse(roles.iter().map(String::as_str)).unwrap(),
                 rights: RightsVersion(rights),
+                generation,
             };
             let end = NOW + Duration::from_secs(86_400);
             let token = issue(&profile, &subject, NOW, end, &keys, &SystemRandom).unwrap();
@@ -47,6 +49,7 @@ fn only_issued_tokens_verify() {
             prop_assert!(verify(&anything, &profile, NOW, &keys).is_err());
             prop_assert!(!claims_issuer(&anything, "https://a.test"));
             Ok(())
-        });
+        },
+    );
     result.unwrap_or_else(|error| panic!("{error}"));
 }

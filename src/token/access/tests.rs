@@ -32,6 +32,7 @@ impl Mint {
             user_id: UserId::from_bytes([2; 16]),
             roles: Roles::parse(["admin", "user"]).unwrap(),
             rights: RightsVersion(3),
+            generation: 4,
         }
     }
 

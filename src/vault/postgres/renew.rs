@@ -55,7 +55,7 @@ pub(super) async fn renew(connection: &Connection<'_>, presented: &Presented) ->
     let age = Duration::from_secs_f64(row.try_get("age")?);
     let behind = generation.0.saturating_sub(presented.generation);
     if behind > 1 || (behind == 1 && age >= presented.grace) {
-        // The rotation statement decides about reuse here too, with the row locked.
+        // The rotation statement decides about late repeats and reuse here too, with the row locked.
         return rotate::rotate(connection, presented).await;
     }
     let mut grant = rows::grant(&row)?;
@@ -72,5 +72,6 @@ pub(super) async fn renew(connection: &Connection<'_>, presented: &Presented) ->
         generation: generation.0,
         refresh_kid: refresh_kid.0,
         age: (behind == 0).then_some(age),
+        is_late: false,
     })
 }

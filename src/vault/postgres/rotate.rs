@@ -1,9 +1,12 @@
 //! Refresh rotation: one statement that rotates, repeats, or ends a reused session.
 //!
 //! ```text
-//!  generation presented    equal to the stored      one behind, inside the grace    older, or too late
+//!  generation presented    equal to the stored      one behind, in its time         older, or too late
 //!                          -> rotate                -> the same token again         -> the session is ended (RFC 9700 4.14.2)
 //! ```
+//!
+//! A generation may be repeated within the grace. After that it may be for a longer time, while no access token of the
+//! current generation was used: then its client has never got the response. Such a late repeat starts the grace again.
 //!
 //! When two requests rotate one session, the second waits for the row lock of the first. Postgres then re-evaluates the
 //! row, conditions and assignments alike, so the second finds its generation one behind and repeats.
@@ -21,7 +24,7 @@ use crate::vault::sessions::StoredToken;
 use crate::vault::{Ended, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, VaultError};
 
 /// `$1` family, `$2` presented generation, `$3` key of the next generation, `$4` grace, `$5` idle timeout, `$6` client,
-/// `$7` retention of a revocation. No row means refused, and [`CURRENT`] gives the reason. If the clock was set back by
+/// `$7` retention of a revocation, `$8` grace while unused. No row means refused, and [`CURRENT`] gives the reason. If the clock was set back by
 /// more than daily corrections, the age of a rotation is unknown, and so is whether a repeat is within the grace.
 const ROTATE: &str = concat!(
     "WITH ", clock!(), ", touched AS (
@@ -30,7 +33,8 @@ const ROTATE: &str = concat!(
              repeats     = CASE WHEN s.generation = $2 THEN 0 ELSE s.repeats + 1 END,
              refresh_kid = CASE WHEN s.generation = $2 THEN $3 ELSE s.refresh_kid END,
              rotated_before = CASE WHEN s.generation = $2 THEN s.rotated_at ELSE s.rotated_before END,
-             rotated_at  = CASE WHEN s.generation = $2 THEN now ELSE s.rotated_at END,
+             rotated_at  = CASE WHEN s.generation = $2 OR now - s.rotated_at >= ", grace!(), " THEN now
+                                ELSE s.rotated_at END,
              idle_until  = CASE WHEN s.generation = $2
                                 THEN least(now + $5::float8 * interval '1 millisecond', s.expires_at) ELSE s.idle_until END,
              ended_at    = CASE WHEN ", reused!(), " THEN now END,
@@ -41,6 +45,7 @@ const ROTATE: &str = concat!(
          AND u.id = s.user_id AND NOT u.disabled AND u.epoch = s.epoch
          RETURNING s.id, s.user_id, s.client_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
                    s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
+                   s.repeats > 0 AND s.rotated_at = now AS late,
                    CASE WHEN s.repeats = 0 THEN
                        greatest(0, extract(epoch FROM s.rotated_at - s.rotated_before))::float8
                    END AS age
@@ -52,14 +57,27 @@ const ROTATE: &str = concat!(
          INSERT INTO audit (at, event, user_id, session_id)
          SELECT now, 'refresh_reused', user_id, id FROM touched WHERE reused
      )
-     SELECT id, user_id, client_id, login, roles, rights, idle_until, expires_at, now, generation, refresh_kid, age, reused
+     SELECT id, user_id, client_id, login, roles, rights, idle_until, expires_at, now, generation, refresh_kid, age,
+            late, reused
      FROM touched"
 );
 
-/// A generation that is neither the current one nor the previous one within the grace.
+/// The grace.
+macro_rules! grace {
+    () => {
+        "$4::float8 * interval '1 millisecond'"
+    };
+}
+use grace;
+
+/// A generation that is neither the current one nor the previous one in its time.
 macro_rules! reused {
     () => {
-        "s.generation > $2 AND NOT (s.generation = $2 + 1 AND now - s.rotated_at < $4::float8 * interval '1 millisecond')"
+        concat!(
+            "s.generation > $2 AND NOT (s.generation = $2 + 1 AND (now - s.rotated_at < ",
+            grace!(),
+            " OR (s.used_generation < s.generation AND now - s.rotated_at < $8::float8 * interval '1 millisecond')))"
+        )
     };
 }
 use reused;
@@ -82,7 +100,7 @@ const TRIES: usize = 4;
 /// Returns the execution mode of a rotation. A retry after a lost response is a repeat: it returns the same token
 /// within the grace. Without a grace that long, a retry would be treated as theft.
 pub(super) fn mode(presented: &Presented, timeout: Duration) -> Mode {
-    Mode::ONCE.idempotent_if(presented.grace > timeout * 2)
+    Mode::ONCE.idempotent_if(presented.grace.max(presented.grace_unused) > timeout * 2)
 }
 
 /// Rotates, repeats, refuses, or ends the session.
@@ -101,6 +119,7 @@ pub(super) async fn rotate(connection: &Connection<'_>, presented: &Presented) -
                         &Span(presented.idle),
                         &presented.client_id,
                         &Span(REVOCATION_LIFE),
+                        &Span(presented.grace_unused),
                     ],
                 )
                 .await?
@@ -142,6 +161,7 @@ fn outcome(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
         generation: generation.0,
         refresh_kid: refresh_kid.0,
         age: age.map(Duration::from_secs_f64),
+        is_late: row.try_get("late")?,
     })
 }
 

@@ -20,6 +20,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_start.sql"), readable_by: 1 },
     Migration { sql: include_str!("migrations/0002_rotated_before.sql"), readable_by: 1 },
+    Migration { sql: include_str!("migrations/0003_used_generation.sql"), readable_by: 1 },
 ];
 
 /// Version that this program writes.

@@ -1,31 +1,36 @@
-//! Session use: moves the idle ends of used sessions, many in one statement.
+//! Session use: moves the idle ends of used sessions and stores which generation was used, many in one statement.
 
 use super::clock;
 use super::connection::clients::Connection;
 use super::fault::Fault;
-use super::rows::Span;
+use super::rows::{Generation, Span};
 use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::vault::SessionUse;
 
-/// `$1` ids, `$2` idle ends computed from use, `$3` ends as last read, `$4` idle timeouts. Sessions are locked in order
-/// of their ids, as everywhere, and only if they move. A session whose idle end has passed moves only if the caller
+/// `$1` ids, `$2` idle ends computed from use, `$3` ends as last read, `$4` idle timeouts, `$5` generations. Sessions are
+/// locked in order of their ids, as everywhere, and only if they change. A session whose idle end has passed moves only if the caller
 /// knew that end and reports use without a pause since before it.
 const TOUCH: &str = concat!(
     "WITH ",
     clock!(),
     ", used AS MATERIALIZED (
-         SELECT id, until, known, idle
-         FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::int8[]) AS used (id, until, known, idle)
+         SELECT id, known, generation, least(until, now + idle::float8 * interval '1 millisecond') AS until
+         FROM clock, unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::int8[], $5::int8[])
+                     AS used (id, until, known, idle, generation)
      ), moving AS MATERIALIZED (
-         SELECT s.id, least(used.until, now + used.idle::float8 * interval '1 millisecond', s.expires_at) AS idle_until
+         SELECT s.id, used.generation,
+                CASE WHEN s.idle_until > now OR s.idle_until >= used.known THEN least(used.until, s.expires_at)
+                     ELSE s.idle_until END AS idle_until
          FROM clock, used JOIN sessions s ON s.id = used.id
-         WHERE s.ended_at IS NULL AND (s.idle_until > now OR s.idle_until >= used.known)
-         AND s.idle_until < least(used.until, now + used.idle::float8 * interval '1 millisecond', s.expires_at)
+         WHERE s.ended_at IS NULL
+         AND (((s.idle_until > now OR s.idle_until >= used.known) AND s.idle_until < least(used.until, s.expires_at))
+              OR s.used_generation < used.generation)
          ORDER BY s.id FOR NO KEY UPDATE OF s
      ), moved AS (
-         UPDATE sessions s SET idle_until = moving.idle_until FROM moving
-         WHERE s.id = moving.id AND s.ended_at IS NULL AND s.idle_until < moving.idle_until
+         UPDATE sessions s SET idle_until = greatest(s.idle_until, moving.idle_until),
+                               used_generation = greatest(s.used_generation, moving.generation)
+         FROM moving WHERE s.id = moving.id AND s.ended_at IS NULL
          RETURNING s.id, s.idle_until
      )
      SELECT s.id, coalesce(moved.idle_until, s.idle_until) AS ends_at
@@ -33,7 +38,7 @@ const TOUCH: &str = concat!(
      WHERE s.ended_at IS NULL AND coalesce(moved.idle_until, s.idle_until) > now"
 );
 
-/// Moves the idle ends of used sessions; returns the ends of live ones.
+/// Writes the use of sessions; returns the ends of live ones.
 pub(super) async fn touch(
     connection: &Connection<'_>,
     uses: &[SessionUse],
@@ -42,7 +47,8 @@ pub(super) async fn touch(
     let until: Vec<Timestamp> = uses.iter().map(|one| one.until).collect();
     let known: Vec<Timestamp> = uses.iter().map(|one| one.known).collect();
     let idle: Vec<Span> = uses.iter().map(|one| Span(one.idle)).collect();
-    let rows = connection.rows(TOUCH, &[&ids, &until, &known, &idle]).await?;
+    let generation: Vec<Generation> = uses.iter().map(|one| Generation(one.generation)).collect();
+    let rows = connection.rows(TOUCH, &[&ids, &until, &known, &idle, &generation]).await?;
     let read = |row: &tokio_postgres::Row| Ok((row.try_get("id")?, row.try_get("ends_at")?));
     rows.iter().map(read).collect()
 }

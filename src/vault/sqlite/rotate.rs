@@ -1,9 +1,12 @@
 //! Refresh rotation: one decision in the writer's transaction.
 //!
 //! ```text
-//!  generation presented    equal to the stored      one behind, inside the grace    older, or too late
+//!  generation presented    equal to the stored      one behind, in its time         older, or too late
 //!                          -> rotate                -> the same token again         -> the session is ended (RFC 9700 4.14.2)
 //! ```
+//!
+//! A generation may be repeated within the grace. After that it may be for a longer time, while no access token of the
+//! current generation was used: then its client has never got the response. Such a late repeat starts the grace again.
 
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ pub(super) struct StoredSession {
     user_id: UserId,
     client_id: String,
     pub(super) generation: u32,
+    used_generation: u32,
     pub(super) refresh_kid: u8,
     pub(super) rotated_at: Timestamp,
     pub(super) idle_until: Timestamp,
@@ -36,7 +40,7 @@ pub(super) struct StoredSession {
 }
 
 const STORED: &str = "
-    SELECT s.id, s.user_id, client_id, generation, refresh_kid, rotated_at, idle_until, expires_at,
+    SELECT s.id, s.user_id, client_id, generation, used_generation, refresh_kid, rotated_at, idle_until, expires_at,
            coalesce(ended_at IS NULL AND u.disabled = 0 AND u.epoch = s.epoch, 0) AS valid
     FROM sessions s LEFT JOIN users u ON u.id = s.user_id
     WHERE family = ?1";
@@ -51,6 +55,7 @@ const GRANT: &str = "
 pub(super) enum Decision {
     Rotate,
     Repeat,
+    RepeatLate,
     Reuse,
     Refuse(RotationRefused),
 }
@@ -100,6 +105,14 @@ pub(super) fn apply(
             granted(tx, held.id, generation, presented.refresh_kid, Some(age))
         }
         Decision::Repeat => granted(tx, held.id, held.generation, held.refresh_kid, None),
+        Decision::RepeatLate => {
+            tx.execute("UPDATE sessions SET rotated_at = ?2 WHERE id = ?1", params![held.id, tx.now()])?;
+            let mut rotation = granted(tx, held.id, held.generation, held.refresh_kid, None)?;
+            if let Rotation::Granted { is_late, .. } = &mut rotation {
+                *is_late = true;
+            }
+            Ok(rotation)
+        }
         Decision::Reuse => {
             let ended = revoke::reused(tx, held.id, held.user_id)?;
             let behind = held.generation - presented.generation;
@@ -123,6 +136,11 @@ pub(super) fn decide(held: &StoredSession, presented: &Presented, now: Timestamp
     match behind {
         0 => Decision::Rotate,
         1 if now.since(held.rotated_at) < presented.grace => Decision::Repeat,
+        1 if held.used_generation < held.generation
+            && now.since(held.rotated_at) < presented.grace_unused =>
+        {
+            Decision::RepeatLate
+        }
         _ => Decision::Reuse,
     }
 }
@@ -137,7 +155,7 @@ pub(super) fn granted(
     let grant = tx.row(GRANT, params![id], |row| rows::grant(row, tx.now()))?;
     // `decide` saw its user in this same transaction.
     let grant = grant.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    Ok(Rotation::Granted { grant, generation, refresh_kid, age })
+    Ok(Rotation::Granted { grant, generation, refresh_kid, age, is_late: false })
 }
 
 fn held(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
@@ -146,6 +164,7 @@ fn held(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
         user_id: row.get("user_id")?,
         client_id: row.get("client_id")?,
         generation: row.get("generation")?,
+        used_generation: row.get("used_generation")?,
         refresh_kid: row.get("refresh_kid")?,
         rotated_at: row.get("rotated_at")?,
         idle_until: row.get("idle_until")?,
@@ -161,12 +180,24 @@ mod tests {
     use super::*;
 
     fn decision(stored: u32, generation: u32, age_millis: u64, grace: Duration) -> Decision {
+        decision_when_used(stored, stored, generation, age_millis, grace)
+    }
+
+    /// With ten times the grace while unused.
+    fn decision_when_used(
+        used: u32,
+        stored: u32,
+        generation: u32,
+        age_millis: u64,
+        grace: Duration,
+    ) -> Decision {
         let at = Timestamp::from_secs(1_000_000);
         let held = StoredSession {
             id: SessionId::from_bytes([1; 16]),
             user_id: UserId::from_bytes([2; 16]),
             client_id: "web".into(),
             generation: stored,
+            used_generation: used,
             refresh_kid: 1,
             rotated_at: at,
             idle_until: at + Duration::from_secs(3600),
@@ -179,6 +210,7 @@ mod tests {
             client_id: "web".into(),
             refresh_kid: 1,
             grace,
+            grace_unused: grace * 10,
             idle: Duration::from_secs(3600),
         };
         decide(&held, &presented, at + Duration::from_millis(age_millis))
@@ -190,6 +222,22 @@ mod tests {
         assert_eq!(decision(1, 0, 59_999, grace), Decision::Repeat);
         assert_eq!(decision(1, 0, 60_000, grace), Decision::Reuse);
         assert_eq!(decision(1, 0, 0, Duration::ZERO), Decision::Reuse);
+    }
+
+    #[test]
+    fn unused_successor_is_repeated_for_longer() {
+        let grace = Duration::from_secs(60);
+        assert_eq!(decision_when_used(0, 1, 0, 59_999, grace), Decision::Repeat);
+        assert_eq!(decision_when_used(0, 1, 0, 60_000, grace), Decision::RepeatLate);
+        assert_eq!(decision_when_used(0, 1, 0, 599_999, grace), Decision::RepeatLate);
+        assert_eq!(decision_when_used(0, 1, 0, 600_000, grace), Decision::Reuse);
+        assert_eq!(
+            decision_when_used(1, 2, 1, 60_000, grace),
+            Decision::RepeatLate,
+            "the one before was used"
+        );
+        assert_eq!(decision_when_used(2, 2, 1, 60_000, grace), Decision::Reuse);
+        assert_eq!(decision_when_used(0, 2, 0, 60_000, grace), Decision::Reuse, "two back");
     }
 
     #[test]

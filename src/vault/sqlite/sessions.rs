@@ -116,16 +116,24 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
     })
 }
 
-/// Moves the idle ends of used sessions. A session whose idle end has passed moves only if the caller knew that end and
+/// Writes the use of sessions. A session whose idle end has passed moves only if the caller knew that end and
 /// reports use without a pause since before it.
 fn touch(tx: &Tx<'_>, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, Fault> {
     let mut alive = Vec::new();
     for one in uses {
-        let ends = "SELECT idle_until, expires_at FROM sessions WHERE id = ?1 AND ended_at IS NULL";
+        let ends =
+            "SELECT idle_until, expires_at, used_generation FROM sessions WHERE id = ?1 AND ended_at IS NULL";
         let ends = tx.row(ends, params![one.id], |row| {
-            Ok((row.get::<_, Timestamp>("idle_until")?, row.get::<_, Timestamp>("expires_at")?))
+            let ends: (Timestamp, Timestamp) = (row.get("idle_until")?, row.get("expires_at")?);
+            Ok((ends, row.get::<_, u32>("used_generation")?))
         })?;
-        let Some((stored, expires_at)) = ends else { continue };
+        let Some(((stored, expires_at), used_generation)) = ends else { continue };
+        if used_generation < one.generation {
+            tx.execute(
+                "UPDATE sessions SET used_generation = ?2 WHERE id = ?1",
+                params![one.id, one.generation],
+            )?;
+        }
         let until = one.until.min(tx.now() + one.idle).min(expires_at);
         let moves = until > stored && (stored > tx.now() || stored >= one.known);
         if moves {

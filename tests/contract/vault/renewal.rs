@@ -18,7 +18,7 @@ pub(crate) async fn renewal_grants_current_rights_without_a_new_generation(world
     world.advance(HOUR).await;
     let other_key = Presented { refresh_kid: 9, ..presented(&device, 0) };
     for _ in 0..2 {
-        let Rotation::Granted { grant, generation, refresh_kid, age } =
+        let Rotation::Granted { grant, generation, refresh_kid, age, .. } =
             renew(&world, other_key.clone()).await
         else {
             panic!("a current token is good")

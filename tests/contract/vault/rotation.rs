@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use doorward::vault::{
-    EndReason, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, Scope, UserChange,
+    EndReason, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, Scope, SessionUse, UserChange,
 };
 
 use super::world::{
@@ -56,6 +56,69 @@ pub(crate) async fn every_repeat_without_grace_is_reuse(world: World) {
     world.rotate(&device, 0).await;
     let repeat = Presented { grace: Duration::ZERO, ..presented(&device, 0) };
     assert!(matches!(rotate(&world.vault, repeat).await, Rotation::Reused { .. }));
+}
+
+/// A client that lost the response of its rotation, for as long as nobody has used the successor.
+pub(crate) async fn unused_successor_is_repeated_after_grace(world: World) {
+    let (user, device) = world.someone().await;
+    let late = |generation| Presented { grace_unused: HOUR, ..presented(&device, generation) };
+    assert_eq!(granted(rotate(&world.vault, late(0)).await), (1, 1, false));
+    world.advance(GRACE * 2).await;
+    let Rotation::Granted { grant, generation: 1, refresh_kid: 1, age: None, is_late: true } =
+        rotate(&world.other, Presented { refresh_kid: 8, ..late(0) }).await
+    else {
+        panic!("nobody used it")
+    };
+    // The grace starts again, for the other requests of the same client.
+    world.advance(GRACE / 2).await;
+    let repeat = rotate(&world.vault, presented(&device, 0)).await;
+    assert!(matches!(&repeat, Rotation::Granted { is_late: false, .. }), "{repeat:?}");
+    // A renewal decides by the same rule.
+    world.advance(GRACE * 2).await;
+    let renewed = world.vault.sessions.renew(&late(0)).await.expect("an answer");
+    assert!(matches!(&renewed, Rotation::Granted { is_late: true, generation: 1, .. }), "{renewed:?}");
+    // An older generation that was used says nothing about this one.
+    let used = |generation| SessionUse {
+        id: device.id,
+        until: grant.ends_at,
+        known: grant.ends_at,
+        idle: IDLE,
+        generation,
+    };
+    world.vault.sessions.touch(&[used(0)]).await.expect("an answer");
+    world.advance(GRACE * 2).await;
+    assert_eq!(granted(rotate(&world.vault, late(0)).await), (1, 1, true));
+    // Once the successor is used, a late repeat comes from somebody else.
+    let ends = world.vault.sessions.touch(&[used(1)]).await.expect("an answer");
+    assert_eq!(ends, [(device.id, grant.ends_at)], "the end does not move");
+    world.advance(GRACE / 2).await;
+    assert_eq!(
+        granted(rotate(&world.vault, late(0)).await),
+        (1, 1, true),
+        "within the grace it does not matter"
+    );
+    world.advance(GRACE).await;
+    let Rotation::Reused { user_id, behind: 1, .. } = rotate(&world.vault, late(0)).await else {
+        panic!("reuse is noticed")
+    };
+    assert_eq!(user_id, user);
+}
+
+pub(crate) async fn unused_successor_is_repeated_for_its_time_only(world: World) {
+    let (_, device) = world.someone().await;
+    let late = |generation| Presented { grace_unused: HOUR, ..presented(&device, generation) };
+    for generation in 0..2 {
+        rotate(&world.vault, late(generation)).await;
+    }
+    world.advance(HOUR).await;
+    assert!(matches!(rotate(&world.vault, late(1)).await, Rotation::Reused { .. }));
+    let device = world.device(world.user("bob").await).await;
+    let late = |generation| Presented { grace_unused: HOUR, ..presented(&device, generation) };
+    for generation in 0..2 {
+        rotate(&world.vault, late(generation)).await;
+    }
+    let two_back = rotate(&world.vault, late(0)).await;
+    assert!(matches!(two_back, Rotation::Reused { behind: 2, .. }), "{two_back:?}");
 }
 
 async fn reuse_ends(

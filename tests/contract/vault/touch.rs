@@ -10,7 +10,7 @@ use super::world::{ABSOLUTE, Device, HOUR, IDLE, World, granted, presented, rand
 
 /// A use at this time on the vault's clock.
 fn used(device: &Device, at: Timestamp) -> SessionUse {
-    SessionUse { id: device.id, until: at + IDLE, known: device.grant.ends_at, idle: IDLE }
+    SessionUse { id: device.id, until: at + IDLE, known: device.grant.ends_at, idle: IDLE, generation: 0 }
 }
 
 async fn touch(world: &World, uses: &[SessionUse]) -> Vec<(SessionId, Timestamp)> {

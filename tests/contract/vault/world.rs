@@ -164,6 +164,7 @@ pub(crate) fn presented(device: &Device, generation: u32) -> Presented {
         client_id: "web".into(),
         refresh_kid: 1,
         grace: GRACE,
+        grace_unused: Duration::ZERO,
         idle: IDLE,
     }
 }

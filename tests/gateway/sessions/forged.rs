@@ -43,7 +43,7 @@ impl Forger {
         };
         let roles = Roles::parse(["admin"]).expect("roles");
         let session_id = SessionId::random(&SystemRandom);
-        let subject = Subject { session_id, user_id, roles, rights: RightsVersion(0) };
+        let subject = Subject { session_id, user_id, roles, rights: RightsVersion(0), generation: 0 };
         Self { profile, subject, now: gateway.clock.wall() }
     }
 

@@ -10,9 +10,10 @@ use doorward::vault::{KeyUse, NewKey, UserChange};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::support::gateway::SOON;
 use crate::support::gateway::Tokens;
 use crate::support::http;
-use crate::support::{Faults, Op, Setup, TestGateway, measured};
+use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually, measured};
 
 /// Sends one refresh token `times` times concurrently.
 async fn at_once(gateway: &TestGateway, token: &str, times: usize) -> Vec<http::Response> {
@@ -166,4 +167,38 @@ async fn repeated_refresh_under_unseen_key_returns_the_same_successor() {
     let kid = |tokens: &Tokens| doorward::id::from_base64url(&tokens.refresh).expect("base64url")[1];
     assert_eq!((kid(&first), kid(&second)), (0, 77));
     assert_eq!(Tokens::of(&gateway.refresh(&first.refresh).await).refresh, second.refresh);
+}
+
+/// A phone that lost the response and slept over it (case X02).
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_with_a_lost_response_is_repeated_hours_later() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let first = gateway.login("ada").await;
+    let lost = Tokens::of(&gateway.refresh(&first.refresh).await);
+    gateway.clock.advance(Duration::from_hours(8));
+    let ready = async || gateway.probe("/readyz").await.status == 200;
+    assert_eventually("the lease is held again", SOON, ready).await;
+    let found = Tokens::of(&gateway.refresh(&first.refresh).await);
+    assert_eq!(found.refresh, lost.refresh, "the same successor");
+    assert_eq!(gateway.metric(r#"doorward_refreshes_total{outcome="repeated_late"}"#).await, 1.0);
+    assert_eq!(gateway.call("GET", "/", &found.access).await.status, 200);
+}
+
+/// A copied token after its owner went on: the owner has used the access token that came with the successor.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_repeat_after_the_successor_was_used_ends_the_session() {
+    let gateway = TestGateway::start().await;
+    gateway.user("ada", &[]).await;
+    let stolen = gateway.login("ada").await;
+    let owner = Tokens::of(&gateway.refresh(&stolen.refresh).await);
+    assert_eq!(gateway.call("GET", "/", &owner.access).await.status, 200);
+    let touches = r#"doorward_vault_statement_seconds_count{statement="touch"}"#;
+    let written = async || gateway.metric(touches).await >= 1.0;
+    assert_eventually("the use is written", SOON, written).await;
+    gateway.clock.advance(Duration::from_mins(5));
+    let ready = async || gateway.probe("/readyz").await.status == 200;
+    assert_eventually("the lease is held again", SOON, ready).await;
+    assert_eq!(gateway.refresh(&stolen.refresh).await.code(), "refresh_reused");
+    assert_eq!(gateway.call("GET", "/", &owner.access).await.code(), "token_revoked");
 }

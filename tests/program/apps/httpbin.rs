@@ -92,7 +92,7 @@ async fn app_without_login_support_is_served_unchanged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_revocations_survive_restarts() {
     let (_app, address) = httpbin().await;
-    let house = House::new(address, "[tokens]\nrefresh_grace = \"1s\"");
+    let house = House::new(address, "[tokens]\nrefresh_grace = \"1s\"\nrefresh_grace_unused = \"0s\"");
     house.add("ada", &[]);
     let gateway = house.serve();
 

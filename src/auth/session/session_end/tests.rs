@@ -30,39 +30,39 @@ fn id() -> SessionId {
 #[test]
 fn use_moves_the_end_and_is_written_once_per_grain() {
     let (end, settings) = (sample(), settings());
-    assert!(!end.record_use(at(2), &settings), "the vault is two seconds behind");
+    assert!(!end.record_use(at(2), 0, &settings), "the vault is two seconds behind");
     assert_eq!(end.at(), Some(at(62)));
-    assert!(end.record_use(at(10), &settings), "more than a grain");
-    assert!(!end.record_use(at(20), &settings), "it is queued already");
+    assert!(end.record_use(at(10), 0, &settings), "more than a grain");
+    assert!(!end.record_use(at(20), 0, &settings), "it is queued already");
     assert_eq!(end.at(), Some(at(80)));
     let unwritten = end.unwritten(id(), &settings).unwrap();
     assert_eq!((unwritten.until, unwritten.known, unwritten.idle), (at(80), at(60), IDLE));
-    end.settle(id(), &[(id(), at(80))]);
+    end.settle(&unwritten, &[(id(), at(80))]);
     end.queued.store(false, Ordering::Release);
     assert!(end.unwritten(id(), &settings).is_none());
-    assert!(!end.record_use(at(21), &settings));
-    assert!(end.record_use(at(30), &settings));
+    assert!(!end.record_use(at(21), 0, &settings));
+    assert!(end.record_use(at(30), 0, &settings));
 }
 
 #[test]
 fn use_never_revives_a_session_or_passes_its_absolute_end() {
     let (end, settings) = (sample(), settings());
-    assert!(!end.record_use(at(60), &settings));
+    assert!(!end.record_use(at(60), 0, &settings));
     assert_eq!(end.at(), Some(at(60)));
     let end = sample();
     for second in 0..700 {
-        end.record_use(at(second), &settings);
+        end.record_use(at(second), 0, &settings);
     }
     assert_eq!(end.at(), Some(at(600)));
     end.mark_ended();
-    assert!(!end.record_use(at(10), &settings));
+    assert!(!end.record_use(at(10), 0, &settings));
     assert!(end.at().unwrap() < at(0), "the vault's end is final");
 }
 
 #[test]
 fn end_is_unknown_until_a_store_reports_it() {
     let (end, settings) = (SessionEnd::default(), settings());
-    assert!(!end.record_use(at(0), &settings));
+    assert!(!end.record_use(at(0), 0, &settings));
     assert_eq!(end.at(), None);
     let old = Record { user_id: UserId::from_bytes([1; 16]), expires_at: at(600), idle: None };
     end.learn_record(&old);
@@ -74,10 +74,33 @@ fn end_is_unknown_until_a_store_reports_it() {
 #[test]
 fn unwritten_use_is_overdue_once_the_stored_end_passes() {
     let (end, settings) = (sample(), settings());
-    end.record_use(at(40), &settings);
+    end.record_use(at(40), 0, &settings);
     assert!(end.overdue(id(), at(59), &settings).is_none(), "the vault's stored end has not passed");
     assert_eq!(end.overdue(id(), at(60), &settings).unwrap().until, at(100));
     assert!(end.overdue(id(), at(100), &settings).is_none(), "idle by both ends");
-    end.settle(id(), &[]);
+    end.settle(&end.unwritten(id(), &settings).unwrap(), &[]);
     assert!(end.at().unwrap() < at(0), "the vault's response wins");
+}
+
+#[test]
+fn use_of_a_new_generation_is_written_once() {
+    let (end, settings) = (sample(), settings());
+    assert!(!end.record_use(at(0), 0, &settings));
+    assert!(end.record_use(at(0), 2, &settings));
+    assert!(!end.record_use(at(0), 2, &settings), "it is queued already");
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    assert_eq!(unwritten.generation, 2);
+    // Used while that was written.
+    assert!(!end.record_use(at(0), 3, &settings));
+    end.settle(&unwritten, &[(id(), at(60))]);
+    end.queued.store(false, Ordering::Release);
+    assert!(end.record_use(at(0), 2, &settings), "the next request writes it");
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    assert_eq!(unwritten.generation, 3);
+    end.settle(&unwritten, &[(id(), at(60))]);
+    end.queued.store(false, Ordering::Release);
+    assert!(!end.record_use(at(0), 3, &settings));
+    end.mark_ended();
+    end.record_use(at(0), 4, &settings);
+    assert!(end.unwritten(id(), &settings).is_none());
 }
