@@ -282,6 +282,12 @@ impl Tab {
         self.connection.call("Network.setExtraHTTPHeaders", fields).await;
     }
 
+    /// Holds CSS animations at their start, from now on and on every page.
+    pub(crate) async fn hold_animations(&self) {
+        self.connection.call("Animation.enable", json!({})).await;
+        self.connection.call("Animation.setPlaybackRate", json!({ "playbackRate": 0 })).await;
+    }
+
     /// Enables or disables scripts, from the next page on.
     pub(crate) async fn scripts(&self, allowed: bool) {
         self.connection.call("Emulation.setScriptExecutionDisabled", json!({ "value": !allowed })).await;

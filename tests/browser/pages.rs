@@ -250,6 +250,7 @@ async fn cross_site_form_is_resubmitted_by_a_click() {
     let profile = browser.profile().await;
     let _signed_in = open(&site, &profile, "/site/app").await;
     let tab = profile.tab().await;
+    tab.hold_animations().await;
     tab.open(&format!("http://127.0.0.1:{}/", bank.port())).await;
     tab.until("!!document.querySelector('button.later')").await;
     let shown = tab.text("main").await;
@@ -259,7 +260,6 @@ async fn cross_site_form_is_resubmitted_by_a_click() {
     );
     // Within the first second nothing can be clicked. The animation is held there, and then ended.
     tab.run("addEventListener('submit', () => window.sent = true, true); null").await;
-    tab.run("document.querySelector('button.later').getAnimations()[0].pause(); null").await;
     tab.run("document.querySelector('button.later').getAnimations()[0].currentTime = 999; null").await;
     tab.click("button.later").await;
     assert_eq!(tab.run("window.sent ?? false").await, false);

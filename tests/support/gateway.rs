@@ -100,12 +100,17 @@ impl TestGateway {
 
     pub(crate) async fn with(setup: Setup) -> Self {
         let app = TestApp::start().await;
+        let mut vault_lines = setup.vault;
+        if !vault_lines.contains("url") && !vault_lines.contains("statement_timeout") {
+            // A commit waits for the disk, which can take seconds on a busy machine.
+            vault_lines.push_str("\nstatement_timeout = \"60s\"");
+        }
         let folder = setup.folder.unwrap_or_else(|| Arc::new(tempfile::tempdir().expect("a folder")));
         let file = write_config(
             folder.path(),
             &app,
             (&setup.listen, &setup.public_url),
-            &[&setup.server, &setup.vault, &setup.sessions, &setup.tokens, &setup.login, &setup.routes],
+            &[&setup.server, &vault_lines, &setup.sessions, &setup.tokens, &setup.login, &setup.routes],
         );
         let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
         let surroundings = Surroundings::new(setup.clock.clone(), Arc::new(SystemRandom));
