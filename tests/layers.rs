@@ -54,7 +54,14 @@ const FENCES: &[(&str, &[&str])] = &[
     ("h2", &["gateway/upstream/failure.rs"]),
     (
         "rustix",
-        &["server/handover.rs", "server/listen.rs", "cli/files.rs", "cli/sd_notify.rs", "password/pool.rs"],
+        &[
+            "clock.rs",
+            "server/handover.rs",
+            "server/listen.rs",
+            "cli/files.rs",
+            "cli/sd_notify.rs",
+            "password/pool.rs",
+        ],
     ),
     ("rustls", &["vault/postgres/", "session/redis/", "certificate", "snapshot/tls.rs"]),
     ("x509_parser", &["certificate"]),

@@ -43,6 +43,9 @@ mod versions;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// The default of `sessions.timeout`.
+const TIMEOUT: Duration = Duration::from_millis(100);
+
 /// A new connection waits up to 2 s before an attempt; the rest is a margin for a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -57,7 +60,7 @@ fn record() -> Record {
 }
 
 fn options(url: RedisUrl) -> RedisOptions {
-    RedisOptions { url, ca_file: None, key_prefix: "test:".to_owned() }
+    RedisOptions { url, ca_file: None, key_prefix: "test:".to_owned(), timeout: TIMEOUT }
 }
 
 fn start(options: RedisOptions) -> RedisStore {

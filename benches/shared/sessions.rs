@@ -124,7 +124,12 @@ pub(crate) async fn create_users(vault: &Vault, name: &str, count: usize) -> any
 
 /// The session store on a Redis, once it is connected.
 pub(crate) async fn redis_store(url: RedisUrl) -> anyhow::Result<Arc<dyn SessionStore>> {
-    let options = RedisOptions { url, ca_file: None, key_prefix: "dw:".to_owned() };
+    let options = RedisOptions {
+        url,
+        ca_file: None,
+        key_prefix: "dw:".to_owned(),
+        timeout: Duration::from_millis(100),
+    };
     let store: Arc<dyn SessionStore> =
         Arc::new(RedisStore::start(options, Arc::new(SystemRandom), Arc::default())?);
     let nobody = SessionId::from_bytes([0; 16]);

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Refusal;
@@ -177,8 +179,8 @@ pub struct Auth {
     keys_behind: AtomicBool,
     /// The last read of the log failed.
     vault_silent: AtomicBool,
-    /// The last read of the log failed, and the lease has run out.
-    vault_lost: AtomicBool,
+    /// The last read of the log failed and the lease has run out, or it has had no response for too long.
+    vault_lost: watch::Sender<bool>,
     /// The log message about undecidable requests was written for this outage.
     undecided: AtomicBool,
 }
@@ -202,7 +204,7 @@ impl Auth {
             logins: Arc::new(user_names::Logins::new(verified::entries(limits.local_cache_bytes))),
             keys_behind: AtomicBool::new(false),
             vault_silent: AtomicBool::new(false),
-            vault_lost: AtomicBool::new(false),
+            vault_lost: watch::Sender::new(false),
             undecided: AtomicBool::new(false),
             parts,
         })
@@ -229,7 +231,16 @@ impl Auth {
 
     /// Fails at once while the vault is known to be away, instead of waiting for the statement timeout.
     fn vault_at_hand(&self) -> Result<(), Refusal> {
-        if self.vault_lost.load(Ordering::Acquire) { Err(Refusal::StoreUnavailable) } else { Ok(()) }
+        if *self.vault_lost.borrow() { Err(Refusal::StoreUnavailable) } else { Ok(()) }
+    }
+
+    /// Waits for a query to the vault, for as long as the vault answers at all. A write that is given up may still be
+    /// committed, as after a lost response.
+    ///
+    /// # Errors
+    /// Those of the query; `Unavailable` when the vault is away or falls silent meanwhile.
+    async fn at_vault<T>(&self, query: impl Future<Output = Result<T, VaultError>>) -> Result<T, VaultError> {
+        answered(self.vault_lost.subscribe(), query).await
     }
 
     /// Returns whether every existing key is loaded: the revocation list is current, and so are the keys.
@@ -258,18 +269,15 @@ impl Auth {
     }
 }
 
-/// Maps a vault failure to the refusal the caller gets.
-impl From<VaultError> for Refusal {
-    fn from(error: VaultError) -> Self {
-        match error {
-            VaultError::Unavailable(cause) | VaultError::Damaged(cause) => {
-                tracing::warn!(reason = "vault_unanswered", cause, "the vault does not respond");
-                Self::StoreUnavailable
-            }
-            VaultError::Superseded => Self::CredentialsWrong,
-            VaultError::UserUnknown => Self::TokenRevoked,
-            VaultError::LoginTaken => Self::Internal,
-        }
+/// As [`Auth::at_vault`], for a task that outlives its caller.
+async fn answered<T>(
+    mut lost: watch::Receiver<bool>,
+    query: impl Future<Output = Result<T, VaultError>>,
+) -> Result<T, VaultError> {
+    tokio::select! {
+        biased;
+        result = query => result,
+        _ = lost.wait_for(|lost| *lost) => Err(VaultError::Unavailable("nothing was received".into())),
     }
 }
 
@@ -282,6 +290,21 @@ async fn detached<T: Send + 'static>(
         Ok(result) => result,
         Err(failed) => {
             std::panic::resume_unwind(failed.try_into_panic().unwrap_or_else(|_| Box::new("task cancelled")))
+        }
+    }
+}
+
+/// Maps a vault failure to the refusal the caller gets.
+impl From<VaultError> for Refusal {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unavailable(cause) | VaultError::Damaged(cause) => {
+                tracing::warn!(reason = "vault_unanswered", cause, "the vault does not respond");
+                Self::StoreUnavailable
+            }
+            VaultError::Superseded => Self::CredentialsWrong,
+            VaultError::UserUnknown => Self::TokenRevoked,
+            VaultError::LoginTaken => Self::Internal,
         }
     }
 }

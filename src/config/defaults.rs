@@ -49,6 +49,7 @@ impl Config {
                 url: SessionsUrl::Memory,
                 ca_file: None,
                 key_prefix: "dw:".to_owned(),
+                timeout: Duration::from_millis(100),
                 revalidate_after: Duration::from_secs(5),
                 vault_outage_grace: Duration::from_secs(60),
                 idle_timeout: Duration::from_hours(14 * 24),

@@ -113,6 +113,7 @@ fn redis_options(config: &Config, url: &RedisUrl) -> RedisOptions {
         url: url.clone(),
         ca_file: config.sessions.ca_file.clone(),
         key_prefix: config.sessions.key_prefix.clone(),
+        timeout: config.sessions.timeout,
     }
 }
 

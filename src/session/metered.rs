@@ -66,4 +66,8 @@ impl SessionStore for Metered {
     fn is_shared(&self) -> bool {
         self.inner.is_shared()
     }
+
+    fn set_only_source(&self, is_only_source: bool) {
+        self.inner.set_only_source(is_only_source);
+    }
 }

@@ -67,4 +67,6 @@ pub trait SessionStore: Send + Sync {
     /// Returns whether the store may confirm sessions while the vault is lost: true if other gateways write their
     /// revocations to it, false if only this process uses it.
     fn is_shared(&self) -> bool;
+    /// Tells the store whether nobody else can answer now. It then waits longer for a server that is slow.
+    fn set_only_source(&self, _is_only_source: bool) {}
 }

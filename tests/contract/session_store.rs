@@ -15,6 +15,8 @@ use tokio::sync::OnceCell;
 use crate::eventually::assert_eventually;
 use crate::servers::{self, Certificates, NONE, RedisServer};
 
+const TIMEOUT: Duration = Duration::from_millis(100);
+
 /// A session store for one test.
 pub(crate) struct World {
     store: Arc<dyn SessionStore>,
@@ -104,7 +106,7 @@ impl World {
     async fn on(servers: &'static [RedisServer], url: RedisUrl, certificates: Option<&Certificates>) -> Self {
         let key_prefix = format!("{}:", session());
         let ca_file = certificates.map(Certificates::authority);
-        let options = RedisOptions { url, ca_file, key_prefix: key_prefix.clone() };
+        let options = RedisOptions { url, ca_file, key_prefix: key_prefix.clone(), timeout: TIMEOUT };
         let store =
             Arc::new(RedisStore::start(options, Arc::new(SystemRandom), Arc::default()).expect("started"));
         let connected = async || store.check(session()).await.is_ok();

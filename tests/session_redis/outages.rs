@@ -98,6 +98,38 @@ async fn stall_under_concurrency_ends_within_one_response_timeout() {
     assert_fails_at_once(&store).await;
 }
 
+/// Case X04: a stall that is nothing unusual, while the vault is away.
+#[tokio::test]
+async fn only_source_is_waited_for() {
+    let server = RedisServer::start(NONE).await;
+    let options =
+        doorward::session::redis::RedisOptions { timeout: Duration::from_millis(10), ..single(&server) };
+    let (store, id, record) = (Arc::new(start(options)), session(), record());
+    assert_answers(&store).await;
+    fill(&store, id, record, MINUTE).await;
+    store.set_only_source(true);
+    // The stall must be shorter than the time Redis is given, which a busy machine may not manage at once.
+    for _ in 0..100 {
+        server.pause();
+        let begun = Instant::now();
+        let checking = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.check(id).await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let is_waiting = !checking.is_finished();
+        server.resume();
+        let found = checking.await.expect("no panic");
+        if begun.elapsed() < Duration::from_millis(600) {
+            assert!(is_waiting, "{found:?}");
+            assert_eq!(found.expect("it was given time"), Lookup::Live(record));
+            return;
+        }
+        assert_answers(&store).await;
+    }
+    panic!("no stall was short enough");
+}
+
 #[tokio::test]
 async fn stall_without_traffic_is_noticed_by_the_heartbeat() {
     capture();

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::load::ask;
 use crate::support::gateway::Tokens;
-use crate::support::{Client, Faults, Op, Setup, assert_eventually};
+use crate::support::{Client, Faults, Op, PASSWORD, Setup, assert_eventually};
 use crate::world::{Replica, World, until_used};
 
 const LEASE: Duration = Duration::from_millis(500);
@@ -142,6 +142,78 @@ async fn cli_revocation_reaches_a_gateway_without_the_vault() {
     })
     .await;
     assert_eq!(ask(cut.gateway.address(), &kept.access).await, 200);
+}
+
+/// Case X04: Redis stalls for longer than `sessions.timeout` while nobody else can answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_redis_is_waited_for_while_the_vault_is_away() {
+    let world = World::start().await;
+    let settings = "vault_outage_grace = \"1h\"\ntimeout = \"10ms\"";
+    let cut = world.replica_leasing("500ms", settings).await;
+    cut.gateway.user("ada", &[]).await;
+    let tokens = cut.gateway.login("ada").await;
+    assert_eq!(ask(cut.gateway.address(), &tokens.access).await, 200);
+    cut.vault.fall_silent();
+    assert_eventually("Redis decides", Duration::from_secs(30), async || {
+        cut.gateway.probe("/readyz").await.text().contains("without the vault")
+    })
+    .await;
+    // The stall must be shorter than the time Redis is given, which a busy machine may not manage at once.
+    for _ in 0..100 {
+        cut.redis.fall_silent();
+        let begun = Instant::now();
+        let asking = tokio::spawn({
+            let (address, token) = (cut.gateway.address(), tokens.access.clone());
+            async move { ask(address, &token).await }
+        });
+        sleep(Duration::from_millis(100)).await;
+        cut.redis.mend();
+        let status = asking.await.expect("no panic");
+        if begun.elapsed() < Duration::from_millis(600) {
+            assert_eq!(status, 200);
+            return;
+        }
+        until_used(&world, &cut, Duration::from_secs(30)).await;
+    }
+    panic!("no stall was short enough");
+}
+
+/// Case X03: Postgres falls silent, and whoever needs it is told before the statement timeout.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_vault_is_reported_before_the_statement_timeout() {
+    let world = World::start().await;
+    let setup = Setup { vault: "statement_timeout = \"60s\"".to_owned(), ..Setup::default() };
+    let cut = world.replica_with("1s", "revalidate_after = \"0s\"", setup).await;
+    cut.gateway.user("ada", &[]).await;
+    let tokens = cut.gateway.login("ada").await;
+    let body = json!({ "username": "ada", "password": PASSWORD });
+    let new = json!({ "current_password": PASSWORD, "new_password": "another kettle harbour lantern" });
+    let refresh = json!({ "refresh_token": tokens.refresh });
+    // Without Redis the request asks the vault about its session.
+    cut.redis.break_off();
+    let begun = Instant::now();
+    cut.vault.fall_silent();
+    let (login, refreshed, changed, list, logout) = tokio::join!(
+        cut.gateway.post("/auth/login", None, &body),
+        cut.gateway.post("/auth/refresh", None, &refresh),
+        cut.gateway.post("/auth/password", Some(&tokens.access), &new),
+        cut.gateway.call("GET", "/auth/sessions", &tokens.access),
+        cut.gateway.post("/auth/logout", Some(&tokens.access), &json!(null)),
+    );
+    for (what, response) in
+        [("login", login), ("refresh", refreshed), ("password", changed), ("list", list), ("logout", logout)]
+    {
+        assert_eq!(response.status, 503, "{what}: {}", response.text());
+        assert!(response.header("retry-after").is_some(), "{what}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    cut.vault.mend();
+    cut.redis.mend();
+    assert_eventually("as before", Duration::from_secs(30), async || {
+        let status = cut.gateway.post("/auth/login", None, &body).await.status;
+        status == 200
+    })
+    .await;
 }
 
 /// The lease ends between the vault's confirmation and the final check; then the session store may confirm as well.

@@ -134,6 +134,10 @@ async fn postgres_outage_of_20_s_affects_only_logins_and_refreshes() {
     sleep(Duration::from_millis(500)).await;
     let (revoked, from) = (&people[4], &replicas[0]);
     sign_out(from, revoked).await;
+    for replica in &replicas {
+        let refused = async || ask(replica.gateway.address(), &revoked.access).await == 401;
+        assert_eventually("the revocation has arrived", BACK, refused).await;
+    }
     world.postgres.stop();
     let stopped = Instant::now();
     // Until the lease ends, and beyond.

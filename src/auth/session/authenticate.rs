@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::auth::session::control::Control;
 use crate::auth::session::live::{Registration, Slot};
 use crate::auth::tokens::verified::{Basis, CachedToken};
-use crate::auth::{Auth, Settings};
+use crate::auth::{Auth, Settings, answered};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
@@ -149,6 +149,7 @@ impl Auth {
             if !self.store_may_confirm(now, settings) {
                 break;
             }
+            self.parts.sessions.set_only_source(true);
             match self.parts.sessions.check(registration.session_id()).await {
                 // A pause during the lookup makes its answer old.
                 Ok(Lookup::Live(_)) if !self.pauses.is_waking(self.parts.clock.monotonic()) => return Ok(()),
@@ -237,6 +238,7 @@ impl Auth {
             }
             return Err(Refusal::StoreUnavailable);
         }
+        self.parts.sessions.set_only_source(!lease_held);
         // Confirmed before and the set is current: the confirmation stays valid when no store can be queried.
         let mut stays_good = confirmed.is_some() && !fresh;
         match self.parts.sessions.check(slot.id()).await {
@@ -312,11 +314,12 @@ impl Auth {
         let overdue = slot.end().overdue(id, self.vault_now(), settings);
         let (vault, sessions) = (self.parts.vault.clone(), Arc::clone(&self.parts.sessions));
         let (lookups, logins) = (Arc::clone(&self.lookups), Arc::clone(&self.logins));
+        let lost = self.vault_lost.subscribe();
         let lookup = self.flights.join((digest, in_passing), move || async move {
             let permit = if in_passing { lookups.try_acquire(now) } else { lookups.acquire(now).await };
             let Some(_permit) = permit else { return VaultLookup::Busy };
             if let Some(overdue) = overdue {
-                match vault.sessions.touch(&[overdue]).await {
+                match answered(lost.clone(), vault.sessions.touch(&[overdue])).await {
                     Ok(ends) => slot.end().settle(&overdue, &ends),
                     Err(error) => {
                         tracing::debug!(%error, "the use of a session is written later");
@@ -324,7 +327,7 @@ impl Auth {
                     }
                 }
             }
-            match vault.sessions.find(id).await {
+            match answered(lost, vault.sessions.find(id)).await {
                 Ok(Some(row)) if row.live && row.grant.user_id == user => {
                     logins.keep(user, row.grant.login.clone());
                     learn(&slot, &row.grant);

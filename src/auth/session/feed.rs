@@ -1,5 +1,6 @@
 //! The feed: this gateway follows the vault's revocation log and thereby holds its lease.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +18,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// return is noticed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
+/// Silence of the vault, in tenths of a lease, after which those who wait for it get their 503. With the pause before
+/// the read they wait for less than a lease, a second by default. Less would give up a vault that is only busy.
+const SILENCE: u32 = 7;
+
 /// Interval at which revocations that no token needs any more are dropped.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
 
@@ -29,7 +34,7 @@ pub async fn follow(auth: Arc<Auth>) {
     let pause = MAX_PAUSE.min(auth.lease.length() / 4);
     loop {
         let began = auth.pauses.observe(auth.parts.clock.monotonic());
-        let read = step(&auth, &mut cursor, lost.is_some()).await;
+        let read = step_or_silence(&auth, &mut cursor, lost.is_some()).await;
         failures.record(&auth.pauses, began, read);
         let now = auth.parts.clock.monotonic();
         match (read, lost) {
@@ -44,7 +49,10 @@ pub async fn follow(auth: Arc<Auth>) {
         }
         let held = auth.lease.is_held(now);
         auth.vault_silent.store(!read, Ordering::Release);
-        auth.vault_lost.store(!read && !held, Ordering::Release);
+        set_lost(&auth, !read && !held);
+        if held {
+            auth.parts.sessions.set_only_source(false);
+        }
         auth.renewals.expire(now);
         if now.since(pruned) >= PRUNE_EVERY {
             pruned = now;
@@ -55,6 +63,30 @@ pub async fn follow(auth: Arc<Auth>) {
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// As [`step`]. While the vault is silent, those who wait for it are told.
+async fn step_or_silence(auth: &Arc<Auth>, cursor: &mut Option<Cursor>, lost: bool) -> bool {
+    let mut reading = pin!(step(auth, cursor, lost));
+    tokio::select! {
+        biased;
+        read = &mut reading => return read,
+        () = silence(auth.lease.length()) => {}
+    }
+    auth.vault_silent.store(true, Ordering::Release);
+    set_lost(auth, true);
+    reading.await
+}
+
+/// Ends after [`SILENCE`]. Many short sleeps: on a starved machine each is late, and so is the vault.
+async fn silence(lease: Duration) {
+    for _ in 0..SILENCE {
+        tokio::time::sleep(lease / 10).await;
+    }
+}
+
+fn set_lost(auth: &Auth, lost: bool) {
+    auth.vault_lost.send_if_modified(|before| std::mem::replace(before, lost) != lost);
 }
 
 /// Reads the log once, applies new entries, then renews the lease from the time the read was sent. Returns whether it

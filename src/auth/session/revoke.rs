@@ -105,7 +105,7 @@ impl Auth {
     async fn revoke(self: &Arc<Self>, scope: Scope, reason: EndReason) -> Result<Revoked, Refusal> {
         let auth = Arc::clone(self);
         detached(async move {
-            let ended = auth.parts.vault.sessions.revoke(scope, reason).await?;
+            let ended = auth.at_vault(auth.parts.vault.sessions.revoke(scope, reason)).await?;
             let propagation = auth.apply_revocation(&ended, reason).await;
             Ok(Revoked { sessions: ended.alive, is_known: !ended.sessions.is_empty(), propagation })
         })

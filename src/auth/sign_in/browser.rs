@@ -138,7 +138,8 @@ impl Auth {
     ) -> Result<Revoked, Refusal> {
         let (token, terms) = self.parse_cookie(cookie, settings).await?;
         let presented = self.presented(&token, terms, settings)?;
-        let grant = self.granted(self.parts.vault.sessions.renew(&presented).await?).await?.grant;
+        let renewal = self.at_vault(self.parts.vault.sessions.renew(&presented)).await?;
+        let grant = self.granted(renewal).await?.grant;
         self.end_session(grant.session_id, grant.user_id, EndReason::Logout).await
     }
 

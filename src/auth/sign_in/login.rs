@@ -91,7 +91,8 @@ impl Auth {
         let Some(login) = login else { return Ok(None) };
         let Some(device) = self.known_device(login, &request.devices) else { return Ok(None) };
         let charge = self.charge(Guesser::Device { user: device.user, number: device.number }, settings)?;
-        let user = match self.parts.vault.users.find(&UserKey::Login(login.clone())).await {
+        let key = UserKey::Login(login.clone());
+        let user = match self.at_vault(self.parts.vault.users.find(&key)).await {
             Ok(user) => user.filter(|user| user.id == device.user && user.epoch == device.epoch),
             Err(error) => {
                 self.throttle.refund(charge);
@@ -153,7 +154,7 @@ impl Auth {
 
     /// Returns the user for a name or id and a password.
     pub(crate) async fn identify(&self, key: UserKey, password: &Password) -> Result<User, Refusal> {
-        let user = self.parts.vault.users.find(&key).await?;
+        let user = self.at_vault(self.parts.vault.users.find(&key)).await?;
         self.check_password(user, password).await?.ok_or(Refusal::CredentialsWrong)
     }
 
@@ -172,7 +173,7 @@ impl Auth {
             Verdict::Right => Ok(Some(user)),
             Verdict::Outdated(new) => {
                 let change = UserChange::Rehash { old: user.password.clone(), new: new.clone() };
-                match self.parts.vault.users.change(user.id, &change).await {
+                match self.at_vault(self.parts.vault.users.change(user.id, &change)).await {
                     Ok(_) => user.password = new,
                     // The next login tries again.
                     Err(error) => tracing::warn!(
@@ -210,7 +211,7 @@ impl Auth {
             user_agent: request.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
         };
         let requested_at = self.parts.clock.monotonic();
-        let grant = match self.parts.vault.sessions.open(&session).await {
+        let grant = match self.at_vault(self.parts.vault.sessions.open(&session)).await {
             // A password change or a disable came first, so the login fails as if it had started after it.
             Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
             opened => opened?,

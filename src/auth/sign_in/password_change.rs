@@ -52,7 +52,7 @@ impl Auth {
     /// # Errors
     /// `StoreUnavailable`.
     pub async fn sessions_of(&self, identity: &Identity) -> Result<Vec<SessionRow>, Refusal> {
-        Ok(self.parts.vault.sessions.list(Some(identity.user_id())).await?)
+        Ok(self.at_vault(self.parts.vault.sessions.list(Some(identity.user_id()))).await?)
     }
 
     /// Changes the password and ends every other session of the user.
@@ -92,7 +92,7 @@ impl Auth {
         let (auth, keep) = (Arc::clone(self), identity.session_id());
         detached(async move {
             let change = UserChange::Password { new, expected: Some(user.password), keep: Some(keep) };
-            let ended = match auth.parts.vault.users.change(user.id, &change).await {
+            let ended = match auth.at_vault(auth.parts.vault.users.change(user.id, &change)).await {
                 Err(VaultError::Superseded) => return Err(wrong()),
                 changed => changed?,
             };

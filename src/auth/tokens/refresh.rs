@@ -56,7 +56,7 @@ impl Auth {
     async fn rotate(self: &Arc<Self>, token: RefreshToken, settings: &Settings) -> Result<Tokens, Refusal> {
         let presented = self.presented(&token, Terms::of_api(settings), settings)?;
         let requested_at = self.parts.clock.monotonic();
-        let rotation = self.parts.vault.sessions.rotate(&presented).await?;
+        let rotation = self.at_vault(self.parts.vault.sessions.rotate(&presented)).await?;
         self.rotated(rotation, token, settings, requested_at).await
     }
 

@@ -203,7 +203,8 @@ impl Auth {
         let terms = crate::auth::sign_in::browser::Terms::of_browser(remembered, settings);
         let presented = self.presented(&token, terms, settings)?;
         let requested_at = self.parts.clock.monotonic();
-        let granted = self.granted(self.parts.vault.sessions.renew(&presented).await?).await?;
+        let renewal = self.at_vault(self.parts.vault.sessions.renew(&presented)).await?;
+        let granted = self.granted(renewal).await?;
         if may_rotate && granted.age.is_some_and(|age| age >= ROTATE_AFTER) {
             return self.rotate_browser(token, remembered, settings).await;
         }
@@ -227,7 +228,7 @@ impl Auth {
         let terms = crate::auth::sign_in::browser::Terms::of_browser(remembered, settings);
         let presented = self.presented(&token, terms, settings)?;
         let requested_at = self.parts.clock.monotonic();
-        let rotation = self.parts.vault.sessions.rotate(&presented).await?;
+        let rotation = self.at_vault(self.parts.vault.sessions.rotate(&presented)).await?;
         let tokens = self.rotated(rotation, token, settings, requested_at).await?;
         Ok(Renewed { tokens: BrowserTokens::new(&tokens, remembered, true) })
     }

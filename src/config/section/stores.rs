@@ -106,6 +106,8 @@ pub struct Sessions {
     pub ca_file: Option<PathBuf>,
     /// Prefix of every key in Redis.
     pub key_prefix: String,
+    /// Timeout of a command to Redis while the vault can be queried instead.
+    pub timeout: Duration,
     /// Maximum age of a confirmed session in the local cache; zero = checked on every request.
     pub revalidate_after: Duration,
     /// Maximum time a shared session store alone may confirm sessions while the vault is down; zero = never.
@@ -229,6 +231,12 @@ pub(crate) fn sessions(
             .value("key_prefix")
             .and_then(|value| value.parsed(key_prefix))
             .unwrap_or(default.key_prefix),
+        timeout: duration(
+            "timeout",
+            Duration::from_millis(10)..=Duration::from_secs(1),
+            "a reply from another zone needs 10ms, and nobody waits a second for a cache",
+        )
+        .unwrap_or(default.timeout),
         revalidate_after: duration(
             "revalidate_after",
             Duration::ZERO..=Duration::from_mins(10),

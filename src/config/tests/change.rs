@@ -25,6 +25,7 @@ const STAYING: &[(&str, &str, &str)] = &[
     ("", "[vault]\nlease = \"2s\"", "vault.lease"),
     ("", "[sessions]\nurl = \"redis://h\"", "sessions.url"),
     ("", "[sessions]\nkey_prefix = \"x:\"", "sessions.key_prefix"),
+    ("", "[sessions]\ntimeout = \"200ms\"", "sessions.timeout"),
     ("", "[sessions]\nlocal_cache_bytes = \"1MiB\"", "sessions.local_cache_bytes"),
     ("", "[login]\nhash_threads = 2", "login.hash_threads"),
     ("", "[login]\nhash_queue = 2", "login.hash_queue"),

@@ -1,4 +1,5 @@
-//! Commands on a session's key. Each concerns one key and is atomic, so a Cluster supports them.
+//! Commands on a session's key. Each concerns one key and is atomic, so a Cluster supports them. `timeout` is that of
+//! one reply.
 //!
 //! ```text
 //! check   GET key
@@ -20,10 +21,6 @@ use super::record::{self, TOMBSTONE_VALUE};
 use crate::id::Random;
 use crate::session::{Lookup, Record};
 
-/// Timeout of a command. A reply takes well under 1 ms nearby and a few between zones. A pause of Redis itself (a fork,
-/// a slow command) of some 10 ms should not move its requests to the vault. A client would notice a longer timeout.
-const TIMEOUT: Duration = Duration::from_millis(100);
-
 /// Maximum jitter of a record's life, so that records filled at one moment, such as after a flush of Redis, do not
 /// expire together. More would keep unused records.
 const MAX_JITTER: Duration = Duration::from_secs(60);
@@ -33,8 +30,8 @@ const MAX_JITTER: Duration = Duration::from_secs(60);
 const REVOKE_ATTEMPTS: usize = 3;
 
 /// Looks up a session.
-pub(super) async fn check(link: &Link, key: &str) -> Result<Lookup, Fault> {
-    let value: Option<Vec<u8>> = link.query(cmd("GET").arg(key), TIMEOUT).await?;
+pub(super) async fn check(link: &Link, key: &str, timeout: Duration) -> Result<Lookup, Fault> {
+    let value: Option<Vec<u8>> = link.query(cmd("GET").arg(key), timeout).await?;
     Ok(record::decode(value.as_deref()))
 }
 
@@ -44,33 +41,34 @@ pub(super) async fn fill(
     key: &str,
     record: &Record,
     keep: Duration,
+    timeout: Duration,
     random: &dyn Random,
 ) -> Result<(), Fault> {
     let keep = keep + up_to((keep / 10).min(MAX_JITTER), random);
     let value = record::encode(record);
     let mut set = cmd("SET");
     set.arg(key).arg(&value[..]).arg("NX").arg("PX").arg(millis(keep));
-    link.query::<Value>(&set, TIMEOUT).await.map(drop)
+    link.query::<Value>(&set, timeout).await.map(drop)
 }
 
 /// Extends the life of an entry.
-pub(super) async fn extend(link: &Link, key: &str, keep: Duration) -> Result<(), Fault> {
-    link.query::<Value>(&pexpire_gt(key, keep), TIMEOUT).await.map(drop)
+pub(super) async fn extend(link: &Link, key: &str, keep: Duration, timeout: Duration) -> Result<(), Fault> {
+    link.query::<Value>(&pexpire_gt(key, keep), timeout).await.map(drop)
 }
 
 /// Writes a tombstone over any entry. When Redis has no memory for it, the entry is removed, which needs none, and
 /// [`Fault::Full`] tells the caller to retry the tombstone.
-pub(super) async fn revoke(link: &Link, key: &str, keep: Duration) -> Result<(), Fault> {
+pub(super) async fn revoke(link: &Link, key: &str, keep: Duration, timeout: Duration) -> Result<(), Fault> {
     let (mut first, mut over) = (cmd("SET"), cmd("SET"));
     first.arg(key).arg(&TOMBSTONE_VALUE).arg("NX").arg("PX").arg(millis(keep));
     over.arg(key).arg(&TOMBSTONE_VALUE).arg("XX").arg("KEEPTTL");
     let steps = [first, over, pexpire_gt(key, keep)];
     for _ in 0..REVOKE_ATTEMPTS {
-        match link.in_order(&steps, TIMEOUT).await {
+        match link.in_order(&steps, timeout).await {
             Ok(replies) if replies.iter().take(2).any(|reply| *reply == Value::Okay) => return Ok(()),
             Ok(_) => {}
             Err(Fault::Full) => {
-                link.query::<Value>(cmd("DEL").arg(key), TIMEOUT).await?;
+                link.query::<Value>(cmd("DEL").arg(key), timeout).await?;
                 return Err(Fault::Full);
             }
             Err(fault) => return Err(fault),

@@ -14,6 +14,7 @@ use super::RedisOptions;
 use super::fault::Fault;
 use super::link::Link;
 use super::net::{self, CONNECT, Net};
+use super::patience;
 use super::sentinel::Sentinels;
 use super::server_info::ServerInfo;
 use crate::config::{RedisTopology, StoreHost};
@@ -180,7 +181,7 @@ impl Connector {
         let mut builder = ClusterClient::builder(nodes)
             .tcp_settings(net::tcp())
             .connection_timeout(CONNECT)
-            .response_timeout(HEARTBEAT)
+            .response_timeout(patience::longest(self.options.timeout))
             .retries(CLUSTER_RETRIES)
             .min_retry_wait(5)
             .max_retry_wait(20);

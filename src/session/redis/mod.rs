@@ -1,7 +1,7 @@
 //! The session store shared by every gateway: records and tombstones in Redis.
 //!
-//! Redis may be away, slow or emptied at any time. Every method then fails at once or within a tenth of a second, and
-//! the caller queries the vault. No method waits for a connection.
+//! Redis may be away, slow or emptied at any time. Every method then fails at once or within `sessions.timeout` (100 ms),
+//! and the caller queries the vault. While the vault is away, it is given more time. No method waits for a connection.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use self::connect::{Connector, Next};
 use self::current::Current;
 use self::fault::Fault;
+use self::patience::Patience;
 use super::{Lookup, Record, SessionStore, SessionStoreError};
 use crate::config::RedisUrl;
 use crate::id::{Random, SessionId};
@@ -27,6 +28,7 @@ mod journal;
 mod key;
 mod link;
 mod net;
+mod patience;
 mod record;
 mod sentinel;
 mod server_info;
@@ -41,11 +43,14 @@ pub struct RedisOptions {
     pub ca_file: Option<PathBuf>,
     /// Prefix of every key.
     pub key_prefix: String,
+    /// Timeout of a command while the vault can be queried instead.
+    pub timeout: Duration,
 }
 
 /// The session store in Redis.
 pub struct RedisStore {
     current: Arc<Current>,
+    patience: Arc<Patience>,
     key_prefix: String,
     random: Arc<dyn Random>,
     supervisor: AbortHandle,
@@ -70,12 +75,17 @@ impl RedisStore {
         metrics: Arc<Metrics>,
     ) -> Result<Self, SessionStoreError> {
         let current = Arc::new(Current::new(metrics));
-        let key_prefix = options.key_prefix.clone();
+        let (key_prefix, patience) = (options.key_prefix.clone(), Arc::new(Patience::new(options.timeout)));
         let next = Arc::new(Next::default());
         let connector = Connector::new(options)?.with_next(Arc::clone(&next));
-        let supervising = supervisor::supervise(Arc::clone(&current), connector, Arc::clone(&random));
+        let supervising = supervisor::supervise(
+            Arc::clone(&current),
+            Arc::clone(&patience),
+            connector,
+            Arc::clone(&random),
+        );
         let supervisor = tokio::spawn(supervising).abort_handle();
-        Ok(Self { current, key_prefix, random, supervisor, next })
+        Ok(Self { current, patience, key_prefix, random, supervisor, next })
     }
 
     /// Builds a connector with new credentials. Servers, database and prefix stay those of the running store.
@@ -102,31 +112,35 @@ impl Renewal {
 impl SessionStore for RedisStore {
     async fn check(&self, id: SessionId) -> Result<Lookup, SessionStoreError> {
         let live = self.current.live()?;
-        let outcome = commands::check(&live.link, &self.key(id)).await;
+        let outcome = commands::check(&live.link, &self.key(id), self.patience.timeout()).await;
         Ok(self.current.record_outcome(&live, outcome)?)
     }
 
     async fn fill(&self, id: SessionId, record: Record, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
-        let random = self.random.as_ref();
-        let outcome = commands::fill(&live.link, &self.key(id), &record, keep, random).await;
+        let (timeout, random) = (self.patience.timeout(), self.random.as_ref());
+        let outcome = commands::fill(&live.link, &self.key(id), &record, keep, timeout, random).await;
         Ok(self.current.record_write(&live, outcome)?)
     }
 
     async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
-        let outcome = commands::extend(&live.link, &self.key(id), keep).await;
+        let outcome = commands::extend(&live.link, &self.key(id), keep, self.patience.timeout()).await;
         Ok(self.current.record_write(&live, outcome)?)
     }
 
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         let live = self.current.live()?;
-        let outcome = commands::revoke(&live.link, &self.key(id), keep).await;
+        let outcome = commands::revoke(&live.link, &self.key(id), keep, self.patience.timeout()).await;
         Ok(self.current.record_write(&live, outcome)?)
     }
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn set_only_source(&self, is_only_source: bool) {
+        self.patience.set_only_source(is_only_source);
     }
 }
 

@@ -5,7 +5,7 @@
 //!  connecting ------------------------------> published
 //!      ^  \__ failed: wait, longer each time      |
 //!      |__________________________________________|
-//!        2 heartbeats missed, 3 replies in a row missed, read-only, another master
+//!        heartbeats missed, 3 replies in a row missed, read-only, another master
 //! ```
 
 use std::convert::Infallible;
@@ -21,12 +21,10 @@ use super::connect::{ConnectError, Connected, Connector, HEARTBEAT, heartbeat};
 use super::current::{Current, Live};
 use super::fault::Fault;
 use super::journal::Journal;
+use super::patience::Patience;
 use super::server_info::Memory;
 use crate::id::Random;
 use crate::metrics::{Breaker, Connect, SessionStore};
-
-/// Number of missed heartbeats in a row that end a connection. A single one may be an accident.
-const MAX_MISSED: u32 = 2;
 
 /// Interval of checks that the server is still the master: well within the seconds a failover takes.
 const ROLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,13 +40,20 @@ const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps a connection published; never returns.
-pub(super) async fn supervise(current: Arc<Current>, connector: Connector, random: Arc<dyn Random>) {
+pub(super) async fn supervise(
+    current: Arc<Current>,
+    patience: Arc<Patience>,
+    connector: Connector,
+    random: Arc<dyn Random>,
+) {
     let connector = Arc::new(Mutex::new(connector));
     restart_after_panic(|| {
         current.withdraw();
         let (current, connector) = (Arc::clone(&current), Arc::clone(&connector));
-        let random = Arc::clone(&random);
-        async move { keep_published(&current, &mut *connector.lock().await, random.as_ref()).await }
+        let (patience, random) = (Arc::clone(&patience), Arc::clone(&random));
+        async move {
+            keep_published(&current, &patience, &mut *connector.lock().await, random.as_ref()).await;
+        }
     })
     .await;
 }
@@ -73,7 +78,12 @@ async fn restart_after_panic<F: Future<Output = ()> + Send + 'static>(mut task: 
 }
 
 /// Connects, watches the connection, and reconnects.
-async fn keep_published(current: &Current, connector: &mut Connector, random: &dyn Random) {
+async fn keep_published(
+    current: &Current,
+    patience: &Patience,
+    connector: &mut Connector,
+    random: &dyn Random,
+) {
     let mut journal = Journal::new(connector.servers());
     let mut attempt = 0;
     loop {
@@ -83,7 +93,7 @@ async fn keep_published(current: &Current, connector: &mut Connector, random: &d
                 journal.back(&connected.info);
                 let since = Instant::now();
                 let live = current.publish(connected.link.clone());
-                let lost = watch(current, &live, &connected, connector).await;
+                let lost = watch(current, patience, &live, &connected, connector).await;
                 current.withdraw();
                 current.metrics().breaker.of(opened_by(&lost)).inc();
                 if since.elapsed() >= STABLE_AFTER {
@@ -105,13 +115,14 @@ async fn keep_published(current: &Current, connector: &mut Connector, random: &d
 /// Waits until the connection is unusable, and returns why.
 async fn watch(
     current: &Current,
+    patience: &Patience,
     live: &Live,
     connected: &Connected,
     connector: &mut Connector,
 ) -> ConnectError {
     tokio::select! {
         fault = live.ended() => fault.into(),
-        fault = missed_heartbeats(live) => fault.into(),
+        fault = missed_heartbeats(live, patience) => fault.into(),
         error = demotion(connected, connector) => error,
         never = measure(current.metrics(), live) => match never {},
     }
@@ -143,7 +154,7 @@ const fn opened_by(lost: &ConnectError) -> Breaker {
     }
 }
 
-async fn missed_heartbeats(live: &Live) -> Fault {
+async fn missed_heartbeats(live: &Live, patience: &Patience) -> Fault {
     let mut ticks = interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut missed = 0;
@@ -154,7 +165,7 @@ async fn missed_heartbeats(live: &Live) -> Fault {
             Err(fault @ Fault::Ended(_)) => return fault,
             Err(fault) => {
                 missed += 1;
-                if missed == MAX_MISSED {
+                if missed >= patience.max_missed() {
                     return fault;
                 }
             }
