@@ -10,10 +10,12 @@ use doorward::config::Config;
 use doorward::id::{SystemRandom, UserId};
 use doorward::identity::Roles;
 use doorward::password::{Hasher, Password};
+use doorward::secret::Secret;
 use doorward::server::{self, ConfigFile, Reloads, Running, Stores, Surroundings};
 use doorward::session::SessionStore;
 use doorward::vault::Vault;
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use super::http::{self, Response};
 use super::{PASSWORD, TestApp, assert_eventually};
@@ -36,6 +38,9 @@ pub(crate) struct Setup {
     pub(crate) folder: Option<Arc<tempfile::TempDir>>,
     pub(crate) clock: Arc<TravelClock>,
 }
+
+/// Hash of [`PASSWORD`]; made once in a process, since a hash takes a while.
+static HASH: OnceCell<Secret<String>> = OnceCell::const_new();
 
 /// Routes most tests need.
 pub(crate) const ROUTES: &str = r#"
@@ -176,12 +181,17 @@ impl TestGateway {
 
     /// Creates a user with [`PASSWORD`].
     pub(crate) async fn user(&self, name: &str, roles: &[&str]) -> UserId {
-        let random = Arc::new(SystemRandom);
-        let hasher = Hasher::start(1, 1, random.clone()).expect("a thread");
-        let hash = hasher.hash(Password::new(PASSWORD).expect("short")).await.expect("a hash");
-        let id = UserId::random(random.as_ref());
+        let hash = HASH.get_or_init(async || {
+            let hasher = Hasher::start(1, 1, Arc::new(SystemRandom)).expect("a thread");
+            hasher.hash(Password::new(PASSWORD).expect("short")).await.expect("a hash")
+        });
+        let id = UserId::random(&SystemRandom);
         let roles = Roles::parse(roles.iter().copied()).expect("roles");
-        self.vault.users.create(id, &name.parse().expect("a login"), &hash, &roles).await.expect("a user");
+        self.vault
+            .users
+            .create(id, &name.parse().expect("a login"), hash.await, &roles)
+            .await
+            .expect("a user");
         id
     }
 
