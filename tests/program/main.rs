@@ -10,6 +10,9 @@ mod house;
 #[path = "../support/http.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod http;
+#[path = "../support/http2.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod http2;
 #[path = "../support/measured.rs"]
 mod measured;
 #[path = "../support/page.rs"]

@@ -19,13 +19,13 @@ use crate::socket::Socket;
 const SOON: Duration = Duration::from_secs(30);
 
 /// The program at a path where a test can replace it; `serve` starts it from this path.
-struct Installed {
-    house: House,
+pub(super) struct Installed {
+    pub(super) house: House,
     path: PathBuf,
 }
 
 impl Installed {
-    fn new(app: SocketAddr, more: &str) -> Self {
+    pub(super) fn new(app: SocketAddr, more: &str) -> Self {
         let house = House::new(app, more);
         let path = house.path("doorward");
         let installed = Self { house, path };
@@ -41,7 +41,7 @@ impl Installed {
         std::fs::rename(&beside, &self.path).expect("in its place");
     }
 
-    fn serve(&self) -> Serving {
+    pub(super) fn serve(&self) -> Serving {
         let mut command = Command::new(&self.path);
         command.arg("--config").arg(self.house.path("gateway.toml")).arg("serve");
         Serving::start(&mut command)
@@ -56,16 +56,21 @@ async fn serving_process(gateway: &Serving) -> Option<f64> {
 }
 
 /// A process that took over; stopped when dropped.
-struct Successor(u32);
+pub(super) struct Successor(u32);
 
 impl Successor {
     /// Read from the log of the previous process.
-    fn of(gateway: &Serving) -> Self {
+    pub(super) fn of(gateway: &Serving) -> Self {
         Self(successor(gateway))
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.0
+    }
+
     /// Sends SIGTERM and waits for its end.
-    async fn stop(self, public: SocketAddr) {
+    pub(super) async fn stop(self, public: SocketAddr) {
         drop(self);
         assert_eventually("it ends too", SOON, async || TcpStream::connect(public).is_err()).await;
     }
