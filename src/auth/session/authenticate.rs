@@ -103,13 +103,18 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Monotonic, Refusal> {
         for _ in 0..CONFIRMATIONS {
+            let pauses = self.pauses.observe(self.parts.clock.monotonic());
             let confirmed_by = self.confirm(cached, digest, fresh, settings).await?;
             self.check_revocation(cached)?;
             // The revocation list must still be current after the waits. Without it the vault's confirmation no longer
             // counts, but the session store may confirm.
             let now = self.parts.clock.monotonic();
-            let by_store = confirmed_by == ConfirmedBy::SessionStore;
-            if self.lease.is_held(now) || (by_store && self.store_may_confirm(now, settings)) {
+            if self.lease.is_held(now) {
+                return Ok(now);
+            }
+            // A pause makes the store's reply old, even if it is over.
+            let by_store = confirmed_by == ConfirmedBy::SessionStore && self.pauses.observe(now) == pauses;
+            if by_store && self.store_may_confirm(now, settings) {
                 return Ok(now);
             }
         }
@@ -150,10 +155,15 @@ impl Auth {
                 break;
             }
             self.parts.sessions.set_only_source(true);
+            let pauses = self.pauses.observe(now);
             match self.parts.sessions.check(registration.session_id()).await {
-                // A pause during the lookup makes its answer old.
-                Ok(Lookup::Live(_)) if !self.pauses.is_waking(self.parts.clock.monotonic()) => return Ok(()),
-                Ok(Lookup::Live(_)) => {}
+                Ok(Lookup::Live(_)) => {
+                    let now = self.parts.clock.monotonic();
+                    // A pause makes the store's reply old, even if it is over.
+                    if self.pauses.observe(now) == pauses && self.store_may_confirm(now, settings) {
+                        return Ok(());
+                    }
+                }
                 Ok(Lookup::Tombstone) => return Err(Refusal::TokenRevoked),
                 Ok(Lookup::Absent) | Err(_) => break,
             }

@@ -33,9 +33,9 @@ pub async fn follow(auth: Arc<Auth>) {
     let mut failures = Failures::default();
     let pause = MAX_PAUSE.min(auth.lease.length() / 4);
     loop {
-        let began = auth.pauses.observe(auth.parts.clock.monotonic());
+        let begun = auth.pauses.begin_read(auth.parts.clock.monotonic());
         let read = step_or_silence(&auth, &mut cursor, lost.is_some()).await;
-        failures.record(&auth.pauses, began, read);
+        failures.record(&auth.pauses, begun, read);
         let now = auth.parts.clock.monotonic();
         match (read, lost) {
             (true, Some(since)) => {

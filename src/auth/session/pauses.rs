@@ -6,10 +6,13 @@
 //! when the vault has had its chance to answer:
 //!
 //! ```text
-//!           gap of more than half a lease             a read of the log that began since has returned,
+//!           gaps of more than half a lease            a read of the log that began since has returned,
 //!  awake ----------------------------------> waking   or the second has failed,                         ----> awake
 //!                                                     or [`SETTLING`] has passed without either
 //! ```
+//!
+//! Gaps add up until a read of the log that began after them has returned: two short stops with hardly any time between
+//! them are as good as a long one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,12 +37,25 @@ const FAILURES: u32 = 2;
 
 /// Pauses noticed so far, and how many of them are over.
 pub(crate) struct Pauses {
-    gap: Duration,
+    /// Sum of gaps that is a pause.
+    limit: Duration,
+    /// Gaps up to this one are no stops: twice the interval of observations.
+    usual: Duration,
     settling: Duration,
     /// Milliseconds plus one of the last observation; 0 = none yet.
     observed: AtomicU64,
+    /// Sum of all gaps, in milliseconds, and the part of it that was noticed or came before the last proof.
+    stopped: AtomicU64,
+    accounted: AtomicU64,
     noticed: AtomicU64,
     over: watch::Sender<u64>,
+}
+
+/// State at the beginning of a read of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    noticed: u64,
+    stopped: u64,
 }
 
 impl Pauses {
@@ -47,9 +63,12 @@ impl Pauses {
     /// it when it goes on.
     pub(crate) fn new(lease: Duration) -> Self {
         Self {
-            gap: lease / 2,
+            limit: lease / 2,
+            usual: SETTLING.min(lease) / OBSERVATIONS * 2,
             settling: SETTLING.min(lease),
             observed: AtomicU64::new(0),
+            stopped: AtomicU64::new(0),
+            accounted: AtomicU64::new(0),
             noticed: AtomicU64::new(0),
             over: watch::Sender::new(0),
         }
@@ -59,12 +78,25 @@ impl Pauses {
     pub(crate) fn observe(&self, now: Monotonic) -> u64 {
         let now = now.millis() + 1;
         let before = self.observed.load(Ordering::SeqCst);
-        if before != 0 && Duration::from_millis(now.saturating_sub(before)) > self.gap {
-            // Counted before the observation is stored: whoever sees that observation also sees the pause.
-            self.noticed.fetch_add(1, Ordering::SeqCst);
+        let gap = now.saturating_sub(before);
+        // Counted before the observation is stored: whoever sees that observation also sees the pause. Two threads may
+        // count the same gap; one pause too many does no harm.
+        if before != 0 && Duration::from_millis(gap) > self.usual {
+            let stopped = self.stopped.fetch_add(gap, Ordering::SeqCst) + gap;
+            let since_proof = stopped.saturating_sub(self.accounted.load(Ordering::SeqCst));
+            if Duration::from_millis(since_proof) > self.limit {
+                self.noticed.fetch_add(1, Ordering::SeqCst);
+                self.accounted.fetch_max(stopped, Ordering::SeqCst);
+            }
         }
         self.observed.fetch_max(now, Ordering::SeqCst);
         self.noticed.load(Ordering::SeqCst)
+    }
+
+    /// Records that a read of the log begins at `now`.
+    pub(crate) fn begin_read(&self, now: Monotonic) -> Begun {
+        let noticed = self.observe(now);
+        Begun { noticed, stopped: self.stopped.load(Ordering::SeqCst) }
     }
 
     /// Returns whether the vault has not yet had its chance to answer since the last pause.
@@ -97,18 +129,20 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Records the end of a read that began when `began` pauses had been noticed.
-    pub(crate) fn record(&mut self, pauses: &Pauses, began: u64, succeeded: bool) {
+    /// Records the end of a read.
+    pub(crate) fn record(&mut self, pauses: &Pauses, begun: Begun, succeeded: bool) {
         if succeeded {
-            pauses.settle(began);
+            // What stopped before this read does not matter any more.
+            pauses.accounted.fetch_max(begun.stopped, Ordering::SeqCst);
+            pauses.settle(begun.noticed);
             return;
         }
-        if self.pauses != began {
-            *self = Self { pauses: began, count: 0 };
+        if self.pauses != begun.noticed {
+            *self = Self { pauses: begun.noticed, count: 0 };
         }
         self.count += 1;
         if self.count >= FAILURES {
-            pauses.settle(began);
+            pauses.settle(begun.noticed);
         }
     }
 }
@@ -142,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn gap_of_more_than_half_a_lease_is_a_pause() {
+    fn stop_of_more_than_half_a_lease_is_a_pause() {
         let pauses = Pauses::new(LEASE);
         assert!(!pauses.is_waking(at(9000)), "the first observation follows nothing");
         assert!(!pauses.is_waking(at(9500)));
@@ -154,27 +188,49 @@ mod tests {
     }
 
     #[test]
+    fn short_stops_add_up_until_the_log_is_read() {
+        let (pauses, mut failures) = (Pauses::new(LEASE), Failures::default());
+        assert!(!pauses.is_waking(at(0)));
+        assert!(!pauses.is_waking(at(400)));
+        assert!(pauses.is_waking(at(800)), "two stops of 400 ms");
+        failures.record(&pauses, pauses.begin_read(at(801)), true);
+        assert!(!pauses.is_waking(at(1200)));
+        let begun = pauses.begin_read(at(1201));
+        failures.record(&pauses, begun, true);
+        assert!(!pauses.is_waking(at(1600)), "the first stop was before the read");
+        assert!(pauses.is_waking(at(2000)));
+    }
+
+    #[test]
+    fn late_observations_are_no_pause_however_many() {
+        let pauses = Pauses::new(LEASE);
+        for tick in 0..1000 {
+            assert!(!pauses.is_waking(at(tick * 240)));
+        }
+    }
+
+    #[test]
     fn read_from_before_a_pause_does_not_end_it() {
         let (pauses, mut failures) = (Pauses::new(LEASE), Failures::default());
-        let began = pauses.observe(at(0));
+        let begun = pauses.begin_read(at(0));
         assert!(pauses.is_waking(at(5000)));
-        failures.record(&pauses, began, true);
+        failures.record(&pauses, begun, true);
         assert!(pauses.is_waking(at(5001)), "it may have been answered before a revocation");
-        let began = pauses.observe(at(5002));
-        failures.record(&pauses, began, true);
+        let begun = pauses.begin_read(at(5002));
+        failures.record(&pauses, begun, true);
         assert!(!pauses.is_waking(at(5003)));
     }
 
     #[test]
     fn two_failed_reads_end_a_pause() {
         let (pauses, mut failures) = (Pauses::new(LEASE), Failures::default());
-        for now in [0, 5000, 9000] {
-            pauses.observe(at(now));
-        }
-        failures.record(&pauses, 1, false);
-        failures.record(&pauses, 2, false);
+        pauses.observe(at(0));
+        let begun = pauses.begin_read(at(5000));
+        failures.record(&pauses, begun, false);
+        let begun = pauses.begin_read(at(9000));
+        failures.record(&pauses, begun, false);
         assert!(pauses.is_waking(at(9001)), "one of them began before the second pause");
-        failures.record(&pauses, 2, false);
+        failures.record(&pauses, begun, false);
         assert!(!pauses.is_waking(at(9002)));
     }
 
