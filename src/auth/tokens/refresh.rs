@@ -11,18 +11,22 @@ use crate::metrics::{GrantKind, Label as _, Pattern, Reuse};
 use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use crate::vault::{EndReason, Grant, Presented, Rotation, RotationRefused};
 
+/// Minimum time for which a refresh may be held up in this process, where `tokens.refresh_grace` is shorter.
+const MIN_HOLD: Duration = Duration::from_secs(1);
+
 impl Auth {
-    /// Rotates the refresh token. A repeat in its time gets the same refresh token again.
+    /// Rotates the refresh token. A repeat within the grace gets the same refresh token again.
     ///
     /// # Errors
     /// `RefreshInvalid`, `RefreshReused` (the session was ended), `StoreUnavailable`.
     pub async fn refresh(self: &Arc<Self>, text: &str, settings: &Settings) -> Result<Tokens, Refusal> {
+        let begun = self.parts.clock.monotonic();
         let result = match self.read_refresh(text).await {
             // Forged tokens are refused here, without a vault query.
             Err(refusal) => Err(refusal),
             Ok(token) => {
                 let (auth, settings) = (Arc::clone(self), settings.clone());
-                detached(async move { auth.rotate(token, &settings).await }).await
+                detached(async move { auth.rotate(token, begun, &settings).await }).await
             }
         };
         result.inspect_err(|refusal| self.count_refusal(refusal))
@@ -53,11 +57,24 @@ impl Auth {
         }
     }
 
-    async fn rotate(self: &Arc<Self>, token: RefreshToken, settings: &Settings) -> Result<Tokens, Refusal> {
+    async fn rotate(
+        self: &Arc<Self>,
+        token: RefreshToken,
+        begun: Monotonic,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
         let presented = self.presented(&token, Terms::of_api(settings), settings)?;
-        let requested_at = self.parts.clock.monotonic();
+        let requested_at = self.still_in_time(begun, settings)?;
         let rotation = self.at_vault(self.parts.vault.sessions.rotate(&presented)).await?;
         self.rotated(rotation, token, settings, requested_at).await
+    }
+
+    /// Returns the current time. A refresh that a stopped gateway has held up is refused: its client has long repeated it
+    /// elsewhere, and perhaps refreshed again, and then it would look like a reuse.
+    pub(crate) fn still_in_time(&self, begun: Monotonic, settings: &Settings) -> Result<Monotonic, Refusal> {
+        let now = self.parts.clock.monotonic();
+        let is_late = now.since(begun) > settings.refresh_grace.max(MIN_HOLD);
+        if is_late { Err(Refusal::StoreUnavailable) } else { Ok(now) }
     }
 
     /// Builds the vault query for a refresh token.
@@ -114,7 +131,7 @@ impl Auth {
                         reason = "refresh_repeated_late",
                         user = %grant.user_id,
                         session = %grant.session_id,
-                        "a refresh token was repeated after tokens.refresh_grace; its successor was never used, so its response was lost"
+                        "a refresh token was repeated after tokens.refresh_grace; its successor was never used, so its response was lost, and it has a new one"
                     );
                 }
                 Ok(Granted { grant, generation, refresh_kid, age, is_late })

@@ -181,13 +181,14 @@ impl Auth {
         cookie: &str,
         settings: &Settings,
     ) -> Result<Renewed, Refusal> {
+        let begun = self.parts.clock.monotonic();
         let renewed = match self.parse_cookie(cookie, settings).await {
             Err(refusal) => Err(refusal),
             Ok((token, _)) => {
                 let (auth, settings) = (Arc::clone(self), settings.clone());
                 let remembered = read_cookie(cookie).1;
-                crate::auth::detached(async move { auth.rotate_browser(token, remembered, &settings).await })
-                    .await
+                let rotating = async move { auth.rotate_browser(token, remembered, begun, &settings).await };
+                crate::auth::detached(rotating).await
             }
         };
         renewed.inspect_err(|refusal| self.count_refusal(refusal))
@@ -206,7 +207,7 @@ impl Auth {
         let renewal = self.at_vault(self.parts.vault.sessions.renew(&presented)).await?;
         let granted = self.granted(renewal).await?;
         if may_rotate && granted.age.is_some_and(|age| age >= ROTATE_AFTER) {
-            return self.rotate_browser(token, remembered, settings).await;
+            return self.rotate_browser(token, remembered, requested_at, settings).await;
         }
         // The browser presented the previous generation and does not have the current one: it is sent again.
         let is_other_generation = granted.generation != token.generation;
@@ -223,11 +224,12 @@ impl Auth {
         self: &Arc<Self>,
         token: RefreshToken,
         remembered: bool,
+        begun: Monotonic,
         settings: &Settings,
     ) -> Result<Renewed, Refusal> {
         let terms = crate::auth::sign_in::browser::Terms::of_browser(remembered, settings);
         let presented = self.presented(&token, terms, settings)?;
-        let requested_at = self.parts.clock.monotonic();
+        let requested_at = self.still_in_time(begun, settings)?;
         let rotation = self.at_vault(self.parts.vault.sessions.rotate(&presented)).await?;
         let tokens = self.rotated(rotation, token, settings, requested_at).await?;
         Ok(Renewed { tokens: BrowserTokens::new(&tokens, remembered, true) })
