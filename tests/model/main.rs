@@ -131,10 +131,10 @@ fn thief_who_uses_what_it_gets_is_noticed() {
     }
 }
 
-/// A thief that rotates first and waits with the use until the owner has repeated goes on beside the owner, however late the owner
-/// is: a known bound (docs/design.md, "Model"). A new successor for late repeats would end that.
+/// A thief that rotates first and waits with the use until the owner has repeated. With the same successor for both it would go
+/// on beside the owner, however late the owner is.
 #[test]
-fn thief_who_waits_with_the_use_goes_on_beside_the_owner() {
+fn thief_who_waits_with_the_use_is_noticed() {
     let model = Refreshes::with(LateRepeat::SameSuccessor, Thief::Patient);
     assert_eq!(broken(model), BTreeSet::from(["owner and thief do not both go on apart"]));
     assert_holds(Refreshes::with(LateRepeat::NewSuccessor, Thief::Patient));
@@ -142,10 +142,13 @@ fn thief_who_waits_with_the_use_goes_on_beside_the_owner() {
 
 #[test]
 fn every_refresh_guard_is_needed() {
-    let all = Refreshes::with(LateRepeat::SameSuccessor, Thief::Eager);
+    let all = Refreshes::with(LateRepeat::NewSuccessor, Thief::Eager);
     let keeps = "an owner without a thief keeps the session";
     let guards = [
-        (Refreshes { checks_use: false, ..all.clone() }, "owner and thief do not both go on apart"),
+        (
+            Refreshes { checks_use: false, ..all.clone() },
+            "after the grace a copy is worth nothing once its successor was used",
+        ),
         (Refreshes { grants_repeats: false, ..all.clone() }, keeps),
         (Refreshes { is_prompt: false, ..all.clone() }, keeps),
         (Refreshes { keeps_kid: false, ..all }, "a token has one successor"),

@@ -17,9 +17,9 @@ const IN_FLIGHT: usize = 2;
 pub(crate) enum LateRepeat {
     /// The session ends: the rule before X02.
     Ends,
-    /// It gets the successor that the first presentation got: `Decision::RepeatLate`.
+    /// It gets the successor that the first presentation got.
     SameSuccessor,
-    /// Not in the code: it gets a new successor, and the first one is never accepted.
+    /// It gets a new successor, and the first one is never accepted: `Decision::RotateLate`.
     NewSuccessor,
 }
 
@@ -110,6 +110,7 @@ pub(crate) struct Broken {
     two_successors: bool,
     owner_lost_session: bool,
     both_go_on: bool,
+    late_after_use: bool,
 }
 
 /// One step.
@@ -227,6 +228,10 @@ impl Model for Refreshes {
             Property::always("owner and thief do not both go on apart", |_, state: &State| {
                 !state.broken.both_go_on
             }),
+            Property::always(
+                "after the grace a copy is worth nothing once its successor was used",
+                |_, state: &State| !state.broken.late_after_use,
+            ),
             Property::sometimes("owner and thief both go on in step", |model: &Self, state: &State| {
                 state.shared == 2 || model.thief == Thief::None
             }),
@@ -251,6 +256,7 @@ impl Refreshes {
             }
             Token::Previous if !is_late => self.grants_repeats && self.repeat(state, party),
             Token::Previous if self.may_repeat_late(state) => {
+                state.broken.late_after_use |= state.is_used;
                 let other = if party == Party::Owner { Party::Thief } else { Party::Owner };
                 if state.held(other) == Some(Token::Current) {
                     state.is_exposed = Some(other);

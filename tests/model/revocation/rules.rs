@@ -26,13 +26,13 @@ pub(crate) enum Guard {
     ReadAfterPause,
     /// The first failed read ends no pause: its connection may have died during the pause (`FAILURES`).
     SecondFailure,
-    /// After the reply of the session store, `Auth::recheck_lease` checks pause and grace again (in the code: the pause).
+    /// After the reply of the session store, `Auth::recheck_lease` checks pause and grace again.
     RecheckAfterReply,
-    /// Not in the code: a reply counts only if no pause was noticed since the query, be it over or not.
+    /// A reply counts only if no pause was noticed since the query, be it over or not.
     ReplyAfterPause,
     /// The clock of lease and pauses runs while the machine is suspended (`CLOCK_BOOTTIME`, src/clock.rs).
     ClockRunsOn,
-    /// Not in the code: sleep adds up since the last proof was sent, so that several short sleeps are a pause.
+    /// Sleep adds up since the last proof was sent, so that several short sleeps are a pause (`Pauses::observe`).
     SleepAddsUp,
 }
 
