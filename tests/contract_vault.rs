@@ -42,8 +42,10 @@ macro_rules! on {
                     repeat_within_grace_returns_the_same_token
                     generation_two_back_is_reuse_and_ends_the_session
                     repeat_after_grace_is_reuse
-                    unused_successor_is_repeated_after_grace
-                    unused_successor_is_repeated_for_its_time_only
+                    unused_successor_is_replaced_after_grace
+                    unused_successor_is_replaced_for_its_time_only
+                    successor_replaced_by_a_late_repeat_is_void
+                    used_successor_is_not_replaced
                     every_repeat_without_grace_is_reuse
                     future_generation_is_unknown_and_changes_nothing
                     unknown_family_is_refused

@@ -118,7 +118,8 @@ pub enum Rotation {
         refresh_kid: u8,
         /// Age of the previous generation when it was rotated; `None` when this repeats an earlier rotation.
         age: Option<Duration>,
-        /// True if it was repeated after the grace, as nobody had used the current generation. The grace starts again.
+        /// True if the previous generation was repeated after the grace, as nobody had used the current one. That one is
+        /// void, and this is a new one.
         is_late: bool,
     },
     /// An older generation, or one after its time: the session is ended and its row written (RFC 9700 4.14.2).
@@ -127,7 +128,7 @@ pub enum Rotation {
         ended: Ended,
         /// Owner of the session.
         user_id: UserId,
-        /// Number of generations between the presented and the current one.
+        /// Number of generations from the presented to the current one: 1 for the previous one, more for any other.
         behind: u32,
     },
     /// No live session belongs to the token.
@@ -145,6 +146,12 @@ pub enum RotationRefused {
     Ended,
     /// The token belongs to another client.
     OtherClient,
+}
+
+/// Returns how far a reused generation is behind the current one. After a late repeat there is a void one between the
+/// previous and the current one.
+pub(crate) fn behind(current: u32, presented: u32, is_previous: bool) -> u32 {
+    if is_previous { 1 } else { current.saturating_sub(presented).max(2) }
 }
 
 /// Stored session of a family, with which a presented token is compared.

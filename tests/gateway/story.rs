@@ -35,6 +35,8 @@ async fn refresh_token_rotates_repeats_in_grace_and_detects_reuse() {
     for token in [&first.access, &second.access, &again.access] {
         assert_eq!(gateway.call("GET", "/", token).await.status, 200);
     }
+    let touches = r#"doorward_vault_statement_seconds_count{statement="touch"}"#;
+    assert_eventually("the use is written", SOON, async || gateway.metric(touches).await >= 1.0).await;
     gateway.clock.advance(Duration::from_secs(61));
     let reused = gateway.refresh(&first.refresh).await;
     assert_eq!((reused.status, reused.code().as_str()), (401, "refresh_reused"));

@@ -23,7 +23,9 @@ const SELECT: &str = concat!(
      SELECT s.id, s.user_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
             s.client_id, s.generation, s.refresh_kid, s.idle_until > now AS current,
             s.rotated_at >= now + interval '5 seconds' AS set_back,
-            greatest(0, extract(epoch FROM now - s.rotated_at))::float8 AS age,
+            greatest(0, extract(epoch FROM now - s.rotated_at))::float8 AS age, ",
+    rotate::previous!(),
+    " AS previous,
             coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS valid
      FROM clock, sessions s LEFT JOIN users u ON u.id = s.user_id
      WHERE s.family = $1"
@@ -53,8 +55,11 @@ pub(super) async fn renew(connection: &Connection<'_>, presented: &Presented) ->
     }
     let generation: Generation = row.try_get("generation")?;
     let age = Duration::from_secs_f64(row.try_get("age")?);
-    let behind = generation.0.saturating_sub(presented.generation);
-    if behind > 1 || (behind == 1 && age >= presented.grace) {
+    // -1 before the first rotation.
+    let previous: i64 = row.try_get("previous")?;
+    let is_current = presented.generation == generation.0;
+    let is_prompt_repeat = i64::from(presented.generation) == previous && age < presented.grace;
+    if !is_current && !is_prompt_repeat {
         // The rotation statement decides about late repeats and reuse here too, with the row locked.
         return rotate::rotate(connection, presented).await;
     }
@@ -71,7 +76,7 @@ pub(super) async fn renew(connection: &Connection<'_>, presented: &Presented) ->
         grant,
         generation: generation.0,
         refresh_kid: refresh_kid.0,
-        age: (behind == 0).then_some(age),
+        age: is_current.then_some(age),
         is_late: false,
     })
 }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A generation may be repeated within the grace. After that it may be for a longer time, while no access token of the
-//! current generation was used: then its client has never got the response. Such a late repeat starts the grace again.
+//! current generation was used: then its client has never got the response. Such a late repeat gets a new generation,
+//! and the one that got lost is void: whoever presents it has stolen it.
 //!
 //! When two requests rotate one session, the second waits for the row lock of the first. Postgres then re-evaluates the
 //! row, conditions and assignments alike, so the second finds its generation one behind and repeats.
@@ -20,7 +21,7 @@ use super::fault::Fault;
 use super::rows::{Generation, Kid, Span};
 use super::{clock, rows};
 use crate::id::SessionId;
-use crate::vault::sessions::StoredToken;
+use crate::vault::sessions::{StoredToken, behind};
 use crate::vault::{Ended, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, VaultError};
 
 /// `$1` family, `$2` presented generation, `$3` key of the next generation, `$4` grace, `$5` idle timeout, `$6` client,
@@ -29,13 +30,14 @@ use crate::vault::{Ended, LogEntry, Presented, REVOCATION_LIFE, Rotation, Rotati
 const ROTATE: &str = concat!(
     "WITH ", clock!(), ", touched AS (
          UPDATE sessions s SET
-             generation  = s.generation + (s.generation = $2)::integer,
-             repeats     = CASE WHEN s.generation = $2 THEN 0 ELSE s.repeats + 1 END,
-             refresh_kid = CASE WHEN s.generation = $2 THEN $3 ELSE s.refresh_kid END,
-             rotated_before = CASE WHEN s.generation = $2 THEN s.rotated_at ELSE s.rotated_before END,
-             rotated_at  = CASE WHEN s.generation = $2 OR now - s.rotated_at >= ", grace!(), " THEN now
-                                ELSE s.rotated_at END,
-             idle_until  = CASE WHEN s.generation = $2
+             generation  = s.generation + (", rotates!(), ")::integer,
+             repeats     = CASE WHEN ", rotates!(), " THEN 0 ELSE s.repeats + 1 END,
+             refresh_kid = CASE WHEN ", rotates!(), " THEN $3 ELSE s.refresh_kid END,
+             rotated_before = CASE WHEN ", rotates!(), " THEN s.rotated_at ELSE s.rotated_before END,
+             rotated_at  = CASE WHEN ", rotates!(), " THEN now ELSE s.rotated_at END,
+             late_generation = CASE WHEN ", late!(), " THEN s.generation + 1 ELSE s.late_generation END,
+             late_previous   = CASE WHEN ", late!(), " THEN $2 ELSE s.late_previous END,
+             idle_until  = CASE WHEN ", rotates!(), "
                                 THEN least(now + $5::float8 * interval '1 millisecond', s.expires_at) ELSE s.idle_until END,
              ended_at    = CASE WHEN ", reused!(), " THEN now END,
              end_reason  = CASE WHEN ", reused!(), " THEN 'reuse' END
@@ -45,7 +47,8 @@ const ROTATE: &str = concat!(
          AND u.id = s.user_id AND NOT u.disabled AND u.epoch = s.epoch
          RETURNING s.id, s.user_id, s.client_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
                    s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
-                   s.repeats > 0 AND s.rotated_at = now AS late,
+                   s.repeats = 0 AND s.late_generation IS NOT DISTINCT FROM s.generation AS late,
+                   $2 = ", previous!(), " AS previous,
                    CASE WHEN s.repeats = 0 THEN
                        greatest(0, extract(epoch FROM s.rotated_at - s.rotated_before))::float8
                    END AS age
@@ -58,26 +61,53 @@ const ROTATE: &str = concat!(
          SELECT now, 'refresh_reused', user_id, id FROM touched WHERE reused
      )
      SELECT id, user_id, client_id, login, roles, rights, idle_until, expires_at, now, generation, refresh_kid, age,
-            late, reused
+            late, previous, reused
      FROM touched"
 );
 
-/// The grace.
-macro_rules! grace {
+/// The generation that was exchanged for the current one.
+macro_rules! previous {
     () => {
-        "$4::float8 * interval '1 millisecond'"
+        "(CASE WHEN s.late_generation = s.generation THEN s.late_previous ELSE s.generation - 1 END)"
     };
 }
-use grace;
+pub(super) use previous;
+
+/// The previous generation within the grace.
+macro_rules! prompt {
+    () => {
+        concat!("$2 = ", previous!(), " AND now - s.rotated_at < $4::float8 * interval '1 millisecond'")
+    };
+}
+use prompt;
+
+/// The previous generation after the grace, in the time that it has while the current one is unused.
+macro_rules! late {
+    () => {
+        concat!(
+            "($2 = ",
+            previous!(),
+            " AND NOT (",
+            prompt!(),
+            ") AND s.used_generation < s.generation",
+            " AND now - s.rotated_at < $8::float8 * interval '1 millisecond')"
+        )
+    };
+}
+use late;
+
+/// A presented generation that is exchanged for a new one.
+macro_rules! rotates {
+    () => {
+        concat!("(s.generation = $2 OR ", late!(), ")")
+    };
+}
+use rotates;
 
 /// A generation that is neither the current one nor the previous one in its time.
 macro_rules! reused {
     () => {
-        concat!(
-            "s.generation > $2 AND NOT (s.generation = $2 + 1 AND (now - s.rotated_at < ",
-            grace!(),
-            " OR (s.used_generation < s.generation AND now - s.rotated_at < $8::float8 * interval '1 millisecond')))"
-        )
+        concat!("NOT (", rotates!(), " OR ", prompt!(), ")")
     };
 }
 use reused;
@@ -151,17 +181,18 @@ fn outcome(row: &Row, presented: &Presented) -> Result<Rotation, Fault> {
         let (id, now): (SessionId, _) = (grant.session_id, grant.now);
         let entries = vec![LogEntry::Session { id, until: now + REVOCATION_LIFE }];
         let ended = Ended { sessions: vec![id], alive: 1, entries, now };
-        let behind = generation.0.saturating_sub(presented.generation);
+        let behind = behind(generation.0, presented.generation, row.try_get("previous")?);
         return Ok(Rotation::Reused { ended, user_id: grant.user_id, behind });
     }
     let refresh_kid: Kid = row.try_get("refresh_kid")?;
-    let age: Option<f64> = row.try_get("age")?;
+    let (age, is_late): (Option<f64>, bool) = (row.try_get("age")?, row.try_get("late")?);
+    let age = age.filter(|_| !is_late);
     Ok(Rotation::Granted {
         grant,
         generation: generation.0,
         refresh_kid: refresh_kid.0,
         age: age.map(Duration::from_secs_f64),
-        is_late: row.try_get("late")?,
+        is_late,
     })
 }
 

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A generation may be repeated within the grace. After that it may be for a longer time, while no access token of the
-//! current generation was used: then its client has never got the response. Such a late repeat starts the grace again.
+//! current generation was used: then its client has never got the response. Such a late repeat gets a new generation,
+//! and the one that got lost is void: whoever presents it has stolen it.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::writer::Tx;
 use super::{revoke, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::vault::sessions::StoredToken;
+use crate::vault::sessions::{StoredToken, behind};
 use crate::vault::{Presented, Rotation, RotationRefused, VaultError};
 
 /// Tolerance for a clock that was set back; clocks are corrected by less than this every day. Beyond it the age of a
@@ -31,6 +32,8 @@ pub(super) struct StoredSession {
     client_id: String,
     pub(super) generation: u32,
     used_generation: u32,
+    late_generation: Option<u32>,
+    late_previous: Option<u32>,
     pub(super) refresh_kid: u8,
     pub(super) rotated_at: Timestamp,
     pub(super) idle_until: Timestamp,
@@ -39,8 +42,20 @@ pub(super) struct StoredSession {
     is_valid: bool,
 }
 
+impl StoredSession {
+    /// Returns the generation that was exchanged for the current one.
+    fn previous(&self) -> Option<u32> {
+        if self.late_generation == Some(self.generation) {
+            self.late_previous
+        } else {
+            self.generation.checked_sub(1)
+        }
+    }
+}
+
 const STORED: &str = "
-    SELECT s.id, s.user_id, client_id, generation, used_generation, refresh_kid, rotated_at, idle_until, expires_at,
+    SELECT s.id, s.user_id, client_id, generation, used_generation, late_generation, late_previous,
+           refresh_kid, rotated_at, idle_until, expires_at,
            coalesce(ended_at IS NULL AND u.disabled = 0 AND u.epoch = s.epoch, 0) AS valid
     FROM sessions s LEFT JOIN users u ON u.id = s.user_id
     WHERE family = ?1";
@@ -55,7 +70,7 @@ const GRANT: &str = "
 pub(super) enum Decision {
     Rotate,
     Repeat,
-    RepeatLate,
+    RotateLate,
     Reuse,
     Refuse(RotationRefused),
 }
@@ -90,24 +105,18 @@ pub(super) fn apply(
 ) -> Result<Rotation, Fault> {
     match decision {
         Decision::Rotate => {
-            let generation = held.generation + 1;
-            tx.execute(
-                "UPDATE sessions SET generation = ?2, refresh_kid = ?3, rotated_at = ?4, idle_until = ?5 WHERE id = ?1",
-                params![
-                    held.id,
-                    generation,
-                    presented.refresh_kid,
-                    tx.now(),
-                    (tx.now() + presented.idle).min(held.expires_at)
-                ],
-            )?;
+            let generation = advance(tx, held, presented)?;
             let age = tx.now().since(held.rotated_at);
             granted(tx, held.id, generation, presented.refresh_kid, Some(age))
         }
         Decision::Repeat => granted(tx, held.id, held.generation, held.refresh_kid, None),
-        Decision::RepeatLate => {
-            tx.execute("UPDATE sessions SET rotated_at = ?2 WHERE id = ?1", params![held.id, tx.now()])?;
-            let mut rotation = granted(tx, held.id, held.generation, held.refresh_kid, None)?;
+        Decision::RotateLate => {
+            let generation = advance(tx, held, presented)?;
+            tx.execute(
+                "UPDATE sessions SET late_generation = ?2, late_previous = ?3 WHERE id = ?1",
+                params![held.id, generation, presented.generation],
+            )?;
+            let mut rotation = granted(tx, held.id, generation, presented.refresh_kid, None)?;
             if let Rotation::Granted { is_late, .. } = &mut rotation {
                 *is_late = true;
             }
@@ -115,11 +124,28 @@ pub(super) fn apply(
         }
         Decision::Reuse => {
             let ended = revoke::reused(tx, held.id, held.user_id)?;
-            let behind = held.generation - presented.generation;
+            let is_previous = held.previous() == Some(presented.generation);
+            let behind = behind(held.generation, presented.generation, is_previous);
             Ok(Rotation::Reused { ended, user_id: held.user_id, behind })
         }
         Decision::Refuse(why) => Ok(Rotation::Refused(why)),
     }
+}
+
+/// Creates the next generation and returns its number.
+fn advance(tx: &Tx<'_>, held: &StoredSession, presented: &Presented) -> Result<u32, Fault> {
+    let generation = held.generation + 1;
+    tx.execute(
+        "UPDATE sessions SET generation = ?2, refresh_kid = ?3, rotated_at = ?4, idle_until = ?5 WHERE id = ?1",
+        params![
+            held.id,
+            generation,
+            presented.refresh_kid,
+            tx.now(),
+            (tx.now() + presented.idle).min(held.expires_at)
+        ],
+    )?;
+    Ok(generation)
 }
 
 pub(super) fn decide(held: &StoredSession, presented: &Presented, now: Timestamp) -> Decision {
@@ -132,16 +158,17 @@ pub(super) fn decide(held: &StoredSession, presented: &Presented, now: Timestamp
     if let Some(why) = stored.refusal(presented) {
         return Decision::Refuse(why);
     }
-    let behind = held.generation - presented.generation;
-    match behind {
-        0 => Decision::Rotate,
-        1 if now.since(held.rotated_at) < presented.grace => Decision::Repeat,
-        1 if held.used_generation < held.generation
-            && now.since(held.rotated_at) < presented.grace_unused =>
-        {
-            Decision::RepeatLate
-        }
-        _ => Decision::Reuse,
+    let age = now.since(held.rotated_at);
+    if presented.generation == held.generation {
+        Decision::Rotate
+    } else if held.previous() != Some(presented.generation) {
+        Decision::Reuse
+    } else if age < presented.grace {
+        Decision::Repeat
+    } else if held.used_generation < held.generation && age < presented.grace_unused {
+        Decision::RotateLate
+    } else {
+        Decision::Reuse
     }
 }
 
@@ -165,6 +192,8 @@ fn held(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
         client_id: row.get("client_id")?,
         generation: row.get("generation")?,
         used_generation: row.get("used_generation")?,
+        late_generation: row.get("late_generation")?,
+        late_previous: row.get("late_previous")?,
         refresh_kid: row.get("refresh_kid")?,
         rotated_at: row.get("rotated_at")?,
         idle_until: row.get("idle_until")?,
@@ -198,6 +227,8 @@ mod tests {
             client_id: "web".into(),
             generation: stored,
             used_generation: used,
+            late_generation: None,
+            late_previous: None,
             refresh_kid: 1,
             rotated_at: at,
             idle_until: at + Duration::from_secs(3600),
@@ -228,12 +259,12 @@ mod tests {
     fn unused_successor_is_repeated_for_longer() {
         let grace = Duration::from_secs(60);
         assert_eq!(decision_when_used(0, 1, 0, 59_999, grace), Decision::Repeat);
-        assert_eq!(decision_when_used(0, 1, 0, 60_000, grace), Decision::RepeatLate);
-        assert_eq!(decision_when_used(0, 1, 0, 599_999, grace), Decision::RepeatLate);
+        assert_eq!(decision_when_used(0, 1, 0, 60_000, grace), Decision::RotateLate);
+        assert_eq!(decision_when_used(0, 1, 0, 599_999, grace), Decision::RotateLate);
         assert_eq!(decision_when_used(0, 1, 0, 600_000, grace), Decision::Reuse);
         assert_eq!(
             decision_when_used(1, 2, 1, 60_000, grace),
-            Decision::RepeatLate,
+            Decision::RotateLate,
             "the one before was used"
         );
         assert_eq!(decision_when_used(2, 2, 1, 60_000, grace), Decision::Reuse);

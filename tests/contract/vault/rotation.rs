@@ -59,25 +59,50 @@ pub(crate) async fn every_repeat_without_grace_is_reuse(world: World) {
 }
 
 /// A client that lost the response of its rotation, for as long as nobody has used the successor.
-pub(crate) async fn unused_successor_is_repeated_after_grace(world: World) {
-    let (user, device) = world.someone().await;
+pub(crate) async fn unused_successor_is_replaced_after_grace(world: World) {
+    let (_, device) = world.someone().await;
     let late = |generation| Presented { grace_unused: HOUR, ..presented(&device, generation) };
     assert_eq!(granted(rotate(&world.vault, late(0)).await), (1, 1, false));
     world.advance(GRACE * 2).await;
-    let Rotation::Granted { grant, generation: 1, refresh_kid: 1, age: None, is_late: true } =
-        rotate(&world.other, Presented { refresh_kid: 8, ..late(0) }).await
+    let rotation = rotate(&world.other, Presented { refresh_kid: 8, ..late(0) }).await;
+    let Rotation::Granted { grant, generation: 2, refresh_kid: 8, age: None, is_late: true } = rotation
     else {
-        panic!("nobody used it")
+        panic!("nobody used it: {rotation:?}")
     };
+    assert_eq!(grant.ends_at, grant.now + IDLE);
     // The grace starts again, for the other requests of the same client.
     world.advance(GRACE / 2).await;
     let repeat = rotate(&world.vault, presented(&device, 0)).await;
     assert!(matches!(&repeat, Rotation::Granted { is_late: false, .. }), "{repeat:?}");
-    // A renewal decides by the same rule.
+    assert_eq!(granted(repeat), (2, 8, true));
+    let repeat = world.vault.sessions.renew(&presented(&device, 0)).await.expect("an answer");
+    assert_eq!(granted(repeat), (2, 8, true));
+    // Lost once more. A renewal decides by the same rule.
     world.advance(GRACE * 2).await;
     let renewed = world.vault.sessions.renew(&late(0)).await.expect("an answer");
-    assert!(matches!(&renewed, Rotation::Granted { is_late: true, generation: 1, .. }), "{renewed:?}");
-    // An older generation that was used says nothing about this one.
+    assert!(matches!(&renewed, Rotation::Granted { is_late: true, generation: 3, .. }), "{renewed:?}");
+    // It has arrived at last: the next ones follow as usual.
+    assert_eq!(granted(rotate(&world.vault, late(3)).await), (4, 1, false));
+    assert_eq!(granted(rotate(&world.vault, late(3)).await), (4, 1, true));
+    assert!(matches!(rotate(&world.vault, late(0)).await, Rotation::Reused { behind: 4, .. }));
+}
+
+/// A thief who was given the successor before the owner repeated.
+pub(crate) async fn successor_replaced_by_a_late_repeat_is_void(world: World) {
+    let (user, device) = world.someone().await;
+    let late = |generation| Presented { grace_unused: HOUR, ..presented(&device, generation) };
+    rotate(&world.vault, late(0)).await;
+    world.advance(GRACE * 2).await;
+    assert_eq!(granted(rotate(&world.vault, late(0)).await).0, 2);
+    let stolen = rotate(&world.vault, late(1)).await;
+    let Rotation::Reused { user_id, behind: 2, .. } = stolen else { panic!("noticed: {stolen:?}") };
+    assert_eq!(user_id, user);
+}
+
+pub(crate) async fn used_successor_is_not_replaced(world: World) {
+    let (user, device) = world.someone().await;
+    let late = |generation| Presented { grace_unused: HOUR, ..presented(&device, generation) };
+    let Rotation::Granted { grant, .. } = rotate(&world.vault, late(0)).await else { panic!("current") };
     let used = |generation| SessionUse {
         id: device.id,
         until: grant.ends_at,
@@ -85,12 +110,11 @@ pub(crate) async fn unused_successor_is_repeated_after_grace(world: World) {
         idle: IDLE,
         generation,
     };
-    world.vault.sessions.touch(&[used(0)]).await.expect("an answer");
-    world.advance(GRACE * 2).await;
-    assert_eq!(granted(rotate(&world.vault, late(0)).await), (1, 1, true));
-    // Once the successor is used, a late repeat comes from somebody else.
-    let ends = world.vault.sessions.touch(&[used(1)]).await.expect("an answer");
-    assert_eq!(ends, [(device.id, grant.ends_at)], "the end does not move");
+    // An older generation that was used says nothing about this one.
+    for generation in [0, 1] {
+        let ends = world.vault.sessions.touch(&[used(generation)]).await.expect("an answer");
+        assert_eq!(ends, [(device.id, grant.ends_at)], "the end does not move");
+    }
     world.advance(GRACE / 2).await;
     assert_eq!(
         granted(rotate(&world.vault, late(0)).await),
@@ -98,13 +122,12 @@ pub(crate) async fn unused_successor_is_repeated_after_grace(world: World) {
         "within the grace it does not matter"
     );
     world.advance(GRACE).await;
-    let Rotation::Reused { user_id, behind: 1, .. } = rotate(&world.vault, late(0)).await else {
-        panic!("reuse is noticed")
-    };
+    let reused = rotate(&world.vault, late(0)).await;
+    let Rotation::Reused { user_id, behind: 1, .. } = reused else { panic!("noticed: {reused:?}") };
     assert_eq!(user_id, user);
 }
 
-pub(crate) async fn unused_successor_is_repeated_for_its_time_only(world: World) {
+pub(crate) async fn unused_successor_is_replaced_for_its_time_only(world: World) {
     let (_, device) = world.someone().await;
     let late = |generation| Presented { grace_unused: HOUR, ..presented(&device, generation) };
     for generation in 0..2 {

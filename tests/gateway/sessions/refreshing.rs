@@ -180,9 +180,12 @@ async fn refresh_with_a_lost_response_is_repeated_hours_later() {
     let ready = async || gateway.probe("/readyz").await.status == 200;
     assert_eventually("the lease is held again", SOON, ready).await;
     let found = Tokens::of(&gateway.refresh(&first.refresh).await);
-    assert_eq!(found.refresh, lost.refresh, "the same successor");
+    assert_ne!(found.refresh, lost.refresh, "a new one");
     assert_eq!(gateway.metric(r#"doorward_refreshes_total{outcome="repeated_late"}"#).await, 1.0);
     assert_eq!(gateway.call("GET", "/", &found.access).await.status, 200);
+    // Whoever has the lost one has stolen it.
+    assert_eq!(gateway.refresh(&lost.refresh).await.code(), "refresh_reused");
+    assert_eq!(gateway.call("GET", "/", &found.access).await.code(), "token_revoked");
 }
 
 /// A copied token after its owner went on: the owner has used the access token that came with the successor.
