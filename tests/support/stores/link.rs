@@ -1,7 +1,6 @@
-//! A TCP link between one gateway and one store that can be broken or silenced.
+//! A TCP link between one gateway and one store, which can be broken, silenced, slowed or cut into slices.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,41 +10,69 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// Way of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the gateway to the store.
+    ToStore,
+    /// From the store to the gateway.
+    ToGateway,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Whole,
     /// Connections break, and new ones break at once.
     Broken,
+    /// As broken, with RST instead of FIN.
+    Reset,
     /// Connections stay open but pass no data, as behind a dead switch.
     Silent,
+    /// Data passes in the other direction only.
+    Mute(Direction),
+    /// The store's side of every connection is closed, and the gateway is not told.
+    HalfOpen,
+    /// Every piece of data waits for this time. Pieces that come meanwhile wait for it as well.
+    Slow(Duration),
+    /// Data comes in pieces of this many bytes, one a millisecond.
+    Sliced(usize),
 }
+
+/// Texts of equal length that are exchanged in what a store sends: how the addresses that Sentinels and Clusters name
+/// become addresses of links.
+pub(crate) type Renames = Arc<Mutex<Vec<(Vec<u8>, Vec<u8>)>>>;
 
 /// A TCP link; closed when dropped.
 pub(crate) struct Link {
     address: SocketAddr,
     far_end: Arc<Mutex<SocketAddr>>,
     state: watch::Sender<State>,
-    delay: Arc<AtomicU64>,
     _serving: JoinSet<()>,
 }
 
 impl Link {
     /// A link to a server that listens at `to`, now or later.
     pub(crate) async fn to(to: SocketAddr) -> Self {
+        Self::renaming(to, Renames::default()).await
+    }
+
+    /// A link that exchanges texts in what the server sends.
+    pub(crate) async fn renaming(to: SocketAddr, renames: Renames) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let state = watch::Sender::new(State::Whole);
         let (mut serving, states) = (JoinSet::new(), state.subscribe());
-        let (far_end, delay) = (Arc::new(Mutex::new(to)), Arc::default());
-        let (leads_to, delayed_by) = (Arc::clone(&far_end), Arc::clone(&delay));
+        let far_end = Arc::new(Mutex::new(to));
+        let leads_to = Arc::clone(&far_end);
         serving.spawn(async move {
             let mut wires = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
+                while wires.try_join_next().is_some() {}
                 let to = *leads_to.lock().expect("not poisoned");
-                wires.spawn(wire(client, to, states.clone(), Arc::clone(&delayed_by)));
+                wires.spawn(wire(client, to, states.clone(), Arc::clone(&renames)));
             }
         });
-        Self { address, far_end, state, delay, _serving: serving }
+        Self { address, far_end, state, _serving: serving }
     }
 
     /// Address the gateway connects to.
@@ -67,15 +94,34 @@ impl Link {
         self.state.send_replace(State::Broken);
     }
 
+    /// Resets every connection, including new ones.
+    pub(crate) fn reset(&self) {
+        self.state.send_replace(State::Reset);
+    }
+
     /// Stops passing data without closing any connection.
     pub(crate) fn fall_silent(&self) {
         self.state.send_replace(State::Silent);
     }
 
+    /// Stops passing data in one direction.
+    pub(crate) fn mute(&self, direction: Direction) {
+        self.state.send_replace(State::Mute(direction));
+    }
+
+    /// Closes the store's side of every connection, including new ones, without telling the gateway.
+    pub(crate) fn half_open(&self) {
+        self.state.send_replace(State::HalfOpen);
+    }
+
     /// Delays what passes in either direction, as over a distance.
-    pub(crate) fn slow(&self, delay: Duration) {
-        let millis = u64::try_from(delay.as_millis()).expect("a short time");
-        self.delay.store(millis, Ordering::Relaxed);
+    pub(crate) fn slow(&self, latency: Duration) {
+        self.state.send_replace(State::Slow(latency));
+    }
+
+    /// Cuts all data into pieces of `bytes`.
+    pub(crate) fn slice(&self, bytes: usize) {
+        self.state.send_replace(State::Sliced(bytes));
     }
 
     /// Restores the link.
@@ -84,10 +130,21 @@ impl Link {
     }
 }
 
-async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<State>, delay: Arc<AtomicU64>) {
-    if !passes(&mut state).await {
-        return;
+async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<State>, renames: Renames) {
+    // A second handle: halves cannot be reset.
+    let client = Arc::new(client.into_std().expect("a socket"));
+    if passes(&mut state, Direction::ToStore).await {
+        let copy = client.try_clone().and_then(TcpStream::from_std).expect("a socket");
+        carry_both(copy, to, state.clone(), renames).await;
     }
+    // The gateway is not told of a half-open connection before the link is restored.
+    let after = state.wait_for(|state| *state != State::HalfOpen).await.map(|state| *state);
+    if matches!(after, Ok(State::Reset)) {
+        let _ = rustix::net::sockopt::set_socket_linger(&*client, Some(Duration::ZERO));
+    }
+}
+
+async fn carry_both(client: TcpStream, to: SocketAddr, state: watch::Receiver<State>, renames: Renames) {
     let Ok(server) = TcpStream::connect(to).await else { return };
     // Otherwise Nagle's algorithm delays the small responses of a store.
     for stream in [&client, &server] {
@@ -95,35 +152,80 @@ async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<Stat
     }
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = carry(from_client, to_server, state.clone(), &delay) => {}
-        () = carry(from_server, to_client, state.clone(), &delay) => {}
-        () = broken(state) => {}
+        () = carry(from_client, to_server, Direction::ToStore, state.clone(), Renames::default()) => {}
+        () = carry(from_server, to_client, Direction::ToGateway, state.clone(), renames) => {}
+        () = ended(state) => {}
     }
 }
 
 async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
+    direction: Direction,
     mut state: watch::Receiver<State>,
-    delay: &AtomicU64,
+    renames: Renames,
 ) {
     let mut bytes = vec![0; 16 << 10];
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        let delay = delay.load(Ordering::Relaxed);
-        if delay > 0 {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
+        let mut data = bytes[..read].to_vec();
+        // Every reply ends with CRLF, and no text to exchange has one: so none is torn apart.
+        while is_renaming(&renames) && !data.ends_with(b"\r\n") {
+            let Ok(read @ 1..) = from.read(&mut bytes).await else { break };
+            data.extend_from_slice(&bytes[..read]);
         }
-        if !passes(&mut state).await || to.write_all(&bytes[..read]).await.is_err() {
+        rename(&mut data, &renames);
+        if !passes(&mut state, direction).await {
+            return;
+        }
+        let now = *state.borrow();
+        let written = match now {
+            State::Slow(latency) => {
+                tokio::time::sleep(latency).await;
+                passes(&mut state, direction).await && to.write_all(&data).await.is_ok()
+            }
+            State::Sliced(size) => in_slices(&mut to, &data, size).await,
+            _ => to.write_all(&data).await.is_ok(),
+        };
+        if !written {
             return;
         }
     }
 }
 
-/// Waits until a silence ends. Returns false if the link is broken then.
-async fn passes(state: &mut watch::Receiver<State>) -> bool {
-    state.wait_for(|state| *state != State::Silent).await.is_ok_and(|state| *state == State::Whole)
+async fn in_slices(to: &mut OwnedWriteHalf, data: &[u8], size: usize) -> bool {
+    for slice in data.chunks(size) {
+        if to.write_all(slice).await.is_err() {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    true
 }
 
-async fn broken(mut state: watch::Receiver<State>) {
-    let _ = state.wait_for(|state| *state == State::Broken).await;
+fn is_renaming(renames: &Renames) -> bool {
+    !renames.lock().expect("not poisoned").is_empty()
+}
+
+fn rename(data: &mut [u8], renames: &Renames) {
+    for (old, new) in renames.lock().expect("not poisoned").iter() {
+        let found: Vec<usize> =
+            data.windows(old.len()).enumerate().filter(|(_, text)| text == old).map(|(at, _)| at).collect();
+        for at in found {
+            data[at..at + new.len()].copy_from_slice(new);
+        }
+    }
+}
+
+/// Waits until data passes in this direction. Returns false if the connection has ended then.
+async fn passes(state: &mut watch::Receiver<State>, direction: Direction) -> bool {
+    let decided = |state: &State| !matches!(state, State::Silent) && *state != State::Mute(direction);
+    state
+        .wait_for(decided)
+        .await
+        .is_ok_and(|state| !matches!(*state, State::Broken | State::Reset | State::HalfOpen))
+}
+
+async fn ended(mut state: watch::Receiver<State>) {
+    let ended = |state: &State| matches!(state, State::Broken | State::Reset | State::HalfOpen);
+    let _ = state.wait_for(ended).await;
 }

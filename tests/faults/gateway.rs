@@ -1,0 +1,186 @@
+//! A gateway process that is stopped, killed, paused and started again, and its log.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::Mutex;
+
+use crate::client::Request;
+use crate::history::{Note, Recorder, State};
+use crate::process;
+use crate::wait::until;
+
+/// Time for a start or a stop on a busy machine; only a hang takes longer.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Reasons in the log that tell of a store.
+const REASONS: &[&str] = &[
+    "vault_lost",
+    "vault_back",
+    "undecided",
+    "session_store_lost",
+    "session_store_back",
+    "session_ended_by_reuse",
+];
+
+pub(crate) struct Gateway {
+    pub(crate) number: usize,
+    pub(crate) public: SocketAddr,
+    admin: SocketAddr,
+    config: PathBuf,
+    log: PathBuf,
+    child: Mutex<Option<Child>>,
+    /// In the load balancer's list.
+    pub(crate) is_in: AtomicBool,
+    /// Its addresses accept connections.
+    listens: AtomicBool,
+    recorder: Arc<Recorder>,
+}
+
+impl Gateway {
+    /// Starts a gateway with the configuration `config`.
+    pub(crate) async fn start(
+        number: usize,
+        (public, admin): (SocketAddr, SocketAddr),
+        config: PathBuf,
+        log: PathBuf,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        let (child, is_in, listens) = (Mutex::default(), AtomicBool::new(true), AtomicBool::new(true));
+        let gateway = Self { number, public, admin, config, log, child, is_in, listens, recorder };
+        gateway.run().await;
+        gateway
+    }
+
+    fn note(&self, state: State) {
+        self.recorder.note(Note::Process { gateway: self.number, state });
+    }
+
+    /// Starts the process and waits until it is ready. One that ends because a store does not respond is started again,
+    /// as service managers do.
+    async fn run(&self) {
+        let is_ready = until(PATIENCE, async || {
+            if self.child.lock().await.is_none() || self.exited().await.is_some() {
+                self.spawn().await;
+            }
+            Request::get("/readyz", None).send(self.admin).await.status == 200
+        });
+        assert!(is_ready.await, "gateway {} is not ready: {}", self.number, self.log.display());
+    }
+
+    async fn spawn(&self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.arg("--config").arg(&self.config).arg("serve").kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let log = child.stderr.take().expect("piped");
+        tokio::spawn(follow(log, self.log.clone(), self.number, Arc::clone(&self.recorder)));
+        *self.child.lock().await = Some(child);
+    }
+
+    async fn id(&self) -> u32 {
+        self.child.lock().await.as_ref().and_then(Child::id).expect("it runs")
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        process::signal(self.id().await, name);
+    }
+
+    /// Kills the process.
+    pub(crate) async fn kill(&self) {
+        self.note(State::Down);
+        self.listens.store(false, Ordering::Release);
+        let child = self.child.lock().await.take();
+        child.expect("it runs").kill().await.expect("killed");
+    }
+
+    /// Starts a killed or stopped gateway on the same addresses and puts it into the load balancer's list.
+    pub(crate) async fn start_again(&self) {
+        self.run().await;
+        self.note(State::Runs);
+        self.listens.store(true, Ordering::Release);
+        self.is_in.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn listens(&self) -> bool {
+        self.listens.load(Ordering::Acquire)
+    }
+
+    /// Takes it out of the load balancer, drains it, and checks that it ends well.
+    pub(crate) async fn drain(&self) {
+        self.is_in.store(false, Ordering::Release);
+        self.listens.store(false, Ordering::Release);
+        // Requests that are on their way to it arrive.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        self.note(State::Down);
+        self.signal("TERM").await;
+        let mut child = self.child.lock().await.take().expect("it runs");
+        let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it stops").expect("waited");
+        assert!(status.success(), "gateway {} ended with {status}: {}", self.number, self.log.display());
+    }
+
+    pub(crate) async fn pause(&self) {
+        self.note(State::Paused);
+        self.signal("STOP").await;
+        // A load balancer notices soon.
+        self.is_in.store(false, Ordering::Release);
+    }
+
+    pub(crate) async fn resume(&self) {
+        // Before the signal: from here on it may work.
+        self.note(State::Runs);
+        self.signal("CONT").await;
+        self.is_in.store(true, Ordering::Release);
+    }
+
+    /// Exit status of a process that nobody ended.
+    pub(crate) async fn exited(&self) -> Option<ExitStatus> {
+        self.child.lock().await.as_mut()?.try_wait().expect("a child")
+    }
+
+    /// Values of a metric without labels.
+    pub(crate) async fn metric(&self, text: &str, name: &str) -> Option<f64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line?.parse().ok()
+    }
+
+    /// Returns true if both stores are in use.
+    pub(crate) async fn uses_both_stores(&self) -> bool {
+        let Some(text) = metrics(self.admin).await else { return false };
+        let is = async |name| self.metric(&text, name).await == Some(1.0);
+        is("doorward_session_store_up").await && is("doorward_lease_held").await
+    }
+}
+
+/// Text of `/metrics`.
+async fn metrics(admin: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(admin).await.ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.ok()?;
+    let mut text = String::new();
+    let reading = tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut text));
+    reading.await.ok()?.ok()?;
+    Some(text)
+}
+
+/// Copies the log to a file and notes the lines that tell of a store.
+async fn follow(log: ChildStderr, file: PathBuf, gateway: usize, recorder: Arc<Recorder>) -> Option<()> {
+    let mut file = std::fs::File::options().create(true).append(true).open(file).ok()?;
+    let mut lines = BufReader::new(log).lines();
+    while let Some(line) = lines.next_line().await.ok()? {
+        let at = recorder.now();
+        let found = REASONS.iter().find(|reason| line.contains(&format!("\"reason\":\"{reason}\"")));
+        if let Some(reason) = found {
+            recorder.note(Note::Log { gateway, reason: (*reason).to_owned() });
+        }
+        writeln!(file, "{at} {line}").ok()?;
+    }
+    Some(())
+}

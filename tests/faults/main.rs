@@ -1,0 +1,122 @@
+//! Fault suite: three gateway processes on real stores, clients that never stop, faults one after the other, and a
+//! checker of the whole history. `make test` runs a few faults of each topology. With `FAULTS_FOR=60m` each topology
+//! meets all of its faults, in random order, again and again (`make test-faults`).
+
+#[path = "../support/eventually.rs"]
+mod eventually;
+#[path = "../support/stores/postgres.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod instances;
+#[path = "../support/stores/link.rs"]
+mod link;
+#[path = "../support/measured.rs"]
+mod measured;
+#[path = "../support/program/process.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod process;
+#[path = "../support/stores/redis_faults.rs"]
+mod redis_faults;
+#[path = "../support/stores/redis.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod servers;
+
+mod app;
+mod bounds;
+mod check;
+mod client;
+mod fleet;
+mod gateway;
+mod history;
+mod nemesis;
+mod random;
+mod report;
+mod run;
+mod stores;
+mod timeline;
+mod wait;
+mod workers;
+
+use std::time::Duration;
+
+use nemesis::{Fault, suits};
+use random::Seed;
+use stores::{postgres, redis};
+use tokio::time::Instant;
+
+use crate::fleet::Topology;
+use crate::measured::measured;
+
+/// Variable with the time of the long form, such as `60m`.
+const LONG: &str = "FAULTS_FOR";
+
+/// Variable that leaves only the faults with this text in their name, to look at one again.
+const ONLY: &str = "DOORWARD_FAULTS_ONLY";
+
+/// Each run needs the whole machine.
+static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Runs `short`, or all faults for the time that the environment asks for.
+async fn check(topology: Topology, short: &[Fault]) {
+    let _alone = MACHINE.lock().await;
+    let seed = Seed::chosen();
+    if let Ok(text) = std::env::var(ONLY) {
+        let suitable = |fault: &&Fault| fault.name().contains(&text) && suits(**fault, topology);
+        let some: Vec<Fault> = Fault::ALL.iter().filter(suitable).copied().collect();
+        let report = run::run(topology, &some, seed).await;
+        measured(format_args!("{}\n{}", topology.name(), report.table()));
+        return report.assert_good();
+    }
+    let Ok(span) = std::env::var(LONG) else {
+        let report = run::run(topology, short, seed).await;
+        measured(format_args!("{}\n{}", topology.name(), report.table()));
+        return report.assert_good();
+    };
+    let span = humantime::parse_duration(&span).unwrap_or_else(|error| panic!("{LONG}: {error}"));
+    long(topology, seed, span).await;
+}
+
+async fn long(topology: Topology, seed: Seed, span: Duration) {
+    let until = Instant::now() + span;
+    let mut faults: Vec<Fault> = Fault::ALL.iter().copied().filter(|fault| suits(*fault, topology)).collect();
+    let (mut seed, mut rounds) = (seed, 0);
+    while rounds == 0 || Instant::now() < until {
+        seed.choices(1000).shuffle(&mut faults);
+        // A round has its own fleet, so that its seed alone repeats it.
+        let some = &faults[..faults.len().min(ROUND)];
+        let report = run::run(topology, some, seed).await;
+        measured(format_args!("{}\n{}", topology.name(), report.table()));
+        report.assert_good();
+        (seed, rounds) = (Seed(seed.0 + 1), rounds + 1);
+    }
+}
+
+/// Faults of a round: few enough for a history that is checked in seconds.
+const ROUND: usize = 16;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promises_hold_with_one_redis() {
+    let topology = Topology { redis: redis::Kind::Single, postgres: postgres::Kind::Single };
+    let faults = [
+        Fault::RedisKilled,
+        Fault::RedisFull,
+        Fault::PostgresStopped,
+        Fault::PostgresSilent,
+        Fault::AllGatewaysPaused,
+    ];
+    check(topology, &faults).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promises_hold_with_sentinels_and_a_standby() {
+    let topology = Topology { redis: redis::Kind::Sentinel, postgres: postgres::Kind::Pair };
+    let faults = [Fault::SentinelSwitch, Fault::CommitsSlow, Fault::GatewayKilled, Fault::GatewayCutOff];
+    check(topology, &faults).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promises_hold_with_a_cluster_and_a_pooler() {
+    let topology = Topology { redis: redis::Kind::Cluster, postgres: postgres::Kind::Pooled };
+    let faults =
+        [Fault::ClusterSwitch, Fault::ClusterMigration, Fault::BackendsTerminated, Fault::PairOfLinksCut];
+    check(topology, &faults).await;
+}

@@ -1,0 +1,4 @@
+//! The stores of a run.
+
+pub(crate) mod postgres;
+pub(crate) mod redis;
