@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
+.PHONY: help demo demo-full test test-faults interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -33,6 +33,13 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [5/5] tests and documentation tests"
 	TMPDIR="$$(.ci/scratch)" cargo test --locked
 	@echo "==> all passed"
+
+# Time for each of the three topologies.
+FAULTS_FOR ?= 5m
+
+test-faults: setup-test ## Faults in random order, clients that never stop, and a checker of the history: FAULTS_FOR=60m
+	@echo "==> $(FAULTS_FOR) for each of three topologies"
+	FAULTS_FOR=$(FAULTS_FOR) TMPDIR="$$(.ci/scratch)" cargo test --locked --test faults promises -- --nocapture
 
 interop: setup-interop ## Real clients to real apps, 10,000 requests by two users; Node and Java where they are installed
 	cargo build --locked

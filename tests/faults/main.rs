@@ -28,6 +28,8 @@ mod fleet;
 mod gateway;
 mod history;
 mod nemesis;
+#[cfg(test)]
+mod page;
 mod random;
 mod report;
 mod run;
@@ -91,7 +93,7 @@ async fn long(topology: Topology, seed: Seed, span: Duration) {
 }
 
 /// Faults of a round: few enough for a history that is checked in seconds.
-const ROUND: usize = 16;
+const ROUND: usize = 24;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promises_hold_with_one_redis() {

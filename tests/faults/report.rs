@@ -111,7 +111,7 @@ impl Report {
         }
         let (signed_in, sign_in) = times.fault.promises();
         let settled = times.began + SETTLED..times.ending;
-        let within = |entry: &&Entry| settled.contains(&entry.start) && entry.end < times.recovered;
+        let within = |entry: &&Entry| settled.contains(&entry.start) && entry.end < times.ending;
         let share = |is: &dyn Fn(&Entry) -> bool| {
             let statuses = || {
                 let of = self.history.entries.iter().filter(within).filter(|entry| is(entry));

@@ -166,9 +166,11 @@ impl Fault {
             | Self::CommitsSlow
             | Self::PostgresReadOnly
             | Self::PostgresSlow => (Served, Refused),
-            Self::SessionRowsLocked | Self::UserRowsLocked | Self::LogLocked | Self::StandbyPromoted => {
-                (Served, Partly)
-            }
+            Self::PostgresSliced
+            | Self::SessionRowsLocked
+            | Self::UserRowsLocked
+            | Self::LogLocked
+            | Self::StandbyPromoted => (Served, Partly),
             Self::BothStoresSilent => (Refused, Refused),
             Self::GatewayCutOff | Self::PairOfLinksCut => (Partly, Partly),
             Self::GatewayWithoutVault => (Served, Partly),
