@@ -4,6 +4,7 @@
 
 pub mod clock;
 mod error_chain;
+mod guard;
 pub mod id;
 pub mod secret;
 mod text;

@@ -12,7 +12,7 @@ use scan::Source;
 
 /// Lowest first. A module may import modules of lower layers, and itself.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "error_chain", "id", "secret", "text"],
+    &["clock", "error_chain", "guard", "id", "secret", "text"],
     &["identity", "error", "metrics", "request_id", "certificate"],
     &["config"],
     &["token", "session", "vault", "password", "policy", "pages"],

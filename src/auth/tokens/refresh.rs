@@ -7,6 +7,7 @@ use crate::auth::sign_in::browser::Terms;
 use crate::auth::{Auth, Settings, Tokens, detached};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
+use crate::guard;
 use crate::metrics::{GrantKind, Label as _, Pattern, Reuse};
 use crate::token::refresh::{RefreshToken, RefreshTokenError};
 use crate::vault::{EndReason, Grant, Presented, Rotation, RotationRefused};
@@ -85,13 +86,14 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Presented, Refusal> {
         let refresh_kid = self.parts.keys.current().refresh_kid(self.vault_now());
+        let repeats = u32::from(!guard::is_off("replay"));
         Ok(Presented {
             family: token.family.digest(),
             generation: token.generation,
             client_id: terms.client_id.to_owned(),
             refresh_kid: refresh_kid.ok_or(Refusal::StoreUnavailable)?,
-            grace: settings.refresh_grace,
-            grace_unused: settings.refresh_grace_unused,
+            grace: settings.refresh_grace * repeats,
+            grace_unused: settings.refresh_grace_unused * repeats,
             idle: terms.idle,
         })
     }

@@ -18,6 +18,7 @@ use super::backoff::up_to;
 use super::fault::Fault;
 use super::link::Link;
 use super::record::{self, TOMBSTONE_VALUE};
+use crate::guard;
 use crate::id::Random;
 use crate::session::{Lookup, Record};
 
@@ -47,7 +48,8 @@ pub(super) async fn fill(
     let keep = keep + up_to((keep / 10).min(MAX_JITTER), random);
     let value = record::encode(record);
     let mut set = cmd("SET");
-    set.arg(key).arg(&value[..]).arg("NX").arg("PX").arg(millis(keep));
+    set.arg(key).arg(&value[..]).arg(if guard::is_off("fill-nx") { "GET" } else { "NX" });
+    set.arg("PX").arg(millis(keep));
     link.query::<Value>(&set, timeout).await.map(drop)
 }
 
