@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test test-faults interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
+.PHONY: help demo demo-full test test-faults test-guards interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -40,6 +40,9 @@ FAULTS_FOR ?= 5m
 test-faults: setup-test ## Faults in random order, clients that never stop, and a checker of the history: FAULTS_FOR=60m
 	@echo "==> $(FAULTS_FOR) for each of three topologies"
 	FAULTS_FOR=$(FAULTS_FOR) TMPDIR="$$(.ci/scratch)" cargo test --locked --test faults promises -- --nocapture
+
+test-guards: setup-test ## Switch each guard off in a test build: the fault suite must notice, each within ten minutes
+	TMPDIR="$$(.ci/scratch)" cargo test --locked --features broken-guards --test faults guards:: -- --nocapture
 
 interop: setup-interop ## Real clients to real apps, 10,000 requests by two users; Node and Java where they are installed
 	cargo build --locked

@@ -27,13 +27,12 @@ pub(crate) struct Bounds {
     pub(crate) stream_slack: Micros,
     /// Time in which an operation without a response may still take effect: a statement waits at most as long.
     pub(crate) unanswered: Micros,
-    /// Maximum time of a 503. The promise is one second.
+    /// Maximum time of a 503.
     pub(crate) refusal: Micros,
 }
 
-/// A silent Postgres is given `statement_timeout` (2 s) before a request that needs it gets its 503, and two busy cores
-/// add to that.
-const REFUSAL: Duration = Duration::from_millis(4500);
+/// The promise is one second; two busy cores add another.
+const REFUSAL: Duration = Duration::from_secs(2);
 
 impl Default for Bounds {
     fn default() -> Self {

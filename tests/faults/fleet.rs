@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::app::App;
 use crate::bounds::{REFRESH_GRACE, STREAM_LEASE, VAULT_OUTAGE_GRACE};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Program};
 use crate::history::Recorder;
 use crate::link::Link;
 use crate::random::Seed;
@@ -57,7 +57,8 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) async fn start(topology: Topology, seed: Seed) -> Self {
+    /// Starts everything. `broken` names the guard that the gateways do without.
+    pub(crate) async fn start(topology: Topology, seed: Seed, broken: Option<&'static str>) -> Self {
         let base = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
         let folder = base.join("faults").join(topology.name());
         // Logs of a run before; a history that failed is beside it under its seed.
@@ -71,7 +72,7 @@ impl Fleet {
         let random: &dyn Random = &SystemRandom;
         let key = base64url(random.bytes::<32>());
         let (cli_links, vault_url) = postgres.links().await;
-        let settings = Settings { app: app.address, key: &key, vault: postgres.settings() };
+        let settings = Settings { app: app.address, key: &key, vault: postgres.settings(), broken };
         let cli = folder.join("run/cli.toml");
         let own = (redis::address(0), redis::address(0));
         std::fs::write(&cli, settings.text(own, &vault_url, "memory:", "5s")).expect("written");
@@ -103,7 +104,8 @@ impl Fleet {
         let text = settings.text(own, &vault_url, &redis.url, revalidate_after);
         std::fs::write(&config, text).expect("written");
         let log = self.folder.join(format!("run/gateway-{number}.log"));
-        let gateway = Gateway::start(number, own, config, log, Arc::clone(&self.recorder)).await;
+        let program = Program { config, log, broken: settings.broken };
+        let gateway = Gateway::start(number, own, program, Arc::clone(&self.recorder)).await;
         Replica { gateway, redis, vault }
     }
 
@@ -154,6 +156,7 @@ struct Settings<'a> {
     app: SocketAddr,
     key: &'a str,
     vault: &'a str,
+    broken: Option<&'static str>,
 }
 
 impl Settings<'_> {
@@ -164,7 +167,7 @@ impl Settings<'_> {
         sessions: &str,
         revalidate_after: &str,
     ) -> String {
-        let Self { app, key, vault: more } = self;
+        let Self { app, key, vault: more, .. } = self;
         let seconds = |span: std::time::Duration| span.as_secs();
         let (grace, refresh) = (seconds(VAULT_OUTAGE_GRACE), seconds(REFRESH_GRACE));
         let stream_lease = seconds(STREAM_LEASE);

@@ -31,12 +31,20 @@ const REASONS: &[&str] = &[
     "session_ended_by_reuse",
 ];
 
+/// How a gateway is run.
+pub(crate) struct Program {
+    pub(crate) config: PathBuf,
+    /// File with its log.
+    pub(crate) log: PathBuf,
+    /// Guard that it does without; only with the feature `broken-guards`.
+    pub(crate) broken: Option<&'static str>,
+}
+
 pub(crate) struct Gateway {
     pub(crate) number: usize,
     pub(crate) public: SocketAddr,
     admin: SocketAddr,
-    config: PathBuf,
-    log: PathBuf,
+    program: Program,
     child: Mutex<Option<Child>>,
     /// In the load balancer's list.
     pub(crate) is_in: AtomicBool,
@@ -46,16 +54,14 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway with the configuration `config`.
     pub(crate) async fn start(
         number: usize,
         (public, admin): (SocketAddr, SocketAddr),
-        config: PathBuf,
-        log: PathBuf,
+        program: Program,
         recorder: Arc<Recorder>,
     ) -> Self {
         let (child, is_in, listens) = (Mutex::default(), AtomicBool::new(true), AtomicBool::new(true));
-        let gateway = Self { number, public, admin, config, log, child, is_in, listens, recorder };
+        let gateway = Self { number, public, admin, program, child, is_in, listens, recorder };
         gateway.run().await;
         gateway
     }
@@ -73,16 +79,17 @@ impl Gateway {
             }
             Request::get("/readyz", None).send(self.admin).await.status == 200
         });
-        assert!(is_ready.await, "gateway {} is not ready: {}", self.number, self.log.display());
+        assert!(is_ready.await, "gateway {} is not ready: {}", self.number, self.program.log.display());
     }
 
     async fn spawn(&self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command.arg("--config").arg(&self.config).arg("serve").kill_on_drop(true);
+        command.arg("--config").arg(&self.program.config).arg("serve").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.envs(self.program.broken.map(|guard| ("DOORWARD_BROKEN_GUARD", guard)));
         let mut child = command.spawn().expect("it starts");
         let log = child.stderr.take().expect("piped");
-        tokio::spawn(follow(log, self.log.clone(), self.number, Arc::clone(&self.recorder)));
+        tokio::spawn(follow(log, self.program.log.clone(), self.number, Arc::clone(&self.recorder)));
         *self.child.lock().await = Some(child);
     }
 
@@ -124,7 +131,12 @@ impl Gateway {
         self.signal("TERM").await;
         let mut child = self.child.lock().await.take().expect("it runs");
         let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it stops").expect("waited");
-        assert!(status.success(), "gateway {} ended with {status}: {}", self.number, self.log.display());
+        assert!(
+            status.success(),
+            "gateway {} ended with {status}: {}",
+            self.number,
+            self.program.log.display()
+        );
     }
 
     pub(crate) async fn pause(&self) {

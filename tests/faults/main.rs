@@ -26,6 +26,8 @@ mod check;
 mod client;
 mod fleet;
 mod gateway;
+#[cfg(feature = "broken-guards")]
+mod guards;
 mod history;
 mod nemesis;
 #[cfg(test)]

@@ -30,9 +30,19 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Runs these faults on a new fleet and checks what happened.
 pub(crate) async fn run(topology: Topology, faults: &[Fault], seed: Seed) -> Report {
+    run_without(None, topology, faults, seed).await
+}
+
+/// Like [`run`], with gateways that do without a guard.
+pub(crate) async fn run_without(
+    guard: Option<&'static str>,
+    topology: Topology,
+    faults: &[Fault],
+    seed: Seed,
+) -> Report {
     let name = topology.name();
     measured(format_args!("{name}: {} faults, {VARIABLE}={}", faults.len(), seed.0));
-    let fleet = Arc::new(Fleet::start(topology, seed).await);
+    let fleet = Arc::new(Fleet::start(topology, seed, guard).await);
     let _ = std::fs::remove_file(fleet.folder.join(report::violations(seed)));
     let recorder = Arc::clone(&fleet.recorder);
     let watching = tokio::spawn(async move { recorder.watch_machine().await });

@@ -29,7 +29,17 @@ pub(super) async fn work(mut desk: Desk, number: u64) -> Vec<Session> {
             let gateway = desk.gateway();
             desk.refresh(gateway, &mut session).await;
         }
-        if end(&mut desk, &session).await {
+        // A refresh at the same time: what it writes must not bring the session back.
+        let mut other = session.clone();
+        let (refreshing, gateway) = (desk.choices.chance(40), desk.gateway());
+        let beside = desk.copy();
+        let refresh = async {
+            if refreshing {
+                beside.refresh(gateway, &mut other).await;
+            }
+        };
+        let (is_ended, ()) = tokio::join!(end(&mut desk, &session), refresh);
+        if is_ended {
             desk.people.bury(session);
         }
     }
