@@ -25,6 +25,24 @@ pub(crate) struct Session {
     pub(crate) roles: u32,
     /// Since when the refresh token has been presented without a response.
     pub(crate) pending: Option<Instant>,
+    /// When a refresh was last sent that had no response.
+    pub(crate) unanswered: Option<Instant>,
+}
+
+/// Time after which a refresh without a response has been decided. A starved gateway may hold it for seconds.
+const DECIDED: Duration = Duration::from_secs(15);
+
+impl Session {
+    /// Returns true while a gateway may still hold a refresh without a response. A client that goes on by two generations
+    /// meanwhile loses its session: that refresh is then a reuse, by the rules.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.unanswered.is_some_and(|at| at.elapsed() < DECIDED)
+    }
+
+    fn note_unanswered(&mut self) {
+        self.pending.get_or_insert_with(Instant::now);
+        self.unanswered = Some(Instant::now());
+    }
 }
 
 /// Short name of a token: its last characters are of its MAC.
@@ -92,9 +110,9 @@ impl Desk {
         let presented = session.refresh.clone();
         let outcome = self.present(gateway, session, &presented).await;
         if let Some(next) = tokens(session.user, &outcome) {
-            *session = Session { id: session.id.clone(), ..next };
+            *session = Session { id: session.id.clone(), unanswered: session.unanswered, ..next };
         } else {
-            session.pending.get_or_insert_with(Instant::now);
+            session.note_unanswered();
         }
         outcome
     }
@@ -112,7 +130,7 @@ impl Desk {
 
     /// Presents the refresh token and closes before the response is read.
     pub(crate) async fn refresh_and_hang_up(&mut self, gateway: usize, session: &mut Session) {
-        session.pending.get_or_insert_with(Instant::now);
+        session.note_unanswered();
         let (start, address) = (self.now(), self.fleet.address(gateway));
         let request = Request::post("/auth/refresh", None, json!({ "refresh_token": session.refresh }));
         let patience = Duration::from_millis(self.choices.below(20) as u64);
@@ -217,5 +235,5 @@ impl Desk {
 fn tokens(user: &'static str, outcome: &Outcome) -> Option<Session> {
     let (id, access) = (outcome.text("session_id")?, outcome.text("access_token")?);
     let (refresh, roles) = (outcome.text("refresh_token")?, roles_of(&access));
-    Some(Session { user, id, access, refresh, roles, pending: None })
+    Some(Session { user, id, access, refresh, roles, pending: None, unanswered: None })
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::people::STEADY;
 use super::{Desk, Session};
 
@@ -34,11 +36,12 @@ pub(super) async fn work(mut desk: Desk, number: u64) -> Vec<Session> {
             }
         }
         let current = session.as_mut().expect("there is one");
+        let may_refresh = current.pending.is_none() && !current.is_unsettled();
         match desk.choices.below(100) {
             0..72 => {
                 let outcome = desk.call(gateway, current).await;
                 desk.back_off(&outcome).await;
-                if outcome.status == 401 {
+                if outcome.status == 401 && !current.is_unsettled() {
                     let renewed = desk.refresh(gateway, current).await;
                     if renewed.status == 401 {
                         session = None;
@@ -46,23 +49,26 @@ pub(super) async fn work(mut desk: Desk, number: u64) -> Vec<Session> {
                 }
             }
             72..84 => desk.call_public(gateway).await,
-            84..89 if current.pending.is_none() => {
+            84..89 if may_refresh => {
                 let outcome = desk.refresh(gateway, current).await;
                 desk.back_off(&outcome).await;
             }
-            89..92 if current.pending.is_none() => in_parallel(&mut desk, current).await,
-            92..95 if current.pending.is_none() => {
+            89..92 if may_refresh => in_parallel(&mut desk, current).await,
+            92..95 if may_refresh => {
                 desk.refresh_and_hang_up(gateway, current).await;
                 let other = desk.gateway();
                 desk.refresh(other, current).await;
             }
-            95..98 if current.pending.is_none() => {
+            95..98 if may_refresh => {
                 // A client that lost what it was given asks again.
                 let before = current.refresh.clone();
                 desk.refresh(gateway, current).await;
                 let other = desk.gateway();
                 if current.refresh != before {
-                    desk.present(other, current, &before).await;
+                    let outcome = desk.present(other, current, &before).await;
+                    if outcome.status != 200 {
+                        current.unanswered = Some(Instant::now());
+                    }
                 }
             }
             _ => {
@@ -80,5 +86,6 @@ async fn in_parallel(desk: &mut Desk, session: &mut Session) {
     let (one, other) = (desk.gateway(), desk.gateway());
     let (mut first, mut second) = (session.clone(), session.clone());
     tokio::join!(desk.refresh(one, &mut first), desk.refresh(other, &mut second));
-    *session = if first.pending.is_none() { first } else { second };
+    let unanswered = first.unanswered.max(second.unanswered);
+    *session = Session { unanswered, ..if first.pending.is_none() { first } else { second } };
 }
