@@ -269,15 +269,27 @@ impl Auth {
     }
 }
 
+/// Time for a query that begins while the vault is known to be away: its 503 comes within a second.
+const WHILE_LOST: Duration = Duration::from_millis(700);
+
 /// As [`Auth::at_vault`], for a task that outlives its caller.
 async fn answered<T>(
     mut lost: watch::Receiver<bool>,
     query: impl Future<Output = Result<T, VaultError>>,
 ) -> Result<T, VaultError> {
+    let given_up = async {
+        if *lost.borrow() {
+            // The log may be what cannot be read, so the query gets a chance.
+            tokio::time::sleep(WHILE_LOST).await;
+        } else {
+            // The sender lives as long as the use cases.
+            let _ = lost.wait_for(|lost| *lost).await;
+        }
+    };
     tokio::select! {
         biased;
         result = query => result,
-        _ = lost.wait_for(|lost| *lost) => Err(VaultError::Unavailable("nothing was received".into())),
+        () = given_up => Err(VaultError::Unavailable("nothing was received".into())),
     }
 }
 
