@@ -16,10 +16,7 @@ use tokio::sync::Mutex;
 use crate::client::Request;
 use crate::history::{Note, Recorder, State};
 use crate::process;
-use crate::wait::until;
-
-/// Time for a start or a stop on a busy machine; only a hang takes longer.
-const PATIENCE: Duration = Duration::from_secs(240);
+use crate::wait::{PATIENCE, until};
 
 /// Reasons in the log that tell of a store.
 const REASONS: &[&str] = &[

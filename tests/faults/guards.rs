@@ -35,8 +35,7 @@ async fn assert_found(guard: &'static str, faults: &[Fault], rules: &[Rule]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_tombstone_is_found() {
-    let faults = [Fault::GatewayWithoutVault, Fault::GatewayWithoutVault];
-    assert_found("tombstone", &faults, &[Rule::AcceptedRevoked]).await;
+    assert_found("tombstone", &[Fault::GatewayWithoutVault; 2], &[Rule::AcceptedRevoked]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,8 +56,7 @@ async fn missing_recheck_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_fill_nx_is_found() {
-    let faults = [Fault::GatewayWithoutVault, Fault::GatewayWithoutVault, Fault::GatewayWithoutVault];
-    assert_found("fill-nx", &faults, &[Rule::AcceptedRevoked]).await;
+    assert_found("fill-nx", &[Fault::GatewayWithoutVault; 8], &[Rule::AcceptedRevoked]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

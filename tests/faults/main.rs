@@ -30,7 +30,6 @@ mod gateway;
 mod guards;
 mod history;
 mod nemesis;
-#[cfg(test)]
 mod page;
 mod random;
 mod report;

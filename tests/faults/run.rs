@@ -18,15 +18,13 @@ use crate::measured::measured;
 use crate::nemesis::{Fault, Held, Plan};
 use crate::random::{Seed, VARIABLE};
 use crate::report::{self, Report, Times};
-use crate::wait::until;
+use crate::wait::{PATIENCE, until};
 use crate::workers::{Session, Workers};
 
 /// Time between two faults, in which everything works.
 const BETWEEN: Duration = Duration::from_millis(700);
 /// Promise: normal operation within 5 s of a repair.
 const PROMISED_RECOVERY: Duration = Duration::from_secs(5);
-/// Time after which a gateway that does not work never will.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Runs these faults on a new fleet and checks what happened.
 pub(crate) async fn run(topology: Topology, faults: &[Fault], seed: Seed) -> Report {

@@ -17,7 +17,6 @@ mod refresh;
 mod responses;
 mod revocation;
 mod sign_in;
-#[cfg(test)]
 mod tests;
 
 /// Broken promise.

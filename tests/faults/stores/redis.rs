@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use crate::link::{Link, Renames};
 use crate::servers::{self, NONE, RedisServer};
-use crate::wait::until;
-
-/// Time in which servers find each other on a busy machine; only a hang takes longer.
-const PATIENCE: Duration = Duration::from_secs(240);
+use crate::wait::{PATIENCE, until};
 
 async fn assert_until(what: &str, check: impl AsyncFnMut() -> bool) {
     assert!(until(PATIENCE, check).await, "not within {PATIENCE:?}: {what}");

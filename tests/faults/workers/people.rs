@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Session;
 use crate::fleet::Fleet;
+use crate::wait::{PATIENCE, until};
 
 /// Graves that are visited: enough to be of several kinds, few enough for each to be visited within its bound.
 const GRAVES: usize = 9;
@@ -62,7 +63,13 @@ impl People {
         let mut users = Vec::new();
         for name in STEADY.iter().chain(CHURN) {
             let words = ["user", "add", name, "--password-stdin", "--role", "v0"];
-            fleet.command(&words, &password(0)).await.expect("a user");
+            // A command gives Postgres two seconds, which a busy machine may not have. One that was given up may have
+            // been carried out.
+            let is_added = until(PATIENCE, async || {
+                let result = fleet.command(&words, &password(0)).await;
+                result.is_ok() || result.is_err_and(|error| error.contains("exists already"))
+            });
+            assert!(is_added.await, "`{name}` is not added");
             users.push(User { name, password: AtomicU32::new(0), issued: AtomicU32::new(0) });
         }
         Self { users, graves: Mutex::default() }
