@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::link::{Link, Renames};
 use crate::servers::{self, NONE, RedisServer};
