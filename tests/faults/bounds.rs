@@ -29,6 +29,29 @@ pub(crate) struct Bounds {
     pub(crate) unanswered: Micros,
     /// Maximum time of a 503.
     pub(crate) refusal: Micros,
+    /// Whether the times that docs/faults.md states are checked too.
+    pub(crate) is_strict: bool,
+}
+
+/// What a starved machine adds to every time in `make test`. The order of things is checked there, and `make test-faults`
+/// checks the times, with nothing else on the machine.
+const STARVED: Duration = Duration::from_secs(10);
+
+impl Bounds {
+    /// Bounds for a machine that may be busy with other things.
+    pub(crate) fn of_a_busy_machine() -> Self {
+        let strict = Self::default();
+        let starved = micros(STARVED);
+        Self {
+            vault: strict.vault + starved,
+            slack: strict.slack + starved,
+            stream_slack: strict.stream_slack + starved,
+            unanswered: strict.unanswered + starved,
+            refusal: strict.refusal + starved,
+            is_strict: false,
+            ..strict
+        }
+    }
 }
 
 /// The promise is one second; two busy cores add another.
@@ -46,6 +69,7 @@ impl Default for Bounds {
             stream_slack: micros(Duration::from_secs(1)),
             unanswered: micros(Duration::from_secs(6)),
             refusal: micros(REFUSAL),
+            is_strict: true,
         }
     }
 }

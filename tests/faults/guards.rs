@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::MACHINE;
+use crate::bounds::Bounds;
 use crate::check::Rule;
 use crate::fleet::Topology;
 use crate::measured::measured;
@@ -22,7 +23,7 @@ async fn assert_found(guard: &'static str, faults: &[Fault], rules: &[Rule]) {
     let topology = Topology { redis: redis::Kind::Single, postgres: postgres::Kind::Single };
     let (begun, mut seed) = (Instant::now(), Seed::chosen());
     while begun.elapsed() < WITHIN {
-        let report = run_without(Some(guard), topology, faults, seed).await;
+        let report = run_without(Some(guard), topology, faults, seed, &Bounds::default()).await;
         if let Some(found) = report.violations.iter().find(|found| rules.contains(&found.rule)) {
             let after = begun.elapsed().as_secs();
             measured(format_args!("| {guard} | {:?} | {after} s | {} |", found.rule, seed.0));

@@ -41,6 +41,7 @@ mod workers;
 
 use std::time::Duration;
 
+use bounds::Bounds;
 use nemesis::{Fault, suits};
 use random::Seed;
 use stores::{postgres, redis};
@@ -65,12 +66,12 @@ async fn check(topology: Topology, short: &[Fault]) {
     if let Ok(text) = std::env::var(ONLY) {
         let suitable = |fault: &&Fault| fault.name().contains(&text) && suits(**fault, topology);
         let some: Vec<Fault> = Fault::ALL.iter().filter(suitable).copied().collect();
-        let report = run::run(topology, &some, seed).await;
+        let report = run::run(topology, &some, seed, &Bounds::default()).await;
         measured(format_args!("{}\n{}", topology.name(), report.table()));
         return report.assert_good();
     }
     let Ok(span) = std::env::var(LONG) else {
-        let report = run::run(topology, short, seed).await;
+        let report = run::run(topology, short, seed, &Bounds::of_a_busy_machine()).await;
         measured(format_args!("{}\n{}", topology.name(), report.table()));
         return report.assert_good();
     };
@@ -86,7 +87,7 @@ async fn long(topology: Topology, seed: Seed, span: Duration) {
         seed.choices(1000).shuffle(&mut faults);
         // A round has its own fleet, so that its seed alone repeats it.
         let some = &faults[..faults.len().min(ROUND)];
-        let report = run::run(topology, some, seed).await;
+        let report = run::run(topology, some, seed, &Bounds::default()).await;
         measured(format_args!("{}\n{}", topology.name(), report.table()));
         report.assert_good();
         (seed, rounds) = (Seed(seed.0 + 1), rounds + 1);

@@ -27,8 +27,8 @@ const BETWEEN: Duration = Duration::from_millis(700);
 const PROMISED_RECOVERY: Duration = Duration::from_secs(5);
 
 /// Runs these faults on a new fleet and checks what happened.
-pub(crate) async fn run(topology: Topology, faults: &[Fault], seed: Seed) -> Report {
-    run_without(None, topology, faults, seed).await
+pub(crate) async fn run(topology: Topology, faults: &[Fault], seed: Seed, bounds: &Bounds) -> Report {
+    run_without(None, topology, faults, seed, bounds).await
 }
 
 /// Like [`run`], with gateways that do without a guard.
@@ -37,6 +37,7 @@ pub(crate) async fn run_without(
     topology: Topology,
     faults: &[Fault],
     seed: Seed,
+    bounds: &Bounds,
 ) -> Report {
     let name = topology.name();
     measured(format_args!("{name}: {} faults, {VARIABLE}={}", faults.len(), seed.0));
@@ -60,9 +61,8 @@ pub(crate) async fn run_without(
     let history = fleet.recorder.finished();
     let file = fleet.folder.join(format!("history-{}.jsonl", seed.0));
     history.save(&file);
-    let bounds = Bounds::default();
-    let violations = Case::new(&history, GATEWAYS, &bounds).violations();
-    let report = Report { topology, seed, history, violations, times };
+    let violations = Case::new(&history, GATEWAYS, bounds).violations();
+    let report = Report { topology, seed, history, violations, times, is_strict: bounds.is_strict };
     report.write(&fleet.folder);
     if report.is_good() {
         // The last good one is kept under a name of its own.
