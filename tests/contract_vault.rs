@@ -46,6 +46,7 @@ macro_rules! on {
                     unused_successor_is_replaced_for_its_time_only
                     successor_replaced_by_a_late_repeat_is_void
                     used_successor_is_not_replaced
+                    slow_request_of_a_client_that_has_gone_on_ends_nothing
                     every_repeat_without_grace_is_reuse
                     future_generation_is_unknown_and_changes_nothing
                     unknown_family_is_refused

@@ -122,7 +122,7 @@ pub enum Rotation {
         /// void, and this is a new one.
         is_late: bool,
     },
-    /// An older generation, or one after its time: the session is ended and its row written (RFC 9700 4.14.2).
+    /// A generation from further back, or one after its time: the session is ended and its row written (RFC 9700 4.14.2).
     Reused {
         /// The ended session.
         ended: Ended,
@@ -144,6 +144,8 @@ pub enum RotationRefused {
     Expired,
     /// The session was ended: signed out, revoked, reused, or its user was disabled or changed.
     Ended,
+    /// An older generation that was current a moment ago: a slow request of a client that has gone on. Nothing is ended.
+    Superseded,
     /// The token belongs to another client.
     OtherClient,
 }

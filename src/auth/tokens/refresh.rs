@@ -157,6 +157,7 @@ impl Auth {
                     RotationRefused::Unknown => "unknown",
                     RotationRefused::Expired => "expired",
                     RotationRefused::Ended => "ended",
+                    RotationRefused::Superseded => "superseded",
                     RotationRefused::OtherClient => "other_client",
                 };
                 tracing::info!(reason = "refresh_unanswered", cause, "a refresh token has no live session");

@@ -9,6 +9,9 @@
 //! current generation was used: then its client has never got the response. Such a late repeat gets a new generation,
 //! and the one that got lost is void: whoever presents it has stolen it.
 //!
+//! A request can be slow: a gateway or a connection stalls, and the statement arrives when its client has long gone on.
+//! An older generation that was current within the last two graces is refused, and ends nothing.
+//!
 //! When two requests rotate one session, the second waits for the row lock of the first. Postgres then re-evaluates the
 //! row, conditions and assignments alike, so the second finds its generation one behind and repeats.
 
@@ -37,6 +40,8 @@ const ROTATE: &str = concat!(
              rotated_at  = CASE WHEN ", rotates!(), " THEN now ELSE s.rotated_at END,
              late_generation = CASE WHEN ", late!(), " THEN s.generation + 1 ELSE s.late_generation END,
              late_previous   = CASE WHEN ", late!(), " THEN $2 ELSE s.late_previous END,
+             settled_generation = CASE WHEN ", settles!(), " THEN s.generation ELSE s.settled_generation END,
+             settled_at  = CASE WHEN ", settles!(), " THEN now ELSE s.settled_at END,
              idle_until  = CASE WHEN ", rotates!(), "
                                 THEN least(now + $5::float8 * interval '1 millisecond', s.expires_at) ELSE s.idle_until END,
              ended_at    = CASE WHEN ", reused!(), " THEN now END,
@@ -45,6 +50,7 @@ const ROTATE: &str = concat!(
          WHERE s.family = $1 AND s.client_id = $6 AND s.generation >= $2
          AND s.ended_at IS NULL AND s.idle_until > now AND s.rotated_at < now + interval '5 seconds'
          AND u.id = s.user_id AND NOT u.disabled AND u.epoch = s.epoch
+         AND NOT ", superseded!("$2", "$4"), "
          RETURNING s.id, s.user_id, s.client_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now,
                    s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
                    s.repeats = 0 AND s.late_generation IS NOT DISTINCT FROM s.generation AS late,
@@ -104,6 +110,42 @@ macro_rules! rotates {
 }
 use rotates;
 
+/// A rotation whose predecessor is noted as settled.
+macro_rules! settles {
+    () => {
+        concat!(
+            "(",
+            rotates!(),
+            " AND (s.settled_at IS NULL OR now - s.settled_at >= $4::float8 * interval '1 millisecond'))"
+        )
+    };
+}
+use settles;
+
+/// A presented generation that was replaced within the last two graces, and is neither the previous one nor void.
+macro_rules! superseded {
+    ($presented:literal, $grace:literal) => {
+        concat!(
+            "(",
+            $presented,
+            " < s.generation AND ",
+            $presented,
+            " <> ",
+            previous!(),
+            " AND ",
+            $presented,
+            " >= s.settled_generation AND coalesce(now - s.settled_at < 2 * ",
+            $grace,
+            "::float8 * interval '1 millisecond', false) AND NOT coalesce(",
+            $presented,
+            " > s.late_previous AND ",
+            $presented,
+            " < s.late_generation, false))"
+        )
+    };
+}
+use superseded;
+
 /// A generation that is neither the current one nor the previous one in its time.
 macro_rules! reused {
     () => {
@@ -117,7 +159,9 @@ const CURRENT: &str = concat!(
     clock!(),
     "
      SELECT s.client_id, s.generation, s.idle_until > now AS current,
-            s.rotated_at >= now + interval '5 seconds' AS set_back,
+            s.rotated_at >= now + interval '5 seconds' AS set_back, ",
+    superseded!("$2", "$3"),
+    " AS superseded,
             coalesce(s.ended_at IS NULL AND NOT u.disabled AND u.epoch = s.epoch, false) AS valid
      FROM clock, sessions s LEFT JOIN users u ON u.id = s.user_id
      WHERE s.family = $1"
@@ -156,13 +200,21 @@ pub(super) async fn rotate(connection: &Connection<'_>, presented: &Presented) -
         {
             return outcome(&row, presented);
         }
-        let held = connection.row(CURRENT, &[&&presented.family[..]]).await?;
+        let held = connection
+            .row(
+                CURRENT,
+                &[&&presented.family[..], &Generation(presented.generation), &Span(presented.grace)],
+            )
+            .await?;
         if held.as_ref().is_some_and(|held| held.try_get("set_back").unwrap_or(false)) {
             return Err(set_back());
         }
         // Postgres re-evaluates the locked row, but with the user's row as it was before the wait.
         if let Some(why) = refusal(held.as_ref(), presented)? {
             return Ok(Rotation::Refused(why));
+        }
+        if held.as_ref().is_some_and(|held| held.try_get("superseded").unwrap_or(false)) {
+            return Ok(Rotation::Refused(RotationRefused::Superseded));
         }
     }
     Err(VaultError::Unavailable("the session changes too quickly: try again".into()).into())

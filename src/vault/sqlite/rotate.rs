@@ -8,6 +8,8 @@
 //! A generation may be repeated within the grace. After that it may be for a longer time, while no access token of the
 //! current generation was used: then its client has never got the response. Such a late repeat gets a new generation,
 //! and the one that got lost is void: whoever presents it has stolen it.
+//!
+//! A request can be slow. An older generation that was current within the last two graces is refused, and ends nothing.
 
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ pub(super) struct StoredSession {
     used_generation: u32,
     late_generation: Option<u32>,
     late_previous: Option<u32>,
+    settled_generation: u32,
+    settled_at: Option<Timestamp>,
     pub(super) refresh_kid: u8,
     pub(super) rotated_at: Timestamp,
     pub(super) idle_until: Timestamp,
@@ -53,9 +57,17 @@ impl StoredSession {
     }
 }
 
+impl StoredSession {
+    /// Returns whether a late repeat has replaced this generation, which never reached its client.
+    fn is_void(&self, generation: u32) -> bool {
+        let late = self.late_previous.zip(self.late_generation);
+        late.is_some_and(|(previous, late)| previous < generation && generation < late)
+    }
+}
+
 const STORED: &str = "
     SELECT s.id, s.user_id, client_id, generation, used_generation, late_generation, late_previous,
-           refresh_kid, rotated_at, idle_until, expires_at,
+           settled_generation, settled_at, refresh_kid, rotated_at, idle_until, expires_at,
            coalesce(ended_at IS NULL AND u.disabled = 0 AND u.epoch = s.epoch, 0) AS valid
     FROM sessions s LEFT JOIN users u ON u.id = s.user_id
     WHERE family = ?1";
@@ -145,6 +157,12 @@ fn advance(tx: &Tx<'_>, held: &StoredSession, presented: &Presented) -> Result<u
             (tx.now() + presented.idle).min(held.expires_at)
         ],
     )?;
+    if held.settled_at.is_none_or(|at| tx.now().since(at) >= presented.grace) {
+        tx.execute(
+            "UPDATE sessions SET settled_generation = ?2, settled_at = ?3 WHERE id = ?1",
+            params![held.id, held.generation, tx.now()],
+        )?;
+    }
     Ok(generation)
 }
 
@@ -162,7 +180,10 @@ pub(super) fn decide(held: &StoredSession, presented: &Presented, now: Timestamp
     if presented.generation == held.generation {
         Decision::Rotate
     } else if held.previous() != Some(presented.generation) {
-        Decision::Reuse
+        let was_current = presented.generation >= held.settled_generation
+            && held.settled_at.is_some_and(|at| now.since(at) < presented.grace * 2)
+            && !held.is_void(presented.generation);
+        if was_current { Decision::Refuse(RotationRefused::Superseded) } else { Decision::Reuse }
     } else if age < presented.grace {
         Decision::Repeat
     } else if held.used_generation < held.generation && age < presented.grace_unused {
@@ -194,6 +215,8 @@ fn held(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
         used_generation: row.get("used_generation")?,
         late_generation: row.get("late_generation")?,
         late_previous: row.get("late_previous")?,
+        settled_generation: row.get("settled_generation")?,
+        settled_at: row.get("settled_at")?,
         refresh_kid: row.get("refresh_kid")?,
         rotated_at: row.get("rotated_at")?,
         idle_until: row.get("idle_until")?,
@@ -229,6 +252,8 @@ mod tests {
             used_generation: used,
             late_generation: None,
             late_previous: None,
+            settled_generation: 0,
+            settled_at: None,
             refresh_kid: 1,
             rotated_at: at,
             idle_until: at + Duration::from_secs(3600),

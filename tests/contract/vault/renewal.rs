@@ -68,10 +68,12 @@ pub(crate) async fn previous_generation_renews_within_grace_and_is_reuse_later(w
     for generation in [0, 1, 2] {
         assert_eq!(refused(renew(&world, presented(&device, generation)).await), RotationRefused::Ended);
     }
-    // An older generation is reuse at once.
+    // An older generation is reuse once a slow request has had its time.
     let older = world.device(user).await;
     world.rotate(&older, 0).await;
     world.rotate(&older, 1).await;
+    assert_eq!(refused(renew(&world, presented(&older, 0)).await), RotationRefused::Superseded);
+    world.advance(GRACE * 2).await;
     assert!(matches!(renew(&world, presented(&older, 0)).await, Rotation::Reused { behind: 2, .. }));
 }
 

@@ -41,6 +41,7 @@ pub(crate) async fn generation_two_back_is_reuse_and_ends_the_session(world: Wor
     for (generation, expected) in [(0, (1, 1, false)), (0, (1, 1, true)), (1, (2, 1, false))] {
         assert_eq!(granted(world.rotate(&device, generation).await), expected);
     }
+    world.advance(GRACE * 2).await;
     reuse_ends(&world, &device, 0, 2, user).await;
 }
 
@@ -140,8 +141,32 @@ pub(crate) async fn unused_successor_is_replaced_for_its_time_only(world: World)
     for generation in 0..2 {
         rotate(&world.vault, late(generation)).await;
     }
+    world.advance(GRACE * 2).await;
     let two_back = rotate(&world.vault, late(0)).await;
     assert!(matches!(two_back, Rotation::Reused { behind: 2, .. }), "{two_back:?}");
+}
+
+/// A request that a stalled gateway or connection has held up, while its client has gone on.
+pub(crate) async fn slow_request_of_a_client_that_has_gone_on_ends_nothing(world: World) {
+    let (user, device) = world.someone().await;
+    // Quick refreshes, and a pause before them and between them.
+    world.advance(HOUR).await;
+    for generation in 0..5 {
+        assert_eq!(granted(world.rotate(&device, generation).await).0, generation + 1);
+        world.advance(GRACE / 6).await;
+    }
+    for generation in 0..4 {
+        let slow = refused(world.rotate(&device, generation).await);
+        assert_eq!(slow, RotationRefused::Superseded, "{generation}");
+        let slow = world.vault.sessions.renew(&presented(&device, generation)).await.expect("an answer");
+        assert_eq!(refused(slow), RotationRefused::Superseded);
+    }
+    assert_eq!(granted(world.rotate(&device, 4).await), (5, 1, true), "the previous one is a repeat");
+    assert_eq!(granted(world.rotate(&device, 5).await), (6, 1, false));
+    // All that was current before the last two graces is a theft.
+    world.advance(GRACE * 2).await;
+    assert_eq!(granted(world.rotate(&device, 6).await).0, 7);
+    reuse_ends(&world, &device, 4, 3, user).await;
 }
 
 async fn reuse_ends(

@@ -1,6 +1,7 @@
 //! Metrics: each event changes exactly its own series, by the right amount.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use doorward::vault::{EndReason, Scope};
 use serde_json::json;
@@ -128,11 +129,14 @@ async fn logins_and_refreshes_are_counted_by_outcome() {
     let work = async || {
         let wrong = json!({ "username": "ada", "password": "not the password at all" });
         assert_eq!(gateway.post("/auth/login", None, &wrong).await.status, 401);
-        // Two generations behind: token theft.
+        // Two generations behind, and no slow request any more: token theft.
         let first = gateway.login("ada").await;
         let second = Tokens::of(&gateway.refresh(&first.refresh).await);
         Tokens::of(&gateway.refresh(&first.refresh).await);
         Tokens::of(&gateway.refresh(&second.refresh).await);
+        gateway.clock.advance(Duration::from_mins(2));
+        let ready = async || gateway.probe("/readyz").await.status == 200;
+        assert_eventually("the lease is held again", SOON, ready).await;
         assert_eq!(gateway.refresh(&first.refresh).await.code(), "refresh_reused");
         let mut forged = first.refresh.clone();
         forged.replace_range(40..44, "AAAA");

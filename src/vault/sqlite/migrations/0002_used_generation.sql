@@ -5,3 +5,7 @@ ALTER TABLE sessions ADD COLUMN used_generation INTEGER NOT NULL DEFAULT 0;
 -- below. They say nothing once the generation is another one.
 ALTER TABLE sessions ADD COLUMN late_generation INTEGER;
 ALTER TABLE sessions ADD COLUMN late_previous INTEGER;
+-- A generation that was replaced at that time; written anew once it is a grace ago. Those since then were current a
+-- moment ago, so a request that presents one of them was only slow.
+ALTER TABLE sessions ADD COLUMN settled_generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN settled_at INTEGER;
