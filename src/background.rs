@@ -83,11 +83,8 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
     jobs.start("revocation_feed", move || auth::follow(Arc::clone(&job)));
     let job = with_auth();
     jobs.start("pauses", move || auth::watch_pauses(Arc::clone(&job)));
-    let (job, of_streams) = (with_auth(), current.clone());
-    jobs.start("stream_watch", move || {
-        let current = of_streams.clone();
-        auth::watch_streams(Arc::clone(&job), move || current.load().settings.stream_lease)
-    });
+    let (job, now) = (with_auth(), settings());
+    jobs.start("stream_watch", move || auth::watch_streams(Arc::clone(&job), now.clone()));
     let (job, now) = (with_auth(), settings());
     jobs.start("session_use", move || auth::write_session_use(Arc::clone(&job), now.clone()));
     let (job, now) = (with_auth(), settings());

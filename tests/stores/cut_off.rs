@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::load::ask;
 use crate::support::gateway::Tokens;
-use crate::support::{Client, Faults, Op, PASSWORD, Setup, assert_eventually};
+use crate::support::{Client, Faults, Op, PASSWORD, Setup, Socket, assert_eventually};
 use crate::world::{Replica, World, until_used};
 
 const LEASE: Duration = Duration::from_millis(500);
@@ -142,6 +142,26 @@ async fn cli_revocation_reaches_a_gateway_without_the_vault() {
     })
     .await;
     assert_eq!(ask(cut.gateway.address(), &kept.access).await, 200);
+}
+
+/// Streams end when the list has been out of date for `stream_lease`; a request that Redis may confirm goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn stale_list_ends_streams_and_no_requests() {
+    let world = World::start().await;
+    let settings = "vault_outage_grace = \"1h\"\nstream_lease = \"1s\"";
+    let cut = world.replica_leasing("500ms", settings).await;
+    cut.gateway.user("ada", &[]).await;
+    let tokens = cut.gateway.login("ada").await;
+    let mut held = Client::asking(cut.gateway.address(), "/hold", &tokens.access).await;
+    let mut socket = Socket::open(cut.gateway.address(), "/ws", &tokens.access).await;
+    socket.echo("open").await;
+    cut.vault.fall_silent();
+    socket.until_closed().await;
+    // The next look at the requests comes half a second later.
+    sleep(Duration::from_secs(1)).await;
+    cut.gateway.app.release(1);
+    let response = held.response("GET").await.expect("it was not cut");
+    assert_eq!(response.status, 200, "{}", response.text());
 }
 
 /// Case X04: Redis stalls for longer than `sessions.timeout` while nobody else can answer.

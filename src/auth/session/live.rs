@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use crate::auth::session::control::{Control, Cut};
+use crate::auth::session::control::{Control, Cut, Progress};
 use crate::auth::session::requests::{Entry, Requests};
 use crate::auth::session::session_end::SessionEnd;
 use crate::clock::{Monotonic, Timestamp};
@@ -103,6 +103,12 @@ impl Slot {
 
     fn cut(&self, cause: Cut) {
         for entry in lock(&self.requests).iter() {
+            entry.control.cut(cause);
+        }
+    }
+
+    fn cut_streams(&self, cause: Cut) {
+        for entry in lock(&self.requests).iter().filter(|entry| entry.control.progress() == Progress::Open) {
             entry.control.cut(cause);
         }
     }
@@ -292,6 +298,11 @@ impl LiveSessions {
     /// Cuts every request of one session, without revoking it.
     pub(crate) fn cut(slot: &Slot, cause: Cut) {
         slot.cut(cause);
+    }
+
+    /// Cuts the WebSockets and event streams of one session, without revoking it.
+    pub(crate) fn cut_streams(slot: &Slot, cause: Cut) {
+        slot.cut_streams(cause);
     }
 }
 

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::auth::Auth;
 use crate::auth::session::authenticate;
 use crate::auth::session::control::Cut;
 use crate::auth::session::live::{LiveSessions, Slot};
+use crate::auth::{Auth, Settings};
 
 /// Maximum delay until the end of a session is noticed on an open stream.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Watches requests in flight; never returns. `stream_lease` returns the value in force.
-pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration) {
+/// Watches requests in flight; never returns. `settings` returns those in force.
+pub async fn watch_streams(auth: Arc<Auth>, settings: impl Fn() -> Settings) {
     // Vault lookups in flight. A vault that hangs delays only its own results, never a cut that needs none.
     let mut lookups = JoinSet::new();
     loop {
@@ -23,11 +23,16 @@ pub async fn watch_streams(auth: Arc<Auth>, stream_lease: impl Fn() -> Duration)
         // After a pause the feed is given time to prove the list current again.
         let (now, _) = auth.lease_when_awake().await;
         let unproven = auth.lease.unproven_for(now);
-        let stale = unproven.is_none_or(|span| span >= stream_lease());
+        let settings = settings();
+        let stale = unproven.is_none_or(|span| span >= settings.stream_lease);
+        // Requests go on for as long as the session store may confirm them: they end by themselves, and soon.
+        let all = stale && !auth.store_may_confirm(now, &settings);
         let may_look_up = lookups.is_empty();
         for slot in auth.live.busy() {
-            if stale {
+            if all {
                 LiveSessions::cut(&slot, Cut::StaleRevocations);
+            } else if stale {
+                LiveSessions::cut_streams(&slot, Cut::StaleRevocations);
             } else if may_look_up && slot.end().at().is_some_and(|end| end <= auth.vault_now()) {
                 let auth = Arc::clone(&auth);
                 lookups.spawn(async move {
