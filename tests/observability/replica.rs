@@ -58,7 +58,7 @@ vault_outage_grace = "3s"
 stream_lease = "1s"
 [tokens]
 issuer = "http://gateway.test"
-refresh_grace = "10s"
+refresh_grace = "2s"
 [login]
 hash_threads = 1
 attempts_per_account = 3

@@ -21,6 +21,11 @@ const NOW_AND_THEN: Duration = Duration::from_millis(300);
 /// Connections of one address: more than `server.limits.connections_per_ip`. Twice as many exceed the total limit.
 const CROWD: usize = 80;
 
+/// Twice `tokens.refresh_grace`, and a little more.
+const TWO_GRACES: Duration = Duration::from_millis(4200);
+/// Clients at each gateway that present old tokens: enough for the alert, which counts eleven in its window.
+const THIEVES: usize = 8;
+
 /// All running clients.
 pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
@@ -45,7 +50,9 @@ impl Traffic {
         let [one, other] = gateways;
         for (here, elsewhere) in [(one, other), (other, one)] {
             self.again_and_again(NOW_AND_THEN, move || be_refused(here));
-            self.again_and_again(NOW_AND_THEN, move || present_an_old_token(here));
+            for _ in 0..THIEVES {
+                self.again_and_again(NOW_AND_THEN, move || present_an_old_token(here));
+            }
             self.again_and_again(NOW_AND_THEN, move || sign_out_elsewhere(here, elsewhere));
             self.again_and_again(NOW_AND_THEN * 5, move || crowd_in(here));
         }
@@ -145,11 +152,12 @@ async fn be_refused(gateway: SocketAddr) -> Option<()> {
     sign_out(gateway, &tokens.access).await.map(drop)
 }
 
-/// Presents a token older than the previous generation.
+/// Presents a token older than the previous generation, when no slow request can have brought it any more.
 async fn present_an_old_token(gateway: SocketAddr) -> Option<()> {
     let first = sign_in(gateway).await?;
     let second = refresh(gateway, &first.refresh).await?;
     refresh(gateway, &second.refresh).await?;
+    tokio::time::sleep(TWO_GRACES).await;
     post(gateway, "/auth/refresh", &json!({ "refresh_token": first.refresh })).await.map(drop)
 }
 
