@@ -11,7 +11,7 @@ use h2::Reason;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::upgrade::{Installed, Successor};
+use super::upgrade::{Installed, PATIENT, Successor};
 use crate::app::TestApp;
 use crate::eventually::assert_eventually;
 use crate::http2::{self, Http2};
@@ -274,7 +274,7 @@ async fn reloads_key_rotations_and_upgrades_lose_nothing_on_any_protocol() {
     let app = TestApp::start().await;
     let (_grpc, grpc) = grpc_app().await;
     let more = format!(
-        "[upstreams.grpc]\nservers = [\"h2c://{grpc}\"]\n[[routes]]\nname = \"grpc\"\npath = \"/grpc\"\n\
+        "{PATIENT}[upstreams.grpc]\nservers = [\"h2c://{grpc}\"]\n[[routes]]\nname = \"grpc\"\npath = \"/grpc\"\n\
          access = \"signed-in\"\nupstream = \"grpc\"\n"
     );
     let installed = Installed::new(app.address(), &more);

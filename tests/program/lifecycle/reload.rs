@@ -205,7 +205,7 @@ async fn reloads_under_load_lose_no_request_and_close_no_socket() {
     let (app, moved) = (TestApp::start().await, TestApp::start().await);
     let house = House::new(
         app.address(),
-        "[vault]\nurl_file = \"vault.url\"\n[server.tls]\ncertificates = [{ cert_file = \"app.crt\", key_file = \"app.key\" }]\n",
+        "[vault]\nurl_file = \"vault.url\"\nlease = \"30s\"\nstatement_timeout = \"60s\"\n[server.tls]\ncertificates = [{ cert_file = \"app.crt\", key_file = \"app.key\" }]\n",
     );
     let [first, next] = ["app", "next"].map(|stem| tls::make(&house.path(""), stem, &["gateway.test"]));
     let trust = Trust::of(&[&first, &next]);
