@@ -125,9 +125,13 @@ async fn releases_share_sessions_and_revocations() {
         assert_eq!(refresh(other, &first).await.refresh, second.refresh, "repeated, byte for byte");
         let third = refresh(other, &second).await;
         assert_eq!(ask(one, &third).await, 200);
-        // Two generations behind: reuse, at either release.
+        // Two generations behind: reuse at the release before, a slow request at this one.
         assert_eq!(try_refresh(one, &first.refresh).await.status, 401);
-        assert_eventually("ended by reuse", SOON, async || ask(other, &third).await == 401).await;
+        if one == old.address {
+            assert_eventually("ended by reuse", SOON, async || ask(other, &third).await == 401).await;
+        } else {
+            assert_eq!(ask(other, &third).await, 200);
+        }
         let ended = log_in(one, "ada").await;
         assert_eq!(ask(other, &ended).await, 200);
         sign_out(one, &ended).await;
