@@ -48,6 +48,7 @@ async fn daily_session_operations_cost_one_statement_each() {
     assert!(granted(world.rotate(&device, 19).await).2, "a repeat");
     expect("refresh", 21).await;
 
+    world.advance(world::GRACE * 2).await;
     forget(&world).await;
     world.rotate(&device, 0).await;
     expect("reuse", 1).await;
