@@ -237,7 +237,7 @@ async fn two_concurrent_opens_of_a_new_file_succeed() {
             .collect();
         for opened in opening {
             let vault = opened.await.expect("no panic").expect("a vault");
-            assert_eq!(vault.audit.schema().await.expect("a version"), 1);
+            assert_eq!(vault.audit.schema().await.expect("a version"), 2);
         }
     }
 }
