@@ -104,7 +104,7 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Monotonic, Refusal> {
         for _ in 0..CONFIRMATIONS {
-            let pauses = self.pauses.observe(self.parts.clock.monotonic());
+            let pauses = self.pauses.noticed();
             let confirmed_by = self.confirm(cached, digest, fresh, settings).await?;
             if !guard::is_off("recheck") {
                 self.check_revocation(cached)?;

@@ -93,6 +93,11 @@ impl Pauses {
         self.noticed.load(Ordering::SeqCst)
     }
 
+    /// Returns the number of pauses noticed so far, without looking for another: a load, for the path of every request.
+    pub(crate) fn noticed(&self) -> u64 {
+        self.noticed.load(Ordering::SeqCst)
+    }
+
     /// Records that a read of the log begins at `now`.
     pub(crate) fn begin_read(&self, now: Monotonic) -> Begun {
         let noticed = self.observe(now);
@@ -132,7 +137,7 @@ impl Failures {
     /// Records the end of a read.
     pub(crate) fn record(&mut self, pauses: &Pauses, begun: Begun, succeeded: bool) {
         if succeeded {
-            // What stopped before this read does not matter any more.
+            // Stops before this read do not matter any more.
             pauses.accounted.fetch_max(begun.stopped, Ordering::SeqCst);
             pauses.settle(begun.noticed);
             return;
