@@ -28,8 +28,9 @@ use crate::vault::sessions::{StoredToken, behind};
 use crate::vault::{Ended, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, VaultError};
 
 /// `$1` family, `$2` presented generation, `$3` key of the next generation, `$4` grace, `$5` idle timeout, `$6` client,
-/// `$7` retention of a revocation, `$8` grace while unused. No row means refused, and [`CURRENT`] gives the reason. If the clock was set back by
-/// more than daily corrections, the age of a rotation is unknown, and so is whether a repeat is within the grace.
+/// `$7` retention of a revocation, `$8` grace while unused. No row means refused, and [`CURRENT`] gives the reason. If
+/// the clock was set back by more than daily corrections, the age of a rotation is unknown, and so is whether a repeat
+/// is within the grace.
 const ROTATE: &str = concat!(
     "WITH ", clock!(), ", touched AS (
          UPDATE sessions s SET
@@ -213,7 +214,9 @@ pub(super) async fn rotate(connection: &Connection<'_>, presented: &Presented) -
         if let Some(why) = refusal(held.as_ref(), presented)? {
             return Ok(Rotation::Refused(why));
         }
-        if held.as_ref().is_some_and(|held| held.try_get("superseded").unwrap_or(false)) {
+        if let Some(held) = held
+            && held.try_get("superseded")?
+        {
             return Ok(Rotation::Refused(RotationRefused::Superseded));
         }
     }

@@ -9,8 +9,8 @@ use crate::id::SessionId;
 use crate::vault::SessionUse;
 
 /// `$1` ids, `$2` idle ends computed from use, `$3` ends as last read, `$4` idle timeouts, `$5` generations. Sessions are
-/// locked in order of their ids, as everywhere, and only if they change. A session whose idle end has passed moves only if the caller
-/// knew that end and reports use without a pause since before it.
+/// locked in order of their ids, as everywhere, and only if they change. A session whose idle end has passed moves only
+/// if the caller knew that end and reports use without a pause since before it.
 const TOUCH: &str = concat!(
     "WITH ",
     clock!(),
