@@ -33,7 +33,7 @@ pub(crate) struct Bounds {
     pub(crate) is_strict: bool,
 }
 
-/// What a starved machine adds to every time in `make test`. The order of things is checked there, and `make test-faults`
+/// Time that a starved machine adds to every bound in `make test`. The order of things is checked there, and `make test-faults`
 /// checks the times, with nothing else on the machine.
 const STARVED: Duration = Duration::from_secs(10);
 

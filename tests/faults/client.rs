@@ -86,7 +86,7 @@ impl<'a> Request<'a> {
         if stream.write_all(&self.bytes()).await.is_err() {
             return Outcome::lost("cut");
         }
-        // What came before a reset may be a whole response.
+        // Bytes before a reset may be a whole response.
         let _ = stream.read_to_end(&mut bytes).await;
         parsed(&bytes).unwrap_or_else(|| Outcome::lost("cut"))
     }

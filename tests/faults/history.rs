@@ -124,7 +124,7 @@ pub(crate) enum State {
     Down,
 }
 
-/// What is known from a moment on.
+/// A fact known from a moment on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Note {
     Vault {

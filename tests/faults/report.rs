@@ -85,7 +85,7 @@ impl Report {
         format!("{HEAD}{rows}")
     }
 
-    /// What is wrong: breaches of promises, and faults that users met otherwise than docs/faults.md says.
+    /// Problems: breaches of promises, and faults that users met otherwise than docs/faults.md says.
     pub(crate) fn problems(&self) -> Vec<String> {
         let violations = self.violations.iter().map(ToString::to_string);
         let strict = self.times.iter().filter(|_| self.is_strict);

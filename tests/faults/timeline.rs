@@ -1,4 +1,4 @@
-//! What a gateway could know at which time: whether it ran and reached its stores, from the notes of a history.
+//! Knowledge of each gateway over time: whether it ran and reached its stores, from the notes of a history.
 
 use crate::history::{History, Micros, Note, Reach, State};
 

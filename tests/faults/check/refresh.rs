@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Case, Rule, Violation};
 use crate::history::{Entry, Micros, Op};
 
-/// What became of one refresh token.
+/// Fate of one refresh token.
 #[derive(Default)]
 struct Token<'a> {
     first_presented: Option<Micros>,

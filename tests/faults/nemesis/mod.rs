@@ -16,7 +16,7 @@ use crate::random::Choices;
 use crate::stores::postgres::Kind as PostgresKind;
 use crate::stores::redis::Kind as RedisKind;
 
-/// What users meet during a fault.
+/// Effect of a fault on users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
     /// Requests succeed. A few may fail at the moment of the fault.
@@ -117,7 +117,7 @@ impl Plan {
         }
     }
 
-    /// What the gateways reach during the fault; everything that is not listed is reached.
+    /// Stores that the gateways reach during the fault; everything that is not listed is reached.
     fn reach(&self) -> Vec<(usize, Store, Reach)> {
         let all = |store, reach| (0..GATEWAYS).map(|gateway| (gateway, store, reach)).collect();
         match self.fault {
@@ -145,7 +145,7 @@ impl Plan {
     }
 }
 
-/// What a fault holds until its repair, beside the fleet.
+/// Resources that a fault holds until its repair, beside the fleet.
 #[derive(Default)]
 pub(crate) struct Held {
     pub(super) client: Option<tokio_postgres::Client>,

@@ -17,13 +17,13 @@ pub(super) async fn begin(plan: &Plan, fleet: &Fleet) {
         Fault::RedisKilled => redis.nodes.iter().for_each(RedisServer::kill),
         Fault::RedisPaused => redis.nodes.iter().for_each(RedisServer::pause),
         Fault::RedisFlushed => redis.each_master(&["FLUSHALL"]).await,
-        // What is revoked from here on is missing in the copy.
+        // Revocations from here on are missing in the copy.
         Fault::RedisRestored => redis.each_master(&["SAVE"]).await,
         Fault::RedisFull => redis.limit_memory("noeviction").await,
         Fault::RedisEvictsLru => redis.limit_memory("allkeys-lru").await,
         Fault::RedisEvictsRandom => redis.limit_memory("allkeys-random").await,
         Fault::RedisEvictsTtl => redis.limit_memory("volatile-ttl").await,
-        // Of a server that does not exist.
+        // Replica of a server that does not exist.
         Fault::RedisReadOnly => redis.each_master(&["REPLICAOF", "127.0.0.1", "1"]).await,
         Fault::RedisWrongPassword => redis.change_password().await,
         Fault::RedisRightLost => redis.each_node(&["ACL", "SETUSER", "default", "-set"]).await,

@@ -152,7 +152,7 @@ impl Fault {
         }
     }
 
-    /// What users meet: at signed-in routes, and at sign-in, refresh and sign-out.
+    /// Effect on users: at signed-in routes, and at sign-in, refresh and sign-out.
     pub(crate) fn promises(self) -> (Promise, Promise) {
         use Promise::{Partly, Refused, Served};
         match self {

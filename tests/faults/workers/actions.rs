@@ -1,4 +1,4 @@
-//! What clients and operators do, one recorded operation each.
+//! Actions of clients and operators, one recorded operation each.
 
 use std::time::Duration;
 
