@@ -5,7 +5,6 @@
 //! one after a restart, may therefore see a session end early by at most that much. While the vault is away, use seen
 //! by this gateway counts here. It is written when the vault is back.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,12 +73,19 @@ impl Auth {
             match self.parts.vault.sessions.touch(&uses).await {
                 Ok(ends) => {
                     let mut written = uses.iter().peekable();
-                    for slot in &slots {
+                    let mut used_again = Vec::new();
+                    for slot in slots {
                         // Both are in the same order; a slot without unwritten use has no entry.
-                        if let Some(written) = written.next_if(|written| written.id == slot.id()) {
+                        let written = written.next_if(|written| written.id == slot.id());
+                        if let Some(written) = written {
                             slot.end().settle(written, &ends);
                         }
-                        slot.end().queued.store(false, Ordering::Release);
+                        if slot.end().end_write(written, settings) {
+                            used_again.push(slot);
+                        }
+                    }
+                    if !used_again.is_empty() {
+                        self.uses.push(used_again);
                     }
                 }
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! End of a session as this gateway knows it, and its use that the vault does not know yet.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering, fence};
 use std::time::Duration;
 
 use crate::auth::Settings;
@@ -29,7 +29,7 @@ pub(crate) struct SessionEnd {
     generation: AtomicU32,
     stored_generation: AtomicU32,
     /// The use is queued for a write, or being written.
-    pub(crate) queued: AtomicBool,
+    queued: AtomicBool,
 }
 
 impl SessionEnd {
@@ -74,7 +74,29 @@ impl SessionEnd {
             self.generation.fetch_max(generation, Ordering::AcqRel);
         }
         let is_unwritten = self.move_end(now, settings) || self.has_new_generation();
-        is_unwritten && !self.queued.load(Ordering::Relaxed) && !self.queued.swap(true, Ordering::AcqRel)
+        is_unwritten && self.queue()
+    }
+
+    /// Marks the use as queued. Returns `false` when it is already.
+    fn queue(&self) -> bool {
+        // Either this sees that the last write has ended, or `end_write` sees the use.
+        fence(Ordering::SeqCst);
+        !self.queued.load(Ordering::Relaxed) && !self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// Records that a write has ended; `written` is what it wrote, if there was anything. Returns `true` when the session
+    /// was used meanwhile, and the caller must queue that use.
+    pub(crate) fn end_write(&self, written: Option<&SessionUse>, settings: &Settings) -> bool {
+        self.queued.store(false, Ordering::Release);
+        fence(Ordering::SeqCst);
+        let at = self.at.load(Ordering::Acquire);
+        let Some(kind) = ClientKind::from_u8(self.kind.load(Ordering::Relaxed)) else { return false };
+        // Compared with what was written, not with what the vault made of it: its clock may be behind.
+        let end =
+            written.map_or_else(|| self.stored.load(Ordering::Acquire), |written| written.until.millis());
+        let late = Timestamp::from_millis(at).since(Timestamp::from_millis(end));
+        let is_used = late > idle_grain(settings.idle_of(kind)) || self.has_new_generation();
+        at != ENDED && is_used && self.queue()
     }
 
     fn has_new_generation(&self) -> bool {

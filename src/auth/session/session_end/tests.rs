@@ -38,7 +38,7 @@ fn use_moves_the_end_and_is_written_once_per_grain() {
     let unwritten = end.unwritten(id(), &settings).unwrap();
     assert_eq!((unwritten.until, unwritten.known, unwritten.idle), (at(80), at(60), IDLE));
     end.settle(&unwritten, &[(id(), at(80))]);
-    end.queued.store(false, Ordering::Release);
+    assert!(!end.end_write(Some(&unwritten), &settings));
     assert!(end.unwritten(id(), &settings).is_none());
     assert!(!end.record_use(at(21), 0, &settings));
     assert!(end.record_use(at(30), 0, &settings));
@@ -93,14 +93,47 @@ fn use_of_a_new_generation_is_written_once() {
     // Used while that was written.
     assert!(!end.record_use(at(0), 3, &settings));
     end.settle(&unwritten, &[(id(), at(60))]);
-    end.queued.store(false, Ordering::Release);
-    assert!(end.record_use(at(0), 2, &settings), "the next request writes it");
+    assert!(end.end_write(Some(&unwritten), &settings), "it is queued again");
     let unwritten = end.unwritten(id(), &settings).unwrap();
     assert_eq!(unwritten.generation, 3);
     end.settle(&unwritten, &[(id(), at(60))]);
-    end.queued.store(false, Ordering::Release);
+    assert!(!end.end_write(Some(&unwritten), &settings));
     assert!(!end.record_use(at(0), 3, &settings));
     end.mark_ended();
     end.record_use(at(0), 4, &settings);
     assert!(end.unwritten(id(), &settings).is_none());
+}
+
+#[test]
+fn use_during_a_write_is_queued_after_it() {
+    let (end, settings) = (sample(), settings());
+    assert!(end.record_use(at(10), 1, &settings));
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    assert!(!end.record_use(at(30), 1, &settings), "being written");
+    end.settle(&unwritten, &[(id(), at(70))]);
+    assert!(end.end_write(Some(&unwritten), &settings), "the later use is more than a grain away");
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    assert_eq!(unwritten.until, at(90));
+    assert!(!end.record_use(at(31), 2, &settings), "being written");
+    end.settle(&unwritten, &[(id(), at(90))]);
+    assert!(end.end_write(Some(&unwritten), &settings), "a newer generation was used");
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    end.settle(&unwritten, &[(id(), at(91))]);
+    assert!(!end.end_write(Some(&unwritten), &settings));
+}
+
+#[test]
+fn what_cannot_be_written_is_not_queued_again() {
+    let (end, settings) = (sample(), settings());
+    assert!(end.record_use(at(10), 1, &settings));
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    // A vault whose clock is behind stores an earlier end.
+    end.settle(&unwritten, &[(id(), at(61))]);
+    assert!(!end.end_write(Some(&unwritten), &settings));
+    end.mark_ended();
+    assert!(!end.end_write(None, &settings));
+    let unknown = SessionEnd::default();
+    assert!(unknown.record_use(at(10), 1, &settings));
+    assert!(unknown.unwritten(id(), &settings).is_none());
+    assert!(!unknown.end_write(None, &settings));
 }
