@@ -31,6 +31,7 @@ macro_rules! on {
                 sessions {
                     opened_session_is_granted_and_found
                     unknown_session_is_not_found
+                    many_sessions_are_found_at_once
                     idle_timeout_never_exceeds_absolute_timeout
                     login_with_an_older_epoch_is_superseded
                     live_sessions_of_a_user_are_listed_newest_first

@@ -101,6 +101,10 @@ impl Sessions for Metered<dyn Sessions> {
         self.timed(Statement::FindSession, self.inner.find(id)).await
     }
 
+    async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<SessionRow>, VaultError> {
+        self.timed(Statement::FindSession, self.inner.find_many(ids)).await
+    }
+
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
         self.timed(Statement::ListSessions, self.inner.list(user)).await
     }

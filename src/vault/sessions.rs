@@ -311,6 +311,8 @@ pub trait Sessions: Send + Sync {
     async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError>;
     /// Returns the session, or `None` if it certainly does not exist.
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;
+    /// Returns those of these sessions that exist, in any order; at most 1,000 at a time.
+    async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<SessionRow>, VaultError>;
     /// Returns the live sessions of a user, or of all users, newest first; at most 1,000.
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError>;
     /// Ends sessions and writes one log row for each. A session ended earlier is returned again, so that the caller

@@ -283,6 +283,10 @@ impl Sessions for Faulty {
         self.vault(Op::FindSession, self.real.vault.sessions.find(id)).await
     }
 
+    async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<SessionRow>, VaultError> {
+        self.vault(Op::FindSession, self.real.vault.sessions.find_many(ids)).await
+    }
+
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
         self.vault(Op::ListSessions, self.real.vault.sessions.list(user)).await
     }

@@ -54,6 +54,7 @@ macro_rules! live {
 }
 
 const FIND: &str = session!("WHERE s.id = $1");
+const FIND_MANY: &str = session!("WHERE s.id = ANY($1)");
 /// `place` increases with every login.
 const OF_USER: &str =
     concat!(session!("WHERE s.user_id = $1 AND "), live!(), " ORDER BY s.place DESC LIMIT 1000");
@@ -98,6 +99,12 @@ impl Sessions for PostgresVault {
         self.clients.query(Mode::IDEMPOTENT, id, |connection, id| Box::pin(find(connection, *id))).await
     }
 
+    async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<SessionRow>, VaultError> {
+        self.clients
+            .query(Mode::IDEMPOTENT, ids.to_vec(), |connection, ids| Box::pin(find_many(connection, ids)))
+            .await
+    }
+
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
         self.clients.query(Mode::IDEMPOTENT, user, |connection, user| Box::pin(list(connection, *user))).await
     }
@@ -134,6 +141,10 @@ async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fa
 
 async fn find(connection: &Connection<'_>, id: SessionId) -> Result<Option<SessionRow>, Fault> {
     connection.row(FIND, &[&id]).await?.as_ref().map(read).transpose()
+}
+
+async fn find_many(connection: &Connection<'_>, ids: &Vec<SessionId>) -> Result<Vec<SessionRow>, Fault> {
+    connection.rows(FIND_MANY, &[ids]).await?.iter().map(read).collect()
 }
 
 async fn list(connection: &Connection<'_>, user: Option<UserId>) -> Result<Vec<SessionRow>, Fault> {

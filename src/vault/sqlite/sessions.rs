@@ -57,6 +57,17 @@ impl Sessions for SqliteVault {
             .await
     }
 
+    async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<SessionRow>, VaultError> {
+        let (find, ids) = (session!("WHERE s.id = ?2"), ids.to_vec());
+        self.readers
+            .query(move |view| {
+                let rows =
+                    ids.iter().map(|id| view.row(find, params![view.now(), id], |row| read(row, view.now())));
+                rows.filter_map(Result::transpose).collect()
+            })
+            .await
+    }
+
     async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
         // `place` increases with every login.
         let of_user = session!("WHERE live AND user_id = ?2 ORDER BY place DESC LIMIT 1000");

@@ -25,6 +25,28 @@ pub(crate) async fn unknown_session_is_not_found(world: World) {
     assert!(world.vault.sessions.find(SessionId::from_bytes(random())).await.expect("an answer").is_none());
 }
 
+pub(crate) async fn many_sessions_are_found_at_once(world: World) {
+    let (_, first) = world.someone().await;
+    let user = world.user("bob").await;
+    let mut ids = vec![SessionId::from_bytes(random()), first.id];
+    for _ in 0..300 {
+        let new = new_session(user, Epoch(0));
+        world.vault.sessions.open(&new).await.expect("a session");
+        ids.push(new.id);
+    }
+    world.vault.sessions.revoke(Scope::Session(ids[2], None), EndReason::Admin).await.expect("an answer");
+    let rows = world.vault.sessions.find_many(&ids).await.expect("an answer");
+    let mut found: Vec<_> = rows.iter().map(|row| (row.grant.session_id, row.live)).collect();
+    let mut expected: Vec<_> = ids[1..].iter().map(|id| (*id, *id != ids[2])).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "all but the unknown one");
+    let row = rows.iter().find(|row| row.grant.session_id == first.id).expect("the first");
+    let alone = world.vault.sessions.find(first.id).await.expect("an answer").expect("the session");
+    assert_eq!((&row.grant.login, row.grant.ends_at), (&alone.grant.login, alone.grant.ends_at));
+    assert!(world.vault.sessions.find_many(&[]).await.expect("an answer").is_empty());
+}
+
 pub(crate) async fn idle_timeout_never_exceeds_absolute_timeout(world: World) {
     let user = world.user("ada").await;
     let new = NewSession { idle: ABSOLUTE * 2, ..new_session(user, Epoch(0)) };
