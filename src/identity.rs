@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -140,8 +141,28 @@ impl fmt::Debug for Role {
 }
 
 /// A user's roles: sorted, each once. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Roles(Arc<[Role]>);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Roles(Arc<RoleList>);
+
+struct RoleList {
+    roles: Box<[Role]>,
+    /// The roles as in the header. Built once for all tokens that share this list, not per request.
+    header: HeaderValue,
+}
+
+impl PartialEq for RoleList {
+    fn eq(&self, other: &Self) -> bool {
+        self.roles == other.roles
+    }
+}
+
+impl Eq for RoleList {}
+
+impl Hash for RoleList {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.roles.hash(state);
+    }
+}
 
 impl Roles {
     /// Sorts the roles and removes duplicates.
@@ -149,7 +170,14 @@ impl Roles {
         let mut roles: Vec<Role> = roles.into_iter().collect();
         roles.sort();
         roles.dedup();
-        Self(roles.into())
+        let names: Vec<&str> = roles.iter().map(Role::as_str).collect();
+        let header = header_value(names.join(","));
+        Self(Arc::new(RoleList { roles: roles.into(), header }))
+    }
+
+    /// Returns whether another value shares this list's memory.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// Parses role names from a token, a row or the command line.
@@ -162,24 +190,36 @@ impl Roles {
 
     /// Iterates over the roles in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Role> {
-        self.0.iter()
+        self.0.roles.iter()
     }
 
     /// Returns whether `role` is included.
     pub fn contains(&self, role: &Role) -> bool {
-        self.0.binary_search(role).is_ok()
+        self.0.roles.binary_search(role).is_ok()
     }
 
     /// Returns whether there are no roles.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.roles.is_empty()
+    }
+}
+
+impl Default for Roles {
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+impl fmt::Debug for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Roles({self})")
     }
 }
 
 impl fmt::Display for Roles {
     /// Formats the roles sorted and joined by commas, as in the roles header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, role) in self.0.iter().enumerate() {
+        for (at, role) in self.iter().enumerate() {
             if at > 0 {
                 f.write_str(",")?;
             }
@@ -206,7 +246,11 @@ pub struct Identity {
     login: Login,
     roles: Roles,
     expires_at: Timestamp,
-    values: [HeaderValue; 4],
+}
+
+/// Returns text of letters, digits and `. _ : - @ + ,` as a header value.
+fn header_value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("logins, roles and ids are printable ASCII")
 }
 
 impl Identity {
@@ -218,15 +262,7 @@ impl Identity {
         roles: Roles,
         expires_at: Timestamp,
     ) -> Self {
-        let value =
-            |text: &str| HeaderValue::from_str(text).expect("logins, roles and ids are printable ASCII");
-        let values = [
-            value(login.as_str()),
-            value(&user_id.to_string()),
-            value(&roles.to_string()),
-            value(&session_id.to_string()),
-        ];
-        Self { user_id, session_id, login, roles, expires_at, values }
+        Self { user_id, session_id, login, roles, expires_at }
     }
 
     /// Returns the `sub` claim.
@@ -254,10 +290,15 @@ impl Identity {
         self.expires_at
     }
 
-    /// Returns login name, user id, roles and session id as header values. They are built once per token, not per
-    /// request.
-    pub const fn header_values(&self) -> &[HeaderValue; 4] {
-        &self.values
+    /// Returns login name, user id, roles and session id as header values. All but the roles are built here: kept, they
+    /// would take 300 bytes of each session.
+    pub fn header_values(&self) -> [HeaderValue; 4] {
+        [
+            header_value(self.login.to_string()),
+            header_value(self.user_id.to_string()),
+            self.roles.0.header.clone(),
+            header_value(self.session_id.to_string()),
+        ]
     }
 }
 

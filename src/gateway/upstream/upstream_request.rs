@@ -243,7 +243,7 @@ pub(crate) fn rewrite(
     credentials(request, route, *bearer_is_ours);
     if let Some(identity) = permit.identity() {
         for (name, value) in snapshot.headers.identity_names().iter().zip(identity.header_values()) {
-            set(request, name.clone(), value.clone())?;
+            set(request, name.clone(), value)?;
         }
     }
     let prefix = route.stripped(b"").map(|_| route.path.as_str());
