@@ -258,8 +258,9 @@ impl World {
     }
 
     fn access_token(&self, settings: &Settings) -> anyhow::Result<String> {
-        let Grant { session_id, user_id, roles, rights, now, ends_at, .. } = self.grant.clone();
-        let subject = Subject { session_id, user_id, roles, rights, generation: 0 };
+        let Grant { session_id, user_id, login, roles, rights, now, ends_at, .. } = self.grant.clone();
+        let login = Some(login);
+        let subject = Subject { session_id, user_id, roles, rights, generation: 0, login };
         let issued = access::issue(&settings.profile, &subject, now, ends_at, &self.keys, &SystemRandom);
         Ok(issued.context("a key that signs")?.token.expose().clone())
     }

@@ -86,6 +86,7 @@ impl Opener {
             roles: grant.roles.clone(),
             rights: grant.rights,
             generation: 0,
+            login: Some(grant.login.clone()),
         };
         let issued = access::issue(&profile, &subject, grant.now, grant.ends_at, &self.keys, random);
         let token = issued.context("a key that signs")?.token.expose().clone();

@@ -24,11 +24,11 @@ use crate::token::access::Profile;
 use crate::token::form_token::FormTokens;
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
-use crate::token::{Digest, sha256};
+use crate::token::sha256;
 use crate::vault::{Vault, VaultError};
-use session::{authenticate, flight, idle, lease, lookup_limiter, pauses, revoke, user_names};
+use session::{idle, lease, lookups, pauses, revoke, user_names};
 use sign_in::{logouts, throttle};
-use tokens::{renew, verified};
+use tokens::{renew, role_lists, verified};
 
 mod observe;
 mod session;
@@ -165,15 +165,14 @@ pub struct Auth {
     lease: lease::Lease,
     pauses: pauses::Pauses,
     verified: verified::VerifiedTokens,
-    /// Vault lookups in flight, by token digest and whether the caller may queue.
-    flights: flight::Flights<authenticate::VaultLookup, (Digest, bool)>,
     renewals: renew::Renewals,
     form_tokens: FormTokens,
     throttle: throttle::Throttle,
     tombstones: revoke::PendingTombstones,
     uses: idle::UnwrittenUses,
     logouts: logouts::PendingLogouts,
-    lookups: Arc<lookup_limiter::LookupLimiter>,
+    role_lists: role_lists::RoleLists,
+    lookups: Arc<lookups::Lookups>,
     logins: Arc<user_names::Logins>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
@@ -188,23 +187,27 @@ pub struct Auth {
 impl Auth {
     /// Builds the use cases. They are not ready until [`follow`] has read the log once.
     pub fn new(parts: Parts, limits: Limits) -> Arc<Self> {
+        let vault_lost = watch::Sender::new(false);
+        let logins = Arc::new(user_names::Logins::new(verified::entries(limits.local_cache_bytes)));
+        let lookups =
+            lookups::Lookups::new(&parts.vault, &parts.sessions, &parts.clock, vault_lost.subscribe());
         Arc::new(Self {
             live: Arc::new(LiveSessions::new()),
             lease: lease::Lease::new(limits.lease),
             pauses: pauses::Pauses::new(limits.lease),
             verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
-            flights: flight::Flights::new(),
             renewals: renew::Renewals::new(),
             form_tokens: FormTokens::new(&parts.master),
             throttle: throttle::Throttle::default(),
             tombstones: revoke::PendingTombstones::default(),
             uses: idle::UnwrittenUses::default(),
             logouts: logouts::PendingLogouts::default(),
-            lookups: Arc::new(lookup_limiter::LookupLimiter::new()),
-            logins: Arc::new(user_names::Logins::new(verified::entries(limits.local_cache_bytes))),
+            role_lists: role_lists::RoleLists::new(),
+            lookups,
+            logins,
             keys_behind: AtomicBool::new(false),
             vault_silent: AtomicBool::new(false),
-            vault_lost: watch::Sender::new(false),
+            vault_lost,
             undecided: AtomicBool::new(false),
             parts,
         })

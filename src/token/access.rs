@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::IdentityKey;
 use super::keyring::KeySet;
 use crate::clock::Timestamp;
 use crate::id::{Random, SessionId, UserId, base64url, from_base64url};
-use crate::identity::{RightsVersion, Roles};
+use crate::identity::{Login, RightsVersion, Roles};
 use crate::secret::Secret;
 
 /// Tolerated difference between a gateway's clock and the vault's (`iat` and `exp` use the vault's). Each gateway
@@ -47,8 +48,10 @@ pub struct Subject {
     /// `ver`
     pub rights: RightsVersion,
     /// Generation of the refresh token that was handed out with it: the part of `jti` after the dot, 0 without one.
-    /// It is no claim of its own, since gateways of the release before refuse tokens with further claims.
     pub generation: u32,
+    /// Login name: the part of `jti` before the dot, sealed. `None` in a token of release 0.1.0, where `jti` is random;
+    /// then only the vault knows it.
+    pub login: Option<Login>,
 }
 
 /// An issued access token and its expiry.
@@ -84,6 +87,9 @@ pub enum AccessTokenError {
 }
 
 /// The claims, in the order they are written. Missing, additional or repeated claims are refused.
+///
+/// Release 0.1.0 refuses them too, and gateways of both releases serve the same sessions during an update. It takes any `jti`. So
+/// what came after it, the sealed login name and the generation, is in `jti`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims<'a> {
@@ -114,7 +120,7 @@ pub fn issue(
     let key = keys.access_signer(now)?;
     let expires_at = Timestamp::from_secs((now + profile.ttl).min(ends_at).secs());
     let (sub, sid) = (subject.user_id.to_string(), subject.session_id.to_string());
-    let jti = jti(subject.generation, random);
+    let jti = jti(subject, now, &key.identity, random);
     let claims = Claims {
         iss: Cow::Borrowed(&profile.issuer),
         aud: Cow::Borrowed(&profile.audience),
@@ -133,11 +139,17 @@ pub fn issue(
     Some(Issued { token: Secret::new(format!("{message}.{signature}")), expires_at })
 }
 
-/// Returns a new `jti`.
-fn jti(generation: u32, random: &dyn Random) -> String {
-    let unique = base64url(random.bytes::<16>());
-    if generation == 0 { unique } else { format!("{unique}.{generation}") }
+/// Returns a new `jti`. The sealed name makes it unique, by its nonce.
+fn jti(subject: &Subject, now: Timestamp, key: &IdentityKey, random: &dyn Random) -> String {
+    let unique = match &subject.login {
+        Some(login) => base64url(key.seal(login, subject.session_id, now, random)),
+        None => base64url(random.bytes::<16>()),
+    };
+    if subject.generation == 0 { unique } else { format!("{unique}.{}", subject.generation) }
 }
+
+/// Length of a `jti` that is only random, in characters: 16 bytes.
+const RANDOM_JTI: usize = 22;
 
 /// Verifies a token against the keys and the clock, in work bounded by [`MAX_LENGTH`].
 ///
@@ -163,7 +175,7 @@ pub fn verify(
     }
     let claims = from_base64url(claims).ok_or(AccessTokenError::Invalid)?;
     let claims: Claims<'_> = serde_json::from_slice(&claims).map_err(|_| AccessTokenError::Invalid)?;
-    check_claims(&claims, profile, now)
+    check_claims(&claims, profile, now, &key.identity)
 }
 
 /// Checks the claims of a token with a valid signature (RFC 9068 section 4).
@@ -171,6 +183,7 @@ fn check_claims(
     claims: &Claims<'_>,
     profile: &Profile,
     now: Timestamp,
+    key: &IdentityKey,
 ) -> Result<Verified, AccessTokenError> {
     let (issued_at, expires_at) = (Timestamp::from_secs(claims.iat), Timestamp::from_secs(claims.exp));
     let is_own = claims.iss == profile.issuer
@@ -187,15 +200,19 @@ fn check_claims(
     if expires_at + LEEWAY <= now {
         return Err(AccessTokenError::Expired);
     }
+    let session_id = claims.sid.parse().map_err(|_| AccessTokenError::Invalid)?;
+    let (unique, generation) = match claims.jti.split_once('.') {
+        None => (claims.jti, 0),
+        Some((unique, generation)) => (unique, generation.parse().map_err(|_| AccessTokenError::Invalid)?),
+    };
+    let sealed = Some(unique).filter(|unique| unique.len() > RANDOM_JTI).and_then(from_base64url);
     let subject = Subject {
-        session_id: claims.sid.parse().map_err(|_| AccessTokenError::Invalid)?,
+        session_id,
         user_id: claims.sub.parse().map_err(|_| AccessTokenError::Invalid)?,
         roles: Roles::parse(claims.roles.iter().copied()).map_err(|_| AccessTokenError::Invalid)?,
         rights: RightsVersion(claims.ver),
-        generation: match claims.jti.split_once('.') {
-            None => 0,
-            Some((_, generation)) => generation.parse().map_err(|_| AccessTokenError::Invalid)?,
-        },
+        generation,
+        login: sealed.and_then(|sealed| key.open(&sealed, session_id, issued_at)),
     };
     Ok(Verified { subject, expires_at })
 }

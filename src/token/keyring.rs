@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
+use super::seal::MasterSecret;
 pub use super::signing::DamagedKey;
 use super::signing::{self, AccessKey};
 use crate::clock::Timestamp;
@@ -101,14 +102,19 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Loads every key.
+    /// Loads every key. `master` is the secret from which the keys of sealed identities are derived.
     ///
     /// # Errors
     /// [`DamagedKey`] when a key does not match its stated algorithm.
-    pub fn new(version: u64, access: &[OpenKey], refresh: &[OpenKey]) -> Result<Self, DamagedKey> {
+    pub fn new(
+        version: u64,
+        access: &[OpenKey],
+        refresh: &[OpenKey],
+        master: &MasterSecret,
+    ) -> Result<Self, DamagedKey> {
         let timed = |key: &OpenKey| (key.signs_from, key.verifies_until);
         let access = access.iter().map(|open| {
-            let key = AccessKey::new(&open.kid, &open.algorithm, open.material.expose())?;
+            let key = AccessKey::new(&open.kid, &open.algorithm, open.material.expose(), master)?;
             let (signs_from, verifies_until) = timed(open);
             Ok(Timed { key, signs_from, verifies_until })
         });

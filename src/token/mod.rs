@@ -1,6 +1,6 @@
 //! Tokens: issuing and verification.
 //!
-//! * [`access`]: the JWT (RFC 9068 profile) that every request carries.
+//! * [`access`]: the JWT (RFC 9068 profile) that every request carries, with the user's name sealed in it.
 //! * [`refresh`]: the opaque token that renews it; its MAC is checked before the vault is queried.
 //! * [`keyring`]: the signing keys, replaced as a whole when the key table changes.
 //! * [`seal`]: encryption of those keys in the vault.
@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod form_token;
+mod identity;
 pub mod keyring;
 pub mod refresh;
 pub mod seal;

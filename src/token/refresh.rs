@@ -101,11 +101,13 @@ mod tests {
     use super::*;
     use crate::id::SystemRandom;
     use crate::token::keyring::OpenKey;
+    use crate::token::seal::MasterSecret;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
     fn keys() -> KeySet {
-        KeySet::new(1, &[], &[OpenKey::refresh(7, &SystemRandom)]).unwrap()
+        KeySet::new(1, &[], &[OpenKey::refresh(7, &SystemRandom)], &MasterSecret::random(&SystemRandom))
+            .unwrap()
     }
 
     #[test]

@@ -8,6 +8,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm as Jwa, DecodingKey, EncodingKey};
 use serde_json::{Map, Value, json};
 
+use super::identity::IdentityKey;
+use super::seal::MasterSecret;
 use crate::config::Algorithm;
 use crate::id::base64url;
 use crate::secret::Secret;
@@ -24,6 +26,8 @@ pub(super) struct AccessKey {
     /// everything else a header could contain (`crit`, `jku`, `zip`, …) without interpreting it.
     pub(super) header: String,
     pub(super) jwk: Map<String, Value>,
+    /// Seals the user's name in its tokens.
+    pub(super) identity: IdentityKey,
 }
 
 /// The stored bytes are not a key of the stated algorithm.
@@ -69,7 +73,12 @@ fn rsa_from_pkcs8(der: &[u8]) -> Option<&[u8]> {
 
 impl AccessKey {
     /// Loads a key from stored material.
-    pub(super) fn new(kid: &str, algorithm: &str, private: &[u8]) -> Result<Self, DamagedKey> {
+    pub(super) fn new(
+        kid: &str,
+        algorithm: &str,
+        private: &[u8],
+        master: &MasterSecret,
+    ) -> Result<Self, DamagedKey> {
         let (algorithm, private) = match algorithm {
             "EdDSA" => (Jwa::EdDSA, EncodingKey::from_ed_der(private)),
             "ES256" => (Jwa::ES256, EncodingKey::from_ec_der(private)),
@@ -95,7 +104,8 @@ impl AccessKey {
             ("alg".into(), alg.into()),
         ]);
         let header = base64url(json!({ "alg": alg, "kid": kid, "typ": TYP }).to_string());
-        Ok(Self { algorithm, private, public, header, jwk: public_jwk })
+        let identity = IdentityKey::new(master, kid);
+        Ok(Self { algorithm, private, public, header, jwk: public_jwk, identity })
     }
 
     /// Returns the signature segment over `header.claims`.

@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::auth::session::control::Control;
-use crate::auth::session::live::{Registration, Slot};
+use crate::auth::session::granted::learn;
+use crate::auth::session::live::Registration;
+use crate::auth::session::lookups::{VaultLookup, Wanted};
 use crate::auth::tokens::verified::{Basis, CachedToken};
-use crate::auth::{Auth, Settings, answered};
-use crate::clock::{Monotonic, Timestamp};
+use crate::auth::{Auth, Settings};
+use crate::clock::Monotonic;
 use crate::error::Refusal;
 use crate::guard;
-use crate::id::SessionId;
-use crate::identity::{ClientKind, Identity};
+use crate::identity::{Identity, Login};
 use crate::metrics::{Source, Verification};
-use crate::session::{Lookup, Record};
+use crate::session::Lookup;
 use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
 use crate::token::{Digest, sha256};
-use crate::vault::{Grant, VaultError};
+use crate::vault::Grant;
 
 /// A request that has passed the check and is registered under its session.
 #[derive(Debug)]
@@ -39,15 +40,6 @@ enum ConfirmedBy {
 /// Maximum number of confirmations for one request. A second one is needed when the lease ran out during the first, a
 /// third when this process was stopped too. More would wait longer than a client does.
 const CONFIRMATIONS: usize = 3;
-
-/// Result of a vault lookup for a session.
-#[derive(Clone, Debug)]
-pub(crate) enum VaultLookup {
-    Live,
-    Ended,
-    Unavailable,
-    Busy,
-}
 
 impl Auth {
     /// Checks one token for one request.
@@ -76,22 +68,16 @@ impl Auth {
         // Registered before any session state is read: from now on a revocation finds this request.
         let registration = cached.slot.register(control, subject.user_id, subject.rights);
         self.check_revocation(&cached)?;
-        let now = self.confirm_until_now(&cached, digest, fresh, settings).await?;
+        let now = self.confirm_until_now(&cached, fresh, settings).await?;
         self.queue_use(&cached.slot, now, subject.generation, settings);
-        let identity = match cached.identity.get() {
-            Some(identity) => Arc::clone(identity),
-            None => {
-                let login = cached.slot.login_of(subject.user_id).ok_or(Refusal::StoreUnavailable)?.clone();
-                let (user, session) = (subject.user_id, subject.session_id);
-                let made =
-                    Identity::attest(user, session, login, subject.roles.clone(), cached.verified.expires_at);
-                Arc::clone(cached.identity.get_or_init(|| Arc::new(made)))
-            }
-        };
+        let login = self.login_of(&cached).ok_or(Refusal::StoreUnavailable)?;
+        let (user, session) = (subject.user_id, subject.session_id);
+        let identity =
+            Identity::attest(user, session, login, subject.roles.clone(), cached.verified.expires_at);
         if let Some(last) = last.filter(|_| !is_last) {
             last.keep(token, digest);
         }
-        Ok(Admission { identity, registration })
+        Ok(Admission { identity: Arc::new(identity), registration })
     }
 
     /// Confirms the session and returns the time at which the confirmation holds; no wait follows it. A revocation
@@ -99,13 +85,12 @@ impl Auth {
     async fn confirm_until_now(
         &self,
         cached: &CachedToken,
-        digest: Digest,
         fresh: bool,
         settings: &Settings,
     ) -> Result<Monotonic, Refusal> {
         for _ in 0..CONFIRMATIONS {
             let pauses = self.pauses.noticed();
-            let confirmed_by = self.confirm(cached, digest, fresh, settings).await?;
+            let confirmed_by = self.confirm(cached, fresh, settings).await?;
             if !guard::is_off("recheck") {
                 self.check_revocation(cached)?;
             }
@@ -215,9 +200,8 @@ impl Auth {
             }
         })?;
         counted.verifications.of(Verification::Good).inc();
-        let slot = self.live.slot(verified.subject.session_id);
-        let (basis, identity) = (Basis::of(&keys, settings), std::sync::OnceLock::new());
-        let cached = Arc::new(CachedToken { verified, basis, slot, identity });
+        let basis = Basis::of(&keys, settings);
+        let cached = Arc::new(self.cached(verified, basis));
         self.verified.keep(digest, Arc::clone(&cached));
         Ok(cached)
     }
@@ -226,7 +210,6 @@ impl Auth {
     async fn confirm(
         &self,
         cached: &CachedToken,
-        digest: Digest,
         fresh: bool,
         settings: &Settings,
     ) -> Result<ConfirmedBy, Refusal> {
@@ -236,7 +219,7 @@ impl Auth {
         // decides.
         let ended = slot.end().at().is_some_and(|end| end <= self.vault_now());
         // A slot that belongs to another user than the token's is not used either.
-        let usable = lease_held && !ended && slot.login_of(user).is_some();
+        let usable = lease_held && !ended && slot.belongs_to(user) && self.login_of(cached).is_some();
         let confirmed = slot.confirmed_for(now).filter(|_| usable);
         if !fresh && confirmed.is_some_and(|age| age < settings.revalidate_after) {
             return Ok(self.use_cached_confirmation());
@@ -261,15 +244,11 @@ impl Auth {
                 if slot.end().at().is_none() {
                     slot.end().learn_record(&record);
                 }
-                if slot.login_of(user).is_none()
-                    && let Some(login) = self.logins.of(user)
-                {
-                    slot.set_owner(user, login);
-                }
+                slot.set_owner(user);
                 // A record shows that the session was not revoked. It proves that the session is not idle only until
                 // the idle end it was written with.
                 let lives = slot.end().at().is_some_and(|end| end > self.vault_now());
-                if slot.login_of(user).is_some() && lives {
+                if self.login_of(cached).is_some() && lives {
                     self.parts.metrics.tokens.confirmations.of(Source::SessionStore).inc();
                     slot.confirm(now);
                     return Ok(ConfirmedBy::SessionStore);
@@ -287,7 +266,7 @@ impl Auth {
         if !lease_held {
             return Err(Refusal::StoreUnavailable);
         }
-        match self.look_up_in_vault(cached, digest, stays_good, settings).await {
+        match self.look_up_in_vault(cached, stays_good, settings).await {
             Err(Refusal::Overloaded | Refusal::StoreUnavailable) if stays_good => {
                 Ok(self.use_cached_confirmation())
             }
@@ -310,80 +289,49 @@ impl Auth {
             && !self.pauses.is_waking(now)
     }
 
-    /// Looks the session up in the vault, once for all callers that present this token now, and fills the session
-    /// store. A caller that can be served without the result (`in_passing`) does not queue for a lookup. Callers that
-    /// queue share a flight of their own.
+    /// Looks the session up in the vault, together with all callers that ask about it now, and fills the session store. A
+    /// caller that can be served without the result (`in_passing`) does not queue for a lookup.
     async fn look_up_in_vault(
         &self,
         cached: &CachedToken,
-        digest: Digest,
         in_passing: bool,
         settings: &Settings,
     ) -> Result<(), Refusal> {
-        let (id, user) = (cached.verified.subject.session_id, cached.verified.subject.user_id);
-        let slot = Arc::clone(&cached.slot);
-        let now = self.parts.clock.monotonic();
-        let until = cached.verified.expires_at + LEEWAY;
-        let overdue = slot.end().overdue(id, self.vault_now(), settings);
-        let (vault, sessions) = (self.parts.vault.clone(), Arc::clone(&self.parts.sessions));
-        let (lookups, logins) = (Arc::clone(&self.lookups), Arc::clone(&self.logins));
-        let lost = self.vault_lost.subscribe();
-        let lookup = self.flights.join((digest, in_passing), move || async move {
-            let permit = if in_passing { lookups.try_acquire(now) } else { lookups.acquire(now).await };
-            let Some(_permit) = permit else { return VaultLookup::Busy };
-            if let Some(overdue) = overdue {
-                match answered(lost.clone(), vault.sessions.touch(&[overdue])).await {
-                    Ok(ends) => slot.end().settle(&overdue, &ends),
-                    Err(error) => {
-                        tracing::debug!(%error, "the use of a session is written later");
-                        return VaultLookup::Unavailable;
-                    }
-                }
-            }
-            match answered(lost, vault.sessions.find(id)).await {
-                Ok(Some(row)) if row.live && row.grant.user_id == user => {
-                    logins.keep(user, row.grant.login.clone());
-                    learn(&slot, &row.grant);
-                    fill(sessions.as_ref(), id, &row.grant, until).await;
-                    slot.confirm(now);
-                    VaultLookup::Live
-                }
-                Ok(_) => {
-                    slot.end().mark_ended();
-                    VaultLookup::Ended
-                }
-                Err(VaultError::Unavailable(cause)) => {
-                    tracing::warn!(
-                        reason = "session_unanswered",
-                        cause,
-                        "the vault does not respond to a session lookup"
-                    );
-                    VaultLookup::Unavailable
-                }
-                Err(error) => {
-                    tracing::error!(
-                        reason = "session_unanswerable",
-                        cause = %error,
-                        "a session lookup in the vault failed"
-                    );
-                    VaultLookup::Unavailable
-                }
-            }
-        });
-        let Some(result) = lookup.await else {
-            // The lookup task panicked. Each failed request counts it, like a request that panics itself.
-            self.parts.metrics.requests.panics.inc();
-            return Err(Refusal::Internal);
+        let (subject, slot) = (&cached.verified.subject, &cached.slot);
+        let wanted = Wanted {
+            slot: Arc::clone(slot),
+            until: cached.verified.expires_at + LEEWAY,
+            overdue: slot.end().overdue(slot.id(), self.vault_now(), settings),
         };
-        match result {
-            VaultLookup::Live => {
+        match self.lookups.look_up(wanted, in_passing).await {
+            Some(VaultLookup::Live(owner, login)) if owner == subject.user_id => {
+                if subject.login.is_none() {
+                    self.logins.keep(owner, login);
+                }
                 self.parts.metrics.tokens.confirmations.of(Source::Vault).inc();
                 Ok(())
             }
-            VaultLookup::Ended => Err(Refusal::TokenRevoked),
-            VaultLookup::Busy => Err(Refusal::Overloaded),
-            VaultLookup::Unavailable => Err(Refusal::StoreUnavailable),
+            Some(VaultLookup::Live(..) | VaultLookup::Ended) => Err(Refusal::TokenRevoked),
+            Some(VaultLookup::Busy) => Err(Refusal::Overloaded),
+            Some(VaultLookup::Unavailable) => Err(Refusal::StoreUnavailable),
+            None => {
+                // The lookup panicked. Each failed request counts it, like a request that panics itself.
+                self.parts.metrics.requests.panics.inc();
+                Err(Refusal::Internal)
+            }
         }
+    }
+
+    /// Builds a cache entry.
+    fn cached(&self, mut verified: Verified, basis: Basis) -> CachedToken {
+        verified.subject.roles = self.role_lists.share(verified.subject.roles);
+        CachedToken { slot: self.live.slot(verified.subject.session_id), verified, basis }
+    }
+
+    /// Returns the login name of a token's user, if it is known here.
+    fn login_of(&self, cached: &CachedToken) -> Option<Login> {
+        let subject = &cached.verified.subject;
+        subject.login.clone().or_else(|| self.logins.of(subject.user_id))
     }
 
     /// Caches a session that the vault has just granted, and the token signed for it here. Its first request then needs
@@ -396,38 +344,9 @@ impl Auth {
         basis: Basis,
         requested_at: Monotonic,
     ) {
-        self.logins.keep(grant.user_id, grant.login.clone());
-        let slot = self.live.slot(grant.session_id);
-        learn(&slot, grant);
-        slot.confirm(requested_at);
-        let cached = CachedToken { verified, basis, slot, identity: std::sync::OnceLock::new() };
+        let cached = self.cached(verified, basis);
+        learn(&cached.slot, grant);
+        cached.slot.confirm(requested_at);
         self.verified.keep(sha256(token.as_bytes()), Arc::new(cached));
-    }
-}
-
-/// Updates a slot from a vault grant.
-pub(crate) fn learn(slot: &Slot, grant: &Grant) {
-    slot.set_owner(grant.user_id, grant.login.clone());
-    slot.end().learn(grant);
-}
-
-/// Writes a session to the session store. A failed write costs only the next lookup.
-pub(crate) async fn fill(
-    sessions: &dyn crate::session::SessionStore,
-    id: SessionId,
-    grant: &Grant,
-    until: Timestamp,
-) {
-    // Both times come from the vault's clock.
-    let keep = until.since(grant.now);
-    let idle = Some((grant.ends_at, ClientKind::of(&grant.client_id)));
-    let record = Record { user_id: grant.user_id, expires_at: grant.expires_at, idle };
-    let filled = match sessions.fill(id, record, keep).await {
-        Ok(()) => sessions.extend(id, keep).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = filled {
-        // The store itself logs its loss and its return once.
-        tracing::debug!(%error, "a session was not written to the session store");
     }
 }

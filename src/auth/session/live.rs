@@ -20,7 +20,7 @@ use crate::auth::session::session_end::SessionEnd;
 use crate::clock::{Monotonic, Timestamp};
 use crate::guard;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Login, RightsVersion};
+use crate::identity::RightsVersion;
 
 /// Number of shards: enough that two cores seldom contend for one lock.
 const SHARDS: usize = 64;
@@ -33,7 +33,7 @@ pub(crate) struct Slot {
     /// Monotonic milliseconds plus one; 0 = never.
     confirmed: AtomicU64,
     end: SessionEnd,
-    owner: OnceLock<(UserId, Login)>,
+    owner: OnceLock<UserId>,
     requests: Mutex<Requests>,
     table: Weak<LiveSessions>,
 }
@@ -62,14 +62,14 @@ impl Slot {
         &self.end
     }
 
-    /// Returns the login name, if it is known and the session belongs to `user`.
-    pub(crate) fn login_of(&self, user: UserId) -> Option<&Login> {
-        self.owner.get().filter(|(owner, _)| *owner == user).map(|(_, login)| login)
+    /// Returns whether a store has said that the session belongs to `user`.
+    pub(crate) fn belongs_to(&self, user: UserId) -> bool {
+        self.owner.get() == Some(&user)
     }
 
-    pub(crate) fn set_owner(&self, user: UserId, login: Login) {
+    pub(crate) fn set_owner(&self, user: UserId) {
         // Set by the first caller that reads it from a store; the value is the same for all.
-        let _ = self.owner.set((user, login));
+        let _ = self.owner.set(user);
     }
 
     pub(crate) const fn id(&self) -> SessionId {

@@ -1,4 +1,4 @@
-//! Login names by user id, as far as this gateway has seen them.
+//! Login names by user id, for tokens of release 0.1.0, which do not carry them.
 //!
 //! The session store keeps no names. A name belongs to its id for life, so a cached one stays true. A session that the
 //! session store confirms is then served without a vault lookup.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::auth::session::authenticate;
 use crate::auth::session::control::Cut;
+use crate::auth::session::granted;
 use crate::auth::session::live::{LiveSessions, Slot};
 use crate::auth::{Auth, Settings};
 
@@ -50,7 +50,7 @@ pub async fn watch_streams(auth: Arc<Auth>, settings: impl Fn() -> Settings) {
 async fn has_ended(auth: &Auth, slot: &Slot) -> bool {
     match auth.parts.vault.sessions.find(slot.id()).await {
         Ok(Some(row)) if row.live => {
-            authenticate::learn(slot, &row.grant);
+            granted::learn(slot, &row.grant);
             false
         }
         Ok(_) => {

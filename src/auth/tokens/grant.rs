@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::session::authenticate;
+use crate::auth::session::granted;
 use crate::auth::tokens::verified::Basis;
 use crate::auth::{Auth, Settings};
 use crate::clock::{Monotonic, Timestamp};
@@ -46,6 +46,7 @@ impl Auth {
             roles: grant.roles.clone(),
             rights: grant.rights,
             generation: refresh.generation,
+            login: Some(grant.login.clone()),
         };
         let keys = self.parts.keys.current().clone();
         let issued = access::issue(
@@ -60,7 +61,7 @@ impl Auth {
         let verified = Verified { subject, expires_at: issued.expires_at };
         let basis = Basis::of(&keys, settings);
         self.remember(issued.token.expose(), verified, grant, basis, requested_at);
-        authenticate::fill(self.parts.sessions.as_ref(), grant.session_id, grant, issued.expires_at + LEEWAY)
+        granted::fill(self.parts.sessions.as_ref(), grant.session_id, grant, issued.expires_at + LEEWAY)
             .await;
         Ok(Tokens {
             access_token: issued.token,

@@ -140,7 +140,7 @@ fn open(table: &KeyTable, master: &MasterSecret) -> Result<KeySet, KeysError> {
             KeyUse::Refresh => refresh.push(open),
         }
     }
-    Ok(KeySet::new(table.version, &access, &refresh)?)
+    Ok(KeySet::new(table.version, &access, &refresh, master)?)
 }
 
 impl Auth {

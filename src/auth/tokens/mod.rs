@@ -5,4 +5,5 @@ pub mod keys;
 pub(crate) mod last_token;
 pub(crate) mod refresh;
 pub(crate) mod renew;
+pub(crate) mod role_lists;
 pub(crate) mod verified;

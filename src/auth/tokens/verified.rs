@@ -7,7 +7,6 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use crate::auth::Settings;
 use crate::auth::session::live::Slot;
-use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::token::Digest;
 use crate::token::access::Verified;
@@ -31,8 +30,6 @@ pub(crate) struct CachedToken {
     pub(crate) verified: Verified,
     pub(crate) basis: Basis,
     pub(crate) slot: Arc<Slot>,
-    /// Set when the whole check is first passed, so that the next one costs no allocation.
-    pub(crate) identity: std::sync::OnceLock<Arc<Identity>>,
 }
 
 /// Memory of an entry with its slot, its identity, their texts and the maps around them: 1,270 bytes resident with one
@@ -115,11 +112,12 @@ mod tests {
         for digest in &digests {
             let (session_id, user_id) = (SessionId::random(random), UserId::random(random));
             let roles = Roles::parse(roles.iter().copied()).unwrap();
-            let subject = Subject { session_id, user_id, roles, rights: RightsVersion(0), generation: 0 };
+            let subject =
+                Subject { session_id, user_id, roles, rights: RightsVersion(0), generation: 0, login: None };
             let verified = Verified { subject, expires_at: Timestamp::from_secs(4_000_000_000) };
             let basis = Basis { keys: 1, profile: 1 };
-            let (slot, identity) = (live.slot(session_id), std::sync::OnceLock::new());
-            tokens.keep(*digest, Arc::new(CachedToken { verified, basis, slot, identity }));
+            let slot = live.slot(session_id);
+            tokens.keep(*digest, Arc::new(CachedToken { verified, basis, slot }));
         }
         digests.iter().filter(|digest| tokens.find(digest).is_some()).count()
     }

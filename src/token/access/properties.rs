@@ -7,18 +7,25 @@ use super::*;
 use crate::config::Algorithm;
 use crate::id::SystemRandom;
 use crate::token::keyring::OpenKey;
+use crate::token::seal::MasterSecret;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 #[test]
 fn only_issued_tokens_verify() {
-    let keys = KeySet::new(1, &[OpenKey::access(Algorithm::EdDsa, &SystemRandom)], &[]).unwrap();
+    let keys = KeySet::new(
+        1,
+        &[OpenKey::access(Algorithm::EdDsa, &SystemRandom)],
+        &[],
+        &MasterSecret::random(&SystemRandom),
+    )
+    .unwrap();
     let profile =
         Profile { issuer: "https://a.test".into(), audience: "b".into(), ttl: Duration::from_secs(900) };
     let world = (
         any::<([u8; 16], [u8; 16])>(),
         prop::collection::btree_set("[a-z][a-z0-9-]{0,8}", 0..5),
-        (any::<u32>(), any::<u32>()),
+        (any::<u32>(), any::<u32>(), "[a-z][a-z0-9.@-]{0,127}"),
         any::<prop::sample::Index>(),
         32..127_u8,
         prop_oneof![".{0,80}", "[A-Za-z0-9_-]{0,40}(\\.[A-Za-z0-9_-]{0,40}){1,3}"],
@@ -26,13 +33,14 @@ fn only_issued_tokens_verify() {
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     let result = TestRunner::new(config).run(
         &world,
-        |((session, user), roles, (rights, generation), at, other, anything)| {
+        |((session, user), roles, (rights, generation, login), at, other, anything)| {
             let subject = Subject {
                 session_id: SessionId::from_bytes(session),
                 user_id: UserId::from_bytes(user),
                 roles: Roles::parse(roles.iter().map(String::as_str)).unwrap(),
                 rights: RightsVersion(rights),
                 generation,
+                login: Some(login.parse().unwrap()),
             };
             let end = NOW + Duration::from_secs(86_400);
             let token = issue(&profile, &subject, NOW, end, &keys, &SystemRandom).unwrap();

@@ -6,6 +6,7 @@ use super::*;
 use crate::config::Algorithm;
 use crate::id::SystemRandom;
 use crate::token::keyring::OpenKey;
+use crate::token::seal::MasterSecret;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const ALL: [Algorithm; 3] = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256];
@@ -17,7 +18,13 @@ struct Mint {
 
 impl Mint {
     fn new(algorithm: Algorithm) -> Self {
-        let keys = KeySet::new(1, &[OpenKey::access(algorithm, &SystemRandom)], &[]).unwrap();
+        let keys = KeySet::new(
+            1,
+            &[OpenKey::access(algorithm, &SystemRandom)],
+            &[],
+            &MasterSecret::random(&SystemRandom),
+        )
+        .unwrap();
         let profile = Profile {
             issuer: "https://door.example".into(),
             audience: "doorward".into(),
@@ -33,6 +40,7 @@ impl Mint {
             roles: Roles::parse(["admin", "user"]).unwrap(),
             rights: RightsVersion(3),
             generation: 4,
+            login: Some("ada@example.org".parse().unwrap()),
         }
     }
 
@@ -335,7 +343,7 @@ fn new_key_is_published_before_it_signs() {
     let (begins, ends) = (NOW + Duration::from_secs(600), NOW + Duration::from_secs(5000));
     let old = OpenKey { verifies_until: Some(ends), ..old };
     let new = OpenKey { signs_from: begins, ..new };
-    let keys = KeySet::new(2, &[old, new], &[]).unwrap();
+    let keys = KeySet::new(2, &[old, new], &[], &MasterSecret::random(&SystemRandom)).unwrap();
     let profile = Mint::new(Algorithm::EdDsa).profile;
     let at = |now| {
         issue(&profile, &Mint::subject(), now, ends + Duration::from_secs(86_400), &keys, &SystemRandom)
@@ -361,5 +369,71 @@ fn published_keys_contain_no_private_members() {
         for public in ["kty", "kid", "use", "alg"] {
             assert!(key.contains_key(public), "{algorithm:?} {public}");
         }
+    }
+}
+
+#[test]
+fn login_name_is_sealed_in_the_token() {
+    let mint = Mint::new(Algorithm::EdDsa);
+    let token = mint.issue();
+    assert_eq!(mint.verify(&token).unwrap().subject, Mint::subject());
+    let claims = from_base64url(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let jti = claims["jti"].as_str().unwrap();
+    let (sealed, generation) = jti.split_once('.').unwrap();
+    assert_eq!(generation, "4");
+    let sealed = from_base64url(sealed).unwrap();
+    for text in [claims.to_string().into_bytes(), sealed] {
+        assert!(!text.windows(3).any(|window| window == b"ada"), "{}", String::from_utf8_lossy(&text));
+    }
+    assert_ne!(mint.issue(), token, "no two tokens are the same");
+}
+
+#[test]
+fn token_of_release_0_1_0_and_one_with_unknown_contents_name_nobody() {
+    let mint = Mint::new(Algorithm::EdDsa);
+    let random = base64url([7; 16]);
+    for jti in [random.clone(), format!("{random}.4"), "a".to_owned(), base64url([7; 60]), "?".repeat(80)] {
+        let claims = Mint::claims(|claims| {
+            claims.insert("jti".into(), jti.clone().into());
+        });
+        let verified = mint.verify(&mint.signed(&mint.header(), &claims)).unwrap();
+        assert_eq!(verified.subject.login, None, "{jti}");
+    }
+}
+
+#[test]
+fn sealed_name_opens_under_keys_before_and_after_a_rotation() {
+    let master = MasterSecret::random(&SystemRandom);
+    let (old, new) =
+        (OpenKey::access(Algorithm::EdDsa, &SystemRandom), OpenKey::access(Algorithm::EdDsa, &SystemRandom));
+    let new = OpenKey { signs_from: NOW + Duration::from_secs(600), ..new };
+    let profile = Mint::new(Algorithm::EdDsa).profile;
+    let keys = KeySet::new(2, &[old, new], &[], &master).unwrap();
+    for now in [NOW, NOW + Duration::from_secs(600)] {
+        let end = now + Duration::from_secs(86_400);
+        let issued = issue(&profile, &Mint::subject(), now, end, &keys, &SystemRandom).unwrap();
+        let verified = verify(issued.token.expose(), &profile, now, &keys).unwrap();
+        assert_eq!(verified.subject.login, Mint::subject().login);
+    }
+}
+
+/// Browsers keep cookies of 4,096 bytes, name and value together (RFC 6265bis section 5.6).
+#[test]
+fn token_with_thirty_long_roles_fits_into_a_cookie() {
+    for algorithm in ALL {
+        let mint = Mint::new(algorithm);
+        let roles: Vec<String> =
+            (0..30).map(|at| format!("department-{at:02}:permission-to-write")).collect();
+        let subject = Subject {
+            roles: Roles::parse(roles.iter().map(String::as_str)).unwrap(),
+            login: Some("x".repeat(128).parse().unwrap()),
+            generation: u32::MAX,
+            ..Mint::subject()
+        };
+        let end = NOW + Duration::from_secs(86_400);
+        let issued = issue(&mint.profile, &subject, NOW, end, &mint.keys, &SystemRandom).unwrap();
+        let length = issued.token.expose().len();
+        assert!("__Host-doorward_access=".len() + length <= 4096, "{algorithm:?}: {length}");
     }
 }

@@ -6,6 +6,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::id::SystemRandom;
 use crate::token::keyring::OpenKey;
+use crate::token::seal::MasterSecret;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/. \x7f";
@@ -13,7 +14,7 @@ const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 #[test]
 fn only_encoded_tokens_parse() {
     let keys = [7, 9].map(|kid| OpenKey::refresh(kid, &SystemRandom));
-    let keys = KeySet::new(1, &[], &keys).unwrap();
+    let keys = KeySet::new(1, &[], &keys, &MasterSecret::random(&SystemRandom)).unwrap();
     let world = (
         any::<[u8; 16]>(),
         any::<u32>(),

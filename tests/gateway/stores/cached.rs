@@ -1,15 +1,17 @@
 //! Session knowledge that needs no store lookup.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use doorward::identity::ClientKind;
-use doorward::session::{Lookup, Record};
+use doorward::id::SessionId;
+use doorward::server::Stores;
+use doorward::session::{Lookup, SessionStore};
 
+use crate::sessions::forged::{Forger, stolen_keys};
 use crate::support::gateway::{SOON, Tokens};
 use crate::support::http::{Client, message};
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
-async fn gateway(sessions: &str) -> (TestGateway, std::sync::Arc<Faults>) {
+async fn gateway(sessions: &str) -> (TestGateway, Arc<Faults>) {
     let faults = Faults::new();
     let setup = Setup {
         vault: r#"lease = "60s""#.to_owned(),
@@ -37,24 +39,6 @@ async fn first_request_after_login_or_refresh_queries_no_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn session_store_record_suffices_for_an_already_seen_user() {
-    let (gateway, faults) = gateway(r#"revalidate_after = "0s""#).await;
-    let (seen, unseen) = (gateway.login("ada").await, gateway.login_elsewhere("ada").await);
-    let id = unseen.session.parse().expect("an id");
-    // As another gateway on the same session store would have left it.
-    let row = gateway.vault.sessions.find(id).await.expect("an answer").expect("the session");
-    let idle = Some((row.grant.ends_at, ClientKind::Program));
-    let record = Record { user_id: row.grant.user_id, expires_at: row.grant.expires_at, idle };
-    gateway.sessions.fill(id, record, Duration::from_secs(60)).await.expect("filled");
-    let lookups = faults.calls(Op::FindSession);
-    for tokens in [&seen, &unseen] {
-        assert_eq!(gateway.call("GET", "/", &tokens.access).await.status, 200);
-    }
-    assert_eq!(faults.calls(Op::FindSession), lookups);
-    assert_eq!(gateway.app.seen()[1].header("x-auth-user").as_deref(), Some("ada"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn confirmed_session_continues_without_stores_while_revocations_are_current() {
     let (gateway, faults) = gateway("revalidate_after = \"0s\"\nvault_outage_grace = \"0s\"").await;
     // A session store that stores nothing, as if it were constantly emptied.
@@ -70,6 +54,48 @@ async fn confirmed_session_continues_without_stores_while_revocations_are_curren
     }
     assert_eq!(faults.calls(Op::FindSession), lookups + 3, "and asked again each time");
     assert_eq!(gateway.call("GET", "/", &elsewhere.access).await.status, 503, "never confirmed");
+}
+
+/// Another gateway of the same stores, started later: it knows no session and no user.
+async fn another(one: &TestGateway, shared: &Arc<dyn SessionStore>) -> (TestGateway, Arc<Faults>) {
+    let (faults, sessions) = (Faults::new(), Arc::clone(shared));
+    let wrap = faults.wrap();
+    let setup = Setup {
+        folder: Some(one.folder.clone()),
+        clock: one.clock.clone(),
+        stores: Box::new(move |stores| wrap(Stores { sessions, ..stores })),
+        ..Setup::default()
+    };
+    (TestGateway::with(setup).await, faults)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn started_gateway_asks_the_session_store_alone_about_sessions_it_never_saw() {
+    let (one, _) = gateway("").await;
+    let tokens = one.login("ada").await;
+    let (two, faults) = another(&one, &one.sessions).await;
+    for _ in 0..3 {
+        assert_eq!(two.call("GET", "/", &tokens.access).await.status, 200);
+    }
+    assert_eq!(faults.calls(Op::FindSession), 0, "the token carries the name");
+    assert_eq!(two.app.seen()[0].header("x-auth-user").as_deref(), Some("ada"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn token_of_release_0_1_0_is_looked_up_once_for_the_name() {
+    let (one, _) = gateway("").await;
+    let tokens = one.login("ada").await;
+    let id: SessionId = tokens.session.parse().expect("an id");
+    let user = one.vault.sessions.find(id).await.expect("an answer").expect("the session").grant.user_id;
+    let (two, faults) = another(&one, &one.sessions).await;
+    let mut old = Forger::new(&two, user);
+    old.subject.session_id = id;
+    let old = old.token(&stolen_keys(&two).await);
+    for _ in 0..3 {
+        assert_eq!(two.call("GET", "/", &old).await.status, 200);
+    }
+    assert_eq!(faults.calls(Op::FindSession), 1);
+    assert_eq!(two.app.seen()[0].header("x-auth-user").as_deref(), Some("ada"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

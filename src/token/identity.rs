@@ -1,0 +1,130 @@
+//! The user's login name inside an access token, sealed: only gateways read it.
+//!
+//! AES-256-GCM (NIST SP 800-38D) with session id and issue time as associated data. Each signing key has a secret of
+//! its own, derived from the master secret, so it changes with that key. Each session has a key of its own below it:
+//! random nonces allow 2^32 messages per key, and a large site issues that many tokens in five days.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf;
+use serde::{Deserialize, Serialize};
+
+use super::seal::MasterSecret;
+use crate::clock::Timestamp;
+use crate::id::{Random, SessionId};
+use crate::identity::Login;
+
+/// Multiple to which the plain text is padded, in bytes, so that the length of a token says little about the name.
+const PADDED_TO: usize = 32;
+
+/// Names the use of the derived secrets.
+const LABEL: &str = "identity in access tokens";
+
+/// What is sealed. Unknown members are ignored, so that a later release can add some.
+#[derive(Serialize, Deserialize)]
+struct Contents<'a> {
+    login: &'a str,
+}
+
+/// Secret that seals identities in the tokens of one signing key.
+pub(super) struct IdentityKey(hkdf::Prk);
+
+impl IdentityKey {
+    /// Derives the secret of a signing key.
+    pub(super) fn new(master: &MasterSecret, kid: &str) -> Self {
+        let secret = master.derive(&format!("{LABEL} {kid}"));
+        Self(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret.expose()))
+    }
+
+    /// Seals a login name for one token. The result is different each time.
+    pub(super) fn seal(
+        &self,
+        login: &Login,
+        session_id: SessionId,
+        issued_at: Timestamp,
+        random: &dyn Random,
+    ) -> Vec<u8> {
+        let nonce: [u8; NONCE_LEN] = random.bytes();
+        let contents = Contents { login: login.as_str() };
+        let mut body = serde_json::to_vec(&contents).expect("strings serialise");
+        // JSON allows white space at the end (RFC 8259 section 2).
+        body.resize(body.len().next_multiple_of(PADDED_TO), b' ');
+        self.of_session(session_id)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                associated(session_id, issued_at),
+                &mut body,
+            )
+            .expect("AES-GCM seals anything below 64 GiB");
+        [&nonce, &body[..]].concat()
+    }
+
+    /// Opens what [`IdentityKey::seal`] made. `None` if it does not belong to this key, session and time, or has another
+    /// form: the vault knows the name as well.
+    pub(super) fn open(&self, sealed: &[u8], session_id: SessionId, issued_at: Timestamp) -> Option<Login> {
+        let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let mut body = body.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let key = self.of_session(session_id);
+        let plain = key.open_in_place(nonce, associated(session_id, issued_at), &mut body).ok()?;
+        serde_json::from_slice::<Contents<'_>>(plain).ok()?.login.parse().ok()
+    }
+
+    fn of_session(&self, session_id: SessionId) -> LessSafeKey {
+        let info: [&[u8]; 1] = [session_id.as_bytes()];
+        let key = self.0.expand(&info, &AES_256_GCM).expect("32 bytes are no more than HKDF gives");
+        LessSafeKey::new(UnboundKey::from(key))
+    }
+}
+
+/// The associated data: session id and issue time.
+fn associated(session_id: SessionId, issued_at: Timestamp) -> Aad<[u8; 24]> {
+    let mut data = [0; 24];
+    data[..16].copy_from_slice(session_id.as_bytes());
+    data[16..].copy_from_slice(&issued_at.secs().to_be_bytes());
+    Aad::from(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SystemRandom;
+
+    const AT: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn id(byte: u8) -> SessionId {
+        SessionId::from_bytes([byte; 16])
+    }
+
+    #[test]
+    fn sealed_name_opens_only_for_its_key_session_and_time() {
+        let master = MasterSecret::random(&SystemRandom);
+        let (key, login) = (IdentityKey::new(&master, "a"), "ada@example.org".parse::<Login>().unwrap());
+        let sealed = key.seal(&login, id(1), AT, &SystemRandom);
+        assert_eq!(key.open(&sealed, id(1), AT), Some(login.clone()));
+        assert_eq!(IdentityKey::new(&master, "a").open(&sealed, id(1), AT), Some(login.clone()));
+        assert_eq!(IdentityKey::new(&master, "b").open(&sealed, id(1), AT), None, "another signing key");
+        let other = MasterSecret::random(&SystemRandom);
+        assert_eq!(IdentityKey::new(&other, "a").open(&sealed, id(1), AT), None, "another master secret");
+        assert_eq!(key.open(&sealed, id(2), AT), None, "another session");
+        assert_eq!(key.open(&sealed, id(1), Timestamp::from_secs(AT.secs() + 1)), None, "another time");
+        for at in 0..sealed.len() {
+            let mut bent = sealed.clone();
+            bent[at] ^= 1;
+            assert_eq!(key.open(&bent, id(1), AT), None, "byte {at}");
+            assert_eq!(key.open(&sealed[..at], id(1), AT), None, "cut at {at}");
+        }
+        assert_ne!(key.seal(&login, id(1), AT, &SystemRandom), sealed, "never the same twice");
+    }
+
+    #[test]
+    fn sealed_name_shows_neither_the_name_nor_its_length() {
+        let key = IdentityKey::new(&MasterSecret::random(&SystemRandom), "a");
+        let seal = |login: &str| key.seal(&login.parse().unwrap(), id(1), AT, &SystemRandom);
+        let lengths: Vec<usize> =
+            ["a", "ada", "ada.lovelace"].iter().map(|login| seal(login).len()).collect();
+        assert_eq!(lengths, [60, 60, 60], "nonce, 32 bytes, tag");
+        assert_eq!(seal(&"x".repeat(128)).len(), 12 + 160 + 16);
+        let sealed = seal("ada.lovelace");
+        assert!(!sealed.windows(3).any(|window| window == b"ada"));
+    }
+}
