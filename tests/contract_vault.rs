@@ -104,6 +104,7 @@ macro_rules! on {
                 keys {
                     first_key_signs_at_once_and_has_no_end
                     successor_key_ends_predecessors_of_the_same_use
+                    successor_without_overlap_ends_every_key_before_it
                     kid_is_unique_among_live_keys_of_its_use
                     only_first_skips_a_use_that_has_a_key
                     replicas_starting_together_agree_on_one_key

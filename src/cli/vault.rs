@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{AdminContext, confirmed, table};
-use crate::auth::keys;
+use crate::auth::keys::{self, Predecessors, Rotated};
 use crate::server;
 use crate::vault::{EndReason, Scope};
 
@@ -62,6 +62,9 @@ pub(super) async fn run(
         }
         Command::Restored { yes } => {
             confirmed(*yes, "This signs out all users; it is needed only after a restore.", out)?;
+            // Sessions from after the backup are not in the vault, and Redis may have them: their tokens end with their
+            // keys. First, since it proves the master key.
+            replace_keys(context, Predecessors::EndNow).await?;
             let ended = context.vault.sessions.revoke(Scope::Everyone, EndReason::Admin).await?;
             writeln!(out, "sessions ended: {}; all users must sign in again", ended.alive)?;
         }
@@ -104,11 +107,15 @@ pub(super) async fn run_key(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let KeyCommand::Rotate = command;
-    let random = context.surroundings.random.as_ref();
-    let master = server::master_secret(&context.config, &context.vault, random).await?;
-    // A vault that has never served has no key to rotate. It gets its first one.
-    keys::establish(&context.vault, &master, context.config.tokens.algorithm, random).await?;
-    let rotated = keys::rotate(&context.vault, &master, context.config.tokens.algorithm, random).await?;
+    let rotated = replace_keys(context, Predecessors::Overlap).await?;
     writeln!(out, "key {} is published now and signs from {}", rotated.access_kid, rotated.signs_from)?;
     Ok(())
+}
+
+async fn replace_keys(context: &AdminContext, predecessors: Predecessors) -> anyhow::Result<Rotated> {
+    let (random, algorithm) = (context.surroundings.random.as_ref(), context.config.tokens.algorithm);
+    let master = server::master_secret(&context.config, &context.vault, random).await?;
+    // A vault that has never served has no key to replace. It gets its first one.
+    keys::establish(&context.vault, &master, algorithm, random).await?;
+    Ok(keys::rotate(&context.vault, &master, algorithm, predecessors, random).await?)
 }

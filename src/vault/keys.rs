@@ -39,7 +39,7 @@ pub struct NewKey {
     pub sealed: Vec<u8>,
     /// Delay until the key signs. Zero for the first key.
     pub signs_after: Duration,
-    /// Time after that during which its predecessors still verify.
+    /// Time after that during which its predecessors still verify, at most.
     pub overlap: Duration,
 }
 

@@ -68,8 +68,17 @@ pub struct Rotated {
     pub signs_from: Timestamp,
 }
 
-/// Adds a new key of each use. It is published at once and signs once every JWKS cache has it. Its predecessor stays
-/// until its last token has expired.
+/// How the keys of before end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predecessors {
+    /// New keys are published at once and sign once every JWKS cache has them. Their predecessors stay until their last
+    /// token has expired.
+    Overlap,
+    /// New keys sign at once, and no token of before is valid any more.
+    EndNow,
+}
+
+/// Adds a new key of each use.
 ///
 /// # Errors
 /// See [`KeysError`].
@@ -77,6 +86,7 @@ pub async fn rotate(
     vault: &Vault,
     master: &MasterSecret,
     algorithm: Algorithm,
+    predecessors: Predecessors,
     random: &dyn Random,
 ) -> Result<Rotated, KeysError> {
     let table = vault.keys.load().await?;
@@ -90,10 +100,17 @@ pub async fn rotate(
         VaultError::Damaged("all 256 refresh keys are in use: wait until the oldest has ended".into())
     })?;
     let access = OpenKey::access(algorithm, random);
-    let new = [
-        sealed(&access, KeyUse::Access, PUBLISH_BEFORE_USE, master, random),
-        sealed(&OpenKey::refresh(refresh_kid, random), KeyUse::Refresh, PUBLISH_BEFORE_USE, master, random),
+    let signs_after = match predecessors {
+        Predecessors::Overlap => PUBLISH_BEFORE_USE,
+        Predecessors::EndNow => Duration::ZERO,
+    };
+    let mut new = [
+        sealed(&access, KeyUse::Access, signs_after, master, random),
+        sealed(&OpenKey::refresh(refresh_kid, random), KeyUse::Refresh, signs_after, master, random),
     ];
+    if predecessors == Predecessors::EndNow {
+        new.iter_mut().for_each(|key| key.overlap = Duration::ZERO);
+    }
     let table = vault.keys.add(&new, false).await?;
     let added = table.keys.iter().find(|k| k.kid == access.kid).map_or(table.now, |k| k.signs_from);
     Ok(Rotated { access_kid: access.kid, signs_from: added })

@@ -30,11 +30,11 @@ const NOW: &str = concat!("WITH ", clock!(), " SELECT now FROM clock");
 const TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE key_use = $1) AS taken";
 
 /// A key id can be reused once its key no longer verifies: there are only 256 ids for refresh keys. Predecessors get an
-/// end.
+/// end, an earlier one if they have one already.
 const CLEAR: &str = "
     WITH dead AS (DELETE FROM keys WHERE key_use = $1 AND kid = $2 AND verifies_until <= $3)
     UPDATE keys SET verifies_until = $3 + ($4 + $5)::float8 * interval '1 millisecond'
-    WHERE key_use = $1 AND verifies_until IS NULL";
+    WHERE key_use = $1 AND (verifies_until IS NULL OR verifies_until > $3 + ($4 + $5)::float8 * interval '1 millisecond')";
 
 const ADD: &str = "
     WITH added AS (

@@ -50,7 +50,7 @@ fn add_one(tx: &Tx<'_>, key: &NewKey) -> Result<(), Fault> {
         params![key_use, key.kid, tx.now()],
     )?;
     tx.execute(
-        "UPDATE keys SET verifies_until = ?2 WHERE key_use = ?1 AND verifies_until IS NULL",
+        "UPDATE keys SET verifies_until = ?2 WHERE key_use = ?1 AND (verifies_until IS NULL OR verifies_until > ?2)",
         params![key_use, signs_from + key.overlap],
     )?;
     let added = tx.execute(

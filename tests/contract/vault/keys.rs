@@ -49,6 +49,22 @@ pub(crate) async fn successor_key_ends_predecessors_of_the_same_use(world: World
     assert_eq!(later.keys.iter().filter(|key| key.key_use == KeyUse::Access).count(), 1);
 }
 
+pub(crate) async fn successor_without_overlap_ends_every_key_before_it(world: World) {
+    world.vault.keys.add(&[key("1")], false).await.expect("added");
+    world.vault.keys.add(&[NewKey { signs_after: HOUR, ..key("2") }], false).await.expect("added");
+    // One that signs, with an end already, and one that is to sign.
+    let table = world.vault.keys.add(&[NewKey { overlap: Duration::ZERO, ..key("3") }], false).await;
+    assert_eq!(kids(&table.expect("added").keys), ["3"]);
+    let table = world.other.keys.load().await.expect("a table");
+    assert_eq!((kids(&table.keys), table.keys[0].verifies_until), (vec!["3"], None));
+    // A longer overlap moves no end that there is.
+    let table = world.vault.keys.add(&[key("4")], false).await.expect("added");
+    let ends = table.keys[0].verifies_until;
+    let later = NewKey { overlap: HOUR * 9, ..key("5") };
+    let table = world.vault.keys.add(&[later], false).await.expect("added");
+    assert_eq!((kids(&table.keys), table.keys[0].verifies_until), (vec!["3", "4", "5"], ends));
+}
+
 pub(crate) async fn kid_is_unique_among_live_keys_of_its_use(world: World) {
     world.vault.keys.add(&[key("1")], false).await.expect("added");
     let again = world.vault.keys.add(&[key("2"), key("1")], false).await;
