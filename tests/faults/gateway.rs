@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -17,6 +17,7 @@ use crate::client::Request;
 use crate::history::{Note, Recorder, State};
 use crate::process;
 use crate::wait::{PATIENCE, until};
+use crate::watchdog::Watched;
 
 /// Reasons in the log that tell of a store.
 const REASONS: &[&str] = &[
@@ -27,6 +28,12 @@ const REASONS: &[&str] = &[
     "session_store_back",
     "session_ended_by_reuse",
 ];
+
+/// A process that ends with the tests.
+struct Running {
+    child: Child,
+    _watched: Watched,
+}
 
 /// How a gateway is run.
 pub(crate) struct Program {
@@ -42,7 +49,12 @@ pub(crate) struct Gateway {
     pub(crate) public: SocketAddr,
     admin: SocketAddr,
     program: Program,
-    child: Mutex<Option<Child>>,
+    child: Mutex<Option<Running>>,
+    /// Variables for the next start.
+    environment: std::sync::Mutex<Vec<(&'static str, String)>>,
+    /// Process id of the one that took over, from the log; 0 before.
+    named: Arc<AtomicU32>,
+    successor: Mutex<Option<Watched>>,
     /// In the load balancer's list.
     pub(crate) is_in: AtomicBool,
     /// Its addresses accept connections.
@@ -58,12 +70,25 @@ impl Gateway {
         recorder: Arc<Recorder>,
     ) -> Self {
         let (child, is_in, listens) = (Mutex::default(), AtomicBool::new(true), AtomicBool::new(true));
-        let gateway = Self { number, public, admin, program, child, is_in, listens, recorder };
+        let (environment, named, successor) = (std::sync::Mutex::default(), Arc::default(), Mutex::default());
+        let gateway = Self {
+            number,
+            public,
+            admin,
+            program,
+            child,
+            environment,
+            named,
+            successor,
+            is_in,
+            listens,
+            recorder,
+        };
         gateway.run().await;
         gateway
     }
 
-    fn note(&self, state: State) {
+    pub(crate) fn note(&self, state: State) {
         self.recorder.note(Note::Process { gateway: self.number, state });
     }
 
@@ -84,14 +109,22 @@ impl Gateway {
         command.arg("--config").arg(&self.program.config).arg("serve").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.envs(self.program.broken.map(|guard| ("DOORWARD_BROKEN_GUARD", guard)));
+        command.envs(self.environment.lock().expect("not poisoned").iter().cloned());
         let mut child = command.spawn().expect("it starts");
-        let log = child.stderr.take().expect("piped");
-        tokio::spawn(follow(log, self.program.log.clone(), self.number, Arc::clone(&self.recorder)));
-        *self.child.lock().await = Some(child);
+        let watched = Watched::new(child.id().expect("it runs"));
+        let log = Log {
+            lines: child.stderr.take().expect("piped"),
+            file: self.program.log.clone(),
+            gateway: self.number,
+            recorder: Arc::clone(&self.recorder),
+            successor: Arc::clone(&self.named),
+        };
+        tokio::spawn(log.follow());
+        *self.child.lock().await = Some(Running { child, _watched: watched });
     }
 
-    async fn id(&self) -> u32 {
-        self.child.lock().await.as_ref().and_then(Child::id).expect("it runs")
+    pub(crate) async fn id(&self) -> u32 {
+        self.child.lock().await.as_ref().and_then(|running| running.child.id()).expect("it runs")
     }
 
     pub(crate) async fn signal(&self, name: &str) {
@@ -102,8 +135,8 @@ impl Gateway {
     pub(crate) async fn kill(&self) {
         self.note(State::Down);
         self.listens.store(false, Ordering::Release);
-        let child = self.child.lock().await.take();
-        child.expect("it runs").kill().await.expect("killed");
+        let running = self.child.lock().await.take();
+        running.expect("it runs").child.kill().await.expect("killed");
     }
 
     /// Starts a killed or stopped gateway on the same addresses and puts it into the load balancer's list.
@@ -118,22 +151,54 @@ impl Gateway {
         self.listens.load(Ordering::Acquire)
     }
 
-    /// Takes it out of the load balancer, drains it, and checks that it ends well.
-    pub(crate) async fn drain(&self) {
+    /// Starts it with these variables the next time.
+    pub(crate) fn set_environment(&self, variables: Vec<(&'static str, String)>) {
+        *self.environment.lock().expect("not poisoned") = variables;
+    }
+
+    /// Takes it out of the load balancer. Returns when requests that are on their way to it have arrived.
+    async fn take_out(&self) {
         self.is_in.store(false, Ordering::Release);
         self.listens.store(false, Ordering::Release);
-        // Requests that are on their way to it arrive.
         tokio::time::sleep(Duration::from_millis(300)).await;
         self.note(State::Down);
+    }
+
+    /// Takes it out of the load balancer, drains it, and checks that it ends well.
+    pub(crate) async fn drain(&self) {
+        self.take_out().await;
         self.signal("TERM").await;
-        let mut child = self.child.lock().await.take().expect("it runs");
-        let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it stops").expect("waited");
-        assert!(
-            status.success(),
-            "gateway {} ended with {status}: {}",
-            self.number,
-            self.program.log.display()
-        );
+        self.assert_ends_well().await;
+    }
+
+    async fn assert_ends_well(&self) {
+        let mut running = self.child.lock().await.take().expect("it runs");
+        let ending = tokio::time::timeout(PATIENCE, running.child.wait());
+        let status = ending.await.expect("it stops").expect("waited");
+        let log = self.program.log.display();
+        assert!(status.success(), "gateway {} ended with {status}: {log}", self.number);
+    }
+
+    /// Has a new process take over, under load.
+    pub(crate) async fn upgrade(&self) {
+        self.named.store(0, Ordering::Release);
+        self.signal("USR2").await;
+        self.assert_ends_well().await;
+        let named = async || self.named.load(Ordering::Acquire) != 0;
+        let log = self.program.log.display();
+        assert!(until(PATIENCE, named).await, "gateway {} names no successor: {log}", self.number);
+        *self.successor.lock().await = Some(Watched::new(self.named.load(Ordering::Acquire)));
+    }
+
+    /// Replaces the process that took over by one that is a child of this one.
+    pub(crate) async fn replace_successor(&self) {
+        let successor = self.successor.lock().await.take().expect("an upgrade before");
+        self.take_out().await;
+        process::signal(successor.id(), "TERM");
+        let runs = || std::path::Path::new("/proc").join(successor.id().to_string()).exists();
+        let has_ended = until(PATIENCE, async || !runs()).await;
+        assert!(has_ended, "gateway {} does not end: {}", self.number, self.program.log.display());
+        self.start_again().await;
     }
 
     pub(crate) async fn pause(&self) {
@@ -152,7 +217,7 @@ impl Gateway {
 
     /// Exit status of a process that nobody ended.
     pub(crate) async fn exited(&self) -> Option<ExitStatus> {
-        self.child.lock().await.as_mut()?.try_wait().expect("a child")
+        self.child.lock().await.as_mut()?.child.try_wait().expect("a child")
     }
 
     /// Values of a metric without labels.
@@ -179,17 +244,34 @@ async fn metrics(admin: SocketAddr) -> Option<String> {
     Some(text)
 }
 
-/// Copies the log to a file and notes the lines that tell of a store.
-async fn follow(log: ChildStderr, file: PathBuf, gateway: usize, recorder: Arc<Recorder>) -> Option<()> {
-    let mut file = std::fs::File::options().create(true).append(true).open(file).ok()?;
-    let mut lines = BufReader::new(log).lines();
-    while let Some(line) = lines.next_line().await.ok()? {
-        let at = recorder.now();
-        let found = REASONS.iter().find(|reason| line.contains(&format!("\"reason\":\"{reason}\"")));
-        if let Some(reason) = found {
-            recorder.note(Note::Log { gateway, reason: (*reason).to_owned() });
+/// The log of a process.
+struct Log {
+    lines: ChildStderr,
+    file: PathBuf,
+    gateway: usize,
+    recorder: Arc<Recorder>,
+    successor: Arc<AtomicU32>,
+}
+
+impl Log {
+    /// Copies it to a file and notes the lines that tell of a store, and of a process that took over.
+    async fn follow(self) -> Option<()> {
+        let Self { gateway, recorder, successor, .. } = self;
+        let mut file = std::fs::File::options().create(true).append(true).open(self.file).ok()?;
+        let mut lines = BufReader::new(self.lines).lines();
+        while let Some(line) = lines.next_line().await.ok()? {
+            let at = recorder.now();
+            let has = |reason: &str| line.contains(&format!("\"reason\":\"{reason}\""));
+            if let Some(reason) = REASONS.iter().find(|reason| has(reason)) {
+                recorder.note(Note::Log { gateway, reason: (*reason).to_owned() });
+            }
+            if has("handed_over") {
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                let id = line["pid"].as_u64().and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
+                successor.store(id, Ordering::Release);
+            }
+            writeln!(file, "{at} {line}").ok()?;
         }
-        writeln!(file, "{at} {line}").ok()?;
+        Some(())
     }
-    Some(())
 }

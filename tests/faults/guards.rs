@@ -57,7 +57,7 @@ async fn missing_recheck_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_fill_nx_is_found() {
-    assert_found("fill-nx", &[Fault::GatewayWithoutVault; 8], &[Rule::AcceptedRevoked]).await;
+    assert_found("fill-nx", &[Fault::LateWrites; 6], &[Rule::AcceptedRevoked]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

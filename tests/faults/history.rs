@@ -122,6 +122,8 @@ pub(crate) enum State {
     Paused,
     /// Killed, draining, or not yet ready.
     Down,
+    /// Without descriptors or memory: it may refuse connections, or respond late.
+    Starved,
 }
 
 /// A fact known from a moment on.
@@ -147,6 +149,10 @@ pub(crate) enum Note {
         name: String,
         begins: bool,
     },
+    /// The vault is as it was at `from`, with every session ended.
+    VaultRestored {
+        from: Micros,
+    },
     /// A line of a gateway's log that tells of a store.
     Log {
         gateway: usize,
@@ -157,6 +163,9 @@ pub(crate) enum Note {
         span: Micros,
     },
 }
+
+/// Code of what was acknowledged and lost with its vault.
+pub(crate) const LOST: &str = "lost";
 
 /// A complete history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,6 +189,22 @@ impl History {
         let mut lines: Vec<_> = notes.chain(entries).collect();
         lines.sort_by_key(|(at, _)| *at);
         lines.iter().map(|(_, line)| serde_json::to_string(line).expect("JSON")).collect()
+    }
+
+    /// Takes back what was acknowledged and lost when its vault was restored. What revokes a session stays: after a restore
+    /// every session is ended.
+    pub(crate) fn without_lost_changes(mut self) -> Self {
+        for (at, note) in &self.notes {
+            let Note::VaultRestored { from } = note else { continue };
+            let is_change =
+                |op: &Op| matches!(op, Op::Roles { .. } | Op::Password { .. } | Op::Disable | Op::Enable);
+            let lost = |entry: &&mut Entry| is_change(&entry.op) && entry.end > *from && entry.start < *at;
+            for entry in self.entries.iter_mut().filter(lost) {
+                entry.status = 0;
+                LOST.clone_into(&mut entry.code);
+            }
+        }
+        self
     }
 
     pub(crate) fn save(&self, file: &Path) {

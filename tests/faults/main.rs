@@ -19,6 +19,8 @@ mod redis_faults;
 #[path = "../support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod servers;
+#[path = "../support/watchdog.rs"]
+mod watchdog;
 
 mod app;
 mod bounds;

@@ -58,7 +58,7 @@ pub(crate) async fn run_without(
     let sessions = workers.end().await;
     survey(&fleet, sessions).await;
     watching.abort();
-    let history = fleet.recorder.finished();
+    let history = fleet.recorder.finished().without_lost_changes();
     let file = fleet.folder.join(format!("history-{}.jsonl", seed.0));
     history.save(&file);
     let violations = Case::new(&history, GATEWAYS, bounds).violations();
@@ -72,7 +72,7 @@ pub(crate) async fn run_without(
 }
 
 /// One fault from its begin until everything works again.
-async fn one(fleet: &Fleet, plan: &Plan) -> Times {
+async fn one(fleet: &Arc<Fleet>, plan: &Plan) -> Times {
     let (recorder, mut held) = (&fleet.recorder, Held::default());
     let name = plan.name();
     let requests = recorder.requests();

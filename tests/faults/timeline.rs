@@ -73,7 +73,7 @@ impl Timeline {
                     }
                 }
                 Note::Stall { span } => line.stalls.push((at, span)),
-                Note::Log { .. } => {}
+                Note::Log { .. } | Note::VaultRestored { .. } => {}
             }
         }
         line

@@ -1,7 +1,7 @@
 //! Every request gets a response, and a refusal that undecided requests get comes soon and says when to try again.
 
 use super::{Case, Rule, Violation, access};
-use crate::history::{Entry, Op};
+use crate::history::{Entry, LOST, Op};
 
 /// The client went away by itself.
 pub(crate) const HUNG_UP: &str = "hung_up";
@@ -27,7 +27,8 @@ pub(super) fn check(case: &Case<'_>, entry: &Entry, found: &mut Vec<Violation>) 
             breach(Rule::RefusedPublic);
         }
     } else if entry.status == 0 {
-        let may_be_lost = is_disturbed || entry.code == HUNG_UP || access::may_be_cut(case, entry);
+        let may_be_lost =
+            is_disturbed || matches!(entry.code.as_str(), HUNG_UP | LOST) || access::may_be_cut(case, entry);
         if !may_be_lost {
             breach(Rule::NoResponse);
         }

@@ -179,6 +179,26 @@ fn sessions_opened_meanwhile_may_live_or_not() {
 }
 
 #[test]
+fn restored_vault_has_lost_changes_and_no_session() {
+    let roles = entry(S, 0, Op::Roles { version: 1 });
+    let old = |start| Entry { session: "t".to_owned(), ..entry(start, 0, Op::Login { password: 0 }) };
+    let old_call = |start| {
+        let seen = Seen { user: "ada".to_owned(), session: "t".to_owned(), roles: 0 };
+        Entry { session: "t".to_owned(), seen: Some(seen), ..entry(start, 1, Op::Call { roles: 0 }) }
+    };
+    let entries = [login(), roles, revoke(3 * S), old(4 * S), old_call(5 * S), accepted(5 * S, 1)];
+    let found = |from| {
+        let notes = vec![(3 * S + 20 * MS, Note::VaultRestored { from })];
+        let history = History { entries: entries.to_vec(), notes }.without_lost_changes();
+        let found = Case::new(&history, 3, &Bounds::default()).violations();
+        found.iter().map(|found| found.rule).collect::<Vec<_>>()
+    };
+    // The backup is older than the change of roles; sessions of before are revoked all the same.
+    assert_eq!(found(S / 2), [Rule::AcceptedRevoked]);
+    assert_eq!(found(2 * S), [Rule::AcceptedOldRoles, Rule::AcceptedRevoked, Rule::AcceptedOldRoles]);
+}
+
+#[test]
 fn identity_belongs_to_the_token() {
     for (user, session, roles) in [("bea", "s", 0), ("ada", "t", 0), ("ada", "s", 1)] {
         let mut call = accepted(S, 1);

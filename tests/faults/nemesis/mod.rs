@@ -1,18 +1,26 @@
 //! The faults: what each does, what it repairs, and what users are promised meanwhile.
 
+mod clocks;
+mod disk;
 mod gateways;
+mod kills;
 mod links;
 mod postgres;
 mod redis;
+mod resources;
 mod table;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Rlimit;
 pub(crate) use table::Fault;
 
 use crate::fleet::{Fleet, GATEWAYS, Topology};
-use crate::history::{Note, Reach};
+use crate::history::{Micros, Note, Reach};
+use crate::instances::Server;
 use crate::random::Choices;
+use crate::servers::RedisServer;
 use crate::stores::postgres::Kind as PostgresKind;
 use crate::stores::redis::Kind as RedisKind;
 
@@ -51,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) fault: Fault,
     /// The gateway concerned, where it is one.
     pub(crate) gateway: usize,
+    /// Another one.
+    pub(crate) other: usize,
     /// Two links, for the faults that cut a pair.
     pub(crate) pair: [(usize, Store); 2],
 }
@@ -60,7 +70,9 @@ impl Plan {
         let mut links: Vec<(usize, Store)> =
             (0..GATEWAYS).flat_map(|gateway| [(gateway, Store::Redis), (gateway, Store::Vault)]).collect();
         choices.shuffle(&mut links);
-        Self { fault, gateway: choices.below(GATEWAYS), pair: [links[0], links[1]] }
+        let gateway = choices.below(GATEWAYS);
+        let other = (gateway + 1 + choices.below(GATEWAYS - 1)) % GATEWAYS;
+        Self { fault, gateway, other, pair: [links[0], links[1]] }
     }
 
     /// Name for the table of a run.
@@ -76,26 +88,26 @@ impl Plan {
     }
 
     /// Begins the fault. From the moment of the call on, nothing is certain; when it returns, what it says is.
-    pub(crate) async fn begin(&self, fleet: &Fleet, held: &mut Held) {
+    pub(crate) async fn begin(&self, fleet: &Arc<Fleet>, held: &mut Held) {
         self.note(fleet, |_| Reach::Unknown);
         if self.fault.loses_redis_data() {
             fleet.recorder.note(Note::RedisForgets { begins: true });
         }
         match self.fault.store() {
-            Some(Store::Redis) => redis::begin(self, fleet).await,
+            Some(Store::Redis) => redis::begin(self, fleet, held).await,
             Some(Store::Vault) => postgres::begin(self, fleet, held).await,
-            None => gateways::begin(self, fleet).await,
+            None => gateways::begin(self, fleet, held).await,
         }
         self.note(fleet, |reach| reach);
     }
 
     /// Repairs it.
-    pub(crate) async fn end(&self, fleet: &Fleet, held: &mut Held) {
+    pub(crate) async fn end(&self, fleet: &Arc<Fleet>, held: &mut Held) {
         self.note(fleet, |_| Reach::Unknown);
         match self.fault.store() {
-            Some(Store::Redis) => redis::end(self, fleet).await,
+            Some(Store::Redis) => redis::end(self, fleet, held).await,
             Some(Store::Vault) => postgres::end(self, fleet, held).await,
-            None => gateways::end(self, fleet).await,
+            None => gateways::end(self, fleet, held).await,
         }
     }
 
@@ -124,8 +136,20 @@ impl Plan {
             Fault::GatewayCutOff => {
                 vec![(self.gateway, Store::Redis, Reach::Down), (self.gateway, Store::Vault, Reach::Down)]
             }
+            Fault::KilledBeforeRedis => vec![(self.gateway, Store::Redis, Reach::Unknown)],
+            Fault::KilledBeforeAnswer => vec![(self.gateway, Store::Vault, Reach::Unknown)],
+            // It may have no descriptor for a new connection.
+            Fault::DescriptorsUsedUp | Fault::MemoryUsedUp => {
+                vec![
+                    (self.gateway, Store::Redis, Reach::Unknown),
+                    (self.gateway, Store::Vault, Reach::Unknown),
+                ]
+            }
             Fault::GatewayWithoutRedis => vec![(self.gateway, Store::Redis, Reach::Down)],
             Fault::GatewayWithoutVault => vec![(self.gateway, Store::Vault, Reach::Down)],
+            Fault::LateWrites => {
+                vec![(self.gateway, Store::Redis, Reach::Unknown), (self.other, Store::Vault, Reach::Down)]
+            }
             Fault::PairOfLinksCut => {
                 self.pair.iter().map(|&(gateway, store)| (gateway, store, Reach::Down)).collect()
             }
@@ -149,6 +173,12 @@ impl Plan {
 #[derive(Default)]
 pub(crate) struct Held {
     pub(super) client: Option<tokio_postgres::Client>,
+    /// A second Redis.
+    pub(super) redis: Option<RedisServer>,
+    /// A Postgres with the backup, and the time from which on it knows nothing.
+    pub(super) backup: Option<(Server, Micros)>,
+    /// A limit to be restored.
+    pub(super) limit: Option<Rlimit>,
 }
 
 /// Returns true if a topology has what the fault needs.
@@ -156,13 +186,20 @@ pub(crate) fn suits(fault: Fault, topology: Topology) -> bool {
     let Topology { redis, postgres } = topology;
     match fault {
         // Sentinels and Clusters would mend these, or have several passwords.
-        Fault::RedisReadOnly | Fault::RedisWrongPassword | Fault::RedisRestored => redis == RedisKind::Single,
-        Fault::SentinelFailover | Fault::SentinelSwitch | Fault::FailoverLosesWrites => {
-            redis == RedisKind::Sentinel
-        }
-        Fault::ClusterFailover | Fault::ClusterSwitch | Fault::ClusterMigration => {
+        Fault::RedisReadOnly
+        | Fault::RedisWrongPassword
+        | Fault::RedisRestored
+        | Fault::RedisLoading
+        | Fault::TwoServers => redis == RedisKind::Single,
+        Fault::SentinelFailover
+        | Fault::SentinelSwitch
+        | Fault::FailoverLosesWrites
+        | Fault::OldPrimaryBack => redis == RedisKind::Sentinel,
+        Fault::ClusterFailover | Fault::ClusterSwitch | Fault::ClusterMigration | Fault::NodeForgotten => {
             redis == RedisKind::Cluster
         }
+        Fault::DiskFull => postgres == PostgresKind::Single && disk::may_mount(),
+        Fault::PostgresRestored => postgres == PostgresKind::Single,
         Fault::CommitsSlow | Fault::StandbyPromoted => postgres == PostgresKind::Pair,
         // A pooler has its own users, and tells clients otherwise.
         Fault::ConnectionsUsedUp | Fault::PostgresReadOnly => postgres != PostgresKind::Pooled,

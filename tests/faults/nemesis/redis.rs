@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Fault, Plan, Store, links};
+use super::{Fault, Held, Plan, Store, links};
 use crate::fleet::Fleet;
-use crate::servers::RedisServer;
-use crate::stores::redis::Redis;
+use crate::servers::{NONE, RedisServer};
+use crate::stores::redis::{Redis, address};
+use crate::wait::{PATIENCE, until};
 
-pub(super) async fn begin(plan: &Plan, fleet: &Fleet) {
+pub(super) async fn begin(plan: &Plan, fleet: &Fleet, held: &mut Held) {
     let redis = &fleet.redis;
     if links::begin(plan.fault, Store::Redis, fleet) {
         return;
@@ -27,6 +28,15 @@ pub(super) async fn begin(plan: &Plan, fleet: &Fleet) {
         Fault::RedisReadOnly => redis.each_master(&["REPLICAOF", "127.0.0.1", "1"]).await,
         Fault::RedisWrongPassword => redis.change_password().await,
         Fault::RedisRightLost => redis.each_node(&["ACL", "SETUSER", "default", "-set"]).await,
+        Fault::RedisLoading => redis.load_slowly().await,
+        // It may know sessions that the other has revoked.
+        Fault::TwoServers => {
+            let second = RedisServer::start(NONE).await;
+            lead(plan, fleet, second.port).await;
+            held.redis = Some(second);
+        }
+        Fault::OldPrimaryBack => redis.replace_stalled_primary().await,
+        Fault::NodeForgotten => redis.forget_a_master().await,
         Fault::SentinelFailover => redis.masters().await[0].kill(),
         Fault::SentinelSwitch => {
             redis.sentinels[0].ask::<()>(&["SENTINEL", "FAILOVER", "main"]).await;
@@ -39,7 +49,7 @@ pub(super) async fn begin(plan: &Plan, fleet: &Fleet) {
     }
 }
 
-pub(super) async fn end(plan: &Plan, fleet: &Fleet) {
+pub(super) async fn end(plan: &Plan, fleet: &Fleet, held: &mut Held) {
     let redis = &fleet.redis;
     match plan.fault {
         Fault::RedisPaused => redis.nodes.iter().for_each(RedisServer::resume),
@@ -47,6 +57,7 @@ pub(super) async fn end(plan: &Plan, fleet: &Fleet) {
         Fault::RedisRestored => {
             redis.nodes[0].kill();
             redis.nodes[0].spawn().await;
+            forget_copy(&redis.nodes[0]);
         }
         Fault::RedisFull | Fault::RedisEvictsLru | Fault::RedisEvictsRandom | Fault::RedisEvictsTtl => {
             redis.each_node(&["CONFIG", "SET", "maxmemory", "0"]).await;
@@ -60,12 +71,94 @@ pub(super) async fn end(plan: &Plan, fleet: &Fleet) {
         | Fault::ClusterFailover => {
             redis.start_killed().await;
         }
-        Fault::SentinelSwitch | Fault::ClusterSwitch | Fault::ClusterMigration => {}
+        Fault::RedisLoading => redis.end_loading().await,
+        Fault::TwoServers => {
+            lead(plan, fleet, redis.nodes[0].port).await;
+            held.redis = None;
+        }
+        Fault::NodeForgotten => redis.introduce_all().await,
+        Fault::SentinelSwitch | Fault::OldPrimaryBack | Fault::ClusterSwitch | Fault::ClusterMigration => {}
         _ => links::mend(Store::Redis, fleet),
     }
 }
 
+/// Leads the gateway concerned to another server.
+async fn lead(plan: &Plan, fleet: &Fleet, port: u16) {
+    for link in &fleet.replicas[plan.gateway].redis.all {
+        link.lead_to(address(port)).await;
+    }
+}
+
+/// Removes what the server saved, so that it is empty after the next start.
+fn forget_copy(node: &RedisServer) {
+    std::fs::remove_file(node.folder.join("dump.rdb")).expect("a copy");
+}
+
+/// Keys that take their time when they are loaded.
+const FILLERS: &str = "4000";
+
 impl Redis {
+    /// Restarts it with so many keys that loading them takes some seconds.
+    async fn load_slowly(&self) {
+        let node = &self.nodes[0];
+        node.ask::<()>(&[
+            "EVAL",
+            "for i = 1, ARGV[1] do redis.call('SET', 'filler:' .. i, i) end",
+            "0",
+            FILLERS,
+        ])
+        .await;
+        node.ask::<()>(&["SAVE"]).await;
+        node.kill();
+        node.launch(&["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"]);
+    }
+
+    async fn end_loading(&self) {
+        let node = &self.nodes[0];
+        node.until_ready().await;
+        forget_copy(node);
+        node.ask::<()>(&[
+            "EVAL",
+            "for i = 1, ARGV[1] do redis.call('DEL', 'filler:' .. i) end",
+            "0",
+            FILLERS,
+        ])
+        .await;
+    }
+
+    /// Stalls the primary until another one is chosen, and has it go on: it does not know yet.
+    async fn replace_stalled_primary(&self) {
+        let (replica, master) = self.a_replica().await;
+        master.pause();
+        let is_chosen = until(PATIENCE, async || {
+            let info = replica.try_ask::<String>(&["INFO", "replication"]).await;
+            info.is_ok_and(|info| info.contains("role:master"))
+        });
+        assert!(is_chosen.await, "the Sentinels choose no primary");
+        master.resume();
+    }
+
+    /// Makes every node forget a master that goes on; only its replica will not.
+    async fn forget_a_master(&self) {
+        let master = self.masters().await[0];
+        let id: String = master.ask(&["CLUSTER", "MYID"]).await;
+        let mut forgotten = 0;
+        for node in self.nodes.iter().filter(|node| node.port != master.port) {
+            forgotten += usize::from(node.try_ask::<()>(&["CLUSTER", "FORGET", &id]).await.is_ok());
+        }
+        assert_eq!(forgotten, self.nodes.len() - 2);
+    }
+
+    /// Introduces every node to every other one.
+    async fn introduce_all(&self) {
+        for node in &self.nodes {
+            for other in self.nodes.iter().filter(|other| other.port != node.port) {
+                let (port, bus) = (other.port.to_string(), other.bus.to_string());
+                node.ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await;
+            }
+        }
+    }
+
     async fn each_master(&self, words: &[&str]) {
         for master in self.masters().await {
             master.ask::<()>(words).await;

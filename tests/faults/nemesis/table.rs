@@ -33,6 +33,8 @@ faults! {
     RedisReadOnly, "Redis read-only (READONLY)";
     RedisWrongPassword, "Redis with another password";
     RedisRightLost, "Redis without a right (ACL)";
+    RedisLoading, "Redis loading its data (LOADING)";
+    TwoServers, "Redis of one gateway another than the others'";
     RedisSlow, "Redis 2 s away";
     RedisSilent, "Redis behind a black hole";
     RedisMute, "Redis heard by nobody (one direction)";
@@ -42,9 +44,11 @@ faults! {
     SentinelFailover, "Redis primary killed (Sentinel)";
     SentinelSwitch, "Redis primary switched (Sentinel)";
     FailoverLosesWrites, "Redis failover that loses writes (Sentinel)";
+    OldPrimaryBack, "Redis old primary back beside the new one (Sentinel)";
     ClusterFailover, "Redis primary killed (Cluster)";
     ClusterSwitch, "Redis primary switched (Cluster)";
     ClusterMigration, "Redis slots migrated (Cluster)";
+    NodeForgotten, "Redis node forgotten (Cluster)";
     PostgresStopped, "Postgres stopped";
     PostgresPaused, "Postgres stalled (SIGSTOP)";
     BackendsTerminated, "Postgres connections terminated";
@@ -62,15 +66,25 @@ faults! {
     TransactionOpen, "Postgres transaction left open";
     CommitsSlow, "Postgres standby stalled";
     StandbyPromoted, "Postgres standby promoted beside its primary";
+    DiskFull, "Postgres with a full disk";
+    PostgresRestored, "Postgres restored from a backup";
     BothStoresSilent, "both stores behind a black hole";
     GatewayCutOff, "one gateway without both stores";
     GatewayWithoutRedis, "one gateway without Redis";
     GatewayWithoutVault, "one gateway without Postgres";
+    LateWrites, "one gateway heard late by Redis, another without Postgres";
     PairOfLinksCut, "any two links cut";
     GatewayKilled, "one gateway killed (SIGKILL)";
+    KilledBeforeRedis, "one gateway killed between commit and Redis";
+    KilledBeforeAnswer, "one gateway killed between commit and response";
+    DescriptorsUsedUp, "one gateway out of file descriptors";
+    MemoryUsedUp, "one gateway out of memory";
+    ClockStepped, "one gateway's clock an hour ahead, then an hour behind";
+    ClockSlewed, "one gateway's clock 5 % fast";
     GatewayPaused, "one gateway stalled (SIGSTOP)";
     AllGatewaysPaused, "all gateways stalled (SIGSTOP)";
     RollingRestart, "rolling restart (SIGTERM)";
+    BinaryUpgraded, "binary upgrade (SIGUSR2)";
     Reload, "reload (SIGHUP)";
     KeysRotated, "keys rotated";
 }
@@ -109,7 +123,9 @@ impl Fault {
             | Self::UserRowsLocked
             | Self::LogLocked
             | Self::TransactionOpen
+            | Self::PostgresRestored
             | Self::RollingRestart
+            | Self::BinaryUpgraded
             | Self::Reload
             | Self::KeysRotated => None,
             _ => Some(Reach::Unknown),
@@ -127,12 +143,16 @@ impl Fault {
                 | Self::RedisEvictsRandom
                 | Self::RedisEvictsTtl
                 | Self::RedisReadOnly
+                | Self::RedisLoading
+                | Self::TwoServers
                 | Self::SentinelFailover
                 | Self::SentinelSwitch
+                | Self::OldPrimaryBack
                 | Self::FailoverLosesWrites
                 | Self::ClusterFailover
                 | Self::ClusterSwitch
                 | Self::ClusterMigration
+                | Self::NodeForgotten
         )
     }
 
@@ -147,7 +167,11 @@ impl Fault {
             Self::SentinelSwitch | Self::ClusterSwitch | Self::BackendsTerminated | Self::KeysRotated => {
                 Duration::from_secs(2)
             }
-            Self::RollingRestart | Self::ClusterMigration => Duration::from_millis(500),
+            Self::RollingRestart
+            | Self::BinaryUpgraded
+            | Self::ClusterMigration
+            | Self::KilledBeforeRedis
+            | Self::KilledBeforeAnswer => Duration::from_millis(500),
             _ => USUAL,
         }
     }
@@ -170,10 +194,13 @@ impl Fault {
             | Self::SessionRowsLocked
             | Self::UserRowsLocked
             | Self::LogLocked
+            | Self::DiskFull
             | Self::StandbyPromoted => (Served, Partly),
             Self::BothStoresSilent => (Refused, Refused),
-            Self::GatewayCutOff | Self::PairOfLinksCut => (Partly, Partly),
-            Self::GatewayWithoutVault => (Served, Partly),
+            Self::GatewayCutOff | Self::PairOfLinksCut | Self::DescriptorsUsedUp | Self::MemoryUsedUp => {
+                (Partly, Partly)
+            }
+            Self::GatewayWithoutVault | Self::LateWrites => (Served, Partly),
             _ => (Served, Served),
         }
     }

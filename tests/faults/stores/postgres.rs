@@ -33,8 +33,8 @@ impl Postgres {
     pub(crate) fn start(kind: Kind) -> Self {
         let primary = Server::start("");
         let database = primary.database();
-        // Behind a pooler only the server can end a statement.
-        let limit = "SET statement_timeout = '4s'";
+        // Behind a pooler only the server can end a statement. As docs/stores.md says.
+        let limits = ["SET statement_timeout = '4s'", "SET lock_timeout = '700ms'"];
         let mut servers = vec![primary];
         let mut bouncer = None;
         match kind {
@@ -45,7 +45,9 @@ impl Postgres {
                 servers[0].reload();
             }
             Kind::Pooled => {
-                servers[0].psql("postgres", &format!("ALTER ROLE {ROLE} {limit}"));
+                for limit in limits {
+                    servers[0].psql("postgres", &format!("ALTER ROLE {ROLE} {limit}"));
+                }
                 bouncer = Some(Server::bouncer_with(&servers[0], "default_pool_size = 20"));
             }
         }
@@ -83,6 +85,13 @@ impl Postgres {
         primary.psql("postgres", SYNCHRONOUS);
         primary.reload();
         (number, port)
+    }
+
+    /// Replaces the only server. Returns the number and port of its links.
+    pub(crate) fn replace(&self, server: Server) -> (usize, u16) {
+        let port = server.port;
+        self.servers.lock().expect("not poisoned")[0] = Arc::new(server);
+        (0, port)
     }
 
     /// Ports that a gateway connects to.

@@ -117,7 +117,8 @@ impl Redis {
                 roles.push(info.contains("role:master"));
                 if self.kind == Kind::Cluster {
                     let info: String = node.try_ask(&["CLUSTER", "INFO"]).await.unwrap_or_default();
-                    if !info.contains("cluster_state:ok") {
+                    let known = format!("cluster_known_nodes:{}\r", self.nodes.len());
+                    if !info.contains("cluster_state:ok") || !info.contains(&known) {
                         return false;
                     }
                 }

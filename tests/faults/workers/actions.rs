@@ -95,7 +95,16 @@ impl Desk {
     }
 
     pub(crate) async fn log_in(&self, gateway: usize, user: &'static str) -> Option<Session> {
-        let version = self.people.user(user).password();
+        self.log_in_with(gateway, user, self.people.user(user).password()).await
+    }
+
+    /// Signs in with this version of the password.
+    pub(crate) async fn log_in_with(
+        &self,
+        gateway: usize,
+        user: &'static str,
+        version: u32,
+    ) -> Option<Session> {
         let start = self.now();
         let body = json!({ "username": user, "password": password(version) });
         let outcome = Request::post("/auth/login", None, body).send(self.fleet.address(gateway)).await;

@@ -8,8 +8,10 @@ use super::Session;
 use crate::fleet::Fleet;
 use crate::wait::{PATIENCE, until};
 
-/// Graves that are visited: enough to be of several kinds, few enough for each to be visited within its bound.
-const GRAVES: usize = 9;
+/// Recent graves: enough to be of several kinds, few enough for each to be visited within its bound.
+const RECENT: usize = 9;
+/// All graves that are visited. What brings an ended session back may come seconds later.
+const GRAVES: usize = 30;
 
 /// A user.
 pub(crate) struct User {
@@ -88,9 +90,10 @@ impl People {
         }
     }
 
-    /// An ended session, by any number.
-    pub(crate) fn grave(&self, number: usize) -> Option<Session> {
+    /// An ended session, by any number; perhaps one of the last.
+    pub(crate) fn grave(&self, number: usize, is_recent: bool) -> Option<Session> {
         let graves = self.graves.lock().expect("not poisoned");
-        (!graves.is_empty()).then(|| graves[number % graves.len()].clone())
+        let count = if is_recent { graves.len().min(RECENT) } else { graves.len() };
+        (count > 0).then(|| graves[graves.len() - 1 - number % count].clone())
     }
 }

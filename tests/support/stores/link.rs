@@ -1,6 +1,7 @@
 //! A TCP link between one gateway and one store, which can be broken, silenced, slowed or cut into slices.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ enum State {
     Slow(Duration),
     /// Data comes in pieces of this many bytes, one a millisecond.
     Sliced(usize),
+    /// What the first connections, up to this number, carry to the store arrives late by this time. Later ones are whole.
+    Lagging(usize, Duration),
 }
 
 /// Texts of equal length that are exchanged in what a store sends: how the addresses that Sentinels and Clusters name
@@ -47,6 +50,8 @@ pub(crate) struct Link {
     address: SocketAddr,
     far_end: Arc<Mutex<SocketAddr>>,
     state: watch::Sender<State>,
+    /// Number of connections so far.
+    accepted: Arc<AtomicUsize>,
     _serving: JoinSet<()>,
 }
 
@@ -64,15 +69,18 @@ impl Link {
         let (mut serving, states) = (JoinSet::new(), state.subscribe());
         let far_end = Arc::new(Mutex::new(to));
         let leads_to = Arc::clone(&far_end);
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&accepted);
         serving.spawn(async move {
             let mut wires = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 while wires.try_join_next().is_some() {}
                 let to = *leads_to.lock().expect("not poisoned");
-                wires.spawn(wire(client, to, states.clone(), Arc::clone(&renames)));
+                let number = counted.fetch_add(1, Ordering::AcqRel);
+                wires.spawn(wire(client, number, to, states.clone(), Arc::clone(&renames)));
             }
         });
-        Self { address, far_end, state, _serving: serving }
+        Self { address, far_end, state, accepted, _serving: serving }
     }
 
     /// Address the gateway connects to.
@@ -124,18 +132,30 @@ impl Link {
         self.state.send_replace(State::Sliced(bytes));
     }
 
+    /// Delays what present connections carry to the store, as a path that is being replaced does. A gateway that gives them
+    /// up and connects anew is heard at once, and later what it wrote before.
+    pub(crate) fn lag(&self, latency: Duration) {
+        self.state.send_replace(State::Lagging(self.accepted.load(Ordering::Acquire), latency));
+    }
+
     /// Restores the link.
     pub(crate) fn mend(&self) {
         self.state.send_replace(State::Whole);
     }
 }
 
-async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<State>, renames: Renames) {
+async fn wire(
+    client: TcpStream,
+    number: usize,
+    to: SocketAddr,
+    mut state: watch::Receiver<State>,
+    renames: Renames,
+) {
     // A second handle: halves cannot be reset.
     let client = Arc::new(client.into_std().expect("a socket"));
     if passes(&mut state, Direction::ToStore).await {
         let copy = client.try_clone().and_then(TcpStream::from_std).expect("a socket");
-        carry_both(copy, to, state.clone(), renames).await;
+        carry_both(copy, number, to, state.clone(), renames).await;
     }
     // The gateway is not told of a half-open connection before the link is restored.
     let after = state.wait_for(|state| *state != State::HalfOpen).await.map(|state| *state);
@@ -144,7 +164,13 @@ async fn wire(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<Stat
     }
 }
 
-async fn carry_both(client: TcpStream, to: SocketAddr, state: watch::Receiver<State>, renames: Renames) {
+async fn carry_both(
+    client: TcpStream,
+    number: usize,
+    to: SocketAddr,
+    state: watch::Receiver<State>,
+    renames: Renames,
+) {
     let Ok(server) = TcpStream::connect(to).await else { return };
     // Otherwise Nagle's algorithm delays the small responses of a store.
     for stream in [&client, &server] {
@@ -152,8 +178,8 @@ async fn carry_both(client: TcpStream, to: SocketAddr, state: watch::Receiver<St
     }
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = carry(from_client, to_server, Direction::ToStore, state.clone(), Renames::default()) => {}
-        () = carry(from_server, to_client, Direction::ToGateway, state.clone(), renames) => {}
+        () = carry(from_client, to_server, number, Direction::ToStore, state.clone(), Renames::default()) => {}
+        () = carry(from_server, to_client, number, Direction::ToGateway, state.clone(), renames) => {}
         () = ended(state) => {}
     }
 }
@@ -161,6 +187,7 @@ async fn carry_both(client: TcpStream, to: SocketAddr, state: watch::Receiver<St
 async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
+    number: usize,
     direction: Direction,
     mut state: watch::Receiver<State>,
     renames: Renames,
@@ -179,6 +206,10 @@ async fn carry(
         }
         let now = *state.borrow();
         let written = match now {
+            State::Lagging(first, latency) if direction == Direction::ToStore && number < first => {
+                tokio::time::sleep(latency).await;
+                passes(&mut state, direction).await && to.write_all(&data).await.is_ok()
+            }
             State::Slow(latency) => {
                 tokio::time::sleep(latency).await;
                 passes(&mut state, direction).await && to.write_all(&data).await.is_ok()

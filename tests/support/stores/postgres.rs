@@ -56,6 +56,8 @@ end() { # pidfile, signal
 }
 end "$0/pgbouncer.pid" TERM
 end "$0/data/postmaster.pid" QUIT
+# A test may have put a small disk there.
+umount "$0/data" 2>/dev/null
 rm -rf "$0"
 "#;
 

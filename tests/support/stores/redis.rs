@@ -90,7 +90,7 @@ pub(crate) struct RedisServer {
     pub(crate) port: u16,
     /// Cluster bus port; 0 outside a Cluster.
     pub(crate) bus: u16,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     program: &'static str,
     args: Vec<String>,
     password: Option<String>,
@@ -145,12 +145,22 @@ impl RedisServer {
 
     /// Starts the process and waits until it responds.
     pub(crate) async fn spawn(&self) {
+        self.launch(NONE);
+        self.until_ready().await;
+    }
+
+    /// Starts the process with these settings in addition.
+    pub(crate) fn launch(&self, settings: &[impl AsRef<std::ffi::OsStr>]) {
         let mut process = command(self.program, "redis-server 7.0 or newer");
-        process.args(&self.args).current_dir(&self.folder).process_group(0);
+        process.args(&self.args).args(settings).current_dir(&self.folder).process_group(0);
         let log = std::fs::File::create(self.folder.join("log")).expect("a log file");
         let child = process.stdin(Stdio::null()).stdout(log).spawn().expect("it starts");
         HOME.tell("started", child.id());
         *self.process.lock().expect("no panic") = Some(child);
+    }
+
+    /// Waits until it responds.
+    pub(crate) async fn until_ready(&self) {
         let responses =
             async || matches!(self.try_ask::<String>(&["PING"]).await, Ok(text) if text == "PONG");
         for _ in 0..2000 {
