@@ -24,15 +24,72 @@ fn hasty(server: &Server, database: &str) -> PostgresOptions {
 const BUSY: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = 'doorward' AND state <> 'idle'";
 
+/// Makes every change of a user take ten seconds.
+const SLOW: &str = "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN PERFORM pg_sleep(10); RETURN NEW; END';
+    CREATE TRIGGER slowly BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION slowly()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_lock_is_reported_within_a_second() {
+    let database = shared().database();
+    let world = open(hasty(shared(), &database)).await;
+    let (user, device) = world.someone().await;
+    let raw = shared().raw(&database).await;
+    raw.batch_execute("BEGIN; SELECT 1 FROM users FOR UPDATE; SELECT 1 FROM sessions FOR UPDATE")
+        .await
+        .expect("locked");
+    let timed = async |work: &mut (dyn Future<Output = String> + Unpin)| {
+        let begun = std::time::Instant::now();
+        let text = work.await;
+        assert!(text.contains("pg_blocking_pids"), "{text}");
+        // A third of the timeout; a busy machine adds to it, but not as much as the timeout itself.
+        assert!(begun.elapsed() < Duration::from_millis(1900), "after {:?}", begun.elapsed());
+    };
+    let vault = &world.vault;
+    let revoke = async |scope| unavailable(vault.sessions.revoke(scope, EndReason::Logout).await);
+    timed(&mut Box::pin(revoke(Scope::Session(device.id, None)))).await;
+    // These have a minute for very many sessions, and none of it for a lock.
+    timed(&mut Box::pin(revoke(Scope::User(user)))).await;
+    timed(&mut Box::pin(async { unavailable(vault.users.change(user, &UserChange::Disabled(true)).await) }))
+        .await;
+    timed(&mut Box::pin(async {
+        unavailable(vault.users.change(user, &UserChange::Roles(roles(&[]))).await)
+    }))
+    .await;
+    raw.batch_execute("COMMIT").await.expect("unlocked");
+    assert_eq!(world.find(user).await.roles, roles(&["staff"]), "nothing was changed");
+    assert!(world.vault.sessions.find(device.id).await.expect("an answer").is_some_and(|row| row.live));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_rows_are_waited_for() {
+    let database = shared().database();
+    let world = open(hasty(shared(), &database)).await;
+    let (user, device) = world.someone().await;
+    // Ten times as many as the pool has connections, all for one row.
+    let mut changing = tokio::task::JoinSet::new();
+    for number in 0..60 {
+        let (vault, id) = (world.vault.clone(), device.id);
+        changing.spawn(async move {
+            if number % 2 == 0 {
+                let change = UserChange::Roles(roles(&["ops"]));
+                return vault.users.change(user, &change).await.map(drop);
+            }
+            vault.sessions.revoke(Scope::Session(id, None), EndReason::Logout).await.map(drop)
+        });
+    }
+    for done in changing.join_all().await {
+        done.expect("done");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn late_statement_is_cancelled_without_delaying_others() {
     let database = shared().database();
     let world = open(PostgresOptions { pool_size: 1, ..hasty(shared(), &database) }).await;
     let (user, device) = world.someone().await;
     let raw = shared().raw(&database).await;
-    raw.batch_execute("BEGIN; SELECT 1 FROM users FOR UPDATE; SELECT 1 FROM sessions FOR UPDATE")
-        .await
-        .expect("locked");
+    raw.batch_execute(SLOW).await.expect("slow");
 
     let text = unavailable(world.vault.users.change(user, &UserChange::Roles(roles(&["ops"]))).await);
     assert!(text.contains("did not answer within 2s"), "{text}");
@@ -44,7 +101,6 @@ async fn late_statement_is_cancelled_without_delaying_others() {
     let (soon, outside) = (Duration::from_millis(1500), shared().raw(&database).await);
     assert_eventually("nothing of ours waits there", soon, async || count(&outside, BUSY).await == 0).await;
     // The statement had no effect.
-    raw.batch_execute("COMMIT").await.expect("unlocked");
     assert_eq!(world.find(user).await.roles, roles(&["staff"]));
 }
 
@@ -54,7 +110,7 @@ async fn busy_pool_is_reported_to_the_caller() {
     let world = open(PostgresOptions { pool_size: 1, ..hasty(shared(), &database) }).await;
     let (user, _) = world.someone().await;
     let raw = shared().raw(&database).await;
-    raw.batch_execute("BEGIN; SELECT 1 FROM users FOR UPDATE").await.expect("locked");
+    raw.batch_execute(SLOW).await.expect("slow");
     let (vault, outside) = (world.vault.clone(), shared().raw(&database).await);
     let waiting = tokio::spawn(async move { vault.users.change(user, &UserChange::Roles(roles(&[]))).await });
     assert_eventually("it waits", PATIENCE, async || count(&outside, BUSY).await > 0).await;

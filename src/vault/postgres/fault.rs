@@ -232,6 +232,9 @@ fn refused(error: &DbError) -> String {
         &SqlState::PROTOCOL_VIOLATION if message.contains("options") => {
             format!("{message}: behind a pooler, set vault.prepared = false")
         }
+        &SqlState::LOCK_NOT_AVAILABLE => {
+            format!("{message}: end the transaction that holds the lock (pg_blocking_pids names it)")
+        }
         &SqlState::DISK_FULL => format!("{message}: make room on the server"),
         code => format!("{message} ({})", code.code()),
     }

@@ -79,7 +79,7 @@ const OTHERS: &str = end!("s.user_id = $3 AND s.id IS DISTINCT FROM $4", "");
 /// Returns the execution mode of a revocation, which is idempotent.
 pub(super) fn mode(scope: Scope) -> Mode {
     match scope {
-        Scope::Everyone => Mode::IDEMPOTENT.within(EVERYONE),
+        Scope::Everyone => Mode::IDEMPOTENT.within(EVERYONE).patiently(),
         // A user may have very many sessions, which must still be ended: 100,000 sessions take 2 s.
         Scope::User(_) | Scope::Others(..) | Scope::OfClient(..) => Mode::IDEMPOTENT.within(ALL_OF_USER),
         Scope::Session(..) => Mode::IDEMPOTENT,

@@ -58,7 +58,9 @@ pub(super) async fn ready(clients: &Arc<Clients>) -> Result<(), VaultError> {
     if version >= VERSION {
         return Ok(());
     }
-    clients.query(Mode::TRANSACTION.within(MIGRATE), (), |connection, ()| Box::pin(migrate(connection))).await
+    // Others that start wait for the one that migrates.
+    let mode = Mode::TRANSACTION.within(MIGRATE).patiently();
+    clients.query(mode, (), |connection, ()| Box::pin(migrate(connection))).await
 }
 
 /// Returns the version of the schema in the database.

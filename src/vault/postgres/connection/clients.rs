@@ -16,7 +16,7 @@ use std::time::Duration;
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{CancelToken, Row};
 
-use super::connect::{Connector, Connectors};
+use super::connect::{Connector, Connectors, lock_wait};
 use crate::vault::postgres::PostgresOptions;
 use crate::vault::postgres::fault::{Fault, Ran, Remedy};
 use crate::vault::postgres::rows::Value;
@@ -43,11 +43,14 @@ pub(crate) struct Mode {
     transaction: bool,
     /// Deadline, if it differs from the vault's timeout.
     deadline: Option<Duration>,
+    /// True if it may wait for a lock until its deadline: nobody waits for a response.
+    patient: bool,
 }
 
 impl Mode {
     /// One statement that must not run twice.
-    pub(crate) const ONCE: Self = Self { idempotent: false, transaction: false, deadline: None };
+    pub(crate) const ONCE: Self =
+        Self { idempotent: false, transaction: false, deadline: None, patient: false };
     /// One statement that may run twice.
     pub(crate) const IDEMPOTENT: Self = Self { idempotent: true, ..Self::ONCE };
     /// Several statements in one transaction, which must not run twice.
@@ -56,6 +59,11 @@ impl Mode {
     /// The same mode with a longer deadline, on the server too.
     pub(crate) const fn within(self, deadline: Duration) -> Self {
         Self { transaction: true, deadline: Some(deadline), ..self }
+    }
+
+    /// The same mode, waiting for locks as long as for anything else.
+    pub(crate) const fn patiently(self) -> Self {
+        Self { patient: true, ..self }
     }
 
     /// The same mode, retried or not.
@@ -174,7 +182,9 @@ impl Clients {
         let mut borrowed = Borrowed { client: Some(client), connectors };
         let result = match &borrowed.client {
             Some(client) => {
-                connection(&Connection { client, prepared: self.prepared }, mode, input, work).await
+                let lock_wait = lock_wait(self.timeout);
+                connection(&Connection { client, prepared: self.prepared }, mode, lock_wait, input, work)
+                    .await
             }
             None => return Err(Fault::Vault(VaultError::Unavailable("no connection".into()))),
         };
@@ -189,6 +199,7 @@ impl Clients {
 async fn connection<I, A>(
     connection: &Connection<'_>,
     mode: Mode,
+    lock_wait: Duration,
     input: &I,
     work: Work<I, A>,
 ) -> Result<A, Fault> {
@@ -202,10 +213,9 @@ async fn connection<I, A>(
         if let Some(deadline) = mode.deadline {
             // Twice as long, as for every other statement. LOCAL ends at COMMIT, so this works behind a pooler.
             let millis = (deadline * 2).as_millis();
+            let lock = if mode.patient { millis } else { lock_wait.as_millis() };
             connection
-                .control(&format!(
-                    "SET LOCAL statement_timeout = {millis}; SET LOCAL lock_timeout = {millis}"
-                ))
+                .control(&format!("SET LOCAL statement_timeout = {millis}; SET LOCAL lock_timeout = {lock}"))
                 .await?;
         }
         work(connection, input).await

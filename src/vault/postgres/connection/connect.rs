@@ -130,10 +130,17 @@ fn config(options: &PostgresOptions) -> Config {
 /// a warning, so the caller must have given up by then. A pooler rejects such options; there only the caller's deadline
 /// applies.
 fn server_limits(timeout: Duration) -> String {
-    let millis = (timeout * 2).as_millis();
+    let (millis, lock) = ((timeout * 2).as_millis(), lock_wait(timeout).as_millis());
     format!(
-        "-c statement_timeout={millis} -c lock_timeout={millis} -c idle_in_transaction_session_timeout={millis}"
+        "-c statement_timeout={millis} -c lock_timeout={lock} -c idle_in_transaction_session_timeout={millis}"
     )
+}
+
+/// Maximum wait for one lock: a third, so that people who wait for a row that somebody holds get their 503 within a second
+/// of the default two. Our own statements hold locks for a commit, and no more of them queue for one than the pools have
+/// connections.
+pub(super) fn lock_wait(timeout: Duration) -> Duration {
+    (timeout / 3).max(Duration::from_millis(1))
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, VaultError> {
