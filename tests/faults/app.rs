@@ -50,6 +50,15 @@ async fn serve(mut stream: TcpStream) -> Option<()> {
             buffer.extend_from_slice(&chunk[..read]);
         };
         let head = String::from_utf8_lossy(&buffer.drain(..end).collect::<Vec<u8>>()).into_owned();
+        let field = |name: &str| {
+            let mut fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+            fields
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        if head.starts_with("GET /socket ") {
+            return socket(stream, &field("sec-websocket-key")?).await;
+        }
         if head.starts_with("GET /events ") {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await.ok()?;
             loop {
@@ -57,12 +66,6 @@ async fn serve(mut stream: TcpStream) -> Option<()> {
                 tokio::time::sleep(TICK).await;
             }
         }
-        let field = |name: &str| {
-            let mut fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-            fields
-                .find(|(known, _)| known.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.trim().to_owned())
-        };
         let body = json!({
             "user": field("x-auth-user"),
             "session": field("x-auth-session"),
@@ -71,6 +74,21 @@ async fn serve(mut stream: TcpStream) -> Option<()> {
         let body = body.to_string();
         let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         stream.write_all(response.as_bytes()).await.ok()?;
+    }
+}
+
+/// A WebSocket with a text now and then.
+async fn socket(mut stream: TcpStream, key: &str) -> Option<()> {
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.ok()?;
+    loop {
+        // A final frame of text, unmasked (RFC 6455 section 5.2).
+        stream.write_all(b"\x81\x04tick").await.ok()?;
+        tokio::time::sleep(TICK).await;
     }
 }
 

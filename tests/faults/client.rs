@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::check::HUNG_UP;
 
 /// Time after which a request counts as never answered.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Outcome of a request.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn lost(code: &str) -> Self {
+    pub(crate) fn lost(code: &str) -> Self {
         Self { status: 0, code: code.to_owned(), retry_after: false, body: Value::Null }
     }
 
@@ -91,17 +91,21 @@ impl<'a> Request<'a> {
         parsed(&bytes).unwrap_or_else(|| Outcome::lost("cut"))
     }
 
-    /// Opens a stream. Returns the refusal, or the connection behind the header of the response.
-    pub(crate) async fn open(&self, gateway: SocketAddr) -> Result<TcpStream, Outcome> {
+    /// Opens a stream of events, or a WebSocket where `more` asks for one. Returns the refusal, or the connection behind the
+    /// header of the response.
+    pub(crate) async fn open(&self, gateway: SocketAddr, more: &str) -> Result<TcpStream, Outcome> {
         let opening = async {
             let mut stream = TcpStream::connect(gateway).await.map_err(|_| Outcome::lost("refused"))?;
-            stream.write_all(&self.bytes()).await.map_err(|_| Outcome::lost("cut"))?;
+            let request = String::from_utf8(self.bytes()).expect("text");
+            let request = request.replacen("Connection: close\r\n", more, 1);
+            stream.write_all(request.as_bytes()).await.map_err(|_| Outcome::lost("cut"))?;
             let mut bytes = Vec::new();
             loop {
                 let mut chunk = [0; 1024];
                 let read = stream.read(&mut chunk).await.unwrap_or(0);
                 bytes.extend_from_slice(&chunk[..read]);
-                if bytes.starts_with(b"HTTP/1.1 200") && bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+                let is_open = bytes.starts_with(b"HTTP/1.1 200") || bytes.starts_with(b"HTTP/1.1 101");
+                if is_open && bytes.windows(4).any(|four| four == b"\r\n\r\n") {
                     return Ok(stream);
                 }
                 if read == 0 {

@@ -175,6 +175,7 @@ impl Settings<'_> {
             r#"[server]
 listen = ["{public}"]
 public_urls = ["http://gateway.test"]
+h2c = true
 drain_timeout = "2s"
 [server.limits]
 connections_per_ip = 10000

@@ -11,7 +11,7 @@ use crate::fleet::Topology;
 use crate::measured::measured;
 use crate::nemesis::Fault;
 use crate::random::Seed;
-use crate::run::run_without;
+use crate::run::Run;
 use crate::stores::{postgres, redis};
 
 /// Time in which a missing guard must be noticed.
@@ -21,9 +21,11 @@ const WITHIN: Duration = Duration::from_secs(600);
 async fn assert_found(guard: &'static str, faults: &[Fault], rules: &[Rule]) {
     let _alone = MACHINE.lock().await;
     let topology = Topology { redis: redis::Kind::Single, postgres: postgres::Kind::Single };
+    let bounds = Bounds::default();
     let (begun, mut seed) = (Instant::now(), Seed::chosen());
     while begun.elapsed() < WITHIN {
-        let report = run_without(Some(guard), topology, faults, seed, &Bounds::default()).await;
+        let run = Run { guard: Some(guard), ..Run::new(topology, seed, &bounds) };
+        let report = run.of(faults).await;
         if let Some(found) = report.violations.iter().find(|found| rules.contains(&found.rule)) {
             let after = begun.elapsed().as_secs();
             measured(format_args!("| {guard} | {:?} | {after} s | {} |", found.rule, seed.0));

@@ -31,6 +31,8 @@ mod gateway;
 #[cfg(feature = "broken-guards")]
 mod guards;
 mod history;
+mod kept;
+mod minimise;
 mod nemesis;
 mod page;
 mod random;
@@ -46,17 +48,23 @@ use std::time::Duration;
 use bounds::Bounds;
 use nemesis::{Fault, suits};
 use random::Seed;
+use run::Run;
 use stores::{postgres, redis};
 use tokio::time::Instant;
 
 use crate::fleet::Topology;
 use crate::measured::measured;
+use crate::workers::Worker;
 
 /// Variable with the time of the long form, such as `60m`.
 const LONG: &str = "FAULTS_FOR";
 
-/// Variable that leaves only the faults with this text in their name, to look at one again.
+/// Variable that leaves only the faults with this text in their name, to look at one again; several texts, with semicolons,
+/// are met in their order.
 const ONLY: &str = "DOORWARD_FAULTS_ONLY";
+
+/// Variable that leaves these kinds of clients out, with semicolons.
+const WITHOUT: &str = "DOORWARD_FAULTS_WITHOUT";
 
 /// Each run needs the whole machine.
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -66,14 +74,21 @@ async fn check(topology: Topology, short: &[Fault]) {
     let _alone = MACHINE.lock().await;
     let seed = Seed::chosen();
     if let Ok(text) = std::env::var(ONLY) {
-        let suitable = |fault: &&Fault| fault.name().contains(&text) && suits(**fault, topology);
-        let some: Vec<Fault> = Fault::ALL.iter().filter(suitable).copied().collect();
-        let report = run::run(topology, &some, seed, &Bounds::default()).await;
+        let of = |text: &str| {
+            let text = text.trim().to_owned();
+            Fault::ALL.iter().copied().filter(move |fault| fault.name().contains(&text))
+        };
+        let some: Vec<Fault> = text.split(';').flat_map(of).filter(|fault| suits(*fault, topology)).collect();
+        let absent = std::env::var(WITHOUT).unwrap_or_default();
+        let is_absent = |worker: &Worker| absent.split(';').any(|name| name.trim() == worker.name());
+        let (bounds, mut crew) = (Bounds::default(), Worker::ALL.to_vec());
+        crew.retain(|worker| !is_absent(worker));
+        let report = Run { crew, ..Run::new(topology, seed, &bounds) }.of(&some).await;
         measured(format_args!("{}\n{}", topology.name(), report.table()));
         return report.assert_good();
     }
     let Ok(span) = std::env::var(LONG) else {
-        let report = run::run(topology, short, seed, &Bounds::of_a_busy_machine()).await;
+        let report = Run::new(topology, seed, &Bounds::of_a_busy_machine()).of(short).await;
         measured(format_args!("{}\n{}", topology.name(), report.table()));
         return report.assert_good();
     };
@@ -89,8 +104,13 @@ async fn long(topology: Topology, seed: Seed, span: Duration) {
         seed.choices(1000).shuffle(&mut faults);
         // A round has its own fleet, so that its seed alone repeats it.
         let some = &faults[..faults.len().min(ROUND)];
-        let report = run::run(topology, some, seed, &Bounds::default()).await;
+        let bounds = Bounds::default();
+        let run = Run::new(topology, seed, &bounds);
+        let report = run.of(some).await;
         measured(format_args!("{}\n{}", topology.name(), report.table()));
+        if !report.is_good() {
+            minimise::minimise(&run, some, &report).await;
+        }
         report.assert_good();
         (seed, rounds) = (Seed(seed.0 + 1), rounds + 1);
     }

@@ -92,6 +92,11 @@ impl Report {
         violations.chain(strict.flat_map(|times| self.wrong_facts(times))).collect()
     }
 
+    /// The rule that was broken first; `None` if only a fact of the page is wrong.
+    pub(crate) fn first_rule(&self) -> Option<Rule> {
+        self.violations.first().map(|violation| violation.rule)
+    }
+
     pub(crate) fn is_good(&self) -> bool {
         self.problems().is_empty()
     }

@@ -19,38 +19,50 @@ use crate::nemesis::{Fault, Held, Plan};
 use crate::random::{Seed, VARIABLE};
 use crate::report::{self, Report, Times};
 use crate::wait::{PATIENCE, until};
-use crate::workers::{Session, Workers};
+use crate::workers::{Session, Worker, Workers};
 
 /// Time between two faults, in which everything works.
 const BETWEEN: Duration = Duration::from_millis(700);
 /// Promise: normal operation within 5 s of a repair.
 const PROMISED_RECOVERY: Duration = Duration::from_secs(5);
 
-/// Runs these faults on a new fleet and checks what happened.
-pub(crate) async fn run(topology: Topology, faults: &[Fault], seed: Seed, bounds: &Bounds) -> Report {
-    run_without(None, topology, faults, seed, bounds).await
+/// What a run is made of, beside its faults.
+#[derive(Clone)]
+pub(crate) struct Run<'a> {
+    pub(crate) topology: Topology,
+    pub(crate) seed: Seed,
+    pub(crate) bounds: &'a Bounds,
+    /// Guard that the gateways do without.
+    pub(crate) guard: Option<&'static str>,
+    pub(crate) crew: Vec<Worker>,
 }
 
-/// Like [`run`], with gateways that do without a guard.
-pub(crate) async fn run_without(
-    guard: Option<&'static str>,
-    topology: Topology,
-    faults: &[Fault],
-    seed: Seed,
-    bounds: &Bounds,
-) -> Report {
+impl<'a> Run<'a> {
+    /// With all guards and all kinds of clients.
+    pub(crate) fn new(topology: Topology, seed: Seed, bounds: &'a Bounds) -> Self {
+        Self { topology, seed, bounds, guard: None, crew: Worker::ALL.to_vec() }
+    }
+
+    /// Runs these faults on a new fleet and checks what happened.
+    pub(crate) async fn of(&self, faults: &[Fault]) -> Report {
+        run(self, faults).await
+    }
+}
+
+async fn run(run: &Run<'_>, faults: &[Fault]) -> Report {
+    let Run { topology, seed, bounds, guard, ref crew } = *run;
     let name = topology.name();
     measured(format_args!("{name}: {} faults, {VARIABLE}={}", faults.len(), seed.0));
     let fleet = Arc::new(Fleet::start(topology, seed, guard).await);
     let _ = std::fs::remove_file(fleet.folder.join(report::violations(seed)));
     let recorder = Arc::clone(&fleet.recorder);
     let watching = tokio::spawn(async move { recorder.watch_machine().await });
-    let workers = Workers::start(&fleet, seed).await;
-    let mut choices = seed.choices(0);
+    let workers = Workers::start(&fleet, seed, crew).await;
     let mut times = Vec::new();
     tokio::time::sleep(BETWEEN).await;
     for &fault in faults {
-        let plan = Plan::new(fault, &mut choices);
+        let repeats = times.iter().filter(|times: &&Times| times.fault == fault).count();
+        let plan = Plan::new(fault, &mut seed.choices(plan_number(fault, repeats)));
         times.push(one(&fleet, &plan).await);
         fleet.assert_running().await;
         tokio::time::sleep(BETWEEN).await;
@@ -69,6 +81,12 @@ pub(crate) async fn run_without(
         std::fs::rename(file, fleet.folder.join("history.jsonl")).expect("renamed");
     }
     report
+}
+
+/// Number of the choices of a fault: they stay when others are left out.
+fn plan_number(fault: Fault, repeats: usize) -> u64 {
+    let number = Fault::ALL.iter().position(|known| *known == fault).unwrap_or_default();
+    2000 + 100 * repeats as u64 + number as u64
 }
 
 /// One fault from its begin until everything works again.

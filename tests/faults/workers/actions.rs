@@ -32,6 +32,10 @@ pub(crate) struct Session {
 /// Time after which a refresh without a response has been decided. A starved gateway may hold it for seconds.
 const DECIDED: Duration = Duration::from_secs(15);
 
+/// Handshake of a WebSocket, with the key of RFC 6455 section 1.3.
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 impl Session {
     /// Returns true while a gateway may still hold a refresh without a response. A client that goes on by two generations
     /// meanwhile loses its session: that refresh is then a reuse, by the rules.
@@ -82,7 +86,11 @@ impl Desk {
     /// Requests the signed-in route.
     pub(crate) async fn call(&self, gateway: usize, session: &Session) -> Outcome {
         let start = self.now();
-        let outcome = Request::get("/", Some(&session.access)).send(self.fleet.address(gateway)).await;
+        let address = self.fleet.address(gateway);
+        let outcome = match &self.kept {
+            Some(kept) => kept.call(gateway, address, &session.access).await,
+            None => Request::get("/", Some(&session.access)).send(address).await,
+        };
         let op = Op::Call { roles: session.roles };
         self.record((start, Some(gateway)), (session.user, &session.id), op, &outcome);
         outcome
@@ -222,14 +230,16 @@ impl Desk {
         self.record((start, Some(gateway)), (session.user, &session.id), op, &outcome);
     }
 
-    /// Opens a stream; a refusal is recorded.
+    /// Opens a stream of events or a WebSocket; a refusal is recorded.
     pub(crate) async fn open_stream(
         &self,
         gateway: usize,
+        is_socket: bool,
         session: &Session,
     ) -> Option<(Micros, tokio::net::TcpStream)> {
         let start = self.now();
-        match Request::get("/events", Some(&session.access)).open(self.fleet.address(gateway)).await {
+        let (path, more) = if is_socket { ("/socket", UPGRADE) } else { ("/events", "") };
+        match Request::get(path, Some(&session.access)).open(self.fleet.address(gateway), more).await {
             Ok(stream) => Some((start, stream)),
             Err(outcome) => {
                 let op = Op::Stream { roles: session.roles, last: 0 };

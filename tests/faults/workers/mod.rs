@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::client::Outcome;
 use crate::fleet::{Fleet, GATEWAYS};
+use crate::kept::Kept;
 use crate::random::{Choices, Seed};
 
 pub(crate) use actions::Session;
@@ -31,6 +32,8 @@ pub(crate) struct Desk {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) people: Arc<People>,
     pub(crate) choices: Choices,
+    /// Connections for calls; without them each call has a connection of its own.
+    pub(crate) kept: Option<Arc<Kept>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -52,6 +55,7 @@ impl Desk {
             fleet: Arc::clone(&self.fleet),
             people: Arc::clone(&self.people),
             choices: self.choices.clone(),
+            kept: self.kept.clone(),
             stop: Arc::clone(&self.stop),
         }
     }
@@ -90,6 +94,43 @@ impl Desk {
     }
 }
 
+/// A kind of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worker {
+    Steady,
+    Churn,
+    Ghosts,
+    Admin,
+    Streams,
+}
+
+impl Worker {
+    pub(crate) const ALL: &'static [Self] =
+        &[Self::Steady, Self::Churn, Self::Ghosts, Self::Admin, Self::Streams];
+
+    /// Name, as in the environment.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Steady => "steady",
+            Self::Churn => "churn",
+            Self::Ghosts => "ghosts",
+            Self::Admin => "admin",
+            Self::Streams => "streams",
+        }
+    }
+
+    /// Number of such clients, and the number of the first one's choices.
+    const fn count(self) -> (u64, u64) {
+        match self {
+            Self::Steady => (4, 0),
+            Self::Churn => (2, 100),
+            Self::Ghosts => (1, 200),
+            Self::Admin => (1, 300),
+            Self::Streams => (1, 301),
+        }
+    }
+}
+
 /// All workers of a run.
 pub(crate) struct Workers {
     stop: Arc<AtomicBool>,
@@ -98,26 +139,23 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) async fn start(fleet: &Arc<Fleet>, seed: Seed) -> Self {
+    pub(crate) async fn start(fleet: &Arc<Fleet>, seed: Seed, crew: &[Worker]) -> Self {
         let people = Arc::new(People::add(fleet).await);
         let stop = Arc::new(AtomicBool::new(false));
         let mut workers = Self { stop, people, running: JoinSet::new() };
-        for number in 0..STEADY {
-            let desk = workers.desk(fleet, seed, number);
-            workers.running.spawn(steady::work(desk, number));
+        for worker in crew {
+            let (count, first) = worker.count();
+            for number in 0..count {
+                let desk = workers.desk(fleet, seed, first + number);
+                match worker {
+                    Worker::Steady => workers.running.spawn(steady::work(desk, number)),
+                    Worker::Churn => workers.running.spawn(churn::work(desk, number)),
+                    Worker::Ghosts => workers.running.spawn(ghosts::work(desk)),
+                    Worker::Admin => workers.running.spawn(admin::work(desk)),
+                    Worker::Streams => workers.running.spawn(streams::work(desk)),
+                };
+            }
         }
-        for number in 0..CHURN {
-            let desk = workers.desk(fleet, seed, 100 + number);
-            workers.running.spawn(churn::work(desk, number));
-        }
-        for number in 0..GHOSTS {
-            let desk = workers.desk(fleet, seed, 200 + number);
-            workers.running.spawn(ghosts::work(desk));
-        }
-        let desk = workers.desk(fleet, seed, 300);
-        workers.running.spawn(admin::work(desk));
-        let desk = workers.desk(fleet, seed, 301);
-        workers.running.spawn(streams::work(desk));
         workers
     }
 
@@ -127,6 +165,7 @@ impl Workers {
             fleet: Arc::clone(fleet),
             people: Arc::default(),
             choices: Seed(0).choices(0),
+            kept: None,
             stop: Arc::default(),
         }
     }
@@ -136,6 +175,7 @@ impl Workers {
             fleet: Arc::clone(fleet),
             people: Arc::clone(&self.people),
             choices: seed.choices(number + 1),
+            kept: None,
             stop: Arc::clone(&self.stop),
         }
     }
@@ -146,7 +186,3 @@ impl Workers {
         self.running.join_all().await.concat()
     }
 }
-
-const STEADY: u64 = 4;
-const CHURN: u64 = 2;
-const GHOSTS: u64 = 1;

@@ -1,6 +1,7 @@
-//! A client with a session that nobody ends: it calls, and refreshes plainly, in parallel, twice, and with lost
-//! responses.
+//! A client with a session that nobody ends: it calls, over HTTP/1.1 or kept HTTP/2 connections, and refreshes plainly, in
+//! parallel, twice, and with lost responses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +12,13 @@ use super::{Desk, Session};
 /// Time after which a client without a response gives its refresh token up: less than the grace.
 const GIVE_UP: Duration = Duration::from_secs(45);
 
+/// Number of clients that speak HTTP/1.1; the others keep connections.
+const HTTP1: u64 = 2;
+
 pub(super) async fn work(mut desk: Desk, number: u64) -> Vec<Session> {
+    if number >= HTTP1 {
+        desk.kept = Some(Arc::default());
+    }
     let user = STEADY[usize::try_from(number).expect("small") % STEADY.len()];
     let mut session: Option<Session> = None;
     while desk.next().await {

@@ -1,4 +1,4 @@
-//! A client with event streams whose sessions are ended.
+//! A client with event streams and WebSockets whose sessions are ended.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub(super) async fn work(mut desk: Desk) -> Vec<Session> {
         // Streams and sign-ins are costly.
         desk.rest_for(BACKOFF).await;
         let Some(session) = desk.log_in(first, "cyd").await else { continue };
-        let Some(stream) = desk.open_stream(second, &session).await else { continue };
+        let is_socket = desk.choices.chance(50);
+        let Some(stream) = desk.open_stream(second, is_socket, &session).await else { continue };
         desk.rest_for(Duration::from_millis(300)).await;
         let by_command = desk.choices.chance(50);
         let ended = async {
