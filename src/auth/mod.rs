@@ -52,7 +52,6 @@ pub use sign_in::throttle::Attempts;
 pub use status::Status;
 pub use tokens::grant::Tokens;
 pub use tokens::keys;
-pub use tokens::last_token::LastToken;
 pub use tokens::renew::Renewed;
 
 /// Behaviour of the use cases: the part of the configuration that a reload may change.
@@ -195,7 +194,11 @@ impl Auth {
             live: Arc::new(LiveSessions::new()),
             lease: lease::Lease::new(limits.lease),
             pauses: pauses::Pauses::new(limits.lease),
-            verified: verified::VerifiedTokens::new(limits.local_cache_bytes, Arc::clone(&parts.metrics)),
+            verified: verified::VerifiedTokens::new(
+                limits.local_cache_bytes,
+                parts.random.as_ref(),
+                Arc::clone(&parts.metrics),
+            ),
             renewals: renew::Renewals::new(),
             form_tokens: FormTokens::new(&parts.master),
             throttle: throttle::Throttle::default(),

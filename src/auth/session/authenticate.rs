@@ -16,7 +16,6 @@ use crate::identity::{Identity, Login};
 use crate::metrics::{Source, Verification};
 use crate::session::Lookup;
 use crate::token::access::{self, AccessTokenError, LEEWAY, Verified};
-use crate::token::{Digest, sha256};
 use crate::vault::Grant;
 
 /// A request that has passed the check and is registered under its session.
@@ -53,14 +52,11 @@ impl Auth {
         control: &Arc<Control>,
         settings: &Settings,
     ) -> Result<Admission, Refusal> {
-        let last = control.last_token();
-        let (digest, is_last) =
-            last.map_or_else(|| (sha256(token.as_bytes()), false), |last| last.digest(token));
-        let cached = match self.verify(token, digest, settings) {
+        let cached = match self.verify(token, settings) {
             // After a pause the key may exist and not be loaded yet.
             Err(Refusal::StoreUnavailable) => {
                 self.lease_when_awake().await;
-                self.verify(token, digest, settings)?
+                self.verify(token, settings)?
             }
             verified => verified?,
         };
@@ -74,9 +70,6 @@ impl Auth {
         let (user, session) = (subject.user_id, subject.session_id);
         let identity =
             Identity::attest(user, session, login, subject.roles.clone(), cached.verified.expires_at);
-        if let Some(last) = last.filter(|_| !is_last) {
-            last.keep(token, digest);
-        }
         Ok(Admission { identity: Arc::new(identity), registration })
     }
 
@@ -173,13 +166,14 @@ impl Auth {
     }
 
     /// Returns the verified token from the cache, or verifies signature and claims now.
-    fn verify(&self, token: &str, digest: Digest, settings: &Settings) -> Result<Arc<CachedToken>, Refusal> {
+    fn verify(&self, token: &str, settings: &Settings) -> Result<Arc<CachedToken>, Refusal> {
         let counted = &self.parts.metrics.tokens;
         let now = self.vault_now();
         let keys = self.parts.keys.current();
-        if let Some(cached) = self.verified.find(&digest) {
+        let fingerprint = self.verified.fingerprint(token);
+        if let Some(cached) = self.verified.find(fingerprint) {
             if cached.verified.expires_at + LEEWAY <= now {
-                self.verified.forget(&digest);
+                self.verified.forget(fingerprint);
                 return Err(Refusal::TokenExpired);
             }
             // After a key change, or a reload with another issuer or audience, the token is verified again.
@@ -202,7 +196,7 @@ impl Auth {
         counted.verifications.of(Verification::Good).inc();
         let basis = Basis::of(&keys, settings);
         let cached = Arc::new(self.cached(verified, basis));
-        self.verified.keep(digest, Arc::clone(&cached));
+        self.verified.keep(fingerprint, Arc::clone(&cached));
         Ok(cached)
     }
 
@@ -347,6 +341,6 @@ impl Auth {
         let cached = self.cached(verified, basis);
         learn(&cached.slot, grant);
         cached.slot.confirm(requested_at);
-        self.verified.keep(sha256(token.as_bytes()), Arc::new(cached));
+        self.verified.keep(self.verified.fingerprint(token), Arc::new(cached));
     }
 }

@@ -1,11 +1,8 @@
 //! Handle by which one request is cut from outside, with the cause of the cut.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
-
-use crate::auth::tokens::last_token::LastToken;
 
 /// Cause of cutting a request or stream short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,21 +90,9 @@ pub struct Control {
     /// Bytes of the awaited request body received so far, plus one; 0 = no body is awaited.
     body: AtomicU64,
     changed: Notify,
-    /// The last token of the request's connection.
-    last_token: Option<Arc<LastToken>>,
 }
 
 impl Control {
-    /// Builds the handle of a request whose connection sent `last_token` before.
-    pub fn of_connection(last_token: &Arc<LastToken>) -> Self {
-        Self { last_token: Some(Arc::clone(last_token)), ..Self::default() }
-    }
-
-    /// Returns the last token of the request's connection.
-    pub(crate) fn last_token(&self) -> Option<&LastToken> {
-        self.last_token.as_deref()
-    }
-
     /// Cuts the request; the first cause is kept.
     pub fn cut(&self, cause: Cut) {
         if self.cut.compare_exchange(0, cause.to_u8(), Ordering::AcqRel, Ordering::Acquire).is_ok() {

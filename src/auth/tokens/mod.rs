@@ -2,7 +2,6 @@
 
 pub(crate) mod grant;
 pub mod keys;
-pub(crate) mod last_token;
 pub(crate) mod refresh;
 pub(crate) mod renew;
 pub(crate) mod role_lists;

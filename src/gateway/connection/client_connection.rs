@@ -20,7 +20,7 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::auth::{Control, Cut, LastToken, Progress};
+use crate::auth::{Control, Cut, Progress};
 use crate::config::Server;
 use crate::error::Refusal;
 use crate::gateway::connection::backlog::{Backlog, Connection};
@@ -88,8 +88,6 @@ pub(crate) struct ClientConnection {
     http2: Arc<Connection>,
     http2_state: Arc<Http2State>,
     unanswered: Arc<UnansweredRequests>,
-    /// Digest of the token in the latest request.
-    last_token: Arc<LastToken>,
     /// Refusal of every request on this connection.
     connection_refusal: Option<Refusal>,
 }
@@ -134,7 +132,6 @@ impl ClientConnection {
                 current: shared.current.clone(),
                 client: permit.peer(),
             }),
-            last_token: Arc::default(),
             connection_refusal,
         })
     }
@@ -201,7 +198,7 @@ impl ClientConnection {
         connection_refusal: Option<Refusal>,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
-        let (control, started) = (Arc::new(Control::of_connection(&self.last_token)), Instant::now());
+        let (control, started) = (Arc::new(Control::default()), Instant::now());
         let silence = Silence::new(started);
         let _entered = self.traffic.enter(&control, backlog);
         let started_before = self.requests_started.fetch_add(1, Ordering::Relaxed);

@@ -111,7 +111,7 @@ async fn revocation_by_another_process_writes_a_tombstone() {
     .await;
 }
 
-/// A connection caches its last token; any other token, however similar, is verified separately.
+/// A verified token is cached; any other token, however similar, is verified separately.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_one_connection_are_verified_separately() {
     let (gateway, _) = gateway("").await;
