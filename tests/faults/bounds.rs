@@ -27,8 +27,10 @@ pub(crate) struct Bounds {
     pub(crate) stream_slack: Micros,
     /// Time in which an operation without a response may still take effect: a statement waits at most as long.
     pub(crate) unanswered: Micros,
-    /// Maximum time of a 503.
+    /// Maximum time of a 503 while Postgres does not answer.
     pub(crate) refusal: Micros,
+    /// `vault.statement_timeout`: maximum time of a 503 while it answers slowly, with what two busy cores add.
+    pub(crate) statement: Micros,
     /// Whether the times that docs/faults.md states are checked too.
     pub(crate) is_strict: bool,
 }
@@ -57,6 +59,9 @@ impl Bounds {
 /// The promise is one second; two busy cores add another.
 const REFUSAL: Duration = Duration::from_secs(2);
 
+/// The default of two seconds, and one for busy cores.
+const STATEMENT: Duration = Duration::from_secs(3);
+
 impl Default for Bounds {
     fn default() -> Self {
         Self {
@@ -69,6 +74,7 @@ impl Default for Bounds {
             stream_slack: micros(Duration::from_secs(1)),
             unanswered: micros(Duration::from_secs(6)),
             refusal: micros(REFUSAL),
+            statement: micros(STATEMENT),
             is_strict: true,
         }
     }

@@ -1,6 +1,7 @@
 //! Knowledge of each gateway over time: whether it ran and reached its stores, from the notes of a history.
 
 use crate::history::{History, Micros, Note, Reach, State};
+use crate::nemesis::Fault;
 
 /// States with the times at which they began.
 struct Track<T>(Vec<(Micros, T)>);
@@ -77,6 +78,13 @@ impl Timeline {
             }
         }
         line
+    }
+
+    /// Returns 1 if a fault that only slows the vault's answers was there at some time from `from` to `until`, else 0.
+    pub(crate) fn answers_slowly(&self, from: Micros, until: Micros) -> Micros {
+        let slow = |name: &str| Fault::ALL.iter().any(|fault| fault.name() == name && fault.answers_slowly());
+        let mut faults = self.faults.iter().filter(|(_, begins, ends)| *begins < until && from < *ends);
+        faults.any(|(name, ..)| slow(name)).into()
     }
 
     pub(crate) fn gateways(&self) -> usize {

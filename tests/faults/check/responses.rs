@@ -17,7 +17,9 @@ pub(super) fn check(case: &Case<'_>, entry: &Entry, found: &mut Vec<Violation>) 
         if !entry.retry_after {
             breach(Rule::NoRetryAfter);
         }
-        let bound = case.bounds.refusal + stalled;
+        // Where Postgres answers, only slowly, a statement has its whole time.
+        let patience = case.timeline.answers_slowly(entry.start, entry.end) * case.bounds.statement;
+        let bound = case.bounds.refusal.max(patience) + stalled;
         if entry.end - entry.start > bound && !is_disturbed {
             breach(Rule::LateRefusal);
         }

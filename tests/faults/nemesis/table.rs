@@ -132,6 +132,12 @@ impl Fault {
         }
     }
 
+    /// Whether Postgres answers short statements in time and long ones late: nobody can tell that from a slow disk, so each
+    /// has its `vault.statement_timeout`.
+    pub(crate) fn answers_slowly(self) -> bool {
+        self == Self::PostgresSliced
+    }
+
     /// Whether tombstones may be lost.
     pub(crate) fn loses_redis_data(self) -> bool {
         matches!(
