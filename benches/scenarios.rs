@@ -1,8 +1,8 @@
-//! Three scenarios: a flash sale, a viral day, an incident. They run on private stores and the real program, with
+//! Four scenarios: a flash sale, a viral day, an incident, a cold start. They run on private stores and the real program, with
 //! requests at a fixed rate whose times are those a client would see.
 //!
 //! `make bench-scenarios` (needs redis-server and PostgreSQL; about five minutes), or `cargo bench --bench scenarios --
-//! --quick` (under two). Select parts by name: `sale`, `viral`, `incident`. Load, app, gateways and stores share the
+//! --quick` (under two). Select parts by name: `sale`, `viral`, `incident`, `cold`. Load, app, gateways and stores share the
 //! cores of this machine, so the rates are small: the ratios count.
 
 use std::collections::BTreeSet;
@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+#[path = "scenarios/cold.rs"]
+mod cold;
 #[path = "scenarios/paced.rs"]
 mod paced;
 #[expect(dead_code, reason = "shared with benches that need more of it")]
@@ -66,6 +68,9 @@ fn main() -> anyhow::Result<()> {
         }
         if plan.has("incident") {
             incident(&world, &plan, &mut report).await?;
+        }
+        if plan.has("cold") {
+            cold::cold(&world, &plan, &mut report).await?;
         }
         report.end()
     })

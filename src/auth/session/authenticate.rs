@@ -60,16 +60,14 @@ impl Auth {
             }
             verified => verified?,
         };
-        let subject = &cached.verified.subject;
         // Registered before any session state is read: from now on a revocation finds this request.
-        let registration = cached.slot.register(control, subject.user_id, subject.rights);
+        let registration = cached.slot.register(control, cached.user_id, cached.rights);
         self.check_revocation(&cached)?;
         let now = self.confirm_until_now(&cached, fresh, settings).await?;
-        self.queue_use(&cached.slot, now, subject.generation, settings);
+        self.queue_use(&cached.slot, now, cached.generation, settings);
         let login = self.login_of(&cached).ok_or(Refusal::StoreUnavailable)?;
-        let (user, session) = (subject.user_id, subject.session_id);
-        let identity =
-            Identity::attest(user, session, login, subject.roles.clone(), cached.verified.expires_at);
+        let (user, session) = (cached.user_id, cached.slot.id());
+        let identity = Identity::attest(user, session, login, cached.roles.clone(), cached.expires_at);
         Ok(Admission { identity: Arc::new(identity), registration })
     }
 
@@ -154,11 +152,10 @@ impl Auth {
 
     /// Checks the revocation list and the rights version of the token.
     fn check_revocation(&self, cached: &CachedToken) -> Result<(), Refusal> {
-        let subject = &cached.verified.subject;
         if cached.slot.is_revoked() {
             return Err(Refusal::TokenRevoked);
         }
-        if !self.live.has_rights(subject.user_id, subject.rights) {
+        if !self.live.has_rights(cached.user_id, cached.rights) {
             // The client refreshes, and gets a token with the new roles.
             return Err(Refusal::TokenExpired);
         }
@@ -172,7 +169,7 @@ impl Auth {
         let keys = self.parts.keys.current();
         let fingerprint = self.verified.fingerprint(token);
         if let Some(cached) = self.verified.find(fingerprint) {
-            if cached.verified.expires_at + LEEWAY <= now {
+            if cached.expires_at + LEEWAY <= now {
                 self.verified.forget(fingerprint);
                 return Err(Refusal::TokenExpired);
             }
@@ -207,7 +204,7 @@ impl Auth {
         fresh: bool,
         settings: &Settings,
     ) -> Result<ConfirmedBy, Refusal> {
-        let (slot, user) = (&cached.slot, cached.verified.subject.user_id);
+        let (slot, user) = (&cached.slot, cached.user_id);
         let (now, lease_held) = self.lease_when_awake().await;
         // A slot whose known end has passed is not used: use on another gateway may have moved the end, so the vault
         // decides.
@@ -291,15 +288,15 @@ impl Auth {
         in_passing: bool,
         settings: &Settings,
     ) -> Result<(), Refusal> {
-        let (subject, slot) = (&cached.verified.subject, &cached.slot);
+        let slot = &cached.slot;
         let wanted = Wanted {
             slot: Arc::clone(slot),
-            until: cached.verified.expires_at + LEEWAY,
+            until: cached.expires_at + LEEWAY,
             overdue: slot.end().overdue(slot.id(), self.vault_now(), settings),
         };
         match self.lookups.look_up(wanted, in_passing).await {
-            Some(VaultLookup::Live(owner, login)) if owner == subject.user_id => {
-                if subject.login.is_none() {
+            Some(VaultLookup::Live(owner, login)) if owner == cached.user_id => {
+                if cached.login.is_none() {
                     self.logins.keep(owner, login);
                 }
                 self.parts.metrics.tokens.confirmations.of(Source::Vault).inc();
@@ -317,15 +314,23 @@ impl Auth {
     }
 
     /// Builds a cache entry.
-    fn cached(&self, mut verified: Verified, basis: Basis) -> CachedToken {
-        verified.subject.roles = self.role_lists.share(verified.subject.roles);
-        CachedToken { slot: self.live.slot(verified.subject.session_id), verified, basis }
+    fn cached(&self, verified: Verified, basis: Basis) -> CachedToken {
+        let Verified { subject, expires_at } = verified;
+        CachedToken {
+            user_id: subject.user_id,
+            login: subject.login,
+            roles: self.role_lists.share(subject.roles),
+            rights: subject.rights,
+            generation: subject.generation,
+            expires_at,
+            basis,
+            slot: self.live.slot(subject.session_id),
+        }
     }
 
     /// Returns the login name of a token's user, if it is known here.
     fn login_of(&self, cached: &CachedToken) -> Option<Login> {
-        let subject = &cached.verified.subject;
-        subject.login.clone().or_else(|| self.logins.of(subject.user_id))
+        cached.login.clone().or_else(|| self.logins.of(cached.user_id))
     }
 
     /// Caches a session that the vault has just granted, and the token signed for it here. Its first request then needs

@@ -30,6 +30,8 @@ const SHARDS: usize = 64;
 pub(crate) struct Slot {
     id: SessionId,
     revoked: AtomicBool,
+    /// Whether the session is in the list of busy sessions. Changed only while `requests` is locked.
+    listed: AtomicBool,
     /// Monotonic milliseconds plus one; 0 = never.
     confirmed: AtomicU64,
     end: SessionEnd,
@@ -86,7 +88,7 @@ impl Slot {
         let (key, was_listed) = {
             let mut requests = lock(&self.requests);
             let key = requests.insert(Entry { control: Arc::clone(control), user_id, rights });
-            (key, std::mem::replace(&mut requests.listed, true))
+            (key, self.listed.swap(true, Ordering::Relaxed))
         };
         if !was_listed && let Some(table) = self.table.upgrade() {
             lock(table.busy_of(self.id)).push(Arc::downgrade(self));
@@ -159,7 +161,7 @@ impl Drop for Registration {
 #[derive(Debug)]
 pub struct LiveSessions {
     shards: Vec<Mutex<Shard>>,
-    /// Sessions with a request since the last scan, each listed once ([`Requests::listed`]). A scan of busy sessions
+    /// Sessions with a request since the last scan, each listed once ([`Slot::listed`]). A scan of busy sessions
     /// then costs nothing for idle ones.
     busy: Vec<Mutex<Vec<Weak<Slot>>>>,
     rights: RwLock<HashMap<UserId, (RightsVersion, Timestamp)>>,
@@ -202,6 +204,7 @@ impl LiveSessions {
         let slot = Arc::new(Slot {
             id,
             revoked: AtomicBool::new(shard.revoked.contains_key(&id)),
+            listed: AtomicBool::new(false),
             confirmed: AtomicU64::new(0),
             end: SessionEnd::default(),
             owner: OnceLock::new(),
@@ -282,9 +285,9 @@ impl LiveSessions {
         for listed in &self.busy {
             lock(listed).retain(|slot| {
                 let Some(slot) = slot.upgrade() else { return false };
-                let mut requests = lock(&slot.requests);
-                requests.listed = !requests.is_empty();
-                let is_busy = requests.listed;
+                let requests = lock(&slot.requests);
+                let is_busy = !requests.is_empty();
+                slot.listed.store(is_busy, Ordering::Relaxed);
                 drop(requests);
                 if is_busy {
                     busy.push(slot);

@@ -22,8 +22,6 @@ pub(crate) struct Entry {
 pub(crate) struct Requests {
     first: Option<Entry>,
     more: Option<Box<Slab<Entry>>>,
-    /// Whether the session is in the list of busy sessions.
-    pub(crate) listed: bool,
 }
 
 impl Requests {

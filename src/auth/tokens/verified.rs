@@ -8,8 +8,11 @@ use siphasher::sip128::{Hash128, SipHasher24};
 
 use crate::auth::Settings;
 use crate::auth::session::live::Slot;
-use crate::id::Random;
+use crate::clock::Timestamp;
+use crate::id::{Random, UserId};
+use crate::identity::{Login, RightsVersion, Roles};
 use crate::metrics::Metrics;
+#[cfg(doc)]
 use crate::token::access::Verified;
 use crate::token::keyring::KeySet;
 
@@ -26,9 +29,14 @@ impl Basis {
     }
 }
 
-/// A verified token.
+/// A verified token: what is needed of [`Verified`], without the session's id, which its slot has.
 pub(crate) struct CachedToken {
-    pub(crate) verified: Verified,
+    pub(crate) user_id: UserId,
+    pub(crate) login: Option<Login>,
+    pub(crate) roles: Roles,
+    pub(crate) rights: RightsVersion,
+    pub(crate) generation: u32,
+    pub(crate) expires_at: Timestamp,
     pub(crate) basis: Basis,
     pub(crate) slot: Arc<Slot>,
 }
@@ -51,7 +59,7 @@ struct Weight;
 
 impl Weighter<Fingerprint, Arc<CachedToken>> for Weight {
     fn weight(&self, _: &Fingerprint, cached: &Arc<CachedToken>) -> u64 {
-        ENTRY_BYTES + ROLE_BYTES * cached.verified.subject.roles.iter().len() as u64
+        ENTRY_BYTES + ROLE_BYTES * cached.roles.iter().len() as u64
     }
 }
 
@@ -114,10 +122,7 @@ impl VerifiedTokens {
 mod tests {
     use super::*;
     use crate::auth::LiveSessions;
-    use crate::clock::Timestamp;
-    use crate::id::{SessionId, SystemRandom, UserId};
-    use crate::identity::{RightsVersion, Roles};
-    use crate::token::access::Subject;
+    use crate::id::{SessionId, SystemRandom};
 
     /// Returns the number of tokens with these roles, of a thousand, that are still cached.
     fn still_cached(bytes: u64, roles: &[&str]) -> usize {
@@ -126,14 +131,17 @@ mod tests {
             (VerifiedTokens::new(bytes, random, Arc::new(Metrics::new())), Arc::new(LiveSessions::new()));
         let fingerprints: Vec<_> = (0..1000).map(|at| tokens.fingerprint(&format!("token {at}"))).collect();
         for fingerprint in &fingerprints {
-            let (session_id, user_id) = (SessionId::random(random), UserId::random(random));
-            let roles = Roles::parse(roles.iter().copied()).unwrap();
-            let subject =
-                Subject { session_id, user_id, roles, rights: RightsVersion(0), generation: 0, login: None };
-            let verified = Verified { subject, expires_at: Timestamp::from_secs(4_000_000_000) };
-            let basis = Basis { keys: 1, profile: 1 };
-            let slot = live.slot(session_id);
-            tokens.keep(*fingerprint, Arc::new(CachedToken { verified, basis, slot }));
+            let cached = CachedToken {
+                user_id: UserId::random(random),
+                login: None,
+                roles: Roles::parse(roles.iter().copied()).unwrap(),
+                rights: RightsVersion(0),
+                generation: 0,
+                expires_at: Timestamp::from_secs(4_000_000_000),
+                basis: Basis { keys: 1, profile: 1 },
+                slot: live.slot(SessionId::random(random)),
+            };
+            tokens.keep(*fingerprint, Arc::new(cached));
         }
         fingerprints.iter().filter(|token| tokens.find(**token).is_some()).count()
     }
