@@ -108,8 +108,10 @@ impl<'a> Request<'a> {
                 if is_open && bytes.windows(4).any(|four| four == b"\r\n\r\n") {
                     return Ok(stream);
                 }
-                if read == 0 {
-                    return Err(parsed(&bytes).unwrap_or_else(|| Outcome::lost("cut")));
+                // The connection stays open after the refusal of a WebSocket.
+                let refusal = parsed(&bytes).filter(|_| !is_open);
+                if read == 0 || refusal.is_some() {
+                    return Err(refusal.unwrap_or_else(|| Outcome::lost("cut")));
                 }
             }
         };
