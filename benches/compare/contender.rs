@@ -24,6 +24,7 @@ pub(crate) enum Name {
     Fresh,
     Embedded,
     Nginx,
+    NginxLuaOpaque,
     NginxLua,
     NginxLuaCache,
     NginxAuthRequest,
@@ -34,13 +35,14 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Upstream,
         Self::Public,
         Self::Local,
         Self::Fresh,
         Self::Embedded,
         Self::Nginx,
+        Self::NginxLuaOpaque,
         Self::NginxLua,
         Self::NginxLuaCache,
         Self::NginxAuthRequest,
@@ -59,6 +61,7 @@ impl Name {
             Self::Fresh => "doorward, Redis every time",
             Self::Embedded => "doorward, embedded stores",
             Self::Nginx => "nginx, no check",
+            Self::NginxLuaOpaque => "nginx + Lua, opaque token, one GET",
             Self::NginxLua => "nginx + Lua, Redis every time",
             Self::NginxLuaCache => "nginx + Lua, shared-memory cache",
             Self::NginxAuthRequest => "nginx auth_request",
@@ -76,6 +79,7 @@ impl Name {
             Self::Local => "ES256, cached; revocations pushed",
             Self::Fresh => "ES256, cached; Redis and revocations pushed",
             Self::Embedded => "ES256, cached; revocations in SQLite",
+            Self::NginxLuaOpaque => "one GET of Redis",
             Self::NginxLua => "ES256, cached; Redis",
             Self::NginxLuaCache => "ES256, cached; Redis every 5 s",
             Self::NginxAuthRequest => "a service of nginx + Lua: ES256, cached; Redis",
@@ -158,6 +162,11 @@ pub(crate) struct Around<'a> {
     pub(crate) embedded_session: Opened,
 }
 
+/// The token of a session at this contender.
+fn token_of(name: Name, session: &Opened) -> String {
+    if name == Name::NginxLuaOpaque { session.id.to_string() } else { session.token.clone() }
+}
+
 /// Template of a contender's configuration.
 fn template(name: &str) -> anyhow::Result<String> {
     let file = here().join(name);
@@ -192,6 +201,7 @@ impl Field {
         }
         for (name, check) in [
             (Name::Nginx, "check_none.conf"),
+            (Name::NginxLuaOpaque, "check_opaque.conf"),
             (Name::NginxLua, "check_lua.conf"),
             (Name::NginxLuaCache, "check_lua.conf"),
             (Name::NginxAuthRequest, "check_auth_request.conf"),
@@ -251,18 +261,18 @@ impl Field {
         let (scheme, file) = (if tls { "https" } else { "http" }, if large { "/large" } else { "" });
         let bearer = match each {
             Some(file) => Bearer::Each(file.to_owned()),
-            None => Bearer::One(self.token(name).to_owned()),
+            None => Bearer::One(self.token(name)),
         };
         let url = format!("{scheme}://127.0.0.1:{port}{}{file}", name.path());
         Ok(Target { url, protocol, at_once, bearer: Some(bearer) })
     }
 
     /// The token that this contender checks.
-    fn token(&self, name: Name) -> &str {
+    fn token(&self, name: Name) -> String {
         match name {
-            Name::HaproxyHs256 => &self.hs256,
-            Name::Embedded => &self.embedded_session.token,
-            _ => &self.session.token,
+            Name::HaproxyHs256 => self.hs256.clone(),
+            Name::Embedded => token_of(name, &self.embedded_session),
+            _ => token_of(name, &self.session),
         }
     }
 
@@ -308,14 +318,14 @@ impl Field {
         };
         for (path, length) in [("", 100), ("/large", 102_400)] {
             let path = format!("{}{path}", name.path());
-            let response = ask(Some(token), &path).await;
+            let response = ask(Some(&token), &path).await;
             ensure!(response.status == 200, "{title}: {} {path}: {}", response.status, response.text());
             ensure!(response.body.len() == length, "{title}: {} bytes", response.body.len());
         }
         if !name.has_check() {
             return Ok(());
         }
-        let response = ask(Some(token), name.path()).await;
+        let response = ask(Some(&token), name.path()).await;
         let session = if name == Name::Embedded { &self.embedded_session } else { &self.session };
         let user = session.user_id.to_string();
         ensure!(response.header("X-Seen-User-Id") == Some(&user), "{title}: the app saw {response:?}");
@@ -332,7 +342,7 @@ impl Field {
     /// Returns true if it accepts the token of a session.
     pub(crate) async fn admits(&self, name: Name, session: &Opened) -> anyhow::Result<bool> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.proxy(name, false)?.port));
-        let bearer = format!("Bearer {}", session.token);
+        let bearer = format!("Bearer {}", token_of(name, session));
         let response = http::request(address, "GET", name.path(), &[("Authorization", &bearer)], b"").await;
         Ok(response.status == 200)
     }
