@@ -48,7 +48,7 @@ pub(crate) enum VaultLookup {
     Live(UserId, Login),
     /// It has ended, or never existed.
     Ended,
-    /// The vault did not respond.
+    /// The vault did not respond, or not yet.
     Unavailable,
     /// Too many sessions are waiting.
     Busy,
@@ -63,8 +63,16 @@ pub(crate) struct Wanted {
     pub(crate) overdue: Option<SessionUse>,
 }
 
-type Sender = watch::Sender<Option<VaultLookup>>;
-type Receiver = watch::Receiver<Option<VaultLookup>>;
+/// Stage of a lookup.
+enum Stage {
+    Waiting,
+    /// Its statement was sent.
+    Asked,
+    Done(VaultLookup),
+}
+
+type Sender = watch::Sender<Stage>;
+type Receiver = watch::Receiver<Stage>;
 
 struct Waiting {
     wanted: Wanted,
@@ -121,10 +129,17 @@ impl Lookups {
     /// without the result, and joins only a short queue. `None` when the lookup panicked.
     pub(crate) async fn look_up(self: &Arc<Self>, wanted: Wanted, in_passing: bool) -> Option<VaultLookup> {
         let Some(mut result) = self.join(wanted, in_passing) else { return Some(VaultLookup::Busy) };
-        match timeout(MAX_WAIT, result.wait_for(Option::is_some)).await {
-            Ok(result) => result.ok()?.clone(),
-            Err(_) => Some(VaultLookup::Busy),
+        let done = result.wait_for(|stage| matches!(stage, Stage::Done(_)));
+        match timeout(MAX_WAIT, done).await {
+            // The sender is gone.
+            Ok(Err(_)) => return None,
+            Ok(Ok(_)) | Err(_) => {}
         }
+        Some(match &*result.borrow() {
+            Stage::Waiting => VaultLookup::Busy,
+            Stage::Asked => VaultLookup::Unavailable,
+            Stage::Done(lookup) => lookup.clone(),
+        })
     }
 
     /// Adds a session to the queue, if there is room.
@@ -138,7 +153,7 @@ impl Lookups {
         if queue.waiting.len() >= max {
             return None;
         }
-        let (sender, receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(Stage::Waiting);
         queue.waiting.push_back(Waiting { wanted, result: sender });
         queue.results.insert(id, receiver.clone());
         if !std::mem::replace(&mut queue.is_running, true) {
@@ -185,7 +200,7 @@ impl Lookups {
     /// Gives the callers their result. Removed first: a later caller starts a new lookup.
     fn finish(&self, id: SessionId, sender: &Sender, result: VaultLookup) {
         self.queue().results.remove(&id);
-        sender.send_replace(Some(result));
+        sender.send_replace(Stage::Done(result));
     }
 
     async fn look_up_all(self: Arc<Self>, batch: Vec<Waiting>) {
@@ -237,6 +252,9 @@ impl Lookups {
     }
 
     async fn find(&self, batch: &[Waiting]) -> Result<HashMap<SessionId, SessionRow>, VaultError> {
+        for waiting in batch {
+            waiting.result.send_replace(Stage::Asked);
+        }
         let overdue: Vec<_> = batch.iter().filter_map(|waiting| waiting.wanted.overdue).collect();
         if !overdue.is_empty() {
             let ends = answered(self.vault_lost.clone(), self.vault.sessions.touch(&overdue)).await?;

@@ -105,20 +105,23 @@ impl SessionEnd {
 
     /// Moves the end by use at `now`. Returns `true` when it has moved by more than a grain since it was written.
     fn move_end(&self, now: Timestamp, settings: &Settings) -> bool {
-        let end = self.at.load(Ordering::Acquire);
         let Some(kind) = ClientKind::from_u8(self.kind.load(Ordering::Relaxed)) else { return false };
-        if end <= now.millis() {
-            return false;
-        }
         let idle = settings.idle_of(kind);
         let absolute = self.absolute.load(Ordering::Relaxed);
         let new = (now + idle).millis().min(absolute);
-        if Timestamp::from_millis(new).since(Timestamp::from_millis(end)) < MIN_MOVE {
-            return false;
-        }
-        // Only if the end is unchanged: the vault may just have reported the session as ended.
-        if self.at.compare_exchange(end, new, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return false;
+        let mut end = self.at.load(Ordering::Acquire);
+        loop {
+            // The vault may just have reported the session as ended.
+            if end <= now.millis() {
+                return false;
+            }
+            if Timestamp::from_millis(new).since(Timestamp::from_millis(end)) < MIN_MOVE {
+                return false;
+            }
+            match self.at.compare_exchange_weak(end, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break,
+                Err(moved) => end = moved,
+            }
         }
         let stored = self.stored.load(Ordering::Acquire);
         let late = Timestamp::from_millis(new).since(Timestamp::from_millis(stored));

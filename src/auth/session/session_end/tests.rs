@@ -137,3 +137,29 @@ fn what_cannot_be_written_is_not_queued_again() {
     assert!(unknown.unwritten(id(), &settings).is_none());
     assert!(!unknown.end_write(None, &settings));
 }
+
+#[test]
+fn use_is_not_lost_to_a_write_that_ends_at_the_same_time() {
+    const ROUNDS: u64 = 1_000_000;
+    let (end, settings) = (SessionEnd::default(), settings());
+    end.store(at(60), at(10 * ROUNDS), ClientKind::Browser);
+    let (moved, begun) = (AtomicBool::new(false), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.wait();
+            while !moved.load(Ordering::Relaxed) {
+                let now = end.at().expect("an end");
+                let written = SessionUse { id: id(), until: now, known: now, idle: IDLE, generation: 0 };
+                end.settle(&written, &[(id(), now + Duration::from_millis(1))]);
+            }
+        });
+        begun.wait();
+        // The other thread must end, so nothing is asserted before.
+        let lost = (0..2 * ROUNDS).step_by(2).find(|&second| {
+            end.record_use(at(second), 0, &settings);
+            end.at().expect("an end") + Duration::from_secs(1) < at(second) + IDLE
+        });
+        moved.store(true, Ordering::Relaxed);
+        assert_eq!(lost, None, "second of a use that is lost");
+    });
+}
