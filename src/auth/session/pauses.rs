@@ -118,11 +118,13 @@ impl Pauses {
         });
     }
 
-    /// Waits until every pause noticed by `now` is over.
+    /// Waits until every pause noticed by `now` is over, but not for long: a starved process is paused again and again,
+    /// and then nobody is told that it is awake. Afterwards [`Self::is_waking`] says so, and the caller refuses.
     pub(crate) async fn until_awake(&self, now: Monotonic) {
         let noticed = self.observe(now);
-        // The sender lives as long as `self`.
-        let _ = self.over.subscribe().wait_for(|over| *over >= noticed).await;
+        let mut over = self.over.subscribe();
+        // Twice the time in which a single pause is over. The sender lives as long as `self`.
+        let _ = tokio::time::timeout(self.settling * 2, over.wait_for(|over| *over >= noticed)).await;
     }
 }
 
@@ -237,6 +239,15 @@ mod tests {
         assert!(pauses.is_waking(at(9001)), "one of them began before the second pause");
         failures.record(&pauses, begun, false);
         assert!(!pauses.is_waking(at(9002)));
+    }
+
+    #[tokio::test]
+    async fn wait_ends_although_the_process_is_paused_again_and_again() {
+        let pauses = Pauses::new(Duration::from_millis(80));
+        pauses.observe(at(0));
+        let waiting = tokio::time::timeout(Duration::from_secs(30), pauses.until_awake(at(5000)));
+        waiting.await.expect("it ends");
+        assert!(pauses.is_waking(at(5001)), "and the session store is not believed");
     }
 
     #[tokio::test]

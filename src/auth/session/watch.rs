@@ -25,8 +25,9 @@ pub async fn watch_streams(auth: Arc<Auth>, settings: impl Fn() -> Settings) {
         let unproven = auth.lease.unproven_for(now);
         let settings = settings();
         let stale = unproven.is_none_or(|span| span >= settings.stream_lease);
-        // Requests go on for as long as the session store may confirm them: they end by themselves, and soon.
-        let all = stale && !auth.store_may_confirm(now, &settings);
+        // Requests go on for as long as the session store may confirm them, and while that is being found out: they end
+        // by themselves, and soon.
+        let all = stale && !auth.pauses.is_waking(now) && !auth.store_may_confirm(now, &settings);
         let may_look_up = lookups.is_empty();
         for slot in auth.live.busy() {
             if all {
