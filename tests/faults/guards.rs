@@ -8,6 +8,7 @@ use crate::MACHINE;
 use crate::bounds::Bounds;
 use crate::check::Rule;
 use crate::fleet::Topology;
+use crate::history::Entry;
 use crate::measured::measured;
 use crate::nemesis::Fault;
 use crate::random::Seed;
@@ -65,4 +66,20 @@ async fn missing_fill_nx_is_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_epoch_is_found() {
     assert_found("epoch", &[Fault::Reload], &[Rule::AcceptedOldRoles]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn panics_end_single_requests_and_nothing_else() {
+    let _alone = MACHINE.lock().await;
+    let topology = Topology { redis: redis::Kind::Single, postgres: postgres::Kind::Single };
+    let bounds = Bounds::default();
+    let run = Run { guard: Some("panic"), ..Run::new(topology, Seed::chosen(), &bounds) };
+    let report = run.of(&[Fault::Reload, Fault::RedisKilled, Fault::PostgresStopped]).await;
+    // The response to a request that panicked.
+    let has_panicked = |entry: &Entry| entry.status == 500;
+    let panics = report.history.entries.iter().filter(|entry| has_panicked(entry)).count();
+    assert!(panics > 10, "{panics} panics");
+    let others: Vec<_> = report.violations.iter().filter(|found| !has_panicked(&found.shown_by)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    measured(format_args!("{panics} requests that panicked got 500, and no other request noticed"));
 }

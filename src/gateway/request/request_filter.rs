@@ -21,6 +21,7 @@ use crate::gateway::request::context::{Context, Phase};
 use crate::gateway::request::{client, send};
 use crate::gateway::response::OwnResponse;
 use crate::gateway::upstream::upstream_request;
+use crate::guard;
 use crate::metrics::Pattern;
 
 /// Handling of a request.
@@ -41,6 +42,7 @@ impl Gateway {
         let response = match decision {
             Ok(Decision::Forward(admitted, registration)) => {
                 context.registration = registration;
+                guard::panic_now_and_then();
                 self.admit(session, context, admitted);
                 return Ok(false);
             }
