@@ -1,8 +1,12 @@
 //! Handle by which one request is cut from outside, with the cause of the cut.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
+
+use crate::id::UserId;
+use crate::identity::RightsVersion;
 
 /// Cause of cutting a request or stream short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +94,22 @@ pub struct Control {
     /// Bytes of the awaited request body received so far, plus one; 0 = no body is awaited.
     body: AtomicU64,
     changed: Notify,
+    /// User and rights of the token that the request was admitted with.
+    admission: Mutex<Option<(UserId, RightsVersion)>>,
 }
 
 impl Control {
+    /// Records the user and the rights of the token. After a renewal those of the new one count.
+    pub(crate) fn set_admission(&self, user: UserId, rights: RightsVersion) {
+        *self.admission.lock().unwrap_or_else(PoisonError::into_inner) = Some((user, rights));
+    }
+
+    /// Returns whether this user's request was admitted with an older version of the rights.
+    pub(crate) fn was_admitted_with_less(&self, user: UserId, rights: RightsVersion) -> bool {
+        let admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        admission.is_some_and(|(known, admitted)| known == user && admitted < rights)
+    }
+
     /// Cuts the request; the first cause is kept.
     pub fn cut(&self, cause: Cut) {
         if self.cut.compare_exchange(0, cause.to_u8(), Ordering::AcqRel, Ordering::Acquire).is_ok() {

@@ -11,16 +11,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use crate::auth::session::control::{Control, Cut, Progress};
-use crate::auth::session::requests::{Entry, Requests};
+use crate::auth::session::requests::Requests;
 use crate::auth::session::session_end::SessionEnd;
 use crate::clock::{Monotonic, Timestamp};
 use crate::guard;
 use crate::id::{SessionId, UserId};
 use crate::identity::RightsVersion;
+
+mod slots;
+
+use slots::{OfSession, Others, Slots};
 
 /// Number of shards: enough that two cores seldom contend for one lock.
 const SHARDS: usize = 64;
@@ -35,7 +39,8 @@ pub(crate) struct Slot {
     /// Monotonic milliseconds plus one; 0 = never.
     confirmed: AtomicU64,
     end: SessionEnd,
-    owner: OnceLock<UserId>,
+    /// First half of the owner's id, once a store has named the owner; 0 before. Tokens bind session and user already.
+    owner: AtomicU64,
     requests: Mutex<Requests>,
     table: Weak<LiveSessions>,
 }
@@ -66,12 +71,12 @@ impl Slot {
 
     /// Returns whether a store has said that the session belongs to `user`.
     pub(crate) fn belongs_to(&self, user: UserId) -> bool {
-        self.owner.get() == Some(&user)
+        self.owner.load(Ordering::Acquire) == half(user)
     }
 
     pub(crate) fn set_owner(&self, user: UserId) {
-        // Set by the first caller that reads it from a store; the value is the same for all.
-        let _ = self.owner.set(user);
+        // The value is the same for all callers that read it from a store.
+        self.owner.store(half(user), Ordering::Release);
     }
 
     pub(crate) const fn id(&self) -> SessionId {
@@ -85,9 +90,10 @@ impl Slot {
         user_id: UserId,
         rights: RightsVersion,
     ) -> Registration {
+        control.set_admission(user_id, rights);
         let (key, was_listed) = {
             let mut requests = lock(&self.requests);
-            let key = requests.insert(Entry { control: Arc::clone(control), user_id, rights });
+            let key = requests.insert(Arc::clone(control));
             (key, self.listed.swap(true, Ordering::Relaxed))
         };
         if !was_listed && let Some(table) = self.table.upgrade() {
@@ -104,14 +110,14 @@ impl Slot {
     }
 
     fn cut(&self, cause: Cut) {
-        for entry in lock(&self.requests).iter() {
-            entry.control.cut(cause);
+        for control in lock(&self.requests).iter() {
+            control.cut(cause);
         }
     }
 
     fn cut_streams(&self, cause: Cut) {
-        for entry in lock(&self.requests).iter().filter(|entry| entry.control.progress() == Progress::Open) {
-            entry.control.cut(cause);
+        for control in lock(&self.requests).iter().filter(|control| control.progress() == Progress::Open) {
+            control.cut(cause);
         }
     }
 }
@@ -119,11 +125,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(table) = self.table.upgrade() {
-            let mut shard = table.shard(self.id);
-            // Another slot may have taken this entry meanwhile; that one stays.
-            if shard.slots.get(&self.id).is_some_and(|slot| slot.strong_count() == 0) {
-                shard.slots.remove(&self.id);
-            }
+            table.shard(self.id).slots.remove(self);
         }
     }
 }
@@ -172,7 +174,7 @@ pub struct LiveSessions {
 #[derive(Debug, Default)]
 struct Shard {
     revoked: HashMap<SessionId, Timestamp>,
-    slots: HashMap<SessionId, Weak<Slot>>,
+    slots: Slots<Slot>,
 }
 
 impl LiveSessions {
@@ -197,8 +199,10 @@ impl LiveSessions {
     /// Returns the slot of a session and creates it if needed. A new slot is marked revoked if the set contains the
     /// session.
     pub(crate) fn slot(self: &Arc<Self>, id: SessionId) -> Arc<Slot> {
+        // Dropped after the guard below.
+        let mut others = Others::new();
         let mut shard = self.shard(id);
-        if let Some(slot) = shard.slots.get(&id).and_then(Weak::upgrade) {
+        if let Some(slot) = shard.slots.get(id, &mut others) {
             return slot;
         }
         let slot = Arc::new(Slot {
@@ -207,22 +211,23 @@ impl LiveSessions {
             listed: AtomicBool::new(false),
             confirmed: AtomicU64::new(0),
             end: SessionEnd::default(),
-            owner: OnceLock::new(),
+            owner: AtomicU64::new(0),
             requests: Mutex::default(),
             table: Arc::downgrade(self),
         });
-        shard.slots.insert(id, Arc::downgrade(&slot));
+        shard.slots.insert(&slot);
         slot
     }
 
     /// Enters a revocation and cuts all requests of the session. Returns whether it is new in the set.
     pub(crate) fn revoke(&self, id: SessionId, until: Timestamp) -> bool {
+        let mut others = Others::new();
         let (slot, is_new) = {
             let mut shard = self.shard(id);
             let is_new = !shard.revoked.contains_key(&id);
             let entry = shard.revoked.entry(id).or_insert(until);
             *entry = (*entry).max(until);
-            (shard.slots.get(&id).and_then(Weak::upgrade), is_new)
+            (shard.slots.get(id, &mut others), is_new)
         };
         // Outside the shard's lock: dropping the last handle of a slot locks the shard again.
         if let Some(slot) = slot {
@@ -242,9 +247,9 @@ impl LiveSessions {
         }
         // Changes of rights are rare, so every request is scanned. A request that registers now finds the entry above.
         for slot in self.busy() {
-            for entry in lock(&slot.requests).iter() {
-                if entry.user_id == user && entry.rights < rights {
-                    entry.control.cut(Cut::RolesChanged);
+            for control in lock(&slot.requests).iter() {
+                if control.was_admitted_with_less(user, rights) {
+                    control.cut(Cut::RolesChanged);
                 }
             }
         }
@@ -307,6 +312,18 @@ impl LiveSessions {
     pub(crate) fn cut_streams(slot: &Slot, cause: Cut) {
         slot.cut_streams(cause);
     }
+}
+
+impl OfSession for Slot {
+    fn session_id(&self) -> SessionId {
+        self.id
+    }
+}
+
+/// Returns the first half of a user's id. Ids are random.
+fn half(user: UserId) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *user.as_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Returns the shard of a session. Ids are random, so any byte spreads them.

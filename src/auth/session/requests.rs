@@ -5,33 +5,23 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::auth::session::control::Control;
-use crate::id::UserId;
-use crate::identity::RightsVersion;
 
-/// A request registered under its session.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) control: Arc<Control>,
-    pub(crate) user_id: UserId,
-    pub(crate) rights: RightsVersion,
-}
-
-/// Requests of one session. Most sessions have one request at a time, and usually none, so one entry is stored inline
+/// Requests of one session. Most sessions have one request at a time, and usually none, so one is stored inline
 /// and costs no allocation. Memory for further entries is freed when they have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
-    first: Option<Entry>,
-    more: Option<Box<Slab<Entry>>>,
+    first: Option<Arc<Control>>,
+    more: Option<Box<Slab<Arc<Control>>>>,
 }
 
 impl Requests {
     /// Adds a request and returns its key.
-    pub(crate) fn insert(&mut self, entry: Entry) -> usize {
+    pub(crate) fn insert(&mut self, control: Arc<Control>) -> usize {
         if self.first.is_none() {
-            self.first = Some(entry);
+            self.first = Some(control);
             return 0;
         }
-        self.more.get_or_insert_default().insert(entry) + 1
+        self.more.get_or_insert_default().insert(control) + 1
     }
 
     /// Removes the request with this key.
@@ -48,9 +38,9 @@ impl Requests {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Control>> {
         let more = self.more.iter().flat_map(|more| more.iter());
-        self.first.iter().chain(more.map(|(_, entry)| entry))
+        self.first.iter().chain(more.map(|(_, control)| control))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -62,25 +52,27 @@ impl Requests {
 mod tests {
     use super::*;
 
-    fn entry(byte: u8) -> Entry {
-        let (control, rights) = (Arc::new(Control::default()), RightsVersion(0));
-        Entry { control, user_id: UserId::from_bytes([byte; 16]), rights }
+    fn control(bytes: u64) -> Arc<Control> {
+        let control = Arc::new(Control::default());
+        control.expect_body();
+        control.record_body(bytes);
+        control
     }
 
     #[test]
     fn requests_are_removed_in_any_order() {
         let mut requests = Requests::default();
-        let keys: Vec<_> = (0..5).map(|at| requests.insert(entry(at))).collect();
+        let keys: Vec<_> = (0..5).map(|at| requests.insert(control(at))).collect();
         let present = |requests: &Requests| {
-            let mut users: Vec<_> = requests.iter().map(|entry| entry.user_id.as_bytes()[0]).collect();
-            users.sort_unstable();
-            users
+            let mut numbers: Vec<_> = requests.iter().filter_map(|control| control.awaited_body()).collect();
+            numbers.sort_unstable();
+            numbers
         };
         assert_eq!(present(&requests), [0, 1, 2, 3, 4]);
         requests.remove(keys[0]);
         requests.remove(keys[3]);
         assert_eq!(present(&requests), [1, 2, 4]);
-        requests.insert(entry(5));
+        requests.insert(control(5));
         assert_eq!(present(&requests), [1, 2, 4, 5]);
         for key in [keys[1], keys[2], keys[4]] {
             requests.remove(key);
