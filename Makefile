@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test test-faults test-guards interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-k8s clean
+.PHONY: help demo demo-full test test-faults test-guards interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile bench-instructions screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-instructions setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -68,6 +68,11 @@ bench-scenarios: setup-full ## A flash sale, a viral day, an incident (under 8 m
 	cargo bench --locked --bench scenarios
 	@mkdir -p docs/bench && cp $(TARGET)/bench/scenarios.* docs/bench/
 
+bench-instructions: setup-instructions ## Instructions a request, counted: the same on a busy machine (two minutes)
+	cargo bench --locked --bench instructions
+	@python3 benches/instructions/flame.py $(TARGET)/bench/instructions.callgrind "a signed-in request" $(TARGET)/bench/instructions.svg
+	@mkdir -p docs/bench && cp $(TARGET)/bench/instructions.md $(TARGET)/bench/instructions.json $(TARGET)/bench/instructions.svg docs/bench/
+
 screenshots: setup-test ## Take the pictures in docs/screenshots anew
 	DOORWARD_SCREENSHOTS=docs/screenshots cargo test --locked --test browser every_page
 
@@ -123,6 +128,9 @@ setup-bench:
 
 setup-scale:
 	@.ci/setup scale
+
+setup-instructions:
+	@.ci/setup instructions
 
 setup-k8s:
 	@.ci/setup k8s
