@@ -17,6 +17,7 @@ mod connection;
 mod endpoints;
 mod request;
 pub mod response;
+mod timer;
 mod tls_error;
 mod upstream;
 

@@ -37,6 +37,7 @@ use crate::gateway::request::panic_guard::{Panicked, catch_panic};
 use crate::gateway::request::send;
 use crate::gateway::request::silence::{self, Silence};
 use crate::gateway::response::OwnResponse;
+use crate::gateway::timer::Timer;
 use crate::metrics::Metrics;
 use crate::request_id;
 use crate::snapshot::Current;
@@ -157,7 +158,7 @@ impl HttpServerApp for ClientConnection {
             self.unanswered.refused(&Refusal::Overloaded);
             return None;
         };
-        self.serve(session, shutdown, &backlog, None).await
+        self.serve(session, shutdown, &backlog, &mut Timer::default(), None).await
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
@@ -195,6 +196,7 @@ impl ClientConnection {
         session: ServerSession,
         shutdown: &ShutdownWatch,
         backlog: &Arc<Backlog>,
+        timer: &mut Timer,
         connection_refusal: Option<Refusal>,
     ) -> Option<ReusedHttpStream> {
         let _serving = self.activity.serve()?;
@@ -213,7 +215,7 @@ impl ClientConnection {
             client_authentication: self.client_authentication.clone(),
             connection_refusal,
         };
-        let finished = self.run(session, shutdown, request, started).await;
+        let finished = self.run(session, shutdown, request, timer, started).await;
         let Some(finished) = finished else {
             if control.was_answered_late()
                 && let Some(stream) = silence.slot().take()
@@ -243,6 +245,7 @@ impl ClientConnection {
         session: ServerSession,
         shutdown: &ShutdownWatch,
         request: CurrentRequest,
+        timer: &mut Timer,
         started: Instant,
     ) -> Option<Result<Option<ReusedHttpStream>, Panicked>> {
         let (control, silence) = (&Arc::clone(&request.control), &Arc::clone(&request.silence));
@@ -286,7 +289,10 @@ impl ClientConnection {
             // Polled after the request, so that data from the app counts before its silence does. Both cut the request
             // through `control`, and resolve only if its header is late.
             () = silence::cut_on_silence(control, silence, started + deadline) => return None,
-            () = self.enforce_deadlines(control, silence, started, deadline) => return None,
+            () = async {
+                timer.until(started + deadline).await;
+                self.enforce_deadlines(control, silence, deadline).await;
+            } => return None,
         };
         Some(finished)
     }
@@ -408,16 +414,9 @@ impl ClientConnection {
         }
     }
 
-    /// Resolves if the request has no header at its deadline. Otherwise cuts the request if its body is too slow, and never
-    /// resolves.
-    async fn enforce_deadlines(
-        &self,
-        control: &Control,
-        silence: &Silence,
-        started: Instant,
-        deadline: Duration,
-    ) {
-        tokio::time::sleep_until(started + deadline).await;
+    /// To be called at the header deadline. Resolves if the request has no header. Otherwise cuts the request if its body is too
+    /// slow, and never resolves.
+    async fn enforce_deadlines(&self, control: &Control, silence: &Silence, deadline: Duration) {
         if !control.has_header() {
             return;
         }

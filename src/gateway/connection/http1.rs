@@ -18,11 +18,13 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt as _;
+use tokio::time::Instant;
 
 use crate::error::Refusal;
 use crate::gateway::connection::bounded_stream::BoundedStream;
 use crate::gateway::connection::client_connection::ClientConnection;
 use crate::gateway::connection::{h2c, head_check};
+use crate::gateway::timer::Timer;
 
 /// Maximum number of bytes read to find the end of an oversized header, so that it gets a response. Pingora's own limit.
 const MAX_READ: usize = 1 << 20;
@@ -49,9 +51,11 @@ impl ClientConnection {
     pub(crate) async fn serve_http1(self: Arc<Self>, stream: Stream, stopping: &ShutdownWatch) {
         let backlog = self.http1_backlog();
         let mut stream = BoundedStream::new(stream, Arc::clone(&backlog));
-        let mut settings = None;
+        let (mut settings, mut timer) = (None, Timer::default());
         loop {
-            let Some(mut head) = self.next_head(&mut stream, settings.is_none()).await else { return };
+            let Some(mut head) = self.next_head(&mut stream, &mut timer, settings.is_none()).await else {
+                return;
+            };
             if settings.is_none() && self.speaks_h2c() && h2c::is_preface(&head.bytes) {
                 let Some(stream) = h2c::rewind(stream.into_stream(), &head.bytes) else { return };
                 return self.serve_http2(stream, stopping).await;
@@ -60,7 +64,7 @@ impl ClientConnection {
             let (request, refused) = head.into_request(self.header_bytes());
             let refused = self.connection_refusal().or(refused);
             let session = self.session(stream, (request, rest), settings.take(), stopping);
-            let reused = self.serve(session, stopping, &backlog, refused).await;
+            let reused = self.serve(session, stopping, &backlog, &mut timer, refused).await;
             let Some((kept, Some(kept_settings))) = reused.map(|reused| reused.consume()) else { return };
             let Ok(kept) = kept.into_any().downcast() else { return };
             (stream, settings) = (kept, Some(kept_settings));
@@ -90,7 +94,7 @@ impl ClientConnection {
     }
 
     /// Reads the header of the next request. `None` when the connection ends, is evicted, or a timeout expires.
-    async fn next_head(&self, stream: &mut BoundedStream, is_first: bool) -> Option<Head> {
+    async fn next_head(&self, stream: &mut BoundedStream, timer: &mut Timer, is_first: bool) -> Option<Head> {
         let (deadline, idle) = self.timeouts();
         let wait = if is_first { deadline } else { idle };
         let mut head = Head::default();
@@ -101,7 +105,7 @@ impl ClientConnection {
                 biased;
                 is_complete = self.read_first(stream, &mut head) => is_complete?,
                 () = self.until_closed_when_idle() => return None,
-                () = tokio::time::sleep(wait) => return None,
+                () = timer.until(Instant::now() + wait) => return None,
             };
         }
         if is_complete {
@@ -114,7 +118,7 @@ impl ClientConnection {
                 head.is_complete || head.length > self.header_bytes()
             }),
             () = self.until_evicted() => None,
-            () = tokio::time::sleep(deadline) => {
+            () = timer.until(Instant::now() + deadline) => {
                 self.unanswered().refused(&Refusal::RequestTimeout);
                 None
             }
