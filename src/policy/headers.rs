@@ -4,7 +4,6 @@
 //! and those of the gateways, proxies and appliances that apps commonly run behind
 //! ([`crate::config::header_families`]). Names are compared as CGI merges them.
 
-use bytes::Bytes;
 use http::HeaderName;
 
 use crate::config::IdentityHeaders;
@@ -45,15 +44,14 @@ enum Entry {
 pub struct HeaderPolicy {
     names: Names<Entry>,
     /// Names of the identity headers for the app: user, user id, roles, session.
-    identity_names: [Bytes; 4],
+    identity_names: [HeaderName; 4],
 }
 
 impl HeaderPolicy {
     /// Builds the policy for the configured identity headers. Every header name that the gateway sets on requests belongs in
     /// this list: a client could send any other one in another spelling, such as `X_Team` for `X-Team`.
     pub fn new(configured: &IdentityHeaders) -> Self {
-        let identity = [&configured.user, &configured.user_id, &configured.roles, &configured.session]
-            .map(HeaderName::as_str);
+        let identity = [&configured.user, &configured.user_id, &configured.roles, &configured.session];
         let mut names = Names::new();
         let mut add = |all: &[header_families::Family], entry| {
             for name in all.iter().flat_map(|family| family.names) {
@@ -68,14 +66,14 @@ impl HeaderPolicy {
         for name in OWN_SPELLING {
             names.add(name, Entry::OwnSpelling);
         }
-        for name in DEFAULT_IDENTITY.into_iter().chain(identity) {
+        for name in DEFAULT_IDENTITY.into_iter().chain(identity.map(HeaderName::as_str)) {
             names.add(name, Entry::Identity);
         }
-        Self { names, identity_names: identity.map(|name| Bytes::copy_from_slice(name.as_bytes())) }
+        Self { names, identity_names: identity.map(HeaderName::clone) }
     }
 
     /// Returns the configured names of user, user id, roles and session.
-    pub const fn identity_names(&self) -> &[Bytes; 4] {
+    pub const fn identity_names(&self) -> &[HeaderName; 4] {
         &self.identity_names
     }
 

@@ -27,6 +27,7 @@ use crate::gateway::request::panic_guard::{Panicked, catch_panic};
 use crate::gateway::request::{client, interrupt};
 use crate::gateway::request::{send, send_backlog};
 use crate::gateway::upstream::failure::Sent;
+use crate::gateway::upstream::fields;
 use crate::gateway::upstream::http10;
 use crate::gateway::upstream::response_framing::Content;
 use crate::gateway::upstream::upstream_request;
@@ -143,6 +144,7 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Box<Context>) -> Fallible<()> {
         bounded_stream::admit_body(session);
+        fields::drop_spelling(session.req_header_mut());
         upstream_request::normalize(session.req_header_mut());
         request_framing::normalize(session.req_header_mut());
         context.log.method = client::logged_method(session.req_header());
@@ -335,6 +337,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         context: &mut Box<Context>,
     ) -> Fallible<()> {
+        fields::drop_response_spelling(response);
         upstream_request::handle_response_header(response, context);
         match response_framing::rebuild(response, session.req_header()) {
             Ok(content) => {

@@ -12,6 +12,7 @@ use crate::gateway::request::client::is_encrypted;
 use crate::gateway::request::context::Context;
 use crate::gateway::request::send_backlog;
 use crate::gateway::response::OwnResponse;
+use crate::gateway::upstream::fields::edit_response;
 use crate::request_id::{self, RequestId};
 
 /// Adds the fields of every response, also an app's: the request id, and over TLS `Strict-Transport-Security` (RFC 6797 section
@@ -23,7 +24,7 @@ pub(crate) fn add_common_fields(
 ) -> pingora::Result<()> {
     bounded_stream::end_if_pipelined(session);
     if let Some(id) = &context.log.request_id {
-        response.insert_header(request_id::NAME, id.header().clone())?;
+        edit_response(response, |headers| headers.insert(request_id::HEADER, id.header().clone()));
     }
     if let Some(hsts) = context.snapshot.hsts.as_ref().filter(|_| is_encrypted(session))
         && !response.headers.contains_key(header::STRICT_TRANSPORT_SECURITY)
@@ -39,7 +40,7 @@ pub(crate) async fn send(
     response: &OwnResponse,
     context: &mut Context,
 ) -> pingora::Result<()> {
-    let mut head = ResponseHeader::build(response.status, Some(response.headers.len() + 2))?;
+    let mut head = ResponseHeader::build_no_case(response.status, Some(response.headers.len() + 4))?;
     for (name, value) in &response.headers {
         head.append_header(name.clone(), value.clone())?;
     }

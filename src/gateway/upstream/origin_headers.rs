@@ -3,18 +3,24 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
-use http::HeaderValue;
-use pingora::http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Refusal;
 use crate::gateway::upstream::fields::set;
 use crate::policy::forwarded::Origin;
 
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
 /// Sets all of them. Fields of the same names from the client are already removed.
 ///
 /// `host` is the request's host, `prefix` the path prefix that the route strips.
 pub(crate) fn set_all(
-    request: &mut RequestHeader,
+    headers: &mut HeaderMap,
     origin: &Origin<'_>,
     host: Option<&HeaderValue>,
     prefix: Option<&str>,
@@ -28,22 +34,22 @@ pub(crate) fn set_all(
         }
         _ => client.clone(),
     };
-    set(request, "x-forwarded-for", for_)?;
-    set(request, "x-real-ip", client)?;
+    set(headers, FOR, for_)?;
+    set(headers, REAL_IP, client)?;
     let proto = if origin.is_https { "https" } else { "http" };
-    set(request, "x-forwarded-proto", HeaderValue::from_static(proto))?;
+    set(headers, PROTO, HeaderValue::from_static(proto))?;
     let port = match origin.port_beside(host.and_then(|host| host.to_str().ok())) {
         80 => HeaderValue::from_static("80"),
         443 => HeaderValue::from_static("443"),
         other => HeaderValue::from(other),
     };
-    set(request, "x-forwarded-port", port)?;
+    set(headers, PORT, port)?;
     if let Some(prefix) = prefix {
-        set(request, "x-forwarded-prefix", value(prefix.to_owned())?)?;
+        set(headers, PREFIX, value(prefix.to_owned())?)?;
     }
     let forwarded_host = origin.host.and_then(|host| HeaderValue::from_str(host).ok());
     match forwarded_host.or_else(|| host.cloned()) {
-        Some(host) => set(request, "x-forwarded-host", host),
+        Some(host) => set(headers, HOST, host),
         None => Ok(()),
     }
 }

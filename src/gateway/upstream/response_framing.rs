@@ -18,6 +18,8 @@ use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
+use crate::gateway::upstream::fields::edit_response;
+
 const CONNECTION: u8 = 1;
 const CONTENT_LENGTH: u8 = 1 << 1;
 const TRANSFER_ENCODING: u8 = 1 << 2;
@@ -103,7 +105,7 @@ pub(crate) fn rebuild(response: &mut ResponseHeader, request: &RequestHeader) ->
     }
     response.set_version(Version::HTTP_11);
     // Fails only with 32,768 fields, which do not get here.
-    let _ = response.append_header("Via", via(received));
+    let _ = edit_response(response, |headers| headers.try_append(header::VIA, via(received)));
     // The bytes after 101 are not content, and are forwarded.
     Ok(if has_content || is_upgrade { Content::Forwarded } else { Content::None })
 }

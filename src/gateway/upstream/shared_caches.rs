@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 
 use crate::config::Access;
+use crate::gateway::upstream::fields::edit_response;
 use crate::policy::Permit;
 
 /// Targeted fields that override `Cache-Control` in one kind of cache (RFC 9213, Edge Architecture 1.0, nginx). All names ending
@@ -44,7 +45,7 @@ fn make_private(response: &mut ResponseHeader) -> pingora::Result<()> {
         }
     }
     if let Some(merged) = private(&response.headers) {
-        response.insert_header(header::CACHE_CONTROL, merged)?;
+        edit_response(response, |headers| headers.insert(header::CACHE_CONTROL, merged));
     }
     Ok(())
 }
@@ -94,7 +95,9 @@ pub(crate) fn vary(response: &mut ResponseHeader, names: &[HeaderName]) -> pingo
     if let [name] = names
         && !response.headers.contains_key(header::VARY)
     {
-        return response.insert_header(header::VARY, HeaderValue::from(name.clone()));
+        let name = HeaderValue::from(name.clone());
+        edit_response(response, |headers| headers.insert(header::VARY, name));
+        return Ok(());
     }
     let missing: Vec<&str> =
         names.iter().filter(|name| !varies_by(&response.headers, name)).map(HeaderName::as_str).collect();

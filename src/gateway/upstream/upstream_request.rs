@@ -16,7 +16,7 @@ use crate::gateway::authorize::pipeline::Admitted;
 use crate::gateway::request::context::{Cleared, Context, Phase};
 use crate::gateway::request::interrupt;
 use crate::gateway::request::request_target::{origin_form, path_of};
-use crate::gateway::upstream::fields::set;
+use crate::gateway::upstream::fields::{self, set};
 use crate::gateway::upstream::origin_headers;
 use crate::gateway::upstream::websocket_tunnel;
 use crate::gateway::upstream::websocket_tunnel::Tunnels;
@@ -41,6 +41,12 @@ const PING_GROUP: u64 = 1 << 2;
 
 /// `Destination` (RFC 4918 section 10.3).
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
+
+/// `Keep-Alive` (RFC 2068 section 19.7.1.1).
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// `Client-Cert` (RFC 9440 section 2.2).
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 
 /// Creates the peer of a candidate with the options that requests and health checks share.
 ///
@@ -126,7 +132,7 @@ pub(crate) fn handle_response_header(response: &ResponseHeader, context: &Contex
         return;
     }
     // Not standardised, but common among servers (RFC 2068 section 19.7.1.1).
-    let timeout = response.headers.get("keep-alive").and_then(|value| {
+    let timeout = response.headers.get(KEEP_ALIVE).and_then(|value| {
         let mut parameters = value.to_str().ok()?.split(',');
         parameters.find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
@@ -153,7 +159,8 @@ pub(crate) fn begin(
         && candidate.idle_timeout().is_zero()
         && !is_websocket(&request.headers)
     {
-        set(request, header::CONNECTION, HeaderValue::from_static("close"))?;
+        let close = HeaderValue::from_static("close");
+        request.insert_header(header::CONNECTION, close).map_err(|_| Refusal::Internal)?;
     }
     // Only an HTTP/2 stream can get a response after its request was dropped.
     if session.is_http2() {
@@ -238,37 +245,39 @@ pub(crate) fn rewrite(
         .cloned()
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
-    let client_sent_identity = strip(request, &snapshot.headers, &route.pass_headers);
-    destination(request, route, candidate, to.as_ref())?;
-    credentials(request, route, *bearer_is_ours);
-    if let Some(identity) = permit.identity() {
-        for (name, value) in snapshot.headers.identity_names().iter().zip(identity.header_values()) {
-            set(request, name.clone(), value)?;
+    fields::edit(request, |headers| {
+        let client_sent_identity = strip(headers, &snapshot.headers, &route.pass_headers);
+        destination(headers, route, candidate, to.as_ref())?;
+        credentials(headers, route, *bearer_is_ours);
+        if let Some(identity) = permit.identity() {
+            for (name, value) in snapshot.headers.identity_names().iter().zip(identity.header_values()) {
+                set(headers, name.clone(), value)?;
+            }
         }
-    }
-    let prefix = route.stripped(b"").map(|_| route.path.as_str());
-    origin_headers::set_all(request, downstream.origin, host.as_ref(), prefix)?;
-    if let Some(id) = downstream.request_id {
-        set(request, request_id::NAME, id.header().clone())?;
-    }
-    if let Some(certificate) = downstream.certificate.filter(|_| route.forward_client_cert) {
-        set(request, "client-cert", certificate.clone())?;
-    }
-    match host.filter(|_| route.preserve_host) {
-        // Unchanged, as in every HTTP/1.1 request.
-        Some(host) if request.headers.get(header::HOST) == Some(&host) => {}
-        Some(host) => set(request, header::HOST, host)?,
-        None => set(request, header::HOST, candidate.server.authority.clone())?,
-    }
-    Ok(Rewritten { client_sent_identity })
+        let prefix = route.stripped(b"").map(|_| route.path.as_str());
+        origin_headers::set_all(headers, downstream.origin, host.as_ref(), prefix)?;
+        if let Some(id) = downstream.request_id {
+            set(headers, request_id::HEADER, id.header().clone())?;
+        }
+        if let Some(certificate) = downstream.certificate.filter(|_| route.forward_client_cert) {
+            set(headers, CLIENT_CERT, certificate.clone())?;
+        }
+        match host.filter(|_| route.preserve_host) {
+            // Unchanged, as in every HTTP/1.1 request.
+            Some(host) if headers.get(header::HOST) == Some(&host) => {}
+            Some(host) => set(headers, header::HOST, host)?,
+            None => set(headers, header::HOST, candidate.server.authority.clone())?,
+        }
+        Ok(Rewritten { client_sent_identity })
+    })
 }
 
 /// Removes headers that clients must not set, except other gateways' names in `passed`. Returns whether an identity header was
 /// among them.
-fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderName]) -> bool {
+fn strip(headers: &mut HeaderMap, policy: &HeaderPolicy, passed: &[HeaderName]) -> bool {
     let mut unwanted: Vec<HeaderName> = Vec::new();
     let mut client_sent_identity = false;
-    for name in request.headers.keys() {
+    for name in headers.keys() {
         match policy.kind(name) {
             Kind::Pass => continue,
             Kind::Identity => client_sent_identity = true,
@@ -278,7 +287,7 @@ fn strip(request: &mut RequestHeader, policy: &HeaderPolicy, passed: &[HeaderNam
         unwanted.push(name.clone());
     }
     for name in &unwanted {
-        request.remove_header(name);
+        headers.remove(name);
     }
     client_sent_identity
 }
@@ -309,37 +318,36 @@ fn target(request: &mut RequestHeader, route: &Route) -> Result<(), Refusal> {
 
 /// Forwards `Destination` only as it was checked, rewritten for the app like the target and `Host`.
 fn destination(
-    request: &mut RequestHeader,
+    headers: &mut HeaderMap,
     route: &Route,
     candidate: &Candidate,
     checked: Option<&Destination>,
 ) -> Result<(), Refusal> {
     let Some(checked) = checked else {
-        request.remove_header(&DESTINATION);
+        headers.remove(&DESTINATION);
         return Ok(());
     };
     let scheme = if candidate.server.scheme == Scheme::Https { "https" } else { "http" };
     let authority = candidate.server.authority.to_str().unwrap_or_default();
     let origin = (!route.preserve_host).then(|| format!("{scheme}://{authority}"));
     match checked.rewritten(origin.as_deref()) {
-        Some(value) => set(request, "destination", value),
+        Some(value) => set(headers, DESTINATION, value),
         None => Ok(()),
     }
 }
 
 /// Removes the gateway's cookies and bearer token.
-fn credentials(request: &mut RequestHeader, route: &Route, bearer_is_ours: bool) {
+fn credentials(headers: &mut HeaderMap, route: &Route, bearer_is_ours: bool) {
     if bearer_is_ours && !route.forward_bearer {
-        request.remove_header(&header::AUTHORIZATION);
+        headers.remove(&header::AUTHORIZATION);
     }
-    if !request.headers.contains_key(header::COOKIE) {
+    if !headers.contains_key(header::COOKIE) {
         return;
     }
-    let left = cookies::without_own_cookies(cookie_fields(&request.headers));
-    request.remove_header(&header::COOKIE);
+    let left = cookies::without_own_cookies(cookie_fields(headers));
+    headers.remove(&header::COOKIE);
     if let Some(left) = left.and_then(|left| HeaderValue::from_bytes(&left).ok()) {
-        // Cannot fail: the header was just removed, so there is room for it.
-        let _ = request.insert_header(header::COOKIE, left);
+        headers.insert(header::COOKIE, left);
     }
 }
 

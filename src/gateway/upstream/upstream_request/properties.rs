@@ -75,16 +75,17 @@ proptest! {
         headers in prop::collection::vec(header(), 0..16),
     ) {
         let policy = HeaderPolicy::new(&Config::defaults(Path::new("")).identity_headers);
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        let mut fields = HeaderMap::new();
         for (name, value) in &headers {
-            request.append_header(name.clone(), value.as_str()).unwrap();
+            let name: HeaderName = name.parse().unwrap();
+            fields.append(name, value.parse().unwrap());
         }
-        let client_sent_identity = strip(&mut request, &policy, &[]);
+        let client_sent_identity = strip(&mut fields, &policy, &[]);
         let merged = |name: &str| name.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "-");
         let ours = ["x-auth-user", "x-auth-user-id", "x-auth-roles", "x-auth-session"];
         let is_ours = |name: &str| ours.contains(&merged(name).as_str());
         prop_assert_eq!(client_sent_identity, headers.iter().any(|(name, _)| is_ours(name)));
-        for name in request.headers.keys() {
+        for name in fields.keys() {
             prop_assert!(!is_ours(name.as_str()) && !merged(name.as_str()).starts_with("client-cert"), "{}", name);
         }
         for (name, _) in &headers {
@@ -94,7 +95,7 @@ proptest! {
                 .filter(|(other, _)| other.eq_ignore_ascii_case(name))
                 .map(|(_, value)| value.as_str())
                 .collect();
-            let left: Vec<&str> = request.headers.get_all(&key).iter().map(|value| value.to_str().unwrap()).collect();
+            let left: Vec<&str> = fields.get_all(&key).iter().map(|value| value.to_str().unwrap()).collect();
             let expected = if policy.kind(&key) == Kind::Pass { all } else { Vec::new() };
             prop_assert_eq!(left, expected, "{}", name);
         }
