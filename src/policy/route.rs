@@ -314,13 +314,24 @@ pub fn canonical_host(host: &str) -> Result<String, Refusal> {
         }
         &host[..=address.len()]
     } else {
-        let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+        let (name, port) = match memchr::memrchr(b':', host.as_bytes()) {
+            Some(at) => (&host[..at], &host[at + 1..]),
+            None => (host, ""),
+        };
         if !port_ok(port) {
             return Err(invalid());
         }
         let name = name.strip_suffix('.').unwrap_or(name);
-        let empty_label = name.split('.').any(str::is_empty);
-        if empty_label || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        // In one pass: runs for every request.
+        let (mut previous, mut is_name) = (b'.', true);
+        for byte in name.bytes() {
+            let is_dot = byte == b'.';
+            is_name &=
+                is_dot && previous != b'.' || byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            previous = byte;
+        }
+        // No label is empty.
+        if !is_name || previous == b'.' {
             return Err(invalid());
         }
         name

@@ -1,6 +1,6 @@
 //! Upstreams: their resolved addresses, passive and active health checks, and load balancing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 #[cfg(test)]
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub use server::{Candidate, Check, Server};
 /// All upstreams by name.
 #[derive(Debug)]
 pub struct Upstreams {
-    groups: HashMap<String, Arc<Group>>,
+    /// A tree: to hash a name for each request costs more than to compare a few.
+    groups: BTreeMap<String, Arc<Group>>,
     /// Kept across a reload, like the health of the addresses.
     changes: Arc<Changes>,
 }

@@ -5,6 +5,7 @@ use pingora::http::ResponseHeader;
 
 use crate::metrics::Stream;
 use crate::policy::cookies;
+use crate::text::has_prefix_ignoring_case;
 
 /// Returns the kind of response that follows this header.
 pub(crate) fn stream(response: &ResponseHeader) -> Stream {
@@ -17,7 +18,7 @@ pub(crate) fn stream(response: &ResponseHeader) -> Stream {
 
 fn is_event_stream(response: &ResponseHeader) -> bool {
     let content_type = response.headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
-    content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(b"text/event-stream"))
+    content_type.is_some_and(|value| has_prefix_ignoring_case(value, b"text/event-stream"))
 }
 
 /// Removes `Set-Cookie` fields with names of the gateway's cookies: an app must not set them.

@@ -55,8 +55,7 @@ pub(super) fn port(text: &str) -> Option<u16> {
 
 /// Returns the port of a valid host.
 pub(super) fn port_of(host: &str) -> Option<u16> {
-    let (_, after) = host.rsplit_once(':')?;
-    port(after)
+    port(&host[memchr::memrchr(b':', host.as_bytes())? + 1..])
 }
 
 #[cfg(test)]
