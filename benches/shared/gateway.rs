@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
@@ -16,6 +16,8 @@ pub(crate) const PASSWORD: &str = "violet kettle harbour lantern";
 /// A gateway process, stopped when dropped.
 pub(crate) struct Gateway {
     child: Child,
+    /// Kept open: a gateway with an admin listener announces that as well.
+    _stdout: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
 }
 
@@ -42,10 +44,11 @@ impl Gateway {
             .spawn()
             .context("the program does not run")?;
         let mut line = String::new();
-        BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
+        let mut stdout = BufReader::new(child.stdout.take().context("stdout")?);
+        stdout.read_line(&mut line)?;
         let address = listening_address(&line);
         let address = address.with_context(|| format!("no address in `{line}`"))?;
-        Ok(Self { child, address })
+        Ok(Self { child, _stdout: stdout, address })
     }
 
     pub(crate) fn id(&self) -> u32 {

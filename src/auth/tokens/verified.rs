@@ -41,11 +41,10 @@ pub(crate) struct CachedToken {
     pub(crate) slot: Arc<Slot>,
 }
 
-/// Memory of an entry with its slot, its identity, their texts and the maps around them: 1,270 bytes resident with one
-/// role and a name of 21 letters (`cargo bench --bench local_memory`, 100,000 sessions). Longer names take a little
-/// more.
-const ENTRY_BYTES: u64 = 1275;
-/// Additional memory of each role, in the token and in the identity.
+/// Memory of an entry with its slot, its name and the maps around them: 399 bytes resident with a short name (`cargo bench
+/// --bench local_memory`, 100,000 sessions). Longer names take a little more.
+const ENTRY_BYTES: u64 = 400;
+/// Additional memory of each role, if no other token has the same roles.
 const ROLE_BYTES: u64 = 64;
 
 /// SipHash-2-4 of a token, 128 bits, under a key of this process. Nobody outside can tell whether two tokens share one; a
