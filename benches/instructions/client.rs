@@ -2,9 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use tokio::time::Instant;
 
 /// Time for a response, and for a program to listen: under valgrind everything takes fifty times as long.
 const PATIENCE: Duration = Duration::from_secs(120);

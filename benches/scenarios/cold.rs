@@ -92,7 +92,7 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 
 /// Vault statements of a gateway since its start, by name.
 async fn vault_statements(admin: SocketAddr) -> BTreeMap<String, f64> {
-    let page = http::request(admin, "GET", "/metrics", &[], b"").await.text().to_string();
+    let page = http::request(admin, "GET", "/metrics", &[], b"").await.text();
     let counts = page.lines().filter_map(|line| {
         let (name, calls) =
             line.strip_prefix("doorward_vault_statement_seconds_count{statement=\"")?.split_once("\"} ")?;

@@ -130,10 +130,9 @@ impl Lookups {
     pub(crate) async fn look_up(self: &Arc<Self>, wanted: Wanted, in_passing: bool) -> Option<VaultLookup> {
         let Some(mut result) = self.join(wanted, in_passing) else { return Some(VaultLookup::Busy) };
         let done = result.wait_for(|stage| matches!(stage, Stage::Done(_)));
-        match timeout(MAX_WAIT, done).await {
+        if let Ok(Err(_)) = timeout(MAX_WAIT, done).await {
             // The sender is gone.
-            Ok(Err(_)) => return None,
-            Ok(Ok(_)) | Err(_) => {}
+            return None;
         }
         Some(match &*result.borrow() {
             Stage::Waiting => VaultLookup::Busy,
