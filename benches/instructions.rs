@@ -67,11 +67,8 @@ impl Kind {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, command, app] = &arguments[..]
-        && command == bare_pingora::COMMAND
-    {
-        return bare_pingora::serve(app.parse()?);
+    if let Some((app, address)) = bare_pingora::addresses()? {
+        return bare_pingora::serve(app, address);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let app = runtime.block_on(app::App::start(SocketAddr::from(([127, 0, 0, 1], 0))))?;

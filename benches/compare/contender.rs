@@ -23,6 +23,7 @@ pub(crate) enum Name {
     Local,
     Fresh,
     Embedded,
+    BarePingora,
     Nginx,
     NginxLuaOpaque,
     NginxLua,
@@ -35,12 +36,13 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Upstream,
         Self::Public,
         Self::Local,
         Self::Fresh,
         Self::Embedded,
+        Self::BarePingora,
         Self::Nginx,
         Self::NginxLuaOpaque,
         Self::NginxLua,
@@ -60,6 +62,7 @@ impl Name {
             Self::Local => "doorward, confirmed locally",
             Self::Fresh => "doorward, Redis every time",
             Self::Embedded => "doorward, embedded stores",
+            Self::BarePingora => "bare Pingora",
             Self::Nginx => "nginx, no check",
             Self::NginxLuaOpaque => "nginx + Lua, opaque token, one GET",
             Self::NginxLua => "nginx + Lua, Redis every time",
@@ -75,7 +78,7 @@ impl Name {
     /// Description of its check, including whether it notices a revocation.
     pub(crate) const fn checks(self) -> &'static str {
         match self {
-            Self::Upstream | Self::Public | Self::Nginx => "nothing",
+            Self::Upstream | Self::Public | Self::BarePingora | Self::Nginx => "nothing",
             Self::Local => "ES256, cached; revocations pushed",
             Self::Fresh => "ES256, cached; Redis and revocations pushed",
             Self::Embedded => "ES256, cached; revocations in SQLite",
@@ -97,7 +100,7 @@ impl Name {
 
     /// Returns true if it checks anything.
     pub(crate) const fn has_check(self) -> bool {
-        !matches!(self, Self::Upstream | Self::Public | Self::Nginx)
+        !matches!(self, Self::Upstream | Self::Public | Self::BarePingora | Self::Nginx)
     }
 
     /// Returns true if it notices a revocation.
@@ -198,6 +201,9 @@ impl Field {
         }
         if wanted(&[Name::Embedded]) {
             proxies.push(around.doorward(upstream_port, true, false)?);
+        }
+        if wanted(&[Name::BarePingora]) {
+            proxies.push(around.bare_pingora(upstream_port)?);
         }
         for (name, check) in [
             (Name::Nginx, "check_none.conf"),

@@ -14,6 +14,8 @@ mod process;
 mod report;
 mod sessions;
 
+#[path = "../instructions/bare_pingora.rs"]
+mod bare_pingora;
 #[path = "../shared/mod.rs"]
 #[expect(dead_code, reason = "shared with benches that need more of it")]
 mod shared;
@@ -69,7 +71,14 @@ impl Options {
     }
 }
 
+/// The same allocator as the program, so that bare Pingora differs in nothing else.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
+    if let Some((app, address)) = bare_pingora::addresses()? {
+        return bare_pingora::serve(app, address);
+    }
     let options = Options::parse()?;
     let began = Instant::now();
     tokio::runtime::Runtime::new()?.block_on(run(&options, began))

@@ -51,8 +51,15 @@ const DESCRIBES: Group = Group {
 };
 
 /// Contenders with claimed ratios.
-const PROMISED: &[Name] =
-    &[Name::Public, Name::Local, Name::Fresh, Name::NginxLuaOpaque, Name::NginxLua, Name::HaproxyHs256];
+const PROMISED: &[Name] = &[
+    Name::Public,
+    Name::Local,
+    Name::Fresh,
+    Name::BarePingora,
+    Name::NginxLuaOpaque,
+    Name::NginxLua,
+    Name::HaproxyHs256,
+];
 const FEW: &[Name] = &[Name::Local, Name::Fresh, Name::NginxLua, Name::HaproxyHs256];
 
 /// All 34 cells.

@@ -19,6 +19,14 @@ pub(crate) struct Claim {
 /// Design section 7 and the issue behind it.
 pub(crate) const CLAIMS: &[Claim] = &[
     Claim {
+        what: "CPU: confirmed locally / bare Pingora",
+        of: Name::Local,
+        against: Name::BarePingora,
+        must: Some(1.20),
+        goal: 1.15,
+        latency: false,
+    },
+    Claim {
         what: "CPU: confirmed locally / public route",
         of: Name::Local,
         against: Name::Public,

@@ -1,7 +1,7 @@
 //! Pingora as a reverse proxy that only forwards: the floor of every gateway that is built on it.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use pingora::proxy::{ProxyHttp, Session, http_proxy_service};
@@ -26,10 +26,17 @@ impl ProxyHttp for Forwarder {
     }
 }
 
+/// Returns the addresses of the app and to listen on, if this program was started with [`COMMAND`].
+pub(crate) fn addresses() -> anyhow::Result<Option<(SocketAddr, SocketAddr)>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match &args[..] {
+        [command, app, address] if command == COMMAND => Ok(Some((app.parse()?, address.parse()?))),
+        _ => Ok(None),
+    }
+}
+
 /// Forwards to `app` until the process gets SIGINT, with Pingora's own defaults: one thread.
-pub(crate) fn serve(app: SocketAddr) -> anyhow::Result<()> {
-    // Pingora cannot tell which port it was given.
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+pub(crate) fn serve(app: SocketAddr, address: SocketAddr) -> anyhow::Result<()> {
     let mut server = Server::new(None)?;
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, Forwarder { app });

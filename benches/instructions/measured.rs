@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -28,8 +28,14 @@ impl Program {
 
     /// This program, as a bare proxy in front of `app`.
     pub(crate) fn bare_pingora(app: SocketAddr) -> anyhow::Result<Self> {
-        let command =
-            vec![std::env::current_exe()?.into(), bare_pingora::COMMAND.into(), app.to_string().into()];
+        // Pingora cannot tell which port it was given.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let command = vec![
+            std::env::current_exe()?.into(),
+            bare_pingora::COMMAND.into(),
+            app.to_string().into(),
+            address.to_string().into(),
+        ];
         // SIGTERM would begin a drain of five minutes.
         Ok(Self { command, signal: Signal::INT })
     }

@@ -7,6 +7,7 @@ use std::process::Command;
 use doorward::id::base64url;
 
 use super::{Around, Name, Proxy, fill, here, template};
+use crate::bare_pingora;
 use crate::process::{Server, free_port, pinned};
 use crate::shared::sessions::{AUDIENCE, ISSUER};
 
@@ -56,6 +57,16 @@ impl Around<'_> {
         )?;
         let server = Server::start(nginx_with(&folder, &text, cores)?, port, &folder)?;
         Ok(Proxy { names: Vec::new(), server, port, tls_port: Some(tls_port) })
+    }
+
+    /// This program, as a proxy that only forwards.
+    pub(super) fn bare_pingora(&self, upstream: u16) -> anyhow::Result<Proxy> {
+        let (folder, port) = (self.own_folder("bare-pingora")?, free_port()?);
+        let mut command = pinned(&self.cores.gateway, std::env::current_exe()?);
+        command.arg(bare_pingora::COMMAND);
+        command.args([upstream, port].map(|port| format!("127.0.0.1:{port}")));
+        let server = Server::start(command, port, &folder)?;
+        Ok(Proxy { names: vec![Name::BarePingora], server, port, tls_port: None })
     }
 
     pub(super) fn haproxy(&self, name: Name, upstream: u16) -> anyhow::Result<Proxy> {
