@@ -18,7 +18,7 @@ mod signing;
 /// A SHA-256 digest.
 pub type Digest = [u8; 32];
 
-/// Computes SHA-256, for the verified-token cache, the family digest and the single flight.
+/// Computes SHA-256, for the family digest and the single flight.
 pub fn sha256(data: &[u8]) -> Digest {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data);
     let mut out = [0; 32];

@@ -145,11 +145,15 @@ impl Lookups {
     fn join(self: &Arc<Self>, wanted: Wanted, in_passing: bool) -> Option<Receiver> {
         let id = wanted.slot.id();
         let mut queue = self.queue();
-        if let Some(result) = queue.results.get(&id) {
-            return Some(result.clone());
-        }
         let max = if in_passing { MAX_WAITING_IN_PASSING } else { MAX_WAITING };
-        if queue.waiting.len() >= max {
+        let is_full = queue.waiting.len() >= max;
+        // One whose sender is gone belongs to a lookup that panicked.
+        let known = queue.results.get(&id).filter(|result| result.has_changed().is_ok());
+        if let Some(result) = known {
+            let must_wait = matches!(*result.borrow(), Stage::Waiting);
+            return (!in_passing || !must_wait || !is_full).then(|| result.clone());
+        }
+        if is_full {
             return None;
         }
         let (sender, receiver) = watch::channel(Stage::Waiting);
@@ -182,13 +186,19 @@ impl Lookups {
     }
 
     /// Takes the sessions that have waited longest. Those with use to write are not taken together with others, which
-    /// need not wait for a lock on a row.
+    /// need not wait for a lock on a row; where both wait, those of the first's kind go first.
     fn take(&self) -> Option<Vec<Waiting>> {
         let mut queue = self.queue();
         let writes = queue.waiting.front().map(|first| first.wanted.overdue.is_some());
-        let alike = queue.waiting.iter().take(BATCH);
-        let count = alike.take_while(|next| Some(next.wanted.overdue.is_some()) == writes).count();
-        let batch: Vec<_> = queue.waiting.drain(..count).collect();
+        let count = queue.waiting.len().min(2 * BATCH);
+        let (mut batch, mut others) = (Vec::new(), Vec::new());
+        for next in queue.waiting.drain(..count) {
+            let is_alike = Some(next.wanted.overdue.is_some()) == writes;
+            if is_alike && batch.len() < BATCH { batch.push(next) } else { others.push(next) }
+        }
+        for other in others.into_iter().rev() {
+            queue.waiting.push_front(other);
+        }
         queue.is_running = !batch.is_empty();
         if queue.is_running {
             queue.next_at = Instant::now() + PAUSE;
@@ -229,7 +239,7 @@ impl Lookups {
                 return;
             }
         };
-        // The session store has room for all of a batch at once: it writes them together.
+        // The session store writes those of a batch together.
         let mut fills = JoinSet::new();
         for Waiting { wanted, result } in batch {
             let (slot, id) = (&wanted.slot, wanted.slot.id());
@@ -247,7 +257,8 @@ impl Lookups {
                 this.finish(id, &result, VaultLookup::Live(grant.user_id, grant.login));
             });
         }
-        fills.join_all().await;
+        // A panic in one must not abort the others.
+        while fills.join_next().await.is_some() {}
     }
 
     async fn find(&self, batch: &[Waiting]) -> Result<HashMap<SessionId, SessionRow>, VaultError> {

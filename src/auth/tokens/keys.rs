@@ -68,13 +68,13 @@ pub struct Rotated {
     pub signs_from: Timestamp,
 }
 
-/// How the keys of before end.
+/// End of the earlier keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Predecessors {
     /// New keys are published at once and sign once every JWKS cache has them. Their predecessors stay until their last
     /// token has expired.
     Overlap,
-    /// New keys sign at once, and no token of before is valid any more.
+    /// New keys sign at once, and no earlier token is valid any more.
     EndNow,
 }
 

@@ -70,6 +70,7 @@ pub(crate) async fn authenticate(
         return unrenewed.map(|admission| (admission, None));
     }
     let page_view = request.method == Method::GET && navigation::is_navigation(request);
+    let mut is_registered_otherwise = false;
     for force_new in [false, true] {
         let renewed = match auth.renew(cookie, page_view, force_new, settings).await {
             Ok(renewed) => renewed,
@@ -82,12 +83,19 @@ pub(crate) async fn authenticate(
         let access = renewed.tokens.access.expose();
         match auth.authenticate(access, needs_fresh_check, control, settings).await {
             // This token comes from the renewal of a concurrent request, and the user's roles have changed since.
-            Err(Refusal::TokenExpired) if !force_new => {}
+            Err(Refusal::TokenExpired) if !force_new => is_registered_otherwise = true,
             Ok(admission) => return Ok((admission, Some(renewed))),
             Err(refusal) => return Err(refusal),
         }
     }
-    unrenewed.map(|admission| (admission, None))
+    match credential.token.filter(|_| is_registered_otherwise && unrenewed.is_ok()) {
+        // The request is registered with the user and the rights of the renewed token, which may be another user's.
+        Some(token) => {
+            let again = auth.authenticate(token, needs_fresh_check, control, settings).await;
+            again.map(|admission| (admission, None))
+        }
+        None => unrenewed.map(|admission| (admission, None)),
+    }
 }
 
 fn ends_soon(auth: &Auth, identity: &Identity, life: Duration) -> bool {

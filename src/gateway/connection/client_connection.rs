@@ -307,7 +307,7 @@ impl ClientConnection {
         let _ = tokio::time::timeout(TIMEOUT_GRACE, sending).await;
     }
 
-    /// Log of the requests that Pingora connection_refusal, or that get no response.
+    /// Log of the requests that Pingora refuses, or that get no response.
     pub(crate) const fn unanswered(&self) -> &Arc<UnansweredRequests> {
         &self.unanswered
     }

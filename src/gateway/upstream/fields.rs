@@ -112,6 +112,7 @@ mod tests {
             assert_eq!(wire, b"x-one: 1\r\nx-one: 2\r\nx-two: 3\r\n");
         }
     }
+
     #[test]
     fn status_reason_and_fields_of_a_response_stay() {
         for (status, reason) in [(200, None), (200, Some("Fine")), (599, Some("Odd")), (599, None)] {

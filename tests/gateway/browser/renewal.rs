@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::Browser;
 use super::jar::{PAGE, later};
 use crate::support::gateway::SOON;
+use crate::support::http::{Client, message};
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
 /// Just longer than the access token lifetime.
@@ -134,6 +135,38 @@ async fn new_roles_reach_a_browser_without_sign_in() {
     .await;
     assert_eq!(browser.go("/admin").await.status, 200);
     assert_eq!(gateway.app.last().header("x-auth-roles").as_deref(), Some("admin"));
+}
+
+/// With cookies of two users, as when one of them was set for another path or domain.
+#[tokio::test(flavor = "multi_thread")]
+async fn stream_is_cut_when_the_roles_of_its_own_user_change() {
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    let (ada, bob) = (gateway.user("ada", &[]).await, gateway.user("bob", &[]).await);
+    let mut both = Browser::signed_in(&gateway, "ada").await;
+    let mut other = Browser::signed_in(&gateway, "bob").await;
+    let change = async |user| {
+        let roles = Roles::parse(["admin"]).expect("a role");
+        gateway.vault.users.change(user, &UserChange::Roles(roles)).await.expect("changed");
+    };
+    // Both access tokens end in ten seconds.
+    later(&gateway, EXPIRED - Duration::from_secs(16)).await;
+    // This renewal is repeated for five seconds, though bob's roles change.
+    assert_eq!(other.fetch("/").await.status, 200);
+    change(bob).await;
+    assert_eventually("bob's old roles are refused", SOON, async || {
+        gateway.call("GET", "/", other.access()).await.status == 401
+    })
+    .await;
+    faults.fail(&[Op::Renew]);
+    both.cookies.insert("__Host-doorward-refresh".into(), other.refresh().into());
+    let mut stream = Client::connect(gateway.address()).await;
+    stream.send(&message("GET", "/events", &[("Cookie", &both.cookie())], b"")).await;
+    assert_eq!(stream.head().await.expect("a response").status, 200);
+    assert_eq!(gateway.app.last().header("x-auth-user").as_deref(), Some("ada"));
+    change(ada).await;
+    let ended = async { while stream.some().await.is_some() {} };
+    tokio::time::timeout(SOON, ended).await.expect("ada's stream is cut");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,7 +138,8 @@ fn server_limits(timeout: Duration) -> String {
 
 /// Maximum wait for one lock: a third, so that people who wait for a row that somebody holds get their 503 within a second
 /// of the default two. Our own statements hold locks for a commit, and no more of them queue for one than the pools have
-/// connections.
+/// connections. They lock in the order of ids; a deadlock with another program's transaction is given up before Postgres
+/// looks for it (`deadlock_timeout`, 1 s), as a 503.
 pub(super) fn lock_wait(timeout: Duration) -> Duration {
     (timeout / 3).max(Duration::from_millis(1))
 }
