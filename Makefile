@@ -64,9 +64,9 @@ bench-scale: setup-scale ## Threads, a million sessions, eight gateways, refresh
 	cargo bench --locked --bench scale
 	@mkdir -p docs/bench && cp $(TARGET)/bench/scale.* docs/bench/
 
-bench-scenarios: setup-full ## A flash sale, a viral day, an incident (under 8 minutes)
+bench-scenarios: setup-full ## A flash sale, a viral day, an incident, a cold start (under 12 minutes)
 	cargo bench --locked --bench scenarios
-	@mkdir -p docs/bench && cp $(TARGET)/bench/scenarios.* docs/bench/
+	@mkdir -p docs/bench && cp $(TARGET)/bench/scenarios.* $(TARGET)/bench/cold.svg docs/bench/
 
 bench-instructions: setup-instructions ## Instructions a request, counted: the same on a busy machine (two minutes)
 	cargo bench --locked --bench instructions

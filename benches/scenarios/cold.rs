@@ -101,11 +101,12 @@ async fn vault_statements(admin: SocketAddr) -> BTreeMap<String, f64> {
     counts.collect()
 }
 
-/// Seconds until the last request that was refused, or took longer than ten times the final median.
+/// Time from which people notice a wait.
+const NOTICED: Duration = Duration::from_millis(100);
+
+/// Seconds until the last request that was refused, or took long enough to be noticed.
 fn time_to_normal(outcomes: &[Outcome]) -> f64 {
-    let last_tenth = &outcomes[outcomes.len() - outcomes.len() / 10..];
-    let slow = 10.0 * percentile(last_tenth, 0.5);
-    let is_normal = |outcome: &&Outcome| outcome.status == 200 && outcome.took.as_secs_f64() * 1000.0 <= slow;
+    let is_normal = |outcome: &&Outcome| outcome.status == 200 && outcome.took < NOTICED;
     let last = outcomes.iter().rev().find(|outcome| !is_normal(outcome));
     last.map_or(0.0, |outcome| outcome.at.as_secs_f64())
 }
