@@ -1,11 +1,9 @@
 //! Single flight: concurrent callers with the same key share one result.
 //!
 //! The key is the hash of the whole token presented, so that no caller gets the result of another's token. The work
-//! runs detached, so that a caller that hangs up does not cancel it for the others. Callers that need different results
-//! (at once or after a wait, from the vault or from a cache) use different keys.
+//! runs detached, so that a caller that hangs up does not cancel it for the others.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -13,18 +11,18 @@ use tokio::sync::watch;
 use crate::request_id;
 
 type Digest = [u8; 32];
-type Running<K, T> = Mutex<HashMap<K, watch::Receiver<Option<T>>>>;
+type Running<T> = Mutex<HashMap<Digest, watch::Receiver<Option<T>>>>;
 
 /// Calls in flight, by key.
-pub(crate) struct Flights<T, K: Eq + Hash = Digest>(Arc<Running<K, T>>);
+pub(crate) struct Flights<T>(Arc<Running<T>>);
 
-impl<T: Clone + Send + Sync + 'static, K: Copy + Eq + Hash + Send + 'static> Flights<T, K> {
+impl<T: Clone + Send + Sync + 'static> Flights<T> {
     pub(crate) fn new() -> Self {
         Self(Arc::default())
     }
 
     /// Returns the result for `key`, from the flight in progress or from `work`. `None` when it panicked.
-    pub(crate) async fn join<W>(&self, key: K, work: impl FnOnce() -> W) -> Option<T>
+    pub(crate) async fn join<W>(&self, key: Digest, work: impl FnOnce() -> W) -> Option<T>
     where
         W: Future<Output = T> + Send + 'static,
     {
@@ -52,12 +50,12 @@ impl<T: Clone + Send + Sync + 'static, K: Copy + Eq + Hash + Send + 'static> Fli
 }
 
 /// Removes a flight from the table however it ends.
-struct RemoveOnDrop<K: Eq + Hash, T> {
-    running: Arc<Running<K, T>>,
-    key: K,
+struct RemoveOnDrop<T> {
+    running: Arc<Running<T>>,
+    key: Digest,
 }
 
-impl<K: Eq + Hash, T> Drop for RemoveOnDrop<K, T> {
+impl<T> Drop for RemoveOnDrop<T> {
     fn drop(&mut self) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
