@@ -291,7 +291,7 @@ impl Identity {
     }
 
     /// Returns login name, user id, roles and session id as header values. All but the roles are built here: kept, they
-    /// would take 300 bytes of each session.
+    /// would take memory in each session.
     pub fn header_values(&self) -> [HeaderValue; 4] {
         [
             header_value(self.login.to_string()),

@@ -19,7 +19,7 @@ const PADDED_TO: usize = 32;
 /// Names the use of the derived secrets.
 const LABEL: &str = "identity in access tokens";
 
-/// What is sealed. Unknown members are ignored, so that a later release can add some.
+/// Sealed contents. Unknown members are ignored, so that a later release can add some.
 #[derive(Serialize, Deserialize)]
 struct Contents<'a> {
     login: &'a str,

@@ -26,7 +26,7 @@ const BETWEEN: Duration = Duration::from_millis(700);
 /// Promise: normal operation within 5 s of a repair.
 const PROMISED_RECOVERY: Duration = Duration::from_secs(5);
 
-/// What a run is made of, beside its faults.
+/// Parts of a run beside its faults.
 #[derive(Clone)]
 pub(crate) struct Run<'a> {
     pub(crate) topology: Topology,

@@ -22,11 +22,11 @@ use crate::identity::Login;
 use crate::session::SessionStore;
 use crate::vault::{SessionRow, SessionUse, Vault, VaultError};
 
-/// Maximum number of sessions in one statement: 2 ms of a Postgres core. More would delay the first of them.
+/// Maximum number of sessions in one statement. More would delay the first of them.
 const BATCH: usize = 256;
 
-/// Minimum time from the begin of one statement to that of the next: 12,800 sessions a second for each gateway, a tenth
-/// of a Postgres core.
+/// Minimum time from the begin of one statement to that of the next: 12,800 sessions a second for each gateway, with
+/// 50 statements.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Maximum number of statements at a time: one that hangs does not hold up the others.

@@ -1,4 +1,4 @@
-//! Role lists of cached tokens, each held once: many users have few lists, and a list of one role takes 150 bytes.
+//! Role lists of cached tokens, each held once: many users have few different lists.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

@@ -44,14 +44,14 @@ pub(super) async fn begin(plan: &Plan, fleet: &Arc<Fleet>) {
     row.until_waited_for().await;
     let own = &fleet.replicas[plan.gateway];
     match plan.fault {
-        // What it writes to Redis does not arrive.
+        // Its writes to Redis do not arrive.
         Fault::KilledBeforeRedis => own.redis.all.iter().for_each(|link| link.mute(Direction::ToStore)),
         // Postgres commits, and the gateway is not told.
         Fault::KilledBeforeAnswer => own.vault.iter().for_each(|link| link.mute(Direction::ToGateway)),
         other => unreachable!("{other:?} kills at no exact point"),
     }
     row.until_committed().await;
-    // What is committed holds, acknowledged or not.
+    // A commit holds, acknowledged or not.
     fleet.recorder.record(Entry {
         start,
         end: fleet.recorder.now(),

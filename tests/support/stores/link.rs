@@ -37,7 +37,7 @@ enum State {
     Slow(Duration),
     /// Data comes in pieces of this many bytes, one a millisecond.
     Sliced(usize),
-    /// What the first connections, up to this number, carry to the store arrives late by this time. Later ones are whole.
+    /// Number of the first connections whose bytes reach the store late, and by how much. Later ones are whole.
     Lagging(usize, Duration),
 }
 

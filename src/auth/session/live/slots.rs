@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use crate::id::SessionId;
 
-/// What the table holds.
+/// Entry of the table: it knows its session.
 pub(super) trait OfSession {
     fn session_id(&self) -> SessionId;
 }
