@@ -1,5 +1,6 @@
 //! `doorward serve` from start to end: startup, signals, sockets, reload, upgrade, SIGKILL.
 
+mod descriptors;
 mod graceful;
 mod kill;
 mod listening;

@@ -225,8 +225,9 @@ impl ProxyHttp for Gateway {
             cause = handshake::cause(&error),
             "cannot connect to a server of an upstream"
         );
-        // Nothing was sent yet, so the next server may be tried with any method.
-        error.set_retry(context.attempt().is_some_and(|attempt| attempt.others.has_next()));
+        // Nothing was sent yet, so the next server may be tried with any method. What this side lacks, it lacks for all.
+        let has_next = context.attempt().is_some_and(|attempt| attempt.others.has_next());
+        error.set_retry(has_next && context.pending_refusal.is_none());
         error
     }
 

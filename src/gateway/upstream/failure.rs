@@ -36,10 +36,13 @@ fn is_malformed(error: &Error) -> bool {
 }
 
 /// Records a failed connect for outlier detection.
-pub(crate) fn connect(context: &Context, error: &Error, clock: &dyn Clock) {
-    // A lack of descriptors or ports on this side says nothing about the server.
+pub(crate) fn connect(context: &mut Context, error: &Error, clock: &dyn Clock) {
+    // A lack of descriptors or ports on this side says nothing about the server. The client may try again.
     let is_local_error =
         matches!(error.etype(), ErrorType::InternalError | ErrorType::SocketError | ErrorType::BindError);
+    if is_local_error {
+        context.pending_refusal = Some(Refusal::Overloaded);
+    }
     if let Some(candidate) = context.candidate() {
         candidate.connect_failed(is_local_error, clock);
     }
