@@ -56,11 +56,16 @@ pub(crate) struct Fleet {
     _app: App,
 }
 
+/// Folder with what the runs of a topology leave.
+pub(crate) fn folder(topology: Topology) -> PathBuf {
+    let base = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    base.join("faults").join(topology.name())
+}
+
 impl Fleet {
     /// Starts everything. `broken` names the guard that the gateways do without.
     pub(crate) async fn start(topology: Topology, seed: Seed, broken: Option<&'static str>) -> Self {
-        let base = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
-        let folder = base.join("faults").join(topology.name());
+        let folder = folder(topology);
         // Logs of a run before; a history that failed is beside it under its seed.
         let _ = std::fs::remove_dir_all(folder.join("run"));
         std::fs::create_dir_all(folder.join("run")).expect("a folder");

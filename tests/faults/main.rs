@@ -109,11 +109,21 @@ async fn long(topology: Topology, seed: Seed, span: Duration) {
         let report = run.of(some).await;
         measured(format_args!("{}\n{}", topology.name(), report.table()));
         if !report.is_good() {
+            keep(topology, seed);
             minimise::minimise(&run, some, &report).await;
         }
         report.assert_good();
         (seed, rounds) = (Seed(seed.0 + 1), rounds + 1);
     }
+}
+
+/// Moves what a failed run has left to a folder of its own: smaller runs would write over it.
+fn keep(topology: Topology, seed: Seed) {
+    let folder = fleet::folder(topology);
+    let kept = folder.with_file_name(format!("{}-failed-{}", topology.name(), seed.0));
+    let _ = std::fs::remove_dir_all(&kept);
+    std::fs::rename(&folder, &kept).expect("renamed");
+    measured(format_args!("{}: the failed run is kept in {}", topology.name(), kept.display()));
 }
 
 /// Faults of a round: few enough for a history that is checked in seconds.
