@@ -162,6 +162,10 @@ pub(crate) enum Note {
     Stall {
         span: Micros,
     },
+    /// Until now some process waited for a processor for so long, most of the time since the last look.
+    Starved {
+        span: Micros,
+    },
 }
 
 /// Code of what was acknowledged and lost with its vault.
@@ -217,6 +221,15 @@ const TICK: Duration = Duration::from_millis(20);
 /// Delay that counts as a stall: beyond what a busy machine does all the time.
 const STALL: Duration = Duration::from_millis(100);
 
+/// Interval at which the kernel's count of waiting processes is read.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Microseconds since the start of the machine in which some process waited for a processor.
+fn waited() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/pressure/cpu").ok()?;
+    text.lines().next()?.rsplit_once("total=")?.1.parse().ok()
+}
+
 /// The history of a run in progress.
 pub(crate) struct Recorder {
     begun: Instant,
@@ -254,6 +267,22 @@ impl Recorder {
             if span > STALL {
                 self.note(Note::Stall { span: micros(span) });
             }
+        }
+    }
+
+    /// Notes when processes wait for a processor most of the time; never returns. It says nothing where the kernel does not
+    /// count that (Pressure Stall Information, Linux 4.20).
+    pub(crate) async fn watch_pressure(&self) {
+        let (mut from, mut before) = (Instant::now(), waited());
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let (until, after) = (Instant::now(), waited());
+            let (Some(begin), Some(end)) = (before, after) else { return };
+            let span = Duration::from_micros(end.saturating_sub(begin));
+            if span * 2 > until - from {
+                self.note(Note::Starved { span: micros(span) });
+            }
+            (from, before) = (until, after);
         }
     }
 

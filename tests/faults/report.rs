@@ -82,7 +82,9 @@ impl Report {
 
     pub(crate) fn table(&self) -> String {
         let rows: String = self.times.iter().map(|times| self.row(times)).collect();
-        format!("{HEAD}{rows}")
+        let (from, until) = (0, self.history.entries.last().map_or(1, |entry| entry.start.max(1)));
+        let starved = Timeline::of(&self.history, GATEWAYS).starved(from, until) * 100 / until;
+        format!("{HEAD}{rows}\nProcesses waited for a processor {starved} % of the time.\n")
     }
 
     /// Problems: breaches of promises, and faults that users met otherwise than docs/faults.md says.
@@ -101,9 +103,10 @@ impl Report {
         self.problems().is_empty()
     }
 
-    /// Time that the machine was stalled during a fault.
+    /// Time that the machine was stalled or starved during a fault.
     fn stalled(&self, times: &Times) -> Micros {
-        Timeline::of(&self.history, GATEWAYS).stalled(times.noted, times.recovered)
+        let line = Timeline::of(&self.history, GATEWAYS);
+        line.stalled(times.noted, times.recovered) + line.starved(times.noted, times.recovered)
     }
 
     /// Compares what was measured with the facts of the fault. Nothing can be said of a stalled machine.

@@ -56,7 +56,9 @@ async fn run(run: &Run<'_>, faults: &[Fault]) -> Report {
     let fleet = Arc::new(Fleet::start(topology, seed, guard).await);
     let _ = std::fs::remove_file(fleet.folder.join(report::violations(seed)));
     let recorder = Arc::clone(&fleet.recorder);
-    let watching = tokio::spawn(async move { recorder.watch_machine().await });
+    let watching = tokio::spawn(async move {
+        tokio::join!(recorder.watch_machine(), recorder.watch_pressure());
+    });
     let workers = Workers::start(&fleet, seed, crew).await;
     let mut times = Vec::new();
     tokio::time::sleep(BETWEEN).await;

@@ -42,8 +42,19 @@ pub(crate) struct Timeline {
     forgets: Track<bool>,
     /// Ends and lengths.
     stalls: Vec<(Micros, Micros)>,
+    /// The same for times in which processes waited for a processor.
+    starved: Vec<(Micros, Micros)>,
     /// Name, begin and end.
     pub(crate) faults: Vec<(String, Micros, Micros)>,
+}
+
+/// Sum of the parts of these spans, each with its end, that lie between `from` and `until`.
+fn within(spans: &[(Micros, Micros)], from: Micros, until: Micros) -> Micros {
+    let parts = spans.iter().map(|&(end, span)| {
+        let begin = end.saturating_sub(span);
+        end.min(until).saturating_sub(begin.max(from))
+    });
+    parts.sum()
 }
 
 impl Timeline {
@@ -57,6 +68,7 @@ impl Timeline {
             gateways: (0..gateways).map(|_| new()).collect(),
             forgets: Track::new(false),
             stalls: Vec::new(),
+            starved: Vec::new(),
             faults: Vec::new(),
         };
         let mut notes = history.notes.clone();
@@ -74,6 +86,7 @@ impl Timeline {
                     }
                 }
                 Note::Stall { span } => line.stalls.push((at, span)),
+                Note::Starved { span } => line.starved.push((at, span)),
                 Note::Log { .. } | Note::VaultRestored { .. } => {}
             }
         }
@@ -122,11 +135,13 @@ impl Timeline {
     /// Time from `from` to `until` in which the machine had no time for the test, and so none for the gateways. Doubled:
     /// what is late then has to queue.
     pub(crate) fn stalled(&self, from: Micros, until: Micros) -> Micros {
-        let parts = self.stalls.iter().map(|&(end, span)| {
-            let begin = end.saturating_sub(span);
-            end.min(until).saturating_sub(begin.max(from))
-        });
-        2 * parts.sum::<Micros>()
+        2 * within(&self.stalls, from, until)
+    }
+
+    /// Returns the time from `from` to `until` in which processes waited for a processor: what comes late then may only have
+    /// waited. It adds to the bounds of what a client waits for, and to none of what it may be told.
+    pub(crate) fn starved(&self, from: Micros, until: Micros) -> Micros {
+        within(&self.starved, from, until)
     }
 
     /// Returns true if the gateway ran and reached the vault for `span` without a pause in `from..until`.

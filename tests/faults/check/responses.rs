@@ -11,7 +11,8 @@ pub(super) fn check(case: &Case<'_>, entry: &Entry, found: &mut Vec<Violation>) 
     let mut breach = |rule| found.push(Case::violation(rule, entry, None));
     let stalled = case.timeline.stalled(entry.start, entry.end);
     // On a machine without time for anybody a client gives up before its gateway can respond.
-    let is_starved = entry.code == "timeout" && stalled > (entry.end - entry.start) / 5;
+    let starved = case.timeline.starved(entry.start, entry.end);
+    let is_starved = entry.code == "timeout" && stalled + starved > (entry.end - entry.start) / 5;
     let is_disturbed = is_starved || case.timeline.was_disturbed(gateway, entry.start, entry.end);
     if entry.status == 503 {
         if !entry.retry_after {
@@ -19,7 +20,7 @@ pub(super) fn check(case: &Case<'_>, entry: &Entry, found: &mut Vec<Violation>) 
         }
         // Where Postgres answers, only slowly, a statement has its whole time.
         let patience = case.timeline.answers_slowly(entry.start, entry.end) * case.bounds.statement;
-        let bound = case.bounds.refusal.max(patience) + stalled;
+        let bound = case.bounds.refusal.max(patience) + stalled + starved;
         if entry.end - entry.start > bound && !is_disturbed {
             breach(Rule::LateRefusal);
         }

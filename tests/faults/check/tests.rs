@@ -92,6 +92,13 @@ fn gateway_without_stores_has_the_lease() {
 }
 
 #[test]
+fn starved_machine_accepts_no_revoked_session_for_longer() {
+    let notes = [(S + 600 * MS, Note::Starved { span: 500 * MS })];
+    let late = |start| found(&[login(), logout(S, 0, true), accepted(start, 1)], &notes);
+    assert_eq!(late(S + 700 * MS), [Rule::AcceptedRevoked]);
+}
+
+#[test]
 fn gateway_without_the_vault_sees_tombstones() {
     let cut = [vault(0, 1, Reach::Down)];
     let late = |start, complete| found(&[login(), logout(S, 0, complete), accepted(start, 1)], &cut);
@@ -253,6 +260,9 @@ fn refusals_are_quick_and_say_when_to_try_again() {
     assert_eq!(found(&[login(), refused(20 * S, true)], &[]), [Rule::LateRefusal]);
     let paused = [process(2 * S, 1, State::Paused), process(20 * S, 1, State::Runs)];
     assert_eq!(found(&[login(), refused(20 * S, true)], &paused), NOTHING);
+    let starved = |span| [(4 * S, Note::Starved { span })];
+    assert_eq!(found(&[login(), refused(3 * S, true)], &starved(2 * S)), NOTHING);
+    assert_eq!(found(&[login(), refused(3 * S, true)], &starved(S / 2)), [Rule::LateRefusal]);
 }
 
 #[test]
