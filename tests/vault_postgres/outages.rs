@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use doorward::config::StoreHost;
+use doorward::id::SessionId;
 use doorward::vault::postgres::{PostgresOptions, PostgresVault};
 use doorward::vault::{EndReason, LogEntry, Scope, UserChange, Vault};
 
@@ -312,6 +313,43 @@ async fn primary_without_its_standby_renews_no_lease() {
         world.vault.log.read(Some(cursor)).await.is_ok()
     })
     .await;
+}
+
+/// Longer than any of these statements takes.
+const PATIENCE_OF_CLIENTS: Duration = Duration::from_secs(5);
+
+/// Such a primary may have been replaced: what there is nothing to do about here may be to do there.
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_without_its_standby_acknowledges_no_change_that_finds_nothing_to_do() {
+    let (_primary, standby, options) = pair().await;
+    let world = open(options).await;
+    let (vault, user) = (world.vault.clone(), world.user("ada").await);
+    let nobody = SessionId::from_bytes([9; 16]);
+    let changes = async |expected: bool| {
+        let enabled = vault.users.change(user, &UserChange::Disabled(false)).await;
+        assert_eq!(enabled.is_ok(), expected, "an enabled user is enabled: {enabled:?}");
+        let scopes = [
+            Scope::Session(nobody, None),
+            Scope::User(user),
+            Scope::Others(user, nobody),
+            Scope::OfClient(user, "doorward"),
+        ];
+        for scope in scopes {
+            // The end of all sessions of a user may take a minute.
+            let revoked = vault.sessions.revoke(scope, EndReason::Logout);
+            let revoked = tokio::time::timeout(PATIENCE_OF_CLIENTS, revoked).await;
+            assert_eq!(matches!(revoked, Ok(Ok(_))), expected, "{scope:?}: {revoked:?}");
+        }
+    };
+    changes(true).await;
+    standby.crash();
+    changes(false).await;
+    standby.start_again();
+    assert_eventually("with its standby it acknowledges again", PATIENCE, async || {
+        vault.users.change(user, &UserChange::Disabled(false)).await.is_ok()
+    })
+    .await;
+    changes(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

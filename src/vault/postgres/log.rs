@@ -27,7 +27,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Row, RowStream, Socket, S
 use super::connection::clients::{cancel, timed_out};
 use super::connection::connect::{Connector, Connectors};
 use super::fault::Fault;
-use super::{PostgresOptions, PostgresVault, clock};
+use super::{PostgresOptions, PostgresVault, clock, proof};
 use crate::id::{Random, SystemRandom};
 use crate::vault::{Cursor, LogEntry, LogPage, RevocationLog, VaultError};
 
@@ -41,7 +41,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The position and every selected row, or one row with the position alone. All in one statement and so in one
 /// snapshot.
 macro_rules! page {
-    ($probe:literal, $rows:expr) => {
+    ($proof:expr, $rows:expr) => {
         concat!(
             "WITH ",
             clock!(),
@@ -50,7 +50,7 @@ macro_rules! page {
                         pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax,
                         pg_current_snapshot()::text AS snapshot,
                         pg_is_in_recovery() AS standby",
-            $probe,
+            $proof,
             "
              )
              SELECT now, xmin, xmax, snapshot, standby, v.version, r.session_id, r.user_id, r.rights, r.until
@@ -78,11 +78,10 @@ struct Pages {
 
 const PLAIN: Pages = Pages { since: page!("", unseen!()), all: page!("", "r.until > now") };
 
-/// These statements write, so their commit waits for the standby like any other. A primary that was cut off and
-/// replaced without knowing it has no standby any more, cannot answer, and so renews no lease.
+/// These statements write a proof: a primary without its standby cannot answer, and so renews no lease.
 const WRITTEN: Pages = Pages {
-    since: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", unseen!()),
-    all: page!(", pg_logical_emit_message(true, 'doorward', '') AS probe", "r.until > now"),
+    since: page!(concat!(", ", proof!(), " AS proof"), unseen!()),
+    all: page!(concat!(", ", proof!(), " AS proof"), "r.until > now"),
 };
 
 #[async_trait]

@@ -49,6 +49,15 @@ macro_rules! clock {
 }
 use clock;
 
+/// A record in the write-ahead log and nothing else. Its commit waits for the standby like any other, so a primary that
+/// was cut off and replaced without knowing it cannot say that there is nothing to do, or that the log has no new rows.
+macro_rules! proof {
+    () => {
+        "pg_logical_emit_message(true, 'doorward', '')"
+    };
+}
+use proof;
+
 /// Connection settings of Postgres.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {

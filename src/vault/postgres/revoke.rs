@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::clock;
 use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
+use super::{clock, proof};
 use crate::id::{SessionId, UserId};
 use crate::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, Scope};
 
@@ -23,7 +23,8 @@ const EVERYONE: Duration = Duration::from_secs(300);
 /// In scope are sessions whose tokens could still be alive, including ended or expired ones. They are locked in order
 /// of their ids, so that two statements that end the same ones wait for each other and do not deadlock. The result is
 /// what was found under the lock. A session that had ended before has its row, which exists as long as the session is
-/// in scope. No second row is written, so nobody can fill the log by ending one session again and again.
+/// in scope. No second row is written, so nobody can fill the log by ending one session again and again. Where nothing is
+/// in scope, only the proof is written.
 macro_rules! end {
     ($which:literal, $remember:literal) => {
         concat!(
@@ -48,7 +49,10 @@ macro_rules! end {
              )",
             $remember,
             "
-             SELECT now, now + $1::float8 * interval '1 millisecond' AS until, id, alive
+             SELECT now, now + $1::float8 * interval '1 millisecond' AS until, id, alive,
+                    CASE WHEN id IS NULL THEN ",
+            proof!(),
+            " END AS proof
              FROM clock LEFT JOIN concerned ON true ORDER BY id"
         )
     };

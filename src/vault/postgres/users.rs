@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
-use super::{PostgresVault, clock, revoke, rows};
+use super::{PostgresVault, clock, proof, revoke, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::identity::{Login, Roles};
@@ -61,7 +61,7 @@ const ROLES: &str = concat!(
      SELECT now, user_id, rights, until FROM logged, clock"
 );
 
-/// Enabling an enabled user must not end sessions, which a new epoch would do without a log row.
+/// Enabling an enabled user must not end sessions, which a new epoch would do without a log row. It writes the proof alone.
 const ENABLE: &str = concat!(
     "WITH ",
     clock!(),
@@ -70,7 +70,10 @@ const ENABLE: &str = concat!(
      ), remembered AS (
          INSERT INTO audit (at, event, user_id) SELECT now, 'user_enabled', id FROM changed, clock
      )
-     SELECT now FROM clock, users WHERE id = $1"
+     SELECT now, CASE WHEN NOT EXISTS (SELECT FROM changed) THEN ",
+    proof!(),
+    " END AS proof
+     FROM clock, users WHERE id = $1"
 );
 
 const DISABLE: &str = concat!(
