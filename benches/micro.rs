@@ -258,9 +258,10 @@ impl World {
     }
 
     fn access_token(&self, settings: &Settings) -> anyhow::Result<String> {
-        let Grant { session_id, user_id, login, roles, rights, now, ends_at, .. } = self.grant.clone();
+        let Grant { session_id, user_id, login, attributes, roles, rights, now, ends_at, .. } =
+            self.grant.clone();
         let login = Some(login);
-        let subject = Subject { session_id, user_id, roles, rights, generation: 0, login };
+        let subject = Subject { session_id, user_id, roles, rights, generation: 0, login, attributes };
         let issued = access::issue(&settings.profile, &subject, now, ends_at, &self.keys, &SystemRandom);
         Ok(issued.context("a key that signs")?.token.expose().clone())
     }

@@ -1,4 +1,4 @@
-//! User identity: login names, roles, and the identity of an authenticated request.
+//! User identity: login names, roles, attributes, and the identity of an authenticated request.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,6 +10,10 @@ use http::HeaderValue;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+
+mod attributes;
+
+pub use attributes::{Attributes, BadDisplayName, BadEmail, DisplayName, Email};
 
 /// A login name in its canonical form: lower-case ASCII, so that it is the same when checked, stored and sent in a
 /// header.
@@ -245,6 +249,8 @@ pub struct Identity {
     session_id: SessionId,
     login: Login,
     roles: Roles,
+    /// `None` without attributes: then a request copies nothing for them.
+    attributes: Option<Arc<Attributes>>,
     expires_at: Timestamp,
 }
 
@@ -258,11 +264,11 @@ impl Identity {
     pub(crate) fn attest(
         user_id: UserId,
         session_id: SessionId,
-        login: Login,
+        (login, attributes): (Login, Option<Arc<Attributes>>),
         roles: Roles,
         expires_at: Timestamp,
     ) -> Self {
-        Self { user_id, session_id, login, roles, expires_at }
+        Self { user_id, session_id, login, roles, attributes, expires_at }
     }
 
     /// Returns the `sub` claim.
@@ -283,6 +289,11 @@ impl Identity {
     /// Returns the roles in the token.
     pub const fn roles(&self) -> &Roles {
         &self.roles
+    }
+
+    /// Returns the e-mail address and the name in the token. A token of an earlier release has none.
+    pub fn attributes(&self) -> &Attributes {
+        self.attributes.as_deref().unwrap_or(&Attributes::NONE)
     }
 
     /// Returns the expiry of the access token.

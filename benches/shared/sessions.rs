@@ -87,6 +87,7 @@ impl Opener {
             rights: grant.rights,
             generation: 0,
             login: Some(grant.login.clone()),
+            attributes: grant.attributes.clone(),
         };
         let issued = access::issue(&profile, &subject, grant.now, grant.ends_at, &self.keys, random);
         let token = issued.context("a key that signs")?.token.expose().clone();

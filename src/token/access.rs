@@ -12,7 +12,7 @@ use super::identity::IdentityKey;
 use super::keyring::KeySet;
 use crate::clock::Timestamp;
 use crate::id::{Random, SessionId, UserId, base64url, from_base64url};
-use crate::identity::{Login, RightsVersion, Roles};
+use crate::identity::{Attributes, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 
 /// Tolerated difference between a gateway's clock and the vault's (`iat` and `exp` use the vault's). Each gateway
@@ -52,6 +52,8 @@ pub struct Subject {
     /// Login name: the part of `jti` before the dot, sealed. `None` in a token of release 0.1.0, where `jti` is random;
     /// then only the vault knows it.
     pub login: Option<Login>,
+    /// E-mail address and name, sealed together with the login name. None without a login name.
+    pub attributes: Attributes,
 }
 
 /// An issued access token and its expiry.
@@ -142,7 +144,7 @@ pub fn issue(
 /// Returns a new `jti`. The sealed name makes it unique, by its nonce.
 fn jti(subject: &Subject, now: Timestamp, key: &IdentityKey, random: &dyn Random) -> String {
     let unique = match &subject.login {
-        Some(login) => base64url(key.seal(login, subject.session_id, now, random)),
+        Some(login) => base64url(key.seal(login, &subject.attributes, subject.session_id, now, random)),
         None => base64url(random.bytes::<16>()),
     };
     if subject.generation == 0 { unique } else { format!("{unique}.{}", subject.generation) }
@@ -206,13 +208,16 @@ fn check_claims(
         Some((unique, generation)) => (unique, generation.parse().map_err(|_| AccessTokenError::Invalid)?),
     };
     let sealed = Some(unique).filter(|unique| unique.len() > RANDOM_JTI).and_then(from_base64url);
+    let opened = sealed.and_then(|sealed| key.open(&sealed, session_id, issued_at));
+    let (login, attributes) = opened.map_or((None, Attributes::NONE), |(login, more)| (Some(login), more));
     let subject = Subject {
         session_id,
         user_id: claims.sub.parse().map_err(|_| AccessTokenError::Invalid)?,
         roles: Roles::parse(claims.roles.iter().copied()).map_err(|_| AccessTokenError::Invalid)?,
         rights: RightsVersion(claims.ver),
         generation,
-        login: sealed.and_then(|sealed| key.open(&sealed, session_id, issued_at)),
+        login,
+        attributes,
     };
     Ok(Verified { subject, expires_at })
 }

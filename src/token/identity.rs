@@ -1,8 +1,10 @@
-//! The user's login name inside an access token, sealed: only gateways read it.
+//! The user's login name, e-mail address and display name inside an access token, sealed: only gateways read them.
 //!
 //! AES-256-GCM (NIST SP 800-38D) with session id and issue time as associated data. Each signing key has a secret of
 //! its own, derived from the master secret, so it changes with that key. Each session has a key of its own below it:
 //! random nonces allow 2^32 messages per key, and a large site issues that many tokens in five days.
+
+use std::borrow::Cow;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::seal::MasterSecret;
 use crate::clock::Timestamp;
 use crate::id::{Random, SessionId};
-use crate::identity::Login;
+use crate::identity::{Attributes, Login};
 
 /// Multiple to which the plain text is padded, in bytes, so that the length of a token says little about the name.
 const PADDED_TO: usize = 32;
@@ -19,10 +21,17 @@ const PADDED_TO: usize = 32;
 /// Names the use of the derived secrets.
 const LABEL: &str = "identity in access tokens";
 
-/// Sealed contents. Unknown members are ignored, so that a later release can add some.
+/// Sealed contents. Unknown members are ignored, so that a later release can add some. Before the attributes there was
+/// only `login`.
 #[derive(Serialize, Deserialize)]
 struct Contents<'a> {
     login: &'a str,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    email: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    email_verified: bool,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    name: Option<Cow<'a, str>>,
 }
 
 /// Secret that seals identities in the tokens of one signing key.
@@ -35,16 +44,22 @@ impl IdentityKey {
         Self(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret.expose()))
     }
 
-    /// Seals a login name for one token. The result is different each time.
+    /// Seals a login name and attributes for one token. The result is different each time.
     pub(super) fn seal(
         &self,
         login: &Login,
+        attributes: &Attributes,
         session_id: SessionId,
         issued_at: Timestamp,
         random: &dyn Random,
     ) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random.bytes();
-        let contents = Contents { login: login.as_str() };
+        let contents = Contents {
+            login: login.as_str(),
+            email: attributes.email().map(|email| Cow::Borrowed(email.as_str())),
+            email_verified: attributes.email_verified(),
+            name: attributes.name().map(|name| Cow::Borrowed(name.as_str())),
+        };
         let mut body = serde_json::to_vec(&contents).expect("strings serialise");
         // JSON allows white space at the end (RFC 8259 section 2).
         body.resize(body.len().next_multiple_of(PADDED_TO), b' ');
@@ -59,14 +74,22 @@ impl IdentityKey {
     }
 
     /// Opens what [`IdentityKey::seal`] made. `None` if it does not belong to this key, session and time, or has another
-    /// form: the vault knows the name as well.
-    pub(super) fn open(&self, sealed: &[u8], session_id: SessionId, issued_at: Timestamp) -> Option<Login> {
+    /// form: the vault knows the name as well. An attribute in a form that only another release knows is left out.
+    pub(super) fn open(
+        &self,
+        sealed: &[u8],
+        session_id: SessionId,
+        issued_at: Timestamp,
+    ) -> Option<(Login, Attributes)> {
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut body = body.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let key = self.of_session(session_id);
         let plain = key.open_in_place(nonce, associated(session_id, issued_at), &mut body).ok()?;
-        serde_json::from_slice::<Contents<'_>>(plain).ok()?.login.parse().ok()
+        let contents: Contents<'_> = serde_json::from_slice(plain).ok()?;
+        let email = contents.email.and_then(|email| email.parse().ok());
+        let name = contents.name.and_then(|name| name.parse().ok());
+        Some((contents.login.parse().ok()?, Attributes::new(email, contents.email_verified, name)))
     }
 
     fn of_session(&self, session_id: SessionId) -> LessSafeKey {
@@ -95,13 +118,27 @@ mod tests {
         SessionId::from_bytes([byte; 16])
     }
 
+    fn lovelace() -> Attributes {
+        let name = r#"Ada "Countess" Lovelace \ née Byron"#;
+        Attributes::new("Ada@example.org".parse().ok(), true, name.parse().ok())
+    }
+
+    /// Seals text as [`IdentityKey::seal`] seals contents.
+    fn seal_text(key: &IdentityKey, text: &str) -> Vec<u8> {
+        let mut body = text.as_bytes().to_vec();
+        let nonce = Nonce::assume_unique_for_key([7; NONCE_LEN]);
+        key.of_session(id(1)).seal_in_place_append_tag(nonce, associated(id(1), AT), &mut body).unwrap();
+        [&[7; NONCE_LEN], &body[..]].concat()
+    }
+
     #[test]
     fn sealed_name_opens_only_for_its_key_session_and_time() {
         let master = MasterSecret::random(&SystemRandom);
         let (key, login) = (IdentityKey::new(&master, "a"), "ada@example.org".parse::<Login>().unwrap());
-        let sealed = key.seal(&login, id(1), AT, &SystemRandom);
-        assert_eq!(key.open(&sealed, id(1), AT), Some(login.clone()));
-        assert_eq!(IdentityKey::new(&master, "a").open(&sealed, id(1), AT), Some(login.clone()));
+        let opened = Some((login.clone(), lovelace()));
+        let sealed = key.seal(&login, &lovelace(), id(1), AT, &SystemRandom);
+        assert_eq!(key.open(&sealed, id(1), AT), opened);
+        assert_eq!(IdentityKey::new(&master, "a").open(&sealed, id(1), AT), opened);
         assert_eq!(IdentityKey::new(&master, "b").open(&sealed, id(1), AT), None, "another signing key");
         let other = MasterSecret::random(&SystemRandom);
         assert_eq!(IdentityKey::new(&other, "a").open(&sealed, id(1), AT), None, "another master secret");
@@ -113,18 +150,39 @@ mod tests {
             assert_eq!(key.open(&bent, id(1), AT), None, "byte {at}");
             assert_eq!(key.open(&sealed[..at], id(1), AT), None, "cut at {at}");
         }
-        assert_ne!(key.seal(&login, id(1), AT, &SystemRandom), sealed, "never the same twice");
+        assert_ne!(key.seal(&login, &lovelace(), id(1), AT, &SystemRandom), sealed, "never the same twice");
     }
 
     #[test]
     fn sealed_name_shows_neither_the_name_nor_its_length() {
         let key = IdentityKey::new(&MasterSecret::random(&SystemRandom), "a");
-        let seal = |login: &str| key.seal(&login.parse().unwrap(), id(1), AT, &SystemRandom);
+        let seal =
+            |login: &str| key.seal(&login.parse().unwrap(), &Attributes::NONE, id(1), AT, &SystemRandom);
         let lengths: Vec<usize> =
             ["a", "ada", "ada.lovelace"].iter().map(|login| seal(login).len()).collect();
         assert_eq!(lengths, [60, 60, 60], "nonce, 32 bytes, tag");
         assert_eq!(seal(&"x".repeat(128)).len(), 12 + 160 + 16);
         let sealed = seal("ada.lovelace");
         assert!(!sealed.windows(3).any(|window| window == b"ada"));
+    }
+
+    #[test]
+    fn contents_of_other_releases_open() {
+        let key = IdentityKey::new(&MasterSecret::random(&SystemRandom), "a");
+        let login: Login = "ada".parse().unwrap();
+        let opened = |text: &str| key.open(&seal_text(&key, text), id(1), AT);
+        assert_eq!(opened(r#"{"login":"ada"}   "#), Some((login.clone(), Attributes::NONE)));
+        assert_eq!(
+            opened(r#"{"login":"ada","email":"a b","email_verified":true,"name":"\n","phone":"1"}"#),
+            Some((login, Attributes::NONE)),
+            "what this release does not know or take is left out"
+        );
+        assert_eq!(opened(r#"{"email":"ada@example.org"}"#), None, "no name");
+        let open = Contents { login: "ada", email: None, email_verified: false, name: None };
+        assert_eq!(
+            serde_json::to_string(&open).unwrap(),
+            r#"{"login":"ada"}"#,
+            "as earlier releases write it"
+        );
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 #[cfg(doc)]
 use crate::identity::ClientKind;
-use crate::identity::{Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, Epoch, Login, RightsVersion, Roles};
 
 /// Minimum extension of the idle end that a renewal writes. Less would cost a write for every tab of a browser; more
 /// would end sessions up to that much too early. Never more than [`idle_grain`].
@@ -74,9 +74,11 @@ pub struct Grant {
     pub client_id: String,
     /// Current login name.
     pub login: Login,
+    /// Current e-mail address and name.
+    pub attributes: Attributes,
     /// Current roles.
     pub roles: Roles,
-    /// Version of the roles.
+    /// Version of the roles and attributes.
     pub rights: RightsVersion,
     /// Effective end of the session: the earlier of idle and absolute end.
     pub ends_at: Timestamp,

@@ -7,6 +7,7 @@ use crate::auth::session::control::Control;
 use crate::auth::session::granted::learn;
 use crate::auth::session::live::Registration;
 use crate::auth::session::lookups::{VaultLookup, Wanted};
+use crate::auth::tokens::named::Named;
 use crate::auth::tokens::verified::{Basis, CachedToken};
 use crate::auth::{Auth, Settings};
 use crate::clock::Monotonic;
@@ -66,8 +67,9 @@ impl Auth {
         let now = self.confirm_until_now(&cached, fresh, settings).await?;
         self.queue_use(&cached.slot, now, cached.generation, settings);
         let login = self.login_of(&cached).ok_or(Refusal::StoreUnavailable)?;
+        let named = (login, cached.named.attributes().cloned());
         let (user, session) = (cached.user_id, cached.slot.id());
-        let identity = Identity::attest(user, session, login, cached.roles.clone(), cached.expires_at);
+        let identity = Identity::attest(user, session, named, cached.roles.clone(), cached.expires_at);
         Ok(Admission { identity: Arc::new(identity), registration })
     }
 
@@ -210,7 +212,7 @@ impl Auth {
         // decides.
         let ended = slot.end().at().is_some_and(|end| end <= self.vault_now());
         // A slot that belongs to another user than the token's is not used either.
-        let usable = lease_held && !ended && slot.belongs_to(user) && self.login_of(cached).is_some();
+        let usable = lease_held && !ended && slot.belongs_to(user) && self.knows_login_of(cached);
         let confirmed = slot.confirmed_for(now).filter(|_| usable);
         if !fresh && confirmed.is_some_and(|age| age < settings.revalidate_after) {
             return Ok(self.use_cached_confirmation());
@@ -239,7 +241,7 @@ impl Auth {
                 // A record shows that the session was not revoked. It proves that the session is not idle only until
                 // the idle end it was written with.
                 let lives = slot.end().at().is_some_and(|end| end > self.vault_now());
-                if self.login_of(cached).is_some() && lives {
+                if self.knows_login_of(cached) && lives {
                     self.parts.metrics.tokens.confirmations.of(Source::SessionStore).inc();
                     slot.confirm(now);
                     return Ok(ConfirmedBy::SessionStore);
@@ -296,7 +298,7 @@ impl Auth {
         };
         match self.lookups.look_up(wanted, in_passing).await {
             Some(VaultLookup::Live(owner, login)) if owner == cached.user_id => {
-                if cached.login.is_none() {
+                if cached.named.login().is_none() {
                     self.logins.keep(owner, login);
                 }
                 self.parts.metrics.tokens.confirmations.of(Source::Vault).inc();
@@ -318,7 +320,7 @@ impl Auth {
         let Verified { subject, expires_at } = verified;
         CachedToken {
             user_id: subject.user_id,
-            login: subject.login,
+            named: Named::new(subject.login, subject.attributes),
             roles: self.role_lists.share(subject.roles),
             rights: subject.rights,
             generation: subject.generation,
@@ -330,7 +332,12 @@ impl Auth {
 
     /// Returns the login name of a token's user, if it is known here.
     fn login_of(&self, cached: &CachedToken) -> Option<Login> {
-        cached.login.clone().or_else(|| self.logins.of(cached.user_id))
+        cached.named.login().cloned().or_else(|| self.logins.of(cached.user_id))
+    }
+
+    /// Returns whether [`Auth::login_of`] knows the name, without a copy of it.
+    fn knows_login_of(&self, cached: &CachedToken) -> bool {
+        cached.named.login().is_some() || self.logins.of(cached.user_id).is_some()
     }
 
     /// Caches a session that the vault has just granted, and the token signed for it here. Its first request then needs

@@ -47,6 +47,7 @@ impl Auth {
             rights: grant.rights,
             generation: refresh.generation,
             login: Some(grant.login.clone()),
+            attributes: grant.attributes.clone(),
         };
         let keys = self.parts.keys.current().clone();
         let issued = access::issue(

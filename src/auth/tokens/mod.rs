@@ -2,6 +2,7 @@
 
 pub(crate) mod grant;
 pub mod keys;
+pub(crate) mod named;
 pub(crate) mod refresh;
 pub(crate) mod renew;
 pub(crate) mod role_lists;

@@ -8,9 +8,10 @@ use siphasher::sip128::{Hash128, SipHasher24};
 
 use crate::auth::Settings;
 use crate::auth::session::live::Slot;
+use crate::auth::tokens::named::Named;
 use crate::clock::Timestamp;
 use crate::id::{Random, UserId};
-use crate::identity::{Login, RightsVersion, Roles};
+use crate::identity::{RightsVersion, Roles};
 use crate::metrics::Metrics;
 #[cfg(doc)]
 use crate::token::access::Verified;
@@ -32,7 +33,7 @@ impl Basis {
 /// A verified token: what is needed of [`Verified`], without the session's id, which its slot has.
 pub(crate) struct CachedToken {
     pub(crate) user_id: UserId,
-    pub(crate) login: Option<Login>,
+    pub(crate) named: Named,
     pub(crate) roles: Roles,
     pub(crate) rights: RightsVersion,
     pub(crate) generation: u32,
@@ -58,7 +59,7 @@ struct Weight;
 
 impl Weighter<Fingerprint, Arc<CachedToken>> for Weight {
     fn weight(&self, _: &Fingerprint, cached: &Arc<CachedToken>) -> u64 {
-        ENTRY_BYTES + ROLE_BYTES * cached.roles.iter().len() as u64
+        ENTRY_BYTES + cached.named.additional_bytes() + ROLE_BYTES * cached.roles.iter().len() as u64
     }
 }
 
@@ -122,6 +123,7 @@ mod tests {
     use super::*;
     use crate::auth::LiveSessions;
     use crate::id::{SessionId, SystemRandom};
+    use crate::identity::Attributes;
 
     /// Returns the number of tokens with these roles, of a thousand, that are still cached.
     fn still_cached(bytes: u64, roles: &[&str]) -> usize {
@@ -132,7 +134,7 @@ mod tests {
         for fingerprint in &fingerprints {
             let cached = CachedToken {
                 user_id: UserId::random(random),
-                login: None,
+                named: Named::new(None, Attributes::NONE),
                 roles: Roles::parse(roles.iter().copied()).unwrap(),
                 rights: RightsVersion(0),
                 generation: 0,

@@ -41,6 +41,8 @@ fn only_issued_tokens_verify() {
                 rights: RightsVersion(rights),
                 generation,
                 login: Some(login.parse().unwrap()),
+                // Some texts are no address or no name.
+                attributes: Attributes::new(anything.parse().ok(), true, anything.parse().ok()),
             };
             let end = NOW + Duration::from_secs(86_400);
             let token = issue(&profile, &subject, NOW, end, &keys, &SystemRandom).unwrap();

@@ -10,7 +10,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, Epoch, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
 
@@ -200,6 +200,7 @@ pub(super) fn grant(row: &Row) -> Result<Grant, tokio_postgres::Error> {
         user_id: row.try_get("user_id")?,
         client_id: row.try_get("client_id")?,
         login: row.try_get("login")?,
+        attributes: Attributes::NONE,
         roles: row.try_get("roles")?,
         rights: row.try_get("rights")?,
         ends_at: idle_until.min(expires_at),

@@ -8,7 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, Epoch, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
 
@@ -105,6 +105,7 @@ pub(super) fn grant(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Grant> {
         user_id: row.get("user_id")?,
         client_id: row.get("client_id")?,
         login: row.get("login")?,
+        attributes: Attributes::NONE,
         roles: row.get("roles")?,
         rights: row.get("rights")?,
         ends_at: idle_until.min(expires_at),

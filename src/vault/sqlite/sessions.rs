@@ -10,6 +10,7 @@ use super::writer::Tx;
 use super::{SqliteVault, renew, revoke, rotate, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+use crate::identity::Attributes;
 use crate::vault::{
     EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, SessionUse, Sessions,
     VaultError,
@@ -119,6 +120,7 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
         user_id: user.id,
         client_id: new.client_id.clone(),
         login: user.login,
+        attributes: Attributes::NONE,
         roles: user.roles,
         rights: user.rights,
         ends_at: idle_until,

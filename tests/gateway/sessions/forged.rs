@@ -8,7 +8,7 @@ use doorward::auth::keys;
 use doorward::clock::{Clock, Timestamp};
 use doorward::config::Algorithm;
 use doorward::id::{SessionId, SystemRandom, UserId, base64url, from_base64url};
-use doorward::identity::{ClientKind, RightsVersion, Roles};
+use doorward::identity::{Attributes, ClientKind, RightsVersion, Roles};
 use doorward::session::{Record, SessionStore};
 use doorward::token::access::{self, Profile, Subject};
 use doorward::token::keyring::{KeySet, OpenKey};
@@ -43,8 +43,8 @@ impl Forger {
         };
         let roles = Roles::parse(["admin"]).expect("roles");
         let session_id = SessionId::random(&SystemRandom);
-        let subject =
-            Subject { session_id, user_id, roles, rights: RightsVersion(0), generation: 0, login: None };
+        let (rights, attributes) = (RightsVersion(0), Attributes::NONE);
+        let subject = Subject { session_id, user_id, roles, rights, generation: 0, login: None, attributes };
         Self { profile, subject, now: gateway.clock.wall() }
     }
 
