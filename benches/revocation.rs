@@ -22,8 +22,8 @@ use doorward::identity::Roles;
 use doorward::secret::Secret;
 use doorward::token::refresh::{FamilyId, RefreshToken};
 use doorward::token::seal::MasterSecret;
-use doorward::vault::Vault;
 use doorward::vault::postgres::PostgresVault;
+use doorward::vault::{NewUser, Vault};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -87,7 +87,8 @@ impl World {
         let user = UserId::random(random);
         // No password login in this bench.
         let no_password = Secret::new("-".to_owned());
-        vault.users.create(user, &"bench".parse()?, &no_password, &Roles::default()).await?;
+        let new = NewUser::new(user, "bench".parse()?, no_password, Roles::default());
+        vault.users.create(&new).await?;
         let app = App::start(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         Ok(Self {
             vault,

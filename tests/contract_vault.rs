@@ -28,6 +28,17 @@ macro_rules! on {
                     enabling_an_enabled_user_does_nothing
                     deleted_user_loses_all_sessions_but_rows_stay
                 }
+                attributes {
+                    new_user_has_the_given_attributes
+                    every_grant_carries_the_current_attributes
+                    change_of_attributes_rides_the_rights_version
+                    change_to_the_stored_attributes_does_nothing
+                    changed_address_is_unverified_unless_said_otherwise
+                    address_of_another_user_is_refused
+                    address_is_free_once_its_owner_has_another_or_is_deleted
+                    concurrent_claims_of_one_address_give_it_to_one_user
+                    login_racing_a_change_of_attributes_has_the_version_of_its_attributes
+                }
                 sessions {
                     opened_session_is_granted_and_found
                     unknown_session_is_not_found
@@ -35,6 +46,8 @@ macro_rules! on {
                     idle_timeout_never_exceeds_absolute_timeout
                     login_with_an_older_epoch_is_superseded
                     live_sessions_of_a_user_are_listed_newest_first
+                    sessions_are_listed_in_pages
+                    sessions_of_browsers_and_programs_are_listed_apart
                     session_is_live_until_end_idle_timeout_or_user_change
                     overlong_user_agent_is_truncated_at_a_character
                 }

@@ -15,7 +15,7 @@ use doorward::identity::{Epoch, Login, Roles};
 use doorward::secret::Secret;
 use doorward::vault::sqlite::{SqliteOptions, SqliteVault};
 use doorward::vault::{
-    EndReason, KeyUse, NewKey, NewSession, Presented, Rotation, Scope, UserKey, Vault, VaultError,
+    EndReason, KeyUse, NewKey, NewSession, NewUser, Presented, Rotation, Scope, UserKey, Vault, VaultError,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -53,7 +53,8 @@ async fn add_user(vault: &Vault, name: &str) -> Result<UserId, VaultError> {
     let random: &dyn Random = &SystemRandom;
     let id = UserId::from_bytes(random.bytes());
     let login: Login = name.parse().expect("a login name");
-    vault.users.create(id, &login, &Secret::new("hash".to_owned()), &Roles::default()).await?;
+    let new = NewUser::new(id, login, Secret::new("hash".to_owned()), Roles::default());
+    vault.users.create(&new).await?;
     Ok(id)
 }
 
@@ -237,7 +238,7 @@ async fn two_concurrent_opens_of_a_new_file_succeed() {
             .collect();
         for opened in opening {
             let vault = opened.await.expect("no panic").expect("a vault");
-            assert_eq!(vault.audit.schema().await.expect("a version"), 2);
+            assert_eq!(vault.audit.schema().await.expect("a version"), 3);
         }
     }
 }

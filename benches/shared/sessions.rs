@@ -12,7 +12,7 @@ use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Record, SessionStore};
 use doorward::token::access::{self, FIRST_PARTY_CLIENT, Profile, Subject};
 use doorward::token::keyring::KeySet;
-use doorward::vault::{NewSession, Vault};
+use doorward::vault::{NewSession, NewUser, Vault};
 use tokio::time::sleep;
 
 use super::eventually::assert_eventually;
@@ -118,7 +118,8 @@ pub(crate) async fn create_users(vault: &Vault, name: &str, count: usize) -> any
     for at in 0..count {
         let id = UserId::random(&SystemRandom);
         let login = format!("{name}{at:07}@example.com").parse()?;
-        vault.users.create(id, &login, &Secret::new("-".to_owned()), &roles).await?;
+        let new = NewUser::new(id, login, Secret::new("-".to_owned()), roles.clone());
+        vault.users.create(&new).await?;
         users.push(id);
     }
     Ok(users)

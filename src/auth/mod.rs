@@ -322,7 +322,7 @@ impl From<VaultError> for Refusal {
             }
             VaultError::Superseded => Self::CredentialsWrong,
             VaultError::UserUnknown => Self::TokenRevoked,
-            VaultError::LoginTaken => Self::Internal,
+            VaultError::LoginTaken | VaultError::EmailTaken => Self::Internal,
         }
     }
 }

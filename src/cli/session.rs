@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{AdminContext, confirmed, table, user};
 use crate::id::SessionId;
 use crate::identity::Login;
-use crate::vault::{EndReason, Scope, SessionRow};
+use crate::vault::{EndReason, Scope, SessionPage, SessionRow};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -55,7 +55,7 @@ pub(super) async fn run(
                 Some(name) => Some(user::find(context, name).await?.id),
                 None => None,
             };
-            let rows = context.vault.sessions.list(owner).await?;
+            let rows = context.vault.sessions.list(owner, SessionPage::first(1000)).await?;
             if format.json {
                 let mut array = table::JsonArray::default();
                 for row in &rows {

@@ -14,7 +14,7 @@ use crate::id::UserId;
 use crate::identity::{Login, Role, Roles};
 use crate::password::{Hasher, Password};
 use crate::secret::Secret;
-use crate::vault::{Ended, User, UserChange, UserKey};
+use crate::vault::{Ended, NewUser, User, UserChange, UserKey};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -92,7 +92,8 @@ pub(super) async fn run(
             }
             let hash = hashed(context, name, source).await?;
             let id = UserId::random(context.surroundings.random.as_ref());
-            context.vault.users.create(id, name, &hash, &Roles::new(roles.iter().cloned())).await?;
+            let new = NewUser::new(id, name.clone(), hash, Roles::new(roles.iter().cloned()));
+            context.vault.users.create(&new).await?;
             writeln!(out, "added `{name}`")?;
         }
         Command::List { format } => list(context, *format, out).await?,

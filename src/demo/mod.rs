@@ -15,6 +15,7 @@ use crate::password::{Hasher, Password};
 use crate::secret::Secret;
 use crate::server::{self, Running, Surroundings};
 use crate::token::seal::MasterSecret;
+use crate::vault::NewUser;
 
 pub mod app;
 
@@ -125,7 +126,8 @@ async fn add_users(
         let password = Secret::new(base64url(random.bytes::<15>()));
         let hash = hasher.hash(Password::new(password.expose())?).await?;
         let id = UserId::random(random.as_ref());
-        vault.users.create(id, &name.parse()?, &hash, &Roles::parse(roles.iter().copied())?).await?;
+        let new = NewUser::new(id, name.parse()?, hash, Roles::parse(roles.iter().copied())?);
+        vault.users.create(&new).await?;
         users.push((name, password, roles));
     }
     Ok(users)

@@ -7,14 +7,13 @@ use async_trait::async_trait;
 
 use super::{
     Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey,
-    NewSession, Presented, RevocationLog, Rotation, Scope, SessionRow, SessionUse, Sessions, User,
-    UserChange, UserKey, Users, Vault, VaultError,
+    NewSession, NewUser, Presented, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse,
+    Sessions, User, UserChange, UserKey, Users, Vault, VaultError,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::id::{SessionId, UserId};
-use crate::identity::{Login, Roles};
+use crate::identity::Login;
 use crate::metrics::{Metrics, Statement};
-use crate::secret::Secret;
 
 /// Wraps a vault so that every query is timed and counted.
 pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Vault {
@@ -56,14 +55,8 @@ impl<T: ?Sized> Metered<T> {
 
 #[async_trait]
 impl Users for Metered<dyn Users> {
-    async fn create(
-        &self,
-        id: UserId,
-        login: &Login,
-        password: &Secret<String>,
-        roles: &Roles,
-    ) -> Result<(), VaultError> {
-        self.timed(Statement::CreateUser, self.inner.create(id, login, password, roles)).await
+    async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
+        self.timed(Statement::CreateUser, self.inner.create(new)).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
@@ -105,8 +98,8 @@ impl Sessions for Metered<dyn Sessions> {
         self.timed(Statement::FindSession, self.inner.find_many(ids)).await
     }
 
-    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
-        self.timed(Statement::ListSessions, self.inner.list(user)).await
+    async fn list(&self, user: Option<UserId>, page: SessionPage) -> Result<Vec<SessionRow>, VaultError> {
+        self.timed(Statement::ListSessions, self.inner.list(user, page)).await
     }
 
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {

@@ -24,9 +24,9 @@ pub use log::{Cursor, LogEntry, LogPage, RevocationLog};
 pub use metered::metered;
 pub use sessions::{
     EXTEND_AFTER, EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope,
-    SessionRow, SessionUse, Sessions, idle_grain,
+    SessionPage, SessionRow, SessionUse, Sessions, idle_grain,
 };
-pub use users::{User, UserChange, UserKey, Users};
+pub use users::{AttributesChange, Edit, NewUser, User, UserChange, UserKey, Users};
 
 /// Time a revocation row is kept: the maximum lifetime of an access token plus leeway. A row must outlive every token
 /// it revokes. A shorter time would make a revoked token valid again; a longer one only costs memory.
@@ -59,6 +59,9 @@ pub enum VaultError {
     /// A user of this name exists already.
     #[error("there is a user of this name already")]
     LoginTaken,
+    /// Another user has this e-mail address.
+    #[error("another user has this e-mail address")]
+    EmailTaken,
     /// No user of this name or id exists.
     #[error("there is no such user")]
     UserUnknown,

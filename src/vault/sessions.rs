@@ -293,6 +293,25 @@ pub struct SessionRow {
     pub user_agent: Option<String>,
 }
 
+/// A page of a list of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionPage {
+    /// Which sessions: those of browsers or those of programs; `None` for both.
+    pub browsers: Option<bool>,
+    /// Last session of the page before; `None` for the first page. It may have ended since. If it was deleted, which is
+    /// hours after its end, the list starts again.
+    pub after: Option<SessionId>,
+    /// Maximum number of sessions.
+    pub limit: u32,
+}
+
+impl SessionPage {
+    /// Returns the first page of the sessions of browsers and programs.
+    pub const fn first(limit: u32) -> Self {
+        Self { browsers: None, after: None, limit }
+    }
+}
+
 /// Sessions and refresh rotation.
 #[async_trait]
 pub trait Sessions: Send + Sync {
@@ -315,8 +334,8 @@ pub trait Sessions: Send + Sync {
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError>;
     /// Returns those of these sessions that exist, in any order; at most 1,000 at a time.
     async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<SessionRow>, VaultError>;
-    /// Returns the live sessions of a user, or of all users, newest first; at most 1,000.
-    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError>;
+    /// Returns the live sessions of a user, or of all users, newest first.
+    async fn list(&self, user: Option<UserId>, page: SessionPage) -> Result<Vec<SessionRow>, VaultError>;
     /// Ends sessions and writes one log row for each. A session ended earlier is returned again, so that the caller
     /// applies it again, but not logged again: its row still exists.
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError>;

@@ -5,8 +5,30 @@ use async_trait::async_trait;
 use super::{Ended, VaultError};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, RightsVersion, Roles};
 use crate::secret::Secret;
+
+/// A user to be created.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// New random id.
+    pub id: UserId,
+    /// Login name.
+    pub login: Login,
+    /// Password hash as a PHC string.
+    pub password: Secret<String>,
+    /// Roles.
+    pub roles: Roles,
+    /// E-mail address and name. An address that is verified counts as verified now.
+    pub attributes: Attributes,
+}
+
+impl NewUser {
+    /// Describes a user without attributes.
+    pub const fn new(id: UserId, login: Login, password: Secret<String>, roles: Roles) -> Self {
+        Self { id, login, password, roles, attributes: Attributes::NONE }
+    }
+}
 
 /// A stored user.
 #[derive(Clone, Debug)]
@@ -17,13 +39,17 @@ pub struct User {
     pub login: Login,
     /// Password hash as a PHC string.
     pub password: Secret<String>,
+    /// E-mail address and name.
+    pub attributes: Attributes,
+    /// Time at which the address was verified; `None` if it is not.
+    pub email_verified_at: Option<Timestamp>,
     /// Roles, sorted.
     pub roles: Roles,
     /// True if disabled: the user has no live session and cannot sign in.
     pub disabled: bool,
     /// Epoch; incremented by password change, disable and enable.
     pub epoch: Epoch,
-    /// Rights version; incremented by a change of roles.
+    /// Rights version; incremented by a change of roles or attributes.
     pub rights: RightsVersion,
     /// Time of creation.
     pub created_at: Timestamp,
@@ -61,11 +87,54 @@ pub enum UserChange {
     },
     /// New roles: increments the rights version and writes a rights row; sessions stay alive and refresh.
     Roles(Roles),
+    /// New attributes: increments the rights version and writes a rights row, as new roles do. A change to the values
+    /// that are stored does nothing.
+    Attributes(AttributesChange),
     /// Disabling ends every session and increments the epoch; enabling increments the epoch too. Enabling a user who is
     /// not disabled does nothing: a new epoch would end sessions without their rows.
     Disabled(bool),
     /// Deletes the user and all sessions (each with its revocation row).
     Deleted,
+}
+
+/// A change of one attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Edit<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is removed.
+    Clear,
+    /// It is replaced.
+    Set(T),
+}
+
+impl<T> Edit<T> {
+    /// Returns the value after this change of a stored one.
+    pub(crate) fn of<'a>(&'a self, stored: Option<&'a T>) -> Option<&'a T> {
+        match self {
+            Self::Keep => stored,
+            Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+
+    /// Returns whether the value is removed or replaced.
+    pub(crate) const fn is_change(&self) -> bool {
+        !matches!(self, Self::Keep)
+    }
+}
+
+/// A change of a user's attributes. By default nothing changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttributesChange {
+    /// The e-mail address. A new one is not verified; the one that is stored stays as it is.
+    pub email: Edit<Email>,
+    /// Whether the address, a new one or the one that is stored, is verified; `None` follows `email`. Without an address
+    /// it has no effect.
+    pub email_verified: Option<bool>,
+    /// The display name.
+    pub name: Edit<DisplayName>,
 }
 
 /// Users and their credentials.
@@ -74,14 +143,8 @@ pub trait Users: Send + Sync {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`VaultError::LoginTaken`].
-    async fn create(
-        &self,
-        id: UserId,
-        login: &Login,
-        password: &Secret<String>,
-        roles: &Roles,
-    ) -> Result<(), VaultError>;
+    /// [`VaultError::LoginTaken`], [`VaultError::EmailTaken`].
+    async fn create(&self, new: &NewUser) -> Result<(), VaultError>;
     /// Returns the user, or `None` if there certainly is none.
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError>;
     /// Returns users in order of login name, after `after`, at most `limit`.
@@ -89,6 +152,6 @@ pub trait Users: Send + Sync {
     /// Changes a user; see [`UserChange`].
     ///
     /// # Errors
-    /// [`VaultError::UserUnknown`], [`VaultError::Superseded`].
+    /// [`VaultError::UserUnknown`], [`VaultError::Superseded`], [`VaultError::EmailTaken`].
     async fn change(&self, id: UserId, change: &UserChange) -> Result<Ended, VaultError>;
 }

@@ -17,7 +17,7 @@ use doorward::password::{Hasher, Password};
 use doorward::token::access::FIRST_PARTY_CLIENT;
 use doorward::token::refresh::{FamilyId, RefreshToken};
 use doorward::token::seal::MasterSecret;
-use doorward::vault::NewSession;
+use doorward::vault::{NewSession, NewUser};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -48,7 +48,8 @@ async fn sign_all_users_in(world: &World, replica: &Replica) -> Vec<String> {
     for at in 0..USERS {
         let user_id = UserId::random(random.as_ref());
         let (login, roles) = (format!("user{at}").parse().expect("a login"), Roles::default());
-        vault.users.create(user_id, &login, &hash, &roles).await.expect("a user");
+        let new = NewUser::new(user_id, login, hash.clone(), roles);
+        vault.users.create(&new).await.expect("a user");
         let token = RefreshToken { family: FamilyId::random(random.as_ref()), generation: 0 };
         let session = NewSession {
             id: SessionId::random(random.as_ref()),

@@ -7,13 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use doorward::clock::Timestamp;
 use doorward::id::{SessionId, UserId};
-use doorward::identity::{Login, Roles};
-use doorward::secret::Secret;
+use doorward::identity::Login;
 use doorward::server::Stores;
 use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
 use doorward::vault::{
-    Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey, NewSession, Presented, RevocationLog,
-    Rotation, Scope, SessionRow, SessionUse, Sessions, User, UserChange, UserKey, Users, VaultError,
+    Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey, NewSession, NewUser, Presented,
+    RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse, Sessions, User, UserChange, UserKey,
+    Users, VaultError,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -238,14 +238,8 @@ impl Faulty {
 
 #[async_trait]
 impl Users for Faulty {
-    async fn create(
-        &self,
-        id: UserId,
-        login: &Login,
-        password: &Secret<String>,
-        roles: &Roles,
-    ) -> Result<(), VaultError> {
-        self.vault(Op::CreateUser, self.real.vault.users.create(id, login, password, roles)).await
+    async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
+        self.vault(Op::CreateUser, self.real.vault.users.create(new)).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
@@ -287,8 +281,8 @@ impl Sessions for Faulty {
         self.vault(Op::FindSession, self.real.vault.sessions.find_many(ids)).await
     }
 
-    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
-        self.vault(Op::ListSessions, self.real.vault.sessions.list(user)).await
+    async fn list(&self, user: Option<UserId>, page: SessionPage) -> Result<Vec<SessionRow>, VaultError> {
+        self.vault(Op::ListSessions, self.real.vault.sessions.list(user, page)).await
     }
 
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {

@@ -13,7 +13,7 @@ use doorward::password::{Hasher, Password};
 use doorward::secret::Secret;
 use doorward::server::{self, ConfigFile, Reloads, Running, Stores, Surroundings};
 use doorward::session::SessionStore;
-use doorward::vault::Vault;
+use doorward::vault::{NewUser, Vault};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -187,11 +187,8 @@ impl TestGateway {
         });
         let id = UserId::random(&SystemRandom);
         let roles = Roles::parse(roles.iter().copied()).expect("roles");
-        self.vault
-            .users
-            .create(id, &name.parse().expect("a login"), hash.await, &roles)
-            .await
-            .expect("a user");
+        let new = NewUser::new(id, name.parse().expect("a login"), hash.await.clone(), roles);
+        self.vault.users.create(&new).await.expect("a user");
         id
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use doorward::id::SessionId;
 use doorward::vault::postgres::PostgresVault;
 use doorward::vault::{
-    EndReason, LogEntry, Presented, Rotation, RotationRefused, Scope, UserChange, VaultError,
+    EndReason, LogEntry, Presented, Rotation, RotationRefused, Scope, SessionPage, UserChange, VaultError,
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -255,7 +255,7 @@ async fn crossing_changes_all_complete() {
         for one in all {
             one.await.expect("no panic").expect("revoked");
         }
-        assert!(world.vault.sessions.list(None).await.expect("a list").is_empty());
+        assert!(world.vault.sessions.list(None, SessionPage::first(1000)).await.expect("a list").is_empty());
     }
 }
 

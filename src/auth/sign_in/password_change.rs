@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::id::UserId;
 use crate::identity::{Epoch, Identity};
 use crate::password::{HasherBusy, Password};
-use crate::vault::{EndReason, SessionRow, UserChange, UserKey, VaultError};
+use crate::vault::{EndReason, SessionPage, SessionRow, UserChange, UserKey, VaultError};
 
 /// Request to change the password.
 #[derive(Debug)]
@@ -47,12 +47,16 @@ impl Auth {
         DeviceCookie { value, keep: DEVICE_LIFE }
     }
 
-    /// Returns the user's live sessions, newest first.
+    /// Returns a page of the user's live sessions, newest first.
     ///
     /// # Errors
     /// `StoreUnavailable`.
-    pub async fn sessions_of(&self, identity: &Identity) -> Result<Vec<SessionRow>, Refusal> {
-        Ok(self.at_vault(self.parts.vault.sessions.list(Some(identity.user_id()))).await?)
+    pub async fn sessions_of(
+        &self,
+        identity: &Identity,
+        page: SessionPage,
+    ) -> Result<Vec<SessionRow>, Refusal> {
+        Ok(self.at_vault(self.parts.vault.sessions.list(Some(identity.user_id()), page)).await?)
     }
 
     /// Changes the password and ends every other session of the user.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::browser_page::form_token;
 use super::{Accept, Call, EndpointError, OwnResponse};
 
-/// `GET me`: the caller's identity. A script in a browser also gets the token for forms; scripts of other origins cannot read it.
+/// `GET me`: the caller's identity, from the token. Absent attributes are absent members. A script in a browser also gets the token for forms; scripts of other origins cannot read it.
 pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let identity = call.caller(Accept::CookieOrBearer).await?;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
@@ -16,6 +16,14 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         "session_id": identity.session_id().to_string(),
         "expires_at": identity.expires_at().to_string(),
     });
+    let attributes = identity.attributes();
+    if let Some(email) = attributes.email() {
+        me["email"] = email.as_str().into();
+        me["email_verified"] = attributes.email_verified().into();
+    }
+    if let Some(name) = attributes.name() {
+        me["name"] = name.as_str().into();
+    }
     if let Some(csrf) = form_token(call) {
         me["csrf"] = csrf.into();
     }

@@ -11,7 +11,7 @@ use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::ClientKind;
 use crate::pages::{Device, Devices, Page, Program};
-use crate::vault::{EndReason, SessionRow};
+use crate::vault::{EndReason, SessionPage, SessionRow};
 
 /// Maximum number of sessions listed per program.
 const MAX_LISTED: usize = 10;
@@ -19,7 +19,7 @@ const MAX_LISTED: usize = 10;
 /// `GET sessions`: sessions of the caller's user.
 pub(super) async fn list_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let identity = call.caller(Accept::CookieOrBearer).await?;
-    let rows = call.auth.sessions_of(&identity).await?;
+    let rows = call.auth.sessions_of(&identity, SessionPage::first(1000)).await?;
     let entry = |row: &SessionRow| {
         json!({
             "session_id": row.grant.session_id.to_string(),
@@ -51,7 +51,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     let identity = call.browser_user().await?;
     // Without it the forms on the page would not work: the user must sign in again.
     let digest = session_digest(call).ok_or(Refusal::TokenMissing)?;
-    let rows = call.auth.sessions_of(&identity).await?;
+    let rows = call.auth.sessions_of(&identity, SessionPage::first(1000)).await?;
     let device = |row: SessionRow| Device {
         session_id: row.grant.session_id.to_string(),
         user_agent: row.user_agent,

@@ -77,6 +77,14 @@ impl Fault {
         }
     }
 
+    /// Returns whether a statement failed because a row would have occurred twice in this unique index.
+    pub(super) fn violates(&self, index: &str) -> bool {
+        let (Self::Postgres(error) | Self::NotRun(error)) = self else { return false };
+        error.as_db_error().is_some_and(|error| {
+            *error.code() == SqlState::UNIQUE_VIOLATION && error.constraint() == Some(index)
+        })
+    }
+
     /// Returns the possible remedy.
     pub(super) fn remedy(&self) -> Remedy {
         let (error, ran) = match self {

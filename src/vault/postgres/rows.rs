@@ -10,7 +10,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Attributes, Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
 
@@ -39,7 +39,7 @@ macro_rules! value {
 }
 
 value! {
-    bool: BOOL; i64: INT8; &str: TEXT; String: TEXT; Vec<u8>: BYTEA; &[u8]: BYTEA;
+    bool: BOOL; Option<bool>: BOOL; i64: INT8; &str: TEXT; String: TEXT; Vec<u8>: BYTEA; &[u8]: BYTEA;
     Option<i64>: INT8; Option<String>: TEXT; Option<&str>: TEXT; Option<UserId>: UUID; Option<SessionId>: UUID;
 }
 
@@ -81,12 +81,14 @@ stored_as! {
     Kid: i16, INT2, |kid| Ok(Self(kid.try_into()?)), |kid| kid.0.into();
     Span: i64, INT8, |_| Err("spans are not stored".into()), |span| i64::try_from(span.0.as_millis()).unwrap_or(FOREVER).min(FOREVER);
     Login: String, TEXT, |text| Ok(text.parse()?), |login| login.as_str().to_owned();
+    Email: String, TEXT, |text| Ok(text.parse()?), |email| email.as_str().to_owned();
+    DisplayName: String, TEXT, |text| Ok(text.parse()?), |name| name.as_str().to_owned();
     Roles: String, TEXT, |text| Ok(Self::parse(text.split(',').filter(|role| !role.is_empty()))?),
         |roles| roles.to_string();
     Address: String, TEXT, |text| Ok(Self(text.parse()?)), |address| address.0.to_string();
 }
 
-value! { Option<Address>: TEXT; }
+value! { Option<Address>: TEXT; Option<&Email>: TEXT; Option<&DisplayName>: TEXT; }
 
 /// A thousand years: stands for "for ever", and Postgres can still add it to a time.
 const FOREVER: i64 = 1000 * 365 * 24 * 3600 * 1000;
@@ -177,12 +179,20 @@ pub(super) fn address(row: &Row) -> Result<Option<IpAddr>, tokio_postgres::Error
     Ok(row.try_get::<_, Option<Address>>("address")?.map(|address| address.0))
 }
 
+/// Reads the attributes in a row of `users`.
+fn attributes(row: &Row) -> Result<Attributes, tokio_postgres::Error> {
+    let verified_at: Option<Timestamp> = row.try_get("email_verified_at")?;
+    Ok(Attributes::new(row.try_get("email")?, verified_at.is_some(), row.try_get("name")?))
+}
+
 /// Reads a row of `users`.
 pub(super) fn user(row: &Row) -> Result<User, tokio_postgres::Error> {
     Ok(User {
         id: row.try_get("id")?,
         login: row.try_get("login")?,
         password: Secret::new(row.try_get("password")?),
+        attributes: attributes(row)?,
+        email_verified_at: row.try_get("email_verified_at")?,
         roles: row.try_get("roles")?,
         disabled: row.try_get("disabled")?,
         epoch: row.try_get("epoch")?,
@@ -200,7 +210,7 @@ pub(super) fn grant(row: &Row) -> Result<Grant, tokio_postgres::Error> {
         user_id: row.try_get("user_id")?,
         client_id: row.try_get("client_id")?,
         login: row.try_get("login")?,
-        attributes: Attributes::NONE,
+        attributes: attributes(row)?,
         roles: row.try_get("roles")?,
         rights: row.try_get("rights")?,
         ends_at: idle_until.min(expires_at),

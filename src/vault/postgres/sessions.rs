@@ -9,16 +9,18 @@ use super::rows::{Address, Kid, Span};
 use super::{PostgresVault, clock, renew, revoke, rotate, rows, touch};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
+#[cfg(doc)]
+use crate::identity::ClientKind;
 use crate::vault::{
-    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, SessionUse, Sessions,
-    VaultError,
+    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionPage, SessionRow, SessionUse,
+    Sessions, VaultError,
 };
 
 /// Locks the user for share. A change of the user waits for this login and then ends its session, or this login waits
 /// for the change and then finds another epoch.
 const OPEN: &str = concat!(
     "WITH ", clock!(), ", owner AS MATERIALIZED (
-         SELECT id, login, roles, rights FROM users WHERE id = $3 AND epoch = $4 AND NOT disabled FOR SHARE
+         SELECT id, login, email, email_verified_at, name, roles, rights FROM users WHERE id = $3 AND epoch = $4 AND NOT disabled FOR SHARE
      ), opened AS (
          INSERT INTO sessions (id, family, user_id, epoch, client_id, refresh_kid, created_at, rotated_at,
                                idle_until, expires_at, address, user_agent)
@@ -30,7 +32,8 @@ const OPEN: &str = concat!(
          INSERT INTO audit (at, event, user_id, session_id, address)
          SELECT created_at, 'login', user_id, id, $9 FROM opened
      )
-     SELECT opened.id, user_id, client_id, login, roles, rights, idle_until, expires_at, created_at AS now
+     SELECT opened.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, idle_until, expires_at,
+            created_at AS now
      FROM opened, owner"
 );
 
@@ -39,8 +42,8 @@ macro_rules! session {
     ($rest:literal) => {
         concat!(
             "WITH ", clock!(), "
-             SELECT s.id, s.user_id, s.client_id, u.login, u.roles, u.rights, s.idle_until, s.expires_at, now, s.created_at,
-                    s.rotated_at, s.address, s.user_agent, ", live!(), " AS live
+             SELECT s.id, s.user_id, s.client_id, u.login, u.email, u.email_verified_at, u.name, u.roles, u.rights,
+                    s.idle_until, s.expires_at, now, s.created_at, s.rotated_at, s.address, s.user_agent, ", live!(), " AS live
              FROM clock, sessions s JOIN users u ON u.id = s.user_id ",
             $rest
         )
@@ -55,10 +58,24 @@ macro_rules! live {
 
 const FIND: &str = session!("WHERE s.id = $1");
 const FIND_MANY: &str = session!("WHERE s.id = ANY($1)");
-/// `place` increases with every login.
-const OF_USER: &str =
-    concat!(session!("WHERE s.user_id = $1 AND "), live!(), " ORDER BY s.place DESC LIMIT 1000");
-const OF_EVERYONE: &str = concat!(session!("WHERE "), live!(), " ORDER BY s.place DESC LIMIT 1000");
+
+/// A page of live sessions: `$1` is the last one of the page before, `$2` the limit, `$3` whether of browsers
+/// ([`ClientKind`]). `place` increases with every login.
+macro_rules! page {
+    ($and:literal) => {
+        concat!(
+            session!("WHERE "),
+            $and,
+            live!(),
+            " AND ($3 IS NULL OR (s.client_id IN ('browser', 'browser-remembered')) = $3)
+             AND s.place < coalesce((SELECT place FROM sessions WHERE id = $1), 9223372036854775807)
+             ORDER BY s.place DESC LIMIT $2"
+        )
+    };
+}
+
+const OF_USER: &str = page!("s.user_id = $4 AND ");
+const OF_EVERYONE: &str = page!("");
 
 #[async_trait]
 impl Sessions for PostgresVault {
@@ -105,8 +122,12 @@ impl Sessions for PostgresVault {
             .await
     }
 
-    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
-        self.clients.query(Mode::IDEMPOTENT, user, |connection, user| Box::pin(list(connection, *user))).await
+    async fn list(&self, user: Option<UserId>, page: SessionPage) -> Result<Vec<SessionRow>, VaultError> {
+        self.clients
+            .query(Mode::IDEMPOTENT, (user, page), |connection, input| {
+                Box::pin(list(connection, input.0, input.1))
+            })
+            .await
     }
 
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {
@@ -147,10 +168,15 @@ async fn find_many(connection: &Connection<'_>, ids: &Vec<SessionId>) -> Result<
     connection.rows(FIND_MANY, &[ids]).await?.iter().map(read).collect()
 }
 
-async fn list(connection: &Connection<'_>, user: Option<UserId>) -> Result<Vec<SessionRow>, Fault> {
+async fn list(
+    connection: &Connection<'_>,
+    user: Option<UserId>,
+    page: SessionPage,
+) -> Result<Vec<SessionRow>, Fault> {
+    let (after, limit, browsers) = (page.after, i64::from(page.limit), page.browsers);
     let rows = match user {
-        Some(user) => connection.rows(OF_USER, &[&user]).await?,
-        None => connection.rows(OF_EVERYONE, &[]).await?,
+        Some(user) => connection.rows(OF_USER, &[&after, &limit, &browsers, &user]).await?,
+        None => connection.rows(OF_EVERYONE, &[&after, &limit, &browsers]).await?,
     };
     rows.iter().map(read).collect()
 }

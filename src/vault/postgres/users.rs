@@ -9,17 +9,19 @@ use super::rows::Span;
 use super::{PostgresVault, clock, proof, revoke, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Login, Roles};
+use crate::identity::Login;
 use crate::secret::Secret;
 use crate::vault::{
-    EndReason, Ended, LogEntry, REVOCATION_LIFE, User, UserChange, UserKey, Users, VaultError,
+    AttributesChange, EndReason, Ended, LogEntry, NewUser, REVOCATION_LIFE, User, UserChange, UserKey, Users,
+    VaultError,
 };
 
 const CREATE: &str = concat!(
     "WITH ",
     clock!(),
     ", made AS (
-         INSERT INTO users (id, login, password, roles, created_at) SELECT $1, $2, $3, $4, now FROM clock
+         INSERT INTO users (id, login, password, roles, email, email_verified_at, name, created_at)
+         SELECT $1, $2, $3, $4, $5, CASE WHEN $6 THEN now END, $7, now FROM clock
          ON CONFLICT (login) DO NOTHING RETURNING id, created_at
      ), remembered AS (
          INSERT INTO audit (at, event, user_id) SELECT created_at, 'user_created', id FROM made
@@ -29,7 +31,11 @@ const CREATE: &str = concat!(
 
 macro_rules! user {
     ($rest:literal) => {
-        concat!("SELECT id, login, password, roles, disabled, epoch, rights, created_at FROM users ", $rest)
+        concat!(
+            "SELECT id, login, password, roles, disabled, epoch, rights, created_at, email, email_verified_at, name
+             FROM users ",
+            $rest
+        )
     };
 }
 
@@ -60,6 +66,76 @@ const ROLES: &str = concat!(
      )
      SELECT now, user_id, rights, until FROM logged, clock"
 );
+
+/// `$2` whether `$3` replaces the address, `$4` whether the address is verified (NULL: as it was, and a new one is not),
+/// `$5` whether `$6` replaces the name, `$7` retention of a row of the log. Postgres evaluates all of it for the row as it is
+/// once it is locked. Where nothing changes, it writes the proof alone.
+const ATTRIBUTES: &str = concat!(
+    "WITH ",
+    clock!(),
+    ", changed AS (
+         UPDATE users u SET email = ",
+    email!(),
+    ", email_verified_at = ",
+    verified_at!(),
+    ", name = ",
+    name!(),
+    ",
+                            rights = u.rights + 1
+         FROM clock
+         WHERE u.id = $1 AND (",
+    email!(),
+    ", ",
+    verified_at!(),
+    " IS NULL, ",
+    name!(),
+    ")
+                             IS DISTINCT FROM (u.email, u.email_verified_at IS NULL, u.name)
+         RETURNING u.id, u.rights
+     ), logged AS (
+         INSERT INTO revocations (user_id, rights, until)
+         SELECT id, rights, now + $7::float8 * interval '1 millisecond' FROM changed, clock
+         RETURNING user_id, rights, until, pg_notify('doorward', '')
+     ), remembered AS (
+         INSERT INTO audit (at, event, user_id) SELECT now, 'attributes_changed', id FROM changed, clock
+     )
+     SELECT now, logged.user_id, logged.rights, logged.until, CASE WHEN logged.user_id IS NULL THEN ",
+    proof!(),
+    " END AS proof
+     FROM clock JOIN users ON users.id = $1 LEFT JOIN logged ON true"
+);
+
+macro_rules! email {
+    () => {
+        "(CASE WHEN $2 THEN $3 ELSE u.email END)"
+    };
+}
+use email;
+
+macro_rules! verified_at {
+    () => {
+        concat!(
+            "(CASE WHEN ",
+            email!(),
+            " IS NULL OR $4 IS FALSE THEN NULL
+                   WHEN u.email_verified_at IS NOT NULL AND u.email = ",
+            email!(),
+            " THEN u.email_verified_at
+                   WHEN $4 THEN now END)"
+        )
+    };
+}
+use verified_at;
+
+macro_rules! name {
+    () => {
+        "(CASE WHEN $5 THEN $6 ELSE u.name END)"
+    };
+}
+use name;
+
+/// Index that allows each address once.
+const EMAIL_INDEX: &str = "users_by_email";
 
 /// Enabling an enabled user must not end sessions, which a new epoch would do without a log row. It writes the proof alone.
 const ENABLE: &str = concat!(
@@ -109,15 +185,8 @@ const DELETE: &str = concat!(
 
 #[async_trait]
 impl Users for PostgresVault {
-    async fn create(
-        &self,
-        id: UserId,
-        login: &Login,
-        password: &Secret<String>,
-        roles: &Roles,
-    ) -> Result<(), VaultError> {
-        let new = New { id, login: login.clone(), password: password.clone(), roles: roles.clone() };
-        self.clients.query(Mode::ONCE, new, |connection, new| Box::pin(create(connection, new))).await
+    async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
+        self.clients.query(Mode::ONCE, new.clone(), |connection, new| Box::pin(create(connection, new))).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
@@ -137,7 +206,7 @@ impl Users for PostgresVault {
     async fn change(&self, id: UserId, change: &UserChange) -> Result<Ended, VaultError> {
         let mode = match change {
             UserChange::Rehash { .. } | UserChange::Disabled(false) => Mode::IDEMPOTENT,
-            UserChange::Roles(_) => Mode::ONCE,
+            UserChange::Roles(_) | UserChange::Attributes(_) => Mode::ONCE,
             UserChange::Password { .. } | UserChange::Disabled(true) | UserChange::Deleted => {
                 Mode::TRANSACTION.within(revoke::ALL_OF_USER)
             }
@@ -150,16 +219,29 @@ impl Users for PostgresVault {
     }
 }
 
-struct New {
-    id: UserId,
-    login: Login,
-    password: Secret<String>,
-    roles: Roles,
+async fn create(connection: &Connection<'_>, new: &NewUser) -> Result<(), Fault> {
+    let attributes = &new.attributes;
+    let made = connection
+        .row(
+            CREATE,
+            &[
+                &new.id,
+                &new.login,
+                new.password.expose(),
+                &new.roles,
+                &attributes.email(),
+                &attributes.email_verified(),
+                &attributes.name(),
+            ],
+        )
+        .await
+        .map_err(taken)?;
+    made.map(drop).ok_or_else(|| VaultError::LoginTaken.into())
 }
 
-async fn create(connection: &Connection<'_>, new: &New) -> Result<(), Fault> {
-    let made = connection.row(CREATE, &[&new.id, &new.login, new.password.expose(), &new.roles]).await?;
-    made.map(drop).ok_or_else(|| VaultError::LoginTaken.into())
+/// Recognises the error about an address that another user has.
+fn taken(fault: Fault) -> Fault {
+    if fault.violates(EMAIL_INDEX) { VaultError::EmailTaken.into() } else { fault }
 }
 
 async fn find(connection: &Connection<'_>, key: &UserKey) -> Result<Option<User>, Fault> {
@@ -182,13 +264,9 @@ async fn apply(connection: &Connection<'_>, id: UserId, change: &UserChange) -> 
         }
         UserChange::Roles(roles) => {
             let row = found(connection.row(ROLES, &[&id, roles, &Span(REVOCATION_LIFE)]).await?)?;
-            let entry = LogEntry::Rights {
-                user_id: row.try_get("user_id")?,
-                rights: row.try_get("rights")?,
-                until: row.try_get("until")?,
-            };
-            Ok(Ended { entries: vec![entry], ..nothing(&row)? })
+            rights_changed(&row)
         }
+        UserChange::Attributes(change) => set_attributes(connection, id, change).await,
         UserChange::Disabled(false) => nothing(&found(connection.row(ENABLE, &[&id]).await?)?),
         UserChange::Disabled(true) => {
             lock(connection, id).await?;
@@ -210,6 +288,37 @@ async fn apply(connection: &Connection<'_>, id: UserId, change: &UserChange) -> 
             Ok(ended)
         }
     }
+}
+
+async fn set_attributes(
+    connection: &Connection<'_>,
+    id: UserId,
+    change: &AttributesChange,
+) -> Result<Ended, Fault> {
+    let AttributesChange { email, email_verified, name } = change;
+    let row = connection
+        .row(
+            ATTRIBUTES,
+            &[
+                &id,
+                &email.is_change(),
+                &email.of(None),
+                email_verified,
+                &name.is_change(),
+                &name.of(None),
+                &Span(REVOCATION_LIFE),
+            ],
+        )
+        .await
+        .map_err(taken)?;
+    rights_changed(&found(row)?)
+}
+
+/// Reads a row of the log, if one was written.
+fn rights_changed(row: &Row) -> Result<Ended, Fault> {
+    let Some(user_id) = row.try_get("user_id")? else { return nothing(row) };
+    let entry = LogEntry::Rights { user_id, rights: row.try_get("rights")?, until: row.try_get("until")? };
+    Ok(Ended { entries: vec![entry], ..nothing(row)? })
 }
 
 async fn set_password(

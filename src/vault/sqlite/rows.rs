@@ -8,7 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Attributes, Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
 
@@ -36,6 +36,8 @@ stored_as! {
     Epoch: u32, |epoch| Ok(Self(epoch)), |epoch| epoch.0;
     RightsVersion: u32, |rights| Ok(Self(rights)), |rights| rights.0;
     Login: String, |text| text.parse().map_err(invalid), |login| login.as_str().to_owned();
+    Email: String, |text| text.parse().map_err(invalid), |email| email.as_str().to_owned();
+    DisplayName: String, |text| text.parse().map_err(invalid), |name| name.as_str().to_owned();
     Roles: String, |text| Self::parse(text.split(',').filter(|role| !role.is_empty())).map_err(invalid),
         |roles| roles.to_string();
 }
@@ -83,12 +85,20 @@ pub(super) fn address(row: &Row<'_>) -> rusqlite::Result<Option<IpAddr>> {
     Ok(row.get::<_, Option<Address>>("address")?.map(|address| address.0))
 }
 
+/// Reads the attributes in a row of `users`.
+fn attributes(row: &Row<'_>) -> rusqlite::Result<Attributes> {
+    let verified_at: Option<Timestamp> = row.get("email_verified_at")?;
+    Ok(Attributes::new(row.get("email")?, verified_at.is_some(), row.get("name")?))
+}
+
 /// Reads a row of `users`.
 pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User {
         id: row.get("id")?,
         login: row.get("login")?,
         password: Secret::new(row.get("password")?),
+        attributes: attributes(row)?,
+        email_verified_at: row.get("email_verified_at")?,
         roles: row.get("roles")?,
         disabled: row.get("disabled")?,
         epoch: row.get("epoch")?,
@@ -105,7 +115,7 @@ pub(super) fn grant(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Grant> {
         user_id: row.get("user_id")?,
         client_id: row.get("client_id")?,
         login: row.get("login")?,
-        attributes: Attributes::NONE,
+        attributes: attributes(row)?,
         roles: row.get("roles")?,
         rights: row.get("rights")?,
         ends_at: idle_until.min(expires_at),

@@ -18,8 +18,11 @@ const APPLICATION_ID: i32 = 0x646f_6f72;
 const STATEMENTS: usize = 64;
 
 /// Migrations; each leads from its index to the next version. A released one is never edited.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_used_generation.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_used_generation.sql"),
+    include_str!("migrations/0003_attributes.sql"),
+];
 
 /// Version that this program writes.
 const VERSION: usize = MIGRATIONS.len();

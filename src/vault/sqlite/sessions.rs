@@ -10,21 +10,36 @@ use super::writer::Tx;
 use super::{SqliteVault, renew, revoke, rotate, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::Attributes;
+#[cfg(doc)]
+use crate::identity::ClientKind;
 use crate::vault::{
-    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionRow, SessionUse, Sessions,
-    VaultError,
+    EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionPage, SessionRow, SessionUse,
+    Sessions, VaultError,
 };
 
 /// Columns of a [`SessionRow`]; `?1` is now.
 macro_rules! session {
-    ($rest:literal) => {
+    ($rest:expr) => {
         concat!(
-            "SELECT s.id, user_id, client_id, login, roles, rights, idle_until, expires_at, s.created_at, rotated_at, \
-                    address, user_agent, \
+            "SELECT s.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, idle_until, \
+                    expires_at, s.created_at, rotated_at, address, user_agent, \
                     ended_at IS NULL AND idle_until > ?1 AND disabled = 0 AND u.epoch = s.epoch AS live \
              FROM sessions s JOIN users u ON u.id = s.user_id ",
             $rest
+        )
+    };
+}
+
+/// A page of live sessions: `?2` is the last one of the page before, `?3` the limit, `?4` whether of browsers ([`ClientKind`]).
+/// `place` increases with every login.
+macro_rules! page {
+    ($and:literal) => {
+        concat!(
+            "WHERE ",
+            $and,
+            "live AND (?4 IS NULL OR (client_id IN ('browser', 'browser-remembered')) = ?4) \
+             AND place < coalesce((SELECT place FROM sessions WHERE id = ?2), 9223372036854775807) \
+             ORDER BY place DESC LIMIT ?3"
         )
     };
 }
@@ -69,14 +84,17 @@ impl Sessions for SqliteVault {
             .await
     }
 
-    async fn list(&self, user: Option<UserId>) -> Result<Vec<SessionRow>, VaultError> {
-        // `place` increases with every login.
-        let of_user = session!("WHERE live AND user_id = ?2 ORDER BY place DESC LIMIT 1000");
-        let of_everyone = session!("WHERE live ORDER BY place DESC LIMIT 1000");
+    async fn list(&self, user: Option<UserId>, page: SessionPage) -> Result<Vec<SessionRow>, VaultError> {
+        let of_user = session!(page!("user_id = ?5 AND "));
+        let of_everyone = session!(page!(""));
+        let SessionPage { browsers, after, limit } = page;
         self.readers
-            .query(move |view| match user {
-                Some(user) => view.rows(of_user, params![view.now(), user], |row| read(row, view.now())),
-                None => view.rows(of_everyone, params![view.now()], |row| read(row, view.now())),
+            .query(move |view| {
+                let (now, read) = (view.now(), |row: &Row<'_>| read(row, view.now()));
+                match user {
+                    Some(user) => view.rows(of_user, params![now, after, limit, browsers, user], read),
+                    None => view.rows(of_everyone, params![now, after, limit, browsers], read),
+                }
             })
             .await
     }
@@ -120,7 +138,7 @@ fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
         user_id: user.id,
         client_id: new.client_id.clone(),
         login: user.login,
-        attributes: Attributes::NONE,
+        attributes: user.attributes,
         roles: user.roles,
         rights: user.rights,
         ends_at: idle_until,

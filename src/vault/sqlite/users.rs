@@ -7,22 +7,19 @@ use super::fault::Fault;
 use super::revoke::{Event, end, log_rights, others, record};
 use super::writer::Tx;
 use super::{SqliteVault, rows};
+use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Login, RightsVersion, Roles};
+use crate::identity::{DisplayName, Email, Login, RightsVersion, Roles};
 use crate::secret::Secret;
-use crate::vault::{EndReason, Ended, User, UserChange, UserKey, Users, VaultError};
+use crate::vault::{
+    AttributesChange, EndReason, Ended, NewUser, User, UserChange, UserKey, Users, VaultError,
+};
 
 #[async_trait]
 impl Users for SqliteVault {
-    async fn create(
-        &self,
-        id: UserId,
-        login: &Login,
-        password: &Secret<String>,
-        roles: &Roles,
-    ) -> Result<(), VaultError> {
-        let (login, password, roles) = (login.clone(), password.clone(), roles.clone());
-        self.writer.run(move |tx| create(tx, id, &login, &password, &roles)).await
+    async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
+        let new = new.clone();
+        self.writer.run(move |tx| create(tx, &new)).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
@@ -50,13 +47,8 @@ impl Users for SqliteVault {
     }
 }
 
-fn create(
-    tx: &Tx<'_>,
-    id: UserId,
-    login: &Login,
-    password: &Secret<String>,
-    roles: &Roles,
-) -> Result<(), Fault> {
+fn create(tx: &Tx<'_>, new: &NewUser) -> Result<(), Fault> {
+    let NewUser { id, login, password, roles, attributes } = new;
     let made = tx.execute(
         "INSERT INTO users (id, login, password, roles, created_at) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (login) DO NOTHING",
@@ -65,7 +57,30 @@ fn create(
     if made == 0 {
         return Err(VaultError::LoginTaken.into());
     }
-    record(tx, &Event::of("user_created", id))
+    if !attributes.is_empty() {
+        let verified_at = attributes.email_verified().then(|| tx.now());
+        store_attributes(tx, *id, attributes.email(), verified_at, attributes.name())?;
+    }
+    record(tx, &Event::of("user_created", *id))
+}
+
+fn store_attributes(
+    tx: &Tx<'_>,
+    id: UserId,
+    email: Option<&Email>,
+    verified_at: Option<Timestamp>,
+    name: Option<&DisplayName>,
+) -> Result<(), Fault> {
+    // No other process writes between these two statements.
+    let owner = tx.row("SELECT id FROM users WHERE email = ?1", params![email], |row| row.get("id"))?;
+    if owner.is_some_and(|owner: UserId| owner != id) {
+        return Err(VaultError::EmailTaken.into());
+    }
+    tx.execute(
+        "UPDATE users SET email = ?2, email_verified_at = ?3, name = ?4 WHERE id = ?1",
+        params![id, email, verified_at, name],
+    )?;
+    Ok(())
 }
 
 fn apply(tx: &Tx<'_>, id: UserId, change: &UserChange) -> Result<Ended, Fault> {
@@ -87,6 +102,7 @@ fn apply(tx: &Tx<'_>, id: UserId, change: &UserChange) -> Result<Ended, Fault> {
             Ok(nothing(tx))
         }
         UserChange::Roles(roles) => set_roles(tx, id, roles, RightsVersion(user.rights.0 + 1)),
+        UserChange::Attributes(change) => set_attributes(tx, &user, change),
         // Enabling an enabled user must not end sessions, which a new epoch would do without a log row.
         UserChange::Disabled(false) if !user.disabled => Ok(nothing(tx)),
         UserChange::Disabled(disabled) => set_disabled(tx, id, *disabled),
@@ -114,6 +130,26 @@ fn set_password(
 fn set_roles(tx: &Tx<'_>, id: UserId, roles: &Roles, rights: RightsVersion) -> Result<Ended, Fault> {
     tx.execute("UPDATE users SET roles = ?2, rights = ?3 WHERE id = ?1", params![id, roles, rights])?;
     record(tx, &Event::of("roles_changed", id))?;
+    let entry = log_rights(tx, id, rights)?;
+    Ok(Ended { entries: vec![entry], ..nothing(tx) })
+}
+
+fn set_attributes(tx: &Tx<'_>, user: &User, change: &AttributesChange) -> Result<Ended, Fault> {
+    let (id, stored, stored_at) = (user.id, &user.attributes, user.email_verified_at);
+    let (email, name) = (change.email.of(stored.email()), change.name.of(stored.name()));
+    let verified_at = match change.email_verified {
+        Some(false) => None,
+        _ if email.is_none() => None,
+        _ if stored_at.is_some() && email == stored.email() => stored_at,
+        verified => verified.map(|_| tx.now()),
+    };
+    if (email, verified_at.is_some(), name) == (stored.email(), stored_at.is_some(), stored.name()) {
+        return Ok(nothing(tx));
+    }
+    store_attributes(tx, id, email, verified_at, name)?;
+    let rights = RightsVersion(user.rights.0 + 1);
+    tx.execute("UPDATE users SET rights = ?2 WHERE id = ?1", params![id, rights])?;
+    record(tx, &Event::of("attributes_changed", id))?;
     let entry = log_rights(tx, id, rights)?;
     Ok(Ended { entries: vec![entry], ..nothing(tx) })
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use doorward::vault::{EndReason, REVOCATION_LIFE, RotationRefused, Scope, UserChange};
+use doorward::vault::{
+    AttributesChange, Edit, EndReason, REVOCATION_LIFE, RotationRefused, Scope, UserChange,
+};
 
 use super::world::{GRACE, HOUR, IDLE, World, granted, refused, roles, secret};
 
@@ -28,8 +30,10 @@ pub(crate) async fn every_change_is_audited_newest_first(world: World) {
         .revoke(Scope::Session(revoked_device.id, Some(user)), EndReason::User)
         .await
         .expect("revoked");
+    let name = "Ada Lovelace".parse().expect("a name");
     let changes = [
         UserChange::Roles(roles(&["ops"])),
+        UserChange::Attributes(AttributesChange { name: Edit::Set(name), ..AttributesChange::default() }),
         UserChange::Password { new: secret("new"), expected: None, keep: None },
         UserChange::Disabled(true),
         UserChange::Disabled(false),
@@ -45,6 +49,7 @@ pub(crate) async fn every_change_is_audited_newest_first(world: World) {
         "user_enabled",
         "user_disabled",
         "password_changed",
+        "attributes_changed",
         "roles_changed",
         "session_revoked",
         "login",

@@ -1,5 +1,6 @@
 //! The contract of every vault: one function per sentence of the traits' documentation.
 
+pub(crate) mod attributes;
 pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod log;

@@ -1,8 +1,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use doorward::vault::{EndReason, Rotation, RotationRefused, Scope, UserChange, VaultError};
+use doorward::vault::{
+    EndReason, NewUser, Rotation, RotationRefused, Scope, SessionPage, UserChange, VaultError,
+};
 
-use super::world::{World, granted, new_session, presented, refused, rotate, secret};
+use super::world::{World, granted, login, new_session, presented, refused, roles, rotate, secret};
 use std::sync::Arc;
 
 pub(crate) async fn fifty_rotations_of_one_token_make_one_generation(world: World) {
@@ -72,7 +74,9 @@ pub(crate) async fn login_racing_password_change_leaves_no_old_session(world: Wo
             Err(VaultError::Superseded) => {}
             Err(other) => panic!("{other}"),
         }
-        assert!(world.vault.sessions.list(Some(user)).await.expect("a list").is_empty());
+        assert!(
+            world.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("a list").is_empty()
+        );
     }
 }
 
@@ -82,7 +86,7 @@ pub(crate) async fn concurrent_creations_of_one_name_make_one_user(world: World)
             let users = if at % 2 == 0 { world.vault.users.clone() } else { world.other.users.clone() };
             tokio::spawn(async move {
                 let id = doorward::id::UserId::from_bytes(super::world::random());
-                users.create(id, &super::world::login("ada"), &secret("x"), &super::world::roles(&[])).await
+                users.create(&NewUser::new(id, login("ada"), secret("x"), roles(&[]))).await
             })
         })
         .collect();

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use doorward::id::SessionId;
 use doorward::identity::Epoch;
-use doorward::vault::{EndReason, Ended, LogEntry, NewSession, REVOCATION_LIFE, RotationRefused, Scope};
+use doorward::vault::{
+    EndReason, Ended, LogEntry, NewSession, REVOCATION_LIFE, RotationRefused, Scope, SessionPage,
+};
 
 use super::world::{World, granted, new_session, random, refused};
 
@@ -93,7 +95,7 @@ pub(crate) async fn all_other_sessions_of_a_user_end_at_once(world: World) {
     let ended =
         world.vault.sessions.revoke(Scope::Others(user, kept.id), EndReason::User).await.expect("revoked");
     assert_eq!((ended.alive, ended.sessions.len(), ended.entries.len()), (OTHERS, OTHERS, OTHERS));
-    let left = world.vault.sessions.list(Some(user)).await.expect("a list");
+    let left = world.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("a list");
     assert_eq!(left.iter().map(|row| row.grant.session_id).collect::<Vec<_>>(), [kept.id]);
     let strangers = world.vault.sessions.find(stranger.id).await.expect("an answer").expect("the session");
     assert!(strangers.live);

@@ -1,7 +1,7 @@
 use doorward::clock::Clock;
 use doorward::id::{SessionId, UserId};
-use doorward::identity::Epoch;
-use doorward::vault::{EndReason, NewSession, Scope, UserChange};
+use doorward::identity::{ClientKind, Epoch};
+use doorward::vault::{EndReason, NewSession, Scope, SessionPage, UserChange};
 
 use super::world::{ABSOLUTE, HOUR, IDLE, World, is_superseded, login, new_session, random, roles, secret};
 
@@ -63,7 +63,9 @@ pub(crate) async fn login_with_an_older_epoch_is_superseded(world: World) {
     assert!(is_superseded(
         &world.vault.sessions.open(&new_session(UserId::from_bytes(random()), read)).await
     ));
-    assert!(world.vault.sessions.list(Some(user)).await.expect("a list").is_empty());
+    assert!(
+        world.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("a list").is_empty()
+    );
 }
 
 pub(crate) async fn live_sessions_of_a_user_are_listed_newest_first(world: World) {
@@ -74,12 +76,76 @@ pub(crate) async fn live_sessions_of_a_user_are_listed_newest_first(world: World
     let listed = |rows: Vec<doorward::vault::SessionRow>| {
         rows.iter().map(|row| row.grant.session_id).collect::<Vec<_>>()
     };
-    let of_ada = world.vault.sessions.list(Some(ada)).await.expect("a list");
+    let of_ada = world.vault.sessions.list(Some(ada), SessionPage::first(1000)).await.expect("a list");
     assert_eq!(listed(of_ada), [third.id, first.id]);
-    let everyone = world.vault.sessions.list(None).await.expect("a list");
+    let everyone = world.vault.sessions.list(None, SessionPage::first(1000)).await.expect("a list");
     assert_eq!(listed(everyone), [of_bob.id, third.id, first.id]);
     world.advance(IDLE + HOUR).await;
-    assert!(world.vault.sessions.list(None).await.expect("a list").is_empty());
+    assert!(world.vault.sessions.list(None, SessionPage::first(1000)).await.expect("a list").is_empty());
+}
+
+/// Lists in pages until one is empty.
+async fn listed_in_pages(world: &World, user: Option<UserId>, first: SessionPage) -> Vec<SessionId> {
+    let (mut page, mut all) = (first, Vec::new());
+    loop {
+        let rows = world.vault.sessions.list(user, page).await.expect("a page");
+        assert!(rows.len() <= first.limit as usize);
+        let Some(last) = rows.last() else { return all };
+        page.after = Some(last.grant.session_id);
+        all.extend(rows.iter().map(|row| row.grant.session_id));
+    }
+}
+
+pub(crate) async fn sessions_are_listed_in_pages(world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let (mut of_ada, mut everyone) = (Vec::new(), Vec::new());
+    for at in 0..7 {
+        let device = world.device(if at % 3 == 0 { bob } else { ada }).await;
+        everyone.insert(0, device.id);
+        if at % 3 != 0 {
+            of_ada.insert(0, device.id);
+        }
+    }
+    for limit in [1, 2, 3, 7, 1000] {
+        let page = SessionPage::first(limit);
+        assert_eq!(listed_in_pages(&world, Some(ada), page).await, of_ada, "{limit}");
+        assert_eq!(listed_in_pages(&world, None, page).await, everyone, "{limit}");
+    }
+    // The last session of a page may end before the next page is read.
+    world.vault.sessions.revoke(Scope::Session(everyone[2], None), EndReason::User).await.expect("revoked");
+    let after = |id| SessionPage { after: Some(id), ..SessionPage::first(2) };
+    let listed = async |page| {
+        let rows = world.vault.sessions.list(None, page).await.expect("a page");
+        rows.iter().map(|row| row.grant.session_id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(after(everyone[2])).await, everyone[3..5]);
+    assert_eq!(
+        listed(after(SessionId::from_bytes(random()))).await,
+        everyone[..2],
+        "unknown: from the start"
+    );
+}
+
+pub(crate) async fn sessions_of_browsers_and_programs_are_listed_apart(world: World) {
+    let user = world.user("ada").await;
+    let (mut browsers, mut programs) = (Vec::new(), Vec::new());
+    for kind in [ClientKind::Program, ClientKind::Browser, ClientKind::RememberedBrowser, ClientKind::Program]
+    {
+        let new = NewSession { client_id: kind.client_id().into(), ..new_session(user, Epoch(0)) };
+        world.vault.sessions.open(&new).await.expect("a session");
+        let of_kind = if kind == ClientKind::Program { &mut programs } else { &mut browsers };
+        of_kind.insert(0, new.id);
+    }
+    // A client of another release is a program.
+    programs.insert(0, world.device(user).await.id);
+    for limit in [1, 2, 9] {
+        let page = |browsers| SessionPage { browsers, ..SessionPage::first(limit) };
+        for user in [Some(user), None] {
+            assert_eq!(listed_in_pages(&world, user, page(Some(true))).await, browsers);
+            assert_eq!(listed_in_pages(&world, user, page(Some(false))).await, programs);
+            assert_eq!(listed_in_pages(&world, user, page(None)).await.len(), 5);
+        }
+    }
 }
 
 pub(crate) async fn session_is_live_until_end_idle_timeout_or_user_change(world: World) {

@@ -1,6 +1,6 @@
 use doorward::id::UserId;
 use doorward::identity::{Epoch, RightsVersion};
-use doorward::vault::{LogEntry, UserChange, UserKey, VaultError};
+use doorward::vault::{LogEntry, NewUser, UserChange, UserKey, VaultError};
 
 use super::world::{World, granted, is_superseded, login, new_session, random, refused, roles, secret};
 use doorward::vault::RotationRefused;
@@ -27,7 +27,8 @@ pub(crate) async fn unknown_user_is_not_found(world: World) {
 pub(crate) async fn login_name_is_unique(world: World) {
     let first = world.user("ada").await;
     let again = UserId::from_bytes(random());
-    let second = world.vault.users.create(again, &login("ADA"), &secret("x"), &roles(&[])).await;
+    let new = NewUser::new(again, login("ADA"), secret("x"), roles(&[]));
+    let second = world.vault.users.create(&new).await;
     assert!(matches!(second, Err(VaultError::LoginTaken)));
     assert_eq!(world.find(first).await.password, secret("hash of ada"));
 }

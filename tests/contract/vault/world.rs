@@ -11,7 +11,7 @@ use doorward::secret::Secret;
 use doorward::vault::postgres::{PostgresOptions, PostgresVault};
 use doorward::vault::sqlite::{SqliteOptions, SqliteVault};
 use doorward::vault::{
-    Grant, NewSession, Presented, Rotation, RotationRefused, User, UserKey, Vault, VaultError,
+    Grant, NewSession, NewUser, Presented, Rotation, RotationRefused, User, UserKey, Vault, VaultError,
 };
 use tempfile::TempDir;
 
@@ -131,7 +131,8 @@ impl World {
     pub(crate) async fn user(&self, name: &str) -> UserId {
         let id = UserId::from_bytes(random());
         let password = secret(&format!("hash of {name}"));
-        self.vault.users.create(id, &login(name), &password, &roles(&["staff"])).await.expect("a new user");
+        let new = NewUser::new(id, login(name), password, roles(&["staff"]));
+        self.vault.users.create(&new).await.expect("a new user");
         id
     }
 

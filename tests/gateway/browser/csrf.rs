@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use doorward::vault::SessionPage;
+
 use super::Browser;
 use super::jar::{ORIGIN, PAGE, hidden, later, with};
 use crate::support::{Client, PASSWORD, Response, TestGateway, http};
@@ -127,7 +129,7 @@ async fn session_forms_need_the_token_of_that_session() {
         |page: &Response| hidden(page).into_iter().find(|(name, _)| name == "csrf").expect("a token").1;
     let own = token_of(&ada.go("/auth/password").await);
     let foreign = [token_of(&other.go("/auth/password").await), token_of(&eve.go("/auth/password").await)];
-    let rows = gateway.vault.sessions.list(None).await.expect("rows");
+    let rows = gateway.vault.sessions.list(None, SessionPage::first(1000)).await.expect("rows");
     let victim = rows.iter().find(|row| row.grant.login.as_str() == "ada").expect("one").grant.session_id;
     let fields = |token: &str| {
         let all = [
@@ -154,7 +156,11 @@ async fn session_forms_need_the_token_of_that_session() {
         // GET changes nothing, whatever the query contains.
         ada.go(&format!("{path}?{}", super::jar::encode(&fields(&own)))).await;
     }
-    assert_eq!(gateway.vault.sessions.list(None).await.expect("rows").len(), 3, "nothing has ended");
+    assert_eq!(
+        gateway.vault.sessions.list(None, SessionPage::first(1000)).await.expect("rows").len(),
+        3,
+        "nothing has ended"
+    );
     for browser in [&mut ada, &mut other, &mut eve] {
         assert_eq!(browser.fetch("/").await.status, 200);
     }

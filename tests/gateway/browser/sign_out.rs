@@ -1,3 +1,5 @@
+use doorward::vault::SessionPage;
+
 use crate::support::gateway::SOON;
 use crate::support::{Faults, Op, Setup, TestGateway, assert_eventually};
 
@@ -47,10 +49,13 @@ async fn sign_out_without_vault_clears_cookies_and_ends_session_later() {
     let out = browser.post("/auth/logout", &csrf(&page)).await;
     assert_eq!((out.status, out.header("retry-after")), (503, Some("1")));
     forgets(&out);
-    assert_eq!(gateway.vault.sessions.list(Some(user)).await.expect("rows").len(), 1);
+    assert_eq!(
+        gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows").len(),
+        1
+    );
     faults.heal();
     assert_eventually("the session has ended", SOON, async || {
-        gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty()
+        gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows").is_empty()
     })
     .await;
 }
@@ -81,14 +86,19 @@ async fn devices_page_ends_one_session_or_all_others() {
     // Sessions of another user cannot be ended.
     gateway.user("eve", &[]).await;
     let mut eve = Browser::signed_in(&gateway, "eve").await;
-    let own = gateway.vault.sessions.list(Some(user)).await.expect("rows")[0].grant.session_id.to_string();
+    let own = gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows")[0]
+        .grant
+        .session_id
+        .to_string();
     let form = with(&csrf(&eve.go("/auth/sessions").await), "session_id", &own);
     assert_eq!(eve.post("/auth/sessions/end", &form).await.status, 404);
     assert_eq!(here.fetch("/").await.status, 200);
     let everywhere = here.post("/auth/logout-all", &csrf(&page)).await;
     assert_eq!(everywhere.status, 200);
     forgets(&everywhere);
-    assert!(gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty());
+    assert!(
+        gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows").is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +192,10 @@ async fn browser_missing_one_cookie_can_sign_out_without_redirect_loop() {
         let out = browser.post("/auth/logout", &csrf(&page)).await;
         assert_eq!(out.status, 200, "{}", out.text());
         forgets(&out);
-        assert!(gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty(), "{refresh:?}");
+        assert!(
+            gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows").is_empty(),
+            "{refresh:?}"
+        );
     }
 }
 
@@ -222,7 +235,10 @@ async fn api_sessions_are_one_line_each_and_end_together() {
     assert_eq!(gateway.call("GET", "/", &other.access).await.code(), "token_revoked");
     let ended = here.post("/auth/sessions/end-programs", &csrf(&page)).await;
     assert_eq!((ended.status, ended.header("location")), (303, Some("/auth/sessions")));
-    assert_eq!(gateway.vault.sessions.list(Some(user)).await.expect("rows").len(), 2);
+    assert_eq!(
+        gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows").len(),
+        2
+    );
     assert_eq!((here.fetch("/").await.status, phone.fetch("/").await.status), (200, 200));
 }
 
@@ -239,7 +255,10 @@ async fn all_other_sessions_end_in_one_statement() {
     let before = faults.calls(Op::Revoke);
     assert_eq!(here.post("/auth/sessions/end-others", &csrf(&page)).await.status, 303);
     assert_eq!(faults.calls(Op::Revoke), before + 1);
-    assert_eq!(gateway.vault.sessions.list(Some(user)).await.expect("rows").len(), 1);
+    assert_eq!(
+        gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows").len(),
+        1
+    );
     assert_eq!(here.fetch("/").await.status, 200);
 }
 
@@ -262,5 +281,7 @@ async fn repeated_sign_outs_without_vault_coalesce_and_retry_at_shutdown() {
     faults.heal();
     gate.open();
     gateway.drain().await;
-    assert!(gateway.vault.sessions.list(Some(user)).await.expect("rows").is_empty());
+    assert!(
+        gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows").is_empty()
+    );
 }

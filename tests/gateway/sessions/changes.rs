@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use doorward::identity::Roles;
 use doorward::password::{Hasher, Password};
-use doorward::vault::UserChange;
+use doorward::vault::{SessionPage, UserChange};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -31,7 +31,7 @@ async fn login_fails_when_password_changes_before_the_insert() {
         let body = json!({ "username": "ada", "password": PASSWORD });
         let (refused, ()) = tokio::join!(gateway.post("/auth/login", None, &body), changing);
         assert_eq!((refused.status, refused.code().as_str()), (401, "credentials_wrong"), "{change:?}");
-        let left = gateway.vault.sessions.list(None).await.expect("a vault");
+        let left = gateway.vault.sessions.list(None, SessionPage::first(1000)).await.expect("a vault");
         assert!(left.is_empty(), "{change:?}: no session was left behind");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use doorward::clock::Timestamp;
 use doorward::server::Stores;
 use doorward::session::memory::MemoryStore;
+use doorward::vault::SessionPage;
 
 use crate::browser::{Browser, later};
 use crate::support::gateway::{SOON, Tokens};
@@ -81,8 +82,10 @@ async fn browser_is_signed_out_two_minutes_after_last_request() {
     let gateway = TestGateway::with(browsers("2m")).await;
     let user = gateway.user("ada", &[]).await;
     let mut browser = Browser::signed_in(&gateway, "ada").await;
-    let session =
-        gateway.vault.sessions.list(Some(user)).await.expect("rows")[0].grant.session_id.to_string();
+    let session = gateway.vault.sessions.list(Some(user), SessionPage::first(1000)).await.expect("rows")[0]
+        .grant
+        .session_id
+        .to_string();
     // With and without a renewal at the same time.
     for pause in [59, 82, 100, 30, 100] {
         later(&gateway, seconds(pause)).await;

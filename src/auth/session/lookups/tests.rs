@@ -5,8 +5,8 @@ use crate::identity::{Epoch, Roles};
 use crate::secret::Secret;
 use crate::session::memory::MemoryStore;
 use crate::session::{Lookup, Record, SessionStoreError};
-use crate::vault::NewSession;
 use crate::vault::sqlite::{SqliteOptions, SqliteVault};
+use crate::vault::{NewSession, NewUser};
 
 fn number_id(number: usize) -> SessionId {
     let mut id = [0; 16];
@@ -42,7 +42,7 @@ impl World {
     async fn user(&self) -> UserId {
         let (id, login) = (UserId::from_bytes([9; 16]), "ada".parse().unwrap());
         let password = Secret::new("no hash".to_owned());
-        self.vault.users.create(id, &login, &password, &Roles::default()).await.unwrap();
+        self.vault.users.create(&NewUser::new(id, login, password, Roles::default())).await.unwrap();
         id
     }
 
