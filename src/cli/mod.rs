@@ -77,7 +77,7 @@ enum Command {
         /// Shell to print the script for.
         shell: completions::Shell,
     },
-    /// Users: add, list, change, delete.
+    /// Users: add, list, show, change, delete.
     #[command(subcommand)]
     User(user::Command),
     /// Sessions: list, revoke.

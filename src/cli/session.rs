@@ -10,13 +10,18 @@ use crate::id::SessionId;
 use crate::identity::Login;
 use crate::vault::{EndReason, Scope, SessionPage, SessionRow};
 
+/// Sessions read at a time.
+const PAGE: u32 = 1000;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List live sessions, newest first (of all users, at most 1,000).
+    /// List live sessions, newest first.
     List {
         /// List only the sessions of this user.
         #[arg(long, value_name = "NAME")]
         user: Option<Login>,
+        #[command(flatten)]
+        range: table::Range<SessionId>,
         #[command(flatten)]
         format: table::Format,
     },
@@ -50,33 +55,7 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     match command {
-        Command::List { user: name, format } => {
-            let owner = match name {
-                Some(name) => Some(user::find(context, name).await?.id),
-                None => None,
-            };
-            let rows = context.vault.sessions.list(owner, SessionPage::first(1000)).await?;
-            if format.json {
-                let mut array = table::JsonArray::default();
-                for row in &rows {
-                    array.push(&object(row), out)?;
-                }
-                array.end(out)?;
-                return Ok(());
-            }
-            if rows.is_empty() {
-                writeln!(out, "there are no live sessions")?;
-            }
-            let shown = rows.iter().map(|row| {
-                let address = row.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
-                let (grant, agent) = (&row.grant, row.user_agent.as_deref().map(printable));
-                let agent = agent.unwrap_or_else(|| "-".to_owned());
-                let (session, user) = (grant.session_id.to_string(), grant.login.to_string());
-                vec![session, user, row.created_at.to_string(), row.renewed_at.to_string(), address, agent]
-            });
-            let shown: Vec<Vec<String>> = shown.collect();
-            table::print(&["SESSION", "USER", "SIGNED IN", "RENEWED", "ADDRESS", "CLIENT"], &shown, out)?;
-        }
+        Command::List { user, range, format } => list(context, user.as_ref(), range, *format, out).await?,
         Command::Revoke { which, yes } => {
             let scope = match which {
                 Which { session: Some(id), .. } => Scope::Session(*id, None),
@@ -94,6 +73,55 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+/// Lists live sessions of a user, or of all users.
+async fn list(
+    context: &AdminContext,
+    name: Option<&Login>,
+    range: &table::Range<SessionId>,
+    format: table::Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let owner = match name {
+        Some(name) => Some(user::find(context, name).await?.id),
+        None => None,
+    };
+    if let Some(after) = range.after
+        && context.vault.sessions.find(after).await?.is_none()
+    {
+        anyhow::bail!("there is no session {after}: start the list again without --after");
+    }
+    let mut pages = range.pages(PAGE);
+    let mut array = table::JsonArray::default();
+    while let Some((after, limit)) = pages.next() {
+        let after = after.copied();
+        let rows =
+            context.vault.sessions.list(owner, SessionPage { after, ..SessionPage::first(limit) }).await?;
+        if format.json {
+            for row in &rows {
+                array.push(&object(row), out)?;
+            }
+        } else {
+            if rows.is_empty() && after.is_none() {
+                writeln!(out, "there are no live sessions")?;
+            }
+            let lines: Vec<Vec<String>> = rows.iter().map(line).collect();
+            table::print(&["SESSION", "USER", "SIGNED IN", "RENEWED", "ADDRESS", "CLIENT"], &lines, out)?;
+        }
+        pages.read(rows.len(), rows.last().map(|row| row.grant.session_id));
+    }
+    if format.json {
+        array.end(out)?;
+    }
+    Ok(())
+}
+
+fn line(row: &SessionRow) -> Vec<String> {
+    let address = row.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    let agent = row.user_agent.as_deref().map_or_else(|| "-".to_owned(), printable);
+    let (session, user) = (row.grant.session_id.to_string(), row.grant.login.to_string());
+    vec![session, user, row.created_at.to_string(), row.renewed_at.to_string(), address, agent]
 }
 
 fn object(row: &SessionRow) -> serde_json::Value {

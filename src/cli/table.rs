@@ -1,8 +1,10 @@
 //! Listings for people and for programs: on a terminal in columns with headings, otherwise as tab-separated cells
 //! without headings, or with `--json` as one array with an object per line.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write};
+use std::str::FromStr;
 
 use clap::Args;
 use serde_json::Value;
@@ -13,6 +15,51 @@ pub(super) struct Format {
     /// Print one JSON array with an object per line.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Options of a list: the part of it to print. By default all of it.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Range<K: FromStr<Err: Error + Send + Sync + 'static> + Clone + Send + Sync + 'static> {
+    /// Start after this one: the first column of the last line of another list.
+    #[arg(long, value_name = "LAST", allow_hyphen_values = true)]
+    pub(super) after: Option<K>,
+    /// Maximum number of lines.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+impl<K: FromStr<Err: Error + Send + Sync + 'static> + Clone + Send + Sync + 'static> Range<K> {
+    /// Divides the range into pages of at most `size`.
+    pub(super) fn pages(&self, size: u32) -> Pages<K> {
+        Pages { after: self.after.clone(), size, left: self.limit, is_done: false }
+    }
+}
+
+/// Pages of a range, read one after the other.
+#[derive(Debug)]
+pub(super) struct Pages<K> {
+    after: Option<K>,
+    size: u32,
+    /// Number of lines to come; `None` for all.
+    left: Option<u32>,
+    is_done: bool,
+}
+
+impl<K> Pages<K> {
+    /// Returns the key after which the next page starts, and its maximum length; `None` at the end.
+    pub(super) fn next(&self) -> Option<(Option<&K>, u32)> {
+        let limit = self.left.map_or(self.size, |left| left.min(self.size));
+        (!self.is_done && limit > 0).then_some((self.after.as_ref(), limit))
+    }
+
+    /// Notes that the page returned by `next` had `count` lines, with this key of the last one.
+    pub(super) fn read(&mut self, count: usize, last: Option<K>) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let limit = self.left.map_or(self.size, |left| left.min(self.size));
+        self.is_done = count < limit;
+        self.left = self.left.map(|left| left.saturating_sub(count));
+        self.after = last;
+    }
 }
 
 /// Writes a JSON array object by object.
@@ -89,6 +136,30 @@ mod tests {
         let both = rendered(&[one.clone(), other.clone()]);
         assert_eq!(both.lines().count(), 4);
         assert_eq!(serde_json::from_str::<Value>(&both).unwrap(), Value::Array(vec![one, other]));
+    }
+
+    #[test]
+    fn range_is_read_in_pages_up_to_its_limit() {
+        // Pages of three of the numbers 1 to `of`, and the length of each.
+        let read = |after: Option<u32>, limit: Option<u32>, of: u32| {
+            let mut pages = Range { after, limit }.pages(3);
+            let mut lengths = Vec::new();
+            while let Some((after, limit)) = pages.next() {
+                let first = after.map_or(1, |after| after + 1);
+                let page: Vec<u32> = (first..=of).take(limit as usize).collect();
+                lengths.push(page.len());
+                pages.read(page.len(), page.last().copied());
+            }
+            lengths
+        };
+        assert_eq!(read(None, None, 7), [3, 3, 1]);
+        assert_eq!(read(None, None, 6), [3, 3, 0]);
+        assert_eq!(read(None, None, 0), [0]);
+        assert_eq!(read(Some(4), None, 7), [3, 0]);
+        assert_eq!(read(None, Some(2), 7), [2]);
+        assert_eq!(read(None, Some(3), 7), [3]);
+        assert_eq!(read(None, Some(5), 7), [3, 2]);
+        assert_eq!(read(Some(5), Some(5), 7), [2]);
     }
 
     #[test]

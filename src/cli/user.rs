@@ -1,4 +1,4 @@
-//! `user`: add, list, passwd, disable, enable, roles, delete.
+//! `user`: add, list, show, set, passwd, disable, enable, roles, delete.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::{AdminContext, confirmed, table};
 use crate::id::UserId;
-use crate::identity::{Login, Role, Roles};
+use crate::identity::{Attributes, DisplayName, Email, Login, Role, Roles};
 use crate::password::{Hasher, Password};
 use crate::secret::Secret;
-use crate::vault::{Ended, NewUser, User, UserChange, UserKey};
+use crate::vault::{AttributesChange, Edit, Ended, NewUser, User, UserChange, UserKey, VaultError};
+
+mod show;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -25,13 +26,40 @@ pub(super) enum Command {
         /// Role of the user; may be given several times.
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<Role>,
+        /// E-mail address; no other user may have it.
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<Email>,
+        /// The address is known to belong to the user.
+        #[arg(long, requires = "email")]
+        email_verified: bool,
+        /// Name for display, such as "Ada Lovelace".
+        #[arg(long = "name", value_name = "DISPLAY_NAME")]
+        display_name: Option<DisplayName>,
         #[command(flatten)]
         source: PasswordSource,
     },
-    /// List users.
+    /// List users in the order of their login names.
     List {
         #[command(flatten)]
+        range: table::Range<Login>,
+        #[command(flatten)]
         format: table::Format,
+    },
+    /// Show all that is known about a user, except the password.
+    Show {
+        /// Login name.
+        name: Login,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set or remove a user's e-mail address and name; access tokens with the old ones are rejected until they are
+    /// refreshed.
+    Set {
+        /// Login name.
+        name: Login,
+        #[command(flatten)]
+        attributes: AttributeOptions,
     },
     /// Set a new password; ends every session of the user.
     Passwd {
@@ -68,6 +96,44 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct AttributeOptions {
+    /// New e-mail address, not verified unless --email-verified is given; no other user may have it.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<Email>,
+    /// Remove the e-mail address.
+    #[arg(long, conflicts_with_all = ["email", "email_verified"])]
+    no_email: bool,
+    /// The address, the new one or else the present one, is known to belong to the user.
+    #[arg(long)]
+    email_verified: bool,
+    /// New name for display, such as "Ada Lovelace".
+    #[arg(long = "name", value_name = "DISPLAY_NAME")]
+    display_name: Option<DisplayName>,
+    /// Remove the name for display.
+    #[arg(long = "no-name", conflicts_with = "display_name")]
+    no_display_name: bool,
+}
+
+impl AttributeOptions {
+    /// Returns the change of the vault.
+    fn change(&self) -> AttributesChange {
+        fn edit<T: Clone>(new: Option<&T>, clear: bool) -> Edit<T> {
+            match new {
+                Some(new) => Edit::Set(new.clone()),
+                None if clear => Edit::Clear,
+                None => Edit::Keep,
+            }
+        }
+        AttributesChange {
+            email: edit(self.email.as_ref(), self.no_email),
+            email_verified: self.email_verified.then_some(true),
+            name: edit(self.display_name.as_ref(), self.no_display_name),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct PasswordSource {
     /// Read the password from the first line of standard input instead of prompting.
     #[arg(long)]
@@ -83,7 +149,7 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     match command {
-        Command::Add { name, roles, source } => {
+        Command::Add { name, roles, email, email_verified, display_name, source } => {
             if context.vault.users.find(&UserKey::Login(name.clone())).await?.is_some() {
                 anyhow::bail!(
                     "the user `{name}` exists already: use `doorward user passwd {name}` or `doorward user roles \
@@ -92,11 +158,15 @@ pub(super) async fn run(
             }
             let hash = hashed(context, name, source).await?;
             let id = UserId::random(context.surroundings.random.as_ref());
+            let attributes = Attributes::new(email.clone(), *email_verified, display_name.clone());
             let new = NewUser::new(id, name.clone(), hash, Roles::new(roles.iter().cloned()));
-            context.vault.users.create(&new).await?;
+            let created = context.vault.users.create(&NewUser { attributes, ..new }).await;
+            created.map_err(|error| taken(error, email.as_ref()))?;
             writeln!(out, "added `{name}`")?;
         }
-        Command::List { format } => list(context, *format, out).await?,
+        Command::List { range, format } => show::list(context, range, *format, out).await?,
+        Command::Show { name, json } => show::show(context, &find(context, name).await?, *json, out).await?,
+        Command::Set { name, attributes } => set(context, name, attributes, out).await?,
         Command::Passwd { name, source } => {
             let user = find(context, name).await?;
             let new = hashed(context, name, source).await?;
@@ -140,50 +210,34 @@ pub(super) async fn find(context: &AdminContext, name: &Login) -> anyhow::Result
     found.with_context(|| format!("there is no user `{name}`: `doorward user list` shows them"))
 }
 
-async fn list(context: &AdminContext, format: table::Format, out: &mut dyn Write) -> anyhow::Result<()> {
-    const PAGE: u32 = 500;
-    let mut after: Option<Login> = None;
-    let mut array = table::JsonArray::default();
-    loop {
-        let users = context.vault.users.list(after.as_ref(), PAGE).await?;
-        if format.json {
-            for user in &users {
-                array.push(&object(user), out)?;
-            }
-        } else {
-            if users.is_empty() && after.is_none() {
-                writeln!(out, "there are no users yet: `doorward user add NAME` adds one")?;
-            }
-            let row = |user: &User| {
-                let (login, roles) = (user.login.to_string(), user.roles.to_string());
-                vec![login, state(user).to_owned(), roles, user.id.to_string(), user.created_at.to_string()]
-            };
-            let rows: Vec<Vec<String>> = users.iter().map(row).collect();
-            table::print(&["NAME", "STATE", "ROLES", "ID", "ADDED"], &rows, out)?;
-        }
-        match users.last() {
-            Some(last) if users.len() == PAGE as usize => after = Some(last.login.clone()),
-            _ => break,
-        }
+async fn set(
+    context: &AdminContext,
+    name: &Login,
+    options: &AttributeOptions,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let user = find(context, name).await?;
+    if options.email_verified && options.email.is_none() && user.attributes.email().is_none() {
+        anyhow::bail!("`{name}` has no e-mail address that could be verified: give one with --email");
     }
-    if format.json {
-        array.end(out)?;
-    }
+    let change = UserChange::Attributes(options.change());
+    let changed = context.vault.users.change(user.id, &change).await;
+    let changed = changed.map_err(|error| taken(error, options.email.as_ref()))?;
+    // A change of attributes has a row in the log.
+    let is_changed = !changed.entries.is_empty();
+    writeln!(out, "{} `{name}`", if is_changed { "changed" } else { "nothing to change for" })?;
     Ok(())
 }
 
-fn object(user: &User) -> serde_json::Value {
-    json!({
-        "name": user.login.to_string(),
-        "state": state(user),
-        "roles": user.roles.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "id": user.id.to_string(),
-        "added_at": user.created_at.to_string(),
-    })
-}
-
-const fn state(user: &User) -> &'static str {
-    if user.disabled { "disabled" } else { "enabled" }
+/// Names the e-mail address that another user has.
+fn taken(error: VaultError, email: Option<&Email>) -> anyhow::Error {
+    match (error, email) {
+        (VaultError::EmailTaken, Some(email)) => anyhow::anyhow!(
+            "another user has the e-mail address `{}`: `doorward user list --json` shows the addresses",
+            email.as_str()
+        ),
+        (error, _) => error.into(),
+    }
 }
 
 async fn hashed(

@@ -1,5 +1,6 @@
 //! The commands of `doorward`, except `serve`.
 
+mod attributes;
 mod demo;
 mod help;
 mod json;

@@ -14,6 +14,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("user", "Users"),
     ("user add", "Add a user"),
     ("user list", "List users"),
+    ("user show", "Show all that is known about a user"),
+    ("user set", "e-mail address and name"),
     ("user passwd", "password"),
     ("user disable", "ends every session"),
     ("user enable", "Enable"),
@@ -50,7 +52,7 @@ fn every_command_explains_itself() {
 
 #[test]
 fn every_listing_offers_json() {
-    for command in ["user list", "session list", "vault audit", "status"] {
+    for command in ["user list", "user show", "session list", "vault audit", "status"] {
         assert!(help(command).contains("--json"), "{command}");
     }
 }
