@@ -186,6 +186,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_address_is_refused() {
+        // N15.
         let long_label = format!("a@{}.org", "x".repeat(64));
         let long = format!("{}@example.org", "x".repeat(243));
         for bad in [

@@ -1,4 +1,4 @@
-//! Names of browsers and systems for the device list, from `User-Agent`.
+//! Names of browsers and systems for the account page, from `User-Agent`.
 
 /// Browsers by a word of their `User-Agent`. The order matters: most of them also contain the words further down.
 const BROWSERS: &[(&str, &str)] = &[

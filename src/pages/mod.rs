@@ -1,4 +1,4 @@
-//! Pages for users: sign-in, signed in, signed out, devices, password change, and errors.
+//! Pages for users: sign-in, signed in, signed out, account, password change, and errors.
 //!
 //! Pure functions from view data to HTML. This module contains all page texts (in each language), the design, and the
 //! files that pages load. It does not depend on requests, sessions or stores, and sets no status code.
@@ -19,8 +19,9 @@ pub use brand::{ASSET_HEADERS, Asset, Brand};
 pub use language::Language;
 pub use template::{Html, render};
 pub use view::{
-    Account, CrossSite, Device, Devices, ErrorPage, Framed, Interrupted, NotForwarded, Page, PasswordPage,
-    PasswordProblem, Person, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
+    Account, AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, NotForwarded, Page,
+    PasswordPage, PasswordProblem, Person, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn,
+    SignedOut,
 };
 
 /// Header fields of every page.

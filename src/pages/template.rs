@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::device;
 use super::text::{ErrorText, Text};
 use super::view::{
-    CrossSite, Device, Devices, ErrorPage, Framed, Interrupted, Page, PasswordPage, PasswordProblem, Program,
-    Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
+    AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, Page, PasswordPage, PasswordProblem,
+    Program, Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
@@ -40,7 +40,7 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
         Page::SignOut(page) => SignOutTemplate { frame, page }.render(),
         Page::SignedOut(page) => SignedOutTemplate { frame, page }.render(),
         Page::Password(page) => PasswordTemplate { frame, page }.render(),
-        Page::Devices(page) => DevicesTemplate { frame, page }.render(),
+        Page::Account(page) => AccountTemplate { frame, page }.render(),
         Page::Error(page) => ErrorTemplate { frame, page }.render(),
         Page::FormInterrupted(page) => InterruptedTemplate { frame, page }.render(),
         Page::Framed(page) => FramedTemplate { frame, page }.render(),
@@ -133,8 +133,20 @@ impl PasswordTemplate<'_> {
         (self.frame.t.new_password_hint)(self.page.min_length)
     }
 
+    fn action(&self) -> &str {
+        self.page.action
+    }
+
     fn current_wrong(&self) -> bool {
         matches!(self.page.problem, Some(PasswordProblem::CurrentWrong | PasswordProblem::Incomplete))
+    }
+
+    fn focuses_current(&self) -> bool {
+        !self.new_wrong() || self.current_wrong()
+    }
+
+    fn focuses_new(&self) -> bool {
+        !self.focuses_current()
     }
 
     fn new_wrong(&self) -> bool {
@@ -144,13 +156,42 @@ impl PasswordTemplate<'_> {
 }
 
 #[derive(Template)]
-#[template(path = "devices.html")]
-struct DevicesTemplate<'a> {
+#[template(path = "account_page.html")]
+struct AccountTemplate<'a> {
     frame: Frame<'a>,
-    page: &'a Devices<'a>,
+    page: &'a AccountPage<'a>,
 }
 
-impl DevicesTemplate<'_> {
+impl AccountTemplate<'_> {
+    fn action(&self) -> &str {
+        self.page.change_password
+    }
+
+    fn hint(&self) -> String {
+        (self.frame.t.new_password_hint)(self.page.min_length)
+    }
+
+    /// The form is below the lists: it neither shows a problem nor takes the focus.
+    const fn current_wrong(&self) -> bool {
+        false
+    }
+
+    const fn new_wrong(&self) -> bool {
+        false
+    }
+
+    const fn focuses_current(&self) -> bool {
+        false
+    }
+
+    const fn focuses_new(&self) -> bool {
+        false
+    }
+
+    fn roles(&self) -> String {
+        self.page.roles.join(", ")
+    }
+
     /// Returns the display name of a device.
     fn name(&self, device: &Device) -> String {
         let t = self.frame.t;
@@ -167,7 +208,7 @@ impl DevicesTemplate<'_> {
 
     /// Returns the display name of a program: the first word of its `User-Agent`, without a version.
     fn program_name(&self, program: &Program) -> String {
-        let first = program.newest.first().and_then(|device| device.user_agent.as_deref());
+        let first = program.sessions.first().and_then(|device| device.user_agent.as_deref());
         let word = first.and_then(|agent| agent.split(['/', ' ', '(']).next()).unwrap_or_default();
         match word.char_indices().nth(PROGRAM_NAME) {
             _ if word.is_empty() || word == "Mozilla" => self.frame.t.unknown_program.to_owned(),
@@ -177,18 +218,14 @@ impl DevicesTemplate<'_> {
     }
 
     fn sign_ins(&self, program: &Program) -> String {
-        (self.frame.t.sign_ins)(program.count)
+        (self.frame.t.sign_ins)(program.sessions.len())
     }
 
-    /// Returns the text about sessions that are not listed.
-    fn older(&self, program: &Program) -> Option<String> {
-        let older = program.count.saturating_sub(program.newest.len());
-        (older > 0).then(|| (self.frame.t.older)(older))
-    }
-
-    fn others(&self) -> usize {
-        let browsers = self.page.list.iter().filter(|device| !device.this).count();
-        browsers + self.page.programs.iter().map(|program| program.count).sum::<usize>()
+    /// Returns whether the user has other sessions, here or on another page.
+    fn has_others(&self) -> bool {
+        let page = self.page;
+        let is_all = page.is_first && page.older_devices.is_none() && page.older_programs.is_none();
+        !is_all || !page.programs.is_empty() || page.list.iter().any(|device| !device.this)
     }
 }
 

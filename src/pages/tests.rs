@@ -21,8 +21,7 @@ const ACCOUNT: Account<'_> = Account {
     user: HOSTILE,
     csrf: HOSTILE,
     home: HOSTILE,
-    devices: HOSTILE,
-    password: HOSTILE,
+    page: HOSTILE,
     sign_out: HOSTILE,
     sign_out_everywhere: HOSTILE,
 };
@@ -64,15 +63,24 @@ fn pages() -> Vec<Page<'static>> {
         is_framed: status == 404,
     };
     let list: &'static [Device] = Box::leak(Box::new([device(true), device(false)]));
-    let of_program = || Program { count: 12, newest: vec![device(false), device(false)] };
+    let of_program = || Program { sessions: vec![device(false), device(false)] };
     let programs: &'static [Program] = Box::leak(Box::new([of_program(), of_program()]));
-    let devices = |list| Devices {
+    let account = |list| AccountPage {
         account: ACCOUNT,
+        name: Some(HOSTILE),
+        email: Some(HOSTILE),
+        email_verified: true,
+        roles: &[HOSTILE, HOSTILE],
+        change_password: HOSTILE,
+        min_length: 15,
         end: HOSTILE,
         end_others: HOSTILE,
         end_programs: HOSTILE,
         list,
+        older_devices: None,
         programs: &[],
+        older_programs: None,
+        is_first: true,
         now: Timestamp::from_secs(90_000),
     };
     let field = (HOSTILE.to_owned(), HOSTILE.repeat(10));
@@ -97,9 +105,16 @@ fn pages() -> Vec<Page<'static>> {
         Page::SignOut(SignOut { account: ACCOUNT }),
         Page::Password(password(None, false)),
         Page::Password(password(None, true)),
-        Page::Devices(devices(list)),
-        Page::Devices(devices(&list[..1])),
-        Page::Devices(Devices { programs, ..devices(&list[..1]) }),
+        Page::Account(account(list)),
+        Page::Account(AccountPage { name: None, email: None, roles: &[], ..account(&list[..1]) }),
+        Page::Account(AccountPage { programs, email_verified: false, ..account(&list[..1]) }),
+        Page::Account(AccountPage { older_devices: Some(HOSTILE), ..account(list) }),
+        Page::Account(AccountPage {
+            programs,
+            older_programs: Some(HOSTILE),
+            is_first: false,
+            ..account(&[])
+        }),
         Page::FormInterrupted(interrupted(false, true)),
         Page::FormInterrupted(interrupted(false, false)),
         Page::FormInterrupted(interrupted(true, true)),

@@ -18,8 +18,8 @@ pub enum Page<'a> {
     SignedOut(SignedOut<'a>),
     /// Password form, and its result.
     Password(PasswordPage<'a>),
-    /// List of devices.
-    Devices(Devices<'a>),
+    /// The user's data, devices, programs and password form.
+    Account(AccountPage<'a>),
     /// Error page.
     Error(ErrorPage<'a>),
     /// A form sent with an expired session; it was not forwarded.
@@ -81,10 +81,8 @@ pub struct Account<'a> {
     pub csrf: &'a str,
     /// URL of the app.
     pub home: &'a str,
-    /// URL of the device list.
-    pub devices: &'a str,
-    /// URL of the password form.
-    pub password: &'a str,
+    /// URL of the account page.
+    pub page: &'a str,
     /// URL to post for signing out here.
     pub sign_out: &'a str,
     /// URL to post for signing out everywhere.
@@ -152,21 +150,39 @@ pub enum PasswordProblem {
     FormExpired,
 }
 
-/// Device list. Ending a session posts `csrf` and `session_id`.
+/// Account page. Ending a session posts `csrf` and `session_id`; the password form posts what [`PasswordPage`] posts.
 #[derive(Debug)]
-pub struct Devices<'a> {
+pub struct AccountPage<'a> {
     /// The signed-in user.
     pub account: Account<'a>,
+    /// Display name.
+    pub name: Option<&'a str>,
+    /// E-mail address.
+    pub email: Option<&'a str>,
+    /// Whether the address is known to belong to the user.
+    pub email_verified: bool,
+    /// Names of the roles.
+    pub roles: &'a [&'a str],
+    /// URL the password form is posted to.
+    pub change_password: &'a str,
+    /// Minimum length of a password, in characters.
+    pub min_length: usize,
     /// URL to post for ending one session.
     pub end: &'a str,
     /// URL to post for ending all sessions except this one.
     pub end_others: &'a str,
     /// URL to post for ending all sessions of programs.
     pub end_programs: &'a str,
-    /// Browsers, in display order.
+    /// Browsers of this page, in display order.
     pub list: &'a [Device],
-    /// Programs that have signed in, each listed once.
+    /// URL of the page with older ones; `None` on the last one.
+    pub older_devices: Option<&'a str>,
+    /// Programs that have signed in, each listed once on a page.
     pub programs: &'a [Program],
+    /// URL of the page with older sign-ins of programs; `None` on the last one.
+    pub older_programs: Option<&'a str>,
+    /// Whether this is the first page of both lists.
+    pub is_first: bool,
     /// Current time, for ages such as "5 minutes ago".
     pub now: Timestamp,
 }
@@ -191,10 +207,8 @@ pub struct Device {
 /// Sessions of one program, as far as `User-Agent` distinguishes programs.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// Number of sessions.
-    pub count: usize,
-    /// The newest sessions, at least one.
-    pub newest: Vec<Device>,
+    /// Its sessions on this page, at least one, newest first.
+    pub sessions: Vec<Device>,
 }
 
 /// Error page.

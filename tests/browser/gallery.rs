@@ -9,7 +9,7 @@ use doorward::clock::Timestamp;
 use doorward::config::Config;
 use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
-    ASSET_HEADERS, Account, Brand, CrossSite, Device, Devices, ErrorPage, Framed, HEADERS, Interrupted,
+    ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, Framed, HEADERS, Interrupted,
     Language, Page, PasswordPage, PasswordProblem, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn,
     SignedOut, render,
 };
@@ -22,8 +22,7 @@ const ACCOUNT: Account<'_> = Account {
     user: "ada",
     csrf: "csrf",
     home: "/",
-    devices: "/auth/sessions",
-    password: "/auth/password",
+    page: "/auth/account",
     sign_out: "/auth/logout",
     sign_out_everywhere: "/auth/logout-all",
 };
@@ -39,7 +38,8 @@ pub(crate) const NAMES: &[&str] = &[
     "password",
     "password-too-short",
     "password-changed",
-    "devices",
+    "account",
+    "account-older",
     "interrupted",
     "interrupted-framed",
     "sign-out",
@@ -140,9 +140,31 @@ fn devices() -> Vec<Device> {
     ]
 }
 
+fn account<'a>(list: &'a [Device], programs: &'a [Program]) -> AccountPage<'a> {
+    AccountPage {
+        account: ACCOUNT,
+        name: Some("Ada Lovelace"),
+        email: Some("ada.lovelace@analytical-engine.example.org"),
+        email_verified: true,
+        roles: &["admin", "analytical-engine:operate", "staff"],
+        change_password: "/auth/password",
+        min_length: 15,
+        end: "/auth/sessions/end",
+        end_others: "/auth/sessions/end-others",
+        end_programs: "/auth/sessions/end-programs",
+        list,
+        older_devices: None,
+        programs,
+        older_programs: None,
+        is_first: true,
+        now: NOW,
+    }
+}
+
 /// HTML of one page.
 pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<String> {
     let list = devices();
+    let programs = [Program { sessions: vec![list[3].clone(); 34] }];
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let fields = [field("order", "17"), field("SAMLResponse", &"PHNhbWxwOlJlc3BvbnNl".repeat(12))];
     let page = match name {
@@ -155,14 +177,13 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
         "password" => password(None, false),
         "password-too-short" => password(Some(PasswordProblem::TooShort), false),
         "password-changed" => password(None, true),
-        "devices" => Page::Devices(Devices {
-            account: ACCOUNT,
-            end: "/auth/sessions/end",
-            end_others: "/auth/sessions/end-others",
-            end_programs: "/auth/sessions/end-programs",
-            list: &list[..3],
-            programs: &[Program { count: 34, newest: list[3..].to_vec() }],
-            now: NOW,
+        "account" => Page::Account(account(&list[..3], &programs)),
+        "account-older" => Page::Account(AccountPage {
+            is_first: false,
+            older_devices: Some("/auth/account?devices_after=c#devices"),
+            older_programs: Some("/auth/account?programs_after=d#programs"),
+            email_verified: false,
+            ..account(&list[1..3], &programs)
         }),
         "interrupted" => interrupted(true, false),
         "interrupted-framed" => interrupted(false, true),

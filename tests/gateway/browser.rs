@@ -1,5 +1,6 @@
 //! Browser users: forms, cookies, silent renewal and error pages.
 
+mod account;
 mod cors;
 mod cross_origin;
 mod cross_site_form;

@@ -1,6 +1,7 @@
 //! Gateway endpoints over real sockets.
 
 mod account;
+mod attributes;
 mod bodies;
 mod browsers;
 mod sign_in;

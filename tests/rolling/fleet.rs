@@ -173,6 +173,12 @@ pub(crate) async fn ask(gateway: SocketAddr, tokens: &Tokens) -> u16 {
     http::request(gateway, "GET", "/", &[("Authorization", &bearer)], b"").await.status
 }
 
+/// The response of `GET /auth/me`.
+pub(crate) async fn me(gateway: SocketAddr, tokens: &Tokens) -> serde_json::Value {
+    let bearer = format!("Bearer {}", tokens.access);
+    http::request(gateway, "GET", "/auth/me", &[("Authorization", &bearer)], b"").await.json()
+}
+
 async fn post(gateway: SocketAddr, path: &str, bearer: Option<&str>, body: &serde_json::Value) -> Response {
     let authorization = bearer.map(|token| format!("Bearer {token}"));
     let mut headers = vec![("Content-Type", "application/json")];

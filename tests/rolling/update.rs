@@ -1,5 +1,6 @@
 //! Guarantees of a rolling update.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::eventually::assert_eventually;
-use crate::fleet::{Balancer, Fleet, PASSWORD, Release, Tokens, ask, log_in, refresh, sign_out, try_refresh};
+use crate::fleet::{
+    Balancer, Fleet, PASSWORD, Release, Tokens, ask, log_in, me, refresh, sign_out, try_refresh,
+};
 use crate::measured::measured;
 
 const REPLICAS: usize = 3;
@@ -146,6 +149,42 @@ async fn releases_share_sessions_and_revocations() {
             assert_eventually("revoked", SOON, async || ask(gateway, &tokens).await == 401).await;
         }
     }
+}
+
+/// What [`Fleet`]'s user is called by `GET /auth/me`.
+async fn attributes(gateway: SocketAddr, tokens: &Tokens) -> [Option<String>; 2] {
+    let me = me(gateway, tokens).await;
+    ["email", "name"].map(|name| me.get(name).and_then(|value| value.as_str()).map(str::to_owned))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_of_the_release_before_keep_attributes_and_leave_them_out() {
+    let fleet = Fleet::new().await;
+    let old = fleet.gateway(Release::Before);
+    let new = fleet.gateway(Release::This);
+    let add = ["user", "add", "ada", "--email", "ada@example.org", "--name", "Ada", "--password-stdin"];
+    fleet.run(Release::This, &add, &format!("{PASSWORD}\n"));
+    let described = [Some("ada@example.org".to_owned()), Some("Ada".to_owned())];
+    // A token with sealed attributes serves at a gateway that does not know them.
+    let first = log_in(new.address, "ada").await;
+    assert_eq!(ask(old.address, &first).await, 200);
+    assert_eq!(attributes(new.address, &first).await, described);
+    assert_eq!(attributes(old.address, &first).await, [None, None]);
+    // A token of the release before has none, until it is refreshed at this one.
+    let second = log_in(old.address, "ada").await;
+    assert_eq!(ask(new.address, &second).await, 200);
+    assert_eq!(attributes(new.address, &second).await, [None, None]);
+    assert_eq!(attributes(new.address, &refresh(new.address, &second).await).await, described);
+    // A change reaches gateways of both.
+    let third = log_in(old.address, "ada").await;
+    fleet.run(Release::This, &["user", "set", "ada", "--no-name"], "");
+    for gateway in [old.address, new.address] {
+        assert_eventually("refused", SOON, async || ask(gateway, &third).await == 401).await;
+    }
+    // Commands of the release before keep what they do not know.
+    fleet.run(Release::Before, &["user", "roles", "ada", "staff"], "");
+    let shown = fleet.run(Release::This, &["user", "show", "ada", "--json"], "");
+    assert!(shown.contains("ada@example.org") && shown.contains("staff"), "{shown}");
 }
 
 /// A rolled-back update: the previous release starts on data written by this one.

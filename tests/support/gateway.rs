@@ -13,7 +13,7 @@ use doorward::password::{Hasher, Password};
 use doorward::secret::Secret;
 use doorward::server::{self, ConfigFile, Reloads, Running, Stores, Surroundings};
 use doorward::session::SessionStore;
-use doorward::vault::{NewUser, Vault};
+use doorward::vault::{AttributesChange, Edit, NewUser, UserChange, Vault};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -190,6 +190,16 @@ impl TestGateway {
         let new = NewUser::new(id, name.parse().expect("a login"), hash.await.clone(), roles);
         self.vault.users.create(&new).await.expect("a user");
         id
+    }
+
+    /// Gives a user attributes, as another process would; an empty name is none.
+    pub(crate) async fn describe(&self, user: UserId, email: &str, verified: bool, name: &str) {
+        let change = AttributesChange {
+            email: Edit::Set(email.parse().expect("an address")),
+            email_verified: Some(verified),
+            name: if name.is_empty() { Edit::Clear } else { Edit::Set(name.parse().expect("a name")) },
+        };
+        self.vault.users.change(user, &UserChange::Attributes(change)).await.expect("changed");
     }
 
     /// Sends `POST` with a JSON body and an optional bearer.

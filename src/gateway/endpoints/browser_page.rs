@@ -77,8 +77,7 @@ pub(super) fn form_token(call: &Call<'_>) -> Option<String> {
 
 /// Links on every page of a signed-in user.
 pub(super) struct Links {
-    devices: String,
-    password: String,
+    page: String,
     sign_out: String,
     sign_out_everywhere: String,
 }
@@ -86,12 +85,7 @@ pub(super) struct Links {
 impl Links {
     pub(super) fn new(prefix: &str) -> Self {
         let at = |path: &str| format!("{prefix}/{path}");
-        Self {
-            devices: at("sessions"),
-            password: at("password"),
-            sign_out: at("logout"),
-            sign_out_everywhere: at("logout-all"),
-        }
+        Self { page: at("account"), sign_out: at("logout"), sign_out_everywhere: at("logout-all") }
     }
 
     pub(super) fn account<'a>(&'a self, user: &'a str, csrf: &'a str) -> Account<'a> {
@@ -99,8 +93,7 @@ impl Links {
             user,
             csrf,
             home: "/",
-            devices: &self.devices,
-            password: &self.password,
+            page: &self.page,
             sign_out: &self.sign_out,
             sign_out_everywhere: &self.sign_out_everywhere,
         }

@@ -30,6 +30,7 @@ use form::Form;
 use json_body::Fields;
 use sessions::Which;
 
+mod account;
 mod browser_page;
 mod form;
 pub(crate) mod health;
@@ -43,7 +44,7 @@ mod refresh;
 mod sessions;
 
 /// Paths that are HTML pages on `GET`.
-const PAGES: [&str; 4] = ["/login", "/logout", "/password", "/sessions"];
+const PAGES: [&str; 5] = ["/account", "/login", "/logout", "/password", "/sessions"];
 
 /// A request to an endpoint.
 struct Call<'a> {
@@ -138,7 +139,8 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/password", &Method::POST) if is_form => password::submit_form(&mut call).await,
         ("/password", &Method::POST) => password::submit_json(&mut call).await,
         ("/me", &Method::GET) => me::show(&mut call).await,
-        ("/sessions", &Method::GET) if wants_page => sessions::show(&mut call).await,
+        ("/account", &Method::GET) => account::show(&mut call).await,
+        ("/sessions", &Method::GET) if wants_page => account::show(&mut call).await,
         ("/sessions", &Method::GET) => sessions::list_json(&mut call).await,
         ("/sessions/end", &Method::POST) if is_form => sessions::end_form(&mut call, Which::One).await,
         ("/sessions/end-others", &Method::POST) if is_form => {
@@ -156,7 +158,7 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         }
         ("/refresh" | "/logout-all", _) => only("POST"),
         ("/login" | "/logout" | "/password", _) => only("GET, HEAD, POST"),
-        ("/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
+        ("/account" | "/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
         _ => match (path.strip_prefix("/sessions/"), method) {
             (Some(id), &Method::DELETE) => sessions::end_json(&mut call, id).await,
             (Some(_), _) => only("DELETE"),

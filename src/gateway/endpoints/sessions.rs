@@ -1,25 +1,27 @@
-//! `sessions`: sessions of the caller's user, as JSON and as the page of their devices; and their end.
-
-use std::collections::HashMap;
+//! `sessions`: sessions of the caller's user as JSON, and their end. Browsers get the page of `account`.
 
 use serde_json::{Value, json};
 
-use super::browser_page::{FORM, Links, page, session_digest, submitted};
+use super::browser_page::submitted;
+use super::form::Form;
 use super::logout::ended;
 use super::{Accept, Call, EndpointError, OwnResponse};
 use crate::error::Refusal;
 use crate::id::SessionId;
-use crate::identity::ClientKind;
-use crate::pages::{Device, Devices, Page, Program};
 use crate::vault::{EndReason, SessionPage, SessionRow};
 
-/// Maximum number of sessions listed per program.
-const MAX_LISTED: usize = 10;
+/// Number of sessions in a list, and the maximum that a request may ask for: some hundred kilobytes.
+const PAGE: (u32, u32) = (100, 1000);
 
-/// `GET sessions`: sessions of the caller's user.
+/// `GET sessions`: a page of the sessions of the caller's user. `next` in the response is the `after` of the next one.
 pub(super) async fn list_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let identity = call.caller(Accept::CookieOrBearer).await?;
-    let rows = call.auth.sessions_of(&identity, SessionPage::first(1000)).await?;
+    let (after, limit) = range(&Form::parse(call.query())?)?;
+    // One more tells whether there is another page.
+    let page = SessionPage { after, ..SessionPage::first(limit + 1) };
+    let mut rows = call.auth.sessions_of(&identity, page).await?;
+    let has_more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
     let entry = |row: &SessionRow| {
         json!({
             "session_id": row.grant.session_id.to_string(),
@@ -31,7 +33,25 @@ pub(super) async fn list_json(call: &mut Call<'_>) -> Result<OwnResponse, Endpoi
             "user_agent": row.user_agent,
         })
     };
-    Ok(OwnResponse::json(&json!({ "sessions": rows.iter().map(entry).collect::<Vec<Value>>() })))
+    let mut list = json!({ "sessions": rows.iter().map(entry).collect::<Vec<Value>>() });
+    if let Some(last) = rows.last().filter(|_| has_more) {
+        list["next"] = last.grant.session_id.to_string().into();
+    }
+    Ok(OwnResponse::json(&list))
+}
+
+/// Reads `after` and `limit` from a query.
+fn range(query: &Form) -> Result<(Option<SessionId>, u32), Refusal> {
+    let invalid = |text: &str| Refusal::RequestInvalid(text.to_owned());
+    let after = query.get("after").map(|id| id.parse().map_err(|_| invalid("after: not a session id")));
+    let limit = match query.get("limit") {
+        None => PAGE.0,
+        Some(text) => {
+            let limit = text.parse().ok().filter(|limit| (1..=PAGE.1).contains(limit));
+            limit.ok_or_else(|| invalid("limit: write a number from 1 to 1000"))?
+        }
+    };
+    Ok((after.transpose()?, limit))
 }
 
 /// `DELETE sessions/{sid}`: ends a session of the caller's user.
@@ -44,61 +64,6 @@ pub(super) async fn end_json(call: &mut Call<'_>, id: &str) -> Result<OwnRespons
     }
     let reason = if is_own { EndReason::Logout } else { EndReason::User };
     Ok(ended(&call.auth.end_session(id, caller.user_id(), reason).await?))
-}
-
-/// `GET sessions` of a browser: the page.
-pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
-    let identity = call.browser_user().await?;
-    // Without it the forms on the page would not work: the user must sign in again.
-    let digest = session_digest(call).ok_or(Refusal::TokenMissing)?;
-    let rows = call.auth.sessions_of(&identity, SessionPage::first(1000)).await?;
-    let device = |row: SessionRow| Device {
-        session_id: row.grant.session_id.to_string(),
-        user_agent: row.user_agent,
-        address: row.address,
-        signed_in: row.created_at,
-        renewed: row.renewed_at,
-        this: row.grant.session_id == identity.session_id(),
-    };
-    let is_program = |row: &SessionRow| ClientKind::of(&row.grant.client_id) == ClientKind::Program;
-    let (of_programs, of_browsers): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_program);
-    let list: Vec<Device> = of_browsers.into_iter().map(device).collect();
-    let programs = programs(of_programs.into_iter().map(device));
-    let prefix = &call.snapshot.server.auth_prefix;
-    let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &digest));
-    let at = |path: &str| format!("{prefix}/sessions/{path}");
-    let (end, end_others, end_programs) = (at("end"), at("end-others"), at("end-programs"));
-    let account = links.account(identity.login().as_str(), &csrf);
-    let now = call.auth.now();
-    let content = Page::Devices(Devices {
-        account,
-        end: &end,
-        end_others: &end_others,
-        end_programs: &end_programs,
-        list: &list,
-        programs: &programs,
-        now,
-    });
-    Ok(page(call, &content))
-}
-
-/// Groups sessions by program, in the order of their newest session. A script that signs in with each run is one entry, with its
-/// newest sessions.
-fn programs(sessions: impl Iterator<Item = Device>) -> Vec<Program> {
-    let mut programs: Vec<Program> = Vec::new();
-    let mut indexes: HashMap<Option<String>, usize> = HashMap::new();
-    for session in sessions {
-        let index = *indexes.entry(session.user_agent.clone()).or_insert_with(|| {
-            programs.push(Program { count: 0, newest: Vec::new() });
-            programs.len() - 1
-        });
-        let program = &mut programs[index];
-        program.count += 1;
-        if program.newest.len() < MAX_LISTED {
-            program.newest.push(session);
-        }
-    }
-    programs
 }
 
 /// Sessions that a form ends.
@@ -132,5 +97,5 @@ pub(super) async fn end_form(call: &mut Call<'_>, which: Which) -> Result<OwnRes
             call.auth.end_others(user, this).await?;
         }
     }
-    Ok(OwnResponse::see_other(&format!("{}/sessions", call.snapshot.server.auth_prefix)))
+    Ok(OwnResponse::see_other(&format!("{}/account", call.snapshot.server.auth_prefix)))
 }

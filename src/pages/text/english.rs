@@ -59,6 +59,15 @@ pub(super) const TEXT: Text = Text {
     password_changed: "Your password is changed",
     password_changed_text: "Your other devices have been signed out. Use the new password there from now on.",
 
+    my_account: "My account",
+    details: "Your details",
+    name: "Name",
+    email: "E-mail address",
+    email_verified: "verified",
+    email_unverified: "not verified",
+    roles: "Roles",
+    details_text: "If something is wrong here, tell the people who run this site.",
+
     devices: "My devices",
     devices_text: "Where you are signed in. If you do not recognise one, sign it out and change your password.",
     browser_on: |browser, system| format!("{browser} on {system}"),
@@ -77,7 +86,8 @@ pub(super) const TEXT: Text = Text {
     unknown_program: "Unknown program",
     sign_ins: |count| if count == 1 { "1 sign-in".to_owned() } else { format!("{count} sign-ins") },
     show_sign_ins: "Show them",
-    older: |count| format!("And {count} older ones."),
+    older: "Show older sign-ins",
+    newest: "Back to the newest",
     end_programs: "Sign out all programs",
 
     interrupted: "Your form was not sent",

@@ -63,6 +63,15 @@ pub(super) const TEXT: Text = Text {
     password_changed: "Ihr Passwort ist geändert",
     password_changed_text: "Ihre anderen Geräte wurden abgemeldet. Verwenden Sie dort ab jetzt das neue Passwort.",
 
+    my_account: "Mein Konto",
+    details: "Ihre Angaben",
+    name: "Name",
+    email: "E-Mail-Adresse",
+    email_verified: "bestätigt",
+    email_unverified: "nicht bestätigt",
+    roles: "Rollen",
+    details_text: "Falls hier etwas nicht stimmt, sagen Sie es den Betreibern.",
+
     devices: "Meine Geräte",
     devices_text: "Hier sind Sie angemeldet. Falls Sie ein Gerät nicht kennen, melden Sie es ab und ändern Sie Ihr \
                    Passwort.",
@@ -82,7 +91,8 @@ pub(super) const TEXT: Text = Text {
     unknown_program: "Unbekanntes Programm",
     sign_ins: |count| if count == 1 { "1 Anmeldung".to_owned() } else { format!("{count} Anmeldungen") },
     show_sign_ins: "Anzeigen",
-    older: |count| format!("Und {count} ältere."),
+    older: "Ältere Anmeldungen zeigen",
+    newest: "Zurück zu den neuesten",
     end_programs: "Alle Programme abmelden",
 
     interrupted: "Ihr Formular wurde nicht gesendet",

@@ -56,6 +56,15 @@ pub(super) struct Text {
     pub(super) password_changed: &'static str,
     pub(super) password_changed_text: &'static str,
 
+    pub(super) my_account: &'static str,
+    pub(super) details: &'static str,
+    pub(super) name: &'static str,
+    pub(super) email: &'static str,
+    pub(super) email_verified: &'static str,
+    pub(super) email_unverified: &'static str,
+    pub(super) roles: &'static str,
+    pub(super) details_text: &'static str,
+
     pub(super) devices: &'static str,
     pub(super) devices_text: &'static str,
     pub(super) browser_on: fn(&str, &str) -> String,
@@ -75,8 +84,10 @@ pub(super) struct Text {
     /// Number of sign-ins of a program.
     pub(super) sign_ins: fn(usize) -> String,
     pub(super) show_sign_ins: &'static str,
-    /// Number of sessions that are not listed.
-    pub(super) older: fn(usize) -> String,
+    /// Link to the next page of a list.
+    pub(super) older: &'static str,
+    /// Link to the first page.
+    pub(super) newest: &'static str,
     pub(super) end_programs: &'static str,
 
     pub(super) interrupted: &'static str,

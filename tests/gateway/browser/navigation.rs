@@ -88,7 +88,7 @@ async fn framed_page_links_to_the_top_level_sign_in() {
         assert!(is_frameable(&response), "{dest}");
         assert!(response.text().contains("href=\"/inner?q=1\" target=\"_blank\""), "{}", response.text());
         // The gateway's own pages behave the same.
-        for path in ["/auth/login", "/auth/logout", "/auth/sessions", "/auth/password"] {
+        for path in ["/auth/account", "/auth/login", "/auth/logout", "/auth/sessions", "/auth/password"] {
             let response = browser.ask("GET", path, &own, b"").await;
             assert_eq!(response.status, 200, "{path}");
             assert!(

@@ -48,6 +48,7 @@ async fn wrong_method_gets_the_allow_header() {
         ("/auth/sessions/end-programs", "POST", &["GET", "DELETE"]),
         ("/auth/me", "GET, HEAD", &["POST", "DELETE", "OPTIONS", "get"]),
         ("/auth/sessions", "GET, HEAD", &["POST", "DELETE"]),
+        ("/auth/account", "GET, HEAD", &["POST", "DELETE", "PUT"]),
         (&own, "DELETE", &["GET", "POST", "PUT"]),
         ("/.well-known/jwks.json", "GET, HEAD", &["POST", "PUT", "DELETE"]),
     ] {
