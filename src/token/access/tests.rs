@@ -430,15 +430,13 @@ fn token_with_thirty_long_roles_fits_into_a_cookie() {
         let mint = Mint::new(algorithm);
         let roles: Vec<String> =
             (0..30).map(|at| format!("department-{at:02}:permission-to-write")).collect();
+        let email = format!("{}@example.org", "x".repeat(242));
+        // 400 bytes, of which 100 are escaped.
+        let name = "\"".repeat(100) + &"李".repeat(100);
         let subject = Subject {
             roles: Roles::parse(roles.iter().map(String::as_str)).unwrap(),
             login: Some("x".repeat(128).parse().unwrap()),
-            attributes: Attributes::new(
-                format!("{}@example.org", "x".repeat(242)).parse().ok(),
-                true,
-                // 400 bytes, of which 100 are escaped.
-                format!("{}{}", "\"".repeat(100), "李".repeat(100)).parse().ok(),
-            ),
+            attributes: Attributes::new(email.parse().ok(), true, name.parse().ok()),
             generation: u32::MAX,
             ..Mint::subject()
         };
