@@ -7,10 +7,11 @@ use std::time::Duration;
 use doorward::clock::Timestamp;
 use doorward::config::Algorithm;
 use doorward::id::{Random, SessionId, SystemRandom, UserId};
-use doorward::identity::{RightsVersion, Roles};
+use doorward::identity::{Attributes, RightsVersion, Roles};
 use doorward::token::access::{self, Profile, Subject};
 use doorward::token::keyring::{KeySet, OpenKey};
 use doorward::token::refresh::{FamilyId, RefreshToken};
+use doorward::token::seal::MasterSecret;
 use libfuzzer_sys::fuzz_target;
 
 struct World {
@@ -22,8 +23,8 @@ struct World {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let random: &dyn Random = &SystemRandom;
-    let keys = KeySet::new(1, &[OpenKey::access(Algorithm::EdDsa, random)], &[OpenKey::refresh(1, random)]);
-    let keys = keys.expect("fresh keys");
+    let (access, refresh) = (OpenKey::access(Algorithm::EdDsa, random), OpenKey::refresh(1, random));
+    let keys = KeySet::new(1, &[access], &[refresh], &MasterSecret::random(random)).expect("fresh keys");
     let profile = Profile { issuer: "http://a".into(), audience: "b".into(), ttl: Duration::from_secs(900) };
     let subject = Subject {
         session_id: SessionId::random(random),
@@ -31,6 +32,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         roles: Roles::parse(["admin"]).expect("a role"),
         rights: RightsVersion(1),
         generation: 3,
+        login: Some("ada".parse().expect("a login name")),
+        attributes: Attributes::new("ada@example.org".parse().ok(), true, "Ada".parse().ok()),
     };
     let end = Timestamp::from_secs(2_000_000_000);
     let issued = access::issue(&profile, &subject, now(), end, &keys, random).expect("a signer");
