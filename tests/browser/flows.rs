@@ -237,6 +237,47 @@ async fn session_of_another_device_is_ended_and_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn account_page_works_with_and_without_scripts() {
+    let (site, browser) = (Site::start().await, Browser::start().await);
+    let (mine, other) = (browser.profile().await, browser.profile().await);
+    let ada = site.gateway.user("Ada2", &["staff"]).await;
+    site.gateway.describe(ada, "ada@example.org", true, "Ada Lovelace").await;
+    let (mut current, passwords) = (PASSWORD, ["quite another password", "violets under the harbour"]);
+    for (scripts, new) in [(true, passwords[0]), (false, passwords[1])] {
+        let mut tabs = Vec::new();
+        for profile in [&mine, &other] {
+            let tab = profile.tab().await;
+            tab.open(&site.url("/page")).await;
+            tab.until("document.readyState === 'complete' && !!document.querySelector('#password')").await;
+            tab.fill("#username", "ada2").await;
+            tab.fill("#password", current).await;
+            tab.click("button.main").await;
+            tab.until("document.title === 'The app'").await;
+            tabs.push(tab);
+        }
+        let tab = &tabs[0];
+        tab.scripts(scripts).await;
+        tab.open(&site.url("/auth/account")).await;
+        let shown = tab.text("main").await;
+        for part in ["My account", "Ada Lovelace", "ada@example.org", "verified", "staff", "This one"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        let shows = "[...document.querySelectorAll('button.show')].map((button) => !button.hidden)";
+        assert_eq!(tab.run(shows).await, json!([scripts, scripts]), "the button needs a script");
+        tab.fill("#current", current).await;
+        tab.fill("#new", new).await;
+        tab.click("form[action='/auth/password'] button.main").await;
+        tab.until("document.title.startsWith('Your password is changed')").await;
+        assert_eq!(fetches(&tabs[1], 1).await, [(401, false)], "the other device is signed out");
+        tab.scripts(true).await;
+        tab.open(&site.url("/auth/logout")).await;
+        tab.click("form[action='/auth/logout'] button").await;
+        tab.until("document.title.startsWith('You are signed out')").await;
+        current = new;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn back_button_after_sign_out_shows_nothing() {
     let (site, browser) = (Site::start().await, Browser::start().await);
     let profile = browser.profile().await;
@@ -248,10 +289,10 @@ async fn back_button_after_sign_out_shows_nothing() {
     tab.click("form[action='/auth/logout'] button").await;
     tab.until("document.title.startsWith('You are signed out')").await;
     assert!(profile.cookies().await.iter().all(is_kept));
-    // The pages before it: the confirmation page, the devices page, and two pages of the app.
+    // The pages before it: the confirmation page, the account page, and two pages of the app.
     for (shown, arrived) in [
         ("the page that asked", "location.pathname === '/auth/logout' && performance.timeOrigin > since"),
-        ("my devices", AT_LOGIN),
+        ("my account", AT_LOGIN),
         ("the app", AT_LOGIN),
         ("the app", AT_LOGIN),
     ] {
