@@ -181,12 +181,19 @@ impl Gateway {
 
     /// Has a new process take over, under load.
     pub(crate) async fn upgrade(&self) {
-        self.named.store(0, Ordering::Release);
-        self.signal("USR2").await;
-        self.assert_ends_well().await;
-        let named = async || self.named.load(Ordering::Acquire) != 0;
         let log = self.program.log.display();
-        assert!(until(PATIENCE, named).await, "gateway {} names no successor: {log}", self.number);
+        // On a starved machine the new process gives up its start; then the old one serves, and is asked again.
+        for _ in 0..UPGRADES {
+            self.named.store(0, Ordering::Release);
+            self.signal("USR2").await;
+            let named = async || self.named.load(Ordering::Acquire) != 0;
+            assert!(until(PATIENCE, named).await, "gateway {} names no successor: {log}", self.number);
+            if self.named.load(Ordering::Acquire) != FAILED {
+                break;
+            }
+        }
+        assert_ne!(self.named.load(Ordering::Acquire), FAILED, "gateway {}: {log}", self.number);
+        self.assert_ends_well().await;
         *self.successor.lock().await = Some(Watched::new(self.named.load(Ordering::Acquire)));
     }
 
@@ -234,6 +241,12 @@ impl Gateway {
     }
 }
 
+/// Attempts of an upgrade.
+const UPGRADES: usize = 5;
+
+/// In place of the process id of a successor that did not start.
+const FAILED: u32 = u32::MAX;
+
 /// Text of `/metrics`.
 async fn metrics(admin: SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(admin).await.ok()?;
@@ -269,6 +282,9 @@ impl Log {
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 let id = line["pid"].as_u64().and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
                 successor.store(id, Ordering::Release);
+            }
+            if has("upgrade_failed") {
+                successor.store(FAILED, Ordering::Release);
             }
             writeln!(file, "{at} {line}").ok()?;
         }
