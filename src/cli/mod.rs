@@ -105,8 +105,9 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             let _logging = log::start(&log, &surroundings)?;
             serve::runtime(0)?.block_on(async {
                 let stores = demo::Stores { redis: redis.clone(), postgres: postgres.clone() };
-                let demo = demo::start(*listen, stores, surroundings).await?;
                 let mut signals = serve::Signals::listen()?;
+                let starting = demo::start(*listen, stores, surroundings);
+                let Some(demo) = signals.unless_stopped(starting).await.transpose()? else { return Ok(()) };
                 let program = std::env::current_exe().context("cannot determine the path of this program")?;
                 write!(out, "{}", demo.guide(&program))?;
                 out.flush()?;

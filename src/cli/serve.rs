@@ -23,8 +23,9 @@ pub(super) fn serve(path: &Path, surroundings: Surroundings, out: &mut dyn Write
     let clock = Arc::clone(&surroundings.clock);
     let called: Vec<_> = std::env::args_os().collect();
     runtime(config.server.threads)?.block_on(async {
-        let mut running = server::take_over(&config, surroundings, &mut inherited).await?;
         let mut signals = Signals::listen()?;
+        let starting = server::take_over(&config, surroundings, &mut inherited);
+        let Some(mut running) = signals.unless_stopped(starting).await.transpose()? else { return Ok(()) };
         let mut announced = Announcements { out: &mut *out, format: config.log.format, at: clock.wall() };
         let scheme = if config.server.tls.is_some() { "https" } else { "http" };
         for address in running.public() {
@@ -150,7 +151,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Starts handling signals. Must be called before readiness is reported, since a stop may follow at once.
+    /// Starts handling signals. Must be called before anything is started: until then each of them kills the process.
     pub(super) fn listen() -> anyhow::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -167,6 +168,14 @@ impl Signals {
             _ = self.interrupt.recv() => Order::Stop,
             _ = self.hangup.recv() => Order::Reload,
             _ = self.upgrade.recv() => Order::Upgrade,
+        }
+    }
+
+    /// Waits for the start of a gateway; `None` when the process is to stop before. A reload or an upgrade says nothing yet.
+    pub(super) async fn unless_stopped<T>(&mut self, start: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            started = start => Some(started),
+            () = self.stop_requested() => None,
         }
     }
 

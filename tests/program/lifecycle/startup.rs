@@ -8,6 +8,7 @@ use std::path::Path;
 use doorward::server::StartError;
 
 use crate::house::House;
+use crate::process::{Running, signal};
 
 /// Any 32 bytes that no test uses as its key.
 const OTHER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
@@ -80,6 +81,25 @@ fn check_reports_every_problem_beside_a_missing_master_key() {
         assert!(done.out.contains(warning), "no `{warning}` in: {}", done.out);
     }
     assert!(!done.out.contains("is good"), "{}", done.out);
+}
+
+#[test]
+fn signal_during_startup_does_not_kill_the_process() {
+    // A server that accepts connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://doorward@{}/doorward", silent.local_addr().expect("its address"));
+    let house = House::empty();
+    house.write("gateway.toml", &format!("[server]\nlisten = [\"127.0.0.1:0\"]\n[vault]\nurl = \"{url}\"\n"));
+    for signals in [&["TERM"][..], &["HUP", "TERM"], &["USR2", "TERM"], &["INT"]] {
+        let process = Running::start(&mut house.command(&["serve"]));
+        let (_connection, _) = silent.accept().expect("the gateway connects");
+        for name in signals {
+            signal(process.id(), name);
+        }
+        let (status, out, complaint) = process.end();
+        assert_eq!(status.code(), Some(0), "{signals:?}: {status}, {out:?}, {complaint:?}");
+        assert!(out.is_empty(), "it has not served: {out:?}");
+    }
 }
 
 #[test]
