@@ -179,6 +179,11 @@ impl Roles {
         Self(Arc::new(RoleList { roles: roles.into(), header }))
     }
 
+    /// Returns the roles as a header value, sorted and joined by commas. `None` without roles.
+    pub fn header(&self) -> Option<HeaderValue> {
+        (!self.is_empty()).then(|| self.0.header.clone())
+    }
+
     /// Returns whether another value shares this list's memory.
     pub(crate) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
@@ -299,17 +304,6 @@ impl Identity {
     /// Returns the expiry of the access token.
     pub const fn expires_at(&self) -> Timestamp {
         self.expires_at
-    }
-
-    /// Returns login name, user id, roles and session id as header values. All but the roles are built here: kept, they
-    /// would take memory in each session.
-    pub fn header_values(&self) -> [HeaderValue; 4] {
-        [
-            header_value(self.login.to_string()),
-            header_value(self.user_id.to_string()),
-            self.roles.0.header.clone(),
-            header_value(self.session_id.to_string()),
-        ]
     }
 }
 

@@ -76,7 +76,10 @@ impl Snapshot {
         Ok(Self {
             server: config.server.clone(),
             routes: RouteTable::new(&config.server.auth_prefix, &config.routes),
-            headers: HeaderPolicy::new(&config.identity_headers),
+            headers: HeaderPolicy::new(
+                &config.identity_headers,
+                config.upstreams.iter().map(|upstream| &upstream.request_headers),
+            ),
             brand: Brand::new(&config.brand, &config.server.auth_prefix),
             cookies: if config.browser.cookie_domain.is_some() { cookies::SHARED } else { cookies::HOST },
             browser: config.browser.clone(),

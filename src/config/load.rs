@@ -119,7 +119,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
         tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);
     let brand = brand::brand(root.table("brand"), defaults.brand, dir);
     let log = tokens::log(root.table("log"), defaults.log);
-    let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir);
+    let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir, &identity_headers);
     let requests_client_certificates =
         tls.has_problem() || server.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
     let routes = routes::routes(root.tables("routes"), &server, &names, requests_client_certificates);

@@ -5,6 +5,7 @@ mod bad_headers;
 mod bad_health;
 mod bad_routes;
 mod bad_stores;
+mod bad_upstream_headers;
 mod change;
 mod shipped;
 mod tls;

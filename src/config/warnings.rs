@@ -1,5 +1,6 @@
 //! Warnings about a valid configuration, printed by `doorward check` and logged at startup and at a reload.
 
+mod headers;
 mod routes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -37,6 +38,9 @@ impl Config {
         warnings.extend(routes::siblings(self));
         warnings.extend(routes::stripped(self));
         warnings.extend(routes::unused(self));
+        warnings.extend(headers::unsent(self));
+        warnings.extend(headers::unneeded(self));
+        warnings.extend(headers::unpassed(self));
         warnings.extend(lifetimes(self));
         warnings.extend(unreached_hosts(self));
         if let Some(tls) = &self.server.tls {

@@ -6,12 +6,14 @@
 
 use http::HeaderName;
 
-use crate::config::IdentityHeaders;
 use crate::config::header_families;
 use crate::config::header_families::DEFAULT_IDENTITY;
+use crate::config::{IdentityHeaders, RequestHeaders};
 
+mod identity;
 mod names;
 
+pub use identity::identity_headers;
 use names::{Names, is_same};
 
 /// Headers whose other spellings are removed: those that frame a message, and those of WebDAV that the route table checks (RFC
@@ -29,6 +31,8 @@ pub enum Kind {
     Drop,
     /// A header of another gateway's family: removed, unless the route forwards it.
     Foreign,
+    /// A header that some app does not get from clients: see [`is_own_of`].
+    OfApp,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,7 @@ enum Entry {
     Identity,
     Drop,
     Foreign,
+    OfApp,
     OwnSpelling,
 }
 
@@ -43,15 +48,18 @@ enum Entry {
 #[derive(Debug)]
 pub struct HeaderPolicy {
     names: Names<Entry>,
-    /// Names of the identity headers for the app: user, user id, roles, session.
-    identity_names: [HeaderName; 4],
 }
 
 impl HeaderPolicy {
-    /// Builds the policy for the configured identity headers. Every header name that the gateway sets on requests belongs in
-    /// this list: a client could send any other one in another spelling, such as `X_Team` for `X-Team`.
-    pub fn new(configured: &IdentityHeaders) -> Self {
-        let identity = [&configured.user, &configured.user_id, &configured.roles, &configured.session];
+    /// Builds the policy for the `configured` names of identity headers and the headers of all upstreams. Every header name that
+    /// the gateway sets on requests belongs in this list: a client could send any other one in another spelling, such as
+    /// `X_Team` for `X-Team`.
+    pub fn new<'a>(
+        configured: &IdentityHeaders,
+        upstreams: impl Iterator<Item = &'a RequestHeaders> + Clone,
+    ) -> Self {
+        let configured = [&configured.user, &configured.user_id, &configured.roles, &configured.session];
+        let identity = upstreams.clone().flat_map(|headers| headers.identity.iter().map(|(name, _)| name));
         let mut names = Names::new();
         let mut add = |all: &[header_families::Family], entry| {
             for name in all.iter().flat_map(|family| family.names) {
@@ -66,15 +74,18 @@ impl HeaderPolicy {
         for name in OWN_SPELLING {
             names.add(name, Entry::OwnSpelling);
         }
-        for name in DEFAULT_IDENTITY.into_iter().chain(identity.map(HeaderName::as_str)) {
+        for name in
+            DEFAULT_IDENTITY.into_iter().chain(configured.into_iter().chain(identity).map(HeaderName::as_str))
+        {
             names.add(name, Entry::Identity);
         }
-        Self { names, identity_names: identity.map(HeaderName::clone) }
-    }
-
-    /// Returns the configured names of user, user id, roles and session.
-    pub const fn identity_names(&self) -> &[HeaderName; 4] {
-        &self.identity_names
+        for name in upstreams.flat_map(RequestHeaders::own_names) {
+            // What no client may send to any app stays so.
+            if names.find(name.as_str().as_bytes()).is_none() {
+                names.add(name.as_str(), Entry::OfApp);
+            }
+        }
+        Self { names }
     }
 
     /// Returns the kind of `name`. CGI-style apps merge `_`, `.` and `-`, so every spelling that could become a name of
@@ -88,6 +99,7 @@ impl HeaderPolicy {
             Some(Entry::Identity) => Kind::Identity,
             Some(Entry::Drop) => Kind::Drop,
             Some(Entry::Foreign) => Kind::Foreign,
+            Some(Entry::OfApp) => Kind::OfApp,
             // `Content_Length` does not frame a message here, but may do so in an app that merges names.
             Some(Entry::OwnSpelling) if OWN_SPELLING.iter().any(|known| known.as_bytes() == name) => {
                 Kind::Pass
@@ -95,6 +107,16 @@ impl HeaderPolicy {
             Some(Entry::OwnSpelling) => Kind::Drop,
         }
     }
+}
+
+/// Returns whether an app with these headers gets no `name` from clients, in any spelling: it is removed, or set to fixed text.
+pub fn is_own_of(headers: &RequestHeaders, name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    let is = |known: &HeaderName| {
+        let known = known.as_str().as_bytes();
+        is_same(name, known) || without_cgi_prefix(name).is_some_and(|rest| is_same(rest, known))
+    };
+    headers.own_names().any(is)
 }
 
 /// Returns the rest of a name that starts with `HTTP_`.

@@ -1,5 +1,6 @@
 //! Requests as they reach the app.
 
+mod app_headers;
 mod bodies;
 mod credentials;
 mod framing;

@@ -1,6 +1,7 @@
 //! Walks the tables of a file: records which keys are read, reports unknown ones, and reads each value with its type,
 //! unit and range. A value that does not fit is reported at its line.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -133,6 +134,18 @@ impl<'a> Table<'a> {
             }
         }
         tables
+    }
+
+    /// Returns the entries of a table whose keys are names of the operator's own, in order of name.
+    pub(crate) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
+        // A value with an empty span was not read, as in `value`.
+        let entries = self.entries.into_iter().flatten().filter(|(_, value)| !value.span().is_empty());
+        let entry = |(name, value): (&'a toml::Spanned<Cow<'a, str>>, &'a toml::Spanned<DeValue<'a>>)| {
+            let name: &'a str = name.get_ref();
+            let location = self.location.below(&shown(name), "*", value.span().start);
+            (name, Value::new(location, value.get_ref()))
+        };
+        entries.map(entry).collect()
     }
 
     /// Reports unknown keys, and missing ones unless an unknown key looks like their misspelling.

@@ -5,38 +5,57 @@
 
 use http::HeaderName;
 
-/// Default identity headers. They are always removed from client requests, even if other names are configured: an app
-/// or another route may still read them.
-pub const DEFAULT_IDENTITY: [&str; 4] = ["X-Auth-User", "X-Auth-User-Id", "X-Auth-Roles", "X-Auth-Session"];
+/// Default identity headers, and the assertion. They are always removed from client requests, even if other names are
+/// configured: an app or another route may still read them.
+pub const DEFAULT_IDENTITY: [&str; 5] =
+    ["X-Auth-User", "X-Auth-User-Id", "X-Auth-Roles", "X-Auth-Session", "X-Auth-Assertion"];
 
 /// Checks that a route may list `name` in `pass_headers`.
 ///
 /// # Errors
 /// The reason why it may not.
 pub(crate) fn check_passed(name: &HeaderName) -> Result<(), &'static str> {
-    let merged = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let name = merged(name.as_str());
-    let is = |known: &str| name == merged(known);
-    let all = |families: &'static [Family]| families.iter().flat_map(|family| family.names);
-    let is_in = |families| {
-        all(families).any(|known| match known.strip_suffix('*') {
-            Some(prefix) => name.starts_with(&merged(prefix)),
-            None => is(known),
-        })
-    };
-    if DEFAULT_IDENTITY.into_iter().any(is) {
+    if DEFAULT_IDENTITY.into_iter().any(|known| merged(known) == merged(name.as_str())) {
         return Err("is an identity header of this gateway, which clients must not send: remove it");
     }
-    // A name in both lists is decided by the longer entry, as in `policy::headers`.
-    if all(ORIGIN).copied().any(is) || (is_in(ORIGIN) && !is_in(FOREIGN)) {
+    if is_about_origin(name) {
         return Err(
             "describes the origin or target of a request, which only this gateway may set: remove it",
         );
     }
-    if !is_in(FOREIGN) {
+    if !is_in(FOREIGN, name) {
         return Err("passes by default (docs/headers.md lists the headers that do not): remove it");
     }
     Ok(())
+}
+
+/// Returns whether `name` describes the origin, target or method of a request. A name in both lists is decided by the longer
+/// entry, as in `policy::headers`.
+pub(crate) fn is_about_origin(name: &HeaderName) -> bool {
+    let is_itself = |known: &&str| merged(known) == merged(name.as_str());
+    all(ORIGIN).any(|known| is_itself(&known)) || (is_in(ORIGIN, name) && !is_in(FOREIGN, name))
+}
+
+/// Returns whether clients' own copies of `name` reach no app, or only on routes that pass it.
+pub(crate) fn is_removed(name: &HeaderName) -> bool {
+    let is_identity = DEFAULT_IDENTITY.into_iter().any(|known| merged(known) == merged(name.as_str()));
+    is_identity || is_in(ORIGIN, name) || is_in(FOREIGN, name)
+}
+
+fn merged(text: &str) -> String {
+    text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+fn all(families: &'static [Family]) -> impl Iterator<Item = &'static str> {
+    families.iter().flat_map(|family| family.names.iter().copied())
+}
+
+fn is_in(families: &'static [Family], name: &HeaderName) -> bool {
+    let name = merged(name.as_str());
+    all(families).any(|known| match known.strip_suffix('*') {
+        Some(prefix) => name.starts_with(&merged(prefix)),
+        None => name == merged(known),
+    })
 }
 
 /// Header names with a common meaning, and the software that sets them.

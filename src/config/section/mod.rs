@@ -11,4 +11,5 @@ pub(crate) mod server;
 pub(crate) mod stores;
 pub(crate) mod tls;
 pub(crate) mod tokens;
+pub(crate) mod upstream_headers;
 pub(crate) mod upstreams;

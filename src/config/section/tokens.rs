@@ -9,6 +9,8 @@ use crate::config::parse::location::Location;
 use crate::config::parse::origin;
 use crate::config::parse::reader::Table;
 use crate::config::parse::units::show_duration;
+use crate::config::section::upstream_headers::names;
+use crate::config::section::upstream_headers::names::merged;
 use crate::config::usize_from;
 
 /// `[tokens]`
@@ -256,15 +258,10 @@ pub(crate) fn identity_headers(table: Table<'_>, default: IdentityHeaders) -> Id
     headers
 }
 
-/// Replaces every character that is neither letter nor digit, as CGI and some servers do.
-fn merged(name: &HeaderName) -> String {
-    name.as_str().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
-}
-
 fn header(text: &str) -> Result<HeaderName, String> {
     /// Fields with a meaning between client, gateway and app (RFC 9110, 9111, 9440, 6265), and others set by the
     /// gateway.
-    const RESERVED: [&str; 37] = [
+    const RESERVED: [&str; 38] = [
         "accept",
         "age",
         "authorization",
@@ -300,30 +297,14 @@ fn header(text: &str) -> Result<HeaderName, String> {
         "vary",
         "via",
         "warning",
+        "x-auth-assertion",
         "x-real-ip",
         "x-request-id",
     ];
-    /// Maximum length of a name. Each byte costs 80 bytes in the name table.
-    const MAX_LENGTH: usize = 128;
     /// Prefixes of reserved names.
     const FAMILIES: [&str; 7] =
         ["accept-", "access-control-", "content-", "if-", "sec-", "ssl-client-", "x-forwarded-"];
-    if text.contains('_') {
-        let dashes = text.replace('_', "-");
-        return Err(format!(
-            "many servers read _ and - as the same, so a client could spoof it: write {}",
-            quoted(&dashes)
-        ));
-    }
-    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
-        format!("{} is not a header name: write letters, digits and -, such as \"X-Auth-User\"", quoted(text))
-    })?;
-    if name.as_str().len() > MAX_LENGTH {
-        return Err(format!(
-            "a header name of {} characters: write at most {MAX_LENGTH}",
-            name.as_str().len()
-        ));
-    }
+    let name = names::parse(text, "X-Auth-User")?;
     let merged = merged(&name);
     if FAMILIES.iter().any(|family| merged.starts_with(family)) || RESERVED.contains(&merged.as_str()) {
         return Err(format!(

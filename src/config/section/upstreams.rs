@@ -13,6 +13,8 @@ use crate::config::parse::reader::Table;
 use crate::config::section::health;
 use crate::config::section::health::Health;
 use crate::config::section::tls;
+use crate::config::section::upstream_headers;
+use crate::config::{IdentityHeaders, RequestHeaders};
 
 /// `[upstreams.<name>]`
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,8 @@ pub struct Upstream {
     pub health: Health,
     /// TLS settings for its https servers.
     pub tls: UpstreamTls,
+    /// `identity` and `[upstreams.<name>.request_headers]`
+    pub request_headers: RequestHeaders,
 }
 
 /// TLS settings for https servers: trusted CAs, client certificate and server name.
@@ -103,17 +107,24 @@ impl Scheme {
 }
 
 /// Reads all upstreams. The names include those with problems, so that a route to one of these is no second problem.
-pub(crate) fn upstreams<'a>(table: Table<'a>, dir: &Path) -> (Vec<Upstream>, Vec<&'a str>) {
-    let mut upstreams = Vec::new();
+///
+/// `identity` are the names of `[identity_headers]`.
+pub(crate) fn upstreams<'a>(
+    table: Table<'a>,
+    dir: &Path,
+    identity: &IdentityHeaders,
+) -> (Vec<Upstream>, Vec<&'a str>) {
+    let mut upstreams: Vec<Upstream> = Vec::new();
     let mut names = Vec::new();
     for (name, table) in table.named() {
         names.push(name);
-        upstreams.extend(upstream(name, table, dir));
+        upstreams.extend(upstream(name, table, dir, identity));
     }
+    upstream_headers::check_total(&table, upstreams.iter().map(|upstream| &upstream.request_headers));
     (upstreams, names)
 }
 
-fn upstream(name: &str, table: Table<'_>, dir: &Path) -> Option<Upstream> {
+fn upstream(name: &str, table: Table<'_>, dir: &Path, identity: &IdentityHeaders) -> Option<Upstream> {
     if let Err(message) = check_name(name) {
         table.location().problem(message);
     }
@@ -136,11 +147,20 @@ fn upstream(name: &str, table: Table<'_>, dir: &Path) -> Option<Upstream> {
         value.duration(range, "shorter opens a connection per request; firewalls drop longer ones")
     });
     let health = health::health(table.table("health"));
+    let request_headers = upstream_headers::request_headers(&table, identity);
     let tls = upstream_tls(&table, servers.as_deref().unwrap_or_default(), dir);
     table.finish();
     let connect_timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     let idle_timeout = idle_timeout.unwrap_or(UPSTREAM_IDLE_TIMEOUT);
-    Some(Upstream { name: name.to_owned(), servers: servers?, connect_timeout, idle_timeout, health, tls })
+    Some(Upstream {
+        name: name.to_owned(),
+        servers: servers?,
+        connect_timeout,
+        idle_timeout,
+        health,
+        tls,
+        request_headers,
+    })
 }
 
 fn upstream_tls(table: &Table<'_>, servers: &[UpstreamServer], dir: &Path) -> UpstreamTls {

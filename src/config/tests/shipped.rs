@@ -24,12 +24,14 @@ fn uncommented(text: &str) -> String {
     text.lines().map(live).collect::<Vec<_>>().join("\n")
 }
 
-/// Collects every key below `table`, with `*` for the names of upstreams and the indices of routes.
+/// Collects every key below `table`, with `*` for the names of upstreams and the indices of routes. The keys of `set` are names of
+/// headers.
 fn collect(table: &DeTable<'_>, parent: &str, keys: &mut BTreeSet<String>) {
     for (name, value) in table {
         let name = if parent == "upstreams" { "*" } else { name.get_ref() };
         let key = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
         match value.get_ref() {
+            DeValue::Table(_) if key.ends_with("_headers.set") => {}
             DeValue::Table(table) => collect(table, &key, keys),
             DeValue::Array(items) => {
                 for table in items.iter().filter_map(|item| item.get_ref().as_table()) {

@@ -10,7 +10,8 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::error::Refusal;
 
-/// Number of fields that the gateway adds to a request, at most: room for them is made once.
+/// Number of fields that the gateway adds to a request, without those that an upstream's own settings add: room for them is made
+/// once.
 const ADDED: usize = 14;
 
 /// Number of fields that are commonly added to a response: `Via`, the request id, `Cache-Control`, `Vary`, `Date`, `Connection`.

@@ -9,7 +9,7 @@ use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
 
-use crate::config::{Route, Scheme};
+use crate::config::{RequestHeaders, Route, Scheme};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::pipeline::Admitted;
@@ -21,7 +21,7 @@ use crate::gateway::upstream::origin_headers;
 use crate::gateway::upstream::websocket_tunnel;
 use crate::gateway::upstream::websocket_tunnel::Tunnels;
 use crate::policy::forwarded::Origin;
-use crate::policy::headers::{HeaderPolicy, Kind};
+use crate::policy::headers::{HeaderPolicy, Kind, identity_headers, is_own_of};
 use crate::policy::route::Destination;
 use crate::policy::{Permit, cookies};
 use crate::request_id::{self, RequestId};
@@ -246,13 +246,17 @@ pub(crate) fn rewrite(
         .or_else(|| request.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()));
     target(request, route)?;
     fields::edit(request, |headers| {
-        let client_sent_identity = strip(headers, &snapshot.headers, &route.pass_headers);
+        let of_app = &candidate.server.request_headers;
+        let client_sent_identity = strip(headers, &snapshot.headers, of_app, &route.pass_headers);
         destination(headers, route, candidate, to.as_ref())?;
         credentials(headers, route, *bearer_is_ours);
         if let Some(identity) = permit.identity() {
-            for (name, value) in snapshot.headers.identity_names().iter().zip(identity.header_values()) {
+            for (name, value) in identity_headers(of_app, identity) {
                 set(headers, name.clone(), value)?;
             }
+        }
+        for (name, value) in &of_app.fixed {
+            set(headers, name.clone(), value.clone())?;
         }
         let prefix = route.stripped(b"").map(|_| route.path.as_str());
         origin_headers::set_all(headers, downstream.origin, host.as_ref(), prefix)?;
@@ -272,17 +276,23 @@ pub(crate) fn rewrite(
     })
 }
 
-/// Removes headers that clients must not set, except other gateways' names in `passed`. Returns whether an identity header was
-/// among them.
-fn strip(headers: &mut HeaderMap, policy: &HeaderPolicy, passed: &[HeaderName]) -> bool {
+/// Removes headers that clients must not set, or that this app does not get, except other gateways' names in `passed`. Returns
+/// whether an identity header was among them.
+fn strip(
+    headers: &mut HeaderMap,
+    policy: &HeaderPolicy,
+    of_app: &RequestHeaders,
+    passed: &[HeaderName],
+) -> bool {
     let mut unwanted: Vec<HeaderName> = Vec::new();
     let mut client_sent_identity = false;
     for name in headers.keys() {
         match policy.kind(name) {
             Kind::Pass => continue,
             Kind::Identity => client_sent_identity = true,
-            Kind::Foreign if passed.contains(name) => continue,
-            Kind::Drop | Kind::Foreign => {}
+            Kind::Foreign if passed.contains(name) && !is_own_of(of_app, name) => continue,
+            Kind::OfApp if !is_own_of(of_app, name) => continue,
+            Kind::Drop | Kind::Foreign | Kind::OfApp => {}
         }
         unwanted.push(name.clone());
     }

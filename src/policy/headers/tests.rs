@@ -1,6 +1,9 @@
 //! Tests of the header classification.
 
+use http::HeaderValue;
+
 use super::*;
+use crate::config::{Template, Variable};
 
 pub(super) fn policy() -> HeaderPolicy {
     configured(["x-auth-user", "x-auth-user-id", "x-auth-roles", "x-auth-session"])
@@ -8,7 +11,18 @@ pub(super) fn policy() -> HeaderPolicy {
 
 fn configured(names: [&'static str; 4]) -> HeaderPolicy {
     let [user, user_id, roles, session] = names.map(HeaderName::from_static);
-    HeaderPolicy::new(&IdentityHeaders { user, user_id, roles, session })
+    HeaderPolicy::new(&IdentityHeaders { user, user_id, roles, session }, [].into_iter())
+}
+
+/// Request headers of an upstream with these names about the user, with fixed text, and removed.
+fn headers(identity: &[&'static str], fixed: &[&'static str], remove: &[&'static str]) -> RequestHeaders {
+    let name = |name: &&'static str| HeaderName::from_static(name);
+    RequestHeaders {
+        identity: identity.iter().map(|it| (name(it), Template::Variable(Variable::Login))).collect(),
+        fixed: fixed.iter().map(|it| (name(it), HeaderValue::from_static("x"))).collect(),
+        remove: remove.iter().map(name).collect(),
+        ..RequestHeaders::default()
+    }
 }
 
 fn kind(name: &str) -> Kind {
@@ -45,6 +59,37 @@ fn default_identity_names_are_stripped_whatever_is_configured() {
     let configured = ["X-Remote-User", "X-Uid", "X-Groups", "X-Sid"];
     for name in DEFAULT_IDENTITY.into_iter().chain(configured).flat_map(spellings) {
         assert_eq!(policy.kind(&name.parse().unwrap()), Kind::Identity, "{name}");
+    }
+}
+
+#[test]
+fn names_of_every_upstream_are_identity_headers_for_all() {
+    let all = [
+        headers(&["remote-user", "x-email"], &["x-tenant", "x-client-verify"], &["x-debug"]),
+        headers(&["x-tenant-id"], &["x-email", "badge"], &["x-tenant", "remote-user"]),
+    ];
+    let default = crate::config::Config::defaults(std::path::Path::new("")).identity_headers;
+    let policy = HeaderPolicy::new(&default, all.iter());
+    for (name, kind, of_one, of_other) in [
+        ("Remote-User", Kind::Identity, false, true),
+        ("X-Email", Kind::Identity, false, true),
+        ("X-Tenant-Id", Kind::Identity, false, false),
+        ("X-Auth-User", Kind::Identity, false, false),
+        ("X-Auth-Assertion", Kind::Identity, false, false),
+        ("X-Tenant", Kind::OfApp, true, true),
+        ("X-Debug", Kind::OfApp, true, false),
+        ("Badge", Kind::OfApp, false, true),
+        // What no app gets stays so for all.
+        ("X-Client-Verify", Kind::Foreign, true, false),
+        ("Remote-Email", Kind::Foreign, false, false),
+        ("X-Tenants", Kind::Pass, false, false),
+    ] {
+        for spelling in spellings(name) {
+            let name: HeaderName = spelling.parse().unwrap();
+            assert_eq!(policy.kind(&name), kind, "{spelling}");
+            let owns = [is_own_of(&all[0], &name), is_own_of(&all[1], &name)];
+            assert_eq!(owns, [of_one, of_other], "{spelling}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::address::Address;
 use super::health::{Change, CheckGuard, Health, HealthStatus, Report, Trial};
 use super::tls::Terms;
 use crate::clock::{Clock, Monotonic};
-use crate::config::{Checks, Health as Policy, Scheme, Upstream, UpstreamServer};
+use crate::config::{Checks, Health as Policy, RequestHeaders, Scheme, Upstream, UpstreamServer};
 use crate::metrics::{Checked, Ejection, UpstreamSeries};
 
 /// One server as configured.
@@ -32,6 +32,8 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// TLS parameters.
     pub terms: Terms,
+    /// Headers of requests to the app.
+    pub request_headers: Arc<RequestHeaders>,
     port: u16,
     socket: Option<PathBuf>,
     /// The server as written in the configuration, and its upstream: for metrics and logs.
@@ -79,6 +81,7 @@ impl Server {
         upstream: &Upstream,
         name: &Arc<str>,
         policy: &Arc<Policy>,
+        request_headers: &Arc<RequestHeaders>,
     ) -> Self {
         let authority =
             HeaderValue::from_str(&config.authority()).expect("a checked host and port are a header value");
@@ -90,6 +93,7 @@ impl Server {
             connect_timeout: upstream.connect_timeout,
             idle_timeout: upstream.idle_timeout,
             terms: Terms::new(&upstream.tls),
+            request_headers: Arc::clone(request_headers),
             port: config.port,
             socket: config.socket.clone(),
             name: config.to_string(),

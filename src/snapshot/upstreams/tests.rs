@@ -14,6 +14,7 @@ fn upstream(name: &str, hosts: &[&str], health: Policy) -> Upstream {
         connect_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(50),
         tls: crate::config::UpstreamTls::default(),
+        request_headers: crate::config::RequestHeaders::default(),
         health,
     }
 }

@@ -1,0 +1,227 @@
+//! More invalid files, in the notation of `bad`: headers towards and from apps.
+
+use http::HeaderName;
+
+use super::bad::Case;
+use crate::config::{Encoding, Part, Template, Variable};
+
+/// `identity` and `request_headers`.
+const REQUESTS: &[Case] = &[
+    (
+        r#"{app}identity = "authelia""#,
+        r#"3: upstreams.app.identity: unknown value "authelia" (write "default", "x-forwarded", "remote-user", "grafana" or "none")"#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { "X-A" = "${user.mail}" }"#,
+        r#"4: upstreams.app.request_headers.set.X-A: "${user.mail}" is not a variable: did you mean "${user.email}"?"#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { "X-A" = "a${}" }"#,
+        r#"4: upstreams.app.request_headers.set.X-A: "${}" is not a variable: write "${user.id}", "${user.login}", "${user.email}", "${user.name}", "${user.roles}" or "${session.id}""#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { "X-A" = "${user.login" }"#,
+        r#"4: upstreams.app.request_headers.set.X-A: "${user.login" has no } after ${: write ${user.login}"#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { "X A" = "b" }"#,
+        r#"4: upstreams.app.request_headers.set."X A": "X A" is not a header name: write letters, digits and -, such as "X-Email""#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { X_A = "b" }"#,
+        r#"4: upstreams.app.request_headers.set.X_A: many servers read _ and - as the same, so a client could spoof it: write "X-A""#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { "X-A" = 1 }"#,
+        "4: upstreams.app.request_headers.set.X-A: this is an integer: write a string in quotes",
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { "X-A" = "b", "x-a" = "c" }"#,
+        r#"4: upstreams.app.request_headers.set.x-a: many servers read "x-a" and "x-a" as the same: set it once (identity = "none" sends no names but these)"#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|set = { "X-A" = "b", "x.a" = "c" }"#,
+        r#"4: upstreams.app.request_headers.set."x.a": many servers read "x.a" and "x-a" as the same: set it once (identity = "none" sends no names but these)"#,
+    ),
+    (
+        r#"{app}identity = "remote-user"|request_headers.set = { "Remote-User" = "${user.id}" }"#,
+        r#"4: upstreams.app.request_headers.set.Remote-User: many servers read "remote-user" and "remote-user" of `identity` as the same: set it once (identity = "none" sends no names but these)"#,
+    ),
+    (
+        r#"{app}request_headers = { set = { "X-A" = "b" }, remove = ["x-a"] }"#,
+        r#"3: upstreams.app.request_headers.remove[0]: "x-a" is set for this app too: remove it from one of the two"#,
+    ),
+    (
+        r#"{app}request_headers.remove = ["X-A", "x-a"]"#,
+        r#"3: upstreams.app.request_headers.remove[1]: "x-a" is listed twice: remove one"#,
+    ),
+    (
+        r#"{app}request_headers.set = { "X-A" = "" }"#,
+        "3: upstreams.app.request_headers.set.X-A: empty: write a value, or name the header in remove",
+    ),
+    (
+        r#"{app}request_headers.set = { "X-A" = " b" }"#,
+        r#"3: upstreams.app.request_headers.set.X-A: " b" begins or ends with a space, which servers remove: remove it"#,
+    ),
+    (
+        r#"{app}request_headers.set = { "X-A" = "b\r\nX-Auth-User: root" }"#,
+        r#"3: upstreams.app.request_headers.set.X-A: "b\r\nX-Auth-User: root" has a control character: write printable characters"#,
+    ),
+    (
+        r#"{app}request_headers.set = { "X-A" = "${user.login}\u0000" }"#,
+        r#"3: upstreams.app.request_headers.set.X-A: "${user.login}\0" has a control character: write printable characters"#,
+    ),
+    (
+        r#"{app}request_headers.set = { "X-Script-Name" = "/${user.login}", "Accept" = "${user.login}" }"#,
+        r#"3: upstreams.app.request_headers.set.Accept: "Accept" already has another meaning, and clients could no longer send it to any app: write a name of your own, such as "X-Email""#,
+    ),
+    (
+        r#"{app}request_headers.enc = "percent""#,
+        "3: upstreams.app.request_headers.enc: unknown key: remove it, or see gateway.toml for every key",
+    ),
+];
+
+#[test]
+fn request_headers_that_make_no_sense_are_rejected() {
+    super::check_cases(REQUESTS);
+}
+
+/// Problems of one header in `set`, and in `remove`.
+fn problems_of_name(table: &str, name: &str) -> [String; 2] {
+    let app = super::APP;
+    let set = super::problems_of(&format!("{app}{table}.set = {{ \"{name}\" = \"a\" }}"));
+    let remove = super::problems_of(&format!("{app}{table}.remove = [\"{name}\"]"));
+    [set, remove]
+}
+
+#[test]
+fn request_fields_that_frame_authorize_or_belong_to_the_gateway_cannot_be_changed() {
+    for (names, why) in [
+        (
+            &[
+                "Host",
+                "Connection",
+                "content-length",
+                "Transfer-Encoding",
+                "TE",
+                "Trailer",
+                "Upgrade",
+                "Keep-Alive",
+                "Expect",
+                "Via",
+                "HTTP2-Settings",
+                "Sec-WebSocket-Key",
+                "Transfer.Encoding",
+            ][..],
+            "belongs to the connection or the framing of the message: remove it",
+        ),
+        (
+            &[
+                "X-Forwarded-For",
+                "X-Forwarded-Proto",
+                "X-Forwarded-Host",
+                "X-Forwarded-Port",
+                "X-Forwarded-Prefix",
+                "X-Real-IP",
+                "X-Request-Id",
+                "Client-Cert",
+                "Forwarded",
+                "X-Auth-Assertion",
+            ],
+            "is set by the gateway on every request: remove it",
+        ),
+        (
+            &[
+                "Destination",
+                "Depth",
+                "overwrite",
+                "x-amz-copy-source",
+                "X-Copy-From",
+                "Source",
+                "Upload-Concat",
+            ],
+            "is part of what was authorized (docs/second-resources.md): remove it",
+        ),
+    ] {
+        for name in names {
+            let [set, remove] = problems_of_name("request_headers", name);
+            assert!(set.ends_with(&format!("{name:?} {why}")), "{set}");
+            assert!(remove.ends_with(&format!("{name:?} {why}")), "{remove}");
+        }
+    }
+    for name in ["Authorization", "Cookie", "Proxy-Authorization"] {
+        let [set, remove] = problems_of_name("request_headers", name);
+        assert!(set.ends_with("carries a client's credentials: write another name"), "{set}");
+        assert_eq!(remove, "", "an app may do without");
+    }
+    for name in ["X-Original-URL", "X-HTTP-Method-Override", "X-Forwarded-Ssl", "X-Scheme", "Path-Info"] {
+        let [set, _] = problems_of_name("request_headers", name);
+        assert!(set.ends_with("which only the gateway sets: remove it"), "{set}");
+    }
+    for name in
+        ["X-Script-Name", "X-Sendfile-Type", "Accept-Language", "X-Forwarded-User", "X-Auth-User-Name"]
+    {
+        assert_eq!(problems_of_name("request_headers", name), ["", ""], "{name}");
+    }
+}
+
+#[test]
+fn names_of_all_upstreams_together_are_bounded() {
+    let set = |upstream: usize, count: usize| {
+        let names: Vec<String> =
+            (0..count).map(|n| format!("\"X-{upstream}-{n}-{}\" = \"a\"", "x".repeat(100))).collect();
+        format!(
+            "[upstreams.a{upstream}]\nservers = [\"http://127.0.0.1:9\"]\nrequest_headers.set = {{ {} }}\n",
+            names.join(", ")
+        )
+    };
+    assert_eq!(super::problems_of(&set(1, 64)), "");
+    let one = super::problems_of(&set(1, 65));
+    assert!(one.ends_with("upstreams.a1.request_headers.set: 65 headers: write at most 64"), "{one}");
+    let all: String = (0..6).map(|upstream| set(upstream, 60)).collect();
+    let problem = super::problems_of(&all);
+    assert!(problem.contains("upstreams: the names of all request headers have 3"), "{problem}");
+    assert!(problem.ends_with("write at most 32768"), "{problem}");
+    // The same names in each cost nothing more.
+    let same: String =
+        (0..60).map(|upstream| set(1, 60).replacen("a1", &format!("a{upstream}"), 1)).collect();
+    assert_eq!(super::problems_of(&same), "");
+    let long = super::problems_of(&format!(
+        "{}request_headers.set = {{ \"X-A\" = \"{}\" }}",
+        super::APP,
+        "b".repeat(2049)
+    ));
+    assert!(long.ends_with("a header value of 2049 bytes: write at most 2048"), "{long}");
+    let many = "${user.login}".repeat(13);
+    let many = super::problems_of(&format!("{}request_headers.set = {{ \"X-A\" = \"{many}\" }}", super::APP));
+    assert!(many.ends_with("13 variables in one value: write at most 12"), "{many}");
+}
+
+#[test]
+fn request_headers_are_parsed_as_written() {
+    let headers = super::good(&format!(
+        "[identity_headers]\nuser = \"X-Me\"\n{}[upstreams.app.request_headers]\nencoding = \"percent\"\nremove = [\"X-Debug\"]\n\
+         set = {{ \"X-Email\" = \"${{user.email}}\", \"X-Who\" = \"<${{user.id}}> $5\", \"X-Tenant\" = \"acme\" }}\n",
+        super::APP
+    ))
+    .upstreams
+    .remove(0)
+    .request_headers;
+    let name = HeaderName::from_static;
+    let parts = [Part::Text("<".into()), Part::Variable(Variable::UserId), Part::Text("> $5".into())];
+    assert_eq!(
+        headers.identity,
+        [
+            (name("x-me"), Template::Variable(Variable::Login)),
+            (name("x-auth-user-id"), Template::Variable(Variable::UserId)),
+            (name("x-auth-roles"), Template::Variable(Variable::Roles)),
+            (name("x-auth-session"), Template::Variable(Variable::SessionId)),
+            (name("x-email"), Template::Variable(Variable::Email)),
+            (name("x-who"), Template::Parts(parts.into())),
+        ]
+    );
+    assert_eq!(headers.fixed, [(name("x-tenant"), "acme".parse().unwrap())]);
+    assert_eq!((headers.remove, headers.encoding), (vec![name("x-debug")], Encoding::Percent));
+    let plain = super::good(super::APP).upstreams.remove(0).request_headers;
+    assert_eq!((plain.identity.len(), plain.is_chosen, headers.is_chosen), (4, false, true));
+}
