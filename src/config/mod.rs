@@ -31,7 +31,7 @@ pub use section::stores::{
 };
 pub use section::tls::{Tls, TlsCertificate};
 pub use section::tokens::{Algorithm, IdentityHeaders, Log, LogAccess, LogFormat, LogLevel, Login, Tokens};
-pub use section::upstream_headers::{Encoding, Part, RequestHeaders, Template, Variable};
+pub use section::upstream_headers::{Encoding, Part, RequestHeaders, ResponseHeaders, Template, Variable};
 pub use section::upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};
 pub use warnings::Warning;
 

@@ -120,11 +120,12 @@ impl Upstreams {
 impl Group {
     fn new(upstream: &Upstream, previous: Option<&Self>, changes: &Arc<Changes>) -> Self {
         let (name, policy) = (Arc::from(upstream.name.as_str()), Arc::new(upstream.health.clone()));
-        let headers = Arc::new(upstream.request_headers.clone());
+        let requests = Arc::new(upstream.request_headers.clone());
+        let responses = Arc::new(upstream.response_headers.clone());
         let servers: Vec<Arc<Server>> = upstream
             .servers
             .iter()
-            .map(|config| Arc::new(Server::new(config, upstream, &name, &policy, &headers)))
+            .map(|config| Arc::new(Server::new(config, upstream, &name, &policy, (&requests, &responses))))
             .collect();
         let known = previous.map(|previous| previous.candidates.load_full()).unwrap_or_default();
         let mut candidates: Vec<Arc<Candidate>> = Vec::new();

@@ -8,6 +8,7 @@ mod identity;
 mod origin;
 mod prefix;
 mod request_ids;
+mod response_headers;
 mod routes;
 mod second;
 mod targets;

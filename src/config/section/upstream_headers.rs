@@ -1,4 +1,4 @@
-//! What an app is told and what it tells clients: `identity`, `[upstreams.<name>.request_headers]` of an upstream.
+//! Headers towards an app and from it: `identity`, `[upstreams.<name>.request_headers]` and `response_headers`.
 
 use http::{HeaderName, HeaderValue};
 
@@ -31,6 +31,15 @@ pub struct RequestHeaders {
     pub encoding: Encoding,
     /// True if the file says which names are sent, rather than the default.
     pub is_chosen: bool,
+}
+
+/// Changes of an app's responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseHeaders {
+    /// Headers to set, in place of the app's own.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Headers to remove.
+    pub remove: Vec<HeaderName>,
 }
 
 /// Form of values about the user.
@@ -149,6 +158,33 @@ pub(crate) fn request_headers(upstream: &Table<'_>, default: &IdentityHeaders) -
         table.value("encoding").and_then(|value| value.choice(&choices)).unwrap_or(Encoding::Utf8);
     table.finish();
     headers
+}
+
+/// Reads `response_headers` of an upstream.
+pub(crate) fn response_headers(upstream: &Table<'_>) -> ResponseHeaders {
+    let table = upstream.table("response_headers");
+    let mut set: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    for (text, value) in entries(&table) {
+        let read = value.text().and_then(|written| {
+            let refused = |message| value.location().problem(message);
+            let name =
+                names::of_response(text).and_then(|name| match set.iter().any(|(known, _)| *known == name) {
+                    true => Err(format!("\"{name}\" is set twice: remove one")),
+                    false => Ok(name),
+                });
+            Some((name.map_err(refused).ok()?, template::fixed(written).map_err(refused).ok()?))
+        });
+        set.extend(read);
+    }
+    let remove = remove(&table, |text| {
+        let name = names::of_response(text)?;
+        if set.iter().any(|(known, _)| *known == name) {
+            return Err(format!("{} is set for this app too: remove it from one of the two", quoted(text)));
+        }
+        Ok(name)
+    });
+    table.finish();
+    ResponseHeaders { set, remove }
 }
 
 /// Returns the entries of `set`, at most [`MAX_NAMES`].

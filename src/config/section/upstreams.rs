@@ -14,7 +14,7 @@ use crate::config::section::health;
 use crate::config::section::health::Health;
 use crate::config::section::tls;
 use crate::config::section::upstream_headers;
-use crate::config::{IdentityHeaders, RequestHeaders};
+use crate::config::{IdentityHeaders, RequestHeaders, ResponseHeaders};
 
 /// `[upstreams.<name>]`
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,8 @@ pub struct Upstream {
     pub tls: UpstreamTls,
     /// `identity` and `[upstreams.<name>.request_headers]`
     pub request_headers: RequestHeaders,
+    /// `[upstreams.<name>.response_headers]`
+    pub response_headers: ResponseHeaders,
 }
 
 /// TLS settings for https servers: trusted CAs, client certificate and server name.
@@ -148,6 +150,7 @@ fn upstream(name: &str, table: Table<'_>, dir: &Path, identity: &IdentityHeaders
     });
     let health = health::health(table.table("health"));
     let request_headers = upstream_headers::request_headers(&table, identity);
+    let response_headers = upstream_headers::response_headers(&table);
     let tls = upstream_tls(&table, servers.as_deref().unwrap_or_default(), dir);
     table.finish();
     let connect_timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
@@ -160,6 +163,7 @@ fn upstream(name: &str, table: Table<'_>, dir: &Path, identity: &IdentityHeaders
         health,
         tls,
         request_headers,
+        response_headers,
     })
 }
 

@@ -165,6 +165,62 @@ fn request_fields_that_frame_authorize_or_belong_to_the_gateway_cannot_be_change
     }
 }
 
+/// `response_headers`.
+const RESPONSES: &[Case] = &[
+    (
+        r#"{app}response_headers.set = { "X A" = "b" }"#,
+        r#"3: upstreams.app.response_headers.set."X A": "X A" is not a header name: write letters, digits and -, such as "Content-Security-Policy""#,
+    ),
+    (
+        r#"{app}response_headers.set = { "X-A" = "b", "x-a" = "c" }"#,
+        r#"3: upstreams.app.response_headers.set.x-a: "x-a" is set twice: remove one"#,
+    ),
+    (
+        r#"{app}response_headers = { set = { "X-A" = "b" }, remove = ["x-a"] }"#,
+        r#"3: upstreams.app.response_headers.remove[0]: "x-a" is set for this app too: remove it from one of the two"#,
+    ),
+    (
+        r#"{app}response_headers.set = { "X-User" = "${user.login}" }"#,
+        "3: upstreams.app.response_headers.set.X-User: a response has no variables: write fixed text",
+    ),
+    (
+        r#"{app}response_headers.set = { "X-A" = "a\nSet-Cookie: b" }"#,
+        r#"3: upstreams.app.response_headers.set.X-A: "a\nSet-Cookie: b" has a control character: write printable characters"#,
+    ),
+    (
+        r#"{app}response_headers.encoding = "percent""#,
+        "3: upstreams.app.response_headers.encoding: unknown key: remove it, or see gateway.toml for every key",
+    ),
+];
+
+#[test]
+fn response_headers_that_make_no_sense_are_rejected() {
+    super::check_cases(RESPONSES);
+    for (name, why) in [
+        ("Content-Length", "belongs to the connection or the framing of the message: remove it"),
+        ("Transfer-Encoding", "belongs to the connection or the framing of the message: remove it"),
+        ("Connection", "belongs to the connection or the framing of the message: remove it"),
+        ("Upgrade", "belongs to the connection or the framing of the message: remove it"),
+        ("Trailer", "belongs to the connection or the framing of the message: remove it"),
+        ("Via", "belongs to the connection or the framing of the message: remove it"),
+        ("Sec-WebSocket-Accept", "belongs to the connection or the framing of the message: remove it"),
+        ("Content-Encoding", "describes the content, which stays as it is: remove it"),
+        ("Set-Cookie", "would concern the gateway's own cookies too: remove it"),
+        ("Clear-Site-Data", "would delete the gateway's cookies: remove it"),
+        ("Strict-Transport-Security", "is set by the gateway: write server.tls.hsts"),
+        ("X-Request-Id", "is set by the gateway: remove it"),
+        ("vary", "is set by the gateway: remove it"),
+        ("Access-Control-Allow-Origin", "is CORS: write `cors` in the routes"),
+    ] {
+        let [set, remove] = problems_of_name("response_headers", name);
+        assert!(set.ends_with(&format!("{name:?} {why}")), "{set}");
+        assert!(remove.ends_with(&format!("{name:?} {why}")), "{remove}");
+    }
+    for name in ["Server", "X_Powered_By", "Cache-Control", "Location", "Content-Type", "X-Frame-Options"] {
+        assert_eq!(problems_of_name("response_headers", name), ["", ""], "{name}");
+    }
+}
+
 #[test]
 fn names_of_all_upstreams_together_are_bounded() {
     let set = |upstream: usize, count: usize| {

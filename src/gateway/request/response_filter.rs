@@ -43,6 +43,13 @@ impl Gateway {
             let server = context.candidate().and_then(|it| it.server.authority.to_str().ok());
             response_rewrite::rewrite(response, session.req_header(), route, forwarded_host, server)?;
         }
+        // Before the gateway adds its own fields.
+        let changed = context
+            .candidate()
+            .map_or(Ok(()), |it| upstream_response::change_fields(response, &it.server.response_headers));
+        if let Err(refusal) = changed {
+            return Self::refuse(context, refusal);
+        }
         send::add_common_fields(session, response, context)?;
         if self.traffic.is_winding_down() {
             session.set_keepalive(None);

@@ -3,6 +3,9 @@
 use http::header;
 use pingora::http::ResponseHeader;
 
+use crate::config::ResponseHeaders;
+use crate::error::Refusal;
+use crate::gateway::upstream::fields::{edit_response, set};
 use crate::metrics::Stream;
 use crate::policy::cookies;
 use crate::text::has_prefix_ignoring_case;
@@ -19,6 +22,20 @@ pub(crate) fn stream(response: &ResponseHeader) -> Stream {
 fn is_event_stream(response: &ResponseHeader) -> bool {
     let content_type = response.headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     content_type.is_some_and(|value| has_prefix_ignoring_case(value, b"text/event-stream"))
+}
+
+/// Changes the fields of an app's final response as its upstream says. A 101 and other informational responses stay as they are:
+/// they belong to the protocol.
+pub(crate) fn change_fields(response: &mut ResponseHeader, headers: &ResponseHeaders) -> Result<(), Refusal> {
+    if (headers.set.is_empty() && headers.remove.is_empty()) || response.status.is_informational() {
+        return Ok(());
+    }
+    edit_response(response, |fields| {
+        for name in &headers.remove {
+            fields.remove(name);
+        }
+        headers.set.iter().try_for_each(|(name, value)| set(fields, name.clone(), value.clone()))
+    })
 }
 
 /// Removes `Set-Cookie` fields with names of the gateway's cookies: an app must not set them.

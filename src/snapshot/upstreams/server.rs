@@ -12,7 +12,9 @@ use super::address::Address;
 use super::health::{Change, CheckGuard, Health, HealthStatus, Report, Trial};
 use super::tls::Terms;
 use crate::clock::{Clock, Monotonic};
-use crate::config::{Checks, Health as Policy, RequestHeaders, Scheme, Upstream, UpstreamServer};
+use crate::config::{
+    Checks, Health as Policy, RequestHeaders, ResponseHeaders, Scheme, Upstream, UpstreamServer,
+};
 use crate::metrics::{Checked, Ejection, UpstreamSeries};
 
 /// One server as configured.
@@ -34,6 +36,8 @@ pub struct Server {
     pub terms: Terms,
     /// Headers of requests to the app.
     pub request_headers: Arc<RequestHeaders>,
+    /// Changes of the app's responses.
+    pub response_headers: Arc<ResponseHeaders>,
     port: u16,
     socket: Option<PathBuf>,
     /// The server as written in the configuration, and its upstream: for metrics and logs.
@@ -81,7 +85,7 @@ impl Server {
         upstream: &Upstream,
         name: &Arc<str>,
         policy: &Arc<Policy>,
-        request_headers: &Arc<RequestHeaders>,
+        (request_headers, response_headers): (&Arc<RequestHeaders>, &Arc<ResponseHeaders>),
     ) -> Self {
         let authority =
             HeaderValue::from_str(&config.authority()).expect("a checked host and port are a header value");
@@ -94,6 +98,7 @@ impl Server {
             idle_timeout: upstream.idle_timeout,
             terms: Terms::new(&upstream.tls),
             request_headers: Arc::clone(request_headers),
+            response_headers: Arc::clone(response_headers),
             port: config.port,
             socket: config.socket.clone(),
             name: config.to_string(),

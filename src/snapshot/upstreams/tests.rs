@@ -15,6 +15,7 @@ fn upstream(name: &str, hosts: &[&str], health: Policy) -> Upstream {
         idle_timeout: Duration::from_secs(50),
         tls: crate::config::UpstreamTls::default(),
         request_headers: crate::config::RequestHeaders::default(),
+        response_headers: crate::config::ResponseHeaders::default(),
         health,
     }
 }

@@ -96,6 +96,28 @@ const CLIENTS: [&str; 14] = [
 /// Prefixes of such fields.
 const CLIENT_FAMILIES: [&str; 5] = ["accept-", "access-control-", "content-", "if-", "sec-"];
 
+/// Parses the name of a response field to set or to remove.
+///
+/// # Errors
+/// A message that says what to write instead.
+pub(super) fn of_response(text: &str) -> Result<HeaderName, String> {
+    let name = any(text, "Content-Security-Policy")?;
+    let plain = name.as_str();
+    let why = match plain {
+        "set-cookie" | "set-cookie2" => "would concern the gateway's own cookies too: remove it",
+        "clear-site-data" => "would delete the gateway's cookies: remove it",
+        "strict-transport-security" => "is set by the gateway: write server.tls.hsts",
+        "vary" | "x-request-id" => "is set by the gateway: remove it",
+        "content-encoding" | "content-range" => "describes the content, which stays as it is: remove it",
+        _ if CONNECTION.contains(&plain) || plain.starts_with("sec-websocket-") => {
+            "belongs to the connection or the framing of the message: remove it"
+        }
+        _ if plain.starts_with("access-control-") => "is CORS: write `cors` in the routes",
+        _ => return Ok(name),
+    };
+    Err(format!("{} {why}", quoted(text)))
+}
+
 /// Parses a field name that `_` and other separators cannot change into another one.
 ///
 /// # Errors
@@ -107,6 +129,11 @@ pub(crate) fn parse(text: &str, example: &str) -> Result<HeaderName, String> {
             quoted(&text.replace('_', "-"))
         ));
     }
+    any(text, example)
+}
+
+/// Parses a field name.
+fn any(text: &str, example: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         format!("{} is not a header name: write letters, digits and -, such as \"{example}\"", quoted(text))
     })?;
