@@ -28,7 +28,7 @@ use crate::token::sha256;
 use crate::vault::{Vault, VaultError};
 use session::{idle, lease, lookups, pauses, revoke, user_names};
 use sign_in::{logouts, throttle};
-use tokens::{renew, role_lists, verified};
+use tokens::{assertions, renew, role_lists, verified};
 
 mod observe;
 mod session;
@@ -171,6 +171,7 @@ pub struct Auth {
     uses: idle::UnwrittenUses,
     logouts: logouts::PendingLogouts,
     role_lists: role_lists::RoleLists,
+    assertions: assertions::Assertions,
     lookups: Arc<lookups::Lookups>,
     logins: Arc<user_names::Logins>,
     /// The vault has keys that could not be loaded or opened.
@@ -206,6 +207,7 @@ impl Auth {
             uses: idle::UnwrittenUses::default(),
             logouts: logouts::PendingLogouts::default(),
             role_lists: role_lists::RoleLists::new(),
+            assertions: assertions::Assertions::default(),
             lookups,
             logins,
             keys_behind: AtomicBool::new(false),

@@ -10,6 +10,7 @@ use crate::config::parse::location::Report;
 use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
+use crate::config::section::upstream_headers::Defaults;
 use crate::config::section::{brand, browser, routes, server, stores, tokens, upstreams};
 
 /// Result of reading a configuration file, and the files that were read. A change of any of these files triggers
@@ -119,7 +120,8 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
         tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);
     let brand = brand::brand(root.table("brand"), defaults.brand, dir);
     let log = tokens::log(root.table("log"), defaults.log);
-    let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir, &identity_headers);
+    let of_upstreams = Defaults { names: &identity_headers, audience: &tokens.audience };
+    let (upstreams, names) = upstreams::upstreams(root.table("upstreams"), dir, &of_upstreams);
     let requests_client_certificates =
         tls.has_problem() || server.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
     let routes = routes::routes(root.tables("routes"), &server, &names, requests_client_certificates);

@@ -1,6 +1,7 @@
 //! Tokens: issuing and verification.
 //!
 //! * [`access`]: the JWT (RFC 9068 profile) that every request carries, with the user's name sealed in it.
+//! * [`assertion`]: the JWT that tells one app who the user is, and opens nothing here.
 //! * [`refresh`]: the opaque token that renews it; its MAC is checked before the vault is queried.
 //! * [`keyring`]: the signing keys, replaced as a whole when the key table changes.
 //! * [`seal`]: encryption of those keys in the vault.
@@ -8,6 +9,7 @@
 //! Nothing here depends on sessions, stores or HTTP; time and randomness are arguments.
 
 pub mod access;
+pub mod assertion;
 pub mod form_token;
 mod identity;
 pub mod keyring;

@@ -17,6 +17,9 @@ use crate::secret::Secret;
 /// The media type of an access token, RFC 9068 section 2.1.
 pub(super) const TYP: &str = "at+jwt";
 
+/// The type of an assertion for an app (RFC 8725 section 3.11: no token of one type is taken for another).
+pub(super) const ASSERTION_TYP: &str = "doorward-assertion+jwt";
+
 /// A key of this gateway, ready to use.
 pub(super) struct AccessKey {
     algorithm: Jwa,
@@ -25,6 +28,8 @@ pub(super) struct AccessKey {
     /// The header segment of every token of this key. A byte-for-byte comparison checks `alg`, `typ`, `kid` and
     /// everything else a header could contain (`crit`, `jku`, `zip`, …) without interpreting it.
     pub(super) header: String,
+    /// The header segment of every assertion that this key signs.
+    pub(super) assertion_header: String,
     pub(super) jwk: Map<String, Value>,
     /// Seals the user's name in its tokens.
     pub(super) identity: IdentityKey,
@@ -103,9 +108,10 @@ impl AccessKey {
             ("use".into(), "sig".into()),
             ("alg".into(), alg.into()),
         ]);
-        let header = base64url(json!({ "alg": alg, "kid": kid, "typ": TYP }).to_string());
+        let header = |typ| base64url(json!({ "alg": alg, "kid": kid, "typ": typ }).to_string());
+        let (header, assertion_header) = (header(TYP), header(ASSERTION_TYP));
         let identity = IdentityKey::new(master, kid);
-        Ok(Self { algorithm, private, public, header, jwk: public_jwk, identity })
+        Ok(Self { algorithm, private, public, header, assertion_header, jwk: public_jwk, identity })
     }
 
     /// Returns the signature segment over `header.claims`.

@@ -1,6 +1,7 @@
 //! Requests as they reach the app.
 
 mod app_headers;
+mod assertion;
 mod bodies;
 mod credentials;
 mod framing;

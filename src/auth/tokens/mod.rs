@@ -1,5 +1,6 @@
 //! Tokens: grants, refresh, renewal, signing keys, cache of verified tokens.
 
+pub(crate) mod assertions;
 pub(crate) mod grant;
 pub mod keys;
 pub(crate) mod named;

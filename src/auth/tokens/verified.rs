@@ -28,6 +28,12 @@ impl Basis {
     pub(crate) fn of(keys: &KeySet, settings: &Settings) -> Self {
         Self { keys: keys.version(), profile: settings.profile_number }
     }
+
+    /// Any basis, for tests of what keeps one.
+    #[cfg(test)]
+    pub(crate) const fn for_test(keys: u64) -> Self {
+        Self { keys, profile: 0 }
+    }
 }
 
 /// A verified token: what is needed of [`Verified`], without the session's id, which its slot has.

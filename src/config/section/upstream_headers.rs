@@ -1,5 +1,7 @@
 //! Headers towards an app and from it: `identity`, `[upstreams.<name>.request_headers]` and `response_headers`.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 
 use crate::config::IdentityHeaders;
@@ -29,6 +31,8 @@ pub struct RequestHeaders {
     pub remove: Vec<HeaderName>,
     /// Form of values about the user.
     pub encoding: Encoding,
+    /// `aud` of the assertion about the user; `None` = the app gets none.
+    pub assertion: Option<Arc<str>>,
     /// True if the file says which names are sent, rather than the default.
     pub is_chosen: bool,
 }
@@ -110,18 +114,27 @@ impl Preset {
     }
 }
 
-/// Reads `identity` and `request_headers` of an upstream. `default` are the names of `[identity_headers]`.
-pub(crate) fn request_headers(upstream: &Table<'_>, default: &IdentityHeaders) -> RequestHeaders {
+/// Settings of other tables that upstreams follow.
+pub(crate) struct Defaults<'c> {
+    /// `[identity_headers]`
+    pub(crate) names: &'c IdentityHeaders,
+    /// `tokens.audience`
+    pub(crate) audience: &'c str,
+}
+
+/// Reads `identity`, `assertion` and `request_headers` of the upstream `name`.
+pub(crate) fn request_headers(name: &str, upstream: &Table<'_>, defaults: &Defaults<'_>) -> RequestHeaders {
     let preset = upstream.value("identity").and_then(|value| value.choice(&Preset::ALL));
     let preset = preset.unwrap_or(Preset::Default);
     let table = upstream.table("request_headers");
     let mut headers = RequestHeaders {
         identity: preset
-            .names(default)
+            .names(defaults.names)
             .into_iter()
             .map(|(name, variable)| (name, Template::Variable(variable)))
             .collect(),
         is_chosen: upstream.has("identity"),
+        assertion: assertion(name, upstream, defaults.audience),
         ..RequestHeaders::default()
     };
     let mut known: Vec<(String, String)> = headers
@@ -158,6 +171,37 @@ pub(crate) fn request_headers(upstream: &Table<'_>, default: &IdentityHeaders) -
         table.value("encoding").and_then(|value| value.choice(&choices)).unwrap_or(Encoding::Utf8);
     table.finish();
     headers
+}
+
+/// Reads `assertion`: true, or a table with the audience, which is otherwise the name of the upstream.
+fn assertion(name: &str, upstream: &Table<'_>, of_tokens: &str) -> Option<Arc<str>> {
+    let value = upstream.value("assertion")?;
+    let (audience, at) = if let Some(table) = value.as_table() {
+        let example =
+            "write the name that the app expects in aud, such as { audience = \"https://wiki.example.com\" }";
+        let audience = table.required("audience", example).and_then(|value| value.parsed(audience));
+        let at = table.location_of("audience");
+        table.finish();
+        (audience?, at)
+    } else {
+        (value.flag()?.then_some(name)?, value.location().clone())
+    };
+    if audience == of_tokens {
+        at.problem(format!(
+            "{} is tokens.audience, so an access token could pass for an assertion: write {{ audience = \"...\" }} with another name",
+            quoted(audience)
+        ));
+        return None;
+    }
+    Some(audience.into())
+}
+
+/// Parses the audience of an assertion (RFC 7519 section 4.1.3).
+fn audience(text: &str) -> Result<&str, String> {
+    if text.is_empty() || text.len() > 256 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("{} is not an audience: write 1 to 256 printable characters", quoted(text)));
+    }
+    Ok(text)
 }
 
 /// Reads `response_headers` of an upstream.

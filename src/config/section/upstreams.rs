@@ -14,7 +14,8 @@ use crate::config::section::health;
 use crate::config::section::health::Health;
 use crate::config::section::tls;
 use crate::config::section::upstream_headers;
-use crate::config::{IdentityHeaders, RequestHeaders, ResponseHeaders};
+use crate::config::section::upstream_headers::Defaults;
+use crate::config::{RequestHeaders, ResponseHeaders};
 
 /// `[upstreams.<name>]`
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,7 @@ pub struct Upstream {
     pub health: Health,
     /// TLS settings for its https servers.
     pub tls: UpstreamTls,
-    /// `identity` and `[upstreams.<name>.request_headers]`
+    /// `identity`, `assertion` and `[upstreams.<name>.request_headers]`
     pub request_headers: RequestHeaders,
     /// `[upstreams.<name>.response_headers]`
     pub response_headers: ResponseHeaders,
@@ -109,24 +110,22 @@ impl Scheme {
 }
 
 /// Reads all upstreams. The names include those with problems, so that a route to one of these is no second problem.
-///
-/// `identity` are the names of `[identity_headers]`.
 pub(crate) fn upstreams<'a>(
     table: Table<'a>,
     dir: &Path,
-    identity: &IdentityHeaders,
+    defaults: &Defaults<'_>,
 ) -> (Vec<Upstream>, Vec<&'a str>) {
     let mut upstreams: Vec<Upstream> = Vec::new();
     let mut names = Vec::new();
     for (name, table) in table.named() {
         names.push(name);
-        upstreams.extend(upstream(name, table, dir, identity));
+        upstreams.extend(upstream(name, table, dir, defaults));
     }
     upstream_headers::check_total(&table, upstreams.iter().map(|upstream| &upstream.request_headers));
     (upstreams, names)
 }
 
-fn upstream(name: &str, table: Table<'_>, dir: &Path, identity: &IdentityHeaders) -> Option<Upstream> {
+fn upstream(name: &str, table: Table<'_>, dir: &Path, defaults: &Defaults<'_>) -> Option<Upstream> {
     if let Err(message) = check_name(name) {
         table.location().problem(message);
     }
@@ -149,7 +148,7 @@ fn upstream(name: &str, table: Table<'_>, dir: &Path, identity: &IdentityHeaders
         value.duration(range, "shorter opens a connection per request; firewalls drop longer ones")
     });
     let health = health::health(table.table("health"));
-    let request_headers = upstream_headers::request_headers(&table, identity);
+    let request_headers = upstream_headers::request_headers(name, &table, defaults);
     let response_headers = upstream_headers::response_headers(&table);
     let tls = upstream_tls(&table, servers.as_deref().unwrap_or_default(), dir);
     table.finish();

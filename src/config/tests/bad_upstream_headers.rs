@@ -76,6 +76,26 @@ const REQUESTS: &[Case] = &[
         r#"3: upstreams.app.request_headers.set.Accept: "Accept" already has another meaning, and clients could no longer send it to any app: write a name of your own, such as "X-Email""#,
     ),
     (
+        r#"{app}assertion = "wiki""#,
+        "3: upstreams.app.assertion: this is a string: write `true` or `false` without quotes",
+    ),
+    (
+        "{app}assertion = {}",
+        r#"3: upstreams.app.assertion.audience: missing: write the name that the app expects in aud, such as { audience = "https://wiki.example.com" }"#,
+    ),
+    (
+        r#"{app}assertion = { audience = "a b" }"#,
+        r#"3: upstreams.app.assertion.audience: "a b" is not an audience: write 1 to 256 printable characters"#,
+    ),
+    (
+        r#"[tokens]|audience = "app"|{app}assertion = true"#,
+        r#"5: upstreams.app.assertion: "app" is tokens.audience, so an access token could pass for an assertion: write { audience = "..." } with another name"#,
+    ),
+    (
+        r#"{app}assertion = { audience = "doorward" }"#,
+        r#"3: upstreams.app.assertion.audience: "doorward" is tokens.audience, so an access token could pass for an assertion: write { audience = "..." } with another name"#,
+    ),
+    (
         r#"{app}request_headers.enc = "percent""#,
         "3: upstreams.app.request_headers.enc: unknown key: remove it, or see gateway.toml for every key",
     ),
@@ -280,4 +300,16 @@ fn request_headers_are_parsed_as_written() {
     assert_eq!((headers.remove, headers.encoding), (vec![name("x-debug")], Encoding::Percent));
     let plain = super::good(super::APP).upstreams.remove(0).request_headers;
     assert_eq!((plain.identity.len(), plain.is_chosen, headers.is_chosen), (4, false, true));
+}
+
+#[test]
+fn assertion_has_the_name_of_the_upstream_or_the_given_audience() {
+    let audience = |line: &str| {
+        let config = super::good(&format!("{}{line}\n", super::APP));
+        config.upstreams[0].request_headers.assertion.as_deref().map(str::to_owned)
+    };
+    assert_eq!(audience(""), None);
+    assert_eq!(audience("assertion = false"), None);
+    assert_eq!(audience("assertion = true").as_deref(), Some("app"));
+    assert_eq!(audience("assertion = { audience = \"https://a.test\" }").as_deref(), Some("https://a.test"));
 }

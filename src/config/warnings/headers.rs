@@ -13,7 +13,9 @@ pub(super) fn unsent(config: &Config) -> Vec<Warning> {
         let mut routes = config.routes.iter().filter(|route| route.upstream == name).peekable();
         routes.peek().is_some() && routes.all(|route| route.access == Access::Public)
     };
-    let tells = |headers: &RequestHeaders| headers.is_chosen && !headers.identity.is_empty();
+    let tells = |headers: &RequestHeaders| {
+        (headers.is_chosen && !headers.identity.is_empty()) || headers.assertion.is_some()
+    };
     let all = config.upstreams.iter().filter(|it| tells(&it.request_headers) && is_public(&it.name));
     let warning = |name: &str| {
         Warning {
@@ -97,6 +99,8 @@ mod tests {
             ("identity = \"grafana\"", "public", &["upstreams.app"][..]),
             (set, "public", &["upstreams.app"]),
             ("", "public", &[]),
+            ("assertion = true", "public", &["upstreams.app"]),
+            ("assertion = true", "optional", &[]),
             ("identity = \"none\"", "public", &[]),
             ("request_headers.set = { \"X-A\" = \"b\" }", "public", &[]),
             (set, "optional", &[]),

@@ -269,6 +269,7 @@ impl ProxyHttp for Gateway {
             origin: &origin,
             request_id: context.log.request_id.as_ref(),
             certificate: context.client_authentication.as_ref().and_then(|client| client.field()),
+            assertion: upstream_request::assertion(context, &self.auth),
         };
         let rewritten = match &context.phase {
             Phase::Sent(admitted, attempt) => upstream_request::rewrite(

@@ -9,6 +9,7 @@ use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
 
+use crate::auth::Auth;
 use crate::config::{RequestHeaders, Route, Scheme};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
@@ -44,6 +45,9 @@ const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
 /// `Keep-Alive` (RFC 2068 section 19.7.1.1).
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// The header of the assertion, which clients cannot send ([`crate::config::header_families::DEFAULT_IDENTITY`]).
+const ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
 
 /// `Client-Cert` (RFC 9440 section 2.2).
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -218,6 +222,15 @@ pub(crate) struct Downstream<'a> {
     pub(crate) request_id: Option<&'a RequestId>,
     /// Client certificate that was verified in the handshake.
     pub(crate) certificate: Option<&'a HeaderValue>,
+    /// Assertion about the user for the app.
+    pub(crate) assertion: Option<HeaderValue>,
+}
+
+/// Returns the assertion about the user of a request, if its app gets one.
+pub(crate) fn assertion(context: &Context, auth: &Auth) -> Option<HeaderValue> {
+    let identity = context.permit()?.identity()?;
+    let audience = context.attempt()?.candidate.server.request_headers.assertion.as_ref()?;
+    auth.assertion(identity, audience, &context.snapshot.settings)
 }
 
 /// Findings about a request while it was rewritten.
@@ -254,6 +267,9 @@ pub(crate) fn rewrite(
             for (name, value) in identity_headers(of_app, identity) {
                 set(headers, name.clone(), value)?;
             }
+        }
+        if let Some(assertion) = &downstream.assertion {
+            set(headers, ASSERTION, assertion.clone())?;
         }
         for (name, value) in &of_app.fixed {
             set(headers, name.clone(), value.clone())?;

@@ -53,7 +53,7 @@ impl Scene {
 }
 
 /// Signs in, and returns the `Authorization` and the session. The token has these attributes: the gateway's keys sign it anew.
-async fn sign_in(
+pub(super) async fn sign_in(
     gateway: &TestGateway,
     name: &str,
     roles: &[&str],
@@ -67,7 +67,7 @@ async fn sign_in(
 }
 
 /// Returns the `Authorization` of a token for a session, signed by the gateway's keys.
-async fn token_of(
+pub(super) async fn token_of(
     gateway: &TestGateway,
     user: &User,
     session: &str,
@@ -84,7 +84,7 @@ async fn token_of(
 }
 
 /// An address, verified, and a name beyond ASCII.
-fn ada() -> Attributes {
+pub(super) fn ada() -> Attributes {
     Attributes::new("Ada@example.org".parse().ok(), true, "Ada Lovelace, née Byron 100%".parse().ok())
 }
 
