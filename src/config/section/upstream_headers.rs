@@ -244,7 +244,7 @@ fn entries<'a>(table: &Table<'a>) -> Vec<(&'a str, crate::config::parse::reader:
 
 /// Reads `remove`.
 fn remove(table: &Table<'_>, parse: impl Fn(&str) -> Result<HeaderName, String>) -> Vec<HeaderName> {
-    let names = table.value("remove").and_then(|value| value.distinct(r#"["X-Debug"]"#, |text| parse(text)));
+    let names = table.value("remove").and_then(|value| value.distinct(r#"["X-Debug"]"#, parse));
     let names = names.unwrap_or_default();
     if names.len() > MAX_NAMES {
         let count = names.len();

@@ -112,10 +112,12 @@ mod tests {
 
     #[test]
     fn removal_and_passing_without_effect_get_a_warning() {
-        let remove = r#"request_headers.remove = ["X-Debug", "Remote-User"]"#;
-        assert_eq!(warned(remove, "signed-in", ""), ["upstreams.app.request_headers.remove[1]"]);
+        let remove =
+            "identity = \"none\"\nrequest_headers.remove = [\"X-Debug\", \"Remote-User\", \"X-Auth-User\"]";
+        let keys = [1, 2].map(|at| format!("upstreams.app.request_headers.remove[{at}]"));
+        assert_eq!(warned(remove, "signed-in", ""), keys);
         let pass = r#"pass_headers = ["X-Envoy-Internal", "Remote-User"]"#;
-        assert_eq!(warned(remove, "signed-in", pass), [""; 0], "removed after all");
+        assert_eq!(warned(remove, "signed-in", pass), keys[1..], "removed after all");
         assert_eq!(warned("identity = \"remote-user\"", "signed-in", pass), ["routes[0].pass_headers[1]"]);
         assert_eq!(warned("identity = \"grafana\"", "signed-in", pass), [""; 0]);
     }

@@ -108,7 +108,7 @@ mod tests {
             let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
             if let Some(value) = header_value(text.clone()) {
                 prop_assert_eq!(value.as_bytes(), text.as_bytes());
-                prop_assert!(!value.as_bytes().iter().any(|byte| ends(byte)));
+                prop_assert!(!value.as_bytes().iter().any(ends));
             } else {
                 prop_assert!(text.bytes().any(|byte| byte != b'\t' && (byte < b' ' || byte == 0x7f)));
             }

@@ -188,7 +188,7 @@ async fn each_app_gets_one_assertion_per_session_and_half_minute() {
         ("X-Auth-Assertion", &of_other),
     ];
     assert_eq!(gateway.get("/x", &spoofed).await.status, 200);
-    assert_eq!(gateway.app.last().all("x-auth-assertion"), [for_app.clone()]);
+    assert_eq!(gateway.app.last().all("x-auth-assertion"), std::slice::from_ref(&for_app));
     assert!(!gateway.app.last().head.contains(&of_other));
 
     gateway.clock.advance(Duration::from_secs(25));
