@@ -68,6 +68,8 @@ enum Stage {
     Waiting,
     /// Its statement was sent.
     Asked,
+    /// The vault has confirmed it. The session store is being written, which has time limits of its own.
+    Confirmed,
     Done(VaultLookup),
 }
 
@@ -129,16 +131,21 @@ impl Lookups {
     /// without the result, and joins only a short queue. `None` when the lookup panicked.
     pub(crate) async fn look_up(self: &Arc<Self>, wanted: Wanted, in_passing: bool) -> Option<VaultLookup> {
         let Some(mut result) = self.join(wanted, in_passing) else { return Some(VaultLookup::Busy) };
-        let done = result.wait_for(|stage| matches!(stage, Stage::Done(_)));
-        if let Ok(Err(_)) = timeout(MAX_WAIT, done).await {
+        let answered = result.wait_for(|stage| matches!(stage, Stage::Confirmed | Stage::Done(_)));
+        if let Ok(Err(_)) = timeout(MAX_WAIT, answered).await {
             // The sender is gone.
             return None;
         }
-        Some(match &*result.borrow() {
-            Stage::Waiting => VaultLookup::Busy,
-            Stage::Asked => VaultLookup::Unavailable,
-            Stage::Done(lookup) => lookup.clone(),
-        })
+        match &*result.borrow() {
+            Stage::Waiting => return Some(VaultLookup::Busy),
+            Stage::Asked => return Some(VaultLookup::Unavailable),
+            Stage::Confirmed | Stage::Done(_) => {}
+        }
+        // A confirmed session is not refused because the session store is slow.
+        match &*result.wait_for(|stage| matches!(stage, Stage::Done(_))).await.ok()? {
+            Stage::Done(lookup) => Some(lookup.clone()),
+            Stage::Waiting | Stage::Asked | Stage::Confirmed => None,
+        }
     }
 
     /// Adds a session to the queue, if there is room.
@@ -251,6 +258,7 @@ impl Lookups {
             let grant = row.grant.clone();
             learn(slot, &grant);
             slot.confirm(requested_at);
+            result.send_replace(Stage::Confirmed);
             let this = Arc::clone(&self);
             fills.spawn(async move {
                 fill(this.sessions.as_ref(), id, &grant, wanted.until).await;
