@@ -15,6 +15,7 @@ use crate::config::parse::reader::Table;
 use crate::config::parse::reader::Value;
 use crate::config::section::header_families;
 use crate::config::section::server::cors_origins;
+use crate::config::section::upstream_headers::names;
 use crate::config::section::upstreams::check_name;
 use crate::identity::{Role, Roles};
 
@@ -259,6 +260,10 @@ fn pass_headers(value: &Value<'_>) -> Option<Vec<HeaderName>> {
         let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
             format!("{} is not a header name: write one such as \"X-Envoy-Attempt-Count\"", quoted(text))
         })?;
+        names::check_prefix(text)?;
+        if text.contains('*') {
+            return Err(format!("{} is no pattern: write each name", quoted(text)));
+        }
         header_families::check_passed(&name).map_err(|why| format!("{} {why}", quoted(text)))?;
         Ok(name)
     })

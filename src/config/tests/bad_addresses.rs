@@ -141,6 +141,10 @@ pub(super) const ADDRESSES: &[Case] = &[
         r#"2: tokens.audience: "two words" is not an audience: write 1 to 200 visible ASCII characters without spaces"#,
     ),
     (
+        r#"[identity_headers]|user = "HTTP_AUTHUSER""#,
+        r#"2: identity_headers.user: "HTTP_AUTHUSER" is how CGI, WSGI and Django call the header AUTHUSER: write "AUTHUSER""#,
+    ),
+    (
         r#"[identity_headers]|user = "X_Auth_User""#,
         r#"2: identity_headers.user: many servers read _ and - as the same, so a client could spoof it: write "X-Auth-User""#,
     ),

@@ -29,6 +29,14 @@ pub(super) const HEADERS: &[Case] = &[
         r#"8: routes[0].pass_headers[0]: "Client-Cert-Chain" describes the origin or target of a request, which only this gateway may set: remove it"#,
     ),
     (
+        r#"{app}{route}pass_headers = ["HTTP_X_CONSUMER_ID"]"#,
+        r#"8: routes[0].pass_headers[0]: "HTTP_X_CONSUMER_ID" is how CGI, WSGI and Django call the header X_CONSUMER_ID: write "X-CONSUMER-ID""#,
+    ),
+    (
+        r#"{app}{route}pass_headers = ["X-Consumer-*"]"#,
+        r#"8: routes[0].pass_headers[0]: "X-Consumer-*" is no pattern: write each name"#,
+    ),
+    (
         r#"{app}{route}pass_headers = ["X-Custom"]"#,
         r#"8: routes[0].pass_headers[0]: "X-Custom" passes by default (docs/headers.md lists the headers that do not): remove it"#,
     ),

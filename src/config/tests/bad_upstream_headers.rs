@@ -32,6 +32,18 @@ const REQUESTS: &[Case] = &[
         r#"4: upstreams.app.request_headers.set.X_A: many servers read _ and - as the same, so a client could spoof it: write "X-A""#,
     ),
     (
+        r#"{app}[upstreams.app.request_headers]|set = { "HTTP-X-Email" = "b" }"#,
+        r#"4: upstreams.app.request_headers.set.HTTP-X-Email: "HTTP-X-Email" is how CGI, WSGI and Django call the header X-Email: write "X-Email""#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|remove = ["http_x_debug"]"#,
+        r#"4: upstreams.app.request_headers.remove[0]: "http_x_debug" is how CGI, WSGI and Django call the header x_debug: write "x-debug""#,
+    ),
+    (
+        r#"{app}[upstreams.app.request_headers]|remove = ["X-Internal-*"]"#,
+        r#"4: upstreams.app.request_headers.remove[0]: "X-Internal-*" is no pattern: write each name"#,
+    ),
+    (
         r#"{app}[upstreams.app.request_headers]|set = { "X-A" = 1 }"#,
         "4: upstreams.app.request_headers.set.X-A: this is an integer: write a string in quotes",
     ),

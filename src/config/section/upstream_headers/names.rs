@@ -123,6 +123,7 @@ pub(super) fn of_response(text: &str) -> Result<HeaderName, String> {
 /// # Errors
 /// A message that says what to write instead.
 pub(crate) fn parse(text: &str, example: &str) -> Result<HeaderName, String> {
+    check_prefix(text)?;
     if text.contains('_') {
         return Err(format!(
             "many servers read _ and - as the same, so a client could spoof it: write {}",
@@ -132,11 +133,36 @@ pub(crate) fn parse(text: &str, example: &str) -> Result<HeaderName, String> {
     any(text, example)
 }
 
+/// Refuses a name with the prefix that CGI, WSGI, PHP and Django add to the names of headers. With it the name would be another
+/// header, and what a client sends without it would reach the app under the name that it reads.
+///
+/// # Errors
+/// A message that says what to write instead.
+pub(crate) fn check_prefix(text: &str) -> Result<(), String> {
+    let Some(rest) = without_cgi_prefix(text) else { return Ok(()) };
+    Err(format!(
+        "{} is how CGI, WSGI and Django call the header {rest}: write {}",
+        quoted(text),
+        quoted(&rest.replace('_', "-"))
+    ))
+}
+
+/// Returns the rest of a name that begins with `HTTP_`, in any spelling.
+fn without_cgi_prefix(text: &str) -> Option<&str> {
+    let (prefix, rest) = text.split_at_checked(5)?;
+    let is_prefix =
+        prefix[..4].eq_ignore_ascii_case("http") && !prefix.ends_with(|c: char| c.is_ascii_alphanumeric());
+    (is_prefix && !rest.is_empty()).then_some(rest)
+}
+
 /// Parses a field name.
 fn any(text: &str, example: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         format!("{} is not a header name: write letters, digits and -, such as \"{example}\"", quoted(text))
     })?;
+    if text.contains('*') {
+        return Err(format!("{} is no pattern: write each name", quoted(text)));
+    }
     let length = name.as_str().len();
     if length > MAX_LENGTH {
         return Err(format!("a header name of {length} characters: write at most {MAX_LENGTH}"));
