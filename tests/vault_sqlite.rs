@@ -15,7 +15,8 @@ use doorward::identity::{Epoch, Login, Roles};
 use doorward::secret::Secret;
 use doorward::vault::sqlite::{SqliteOptions, SqliteVault};
 use doorward::vault::{
-    EndReason, KeyUse, NewKey, NewSession, NewUser, Presented, Rotation, Scope, UserKey, Vault, VaultError,
+    AttributesChange, Edit, EndReason, KeyUse, NewKey, NewSession, NewUser, Presented, Rotation, Scope,
+    UserChange, UserKey, Vault, VaultError,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -327,7 +328,31 @@ async fn backup_opens_with_the_same_content() {
     assert!(matches!(copy.sessions.rotate(&presented).await, Ok(Rotation::Granted { generation: 1, .. })));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_address_is_in_no_backup() {
+    let (folder, path) = vault_file();
+    let vault = open(&path).expect("a vault");
+    let user = add_user(&vault, "ada").await.expect("done");
+    for address in ["firstmarker@example.org", "secondmarker@example.org"] {
+        let change = AttributesChange {
+            email: Edit::Set(address.parse().expect("an address")),
+            ..AttributesChange::default()
+        };
+        vault.users.change(user, &UserChange::Attributes(change)).await.expect("done");
+    }
+    let found = async |name: &str| {
+        let copy = folder.path().join(name);
+        vault.audit.backup(&copy).await.expect("done");
+        let bytes = fs::read(copy).expect("a copy");
+        let has = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        [has("firstmarker"), has("secondmarker")]
+    };
+    assert_eq!(found("before").await, [false, true]);
+    vault.users.change(user, &UserChange::Deleted).await.expect("done");
+    assert_eq!(found("after").await, [false, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn backup_replaces_no_file() {
     let (folder, path) = vault_file();
     let vault = open(&path).expect("a vault");

@@ -60,22 +60,25 @@ const FIND: &str = session!("WHERE s.id = $1");
 const FIND_MANY: &str = session!("WHERE s.id = ANY($1)");
 
 /// A page of live sessions: `$1` is the last one of the page before, `$2` the limit, `$3` whether of browsers
-/// ([`ClientKind`]). `place` increases with every login.
+/// ([`ClientKind`]). `place` increases with every login. A session of
+/// another user tells nothing, not even that it exists.
 macro_rules! page {
-    ($and:literal) => {
+    ($and:literal, $of:literal) => {
         concat!(
             session!("WHERE "),
             $and,
             live!(),
             " AND ($3 IS NULL OR (s.client_id IN ('browser', 'browser-remembered')) = $3)
-             AND s.place < coalesce((SELECT place FROM sessions WHERE id = $1), 9223372036854775807)
+             AND s.place < coalesce((SELECT place FROM sessions WHERE id = $1",
+            $of,
+            "), 9223372036854775807)
              ORDER BY s.place DESC LIMIT $2"
         )
     };
 }
 
-const OF_USER: &str = page!("s.user_id = $4 AND ");
-const OF_EVERYONE: &str = page!("");
+const OF_USER: &str = page!("s.user_id = $4 AND ", " AND user_id = $4");
+const OF_EVERYONE: &str = page!("", "");
 
 #[async_trait]
 impl Sessions for PostgresVault {

@@ -31,14 +31,16 @@ macro_rules! session {
 }
 
 /// A page of live sessions: `?2` is the last one of the page before, `?3` the limit, `?4` whether of browsers ([`ClientKind`]).
-/// `place` increases with every login.
+/// `place` increases with every login. A session of another user tells nothing, not even that it exists.
 macro_rules! page {
-    ($and:literal) => {
+    ($and:literal, $of:literal) => {
         concat!(
             "WHERE ",
             $and,
             "live AND (?4 IS NULL OR (client_id IN ('browser', 'browser-remembered')) = ?4) \
-             AND place < coalesce((SELECT place FROM sessions WHERE id = ?2), 9223372036854775807) \
+             AND place < coalesce((SELECT place FROM sessions WHERE id = ?2",
+            $of,
+            "), 9223372036854775807) \
              ORDER BY place DESC LIMIT ?3"
         )
     };
@@ -85,8 +87,8 @@ impl Sessions for SqliteVault {
     }
 
     async fn list(&self, user: Option<UserId>, page: SessionPage) -> Result<Vec<SessionRow>, VaultError> {
-        let of_user = session!(page!("user_id = ?5 AND "));
-        let of_everyone = session!(page!(""));
+        let of_user = session!(page!("user_id = ?5 AND ", " AND user_id = ?5"));
+        let of_everyone = session!(page!("", ""));
         let SessionPage { browsers, after, limit } = page;
         self.readers
             .query(move |view| {

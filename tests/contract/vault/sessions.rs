@@ -124,6 +124,12 @@ pub(crate) async fn sessions_are_listed_in_pages(world: World) {
         everyone[..2],
         "unknown: from the start"
     );
+    let of_another =
+        everyone.iter().find(|id| !of_ada.contains(id)).copied().expect("a session of another user");
+    let page = world.vault.sessions.list(Some(ada), after(of_another)).await.expect("a page");
+    let page: Vec<SessionId> = page.iter().map(|row| row.grant.session_id).collect();
+    let still = of_ada.iter().copied().filter(|id| *id != everyone[2]).take(2).collect::<Vec<_>>();
+    assert_eq!(page, still, "of another user: as if it were unknown");
 }
 
 pub(crate) async fn sessions_of_browsers_and_programs_are_listed_apart(world: World) {
