@@ -17,7 +17,10 @@ fuzz_target!(|data: &[u8]| {
     match Config::parse(text, Path::new("/nonexistent/gateway.toml"), &|_| None) {
         Ok(config) => {
             let _ = RouteTable::new(&config.server.auth_prefix, &config.routes);
-            let _ = HeaderPolicy::new(&config.identity_headers);
+            let _ = HeaderPolicy::new(
+                &config.identity_headers,
+                config.upstreams.iter().map(|upstream| &upstream.request_headers),
+            );
         }
         Err(problems) => assert!(!problems.to_string().is_empty(), "a file is refused for a reason"),
     }

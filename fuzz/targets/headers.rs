@@ -10,7 +10,7 @@ use http::HeaderName;
 use libfuzzer_sys::fuzz_target;
 
 static POLICY: LazyLock<HeaderPolicy> =
-    LazyLock::new(|| HeaderPolicy::new(&Config::defaults(Path::new("")).identity_headers));
+    LazyLock::new(|| HeaderPolicy::new(&Config::defaults(Path::new("")).identity_headers, [].into_iter()));
 
 fuzz_target!(|name: &[u8]| {
     let Ok(name) = HeaderName::from_bytes(name) else { return };
@@ -20,7 +20,7 @@ fuzz_target!(|name: &[u8]| {
     // CGI naming, whose own prefix a client may supply.
     let merged = merged.strip_prefix("http_").unwrap_or(&merged);
     let has = |names: &[&str]| names.contains(&merged);
-    if has(&["x_auth_user", "x_auth_user_id", "x_auth_roles", "x_auth_session"]) {
+    if has(&["x_auth_user", "x_auth_user_id", "x_auth_roles", "x_auth_session", "x_auth_assertion"]) {
         assert_eq!(kind, Kind::Identity, "{name}");
     } else if merged.starts_with("x_forwarded_") || has(&["forwarded", "x_real_ip", "client_cert"]) {
         assert!(matches!(kind, Kind::Drop | Kind::Foreign), "{name}");
