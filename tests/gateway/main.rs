@@ -5,6 +5,7 @@ mod support;
 
 mod apps;
 mod browser;
+mod canned;
 mod connection;
 mod endpoints;
 mod forwarding;

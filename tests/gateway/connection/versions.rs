@@ -1,30 +1,13 @@
 //! HTTP/1.0 clients and upgrades: each client gets only what its version supports.
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-
+use crate::canned;
 use crate::support::gateway::ROUTES;
 use crate::support::http::{Client, message};
 use crate::support::{Setup, TestGateway};
 
 /// A gateway whose app sends this response to each request and closes the connection.
 async fn before(response: &'static [u8]) -> TestGateway {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n")
-                    && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
-                {}
-                let _ = stream.write_all(response).await;
-                let _ = stream.shutdown().await;
-                // Closing with unread data would reset the connection.
-                while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
-            });
-        }
-    });
+    let address = canned::app(response).await;
     let routes = format!(
         "{ROUTES}[[routes]]\nname = \"odd\"\npath = \"/odd\"\naccess = \"public\"\nupstream = \"odd\"\n\
          [upstreams.odd]\nservers = [\"http://{address}\"]\n"

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-
+use crate::canned;
 use crate::support::http::{Client, message};
 use crate::support::http2::Http2;
 use crate::support::{Setup, TestGateway};
@@ -14,32 +12,11 @@ response_headers.set = { "Content-Security-Policy" = "frame-ancestors 'self'", "
 response_headers.remove = ["Server", "X-Powered-By", "ETag"]
 "#;
 
-/// An app that sends this response to every request, and closes.
-async fn app(response: &'static str) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.windows(4).any(|four| four == b"\r\n\r\n") {
-                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                }
-                // The gateway may be gone.
-                let _ = stream.write_all(response.as_bytes()).await;
-            });
-        }
-    });
-    address
-}
-
 /// A gateway with one app for each response, at `/0`, `/1` and so on, all with [`CHANGES`].
 async fn gateway(responses: &[&'static str]) -> TestGateway {
     let mut routes = String::new();
     for (at, response) in responses.iter().enumerate() {
-        let address = app(response).await;
+        let address = canned::app(response.as_bytes()).await;
         write!(
             routes,
             "[upstreams.a{at}]\nservers = [\"http://{address}\"]\n{CHANGES}\n[[routes]]\nname = \"a{at}\"\npath = \"/{at}\"\n\
@@ -118,7 +95,7 @@ async fn gateway_keeps_its_own_fields_and_answers() {
     let gateway = gateway(&[ORDINARY]).await;
     gateway.user("ada", &[]).await;
     let bearer = format!("Bearer {}", gateway.login("ada").await.access);
-    // What is for one user stays private, whatever the configuration sets.
+    // A response for one user stays private, whatever the configuration sets.
     let response = gateway.get("/0", &[("Authorization", &bearer)]).await;
     assert_eq!(response.status, 200);
     let cached = response.header("cache-control").expect("set").to_owned();
