@@ -38,6 +38,12 @@ pub(crate) fn has_prefix_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
+/// Returns the rest of a field name that begins with `HTTP_`, which CGI, WSGI, PHP and Django add, with any separator.
+pub(crate) fn without_cgi_prefix(name: &[u8]) -> Option<&[u8]> {
+    let (prefix, rest) = name.split_first_chunk::<5>()?;
+    (!prefix[4].is_ascii_alphanumeric() && has_prefix_ignoring_case(prefix, b"http")).then_some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

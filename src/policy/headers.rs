@@ -9,6 +9,7 @@ use http::HeaderName;
 use crate::config::header_families;
 use crate::config::header_families::DEFAULT_IDENTITY;
 use crate::config::{IdentityHeaders, RequestHeaders};
+use crate::text::without_cgi_prefix;
 
 mod identity;
 mod names;
@@ -80,7 +81,7 @@ impl HeaderPolicy {
             names.add(name, Entry::Identity);
         }
         for name in upstreams.flat_map(RequestHeaders::own_names) {
-            // What no client may send to any app stays so.
+            // A name that no client may send to any app stays so.
             if names.find(name.as_str().as_bytes()).is_none() {
                 names.add(name.as_str(), Entry::OfApp);
             }
@@ -117,12 +118,6 @@ pub fn is_own_of(headers: &RequestHeaders, name: &HeaderName) -> bool {
         is_same(name, known) || without_cgi_prefix(name).is_some_and(|rest| is_same(rest, known))
     };
     headers.own_names().any(is)
-}
-
-/// Returns the rest of a name that starts with `HTTP_`.
-fn without_cgi_prefix(name: &[u8]) -> Option<&[u8]> {
-    let (prefix, rest) = name.split_first_chunk::<5>().filter(|(prefix, _)| prefix[0] == b'h')?;
-    is_same(prefix, b"http-").then_some(rest)
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@ pub(crate) fn is_removed(name: &HeaderName) -> bool {
     is_identity || is_in(ORIGIN, name) || is_in(FOREIGN, name)
 }
 
-fn merged(text: &str) -> String {
+/// Lower-cases a name and replaces every character that is neither letter nor digit.
+pub(crate) fn merged(text: &str) -> String {
     text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 

@@ -1,12 +1,11 @@
 //! Values of the headers that carry the signed-in user to an app.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{Encoding, Part, RequestHeaders, Template, Variable};
 use crate::identity::Identity;
+use crate::text::push_percent_encoded;
 
 /// Returns the headers about `identity` for an app. A value of which a part is absent is an absent header.
 pub fn identity_headers<'a>(
@@ -59,13 +58,7 @@ fn text(variable: Variable, identity: &Identity, encoding: Encoding) -> Option<S
 /// Percent-encodes `%` and every byte that is not printable ASCII, so that decoding returns the text.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if matches!(byte, b' '..=b'~') && byte != b'%' {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").expect("writing to a string does not fail");
-        }
-    }
+    push_percent_encoded(&mut encoded, text.as_bytes(), |byte| matches!(byte, b' '..=b'~') && byte != b'%');
     encoded
 }
 

@@ -4,6 +4,7 @@ use http::HeaderName;
 
 use crate::config::header_families;
 use crate::config::parse::hint::quoted;
+use crate::text::without_cgi_prefix;
 
 /// Maximum length of a name. Each byte costs 80 bytes in the name table.
 const MAX_LENGTH: usize = 128;
@@ -139,7 +140,8 @@ pub(crate) fn parse(text: &str, example: &str) -> Result<HeaderName, String> {
 /// # Errors
 /// A message that says what to write instead.
 pub(crate) fn check_prefix(text: &str) -> Result<(), String> {
-    let Some(rest) = without_cgi_prefix(text) else { return Ok(()) };
+    let rest = without_cgi_prefix(text.as_bytes()).and_then(|rest| str::from_utf8(rest).ok());
+    let Some(rest) = rest.filter(|rest| !rest.is_empty()) else { return Ok(()) };
     Err(format!(
         "{} is how CGI, WSGI and Django call the header {rest}: write {}",
         quoted(text),
@@ -147,12 +149,12 @@ pub(crate) fn check_prefix(text: &str) -> Result<(), String> {
     ))
 }
 
-/// Returns the rest of a name that begins with `HTTP_`, in any spelling.
-fn without_cgi_prefix(text: &str) -> Option<&str> {
-    let (prefix, rest) = text.split_at_checked(5)?;
-    let is_prefix =
-        prefix[..4].eq_ignore_ascii_case("http") && !prefix.ends_with(|c: char| c.is_ascii_alphanumeric());
-    (is_prefix && !rest.is_empty()).then_some(rest)
+/// Refuses a name with `*`, which stands for further characters in the documentation only.
+///
+/// # Errors
+/// A message that says what to write instead.
+pub(crate) fn check_pattern(text: &str) -> Result<(), String> {
+    if text.contains('*') { Err(format!("{} is no pattern: write each name", quoted(text))) } else { Ok(()) }
 }
 
 /// Parses a field name.
@@ -160,9 +162,7 @@ fn any(text: &str, example: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         format!("{} is not a header name: write letters, digits and -, such as \"{example}\"", quoted(text))
     })?;
-    if text.contains('*') {
-        return Err(format!("{} is no pattern: write each name", quoted(text)));
-    }
+    check_pattern(text)?;
     let length = name.as_str().len();
     if length > MAX_LENGTH {
         return Err(format!("a header name of {length} characters: write at most {MAX_LENGTH}"));
@@ -172,7 +172,7 @@ fn any(text: &str, example: &str) -> Result<HeaderName, String> {
 
 /// Replaces every character that is neither letter nor digit, as CGI and some servers do.
 pub(crate) fn merged(name: &HeaderName) -> String {
-    name.as_str().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+    header_families::merged(name.as_str())
 }
 
 /// Checks that an upstream may change a request field; the error says why not.
