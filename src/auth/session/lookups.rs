@@ -142,10 +142,8 @@ impl Lookups {
             Stage::Confirmed | Stage::Done(_) => {}
         }
         // A confirmed session is not refused because the session store is slow.
-        match &*result.wait_for(|stage| matches!(stage, Stage::Done(_))).await.ok()? {
-            Stage::Done(lookup) => Some(lookup.clone()),
-            Stage::Waiting | Stage::Asked | Stage::Confirmed => None,
-        }
+        let done = result.wait_for(|stage| matches!(stage, Stage::Done(_))).await.ok()?;
+        if let Stage::Done(lookup) = &*done { Some(lookup.clone()) } else { None }
     }
 
     /// Adds a session to the queue, if there is room.
