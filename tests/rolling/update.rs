@@ -151,7 +151,7 @@ async fn releases_share_sessions_and_revocations() {
     }
 }
 
-/// What [`Fleet`]'s user is called by `GET /auth/me`.
+/// E-mail address and name of [`Fleet`]'s user by `GET /auth/me`.
 async fn attributes(gateway: SocketAddr, tokens: &Tokens) -> [Option<String>; 2] {
     let me = me(gateway, tokens).await;
     ["email", "name"].map(|name| me.get(name).and_then(|value| value.as_str()).map(str::to_owned))

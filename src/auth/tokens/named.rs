@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::identity::{Attributes, Login};
 
-/// What a token says about its user. As small as a login name alone: the cache has one for each session, and most
+/// Statement of a token about its user. As small as a login name alone: the cache has one for each session, and most
 /// users have no attributes.
 pub(crate) struct Named(Contents);
 

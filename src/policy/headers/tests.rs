@@ -79,7 +79,7 @@ fn names_of_every_upstream_are_identity_headers_for_all() {
         ("X-Tenant", Kind::OfApp, true, true),
         ("X-Debug", Kind::OfApp, true, false),
         ("Badge", Kind::OfApp, false, true),
-        // What no app gets stays so for all.
+        // A name that no app gets stays so for all.
         ("X-Client-Verify", Kind::Foreign, true, false),
         ("Remote-Email", Kind::Foreign, false, false),
         ("X-Tenants", Kind::Pass, false, false),

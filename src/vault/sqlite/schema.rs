@@ -53,7 +53,7 @@ pub(super) fn connect(path: &Path, timeout: Duration) -> Result<Connection, Faul
     // FULL: a commit is on the disk before it is confirmed, even at a power failure. NORMAL does not guarantee this in
     // WAL mode.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // What is deleted is overwritten: otherwise a deleted user's e-mail address stays in the file and in its backups.
+    // Deleted content is overwritten: otherwise a deleted user's e-mail address stays in the file and in its backups.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
