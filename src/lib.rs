@@ -17,6 +17,8 @@ pub mod request_id;
 
 pub mod config;
 
+pub mod outbound;
+
 pub mod pages;
 pub mod password;
 pub mod policy;

@@ -5,6 +5,7 @@
 use prometheus::{Encoder, Registry, TextEncoder};
 
 mod make;
+mod outbound;
 mod process;
 mod requests;
 mod revocation;
@@ -13,6 +14,7 @@ mod tokens;
 mod upstreams;
 
 pub use make::{Each, Label};
+pub use outbound::{OutboundRequests, Outcome, Purpose};
 pub use process::{Process, Reload, Upgrade};
 pub use requests::{AuthenticationFailure, ConnectionLimit, Handshake, Pattern, Requests, Stream};
 pub use revocation::Revocation;
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub session_store: SessionStore,
     /// The vault.
     pub vault: Vault,
+    /// Requests to other people's servers.
+    pub outbound: OutboundRequests,
     /// The process.
     pub process: Process,
 }
@@ -56,6 +60,7 @@ impl Metrics {
             revocation: Revocation::new(&make),
             session_store: SessionStore::new(&make),
             vault: Vault::new(&make),
+            outbound: OutboundRequests::new(&make),
             process: Process::new(&make),
             registry,
         }
