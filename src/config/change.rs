@@ -50,6 +50,7 @@ impl Change {
             sessions: new_sessions,
             tokens: new_tokens,
             login: new_login,
+            providers,
             browser,
             identity_headers,
             brand,
@@ -65,6 +66,8 @@ impl Change {
             sessions: sessions(new_sessions, running, fixed),
             tokens: tokens(new_tokens),
             login: login(new_login, &running.login, fixed),
+            // A new provider is made of each; flows that began before end with an error if issuer or client changed.
+            providers,
             // These only affect the compiled snapshot.
             browser,
             identity_headers,
@@ -237,9 +240,16 @@ fn tokens(new: Tokens) -> Tokens {
 }
 
 fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
-    let Login { hash_threads, hash_queue, min_password_length, attempts_per_account, attempts_per_address } =
-        new;
+    let Login {
+        password,
+        hash_threads,
+        hash_queue,
+        min_password_length,
+        attempts_per_account,
+        attempts_per_address,
+    } = new;
     Login {
+        password,
         hash_threads: fixed.keep("login.hash_threads", hash_threads, &running.hash_threads),
         hash_queue: fixed.keep("login.hash_queue", hash_queue, &running.hash_queue),
         min_password_length,

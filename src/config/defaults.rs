@@ -66,12 +66,14 @@ impl Config {
                 refresh_grace_unused: Duration::from_hours(24),
             },
             login: Login {
+                password: true,
                 hash_threads: 1,
                 hash_queue: 64,
                 min_password_length: 15,
                 attempts_per_account: 10,
                 attempts_per_address: 100,
             },
+            providers: Vec::new(),
             browser: Browser {
                 idle_timeout: Duration::from_hours(12),
                 remember: Duration::from_hours(30 * 24),

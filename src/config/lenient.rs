@@ -10,13 +10,14 @@ use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::sources::Sources;
 
 /// Every section name. A problem in a section of another name may concern a misspelt one of these.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "server",
     "admin",
     "vault",
     "sessions",
     "tokens",
     "login",
+    "providers",
     "browser",
     "identity_headers",
     "brand",

@@ -11,7 +11,7 @@ use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
 use crate::config::section::upstream_headers::Defaults;
-use crate::config::section::{brand, browser, routes, server, stores, tokens, upstreams};
+use crate::config::section::{brand, browser, providers, routes, server, stores, tokens, upstreams};
 
 /// Result of reading a configuration file, and the files that were read. A change of any of these files triggers
 /// another reading, even if this one failed.
@@ -114,7 +114,10 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let vault = stores::vault(vault_table, defaults.vault, dir, env);
     let sessions = stores::sessions(sessions_table, defaults.sessions, (dir, env), &vault, &lease);
     let tokens = tokens::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));
-    let login = tokens::login(root.table("login"), defaults.login);
+    let providers = root.tables("providers");
+    let has_providers = !providers.is_empty();
+    let providers = providers::providers(providers, dir, env);
+    let login = tokens::login(root.table("login"), defaults.login, has_providers);
     let browser = browser::browser(root.table("browser"), defaults.browser, &server);
     let identity_headers =
         tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);
@@ -133,6 +136,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
         sessions,
         tokens,
         login,
+        providers,
         browser,
         identity_headers,
         brand,

@@ -23,6 +23,10 @@ pub use section::browser::{Browser, SiteData};
 pub use section::header_families;
 pub use section::health::{Checks, EjectAfter, Health};
 pub use section::listen::ListenAddress;
+pub use section::providers::{
+    BadProviderId, ClaimPath, ClientAuthentication, CreateUsers, Preset, PrivateKey, Provider, ProviderId,
+    RoleRule, SignatureAlgorithm,
+};
 pub use section::routes::{Access, Cors, CrossOrigin, HostPattern, Route};
 pub use section::server::{Admin, Limits, Server};
 pub use section::stores::{
@@ -57,6 +61,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[login]`
     pub login: Login,
+    /// `[[providers]]`, in order of the file.
+    pub providers: Vec<Provider>,
     /// `[browser]`
     pub browser: Browser,
     /// `[identity_headers]`

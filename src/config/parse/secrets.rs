@@ -52,7 +52,7 @@ pub(crate) fn admin_token(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option
 }
 
 /// Reads `x`, `x_file` or `x_env`; `what` names the content in messages.
-fn text<T>(
+pub(crate) fn text<T>(
     table: &Table<'_>,
     forms: [&'static str; 3],
     what: &str,

@@ -52,6 +52,8 @@ pub enum Algorithm {
 /// `[login]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Login {
+    /// True if users can sign in with a password.
+    pub password: bool,
     /// Threads that hash passwords.
     pub hash_threads: usize,
     /// Maximum number of logins that wait for a hash thread; further ones are rejected.
@@ -185,9 +187,19 @@ fn audience(text: &str) -> Result<String, String> {
 }
 
 /// Reads `[login]`.
-pub(crate) fn login(table: Table<'_>, default: Login) -> Login {
+pub(crate) fn login(table: Table<'_>, default: Login, has_providers: bool) -> Login {
     let count = |name, range, why| table.value(name).and_then(|value| value.count(range, why));
+    let password = table.value("password").and_then(|value| {
+        let password = value.flag()?;
+        if !password && !has_providers {
+            value.location().problem(
+                "nobody could sign in without passwords and without [[providers]]: configure a provider, or remove this",
+            );
+        }
+        Some(password)
+    });
     let login = Login {
+        password: password.unwrap_or(default.password),
         hash_threads: count(
             "hash_threads",
             1..=256,
