@@ -22,6 +22,7 @@ pub mod outbound;
 pub mod pages;
 pub mod password;
 pub mod policy;
+pub mod provider;
 pub mod session;
 pub mod token;
 pub mod vault;
