@@ -70,7 +70,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ),
     ("rustls", &["vault/postgres/", "session/redis/", "certificate", "snapshot/tls.rs", "outbound/"]),
     ("x509_parser", &["certificate"]),
-    ("jsonwebtoken", &["token/"]),
+    ("jsonwebtoken", &["token/", "provider/oidc/"]),
     ("toml", &["config/"]),
     ("prometheus", &["metrics/"]),
     ("arc_swap", &["snapshot", "token", "session/redis/"]),

@@ -39,3 +39,17 @@ pub(crate) fn make_client(folder: &Path, by: &str, stem: &str) {
     let made = command.output().expect("`openssl` is missing: `make test` installs it");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
+
+/// Makes `stem`.crt, a server certificate for `names` signed by the certificate `by`, and `stem`.key in `folder`.
+pub(crate) fn make_server(folder: &Path, by: &str, stem: &str, names: &[&str]) {
+    let file = |stem: &str, kind: &str| folder.join(format!("{stem}.{kind}"));
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    command.args(["-subj", &format!("/CN={stem}"), "-days", "90"]);
+    command.args(["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"]);
+    command.args(["-addext", &format!("subjectAltName={}", names.join(","))]);
+    command.arg("-CA").arg(file(by, "crt")).arg("-CAkey").arg(file(by, "key"));
+    command.arg("-keyout").arg(file(stem, "key")).arg("-out").arg(file(stem, "crt"));
+    let made = command.output().expect("`openssl` is missing: `make test` installs it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}

@@ -3,10 +3,12 @@ mod bad_addresses;
 mod bad_browser;
 mod bad_headers;
 mod bad_health;
+mod bad_providers;
 mod bad_routes;
 mod bad_stores;
 mod bad_upstream_headers;
 mod change;
+mod providers;
 mod shipped;
 mod tls;
 
@@ -22,6 +24,10 @@ use crate::secret::Secret;
 
 const APP: &str = "[upstreams.app]\nservers = [\"http://127.0.0.1:9000\"]\n";
 const ROUTE: &str = "[[routes]]\nname = \"app\"\npath = \"/\"\naccess = \"signed-in\"\nupstream = \"app\"\n";
+/// A provider, and another that still lacks its id and client.
+const P: &str =
+    "[[providers]]\nid = \"a\"\nissuer = \"https://a\"\nclient_id = \"c\"\nclient_secret = \"s\"\n";
+const Q: &str = "\n\n[[providers]]\nissuer = \"https://a\"\nclient_secret = \"s\"\n";
 /// 32 bytes: 0, 1, 2 and so on.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
@@ -48,7 +54,12 @@ fn good(text: &str) -> Config {
 
 fn check_cases(cases: &[bad::Case]) {
     for (text, expected) in cases {
-        let text = text.replace('|', "\n").replace("{app}", APP).replace("{route}", ROUTE);
+        let text = text
+            .replace('|', "\n")
+            .replace("{app}", APP)
+            .replace("{route}", ROUTE)
+            .replace("{p}", P.trim_end())
+            .replace("{q}", Q.trim_end());
         let output = problems_of(&text);
         let output: Vec<&str> =
             output.lines().map(|line| line.strip_prefix("gateway.toml:").unwrap_or(line)).collect();
@@ -130,6 +141,11 @@ fn useless_health_checks_are_rejected() {
 #[test]
 fn browser_settings_are_checked() {
     check_cases(bad_browser::BROWSER);
+}
+
+#[test]
+fn providers_that_cannot_work_are_rejected() {
+    check_cases(bad_providers::PROVIDERS);
 }
 
 #[test]

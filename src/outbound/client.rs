@@ -156,7 +156,7 @@ impl Client {
             }
             error.downcast_ref::<hyper::Error>().map_or(OutboundError::Malformed("body".to_owned()), failed)
         })?;
-        Ok(Response { status: head.status.as_u16(), fields: head.headers, body: body.to_bytes() })
+        Ok(Response::new(head.status.as_u16(), head.headers, body.to_bytes()))
     }
 }
 

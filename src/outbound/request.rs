@@ -116,6 +116,11 @@ pub struct Response {
 }
 
 impl Response {
+    /// Creates a response.
+    pub fn new(status: u16, fields: HeaderMap, body: impl Into<Bytes>) -> Self {
+        Self { status, fields, body: body.into() }
+    }
+
     /// Returns the status.
     pub const fn status(&self) -> u16 {
         self.status

@@ -73,6 +73,11 @@ impl Target {
     }
 }
 
+/// Returns whether a URL is one that the client fetches: https, or http to this machine, without user and fragment.
+pub fn is_fetched(url: &str) -> bool {
+    Target::parse(url).is_ok()
+}
+
 /// Returns whether a host is this machine by its name (RFC 6761 section 6.3) or its address.
 fn names_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

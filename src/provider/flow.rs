@@ -50,6 +50,8 @@ pub struct FlowStart<'a> {
     pub return_to: &'a str,
     /// Reason.
     pub purpose: FlowPurpose,
+    /// Maximum time since the last active sign-in at the provider; the ID token must then prove it.
+    pub max_age: Option<Duration>,
     /// True for "Keep me signed in".
     pub remember: bool,
 }
@@ -67,6 +69,8 @@ pub struct Flow {
     pub started_at: Timestamp,
     /// Reason.
     pub purpose: FlowPurpose,
+    /// Maximum time since the last active sign-in at the provider, in whole seconds.
+    pub max_age: Option<Duration>,
     /// True for "Keep me signed in".
     pub remember: bool,
     state: Secret<String>,
@@ -99,6 +103,7 @@ impl Flow {
             return_to: return_to.to_owned(),
             started_at: now,
             purpose: start.purpose,
+            max_age: start.max_age.map(|max_age| Duration::from_secs(max_age.as_secs())),
             remember: start.remember,
             state: secret(),
             nonce: secret(),
@@ -221,6 +226,8 @@ struct Sealed<'a> {
     purpose: u8,
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     session: Option<String>,
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
     #[serde(rename = "m")]
     remember: bool,
     #[serde(rename = "s")]
@@ -245,6 +252,7 @@ impl<'a> Sealed<'a> {
             started_at: flow.started_at.millis(),
             purpose,
             session,
+            max_age: flow.max_age.map(|max_age| max_age.as_secs()),
             remember: flow.remember,
             state: flow.state(),
             nonce: flow.nonce(),
@@ -267,6 +275,7 @@ impl<'a> Sealed<'a> {
             return_to: self.return_to.into_owned(),
             started_at: Timestamp::from_millis(self.started_at),
             purpose,
+            max_age: self.max_age.map(Duration::from_secs),
             remember: self.remember,
             state: secret(self.state),
             nonce: secret(self.nonce),
@@ -274,3 +283,6 @@ impl<'a> Sealed<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

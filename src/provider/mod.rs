@@ -8,18 +8,28 @@
 //! This module knows nothing of users, sessions, cookies and pages. It returns what the provider states, after every
 //! check that can be made without them.
 
+mod authorization;
+mod cache;
 mod callback;
+mod claims;
 mod error;
 mod flow;
+mod github;
+mod oidc;
 mod person;
 mod relying_party;
 mod report;
+mod token_endpoint;
 
+pub use authorization::{AuthorizationRequest, EndSession, Prompt};
 pub use callback::{BadCallback, Callback};
 pub use error::{DiscoveryError, Endpoint, ProviderError, TokenError};
 pub use flow::{FLOW_LIFETIME, Flow, FlowError, FlowKey, FlowPurpose, FlowStart, cookie_suffix};
 pub use person::{
     Account, Admission, LogoutToken, MappedRoles, NotAdmitted, Person, Recheck, RotatedToken, UndecidedClaim,
 };
-pub use relying_party::{AuthorizationRequest, EndSession, Prompt, Provider};
+pub use relying_party::Provider;
 pub use report::{ClockDifference, Report};
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,33 @@
 //! One configured provider, with what was fetched from it.
 
+mod oauth;
+mod openid;
+mod report;
+
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+
+use http::Uri;
+use serde_json::{Map, Value};
 
 use crate::clock::Clock;
-use crate::config::{Provider as Settings, ProviderId};
+use crate::config::{Preset, Provider as Settings, ProviderId};
 use crate::id::Random;
-use crate::outbound::{Client, Outbound, OutboundError};
+use crate::metrics::Purpose;
+use crate::outbound::{Client, Outbound, OutboundError, Request, Response};
+use crate::provider::authorization::{self, AuthorizationRequest, EndSession};
+use crate::provider::cache::{Cached, Fetched, lifetime};
 use crate::provider::callback::Callback;
-use crate::provider::error::ProviderError;
+use crate::provider::error::{Endpoint, ProviderError, TokenError};
 use crate::provider::flow::Flow;
+use crate::provider::github;
+use crate::provider::oidc::discovery::{self, MAX_DOCUMENT, Metadata};
+use crate::provider::oidc::id_token::Expected;
+use crate::provider::oidc::jws::Jws;
+use crate::provider::oidc::keys::Keys;
+use crate::provider::oidc::logout_token;
 use crate::provider::person::{Account, LogoutToken, Person, Recheck};
-use crate::provider::report::Report;
+use crate::provider::token_endpoint::TokenEndpoint;
 use crate::secret::Secret;
 
 /// A configured provider. A reload makes a new one; requests in progress keep theirs.
@@ -20,57 +36,27 @@ pub struct Provider {
     client: Client,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-}
-
-/// Optional parameters of an authorization request.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AuthorizationRequest<'a> {
-    /// Login name or address to fill in at the provider (`login_hint`).
-    pub login_hint: Option<&'a str>,
-    /// What the provider asks of the person.
-    pub prompt: Option<Prompt>,
-    /// Maximum time since the last active sign-in at the provider. The ID token must then prove it.
-    pub max_age: Option<Duration>,
-}
-
-/// What the provider asks of the person (OpenID Connect Core section 3.1.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prompt {
-    /// To sign in again.
-    Login,
-    /// To choose one of several accounts.
-    SelectAccount,
-    /// To consent again. Google returns a refresh token only then.
-    Consent,
-}
-
-/// Parameters of a sign-out at the provider.
-#[derive(Clone, Copy, Debug)]
-pub struct EndSession<'a> {
-    /// ID token of the session. A long one is left out: a URL has limits, and the provider then asks for confirmation.
-    pub id_token: Option<&'a Secret<String>>,
-    /// Login name or address of the person.
-    pub logout_hint: Option<&'a str>,
-    /// Address to return to, registered at the provider.
-    pub return_to: &'a str,
-    /// Value that the provider returns with it.
-    pub state: &'a str,
+    metadata: Cached<Metadata>,
+    keys: Cached<Keys>,
 }
 
 impl Provider {
     /// Creates the provider. Nothing is fetched.
     ///
     /// # Errors
-    /// The system trust store cannot be read, or the client cannot be made of the CA file.
+    /// The system trust store cannot be read, or a CA of `ca_file` cannot be used.
     pub fn new(
         settings: Settings,
         outbound: &Outbound,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, OutboundError> {
-        let client = outbound
-            .client(settings.authorities.as_ref(), settings.private_hosts.iter().map(String::as_str))?;
-        Ok(Self { settings, client, clock, random })
+        let urls = [Some(&settings.issuer), settings.api_url.as_ref()].into_iter().flatten();
+        let hosts: Vec<String> = urls.filter_map(|url| host(url)).collect();
+        let named = hosts.iter().chain(&settings.private_hosts).map(String::as_str);
+        let client = outbound.client(settings.authorities.as_ref(), named)?;
+        let (metadata, keys) = (Cached::new(Arc::clone(&clock)), Cached::new(Arc::clone(&clock)));
+        Ok(Self { settings, client, clock, random, metadata, keys })
     }
 
     /// Returns the name in URLs, logs and metrics.
@@ -93,31 +79,63 @@ impl Provider {
         redirect_uri: &str,
         request: &AuthorizationRequest<'_>,
     ) -> Result<String, ProviderError> {
-        let _ = (flow, redirect_uri, request);
-        Err(ProviderError::OtherProvider)
+        self.check_flow(flow)?;
+        let endpoint = match self.settings.preset {
+            Preset::GitHub => github::authorization_endpoint(&self.settings),
+            _ => self.metadata().await?.authorization_endpoint.clone(),
+        };
+        Ok(authorization::authorization_url(&endpoint, &self.settings, flow, redirect_uri, request))
     }
 
-    /// Exchanges the code of a callback for the person. `redirect_uri` is the one of the authorization request. `max_age`
-    /// is that of the request. A code is sent once.
+    /// Exchanges the code of a callback for the person. `redirect_uri` is the one of the authorization request. A code is
+    /// sent once.
     ///
     /// # Errors
-    /// Every failure of the exchange or a check. [`Person::admission`] is none of them.
+    /// Every failure of the exchange or a check. A refusal by [`Person::admission`] is none of them.
     pub async fn redeem(
         &self,
         callback: &Callback,
         flow: &Flow,
         redirect_uri: &str,
-        max_age: Option<Duration>,
     ) -> Result<Person, ProviderError> {
-        let _ = (callback, flow, redirect_uri, max_age);
-        Err(ProviderError::OtherProvider)
+        self.check_flow(flow)?;
+        if callback.state() != flow.state() {
+            return Err(ProviderError::OtherProvider);
+        }
+        match self.settings.preset {
+            Preset::GitHub => self.redeem_at_github(callback, flow, redirect_uri).await,
+            _ => self.redeem_code(callback, flow, redirect_uri).await,
+        }
     }
 
     /// Exchanges a refresh token and reads the person's claims again. The caller makes sure that no other exchange uses
     /// the same token at the same time: many providers then end the grant.
     pub async fn recheck(&self, refresh_token: &Secret<String>, expected: &Account) -> Recheck {
-        let _ = (refresh_token, expected);
-        Recheck::Undecided(ProviderError::OtherProvider, None)
+        if expected.provider != self.settings.id {
+            return Recheck::Ended(ProviderError::OtherProvider);
+        }
+        let mut rotated = None;
+        let result = match self.settings.preset {
+            Preset::GitHub => self.recheck_at_github(refresh_token, expected, &mut rotated).await,
+            _ => self.refresh(refresh_token, expected, &mut rotated).await,
+        };
+        match result {
+            Ok(mut person) => {
+                // Without rotation the old token stays valid.
+                person.refresh_token = rotated.or_else(|| Some(refresh_token.clone()));
+                Recheck::Confirmed(Box::new(person))
+            }
+            Err(error @ (ProviderError::InvalidGrant | ProviderError::OtherSubject)) => Recheck::Ended(error),
+            Err(error) => match error {
+                ProviderError::ClientRefused(_)
+                | ProviderError::Discovery(_)
+                | ProviderError::ScopeMissing(_)
+                | ProviderError::Token(TokenError::Symmetric | TokenError::Algorithm) => {
+                    Recheck::Misconfigured(error, rotated)
+                }
+                error => Recheck::Undecided(error, rotated),
+            },
+        }
     }
 
     /// Verifies a logout token. The caller remembers its `jti`.
@@ -125,31 +143,112 @@ impl Provider {
     /// # Errors
     /// [`ProviderError::Token`] for a bad token; others if the keys cannot be fetched.
     pub async fn verify_logout_token(&self, token: &str) -> Result<LogoutToken, ProviderError> {
-        let _ = token;
-        Err(ProviderError::OtherProvider)
+        if self.settings.preset == Preset::GitHub {
+            return Err(TokenError::Event.into());
+        }
+        let jws = Jws::parse(token, &self.settings.algorithms, &["jwt", "logout+jwt"])?;
+        let metadata = self.metadata().await?;
+        let claims = self.verified(&jws, &metadata).await?;
+        Ok(logout_token::check(&claims, &self.expected(&metadata), &self.settings.id)?)
     }
 
-    /// Returns the URL that signs the browser out at the provider; `None` if the provider has no such endpoint, or its
-    /// discovery document cannot be fetched.
+    /// Returns the URL that signs the browser out at the provider; `None` if `logout` is off, if the provider has no such
+    /// endpoint, or if its discovery document cannot be fetched.
     pub async fn end_session_url(&self, request: &EndSession<'_>) -> Option<String> {
-        let _ = request;
-        None
+        if !self.settings.logout || self.settings.preset == Preset::GitHub {
+            return None;
+        }
+        let metadata = self.metadata().await.ok()?;
+        let endpoint = metadata.end_session_endpoint.as_deref()?;
+        Some(authorization::end_session_url(endpoint, &self.settings, request))
     }
 
-    /// Revokes a refresh token (RFC 7009), if the provider offers that.
+    /// Revokes a refresh token (RFC 7009), if the provider offers that. GitHub does not.
     ///
     /// # Errors
     /// The provider cannot be reached, or refuses.
     pub async fn revoke(&self, refresh_token: &Secret<String>) -> Result<(), ProviderError> {
-        let _ = refresh_token;
-        Err(ProviderError::OtherProvider)
+        if self.settings.preset == Preset::GitHub {
+            return Ok(());
+        }
+        let metadata = self.metadata().await?;
+        let Some(url) = metadata.revocation_endpoint.as_deref() else { return Ok(()) };
+        let parameters = [("token", refresh_token.expose().as_str()), ("token_type_hint", "refresh_token")];
+        let endpoint = self.token_endpoint(url, &self.settings.issuer);
+        let response = endpoint.post(Purpose::Revocation, url, &parameters).await?;
+        response.success().map(drop).map_err(|error| ProviderError::Away(Endpoint::Token, error))
     }
 
-    /// Fetches what the provider publishes, without the caches.
-    ///
-    /// # Errors
-    /// The first failure.
-    pub async fn test(&self) -> Result<Report, ProviderError> {
-        Err(ProviderError::OtherProvider)
+    /// Checks that a flow began with these settings (RFC 9700 section 4.4: the issuer is kept with the flow).
+    fn check_flow(&self, flow: &Flow) -> Result<(), ProviderError> {
+        let is_own = flow.provider == self.settings.id && flow.issuer == self.settings.issuer;
+        if is_own { Ok(()) } else { Err(ProviderError::OtherProvider) }
+    }
+
+    fn token_endpoint<'a>(&'a self, url: &'a str, audience: &'a str) -> TokenEndpoint<'a> {
+        TokenEndpoint {
+            client: &self.client,
+            settings: &self.settings,
+            url,
+            audience,
+            now: self.clock.wall(),
+            random: &*self.random,
+        }
+    }
+
+    fn expected<'a>(&'a self, metadata: &'a Metadata) -> Expected<'a> {
+        Expected {
+            issuers: &metadata.issuers,
+            client_id: &self.settings.client_id,
+            audiences: &self.settings.audiences,
+            now: self.clock.wall(),
+        }
+    }
+
+    /// Verifies a signature. For a key that is not in the set, the set is fetched again, at most once a minute.
+    async fn verified(
+        &self,
+        jws: &Jws<'_>,
+        metadata: &Metadata,
+    ) -> Result<Map<String, Value>, ProviderError> {
+        let fetch = async || self.fetch_keys(&metadata.jwks_uri).await;
+        let mut keys = self.keys.get(fetch).await?;
+        if !jws.has_key(&keys) {
+            keys = self.keys.get_newer(fetch).await?;
+        }
+        Ok(jws.verify(&keys)?)
+    }
+
+    async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
+        let fetch = async || {
+            let url = discovery::url(&self.settings.issuer);
+            let response = self.get(Purpose::Discovery, Endpoint::Discovery, &url).await?;
+            let value = Metadata::parse(response.body(), &self.settings)?;
+            Ok(Fetched { value, lifetime: lifetime(response.fields()) })
+        };
+        self.metadata.get(fetch).await
+    }
+
+    async fn fetch_keys(&self, url: &str) -> Result<Fetched<Keys>, ProviderError> {
+        let response = self.get(Purpose::Keys, Endpoint::Keys, url).await?;
+        Ok(Fetched { value: Keys::parse(response.body())?, lifetime: lifetime(response.fields()) })
+    }
+
+    async fn get(&self, purpose: Purpose, endpoint: Endpoint, url: &str) -> Result<Response, ProviderError> {
+        let request = Request::get(purpose, url).max_body(MAX_DOCUMENT);
+        let response = self.client.send(request).await.and_then(Response::success);
+        response.map_err(|error| ProviderError::Away(endpoint, error))
+    }
+}
+
+/// Returns the host of a URL, without brackets.
+fn host(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    Some(uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Provider({})", self.settings.id)
     }
 }

@@ -4,6 +4,7 @@ mod claim;
 mod key;
 mod presets;
 mod read;
+mod values;
 
 use std::fmt;
 use std::str::FromStr;
@@ -103,6 +104,10 @@ pub struct Provider {
     pub authorities: Option<Authorities>,
     /// Hosts besides that of the issuer that may have private addresses.
     pub private_hosts: Vec<String>,
+    /// Other audiences that ID tokens may name besides the client.
+    pub audiences: Vec<String>,
+    /// True if the provider asks for consent at every sign-in: some return a refresh token only then.
+    pub consent: bool,
     /// Signature algorithms that are accepted in ID tokens and logout tokens.
     pub algorithms: Vec<SignatureAlgorithm>,
 }

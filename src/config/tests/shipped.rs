@@ -11,6 +11,8 @@ const SHIPPED: &str = include_str!("../../../gateway.toml");
 const EXAMPLE: &str = "#[upstreams.app]";
 const TLS: &str = "#[server.tls]";
 const AFTER_TLS: &str = "[admin]";
+const PROVIDERS: &str = "#[[providers]]";
+const AFTER_PROVIDERS: &str = "[browser]";
 /// Start of the part that is not needed to get started.
 const OPTIONAL: &str = "# The rest is optional";
 const HEALTH: &str = "#[upstreams.app.health]";
@@ -54,6 +56,7 @@ fn shipped_file_shows_every_known_key() {
     let (settings, example) = SHIPPED.split_once(EXAMPLE).unwrap();
     let live = format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}")));
     let (folder, live) = with_tls(&live);
+    let live = with_providers(folder.path(), &live);
     let file = folder.path().join("gateway.toml");
     let (_, problems, known) = read(&live, &file, &environment, &mut Sources::default());
     assert_eq!(problems, None);
@@ -81,6 +84,43 @@ fn with_tls(text: &str) -> (tempfile::TempDir, String) {
             "public_urls = [\"https://app.example.com\"]",
         ),
     )
+}
+
+/// Uncomments the lines about providers, of several credentials the first, and creates the files they name in `folder`.
+fn with_providers(folder: &Path, text: &str) -> String {
+    for name in ["sso", "github", "microsoft"] {
+        std::fs::write(folder.join(format!("{name}.secret")), "hunter2").unwrap();
+    }
+    make(&folder.join("tls"), "sso-ca", "ec", &[]);
+    let (before, providers) = text.split_once(PROVIDERS).unwrap();
+    let (providers, after) = providers.split_once(AFTER_PROVIDERS).unwrap();
+    let others = ["client_secret =", "client_secret_env", "private_key"];
+    let providers = uncommented(&format!("{PROVIDERS}{providers}"));
+    let lines = providers.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)));
+    format!("{before}{}\n{AFTER_PROVIDERS}{after}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Values that are examples or belong to the preset; all others are the defaults.
+#[test]
+fn provider_lines_of_the_shipped_file_have_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tls")).unwrap();
+    let parse = |text: &str| {
+        let config = Config::parse(text, &folder.path().join("gateway.toml"), &environment).unwrap();
+        config.providers
+    };
+    let live = with_providers(folder.path(), SHIPPED);
+    let [sso, github, microsoft] = parse(&live).try_into().unwrap();
+    let base = "[[providers]]\nid = \"sso\"\npreset = \"keycloak\"\nissuer = \"https://sso.example.com/realms/main\"\n\
+                client_id = \"doorward\"\nclient_secret_file = \"sso.secret\"\n";
+    let plain = parse(base).remove(0);
+    let shown = Provider { label: plain.label.clone(), roles: Vec::new(), authorities: None, ..sso };
+    assert_eq!(shown, plain);
+    assert_eq!(github.api_url.as_deref(), Some("https://api.github.com"));
+    assert_eq!(
+        microsoft.issuer,
+        "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0"
+    );
 }
 
 #[test]
@@ -111,6 +151,7 @@ fn settings_of_the_shipped_file_take_effect() {
             "brand.logo_file",
             "browser.after_sign_out",
             "browser.cookie_domain",
+            "providers",
             "routes",
             "server.tls",
             "sessions.ca_file",

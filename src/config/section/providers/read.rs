@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::presets::{CONSUMERS, ENTRA, GITHUB_ORGS, GITHUB_TEAMS};
+use super::values::{
+    audience, client_id, client_secret, domain, id, issuer_url, key_id, label, org, team, tenant, web_url,
+};
 use super::{
-    ClaimPath, ClientAuthentication, CreateUsers, Preset, PrivateKey, Provider, ProviderId, RoleRule,
-    SignatureAlgorithm,
+    ClaimPath, ClientAuthentication, CreateUsers, Preset, PrivateKey, Provider, RoleRule, SignatureAlgorithm,
 };
 use crate::certificate::Authorities;
 use crate::config::Env;
@@ -16,7 +18,6 @@ use crate::config::parse::origin;
 use crate::config::parse::reader::{Table, Value};
 use crate::config::parse::secrets;
 use crate::config::section::tls;
-use crate::secret::Secret;
 
 /// Maximum number of providers: more buttons than a page can have.
 const MAX_PROVIDERS: usize = 32;
@@ -86,6 +87,9 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
             location.problem(format!("only for preset = \"{}\": remove it", preset.as_str()));
         }
     }
+    if known == Preset::GitHub {
+        check_case(&table, &roles);
+    }
     let recheck = table.value("recheck").and_then(|value| {
         let range = Duration::ZERO..=Duration::from_hours(30 * 24);
         let recheck = value.duration(range, "\"0s\" never asks again; a month is the longest session")?;
@@ -122,6 +126,8 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
         logout: table.value("logout").and_then(|value| value.flag()),
         algorithms: table.value("algorithms").and_then(|value| algorithms(&value)),
     };
+    let consent = table.value("consent").and_then(|value| value.flag());
+    let audiences = list(&table, "audiences", r#"["project"]"#, audience);
     let email_domains = list(&table, "email_domains", r#"["example.com"]"#, domain);
     let private_hosts = list(&table, "private_hosts", r#"["sso.internal"]"#, |text| {
         origin::host(text).map(|host| host.trim_start_matches('[').trim_end_matches(']').to_owned())
@@ -151,8 +157,24 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
         email_domains,
         authorities,
         private_hosts,
+        audiences,
+        consent: consent.unwrap_or(known == Preset::Google && !recheck.is_zero()),
         algorithms: read.algorithms.unwrap_or_else(|| vec![SignatureAlgorithm::Rs256]),
     })
+}
+
+/// Reports a rule about organizations or teams that could match nothing.
+fn check_case(table: &Table<'_>, roles: &[RoleRule]) {
+    for rule in roles.iter().filter(|rule| [GITHUB_ORGS, GITHUB_TEAMS].contains(&rule.claim.top())) {
+        let lowered = rule.value.to_ascii_lowercase();
+        if lowered != rule.value {
+            table.location_of("roles").problem(format!(
+                "{} has capital letters, but organizations and teams are compared in lower case: write {}",
+                quoted(&rule.value),
+                quoted(&lowered)
+            ));
+        }
+    }
 }
 
 /// Keys that depend on no other.
@@ -173,20 +195,6 @@ fn list(
     parse: impl Fn(&str) -> Result<String, String>,
 ) -> Vec<String> {
     table.value(name).and_then(|value| value.distinct(example, parse)).unwrap_or_default()
-}
-
-fn id(text: &str) -> Result<ProviderId, String> {
-    text.parse().map_err(|error| format!("{} is not a name: {error}", quoted(text)))
-}
-
-fn client_id(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 256 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!(
-            "{} is not a client id: write the 1 to 256 visible ASCII characters that the provider shows",
-            quoted(text)
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 /// Reads the credential of the client: a secret or a private key.
@@ -229,22 +237,6 @@ fn authentication(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<ClientA
     secret.or(key.map(|key| ClientAuthentication::PrivateKeyJwt { key, key_id }))
 }
 
-fn client_secret(text: &str) -> Result<Secret<String>, String> {
-    if text.is_empty() || text.len() > 1024 || text.chars().any(char::is_control) {
-        return Err(
-            "this is not a client secret: write the text that the provider shows, on one line".to_owned()
-        );
-    }
-    Ok(Secret::new(text.to_owned()))
-}
-
-fn key_id(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 128 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{} is not a key id: write 1 to 128 visible ASCII characters", quoted(text)));
-    }
-    Ok(text.to_owned())
-}
-
 /// Reads the issuer, and completes it and the tenants of Entra ID by each other.
 fn issuer(table: &Table<'_>, preset: Preset, mut tenants: Vec<String>) -> (Option<String>, Vec<String>) {
     let written = match (table.value("issuer"), preset.issuer()) {
@@ -254,6 +246,13 @@ fn issuer(table: &Table<'_>, preset: Preset, mut tenants: Vec<String>) -> (Optio
         },
         (None, Ok(default)) => Some(default.to_owned()),
         (None, Err(_)) if preset == Preset::Microsoft && !tenants.is_empty() => None,
+        (None, Err(_)) if preset == Preset::Microsoft && table.has("tenants") => {
+            let location = table.location_of("tenants");
+            if !location.has_problem() {
+                location.problem("empty: list the tenants whose members may sign in");
+            }
+            return (None, tenants);
+        }
         (None, Err(example)) => {
             let instead = if preset == Preset::Microsoft {
                 "write tenants = [\"<tenant id>\"] instead, from the overview page of Entra ID".to_owned()
@@ -298,90 +297,11 @@ fn issuer(table: &Table<'_>, preset: Preset, mut tenants: Vec<String>) -> (Optio
     (Some(written), tenants)
 }
 
-/// Reads the URL of an issuer: https, or http to this machine.
-fn issuer_url(text: &str) -> Result<String, String> {
-    let issuer = origin::issuer(text)?;
-    secure(&issuer)?;
-    Ok(issuer)
-}
-
-/// Reads the base of an API.
-fn web_url(text: &str) -> Result<String, String> {
-    let url = issuer_url(text)?;
-    if url.ends_with('/') {
-        return Err(format!("{} ends in /: write {}", quoted(text), quoted(url.trim_end_matches('/'))));
-    }
-    Ok(url)
-}
-
-fn secure(url: &str) -> Result<(), String> {
-    let origin = origin::of_url(url)?;
-    let is_here = origin.host == "localhost" || origin.host == "[::1]" || origin.host.starts_with("127.");
-    if origin.scheme == "https" || is_here {
-        return Ok(());
-    }
-    Err(format!(
-        "{} is http, so everybody on the way could sign in as anybody: write https://, with ca_file for a CA of your own",
-        quoted(url)
-    ))
-}
-
 fn default_api(issuer: &str) -> String {
     match issuer {
         "https://github.com" => "https://api.github.com".to_owned(),
         server => format!("{}/api/v3", server.trim_end_matches('/')),
     }
-}
-
-/// Reads a tenant id: a GUID.
-fn tenant(text: &str) -> Result<String, String> {
-    let lowered = text.to_ascii_lowercase();
-    let lengths: Vec<usize> = lowered.split('-').map(str::len).collect();
-    let is_hex = lowered.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if lengths != [8, 4, 4, 4, 12] || !is_hex {
-        return Err(format!(
-            "{} is not a tenant id: write the GUID from the overview page of Entra ID",
-            quoted(text)
-        ));
-    }
-    Ok(lowered)
-}
-
-/// Reads the domain of addresses.
-fn domain(text: &str) -> Result<String, String> {
-    if let Some(domain) = text.strip_prefix('@').or_else(|| text.strip_prefix("*.")) {
-        return Err(format!("{} is not a domain: write {}", quoted(text), quoted(domain)));
-    }
-    origin::host(text)
-}
-
-/// Reads the name of a GitHub organization, in lower case: GitHub compares names so.
-fn org(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if text.is_empty() || text.len() > 100 || !text.bytes().all(allowed) {
-        return Err(format!("{} is not an organization: write its name in URLs of GitHub", quoted(text)));
-    }
-    Ok(text.to_ascii_lowercase())
-}
-
-/// Reads `organization/team`, in lower case.
-fn team(text: &str) -> Result<String, String> {
-    match text.split_once('/') {
-        Some((left, right)) if org(left).is_ok() && org(right).is_ok() => Ok(text.to_ascii_lowercase()),
-        _ => Err(format!(
-            "{} is not a team: write the names of organization and team as in URLs of GitHub, such as \"example/platform\"",
-            quoted(text)
-        )),
-    }
-}
-
-fn label(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let length = text.chars().count();
-    if length == 0 || length > 40 || text.chars().any(char::is_control) {
-        return Err(format!("{} is not the text of a button: write 1 to 40 characters", quoted(text)));
-    }
-    Ok(text.to_owned())
 }
 
 /// Reads scopes (RFC 6749 section 3.3).
