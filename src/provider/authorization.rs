@@ -13,11 +13,11 @@ const MAX_HINT: usize = 3 << 10;
 pub struct AuthorizationRequest<'a> {
     /// Login name or address to fill in at the provider (`login_hint`).
     pub login_hint: Option<&'a str>,
-    /// What the provider asks of the person.
+    /// Step that the provider asks of the person.
     pub prompt: Option<Prompt>,
 }
 
-/// What the provider asks of the person (OpenID Connect Core section 3.1.2.1).
+/// Step that the provider asks of the person (OpenID Connect Core section 3.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prompt {
     /// To sign in again.

@@ -16,7 +16,7 @@ pub struct Callback {
     outcome: Outcome,
 }
 
-/// What the provider answered.
+/// The provider's answer.
 pub(super) enum Outcome {
     /// An authorization code.
     Code(Secret<String>),

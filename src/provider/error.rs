@@ -115,10 +115,10 @@ pub enum TokenError {
     /// The signature is wrong.
     #[error("the token's signature is wrong")]
     Signature,
-    /// Of another issuer, or signed with a key of another issuer.
+    /// Token of another issuer, or signed with a key of another issuer.
     #[error("the token is of another issuer")]
     Issuer,
-    /// Of a tenant that is not listed.
+    /// Token of a tenant that is not listed.
     #[error("the token is of a tenant that is not in tenants")]
     Tenant,
     /// Issued for another client.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::{Preset, SignatureAlgorithm};
 
-/// What the provider publishes, after it has been fetched and checked.
+/// Endpoints, keys and abilities that the provider publishes, fetched and checked.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Kind of provider.

@@ -105,8 +105,8 @@ impl Setting<'_> {
 fn page(text: &str) -> String {
     let mut page = HEAD.to_owned();
     for section in sections(text) {
-        let is_list = section.name == "routes";
-        let name = if is_list { "[[routes]]".to_owned() } else { format!("[{}]", section.name) };
+        let is_list = matches!(section.name, "routes" | "providers");
+        let name = if is_list { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
         let _ = write!(
             page,
             "\n## `{name}`\n\n| setting | type | default | applies at | meaning |\n|---|---|---|---|---|\n"

@@ -3,11 +3,25 @@
 use super::*;
 use crate::config::change::Change;
 
+/// A provider in five lines, and the start of another after two.
+const P: &str = "[[providers]]|id = \"a\"|issuer = \"https://a\"|client_id = \"c\"|client_secret = \"s\"";
+const Q: &str = "||[[providers]]|issuer = \"https://a\"|client_secret = \"s\"";
+
 fn provider(preset: &str, more: &str) -> Provider {
     let text = format!(
         "[[providers]]\nid = \"a\"\npreset = \"{preset}\"\nclient_id = \"c\"\nclient_secret = \"hunter2\"\n{more}"
     );
     good(&text).providers.remove(0)
+}
+
+#[test]
+fn providers_that_cannot_work_are_rejected() {
+    let cases: Vec<(String, &str)> = bad_providers::PROVIDERS
+        .iter()
+        .map(|(text, expected)| (text.replace("{p}", P).replace("{q}", Q), *expected))
+        .collect();
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(text, expected)| (text.as_str(), *expected)).collect();
+    check_cases(&cases);
 }
 
 const ISSUER: &str = "issuer = \"https://sso.example.com/\"\n";

@@ -13,7 +13,7 @@ pub(in crate::provider) const MAX_DOCUMENT: usize = 256 << 10;
 /// Maximum number of texts kept of a list in the document.
 const MAX_LIST: usize = 16;
 
-/// What a provider publishes about itself, after all checks.
+/// Contents of a discovery document, after all checks.
 #[derive(Clone, Debug)]
 pub(in crate::provider) struct Metadata {
     pub(in crate::provider) issuers: Issuers,

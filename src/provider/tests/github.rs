@@ -66,7 +66,8 @@ async fn person_is_known_by_the_numeric_id() {
         "{}",
         request.head
     );
-    assert_eq!(parameters(&request.body)["code_verifier"].len(), 43);
+    let sent = parameters(&request.body);
+    assert_eq!((sent["code_verifier"].len(), sent["client_secret"].as_str()), (43, "hunter2"));
     let request = setup.issuer.seen("/api/user").remove(0).head.to_ascii_lowercase();
     assert!(
         request.contains("authorization: bearer gho_1") && request.contains("user-agent: doorward"),

@@ -165,9 +165,8 @@ impl Key {
     pub(super) fn rsa(kid: &str) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap().as_ref().to_vec();
-        let private = EncodingKey::from_rsa_pem(pem(&pkcs8).as_bytes());
-        // A PEM reader may be missing: the inner key starts after 26 bytes, as in `token/signing.rs`.
-        let private = private.unwrap_or_else(|_| EncodingKey::from_rsa_der(&pkcs8[26..]));
+        // The inner key of 2048 bits starts after 26 bytes, as in `token/signing.rs`.
+        let private = EncodingKey::from_rsa_der(&pkcs8[26..]);
         Self { kid: kid.to_owned(), name: "RS256", algorithm: Algorithm::RS256, private, pkcs8 }
     }
 

@@ -62,7 +62,6 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
     let client_id = table
         .required("client_id", "write the client id that the provider shows for this client")
         .and_then(|value| value.parsed(client_id));
-    let authentication = authentication(&table, dir, env);
     let authorities = table.value("ca_file").and_then(|value| {
         let (file, pem) = tls::pem(&table, &value, "ca_file", dir)?;
         Authorities::read(&pem).map_err(|error| tls::report(&table, "ca_file", &file, &error)).ok()
@@ -70,6 +69,7 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
     let roles = rules(&table);
     // The keys below depend on the preset. With a wrong preset they are only checked for themselves.
     let known = preset.unwrap_or(Preset::Oidc);
+    let authentication = authentication(&table, known, (dir, env));
     let tenants = list(&table, "tenants", r#"["72f988bf-86f1-41af-91ab-2d7cd011db47"]"#, tenant);
     let (issuer, tenants) = issuer(&table, known, tenants);
     let api_url = table.value("api_url").and_then(|value| value.parsed(web_url));
@@ -198,7 +198,11 @@ fn list(
 }
 
 /// Reads the credential of the client: a secret or a private key.
-fn authentication(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<ClientAuthentication> {
+fn authentication(
+    table: &Table<'_>,
+    preset: Preset,
+    (dir, env): (&Path, Env<'_>),
+) -> Option<ClientAuthentication> {
     let secret_forms = ["client_secret", "client_secret_file", "client_secret_env"];
     let key_forms = ["private_key", "private_key_file", "private_key_env"];
     let has = |forms: [&'static str; 3]| forms.into_iter().find(|name| table.has(name));
@@ -209,7 +213,8 @@ fn authentication(table: &Table<'_>, dir: &Path, env: Env<'_>) -> Option<ClientA
     let post = table
         .value("token_auth")
         .and_then(|value| value.choice(&[("basic", false), ("post", true)]))
-        .unwrap_or(false);
+        // GitHub documents the form alone.
+        .unwrap_or(preset == Preset::GitHub);
     match (secret_form, key_form) {
         (Some(_), Some(key_form)) => {
             table.location_of(key_form).problem("given besides a client secret: keep exactly one");
