@@ -59,14 +59,19 @@ impl Outbound {
     /// wrote, without port and brackets: they may have private addresses.
     ///
     /// # Errors
-    /// [`OutboundError::TrustStore`], [`OutboundError::Tls`] for an unusable CA.
+    /// [`OutboundError::Tls`] for an unusable CA. A missing trust store is an error of each https request.
     pub fn client<'a>(
         &self,
         authorities: Option<&Authorities>,
         named_hosts: impl IntoIterator<Item = &'a str>,
     ) -> Result<Client, OutboundError> {
         let named: BTreeSet<String> = named_hosts.into_iter().map(str::to_ascii_lowercase).collect();
-        let connector = Connector::new(tls(roots(authorities)?)?, Arc::clone(&self.proxy), named);
+        let tls = match roots(authorities) {
+            Ok(roots) => Ok(tls(roots)?),
+            Err(error @ OutboundError::TrustStore(_)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        let connector = Connector::new(tls, Arc::clone(&self.proxy), named);
         Ok(Client {
             connector: Arc::new(connector),
             clock: Arc::clone(&self.clock),

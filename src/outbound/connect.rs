@@ -39,15 +39,20 @@ pub(super) struct Connection {
 
 /// Opens connections for one user of the client.
 pub(super) struct Connector {
-    pub(super) tls: TlsConnector,
-    pub(super) proxy: Arc<Matcher>,
+    /// Without a trust store only this machine is reached.
+    tls: Result<TlsConnector, OutboundError>,
+    proxy: Arc<Matcher>,
     /// Hosts that the operator named, in lower case.
-    pub(super) named_hosts: BTreeSet<String>,
+    named_hosts: BTreeSet<String>,
 }
 
 impl Connector {
-    pub(super) fn new(tls: ClientConfig, proxy: Arc<Matcher>, named_hosts: BTreeSet<String>) -> Self {
-        Self { tls: TlsConnector::from(Arc::new(tls)), proxy, named_hosts }
+    pub(super) fn new(
+        tls: Result<ClientConfig, OutboundError>,
+        proxy: Arc<Matcher>,
+        named_hosts: BTreeSet<String>,
+    ) -> Self {
+        Self { tls: tls.map(|tls| TlsConnector::from(Arc::new(tls))), proxy, named_hosts }
     }
 
     /// Connects to a server, within `limit` for each step: TCP, the tunnel, TLS.
@@ -65,17 +70,18 @@ impl Connector {
             let stream = tcp(&addresses, limit).await?;
             return Ok(Connection { stream: Box::new(stream), tasks: JoinSet::new() });
         }
+        let connector = self.tls.as_ref().map_err(Clone::clone)?;
         let (stream, tasks) = match self.proxy.intercept(&target.uri) {
             Some(proxy) => {
                 self.check_literal(target)?;
-                tunnel(&proxy, target, limit, &self.tls).await?
+                tunnel(&proxy, target, limit, connector).await?
             }
             None => {
                 let stream: Box<dyn Stream> = Box::new(tcp(&self.addresses(target).await?, limit).await?);
                 (stream, JoinSet::new())
             }
         };
-        let stream = tls(&self.tls, &target.host, stream, limit).await?;
+        let stream = tls(connector, &target.host, stream, limit).await?;
         Ok(Connection { stream, tasks })
     }
 

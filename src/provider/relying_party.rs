@@ -44,7 +44,7 @@ impl Provider {
     /// Creates the provider. Nothing is fetched.
     ///
     /// # Errors
-    /// The system trust store cannot be read, or a CA of `ca_file` cannot be used.
+    /// A CA of `ca_file` cannot be used.
     pub fn new(
         settings: Settings,
         outbound: &Outbound,

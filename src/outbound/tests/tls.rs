@@ -102,8 +102,8 @@ async fn tls_goes_through_the_tunnel_of_a_proxy() {
     let folder = certificates();
     let ca = std::fs::read(folder.path().join("ca.crt")).unwrap();
     let good = server(acceptor(folder.path(), "good")).await;
-    let (proxy, mut requests) = super::proxy::tunnelling(good.address).await;
-    let variable = format!("http://ada:secret@{}", proxy.address);
+    let (server_of_proxy, mut requests) = proxy::tunnelling(good.address).await;
+    let variable = format!("http://ada:secret@{}", server_of_proxy.address);
     let env = move |name: &str| (name == "https_proxy").then(|| variable.clone());
     let outbound = Outbound::new(&env, Arc::new(SystemClock::new()), Arc::new(Metrics::new()));
     let authorities = Authorities::read(&ca).unwrap();

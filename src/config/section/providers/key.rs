@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn key_tells_its_algorithm() {
-        use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
         use aws_lc_rs::rand::SystemRandom;
         use aws_lc_rs::rsa::KeySize;
         let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
