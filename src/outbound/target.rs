@@ -54,10 +54,12 @@ impl Target {
         if !is_secure && !names_this_machine(&host) {
             return Err(bad("the URL is http, which is only used on this machine: use https"));
         }
-        // A port that is no number has been refused by the parser, except an empty one.
+        // The parser takes a port that is empty or above 65535 for none.
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            None if authority.as_str().ends_with(':') => return Err(bad("the URL has an empty port")),
+            None if authority.as_str() != authority.host() => {
+                return Err(bad("the port of the URL is no number from 0 to 65535"));
+            }
             None if is_secure => 443,
             None => 80,
         };

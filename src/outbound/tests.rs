@@ -95,7 +95,7 @@ async fn request_and_response_are_complete() {
         let seen = seen.clone();
         async move {
             let mut request = head(&mut stream).await;
-            let mut body = [0; 9];
+            let mut body = [0; 10];
             stream.read_exact(&mut body).await.unwrap();
             request.push_str(std::str::from_utf8(&body).unwrap());
             seen.send(request).unwrap();
@@ -122,7 +122,7 @@ async fn request_and_response_are_complete() {
         "authorization: bearer t".to_owned(),
         "accept: application/json".to_owned(),
         "content-type: application/x-www-form-urlencoded".to_owned(),
-        "content-length: 9".to_owned(),
+        "content-length: 10".to_owned(),
         "connection: close".to_owned(),
         "user-agent: doorward".to_owned(),
     ] {

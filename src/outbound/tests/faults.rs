@@ -21,7 +21,7 @@ async fn fails(server: &Server, outcome: &str) -> OutboundError {
 async fn silent_server_times_out() {
     let silent = Server::start(|mut stream| async move {
         head(&mut stream).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     assert_eq!(fails(&silent, "timeout").await, OutboundError::Timeout);
@@ -29,7 +29,7 @@ async fn silent_server_times_out() {
 
 #[tokio::test]
 async fn slow_header_and_slow_body_time_out() {
-    for start in ["", "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"] {
+    for start in ["HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"] {
         let slow = Server::start(move |mut stream| async move {
             head(&mut stream).await;
             if stream.write_all(start.as_bytes()).await.is_err() {
@@ -37,24 +37,13 @@ async fn slow_header_and_slow_body_time_out() {
             }
             let mut ticks = tokio::time::interval(Duration::from_millis(20));
             // A byte now and then, which would reset a time limit per read.
-            while stream.write_all(b"H").await.is_ok() {
+            while stream.write_all(b"x").await.is_ok() {
                 ticks.tick().await;
             }
         })
         .await;
-        let error = fails(&slow, if start.is_empty() { "malformed" } else { "timeout" }).await;
-        assert!(matches!(error, OutboundError::Timeout | OutboundError::Malformed(_)), "{start:?}: {error}");
+        assert_eq!(fails(&slow, "timeout").await, OutboundError::Timeout, "{start:?}");
     }
-    let slow_field = Server::start(|mut stream| async move {
-        head(&mut stream).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").await;
-        let mut ticks = tokio::time::interval(Duration::from_millis(20));
-        while stream.write_all(b"x").await.is_ok() {
-            ticks.tick().await;
-        }
-    })
-    .await;
-    assert_eq!(fails(&slow_field, "timeout").await, OutboundError::Timeout);
 }
 
 #[tokio::test]
