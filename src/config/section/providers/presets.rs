@@ -92,7 +92,7 @@ impl Preset {
             // Keycloak and GitLab return refresh tokens without it; Keycloak's would outlive the sign-out at the provider
             // with it. Google has a parameter of its own.
             Self::Oidc | Self::Microsoft | Self::Okta | Self::Authentik if has_recheck => {
-                scopes.push(OFFLINE)
+                scopes.push(OFFLINE);
             }
             _ => {}
         }

@@ -292,7 +292,7 @@ fn issuer(table: &Table<'_>, preset: Preset, mut tenants: Vec<String>) -> (Optio
             Ok(one) if tenants.is_empty() => tenants.push(one),
             Ok(one) if tenants == [one.as_str()] => {}
             Ok(_) => {
-                table.location_of("tenants").problem("the issuer names one tenant: remove issuer or tenants")
+                table.location_of("tenants").problem("the issuer names one tenant: remove issuer or tenants");
             }
             Err(_) => table.location_of("issuer").problem(
                 "this is not an issuer of Entra ID: remove it, and write tenants = [\"<tenant id>\"] instead",
