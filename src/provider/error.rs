@@ -38,6 +38,9 @@ pub enum ProviderError {
     /// The provider could not be reached, or gave no usable response.
     #[error("{0}: {1}")]
     Away(Endpoint, OutboundError),
+    /// Too many sign-ins wait for this provider.
+    #[error("too many sign-ins wait for the provider")]
+    Busy,
     /// The response is not what the protocol asks for.
     #[error("{0}: {1}")]
     Malformed(Endpoint, &'static str),
@@ -156,6 +159,7 @@ impl ProviderError {
                 OutboundError::Status(_) => "provider_status",
                 _ => "provider_unreachable",
             },
+            Self::Busy => "provider_busy",
             Self::Malformed(..) => "provider_response_malformed",
             Self::Denied(_) => "provider_denied",
             Self::InvalidGrant => "provider_invalid_grant",
@@ -173,6 +177,7 @@ impl ProviderError {
     pub const fn is_away(&self) -> bool {
         match self {
             Self::Away(_, error) => error.is_temporary(),
+            Self::Busy => true,
             Self::Denied(code) => matches!(code.as_bytes(), b"temporarily_unavailable" | b"server_error"),
             _ => false,
         }

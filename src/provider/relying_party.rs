@@ -6,9 +6,11 @@ mod report;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Uri;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::{Preset, Provider as Settings, ProviderId};
@@ -30,6 +32,13 @@ use crate::provider::person::{Account, LogoutToken, Person, Recheck};
 use crate::provider::token_endpoint::TokenEndpoint;
 use crate::secret::Secret;
 
+/// Maximum number of codes that are exchanged at one time. A provider takes some hundred milliseconds for each, so this
+/// is hundreds of people a second; a provider that is slow holds no more than this.
+const EXCHANGES: usize = 64;
+
+/// Maximum wait for one of these places.
+const EXCHANGE_WAIT: Duration = Duration::from_secs(5);
+
 /// A configured provider. A reload makes a new one; requests in progress keep theirs.
 pub struct Provider {
     settings: Settings,
@@ -38,6 +47,7 @@ pub struct Provider {
     random: Arc<dyn Random>,
     metadata: Cached<Metadata>,
     keys: Cached<Keys>,
+    exchanges: Semaphore,
 }
 
 impl Provider {
@@ -56,7 +66,8 @@ impl Provider {
         let named = hosts.iter().chain(&settings.private_hosts).map(String::as_str);
         let client = outbound.client(settings.authorities.as_ref(), named)?;
         let (metadata, keys) = (Cached::new(Arc::clone(&clock)), Cached::new(Arc::clone(&clock)));
-        Ok(Self { settings, client, clock, random, metadata, keys })
+        let exchanges = Semaphore::new(EXCHANGES);
+        Ok(Self { settings, client, clock, random, metadata, keys, exchanges })
     }
 
     /// Returns the name in URLs, logs and metrics.
@@ -102,6 +113,8 @@ impl Provider {
         if callback.state() != flow.state() {
             return Err(ProviderError::OtherProvider);
         }
+        let place = tokio::time::timeout(EXCHANGE_WAIT, self.exchanges.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy) };
         match self.settings.preset {
             Preset::GitHub => self.redeem_at_github(callback, flow, redirect_uri).await,
             _ => self.redeem_code(callback, flow, redirect_uri).await,
