@@ -114,6 +114,31 @@ macro_rules! on {
                     another_process_is_seen_within_a_second
                     new_key_raises_the_keys_version_and_wakes
                 }
+                identities {
+                    account_creates_its_user_with_roles_and_attributes
+                    account_is_compared_byte_for_byte
+                    new_user_waits_for_approval_until_enabled
+                    taken_login_name_creates_nothing
+                    concurrent_sign_ins_of_one_account_make_one_user
+                    account_belongs_to_one_user
+                    concurrent_links_give_an_account_to_one_user
+                    statement_changes_rights_only_if_something_changed
+                    provider_takes_away_only_the_roles_that_it_gave
+                    attributes_are_those_of_the_account_that_created_the_user
+                    address_of_another_user_is_left_out
+                    unlinking_ends_the_sessions_that_the_account_opened
+                    deleted_user_leaves_its_accounts_free
+                }
+                provider_sessions {
+                    session_keeps_what_the_sign_out_needs
+                    recheck_is_taken_once_when_it_is_due
+                    outcome_of_a_recheck_is_stored
+                    logout_ends_the_sessions_that_it_names
+                    logout_token_is_accepted_once
+                    sign_in_is_not_completed_after_its_logout
+                    logout_racing_a_sign_in_leaves_no_session
+                    sweep_forgets_old_logouts
+                }
                 keys {
                     first_key_signs_at_once_and_has_no_end
                     successor_key_ends_predecessors_of_the_same_use

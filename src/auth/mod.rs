@@ -324,7 +324,7 @@ impl From<VaultError> for Refusal {
             }
             VaultError::Superseded => Self::CredentialsWrong,
             VaultError::UserUnknown => Self::TokenRevoked,
-            VaultError::LoginTaken | VaultError::EmailTaken => Self::Internal,
+            VaultError::LoginTaken | VaultError::EmailTaken | VaultError::AccountTaken => Self::Internal,
         }
     }
 }

@@ -127,6 +127,14 @@ label! {
         CreateUser "create_user",
         /// Change or removal of a user.
         ChangeUser "change_user",
+        /// Lookup of a user by an account at a provider.
+        FindIdentity "find_identity",
+        /// List of a user's accounts at providers.
+        ListIdentities "list_identities",
+        /// Creation, link, removal or update of an account at a provider.
+        ChangeIdentity "change_identity",
+        /// Beginning or end of a recheck at a provider.
+        Recheck "recheck",
         /// Creation of a session.
         OpenSession "open_session",
         /// Refresh.

@@ -137,7 +137,7 @@ impl Tokens {
                     "Sessions ended through this gateway, by reason.",
                     &["reason"],
                 ),
-                &["logout", "user", "password", "disabled", "reuse", "admin"],
+                &["logout", "user", "password", "disabled", "reuse", "admin", "provider"],
             ),
             confirmations: make
                 .each("doorward_session_confirmations_total", "Confirmed sessions, by source."),

@@ -4,6 +4,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::id::Random;
 use crate::identity::Login;
 use crate::secret::Secret;
 
@@ -86,6 +87,11 @@ impl Password {
     fn bytes(&self) -> &[u8] {
         self.0.expose().as_bytes()
     }
+}
+
+/// Returns a hash that no password matches: for users who have none. Comparing with it takes as long as with any other.
+pub fn unusable_hash(random: &dyn Random) -> Secret<String> {
+    Secret::new(argon::decoy(random))
 }
 
 #[cfg(test)]

@@ -2,18 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{
-    Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey,
-    NewSession, NewUser, Presented, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse,
-    Sessions, User, UserChange, UserKey, Users, Vault, VaultError,
+    AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, Identities, KeyTable, Keys,
+    LogPage, NewAccountUser, NewKey, NewProviderSession, NewSession, NewUser, Presented, ProviderAccount,
+    ProviderLogout, Recheck, Rechecked, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse,
+    Sessions, SignOutHint, Statement, User, UserChange, UserKey, Users, Vault, VaultError,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::id::{SessionId, UserId};
 use crate::identity::Login;
-use crate::metrics::{Metrics, Statement};
+use crate::metrics::{Metrics, Statement as Query};
 
 /// Wraps a vault so that every query is timed and counted.
 pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Vault {
@@ -22,6 +24,7 @@ pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) ->
     }
     Vault {
         users: one(&vault.users, metrics, clock),
+        identities: one(&vault.identities, metrics, clock),
         sessions: one(&vault.sessions, metrics, clock),
         log: one(&vault.log, metrics, clock),
         keys: one(&vault.keys, metrics, clock),
@@ -38,7 +41,7 @@ struct Metered<T: ?Sized> {
 impl<T: ?Sized> Metered<T> {
     async fn timed<A>(
         &self,
-        statement: Statement,
+        statement: Query,
         query: impl Future<Output = Result<A, VaultError>>,
     ) -> Result<A, VaultError> {
         let began = self.clock.monotonic();
@@ -56,61 +59,118 @@ impl<T: ?Sized> Metered<T> {
 #[async_trait]
 impl Users for Metered<dyn Users> {
     async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
-        self.timed(Statement::CreateUser, self.inner.create(new)).await
+        self.timed(Query::CreateUser, self.inner.create(new)).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
-        self.timed(Statement::FindUser, self.inner.find(key)).await
+        self.timed(Query::FindUser, self.inner.find(key)).await
     }
 
     async fn list(&self, after: Option<&Login>, limit: u32) -> Result<Vec<User>, VaultError> {
-        self.timed(Statement::ListUsers, self.inner.list(after, limit)).await
+        self.timed(Query::ListUsers, self.inner.list(after, limit)).await
     }
 
     async fn change(&self, id: UserId, change: &UserChange) -> Result<Ended, VaultError> {
-        self.timed(Statement::ChangeUser, self.inner.change(id, change)).await
+        self.timed(Query::ChangeUser, self.inner.change(id, change)).await
+    }
+}
+
+#[async_trait]
+impl Identities for Metered<dyn Identities> {
+    async fn owner(&self, account: &ProviderAccount) -> Result<Option<User>, VaultError> {
+        self.timed(Query::FindIdentity, self.inner.owner(account)).await
+    }
+
+    async fn create(
+        &self,
+        account: &ProviderAccount,
+        user: &NewAccountUser,
+        statement: &Statement,
+    ) -> Result<(), VaultError> {
+        self.timed(Query::ChangeIdentity, self.inner.create(account, user, statement)).await
+    }
+
+    async fn apply(&self, account: &ProviderAccount, statement: &Statement) -> Result<Ended, VaultError> {
+        self.timed(Query::ChangeIdentity, self.inner.apply(account, statement)).await
+    }
+
+    async fn link(&self, account: &ProviderAccount, user: UserId) -> Result<(), VaultError> {
+        self.timed(Query::ChangeIdentity, self.inner.link(account, user)).await
+    }
+
+    async fn unlink(
+        &self,
+        account: &ProviderAccount,
+        user: UserId,
+        keep: Option<SessionId>,
+    ) -> Result<Ended, VaultError> {
+        self.timed(Query::ChangeIdentity, self.inner.unlink(account, user, keep)).await
+    }
+
+    async fn of_user(&self, user: UserId) -> Result<Vec<AccountLink>, VaultError> {
+        self.timed(Query::ListIdentities, self.inner.of_user(user)).await
+    }
+
+    async fn open(&self, session: &NewSession, part: &NewProviderSession) -> Result<Grant, VaultError> {
+        self.timed(Query::OpenSession, self.inner.open(session, part)).await
+    }
+
+    async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError> {
+        self.timed(Query::Recheck, self.inner.claim(session, hold)).await
+    }
+
+    async fn settle(&self, session: SessionId, outcome: &Rechecked) -> Result<(), VaultError> {
+        self.timed(Query::Recheck, self.inner.settle(session, outcome)).await
+    }
+
+    async fn log_out(&self, logout: &ProviderLogout) -> Result<Option<Ended>, VaultError> {
+        self.timed(Query::Revoke, self.inner.log_out(logout)).await
+    }
+
+    async fn hint(&self, session: SessionId) -> Result<Option<SignOutHint>, VaultError> {
+        self.timed(Query::FindSession, self.inner.hint(session)).await
     }
 }
 
 #[async_trait]
 impl Sessions for Metered<dyn Sessions> {
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError> {
-        self.timed(Statement::OpenSession, self.inner.open(session)).await
+        self.timed(Query::OpenSession, self.inner.open(session)).await
     }
 
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
-        self.timed(Statement::Rotate, self.inner.rotate(presented)).await
+        self.timed(Query::Rotate, self.inner.rotate(presented)).await
     }
 
     async fn renew(&self, presented: &Presented) -> Result<Rotation, VaultError> {
-        self.timed(Statement::Renew, self.inner.renew(presented)).await
+        self.timed(Query::Renew, self.inner.renew(presented)).await
     }
 
     async fn touch(&self, uses: &[SessionUse]) -> Result<Vec<(SessionId, Timestamp)>, VaultError> {
-        self.timed(Statement::Touch, self.inner.touch(uses)).await
+        self.timed(Query::Touch, self.inner.touch(uses)).await
     }
 
     async fn find(&self, id: SessionId) -> Result<Option<SessionRow>, VaultError> {
-        self.timed(Statement::FindSession, self.inner.find(id)).await
+        self.timed(Query::FindSession, self.inner.find(id)).await
     }
 
     async fn find_many(&self, ids: &[SessionId]) -> Result<Vec<SessionRow>, VaultError> {
-        self.timed(Statement::FindSession, self.inner.find_many(ids)).await
+        self.timed(Query::FindSession, self.inner.find_many(ids)).await
     }
 
     async fn list(&self, user: Option<UserId>, page: SessionPage) -> Result<Vec<SessionRow>, VaultError> {
-        self.timed(Statement::ListSessions, self.inner.list(user, page)).await
+        self.timed(Query::ListSessions, self.inner.list(user, page)).await
     }
 
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {
-        self.timed(Statement::Revoke, self.inner.revoke(scope, reason)).await
+        self.timed(Query::Revoke, self.inner.revoke(scope, reason)).await
     }
 }
 
 #[async_trait]
 impl RevocationLog for Metered<dyn RevocationLog> {
     async fn read(&self, after: Option<Cursor>) -> Result<LogPage, VaultError> {
-        self.timed(Statement::ReadLog, self.inner.read(after)).await
+        self.timed(Query::ReadLog, self.inner.read(after)).await
     }
 
     async fn wait_for_change(&self) {
@@ -121,26 +181,26 @@ impl RevocationLog for Metered<dyn RevocationLog> {
 #[async_trait]
 impl Keys for Metered<dyn Keys> {
     async fn load(&self) -> Result<KeyTable, VaultError> {
-        self.timed(Statement::LoadKeys, self.inner.load()).await
+        self.timed(Query::LoadKeys, self.inner.load()).await
     }
 
     async fn add(&self, keys: &[NewKey], only_first: bool) -> Result<KeyTable, VaultError> {
-        self.timed(Statement::AddKeys, self.inner.add(keys, only_first)).await
+        self.timed(Query::AddKeys, self.inner.add(keys, only_first)).await
     }
 }
 
 #[async_trait]
 impl Audit for Metered<dyn Audit> {
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
-        self.timed(Statement::Audit, self.inner.recent(limit)).await
+        self.timed(Query::Audit, self.inner.recent(limit)).await
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, VaultError> {
-        self.timed(Statement::Sweep, self.inner.sweep(limit)).await
+        self.timed(Query::Sweep, self.inner.sweep(limit)).await
     }
 
     async fn schema(&self) -> Result<u32, VaultError> {
-        self.timed(Statement::Audit, self.inner.schema()).await
+        self.timed(Query::Audit, self.inner.schema()).await
     }
 
     async fn settle(&self) -> Result<(), VaultError> {

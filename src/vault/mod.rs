@@ -1,6 +1,6 @@
 //! The vault: the authoritative store of users, sessions, revocations, keys and audit events.
 //!
-//! Five small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that
+//! Six small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that
 //! the vault stores and compares come from its own clock; results that lead to a signature contain that clock's `now`.
 //!
 //! This module knows nothing about tokens, HTTP or the session store. A backend that cannot answer returns
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod audit;
+mod identities;
 mod keys;
 mod log;
 mod metered;
@@ -19,6 +20,10 @@ pub mod sqlite;
 mod users;
 
 pub use audit::{Audit, AuditEvent, Connections};
+pub use identities::{
+    AccountLink, Identities, LOGOUT_LIFE, NewAccountUser, NewProviderSession, ProviderAccount,
+    ProviderLogout, Recheck, Rechecked, SignOutHint, Statement,
+};
 pub use keys::{KeyTable, KeyUse, Keys, NewKey, StoredKey};
 pub use log::{Cursor, LogEntry, LogPage, RevocationLog};
 pub use metered::metered;
@@ -37,6 +42,8 @@ pub const REVOCATION_LIFE: Duration = Duration::from_secs(3600 + 120);
 pub struct Vault {
     /// Users and their credentials.
     pub users: Arc<dyn Users>,
+    /// Accounts at providers.
+    pub identities: Arc<dyn Identities>,
     /// Sessions and refresh rotation.
     pub sessions: Arc<dyn Sessions>,
     /// The revocation log, which every gateway follows.
@@ -62,6 +69,9 @@ pub enum VaultError {
     /// Another user has this e-mail address.
     #[error("another user has this e-mail address")]
     EmailTaken,
+    /// The account at the provider belongs to a user already.
+    #[error("this account belongs to a user already")]
+    AccountTaken,
     /// No user of this name or id exists.
     #[error("there is no such user")]
     UserUnknown,

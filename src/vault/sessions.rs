@@ -204,6 +204,8 @@ pub enum EndReason {
     Reuse,
     /// Ended by an administrator.
     Admin,
+    /// Ended by the provider that opened it, or since its account was unlinked.
+    Provider,
 }
 
 impl EndReason {
@@ -216,6 +218,7 @@ impl EndReason {
             Self::Disabled => "disabled",
             Self::Reuse => "reuse",
             Self::Admin => "admin",
+            Self::Provider => "provider",
         }
     }
 
@@ -225,6 +228,7 @@ impl EndReason {
             Self::Logout => "logout",
             Self::User => "session_revoked",
             Self::Admin => "session_revoked_by_admin",
+            Self::Provider => "session_ended_by_provider",
             Self::Reuse => "refresh_reused",
             Self::Password => "session_ended_by_password",
             Self::Disabled => "session_ended_by_disable",

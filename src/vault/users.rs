@@ -47,6 +47,8 @@ pub struct User {
     pub roles: Roles,
     /// True if disabled: the user has no live session and cannot sign in.
     pub disabled: bool,
+    /// True if it was disabled when a provider's account created it, until an operator enables it.
+    pub waits_for_approval: bool,
     /// Epoch; incremented by password change, disable and enable.
     pub epoch: Epoch,
     /// Rights version; incremented by a change of roles or attributes.
@@ -62,6 +64,8 @@ pub enum UserKey {
     Login(Login),
     /// User id.
     Id(UserId),
+    /// E-mail address. Nobody is who they are by that alone.
+    Email(Email),
 }
 
 /// A change of a user. Each is one transaction with the revocation rows it causes.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use doorward::config::StoreHost;
 use doorward::id::SessionId;
 use doorward::vault::postgres::{PostgresOptions, PostgresVault};
-use doorward::vault::{AttributesChange, EndReason, LogEntry, Scope, UserChange, Vault};
+use doorward::vault::{AttributesChange, EndReason, LogEntry, ProviderAccount, Scope, UserChange, Vault};
 
 use super::eventually::assert_eventually;
 use super::link::Link;
@@ -325,11 +325,19 @@ async fn primary_without_its_standby_acknowledges_no_change_that_finds_nothing_t
     let world = open(options).await;
     let (vault, user) = (world.vault.clone(), world.user("ada").await);
     let nobody = SessionId::from_bytes([9; 16]);
+    let account = ProviderAccount {
+        provider: "sso".into(),
+        issuer: "https://sso.example.com".into(),
+        subject: "4711".into(),
+    };
+    vault.identities.link(&account, user).await.expect("linked");
     let changes = async |expected: bool| {
         let enabled = vault.users.change(user, &UserChange::Disabled(false)).await;
         assert_eq!(enabled.is_ok(), expected, "an enabled user is enabled: {enabled:?}");
         let kept = vault.users.change(user, &UserChange::Attributes(AttributesChange::default())).await;
         assert_eq!(kept.is_ok(), expected, "attributes stay: {kept:?}");
+        let linked = vault.identities.link(&account, user).await;
+        assert_eq!(linked.is_ok(), expected, "a linked account is linked: {linked:?}");
         let scopes = [
             Scope::Session(nobody, None),
             Scope::User(user),

@@ -39,13 +39,17 @@ const SWEEP: &str = concat!(
          DELETE FROM revocations WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(
              SELECT seq FROM revocations WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING 1
+     ), gone_logouts AS (
+         DELETE FROM provider_logouts WHERE (SELECT here FROM leader) AND name = ANY (ARRAY(
+             SELECT name FROM provider_logouts WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
      ), gone_events AS (
          DELETE FROM audit WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(
              SELECT seq FROM audit WHERE at < (SELECT forgotten FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING 1
      )
      SELECT (SELECT count(*) FROM gone_sessions) + (SELECT count(*) FROM gone_revocations)
-            + (SELECT count(*) FROM gone_events) AS gone"
+            + (SELECT count(*) FROM gone_events) + (SELECT count(*) FROM gone_logouts) AS gone"
 );
 
 #[async_trait]

@@ -24,6 +24,7 @@ mod audit;
 mod connection;
 mod durability;
 mod fault;
+mod identities;
 mod keys;
 mod log;
 mod renew;
@@ -110,6 +111,7 @@ impl From<Arc<PostgresVault>> for Vault {
     fn from(vault: Arc<PostgresVault>) -> Self {
         Self {
             users: vault.clone(),
+            identities: vault.clone(),
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),

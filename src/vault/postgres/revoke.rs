@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::rows::Span;
 use super::{clock, proof};
 use crate::id::{SessionId, UserId};
-use crate::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, Scope};
+use crate::vault::{EndReason, Ended, LogEntry, ProviderAccount, ProviderLogout, REVOCATION_LIFE, Scope};
 
 /// Timeout of ending every session of one user.
 pub(super) const ALL_OF_USER: Duration = Duration::from_secs(60);
@@ -78,6 +78,14 @@ const ALL_BUT_ONE: &str = revoke!("s.user_id = $4 AND s.id <> $5");
 /// Writes one event instead of one per session.
 const ALL: &str =
     end!("true", ", remembered AS (INSERT INTO audit (at, event) SELECT now, 'everyone_revoked' FROM clock)");
+const OF_ACCOUNT: &str = revoke!(
+    "s.id IN (SELECT p.session_id FROM session_providers p
+              WHERE p.provider = $4 AND p.issuer = $5 AND p.subject = $6 AND p.session_id IS DISTINCT FROM $7)"
+);
+const OF_SID: &str = revoke!(
+    "s.id IN (SELECT p.session_id FROM session_providers p
+              WHERE p.provider = $4 AND p.issuer = $5 AND p.sid = $6 AND ($7 IS NULL OR p.subject = $7))"
+);
 const OTHERS: &str = end!("s.user_id = $3 AND s.id IS DISTINCT FROM $4", "");
 
 /// Returns the execution mode of a revocation, which is idempotent.
@@ -119,6 +127,30 @@ pub(super) async fn others(
     reason: EndReason,
 ) -> Result<Ended, Fault> {
     ended(&connection.rows(OTHERS, &[&Span(REVOCATION_LIFE), &reason.as_str(), &user, &keep]).await?)
+}
+
+/// Ends every session that an account at a provider opened, except `keep`.
+pub(super) async fn of_account(
+    connection: &Connection<'_>,
+    account: &ProviderAccount,
+    keep: Option<SessionId>,
+    reason: EndReason,
+) -> Result<Ended, Fault> {
+    let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), reason.event());
+    let ProviderAccount { provider, issuer, subject } = account;
+    ended(&connection.rows(OF_ACCOUNT, &[&life, &why, &word, provider, issuer, subject, &keep]).await?)
+}
+
+/// Ends the sessions that belong to one session at a provider, of this account if it is named.
+pub(super) async fn of_sid(
+    connection: &Connection<'_>,
+    logout: &ProviderLogout,
+    sid: &String,
+) -> Result<Ended, Fault> {
+    let reason = EndReason::Provider;
+    let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), reason.event());
+    let ProviderLogout { provider, issuer, subject, .. } = logout;
+    ended(&connection.rows(OF_SID, &[&life, &why, &word, provider, issuer, sid, subject]).await?)
 }
 
 fn ended(rows: &[Row]) -> Result<Ended, Fault> {

@@ -39,7 +39,7 @@ macro_rules! value {
 }
 
 value! {
-    bool: BOOL; Option<bool>: BOOL; i64: INT8; &str: TEXT; String: TEXT; Vec<u8>: BYTEA; &[u8]: BYTEA;
+    bool: BOOL; Option<bool>: BOOL; i64: INT8; &str: TEXT; String: TEXT; Vec<u8>: BYTEA; &[u8]: BYTEA; Option<Vec<u8>>: BYTEA;
     Option<i64>: INT8; Option<String>: TEXT; Option<&str>: TEXT; Option<UserId>: UUID; Option<SessionId>: UUID;
 }
 
@@ -88,7 +88,7 @@ stored_as! {
     Address: String, TEXT, |text| Ok(Self(text.parse()?)), |address| address.0.to_string();
 }
 
-value! { Option<Address>: TEXT; Option<&Email>: TEXT; Option<&DisplayName>: TEXT; }
+value! { Option<Address>: TEXT; Option<Span>: INT8; Option<&Email>: TEXT; Option<&DisplayName>: TEXT; }
 
 /// A thousand years: stands for "for ever", and Postgres can still add it to a time.
 const FOREVER: i64 = 1000 * 365 * 24 * 3600 * 1000;
@@ -195,6 +195,7 @@ pub(super) fn user(row: &Row) -> Result<User, tokio_postgres::Error> {
         email_verified_at: row.try_get("email_verified_at")?,
         roles: row.try_get("roles")?,
         disabled: row.try_get("disabled")?,
+        waits_for_approval: row.try_get("waits_for_approval")?,
         epoch: row.try_get("epoch")?,
         rights: row.try_get("rights")?,
         created_at: row.try_get("created_at")?,

@@ -142,7 +142,8 @@ impl Sessions for PostgresVault {
     }
 }
 
-async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fault> {
+/// Inserts a session, if the user is still the one that signed in.
+pub(super) async fn open(connection: &Connection<'_>, new: &NewSession) -> Result<Grant, Fault> {
     let row = connection
         .row(
             OPEN,

@@ -29,18 +29,24 @@ const CREATE: &str = concat!(
      SELECT id FROM made"
 );
 
+/// Columns of a user.
+macro_rules! columns {
+    () => {
+        "u.id, u.login, u.password, u.roles, u.disabled, u.waits_for_approval, u.epoch, u.rights, u.created_at, u.email,
+         u.email_verified_at, u.name"
+    };
+}
+pub(super) use columns;
+
 macro_rules! user {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, login, password, roles, disabled, epoch, rights, created_at, email, email_verified_at, name
-             FROM users ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM users u ", $rest)
     };
 }
 
 const BY_LOGIN: &str = user!("WHERE login = $1");
 const BY_ID: &str = user!("WHERE id = $1");
+const BY_EMAIL: &str = user!("WHERE email = $1");
 const PAGE: &str = user!("WHERE login > $1 ORDER BY login LIMIT $2");
 /// A login, which locks the user for share, waits here, and the other way round.
 const LOCK: &str = "SELECT password FROM users WHERE id = $1 FOR UPDATE";
@@ -142,7 +148,8 @@ const ENABLE: &str = concat!(
     "WITH ",
     clock!(),
     ", changed AS (
-         UPDATE users SET disabled = false, epoch = epoch + 1 WHERE id = $1 AND disabled RETURNING id
+         UPDATE users SET disabled = false, waits_for_approval = false, epoch = epoch + 1
+         WHERE id = $1 AND disabled RETURNING id
      ), remembered AS (
          INSERT INTO audit (at, event, user_id) SELECT now, 'user_enabled', id FROM changed, clock
      )
@@ -240,7 +247,7 @@ async fn create(connection: &Connection<'_>, new: &NewUser) -> Result<(), Fault>
 }
 
 /// Recognises the error about an address that another user has.
-fn taken(fault: Fault) -> Fault {
+pub(super) fn taken(fault: Fault) -> Fault {
     if fault.violates(EMAIL_INDEX) { VaultError::EmailTaken.into() } else { fault }
 }
 
@@ -248,6 +255,7 @@ async fn find(connection: &Connection<'_>, key: &UserKey) -> Result<Option<User>
     let row = match key {
         UserKey::Login(login) => connection.row(BY_LOGIN, &[login]).await?,
         UserKey::Id(id) => connection.row(BY_ID, &[id]).await?,
+        UserKey::Email(email) => connection.row(BY_EMAIL, &[email]).await?,
     };
     Ok(row.as_ref().map(rows::user).transpose()?)
 }

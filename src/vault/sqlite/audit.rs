@@ -81,7 +81,11 @@ fn sweep(tx: &Tx<'_>, limit: u32) -> Result<u64, Fault> {
         "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ?1 LIMIT ?2)",
         params![now - AUDIT_LIFE, limit],
     )?;
-    Ok([sessions, revocations, events].iter().map(|&deleted| deleted as u64).sum())
+    let logouts = tx.execute(
+        "DELETE FROM provider_logouts WHERE name IN (SELECT name FROM provider_logouts WHERE until < ?1 LIMIT ?2)",
+        params![now, limit],
+    )?;
+    Ok([sessions, revocations, events, logouts].iter().map(|&deleted| deleted as u64).sum())
 }
 
 fn copy(from: &Path, to: &Path, timeout: Duration) -> Result<(), VaultError> {

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 
 mod audit;
 mod fault;
+mod identities;
 mod keys;
 mod log;
 mod queue;
@@ -75,6 +76,7 @@ impl SqliteVault {
         let vault = Arc::new(Self::start(path, &clock, options).map_err(|fault| fault.at(path))?);
         Ok(Vault {
             users: vault.clone(),
+            identities: vault.clone(),
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),

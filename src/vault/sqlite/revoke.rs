@@ -96,24 +96,29 @@ pub(super) fn revoke(tx: &Tx<'_>, scope: Scope, reason: EndReason) -> Result<End
         record(tx, &Event::new("everyone_revoked"))?;
         return Ok(ended);
     }
+    record_ends(tx, &sessions, reason)?;
+    Ok(ended)
+}
+
+/// Ends sessions, and records an event for each that had not ended before.
+pub(super) fn end_each(tx: &Tx<'_>, sessions: &[ScopedSession], reason: EndReason) -> Result<Ended, Fault> {
+    record_ends(tx, sessions, reason)?;
+    end(tx, sessions, reason)
+}
+
+fn record_ends(tx: &Tx<'_>, sessions: &[ScopedSession], reason: EndReason) -> Result<(), Fault> {
     for session in sessions.iter().filter(|session| !session.ended_before) {
         let event =
             Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(reason.event()) };
         record(tx, &event)?;
     }
-    Ok(ended)
+    Ok(())
 }
 
 /// Ends a session because its refresh token was reused.
 pub(super) fn reused(tx: &Tx<'_>, id: SessionId, user_id: UserId) -> Result<Ended, Fault> {
-    end_one(tx, ScopedSession { id, user_id, ended_before: false, alive: true }, EndReason::Reuse)
-}
-
-fn end_one(tx: &Tx<'_>, session: ScopedSession, reason: EndReason) -> Result<Ended, Fault> {
-    let event =
-        Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(reason.event()) };
-    record(tx, &event)?;
-    end(tx, &[session], reason)
+    let session = ScopedSession { id, user_id, ended_before: false, alive: true };
+    end_each(tx, &[session], EndReason::Reuse)
 }
 
 fn log_session(tx: &Tx<'_>, id: SessionId) -> Result<(), Fault> {

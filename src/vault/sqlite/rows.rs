@@ -101,6 +101,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         email_verified_at: row.get("email_verified_at")?,
         roles: row.get("roles")?,
         disabled: row.get("disabled")?,
+        waits_for_approval: row.get("waits_for_approval")?,
         epoch: row.get("epoch")?,
         rights: row.get("rights")?,
         created_at: row.get("created_at")?,

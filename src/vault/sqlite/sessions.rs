@@ -106,7 +106,8 @@ impl Sessions for SqliteVault {
     }
 }
 
-fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
+/// Inserts a session, if the user is still the one that signed in.
+pub(super) fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
     let now = tx.now();
     let user = tx
         .row("SELECT * FROM users WHERE id = ?1", params![new.user_id], rows::user)?

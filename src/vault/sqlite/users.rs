@@ -30,6 +30,9 @@ impl Users for SqliteVault {
                     view.row("SELECT * FROM users WHERE login = ?1", params![login], rows::user)
                 }
                 UserKey::Id(id) => view.row("SELECT * FROM users WHERE id = ?1", params![id], rows::user),
+                UserKey::Email(email) => {
+                    view.row("SELECT * FROM users WHERE email = ?1", params![email], rows::user)
+                }
             })
             .await
     }
@@ -155,7 +158,7 @@ fn set_attributes(tx: &Tx<'_>, user: &User, change: &AttributesChange) -> Result
 }
 
 fn set_disabled(tx: &Tx<'_>, id: UserId, disabled: bool) -> Result<Ended, Fault> {
-    tx.execute("UPDATE users SET disabled = ?2, epoch = epoch + 1 WHERE id = ?1", params![id, disabled])?;
+    tx.execute("UPDATE users SET disabled = ?2, waits_for_approval = waits_for_approval AND ?2, epoch = epoch + 1 WHERE id = ?1", params![id, disabled])?;
     if !disabled {
         record(tx, &Event::of("user_enabled", id))?;
         return Ok(nothing(tx));

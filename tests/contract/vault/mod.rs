@@ -2,8 +2,10 @@
 
 pub(crate) mod attributes;
 pub(crate) mod audit;
+pub(crate) mod identities;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod provider_sessions;
 pub(crate) mod races;
 pub(crate) mod renewal;
 pub(crate) mod revocation;

@@ -1,0 +1,266 @@
+//! Accounts at providers: who they belong to, and what a session keeps of the provider that opened it.
+//!
+//! An account is the key of a link, by provider, issuer and subject (OpenID Connect Core section 2), byte for byte. An
+//! e-mail address is never part of it. Roles that a provider gives are stored with the link, so that they can be taken
+//! away again without touching those that an operator gave.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Ended, Grant, NewSession, User, VaultError};
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+use crate::identity::{Attributes, Login, Roles};
+use crate::secret::Secret;
+
+/// Time for which a provider's logout is remembered, so that a sign-in that was in progress then is not completed
+/// after it. Longer than a code of the provider is valid (RFC 6749 section 4.1.2: ten minutes at most).
+pub const LOGOUT_LIFE: Duration = Duration::from_secs(600);
+
+/// A person's account at a provider.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ProviderAccount {
+    /// Id of the provider in the configuration.
+    pub provider: String,
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// `sub`: the account's name there, which is never given to another person.
+    pub subject: String,
+}
+
+impl fmt::Debug for ProviderAccount {
+    /// Leaves the subject out: it is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProviderAccount({})", self.provider)
+    }
+}
+
+/// An account that belongs to a user.
+#[derive(Clone, Debug)]
+pub struct AccountLink {
+    /// The account.
+    pub account: ProviderAccount,
+    /// True if the account created the user, so that its e-mail address and name are the user's.
+    pub is_origin: bool,
+    /// Time of linking.
+    pub created_at: Timestamp,
+    /// Time of the last sign-in or recheck.
+    pub used_at: Timestamp,
+}
+
+/// A provider's statement about a person, at a sign-in or a recheck.
+#[derive(Clone, Debug, Default)]
+pub struct Statement {
+    /// Roles by its mapping; `None` if they could not be decided, and then they stay as they are.
+    pub roles: Option<Roles>,
+    /// E-mail address and name. They replace the user's if the account created the user.
+    pub attributes: Attributes,
+}
+
+/// A user to be created for an account.
+#[derive(Clone, Debug)]
+pub struct NewAccountUser {
+    /// New random id.
+    pub id: UserId,
+    /// The login name.
+    pub login: Login,
+    /// A PHC string that no password matches.
+    pub password: Secret<String>,
+    /// True if the user cannot sign in until an operator has enabled it.
+    pub waits_for_approval: bool,
+}
+
+/// Provider's part of a session to be opened.
+#[derive(Clone, Debug)]
+pub struct NewProviderSession {
+    /// Account that signed in.
+    pub account: ProviderAccount,
+    /// `sid`: the session at the provider, if it names one.
+    pub sid: Option<String>,
+    /// The provider's refresh token, sealed.
+    pub refresh: Option<Vec<u8>>,
+    /// The ID token, sealed, as a hint for a sign-out at the provider.
+    pub id_token: Option<Vec<u8>>,
+    /// Time until the provider is asked again; `None` = never.
+    pub recheck: Option<Duration>,
+}
+
+/// A recheck of a session that the caller makes, and nobody else meanwhile.
+#[derive(Clone, Debug)]
+pub struct Recheck {
+    /// Owner of the session.
+    pub user_id: UserId,
+    /// Account that opened it.
+    pub account: ProviderAccount,
+    /// The provider's refresh token, sealed.
+    pub refresh: Option<Vec<u8>>,
+    /// Time since the provider last confirmed the account.
+    pub unconfirmed: Duration,
+}
+
+/// Outcome of a recheck.
+#[derive(Clone, Debug)]
+pub enum Rechecked {
+    /// The provider confirmed the account.
+    Confirmed {
+        /// New refresh token, sealed; `None` = the old one stays.
+        refresh: Option<Vec<u8>>,
+        /// Time until the next recheck; `None` = never.
+        next: Option<Duration>,
+    },
+    /// The provider could not be asked. The next attempt is made after this time.
+    Undecided {
+        /// New refresh token, sealed, if the provider replaced it all the same; `None` = the old one stays.
+        refresh: Option<Vec<u8>>,
+        /// Time until the next attempt.
+        retry: Duration,
+    },
+}
+
+/// A logout that a provider announced (OpenID Connect Back-Channel Logout 1.0 section 2.4).
+#[derive(Clone, Debug)]
+pub struct ProviderLogout {
+    /// Id of the provider in the configuration.
+    pub provider: String,
+    /// `iss` of the logout token.
+    pub issuer: String,
+    /// `sid`: the session at the provider.
+    pub sid: Option<String>,
+    /// `sub`: the account, whose every session ends if there is no `sid`.
+    pub subject: Option<String>,
+    /// `jti`: number of the token.
+    pub jti: String,
+    /// Time for which the token must not be accepted again.
+    pub token_life: Duration,
+}
+
+/// What a session keeps for the sign-out at its provider.
+#[derive(Clone, Debug)]
+pub struct SignOutHint {
+    /// Account that opened it.
+    pub account: ProviderAccount,
+    /// The ID token, sealed.
+    pub id_token: Option<Vec<u8>>,
+}
+
+impl ProviderLogout {
+    /// Returns the name under which the token is remembered.
+    pub(super) fn token_name(&self) -> String {
+        [JTI, &self.provider, &self.issuer, &self.jti].join("\n")
+    }
+
+    /// Returns the name under which the end of the session at the provider is remembered.
+    pub(super) fn sid_name(&self) -> Option<String> {
+        self.sid.as_deref().map(|sid| sid_name(&self.provider, &self.issuer, sid))
+    }
+}
+
+impl NewProviderSession {
+    /// Returns the name under which the end of the session at the provider is remembered.
+    pub(super) fn sid_name(&self) -> Option<String> {
+        self.sid.as_deref().map(|sid| sid_name(&self.account.provider, &self.account.issuer, sid))
+    }
+}
+
+const JTI: &str = "jti";
+
+/// Returns the roles of a user after a provider's statement. Those that it gave before are taken away, unless another
+/// linked account gives them too.
+pub(super) fn merged(current: &Roles, before: &Roles, now: &Roles, of_others: &Roles) -> Roles {
+    let kept = current.iter().filter(|role| !before.contains(role) || of_others.contains(role));
+    Roles::new(kept.chain(now.iter()).cloned())
+}
+
+fn sid_name(provider: &str, issuer: &str, sid: &str) -> String {
+    ["sid", provider, issuer, sid].join("\n")
+}
+
+/// Accounts at providers.
+#[async_trait]
+pub trait Identities: Send + Sync {
+    /// Returns the owner of an account, or `None` if it certainly has none.
+    async fn owner(&self, account: &ProviderAccount) -> Result<Option<User>, VaultError>;
+    /// Creates a user and links the account. An e-mail address that another user has is left out.
+    ///
+    /// # Errors
+    /// [`VaultError::LoginTaken`]; [`VaultError::AccountTaken`] if the account has an owner meanwhile.
+    async fn create(
+        &self,
+        account: &ProviderAccount,
+        user: &NewAccountUser,
+        statement: &Statement,
+    ) -> Result<(), VaultError>;
+    /// Applies a provider's statement to the owner of the account, in one transaction. A change raises the version of
+    /// rights and writes its row, as [`super::UserChange::Roles`] does. An e-mail address that another user has is left
+    /// out.
+    ///
+    /// # Errors
+    /// [`VaultError::UserUnknown`] if the account has no owner.
+    async fn apply(&self, account: &ProviderAccount, statement: &Statement) -> Result<Ended, VaultError>;
+    /// Links an account to a user. Nothing changes if it is linked to that user already.
+    ///
+    /// # Errors
+    /// [`VaultError::AccountTaken`] if it belongs to another user; [`VaultError::UserUnknown`].
+    async fn link(&self, account: &ProviderAccount, user: UserId) -> Result<(), VaultError>;
+    /// Removes the link, the roles that came with it, and every session that the account opened, except `keep`.
+    ///
+    /// # Errors
+    /// [`VaultError::UserUnknown`] if the account does not belong to that user.
+    async fn unlink(
+        &self,
+        account: &ProviderAccount,
+        user: UserId,
+        keep: Option<SessionId>,
+    ) -> Result<Ended, VaultError>;
+    /// Returns the accounts of a user, in order of linking.
+    async fn of_user(&self, user: UserId) -> Result<Vec<AccountLink>, VaultError>;
+    /// Opens a session as [`super::Sessions::open`], with the provider's part.
+    ///
+    /// # Errors
+    /// [`VaultError::Superseded`] if the user was changed, or the provider has ended that session meanwhile.
+    async fn open(&self, session: &NewSession, part: &NewProviderSession) -> Result<Grant, VaultError>;
+    /// Takes the recheck of a session for `hold`, if it is due and nobody else has it.
+    async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError>;
+    /// Stores the outcome of a recheck, and gives it back.
+    async fn settle(&self, session: SessionId, outcome: &Rechecked) -> Result<(), VaultError>;
+    /// Ends the sessions of a provider's logout; `None` if the same logout token was accepted before.
+    async fn log_out(&self, logout: &ProviderLogout) -> Result<Option<Ended>, VaultError>;
+    /// Returns what the sign-out at the provider needs; `None` for a session that no provider opened.
+    async fn hint(&self, session: SessionId) -> Result<Option<SignOutHint>, VaultError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(names: &[&str]) -> Roles {
+        Roles::parse(names.iter().copied()).expect("roles")
+    }
+
+    #[test]
+    fn provider_takes_away_only_what_it_gave() {
+        let merge = |current: &[&str], before: &[&str], now: &[&str], others: &[&str]| {
+            merged(&roles(current), &roles(before), &roles(now), &roles(others)).to_string()
+        };
+        assert_eq!(merge(&["staff"], &[], &["admin"], &[]), "admin,staff");
+        assert_eq!(merge(&["admin", "staff"], &["admin"], &[], &[]), "staff", "staff is of an operator");
+        assert_eq!(merge(&["admin", "staff"], &["admin"], &[], &["admin"]), "admin,staff");
+        assert_eq!(merge(&["admin"], &["admin"], &["admin", "ops"], &[]), "admin,ops");
+    }
+
+    #[test]
+    fn names_of_logouts_do_not_meet() {
+        let logout = |sid: Option<&str>| ProviderLogout {
+            provider: "a".into(),
+            issuer: "https://b".into(),
+            sid: sid.map(str::to_owned),
+            subject: None,
+            jti: "c".into(),
+            token_life: LOGOUT_LIFE,
+        };
+        assert_ne!(Some(logout(Some("c")).token_name()), logout(Some("c")).sid_name());
+        assert_eq!(logout(None).sid_name(), None);
+    }
+}
