@@ -19,6 +19,7 @@ mod check;
 mod completions;
 mod files;
 mod log;
+mod provider;
 mod sd_notify;
 mod serve;
 mod session;
@@ -83,6 +84,9 @@ enum Command {
     /// Sessions: list, revoke.
     #[command(subcommand)]
     Session(session::Command),
+    /// Identity providers: list, test.
+    #[command(subcommand)]
+    Provider(provider::Command),
     /// Signing keys: rotate.
     #[command(subcommand)]
     Key(vault::KeyCommand),
@@ -123,6 +127,10 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             let config = load_for(&cli.config, &["admin"])?;
             serve::runtime(1)?.block_on(status::run(&config, options, out))
         }
+        Command::Provider(command) => {
+            let config = load_for(&cli.config, provider::NEEDS)?;
+            serve::runtime(1)?.block_on(provider::run(&config, &surroundings, command, out))
+        }
         command => {
             let config = load_for(&cli.config, command.needs())?;
             if let Some(file) = server::missing_vault(&config).filter(|_| !command.makes_vault()) {
@@ -143,6 +151,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                     | Command::Demo { .. }
                     | Command::Check
                     | Command::Status(_)
+                    | Command::Provider(_)
                     | Command::Completions { .. } => Ok(()),
                 }
             })
@@ -155,6 +164,7 @@ impl Command {
     const fn needs(&self) -> &'static [&'static str] {
         match self {
             Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
+            Self::User(user::Command::Link { .. } | user::Command::Unlink { .. }) => &["vault", "providers"],
             Self::Key(_) => &["vault", "tokens"],
             _ => &["vault"],
         }

@@ -1,4 +1,4 @@
-//! `user`: add, list, show, set, passwd, disable, enable, roles, delete.
+//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, delete.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -15,6 +15,7 @@ use crate::password::{Hasher, Password};
 use crate::secret::Secret;
 use crate::vault::{AttributesChange, Edit, Ended, NewUser, User, UserChange, UserKey, VaultError};
 
+mod link;
 mod show;
 
 #[derive(Debug, Subcommand)]
@@ -73,7 +74,7 @@ pub(super) enum Command {
         /// Login name.
         name: Login,
     },
-    /// Enable a disabled user.
+    /// Enable a disabled user; approves one that waits for approval.
     Enable {
         /// Login name.
         name: Login,
@@ -84,6 +85,20 @@ pub(super) enum Command {
         name: Login,
         /// New roles; without any, all are removed.
         roles: Vec<Role>,
+    },
+    /// Let an account at an identity provider sign in as this user.
+    Link {
+        /// Login name.
+        name: Login,
+        #[command(flatten)]
+        account: link::AccountOptions,
+    },
+    /// Remove an account at an identity provider from a user, with its roles; ends every session that it opened.
+    Unlink {
+        /// Login name.
+        name: Login,
+        #[command(flatten)]
+        account: link::AccountOptions,
     },
     /// Delete a user and end every session.
     Delete {
@@ -194,6 +209,8 @@ pub(super) async fn run(
             let shown = if roles.is_empty() { "none".to_owned() } else { roles.to_string() };
             writeln!(out, "roles of `{name}`: {shown}")?;
         }
+        Command::Link { name, account } => link::link(context, name, account, out).await?,
+        Command::Unlink { name, account } => link::unlink(context, name, account, out).await?,
         Command::Delete { name, yes } => {
             let user = find(context, name).await?;
             confirmed(*yes, &format!("This deletes `{name}` and ends every session."), out)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{AdminContext, table};
 use crate::identity::Login;
-use crate::vault::{SessionPage, User};
+use crate::vault::{AccountLink, ProviderAccount, SessionPage, User};
 
 /// Users read at a time.
 const PAGE: u32 = 500;
@@ -53,9 +53,11 @@ pub(super) async fn show(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let sessions = count_sessions(context, user).await?;
+    let accounts = context.vault.identities.of_user(user.id).await?;
     if json {
         let mut object = object(user);
         object["sessions"] = sessions.into();
+        object["accounts"] = accounts.iter().map(account).collect::<Vec<_>>().into();
         writeln!(out, "{object}")?;
         return Ok(());
     }
@@ -78,7 +80,23 @@ pub(super) async fn show(
     ] {
         writeln!(out, "{label:<12}{value}")?;
     }
+    for AccountLink { account, used_at, .. } in &accounts {
+        let ProviderAccount { provider, issuer, subject } = account;
+        writeln!(out, "{:<12}{provider}: {subject} at {issuer}, used {used_at}", "account")?;
+    }
     Ok(())
+}
+
+/// Describes an account at a provider.
+fn account(link: &AccountLink) -> Value {
+    let ProviderAccount { provider, issuer, subject } = &link.account;
+    json!({
+        "provider": provider,
+        "issuer": issuer,
+        "subject": subject,
+        "linked_at": link.created_at.to_string(),
+        "used_at": link.used_at.to_string(),
+    })
 }
 
 /// Counts the live sessions of a user.
@@ -116,5 +134,9 @@ fn object(user: &User) -> Value {
 }
 
 const fn state(user: &User) -> &'static str {
-    if user.disabled { "disabled" } else { "enabled" }
+    match (user.disabled, user.waits_for_approval) {
+        (false, _) => "enabled",
+        (true, true) => "waiting for approval",
+        (true, false) => "disabled",
+    }
 }

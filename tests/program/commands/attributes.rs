@@ -50,7 +50,7 @@ fn user_is_shown_with_all_that_is_known() {
     }
     assert_eq!((&ada["sessions"], &listed[0]["sessions"]), (&json!(0), &Value::Null));
     let bob: Vec<String> = json_of(&house, "bob").as_object().expect("an object").keys().cloned().collect();
-    assert_eq!(bob, ["added_at", "id", "name", "roles", "sessions", "state"], "absent is absent");
+    assert_eq!(bob, ["accounts", "added_at", "id", "name", "roles", "sessions", "state"], "absent is absent");
     for shown in [ada.to_string(), shown(&house, "ada").join("\n")] {
         assert!(!shown.contains("argon2"), "{shown}");
     }

@@ -20,10 +20,15 @@ const COMMANDS: &[(&str, &str)] = &[
     ("user disable", "ends every session"),
     ("user enable", "Enable"),
     ("user roles", "Replace a user's roles"),
+    ("user link", "sign in as this user"),
+    ("user unlink", "Remove an account"),
     ("user delete", "Delete a user"),
     ("session", "Sessions"),
     ("session list", "List live sessions"),
     ("session revoke", "End sessions"),
+    ("provider", "Identity providers"),
+    ("provider list", "order of their buttons"),
+    ("provider test", "what to register"),
     ("key", "Signing keys"),
     ("key rotate", "new signing keys"),
     ("vault", "The vault"),
@@ -52,7 +57,7 @@ fn every_command_explains_itself() {
 
 #[test]
 fn every_listing_offers_json() {
-    for command in ["user list", "user show", "session list", "vault audit", "status"] {
+    for command in ["user list", "user show", "session list", "provider list", "vault audit", "status"] {
         assert!(help(command).contains("--json"), "{command}");
     }
 }
