@@ -4,12 +4,15 @@
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use doorward::clock::{Clock, SystemClock};
 use doorward::config::Config;
-use doorward::snapshot::Snapshot;
+use doorward::id::SystemRandom;
+use doorward::metrics::Metrics;
 use doorward::snapshot::upstreams::Group;
+use doorward::snapshot::{ProviderParts, Snapshot};
 
 const REQUESTS: u32 = 2_000_000;
 
@@ -53,5 +56,11 @@ fn snapshot(servers: u16) -> anyhow::Result<Snapshot> {
         (0..servers).map(|at| format!("\"http://127.0.0.1:{}\"", 10_000 + at)).collect();
     let text = format!("[upstreams.app]\nservers = [{}]\n", servers.join(", "));
     let config = Config::parse(&text, Path::new("gateway.toml"), &|_| None)?;
-    Ok(Snapshot::new(&config, None)?)
+    let parts = ProviderParts::new(
+        &|_| None,
+        Arc::new(SystemClock::new()),
+        Arc::new(SystemRandom),
+        Arc::new(Metrics::new()),
+    );
+    Ok(Snapshot::new(&config, &parts, None)?)
 }

@@ -70,8 +70,89 @@ pub enum Refusal {
     UpstreamUnavailable,
     /// The upstream did not respond in time.
     UpstreamTimeout,
+    /// A sign-in at a provider, or a change of accounts there, failed.
+    Provider(ProviderRefusal),
     /// A defect in doorward.
     Internal,
+}
+
+/// Reason why a sign-in at a provider, or a change of accounts there, failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderRefusal {
+    /// The person, or the provider for them, refused.
+    Denied,
+    /// The sign-in took too long, was begun in another browser, or the browser lost its cookie.
+    FlowLost,
+    /// The rules of the provider (domains, organizations, teams) do not admit the person.
+    NotAllowed,
+    /// The account belongs to nobody here, and users are not created.
+    NoAccount,
+    /// The name that a new user would have belongs to another user.
+    LoginTaken,
+    /// The provider gives no name that a new user could have.
+    NoUsername,
+    /// The user waits for an operator's approval.
+    ApprovalPending,
+    /// The user is disabled.
+    AccountDisabled,
+    /// The provider cannot be reached.
+    Away,
+    /// The provider's answer is not valid, or it refuses this gateway.
+    Failed,
+    /// Only providers sign people in.
+    PasswordsOff,
+    /// The sign-in is too long ago for this.
+    NotFresh,
+    /// The account belongs to another user.
+    AccountTaken,
+    /// A logout token is not valid.
+    LogoutTokenInvalid,
+}
+
+impl ProviderRefusal {
+    /// All reasons.
+    pub const ALL: [Self; 14] = [
+        Self::Denied,
+        Self::FlowLost,
+        Self::NotAllowed,
+        Self::NoAccount,
+        Self::LoginTaken,
+        Self::NoUsername,
+        Self::ApprovalPending,
+        Self::AccountDisabled,
+        Self::Away,
+        Self::Failed,
+        Self::PasswordsOff,
+        Self::NotFresh,
+        Self::AccountTaken,
+        Self::LogoutTokenInvalid,
+    ];
+
+    /// Returns the stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Denied => "provider_denied",
+            Self::FlowLost => "provider_flow_lost",
+            Self::NotAllowed => "provider_not_allowed",
+            Self::NoAccount => "provider_no_account",
+            Self::LoginTaken => "provider_login_taken",
+            Self::NoUsername => "provider_no_username",
+            Self::ApprovalPending => "approval_pending",
+            Self::AccountDisabled => "account_disabled",
+            Self::Away => "provider_away",
+            Self::Failed => "provider_failed",
+            Self::PasswordsOff => "passwords_off",
+            Self::NotFresh => "sign_in_not_fresh",
+            Self::AccountTaken => "account_taken",
+            Self::LogoutTokenInvalid => "logout_token_invalid",
+        }
+    }
+}
+
+impl From<ProviderRefusal> for Refusal {
+    fn from(refusal: ProviderRefusal) -> Self {
+        Self::Provider(refusal)
+    }
 }
 
 impl Refusal {
@@ -109,6 +190,7 @@ impl Refusal {
             Self::SessionUnknown => "session_unknown",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::Provider(why) => why.code(),
             Self::Internal => "internal",
         }
     }

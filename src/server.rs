@@ -33,7 +33,7 @@ use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
 use crate::password::Hasher;
 use crate::session::metered::Metered;
-use crate::snapshot::{Current, Snapshot};
+use crate::snapshot::{Current, ProviderParts, Snapshot};
 use crate::token::keyring::KeyRing;
 use crate::vault::{self, Vault};
 
@@ -187,7 +187,10 @@ async fn start_on(
     };
     let limits = Limits { lease: config.vault.lease, local_cache_bytes: config.sessions.local_cache_bytes };
     let auth = Auth::new(parts, limits);
-    let current = Current::new(Snapshot::new(config, None)?, clock.wall(), &metrics);
+    let variable = |name: &str| std::env::var(name).ok();
+    let provider_parts =
+        ProviderParts::new(&variable, Arc::clone(&clock), Arc::clone(&random), Arc::clone(&metrics));
+    let current = Current::new(Snapshot::new(config, &provider_parts, None)?, clock.wall(), &metrics);
     current.load().upstreams.resolve(RESOLVE).await;
     let checking = Checking {
         current: current.clone(),

@@ -16,10 +16,12 @@ use crate::policy::cookies::{self, Names};
 use crate::policy::headers::HeaderPolicy;
 use crate::token::sha256;
 
+mod providers;
 mod reload_state;
 mod tls;
 pub mod upstreams;
 
+pub use providers::ProviderParts;
 pub use reload_state::ReloadState;
 pub use tls::Tls;
 use upstreams::Upstreams;
@@ -30,6 +32,9 @@ pub enum SnapshotError {
     /// TLS cannot be set up.
     #[error("server.tls: TLS cannot be set up: {0}")]
     Tls(String),
+    /// A provider's CA file, or the system trust store, cannot be used.
+    #[error("providers: {0}")]
+    Providers(String),
 }
 
 /// All configuration that requests use.
@@ -51,6 +56,8 @@ pub struct Snapshot {
     pub cookie_domain: Option<String>,
     /// Settings of the use cases.
     pub settings: Settings,
+    /// What providers are made with, for the next snapshot.
+    pub provider_parts: ProviderParts,
     /// `[log]`
     pub log: Log,
     /// The upstreams.
@@ -68,7 +75,14 @@ impl Snapshot {
     ///
     /// # Errors
     /// See [`SnapshotError`].
-    pub fn new(config: &Config, previous: Option<&Self>) -> Result<Self, SnapshotError> {
+    pub fn new(
+        config: &Config,
+        parts: &ProviderParts,
+        previous: Option<&Self>,
+    ) -> Result<Self, SnapshotError> {
+        let known = previous.map(|previous| &previous.settings.providers);
+        let providers = parts.make(&config.providers, known);
+        let providers = providers.map_err(|error| SnapshotError::Providers(error.to_string()))?;
         let tls = config.server.tls.as_ref();
         let hsts = tls.map(|tls| tls.hsts.as_secs()).filter(|seconds| *seconds > 0);
         let previous_tls = previous.and_then(|previous| previous.tls.as_ref());
@@ -84,7 +98,8 @@ impl Snapshot {
             cookies: if config.browser.cookie_domain.is_some() { cookies::SHARED } else { cookies::HOST },
             browser: config.browser.clone(),
             cookie_domain: config.browser.cookie_domain.clone(),
-            settings: Settings::new(config),
+            settings: Settings { providers, ..Settings::new(config) },
+            provider_parts: parts.clone(),
             log: config.log.clone(),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),
             admin: config.admin.token.as_ref().map(|token| sha256(token.expose().as_bytes())),
@@ -93,6 +108,14 @@ impl Snapshot {
                 HeaderValue::from_str(&format!("max-age={seconds}")).expect("digits are a header value")
             }),
         })
+    }
+
+    /// Adds the metric series of upstreams and providers, at zero.
+    fn add_series(&self, metrics: &Arc<Metrics>) {
+        self.upstreams.add_series(metrics);
+        for provider in self.settings.providers.iter() {
+            metrics.providers.add(provider.id().as_str());
+        }
     }
 
     /// `[server.limits]`
@@ -115,7 +138,7 @@ struct InForce {
 impl Current {
     /// Starts with the first snapshot.
     pub fn new(snapshot: Snapshot, loaded_at: Timestamp, metrics: &Arc<Metrics>) -> Self {
-        snapshot.upstreams.add_series(metrics);
+        snapshot.add_series(metrics);
         Self(Arc::new(InForce {
             snapshot: ArcSwap::from_pointee(snapshot),
             state: ArcSwap::from_pointee(ReloadState::initial(loaded_at)),
@@ -130,7 +153,7 @@ impl Current {
 
     /// Puts the next snapshot into force. Requests in flight keep theirs. Metric series of removed servers are dropped.
     pub fn replace(&self, next: Snapshot) {
-        next.upstreams.add_series(&self.0.metrics);
+        next.add_series(&self.0.metrics);
         let next = Arc::new(next);
         let before = self.0.snapshot.swap(Arc::clone(&next));
         before.upstreams.remove_series(&next.upstreams, &self.0.metrics.upstreams);

@@ -162,13 +162,23 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::clock::SystemClock;
     use crate::config::Config;
+    use crate::id::SystemRandom;
+    use crate::metrics::Metrics;
+    use crate::snapshot::ProviderParts;
 
     #[test]
     fn server_without_address_is_listed_as_unresolved() {
         let text = "[upstreams.app]\nservers = [\"http://127.0.0.1:1\", \"http://app.invalid:81\"]\n";
         let config = Config::parse(text, Path::new("gateway.toml"), &|_| None).expect("valid");
-        let snapshot = Snapshot::new(&config, None).expect("compiled");
+        let parts = ProviderParts::new(
+            &|_| None,
+            Arc::new(SystemClock::new()),
+            Arc::new(SystemRandom),
+            Arc::new(Metrics::new()),
+        );
+        let snapshot = Snapshot::new(&config, &parts, None).expect("compiled");
         let status = upstreams(&snapshot, Monotonic::from_millis(0));
         assert_eq!(status[0]["unresolved"], json!(["http://app.invalid:81"]));
         assert_eq!(status[0]["addresses"].as_array().map(Vec::len), Some(1));

@@ -18,6 +18,7 @@ use crate::error::Refusal;
 use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
 use crate::password::Hasher;
+use crate::provider::FlowKey;
 use crate::request_id;
 use crate::session::SessionStore;
 use crate::token::access::Profile;
@@ -26,16 +27,23 @@ use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
 use crate::token::sha256;
 use crate::vault::{Vault, VaultError};
+use providers::recheck::Rechecks;
 use session::{idle, lease, lookups, pauses, revoke, user_names};
 use sign_in::{logouts, throttle};
 use tokens::{assertions, renew, role_lists, verified};
 
 mod observe;
+mod providers;
 mod session;
 mod sign_in;
 mod status;
 mod tokens;
 
+pub use providers::Providers;
+pub use providers::account::FRESH;
+pub use providers::logout::{LoggedOut, SignOutAtProvider};
+pub use providers::recheck::RECHECK_GRACE;
+pub use providers::sign_in::{BegunFlow, ProviderSignIn};
 pub use session::authenticate::Admission;
 pub use session::control::{Control, Cut, Progress};
 pub use session::feed::follow;
@@ -44,7 +52,7 @@ pub use session::live::{LiveSessions, Registration};
 pub use session::pauses::watch_pauses;
 pub use session::revoke::{Propagation, Revoked, retry_tombstones};
 pub use session::watch::watch_streams;
-pub use sign_in::browser::{BrowserTokens, DeviceCookie};
+pub use sign_in::browser::{BrowserTokens, Client, DeviceCookie};
 pub use sign_in::login::LoginRequest;
 pub use sign_in::logouts::retry_logouts;
 pub use sign_in::password_change::{PasswordChange, PasswordChanged};
@@ -85,6 +93,10 @@ pub struct Settings {
     pub min_password_length: usize,
     /// Limits on failed logins.
     pub attempts: Attempts,
+    /// Whether passwords sign people in.
+    pub passwords: bool,
+    /// The identity providers. [`Settings::new`] has none: they are made from the configuration once.
+    pub providers: Providers,
 }
 
 impl Settings {
@@ -113,6 +125,8 @@ impl Settings {
                 per_account: config.login.attempts_per_account,
                 per_address: config.login.attempts_per_address,
             },
+            passwords: config.login.password,
+            providers: Providers::default(),
         }
     }
 }
@@ -166,6 +180,8 @@ pub struct Auth {
     verified: verified::VerifiedTokens,
     renewals: renew::Renewals,
     form_tokens: FormTokens,
+    flow_key: FlowKey,
+    rechecks: Rechecks,
     throttle: throttle::Throttle,
     tombstones: revoke::PendingTombstones,
     uses: idle::UnwrittenUses,
@@ -202,6 +218,8 @@ impl Auth {
             ),
             renewals: renew::Renewals::new(),
             form_tokens: FormTokens::new(&parts.master),
+            flow_key: FlowKey::new(&parts.master.derive(FlowKey::DERIVATION)),
+            rechecks: Rechecks::new(),
             throttle: throttle::Throttle::default(),
             tombstones: revoke::PendingTombstones::default(),
             uses: idle::UnwrittenUses::default(),

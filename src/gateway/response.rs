@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use crate::error::Refusal;
+use crate::error::{ProviderRefusal, Refusal};
 use crate::pages::{self, ASSET_HEADERS, Asset, Html};
 use crate::request_id::RequestId;
 
@@ -96,6 +96,18 @@ impl OwnResponse {
             }
             _ => {}
         }
+        response
+    }
+
+    /// Builds the refusal of a logout token: `error` beside the fields of a problem document (OpenID Connect Back-Channel
+    /// Logout 1.0 section 2.8).
+    pub fn logout_refused(refusal: &Refusal, id: Option<&RequestId>) -> Self {
+        let mut response = Self::refusal(refusal, id);
+        if let Ok(Value::Object(mut problem)) = serde_json::from_slice(&response.body) {
+            problem.insert("error".into(), "invalid_request".into());
+            response.body = Value::Object(problem).to_string().into();
+        }
+        response.logged_refusal = Some(refusal.clone());
         response
     }
 
@@ -219,6 +231,26 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::StoreUnavailable => (503, "This cannot be decided at the moment"),
         Refusal::Overloaded => (503, "Too many requests are waiting"),
         Refusal::UpstreamTimeout => (504, "The application did not response in time"),
+        Refusal::Provider(why) => provider_status(*why),
+    }
+}
+
+const fn provider_status(why: ProviderRefusal) -> (u16, &'static str) {
+    match why {
+        ProviderRefusal::FlowLost => (400, "This sign-in is not in progress in this browser"),
+        ProviderRefusal::LogoutTokenInvalid => (400, "The logout token is not valid"),
+        ProviderRefusal::Denied => (403, "The sign-in was refused at the provider"),
+        ProviderRefusal::NotAllowed => (403, "The provider's account may not sign in here"),
+        ProviderRefusal::NoAccount => (403, "The provider's account has no account here"),
+        ProviderRefusal::LoginTaken => (403, "The user name belongs to another account"),
+        ProviderRefusal::NoUsername => (403, "The provider gives no usable user name"),
+        ProviderRefusal::ApprovalPending => (403, "The account waits for approval"),
+        ProviderRefusal::AccountDisabled => (403, "The account is disabled"),
+        ProviderRefusal::PasswordsOff => (403, "Sign in with a provider"),
+        ProviderRefusal::NotFresh => (403, "Sign in again for this"),
+        ProviderRefusal::AccountTaken => (403, "The provider's account belongs to another user"),
+        ProviderRefusal::Away => (502, "The provider cannot be reached"),
+        ProviderRefusal::Failed => (502, "The provider's answer is not valid"),
     }
 }
 
@@ -274,7 +306,7 @@ mod tests {
     /// Returns one refusal of each kind. A new variant does not compile until it is added to the match, and to the list.
     fn all() -> Vec<Refusal> {
         let text = || String::from("x");
-        let all = vec![
+        let mut all = vec![
             Refusal::TokenMissing,
             Refusal::TokenInvalid,
             Refusal::TokenExpired,
@@ -308,6 +340,7 @@ mod tests {
             Refusal::UpstreamTimeout,
             Refusal::Internal,
         ];
+        all.extend(ProviderRefusal::ALL.map(Refusal::Provider));
         for refusal in &all {
             match refusal {
                 Refusal::TokenMissing
@@ -329,7 +362,10 @@ mod tests {
                 | Refusal::FormInvalid
                 | Refusal::CookieTooLarge
                 | Refusal::SessionUnknown => {}
-                Refusal::UpstreamUnavailable | Refusal::UpstreamTimeout | Refusal::Internal => {}
+                Refusal::UpstreamUnavailable
+                | Refusal::UpstreamTimeout
+                | Refusal::Provider(_)
+                | Refusal::Internal => {}
             }
         }
         all

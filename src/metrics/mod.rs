@@ -7,6 +7,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 mod make;
 mod outbound;
 mod process;
+mod providers;
 mod requests;
 mod revocation;
 mod stores;
@@ -16,6 +17,7 @@ mod upstreams;
 pub use make::{Each, Label};
 pub use outbound::{OutboundRequests, Outcome, Purpose};
 pub use process::{Process, Reload, Upgrade};
+pub use providers::Providers;
 pub use requests::{AuthenticationFailure, ConnectionLimit, Handshake, Pattern, Requests, Stream};
 pub use revocation::Revocation;
 pub use stores::{Breaker, Connect, Operation, Pool, SessionStore, Statement, Vault};
@@ -35,6 +37,8 @@ pub struct Metrics {
     pub upstreams: Upstreams,
     /// Logins, tokens and the local cache.
     pub tokens: Tokens,
+    /// Identity providers.
+    pub providers: Providers,
     /// The revocation list and its age.
     pub revocation: Revocation,
     /// The session store.
@@ -57,6 +61,7 @@ impl Metrics {
             requests: Requests::new(&make),
             upstreams: Upstreams::new(&make),
             tokens: Tokens::new(&make),
+            providers: Providers::new(&make),
             revocation: Revocation::new(&make),
             session_store: SessionStore::new(&make),
             vault: Vault::new(&make),
@@ -103,6 +108,7 @@ mod tests {
         metrics.requests.seconds.with_label_values(&["app"]).observe(1.0);
         metrics.upstreams.server("app", "http://a:1");
         metrics.tokens.key_active.with_label_values(&["access"]).set(1.0);
+        metrics.providers.add("sso");
         metrics.process.certificate_expiry.with_label_values(&["app.example.com"]).set(1.0);
     }
 

@@ -259,7 +259,8 @@ fn attempt(
         Ok(credentials) => credentials,
         Err(error) => return rejected(vec![error.to_string()]),
     };
-    match Snapshot::new(&change.config, Some(&current.load())) {
+    let in_force = current.load();
+    match Snapshot::new(&change.config, &in_force.provider_parts, Some(&in_force)) {
         Ok(snapshot) => (sources, Attempt::Ready(Box::new(Ready { change, snapshot, credentials }))),
         Err(error) => rejected(vec![error.to_string()]),
     }

@@ -103,7 +103,11 @@ impl Auth {
     }
 
     /// Runs to its end even when the caller hangs up. Sessions revoked before are applied again.
-    async fn revoke(self: &Arc<Self>, scope: Scope, reason: EndReason) -> Result<Revoked, Refusal> {
+    pub(crate) async fn revoke(
+        self: &Arc<Self>,
+        scope: Scope,
+        reason: EndReason,
+    ) -> Result<Revoked, Refusal> {
         let auth = Arc::clone(self);
         detached(async move {
             let ended = auth.at_vault(auth.parts.vault.sessions.revoke(scope, reason)).await?;

@@ -4,6 +4,7 @@
 //! are refused in a cookie. Remembered sessions have a client of their own as well: the cookie's suffix selects the
 //! client, and the vault refuses the token under the other one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::id::SessionId;
 use crate::identity::ClientKind;
 use crate::secret::Secret;
 use crate::token::refresh::RefreshToken;
-use crate::vault::EndReason;
+use crate::vault::{EndReason, User};
 
 /// Suffix of the refresh cookie of a remembered session.
 const REMEMBERED_SUFFIX: &str = ".r";
@@ -49,6 +50,17 @@ impl Terms {
             Self { client_id: client.client_id(), idle, absolute }
         }
     }
+}
+
+/// A client that signs in.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
+    /// The `User-Agent` header.
+    pub user_agent: Option<String>,
+    /// Device cookies of the browser.
+    pub devices: Vec<String>,
 }
 
 /// Tokens for the cookies of a browser.
@@ -96,6 +108,15 @@ pub(crate) fn read_cookie(value: &str) -> (&str, bool) {
     }
 }
 
+/// A session that was opened for a browser.
+pub(crate) struct SignedIn<'a> {
+    pub(crate) tokens: &'a Tokens,
+    pub(crate) user: &'a User,
+    /// Device cookies of the browser.
+    pub(crate) devices: &'a [String],
+    pub(crate) remember: bool,
+}
+
 impl Auth {
     /// Signs in a user at a browser. The session of `before`, a refresh cookie, ends, so that the user never continues
     /// in a session that another person may have started.
@@ -113,8 +134,23 @@ impl Auth {
         let remember = remember && !settings.browser_remember.is_zero();
         let devices = request.devices.clone();
         let (tokens, user) = self.login_on(request, Terms::of_browser(remember, settings), settings).await?;
-        let mut new = BrowserTokens::new(&tokens, remember, true);
-        let value = self.mark_device(&user.login, user.id, user.epoch, &devices);
+        let signed_in = SignedIn { tokens: &tokens, user: &user, devices: &devices, remember };
+        self.browser_tokens(signed_in, room, before, settings).await
+    }
+
+    /// Returns the cookies of a new session, and ends the one before.
+    ///
+    /// # Errors
+    /// `CookieTooLarge` when the access token is longer than `room` bytes; the new session has ended then.
+    pub(crate) async fn browser_tokens(
+        self: &Arc<Self>,
+        SignedIn { tokens, user, devices, remember }: SignedIn<'_>,
+        room: usize,
+        before: Option<&str>,
+        settings: &Settings,
+    ) -> Result<BrowserTokens, Refusal> {
+        let mut new = BrowserTokens::new(tokens, remember, true);
+        let value = self.mark_device(&user.login, user.id, user.epoch, devices);
         new.device = Some(DeviceCookie { value, keep: DEVICE_LIFE });
         let too_large = new.access.expose().len() > room;
         let to_end =

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::auth::sign_in::browser::Terms;
+use crate::auth::sign_in::browser::{Client, Terms};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, Settings, Tokens, detached};
 use crate::error::Refusal;
@@ -13,7 +13,7 @@ use crate::metrics::{GrantKind, Pattern};
 use crate::password::{HasherBusy, Password, Verdict};
 use crate::secret::Secret;
 use crate::token::refresh::{FamilyId, RefreshToken};
-use crate::vault::{NewSession, User, UserChange, UserKey, VaultError};
+use crate::vault::{NewProviderSession, NewSession, User, UserChange, UserKey, VaultError};
 
 /// Login request of a client.
 #[derive(Debug, Clone)]
@@ -28,6 +28,12 @@ pub struct LoginRequest {
     pub user_agent: Option<String>,
     /// Device cookies of the browser.
     pub devices: Vec<String>,
+}
+
+impl LoginRequest {
+    fn client(&self) -> Client {
+        Client { address: self.address, user_agent: self.user_agent.clone(), devices: self.devices.clone() }
+    }
 }
 
 impl Auth {
@@ -74,7 +80,7 @@ impl Auth {
         };
         let (auth, settings) = (Arc::clone(self), settings.clone());
         detached(async move {
-            let tokens = auth.open(&user, &request, terms, &settings).await?;
+            let tokens = auth.open(&user, &request.client(), terms, None, &settings).await?;
             Ok((tokens, user))
         })
         .await
@@ -187,11 +193,16 @@ impl Auth {
         }
     }
 
-    async fn open(
+    /// Opens a session; `part` is that of the provider that identified the user.
+    ///
+    /// # Errors
+    /// `CredentialsWrong` if the user was changed meanwhile, or the provider has ended its session; `StoreUnavailable`.
+    pub(crate) async fn open(
         &self,
         user: &User,
-        request: &LoginRequest,
+        client: &Client,
         terms: Terms,
+        part: Option<&NewProviderSession>,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
         let random = self.parts.random.as_ref();
@@ -207,11 +218,17 @@ impl Auth {
             refresh_kid,
             idle: terms.idle,
             absolute: terms.absolute,
-            address: Some(request.address),
-            user_agent: request.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
+            address: Some(client.address),
+            user_agent: client.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
         };
         let requested_at = self.parts.clock.monotonic();
-        let grant = match self.at_vault(self.parts.vault.sessions.open(&session)).await {
+        let opened = async {
+            match part {
+                None => self.parts.vault.sessions.open(&session).await,
+                Some(part) => self.parts.vault.identities.open(&session, part).await,
+            }
+        };
+        let grant = match self.at_vault(opened).await {
             // A password change or a disable came first, so the login fails as if it had started after it.
             Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
             opened => opened?,

@@ -1,4 +1,4 @@
-//! The throttle: failed logins per account and per address, each in a leaky bucket.
+//! The throttle: failed logins per account and per address, and void codes of providers, each in a leaky bucket.
 //!
 //! Unknown clients share the buckets of an account and of their address. A browser that has signed in to the account
 //! before, and a session of the account, have a separate bucket (OWASP, "device cookies"). Guesses by others therefore
@@ -43,6 +43,11 @@ pub(crate) enum Guesser<'a> {
         user: UserId,
         /// Number of the device mark.
         number: [u8; 8],
+    },
+    /// A callback of an identity provider: somebody who guesses codes makes this gateway ask the provider each time.
+    Callback {
+        /// The client's address.
+        address: IpAddr,
     },
     /// A signed-in session of the account, which must give the current password to change it.
     Session {
@@ -167,6 +172,10 @@ fn limits(guesser: Guesser<'_>, Attempts { per_account, per_address }: Attempts)
         Guesser::Device { user, number } => {
             let number = u64::from_be_bytes(number);
             vec![limit(format!("device:{user}:{number}"), per_account, ACCOUNT_LEAK)]
+        }
+        // Apart from the addresses' bucket for passwords: neither locks the other.
+        Guesser::Callback { address } => {
+            vec![limit(format!("callback:{}", network(address)), per_address, ADDRESS_LEAK)]
         }
         // Only the session's own bucket is enforced. The others count as well, so a stolen token gives no extra
         // guesses.

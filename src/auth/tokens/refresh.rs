@@ -107,7 +107,8 @@ impl Auth {
         requested_at: Monotonic,
     ) -> Result<Tokens, Refusal> {
         let counted = &self.parts.metrics.tokens;
-        let granted = self.granted(rotation).await?;
+        let mut granted = self.granted(rotation).await?;
+        granted.grant = self.rechecked(granted.grant, settings).await?;
         let outcome = match granted.age {
             Some(_) => "rotated",
             None if granted.is_late => "repeated_late",

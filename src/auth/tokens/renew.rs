@@ -205,7 +205,8 @@ impl Auth {
         let presented = self.presented(&token, terms, settings)?;
         let requested_at = self.parts.clock.monotonic();
         let renewal = self.at_vault(self.parts.vault.sessions.renew(&presented)).await?;
-        let granted = self.granted(renewal).await?;
+        let mut granted = self.granted(renewal).await?;
+        granted.grant = self.rechecked(granted.grant, settings).await?;
         if may_rotate && granted.age.is_some_and(|age| age >= ROTATE_AFTER) {
             return self.rotate_browser(token, remembered, requested_at, settings).await;
         }

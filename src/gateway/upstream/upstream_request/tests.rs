@@ -3,7 +3,10 @@ use std::path::Path;
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::id::SystemRandom;
+use crate::metrics::Metrics;
 use crate::policy::decide;
+use crate::snapshot::ProviderParts;
 
 /// Returns the peer of a request to a server with this scheme.
 fn peer_of(scheme: &str, version: Version, content_type: &str) -> HttpPeer {
@@ -12,7 +15,13 @@ fn peer_of(scheme: &str, version: Version, content_type: &str) -> HttpPeer {
          access = \"public\"\nupstream = \"app\"\n"
     );
     let config = Config::parse(&text, Path::new("gateway.toml"), &|_| None).expect("valid");
-    let snapshot = Snapshot::new(&config, None).expect("compiled");
+    let parts = ProviderParts::new(
+        &|_| None,
+        Arc::new(SystemClock::new()),
+        Arc::new(SystemRandom),
+        Arc::new(Metrics::new()),
+    );
+    let snapshot = Snapshot::new(&config, &parts, None).expect("compiled");
     let group = snapshot.upstreams.find("app").expect("configured");
     let candidate = group.attempts(&SystemClock::new()).next().expect("an address");
     let route = Arc::new(config.routes[0].clone());

@@ -1,0 +1,97 @@
+//! Accounts of a user at providers: listed, linked and unlinked by the user.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{account_of, refused};
+use crate::auth::{Auth, detached};
+use crate::error::{ProviderRefusal, Refusal};
+use crate::identity::Identity;
+use crate::provider::{Person, Provider};
+use crate::vault::{AccountLink, EndReason, ProviderAccount, VaultError};
+
+/// Maximum age of a sign-in after which accounts may be linked and unlinked: a browser that was left open must not be
+/// enough.
+pub const FRESH: Duration = Duration::from_mins(10);
+
+/// Maximum number of accounts of a user that are listed. Nobody has that many providers.
+pub(crate) const MAX_LINKS: usize = 100;
+
+impl Auth {
+    /// Returns the accounts of a user.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn accounts_of(&self, identity: &Identity) -> Result<Vec<AccountLink>, Refusal> {
+        let mut links = self.at_vault(self.parts.vault.identities.of_user(identity.user_id())).await?;
+        links.truncate(MAX_LINKS);
+        Ok(links)
+    }
+
+    /// Checks that the session of a request was opened lately.
+    ///
+    /// # Errors
+    /// `Provider(NotFresh)`; `TokenRevoked`; `StoreUnavailable`.
+    pub async fn require_fresh(&self, identity: &Identity) -> Result<(), Refusal> {
+        let row = self.at_vault(self.parts.vault.sessions.find(identity.session_id())).await?;
+        let row = row.filter(|row| row.live).ok_or(Refusal::TokenRevoked)?;
+        let age = row.grant.now.since(row.created_at);
+        if age > FRESH { Err(ProviderRefusal::NotFresh.into()) } else { Ok(()) }
+    }
+
+    /// Links the account of a person to the user.
+    ///
+    /// # Errors
+    /// `Provider`: the person may not sign in, or the account belongs to another user; `StoreUnavailable`.
+    pub async fn link_account(
+        self: &Arc<Self>,
+        identity: &Identity,
+        provider: &Provider,
+        person: &Person,
+    ) -> Result<(), Refusal> {
+        if let Some(refusal) = refused(person) {
+            return Err(refusal.into());
+        }
+        let account = account_of(person);
+        match self.at_vault(self.parts.vault.identities.link(&account, identity.user_id())).await {
+            Ok(()) => {}
+            Err(VaultError::AccountTaken) => return Err(ProviderRefusal::AccountTaken.into()),
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(
+            reason = "account_linked",
+            provider = %provider.id(),
+            user = %identity.user_id(),
+            "a user linked an account at a provider"
+        );
+        Ok(())
+    }
+
+    /// Unlinks an account from the user, and ends the other sessions that it opened.
+    ///
+    /// # Errors
+    /// `Provider(NoAccount)` when it is not theirs; `StoreUnavailable`.
+    pub async fn unlink_account(
+        self: &Arc<Self>,
+        identity: &Identity,
+        account: ProviderAccount,
+    ) -> Result<(), Refusal> {
+        let (auth, user, keep) = (Arc::clone(self), identity.user_id(), identity.session_id());
+        detached(async move {
+            let unlinked = auth.parts.vault.identities.unlink(&account, user, Some(keep));
+            let ended = match auth.at_vault(unlinked).await {
+                Err(VaultError::UserUnknown) => return Err(ProviderRefusal::NoAccount.into()),
+                ended => ended?,
+            };
+            auth.apply_revocation(&ended, EndReason::Provider).await;
+            tracing::info!(
+                reason = "account_unlinked",
+                provider = account.provider,
+                user = %user,
+                "a user unlinked an account at a provider"
+            );
+            Ok(())
+        })
+        .await
+    }
+}

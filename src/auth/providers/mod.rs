@@ -1,0 +1,111 @@
+//! Sign-in at identity providers: the use cases on top of `provider`, which speaks the protocol.
+//!
+//! ```text
+//! sign-in:  code redeemed -> admitted? -> owner of the account, or a new user -> roles and attributes -> session
+//! recheck:  refresh or renewal -> due, and claimed? -> provider asked -> roles and attributes, or end of the session
+//! logout:   logout token verified -> not accepted before? -> sessions ended in the vault -> log -> everywhere
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::ProviderRefusal;
+use crate::identity::{Attributes, Roles};
+use crate::provider::{Admission, MappedRoles, Person, Provider};
+use crate::secret::Secret;
+use crate::token::seal::MasterSecret;
+use crate::vault::{ProviderAccount, Statement};
+
+pub(crate) mod account;
+pub(crate) mod logout;
+pub(crate) mod recheck;
+pub(crate) mod sign_in;
+
+/// The configured providers, in the order of the file. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Providers(Arc<[Arc<Provider>]>);
+
+impl Providers {
+    /// Collects the providers.
+    pub fn new(providers: impl IntoIterator<Item = Arc<Provider>>) -> Self {
+        Self(providers.into_iter().collect())
+    }
+
+    /// Returns the provider of this name.
+    pub fn find(&self, id: &str) -> Option<&Arc<Provider>> {
+        self.0.iter().find(|provider| provider.id().as_str() == id)
+    }
+
+    /// Iterates over the providers, in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Provider>> {
+        self.0.iter()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether one of them is asked again about people who have signed in.
+    fn rechecks(&self) -> bool {
+        self.0.iter().any(|provider| !provider.settings().recheck.is_zero())
+    }
+}
+
+/// Time until the next recheck; `None` = never.
+fn interval(provider: &Provider) -> Option<Duration> {
+    Some(provider.settings().recheck).filter(|interval| !interval.is_zero())
+}
+
+/// Returns the key of the account in the vault.
+fn account_of(person: &Person) -> ProviderAccount {
+    let account = &person.account;
+    ProviderAccount {
+        provider: account.provider.as_str().to_owned(),
+        issuer: account.issuer.clone(),
+        subject: account.subject.clone(),
+    }
+}
+
+/// Returns what the vault stores of a person. Roles that could not be decided stay as they are.
+fn statement_of(person: &Person) -> Statement {
+    let roles = match &person.roles {
+        // Rules that were removed give no roles any more.
+        MappedRoles::Unmanaged => Some(Roles::default()),
+        MappedRoles::Decided(roles) => Some(roles.clone()),
+        MappedRoles::Undecided(_) => None,
+    };
+    let attributes = Attributes::new(person.email.clone(), person.is_email_verified, person.name.clone());
+    Statement { roles, attributes }
+}
+
+/// Returns the refusal of a person that may not sign in.
+fn refused(person: &Person) -> Option<ProviderRefusal> {
+    match person.admission {
+        Admission::Admitted => None,
+        Admission::Refused(_) => Some(ProviderRefusal::NotAllowed),
+        Admission::Undecided(_) => Some(ProviderRefusal::Failed),
+    }
+}
+
+/// Kind of a sealed token of a provider.
+#[derive(Clone, Copy)]
+enum SealedToken {
+    Refresh,
+    Id,
+}
+
+/// Returns the name under which a token is sealed: it opens only for its account and kind.
+fn sealed_name(kind: SealedToken, account: &ProviderAccount) -> String {
+    let kind = match kind {
+        SealedToken::Refresh => "provider refresh token",
+        SealedToken::Id => "provider ID token",
+    };
+    [kind, &account.provider, &account.issuer, &account.subject].join("\n")
+}
+
+/// Opens a sealed token. `None` if the master secret was replaced since.
+fn opened(master: &MasterSecret, sealed: &[u8], name: &str) -> Option<Secret<String>> {
+    let plain = master.open(sealed, name).ok()?;
+    String::from_utf8(plain.expose().clone()).ok().map(Secret::new)
+}

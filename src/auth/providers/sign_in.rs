@@ -1,0 +1,275 @@
+//! Sign-in of a person whom a provider has identified: the owner of the account, or a new user, and a session.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{SealedToken, account_of, interval, refused, sealed_name, statement_of};
+use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
+use crate::auth::sign_in::throttle::{Charge, Guesser};
+use crate::auth::{Auth, BrowserTokens, Settings, detached};
+use crate::clock::Monotonic;
+use crate::config::CreateUsers;
+use crate::error::{ProviderRefusal, Refusal};
+use crate::id::UserId;
+use crate::password::unusable_hash;
+use crate::provider::{
+    Callback, Flow, FlowError, FlowPurpose, FlowStart, MappedRoles, Person, Provider, ProviderError,
+    cookie_suffix,
+};
+use crate::vault::{
+    EndReason, NewAccountUser, NewProviderSession, ProviderAccount, User, UserKey, VaultError,
+};
+
+/// A flow that has begun, and its cookie.
+#[derive(Debug)]
+pub struct BegunFlow {
+    /// The flow.
+    pub flow: Flow,
+    /// End of the cookie's name.
+    pub suffix: String,
+    /// Value of the cookie.
+    pub value: String,
+}
+
+/// A browser in which a person signs in at a provider.
+#[derive(Debug)]
+pub struct ProviderSignIn<'a> {
+    /// Provider that identified the person.
+    pub provider: &'a Arc<Provider>,
+    /// The person.
+    pub person: Person,
+    /// The client.
+    pub client: Client,
+    /// Whether the session is kept when the browser closes.
+    pub remember: bool,
+    /// Maximum length of an access token in a cookie, in bytes.
+    pub room: usize,
+    /// Refresh cookie of the session before, which ends.
+    pub before: Option<&'a str>,
+}
+
+impl Auth {
+    /// Begins a flow. `name` makes the cookie's name from its end.
+    pub fn begin_flow(
+        &self,
+        provider: &Provider,
+        return_to: &str,
+        purpose: FlowPurpose,
+        remember: bool,
+        name: impl Fn(&str) -> String,
+    ) -> BegunFlow {
+        let issuer = &provider.settings().issuer;
+        let start =
+            FlowStart { provider: provider.id(), issuer, return_to, purpose, max_age: None, remember };
+        let random = self.parts.random.as_ref();
+        let flow = Flow::begin(&start, self.vault_now(), random);
+        let suffix = cookie_suffix(flow.state());
+        let value = self.flow_key.seal(&flow, &name(&suffix), random);
+        BegunFlow { flow, suffix, value }
+    }
+
+    /// Opens the cookie `name` of the flow with this state.
+    ///
+    /// # Errors
+    /// [`FlowError`].
+    pub fn open_flow(&self, value: &str, name: &str, state: &str) -> Result<Flow, FlowError> {
+        self.flow_key.open(value, name, state, self.vault_now())
+    }
+
+    /// Exchanges the code of a callback for the person.
+    ///
+    /// # Errors
+    /// Those of the provider.
+    pub async fn redeem(
+        &self,
+        provider: &Provider,
+        callback: &Callback,
+        flow: &Flow,
+        redirect_uri: &str,
+    ) -> Result<Person, ProviderError> {
+        provider.redeem(callback, flow, redirect_uri).await
+    }
+
+    /// Charges a callback to its address, before its code is exchanged.
+    ///
+    /// # Errors
+    /// `RateLimited`.
+    pub(crate) fn charge_callback(&self, address: IpAddr, settings: &Settings) -> Result<Charge, Refusal> {
+        let now = self.parts.clock.monotonic();
+        let charged = self.throttle.charge(Guesser::Callback { address }, settings.attempts, now);
+        charged.map_err(|exhausted| Refusal::RateLimited(exhausted.wait))
+    }
+
+    /// Refunds a callback: its code was not void.
+    pub(crate) fn refund_callback(&self, charge: Charge) {
+        self.throttle.refund(charge);
+    }
+
+    /// Returns the time by the clock that measures durations.
+    pub fn monotonic(&self) -> Monotonic {
+        self.parts.clock.monotonic()
+    }
+
+    /// Counts a callback that began at `begun`. `outcome` is `ok` or a stable code.
+    pub fn count_provider_sign_in(&self, provider: &Provider, outcome: &str, begun: Monotonic) {
+        let counted = &self.parts.metrics.providers;
+        let id = provider.id().as_str();
+        counted.sign_ins.with_label_values(&[id, outcome]).inc();
+        let took = self.monotonic().since(begun);
+        counted.sign_in_seconds.with_label_values(&[id]).observe(took.as_secs_f64());
+    }
+
+    /// Signs a person in who has come back from a provider.
+    ///
+    /// # Errors
+    /// `Provider`, with the reason; `CookieTooLarge`; `StoreUnavailable`.
+    pub async fn sign_in_at_provider(
+        self: &Arc<Self>,
+        request: ProviderSignIn<'_>,
+        settings: &Settings,
+    ) -> Result<BrowserTokens, Refusal> {
+        let ProviderSignIn { provider, person, client, remember, room, before } = request;
+        self.vault_at_hand()?;
+        let remember = remember && !settings.browser_remember.is_zero();
+        let (auth, provider, settings) = (Arc::clone(self), Arc::clone(provider), settings.clone());
+        let before = before.map(str::to_owned);
+        detached(async move {
+            let user = auth.user_of(&provider, &person).await?;
+            let part = auth.provider_part(&provider, &person);
+            let terms = Terms::of_browser(remember, &settings);
+            let opened = auth.open(&user, &client, terms, Some(&part), &settings).await;
+            // The user was changed, or the provider has ended its session, since the code was exchanged.
+            let tokens = opened.map_err(|refusal| match refusal {
+                Refusal::CredentialsWrong => ProviderRefusal::FlowLost.into(),
+                refusal => refusal,
+            })?;
+            let signed_in = SignedIn { tokens: &tokens, user: &user, devices: &client.devices, remember };
+            auth.browser_tokens(signed_in, room, before.as_deref(), &settings).await
+        })
+        .await
+    }
+
+    /// Returns the user whom a person is, after the provider's statement has been applied.
+    async fn user_of(self: &Arc<Self>, provider: &Provider, person: &Person) -> Result<User, Refusal> {
+        if let Some(refusal) = refused(person) {
+            tracing::info!(
+                reason = "provider_person_refused",
+                provider = %provider.id(),
+                cause = ?person.admission,
+                "a person may not sign in by the rules of the provider"
+            );
+            return Err(refusal.into());
+        }
+        if let MappedRoles::Undecided(why) = person.roles {
+            tracing::warn!(
+                reason = "provider_roles_undecided",
+                provider = %provider.id(),
+                cause = ?why,
+                "the provider does not state what the role rules need: roles stay as they are"
+            );
+        }
+        let account = account_of(person);
+        let identities = &self.parts.vault.identities;
+        let owner = match self.at_vault(identities.owner(&account)).await? {
+            Some(owner) => owner,
+            None => self.new_owner(provider, person, &account).await?,
+        };
+        if owner.disabled {
+            let refusal = if owner.waits_for_approval {
+                ProviderRefusal::ApprovalPending
+            } else {
+                ProviderRefusal::AccountDisabled
+            };
+            return Err(refusal.into());
+        }
+        let applied = self.at_vault(identities.apply(&account, &statement_of(person))).await?;
+        self.apply_revocation(&applied, EndReason::Provider).await;
+        Ok(owner)
+    }
+
+    /// Returns the user of an account that nobody owns: by its e-mail address where the operator trusts that, otherwise a
+    /// new one where the operator wants that.
+    async fn new_owner(
+        &self,
+        provider: &Provider,
+        person: &Person,
+        account: &ProviderAccount,
+    ) -> Result<User, Refusal> {
+        let identities = &self.parts.vault.identities;
+        if let Some(known) = self.user_by_email(provider, person).await? {
+            self.at_vault(identities.link(account, known.id)).await?;
+            tracing::info!(
+                reason = "account_linked_by_email",
+                provider = %provider.id(),
+                user = %known.id,
+                "an account was linked to the user with the same verified e-mail address"
+            );
+            return Ok(known);
+        }
+        let waits_for_approval = match provider.settings().create_users {
+            CreateUsers::Never => return Err(ProviderRefusal::NoAccount.into()),
+            CreateUsers::Always => false,
+            CreateUsers::Approve => true,
+        };
+        let login = person.username.clone().ok_or(ProviderRefusal::NoUsername)?;
+        let random = self.parts.random.as_ref();
+        let new = NewAccountUser {
+            id: UserId::random(random),
+            login,
+            password: unusable_hash(random),
+            waits_for_approval,
+        };
+        match self.at_vault(identities.create(account, &new, &statement_of(person))).await {
+            Ok(()) => {
+                tracing::info!(
+                    reason = "user_created_by_provider",
+                    provider = %provider.id(),
+                    user = %new.id,
+                    waits_for_approval,
+                    "a user was created at the first sign-in"
+                );
+            }
+            // Another tab may have been faster: then the name is taken by this very person.
+            Err(VaultError::LoginTaken | VaultError::AccountTaken) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.at_vault(identities.owner(account)).await?.ok_or(ProviderRefusal::LoginTaken.into())
+    }
+
+    /// Returns the user with the person's e-mail address, where the operator trusts the provider in that. Both sides must
+    /// have verified it: otherwise somebody could prepare an account with another person's address.
+    async fn user_by_email(&self, provider: &Provider, person: &Person) -> Result<Option<User>, Refusal> {
+        let (true, true, Some(email)) =
+            (provider.settings().trust_email, person.is_email_verified, &person.email)
+        else {
+            return Ok(None);
+        };
+        let found = self.at_vault(self.parts.vault.users.find(&UserKey::Email(email.clone()))).await?;
+        Ok(found.filter(|user| user.attributes.email_verified()))
+    }
+
+    fn provider_part(&self, provider: &Provider, person: &Person) -> NewProviderSession {
+        let account = account_of(person);
+        let seal = |kind, token: &crate::secret::Secret<String>| {
+            let name = sealed_name(kind, &account);
+            self.parts.master.seal(token.expose().as_bytes(), &name, self.parts.random.as_ref())
+        };
+        let refresh = person.refresh_token.as_ref().map(|token| seal(SealedToken::Refresh, token));
+        let id_token = person.id_token.as_ref().map(|token| seal(SealedToken::Id, token));
+        let recheck = interval(provider);
+        if recheck.is_some() && refresh.is_none() {
+            tracing::warn!(
+                reason = "provider_refresh_token_missing",
+                provider = %provider.id(),
+                "the provider gave no refresh token, so this session is not rechecked: allow offline access there"
+            );
+        }
+        NewProviderSession {
+            recheck: recheck.filter(|_| refresh.is_some()),
+            sid: person.sid.clone(),
+            refresh,
+            id_token,
+            account,
+        }
+    }
+}
