@@ -19,9 +19,9 @@ pub use brand::{ASSET_HEADERS, Asset, Brand};
 pub use language::Language;
 pub use template::{Html, render};
 pub use view::{
-    Account, AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, NotForwarded, Page,
-    PasswordPage, PasswordProblem, Person, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn,
-    SignedOut,
+    Account, AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, LinkedAccount, NotForwarded,
+    Page, PasswordPage, PasswordProblem, Person, Program, ProviderButton, Resend, SignIn, SignInFields,
+    SignInProblem, SignOut, SignedIn, SignedOut,
 };
 
 /// Header fields of every page.

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::device;
 use super::text::{ErrorText, Text};
 use super::view::{
-    AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, Page, PasswordPage, PasswordProblem,
-    Program, Resend, SignIn, SignInProblem, SignOut, SignedIn, SignedOut,
+    AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, LinkedAccount, Page, PasswordPage,
+    PasswordProblem, Program, ProviderButton, Resend, SignIn, SignInFields, SignInProblem, SignOut, SignedIn,
+    SignedOut,
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
@@ -76,7 +77,20 @@ impl SignInTemplate<'_> {
             SignInProblem::Unavailable => t.unavailable.to_owned(),
             SignInProblem::FormExpired => t.form_expired.to_owned(),
             SignInProblem::CookiesRefused => t.cookies_refused.to_owned(),
+            SignInProblem::NoProvider => t.no_provider.to_owned(),
         })
+    }
+
+    fn has_form(&self) -> bool {
+        self.page.fields != SignInFields::None
+    }
+
+    fn has_password(&self) -> bool {
+        self.page.fields == SignInFields::NameAndPassword
+    }
+
+    fn with(&self, button: &ProviderButton) -> String {
+        (self.frame.t.sign_in_with)(&button.label)
     }
 
     /// Returns whether the typed values are wrong.
@@ -104,6 +118,13 @@ struct SignOutTemplate<'a> {
 struct SignedOutTemplate<'a> {
     frame: Frame<'a>,
     page: &'a SignedOut<'a>,
+}
+
+impl SignedOutTemplate<'_> {
+    /// Returns the text about the provider where the person may still be signed in.
+    fn still(&self) -> Option<String> {
+        self.page.still_at.map(|provider| (self.frame.t.still_signed_in_at)(provider))
+    }
 }
 
 #[derive(Template)]
@@ -163,6 +184,12 @@ struct AccountTemplate<'a> {
 }
 
 impl AccountTemplate<'_> {
+    /// Returns the text of the button that links or unlinks an account.
+    fn link(&self, account: &LinkedAccount) -> String {
+        let t = self.frame.t;
+        if account.subject.is_some() { (t.unlink)(&account.label) } else { (t.link)(&account.label) }
+    }
+
     fn action(&self) -> &str {
         self.page.change_password
     }

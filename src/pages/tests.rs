@@ -39,7 +39,11 @@ fn device(this: bool) -> Device {
 
 /// Every page in every state, with hostile texts.
 fn pages() -> Vec<Page<'static>> {
+    let button = || ProviderButton { label: HOSTILE.to_owned(), url: HOSTILE.to_owned() };
+    let providers: &'static [ProviderButton] = Box::leak(Box::new([button(), button()]));
     let sign_in = |problem, username, return_to, remember| SignIn {
+        fields: SignInFields::NameAndPassword,
+        providers: if remember { providers } else { &[] },
         action: HOSTILE,
         csrf: HOSTILE,
         return_to,
@@ -65,12 +69,22 @@ fn pages() -> Vec<Page<'static>> {
     let list: &'static [Device] = Box::leak(Box::new([device(true), device(false)]));
     let of_program = || Program { sessions: vec![device(false), device(false)] };
     let programs: &'static [Program] = Box::leak(Box::new([of_program(), of_program()]));
+    let linked = |subject: Option<&str>| LinkedAccount {
+        label: HOSTILE.to_owned(),
+        action: HOSTILE.to_owned(),
+        issuer: subject.map(str::to_owned),
+        subject: subject.map(str::to_owned),
+        used_at: subject.map(|_| Timestamp::from_secs(80_000)),
+    };
+    let accounts: &'static [LinkedAccount] = Box::leak(Box::new([linked(Some(HOSTILE)), linked(None)]));
     let account = |list| AccountPage {
         account: ACCOUNT,
         name: Some(HOSTILE),
         email: Some(HOSTILE),
         email_verified: true,
         roles: &[HOSTILE, HOSTILE],
+        accounts,
+        has_password: true,
         change_password: HOSTILE,
         min_length: 15,
         end: HOSTILE,
@@ -101,6 +115,11 @@ fn pages() -> Vec<Page<'static>> {
         Page::SignIn(sign_in(Some(SignInProblem::TooMany(Duration::from_millis(1))), HOSTILE, None, false)),
         Page::SignIn(sign_in(Some(SignInProblem::Unavailable), HOSTILE, None, false)),
         Page::SignIn(sign_in(Some(SignInProblem::FormExpired), HOSTILE, None, false)),
+        Page::SignIn(SignIn {
+            fields: SignInFields::Name,
+            ..sign_in(Some(SignInProblem::NoProvider), HOSTILE, None, true)
+        }),
+        Page::SignIn(SignIn { fields: SignInFields::None, ..sign_in(None, "", None, true) }),
         Page::SignedIn(SignedIn { account: ACCOUNT }),
         Page::SignOut(SignOut { account: ACCOUNT }),
         Page::Password(password(None, false)),
@@ -140,7 +159,12 @@ fn pages() -> Vec<Page<'static>> {
     ];
     pages.extend(problems.map(|problem| Page::Password(password(Some(problem), false))));
     for (everywhere, pending) in [(false, false), (false, true), (true, false), (true, true)] {
-        pages.push(Page::SignedOut(SignedOut { sign_in: HOSTILE, everywhere, pending }));
+        pages.push(Page::SignedOut(SignedOut {
+            sign_in: HOSTILE,
+            everywhere,
+            pending,
+            still_at: pending.then_some(HOSTILE),
+        }));
     }
     for status in [400, 401, 403, 404, 405, 413, 414, 429, 431, 500, 502, 503, 504] {
         pages.push(Page::Error(error(status, HOSTILE, None, Some(90))));
@@ -295,6 +319,8 @@ fn form_without_fields_has_no_list_of_them() {
 fn fragment_is_dropped_with_the_address_it_belongs_to() {
     let has_script_class = |drops_fragment| {
         let page = SignIn {
+            fields: SignInFields::NameAndPassword,
+            providers: &[],
             action: "/a",
             csrf: "c",
             return_to: None,
@@ -366,6 +392,8 @@ fn credential_error_is_the_same_for_every_user() {
     let page = |username| {
         let problem = Some(SignInProblem::CredentialsWrong);
         let page = SignIn {
+            fields: SignInFields::NameAndPassword,
+            providers: &[],
             action: "/a",
             csrf: "c",
             return_to: None,

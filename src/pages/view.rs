@@ -32,9 +32,34 @@ pub enum Page<'a> {
     Resend(Resend<'a>),
 }
 
-/// Sign-in form. It posts `csrf`, `return_to` (if present), `username`, `password` and, if ticked, `remember=on`.
+/// A button that leads to an identity provider.
+#[derive(Clone, Debug)]
+pub struct ProviderButton {
+    /// Its text.
+    pub label: String,
+    /// URL that begins the sign-in there.
+    pub url: String,
+}
+
+/// Fields of the sign-in form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInFields {
+    /// No form: only providers sign people in.
+    None,
+    /// The name, which chooses a provider or leads to the password.
+    Name,
+    /// Name and password.
+    NameAndPassword,
+}
+
+/// Sign-in form. It posts `csrf`, `return_to` (if present), `username`, `password` and, if ticked, `remember=on`; where it
+/// has the name alone, `step=name` instead of the password.
 #[derive(Debug)]
 pub struct SignIn<'a> {
+    /// Fields of the form.
+    pub fields: SignInFields,
+    /// The providers, in the order of the file.
+    pub providers: &'a [ProviderButton],
     /// URL the form is posted to.
     pub action: &'a str,
     /// The form token (CSRF).
@@ -70,6 +95,8 @@ pub enum SignInProblem {
     FormExpired,
     /// The browser does not return cookies.
     CookiesRefused,
+    /// No provider is responsible for this address, and passwords sign nobody in.
+    NoProvider,
 }
 
 /// A signed-in user and the actions on the account. The forms post `csrf`.
@@ -112,6 +139,8 @@ pub struct SignedOut<'a> {
     pub everywhere: bool,
     /// Whether the vault is away: signed out in this browser now, and in the vault once it is back.
     pub pending: bool,
+    /// Provider where the person may still be signed in, since it cannot be reached.
+    pub still_at: Option<&'a str>,
 }
 
 /// Password form. It posts `csrf`, `current_password` and `new_password`.
@@ -163,6 +192,10 @@ pub struct AccountPage<'a> {
     pub email_verified: bool,
     /// Names of the roles.
     pub roles: &'a [&'a str],
+    /// Accounts at providers: linked ones, and providers without one.
+    pub accounts: &'a [LinkedAccount],
+    /// Whether passwords sign people in.
+    pub has_password: bool,
     /// URL the password form is posted to.
     pub change_password: &'a str,
     /// Minimum length of a password, in characters.
@@ -185,6 +218,21 @@ pub struct AccountPage<'a> {
     pub is_first: bool,
     /// Current time, for ages such as "5 minutes ago".
     pub now: Timestamp,
+}
+
+/// An account at a provider, or a provider without one. It posts `csrf` and, for a linked account, `issuer` and `subject`.
+#[derive(Clone, Debug)]
+pub struct LinkedAccount {
+    /// Text of the provider's button.
+    pub label: String,
+    /// URL to post for linking or unlinking.
+    pub action: String,
+    /// Issuer of a linked account.
+    pub issuer: Option<String>,
+    /// Subject of a linked account.
+    pub subject: Option<String>,
+    /// Time of its last sign-in or recheck.
+    pub used_at: Option<Timestamp>,
 }
 
 /// One session.

@@ -20,6 +20,10 @@ pub struct Names {
     /// Device cookie, which identifies a browser that has signed in before. It is sent to the gateway's own endpoints
     /// only, which `__Host-` does not allow. A planted one has no valid signature and does no harm beside the real one.
     pub device: &'static str,
+    /// Beginning of the names of cookies with a sign-in in progress at a provider, one for each.
+    pub flow: &'static str,
+    /// Cookie of a browser that has just signed out, or failed to sign in: it is not sent to a provider without asking.
+    pub hold: &'static str,
 }
 
 /// Cookies of one host; no other host can set them.
@@ -28,6 +32,8 @@ pub const HOST: Names = Names {
     refresh: "__Host-doorward-refresh",
     visit: "__Host-doorward-visit",
     device: "__Secure-doorward-device",
+    flow: "__Host-doorward-flow-",
+    hold: "__Host-doorward-hold",
 };
 /// Cookies that the hosts of one domain share.
 pub const SHARED: Names = Names {
@@ -35,6 +41,8 @@ pub const SHARED: Names = Names {
     refresh: "__Secure-doorward-refresh",
     visit: "__Secure-doorward-visit",
     device: "__Secure-doorward-device",
+    flow: "__Secure-doorward-flow-",
+    hold: "__Secure-doorward-hold",
 };
 /// Name prefixes of the gateway's cookies, whether in use or not.
 const OWN_PREFIXES: [&str; 2] = ["__Host-doorward-", "__Secure-doorward-"];
@@ -98,6 +106,14 @@ pub fn all<'a>(
 ) -> impl Iterator<Item = &'a str> {
     let named = fields.flat_map(pairs).filter(move |(known, _)| *known == name.as_bytes());
     named.filter_map(|(_, value)| std::str::from_utf8(value).ok()).take(max)
+}
+
+/// Returns the names of all cookies that begin with `prefix`, in their order.
+pub fn names_with<'a>(fields: impl Iterator<Item = &'a [u8]>, prefix: &str) -> impl Iterator<Item = &'a str> {
+    let names = fields.flat_map(pairs).filter_map(|(name, _)| std::str::from_utf8(name).ok());
+    // Only characters that a name made here has: it goes back into a header.
+    let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    names.filter(move |name| name.starts_with(prefix) && is_plain(name))
 }
 
 /// Joins the fields into one, without the gateway's cookies. `None` when nothing is left.

@@ -10,8 +10,8 @@ use doorward::config::Config;
 use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
     ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, Framed, HEADERS, Interrupted,
-    Language, Page, PasswordPage, PasswordProblem, Program, Resend, SignIn, SignInProblem, SignOut, SignedIn,
-    SignedOut, render,
+    Language, LinkedAccount, Page, PasswordPage, PasswordProblem, Program, ProviderButton, Resend, SignIn,
+    SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +32,9 @@ pub(crate) const NAMES: &[&str] = &[
     "sign-in",
     "sign-in-wrong",
     "sign-in-too-many",
+    "sign-in-providers",
+    "sign-in-name",
+    "sign-in-provider",
     "signed-in",
     "signed-out",
     "signed-out-pending",
@@ -56,7 +59,18 @@ pub(crate) const NAMES: &[&str] = &[
 ];
 
 fn sign_in(username: &'static str, problem: Option<SignInProblem>) -> Page<'static> {
+    sign_in_with(SignInFields::NameAndPassword, &[], username, problem)
+}
+
+fn sign_in_with<'a>(
+    fields: SignInFields,
+    providers: &'a [ProviderButton],
+    username: &'a str,
+    problem: Option<SignInProblem>,
+) -> Page<'a> {
     Page::SignIn(SignIn {
+        fields,
+        providers,
         action: "/auth/login",
         csrf: "csrf",
         return_to: Some("/reports?year=2026"),
@@ -102,7 +116,8 @@ fn resend(fields: &[(String, String)]) -> Page<'_> {
 }
 
 fn signed_out(everywhere: bool, pending: bool) -> Page<'static> {
-    Page::SignedOut(SignedOut { sign_in: "/auth/login", everywhere, pending })
+    let still_at = pending.then_some("Example SSO");
+    Page::SignedOut(SignedOut { sign_in: "/auth/login", everywhere, pending, still_at })
 }
 
 fn devices() -> Vec<Device> {
@@ -140,8 +155,34 @@ fn devices() -> Vec<Device> {
     ]
 }
 
-fn account<'a>(list: &'a [Device], programs: &'a [Program]) -> AccountPage<'a> {
+fn buttons() -> Vec<ProviderButton> {
+    let button = |label: &str, id: &str| ProviderButton {
+        label: label.to_owned(),
+        url: format!("/auth/providers/{id}/start"),
+    };
+    vec![button("Example SSO", "sso"), button("GitHub", "github")]
+}
+
+fn accounts() -> Vec<LinkedAccount> {
+    let linked = LinkedAccount {
+        label: "Example SSO".to_owned(),
+        action: "/auth/providers/sso/unlink".to_owned(),
+        issuer: Some("https://sso.example.com/realms/main".to_owned()),
+        subject: Some("4711".to_owned()),
+        used_at: Some(NOW - Duration::from_secs(7_300)),
+    };
+    let (label, action) = ("GitHub".to_owned(), "/auth/providers/github/link".to_owned());
+    vec![linked, LinkedAccount { label, action, issuer: None, subject: None, used_at: None }]
+}
+
+fn account<'a>(
+    list: &'a [Device],
+    programs: &'a [Program],
+    accounts: &'a [LinkedAccount],
+) -> AccountPage<'a> {
     AccountPage {
+        accounts,
+        has_password: accounts.is_empty(),
         account: ACCOUNT,
         name: Some("Ada Lovelace"),
         email: Some("ada.lovelace@analytical-engine.example.org"),
@@ -165,25 +206,29 @@ fn account<'a>(list: &'a [Device], programs: &'a [Program]) -> AccountPage<'a> {
 pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<String> {
     let list = devices();
     let programs = [Program { sessions: vec![list[3].clone(); 34] }];
+    let (buttons, accounts) = (buttons(), accounts());
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let fields = [field("order", "17"), field("SAMLResponse", &"PHNhbWxwOlJlc3BvbnNl".repeat(12))];
     let page = match name {
         "sign-in" => sign_in("", None),
         "sign-in-wrong" => sign_in("ada", Some(SignInProblem::CredentialsWrong)),
         "sign-in-too-many" => sign_in("ada", Some(SignInProblem::TooMany(Duration::from_secs(12)))),
+        "sign-in-providers" => sign_in_with(SignInFields::NameAndPassword, &buttons, "", None),
+        "sign-in-name" => sign_in_with(SignInFields::Name, &buttons, "", None),
+        "sign-in-provider" => sign_in_with(SignInFields::None, &buttons[..1], "", None),
         "signed-in" => Page::SignedIn(SignedIn { account: ACCOUNT }),
         "signed-out" => signed_out(false, false),
         "signed-out-pending" => signed_out(true, true),
         "password" => password(None, false),
         "password-too-short" => password(Some(PasswordProblem::TooShort), false),
         "password-changed" => password(None, true),
-        "account" => Page::Account(account(&list[..3], &programs)),
+        "account" => Page::Account(account(&list[..3], &programs, &[])),
         "account-older" => Page::Account(AccountPage {
             is_first: false,
             older_devices: Some("/auth/account?devices_after=c#devices"),
             older_programs: Some("/auth/account?programs_after=d#programs"),
             email_verified: false,
-            ..account(&list[1..3], &programs)
+            ..account(&list[1..3], &programs, &accounts)
         }),
         "interrupted" => interrupted(true, false),
         "interrupted-framed" => interrupted(false, true),

@@ -9,6 +9,7 @@ mod canned;
 mod connection;
 mod endpoints;
 mod forwarding;
+mod identity;
 mod listeners;
 mod operations;
 mod refusals;

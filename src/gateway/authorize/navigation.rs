@@ -139,6 +139,10 @@ pub(crate) fn refusal(
         return vary(OwnResponse::see_other(&sign_in));
     }
     let sign_out = format!("{}/logout", snapshot.server.auth_prefix);
+    // Loading the address of a failed sign-in again fails again.
+    let of_provider = matches!(refusal, Refusal::Provider(_));
+    let sign_in_page = format!("{}/login", snapshot.server.auth_prefix);
+    let sign_in_again = (of_provider && who.is_none()).then_some(sign_in_page.as_str());
     let target = return_to::normalized(origin_form(request));
     let page = match audience {
         Audience::Page | Audience::Frame if wants_login && is_post => Page::FormInterrupted(Interrupted {
@@ -158,10 +162,10 @@ pub(crate) fn refusal(
                 status: response.status,
                 code: refusal.code(),
                 request_id: id.map(RequestId::as_str),
-                sign_in: wants_login.then_some(sign_in.as_str()),
+                sign_in: wants_login.then_some(sign_in.as_str()).or(sign_in_again),
                 retry_after: retry.and_then(|(_, value)| value.to_str().ok()?.parse().ok()),
                 person: who.map(|who| Person { user: who.login().as_str(), sign_out: &sign_out }),
-                home: (*refusal == Refusal::OriginNotAllowed).then_some("/"),
+                home: (of_provider || *refusal == Refusal::OriginNotAllowed).then_some("/"),
                 is_framed: audience == Audience::Frame,
             })
         }

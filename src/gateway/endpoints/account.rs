@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::browser_page::{FORM, Links, page, session_digest};
 use super::form::Form;
+use super::providers;
 use super::{Call, EndpointError, OwnResponse};
 use crate::auth::Auth;
 use crate::error::Refusal;
@@ -77,6 +78,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     };
     let older_devices = older("devices", browsers.more_after);
     let older_programs = older("programs", programs.more_after);
+    let accounts = providers::linked(call, &identity).await?;
     let attributes = identity.attributes();
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let content = Page::Account(AccountPage {
@@ -85,6 +87,8 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         email: attributes.email().map(|email| email.as_str()),
         email_verified: attributes.email_verified(),
         roles: &roles,
+        accounts: &accounts,
+        has_password: call.snapshot.settings.passwords,
         change_password: &change_password,
         min_length: call.snapshot.settings.min_password_length,
         end: &end,

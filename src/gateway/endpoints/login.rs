@@ -4,19 +4,23 @@ use serde_json::json;
 
 use super::browser_page::{FORM, Links, form_token, guard, is_from_our_page, page, refused_page};
 use super::form::Form;
+use super::providers::{self, Start};
 use super::{Call, EndpointError, OwnResponse};
 use crate::auth::{LoginRequest, Tokens};
-use crate::error::Refusal;
+use crate::error::{ProviderRefusal, Refusal};
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::{authentication::refresh_cookie, set_cookies::ROOM};
-use crate::pages::{Page, SignIn, SignInProblem, SignedIn};
+use crate::pages::{Page, ProviderButton, SignIn, SignInFields, SignInProblem, SignedIn};
 use crate::password::Password;
 use crate::policy::cookies::{self, Found};
 use crate::secret::Secret;
 
 /// `POST login`: `{username, password}` -> tokens.
 pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    if !call.snapshot.settings.passwords {
+        return Err(Refusal::Provider(ProviderRefusal::PasswordsOff).into());
+    }
     let mut fields = call.fields().await?;
     let (username, password) = (fields.string("username")?, fields.string("password")?);
     // Login names have no spaces.
@@ -62,6 +66,11 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
             Err(undecided.into())
         }
         Err(_) => {
+            // Nobody is sent back to a provider that has just failed, or where they have just signed out.
+            if let Some(provider) = providers::only_provider(call).filter(|_| !providers::is_held(call)) {
+                let start = Start { return_to, ..Start::default() };
+                return Ok(OwnResponse::see_other(&providers::start_url(call, provider, start)));
+            }
             let input = Input { return_to, is_return_lost, drops_fragment, ..Input::default() };
             Ok(form_page(call, &input, None))
         }
@@ -96,6 +105,18 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
         let problem =
             if cookies_refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
         return Ok(form_page(call, &input, Some((refusal, problem))));
+    }
+    if let Some(provider) = username.and_then(|name| providers::provider_of_address(call, name)) {
+        let start = Start { return_to, remember, login_hint: username };
+        return Ok(OwnResponse::see_other(&providers::start_url(call, provider, start)));
+    }
+    if !call.snapshot.settings.passwords {
+        let refusal = Refusal::Provider(ProviderRefusal::PasswordsOff);
+        return Ok(form_page(call, &input, Some((refusal, SignInProblem::NoProvider))));
+    }
+    // The first of two steps: no provider is responsible for this name.
+    if form.get("step").is_some() && username.is_some() && password.is_none() {
+        return Ok(form_page(call, &Input { asks_password: true, ..input }, None));
     }
     let (Some(username), Some(password)) = (username, password) else {
         let refusal = Refusal::RequestInvalid("username, password: missing".into());
@@ -141,6 +162,8 @@ struct Input<'a> {
     is_return_lost: bool,
     /// Whether the fragment of the address belongs to another page than the target.
     drops_fragment: bool,
+    /// Whether the name was asked for before, and no provider is responsible for it.
+    asks_password: bool,
 }
 
 /// Returns the page with the form, bound to this browser by a cookie. A browser that does not send the cookie back gets an error
@@ -160,7 +183,26 @@ fn form_page(
     };
     let csrf = call.auth.form_token(FORM, visit.as_bytes());
     let action = format!("{}/login", call.snapshot.server.auth_prefix);
+    let settings = &call.snapshot.settings;
+    let button = |provider: &std::sync::Arc<crate::provider::Provider>| {
+        let start = Start { return_to: input.return_to, ..Start::default() };
+        ProviderButton {
+            label: provider.settings().label.clone(),
+            url: providers::start_url(call, provider, start),
+        }
+    };
+    let buttons: Vec<ProviderButton> = settings.providers.iter().map(button).collect();
+    let by_address = settings.providers.iter().any(|provider| !provider.settings().email_domains.is_empty());
+    let is_first_step = by_address && !input.asks_password && problem.is_none();
+    let fields = match (settings.passwords, by_address) {
+        (true, true) if is_first_step => SignInFields::Name,
+        (true, _) => SignInFields::NameAndPassword,
+        (false, true) => SignInFields::Name,
+        (false, false) => SignInFields::None,
+    };
     let content = Page::SignIn(SignIn {
+        fields,
+        providers: &buttons,
         action: &action,
         csrf: &csrf,
         return_to: input.return_to,

@@ -5,14 +5,16 @@ use serde_json::json;
 use super::browser_page::{
     Links, form_token, is_from_our_page, page, refused_page, session_digest, submitted,
 };
-use super::{Accept, Call, EndpointError, OwnResponse};
-use crate::auth::{Propagation, Revoked};
+use super::form::Form;
+use super::{Accept, Call, EndpointError, OwnResponse, providers};
+use crate::auth::{Propagation, Revoked, SignOutAtProvider};
 use crate::error::Refusal;
 use crate::gateway::authorize::authentication::refresh_cookie;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
 use crate::pages::{Page, SignOut, SignedOut};
 use crate::policy::cookies::{self, Found};
+use crate::provider::Provider;
 use crate::vault::EndReason;
 
 /// `POST logout`: ends the session of the bearer token; with `{refresh_token}`, the session of that token, for clients with an
@@ -59,7 +61,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         Err(undecided @ (Refusal::StoreUnavailable | Refusal::Overloaded | Refusal::Internal)) => {
             Err(undecided.into())
         }
-        Err(_) => Ok(signed_out(call, false, None)),
+        Err(_) => Ok(signed_out(call, false, None, None)),
     }
 }
 
@@ -78,11 +80,12 @@ pub(super) async fn submit_form(call: &mut Call<'_>, everywhere: bool) -> Result
             if is_from_our_page(call) && has_no_session(call) =>
         {
             call.cookies.forget(call.snapshot);
-            return Ok(redirect_after(call).unwrap_or_else(|| signed_out(call, false, None)));
+            return Ok(redirect_after(call).unwrap_or_else(|| signed_out(call, false, None, None)));
         }
         Err(error) => return Err(error),
     }
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
+    let there = at_provider(call).await;
     let ended = if everywhere {
         match call.browser_user().await {
             Ok(identity) => {
@@ -95,6 +98,7 @@ pub(super) async fn submit_form(call: &mut Call<'_>, everywhere: bool) -> Result
         end_own_session(call, cookie.as_deref()).await
     };
     call.cookies.forget(call.snapshot);
+    providers::hold(call);
     let kinds = call.snapshot.browser.clear_site_data.iter().map(|kind| kind.directive());
     let kinds = kinds.collect::<Vec<_>>().join(", ");
     let response = match ended {
@@ -102,10 +106,17 @@ pub(super) async fn submit_form(call: &mut Call<'_>, everywhere: bool) -> Result
             if let Some(cookie) = cookie {
                 call.auth.logout_browser_later(&cookie);
             }
-            signed_out(call, false, Some(refusal))
+            signed_out(call, false, Some(refusal), None)
         }
         // A session that had ended before counts as ended.
-        ended => redirect_after(call).unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None)),
+        ended => match there {
+            SignOutAtProvider::To(url) => OwnResponse::see_other(&url),
+            SignOutAtProvider::Unavailable { label } => {
+                signed_out(call, everywhere && ended.is_ok(), None, Some(&label))
+            }
+            SignOutAtProvider::None => redirect_after(call)
+                .unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None, None)),
+        },
     };
     Ok(response.clearing(&kinds))
 }
@@ -131,9 +142,46 @@ async fn end_own_session(call: &mut Call<'_>, cookie: Option<&str>) -> Result<()
     call.auth.end_session(session, user, EndReason::Logout).await.map(drop)
 }
 
-fn signed_out(call: &Call<'_>, everywhere: bool, pending: Option<Refusal>) -> OwnResponse {
+/// Returns where this browser signs out at the provider of its session. Asked before the session ends.
+async fn at_provider(call: &mut Call<'_>) -> SignOutAtProvider {
+    if call.snapshot.settings.providers.iter().all(|provider| !provider.settings().logout) {
+        return SignOutAtProvider::None;
+    }
+    let Ok(identity) = call.browser_user().await else { return SignOutAtProvider::None };
+    let state = call.auth.form_token(SIGN_OUT, b"");
+    let return_to = |provider: &Provider| providers::address(call, provider, "signed-out");
+    let settings = &call.snapshot.settings;
+    let there = call.auth.sign_out_at_provider(identity.session_id(), return_to, &state, settings).await;
+    // The end of its session must not cut this request.
+    call.unregister();
+    there
+}
+
+/// Purpose of the state of a sign-out at a provider.
+const SIGN_OUT: &str = "sign-out at a provider";
+
+/// `GET providers/{id}/signed-out`: the browser comes back from the provider's sign-out. Without the state that it was sent
+/// there with, nothing was signed out here: it goes to the page that asks.
+pub(super) fn signed_out_there(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+    let query = Form::parse(call.query())?;
+    let state = query.get("state").unwrap_or_default();
+    if !call.auth.is_form_token_valid(state, SIGN_OUT, b"") {
+        return Ok(OwnResponse::see_other(&format!("{}/logout", call.snapshot.server.auth_prefix)));
+    }
+    // Again: a person may have taken a while there.
+    providers::hold(call);
+    Ok(redirect_after(call).unwrap_or_else(|| signed_out(call, false, None, None)))
+}
+
+fn signed_out(
+    call: &Call<'_>,
+    everywhere: bool,
+    pending: Option<Refusal>,
+    still_at: Option<&str>,
+) -> OwnResponse {
     let sign_in = format!("{}/login", call.snapshot.server.auth_prefix);
-    let content = Page::SignedOut(SignedOut { sign_in: &sign_in, everywhere, pending: pending.is_some() });
+    let content =
+        Page::SignedOut(SignedOut { sign_in: &sign_in, everywhere, pending: pending.is_some(), still_at });
     match pending {
         None => page(call, &content),
         Some(refusal) => refused_page(call, &refusal, &content),

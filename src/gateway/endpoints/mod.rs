@@ -40,6 +40,7 @@ mod login;
 mod logout;
 mod me;
 mod password;
+mod providers;
 mod refresh;
 mod sessions;
 
@@ -159,6 +160,9 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/refresh" | "/logout-all", _) => only("POST"),
         ("/login" | "/logout" | "/password", _) => only("GET, HEAD, POST"),
         ("/account" | "/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
+        _ if path.starts_with("/providers/") => {
+            providers::serve(&mut call, method, &path["/providers/".len()..]).await
+        }
         _ => match (path.strip_prefix("/sessions/"), method) {
             (Some(id), &Method::DELETE) => sessions::end_json(&mut call, id).await,
             (Some(_), _) => only("DELETE"),

@@ -23,6 +23,10 @@ pub(super) const TEXT: Text = Text {
     form_expired: "This page was open for too long. Nothing was changed; please enter it once more.",
     cookies_refused: "Your browser did not send our cookie back, and without it nobody can stay signed in. Allow cookies for this \
                       site, open it over https, and try again.",
+    no_provider: "No provider is known for this address. Check it, or choose one of the buttons.",
+    go_on_sign_in: "Continue",
+    sign_in_with: |provider| format!("Sign in with {provider}"),
+    or: "or",
 
     signed_in: "You are signed in",
     signed_in_as: "Signed in as",
@@ -41,6 +45,11 @@ pub(super) const TEXT: Text = Text {
                          sign out everywhere.",
     signed_out_everywhere_pending: "This browser no longer has access. Our records could not be reached just now, so \
                                     your other devices are still signed in. Sign in again later and repeat it.",
+    still_signed_in_at: |provider| {
+        format!(
+            "{provider} could not be reached, so you may still be signed in there. Sign out there as well."
+        )
+    },
     sign_in_again: "Sign in again",
 
     change_password: "Change password",
@@ -66,6 +75,11 @@ pub(super) const TEXT: Text = Text {
     email_verified: "verified",
     email_unverified: "not verified",
     roles: "Roles",
+    accounts: "Accounts to sign in with",
+    accounts_text: "You can sign in with each of these. Linking and unlinking needs a sign-in of the last ten minutes.",
+    link: |provider| format!("Link {provider}"),
+    unlink: |provider| format!("Unlink {provider}"),
+    linked: "Last used",
     details_text: "If something is wrong here, tell the people who run this site.",
 
     devices: "My devices",
@@ -205,6 +219,105 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
             title: "That took too long",
             text: "What you sent was too slow to arrive, so nothing was done. Check your connection and try \
                    again.",
+        },
+    ),
+    (
+        Code("provider_denied"),
+        ErrorText {
+            title: "Not signed in",
+            text: "You or the provider stopped the sign-in, so nothing was done. Try again, or choose another way \
+                   to sign in.",
+        },
+    ),
+    (
+        Code("provider_flow_lost"),
+        ErrorText {
+            title: "Please start again",
+            text: "This sign-in took more than ten minutes, began in another browser, or its cookie is gone. Begin \
+                   it again from the sign-in page.",
+        },
+    ),
+    (
+        Code("provider_not_allowed"),
+        ErrorText {
+            title: "Not for this account",
+            text: "You are signed in at the provider, but accounts like yours may not sign in here. Choose another \
+                   account there, or ask the people who run this site.",
+        },
+    ),
+    (
+        Code("provider_no_account"),
+        ErrorText {
+            title: "No account here",
+            text: "Nobody here has the account that you used. Ask the people who run this site to add you, or sign \
+                   in another way and link it on your account page.",
+        },
+    ),
+    (
+        Code("provider_login_taken"),
+        ErrorText {
+            title: "The name is taken",
+            text: "The user name that you would get belongs to an account here. If it is yours, sign in with its \
+                   password and link the provider on your account page.",
+        },
+    ),
+    (
+        Code("provider_no_username"),
+        ErrorText {
+            title: "No user name",
+            text: "The provider tells us no name that we could use for you. Ask the people who run this site.",
+        },
+    ),
+    (
+        Code("approval_pending"),
+        ErrorText {
+            title: "Waiting for approval",
+            text: "Your account is there, but the people who run this site have not approved it yet. Come back \
+                   later.",
+        },
+    ),
+    (
+        Code("account_disabled"),
+        ErrorText {
+            title: "Account disabled",
+            text: "Your account has been disabled. Ask the people who run this site.",
+        },
+    ),
+    (
+        Code("provider_away"),
+        ErrorText {
+            title: "The provider does not answer",
+            text: "It cannot be reached at the moment. Try again soon, or choose another way to sign in.",
+        },
+    ),
+    (
+        Code("provider_failed"),
+        ErrorText {
+            title: "The sign-in did not work",
+            text: "The provider gave an answer that we cannot accept. Try again; if it stays, tell the people who \
+                   run this site.",
+        },
+    ),
+    (
+        Code("passwords_off"),
+        ErrorText {
+            title: "Sign in with a provider",
+            text: "Passwords are not used here. Choose one of the buttons on the sign-in page.",
+        },
+    ),
+    (
+        Code("sign_in_not_fresh"),
+        ErrorText {
+            title: "Sign in again first",
+            text: "For this your sign-in must not be older than ten minutes. Sign out, sign in again, and repeat \
+                   it.",
+        },
+    ),
+    (
+        Code("account_taken"),
+        ErrorText {
+            title: "That account is in use",
+            text: "The account that you wanted to link belongs to another user here. Nothing was changed.",
         },
     ),
     (

@@ -24,6 +24,10 @@ pub(super) const TEXT: Text = Text {
     form_expired: "Diese Seite war zu lange offen. Es wurde nichts geändert; bitte geben Sie alles noch einmal ein.",
     cookies_refused: "Ihr Browser hat unser Cookie nicht zurückgeschickt; ohne es kann niemand angemeldet bleiben. Erlauben Sie Cookies \
                       für diese Seite, öffnen Sie sie über https und versuchen Sie es erneut.",
+    no_provider: "Für diese Adresse ist kein Anbieter bekannt. Prüfen Sie sie, oder wählen Sie einen der Knöpfe.",
+    go_on_sign_in: "Weiter",
+    sign_in_with: |provider| format!("Anmelden mit {provider}"),
+    or: "oder",
 
     signed_in: "Sie sind angemeldet",
     signed_in_as: "Angemeldet als",
@@ -43,6 +47,11 @@ pub(super) const TEXT: Text = Text {
     signed_out_everywhere_pending: "Dieser Browser hat keinen Zugang mehr. Unsere Datenbank war gerade nicht erreichbar, \
                                     darum sind Ihre anderen Geräte noch angemeldet. Melden Sie sich später wieder an und \
                                     wiederholen Sie es.",
+    still_signed_in_at: |provider| {
+        format!(
+            "{provider} war nicht erreichbar, darum sind Sie dort vielleicht noch angemeldet. Melden Sie sich auch dort ab."
+        )
+    },
     sign_in_again: "Wieder anmelden",
 
     change_password: "Passwort ändern",
@@ -70,6 +79,12 @@ pub(super) const TEXT: Text = Text {
     email_verified: "bestätigt",
     email_unverified: "nicht bestätigt",
     roles: "Rollen",
+    accounts: "Konten zum Anmelden",
+    accounts_text: "Mit jedem davon können Sie sich anmelden. Zum Verknüpfen und Trennen muss die Anmeldung jünger als \
+                    zehn Minuten sein.",
+    link: |provider| format!("{provider} verknüpfen"),
+    unlink: |provider| format!("{provider} trennen"),
+    linked: "Zuletzt benutzt",
     details_text: "Falls hier etwas nicht stimmt, sagen Sie es den Betreibern.",
 
     devices: "Meine Geräte",
@@ -219,6 +234,101 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
             title: "Das hat zu lange gedauert",
             text: "Was Sie gesendet haben, kam zu langsam an, darum wurde nichts getan. Prüfen Sie Ihre \
                    Verbindung und versuchen Sie es erneut.",
+        },
+    ),
+    (
+        Code("provider_denied"),
+        ErrorText {
+            title: "Nicht angemeldet",
+            text: "Sie oder der Anbieter haben die Anmeldung abgebrochen; es ist nichts geschehen. Versuchen Sie es \
+                   noch einmal, oder melden Sie sich anders an.",
+        },
+    ),
+    (
+        Code("provider_flow_lost"),
+        ErrorText {
+            title: "Bitte neu beginnen",
+            text: "Diese Anmeldung hat länger als zehn Minuten gedauert, wurde in einem anderen Browser begonnen, \
+                   oder ihr Cookie fehlt. Beginnen Sie sie auf der Anmeldeseite neu.",
+        },
+    ),
+    (
+        Code("provider_not_allowed"),
+        ErrorText {
+            title: "Nicht für dieses Konto",
+            text: "Beim Anbieter sind Sie angemeldet, aber Konten wie Ihres dürfen sich hier nicht anmelden. Wählen \
+                   Sie dort ein anderes, oder fragen Sie die Betreiber.",
+        },
+    ),
+    (
+        Code("provider_no_account"),
+        ErrorText {
+            title: "Hier kein Konto",
+            text: "Das benutzte Konto gehört hier niemandem. Bitten Sie die Betreiber, Sie hinzuzufügen, oder \
+                   melden Sie sich anders an und verknüpfen Sie es auf Ihrer Kontoseite.",
+        },
+    ),
+    (
+        Code("provider_login_taken"),
+        ErrorText {
+            title: "Der Name ist vergeben",
+            text: "Der Name, den Sie bekämen, gehört hier zu einem Konto. Wenn es Ihres ist, melden Sie sich mit \
+                   dem Passwort an und verknüpfen Sie den Anbieter auf Ihrer Kontoseite.",
+        },
+    ),
+    (
+        Code("provider_no_username"),
+        ErrorText {
+            title: "Kein Name",
+            text: "Der Anbieter nennt keinen Namen, den wir verwenden können. Fragen Sie die Betreiber.",
+        },
+    ),
+    (
+        Code("approval_pending"),
+        ErrorText {
+            title: "Wartet auf Freigabe",
+            text: "Ihr Konto gibt es, aber die Betreiber haben es noch nicht freigegeben. Kommen Sie später wieder.",
+        },
+    ),
+    (
+        Code("account_disabled"),
+        ErrorText { title: "Konto gesperrt", text: "Ihr Konto wurde gesperrt. Fragen Sie die Betreiber." },
+    ),
+    (
+        Code("provider_away"),
+        ErrorText {
+            title: "Der Anbieter antwortet nicht",
+            text: "Er ist gerade nicht erreichbar. Versuchen Sie es bald wieder, oder melden Sie sich anders an.",
+        },
+    ),
+    (
+        Code("provider_failed"),
+        ErrorText {
+            title: "Die Anmeldung ging nicht",
+            text: "Der Anbieter hat etwas geantwortet, das wir nicht annehmen können. Versuchen Sie es noch einmal; \
+                   wenn es bleibt, sagen Sie es den Betreibern.",
+        },
+    ),
+    (
+        Code("passwords_off"),
+        ErrorText {
+            title: "Anmelden mit einem Anbieter",
+            text: "Passwörter gibt es hier nicht. Wählen Sie einen der Knöpfe auf der Anmeldeseite.",
+        },
+    ),
+    (
+        Code("sign_in_not_fresh"),
+        ErrorText {
+            title: "Bitte neu anmelden",
+            text: "Dafür darf Ihre Anmeldung nicht älter als zehn Minuten sein. Melden Sie sich ab, wieder an, und \
+                   wiederholen Sie es.",
+        },
+    ),
+    (
+        Code("account_taken"),
+        ErrorText {
+            title: "Das Konto ist vergeben",
+            text: "Das Konto, das Sie verknüpfen wollten, gehört hier jemand anderem. Es wurde nichts geändert.",
         },
     ),
     (

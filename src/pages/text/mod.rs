@@ -26,6 +26,11 @@ pub(super) struct Text {
     pub(super) unavailable: &'static str,
     pub(super) form_expired: &'static str,
     pub(super) cookies_refused: &'static str,
+    pub(super) no_provider: &'static str,
+    pub(super) go_on_sign_in: &'static str,
+    /// Takes the name of the provider, as in the texts below.
+    pub(super) sign_in_with: fn(&str) -> String,
+    pub(super) or: &'static str,
 
     pub(super) signed_in: &'static str,
     pub(super) signed_in_as: &'static str,
@@ -41,6 +46,7 @@ pub(super) struct Text {
     pub(super) signed_out_everywhere: &'static str,
     pub(super) signed_out_pending: &'static str,
     pub(super) signed_out_everywhere_pending: &'static str,
+    pub(super) still_signed_in_at: fn(&str) -> String,
     pub(super) sign_in_again: &'static str,
 
     pub(super) change_password: &'static str,
@@ -63,6 +69,11 @@ pub(super) struct Text {
     pub(super) email_verified: &'static str,
     pub(super) email_unverified: &'static str,
     pub(super) roles: &'static str,
+    pub(super) accounts: &'static str,
+    pub(super) accounts_text: &'static str,
+    pub(super) link: fn(&str) -> String,
+    pub(super) unlink: fn(&str) -> String,
+    pub(super) linked: &'static str,
     pub(super) details_text: &'static str,
 
     pub(super) devices: &'static str,

@@ -1,0 +1,144 @@
+//! The way to the provider: buttons, the address first, a single provider, and a provider that is away.
+
+use serde_json::json;
+
+use super::surfer::link;
+use super::{OPEN, World};
+use crate::browser::{Browser, ORIGIN, hidden, with};
+use crate::support::PASSWORD;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_in_page_offers_password_and_provider() {
+    let world = World::with(OPEN).await;
+    let mut surfer = world.surfer();
+    let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+    let text = page.text();
+    assert!(text.contains("name=\"password\"") && text.contains("Sign in with Example SSO"), "{text}");
+    assert!(link(&page, "/providers/sso/start").contains("return_to="), "{text}");
+    world.gateway.user("bob", &[]).await;
+    let by_password = Browser::signed_in(&world.gateway, "bob").await;
+    assert!(by_password.cookies.contains_key("__Host-doorward-access"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_provider_without_passwords_is_gone_to_at_once() {
+    let world = World::with_login(OPEN, "password = false").await;
+    let mut surfer = world.surfer();
+    let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+    assert!(page.text().contains("<title>Provider</title>"), "{} {}", surfer.at, page.text());
+    let page = surfer.sign_in_there("ada").await;
+    assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"));
+
+    // After a sign-out nobody is signed in again at once.
+    let account = surfer.here.go("/auth/account").await;
+    assert!(!account.text().contains("name=\"current_password\""), "{}", account.text());
+    let confirm = surfer.here.go("/auth/logout").await;
+    let out = surfer.submit(&confirm, "/auth/logout", &[]).await;
+    assert_eq!(out.status, 200, "{}", out.text());
+    let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+    assert_eq!((page.status, surfer.at.starts_with(&format!("{ORIGIN}/auth/login"))), (200, true));
+    assert!(!page.text().contains("<form"), "no password: {}", page.text());
+    let start = link(&page, "/providers/sso/start");
+    let page = surfer.go(&start).await;
+    assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
+    assert!(!surfer.here.cookies.contains_key("__Host-doorward-hold"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_that_always_refuses_is_asked_once() {
+    // N2.
+    let world = World::with_login(OPEN, "password = false").await;
+    let mut surfer = world.surfer();
+    surfer.go(&format!("{ORIGIN}/reports")).await;
+    let page = surfer.sign_in_there("nobody").await;
+    assert_eq!(page.status, 403, "{}", page.text());
+    assert!(page.text().contains("provider_denied"), "{}", page.text());
+    // `error_description` is a stranger's text.
+    assert!(!page.text().contains("nobody of that name"), "{}", page.text());
+    surfer.trail.clear();
+    let page = surfer.go(&link(&page, "/auth/login")).await;
+    assert_eq!((page.status, surfer.trail.len()), (200, 1), "{:?}", surfer.trail);
+    let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+    assert_eq!((page.status, surfer.trail.iter().any(|url| url.contains("/start"))), (200, false));
+    link(&page, "/providers/sso/start");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_are_off_for_forms_and_programs() {
+    let mut world = World::with_login(OPEN, "password = true").await;
+    world.gateway.user("bob", &[]).await;
+    let _reloads = world.gateway.follow();
+    let mut browser = Browser::new(&world.gateway);
+    let page = browser.go("/auth/login").await;
+    world.gateway.reconfigure(|text| text.replace("password = true", "password = false")).await;
+    let json = json!({ "username": "bob", "password": PASSWORD });
+    let refused = world.gateway.post("/auth/login", None, &json).await;
+    assert_eq!((refused.status, refused.code().as_str()), (403, "passwords_off"));
+    let fields = with(&with(&hidden(&page), "username", "bob"), "password", PASSWORD);
+    let refused = browser.post("/auth/login", &fields).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("role=\"alert\""), "{}", refused.text());
+    assert!(!browser.cookies.contains_key("__Host-doorward-access"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn address_chooses_the_provider_before_any_password() {
+    let world = World::with(&format!("{OPEN}\nemail_domains = [\"example.com\"]")).await;
+    world.gateway.user("bob", &[]).await;
+    world.provider.put("ada@EXAMPLE.com", &super::ada()).await;
+    let mut surfer = world.surfer();
+    let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+    assert!(!page.text().contains("name=\"password\""), "{}", page.text());
+    // The provider is told the address, and asks nothing.
+    let page = surfer.submit(&page, "/auth/login", &[("username", "ada@EXAMPLE.com")]).await;
+    assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
+    assert!(
+        surfer.trail.iter().any(|url| url.contains("login_hint=ada%40EXAMPLE.com")),
+        "{:?}",
+        surfer.trail
+    );
+
+    let mut surfer = world.surfer();
+    let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+    let page = surfer.submit(&page, "/auth/login", &[("username", "bob")]).await;
+    assert!(page.status == 200 && page.text().contains("name=\"password\""), "{}", page.text());
+    assert!(page.text().contains("value=\"bob\""), "{}", page.text());
+    let page = surfer.submit(&page, "/auth/login", &[("username", "bob"), ("password", PASSWORD)]).await;
+    assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
+    // A look-alike domain chooses nothing.
+    for other in ["ada@example.com.evil", "ada@sub.example.com", "example.com", "ada@example.org"] {
+        let mut surfer = world.surfer();
+        let page = surfer.go(&format!("{ORIGIN}/auth/login")).await;
+        let page = surfer.submit(&page, "/auth/login", &[("username", other)]).await;
+        assert!(page.text().contains("name=\"password\""), "{other}: {}", page.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_that_is_away_blocks_nothing_but_its_button() {
+    let mut world = World::with(OPEN).await;
+    world.gateway.user("bob", &[]).await;
+    let away = async |world: &World, what: &str| {
+        let page = world.surfer().choose("/").await;
+        assert_eq!(page.status, 502, "{what}: {}", page.text());
+        assert!(page.text().contains("provider_away"), "{what}: {}", page.text());
+        Browser::signed_in(&world.gateway, "bob").await;
+    };
+    world.provider.away(true).await;
+    away(&world, "its discovery document fails").await;
+    world.provider.away(false).await;
+    // A failure is remembered for a moment.
+    world.later(std::time::Duration::from_secs(61)).await;
+    let mut surfer = world.surfer();
+    let callback = surfer.up_to_callback("ada", "/").await;
+    world.provider.away(true).await;
+    let page = surfer.go(&callback).await;
+    assert_eq!(page.status, 502, "the token endpoint fails: {}", page.text());
+    world.provider.away(false).await;
+    world.signed_in("ada").await;
+    world.provider.stop();
+    // What is known of it stays known for a while; the browser finds out.
+    world.gateway.clock.advance(std::time::Duration::from_secs(48 * 3600));
+    crate::browser::later(&world.gateway, std::time::Duration::from_secs(1)).await;
+    away(&world, "nothing listens").await;
+}

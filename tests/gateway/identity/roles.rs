@@ -1,0 +1,52 @@
+//! Roles from claims: computed at each sign-in, and never those that an operator gave.
+
+use doorward::identity::Roles;
+use doorward::vault::{User, UserChange, UserKey};
+use serde_json::{Value, json};
+
+use super::{OPEN, World, ada_with};
+use crate::support::{Socket, TestGateway};
+
+async fn ada(gateway: &TestGateway) -> User {
+    let key = UserKey::Login("ada".parse().expect("a login name"));
+    gateway.vault.users.find(&key).await.expect("an answer").expect("ada")
+}
+
+async fn sign_in_with_groups(world: &World, groups: Value) -> String {
+    world.provider.put("ada", &ada_with(&json!({ "groups": groups }))).await;
+    world.signed_in("ada").await;
+    ada(&world.gateway).await.roles.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_sign_in_decides_the_roles_of_the_provider() {
+    let world = World::with(OPEN).await;
+    assert_eq!(sign_in_with_groups(&world, json!(["platform"])).await, "admin");
+    // No prefix, no other case, no text that contains it.
+    for other in [
+        json!(["Platform"]),
+        json!(["platform-team"]),
+        json!(["/platform"]),
+        json!("platform team"),
+        json!([]),
+    ] {
+        assert_eq!(sign_in_with_groups(&world, other.clone()).await, "", "{other}");
+    }
+    assert_eq!(sign_in_with_groups(&world, json!("platform")).await, "admin", "one text is a list of one");
+    // An operator's role stays.
+    let change = UserChange::Roles(Roles::parse(["admin", "staff"]).expect("roles"));
+    world.gateway.vault.users.change(ada(&world.gateway).await.id, &change).await.expect("changed");
+    assert_eq!(sign_in_with_groups(&world, json!([])).await, "staff");
+    assert_eq!(sign_in_with_groups(&world, json!(["platform"])).await, "admin,staff");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_role_cuts_streams_of_the_other_browser() {
+    let world = World::with(OPEN).await;
+    let first = world.signed_in("ada").await;
+    let mut socket = Socket::open(world.gateway.address(), "/ws", first.here.access()).await;
+    socket.echo("before").await;
+    world.provider.put("ada", &ada_with(&json!({ "groups": ["staff"] }))).await;
+    world.signed_in("ada").await;
+    socket.until_closed().await;
+}
