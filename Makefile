@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full test test-faults test-guards interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile bench-instructions screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-test setup-interop setup-bench setup-scale setup-instructions setup-k8s clean
+.PHONY: help demo demo-full demo-sso test test-faults test-guards interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile bench-instructions screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-sso setup-test setup-interop setup-bench setup-scale setup-instructions setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -19,6 +19,12 @@ demo-full: setup-full ## The same on a private redis-server and postgres, starte
 	cargo build --locked
 	@echo "==> starting a redis-server, a postgres and the demo"
 	@exec .ci/stores $(TARGET)/debug/doorward demo
+
+demo-sso: setup-sso ## The demo with an identity provider beside it, to sign in with
+	@echo "==> building (the first time takes some minutes)"
+	cargo build --locked
+	@echo "==> starting a provider and the demo"
+	@exec .ci/sso $(TARGET)/debug/doorward demo
 
 test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [1/5] format"
@@ -116,6 +122,9 @@ setup-demo:
 
 setup-full:
 	@.ci/setup full
+
+setup-sso:
+	@.ci/setup sso
 
 setup-test:
 	@.ci/setup test

@@ -68,6 +68,9 @@ enum Command {
         /// Store users, sessions and keys in this empty database, such as postgres://me@127.0.0.1/doorward.
         #[arg(long, value_name = "URL")]
         postgres: Option<String>,
+        /// Let people sign in with this identity provider too (OpenID Connect); `make demo-sso` starts one.
+        #[arg(long, value_name = "ISSUER")]
+        provider: Option<String>,
     },
     /// Read the configuration and report every problem with its line.
     Check,
@@ -103,12 +106,13 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
     let surroundings = Surroundings::new(Arc::new(SystemClock::new()), Arc::new(SystemRandom));
     match &cli.command {
         Command::Serve => serve::serve(&cli.config, surroundings, out),
-        Command::Demo { listen, redis, postgres } => {
+        Command::Demo { listen, redis, postgres, provider } => {
             let log =
                 Log { format: LogFormat::Text, level: LogLevel::Warn, ..Config::defaults(Path::new("")).log };
             let _logging = log::start(&log, &surroundings)?;
             serve::runtime(0)?.block_on(async {
-                let stores = demo::Stores { redis: redis.clone(), postgres: postgres.clone() };
+                let (redis, postgres, provider) = (redis.clone(), postgres.clone(), provider.clone());
+                let stores = demo::Stores { redis, postgres, provider };
                 let mut signals = serve::Signals::listen()?;
                 let starting = demo::start(*listen, stores, surroundings);
                 let Some(demo) = signals.unless_stopped(starting).await.transpose()? else { return Ok(()) };

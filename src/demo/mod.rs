@@ -29,13 +29,15 @@ pub struct Demo {
     stores: Stores,
 }
 
-/// External stores, used instead of the embedded ones.
+/// External stores, used instead of the embedded ones, and an identity provider.
 #[derive(Clone, Debug, Default)]
 pub struct Stores {
     /// Address of Redis, for sessions.
     pub redis: Option<String>,
     /// Address of an empty Postgres database, for the vault.
     pub postgres: Option<String>,
+    /// Issuer of an identity provider where the demo is the client `doorward`.
+    pub provider: Option<String>,
 }
 
 /// Starts the demo, listening on `listen`.
@@ -74,6 +76,7 @@ fn settings(listen: SocketAddr, origin: SocketAddr, app: SocketAddr, stores: &St
         Some(url) => format!("[{name}]\nurl = '{url}'\n"),
         None => String::new(),
     };
+    let provider = stores.provider.as_ref().map_or_else(String::new, |issuer| provider(issuer));
     let stores = table("vault", &stores.postgres) + &table("sessions", &stores.redis);
     // People type either address into a browser.
     let port = origin.port();
@@ -107,6 +110,23 @@ name = "public"
 path = "/public"
 access = "public"
 upstream = "app"
+{provider}"#
+    )
+}
+
+/// Returns the table of a provider that is as open as the demo: see `.ci/sso`.
+fn provider(issuer: &str) -> String {
+    format!(
+        r#"[[providers]]
+id = "sso"
+issuer = '{issuer}'
+client_id = "doorward"
+client_secret = "the demo is no secret"
+label = "the demo's provider"
+create_users = "always"
+scopes = ["openid", "profile", "email", "groups"]
+roles = [{{ claim = "groups", value = "platform", role = "admin" }}]
+logout = true
 "#
     )
 }
@@ -165,6 +185,11 @@ impl Demo {
         print("");
         for (name, password, roles) in &self.users {
             print(&format!("  user {name}   password {}   roles {}", password.expose(), roles.join(", ")));
+        }
+        if self.stores.provider.is_some() {
+            print(
+                "  or choose the provider on the sign-in page, and sign in there as grace, who is new here",
+            );
         }
         print(&format!(
             "\nOpen {url}/ in a browser, or copy these lines into another terminal, one after the other:\n"

@@ -17,6 +17,8 @@ mod http2;
 mod measured;
 #[path = "../support/page.rs"]
 mod page;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/program/process.rs"]
 mod process;
 #[path = "../support/stores/redis.rs"]

@@ -91,6 +91,29 @@ fn demo_on_real_stores_survives_an_emptied_redis() {
     TcpStream::connect(redis).expect_err("nothing listens");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn demo_with_a_provider_leads_there_and_ends_with_it() {
+    let port = crate::port::free_port();
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/sso"));
+    let demo = Demo::run(command.arg(env!("CARGO_BIN_EXE_doorward")).env("SSO_PORT", port.to_string()));
+    assert!(demo.lines.iter().any(|line| line.contains("sign in there as grace")), "{:#?}", demo.lines);
+    let provider = SocketAddr::from(([127, 0, 0, 1], port));
+    let get = async |target: &str| {
+        let headers = [("Accept", "text/html")];
+        crate::http::request(demo.address(), "GET", target, &headers, b"").await
+    };
+    let page = get("/auth/login").await;
+    assert!(page.text().contains("Sign in with the demo&#39;s provider"), "{}", page.text());
+    let start = get("/auth/providers/sso/start").await;
+    let to = start.header("location").expect("a redirect");
+    assert!(start.status == 303 && to.starts_with(&format!("http://{provider}/auth?")), "{to}");
+    process::signal(demo.process.id(), "TERM");
+    let (status, _, complaints) = demo.process.end();
+    assert_eq!((status.code(), complaints.len()), (Some(0), 0), "{complaints:?}");
+    let gone = async || TcpStream::connect(provider).is_err();
+    crate::eventually::assert_eventually("the provider ends with it", process::PATIENCE, gone).await;
+}
+
 fn shows_what_it_says(demo: &Demo, count: usize) {
     let steps = demo.steps();
     let script: String = steps.iter().map(|(_, lines)| format!("{lines}echo; echo =====\n")).collect();
@@ -167,13 +190,15 @@ fn demo_on_a_taken_port_fails_cleanly() {
 fn make_demo_honours_cargo_target_dir() {
     for (target_dir, built) in [(None, "./target"), (Some("/elsewhere"), "/elsewhere")] {
         let mut make = Command::new("make");
-        make.args(["--dry-run", "demo", "demo-full"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        make.args(["--dry-run", "demo", "demo-full", "demo-sso"]).current_dir(env!("CARGO_MANIFEST_DIR"));
         match target_dir {
             Some(folder) => make.env("CARGO_TARGET_DIR", folder),
             None => make.env_remove("CARGO_TARGET_DIR"),
         };
         let lines = process::run(&mut make, "").good();
         assert!(lines.contains(&format!("exec {built}/debug/doorward demo\n")), "{lines}");
-        assert!(lines.contains(&format!("exec .ci/stores {built}/debug/doorward demo\n")), "{lines}");
+        for with in [".ci/stores", ".ci/sso"] {
+            assert!(lines.contains(&format!("exec {with} {built}/debug/doorward demo\n")), "{lines}");
+        }
     }
 }
