@@ -10,7 +10,7 @@ use crate::browser::{Browser, ORIGIN, later, with};
 use crate::support::{PASSWORD, Response};
 
 /// Fields of the form with this action on the account page.
-fn form(page: &Response, action: &str) -> Vec<(String, String)> {
+pub(super) fn form(page: &Response, action: &str) -> Vec<(String, String)> {
     let text = page.text();
     let form = text.split("<form").find(|form| form.contains(&format!("action=\"{action}\"")));
     let form = form.unwrap_or_else(|| panic!("no form {action}: {text}"));
