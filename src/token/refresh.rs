@@ -53,13 +53,16 @@ pub enum RefreshTokenError {
 }
 
 impl RefreshToken {
+    /// Length of a token, in characters.
+    pub const LENGTH: usize = (BODY + MAC).div_ceil(3) * 4 - 1;
+
     /// Parses and authenticates a token.
     ///
     /// # Errors
     /// See [`RefreshTokenError`].
     pub fn parse(text: &str, keys: &KeySet, now: Timestamp) -> Result<Self, RefreshTokenError> {
         // 51 characters, checked before decoding, so that the work is bounded.
-        if text.len() != (BODY + MAC).div_ceil(3) * 4 - 1 {
+        if text.len() != Self::LENGTH {
             return Err(RefreshTokenError::Forged);
         }
         let bytes = from_base64url(text).ok_or(RefreshTokenError::Forged)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::sign_in::browser::Terms;
+use crate::auth::sign_in::browser::{Terms, read_cookie};
 use crate::auth::{Auth, Settings, Tokens, detached};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
@@ -55,6 +55,16 @@ impl Auth {
             // The keys are as current as the lease: without it the key may exist and not be loaded here.
             Err(RefreshTokenError::UnknownKey) if self.knows_all_keys() => Err(Refusal::RefreshInvalid),
             Err(RefreshTokenError::UnknownKey) => Err(Refusal::StoreUnavailable),
+        }
+    }
+
+    /// Returns whether a text is a refresh token of this gateway, or the value of its cookie. The session may have ended. One
+    /// under a key that may exist and is not loaded here counts as one.
+    pub(crate) fn is_refresh_token(&self, text: &str) -> bool {
+        match RefreshToken::parse(read_cookie(text).0, &self.parts.keys.current(), self.vault_now()) {
+            Ok(_) => true,
+            Err(RefreshTokenError::Forged) => false,
+            Err(RefreshTokenError::UnknownKey) => !self.knows_all_keys(),
         }
     }
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, header};
 use crate::error::Refusal;
 use crate::policy::cookies::{self, Found, Names};
 use crate::token::access;
+use crate::token::refresh::RefreshToken;
 
 /// Credential of a request. It holds a token, so it has no `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,12 +86,31 @@ pub(crate) fn cookie_fields(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> 
 /// Only words with a dot are decoded. A field with more than [`MAX_WORDS`] of them counts as the gateway's without a check: a
 /// possible token is never forwarded.
 fn mentions_ours(value: &[u8], issuer: &str) -> bool {
-    let words = value.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b'"' | b'='));
     let mut checked = 0;
-    words.filter(|word| word.contains(&b'.')).any(|word| {
+    words(value).filter(|word| word.contains(&b'.')).any(|word| {
         checked += 1;
         checked > MAX_WORDS || std::str::from_utf8(word).is_ok_and(|word| access::claims_issuer(word, issuer))
     })
+}
+
+/// Whether `Authorization` holds a refresh token, in any scheme: `is_refresh_token` recognises one. It is no credential of a request,
+/// and gives a whole session away, so no app must see it.
+///
+/// Only words of its length are checked. A field with more than [`MAX_WORDS`] of them counts as one that holds a token.
+pub(crate) fn mentions_refresh_token(headers: &HeaderMap, is_refresh_token: impl Fn(&str) -> bool) -> bool {
+    // The cookie's value may have a suffix of two characters.
+    let has_length = |word: &&[u8]| (RefreshToken::LENGTH..=RefreshToken::LENGTH + 2).contains(&word.len());
+    let mut checked = 0;
+    let fields = headers.get_all(header::AUTHORIZATION).iter();
+    fields.flat_map(|value| words(value.as_bytes())).filter(has_length).any(|word| {
+        checked += 1;
+        checked > MAX_WORDS || std::str::from_utf8(word).is_ok_and(&is_refresh_token)
+    })
+}
+
+/// Splits a field into its words.
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| b.is_ascii_whitespace() || matches!(b, b',' | b'"' | b'='))
 }
 
 /// Maximum number of words of an `Authorization` field that are decoded as tokens. Digest and signature schemes have about ten

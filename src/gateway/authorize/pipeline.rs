@@ -20,7 +20,7 @@ use crate::config::{Access, CrossOrigin, Route};
 use crate::error::Refusal;
 use crate::gateway::authorize::authentication;
 use crate::gateway::authorize::cors;
-use crate::gateway::authorize::credential::{self, Credential};
+use crate::gateway::authorize::credential;
 use crate::gateway::authorize::set_cookies::SetCookies;
 use crate::gateway::request::request_target::{authority_of, canonical, path_of};
 use crate::gateway::response::OwnResponse;
@@ -62,16 +62,25 @@ pub(crate) struct AuthenticatedRequest {
     resources: Resources,
     /// The authenticated user, registered under their session. `None` without a credential, and on public routes.
     admission: Option<Admission>,
-    bearer_is_ours: bool,
+    own_token: Option<OwnToken>,
     /// Cookies of a silent renewal.
     cookies: SetCookies,
+}
+
+/// Kind of a token of the gateway in `Authorization`, which is then not the app's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnToken {
+    /// An access token: the app sees it only where its route says so.
+    Access,
+    /// A refresh token: no app sees it.
+    Refresh,
 }
 
 /// A request that may be forwarded.
 pub(crate) struct Admitted {
     pub(crate) permit: Permit,
-    /// Whether the gateway removes `Authorization`: it holds a token of the gateway.
-    pub(crate) bearer_is_ours: bool,
+    /// Token of the gateway that `Authorization` holds.
+    pub(crate) own_token: Option<OwnToken>,
     /// Checked `Destination` to forward.
     pub(crate) destination: Option<Destination>,
 }
@@ -127,7 +136,7 @@ impl<'r> ParsedTarget<'r> {
             cors::Preflight::Respond(response) => Some(Preflight::Respond(route, response)),
             cors::Preflight::Forward => {
                 let permit = policy::access::preflight(&route)?;
-                Some(Preflight::Forward(Admitted { permit, bearer_is_ours: false, destination: None }))
+                Some(Preflight::Forward(Admitted { permit, own_token: None, destination: None }))
             }
         }
     }
@@ -217,22 +226,19 @@ impl RoutedRequest<'_> {
                 Err(refusal) => return Err(refusal),
             }
         };
-        let bearer_is_ours = holds_our_bearer(&credential, admission.is_some(), &cookies, issuer);
-        Ok(AuthenticatedRequest { route, resources, admission, bearer_is_ours, cookies })
+        // A bearer that was just accepted is an access token, without decoding it again; where a cookie was renewed, the cookie was
+        // accepted.
+        let is_accepted_bearer =
+            admission.is_some() && cookies.is_empty() && credential.token.is_some() && !credential.by_cookie;
+        let own_token = if is_accepted_bearer {
+            Some(OwnToken::Access)
+        } else if credential::mentions_refresh_token(&request.headers, |word| auth.is_refresh_token(word)) {
+            Some(OwnToken::Refresh)
+        } else {
+            credential.authorization_is_ours(issuer).then_some(OwnToken::Access)
+        };
+        Ok(AuthenticatedRequest { route, resources, admission, own_token, cookies })
     }
-}
-
-/// Whether `Authorization` holds a token of the gateway. A bearer that was just accepted does, without decoding it again; where a
-/// cookie was renewed, the cookie was accepted.
-fn holds_our_bearer(
-    credential: &Credential<'_>,
-    was_accepted: bool,
-    cookies: &SetCookies,
-    issuer: &str,
-) -> bool {
-    let is_accepted_bearer =
-        was_accepted && cookies.is_empty() && credential.token.is_some() && !credential.by_cookie;
-    is_accepted_bearer || credential.authorization_is_ours(issuer)
 }
 
 impl AuthenticatedRequest {
@@ -246,11 +252,11 @@ impl AuthenticatedRequest {
     /// # Errors
     /// `TokenMissing`, `RoleMissing`, `OtherResource`.
     pub(crate) fn authorize(self) -> Result<(Admitted, Option<Registration>), Denied> {
-        let Self { route, resources: Resources { also, destination }, admission, bearer_is_ours, .. } = self;
+        let Self { route, resources: Resources { also, destination }, admission, own_token, .. } = self;
         let (identity, registration) =
             admission.map(|Admission { identity, registration }| (identity, registration)).unzip();
         match policy::decide_also(&route, &also, identity.clone()) {
-            Ok(permit) => Ok((Admitted { permit, bearer_is_ours, destination }, registration)),
+            Ok(permit) => Ok((Admitted { permit, own_token, destination }, registration)),
             Err(refusal) => Err(Denied { refusal, user: identity }),
         }
     }

@@ -13,7 +13,7 @@ use crate::auth::Auth;
 use crate::config::{RequestHeaders, Route, Scheme};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::cookie_fields;
-use crate::gateway::authorize::pipeline::Admitted;
+use crate::gateway::authorize::pipeline::{Admitted, OwnToken};
 use crate::gateway::request::context::{Cleared, Context, Phase};
 use crate::gateway::request::interrupt;
 use crate::gateway::request::request_target::{origin_form, path_of};
@@ -250,7 +250,7 @@ pub(crate) fn rewrite(
     downstream: &Downstream<'_>,
     snapshot: &Snapshot,
 ) -> Result<Rewritten, Refusal> {
-    let Admitted { permit, bearer_is_ours, destination: to } = admitted;
+    let Admitted { permit, own_token, destination: to } = admitted;
     let route = permit.route();
     let host = request
         .headers
@@ -262,7 +262,7 @@ pub(crate) fn rewrite(
         let of_app = &candidate.server.request_headers;
         let client_sent_identity = strip(headers, &snapshot.headers, of_app, &route.pass_headers);
         destination(headers, route, candidate, to.as_ref())?;
-        credentials(headers, route, *bearer_is_ours);
+        credentials(headers, route, *own_token);
         if let Some(identity) = permit.identity() {
             for (name, value) in identity_headers(of_app, identity) {
                 set(headers, name.clone(), value)?;
@@ -362,10 +362,12 @@ fn destination(
     }
 }
 
-/// Removes the gateway's cookies and bearer token.
-fn credentials(headers: &mut HeaderMap, route: &Route, bearer_is_ours: bool) {
-    if bearer_is_ours && !route.forward_bearer {
-        headers.remove(&header::AUTHORIZATION);
+/// Removes the gateway's cookies and tokens.
+fn credentials(headers: &mut HeaderMap, route: &Route, own_token: Option<OwnToken>) {
+    match own_token {
+        None => {}
+        Some(OwnToken::Access) if route.forward_bearer => {}
+        Some(OwnToken::Access | OwnToken::Refresh) => drop(headers.remove(&header::AUTHORIZATION)),
     }
     if !headers.contains_key(header::COOKIE) {
         return;

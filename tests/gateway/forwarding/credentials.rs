@@ -32,6 +32,50 @@ async fn bearer_is_stripped_unless_the_route_forwards_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refresh_token_reaches_no_app() {
+    // A refresh token gives a whole session away: by mistake in place of the access token, in any form, on any route.
+    let gateway = gateway_with_a_route_that_forwards_bearers().await;
+    let tokens = gateway.login("ada").await;
+    let (refresh, other) = (tokens.refresh, gateway.login("ada").await);
+    let cookie = format!("__Host-doorward-access={}", other.access);
+    let values = [
+        format!("Bearer {refresh}"),
+        format!("bearer  {refresh}"),
+        format!("Bearer\t{refresh}"),
+        // The value of the cookie of a remembered session.
+        format!("Bearer {refresh}.r"),
+        format!("Bearer {refresh} x"),
+        format!("Token {refresh}"),
+        format!("Custom id=\"a\", token=\"{refresh}\""),
+        refresh.clone(),
+    ];
+    for value in &values {
+        for path in ["/public", "/optional"] {
+            assert_eq!(gateway.get(path, &[("Authorization", value)]).await.status, 200, "{path} {value}");
+            assert_eq!(gateway.app.last().header("authorization"), None, "{path} {value}");
+        }
+        for path in ["/", "/api", "/public", "/optional"] {
+            let headers = [("Authorization", value.as_str()), ("Cookie", cookie.as_str())];
+            assert_eq!(gateway.get(path, &headers).await.status, 200, "{path} {value}");
+            assert_eq!(gateway.app.last().header("authorization"), None, "{path} {value}");
+        }
+    }
+    // Alone it signs nobody in.
+    let count = gateway.app.seen().len();
+    assert_refused(&gateway.get("/", &[("Authorization", &values[0])]).await, 401, "token_invalid");
+    assert_eq!(gateway.app.seen().len(), count);
+    // An app's own token that looks like one is the app's.
+    let last = if refresh.ends_with('A') { "E" } else { "A" };
+    let theirs = format!("Bearer {}{last}", &refresh[..refresh.len() - 1]);
+    assert_eq!(gateway.get("/public", &[("Authorization", &theirs)]).await.status, 200);
+    assert_eq!(gateway.app.last().header("authorization"), Some(theirs));
+    // Of a session that has ended as well.
+    gateway.command(&["session", "revoke", "--user", "ada"]).await;
+    assert_eq!(gateway.get("/public", &[("Authorization", &values[0])]).await.status, 200);
+    assert_eq!(gateway.app.last().header("authorization"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn revoked_bearer_is_not_forwarded_to_public_apps() {
     let gateway = gateway_with_a_route_that_forwards_bearers().await;
     let tokens = gateway.login("ada").await;
