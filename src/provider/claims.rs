@@ -14,6 +14,9 @@ const OKTA_GROUPS: usize = 100;
 /// Maximum number of texts of a list that are compared; real ones are shorter.
 const MAX_VALUES: usize = 10_000;
 
+/// Claims that say whether the address of the same response is verified.
+const PROOFS: [&str; 2] = ["email_verified", "xms_edov"];
+
 /// Claims about a person, from one or several responses about the same subject.
 #[derive(Debug, Default)]
 pub(super) struct Claims(Map<String, Value>);
@@ -24,7 +27,8 @@ impl Claims {
     }
 
     /// Adds claims of the UserInfo endpoint. `is_newer`: they replace those of the same name.
-    pub(super) fn add(&mut self, more: Map<String, Value>, is_newer: bool) {
+    pub(super) fn add(&mut self, mut more: Map<String, Value>, is_newer: bool) {
+        self.part_proofs(&mut more, is_newer);
         for (name, value) in more {
             // The identity of the token and its times stay those of the token.
             let is_of_token =
@@ -32,6 +36,20 @@ impl Claims {
             if (is_newer && !is_of_token) || !self.0.contains_key(&name) {
                 self.0.insert(name, value);
             }
+        }
+    }
+
+    /// Removes the proofs that are not of the address which counts: each response says whether its own is verified. Combined with
+    /// the address of the other, they would verify one that nobody has.
+    fn part_proofs(&mut self, more: &mut Map<String, Value>, is_newer: bool) {
+        let (own, theirs) = (self.0.get("email"), more.get("email"));
+        if own.is_some() && own == theirs {
+            return;
+        }
+        let their_address_counts = theirs.is_some() && (is_newer || own.is_none());
+        let others = if their_address_counts { &mut self.0 } else { more };
+        for proof in PROOFS {
+            others.remove(proof);
         }
     }
 

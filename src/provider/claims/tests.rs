@@ -171,3 +171,41 @@ fn newer_claims_replace_all_but_those_of_the_token() {
     assert_eq!((one.text("sub"), one.text("name")), (Some("a"), Some("new")));
     assert_eq!(one.time("exp").map(Timestamp::secs), Some(1));
 }
+
+#[test]
+fn address_is_verified_by_the_response_that_states_it() {
+    // Each response says whether its own address is verified: the two must not be combined.
+    let more = |value: Value| match value {
+        Value::Object(members) => members,
+        other => panic!("{other}"),
+    };
+    let (ada, eve) = (json!("ada@corp.example"), json!("eve@evil.example"));
+    let verified = json!(true);
+    for (token, userinfo, is_newer, expected) in [
+        (json!({ "email": ada }), json!({ "email": eve, "email_verified": verified }), false, (&ada, false)),
+        (json!({ "email": ada }), json!({ "email_verified": verified }), false, (&ada, false)),
+        (json!({ "email": ada }), json!({ "email": ada, "email_verified": verified }), false, (&ada, true)),
+        (json!({ "email": ada, "email_verified": verified }), json!({ "email": eve }), false, (&ada, true)),
+        (json!({ "email": ada, "email_verified": verified }), json!({ "email": eve }), true, (&eve, false)),
+        (json!({ "email": ada, "email_verified": verified }), json!({ "email": ada }), true, (&ada, true)),
+        (json!({ "email": ada, "email_verified": verified }), json!({ "name": "Ada" }), true, (&ada, true)),
+        (
+            json!({ "email": ada, "email_verified": verified }),
+            json!({ "email": eve, "email_verified": verified }),
+            true,
+            (&eve, true),
+        ),
+        (json!({}), json!({ "email": eve, "email_verified": verified }), false, (&eve, true)),
+        (json!({ "email_verified": verified }), json!({ "email": eve }), false, (&eve, false)),
+    ] {
+        let what = format!("{token} {userinfo} {is_newer}");
+        let mut both = claims(token);
+        both.add(more(userinfo), is_newer);
+        let (email, is_verified) = both.email(Preset::Oidc);
+        assert_eq!((json!(email.unwrap().as_str()), is_verified), (expected.0.clone(), expected.1), "{what}");
+    }
+    // The proof of Entra ID likewise.
+    let mut both = claims(json!({ "email": ada, "xms_edov": true }));
+    both.add(more(json!({ "email": eve })), true);
+    assert!(!both.email(Preset::Microsoft).1);
+}

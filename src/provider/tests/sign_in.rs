@@ -315,3 +315,20 @@ async fn futures_of_a_provider_are_send() {
     is_send(setup.provider.revoke(&token));
     is_send(setup.provider.test());
 }
+
+/// N3: the address of one response and the proof of another.
+#[tokio::test]
+async fn proof_of_another_address_admits_nobody() {
+    let setup = Setup::new("allowed_domains = [\"example.com\"]").await;
+    let userinfo = json!({ "sub": "0-Ada", "email": "ada@evil.example", "email_verified": true });
+    setup.issuer.answer("/userinfo", Answer::json(&userinfo));
+    let person = setup.sign_in(|claims| {
+        let claims = claims.as_object_mut().unwrap();
+        claims.remove("email_verified");
+        claims.remove("name");
+    });
+    let person = person.await.unwrap();
+    assert_eq!(setup.issuer.seen("/userinfo").len(), 1);
+    assert_eq!(person.admission, Admission::Refused(NotAdmitted::Domain));
+    assert!(!person.is_email_verified);
+}
