@@ -92,8 +92,12 @@ impl Claims {
             || (has_scope("profile") && is_missing("name"))
     }
 
-    /// Proposes a login name.
+    /// Proposes a login name. An address that is not verified is none: apps take the name as it is, and anybody could be called by
+    /// the address of somebody else.
     pub(super) fn username(&self, settings: &Settings) -> Option<Login> {
+        if settings.username.parts() == ["email"] && !self.email(settings.preset).1 {
+            return None;
+        }
         login(self.at(&settings.username)?.as_str()?)
     }
 

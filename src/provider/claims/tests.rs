@@ -209,3 +209,21 @@ fn address_is_verified_by_the_response_that_states_it() {
     both.add(more(json!({ "email": eve })), true);
     assert!(!both.email(Preset::Microsoft).1);
 }
+
+#[test]
+fn unverified_address_is_no_login_name() {
+    // An app takes the login name as it is: anybody could be called by the address of somebody else.
+    let name = |preset: &str, more: &str, given: Value| {
+        claims(given).username(&settings(preset, more)).map(|login| login.as_str().to_owned())
+    };
+    let by_email = "username = \"email\"";
+    let ada = json!("ada@corp.example");
+    assert_eq!(name("oidc", by_email, json!({ "email": ada })), None);
+    assert_eq!(name("oidc", by_email, json!({ "email": ada, "email_verified": "true" })), None);
+    let verified = json!({ "email": ada, "email_verified": true });
+    assert_eq!(name("oidc", by_email, verified.clone()).as_deref(), Some("ada@corp.example"));
+    assert_eq!(name("google", "", verified), None, "a private account with an address of a company");
+    let of_company = json!({ "email": ada, "email_verified": true, "hd": "corp.example" });
+    assert_eq!(name("google", "", of_company).as_deref(), Some("ada@corp.example"));
+    assert_eq!(name("microsoft", by_email, json!({ "email": ada })), None, "nOAuth");
+}
