@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{SealedToken, account_of, interval, refused, sealed_name, statement_of};
+use super::{Providers, SealedToken, account_of, interval, refused, sealed_name, statement_of};
 use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, BrowserTokens, Settings, detached};
@@ -134,7 +134,7 @@ impl Auth {
         let (auth, provider, settings) = (Arc::clone(self), Arc::clone(provider), settings.clone());
         let before = before.map(str::to_owned);
         detached(async move {
-            let user = auth.user_of(&provider, &person).await?;
+            let user = auth.user_of(&provider, &person, &settings.providers).await?;
             let part = auth.provider_part(&provider, &person);
             let terms = Terms::of_browser(remember, &settings);
             let opened = auth.open(&user, &client, terms, Some(&part), &settings).await;
@@ -150,7 +150,12 @@ impl Auth {
     }
 
     /// Returns the user whom a person is, after the provider's statement has been applied.
-    async fn user_of(self: &Arc<Self>, provider: &Provider, person: &Person) -> Result<User, Refusal> {
+    async fn user_of(
+        self: &Arc<Self>,
+        provider: &Provider,
+        person: &Person,
+        providers: &Providers,
+    ) -> Result<User, Refusal> {
         if let Some(refusal) = refused(person) {
             tracing::info!(
                 reason = "provider_person_refused",
@@ -172,7 +177,7 @@ impl Auth {
         let identities = &self.parts.vault.identities;
         let owner = match self.at_vault(identities.owner(&account)).await? {
             Some(owner) => owner,
-            None => self.new_owner(provider, person, &account).await?,
+            None => self.new_owner(provider, person, &account, providers).await?,
         };
         if owner.disabled {
             let refusal = if owner.waits_for_approval {
@@ -194,9 +199,10 @@ impl Auth {
         provider: &Provider,
         person: &Person,
         account: &ProviderAccount,
+        providers: &Providers,
     ) -> Result<User, Refusal> {
         let identities = &self.parts.vault.identities;
-        if let Some(known) = self.user_by_email(provider, person).await? {
+        if let Some(known) = self.user_by_email(provider, person, providers).await? {
             self.at_vault(identities.link(account, known.id)).await?;
             tracing::info!(
                 reason = "account_linked_by_email",
@@ -237,15 +243,40 @@ impl Auth {
     }
 
     /// Returns the user with the person's e-mail address, where the operator trusts the provider in that. Both sides must
-    /// have verified it: otherwise somebody could prepare an account with another person's address.
-    async fn user_by_email(&self, provider: &Provider, person: &Person) -> Result<Option<User>, Refusal> {
+    /// have verified it: otherwise somebody could prepare an account with another person's address. Here an operator has, or a
+    /// provider that is trusted in addresses as well.
+    async fn user_by_email(
+        &self,
+        provider: &Provider,
+        person: &Person,
+        providers: &Providers,
+    ) -> Result<Option<User>, Refusal> {
         let (true, true, Some(email)) =
             (provider.settings().trust_email, person.is_email_verified, &person.email)
         else {
             return Ok(None);
         };
         let found = self.at_vault(self.parts.vault.users.find(&UserKey::Email(email.clone()))).await?;
-        Ok(found.filter(|user| user.attributes.email_verified()))
+        let Some(user) = found.filter(|user| user.attributes.email_verified()) else { return Ok(None) };
+        let links = self.at_vault(self.parts.vault.identities.of_user(user.id)).await?;
+        let is_trusted =
+            |id: &str| providers.find(id).is_some_and(|provider| provider.settings().trust_email);
+        let cause = if links.iter().any(|link| link.is_origin && !is_trusted(&link.account.provider)) {
+            "address of an account at a provider without trust_email"
+        } else if links.iter().any(|link| link.account.provider == provider.id().as_str()) {
+            // A subject is never given to another person; an address is.
+            "the user has another account at this provider"
+        } else {
+            return Ok(Some(user));
+        };
+        tracing::info!(
+            reason = "account_not_linked_by_email",
+            provider = %provider.id(),
+            user = %user.id,
+            cause,
+            "an account was not linked to the user with the same verified e-mail address"
+        );
+        Ok(None)
     }
 
     fn provider_part(&self, provider: &Provider, person: &Person) -> NewProviderSession {

@@ -1,6 +1,9 @@
 //! People who may not sign in, or not yet, and addresses that belong to somebody else.
 
-use doorward::vault::{User, UserChange, UserKey};
+use doorward::id::{SystemRandom, UserId};
+use doorward::identity::{Attributes, Roles};
+use doorward::secret::Secret;
+use doorward::vault::{NewAccountUser, ProviderAccount, Statement, User, UserChange, UserKey};
 use serde_json::json;
 
 use super::{OPEN, World, ada_with};
@@ -127,4 +130,58 @@ async fn people_of_other_domains_are_refused() {
     assert!(user(&world, "ada").await.is_none());
     world.provider.put("ada", &ada_with(&json!({ "email": "ada@EXAMPLE.com" }))).await;
     world.signed_in("ada").await;
+}
+
+/// An account that created a user with this verified address.
+async fn origin(world: &World, provider: &str, login: &str, email: &str) -> UserId {
+    let account = ProviderAccount {
+        provider: provider.into(),
+        issuer: format!("https://{provider}.example"),
+        subject: login.into(),
+    };
+    let new = NewAccountUser {
+        id: UserId::random(&SystemRandom),
+        login: login.parse().expect("a login name"),
+        password: Secret::new("none".to_owned()),
+        waits_for_approval: false,
+    };
+    let attributes = Attributes::new(Some(email.parse().expect("an address")), true, None);
+    let statement = Statement { roles: Some(Roles::default()), attributes, ..Statement::default() };
+    world.gateway.vault.identities.create(&account, &new, &statement).await.expect("a user");
+    new.id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trusted_address_is_not_linked_to_a_user_of_an_untrusted_provider() {
+    // N4: somebody prepares a user with ada's address at a provider whose word about addresses is not trusted: one that is not
+    // configured any more is the same.
+    let world = World::with("trust_email = true\ncreate_users = \"never\"").await;
+    let eve = origin(&world, "other", "eve", "ada@example.com").await;
+    let page = world.surfer().sign_in("ada", "/").await;
+    assert_refused(&page, 403, "provider_no_account");
+    assert_eq!(world.gateway.vault.identities.of_user(eve).await.expect("links").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trusted_address_that_was_given_to_another_person_is_not_linked() {
+    // The address is reused at the provider: another subject is another person.
+    let world = World::with("trust_email = true\ncreate_users = \"always\"").await;
+    world.provider.put("old", &ada_with(&json!({ "preferred_username": "old" }))).await;
+    world.signed_in("old").await;
+    let old = user(&world, "old").await.expect("the user");
+    assert!(old.attributes.email_verified());
+    world.provider.remove("old").await;
+    world.signed_in("ada").await;
+    assert_eq!(world.gateway.app.last().header("x-auth-user").as_deref(), Some("ada"));
+    assert_ne!(user(&world, "ada").await.expect("a user of her own").id, old.id);
+    // Nor to a user of an operator that has an account there.
+    let bob = world.gateway.user("bob", &[]).await;
+    world.gateway.describe(bob, "bob@example.com", true, "").await;
+    for (subject, login) in [("bob-1", "bob"), ("bob-2", "robert")] {
+        let claims = json!({ "preferred_username": login, "email": "bob@example.com" });
+        world.provider.put(subject, &ada_with(&claims)).await;
+        world.signed_in(subject).await;
+        assert_eq!(world.gateway.app.last().header("x-auth-user").as_deref(), Some(login));
+    }
+    assert_eq!(world.gateway.vault.identities.of_user(bob).await.expect("links").len(), 1);
 }
