@@ -128,6 +128,8 @@ macro_rules! on {
                     address_of_another_user_is_left_out
                     unlinking_ends_the_sessions_that_the_account_opened
                     deleted_user_leaves_its_accounts_free
+                    sign_in_is_not_completed_after_its_account_was_unlinked
+                    unlink_racing_a_sign_in_leaves_no_session
                 }
                 provider_sessions {
                     session_keeps_what_the_sign_out_needs

@@ -219,7 +219,8 @@ pub trait Identities: Send + Sync {
     /// Opens a session as [`super::Sessions::open`], with the provider's part.
     ///
     /// # Errors
-    /// [`VaultError::Superseded`] if the user was changed, or the provider has ended that session meanwhile.
+    /// [`VaultError::Superseded`] if the user was changed, the account was unlinked from the user, or the provider has ended that
+    /// session meanwhile.
     async fn open(&self, session: &NewSession, part: &NewProviderSession) -> Result<Grant, VaultError>;
     /// Takes the recheck of a session for `hold`, if it is due and nobody else has it.
     async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError>;

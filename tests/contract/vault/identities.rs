@@ -307,3 +307,34 @@ pub(crate) async fn deleted_user_leaves_its_accounts_free(world: World) {
     assert_ne!(new, id);
     assert_eq!(world.find(new).await.roles, roles(&[]));
 }
+
+pub(crate) async fn sign_in_is_not_completed_after_its_account_was_unlinked(world: World) {
+    let ada = account("4711");
+    let id = world.created(&ada, "ada", &statement(&[])).await;
+    world.vault.identities.unlink(&ada, id, None).await.expect("unlinked");
+    assert!(is_superseded(&world.open_by(id, &part(&ada, None)).await));
+    // It belongs to somebody else now.
+    let eve = world.user("eve").await;
+    world.vault.identities.link(&ada, eve).await.expect("linked");
+    assert!(is_superseded(&world.open_by(id, &part(&ada, None)).await));
+    world.open_by(eve, &part(&ada, None)).await.expect("a session");
+}
+
+pub(crate) async fn unlink_racing_a_sign_in_leaves_no_session(world: World) {
+    let id = world.user("ada").await;
+    let epoch = world.find(id).await.epoch;
+    for round in 0..50 {
+        let ada = account(&format!("s{round}"));
+        world.vault.identities.link(&ada, id).await.expect("linked");
+        let (new, part) = (new_session(id, epoch), part(&ada, None));
+        let (opened, unlinked) = tokio::join!(
+            world.vault.identities.open(&new, &part),
+            world.other.identities.unlink(&ada, id, None)
+        );
+        unlinked.expect("unlinked");
+        match opened {
+            Ok(grant) => assert!(!world.is_live(grant.session_id).await, "round {round}"),
+            refused => assert!(is_superseded(&refused), "{refused:?}"),
+        }
+    }
+}

@@ -21,6 +21,12 @@ const LOG_OUT: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7237125
 const HAS_LOGGED_OUT: &str =
     concat!("WITH ", clock!(), " SELECT 1 FROM provider_logouts, clock WHERE name = $1 AND until > now");
 
+/// An unlink waits for this sign-in and then ends its session, or is done, and this finds no link. After the lock of the user, as
+/// there.
+const BELONGS: &str =
+    "SELECT 1 FROM identities WHERE provider = $1 AND issuer = $2 AND subject = $3 AND user_id = $4
+     FOR KEY SHARE";
+
 const ADD: &str = concat!(
     "WITH ",
     clock!(),
@@ -80,6 +86,8 @@ pub(super) async fn open(
         return Err(VaultError::Superseded.into());
     }
     let grant = sessions::open(connection, new).await?;
+    let belongs = connection.row(BELONGS, &[provider, issuer, subject, &new.user_id]).await?;
+    belongs.ok_or(VaultError::Superseded)?;
     let recheck = part.recheck.map(Span);
     let values = (&new.id, &part.sid, &part.refresh, &part.id_token);
     connection

@@ -24,6 +24,10 @@ pub(super) fn open(tx: &Tx<'_>, new: &NewSession, part: &NewProviderSession) -> 
         return Err(VaultError::Superseded.into());
     }
     let grant = sessions::open(tx, new)?;
+    // It was unlinked since the provider identified the person.
+    if super::owner(tx, &part.account)?.is_none_or(|owner| owner.id != new.user_id) {
+        return Err(VaultError::Superseded.into());
+    }
     let ProviderAccount { provider, issuer, subject } = &part.account;
     tx.execute(
         "INSERT INTO session_providers \
