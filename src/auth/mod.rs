@@ -39,11 +39,10 @@ mod sign_in;
 mod status;
 mod tokens;
 
-pub use providers::Providers;
 pub use providers::account::FRESH;
 pub use providers::logout::{LoggedOut, SignOutAtProvider};
-pub use providers::recheck::RECHECK_GRACE;
 pub use providers::sign_in::{BegunFlow, ProviderSignIn};
+pub use providers::{Providers, RECHECK_GRACE};
 pub use session::authenticate::Admission;
 pub use session::control::{Control, Cut, Progress};
 pub use session::feed::follow;

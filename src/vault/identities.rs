@@ -46,7 +46,7 @@ pub struct AccountLink {
     pub is_origin: bool,
     /// Time of linking.
     pub created_at: Timestamp,
-    /// Time of the last sign-in or recheck.
+    /// Time of the last sign-in or recheck that left no roles undecided.
     pub used_at: Timestamp,
 }
 
@@ -55,6 +55,8 @@ pub struct AccountLink {
 pub struct Statement {
     /// Roles by its mapping; `None` if they could not be decided, and then they stay as they are.
     pub roles: Option<Roles>,
+    /// Time for which undecided roles stay, from the last statement that decided them. Later they are taken away. `None` = for ever.
+    pub roles_stay: Option<Duration>,
     /// E-mail address and name. They replace the user's if the account created the user.
     pub attributes: Attributes,
 }
@@ -171,6 +173,17 @@ const JTI: &str = "jti";
 pub(super) fn merged(current: &Roles, before: &Roles, now: &Roles, of_others: &Roles) -> Roles {
     let kept = current.iter().filter(|role| !before.contains(role) || of_others.contains(role));
     Roles::new(kept.chain(now.iter()).cloned())
+}
+
+impl Statement {
+    /// Returns the roles that the account gives, after it has given `before` at its last statement, so long ago.
+    pub(super) fn granted(&self, before: &Roles, since: Duration) -> Roles {
+        match &self.roles {
+            Some(roles) => roles.clone(),
+            None if self.roles_stay.is_some_and(|limit| since > limit) => Roles::default(),
+            None => before.clone(),
+        }
+    }
 }
 
 fn sid_name(provider: &str, issuer: &str, sid: &str) -> String {

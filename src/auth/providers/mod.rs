@@ -21,6 +21,10 @@ pub(crate) mod logout;
 pub(crate) mod recheck;
 pub(crate) mod sign_in;
 
+/// Time for which a session lives on while its provider cannot be asked, counted from the recheck that was due: longer
+/// than most outages of a provider, shorter than a working day.
+pub const RECHECK_GRACE: Duration = Duration::from_hours(4);
+
 /// The configured providers, in the order of the file. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Providers(Arc<[Arc<Provider>]>);
@@ -67,8 +71,9 @@ fn account_of(person: &Person) -> ProviderAccount {
     }
 }
 
-/// Returns what the vault stores of a person. Roles that could not be decided stay as they are.
-fn statement_of(person: &Person) -> Statement {
+/// Returns what the vault stores of a person. Roles that could not be decided stay as they are, for as long as a session lives on
+/// while its provider cannot be asked.
+fn statement_of(provider: &Provider, person: &Person) -> Statement {
     let roles = match &person.roles {
         // Rules that were removed give no roles any more.
         MappedRoles::Unmanaged => Some(Roles::default()),
@@ -76,7 +81,8 @@ fn statement_of(person: &Person) -> Statement {
         MappedRoles::Undecided(_) => None,
     };
     let attributes = Attributes::new(person.email.clone(), person.is_email_verified, person.name.clone());
-    Statement { roles, attributes }
+    let roles_stay = Some(provider.settings().recheck + RECHECK_GRACE);
+    Statement { roles, roles_stay, attributes }
 }
 
 /// Returns the refusal of a person that may not sign in.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Providers, SealedToken, account_of, interval, opened, sealed_name, statement_of};
+use super::{Providers, RECHECK_GRACE, SealedToken, account_of, interval, opened, sealed_name, statement_of};
 use crate::auth::{Auth, Settings, detached};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
@@ -15,10 +15,6 @@ use crate::id::SessionId;
 use crate::provider::{self, Account, Admission, Person, Provider};
 use crate::secret::Secret;
 use crate::vault::{EndReason, Grant, ProviderAccount, Recheck, Rechecked, Scope};
-
-/// Time for which a session lives on while its provider cannot be asked, counted from the recheck that was due: longer
-/// than most outages of a provider, shorter than a working day.
-pub const RECHECK_GRACE: Duration = Duration::from_hours(4);
 
 /// Time for which a recheck is taken: the wait for a free place, and three requests to the provider, with some room. A
 /// refresh token must never be sent twice.
@@ -175,7 +171,7 @@ impl Auth {
                 return self.undecided(session, claim, Some(provider), rotated, reason).await;
             }
         }
-        let statement = statement_of(person);
+        let statement = statement_of(provider, person);
         if statement.roles.is_none() {
             // Not "no roles", and not "as before" for ever.
             let rotated = person.refresh_token.clone();

@@ -170,7 +170,7 @@ impl Auth {
                 reason = "provider_roles_undecided",
                 provider = %provider.id(),
                 cause = ?why,
-                "the provider does not state what the role rules need: roles stay as they are"
+                "the provider does not state what the role rules need: roles stay as they are for a while"
             );
         }
         let account = account_of(person);
@@ -187,7 +187,7 @@ impl Auth {
             };
             return Err(refusal.into());
         }
-        let applied = self.at_vault(identities.apply(&account, &statement_of(person))).await?;
+        let applied = self.at_vault(identities.apply(&account, &statement_of(provider, person))).await?;
         self.apply_revocation(&applied, EndReason::Provider).await;
         Ok(owner)
     }
@@ -225,7 +225,7 @@ impl Auth {
             password: unusable_hash(random),
             waits_for_approval,
         };
-        match self.at_vault(identities.create(account, &new, &statement_of(person))).await {
+        match self.at_vault(identities.create(account, &new, &statement_of(provider, person))).await {
             Ok(()) => {
                 tracing::info!(
                     reason = "user_created_by_provider",

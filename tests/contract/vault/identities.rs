@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use doorward::id::{SessionId, UserId};
 use doorward::identity::Attributes;
 use doorward::vault::{
@@ -6,6 +8,8 @@ use doorward::vault::{
 };
 
 use super::world::{HOUR, World, is_superseded, login, new_session, random, roles, secret};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn account(subject: &str) -> ProviderAccount {
     ProviderAccount {
@@ -26,7 +30,7 @@ fn attributes(email: Option<&str>, name: &str) -> Attributes {
 }
 
 pub(super) fn statement(names: &[&str]) -> Statement {
-    Statement { roles: Some(roles(names)), attributes: Attributes::default() }
+    Statement { roles: Some(roles(names)), ..Statement::default() }
 }
 
 fn described(names: &[&str], attributes: Attributes) -> Statement {
@@ -337,4 +341,24 @@ pub(crate) async fn unlink_racing_a_sign_in_leaves_no_session(world: World) {
             refused => assert!(is_superseded(&refused), "{refused:?}"),
         }
     }
+}
+
+pub(crate) async fn undecided_roles_stay_for_their_time_only(world: World) {
+    let ada = account("4711");
+    let id = world.created(&ada, "ada", &statement(&["admin"])).await;
+    world.vault.users.change(id, &UserChange::Roles(roles(&["admin", "staff"]))).await.expect("changed");
+    let undecided = Statement { roles_stay: Some(2 * HOUR), ..Statement::default() };
+    for _ in 0..2 {
+        world.advance(HOUR - 60 * SECOND).await;
+        world.applied(&ada, &undecided).await;
+        assert_eq!(world.find(id).await.roles, roles(&["admin", "staff"]));
+    }
+    world.applied(&ada, &statement(&["admin"])).await;
+    world.advance(HOUR).await;
+    world.applied(&ada, &undecided).await;
+    assert_eq!(world.find(id).await.roles, roles(&["admin", "staff"]), "decided an hour ago");
+    world.advance(HOUR + 60 * SECOND).await;
+    let ended = world.applied(&ada, &undecided).await;
+    assert!(matches!(ended.entries[..], [LogEntry::Rights { .. }]), "{:?}", ended.entries);
+    assert_eq!(world.find(id).await.roles, roles(&["staff"]), "an operator gave it");
 }

@@ -1,5 +1,7 @@
 //! Roles from claims: computed at each sign-in, and never those that an operator gave.
 
+use std::time::Duration;
+
 use doorward::identity::Roles;
 use doorward::vault::{User, UserChange, UserKey};
 use serde_json::{Value, json};
@@ -49,4 +51,21 @@ async fn lost_role_cuts_streams_of_the_other_browser() {
     world.provider.put("ada", &ada_with(&json!({ "groups": ["staff"] }))).await;
     world.signed_in("ada").await;
     socket.until_closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_groups_do_not_keep_a_role_for_ever() {
+    // Who signs in again and again must not keep what no provider has confirmed for hours.
+    let world = World::with(OPEN).await;
+    assert_eq!(sign_in_with_groups(&world, json!(["platform"])).await, "admin");
+    assert_eq!(sign_in_with_groups(&world, json!(null)).await, "admin", "undecided: as before, for a while");
+    for _ in 0..5 {
+        world.later(Duration::from_secs(3600)).await;
+        sign_in_with_groups(&world, json!(null)).await;
+    }
+    let mut surfer = world.signed_in("ada").await;
+    assert_eq!(surfer.here.fetch("/admin").await.status, 403);
+    assert_eq!(ada(&world.gateway).await.roles.to_string(), "");
+    // An operator's role is not the provider's.
+    assert_eq!(sign_in_with_groups(&world, json!(["platform"])).await, "admin");
 }

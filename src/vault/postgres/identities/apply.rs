@@ -1,5 +1,8 @@
 //! A provider's statement about a person: roles, e-mail address and name of the user.
 
+use std::time::Duration;
+
+use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::identity::{Attributes, DisplayName, Email, RightsVersion, Roles};
 use crate::vault::identities::{ProviderAccount, Statement, merged};
@@ -22,13 +25,17 @@ const LOCK: &str = concat!(
 );
 
 /// A statement after the lock, so that it sees what was committed before.
-const LINKS: &str = "SELECT roles, is_origin, provider = $2 AND issuer = $3 AND subject = $4 AS is_this
-     FROM identities WHERE user_id = $1";
+const LINKS: &str = concat!(
+    "WITH ",
+    clock!(),
+    "SELECT roles, is_origin, used_at, now, provider = $2 AND issuer = $3 AND subject = $4 AS is_this
+     FROM identities, clock WHERE user_id = $1"
+);
 
 const USED: &str = concat!(
     "WITH ",
     clock!(),
-    "UPDATE identities SET used_at = now, roles = $4 FROM clock
+    "UPDATE identities SET used_at = CASE WHEN $5 THEN now ELSE used_at END, roles = $4 FROM clock
      WHERE provider = $1 AND issuer = $2 AND subject = $3
      RETURNING now"
 );
@@ -90,10 +97,11 @@ pub(super) async fn apply_to(
         return Err(VaultError::UserUnknown.into());
     }
     let links = links(connection, account, user.id).await?;
-    let granted = statement.roles.as_ref().unwrap_or(&links.roles);
-    let used = connection.one(USED, &[provider, issuer, subject, granted]).await?;
+    let granted = statement.granted(&links.roles, links.age);
+    let is_decided = statement.roles.is_some();
+    let used = connection.one(USED, &[provider, issuer, subject, &granted, &is_decided]).await?;
     let mut ended = Ended { sessions: Vec::new(), alive: 0, entries: Vec::new(), now: used.try_get("now")? };
-    let roles = merged(&user.roles, &links.roles, granted, &links.of_others);
+    let roles = merged(&user.roles, &links.roles, &granted, &links.of_others);
     let attributes = if links.is_origin { statement.attributes.clone() } else { user.attributes.clone() };
     if roles == user.roles && attributes == user.attributes {
         return Ok(ended);
@@ -113,6 +121,8 @@ pub(super) async fn apply_to(
 struct Links {
     /// Roles that the account gave last.
     roles: Roles,
+    /// Time since it did.
+    age: Duration,
     /// Roles that other accounts of the user give.
     of_others: Roles,
     is_origin: bool,
@@ -120,12 +130,14 @@ struct Links {
 
 async fn links(connection: &Connection<'_>, account: &ProviderAccount, user: UserId) -> Result<Links, Fault> {
     let ProviderAccount { provider, issuer, subject } = account;
-    let mut links = Links { roles: Roles::default(), of_others: Roles::default(), is_origin: false };
+    let (roles, of_others) = (Roles::default(), Roles::default());
+    let mut links = Links { roles, age: Duration::ZERO, of_others, is_origin: false };
     let mut others = Vec::new();
     for row in connection.rows(LINKS, &[&user, provider, issuer, subject]).await? {
         let roles: Roles = row.try_get("roles")?;
         if row.try_get("is_this")? {
-            links.roles = roles;
+            let (used_at, now): (Timestamp, Timestamp) = (row.try_get("used_at")?, row.try_get("now")?);
+            (links.roles, links.age) = (roles, now.since(used_at));
             links.is_origin = row.try_get("is_origin")?;
         } else {
             others.extend(roles.iter().cloned());

@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::identity::{Attributes, DisplayName, Email, RightsVersion, Roles};
 use crate::vault::identities::{ProviderAccount, Statement, merged};
@@ -22,32 +23,37 @@ pub(super) fn apply(
         .filter(|user| owner.is_none_or(|owner| owner == user.id))
         .ok_or(VaultError::UserUnknown)?;
     let links = tx.rows(
-        "SELECT roles, is_origin, provider = ?2 AND issuer = ?3 AND subject = ?4 AS is_this \
+        "SELECT roles, is_origin, used_at, provider = ?2 AND issuer = ?3 AND subject = ?4 AS is_this \
          FROM identities WHERE user_id = ?1",
         params![user.id, provider, issuer, subject],
         |row| {
             Ok((
                 row.get::<_, Roles>("roles")?,
                 row.get::<_, bool>("is_origin")?,
+                row.get::<_, Timestamp>("used_at")?,
                 row.get::<_, bool>("is_this")?,
             ))
         },
     )?;
     let (mut before, mut of_others, mut is_origin) = (Roles::default(), Vec::new(), false);
-    for (roles, is_creator, is_this) in links {
+    let mut decided_at = tx.now();
+    for (roles, is_creator, used_at, is_this) in links {
         if is_this {
-            (before, is_origin) = (roles, is_creator);
+            (before, is_origin, decided_at) = (roles, is_creator, used_at);
         } else {
             of_others.extend(roles.iter().cloned());
         }
     }
-    let granted = statement.roles.as_ref().unwrap_or(&before);
+    let granted = statement.granted(&before, tx.now().since(decided_at));
+    if statement.roles.is_some() {
+        decided_at = tx.now();
+    }
     tx.execute(
         "UPDATE identities SET used_at = ?4, roles = ?5 WHERE provider = ?1 AND issuer = ?2 AND subject = ?3",
-        params![provider, issuer, subject, tx.now(), granted],
+        params![provider, issuer, subject, decided_at, granted],
     )?;
     let mut ended = Ended { sessions: Vec::new(), alive: 0, entries: Vec::new(), now: tx.now() };
-    let roles = merged(&user.roles, &before, granted, &Roles::new(of_others));
+    let roles = merged(&user.roles, &before, &granted, &Roles::new(of_others));
     let attributes =
         if is_origin { free(tx, user.id, &statement.attributes)? } else { user.attributes.clone() };
     if roles == user.roles && attributes == user.attributes {
