@@ -1,9 +1,11 @@
 //! Logout: announced by the provider, and asked of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{SealedToken, opened, sealed_name};
+use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, Settings, detached};
 use crate::error::{ProviderRefusal, Refusal};
 use crate::id::SessionId;
@@ -64,6 +66,25 @@ impl Auth {
             Ok(LoggedOut::Ended(ended.alive))
         })
         .await
+    }
+
+    /// Charges a logout token to the address that sends it, before it is verified.
+    ///
+    /// # Errors
+    /// `RateLimited`.
+    pub(crate) fn charge_logout_token(
+        &self,
+        address: IpAddr,
+        settings: &Settings,
+    ) -> Result<Charge, Refusal> {
+        let now = self.parts.clock.monotonic();
+        let charged = self.throttle.charge(Guesser::LogoutToken { address }, settings.attempts, now);
+        charged.map_err(|exhausted| Refusal::RateLimited(exhausted.wait))
+    }
+
+    /// Refunds a logout token that was not refused.
+    pub(crate) fn refund_logout_token(&self, charge: Charge) {
+        self.throttle.refund(charge);
     }
 
     /// Counts a logout that a provider announced. `outcome` is `ok` or a stable code.

@@ -1,4 +1,5 @@
-//! The throttle: failed logins per account and per address, and void codes of providers, each in a leaky bucket.
+//! The throttle: failed logins per account and per address, void codes and forged
+//! logout tokens of providers, each in a leaky bucket.
 //!
 //! Unknown clients share the buckets of an account and of their address. A browser that has signed in to the account
 //! before, and a session of the account, have a separate bucket (OWASP, "device cookies"). Guesses by others therefore
@@ -47,6 +48,11 @@ pub(crate) enum Guesser<'a> {
     /// A callback of an identity provider: somebody who guesses codes makes this gateway ask the provider each time.
     Callback {
         /// The client's address.
+        address: IpAddr,
+    },
+    /// A sender of logout tokens: each forged one costs the check of a signature, and a line of the log.
+    LogoutToken {
+        /// The sender's address.
         address: IpAddr,
     },
     /// A signed-in session of the account, which must give the current password to change it.
@@ -176,6 +182,9 @@ fn limits(guesser: Guesser<'_>, Attempts { per_account, per_address }: Attempts)
         // Apart from the addresses' bucket for passwords: neither locks the other.
         Guesser::Callback { address } => {
             vec![limit(format!("callback:{}", network(address)), per_address, ADDRESS_LEAK)]
+        }
+        Guesser::LogoutToken { address } => {
+            vec![limit(format!("logout:{}", network(address)), per_address, ADDRESS_LEAK)]
         }
         // Only the session's own bucket is enforced. The others count as well, so a stolen token gives no extra
         // guesses.

@@ -1,11 +1,13 @@
 //! OpenID Connect Back-Channel Logout 1.0: the provider ends sessions.
 
+use std::time::Duration;
+
 use doorward::clock::Clock as _;
 use doorward::vault::{SessionPage, UserKey};
 use serde_json::{Value, json};
 
 use super::{OPEN, World, ada_with};
-use crate::browser::encode;
+use crate::browser::{encode, later};
 use crate::support::gateway::SOON;
 use crate::support::{Response, Socket, TestGateway, assert_eventually, http};
 
@@ -207,4 +209,39 @@ async fn logout_is_not_acknowledged_while_the_provider_cannot_be_asked() {
     // Its keys are unknown here: it is to send the token again.
     let response = post(&world.gateway, &token).await;
     assert_eq!((response.status, response.code().as_str()), (503, "store_unavailable"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_logout_tokens_of_one_address_are_limited() {
+    // Each costs the check of a signature and a line of the log.
+    let world = World::with_login(OPEN, "attempts_per_address = 10").await;
+    let mut surfer = world.signed_in("ada").await;
+    let good =
+        async |subject: &str| world.provider.logout_token(&json!({}), &json!({ "sub": subject })).await;
+    // Good ones are not: a provider announces thousands.
+    for _ in 0..12 {
+        assert_eq!(post(&world.gateway, &good("nobody").await).await.status, 200);
+    }
+    let token = good("ada").await;
+    let (start, _) = token.rsplit_once('.').expect("three parts");
+    let (_, other) = token.split_at(token.len() - 4);
+    let forged = format!("{start}.{}", other.repeat(86));
+    let since = world.gateway.clock.monotonic();
+    let mut refused = 0;
+    let limited = loop {
+        let response = post(&world.gateway, &forged).await;
+        if response.status == 429 {
+            break response;
+        }
+        assert_refused(&response, "forged");
+        refused += 1;
+        // One more each second.
+        assert!(refused <= 10 + world.gateway.clock.monotonic().since(since).as_secs(), "{refused}");
+    };
+    assert!(refused >= 10 && limited.header("retry-after").is_some(), "{refused}: {}", limited.text());
+    assert_eq!(surfer.here.fetch("/").await.status, 200);
+    // The provider sends its token again later.
+    later(&world.gateway, Duration::from_secs(2)).await;
+    assert_eq!(post(&world.gateway, &token).await.status, 200);
+    assert_eq!(surfer.here.fetch("/").await.status, 401);
 }

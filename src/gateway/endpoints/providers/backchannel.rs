@@ -11,7 +11,7 @@ use crate::gateway::endpoints::{Call, EndpointError, OwnResponse};
 use crate::provider::Provider;
 
 /// `POST backchannel-logout`: verifies `logout_token`, and ends its sessions. 200 also when none was alive; 400 with an
-/// error code for a bad token; 503 when it cannot be decided, so that the provider sends it again.
+/// error code for a bad token; 429 after too many of them; 503 when it cannot be decided, so that the provider sends it again.
 pub(super) async fn log_out(
     call: &mut Call<'_>,
     provider: &Arc<Provider>,
@@ -40,8 +40,18 @@ async fn ended(call: &mut Call<'_>, provider: &Arc<Provider>) -> Result<usize, E
     let invalid = Refusal::from(ProviderRefusal::LogoutTokenInvalid);
     let form = call.form().await?;
     let token = form.get("logout_token").ok_or(invalid.clone())?;
-    let token = call.auth.read_logout_token(provider, token).await?;
-    match call.auth.log_out_by_provider(token).await? {
+    let charge = call.auth.charge_logout_token(call.address(), &call.snapshot.settings)?;
+    let ended = match call.auth.read_logout_token(provider, token).await {
+        Ok(token) => call.auth.log_out_by_provider(token).await,
+        Err(refusal) => Err(refusal),
+    };
+    match ended {
+        // Of these an attacker may send any number.
+        Err(ref refusal) if *refusal == invalid => {}
+        Ok(LoggedOut::Replayed) => {}
+        _ => call.auth.refund_logout_token(charge),
+    }
+    match ended? {
         LoggedOut::Ended(sessions) => Ok(sessions),
         LoggedOut::Replayed => Err(invalid.into()),
     }
