@@ -161,11 +161,12 @@ async fn at_provider(call: &mut Call<'_>) -> SignOutAtProvider {
 const SIGN_OUT: &str = "sign-out at a provider";
 
 /// `GET providers/{id}/signed-out`: the browser comes back from the provider's sign-out. Without the state that it was sent
-/// there with, nothing was signed out here: it goes to the page that asks.
-pub(super) fn signed_out_there(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
+/// there with, nothing was signed out here: it goes to the page that asks. So does a browser that is signed in: the state may be
+/// that of another one, whose user would have this one believe the session had ended.
+pub(super) async fn signed_out_there(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let query = Form::parse(call.query())?;
     let state = query.get("state").unwrap_or_default();
-    if !call.auth.is_form_token_valid(state, SIGN_OUT, b"") {
+    if !call.auth.is_form_token_valid(state, SIGN_OUT, b"") || call.browser_user().await.is_ok() {
         return Ok(OwnResponse::see_other(&format!("{}/logout", call.snapshot.server.auth_prefix)));
     }
     // Again: a person may have taken a while there.

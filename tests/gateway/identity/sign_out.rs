@@ -91,3 +91,25 @@ async fn without_logout_only_the_session_here_ends() {
     let page = surfer.choose("/reports").await;
     assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_of_another_browser_does_not_say_signed_out() {
+    let world = World::with(&format!("{OPEN}\nlogout = true")).await;
+    let mut attacker = world.signed_in("ada").await;
+    let confirm = attacker.here.go("/auth/logout").await;
+    attacker.trail.clear();
+    let page = attacker.submit(&confirm, "/auth/logout", &[]).await;
+    attacker.stop_at = Some("/signed-out?");
+    attacker.confirm_there(&page).await;
+    let back = attacker.at.clone();
+    let mut victim = world.signed_in("ada").await;
+    let response = victim.visit(&back).await;
+    assert_eq!(
+        (response.status, response.header("location")),
+        (303, Some("/auth/logout")),
+        "{}",
+        response.text()
+    );
+    assert!(!victim.here.cookies.contains_key("__Host-doorward-hold"));
+    assert_eq!(victim.here.fetch("/").await.status, 200);
+}

@@ -45,7 +45,7 @@ pub(super) async fn serve(
     match (step, method) {
         ("start", &Method::GET) => start::start(call, &provider).await,
         ("callback", &Method::GET) => callback::callback(call, &provider).await,
-        ("signed-out", &Method::GET) => super::logout::signed_out_there(call),
+        ("signed-out", &Method::GET) => super::logout::signed_out_there(call).await,
         ("link", &Method::POST) => accounts::link(call, &provider).await,
         ("unlink", &Method::POST) => accounts::unlink(call, &provider).await,
         ("backchannel-logout", &Method::POST) => backchannel::log_out(call, &provider).await,
