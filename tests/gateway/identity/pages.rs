@@ -106,7 +106,20 @@ async fn address_chooses_the_provider_before_any_password() {
     let page = surfer.submit(&page, "/auth/login", &[("username", "bob"), ("password", PASSWORD)]).await;
     assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
     // A look-alike domain chooses nothing.
-    for other in ["ada@example.com.evil", "ada@sub.example.com", "example.com", "ada@example.org"] {
+    for other in [
+        "ada@example.com.evil",
+        "ada@sub.example.com",
+        "example.com",
+        "ada@example.org",
+        // N15: texts that are no address anywhere else.
+        "ada@example.com.",
+        "ada@evil.example@example.com",
+        "\"ada@evil.example\"@example.com",
+        "@example.com",
+        "ada @example.com",
+        "ada@\u{ff45}xample.com",
+        "ada@example.c\u{43e}m",
+    ] {
         let mut surfer = world.surfer();
         let page = surfer.go(&format!("{ORIGIN}/auth/login")).await;
         let page = surfer.submit(&page, "/auth/login", &[("username", other)]).await;

@@ -7,6 +7,7 @@ use crate::error::{ProviderRefusal, Refusal};
 use crate::gateway::authorize::navigation::{self, Audience};
 use crate::gateway::endpoints::form::Form;
 use crate::gateway::endpoints::{Call, EndpointError, OwnResponse};
+use crate::identity::Email;
 use crate::policy::return_to;
 use crate::provider::{AuthorizationRequest, FLOW_LIFETIME, FlowPurpose, Provider, ProviderError};
 
@@ -54,10 +55,11 @@ pub(in crate::gateway::endpoints) fn provider_of_address<'a>(
     call: &'a Call<'_>,
     address: &str,
 ) -> Option<&'a Arc<Provider>> {
-    let (_, domain) = address.rsplit_once('@')?;
-    let domain = domain.to_ascii_lowercase();
+    // The one reading of addresses: that of the vault, of `allowed_domains` and `trust_email`.
+    let address: Email = address.parse().ok()?;
+    let is_of = |domain: &String| domain == address.domain();
     let mut providers = call.snapshot.settings.providers.iter();
-    providers.find(|provider| provider.settings().email_domains.contains(&domain))
+    providers.find(|provider| provider.settings().email_domains.iter().any(is_of))
 }
 
 /// `GET start`: begins a sign-in. A signed-in user goes on to `return_to`.
