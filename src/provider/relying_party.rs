@@ -39,6 +39,10 @@ const EXCHANGES: usize = 64;
 /// Maximum wait for one of these places.
 const EXCHANGE_WAIT: Duration = Duration::from_secs(5);
 
+/// Maximum time of all requests for one sign-in or recheck together. Each has a limit of its own, but GitHub's lists have pages: a
+/// slow server would keep a place, and a recheck, for minutes.
+const EXCHANGE: Duration = Duration::from_secs(50);
+
 /// A configured provider. A reload makes a new one; requests in progress keep theirs.
 pub struct Provider {
     settings: Settings,
@@ -48,6 +52,8 @@ pub struct Provider {
     metadata: Cached<Metadata>,
     keys: Cached<Keys>,
     exchanges: Semaphore,
+    /// [`EXCHANGE`]; tests wait for less.
+    pub(super) exchange_limit: Duration,
 }
 
 impl Provider {
@@ -67,7 +73,7 @@ impl Provider {
         let client = outbound.client(settings.authorities.as_ref(), named)?;
         let (metadata, keys) = (Cached::new(Arc::clone(&clock)), Cached::new(Arc::clone(&clock)));
         let exchanges = Semaphore::new(EXCHANGES);
-        Ok(Self { settings, client, clock, random, metadata, keys, exchanges })
+        Ok(Self { settings, client, clock, random, metadata, keys, exchanges, exchange_limit: EXCHANGE })
     }
 
     /// Returns the name in URLs, logs and metrics.
@@ -115,10 +121,13 @@ impl Provider {
         }
         let place = tokio::time::timeout(EXCHANGE_WAIT, self.exchanges.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy) };
-        match self.settings.preset {
-            Preset::GitHub => self.redeem_at_github(callback, flow, redirect_uri).await,
-            _ => self.redeem_code(callback, flow, redirect_uri).await,
-        }
+        let exchange = async {
+            match self.settings.preset {
+                Preset::GitHub => self.redeem_at_github(callback, flow, redirect_uri).await,
+                _ => self.redeem_code(callback, flow, redirect_uri).await,
+            }
+        };
+        tokio::time::timeout(self.exchange_limit, exchange).await.unwrap_or_else(|_| Err(self.is_slow()))
     }
 
     /// Exchanges a refresh token and reads the person's claims again. The caller makes sure that no other exchange uses
@@ -128,11 +137,14 @@ impl Provider {
             return Recheck::Ended(ProviderError::OtherProvider);
         }
         let mut rotated = None;
-        let result = match self.settings.preset {
-            Preset::GitHub => self.recheck_at_github(refresh_token, expected, &mut rotated).await,
-            _ => self.refresh(refresh_token, expected, &mut rotated).await,
+        let exchange = async {
+            match self.settings.preset {
+                Preset::GitHub => self.recheck_at_github(refresh_token, expected, &mut rotated).await,
+                _ => self.refresh(refresh_token, expected, &mut rotated).await,
+            }
         };
-        match result {
+        let result = tokio::time::timeout(self.exchange_limit, exchange).await;
+        match result.unwrap_or_else(|_| Err(self.is_slow())) {
             Ok(mut person) => {
                 // Without rotation the old token stays valid.
                 person.refresh_token = rotated.or_else(|| Some(refresh_token.clone()));
@@ -190,6 +202,13 @@ impl Provider {
         let endpoint = self.token_endpoint(url, &self.settings.issuer);
         let response = endpoint.post(Purpose::Revocation, url, &parameters).await?;
         response.success().map(drop).map_err(|error| ProviderError::Away(Endpoint::Token, error))
+    }
+
+    /// The failure of a provider whose responses take too long together.
+    const fn is_slow(&self) -> ProviderError {
+        let endpoint =
+            if matches!(self.settings.preset, Preset::GitHub) { Endpoint::Api } else { Endpoint::UserInfo };
+        ProviderError::Away(endpoint, OutboundError::Timeout)
     }
 
     /// Checks that a flow began with these settings (RFC 9700 section 4.4: the issuer is kept with the flow).

@@ -16,8 +16,8 @@ use crate::provider::{self, Account, Admission, Person, Provider};
 use crate::secret::Secret;
 use crate::vault::{EndReason, Grant, ProviderAccount, Recheck, Rechecked, Scope};
 
-/// Time for which a recheck is taken: the wait for a free place, and three requests to the provider, with some room. A
-/// refresh token must never be sent twice.
+/// Time for which a recheck is taken: the wait for a free place, and the requests to the provider (50 s at most), with some
+/// room. A refresh token must never be sent twice.
 const HOLD: Duration = Duration::from_secs(120);
 
 /// Maximum wait for a free place.

@@ -194,3 +194,22 @@ async fn recheck_uses_the_access_token_or_a_refresh_token() {
     setup.issuer.answer("/api/user", Answer::json(&json!({ "id": 1, "login": "ada" })));
     assert!(matches!(recheck("access:gho_1").await, Recheck::Ended(ProviderError::OtherSubject)));
 }
+
+#[tokio::test]
+async fn slow_lists_end_with_the_time_of_the_exchange() {
+    // Each page is in time, and all together are not: a recheck that took minutes would be made by another gateway as well.
+    let mut setup = setup("allowed_orgs = [\"example\"]").await;
+    let full = Value::Array(vec![json!({ "login": "other" }); 100]);
+    let page = Answer::json(&full).slow(Duration::from_millis(200));
+    setup.issuer.answer("/api/user/orgs", page);
+    setup.provider.exchange_limit = Duration::from_secs(1);
+    let away = ProviderError::Away(Endpoint::Api, OutboundError::Timeout);
+    assert_eq!(setup.at_github().await.unwrap_err(), away);
+    assert!(setup.issuer.seen("/api/user/orgs").len() < 10);
+    let rotated = json!({ "access_token": "gho_2", "token_type": "bearer", "refresh_token": "ghr_2" });
+    setup.answer_token(rotated);
+    let stored = Secret::new("ghr_1".to_owned());
+    let recheck = setup.provider.recheck(&stored, &setup.account_at_github()).await;
+    let Recheck::Undecided(error, Some(kept)) = recheck else { panic!("{recheck:?}") };
+    assert_eq!((error, kept.expose().as_str()), (away, "ghr_2"), "the new token is not lost");
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -25,15 +26,22 @@ pub(super) struct Answer {
     status: u16,
     fields: Vec<String>,
     body: Vec<u8>,
+    delay: Duration,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, fields: Vec::new(), body: body.into() }
+        Self { status, fields: Vec::new(), body: body.into(), delay: Duration::ZERO }
     }
 
     pub(super) fn json(body: &Value) -> Self {
         Self::new(200, body.to_string())
+    }
+
+    /// Waits before the answer.
+    pub(super) fn slow(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
     }
 
     pub(super) fn field(mut self, field: &str) -> Self {
@@ -127,6 +135,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         answers.get(&target).or_else(|| answers.get(path)).cloned().unwrap_or(Answer::new(404, "{}"))
     };
     shared.seen.lock().unwrap().push(Seen { target, head, body });
+    tokio::time::sleep(answer.delay).await;
     let mut out = format!("HTTP/1.1 {} X\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
     for field in &answer.fields {
         out.push_str(field);
