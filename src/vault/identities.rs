@@ -235,6 +235,8 @@ pub trait Identities: Send + Sync {
     /// [`VaultError::Superseded`] if the user was changed, the account was unlinked from the user, or the provider has ended that
     /// session meanwhile.
     async fn open(&self, session: &NewSession, part: &NewProviderSession) -> Result<Grant, VaultError>;
+    /// Returns whether any session is rechecked.
+    async fn has_rechecks(&self) -> Result<bool, VaultError>;
     /// Takes the recheck of a session for `hold`, if it is due and nobody else has it.
     async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError>;
     /// Stores the outcome of a recheck, and gives it back.

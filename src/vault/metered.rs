@@ -115,6 +115,10 @@ impl Identities for Metered<dyn Identities> {
         self.timed(Query::OpenSession, self.inner.open(session, part)).await
     }
 
+    async fn has_rechecks(&self) -> Result<bool, VaultError> {
+        self.timed(Query::Recheck, self.inner.has_rechecks()).await
+    }
+
     async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError> {
         self.timed(Query::Recheck, self.inner.claim(session, hold)).await
     }

@@ -5,6 +5,7 @@
 //! revocation log like any other change.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Providers, RECHECK_GRACE, SealedToken, account_of, interval, opened, sealed_name, statement_of};
@@ -38,11 +39,15 @@ const STORE_ATTEMPTS: u32 = 20;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Places for rechecks.
-pub(crate) struct Rechecks(tokio::sync::Semaphore);
+pub(crate) struct Rechecks {
+    places: tokio::sync::Semaphore,
+    /// True if no session is rechecked for sure: no provider asks for it, and the vault has none from before.
+    none: AtomicBool,
+}
 
 impl Rechecks {
     pub(crate) fn new() -> Self {
-        Self(tokio::sync::Semaphore::new(AT_ONCE))
+        Self { places: tokio::sync::Semaphore::new(AT_ONCE), none: AtomicBool::new(false) }
     }
 }
 
@@ -74,7 +79,9 @@ impl Auth {
         grant: Grant,
         settings: &Settings,
     ) -> Result<Grant, Refusal> {
-        if !settings.providers.rechecks() {
+        if settings.providers.rechecks() {
+            self.rechecks.none.store(false, Ordering::Relaxed);
+        } else if !self.has_rechecks().await {
             return Ok(grant);
         }
         let session = grant.session_id;
@@ -93,6 +100,17 @@ impl Auth {
             // It goes on without this client.
             Ok(Ok(Outcome::Undecided) | Err(_)) | Err(_) => Ok(grant),
         }
+    }
+
+    /// Returns whether the vault may have sessions of providers that were removed from the configuration.
+    async fn has_rechecks(&self) -> bool {
+        if self.rechecks.none.load(Ordering::Relaxed) {
+            return false;
+        }
+        let any = self.at_vault(self.parts.vault.identities.has_rechecks()).await;
+        let none = matches!(any, Ok(false));
+        self.rechecks.none.store(none, Ordering::Relaxed);
+        !none
     }
 
     async fn recheck(
@@ -132,7 +150,7 @@ impl Auth {
                 .undecided(session, claim, Some(provider), None, "provider_refresh_token_unreadable")
                 .await;
         };
-        let place = tokio::time::timeout(MAX_WAIT, self.rechecks.0.acquire()).await;
+        let place = tokio::time::timeout(MAX_WAIT, self.rechecks.places.acquire()).await;
         // A gateway that was stopped meanwhile no longer has the recheck.
         let held_for = self.parts.clock.monotonic().since(claimed_at);
         let Some(_place) = place.ok().and_then(Result::ok).filter(|_| held_for <= MAX_WAIT) else {

@@ -75,7 +75,12 @@ pub(crate) async fn recheck_is_taken_once_when_it_is_due(world: World) {
 pub(crate) async fn outcome_of_a_recheck_is_stored(world: World) {
     let ada = account("4711");
     let id = world.created(&ada, "ada", &statement(&[])).await;
+    let has_rechecks = async || world.other.identities.has_rechecks().await.expect("an answer");
+    let never = NewProviderSession { recheck: None, ..part(&ada, None) };
+    world.open_by(id, &never).await.expect("a session");
+    assert!(!has_rechecks().await);
     let session = world.open_by(id, &part(&ada, None)).await.expect("a session");
+    assert!(has_rechecks().await);
     let settle = async |outcome: Rechecked| {
         world.other.identities.settle(session, &outcome).await.expect("stored");
     };
@@ -100,6 +105,7 @@ pub(crate) async fn outcome_of_a_recheck_is_stored(world: World) {
     settle(Rechecked::Confirmed { refresh: None, next: None }).await;
     world.advance(10 * HOUR).await;
     assert!(world.claim(session).await.is_none(), "never again");
+    assert!(!has_rechecks().await);
 }
 
 pub(crate) async fn logout_ends_the_sessions_that_it_names(world: World) {

@@ -7,7 +7,7 @@ use doorward::vault::UserKey;
 use serde_json::json;
 
 use super::{OPEN, World, ada_with};
-use crate::browser::later;
+use crate::browser::{Browser, later};
 use crate::support::gateway::SOON;
 use crate::support::{Socket, TestGateway, assert_eventually};
 
@@ -160,4 +160,28 @@ async fn slow_provider_delays_nobody_and_its_answer_counts_later() {
     assert_eventually("the role is gone", SOON, async || surfer.here.fetch("/admin").await.status == 403)
         .await;
     assert_eq!(world.provider.count("token:refresh_token").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_a_removed_provider_end_after_the_grace() {
+    // With the last provider rechecks are not forgotten: nobody confirms these people any more.
+    let mut world = World::with(OPEN).await;
+    world.gateway.user("bob", &[]).await;
+    let mut surfer = world.signed_in("ada").await;
+    let mut bob = Browser::signed_in(&world.gateway, "bob").await;
+    let _reloads = world.gateway.follow();
+    let without = |text: &str| text.split("\n[[providers]]").next().expect("a beginning").to_owned();
+    world.gateway.reconfigure(without).await;
+    let mut passed = Duration::ZERO;
+    while passed + DUE < RECHECK_GRACE {
+        later(&world.gateway, DUE).await;
+        passed += DUE;
+        assert_eq!(surfer.here.fetch("/").await.status, 200, "{passed:?}");
+        assert_eq!(bob.fetch("/").await.status, 200);
+    }
+    later(&world.gateway, DUE).await;
+    later(&world.gateway, DUE).await;
+    assert_eq!(surfer.here.fetch("/").await.status, 401);
+    assert_eq!(bob.fetch("/").await.status, 200);
+    assert_eq!(world.provider.count("token:refresh_token").await, 0);
 }

@@ -143,6 +143,12 @@ impl Identities for PostgresVault {
             .await
     }
 
+    async fn has_rechecks(&self) -> Result<bool, VaultError> {
+        self.clients
+            .query(Mode::IDEMPOTENT, (), |connection, ()| Box::pin(sessions::has_rechecks(connection)))
+            .await
+    }
+
     async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError> {
         self.clients
             .query(Mode::ONCE, (session, hold), |connection, (session, hold)| {

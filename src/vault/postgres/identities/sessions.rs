@@ -34,6 +34,8 @@ const ADD: &str = concat!(
       SELECT $1, $2, $3, $4, $5, $6, $7, now, now + $8::float8 * interval '1 millisecond' FROM clock"
 );
 
+const HAS_RECHECKS: &str = "SELECT 1 FROM session_providers WHERE check_at IS NOT NULL LIMIT 1";
+
 /// Whoever gets the row has the recheck. Another caller waits for its lock and finds it claimed.
 const CLAIM: &str = concat!(
     "WITH ",
@@ -94,6 +96,11 @@ pub(super) async fn open(
         .rows(ADD, &[values.0, provider, issuer, subject, values.1, values.2, values.3, &recheck])
         .await?;
     Ok(grant)
+}
+
+/// Returns whether any session is rechecked.
+pub(super) async fn has_rechecks(connection: &Connection<'_>) -> Result<bool, Fault> {
+    Ok(connection.row(HAS_RECHECKS, &[]).await?.is_some())
 }
 
 /// Takes the recheck of a session, if it is due and free.

@@ -69,6 +69,10 @@ impl Identities for SqliteVault {
         self.writer.run(move |tx| sessions::open(tx, &session, &part)).await
     }
 
+    async fn has_rechecks(&self) -> Result<bool, VaultError> {
+        self.readers.query(sessions::has_rechecks).await
+    }
+
     async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError> {
         self.writer.run(move |tx| sessions::claim(tx, session, hold)).await
     }

@@ -48,6 +48,12 @@ pub(super) fn open(tx: &Tx<'_>, new: &NewSession, part: &NewProviderSession) -> 
     Ok(grant)
 }
 
+/// Returns whether any session is rechecked.
+pub(super) fn has_rechecks(view: &View<'_>) -> Result<bool, Fault> {
+    let any = "SELECT 1 FROM session_providers WHERE check_at IS NOT NULL LIMIT 1";
+    Ok(view.row(any, params![], |_| Ok(()))?.is_some())
+}
+
 /// Takes the recheck of a session, if it is due and free.
 pub(super) fn claim(tx: &Tx<'_>, session: SessionId, hold: Duration) -> Result<Option<Recheck>, Fault> {
     let due = tx.row(
