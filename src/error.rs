@@ -105,13 +105,15 @@ pub enum ProviderRefusal {
     NotFresh,
     /// The account belongs to another user.
     AccountTaken,
+    /// Without the account the user could not sign in any more.
+    LastWay,
     /// A logout token is not valid.
     LogoutTokenInvalid,
 }
 
 impl ProviderRefusal {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Denied,
         Self::FlowLost,
         Self::NotAllowed,
@@ -125,6 +127,7 @@ impl ProviderRefusal {
         Self::PasswordsOff,
         Self::NotFresh,
         Self::AccountTaken,
+        Self::LastWay,
         Self::LogoutTokenInvalid,
     ];
 
@@ -144,6 +147,7 @@ impl ProviderRefusal {
             Self::PasswordsOff => "passwords_off",
             Self::NotFresh => "sign_in_not_fresh",
             Self::AccountTaken => "account_taken",
+            Self::LastWay => "last_way_to_sign_in",
             Self::LogoutTokenInvalid => "logout_token_invalid",
         }
     }

@@ -131,6 +131,7 @@ macro_rules! on {
                     sign_in_is_not_completed_after_its_account_was_unlinked
                     unlink_racing_a_sign_in_leaves_no_session
                     undecided_roles_stay_for_their_time_only
+                    last_way_to_sign_in_is_not_unlinked
                 }
                 provider_sessions {
                     session_keeps_what_the_sign_out_needs

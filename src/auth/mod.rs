@@ -341,7 +341,10 @@ impl From<VaultError> for Refusal {
             }
             VaultError::Superseded => Self::CredentialsWrong,
             VaultError::UserUnknown => Self::TokenRevoked,
-            VaultError::LoginTaken | VaultError::EmailTaken | VaultError::AccountTaken => Self::Internal,
+            VaultError::LoginTaken
+            | VaultError::EmailTaken
+            | VaultError::AccountTaken
+            | VaultError::LastWay => Self::Internal,
         }
     }
 }

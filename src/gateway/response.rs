@@ -249,6 +249,7 @@ const fn provider_status(why: ProviderRefusal) -> (u16, &'static str) {
         ProviderRefusal::PasswordsOff => (403, "Sign in with a provider"),
         ProviderRefusal::NotFresh => (403, "Sign in again for this"),
         ProviderRefusal::AccountTaken => (403, "The provider's account belongs to another user"),
+        ProviderRefusal::LastWay => (403, "This is the last way to sign in"),
         ProviderRefusal::Away => (502, "The provider cannot be reached"),
         ProviderRefusal::Failed => (502, "The provider's answer is not valid"),
     }

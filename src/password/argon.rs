@@ -73,6 +73,16 @@ impl Workspace {
     }
 }
 
+/// Returns a PHC string that no password matches, with the current parameters. Its hash is all zeros, which tells it from others.
+pub(super) fn unusable(random: &dyn Random) -> String {
+    encode(&random.bytes(), &[0; OUTPUT])
+}
+
+/// Returns whether a PHC string was made by [`unusable`].
+pub(super) fn is_unusable(stored: &str) -> bool {
+    stored.rsplit_once('$').is_some_and(|(_, hash)| hash == STANDARD_NO_PAD.encode([0; OUTPUT]))
+}
+
 /// Returns a random PHC string with the current parameters. No password matches it except by chance. Comparing with it
 /// costs as much as with a real hash.
 pub(super) fn decoy(random: &dyn Random) -> String {
@@ -102,6 +112,22 @@ mod tests {
         for wrong in [&long[..long.len() - 1], &format!("{long} "), &long[..72], &format!("{long}\0")] {
             assert_eq!(space.verify(&Password::new(wrong).unwrap(), &stored), Match::No);
         }
+    }
+
+    #[test]
+    fn unusable_hash_is_told_from_others_and_costs_as_much() {
+        let random = &crate::id::SystemRandom;
+        let unusable = unusable(random);
+        let mut space = Workspace::default();
+        let password = Password::new("correct horse battery staple").unwrap();
+        assert!(is_unusable(&unusable) && space.verify(&password, &unusable) == Match::No);
+        assert!(
+            !is_unusable(&decoy(random))
+                && !is_unusable(&space.hash(&password, &[7; 16]))
+                && !is_unusable("")
+        );
+        let cost = |phc: &str| phc.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!((cost(&unusable), unusable.len()), (cost(&decoy(random)), decoy(random).len()));
     }
 
     #[test]

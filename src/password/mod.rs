@@ -91,7 +91,12 @@ impl Password {
 
 /// Returns a hash that no password matches: for users who have none. Comparing with it takes as long as with any other.
 pub fn unusable_hash(random: &dyn Random) -> Secret<String> {
-    Secret::new(argon::decoy(random))
+    Secret::new(argon::unusable(random))
+}
+
+/// Returns whether a stored hash is one that no password matches.
+pub fn is_unusable_hash(stored: &Secret<String>) -> bool {
+    argon::is_unusable(stored.expose())
 }
 
 #[cfg(test)]

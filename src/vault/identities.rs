@@ -74,6 +74,24 @@ pub struct NewAccountUser {
     pub waits_for_approval: bool,
 }
 
+/// Other ways to sign in, of which one must be left when a user unlinks an account.
+#[derive(Clone, Debug)]
+pub struct OtherWays {
+    /// True if the user has a password that counts.
+    pub password: bool,
+    /// Ids of the configured providers. Accounts of others open nothing.
+    pub providers: Vec<String>,
+}
+
+impl OtherWays {
+    /// Returns whether one is left without this account.
+    pub(super) fn are_left(&self, account: &ProviderAccount, links: &[AccountLink]) -> bool {
+        let opens =
+            |link: &AccountLink| link.account != *account && self.providers.contains(&link.account.provider);
+        self.password || links.iter().any(opens)
+    }
+}
+
 /// Provider's part of a session to be opened.
 #[derive(Clone, Debug)]
 pub struct NewProviderSession {
@@ -226,6 +244,17 @@ pub trait Identities: Send + Sync {
         account: &ProviderAccount,
         user: UserId,
         keep: Option<SessionId>,
+    ) -> Result<Ended, VaultError>;
+    /// As [`Identities::unlink`], for the user, whose session stays.
+    ///
+    /// # Errors
+    /// [`VaultError::LastWay`] if no other way to sign in is left; [`VaultError::UserUnknown`].
+    async fn unlink_own(
+        &self,
+        account: &ProviderAccount,
+        user: UserId,
+        keep: SessionId,
+        others: &OtherWays,
     ) -> Result<Ended, VaultError>;
     /// Returns the accounts of a user, in order of linking.
     async fn of_user(&self, user: UserId) -> Result<Vec<AccountLink>, VaultError>;

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 
 use super::{
     AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, Identities, KeyTable, Keys,
-    LogPage, NewAccountUser, NewKey, NewProviderSession, NewSession, NewUser, Presented, ProviderAccount,
-    ProviderLogout, Recheck, Rechecked, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse,
-    Sessions, SignOutHint, Statement, User, UserChange, UserKey, Users, Vault, VaultError,
+    LogPage, NewAccountUser, NewKey, NewProviderSession, NewSession, NewUser, OtherWays, Presented,
+    ProviderAccount, ProviderLogout, Recheck, Rechecked, RevocationLog, Rotation, Scope, SessionPage,
+    SessionRow, SessionUse, Sessions, SignOutHint, Statement, User, UserChange, UserKey, Users, Vault,
+    VaultError,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::id::{SessionId, UserId};
@@ -105,6 +106,16 @@ impl Identities for Metered<dyn Identities> {
         keep: Option<SessionId>,
     ) -> Result<Ended, VaultError> {
         self.timed(Query::ChangeIdentity, self.inner.unlink(account, user, keep)).await
+    }
+
+    async fn unlink_own(
+        &self,
+        account: &ProviderAccount,
+        user: UserId,
+        keep: SessionId,
+        others: &OtherWays,
+    ) -> Result<Ended, VaultError> {
+        self.timed(Query::ChangeIdentity, self.inner.unlink_own(account, user, keep, others)).await
     }
 
     async fn of_user(&self, user: UserId) -> Result<Vec<AccountLink>, VaultError> {

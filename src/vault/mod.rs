@@ -21,7 +21,7 @@ mod users;
 
 pub use audit::{Audit, AuditEvent, Connections};
 pub use identities::{
-    AccountLink, Identities, LOGOUT_LIFE, NewAccountUser, NewProviderSession, ProviderAccount,
+    AccountLink, Identities, LOGOUT_LIFE, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount,
     ProviderLogout, Recheck, Rechecked, SignOutHint, Statement,
 };
 pub use keys::{KeyTable, KeyUse, Keys, NewKey, StoredKey};
@@ -72,6 +72,9 @@ pub enum VaultError {
     /// The account at the provider belongs to a user already.
     #[error("this account belongs to a user already")]
     AccountTaken,
+    /// The user could not sign in any more.
+    #[error("this is the user's last way to sign in")]
+    LastWay,
     /// No user of this name or id exists.
     #[error("there is no such user")]
     UserUnknown,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{account_of, refused};
-use crate::auth::{Auth, detached};
+use crate::auth::{Auth, Settings, detached};
 use crate::error::{ProviderRefusal, Refusal};
 use crate::identity::Identity;
+use crate::password::is_unusable_hash;
 use crate::provider::{Person, Provider};
-use crate::vault::{AccountLink, EndReason, ProviderAccount, VaultError};
+use crate::vault::{AccountLink, EndReason, OtherWays, ProviderAccount, UserKey, VaultError};
 
 /// Maximum age of a sign-in after which accounts may be linked and unlinked: a browser that was left open must not be
 /// enough.
@@ -70,16 +71,25 @@ impl Auth {
     /// Unlinks an account from the user, and ends the other sessions that it opened.
     ///
     /// # Errors
-    /// `Provider(NoAccount)` when it is not theirs; `StoreUnavailable`.
+    /// `Provider(NoAccount)` when it is not theirs; `Provider(LastWay)` when the user could not sign in any more;
+    /// `StoreUnavailable`.
     pub async fn unlink_account(
         self: &Arc<Self>,
         identity: &Identity,
         account: ProviderAccount,
+        settings: &Settings,
     ) -> Result<(), Refusal> {
         let (auth, user, keep) = (Arc::clone(self), identity.user_id(), identity.session_id());
+        let row = self.at_vault(self.parts.vault.users.find(&UserKey::Id(user))).await?;
+        let row = row.ok_or(Refusal::TokenRevoked)?;
+        let others = OtherWays {
+            password: settings.passwords && !is_unusable_hash(&row.password),
+            providers: settings.providers.iter().map(|provider| provider.id().as_str().to_owned()).collect(),
+        };
         detached(async move {
-            let unlinked = auth.parts.vault.identities.unlink(&account, user, Some(keep));
+            let unlinked = auth.parts.vault.identities.unlink_own(&account, user, keep, &others);
             let ended = match auth.at_vault(unlinked).await {
+                Err(VaultError::LastWay) => return Err(ProviderRefusal::LastWay.into()),
                 Err(VaultError::UserUnknown) => return Err(ProviderRefusal::NoAccount.into()),
                 ended => ended?,
             };

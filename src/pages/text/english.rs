@@ -314,6 +314,13 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         },
     ),
     (
+        Code("last_way_to_sign_in"),
+        ErrorText {
+            title: "This is your only way to sign in",
+            text: "Without this account you could not sign in any more. Link another one first. Nothing was changed.",
+        },
+    ),
+    (
         Code("account_taken"),
         ErrorText {
             title: "That account is in use",

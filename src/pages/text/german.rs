@@ -325,6 +325,14 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         },
     ),
     (
+        Code("last_way_to_sign_in"),
+        ErrorText {
+            title: "Damit melden Sie sich an",
+            text: "Ohne dieses Konto könnten Sie sich nicht mehr anmelden. Verknüpfen Sie zuerst ein anderes. Es wurde \
+                   nichts geändert.",
+        },
+    ),
+    (
         Code("account_taken"),
         ErrorText {
             title: "Das Konto ist vergeben",

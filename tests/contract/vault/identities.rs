@@ -3,8 +3,8 @@ use std::time::Duration;
 use doorward::id::{SessionId, UserId};
 use doorward::identity::Attributes;
 use doorward::vault::{
-    Ended, LogEntry, NewAccountUser, NewProviderSession, ProviderAccount, Statement, User, UserChange, Vault,
-    VaultError,
+    Ended, LogEntry, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount, Statement, User,
+    UserChange, Vault, VaultError,
 };
 
 use super::world::{HOUR, World, is_superseded, login, new_session, random, roles, secret};
@@ -361,4 +361,31 @@ pub(crate) async fn undecided_roles_stay_for_their_time_only(world: World) {
     let ended = world.applied(&ada, &undecided).await;
     assert!(matches!(ended.entries[..], [LogEntry::Rights { .. }]), "{:?}", ended.entries);
     assert_eq!(world.find(id).await.roles, roles(&["staff"]), "an operator gave it");
+}
+
+pub(crate) async fn last_way_to_sign_in_is_not_unlinked(world: World) {
+    let (one, two) = (account("4711"), account("5"));
+    let id = world.created(&one, "ada", &statement(&["admin"])).await;
+    let session = world.open_by(id, &part(&one, None)).await.expect("a session");
+    let others = |password: bool, providers: &[&str]| OtherWays {
+        password,
+        providers: providers.iter().map(|&provider| provider.to_owned()).collect(),
+    };
+    let unlink = async |vault: &Vault, account: &ProviderAccount, others: &OtherWays| {
+        vault.identities.unlink_own(account, id, session, others).await
+    };
+    let refused = unlink(&world.vault, &one, &others(false, &["sso"])).await;
+    assert!(matches!(refused, Err(VaultError::LastWay)), "{refused:?}");
+    assert_eq!(world.find(id).await.roles, roles(&["admin"]), "nothing was changed");
+    world.vault.identities.link(&two, id).await.expect("linked");
+    let refused = unlink(&world.vault, &one, &others(false, &["other"])).await;
+    assert!(matches!(refused, Err(VaultError::LastWay)), "{refused:?}");
+    // Of two at once one stays.
+    let ways = others(false, &["sso"]);
+    let (first, second) = tokio::join!(unlink(&world.vault, &one, &ways), unlink(&world.other, &two, &ways));
+    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+    let left = world.vault.identities.of_user(id).await.expect("links");
+    let [last] = &left[..] else { panic!("{left:?}") };
+    unlink(&world.vault, &last.account, &others(true, &[])).await.expect("there is a password");
+    assert!(world.is_live(session).await);
 }

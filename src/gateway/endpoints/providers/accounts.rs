@@ -94,6 +94,6 @@ pub(super) async fn unlink(
         issuer: form.get("issuer").ok_or_else(missing)?.to_owned(),
         subject: form.get("subject").ok_or_else(missing)?.to_owned(),
     };
-    call.auth.unlink_account(&identity, account).await?;
+    call.auth.unlink_account(&identity, account, &call.snapshot.settings).await?;
     Ok(OwnResponse::see_other(&format!("{}/account", call.snapshot.server.auth_prefix)))
 }

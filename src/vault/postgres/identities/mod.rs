@@ -10,8 +10,8 @@ use super::fault::Fault;
 use super::{PostgresVault, clock, revoke, rows, users};
 use crate::id::{SessionId, UserId};
 use crate::vault::identities::{
-    AccountLink, Identities, NewAccountUser, NewProviderSession, ProviderAccount, ProviderLogout, Recheck,
-    Rechecked, SignOutHint, Statement,
+    AccountLink, Identities, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount, ProviderLogout,
+    Recheck, Rechecked, SignOutHint, Statement,
 };
 use crate::vault::{EndReason, Ended, Grant, NewSession, User, VaultError};
 
@@ -124,7 +124,23 @@ impl Identities for PostgresVault {
         let mode = Mode::TRANSACTION.within(revoke::ALL_OF_USER);
         self.clients
             .query(mode, (account.clone(), user, keep), |connection, (account, user, keep)| {
-                Box::pin(unlink(connection, account, *user, *keep))
+                Box::pin(unlink(connection, account, *user, *keep, None))
+            })
+            .await
+    }
+
+    async fn unlink_own(
+        &self,
+        account: &ProviderAccount,
+        user: UserId,
+        keep: SessionId,
+        others: &OtherWays,
+    ) -> Result<Ended, VaultError> {
+        let mode = Mode::TRANSACTION.within(revoke::ALL_OF_USER);
+        let input = (account.clone(), user, keep, others.clone());
+        self.clients
+            .query(mode, input, |connection, (account, user, keep, others)| {
+                Box::pin(unlink(connection, account, *user, Some(*keep), Some(others)))
             })
             .await
     }
@@ -225,10 +241,17 @@ async fn unlink(
     account: &ProviderAccount,
     user: UserId,
     keep: Option<SessionId>,
+    others: Option<&OtherWays>,
 ) -> Result<Ended, Fault> {
     // Its roles go first: the statement needs the link.
     let none = Statement { roles: Some(crate::identity::Roles::default()), ..Statement::default() };
     let roles = apply::apply_to(connection, account, &none, Some(user)).await?;
+    // The user is locked now: another unlink waits.
+    if let Some(others) = others
+        && !others.are_left(account, &of_user(connection, user).await?)
+    {
+        return Err(VaultError::LastWay.into());
+    }
     let ProviderAccount { provider, issuer, subject } = account;
     connection.row(UNLINK, &[provider, issuer, subject, &user]).await?.ok_or(VaultError::UserUnknown)?;
     let mut ended = revoke::of_account(connection, account, keep, EndReason::Provider).await?;

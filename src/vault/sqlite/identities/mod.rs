@@ -13,8 +13,8 @@ use super::{SqliteVault, rows};
 use crate::id::{SessionId, UserId};
 use crate::identity::Roles;
 use crate::vault::identities::{
-    AccountLink, Identities, NewAccountUser, NewProviderSession, ProviderAccount, ProviderLogout, Recheck,
-    Rechecked, SignOutHint, Statement,
+    AccountLink, Identities, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount, ProviderLogout,
+    Recheck, Rechecked, SignOutHint, Statement,
 };
 use crate::vault::{EndReason, Ended, Grant, NewSession, User, VaultError};
 
@@ -55,13 +55,22 @@ impl Identities for SqliteVault {
         keep: Option<SessionId>,
     ) -> Result<Ended, VaultError> {
         let account = account.clone();
-        self.writer.run(move |tx| unlink(tx, &account, user, keep)).await
+        self.writer.run(move |tx| unlink(tx, &account, user, keep, None)).await
+    }
+
+    async fn unlink_own(
+        &self,
+        account: &ProviderAccount,
+        user: UserId,
+        keep: SessionId,
+        others: &OtherWays,
+    ) -> Result<Ended, VaultError> {
+        let (account, others) = (account.clone(), others.clone());
+        self.writer.run(move |tx| unlink(tx, &account, user, Some(keep), Some(&others))).await
     }
 
     async fn of_user(&self, user: UserId) -> Result<Vec<AccountLink>, VaultError> {
-        let links =
-            "SELECT * FROM identities WHERE user_id = ?1 ORDER BY created_at, provider, issuer, subject";
-        self.readers.query(move |view| view.rows(links, params![user], read)).await
+        self.readers.query(move |view| of_user(view, user)).await
     }
 
     async fn open(&self, session: &NewSession, part: &NewProviderSession) -> Result<Grant, VaultError> {
@@ -90,6 +99,12 @@ impl Identities for SqliteVault {
     async fn hint(&self, session: SessionId) -> Result<Option<SignOutHint>, VaultError> {
         self.readers.query(move |view| sessions::hint(view, session)).await
     }
+}
+
+/// Returns the accounts of a user, in order of linking.
+fn of_user(view: &View<'_>, user: UserId) -> Result<Vec<AccountLink>, Fault> {
+    let links = "SELECT * FROM identities WHERE user_id = ?1 ORDER BY created_at, provider, issuer, subject";
+    view.rows(links, params![user], read)
 }
 
 /// Returns the owner of an account.
@@ -144,10 +159,16 @@ fn unlink(
     account: &ProviderAccount,
     user: UserId,
     keep: Option<SessionId>,
+    others: Option<&OtherWays>,
 ) -> Result<Ended, Fault> {
     // Its roles go first: the statement needs the link.
     let none = Statement { roles: Some(Roles::default()), ..Statement::default() };
     let roles = apply::apply(tx, account, &none, Some(user))?;
+    if let Some(others) = others
+        && !others.are_left(account, &of_user(tx, user)?)
+    {
+        return Err(VaultError::LastWay.into());
+    }
     let ProviderAccount { provider, issuer, subject } = account;
     tx.execute(
         "DELETE FROM identities WHERE provider = ?1 AND issuer = ?2 AND subject = ?3",
