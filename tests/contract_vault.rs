@@ -140,6 +140,8 @@ macro_rules! on {
                     logout_ends_the_sessions_that_it_names
                     logout_token_is_accepted_once
                     sign_in_is_not_completed_after_its_logout
+                    sign_in_that_began_before_a_logout_of_its_account_is_not_completed
+                    logout_of_a_session_ends_those_without_a_known_one
                     logout_racing_a_sign_in_leaves_no_session
                     sweep_forgets_old_logouts
                 }

@@ -16,8 +16,8 @@ use crate::identity::{Attributes, Login, Roles};
 use crate::secret::Secret;
 
 /// Time for which a provider's logout is remembered, so that a sign-in that was in progress then is not completed
-/// after it. Longer than a code of the provider is valid (RFC 6749 section 4.1.2: ten minutes at most).
-pub const LOGOUT_LIFE: Duration = Duration::from_secs(600);
+/// after it. Longer than a sign-in lasts: ten minutes until the browser is back, and the exchange of its code.
+pub const LOGOUT_LIFE: Duration = Duration::from_mins(15);
 
 /// A person's account at a provider.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -99,6 +99,9 @@ pub struct NewProviderSession {
     pub account: ProviderAccount,
     /// `sid`: the session at the provider, if it names one.
     pub sid: Option<String>,
+    /// Time at which the browser left for the provider. What the provider states since then is newer than any logout
+    /// before it.
+    pub began_at: Timestamp,
     /// The provider's refresh token, sealed.
     pub refresh: Option<Vec<u8>>,
     /// The ID token, sealed, as a hint for a sign-out at the provider.
@@ -168,23 +171,47 @@ pub struct SignOutHint {
 impl ProviderLogout {
     /// Returns the name under which the token is remembered.
     pub(super) fn token_name(&self) -> String {
-        [JTI, &self.provider, &self.issuer, &self.jti].join("\n")
+        name(JTI, &self.provider, &self.issuer, &self.jti)
     }
 
-    /// Returns the name under which the end of the session at the provider is remembered.
-    pub(super) fn sid_name(&self) -> Option<String> {
-        self.sid.as_deref().map(|sid| sid_name(&self.provider, &self.issuer, sid))
+    /// Returns the names under which the logout is remembered.
+    pub(super) fn names(&self) -> Vec<String> {
+        let of_sid = self.sid.as_deref().map(|sid| name(SID, &self.provider, &self.issuer, sid));
+        let kind = if self.sid.is_some() { UNNAMED } else { SUBJECT };
+        let of_subject =
+            self.subject.as_deref().map(|subject| name(kind, &self.provider, &self.issuer, subject));
+        of_sid.into_iter().chain(of_subject).collect()
     }
 }
 
 impl NewProviderSession {
-    /// Returns the name under which the end of the session at the provider is remembered.
+    /// Returns the name of a logout of the session at the provider. It ends the sign-in whenever that began: the
+    /// provider does not open the same session again.
     pub(super) fn sid_name(&self) -> Option<String> {
-        self.sid.as_deref().map(|sid| sid_name(&self.account.provider, &self.account.issuer, sid))
+        let ProviderAccount { provider, issuer, .. } = &self.account;
+        self.sid.as_deref().map(|sid| name(SID, provider, issuer, sid))
+    }
+
+    /// Returns the names of logouts that end the sign-in if it began before them.
+    pub(super) fn account_names(&self) -> Vec<String> {
+        let ProviderAccount { provider, issuer, subject } = &self.account;
+        // A sign-in without a session id may belong to any session of the subject.
+        let unnamed = self.sid.is_none().then(|| name(UNNAMED, provider, issuer, subject));
+        unnamed.into_iter().chain([name(SUBJECT, provider, issuer, subject)]).collect()
+    }
+
+    /// Returns the earliest end of the memory of a logout that came after the sign-in began.
+    pub(super) fn forgotten_after(&self) -> Timestamp {
+        self.began_at + LOGOUT_LIFE
     }
 }
 
+/// Kinds of remembered names: a logout token, the session it names, every session of its subject, and of a subject those
+/// sessions whose id at the provider is unknown.
 const JTI: &str = "jti";
+const SID: &str = "sid";
+const SUBJECT: &str = "sub";
+const UNNAMED: &str = "sub without sid";
 
 /// Returns the roles of a user after a provider's statement. Those that it gave before are taken away, unless another
 /// linked account gives them too.
@@ -204,8 +231,8 @@ impl Statement {
     }
 }
 
-fn sid_name(provider: &str, issuer: &str, sid: &str) -> String {
-    ["sid", provider, issuer, sid].join("\n")
+fn name(kind: &str, provider: &str, issuer: &str, id: &str) -> String {
+    [kind, provider, issuer, id].join("\n")
 }
 
 /// Accounts at providers.
@@ -261,8 +288,8 @@ pub trait Identities: Send + Sync {
     /// Opens a session as [`super::Sessions::open`], with the provider's part.
     ///
     /// # Errors
-    /// [`VaultError::Superseded`] if the user was changed, the account was unlinked from the user, or the provider has ended that
-    /// session meanwhile.
+    /// [`VaultError::Superseded`] if the user was changed, the account was unlinked from the user, or the provider has
+    /// announced a logout of that session, or of the account since the sign-in began.
     async fn open(&self, session: &NewSession, part: &NewProviderSession) -> Result<Grant, VaultError>;
     /// Returns whether any session is rechecked.
     async fn has_rechecks(&self) -> Result<bool, VaultError>;
@@ -270,7 +297,8 @@ pub trait Identities: Send + Sync {
     async fn claim(&self, session: SessionId, hold: Duration) -> Result<Option<Recheck>, VaultError>;
     /// Stores the outcome of a recheck, and gives it back.
     async fn settle(&self, session: SessionId, outcome: &Rechecked) -> Result<(), VaultError>;
-    /// Ends the sessions of a provider's logout; `None` if the same logout token was accepted before.
+    /// Ends the sessions of a provider's logout; `None` if the same logout token was accepted before. A logout of one
+    /// session of a subject ends those whose id at the provider is unknown, too: it may be any of them.
     async fn log_out(&self, logout: &ProviderLogout) -> Result<Option<Ended>, VaultError>;
     /// Returns what the sign-out at the provider needs; `None` for a session that no provider opened.
     async fn hint(&self, session: SessionId) -> Result<Option<SignOutHint>, VaultError>;
@@ -297,15 +325,37 @@ mod tests {
 
     #[test]
     fn names_of_logouts_do_not_meet() {
-        let logout = |sid: Option<&str>| ProviderLogout {
+        let logout = |sid: Option<&str>, subject: Option<&str>| ProviderLogout {
             provider: "a".into(),
             issuer: "https://b".into(),
             sid: sid.map(str::to_owned),
-            subject: None,
+            subject: subject.map(str::to_owned),
             jti: "c".into(),
             token_life: LOGOUT_LIFE,
         };
-        assert_ne!(Some(logout(Some("c")).token_name()), logout(Some("c")).sid_name());
-        assert_eq!(logout(None).sid_name(), None);
+        let session = |sid: Option<&str>| NewProviderSession {
+            account: ProviderAccount {
+                provider: "a".into(),
+                issuer: "https://b".into(),
+                subject: "c".into(),
+            },
+            sid: sid.map(str::to_owned),
+            began_at: Timestamp::EPOCH,
+            refresh: None,
+            id_token: None,
+            recheck: None,
+        };
+        let of_sid = logout(Some("c"), None);
+        assert_eq!(of_sid.names(), session(Some("c")).sid_name().into_iter().collect::<Vec<_>>());
+        assert!(!of_sid.names().contains(&of_sid.token_name()));
+        let meets = |logout: &ProviderLogout, session: &NewProviderSession| {
+            session.account_names().iter().any(|name| logout.names().contains(name))
+        };
+        let of_all = logout(None, Some("c"));
+        assert!(meets(&of_all, &session(None)) && meets(&of_all, &session(Some("c"))));
+        let of_one = logout(Some("d"), Some("c"));
+        assert!(meets(&of_one, &session(None)), "it may be that session");
+        assert!(!meets(&of_one, &session(Some("c"))), "it is another one");
+        assert!(!meets(&of_sid, &session(Some("c"))) && !meets(&logout(None, Some("d")), &session(None)));
     }
 }

@@ -7,18 +7,21 @@ use super::{Providers, SealedToken, account_of, interval, refused, sealed_name, 
 use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, BrowserTokens, Settings, detached};
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, Timestamp};
 use crate::config::CreateUsers;
 use crate::error::{ProviderRefusal, Refusal};
 use crate::id::UserId;
 use crate::password::unusable_hash;
 use crate::provider::{
-    Callback, Flow, FlowError, FlowPurpose, FlowStart, MappedRoles, Person, Provider, ProviderError,
-    cookie_suffix,
+    Callback, FLOW_LIFETIME, Flow, FlowError, FlowPurpose, FlowStart, MappedRoles, Person, Provider,
+    ProviderError, cookie_suffix,
 };
 use crate::vault::{
-    EndReason, NewAccountUser, NewProviderSession, ProviderAccount, User, UserKey, VaultError,
+    EndReason, LOGOUT_LIFE, NewAccountUser, NewProviderSession, ProviderAccount, User, UserKey, VaultError,
 };
+
+// A logout is remembered until no sign-in that began before it can be completed; a minute for the exchange of its code.
+const _: () = assert!(LOGOUT_LIFE.as_secs() >= FLOW_LIFETIME.as_secs() + 60);
 
 /// A flow that has begun, and its cookie.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct ProviderSignIn<'a> {
     pub provider: &'a Arc<Provider>,
     /// The person.
     pub person: Person,
+    /// Time at which the browser left for the provider.
+    pub began_at: Timestamp,
     /// The client.
     pub client: Client,
     /// Whether the session is kept when the browser closes.
@@ -128,17 +133,17 @@ impl Auth {
         request: ProviderSignIn<'_>,
         settings: &Settings,
     ) -> Result<BrowserTokens, Refusal> {
-        let ProviderSignIn { provider, person, client, remember, room, before } = request;
+        let ProviderSignIn { provider, person, began_at, client, remember, room, before } = request;
         self.vault_at_hand()?;
         let remember = remember && !settings.browser_remember.is_zero();
         let (auth, provider, settings) = (Arc::clone(self), Arc::clone(provider), settings.clone());
         let before = before.map(str::to_owned);
         detached(async move {
             let user = auth.user_of(&provider, &person, &settings.providers).await?;
-            let part = auth.provider_part(&provider, &person);
+            let part = auth.provider_part(&provider, &person, began_at);
             let terms = Terms::of_browser(remember, &settings);
             let opened = auth.open(&user, &client, terms, Some(&part), &settings).await;
-            // The user was changed, or the provider has ended its session, since the code was exchanged.
+            // The user was changed since the code was exchanged, or the provider has announced a logout meanwhile.
             let tokens = opened.map_err(|refusal| match refusal {
                 Refusal::CredentialsWrong => ProviderRefusal::FlowLost.into(),
                 refusal => refusal,
@@ -279,7 +284,7 @@ impl Auth {
         Ok(None)
     }
 
-    fn provider_part(&self, provider: &Provider, person: &Person) -> NewProviderSession {
+    fn provider_part(&self, provider: &Provider, person: &Person, began_at: Timestamp) -> NewProviderSession {
         let account = account_of(person);
         let seal = |kind, token: &crate::secret::Secret<String>| {
             let name = sealed_name(kind, &account);
@@ -298,6 +303,7 @@ impl Auth {
         NewProviderSession {
             recheck: recheck.filter(|_| refresh.is_some()),
             sid: person.sid.clone(),
+            began_at,
             refresh,
             id_token,
             account,

@@ -84,7 +84,8 @@ const OF_ACCOUNT: &str = revoke!(
 );
 const OF_SID: &str = revoke!(
     "s.id IN (SELECT p.session_id FROM session_providers p
-              WHERE p.provider = $4 AND p.issuer = $5 AND p.sid = $6 AND ($7 IS NULL OR p.subject = $7))"
+              WHERE p.provider = $4 AND p.issuer = $5
+              AND (p.sid = $6 AND ($7 IS NULL OR p.subject = $7) OR p.sid IS NULL AND p.subject = $7))"
 );
 const OTHERS: &str = end!("s.user_id = $3 AND s.id IS DISTINCT FROM $4", "");
 
@@ -141,7 +142,8 @@ pub(super) async fn of_account(
     ended(&connection.rows(OF_ACCOUNT, &[&life, &why, &word, provider, issuer, subject, &keep]).await?)
 }
 
-/// Ends the sessions that belong to one session at a provider, of this account if it is named.
+/// Ends the sessions that belong to one session at a provider, of this account if it is named; of that account also those
+/// whose session at the provider is unknown.
 pub(super) async fn of_sid(
     connection: &Connection<'_>,
     logout: &ProviderLogout,

@@ -40,7 +40,7 @@ macro_rules! value {
 
 value! {
     bool: BOOL; Option<bool>: BOOL; i64: INT8; &str: TEXT; String: TEXT; Vec<u8>: BYTEA; &[u8]: BYTEA; Option<Vec<u8>>: BYTEA;
-    Option<i64>: INT8; Option<String>: TEXT; Option<&str>: TEXT; Option<UserId>: UUID; Option<SessionId>: UUID;
+    Option<i64>: INT8; Option<String>: TEXT; Option<&str>: TEXT; Vec<String>: TEXT_ARRAY; Option<UserId>: UUID; Option<SessionId>: UUID;
 }
 
 /// Implements storage of a type as the plain value it wraps.

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use doorward::clock::Timestamp;
 use doorward::id::{SessionId, UserId};
 use doorward::identity::Attributes;
 use doorward::vault::{
@@ -41,6 +42,8 @@ pub(super) fn part(account: &ProviderAccount, sid: Option<&str>) -> NewProviderS
     NewProviderSession {
         account: account.clone(),
         sid: sid.map(str::to_owned),
+        // After every logout of these tests.
+        began_at: Timestamp::from_secs(9_000_000_000),
         refresh: Some(vec![1, 2, 3]),
         id_token: Some(vec![4, 5]),
         recheck: Some(HOUR),

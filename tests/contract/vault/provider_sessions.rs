@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use doorward::vault::{
-    Ended, LOGOUT_LIFE, NewProviderSession, ProviderAccount, ProviderLogout, Recheck, Rechecked,
+    Ended, LOGOUT_LIFE, NewProviderSession, ProviderAccount, ProviderLogout, Recheck, Rechecked, Scope,
 };
 
 use super::identities::{account, part, statement};
 use super::world::{HOUR, World, is_superseded, new_session};
+use doorward::clock::Timestamp;
 use doorward::id::SessionId;
 
 const HOLD: Duration = Duration::from_secs(120);
@@ -163,14 +164,65 @@ pub(crate) async fn sign_in_is_not_completed_after_its_logout(world: World) {
     world.open_by(id, &part(&ada, Some("s1"))).await.expect("forgotten");
 }
 
+pub(crate) async fn sign_in_that_began_before_a_logout_of_its_account_is_not_completed(world: World) {
+    let ada = account("4711");
+    let id = world.created(&ada, "ada", &statement(&[])).await;
+    let ended = world.log_out(&logout(None, Some("4711"), "j1")).await.expect("new");
+    let began = |ago: i64, sid: Option<&str>| NewProviderSession {
+        began_at: Timestamp::from_millis(ended.now.millis() - ago),
+        ..part(&ada, sid)
+    };
+    for sid in [None, Some("s1")] {
+        // The vault may take a while between remembering the logout and its answer.
+        for ago in [5_000, 595_000] {
+            assert!(is_superseded(&world.open_by(id, &began(ago, sid)).await), "{sid:?}, {ago} ms before");
+        }
+        // The provider was asked after the logout, and vouches for ada.
+        world.open_by(id, &began(-1, sid)).await.expect("a sign-in of now");
+    }
+    let others = [account("5"), ProviderAccount { provider: "other".into(), ..ada.clone() }];
+    for (at, other) in others.iter().enumerate() {
+        let id = world.created(other, &format!("other{at}"), &statement(&[])).await;
+        let part = NewProviderSession { account: other.clone(), ..began(5_000, None) };
+        world.open_by(id, &part).await.expect("another account");
+    }
+    // The browser that left just before the logout comes back as late as it may.
+    world.advance(10 * MINUTE + MINUTE / 2).await;
+    assert!(is_superseded(&world.open_by(id, &began(5_000, None)).await));
+}
+
+pub(crate) async fn logout_of_a_session_ends_those_without_a_known_one(world: World) {
+    let (ada, bob) = (account("4711"), account("5"));
+    let id = world.created(&ada, "ada", &statement(&[])).await;
+    let other = world.created(&bob, "bob", &statement(&[])).await;
+    // A provider that writes `sid` into logout tokens, but not into ID tokens.
+    let unnamed = world.open_by(id, &part(&ada, None)).await.expect("a session");
+    let named = world.open_by(id, &part(&ada, Some("s2"))).await.expect("a session");
+    let of_bob = world.open_by(other, &part(&bob, None)).await.expect("a session");
+    assert_eq!(world.log_out(&logout(Some("s1"), None, "j1")).await.expect("new").alive, 0, "nobody's");
+    let ended = world.log_out(&logout(Some("s1"), Some("4711"), "j2")).await.expect("new");
+    assert_eq!((&ended.sessions[..], ended.alive), (&[unnamed][..], 1));
+    assert!(world.is_live(named).await && world.is_live(of_bob).await);
+    let began = |sid: Option<&str>| NewProviderSession {
+        began_at: Timestamp::from_millis(ended.now.millis() - 5_000),
+        ..part(&ada, sid)
+    };
+    assert!(is_superseded(&world.open_by(id, &began(None)).await));
+    world.open_by(id, &began(Some("s3"))).await.expect("another session at the provider");
+}
+
 pub(crate) async fn logout_racing_a_sign_in_leaves_no_session(world: World) {
     let ada = account("4711");
     let id = world.created(&ada, "ada", &statement(&[])).await;
     let epoch = world.find(id).await.epoch;
     for round in 0..50 {
-        let sid = format!("s{round}");
-        let new = new_session(id, epoch);
-        let (part, logout) = (part(&ada, Some(&sid)), logout(Some(&sid), None, &sid));
+        let (new, name) = (new_session(id, epoch), format!("r{round}"));
+        let (part, logout) = if round % 2 == 0 {
+            (part(&ada, Some(&name)), logout(Some(&name), None, &name))
+        } else {
+            let part = NewProviderSession { began_at: Timestamp::EPOCH, ..part(&account(&name), None) };
+            (part, logout(None, Some(&name), &name))
+        };
         let (opened, ended) =
             tokio::join!(world.vault.identities.open(&new, &part), world.other.identities.log_out(&logout));
         ended.expect("an answer").expect("new");

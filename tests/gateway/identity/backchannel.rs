@@ -202,6 +202,23 @@ async fn sign_in_that_was_in_progress_at_a_logout_is_not_completed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sign_in_that_was_in_progress_at_a_logout_by_subject_is_not_completed() {
+    let world = World::with(OPEN).await;
+    let mut surfer = world.surfer();
+    let callback = surfer.up_to_callback("ada", "/").await;
+    // An administrator ends all sessions of ada: the token names no session, and the code stays valid.
+    let token = world.provider.logout_token(&json!({}), &json!({ "sub": "ada" })).await;
+    assert_eq!(post(&world.gateway, &token).await.status, 200);
+    let page = surfer.go(&callback).await;
+    assert_eq!(page.status, 400, "{}", page.text());
+    assert_eq!(surfer.here.fetch("/").await.status, 401);
+    // The provider vouches for ada again, by the session that she still has there: that is a sign-in of now.
+    let page = surfer.sign_in("ada", "/").await;
+    assert_eq!(page.status, 200, "{} {}", surfer.at, page.text());
+    assert_eq!(surfer.here.fetch("/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logout_is_not_acknowledged_while_the_provider_cannot_be_asked() {
     let mut world = World::with(OPEN).await;
     let token = world.provider.logout_token(&json!({}), &json!({ "sub": "ada" })).await;

@@ -113,6 +113,7 @@ async fn sign_in(
     let request = ProviderSignIn {
         provider,
         person,
+        began_at: flow.started_at,
         client,
         remember: flow.remember,
         room: ROOM,

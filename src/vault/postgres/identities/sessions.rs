@@ -18,8 +18,13 @@ use crate::vault::{EndReason, Ended, Grant, NewSession, VaultError};
 const SIGN_IN: &str = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 7237125663627506277))";
 const LOG_OUT: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7237125663627506277))";
 
-const HAS_LOGGED_OUT: &str =
-    concat!("WITH ", clock!(), " SELECT 1 FROM provider_logouts, clock WHERE name = $1 AND until > now");
+/// `$1` counts as long as it is remembered; `$2` only if it was remembered after the sign-in began.
+const HAS_LOGGED_OUT: &str = concat!(
+    "WITH ",
+    clock!(),
+    " SELECT 1 FROM provider_logouts, clock
+      WHERE until > now AND (name = $1 OR (name = ANY ($2) AND until > $3)) LIMIT 1"
+);
 
 /// An unlink waits for this sign-in and then ends its session, or is done, and this finds no link. After the lock of the user, as
 /// there.
@@ -82,9 +87,8 @@ pub(super) async fn open(
 ) -> Result<Grant, Fault> {
     let ProviderAccount { provider, issuer, subject } = &part.account;
     connection.rows(SIGN_IN, &[issuer]).await?;
-    if let Some(name) = part.sid_name()
-        && connection.row(HAS_LOGGED_OUT, &[&name]).await?.is_some()
-    {
+    let names = (part.sid_name(), part.account_names());
+    if connection.row(HAS_LOGGED_OUT, &[&names.0, &names.1, &part.forgotten_after()]).await?.is_some() {
         return Err(VaultError::Superseded.into());
     }
     let grant = sessions::open(connection, new).await?;
@@ -146,7 +150,7 @@ pub(super) async fn log_out(
     if connection.row(REMEMBER, &[&token, &life, &false]).await?.is_none() {
         return Ok(None);
     }
-    if let Some(name) = logout.sid_name() {
+    for name in logout.names() {
         connection.rows(REMEMBER, &[&name, &Span(LOGOUT_LIFE), &true]).await?;
     }
     let ProviderLogout { provider, issuer, sid, subject, .. } = logout;

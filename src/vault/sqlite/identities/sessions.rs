@@ -18,10 +18,13 @@ use crate::vault::{EndReason, Ended, Grant, NewSession, Scope, VaultError};
 
 /// Opens a session that a provider vouches for.
 pub(super) fn open(tx: &Tx<'_>, new: &NewSession, part: &NewProviderSession) -> Result<Grant, Fault> {
-    if let Some(name) = part.sid_name()
-        && remembered(tx, &name)?
-    {
-        return Err(VaultError::Superseded.into());
+    let of_session = part.sid_name().into_iter().map(|name| (name, tx.now()));
+    let of_account =
+        part.account_names().into_iter().map(|name| (name, part.forgotten_after().max(tx.now())));
+    for (name, after) in of_session.chain(of_account) {
+        if remembered(tx, &name, after)? {
+            return Err(VaultError::Superseded.into());
+        }
     }
     let grant = sessions::open(tx, new)?;
     // It was unlinked since the provider identified the person.
@@ -98,18 +101,19 @@ pub(super) fn settle(tx: &Tx<'_>, session: SessionId, outcome: &Rechecked) -> Re
 /// Ends the sessions of a provider's logout, once.
 pub(super) fn log_out(tx: &Tx<'_>, logout: &ProviderLogout) -> Result<Option<Ended>, Fault> {
     let token = logout.token_name();
-    if remembered(tx, &token)? {
+    if remembered(tx, &token, tx.now())? {
         return Ok(None);
     }
     remember(tx, &token, logout.token_life)?;
-    if let Some(name) = logout.sid_name() {
+    for name in logout.names() {
         remember(tx, &name, LOGOUT_LIFE)?;
     }
     let ProviderLogout { provider, issuer, sid, subject, .. } = logout;
     let ids = match (sid, subject) {
         (Some(sid), _) => tx.rows(
             "SELECT session_id FROM session_providers \
-             WHERE provider = ?1 AND issuer = ?2 AND sid = ?3 AND (?4 IS NULL OR subject = ?4)",
+             WHERE provider = ?1 AND issuer = ?2 \
+             AND (sid = ?3 AND (?4 IS NULL OR subject = ?4) OR sid IS NULL AND subject = ?4)",
             params![provider, issuer, sid, subject],
             |row| row.get("session_id"),
         )?,
@@ -147,10 +151,11 @@ fn scoped(view: &View<'_>, ids: Vec<SessionId>) -> Result<Vec<ScopedSession>, Fa
     Ok(sessions)
 }
 
-fn remembered(view: &View<'_>, name: &str) -> Result<bool, Fault> {
+/// Returns whether a name is remembered until later than `after`.
+fn remembered(view: &View<'_>, name: &str, after: Timestamp) -> Result<bool, Fault> {
     let found = view.row(
         "SELECT 1 FROM provider_logouts WHERE name = ?1 AND until > ?2",
-        params![name, view.now()],
+        params![name, after],
         |_| Ok(()),
     )?;
     Ok(found.is_some())
