@@ -40,7 +40,7 @@ mod status;
 mod tokens;
 
 pub use providers::account::FRESH;
-pub use providers::logout::{LoggedOut, SignOutAtProvider};
+pub use providers::logout::{LoggedOut, OpenedBy, SignOutAtProvider};
 pub use providers::sign_in::{BegunFlow, ProviderSignIn};
 pub use providers::{Providers, RECHECK_GRACE};
 pub use session::authenticate::Admission;

@@ -13,7 +13,7 @@ mod target;
 
 pub use client::{Client, Outbound};
 pub use error::OutboundError;
-pub use request::{Request, Response, form};
+pub use request::{Request, Response, TIMEOUT, form};
 pub use target::is_fetched;
 
 #[cfg(test)]

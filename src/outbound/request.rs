@@ -12,7 +12,7 @@ use crate::metrics::Purpose;
 use crate::text::push_percent_encoded;
 
 /// Default time limit of a request, connecting included. People wait for most of them.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Default size limit of a response body: far more than any document of a provider.
 const MAX_BODY: usize = 1 << 20;

@@ -21,7 +21,7 @@ pub use template::{Html, render};
 pub use view::{
     Account, AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, LinkedAccount, NotForwarded,
     Page, PasswordPage, PasswordProblem, Person, Program, ProviderButton, Resend, SignIn, SignInFields,
-    SignInProblem, SignOut, SignedIn, SignedOut,
+    SignInProblem, SignOut, SignedIn, SignedOut, StillSignedIn,
 };
 
 /// Header fields of every page.

@@ -123,7 +123,13 @@ struct SignedOutTemplate<'a> {
 impl SignedOutTemplate<'_> {
     /// Returns the text about the provider where the person may still be signed in.
     fn still(&self) -> Option<String> {
-        self.page.still_at.map(|provider| (self.frame.t.still_signed_in_at)(provider))
+        self.page.still_at.map(|still| (self.frame.t.still_signed_in_at)(still.provider))
+    }
+
+    /// Returns the URL and the text of the link to the sign-out there.
+    fn sign_out_there(&self) -> Option<(&str, String)> {
+        let still = self.page.still_at?;
+        Some((still.sign_out?, (self.frame.t.sign_out_there)(still.provider)))
     }
 }
 

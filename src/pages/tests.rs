@@ -163,7 +163,7 @@ fn pages() -> Vec<Page<'static>> {
             sign_in: HOSTILE,
             everywhere,
             pending,
-            still_at: pending.then_some(HOSTILE),
+            still_at: pending.then_some(StillSignedIn { provider: HOSTILE, sign_out: Some(HOSTILE) }),
         }));
     }
     for status in [400, 401, 403, 404, 405, 413, 414, 429, 431, 500, 502, 503, 504] {

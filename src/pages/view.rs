@@ -140,7 +140,16 @@ pub struct SignedOut<'a> {
     /// Whether the vault is away: signed out in this browser now, and in the vault once it is back.
     pub pending: bool,
     /// Provider where the person may still be signed in, since it cannot be reached.
-    pub still_at: Option<&'a str>,
+    pub still_at: Option<StillSignedIn<'a>>,
+}
+
+/// Provider that could not be told of a sign-out.
+#[derive(Clone, Copy, Debug)]
+pub struct StillSignedIn<'a> {
+    /// Its name.
+    pub provider: &'a str,
+    /// URL of its own sign-out, which the browser may reach.
+    pub sign_out: Option<&'a str>,
 }
 
 /// Password form. It posts `csrf`, `current_password` and `new_password`.

@@ -39,6 +39,15 @@ pub struct EndSession<'a> {
     pub state: &'a str,
 }
 
+/// Way to the sign-out at the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignOutThere {
+    /// URL that signs the browser out; `None` if `logout` is off, or if no such endpoint is known.
+    pub url: Option<String>,
+    /// True if the provider has just responded. A browser may reach it all the same.
+    pub is_reachable: bool,
+}
+
 /// Returns the URL of an authorization request: code flow with PKCE, state and nonce. Nothing else of the flow is in it.
 pub(super) fn authorization_url(
     endpoint: &str,

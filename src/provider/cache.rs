@@ -58,7 +58,8 @@ impl<T> Cached<T> {
         fetch: impl AsyncFnOnce() -> Result<Fetched<T>, ProviderError>,
     ) -> Result<Arc<T>, ProviderError> {
         let fresh = |entry: &Entry<T>, now| now < entry.fresh_until;
-        self.get_if(fresh, RETRY, fetch).await
+        let fetched = self.get_if(fresh, RETRY, fetch).await;
+        fetched.or_else(|error| self.last_good().ok_or(error))
     }
 
     /// Returns the document, fetched anew unless that was tried during the last minute.
@@ -67,7 +68,24 @@ impl<T> Cached<T> {
         fetch: impl AsyncFnOnce() -> Result<Fetched<T>, ProviderError>,
     ) -> Result<Arc<T>, ProviderError> {
         let fresh = |entry: &Entry<T>, now: Monotonic| now.since(entry.fetched_at) < FORCED;
-        self.get_if(fresh, FORCED, fetch).await
+        let fetched = self.get_if(fresh, FORCED, fetch).await;
+        fetched.or_else(|error| self.last_good().ok_or(error))
+    }
+
+    /// Returns the document as it was fetched during the last `age`, or fetched anew. An older one does not do.
+    pub(super) async fn get_within(
+        &self,
+        age: Duration,
+        fetch: impl AsyncFnOnce() -> Result<Fetched<T>, ProviderError>,
+    ) -> Result<Arc<T>, ProviderError> {
+        let fresh = |entry: &Entry<T>, now: Monotonic| now.since(entry.fetched_at) < age;
+        self.get_if(fresh, RETRY, fetch).await
+    }
+
+    /// Returns the document as it was fetched last.
+    pub(super) fn last_good(&self) -> Option<Arc<T>> {
+        let now = self.clock.monotonic();
+        self.entry_if(|entry| now.since(entry.fetched_at) < LAST_GOOD)
     }
 
     async fn get_if(
@@ -88,26 +106,23 @@ impl<T> Cached<T> {
         // A request that waited for a fetch shares its failure: otherwise each would wait for the provider in turn.
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let recent = failure.filter(|(at, _)| *at >= asked_at || now.since(*at) < retry);
-        let error = match recent {
-            Some((_, error)) => error,
-            None => match fetch().await {
-                Ok(Fetched { value, lifetime }) => {
-                    let (value, now) = (Arc::new(value), self.clock.monotonic());
-                    let entry =
-                        Entry { value: Arc::clone(&value), fetched_at: now, fresh_until: now + lifetime };
-                    *self.entry.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
-                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                    return Ok(value);
-                }
-                Err(error) => {
-                    let failure = Some((self.clock.monotonic(), error.clone()));
-                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-                    error
-                }
-            },
-        };
-        let now = self.clock.monotonic();
-        self.entry_if(|entry| now.since(entry.fetched_at) < LAST_GOOD).ok_or(error)
+        if let Some((_, error)) = recent {
+            return Err(error);
+        }
+        match fetch().await {
+            Ok(Fetched { value, lifetime }) => {
+                let (value, now) = (Arc::new(value), self.clock.monotonic());
+                let entry = Entry { value: Arc::clone(&value), fetched_at: now, fresh_until: now + lifetime };
+                *self.entry.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Ok(value)
+            }
+            Err(error) => {
+                let failure = Some((self.clock.monotonic(), error.clone()));
+                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+                Err(error)
+            }
+        }
     }
 
     fn entry_if(&self, accepts: impl FnOnce(&Entry<T>) -> bool) -> Option<Arc<T>> {

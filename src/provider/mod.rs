@@ -21,7 +21,7 @@ mod relying_party;
 mod report;
 mod token_endpoint;
 
-pub use authorization::{AuthorizationRequest, EndSession, Prompt};
+pub use authorization::{AuthorizationRequest, EndSession, Prompt, SignOutThere};
 pub use callback::{BadCallback, Callback};
 pub use error::{DiscoveryError, Endpoint, ProviderError, TokenError};
 pub use flow::{FLOW_LIFETIME, Flow, FlowError, FlowKey, FlowPurpose, FlowStart, cookie_suffix};

@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::config::{Preset, Provider as Settings, ProviderId};
 use crate::id::Random;
 use crate::metrics::Purpose;
-use crate::outbound::{Client, Outbound, OutboundError, Request, Response};
-use crate::provider::authorization::{self, AuthorizationRequest, EndSession};
+use crate::outbound::{self, Client, Outbound, OutboundError, Request, Response};
+use crate::provider::authorization::{self, AuthorizationRequest, EndSession, SignOutThere};
 use crate::provider::cache::{Cached, Fetched, lifetime};
 use crate::provider::callback::Callback;
 use crate::provider::error::{Endpoint, ProviderError, TokenError};
@@ -42,6 +42,13 @@ const EXCHANGE_WAIT: Duration = Duration::from_secs(5);
 /// Maximum time of all requests for one sign-in or recheck together. Each has a limit of its own, but GitHub's lists have pages: a
 /// slow server would keep a place, and a recheck, for minutes.
 const EXCHANGE: Duration = Duration::from_secs(50);
+
+/// Age of a response that still shows that the provider can be reached: many people may sign out at one time.
+const REACHED: Duration = Duration::from_secs(10);
+
+/// Time limit of the request that shows it, and of the wait for it, which may begin during another request.
+const REACH_TIMEOUT: Duration = Duration::from_millis(1500);
+const REACH_WAIT: Duration = Duration::from_secs(2);
 
 /// A configured provider. A reload makes a new one; requests in progress keep theirs.
 pub struct Provider {
@@ -177,15 +184,20 @@ impl Provider {
         Ok(logout_token::check(&claims, &self.expected(&metadata), &self.settings.id)?)
     }
 
-    /// Returns the URL that signs the browser out at the provider; `None` if `logout` is off, if the provider has no such
-    /// endpoint, or if its discovery document cannot be fetched.
-    pub async fn end_session_url(&self, request: &EndSession<'_>) -> Option<String> {
+    /// Returns where the browser signs out at the provider. Waits two seconds at most.
+    pub async fn end_session(&self, request: &EndSession<'_>) -> SignOutThere {
         if !self.settings.logout || self.settings.preset == Preset::GitHub {
-            return None;
+            return SignOutThere { url: None, is_reachable: false };
         }
-        let metadata = self.metadata().await.ok()?;
-        let endpoint = metadata.end_session_endpoint.as_deref()?;
-        Some(authorization::end_session_url(endpoint, &self.settings, request))
+        // A document that is known says nothing about the provider of now.
+        let fetch = async || self.fetch_metadata(REACH_TIMEOUT).await;
+        let fetched = tokio::time::timeout(REACH_WAIT, self.metadata.get_within(REACHED, fetch)).await;
+        let fetched = fetched.ok().and_then(Result::ok);
+        let is_reachable = fetched.is_some();
+        let metadata = fetched.or_else(|| self.metadata.last_good());
+        let endpoint = metadata.as_ref().and_then(|metadata| metadata.end_session_endpoint.as_deref());
+        let url = endpoint.map(|endpoint| authorization::end_session_url(endpoint, &self.settings, request));
+        SignOutThere { url, is_reachable }
     }
 
     /// Revokes a refresh token (RFC 7009), if the provider offers that. GitHub does not.
@@ -252,23 +264,24 @@ impl Provider {
     }
 
     async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
-        let fetch = async || {
-            let url = discovery::url(&self.settings.issuer);
-            let response = self.get(Purpose::Discovery, Endpoint::Discovery, &url).await?;
-            let value = Metadata::parse(response.body(), &self.settings)?;
-            Ok(Fetched { value, lifetime: lifetime(response.fields()) })
-        };
-        self.metadata.get(fetch).await
+        self.metadata.get(async || self.fetch_metadata(outbound::TIMEOUT).await).await
+    }
+
+    async fn fetch_metadata(&self, limit: Duration) -> Result<Fetched<Metadata>, ProviderError> {
+        let url = discovery::url(&self.settings.issuer);
+        let request = Request::get(Purpose::Discovery, &url).timeout(limit);
+        let response = self.get(Endpoint::Discovery, request).await?;
+        let value = Metadata::parse(response.body(), &self.settings)?;
+        Ok(Fetched { value, lifetime: lifetime(response.fields()) })
     }
 
     async fn fetch_keys(&self, url: &str) -> Result<Fetched<Keys>, ProviderError> {
-        let response = self.get(Purpose::Keys, Endpoint::Keys, url).await?;
+        let response = self.get(Endpoint::Keys, Request::get(Purpose::Keys, url)).await?;
         Ok(Fetched { value: Keys::parse(response.body())?, lifetime: lifetime(response.fields()) })
     }
 
-    async fn get(&self, purpose: Purpose, endpoint: Endpoint, url: &str) -> Result<Response, ProviderError> {
-        let request = Request::get(purpose, url).max_body(MAX_DOCUMENT);
-        let response = self.client.send(request).await.and_then(Response::success);
+    async fn get(&self, endpoint: Endpoint, request: Request) -> Result<Response, ProviderError> {
+        let response = self.client.send(request.max_body(MAX_DOCUMENT)).await.and_then(Response::success);
         response.map_err(|error| ProviderError::Away(endpoint, error))
     }
 }

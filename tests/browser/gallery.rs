@@ -11,7 +11,7 @@ use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
     ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, Framed, HEADERS, Interrupted,
     Language, LinkedAccount, Page, PasswordPage, PasswordProblem, Program, ProviderButton, Resend, SignIn,
-    SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, render,
+    SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, StillSignedIn, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -116,7 +116,8 @@ fn resend(fields: &[(String, String)]) -> Page<'_> {
 }
 
 fn signed_out(everywhere: bool, pending: bool) -> Page<'static> {
-    let still_at = pending.then_some("Example SSO");
+    let sign_out = Some("https://sso.example.com/session/end");
+    let still_at = pending.then_some(StillSignedIn { provider: "Example SSO", sign_out });
     Page::SignedOut(SignedOut { sign_in: "/auth/login", everywhere, pending, still_at })
 }
 

@@ -5,11 +5,15 @@
 // It prints `ready` when it answers, and ends with its standard input. Below /control/:
 //   PUT people/NAME      a person with the claims of the body; DELETE removes one
 //   PUT keys             another key signs from now on
-//   GET counts           responses of the token endpoint, by kind
+//   GET counts           responses of the token endpoint, by kind; requests to revoke a token, as `revocation`
+//   GET uses             [tokens, uses of the one that was used most]: refresh tokens that were sent to the token endpoint
+//   GET secrets          every code and token that was issued
 //   PUT sign             {header, claims} -> {token}: a logout token, changed by these, signed with the present key
 //   PUT clock/MS         the clock runs this far ahead
 //   PUT away             503 to everything else; DELETE ends it
 //   PUT slow/MS          every response of the token endpoint waits this long
+//   PUT hang             no response to anything else; DELETE closes those connections
+//   GET held             requests that wait for one; `peak` is the largest number of them so far
 
 import { createServer } from "node:http";
 import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from "node:crypto";
@@ -24,6 +28,10 @@ const people = new Map(Object.entries(JSON.parse(process.env.PEOPLE ?? "{}")));
 let ahead = 0;
 let away = false;
 let slow = 0;
+let hang = false;
+const held = new Set();
+let peak = 0;
+const uses = new Map();
 const clock = Date.now;
 Date.now = () => clock() + ahead;
 const counts = new Map();
@@ -34,6 +42,32 @@ const key = (kid) => {
 };
 const keys = [key("first")];
 const cookieKeys = [randomBytes(32).toString("hex")];
+
+// Everything is kept: the adapter of `oidc-provider` for development forgets all but the last 1000 objects.
+const stored = new Map();
+const secrets = new Set();
+class Store {
+  constructor(name) { this.name = name; }
+  key(id) { return `${this.name}:${id}`; }
+  async upsert(id, payload) {
+    stored.set(this.key(id), payload);
+    if (this.name === "Session") stored.set(`uid:${payload.uid}`, id);
+    if (["AccessToken", "AuthorizationCode", "RefreshToken"].includes(this.name)) secrets.add(id);
+    if (payload.grantId) {
+      const members = `grant:${payload.grantId}`;
+      if (!stored.has(members)) stored.set(members, new Set());
+      stored.get(members).add(this.key(id));
+    }
+  }
+  async find(id) { return stored.get(this.key(id)); }
+  async findByUid(uid) { return this.find(stored.get(`uid:${uid}`)); }
+  async consume(id) { stored.get(this.key(id)).consumed = Math.floor(Date.now() / 1000); }
+  async destroy(id) { stored.delete(this.key(id)); }
+  async revokeByGrantId(grantId) {
+    for (const key of stored.get(`grant:${grantId}`) ?? []) stored.delete(key);
+    stored.delete(`grant:${grantId}`);
+  }
+}
 
 const claims = {
   openid: ["sub"],
@@ -54,6 +88,7 @@ const make = () => {
       backchannel_logout_uri: backchannel,
       backchannel_logout_session_required: true,
     }],
+    adapter: Store,
     jwks: { keys },
     // Logout tokens go to a gateway on this machine, which its protection against requests to private addresses refuses.
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
@@ -62,6 +97,7 @@ const make = () => {
     features: {
       backchannelLogout: { enabled: true },
       devInteractions: { enabled: false },
+      revocation: { enabled: true },
       rpInitiatedLogout: {
         enabled: true,
         // Asks nothing, as many providers do with a hint.
@@ -84,7 +120,9 @@ const make = () => {
     loadExistingGrant: async (ctx) => {
       const { client, session, provider: op } = ctx.oidc;
       const known = session.grantIdFor(client.clientId);
-      if (known) return op.Grant.find(known);
+      const found = known && await op.Grant.find(known);
+      // A grant that was revoked with its refresh token is made anew: nobody is asked for consent here.
+      if (found) return found;
       const grant = new op.Grant({ clientId: client.clientId, accountId: session.accountId });
       grant.addOIDCScope("openid email profile groups offline_access");
       await grant.save();
@@ -95,11 +133,21 @@ const make = () => {
     ttl: { AccessToken: 3600, IdToken: 3600, RefreshToken: 86400, Session: 86400, Grant: 86400, Interaction: 600 },
   });
   provider.proxy = false;
-  provider.on("grant.success", (ctx) => count(`token:${ctx.oidc.params.grant_type}`));
-  provider.on("grant.error", (ctx, error) => count(`refused:${error.error}`));
+  provider.on("grant.success", (ctx) => {
+    count(`token:${ctx.oidc.params.grant_type}`);
+    used(ctx);
+  });
+  provider.on("grant.error", (ctx, error) => {
+    count(`refused:${error.error}`);
+    used(ctx);
+  });
   return provider;
 };
 const count = (name) => counts.set(name, (counts.get(name) ?? 0) + 1);
+const used = (ctx) => {
+  const token = ctx.oidc.params?.refresh_token;
+  if (token) uses.set(token, (uses.get(token) ?? 0) + 1);
+};
 
 let provider = make();
 let app = provider.callback();
@@ -147,6 +195,14 @@ const control = async (request, response, [what, name]) => {
     provider = make();
     app = provider.callback();
   } else if (what === "counts") answer = Object.fromEntries(counts);
+  else if (what === "uses") answer = [uses.size, Math.max(0, ...uses.values())];
+  else if (what === "secrets") answer = [...secrets];
+  else if (what === "held") answer = { now: held.size, peak };
+  else if (what === "hang") {
+    hang = isPut;
+    for (const waiting of held) waiting.destroy();
+    held.clear();
+  }
   else if (what === "sign") answer = { token: signed(JSON.parse(sent)) };
   else if (what === "clock") ahead = Number(name);
   else if (what === "away") away = isPut;
@@ -163,6 +219,13 @@ createServer(async (request, response) => {
     if (url.pathname.startsWith("/sign-in/")) {
       const form = request.method === "POST" ? new URLSearchParams(await body(request)) : undefined;
       return await signIn(request, response, form);
+    }
+    if (url.pathname.startsWith("/token/revocation")) count("revocation");
+    if (hang) {
+      held.add(request.socket);
+      peak = Math.max(peak, held.size);
+      request.socket.on("close", () => held.delete(request.socket));
+      return;
     }
     response.setHeader("date", new Date(Date.now()).toUTCString());
     if (away) {

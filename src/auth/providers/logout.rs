@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{SealedToken, opened, sealed_name};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
@@ -10,10 +9,8 @@ use crate::auth::{Auth, Settings, detached};
 use crate::error::{ProviderRefusal, Refusal};
 use crate::id::SessionId;
 use crate::provider::{EndSession, LogoutToken, Provider};
+use crate::secret::Secret;
 use crate::vault::{EndReason, ProviderLogout};
-
-/// Time for which a sign-out waits for the address of the provider's own.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Result of a provider's logout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +21,44 @@ pub enum LoggedOut {
     Replayed,
 }
 
+/// A provider at which a session is to be signed out.
+#[derive(Debug)]
+pub struct OpenedBy {
+    provider: Arc<Provider>,
+    /// ID token of the session.
+    id_token: Option<Secret<String>>,
+}
+
 /// Sign-out at the provider of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignOutAtProvider {
-    /// No provider opened the session, or it is not to be signed out there.
-    None,
     /// The browser goes there.
     To(String),
-    /// The provider is away, or has no such address: the person may still be signed in there.
+    /// The provider does not respond, or has no such address: the person may still be signed in there.
     Unavailable {
         /// Text of the provider's button.
         label: String,
+        /// Address that the browser may try.
+        url: Option<String>,
     },
+}
+
+impl OpenedBy {
+    /// Returns the provider.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// Returns where the browser signs out at the provider. A provider that is slow delays the answer by two seconds at
+    /// most.
+    pub async fn sign_out(&self, return_to: &str, state: &str) -> SignOutAtProvider {
+        let request = EndSession { id_token: self.id_token.as_ref(), logout_hint: None, return_to, state };
+        let there = self.provider.end_session(&request).await;
+        match there.url {
+            Some(url) if there.is_reachable => SignOutAtProvider::To(url),
+            url => SignOutAtProvider::Unavailable { label: self.provider.settings().label.clone(), url },
+        }
+    }
 }
 
 impl Auth {
@@ -93,30 +116,16 @@ impl Auth {
         counted.with_label_values(&[provider.id().as_str(), outcome]).inc();
     }
 
-    /// Returns where the browser signs out at the provider of a session. Asked before the session ends; a provider that
-    /// is slow delays the sign-out by two seconds at most.
-    pub async fn sign_out_at_provider(
-        &self,
-        session: SessionId,
-        return_to: impl Fn(&Provider) -> String,
-        state: &str,
-        settings: &Settings,
-    ) -> SignOutAtProvider {
-        let hint = self.at_vault(self.parts.vault.identities.hint(session)).await;
-        let Ok(Some(hint)) = hint else { return SignOutAtProvider::None };
-        let provider = settings.providers.find(&hint.account.provider);
-        let Some(provider) = provider.filter(|provider| provider.settings().logout) else {
-            return SignOutAtProvider::None;
-        };
+    /// Returns the provider at which a session is to be signed out as well. Asked while the session lives.
+    pub async fn opened_by(&self, session: SessionId, settings: &Settings) -> Option<OpenedBy> {
+        let hint = self.at_vault(self.parts.vault.identities.hint(session)).await.ok()??;
+        let provider = settings.providers.find(&hint.account.provider)?;
+        if !provider.settings().logout {
+            return None;
+        }
         let name = sealed_name(SealedToken::Id, &hint.account);
         let id_token = hint.id_token.as_deref().and_then(|sealed| opened(&self.parts.master, sealed, &name));
-        let return_to = return_to(provider);
-        let request =
-            EndSession { id_token: id_token.as_ref(), logout_hint: None, return_to: &return_to, state };
-        match tokio::time::timeout(PATIENCE, provider.end_session_url(&request)).await {
-            Ok(Some(url)) => SignOutAtProvider::To(url),
-            Ok(None) | Err(_) => SignOutAtProvider::Unavailable { label: provider.settings().label.clone() },
-        }
+        Some(OpenedBy { provider: Arc::clone(provider), id_token })
     }
 
     /// Verifies a logout token.

@@ -7,14 +7,13 @@ use super::browser_page::{
 };
 use super::form::Form;
 use super::{Accept, Call, EndpointError, OwnResponse, providers};
-use crate::auth::{Propagation, Revoked, SignOutAtProvider};
+use crate::auth::{OpenedBy, Propagation, Revoked, SignOutAtProvider};
 use crate::error::Refusal;
 use crate::gateway::authorize::authentication::refresh_cookie;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
-use crate::pages::{Page, SignOut, SignedOut};
+use crate::pages::{Page, SignOut, SignedOut, StillSignedIn};
 use crate::policy::cookies::{self, Found};
-use crate::provider::Provider;
 use crate::vault::EndReason;
 
 /// `POST logout`: ends the session of the bearer token; with `{refresh_token}`, the session of that token, for clients with an
@@ -85,7 +84,7 @@ pub(super) async fn submit_form(call: &mut Call<'_>, everywhere: bool) -> Result
         Err(error) => return Err(error),
     }
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
-    let there = at_provider(call).await;
+    let opened_by = opened_by(call).await;
     let ended = if everywhere {
         match call.browser_user().await {
             Ok(identity) => {
@@ -109,14 +108,17 @@ pub(super) async fn submit_form(call: &mut Call<'_>, everywhere: bool) -> Result
             signed_out(call, false, Some(refusal), None)
         }
         // A session that had ended before counts as ended.
-        ended => match there {
-            SignOutAtProvider::To(url) => OwnResponse::see_other(&url),
-            SignOutAtProvider::Unavailable { label } => {
-                signed_out(call, everywhere && ended.is_ok(), None, Some(&label))
+        ended => {
+            let everywhere = everywhere && ended.is_ok();
+            match at_provider(call, opened_by).await {
+                Some(SignOutAtProvider::To(url)) => OwnResponse::see_other(&url),
+                Some(SignOutAtProvider::Unavailable { label, url }) => {
+                    let still = StillSignedIn { provider: &label, sign_out: url.as_deref() };
+                    signed_out(call, everywhere, None, Some(still))
+                }
+                None => redirect_after(call).unwrap_or_else(|| signed_out(call, everywhere, None, None)),
             }
-            SignOutAtProvider::None => redirect_after(call)
-                .unwrap_or_else(|| signed_out(call, everywhere && ended.is_ok(), None, None)),
-        },
+        }
     };
     Ok(response.clearing(&kinds))
 }
@@ -142,19 +144,24 @@ async fn end_own_session(call: &mut Call<'_>, cookie: Option<&str>) -> Result<()
     call.auth.end_session(session, user, EndReason::Logout).await.map(drop)
 }
 
-/// Returns where this browser signs out at the provider of its session. Asked before the session ends.
-async fn at_provider(call: &mut Call<'_>) -> SignOutAtProvider {
+/// Returns the provider of this browser's session, if the session is to be signed out there as well.
+async fn opened_by(call: &mut Call<'_>) -> Option<OpenedBy> {
     if call.snapshot.settings.providers.iter().all(|provider| !provider.settings().logout) {
-        return SignOutAtProvider::None;
+        return None;
     }
-    let Ok(identity) = call.browser_user().await else { return SignOutAtProvider::None };
-    let state = call.auth.form_token(SIGN_OUT, b"");
-    let return_to = |provider: &Provider| providers::address(call, provider, "signed-out");
-    let settings = &call.snapshot.settings;
-    let there = call.auth.sign_out_at_provider(identity.session_id(), return_to, &state, settings).await;
+    let identity = call.browser_user().await.ok()?;
+    let opened_by = call.auth.opened_by(identity.session_id(), &call.snapshot.settings).await;
     // The end of its session must not cut this request.
     call.unregister();
-    there
+    opened_by
+}
+
+/// Returns where this browser signs out at the provider. Asked after the session has ended, which waits for no provider.
+async fn at_provider(call: &mut Call<'_>, opened_by: Option<OpenedBy>) -> Option<SignOutAtProvider> {
+    let opened_by = opened_by?;
+    let return_to = providers::address(call, opened_by.provider(), "signed-out");
+    let state = call.auth.form_token(SIGN_OUT, b"");
+    Some(opened_by.sign_out(&return_to, &state).await)
 }
 
 /// Purpose of the state of a sign-out at a provider.
@@ -178,7 +185,7 @@ fn signed_out(
     call: &Call<'_>,
     everywhere: bool,
     pending: Option<Refusal>,
-    still_at: Option<&str>,
+    still_at: Option<StillSignedIn<'_>>,
 ) -> OwnResponse {
     let sign_in = format!("{}/login", call.snapshot.server.auth_prefix);
     let content =

@@ -50,6 +50,7 @@ pub(super) const TEXT: Text = Text {
             "{provider} could not be reached, so you may still be signed in there. Sign out there as well."
         )
     },
+    sign_out_there: |provider| format!("Sign out at {provider}"),
     sign_in_again: "Sign in again",
 
     change_password: "Change password",

@@ -52,6 +52,7 @@ pub(super) const TEXT: Text = Text {
             "{provider} war nicht erreichbar, darum sind Sie dort vielleicht noch angemeldet. Melden Sie sich auch dort ab."
         )
     },
+    sign_out_there: |provider| format!("Bei {provider} abmelden"),
     sign_in_again: "Wieder anmelden",
 
     change_password: "Passwort ändern",

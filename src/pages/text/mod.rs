@@ -47,6 +47,7 @@ pub(super) struct Text {
     pub(super) signed_out_pending: &'static str,
     pub(super) signed_out_everywhere_pending: &'static str,
     pub(super) still_signed_in_at: fn(&str) -> String,
+    pub(super) sign_out_there: fn(&str) -> String,
     pub(super) sign_in_again: &'static str,
 
     pub(super) change_password: &'static str,

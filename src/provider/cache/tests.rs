@@ -56,6 +56,24 @@ async fn last_good_document_is_kept_for_a_day() {
 }
 
 #[tokio::test]
+async fn older_document_is_no_sign_of_life() {
+    let source = Source::new();
+    let age = Duration::from_secs(10);
+    let within =
+        async |is_up| source.cached.get_within(age, async || source.next(is_up)).await.map(|value| *value);
+    assert_eq!((within(true).await, within(false).await), (Ok(1), Ok(1)));
+    source.clock.advance(age);
+    assert_eq!(
+        (within(false).await, within(true).await),
+        (Err(ProviderError::MixUp), Err(ProviderError::MixUp))
+    );
+    assert_eq!(source.fetches(), 2, "the failure is remembered");
+    assert_eq!((source.get(false).await, source.cached.last_good().map(|value| *value)), (Ok(1), Some(1)));
+    source.clock.advance(RETRY);
+    assert_eq!((within(true).await, source.fetches()), (Ok(3), 3));
+}
+
+#[tokio::test]
 async fn unknown_keys_cause_one_fetch_a_minute() {
     let source = Source::new();
     assert_eq!(source.get(true).await, Ok(1));

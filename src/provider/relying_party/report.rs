@@ -6,6 +6,7 @@ use super::Provider;
 use crate::clock::Timestamp;
 use crate::config::Preset;
 use crate::metrics::Purpose;
+use crate::outbound::Request;
 use crate::provider::error::{Endpoint, ProviderError};
 use crate::provider::github;
 use crate::provider::oidc::discovery::{self, Metadata};
@@ -38,14 +39,14 @@ impl Provider {
         };
         if settings.preset == Preset::GitHub {
             let url = format!("{}/meta", settings.api_url.as_deref().unwrap_or_default());
-            let response = self.get(Purpose::Discovery, Endpoint::Api, &url).await?;
+            let response = self.get(Endpoint::Api, Request::get(Purpose::Discovery, &url)).await?;
             report.clock = self.clock_difference(response.fields());
             return Ok(report);
         }
         let url = discovery::url(&settings.issuer);
-        let response = self.get(Purpose::Discovery, Endpoint::Discovery, &url).await?;
+        let response = self.get(Endpoint::Discovery, Request::get(Purpose::Discovery, &url)).await?;
         let metadata = Metadata::parse(response.body(), settings)?;
-        let keys = self.get(Purpose::Keys, Endpoint::Keys, &metadata.jwks_uri).await?;
+        let keys = self.get(Endpoint::Keys, Request::get(Purpose::Keys, &metadata.jwks_uri)).await?;
         report.usable_keys = Keys::parse(keys.body())?.usable(&settings.algorithms);
         report.clock = self.clock_difference(response.fields());
         let is_unknown = |scope: &&String| !metadata.scopes.is_empty() && !metadata.scopes.contains(scope);

@@ -281,10 +281,15 @@ async fn end_session_url_returns_here() {
         return_to: "http://127.0.0.1:8080/auth/bye",
         state: "s",
     };
-    let end = setup.provider.end_session_url(&url(&token)).await.unwrap();
-    assert!(end.starts_with(&setup.issuer.url("/logout?x=1&id_token_hint=h.c.s&client_id=app&")), "{end}");
+    let there = setup.provider.end_session(&url(&token)).await;
+    let end = there.url.unwrap();
+    assert!(
+        there.is_reachable
+            && end.starts_with(&setup.issuer.url("/logout?x=1&id_token_hint=h.c.s&client_id=app&")),
+        "{end}"
+    );
     assert_eq!(parameters(&end)["post_logout_redirect_uri"], "http://127.0.0.1:8080/auth/bye");
-    let end = setup.provider.end_session_url(&url(&long)).await.unwrap();
+    let end = setup.provider.end_session(&url(&long)).await.url.unwrap();
     assert!(!end.contains("id_token_hint") && end.contains("client_id=app&logout_hint=ada"), "{end}");
     setup.issuer.answer("/revoke", Answer::new(200, ""));
     setup.provider.revoke(&token).await.unwrap();
@@ -311,7 +316,7 @@ async fn futures_of_a_provider_are_send() {
     is_send(setup.provider.redeem(&callback, &flow, CALLBACK));
     is_send(setup.provider.recheck(&token, &account));
     is_send(setup.provider.verify_logout_token("t"));
-    is_send(setup.provider.end_session_url(&end));
+    is_send(setup.provider.end_session(&end));
     is_send(setup.provider.revoke(&token));
     is_send(setup.provider.test());
 }

@@ -137,6 +137,11 @@ impl Provider {
         self.control("PUT", &format!("slow/{}", by.as_millis()), &json!({})).await;
     }
 
+    /// Makes the provider take requests and never respond, or stops that.
+    pub(super) async fn hang(&self, hangs: bool) {
+        self.control(if hangs { "PUT" } else { "DELETE" }, "hang", &json!({})).await;
+    }
+
     /// Advances the provider's clock.
     pub(super) async fn advance(&self, span: Duration) {
         let ahead = {

@@ -1,9 +1,13 @@
 //! Sign-out here and at the provider (OpenID Connect RP-Initiated Logout 1.0).
 
-use doorward::vault::{SessionPage, UserKey};
+use std::time::Duration;
 
-use super::{OPEN, World};
-use crate::browser::ORIGIN;
+use doorward::vault::{SessionPage, UserKey};
+use tokio::time::Instant;
+
+use super::surfer::link;
+use super::{OPEN, Surfer, World};
+use crate::browser::{ORIGIN, hidden};
 
 /// Number of live sessions of ada.
 async fn sessions(world: &World) -> usize {
@@ -38,18 +42,44 @@ async fn sign_out_ends_the_session_here_and_there_and_comes_back() {
     assert!(page.text().contains("<title>Provider</title>"), "{}", page.text());
 }
 
+/// Asserts that ada's sign-out ends her session, and that the page says what she may have to do herself.
+async fn assert_signed_out_here_alone(world: &World, surfer: &mut Surfer) {
+    let confirm = surfer.here.go("/auth/logout").await;
+    let begun = Instant::now();
+    let page = surfer.here.post("/auth/logout", &hidden(&confirm)).await;
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(page.text().contains("Example SSO could not be reached"), "{}", page.text());
+    assert_eq!(sessions(world).await, 0);
+    assert!(!surfer.here.cookies.contains_key("__Host-doorward-access"));
+    // The browser may reach what the gateway cannot.
+    let there = link(&page, "/session/end");
+    assert!(there.contains("id_token_hint=ey") && there.contains("state="), "{there}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_out_with_the_provider_away_ends_the_session_and_says_so() {
-    let mut world = World::with(&format!("{OPEN}\nlogout = true")).await;
-    let mut surfer = world.signed_in("ada").await;
-    // Its discovery document is no longer known.
-    world.provider.stop();
-    crate::browser::later(&world.gateway, std::time::Duration::from_secs(60)).await;
-    let confirm = surfer.here.go("/auth/logout").await;
-    let to = surfer.here.post("/auth/logout", &crate::browser::hidden(&confirm)).await;
-    // What is known for a while sends the browser there, where it finds out itself.
-    assert_eq!(to.status, 303, "{}", to.text());
-    assert_eq!(sessions(&world).await, 0);
+    for how in ["stopped", "an error", "hangs"] {
+        let mut world = World::with(&format!("{OPEN}\nlogout = true")).await;
+        let mut surfer = world.signed_in("ada").await;
+        // Its discovery document is known, and says nothing about now.
+        match how {
+            "stopped" => world.provider.stop(),
+            "an error" => world.provider.away(true).await,
+            _ => world.provider.hang(true).await,
+        }
+        crate::browser::later(&world.gateway, Duration::from_secs(60)).await;
+        assert_signed_out_here_alone(&world, &mut surfer).await;
+        // The provider is back.
+        if how == "an error" {
+            world.provider.away(false).await;
+            crate::browser::later(&world.gateway, Duration::from_secs(60)).await;
+            let mut surfer = world.signed_in("ada").await;
+            let confirm = surfer.here.go("/auth/logout").await;
+            let to = surfer.here.post("/auth/logout", &hidden(&confirm)).await;
+            assert!(to.header("location").is_some_and(|to| to.contains("/session/end")), "{to:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +91,7 @@ async fn provider_that_was_never_reached_leaves_a_hint_on_the_page() {
     world.provider.stop();
     surfer.here = surfer.here.at(&other);
     let confirm = surfer.here.go("/auth/logout").await;
-    let page = surfer.here.post("/auth/logout", &crate::browser::hidden(&confirm)).await;
+    let page = surfer.here.post("/auth/logout", &hidden(&confirm)).await;
     assert_eq!(page.status, 200, "{}", page.text());
     assert!(page.text().contains("Example SSO could not be reached"), "{}", page.text());
     assert_eq!(sessions(&world).await, 0);
