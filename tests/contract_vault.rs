@@ -143,6 +143,7 @@ macro_rules! on {
                     sign_in_that_began_before_a_logout_of_its_account_is_not_completed
                     logout_of_a_session_ends_those_without_a_known_one
                     logout_racing_a_sign_in_leaves_no_session
+                    refresh_token_is_taken_once_from_the_last_session
                     sweep_forgets_old_logouts
                 }
                 keys {

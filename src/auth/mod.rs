@@ -27,6 +27,7 @@ use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
 use crate::token::sha256;
 use crate::vault::{Vault, VaultError};
+use providers::logout::Revocations;
 use providers::recheck::Rechecks;
 use session::{idle, lease, lookups, pauses, revoke, user_names};
 use sign_in::{logouts, throttle};
@@ -181,6 +182,7 @@ pub struct Auth {
     form_tokens: FormTokens,
     flow_key: FlowKey,
     rechecks: Rechecks,
+    revocations: Revocations,
     throttle: throttle::Throttle,
     tombstones: revoke::PendingTombstones,
     uses: idle::UnwrittenUses,
@@ -219,6 +221,7 @@ impl Auth {
             form_tokens: FormTokens::new(&parts.master),
             flow_key: FlowKey::new(&parts.master.derive(FlowKey::DERIVATION)),
             rechecks: Rechecks::new(),
+            revocations: Revocations::new(),
             throttle: throttle::Throttle::default(),
             tombstones: revoke::PendingTombstones::default(),
             uses: idle::UnwrittenUses::default(),

@@ -168,6 +168,15 @@ pub struct SignOutHint {
     pub id_token: Option<Vec<u8>>,
 }
 
+/// A refresh token of a provider that no session needs any more.
+#[derive(Clone, Debug)]
+pub struct SpentToken {
+    /// Account that the token belongs to.
+    pub account: ProviderAccount,
+    /// The refresh token, sealed.
+    pub refresh: Vec<u8>,
+}
+
 impl ProviderLogout {
     /// Returns the name under which the token is remembered.
     pub(super) fn token_name(&self) -> String {
@@ -300,6 +309,10 @@ pub trait Identities: Send + Sync {
     /// Ends the sessions of a provider's logout; `None` if the same logout token was accepted before. A logout of one
     /// session of a subject ends those whose id at the provider is unknown, too: it may be any of them.
     async fn log_out(&self, logout: &ProviderLogout) -> Result<Option<Ended>, VaultError>;
+    /// Takes the refresh tokens of these sessions, `limit` at most, so that they can be revoked at the provider. Sessions that
+    /// have not ended keep theirs. The token of an account that another session needs is deleted but not returned: for
+    /// some providers all sessions of a person have one grant, which a revocation ends.
+    async fn take_refresh(&self, ended: &[SessionId], limit: u32) -> Result<Vec<SpentToken>, VaultError>;
     /// Returns what the sign-out at the provider needs; `None` for a session that no provider opened.
     async fn hint(&self, session: SessionId) -> Result<Option<SignOutHint>, VaultError>;
 }

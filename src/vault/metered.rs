@@ -10,7 +10,7 @@ use super::{
     AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, Identities, KeyTable, Keys,
     LogPage, NewAccountUser, NewKey, NewProviderSession, NewSession, NewUser, OtherWays, Presented,
     ProviderAccount, ProviderLogout, Recheck, Rechecked, RevocationLog, Rotation, Scope, SessionPage,
-    SessionRow, SessionUse, Sessions, SignOutHint, Statement, User, UserChange, UserKey, Users, Vault,
+    SessionRow, SessionUse, Sessions, SignOutHint, SpentToken, Statement, User, UserChange, UserKey, Users, Vault,
     VaultError,
 };
 use crate::clock::{Clock, Timestamp};
@@ -140,6 +140,10 @@ impl Identities for Metered<dyn Identities> {
 
     async fn log_out(&self, logout: &ProviderLogout) -> Result<Option<Ended>, VaultError> {
         self.timed(Query::Revoke, self.inner.log_out(logout)).await
+    }
+
+    async fn take_refresh(&self, ended: &[SessionId], limit: u32) -> Result<Vec<SpentToken>, VaultError> {
+        self.timed(Query::Recheck, self.inner.take_refresh(ended, limit)).await
     }
 
     async fn hint(&self, session: SessionId) -> Result<Option<SignOutHint>, VaultError> {

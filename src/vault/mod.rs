@@ -22,7 +22,7 @@ mod users;
 pub use audit::{Audit, AuditEvent, Connections};
 pub use identities::{
     AccountLink, Identities, LOGOUT_LIFE, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount,
-    ProviderLogout, Recheck, Rechecked, SignOutHint, Statement,
+    ProviderLogout, Recheck, Rechecked, SignOutHint, SpentToken, Statement,
 };
 pub use keys::{KeyTable, KeyUse, Keys, NewKey, StoredKey};
 pub use log::{Cursor, LogEntry, LogPage, RevocationLog};

@@ -3,14 +3,32 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::{SealedToken, opened, sealed_name};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, Settings, detached};
 use crate::error::{ProviderRefusal, Refusal};
 use crate::id::SessionId;
 use crate::provider::{EndSession, LogoutToken, Provider};
+use crate::request_id;
 use crate::secret::Secret;
-use crate::vault::{EndReason, ProviderLogout};
+use crate::vault::{EndReason, ProviderLogout, SpentToken};
+
+/// Refresh tokens that one sign-out revokes at most. A person has a few browsers; the others' tokens expire.
+const MAX_REVOKED: u32 = 16;
+
+/// Sign-outs of this gateway whose tokens are revoked at one time. Beyond that, while a provider is slow, tokens expire.
+const AT_ONCE: usize = 32;
+
+/// Places for revocations at providers.
+pub(crate) struct Revocations(Arc<Semaphore>);
+
+impl Revocations {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
 
 /// Result of a provider's logout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +144,36 @@ impl Auth {
         let name = sealed_name(SealedToken::Id, &hint.account);
         let id_token = hint.id_token.as_deref().and_then(|sealed| opened(&self.parts.master, sealed, &name));
         Some(OpenedBy { provider: Arc::clone(provider), id_token })
+    }
+
+    /// Revokes refresh tokens of ended sessions at their providers (RFC 7009), which nobody waits for. A token that is not
+    /// revoked is deleted here all the same.
+    pub(crate) fn revoke_at_providers(self: &Arc<Self>, ended: &[SessionId], settings: &Settings) {
+        if ended.is_empty() || settings.providers.is_empty() {
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.revocations.0).try_acquire_owned() else {
+            tracing::info!(reason = "provider_tokens_not_revoked", "too many revocations at providers wait");
+            return;
+        };
+        let (auth, providers, ended) = (Arc::clone(self), settings.providers.clone(), ended.to_vec());
+        tokio::spawn(request_id::carried(async move {
+            let taken = auth.at_vault(auth.parts.vault.identities.take_refresh(&ended, MAX_REVOKED)).await;
+            for SpentToken { account, refresh } in taken.unwrap_or_default() {
+                let Some(provider) = providers.find(&account.provider) else { continue };
+                let name = sealed_name(SealedToken::Refresh, &account);
+                let Some(token) = opened(&auth.parts.master, &refresh, &name) else { continue };
+                if let Err(error) = provider.revoke(&token).await {
+                    tracing::info!(
+                        reason = "provider_tokens_not_revoked",
+                        cause = error.reason(),
+                        provider = account.provider,
+                        "a provider did not revoke the refresh token of a session that has ended"
+                    );
+                }
+            }
+            drop(place);
+        }));
     }
 
     /// Verifies a logout token.

@@ -38,6 +38,8 @@ pub struct Revoked {
     pub is_known: bool,
     /// Progress of the revocation.
     pub propagation: Propagation,
+    /// The sessions that it concerned.
+    pub(crate) ended: Vec<SessionId>,
 }
 
 /// Tombstones that are not written to the session store yet.
@@ -51,7 +53,7 @@ impl PendingTombstones {
 }
 
 impl Auth {
-    /// Ends one session of a user.
+    /// Ends one session of a user, and revokes its refresh token at the provider that opened it.
     ///
     /// # Errors
     /// `SessionUnknown` when the session is not the owner's or ended long ago; `StoreUnavailable`.
@@ -60,8 +62,10 @@ impl Auth {
         id: SessionId,
         owner: UserId,
         reason: EndReason,
+        settings: &Settings,
     ) -> Result<Revoked, Refusal> {
         let revoked = self.revoke(Scope::Session(id, Some(owner)), reason).await?;
+        self.revoke_at_providers(&revoked.ended, settings);
         if !revoked.is_known { Err(Refusal::SessionUnknown) } else { Ok(revoked) }
     }
 
@@ -69,16 +73,25 @@ impl Auth {
     ///
     /// # Errors
     /// `StoreUnavailable`.
-    pub async fn end_all(self: &Arc<Self>, user: UserId) -> Result<Revoked, Refusal> {
-        self.revoke(Scope::User(user), EndReason::User).await
+    pub async fn end_all(self: &Arc<Self>, user: UserId, settings: &Settings) -> Result<Revoked, Refusal> {
+        let revoked = self.revoke(Scope::User(user), EndReason::User).await?;
+        self.revoke_at_providers(&revoked.ended, settings);
+        Ok(revoked)
     }
 
     /// Ends every session of a user except `keep`, in one statement.
     ///
     /// # Errors
     /// `StoreUnavailable`.
-    pub async fn end_others(self: &Arc<Self>, user: UserId, keep: SessionId) -> Result<Revoked, Refusal> {
-        self.revoke(Scope::Others(user, keep), EndReason::User).await
+    pub async fn end_others(
+        self: &Arc<Self>,
+        user: UserId,
+        keep: SessionId,
+        settings: &Settings,
+    ) -> Result<Revoked, Refusal> {
+        let revoked = self.revoke(Scope::Others(user, keep), EndReason::User).await?;
+        self.revoke_at_providers(&revoked.ended, settings);
+        Ok(revoked)
     }
 
     /// Ends every session of a user that belongs to an API client, in one statement.
@@ -99,7 +112,9 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Revoked, Refusal> {
         let renewed = self.refresh(token, settings).await?;
-        self.revoke(Scope::Session(renewed.session_id, None), EndReason::Logout).await
+        let revoked = self.revoke(Scope::Session(renewed.session_id, None), EndReason::Logout).await?;
+        self.revoke_at_providers(&revoked.ended, settings);
+        Ok(revoked)
     }
 
     /// Runs to its end even when the caller hangs up. Sessions revoked before are applied again.
@@ -112,7 +127,8 @@ impl Auth {
         detached(async move {
             let ended = auth.at_vault(auth.parts.vault.sessions.revoke(scope, reason)).await?;
             let propagation = auth.apply_revocation(&ended, reason).await;
-            Ok(Revoked { sessions: ended.alive, is_known: !ended.sessions.is_empty(), propagation })
+            let is_known = !ended.sessions.is_empty();
+            Ok(Revoked { sessions: ended.alive, is_known, propagation, ended: ended.sessions })
         })
         .await
     }

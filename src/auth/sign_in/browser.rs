@@ -176,7 +176,7 @@ impl Auth {
         let presented = self.presented(&token, terms, settings)?;
         let renewal = self.at_vault(self.parts.vault.sessions.renew(&presented)).await?;
         let grant = self.granted(renewal).await?.grant;
-        self.end_session(grant.session_id, grant.user_id, EndReason::Logout).await
+        self.end_session(grant.session_id, grant.user_id, EndReason::Logout, settings).await
     }
 
     pub(crate) async fn parse_cookie(

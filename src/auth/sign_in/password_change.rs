@@ -101,7 +101,8 @@ impl Auth {
                 changed => changed?,
             };
             let propagation = auth.apply_revocation(&ended, EndReason::Password).await;
-            let revoked = Revoked { sessions: ended.alive, is_known: true, propagation };
+            let revoked =
+                Revoked { sessions: ended.alive, is_known: true, propagation, ended: ended.sessions };
             // A change raises the epoch by one, and only if the stored hash is the one that was verified.
             Ok(PasswordChanged { revoked, user: user.id, epoch: Epoch(user.epoch.0 + 1) })
         })

@@ -27,7 +27,9 @@ pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     } else {
         let caller = call.caller(Accept::Bearer).await?;
         call.unregister();
-        call.auth.end_session(caller.session_id(), caller.user_id(), EndReason::Logout).await?
+        call.auth
+            .end_session(caller.session_id(), caller.user_id(), EndReason::Logout, &call.snapshot.settings)
+            .await?
     };
     Ok(ended(&revoked))
 }
@@ -36,7 +38,7 @@ pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, Endp
 pub(super) async fn everywhere_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let caller = call.caller(Accept::Bearer).await?;
     call.unregister();
-    Ok(ended(&call.auth.end_all(caller.user_id()).await?))
+    Ok(ended(&call.auth.end_all(caller.user_id(), &call.snapshot.settings).await?))
 }
 
 /// Returns the response after sessions were ended.
@@ -89,7 +91,7 @@ pub(super) async fn submit_form(call: &mut Call<'_>, everywhere: bool) -> Result
         match call.browser_user().await {
             Ok(identity) => {
                 call.unregister();
-                call.auth.end_all(identity.user_id()).await.map(drop)
+                call.auth.end_all(identity.user_id(), &call.snapshot.settings).await.map(drop)
             }
             Err(refusal) => Err(refusal),
         }
@@ -141,7 +143,7 @@ async fn end_own_session(call: &mut Call<'_>, cookie: Option<&str>) -> Result<()
     let identity = call.browser_user().await?;
     let (session, user) = (identity.session_id(), identity.user_id());
     call.unregister();
-    call.auth.end_session(session, user, EndReason::Logout).await.map(drop)
+    call.auth.end_session(session, user, EndReason::Logout, &call.snapshot.settings).await.map(drop)
 }
 
 /// Returns the provider of this browser's session, if the session is to be signed out there as well.

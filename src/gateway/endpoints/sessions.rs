@@ -63,7 +63,8 @@ pub(super) async fn end_json(call: &mut Call<'_>, id: &str) -> Result<OwnRespons
         call.unregister();
     }
     let reason = if is_own { EndReason::Logout } else { EndReason::User };
-    Ok(ended(&call.auth.end_session(id, caller.user_id(), reason).await?))
+    let settings = &call.snapshot.settings;
+    Ok(ended(&call.auth.end_session(id, caller.user_id(), reason, settings).await?))
 }
 
 /// Sessions that a form ends.
@@ -87,14 +88,14 @@ pub(super) async fn end_form(call: &mut Call<'_>, which: Which) -> Result<OwnRes
             let named = form.get("session_id").unwrap_or_default();
             let id: SessionId = named.parse().map_err(|_| Refusal::SessionUnknown)?;
             if id != this {
-                call.auth.end_session(id, user, EndReason::User).await?;
+                call.auth.end_session(id, user, EndReason::User, &call.snapshot.settings).await?;
             }
         }
         Which::Programs => {
             call.auth.end_programs(user).await?;
         }
         Which::Others => {
-            call.auth.end_others(user, this).await?;
+            call.auth.end_others(user, this, &call.snapshot.settings).await?;
         }
     }
     Ok(OwnResponse::see_other(&format!("{}/account", call.snapshot.server.auth_prefix)))

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use doorward::vault::{
-    Ended, LOGOUT_LIFE, NewProviderSession, ProviderAccount, ProviderLogout, Recheck, Rechecked, Scope,
+    EndReason, Ended, LOGOUT_LIFE, NewProviderSession, ProviderAccount, ProviderLogout, Recheck, Rechecked,
+    Scope,
 };
 
 use super::identities::{account, part, statement};
@@ -231,6 +232,48 @@ pub(crate) async fn logout_racing_a_sign_in_leaves_no_session(world: World) {
             refused => assert!(is_superseded(&refused), "{refused:?}"),
         }
     }
+}
+
+pub(crate) async fn refresh_token_is_taken_once_from_the_last_session(world: World) {
+    let (ada, bob) = (account("4711"), account("5"));
+    let id = world.created(&ada, "ada", &statement(&[])).await;
+    let other = world.created(&bob, "bob", &statement(&[])).await;
+    let mut sessions = Vec::new();
+    for (user, account) in [(id, &ada), (id, &ada), (id, &ada), (other, &bob)] {
+        sessions.push(world.open_by(user, &part(account, None)).await.expect("a session"));
+    }
+    let [one, two, expired, of_bob] = sessions[..] else { panic!("four") };
+    let without = NewProviderSession { refresh: None, recheck: None, ..part(&ada, None) };
+    world.open_by(id, &without).await.expect("a session");
+    let end = async |session| {
+        let scope = Scope::Session(session, None);
+        world.vault.sessions.revoke(scope, EndReason::Logout).await.expect("ended");
+    };
+    let take = async |sessions: &[SessionId], limit| {
+        let taken = world.other.identities.take_refresh(sessions, limit).await.expect("an answer");
+        taken.into_iter().map(|token| (token.account, token.refresh)).collect::<Vec<_>>()
+    };
+    assert!(take(&[one, two, of_bob], 9).await.is_empty(), "they live");
+    world.advance(HOUR).await;
+    assert!(world.claim(one).await.is_some(), "and keep their tokens");
+    end(one).await;
+    end(expired).await;
+    assert!(take(&[one], 9).await.is_empty(), "the other session needs the grant");
+    end(two).await;
+    end(of_bob).await;
+    let mut taken = take(&[one, two, expired, of_bob], 9).await;
+    taken.sort_by(|one, two| one.0.subject.cmp(&two.0.subject));
+    let token = vec![1, 2, 3];
+    assert_eq!(taken, [(ada.clone(), token.clone()), (ada, token.clone()), (bob.clone(), token.clone())]);
+    assert!(take(&[one, two, expired, of_bob], 9).await.is_empty(), "once");
+    assert!(world.claim(two).await.is_none(), "nothing is rechecked without a token");
+    let mut many = Vec::new();
+    for _ in 0..4 {
+        many.push(world.open_by(other, &part(&bob, None)).await.expect("a session"));
+        end(many[many.len() - 1]).await;
+    }
+    assert_eq!(take(&many, 3).await.len(), 3, "no more than asked for");
+    assert!(take(&[], 3).await.is_empty());
 }
 
 pub(crate) async fn sweep_forgets_old_logouts(world: World) {

@@ -142,6 +142,12 @@ impl Provider {
         self.control(if hangs { "PUT" } else { "DELETE" }, "hang", &json!({})).await;
     }
 
+    /// Requests that wait for a response now, and the largest number of them so far.
+    pub(super) async fn held(&self) -> (u64, u64) {
+        let held = self.control("GET", "held", &json!({})).await;
+        (held["now"].as_u64().expect("a number"), held["peak"].as_u64().expect("a number"))
+    }
+
     /// Advances the provider's clock.
     pub(super) async fn advance(&self, span: Duration) {
         let ahead = {

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 use super::surfer::link;
 use super::{OPEN, Surfer, World};
 use crate::browser::{ORIGIN, hidden};
+use crate::support::assert_eventually;
+use crate::support::gateway::SOON;
 
 /// Number of live sessions of ada.
 async fn sessions(world: &World) -> usize {
@@ -80,6 +82,44 @@ async fn sign_out_with_the_provider_away_ends_the_session_and_says_so() {
             assert!(to.header("location").is_some_and(|to| to.contains("/session/end")), "{to:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_out_revokes_the_refresh_token_of_the_last_session() {
+    let world = World::with(OPEN).await;
+    let (mut one, mut two) = (world.signed_in("ada").await, world.signed_in("ada").await);
+    let sign_out = async |surfer: &mut Surfer| {
+        let confirm = surfer.here.go("/auth/logout").await;
+        assert_eq!(surfer.submit(&confirm, "/auth/logout", &[]).await.status, 200);
+    };
+    // Some providers have one grant for all sessions of a person: the other one must live.
+    sign_out(&mut one).await;
+    world.later(Duration::from_secs(16 * 60)).await;
+    assert_eq!(two.here.fetch("/").await.status, 200);
+    assert_eq!(world.provider.count("token:refresh_token").await, 1);
+    assert_eq!(world.provider.count("revocation").await, 0);
+    sign_out(&mut two).await;
+    assert_eventually("the token is revoked", SOON, async || world.provider.count("revocation").await == 1)
+        .await;
+    // A sign-in without any refresh token to revoke, and by a client with tokens.
+    let mut three = world.signed_in("ada").await;
+    let access = three.here.access().to_owned();
+    let ended = world.gateway.call("POST", "/auth/logout", &access).await;
+    assert_eq!(ended.status, 200, "{}", ended.text());
+    assert_eventually("that one as well", SOON, async || world.provider.count("revocation").await == 2).await;
+    assert_eq!(three.here.fetch("/").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_out_does_not_wait_for_the_revocation() {
+    let world = World::with(OPEN).await;
+    let mut surfer = world.signed_in("ada").await;
+    let confirm = surfer.here.go("/auth/logout").await;
+    world.provider.hang(true).await;
+    let page = surfer.submit(&confirm, "/auth/logout", &[]).await;
+    assert_eq!((page.status, sessions(&world).await), (200, 0), "{}", page.text());
+    let is_held = async || world.provider.held().await.0 == 1;
+    assert_eventually("the request waits, nobody for it", Duration::from_secs(5), is_held).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use super::{PostgresVault, clock, revoke, rows, users};
 use crate::id::{SessionId, UserId};
 use crate::vault::identities::{
     AccountLink, Identities, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount, ProviderLogout,
-    Recheck, Rechecked, SignOutHint, Statement,
+    Recheck, Rechecked, SignOutHint, SpentToken, Statement,
 };
 use crate::vault::{EndReason, Ended, Grant, NewSession, User, VaultError};
 
@@ -186,6 +186,14 @@ impl Identities for PostgresVault {
         let mode = Mode::TRANSACTION.within(revoke::ALL_OF_USER);
         self.clients
             .query(mode, logout.clone(), |connection, logout| Box::pin(sessions::log_out(connection, logout)))
+            .await
+    }
+
+    async fn take_refresh(&self, ended: &[SessionId], limit: u32) -> Result<Vec<SpentToken>, VaultError> {
+        self.clients
+            .query(Mode::ONCE, (ended.to_vec(), limit), |connection, (ended, limit)| {
+                Box::pin(sessions::take_refresh(connection, ended, *limit))
+            })
             .await
     }
 

@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::vault::identities::{
     LOGOUT_LIFE, NewProviderSession, ProviderAccount, ProviderLogout, Recheck, Rechecked, SignOutHint,
+    SpentToken,
 };
 use crate::vault::postgres::connection::clients::Connection;
 use crate::vault::postgres::fault::Fault;
@@ -75,6 +76,25 @@ const REMEMBER: &str = concat!(
       ON CONFLICT (name) DO UPDATE SET until = excluded.until
       WHERE provider_logouts.until <= (SELECT now FROM clock) OR $3
       RETURNING name"
+);
+
+/// One row for each token that no other session of its account needs.
+const TAKE: &str = concat!(
+    "WITH ",
+    clock!(),
+    ", taken AS MATERIALIZED (
+         SELECT p.session_id, p.provider, p.issuer, p.subject, p.refresh
+         FROM session_providers p JOIN sessions s ON s.id = p.session_id
+         WHERE p.session_id = ANY ($1) AND p.refresh IS NOT NULL AND s.ended_at IS NOT NULL
+         ORDER BY p.session_id LIMIT $2 FOR UPDATE OF p
+     ), deleted AS (
+         UPDATE session_providers p SET refresh = NULL, check_at = NULL FROM taken t WHERE p.session_id = t.session_id
+     )
+     SELECT t.provider, t.issuer, t.subject, t.refresh FROM taken t, clock
+     WHERE NOT EXISTS (
+         SELECT 1 FROM session_providers o JOIN sessions s ON s.id = o.session_id
+         WHERE o.provider = t.provider AND o.issuer = t.issuer AND o.subject = t.subject AND o.refresh IS NOT NULL
+         AND s.ended_at IS NULL AND s.idle_until > now)"
 );
 
 const HINT: &str = "SELECT provider, issuer, subject, id_token FROM session_providers WHERE session_id = $1";
@@ -168,6 +188,18 @@ pub(super) async fn log_out(
         (None, None) => return Ok(None),
     };
     Ok(Some(ended))
+}
+
+/// Takes the refresh tokens of ended sessions.
+pub(super) async fn take_refresh(
+    connection: &Connection<'_>,
+    ended: &Vec<SessionId>,
+    limit: u32,
+) -> Result<Vec<SpentToken>, Fault> {
+    let rows = connection.rows(TAKE, &[ended, &i64::from(limit)]).await?;
+    rows.iter()
+        .map(|row| Ok(SpentToken { account: super::account(row)?, refresh: row.try_get("refresh")? }))
+        .collect()
 }
 
 /// Returns what the sign-out at the provider needs.

@@ -14,7 +14,7 @@ use crate::id::{SessionId, UserId};
 use crate::identity::Roles;
 use crate::vault::identities::{
     AccountLink, Identities, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount, ProviderLogout,
-    Recheck, Rechecked, SignOutHint, Statement,
+    Recheck, Rechecked, SignOutHint, SpentToken, Statement,
 };
 use crate::vault::{EndReason, Ended, Grant, NewSession, User, VaultError};
 
@@ -94,6 +94,11 @@ impl Identities for SqliteVault {
     async fn log_out(&self, logout: &ProviderLogout) -> Result<Option<Ended>, VaultError> {
         let logout = logout.clone();
         self.writer.run(move |tx| sessions::log_out(tx, &logout)).await
+    }
+
+    async fn take_refresh(&self, ended: &[SessionId], limit: u32) -> Result<Vec<SpentToken>, VaultError> {
+        let ended = ended.to_vec();
+        self.writer.run(move |tx| sessions::take_refresh(tx, &ended, limit)).await
     }
 
     async fn hint(&self, session: SessionId) -> Result<Option<SignOutHint>, VaultError> {

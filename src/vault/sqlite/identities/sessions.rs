@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::vault::identities::{
     LOGOUT_LIFE, NewProviderSession, ProviderAccount, ProviderLogout, Recheck, Rechecked, SignOutHint,
+    SpentToken,
 };
 use crate::vault::sqlite::fault::Fault;
 use crate::vault::sqlite::reader::View;
@@ -168,6 +169,41 @@ fn remember(tx: &Tx<'_>, name: &str, life: Duration) -> Result<(), Fault> {
         params![name, tx.now() + life],
     )?;
     Ok(())
+}
+
+/// Takes the refresh tokens of ended sessions.
+pub(super) fn take_refresh(tx: &Tx<'_>, ended: &[SessionId], limit: u32) -> Result<Vec<SpentToken>, Fault> {
+    let mut taken = Vec::new();
+    for id in ended {
+        if taken.len() >= limit as usize {
+            break;
+        }
+        taken.extend(tx.row(
+            "SELECT p.* FROM session_providers p JOIN sessions s ON s.id = p.session_id \
+             WHERE session_id = ?1 AND refresh IS NOT NULL AND s.ended_at IS NOT NULL",
+            params![id],
+            |row| Ok(SpentToken { account: super::account(row)?, refresh: row.get("refresh")? }),
+        )?);
+        tx.execute(
+            "UPDATE session_providers SET refresh = NULL, check_at = NULL WHERE session_id = ?1 \
+             AND EXISTS (SELECT 1 FROM sessions WHERE id = ?1 AND ended_at IS NOT NULL)",
+            params![id],
+        )?;
+    }
+    let mut spent = Vec::new();
+    for token in taken {
+        let needed = tx.row(
+            "SELECT 1 FROM session_providers p JOIN sessions s ON s.id = p.session_id \
+             WHERE p.provider = ?1 AND p.issuer = ?2 AND p.subject = ?3 AND p.refresh IS NOT NULL \
+             AND s.ended_at IS NULL AND s.idle_until > ?4 LIMIT 1",
+            params![token.account.provider, token.account.issuer, token.account.subject, tx.now()],
+            |_| Ok(()),
+        )?;
+        if needed.is_none() {
+            spent.push(token);
+        }
+    }
+    Ok(spent)
 }
 
 /// Returns what the sign-out at the provider needs.
