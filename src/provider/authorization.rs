@@ -2,11 +2,14 @@
 
 use crate::config::{Preset, Provider as Settings};
 use crate::outbound::form;
-use crate::provider::flow::Flow;
+use crate::provider::flow::{Flow, FlowPurpose};
 use crate::secret::Secret;
 
 /// Maximum length of an ID token in a URL. Servers refuse long URLs (414), some from 4 KiB.
 const MAX_HINT: usize = 3 << 10;
+
+/// Scope that asks for a refresh token (OpenID Connect Core section 11).
+const OFFLINE: &str = "offline_access";
 
 /// Optional parameters of an authorization request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +59,12 @@ pub(super) fn authorization_url(
     redirect_uri: &str,
     request: &AuthorizationRequest<'_>,
 ) -> String {
-    let (scope, challenge) = (settings.scopes.join(" "), flow.challenge());
+    // Only a session needs a refresh token. Each one that nobody uses takes a place at the provider: Google drops the
+    // oldest of a person's.
+    let opens_session = flow.purpose == FlowPurpose::SignIn;
+    let scopes = settings.scopes.iter().map(String::as_str);
+    let scope = scopes.filter(|scope| opens_session || *scope != OFFLINE).collect::<Vec<_>>().join(" ");
+    let challenge = flow.challenge();
     let max_age = flow.max_age.map(|max_age| max_age.as_secs().to_string());
     let mut pairs = vec![
         ("response_type", "code"),
@@ -69,9 +77,9 @@ pub(super) fn authorization_url(
         ("code_challenge_method", "S256"),
     ];
     let mut prompt = match request.prompt {
-        Some(Prompt::Login) => "login".to_owned(),
-        Some(Prompt::SelectAccount) => "select_account".to_owned(),
-        None => String::new(),
+        Some(Prompt::Login) => "login",
+        Some(Prompt::SelectAccount) => "select_account",
+        None => "",
     };
     if settings.preset == Preset::GitHub {
         if request.prompt.is_some() {
@@ -81,10 +89,11 @@ pub(super) fn authorization_url(
         return with_query(endpoint, &pairs);
     }
     pairs.push(("nonce", flow.nonce()));
-    if settings.consent {
-        prompt = if prompt.is_empty() { "consent".to_owned() } else { format!("{prompt} consent") };
+    // Never beside another value: Entra ID and GitLab know one at a time.
+    if settings.consent && opens_session && prompt.is_empty() {
+        prompt = "consent";
     }
-    if settings.preset == Preset::Google && !settings.recheck.is_zero() {
+    if settings.preset == Preset::Google && !settings.recheck.is_zero() && opens_session {
         // Google's way to a refresh token.
         pairs.push(("access_type", "offline"));
     }
@@ -93,7 +102,7 @@ pub(super) fn authorization_url(
         pairs.push(("hd", domain));
     }
     if !prompt.is_empty() {
-        pairs.push(("prompt", &prompt));
+        pairs.push(("prompt", prompt));
     }
     if let Some(max_age) = &max_age {
         pairs.push(("max_age", max_age));

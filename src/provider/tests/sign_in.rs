@@ -4,6 +4,7 @@ use super::*;
 use crate::config::SignatureAlgorithm;
 use crate::identity::Roles;
 use crate::outbound::OutboundError;
+use crate::provider::authorization::authorization_url;
 use crate::provider::oidc::jws::Jws;
 use crate::provider::oidc::keys::Keys;
 use crate::provider::{Admission, Endpoint, MappedRoles, NotAdmitted, Prompt, UndecidedClaim};
@@ -33,6 +34,43 @@ async fn authorization_url_has_every_defence_and_no_secret() {
     // N8: neither the verifier nor the client secret.
     assert!(!url.contains(flow.verifier()) && !url.contains("hunter2"), "{url}");
     assert_ne!(sent["code_challenge"], flow.verifier());
+}
+
+#[test]
+fn only_a_sign_in_asks_for_a_refresh_token() {
+    let clock = Arc::new(TravelClock::new());
+    let session = crate::id::SessionId::from_bytes([1; 16]);
+    let sent = |preset: &str, more: &str, purpose, prompt| {
+        let text = format!(
+            "[[providers]]\nid = \"sso\"\npreset = \"{preset}\"\nclient_id = \"app\"\nclient_secret = \"hunter2\"\n{more}"
+        );
+        let provider = super::provider(&text, &clock);
+        let start = FlowStart {
+            provider: provider.id(),
+            issuer: &provider.settings().issuer,
+            return_to: "/",
+            purpose,
+            max_age: None,
+            remember: false,
+        };
+        let flow = Flow::begin(&start, clock.wall(), &SystemRandom);
+        let request = AuthorizationRequest { login_hint: None, prompt };
+        let url = authorization_url("https://a", provider.settings(), &flow, CALLBACK, &request);
+        let sent = parameters(&url);
+        ["scope", "prompt", "access_type"].map(|name| sent.get(name).cloned().unwrap_or_default())
+    };
+    let (link, choose) = (FlowPurpose::Link(session), Some(Prompt::SelectAccount));
+    let scopes = "openid profile email";
+    let offline = "openid profile email offline_access";
+    let recheck = "recheck = \"1h\"";
+    let google = sent("google", recheck, FlowPurpose::SignIn, None);
+    assert_eq!(google, [scopes, "consent", "offline"]);
+    assert_eq!(sent("google", recheck, link, choose), [scopes, "select_account", ""]);
+    assert_eq!(sent("google", "", FlowPurpose::SignIn, None), [scopes, "", ""]);
+    let entra = "tenants = [\"72f988bf-86f1-41af-91ab-2d7cd011db47\"]\nconsent = true";
+    assert_eq!(sent("microsoft", entra, FlowPurpose::SignIn, None), [offline, "consent", ""]);
+    assert_eq!(sent("microsoft", entra, link, choose), [scopes, "select_account", ""]);
+    assert_eq!(sent("gitlab", "consent = true", link, None), [scopes, "", ""]);
 }
 
 #[tokio::test]
