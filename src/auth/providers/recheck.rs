@@ -4,8 +4,9 @@
 //! a role that was taken away is gone at once; a slow provider delays nobody further. What it states later rides the
 //! revocation log like any other change.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Providers, RECHECK_GRACE, SealedToken, account_of, interval, opened, sealed_name, statement_of};
@@ -38,16 +39,29 @@ const RETRY: Duration = Duration::from_secs(60);
 const STORE_ATTEMPTS: u32 = 20;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Places for rechecks.
+/// Places for rechecks, and the providers that were slow lately.
 pub(crate) struct Rechecks {
     places: tokio::sync::Semaphore,
     /// True if no session is rechecked for sure: no provider asks for it, and the vault has none from before.
     none: AtomicBool,
+    slow: Mutex<HashMap<String, Monotonic>>,
 }
 
 impl Rechecks {
     pub(crate) fn new() -> Self {
-        Self { places: tokio::sync::Semaphore::new(AT_ONCE), none: AtomicBool::new(false) }
+        let places = tokio::sync::Semaphore::new(AT_ONCE);
+        Self { places, none: AtomicBool::new(false), slow: Mutex::default() }
+    }
+
+    /// Returns how long a client waits: not at all for a provider for which others have just waited in vain. Otherwise
+    /// everybody would wait for it again at each attempt.
+    fn patience(&self, provider: &str, now: Monotonic) -> Duration {
+        let is_slow = self.slow().get(provider).is_some_and(|since| now.since(*since) < RETRY);
+        if is_slow { Duration::ZERO } else { PATIENCE }
+    }
+
+    fn slow(&self) -> MutexGuard<'_, HashMap<String, Monotonic>> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,8 +104,14 @@ impl Auth {
         let claim = self.at_vault(self.parts.vault.identities.claim(session, HOLD)).await;
         let Ok(Some(claim)) = claim else { return Ok(grant) };
         let (auth, providers) = (Arc::clone(self), settings.providers.clone());
+        let name = claim.account.provider.clone();
         let recheck = detached(async move { auth.recheck(session, &claim, claimed_at, &providers).await });
-        match tokio::time::timeout(PATIENCE, recheck).await {
+        let patience = self.rechecks.patience(&name, claimed_at);
+        let result = tokio::time::timeout(patience, recheck).await;
+        if result.is_err() && !patience.is_zero() {
+            self.rechecks.slow().insert(name, self.parts.clock.monotonic());
+        }
+        match result {
             Ok(Ok(Outcome::Confirmed)) => {
                 let row = self.at_vault(self.parts.vault.sessions.find(session)).await?;
                 row.filter(|row| row.live).map(|row| row.grant).ok_or(Refusal::RefreshInvalid)
@@ -123,6 +143,9 @@ impl Auth {
         let begun = self.parts.clock.monotonic();
         let outcome = self.try_recheck(session, claim, claimed_at, providers).await?;
         let took = self.parts.clock.monotonic().since(begun);
+        if outcome != Outcome::Undecided && took < PATIENCE {
+            self.rechecks.slow().remove(&claim.account.provider);
+        }
         let counted = &self.parts.metrics.providers;
         let provider = &claim.account.provider;
         // A provider that is not configured any more has no series.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use doorward::auth::RECHECK_GRACE;
 use doorward::vault::UserKey;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{OPEN, World, ada_with};
 use crate::browser::{Browser, later};
@@ -184,4 +185,29 @@ async fn sessions_of_a_removed_provider_end_after_the_grace() {
     assert_eq!(surfer.here.fetch("/").await.status, 401);
     assert_eq!(bob.fetch("/").await.status, 200);
     assert_eq!(world.provider.count("token:refresh_token").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_that_hangs_delays_one_person_alone() {
+    let world = World::with(OPEN).await;
+    let mut browsers = Vec::new();
+    for _ in 0..10 {
+        browsers.push(world.signed_in("ada").await.here);
+    }
+    world.provider.hang(true).await;
+    world.later(DUE).await;
+    let begun = Instant::now();
+    for browser in &mut browsers {
+        assert_eq!(browser.fetch("/").await.status, 200);
+    }
+    // Two seconds for each would be twenty.
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    // Those connections end, and later attempts succeed: people are waited for again.
+    world.provider.hang(false).await;
+    world.provider.put("ada", &ada_with(&json!({ "groups": [] }))).await;
+    assert_eventually("it confirms again", SOON, async || {
+        world.later(Duration::from_secs(150)).await;
+        browsers[0].fetch("/admin").await.status == 403
+    })
+    .await;
 }
