@@ -15,6 +15,7 @@ mod recheck;
 mod roles;
 mod sign_in;
 mod sign_out;
+mod stores;
 mod surfer;
 
 use serde_json::{Value, json};

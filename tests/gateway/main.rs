@@ -3,6 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/stores/postgres.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod postgres;
+#[path = "../support/stores/redis.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod redis;
+
 mod apps;
 mod browser;
 mod canned;
@@ -18,3 +25,6 @@ mod revocation;
 mod sessions;
 mod stores;
 mod story;
+
+// The Redis helpers import this from the crate root.
+use support::eventually;

@@ -1,7 +1,7 @@
 //! What is written down of a sign-in: no code, state or token anywhere, and no personal data in the log or the metrics.
 
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
 use serde_json::json;
 
@@ -9,6 +9,21 @@ use super::{OPEN, World, ada_with};
 use crate::support::http;
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static CAPTURE: Once = Once::new();
+
+/// Captures the log at `info` from now on, with the lines of all tests of this process.
+pub(super) fn capture() {
+    CAPTURE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO);
+        tracing::subscriber::set_global_default(subscriber.with_writer(|| Lines).finish())
+            .expect("the only one");
+    });
+}
+
+/// The captured log.
+pub(super) fn captured() -> String {
+    String::from_utf8_lossy(&LINES.lock().expect("not poisoned")).into_owned()
+}
 
 struct Lines;
 
@@ -26,8 +41,7 @@ impl io::Write for Lines {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_and_metrics_name_no_secret_and_no_person() {
     // Lines of other tests of this process are in it too; this person is in none of them.
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO);
-    tracing::subscriber::set_global_default(subscriber.with_writer(|| Lines).finish()).expect("the only one");
+    capture();
     let world = World::with(&format!("{OPEN}\nlogout = true")).await;
     let private = json!({
         "preferred_username": "hypatia", "name": "Hypatia of Alexandria", "email": "hypatia@museion.example",
@@ -61,7 +75,7 @@ async fn log_and_metrics_name_no_secret_and_no_person() {
     let hint = surfer.trail.first().expect("a URL").split("id_token_hint=").nth(1).expect("an ID token");
     secrets.push(hint.split('&').next().unwrap_or_default().to_owned());
 
-    let log = String::from_utf8_lossy(&LINES.lock().expect("not poisoned")).into_owned();
+    let log = captured();
     let metrics = world.gateway.probe("/metrics").await.text();
     assert!(log.contains("user_created_by_provider") && log.contains("logout_token_refused"), "{log}");
     let personal = ["hypatia@museion.example", "Alexandria", "subject-4711", "nobody of that name"];

@@ -27,6 +27,11 @@ pub(super) struct Provider {
 
 impl Provider {
     pub(super) async fn start() -> Self {
+        Self::with(&json!({})).await
+    }
+
+    /// Starts it with these people, by name.
+    pub(super) async fn with(people: &Value) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let modules = root.join(".venv/node/oidc");
         assert!(
@@ -42,6 +47,7 @@ impl Provider {
             .arg(format!("{ORIGIN}/auth/providers/sso/signed-out"))
             .arg(format!("http://127.0.0.1:{gateway_port}/auth/providers/sso/backchannel-logout"))
             .env("MODULES", &modules)
+            .env("PEOPLE", people.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // It warns about settings that only tests have.
@@ -146,6 +152,16 @@ impl Provider {
     pub(super) async fn held(&self) -> (u64, u64) {
         let held = self.control("GET", "held", &json!({})).await;
         (held["now"].as_u64().expect("a number"), held["peak"].as_u64().expect("a number"))
+    }
+
+    /// Refresh tokens that were sent to the token endpoint, and how often the one was that was sent most.
+    pub(super) async fn uses(&self) -> (u64, u64) {
+        serde_json::from_value(self.control("GET", "uses", &json!({})).await).expect("two numbers")
+    }
+
+    /// Every code and token that it has issued.
+    pub(super) async fn secrets(&self) -> Vec<String> {
+        serde_json::from_value(self.control("GET", "secrets", &json!({})).await).expect("texts")
     }
 
     /// Advances the provider's clock.
