@@ -1,16 +1,18 @@
-//! Sign-in at an identity provider: `oidc-provider` of npm, unmodified, in a process of its own.
+//! Sign-in at identity providers: `oidc-provider` of npm, and django-oauth-toolkit of PyPI, both unmodified.
 
 mod accounts;
 mod attacks;
 mod backchannel;
 mod commands;
+mod django;
 mod flows;
 mod forgeries;
 mod link;
 mod log;
 mod open_redirect;
 mod pages;
-mod provider;
+#[path = "../support/providers/mod.rs"]
+mod providers;
 mod recheck;
 mod roles;
 mod sign_in;
@@ -20,9 +22,11 @@ mod surfer;
 
 use serde_json::{Value, json};
 
+use crate::browser::ORIGIN;
 use crate::support::gateway::ROUTES;
+use crate::support::port::free_port;
 use crate::support::{Setup, TestGateway};
-use provider::Provider;
+use providers::Provider;
 pub(crate) use surfer::Surfer;
 
 /// Settings of a provider whose people get an account and a role.
@@ -45,9 +49,10 @@ impl World {
 
     /// Starts both. `login` are lines of `[login]`.
     async fn with_login(more: &str, login: &str) -> Self {
-        let provider = Provider::start().await;
+        let port = free_port();
+        let provider = Provider::start(ORIGIN, port).await;
         provider.put("ada", &ada()).await;
-        let listen = format!("127.0.0.1:{}", provider.gateway_port());
+        let listen = format!("127.0.0.1:{port}");
         let routes = format!("{ROUTES}{}", provider.table("sso", more));
         let gateway =
             TestGateway::with(Setup { listen, routes, login: login.into(), ..Setup::default() }).await;
@@ -62,7 +67,7 @@ impl World {
     }
 
     fn surfer(&self) -> Surfer {
-        Surfer::new(&self.gateway, &self.provider)
+        Surfer::new(&self.gateway, self.provider.address())
     }
 
     /// A browser in which a person has signed in.
@@ -71,6 +76,14 @@ impl World {
         let page = surfer.sign_in(name, "/").await;
         assert_eq!(page.status, 200, "{} {}", surfer.at, page.text());
         surfer
+    }
+
+    /// Requests for the provider's key set so far.
+    async fn fetches_of_keys(&self) -> f64 {
+        let text = self.gateway.probe("/metrics").await.text();
+        let lines = text.lines().filter(|line| line.starts_with("doorward_outbound_requests_total{"));
+        let of_keys = lines.filter(|line| line.contains("purpose=\"keys\""));
+        of_keys.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Advances the clocks of the gateway and the provider.

@@ -141,7 +141,7 @@ async fn response_of_another_issuer_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callback_of_one_provider_with_the_flow_of_another_is_lost() {
-    let provider = super::Provider::start().await;
+    let provider = super::Provider::start(ORIGIN, crate::support::port::free_port()).await;
     provider.put("ada", &super::ada()).await;
     let other = provider.table("other", OPEN).replace("client_id = \"doorward\"", "client_id = \"another\"");
     let routes = format!("{}{}{other}", crate::support::gateway::ROUTES, provider.table("sso", OPEN));
@@ -150,7 +150,7 @@ async fn callback_of_one_provider_with_the_flow_of_another_is_lost() {
         ..crate::support::Setup::default()
     })
     .await;
-    let mut surfer = Surfer::new(&gateway, &provider);
+    let mut surfer = Surfer::new(&gateway, provider.address());
     let there = surfer.visit(&format!("{ORIGIN}/auth/providers/other/start")).await;
     let to = there.header("location").expect("a redirect").to_owned();
     let state = parameter(&to, "state").to_owned();

@@ -172,20 +172,14 @@ async fn anything_but_a_fresh_logout_token_of_the_provider_is_refused() {
 async fn strangers_keys_make_the_gateway_fetch_keys_once_a_minute() {
     let world = World::with(OPEN).await;
     world.signed_in("ada").await;
-    let fetched = async || {
-        let text = world.gateway.probe("/metrics").await.text();
-        let lines = text.lines().filter(|line| line.starts_with("doorward_outbound_requests_total{"));
-        let of_keys = lines.filter(|line| line.contains("purpose=\"keys\""));
-        of_keys.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
-    };
-    let before = fetched().await;
+    let before = world.fetches_of_keys().await;
     assert!(before >= 1.0, "{before}");
     for round in 0..20 {
         let header = json!({ "kid": format!("stranger-{round}") });
         let token = world.provider.logout_token(&header, &json!({ "sub": "ada" })).await;
         assert_refused(&post(&world.gateway, &token).await, "an unknown key");
     }
-    assert!(fetched().await <= before + 1.0);
+    assert!(world.fetches_of_keys().await <= before + 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

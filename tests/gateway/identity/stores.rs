@@ -11,11 +11,12 @@ use doorward::id::{Random, SessionId, SystemRandom, base64url};
 use serde_json::Value;
 
 use super::Surfer;
-use super::provider::Provider;
-use crate::browser::{Browser, later};
+use super::Provider;
+use crate::browser::{Browser, ORIGIN, later};
 use crate::postgres::{self, Server};
 use crate::redis::{NONE, RedisServer};
 use crate::support::gateway::{ROUTES, SOON};
+use crate::support::port::free_port;
 use crate::support::{Setup, TestGateway, assert_eventually};
 
 /// The gateways and what they share. Stores and provider are private to one test.
@@ -30,7 +31,8 @@ struct Fleet {
 impl Fleet {
     /// Starts `gateways`, and a provider with these people. `more` are lines of the provider's table.
     async fn start(gateways: usize, people: &Value, more: &str) -> Self {
-        let provider = Provider::with(people).await;
+        let gateway_port = free_port();
+        let provider = Provider::with(ORIGIN, gateway_port, people).await;
         let redis = RedisServer::start(NONE).await;
         let started = tokio::task::spawn_blocking(|| {
             let server = Server::start("");
@@ -43,7 +45,7 @@ impl Fleet {
         let clock = Arc::new(TravelClock::new());
         let mut fleet = Self { provider, gateways: Vec::new(), redis, postgres, database };
         for at in 0..gateways {
-            let port = if at == 0 { fleet.provider.gateway_port() } else { 0 };
+            let port = if at == 0 { gateway_port } else { 0 };
             let host = format!("127.0.0.1:{}", fleet.postgres.port);
             let setup = Setup {
                 listen: format!("127.0.0.1:{port}"),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::provider::Provider;
 use crate::browser::{Browser, ORIGIN, encode, hidden, with};
 use crate::support::{Response, TestGateway, http};
 
@@ -17,7 +16,8 @@ pub(crate) struct Surfer {
     pub(crate) here: Browser,
     /// Cookies of the provider, by name and path.
     there: BTreeMap<(String, String), String>,
-    issuer: String,
+    /// Origin of the provider.
+    origin: String,
     provider: SocketAddr,
     /// URL in the address bar.
     pub(crate) at: String,
@@ -28,12 +28,12 @@ pub(crate) struct Surfer {
 }
 
 impl Surfer {
-    pub(super) fn new(gateway: &TestGateway, provider: &Provider) -> Self {
+    pub(super) fn new(gateway: &TestGateway, provider: SocketAddr) -> Self {
         Self {
             here: Browser::new(gateway),
             there: BTreeMap::new(),
-            issuer: provider.issuer(),
-            provider: provider.address(),
+            origin: format!("http://{provider}"),
+            provider,
             at: ORIGIN.to_owned(),
             trail: Vec::new(),
             stop_at: None,
@@ -90,7 +90,7 @@ impl Surfer {
 
     /// Signs in at the provider whose page is shown.
     pub(super) async fn sign_in_there(&mut self, name: &str) -> Response {
-        assert!(self.at.starts_with(&self.issuer), "not at the provider: {}", self.at);
+        assert!(self.at.starts_with(&self.origin), "not at the provider: {}", self.at);
         let url = self.at.clone();
         let form = encode(&[("login".to_owned(), name.to_owned())]);
         let response = self.ask_provider("POST", &url, form.as_bytes()).await;
@@ -135,14 +135,23 @@ impl Surfer {
 
     /// Signs out at the provider whose page with a form is shown.
     pub(super) async fn confirm_there(&mut self, page: &Response) -> Response {
+        self.submit_there(page, &[]).await
+    }
+
+    /// Submits the form of a page of the provider with more fields, and follows redirects.
+    pub(super) async fn submit_there(&mut self, page: &Response, more: &[(&str, &str)]) -> Response {
         let text = page.text();
-        let action = text.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
-        let fields: Vec<(String, String)> = text
-            .split("<input type=\"hidden\"")
-            .skip(1)
-            .map(|tag| (attribute(tag, "name"), attribute(tag, "value")))
-            .collect();
-        let url = self.absolute(action);
+        let form = text.split("<form").nth(1).unwrap_or_else(|| panic!("no form: {text}"));
+        let (tag, form) = form.split_once('>').expect("a tag");
+        // Without an action it is the page's own address.
+        let action = attribute(tag, "action").unwrap_or_else(|| self.at.clone());
+        let hidden = form.split("<input type=\"hidden\"").skip(1).map(|rest| {
+            let tag = rest.split('>').next().unwrap_or_default();
+            (attribute(tag, "name").expect("a name"), attribute(tag, "value").unwrap_or_default())
+        });
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let fields: Vec<(String, String)> = hidden.chain(more).collect();
+        let url = self.absolute(&action);
         let response = self.ask_provider("POST", &url, encode(&fields).as_bytes()).await;
         match redirect(&response) {
             Some(next) => self.go(&next).await,
@@ -151,7 +160,7 @@ impl Surfer {
     }
 
     async fn ask_provider(&mut self, method: &str, url: &str, body: &[u8]) -> Response {
-        let target = url.strip_prefix(&self.issuer).unwrap_or_else(|| panic!("a stranger's URL: {url}"));
+        let target = url.strip_prefix(&self.origin).unwrap_or_else(|| panic!("a stranger's URL: {url}"));
         let path = target.split('?').next().unwrap_or_default();
         let sent: Vec<String> = (self.there.iter())
             .filter(|((_, below), _)| path.starts_with(below.as_str()))
@@ -185,8 +194,8 @@ impl Surfer {
         if !url.starts_with('/') {
             return url.to_owned();
         }
-        let is_there = self.at.starts_with(&self.issuer);
-        format!("{}{url}", if is_there { self.issuer.as_str() } else { ORIGIN })
+        let is_there = self.at.starts_with(&self.origin);
+        format!("{}{url}", if is_there { self.origin.as_str() } else { ORIGIN })
     }
 }
 
@@ -198,9 +207,10 @@ pub(super) fn link(page: &Response, text: &str) -> String {
     found.replace("&#38;", "&").replace("&amp;", "&")
 }
 
-fn attribute(tag: &str, name: &str) -> String {
-    let rest = tag.split(&format!(" {name}=\"")).nth(1).unwrap_or_else(|| panic!("no {name}: {tag}"));
-    rest.split('"').next().unwrap_or_default().to_owned()
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let rest = tag.split(&format!(" {name}=\"")).nth(1)?;
+    let value = rest.split('"').next().unwrap_or_default();
+    Some(value.replace("&#x27;", "'").replace("&quot;", "\"").replace("&amp;", "&"))
 }
 
 fn redirect(response: &Response) -> Option<String> {
