@@ -81,7 +81,7 @@ impl SignInTemplate<'_> {
         })
     }
 
-    fn has_form(&self) -> bool {
+    fn has_name(&self) -> bool {
         self.page.fields != SignInFields::None
     }
 

@@ -39,7 +39,7 @@ fn device(this: bool) -> Device {
 
 /// Every page in every state, with hostile texts.
 fn pages() -> Vec<Page<'static>> {
-    let button = || ProviderButton { label: HOSTILE.to_owned(), url: HOSTILE.to_owned() };
+    let button = || ProviderButton { label: HOSTILE.to_owned(), id: HOSTILE.to_owned() };
     let providers: &'static [ProviderButton] = Box::leak(Box::new([button(), button()]));
     let sign_in = |problem, username, return_to, remember| SignIn {
         fields: SignInFields::NameAndPassword,

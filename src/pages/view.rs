@@ -32,19 +32,19 @@ pub enum Page<'a> {
     Resend(Resend<'a>),
 }
 
-/// A button that leads to an identity provider.
+/// A button of the sign-in form that leads to an identity provider. It posts `provider`.
 #[derive(Clone, Debug)]
 pub struct ProviderButton {
     /// Its text.
     pub label: String,
-    /// URL that begins the sign-in there.
-    pub url: String,
+    /// Name of the provider.
+    pub id: String,
 }
 
 /// Fields of the sign-in form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInFields {
-    /// No form: only providers sign people in.
+    /// No field: only providers sign people in.
     None,
     /// The name, which chooses a provider or leads to the password.
     Name,
@@ -53,7 +53,7 @@ pub enum SignInFields {
 }
 
 /// Sign-in form. It posts `csrf`, `return_to` (if present), `username`, `password` and, if ticked, `remember=on`; where it
-/// has the name alone, `step=name` instead of the password.
+/// has the name alone, `step=name` instead of the password. A provider's button posts `provider` besides.
 #[derive(Debug)]
 pub struct SignIn<'a> {
     /// Fields of the form.

@@ -106,6 +106,14 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
             if cookies_refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
         return Ok(form_page(call, &input, Some((refusal, problem))));
     }
+    if let Some(id) = form.get("provider") {
+        let start = Start { return_to, remember, ..Start::default() };
+        return Ok(match call.snapshot.settings.providers.find(id) {
+            Some(provider) => OwnResponse::see_other(&providers::start_url(call, provider, start)),
+            // The page is older than a reload that removed the provider.
+            None => form_page(call, &input, Some((Refusal::FormInvalid, SignInProblem::FormExpired))),
+        });
+    }
     if let Some(provider) = username.and_then(|name| providers::provider_of_address(call, name)) {
         let start = Start { return_to, remember, login_hint: username };
         return Ok(OwnResponse::see_other(&providers::start_url(call, provider, start)));
@@ -184,12 +192,9 @@ fn form_page(
     let csrf = call.auth.form_token(FORM, visit.as_bytes());
     let action = format!("{}/login", call.snapshot.server.auth_prefix);
     let settings = &call.snapshot.settings;
-    let button = |provider: &std::sync::Arc<crate::provider::Provider>| {
-        let start = Start { return_to: input.return_to, ..Start::default() };
-        ProviderButton {
-            label: provider.settings().label.clone(),
-            url: providers::start_url(call, provider, start),
-        }
+    let button = |provider: &std::sync::Arc<crate::provider::Provider>| ProviderButton {
+        label: provider.settings().label.clone(),
+        id: provider.id().as_str().to_owned(),
     };
     let buttons: Vec<ProviderButton> = settings.providers.iter().map(button).collect();
     let by_address = settings.providers.iter().any(|provider| !provider.settings().email_domains.is_empty());

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::surfer::link;
+use super::surfer::{BUTTON, link};
 use super::{OPEN, World};
 use crate::browser::{Browser, ORIGIN, hidden, with};
 use crate::support::PASSWORD;
@@ -14,7 +14,7 @@ async fn sign_in_page_offers_password_and_provider() {
     let page = surfer.go(&format!("{ORIGIN}/reports")).await;
     let text = page.text();
     assert!(text.contains("name=\"password\"") && text.contains("Sign in with Example SSO"), "{text}");
-    assert!(link(&page, "/providers/sso/start").contains("return_to="), "{text}");
+    assert!(text.contains(BUTTON) && hidden(&page).iter().any(|(name, _)| name == "return_to"), "{text}");
     world.gateway.user("bob", &[]).await;
     let by_password = Browser::signed_in(&world.gateway, "bob").await;
     assert!(by_password.cookies.contains_key("__Host-doorward-access"));
@@ -37,9 +37,8 @@ async fn single_provider_without_passwords_is_gone_to_at_once() {
     assert_eq!(out.status, 200, "{}", out.text());
     let page = surfer.go(&format!("{ORIGIN}/reports")).await;
     assert_eq!((page.status, surfer.at.starts_with(&format!("{ORIGIN}/auth/login"))), (200, true));
-    assert!(!page.text().contains("<form"), "no password: {}", page.text());
-    let start = link(&page, "/providers/sso/start");
-    let page = surfer.go(&start).await;
+    assert!(!page.text().contains("name=\"username\""), "no password: {}", page.text());
+    let page = surfer.press(&page).await;
     assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
     assert!(!surfer.here.cookies.contains_key("__Host-doorward-hold"));
 }
@@ -60,7 +59,33 @@ async fn provider_that_always_refuses_is_asked_once() {
     assert_eq!((page.status, surfer.trail.len()), (200, 1), "{:?}", surfer.trail);
     let page = surfer.go(&format!("{ORIGIN}/reports")).await;
     assert_eq!((page.status, surfer.trail.iter().any(|url| url.contains("/start"))), (200, false));
-    link(&page, "/providers/sso/start");
+    assert!(page.text().contains(BUTTON), "{}", page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn button_of_a_provider_keeps_the_choice_to_stay_signed_in() {
+    let world = World::with(OPEN).await;
+    for (chosen, lives) in
+        [(&[("provider", "sso")][..], false), (&[("provider", "sso"), ("remember", "on")], true)]
+    {
+        let mut surfer = world.surfer();
+        let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+        surfer.submit(&page, "/auth/login", chosen).await;
+        surfer.stop_at = Some("/callback?");
+        surfer.sign_in_there("ada").await;
+        let callback = surfer.at.clone();
+        let signed_in = surfer.visit(&callback).await;
+        let set = signed_in.all("set-cookie");
+        let refresh = set.iter().find(|cookie| cookie.starts_with("__Host-doorward-refresh=")).expect("set");
+        assert_eq!(refresh.contains("Max-Age="), lives, "{refresh}");
+    }
+    // A provider that a reload has removed, and a form of somebody else's page.
+    let mut surfer = world.surfer();
+    let page = surfer.go(&format!("{ORIGIN}/reports")).await;
+    let expired = surfer.submit(&page, "/auth/login", &[("provider", "old")]).await;
+    assert!(expired.status == 403 && expired.text().contains("role=\"alert\""), "{}", expired.text());
+    let forged = surfer.submit(&page, "/auth/login", &[("provider", "sso"), ("csrf", "x")]).await;
+    assert!(forged.status == 403 && surfer.at == ORIGIN, "{}", forged.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,9 @@ use crate::support::{Response, TestGateway, http};
 /// Maximum number of redirects in a row. A sign-in has about eight.
 const MAX_REDIRECTS: usize = 16;
 
+/// The provider's button on the sign-in page.
+pub(super) const BUTTON: &str = "<button name=\"provider\" value=\"sso\"";
+
 /// A browser.
 #[derive(Clone)]
 pub(crate) struct Surfer {
@@ -84,8 +87,13 @@ impl Surfer {
     /// Chooses the provider on the sign-in page that `target` leads to.
     pub(super) async fn choose(&mut self, target: &str) -> Response {
         let page = self.go(&format!("{ORIGIN}{target}")).await;
-        let start = link(&page, "/providers/sso/start");
-        self.go(&start).await
+        self.press(&page).await
+    }
+
+    /// Presses the provider's button on the sign-in page.
+    pub(super) async fn press(&mut self, page: &Response) -> Response {
+        assert!(page.text().contains(BUTTON), "no button: {}", page.text());
+        self.submit(page, "/auth/login", &[("provider", "sso")]).await
     }
 
     /// Signs in at the provider whose page is shown.
