@@ -20,7 +20,7 @@ async fn assert_lost(surfer: &mut Surfer, url: &str) {
 
 /// The value of a parameter of a URL.
 fn parameter<'a>(url: &'a str, name: &str) -> &'a str {
-    let found = url.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let found = url.split(['?', '&', '#']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     found.unwrap_or_else(|| panic!("no {name}: {url}"))
 }
 

@@ -79,6 +79,16 @@ async fn callback_that_is_loaded_again_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fragment_of_the_address_does_not_reach_the_provider() {
+    let world = World::with(OPEN).await;
+    let to = world.surfer().visit(&format!("{ORIGIN}/auth/providers/sso/start")).await;
+    // A browser takes the fragment of an address through redirects that have none.
+    let to = to.header("location").expect("a redirect").to_owned();
+    assert!(to.starts_with(&world.provider.issuer()) && to.ends_with('#'), "{to}");
+    assert_eq!(to.matches('#').count(), 1, "{to}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn flow_ends_after_ten_minutes() {
     let world = World::with(OPEN).await;
     for (age, status) in [(50, 200), (610, 400)] {

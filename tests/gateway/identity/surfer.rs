@@ -169,6 +169,7 @@ impl Surfer {
 
     async fn ask_provider(&mut self, method: &str, url: &str, body: &[u8]) -> Response {
         let target = url.strip_prefix(&self.origin).unwrap_or_else(|| panic!("a stranger's URL: {url}"));
+        let target = target.split('#').next().unwrap_or_default();
         let path = target.split('?').next().unwrap_or_default();
         let sent: Vec<String> = (self.there.iter())
             .filter(|((_, below), _)| path.starts_with(below.as_str()))

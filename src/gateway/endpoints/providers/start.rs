@@ -116,7 +116,9 @@ pub(super) async fn leave(
     }
     let name = flow_cookie(call, &begun.suffix);
     call.cookies.push(&name, &begun.value, call.snapshot, Some(FLOW_LIFETIME));
-    Ok(OwnResponse::see_other(&url))
+    // A browser takes the fragment of the app's address through every redirect, to scripts of the page at their end, unless a
+    // redirect has a fragment of its own: an empty one is enough (Fetch, HTTP-redirect fetch).
+    Ok(OwnResponse::see_other(&format!("{url}#")))
 }
 
 /// Logs a failure at a provider; returns the refusal for the person.
