@@ -37,7 +37,7 @@ impl Site {
         Self::with(origin, change(setup)).await
     }
 
-    async fn with(origin: String, setup: Setup) -> Self {
+    pub(crate) async fn with(origin: String, setup: Setup) -> Self {
         let gateway = TestGateway::with(setup).await;
         gateway.user("ada", &[]).await;
         Self { gateway, origin }

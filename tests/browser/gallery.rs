@@ -53,8 +53,13 @@ pub(crate) const NAMES: &[&str] = &[
     "error-403-origin",
     "error-401",
     "error-403",
+    "error-403-denied",
+    "error-403-waiting",
+    "error-403-login-taken",
+    "error-400-flow",
     "error-404",
     "error-502",
+    "error-502-provider",
     "error-503",
 ];
 
@@ -102,6 +107,9 @@ fn error(status: u16, code: &'static str, sign_in: Option<&'static str>) -> Page
         is_framed: false,
     })
 }
+
+/// The sign-in page, to which an error page leads.
+const SIGN_IN: Option<&str> = Some("/auth/login");
 
 fn interrupted(had_session: bool, is_framed: bool) -> Page<'static> {
     Page::FormInterrupted(Interrupted { sign_in: "/auth/login", had_session, is_framed })
@@ -157,10 +165,7 @@ fn devices() -> Vec<Device> {
 }
 
 fn buttons() -> Vec<ProviderButton> {
-    let button = |label: &str, id: &str| ProviderButton {
-        label: label.to_owned(),
-        url: format!("/auth/providers/{id}/start"),
-    };
+    let button = |label: &str, id: &str| ProviderButton { label: label.to_owned(), id: id.to_owned() };
     vec![button("Example SSO", "sso"), button("GitHub", "github")]
 }
 
@@ -241,10 +246,15 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
         "resend" => resend(&fields),
         "resend-empty" => resend(&[]),
         "error-403-origin" => error(403, "origin_not_allowed", None),
-        "error-401" => error(401, "token_revoked", Some("/auth/login")),
+        "error-401" => error(401, "token_revoked", SIGN_IN),
         "error-403" => error(403, "role_missing", None),
+        "error-403-denied" => error(403, "provider_denied", SIGN_IN),
+        "error-403-waiting" => error(403, "approval_pending", SIGN_IN),
+        "error-403-login-taken" => error(403, "provider_login_taken", SIGN_IN),
+        "error-400-flow" => error(400, "provider_flow_lost", SIGN_IN),
         "error-404" => error(404, "route_unknown", None),
         "error-502" => error(502, "upstream_unavailable", None),
+        "error-502-provider" => error(502, "provider_away", SIGN_IN),
         "error-503" => error(503, "store_unavailable", None),
         _ => return None,
     };

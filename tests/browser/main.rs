@@ -4,6 +4,10 @@
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod support;
 
+#[path = "../support/providers/mod.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod identity;
+
 use support::eventually;
 
 mod apps;
@@ -14,3 +18,4 @@ mod gallery;
 mod looks;
 mod origins;
 mod pages;
+mod providers;
