@@ -71,7 +71,7 @@ impl Fleet {
 
     /// A browser in which a person signs in at a gateway.
     async fn signed_in(&self, name: &str, at: usize) -> Surfer {
-        let mut surfer = Surfer::new(&self.gateways[at], &self.provider);
+        let mut surfer = Surfer::new(&self.gateways[at], self.provider.address());
         surfer.sign_in_as(name).await;
         surfer
     }

@@ -39,7 +39,7 @@ async fn signed_in(people: usize) -> (Fleet, Vec<Browser>) {
     for first in (0..people).step_by(AT_ONCE) {
         let mut signing_in = JoinSet::new();
         for at in first..people.min(first + AT_ONCE) {
-            let mut surfer = Surfer::new(&fleet.gateways[at % GATEWAYS], &fleet.provider);
+            let mut surfer = Surfer::new(&fleet.gateways[at % GATEWAYS], fleet.provider.address());
             signing_in.spawn(async move {
                 surfer.sign_in_as(&format!("person{at}")).await;
                 (at, surfer.here)
