@@ -11,8 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,47 +19,15 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
+from processes import certificate, found, free_port, running
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PYTHON = sys.executable
 USERS = ["ada", "bob"]
 PASSWORD = "violet kettle harbour lantern"
-# Bounds that only end a hang.
-START, CLIENT = 60, 900
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def found(name):
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-
-
-@contextlib.contextmanager
-def running(name, command, port, log, **kwargs):
-    """Runs a program: waits until it listens, and ends it with all its children."""
-    with open(log, "wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
-    try:
-        deadline = time.monotonic() + START
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"interop: {name} did not start:\n{Path(log).read_text(errors='replace')[-2000:]}")
-            time.sleep(0.05)
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+# Bound that only ends a hang.
+CLIENT = 900
 
 
 def node_app(folder, port):
@@ -155,19 +121,6 @@ CLIENTS = {
     "java": ("java", ["java", HERE / "clients/Client.java"]),
     "chromium": ("chromium", [PYTHON, HERE / "clients/chromium.py"]),
 }
-
-
-def certificate(folder):
-    """A self-signed certificate for localhost."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        + ["-addext", "extendedKeyUsage=serverAuth"]
-        + ["-keyout", folder / "localhost.key", "-out", folder / "localhost.crt"],
-        check=True,
-        capture_output=True,
-    )
-    return folder / "localhost.crt"
 
 
 @contextlib.contextmanager
