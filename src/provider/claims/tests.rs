@@ -76,6 +76,22 @@ fn lists_that_providers_cut_are_undecided() {
 }
 
 #[test]
+fn absent_claims_of_keycloak_are_none() {
+    // Seen at Keycloak 26.7: of a person without groups both the ID token and UserInfo leave the claim out.
+    for (claim, given) in [
+        ("groups", json!({})),
+        ("realm_access.roles", json!({ "realm_access": {} })),
+        ("/resource_access/doorward/roles", json!({ "resource_access": {} })),
+    ] {
+        assert_eq!(roles("keycloak", claim, "ops", given.clone()), Ok(false), "{claim}");
+        assert_eq!(roles("oidc", claim, "ops", given), Err(UndecidedClaim::Missing), "{claim}");
+    }
+    assert_eq!(roles("keycloak", "groups", "ops", json!({ "groups": 1 })), Err(UndecidedClaim::Malformed));
+    let elsewhere = json!({ "_claim_names": { "groups": "src1" } });
+    assert_eq!(roles("keycloak", "groups", "ops", elsewhere), Err(UndecidedClaim::Overage));
+}
+
+#[test]
 fn absent_app_roles_of_entra_are_none() {
     assert_eq!(roles("microsoft", "roles", "ops", json!({})), Ok(false));
     assert_eq!(roles("microsoft", "groups", "ops", json!({})), Err(UndecidedClaim::Missing));

@@ -115,6 +115,21 @@ async fn missing_groups_are_not_no_groups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn person_who_left_the_last_group_at_keycloak_loses_role_and_streams() {
+    let world = World::with(&format!("{OPEN}\npreset = \"keycloak\"")).await;
+    let mut surfer = world.signed_in("ada").await;
+    let mut socket = Socket::open(world.gateway.address(), "/ws", surfer.here.access()).await;
+    socket.echo("before").await;
+    // Keycloak has no empty list: the claim is missing.
+    world.provider.put("ada", &ada_with(&json!({ "groups": null }))).await;
+    world.later(DUE).await;
+    assert_eq!(surfer.here.fetch("/admin").await.status, 403);
+    assert_eq!(roles(&world.gateway).await, "");
+    socket.until_closed().await;
+    assert_eq!(surfer.here.fetch("/").await.status, 200, "the session goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn provider_that_is_away_keeps_sessions_until_the_grace_ends() {
     let world = World::with(OPEN).await;
     let mut surfer = world.signed_in("ada").await;
