@@ -50,9 +50,10 @@ test-faults: setup-test ## Faults in random order, clients that never stop, and 
 test-guards: setup-test ## Switch each guard off in a test build: the fault suite must notice, each within ten minutes
 	TMPDIR="$$(.ci/scratch)" cargo test --locked --features broken-guards --test faults guards:: -- --nocapture
 
-interop: setup-interop ## Real clients to real apps, 10,000 requests by two users; Node and Java where they are installed
+interop: setup-interop ## Real clients, apps and identity providers; Node, Java with Maven, and Go where they are installed
 	cargo build --locked
 	.venv/bin/python tests/interop/run.py
+	.venv/bin/python tests/interop/sign_in.py
 
 bench: setup-bench ## Measure the check beside nginx, HAProxy and Envoy (under 20 minutes; docs/bench)
 	cargo bench --locked --bench compare -- --publish docs/bench --page README.md

@@ -1,0 +1,1 @@
+"""Sign-in through doorward with accounts at real identity providers."""
