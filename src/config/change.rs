@@ -235,8 +235,17 @@ fn sessions(new: Sessions, running: &Config, fixed: &mut Fixed) -> Sessions {
 /// Applies every key: another issuer or audience invalidates all tokens, as gateway.toml says.
 fn tokens(new: Tokens) -> Tokens {
     // The algorithm applies to the next key; `doorward key rotate` creates keys.
-    let Tokens { issuer, audience, algorithm, access_ttl, refresh_grace, refresh_grace_unused } = new;
-    Tokens { issuer, audience, algorithm, access_ttl, refresh_grace, refresh_grace_unused }
+    // Encrypted claims are in the next token of each session.
+    let Tokens {
+        issuer,
+        audience,
+        algorithm,
+        access_ttl,
+        refresh_grace,
+        refresh_grace_unused,
+        encrypted_claims,
+    } = new;
+    Tokens { issuer, audience, algorithm, access_ttl, refresh_grace, refresh_grace_unused, encrypted_claims }
 }
 
 fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {

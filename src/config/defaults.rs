@@ -64,6 +64,7 @@ impl Config {
                 access_ttl: Duration::from_mins(15),
                 refresh_grace: Duration::from_secs(60),
                 refresh_grace_unused: Duration::from_hours(24),
+                encrypted_claims: None,
             },
             login: Login {
                 password: true,

@@ -113,7 +113,13 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let admin = server::admin(root.table("admin"), defaults.admin, (&server, &listen), (dir, env));
     let vault = stores::vault(vault_table, defaults.vault, dir, env);
     let sessions = stores::sessions(sessions_table, defaults.sessions, (dir, env), &vault, &lease);
-    let tokens = tokens::tokens(root.table("tokens"), defaults.tokens, (sessions.idle_timeout, &idle));
+    let tokens = tokens::tokens(
+        root.table("tokens"),
+        defaults.tokens,
+        (sessions.idle_timeout, &idle),
+        (dir, env),
+        &vault.master_key,
+    );
     let providers = root.tables("providers");
     let has_providers = !providers.is_empty();
     let providers = providers::providers(providers, dir, env);

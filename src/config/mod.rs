@@ -34,7 +34,10 @@ pub use section::stores::{
     VaultUrl,
 };
 pub use section::tls::{Tls, TlsCertificate};
-pub use section::tokens::{Algorithm, IdentityHeaders, Log, LogAccess, LogFormat, LogLevel, Login, Tokens};
+pub use section::tokens::{
+    Algorithm, ClaimsKey, EncryptedClaim, EncryptedClaims, IdentityHeaders, Log, LogAccess, LogFormat,
+    LogLevel, Login, RecipientKey, Tokens,
+};
 pub use section::upstream_headers::{Encoding, Part, RequestHeaders, ResponseHeaders, Template, Variable};
 pub use section::upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};
 pub use warnings::Warning;

@@ -8,6 +8,7 @@ mod bad_routes;
 mod bad_stores;
 mod bad_upstream_headers;
 mod change;
+mod encrypted_claims;
 mod providers;
 mod shipped;
 mod tls;

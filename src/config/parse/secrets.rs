@@ -12,7 +12,8 @@ use crate::config::parse::reader::Value;
 use crate::config::{Env, MasterKey};
 use crate::secret::Secret;
 
-const EXAMPLE: &str = "write 32 random bytes in base64url without padding, 43 characters \
+/// What to write as a key of 32 bytes.
+pub(crate) const EXAMPLE: &str = "write 32 random bytes in base64url without padding, 43 characters \
                    (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)";
 
 /// Reads `master_key`, `master_key_file` or `master_key_env`; `None` if none of them is set, or the value is invalid.

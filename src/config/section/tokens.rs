@@ -1,5 +1,6 @@
 //! `[tokens]`, `[login]`, `[identity_headers]` and `[log]`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -11,7 +12,13 @@ use crate::config::parse::reader::Table;
 use crate::config::parse::units::show_duration;
 use crate::config::section::upstream_headers::names;
 use crate::config::section::upstream_headers::names::merged;
-use crate::config::usize_from;
+use crate::config::{Env, MasterKey, usize_from};
+
+mod encrypted_claims;
+mod recipient;
+
+pub use encrypted_claims::{ClaimsKey, EncryptedClaim, EncryptedClaims};
+pub use recipient::RecipientKey;
 
 /// `[tokens]`
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +36,8 @@ pub struct Tokens {
     /// Time during which it may still be sent again if its successor was never used. See
     /// [`Tokens::refresh_grace_unused`].
     pub refresh_grace_unused: Duration,
+    /// Attributes in access tokens for holders of a key. `None`: tokens have no such claim.
+    pub encrypted_claims: Option<EncryptedClaims>,
 }
 
 impl Tokens {
@@ -123,8 +132,15 @@ pub enum LogLevel {
     Info,
 }
 
-/// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and its location.
-pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Location<'_>)) -> Tokens {
+/// Reads `[tokens]`; `idle` is `sessions.idle_timeout` and its location, `master` the master key, which must not be used
+/// again.
+pub(crate) fn tokens(
+    table: Table<'_>,
+    default: Tokens,
+    idle: (Duration, &Location<'_>),
+    (dir, env): (&Path, Env<'_>),
+    master: &MasterKey,
+) -> Tokens {
     const ACCESS: &str = "each refresh costs a write, and RFC 6750 5.3 asks for an hour or less";
     const GRACE: &str = "\"0s\" treats every lost response as a theft; during the grace a stolen refresh token can be \
                          replayed";
@@ -159,6 +175,13 @@ pub(crate) fn tokens(table: Table<'_>, default: Tokens, idle: (Duration, &Locati
             UNUSED,
         )
         .unwrap_or(default.refresh_grace_unused),
+        encrypted_claims: table.value("encrypted_claims").and_then(|value| {
+            let entries = value.table(
+                "a table such as encrypted_claims = { claims = [\"email\"], key_file = \"claims.key\" }",
+            )?;
+            let table = Table::at(value.location().clone(), Some(entries));
+            encrypted_claims::encrypted_claims(table, (dir, env), master)
+        }),
     };
     let (idle, idle_location) = idle;
     if tokens.access_ttl > idle

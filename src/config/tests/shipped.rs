@@ -11,6 +11,8 @@ const SHIPPED: &str = include_str!("../../../gateway.toml");
 const EXAMPLE: &str = "#[upstreams.app]";
 const TLS: &str = "#[server.tls]";
 const AFTER_TLS: &str = "[admin]";
+const CLAIMS: &str = "#[tokens.encrypted_claims]";
+const AFTER_CLAIMS: &str = "[login]";
 const PROVIDERS: &str = "#[[providers]]";
 const AFTER_PROVIDERS: &str = "[browser]";
 /// Start of the part that is not needed to get started.
@@ -56,7 +58,7 @@ fn shipped_file_shows_every_known_key() {
     let (settings, example) = SHIPPED.split_once(EXAMPLE).unwrap();
     let live = format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}")));
     let (folder, live) = with_tls(&live);
-    let live = with_providers(folder.path(), &live);
+    let live = with_providers(folder.path(), &with_claims(folder.path(), &live));
     let file = folder.path().join("gateway.toml");
     let (_, problems, known) = read(&live, &file, &environment, &mut Sources::default());
     assert_eq!(problems, None);
@@ -84,6 +86,26 @@ fn with_tls(text: &str) -> (tempfile::TempDir, String) {
             "public_urls = [\"https://app.example.com\"]",
         ),
     )
+}
+
+/// Uncomments the lines about encrypted claims, of several keys the first, and creates the file it names in `folder`.
+fn with_claims(folder: &Path, text: &str) -> String {
+    std::fs::write(folder.join("claims.key"), KEY).unwrap();
+    let (before, claims) = text.split_once(CLAIMS).unwrap();
+    let (claims, after) = claims.split_once(AFTER_CLAIMS).unwrap();
+    let claims = uncommented(&format!("{CLAIMS}{claims}"));
+    let others = ["key =", "key_env", "recipient_key"];
+    let lines = claims.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)));
+    format!("{before}{}\n{AFTER_CLAIMS}{after}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn claims_lines_of_the_shipped_file_work_uncommented() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = with_claims(folder.path(), SHIPPED);
+    let config = Config::parse(&live, &folder.path().join("gateway.toml"), &environment).unwrap();
+    let claims = config.tokens.encrypted_claims.unwrap();
+    assert_eq!(claims.claims, [EncryptedClaim::Email, EncryptedClaim::Name]);
 }
 
 /// Uncomments the lines about providers, of several credentials the first, and creates the files they name in `folder`.
@@ -157,6 +179,7 @@ fn settings_of_the_shipped_file_take_effect() {
             "sessions.ca_file",
             "sessions.url_env",
             "sessions.url_file",
+            "tokens.encrypted_claims",
             "upstreams",
             "vault.ca_file",
             "vault.master_key",
