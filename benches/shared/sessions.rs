@@ -78,8 +78,12 @@ impl Opener {
                 sleep(Duration::from_millis(20)).await;
             }
         }
-        let profile =
-            Profile { issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned(), ttl: self.token_life };
+        let profile = Profile {
+            issuer: ISSUER.to_owned(),
+            audience: AUDIENCE.to_owned(),
+            ttl: self.token_life,
+            encrypted_claims: None,
+        };
         let subject = Subject {
             session_id: session.id,
             user_id,

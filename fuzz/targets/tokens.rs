@@ -25,7 +25,12 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let random: &dyn Random = &SystemRandom;
     let (access, refresh) = (OpenKey::access(Algorithm::EdDsa, random), OpenKey::refresh(1, random));
     let keys = KeySet::new(1, &[access], &[refresh], &MasterSecret::random(random)).expect("fresh keys");
-    let profile = Profile { issuer: "http://a".into(), audience: "b".into(), ttl: Duration::from_secs(900) };
+    let profile = Profile {
+        issuer: "http://a".into(),
+        audience: "b".into(),
+        ttl: Duration::from_secs(900),
+        encrypted_claims: None,
+    };
     let subject = Subject {
         session_id: SessionId::random(random),
         user_id: UserId::random(random),

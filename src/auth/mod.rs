@@ -22,6 +22,7 @@ use crate::provider::FlowKey;
 use crate::request_id;
 use crate::session::SessionStore;
 use crate::token::access::Profile;
+use crate::token::encrypted_claims::ClaimsEncrypter;
 use crate::token::form_token::FormTokens;
 use crate::token::keyring::KeyRing;
 use crate::token::seal::MasterSecret;
@@ -109,6 +110,8 @@ impl Settings {
                 issuer: config.tokens.issuer.clone(),
                 audience: config.tokens.audience.clone(),
                 ttl: config.tokens.access_ttl,
+                encrypted_claims: (config.tokens.encrypted_claims.as_ref())
+                    .map(|claims| Arc::new(ClaimsEncrypter::new(claims))),
             },
             refresh_grace: config.tokens.refresh_grace,
             refresh_grace_unused: config.tokens.refresh_grace_unused(),

@@ -4,10 +4,12 @@
 //! for byte, and the claims must be exactly the expected ones. This meets RFC 8725, as a token offers no choice.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::encrypted_claims::{About, ClaimsEncrypter};
 use super::identity::IdentityKey;
 use super::keyring::KeySet;
 use crate::clock::Timestamp;
@@ -22,11 +24,15 @@ pub const LEEWAY: Duration = Duration::from_secs(5);
 /// Maximum length of a token, in bytes: 32 roles of 64 characters fit. A longer one is refused before any work.
 pub const MAX_LENGTH: usize = 8192;
 
+/// Maximum length of a token with encrypted claims, in bytes. Browsers keep cookies of 4,096 bytes, name and value together (RFC
+/// 6265bis section 5.6), and drop a longer one, which would sign the user out. A longer token is issued without the claim.
+pub const MAX_LENGTH_WITH_CLAIMS: usize = 4000;
+
 /// `client_id` of logins at this gateway (RFC 9068 section 2.2 requires one).
 pub const FIRST_PARTY_CLIENT: &str = "doorward";
 
-/// Issuer, audience and lifetime of access tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Issuer, audience and lifetime of access tokens, and what they tell holders of a key.
+#[derive(Clone, Debug)]
 pub struct Profile {
     /// `iss`
     pub issuer: String,
@@ -34,6 +40,8 @@ pub struct Profile {
     pub audience: String,
     /// Lifetime of a token.
     pub ttl: Duration,
+    /// Makes `encrypted_claims`. `None`: tokens are issued without it, and still accepted with it.
+    pub encrypted_claims: Option<Arc<ClaimsEncrypter>>,
 }
 
 /// Session and user of a token.
@@ -63,6 +71,8 @@ pub struct Issued {
     pub token: Secret<String>,
     /// `exp`
     pub expires_at: Timestamp,
+    /// True if there is no room for the encrypted claims ([`MAX_LENGTH_WITH_CLAIMS`]).
+    pub lacks_claims: bool,
 }
 
 /// A token with a valid signature and valid claims. Its session may have ended.
@@ -91,7 +101,8 @@ pub enum AccessTokenError {
 /// The claims, in the order they are written. Missing, additional or repeated claims are refused.
 ///
 /// Release 0.1.0 refuses them too, and gateways of both releases serve the same sessions during an update. It takes any `jti`. So
-/// what came after it, the sealed login name and the generation, is in `jti`.
+/// what came after it, the sealed login name and the generation, is in `jti`. `encrypted_claims` is not, since apps read it: it is
+/// there only where an operator has asked for it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims<'a> {
@@ -107,6 +118,9 @@ struct Claims<'a> {
     sid: &'a str,
     roles: Vec<&'a str>,
     ver: u32,
+    /// Opened by holders of its key alone; not read here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encrypted_claims: Option<&'a str>,
 }
 
 /// Issues a token that starts at `now` and ends at `now + ttl`, at the latest at `ends_at`. `None` while no key signs
@@ -123,22 +137,38 @@ pub fn issue(
     let expires_at = Timestamp::from_secs((now + profile.ttl).min(ends_at).secs());
     let (sub, sid) = (subject.user_id.to_string(), subject.session_id.to_string());
     let jti = jti(subject, now, &key.identity, random);
-    let claims = Claims {
-        iss: Cow::Borrowed(&profile.issuer),
-        aud: Cow::Borrowed(&profile.audience),
-        sub: &sub,
-        client_id: FIRST_PARTY_CLIENT,
-        iat: now.secs(),
-        exp: expires_at.secs(),
-        jti: &jti,
-        sid: &sid,
-        roles: subject.roles.iter().map(|role| role.as_str()).collect(),
-        ver: subject.rights.0,
+    let sign = |encrypted_claims: Option<&str>| {
+        let claims = Claims {
+            iss: Cow::Borrowed(&profile.issuer),
+            aud: Cow::Borrowed(&profile.audience),
+            sub: &sub,
+            client_id: FIRST_PARTY_CLIENT,
+            iat: now.secs(),
+            exp: expires_at.secs(),
+            jti: &jti,
+            sid: &sid,
+            roles: subject.roles.iter().map(|role| role.as_str()).collect(),
+            ver: subject.rights.0,
+            encrypted_claims,
+        };
+        let claims = serde_json::to_vec(&claims).expect("strings and numbers serialise");
+        let message = format!("{}.{}", key.header, base64url(claims));
+        let signature = key.sign(&message);
+        Secret::new(format!("{message}.{signature}"))
     };
-    let claims = serde_json::to_vec(&claims).expect("strings and numbers serialise");
-    let message = format!("{}.{}", key.header, base64url(claims));
-    let signature = key.sign(&message);
-    Some(Issued { token: Secret::new(format!("{message}.{signature}")), expires_at })
+    let about = About {
+        sub: &sub,
+        sid: &sid,
+        iat: now.secs(),
+        login: subject.login.as_ref(),
+        attributes: &subject.attributes,
+    };
+    let encrypted = profile.encrypted_claims.as_ref().and_then(|encrypter| encrypter.encrypt(&about, random));
+    let token = sign(encrypted.as_deref());
+    if encrypted.is_some() && token.expose().len() > MAX_LENGTH_WITH_CLAIMS {
+        return Some(Issued { token: sign(None), expires_at, lacks_claims: true });
+    }
+    Some(Issued { token, expires_at, lacks_claims: false })
 }
 
 /// Returns a new `jti`. The sealed name makes it unique, by its nonce.
@@ -254,6 +284,8 @@ pub fn claims_issuer(token: &str, issuer: &str) -> bool {
         .is_some_and(|claims| claims.iss == issuer)
 }
 
+#[cfg(test)]
+mod claims_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

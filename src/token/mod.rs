@@ -1,6 +1,7 @@
 //! Tokens: issuing and verification.
 //!
 //! * [`access`]: the JWT (RFC 9068 profile) that every request carries, with the user's name sealed in it.
+//! * [`encrypted_claims`]: attributes in that JWT for holders of a key of their own.
 //! * [`assertion`]: the JWT that tells one app who the user is, and opens nothing here.
 //! * [`refresh`]: the opaque token that renews it; its MAC is checked before the vault is queried.
 //! * [`keyring`]: the signing keys, replaced as a whole when the key table changes.
@@ -10,8 +11,10 @@
 
 pub mod access;
 pub mod assertion;
+pub mod encrypted_claims;
 pub mod form_token;
 mod identity;
+mod jwe;
 pub mod keyring;
 pub mod refresh;
 pub mod seal;

@@ -59,6 +59,14 @@ impl Auth {
             self.parts.random.as_ref(),
         )
         .ok_or(Refusal::StoreUnavailable)?;
+        if issued.lacks_claims {
+            tracing::warn!(
+                reason = "encrypted_claims_left_out",
+                user = %grant.user_id,
+                session = %grant.session_id,
+                "an access token was issued without tokens.encrypted_claims, since browsers would not keep one of more than 4,000 bytes: give the user fewer or shorter roles, or a shorter name"
+            );
+        }
         let verified = Verified { subject, expires_at: issued.expires_at };
         let basis = Basis::of(&keys, settings);
         self.remember(issued.token.expose(), verified, grant, basis, requested_at);

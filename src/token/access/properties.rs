@@ -20,8 +20,12 @@ fn only_issued_tokens_verify() {
         &MasterSecret::random(&SystemRandom),
     )
     .unwrap();
-    let profile =
-        Profile { issuer: "https://a.test".into(), audience: "b".into(), ttl: Duration::from_secs(900) };
+    let profile = Profile {
+        issuer: "https://a.test".into(),
+        audience: "b".into(),
+        ttl: Duration::from_secs(900),
+        encrypted_claims: None,
+    };
     let world = (
         any::<([u8; 16], [u8; 16])>(),
         prop::collection::btree_set("[a-z][a-z0-9-]{0,8}", 0..5),

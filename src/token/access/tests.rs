@@ -29,6 +29,7 @@ impl Mint {
             issuer: "https://door.example".into(),
             audience: "doorward".into(),
             ttl: Duration::from_secs(900),
+            encrypted_claims: None,
         };
         Self { keys, profile }
     }

@@ -40,6 +40,7 @@ impl Forger {
             issuer: "http://gateway.test".into(),
             audience: "doorward".into(),
             ttl: Duration::from_secs(900),
+            encrypted_claims: None,
         };
         let roles = Roles::parse(["admin"]).expect("roles");
         let session_id = SessionId::random(&SystemRandom);
