@@ -4,6 +4,7 @@ mod app_headers;
 mod assertion;
 mod bodies;
 mod credentials;
+pub(crate) mod encrypted_claims;
 mod framing;
 mod identity;
 mod origin;

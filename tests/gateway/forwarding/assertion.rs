@@ -58,7 +58,8 @@ fn decoded(token: &str, at: usize) -> Value {
     serde_json::from_slice(&from_base64url(segment).expect("base64url")).expect("JSON")
 }
 
-fn set_up(path: &str) -> PathBuf {
+/// Path of what `.ci/setup test` installs.
+pub(super) fn set_up(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv").join(path);
     assert!(path.exists(), "no {}: run `.ci/setup test`", path.display());
     path
@@ -98,6 +99,11 @@ async fn verify(
     };
     command.arg(format!("http://{}/.well-known/jwks.json", gateway.address()));
     command.args(["http://gateway.test", audience]);
+    run(command, token).await
+}
+
+/// Runs a program that reads a token and prints JSON; the error is what it prints otherwise.
+pub(super) async fn run(mut command: Command, token: &str) -> Result<Value, String> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let token = token.to_owned();
     let run = tokio::task::spawn_blocking(move || {

@@ -1,11 +1,13 @@
 //! First and later sign-ins: the user's attributes, the return, "keep me signed in".
 
+use doorward::id::base64url;
 use doorward::identity::Attributes;
 use doorward::vault::{SessionPage, UserKey};
 use serde_json::json;
 
 use super::{OPEN, World, ada_with};
 use crate::browser::ORIGIN;
+use crate::forwarding::encrypted_claims::{self, Library};
 use crate::support::TestGateway;
 
 /// The user with this login name.
@@ -63,6 +65,28 @@ async fn first_sign_in_creates_the_user_and_later_ones_find_it() {
     let sessions =
         world.gateway.vault.sessions.list(Some(same.id), SessionPage::first(9)).await.expect("a page");
     assert_eq!(sessions.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_in_at_a_provider_encrypts_what_it_says_of_the_person() {
+    let key = base64url([7; 32]);
+    let setting = format!("[tokens.encrypted_claims]\nclaims = [\"email\", \"name\"]\nkey = \"{key}\"");
+    let world = World::with_login(OPEN, &setting).await;
+    std::fs::write(world.gateway.folder.path().join("claims.key"), key).expect("written");
+    let mut surfer = world.signed_in("ada").await;
+    world.later(std::time::Duration::from_mins(16)).await;
+    let first = surfer.here.access().to_owned();
+    assert_eq!(surfer.here.fetch("/").await.status, 200);
+    assert_ne!(surfer.here.access(), first, "rechecked and renewed");
+    for token in [&first, surfer.here.access()] {
+        // joserfc takes the gateway's clock, which was advanced, for the future.
+        let opened = encrypted_claims::open(Library::Jose, &world.gateway, "claims.key", token).await;
+        let opened = opened.expect("opened");
+        assert_eq!(
+            [&opened["email"], &opened["email_verified"], &opened["name"]],
+            [&json!("ada@example.com"), &json!(true), &json!("Ada Lovelace")]
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

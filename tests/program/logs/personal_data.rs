@@ -45,7 +45,9 @@ async fn email_and_name_stay_out_of_redis_log_and_metrics() {
     let (app, redis) = (TestApp::start().await, RedisServer::start(NONE).await);
     let more = format!(
         "[log]\nlevel = \"info\"\nformat = \"json\"\n[tokens]\nrefresh_grace = \"0s\"\nrefresh_grace_unused = \"0s\"\n\
+         encrypted_claims = {{ claims = [\"email\", \"name\"], key = \"{}\" }}\n\
          [sessions]\nurl = \"redis://127.0.0.1:{}/0\"\n",
+        "A".repeat(43),
         redis.port
     );
     let house = House::new(app.address(), &more);

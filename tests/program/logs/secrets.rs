@@ -10,6 +10,9 @@ use crate::serving::{Serving, Tokens, credentials, post};
 /// Prefix of every secret chosen by a client.
 const MARK: &str = "MARKED";
 
+/// Key of encrypted claims, 32 bytes.
+const CLAIMS_KEY: &str = "Y2xhaW1zY2xhaW1zY2xhaW1zY2xhaW1zY2xhaW1zLi4";
+
 /// Sends cookies, queries, malformed credentials, and headers that carry keys in other systems.
 async fn send_everything(gateway: &Serving, tokens: &Tokens) {
     let garbage = [
@@ -128,7 +131,8 @@ async fn no_endpoint_or_failure_logs_a_secret() {
     let app = TestApp::start().await;
     for format in ["json", "text"] {
         let more = format!(
-            "[log]\nformat = \"{format}\"\n[tokens]\nrefresh_grace = \"0s\"\n[sessions]\n\
+            "[log]\nformat = \"{format}\"\n[tokens]\nrefresh_grace = \"0s\"\n\
+             encrypted_claims = {{ claims = [\"login\"], key = \"{CLAIMS_KEY}\" }}\n[sessions]\n\
              url = \"redis://somebody:{MARK}@127.0.0.1:1/0\"\n[upstreams.away]\nservers = [\"http://127.0.0.1:1\"]\n\
              [[routes]]\nname = \"away\"\npath = \"/away\"\naccess = \"public\"\nupstream = \"away\"\n"
         );
@@ -173,6 +177,7 @@ async fn no_endpoint_or_failure_logs_a_secret() {
             &renewed.refresh,
             &eve.refresh,
             master_key.trim(),
+            CLAIMS_KEY,
         ];
         assert_clean(&lines, &secrets);
         assert_clean(&printed, &secrets);
