@@ -117,6 +117,7 @@ fn configurations_of_the_pages_are_valid() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("tls")).expect("a folder");
     tls::make(&folder.path().join("tls"), "app", &["app.example.com"]);
+    std::fs::write(folder.path().join("claims.key"), "A".repeat(43)).expect("written");
     let file = folder.path().join("gateway.toml");
     for (page, block) in blocks {
         let env = |_: &str| Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned());
