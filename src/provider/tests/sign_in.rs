@@ -44,7 +44,7 @@ fn only_a_sign_in_asks_for_a_refresh_token() {
         let text = format!(
             "[[providers]]\nid = \"sso\"\npreset = \"{preset}\"\nclient_id = \"app\"\nclient_secret = \"hunter2\"\n{more}"
         );
-        let provider = super::provider(&text, &clock);
+        let provider = provider(&text, &clock);
         let start = FlowStart {
             provider: provider.id(),
             issuer: &provider.settings().issuer,
