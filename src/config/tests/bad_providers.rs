@@ -124,6 +124,26 @@ pub(super) const PROVIDERS: &[Case] = &[
         r#"12: providers[1].client_id: provider "a" has the same issuer and client_id: register another client, or remove one of them"#,
     ),
     (
+        r#"[[providers]]|id = "a"|issuer = "https://sso.example.com/realms/main/.well-known/openid-configuration"|client_id = "c"|client_secret = "s""#,
+        r#"3: providers[0].issuer: "https://sso.example.com/realms/main/.well-known/openid-configuration" is the address of the discovery document: write the `issuer` that stands in it, most likely "https://sso.example.com/realms/main""#,
+    ),
+    (
+        r#"{p}|allowed_domains = ["https://Example.com/", "ada@example.org", "https://a b", "http:"]"#,
+        r#"6: providers[0].allowed_domains[0]: "https://Example.com/" is not a domain: write "example.com"|6: providers[0].allowed_domains[1]: "ada@example.org" is not a domain: write "example.org"|6: providers[0].allowed_domains[2]: "https://a b" is not a host: write a name such as app.example.com or an address|6: providers[0].allowed_domains[3]: "http:" is not a host: write a name such as app.example.com or an address"#,
+    ),
+    (
+        r#"{p}|email_domains = ["example.org", "example.com"]|{q}|id = "b"|client_id = "d"|email_domains = ["example.com"]"#,
+        r#"14: providers[1].email_domains: "example.com" is also among those of provider "a": an address leads to one provider, so remove it here or there"#,
+    ),
+    (
+        r#"{p}|preset = "github"|logout = true"#,
+        "7: providers[0].logout: GitHub has no address for a sign-out: remove it",
+    ),
+    (
+        r#"{p}|preset = "google"|logout = true"#,
+        "7: providers[0].logout: Google has no address for a sign-out: remove it",
+    ),
+    (
         "[login]|password = false",
         "2: login.password: nobody could sign in without passwords and without [[providers]]: configure a provider, or remove this",
     ),

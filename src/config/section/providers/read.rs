@@ -27,6 +27,7 @@ pub(crate) fn providers(tables: Vec<Table<'_>>, dir: &Path, env: Env<'_>) -> Vec
     let mut read: Vec<(Provider, Location<'_>)> = Vec::new();
     for (at, table) in tables.into_iter().enumerate() {
         let (id, client) = (table.location_of("id"), table.location_of("client_id"));
+        let addresses = table.location_of("email_domains");
         if at == MAX_PROVIDERS {
             table.location().problem(format!("more than {MAX_PROVIDERS} providers: remove some"));
         }
@@ -45,6 +46,15 @@ pub(crate) fn providers(tables: Vec<Table<'_>>, dir: &Path, env: Env<'_>) -> Vec
                 "provider \"{}\" has the same issuer and client_id: register another client, or remove one of them",
                 other.id
             ));
+        }
+        for domain in &provider.email_domains {
+            if let Some((other, _)) = read.iter().find(|(other, _)| other.email_domains.contains(domain)) {
+                addresses.problem(format!(
+                    "{} is also among those of provider \"{}\": an address leads to one provider, so remove it here or there",
+                    quoted(domain),
+                    other.id
+                ));
+            }
         }
         read.push((provider, id));
     }
@@ -126,6 +136,10 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
         logout: table.value("logout").and_then(|value| value.flag()),
         algorithms: table.value("algorithms").and_then(|value| algorithms(&value)),
     };
+    if let (Preset::Google | Preset::GitHub, Some(true)) = (known, read.logout) {
+        let location = table.location_of("logout");
+        location.problem(format!("{} has no address for a sign-out: remove it", known.label()));
+    }
     let consent = table.value("consent").and_then(|value| value.flag());
     let audiences = list(&table, "audiences", r#"["project"]"#, audience);
     let email_domains = list(&table, "email_domains", r#"["example.com"]"#, domain);

@@ -5,6 +5,9 @@ use crate::config::parse::hint::quoted;
 use crate::config::parse::origin;
 use crate::secret::Secret;
 
+/// Path of the discovery document, after the issuer (OpenID Connect Discovery section 4).
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
 pub(super) fn id(text: &str) -> Result<ProviderId, String> {
     text.parse().map_err(|error| format!("{} is not a name: {error}", quoted(text)))
 }
@@ -61,6 +64,13 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
     if let Some(domain) = text.strip_prefix('@').or_else(|| text.strip_prefix("*.")) {
         return Err(format!("{} is not a domain: write {}", quoted(text), quoted(domain)));
     }
+    // An address or a URL was written: the domain is a part of it.
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host).to_ascii_lowercase();
+    if host.len() < text.len() && origin::host(&host).is_ok() {
+        return Err(format!("{} is not a domain: write {}", quoted(text), quoted(&host)));
+    }
     origin::host(text)
 }
 
@@ -96,6 +106,14 @@ pub(super) fn label(text: &str) -> Result<String, String> {
 /// Reads the URL of an issuer: https, or http to this machine.
 pub(super) fn issuer_url(text: &str) -> Result<String, String> {
     let issuer = origin::issuer(text)?;
+    // Consoles of providers show it for copying.
+    if let Some(issuer) = issuer.strip_suffix(DISCOVERY) {
+        return Err(format!(
+            "{} is the address of the discovery document: write the `issuer` that stands in it, most likely {}",
+            quoted(text),
+            quoted(issuer)
+        ));
+    }
     secure(&issuer)?;
     Ok(issuer)
 }
