@@ -9,10 +9,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::table;
-use crate::config::{Config, Provider as Settings, ProviderId};
+use crate::config::{Config, Preset, Provider as Settings, ProviderId};
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
-use crate::provider::{ClockDifference, Provider, Report};
+use crate::outbound::{Outbound, OutboundError};
+use crate::provider::{ClockDifference, Endpoint, Provider, ProviderError, Report};
 use crate::server::Surroundings;
 
 /// Difference between the clocks above which tokens are refused.
@@ -90,7 +90,13 @@ async fn test(
     let (clock, random) = (Arc::clone(&surroundings.clock), Arc::clone(&surroundings.random));
     let outbound = Outbound::new(&super::environment, Arc::clone(&clock), Arc::new(Metrics::new()));
     let provider = Provider::new(settings.clone(), &outbound, clock, random)?;
-    let report = provider.test().await.with_context(|| format!("the provider `{}`", settings.id))?;
+    let report = match provider.test().await {
+        Ok(report) => report,
+        Err(error) => {
+            let advice = advice(&error).map_or_else(String::new, |advice| format!(": {advice}"));
+            anyhow::bail!("the provider `{}`, from {}: {error}{advice}", settings.id, settings.issuer);
+        }
+    };
     lines(&endpoints(&report), out)?;
     for problem in problems(settings, &report) {
         writeln!(out, "warning: {problem}")?;
@@ -102,7 +108,38 @@ async fn test(
     Ok(())
 }
 
-/// What to fill in at the provider.
+/// Returns what to do about a failure whose message does not say it.
+fn advice(error: &ProviderError) -> Option<&'static str> {
+    Some(match error {
+        ProviderError::Away(endpoint, error) => match error {
+            OutboundError::Unreachable(_) | OutboundError::Timeout => {
+                "check the host and the port of issuer, and whether this machine may connect to it (firewall, HTTPS_PROXY, \
+                 NO_PROXY)"
+            }
+            OutboundError::Tls(_) => {
+                "the certificate must be of a CA that this machine trusts, or of one in ca_file, and of the host in issuer; \
+                 and the port must speak TLS"
+            }
+            OutboundError::Refused { .. } => "add the host to private_hosts if it is yours",
+            OutboundError::Status(300..=399) => {
+                "redirects are not followed: write the issuer of the server that it leads to"
+            }
+            OutboundError::Status(500..=599) => "the provider has a failure of its own: look there",
+            OutboundError::Status(_) | OutboundError::TooLarge(_) | OutboundError::Malformed(_)
+                if *endpoint == Endpoint::Discovery =>
+            {
+                NO_ISSUER
+            }
+            _ => return None,
+        },
+        ProviderError::Malformed(Endpoint::Discovery, _) => NO_ISSUER,
+        _ => return None,
+    })
+}
+
+const NO_ISSUER: &str = "most likely this is not the issuer: copy it from the provider, with its whole path";
+
+/// What to fill in at the provider. Google and GitHub have no back-channel logout.
 fn registration(config: &Config, settings: &Settings) -> Vec<(&'static str, String)> {
     let server = &config.server;
     let at = |url: &str, step: &str| format!("{url}{}/providers/{}/{step}", server.auth_prefix, settings.id);
@@ -111,7 +148,10 @@ fn registration(config: &Config, settings: &Settings) -> Vec<(&'static str, Stri
     if settings.logout {
         rows.extend(server.public_urls.iter().map(|url| ("sign-out address", at(url, "signed-out"))));
     }
-    rows.extend(server.public_urls.first().map(|url| ("back-channel logout", at(url, "backchannel-logout"))));
+    if !matches!(settings.preset, Preset::Google | Preset::GitHub) {
+        let first = server.public_urls.first();
+        rows.extend(first.map(|url| ("back-channel logout", at(url, "backchannel-logout"))));
+    }
     rows
 }
 

@@ -4,6 +4,7 @@ mod attributes;
 mod demo;
 mod help;
 mod json;
+mod providers;
 mod shell;
 mod status;
 mod status_away;
