@@ -223,7 +223,12 @@ fn summary(config: &Config) -> String {
         1 => "1 upstream".to_owned(),
         many => format!("{many} upstreams"),
     };
-    format!("{routes}, {upstreams}")
+    let providers = match config.providers.len() {
+        0 => String::new(),
+        1 => ", 1 identity provider".to_owned(),
+        many => format!(", {many} identity providers"),
+    };
+    format!("{routes}, {upstreams}{providers}")
 }
 
 /// Asks for confirmation before an action that cannot be undone, unless `--yes` is given.

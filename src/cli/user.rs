@@ -74,7 +74,8 @@ pub(super) enum Command {
         /// Login name.
         name: Login,
     },
-    /// Enable a disabled user; approves one that waits for approval.
+    /// Enable a disabled user, or approve one that waits for approval.
+    #[command(visible_alias = "approve")]
     Enable {
         /// Login name.
         name: Login,
@@ -167,8 +168,8 @@ pub(super) async fn run(
         Command::Add { name, roles, email, email_verified, display_name, source } => {
             if context.vault.users.find(&UserKey::Login(name.clone())).await?.is_some() {
                 anyhow::bail!(
-                    "the user `{name}` exists already: use `doorward user passwd {name}` or `doorward user roles \
-                     {name}`"
+                    "the user `{name}` exists already: use `doorward user passwd {name}`, `doorward user roles {name}` or \
+                     `doorward user set {name}`"
                 );
             }
             let hash = hashed(context, name, source).await?;

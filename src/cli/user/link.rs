@@ -39,7 +39,12 @@ impl AccountOptions {
             )
         })?;
         let is_text = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
-        anyhow::ensure!(is_text(&self.subject) && is_text(&issuer), "subject and issuer must not be empty");
+        for (option, text) in [("--subject", self.subject.as_str()), ("--issuer", &issuer)] {
+            anyhow::ensure!(
+                is_text(text),
+                "{option} is empty or has control characters: copy it from a token of the provider"
+            );
+        }
         Ok(ProviderAccount { provider: self.provider.to_string(), issuer, subject: self.subject.clone() })
     }
 }
@@ -56,7 +61,9 @@ pub(super) async fn link(
         Err(VaultError::AccountTaken) => {
             let owner = context.vault.identities.owner(&account).await?;
             let owner = owner.map_or_else(|| "another user".to_owned(), |owner| format!("`{}`", owner.login));
-            anyhow::bail!("the account belongs to {owner}: `doorward user unlink` removes it there");
+            anyhow::bail!(
+                "the account belongs to {owner}: remove it there first with `doorward user unlink`"
+            );
         }
         Err(error) => return Err(error.into()),
     }

@@ -1,9 +1,9 @@
-//! What an operator is told about identity providers.
+//! What an operator is told about identity providers: `check`, `provider test`, `user link`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 
-use crate::house::House;
+use crate::house::{House, PASSWORD};
 use crate::port::free_port;
 use crate::process::Done;
 use crate::tls;
@@ -29,6 +29,14 @@ fn server(response: &'static str) -> SocketAddr {
         }
     });
     address
+}
+
+#[test]
+fn check_counts_the_providers() {
+    let done = house("https://sso.example.com").run(&["check"]);
+    assert!(done.out.contains("2 routes, 1 upstream, 1 identity provider\n"), "{} {}", done.out, done.err);
+    let done = House::empty().run(&["check"]);
+    assert!(done.out.contains("2 routes, 1 upstream\n"), "{} {}", done.out, done.err);
 }
 
 #[test]
@@ -77,4 +85,24 @@ fn provider_test_asks_to_register_only_what_the_provider_has() {
         );
         assert_eq!(printed.contains("back-channel logout"), has_logout, "{preset}: {printed}");
     }
+}
+
+#[test]
+fn impossible_links_name_the_cause() {
+    let house = house("https://sso.example.com");
+    for name in ["ada", "bob"] {
+        house.run_with(&["user", "add", name, "--password-stdin"], PASSWORD).good();
+    }
+    let link = |name: &str, subject: &str, more: &[&str]| {
+        let words = ["user", "link", name, "--provider", "sso", "--subject", subject];
+        house.run(&[&words[..], more].concat())
+    };
+    let empty = link("ada", "", &[]).complaint();
+    assert!(empty.contains("--subject is empty or has control characters"), "{empty}");
+    let empty = link("ada", "17", &["--issuer", ""]).complaint();
+    assert!(empty.contains("--issuer is empty or has control characters"), "{empty}");
+    link("ada", "17", &[]).good();
+    let taken = link("bob", "17", &[]).complaint();
+    assert!(taken.contains("belongs to `ada`: remove it there first with `doorward user unlink`"), "{taken}");
+    assert_eq!(house.run(&["user", "approve", "ada"]).good(), "enabled `ada`\n");
 }
