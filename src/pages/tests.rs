@@ -71,12 +71,13 @@ fn pages() -> Vec<Page<'static>> {
     let programs: &'static [Program] = Box::leak(Box::new([of_program(), of_program()]));
     let linked = |subject: Option<&str>| LinkedAccount {
         label: HOSTILE.to_owned(),
-        action: HOSTILE.to_owned(),
+        action: subject.is_none_or(|subject| subject == HOSTILE).then(|| HOSTILE.to_owned()),
         issuer: subject.map(str::to_owned),
         subject: subject.map(str::to_owned),
         used_at: subject.map(|_| Timestamp::from_secs(80_000)),
     };
-    let accounts: &'static [LinkedAccount] = Box::leak(Box::new([linked(Some(HOSTILE)), linked(None)]));
+    let accounts: &'static [LinkedAccount] =
+        Box::leak(Box::new([linked(Some(HOSTILE)), linked(None), linked(Some("the last"))]));
     let account = |list| AccountPage {
         account: ACCOUNT,
         name: Some(HOSTILE),

@@ -203,7 +203,7 @@ pub struct AccountPage<'a> {
     pub roles: &'a [&'a str],
     /// Accounts at providers: linked ones, and providers without one.
     pub accounts: &'a [LinkedAccount],
-    /// Whether passwords sign people in.
+    /// Whether the user can sign in with a password.
     pub has_password: bool,
     /// URL the password form is posted to.
     pub change_password: &'a str,
@@ -234,8 +234,8 @@ pub struct AccountPage<'a> {
 pub struct LinkedAccount {
     /// Text of the provider's button.
     pub label: String,
-    /// URL to post for linking or unlinking.
-    pub action: String,
+    /// URL to post for linking or unlinking; `None` for a linked account that is the only way to sign in.
+    pub action: Option<String>,
     /// Issuer of a linked account.
     pub issuer: Option<String>,
     /// Subject of a linked account.

@@ -172,12 +172,12 @@ fn buttons() -> Vec<ProviderButton> {
 fn accounts() -> Vec<LinkedAccount> {
     let linked = LinkedAccount {
         label: "Example SSO".to_owned(),
-        action: "/auth/providers/sso/unlink".to_owned(),
+        action: Some("/auth/providers/sso/unlink".to_owned()),
         issuer: Some("https://sso.example.com/realms/main".to_owned()),
         subject: Some("4711".to_owned()),
         used_at: Some(NOW - Duration::from_secs(7_300)),
     };
-    let (label, action) = ("GitHub".to_owned(), "/auth/providers/github/link".to_owned());
+    let (label, action) = ("GitHub".to_owned(), Some("/auth/providers/github/link".to_owned()));
     vec![linked, LinkedAccount { label, action, issuer: None, subject: None, used_at: None }]
 }
 

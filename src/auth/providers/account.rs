@@ -29,6 +29,15 @@ impl Auth {
         Ok(links)
     }
 
+    /// Returns whether the user has a password.
+    ///
+    /// # Errors
+    /// `TokenRevoked` if the user was deleted; `StoreUnavailable`.
+    pub async fn has_password(&self, identity: &Identity) -> Result<bool, Refusal> {
+        let user = self.at_vault(self.parts.vault.users.find(&UserKey::Id(identity.user_id()))).await?;
+        Ok(!is_unusable_hash(&user.ok_or(Refusal::TokenRevoked)?.password))
+    }
+
     /// Checks that the session of a request was opened lately.
     ///
     /// # Errors
@@ -68,7 +77,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Unlinks an account from the user, and ends the other sessions that it opened.
+    /// Unlinks an account from the user, and ends the other sessions that it opened. The last way to sign in stays: a
+    /// password, while they are on, or another account at a configured provider.
     ///
     /// # Errors
     /// `Provider(NoAccount)` when it is not theirs; `Provider(LastWay)` when the user could not sign in any more;

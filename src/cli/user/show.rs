@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{AdminContext, table};
 use crate::identity::Login;
+use crate::password::is_unusable_hash;
 use crate::vault::{AccountLink, ProviderAccount, SessionPage, User};
 
 /// Users read at a time.
@@ -56,6 +57,7 @@ pub(super) async fn show(
     let accounts = context.vault.identities.of_user(user.id).await?;
     if json {
         let mut object = object(user);
+        object["has_password"] = (!is_unusable_hash(&user.password)).into();
         object["sessions"] = sessions.into();
         object["accounts"] = accounts.iter().map(account).collect::<Vec<_>>().into();
         writeln!(out, "{object}")?;
@@ -74,6 +76,7 @@ pub(super) async fn show(
         ("name", attributes.name().map_or_else(none, |name| name.as_str().to_owned())),
         ("e-mail", email),
         ("roles", roles),
+        ("password", if is_unusable_hash(&user.password) { "none" } else { "set" }.to_owned()),
         ("state", state(user).to_owned()),
         ("added", user.created_at.to_string()),
         ("sessions", sessions.to_string()),

@@ -78,7 +78,8 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     };
     let older_devices = older("devices", browsers.more_after);
     let older_programs = older("programs", programs.more_after);
-    let accounts = providers::linked(call, &identity).await?;
+    let has_password = has_password(call, &identity).await?;
+    let accounts = providers::linked(call, &identity, has_password).await?;
     let attributes = identity.attributes();
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let content = Page::Account(AccountPage {
@@ -88,7 +89,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         email_verified: attributes.email_verified(),
         roles: &roles,
         accounts: &accounts,
-        has_password: call.snapshot.settings.passwords,
+        has_password,
         change_password: &change_password,
         min_length: call.snapshot.settings.min_password_length,
         end: &end,
@@ -102,6 +103,13 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         now: call.auth.now(),
     });
     Ok(page(call, &content))
+}
+
+/// Returns whether the user can sign in with a password.
+pub(super) async fn has_password(call: &Call<'_>, identity: &Identity) -> Result<bool, Refusal> {
+    let settings = &call.snapshot.settings;
+    // Users without one come from providers.
+    Ok(settings.passwords && (settings.providers.is_empty() || call.auth.has_password(identity).await?))
 }
 
 /// Groups sessions by program, in the order of their newest session: a script that signs in with each run is one entry.

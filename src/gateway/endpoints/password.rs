@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::account::has_password;
 use super::browser_page::{FORM, Links, page, refused_page, session_digest, submitted};
 use super::logout::ended;
 use super::{Accept, Call, EndpointError, OwnResponse};
@@ -26,9 +27,12 @@ pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     Ok(ended(&changed.revoked))
 }
 
-/// `GET password`: the page.
+/// `GET password`: the page. A user without a password goes on to the account page.
 pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let identity = call.browser_user().await?;
+    if !has_password(call, &identity).await? {
+        return Ok(OwnResponse::see_other(&format!("{}/account", call.snapshot.server.auth_prefix)));
+    }
     Ok(form_page(call, &identity, None, false)?)
 }
 

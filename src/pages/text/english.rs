@@ -77,14 +77,17 @@ pub(super) const TEXT: Text = Text {
     email_unverified: "not verified",
     roles: "Roles",
     accounts: "Accounts to sign in with",
-    accounts_text: "You can sign in with each of these. Linking and unlinking needs a sign-in of the last ten minutes.",
+    accounts_text: "You can sign in with each one that is linked. Linking and unlinking needs a sign-in of the last ten minutes.",
     link: |provider| format!("Link {provider}"),
     unlink: |provider| format!("Unlink {provider}"),
     linked: "Last used",
+    only_account: "You have no other way to sign in, so it cannot be unlinked.",
     details_text: "If something is wrong here, tell the people who run this site.",
 
     devices: "My devices",
     devices_text: "Where you are signed in. If you do not recognise one, sign it out and change your password.",
+    devices_text_provider: "Where you are signed in. If you do not recognise one, sign it out and change your password at the \
+                            provider that you sign in with.",
     browser_on: |browser, system| format!("{browser} on {system}"),
     unknown_device: "Unknown device",
     this_device: "This one",

@@ -81,16 +81,19 @@ pub(super) const TEXT: Text = Text {
     email_unverified: "nicht bestätigt",
     roles: "Rollen",
     accounts: "Konten zum Anmelden",
-    accounts_text: "Mit jedem davon können Sie sich anmelden. Zum Verknüpfen und Trennen muss die Anmeldung jünger als \
-                    zehn Minuten sein.",
+    accounts_text: "Mit jedem verknüpften können Sie sich anmelden. Zum Verknüpfen und Trennen darf die Anmeldung nicht \
+                    älter als zehn Minuten sein.",
     link: |provider| format!("{provider} verknüpfen"),
     unlink: |provider| format!("{provider} trennen"),
     linked: "Zuletzt benutzt",
+    only_account: "Anders können Sie sich nicht anmelden, darum lässt es sich nicht trennen.",
     details_text: "Falls hier etwas nicht stimmt, sagen Sie es den Betreibern.",
 
     devices: "Meine Geräte",
     devices_text: "Hier sind Sie angemeldet. Falls Sie ein Gerät nicht kennen, melden Sie es ab und ändern Sie Ihr \
                    Passwort.",
+    devices_text_provider: "Hier sind Sie angemeldet. Falls Sie ein Gerät nicht kennen, melden Sie es ab und ändern Sie Ihr \
+                            Passwort bei dem Anbieter, mit dem Sie sich anmelden.",
     browser_on: |browser, system| format!("{browser} auf {system}"),
     unknown_device: "Unbekanntes Gerät",
     this_device: "Dieses",

@@ -75,10 +75,13 @@ pub(super) struct Text {
     pub(super) link: fn(&str) -> String,
     pub(super) unlink: fn(&str) -> String,
     pub(super) linked: &'static str,
+    pub(super) only_account: &'static str,
     pub(super) details_text: &'static str,
 
     pub(super) devices: &'static str,
     pub(super) devices_text: &'static str,
+    /// The same for a user without a password.
+    pub(super) devices_text_provider: &'static str,
     pub(super) browser_on: fn(&str, &str) -> String,
     pub(super) unknown_device: &'static str,
     pub(super) this_device: &'static str,

@@ -6,7 +6,7 @@ use doorward::id::UserId;
 use serde_json::json;
 
 use super::{OPEN, Surfer, World, ada_with};
-use crate::browser::{Browser, ORIGIN, later, with};
+use crate::browser::{Browser, ORIGIN, hidden, later, with};
 use crate::support::{PASSWORD, Response};
 
 /// Fields of the form with this action on the account page.
@@ -38,6 +38,11 @@ async fn begin(surfer: &mut Surfer) -> Response {
     let account = surfer.here.go("/auth/account").await;
     let fields = form(&account, LINK);
     surfer.here.post(LINK, &fields).await
+}
+
+/// Links a second account to the user `ada`, so that the first one can be unlinked.
+async fn link_another(world: &World) {
+    world.gateway.command(&["user", "link", "ada", "--provider", "sso", "--subject", "ada-2"]).await;
 }
 
 /// Number of accounts of a user.
@@ -89,6 +94,7 @@ async fn unlinking_takes_the_roles_of_the_account_away() {
     let world = World::with(OPEN).await;
     let mut surfer = world.signed_in("ada").await;
     assert_eq!(surfer.here.fetch("/admin").await.status, 200);
+    link_another(&world).await;
     let fields = form(&surfer.here.go("/auth/account").await, UNLINK);
     // Not while it is the only way to sign in: somebody whom the account created has no password.
     let refused = surfer.here.post(UNLINK, &fields).await;
@@ -111,6 +117,7 @@ async fn old_sign_in_links_and_unlinks_nothing() {
     let bob = world.gateway.user("bob", &[]).await;
     let mut surfer = by_password(&world, "bob").await;
     let mut of_ada = world.signed_in("ada").await;
+    link_another(&world).await;
     later(&world.gateway, Duration::from_secs(601)).await;
     let refused = begin(&mut surfer).await;
     assert!(refused.status == 403 && refused.text().contains("sign_in_not_fresh"), "{}", refused.text());
@@ -119,6 +126,57 @@ async fn old_sign_in_links_and_unlinks_nothing() {
     let refused = of_ada.here.post(UNLINK, &fields).await;
     assert!(refused.status == 403 && refused.text().contains("sign_in_not_fresh"), "{}", refused.text());
     assert_eq!(of_ada.here.fetch("/admin").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_way_to_sign_in_cannot_be_unlinked() {
+    let world = World::with(OPEN).await;
+    let mut surfer = world.signed_in("ada").await;
+    let key = doorward::vault::UserKey::Login("ada".parse().expect("a login name"));
+    let ada = world.gateway.vault.users.find(&key).await.expect("an answer").expect("ada").id;
+    let account = surfer.here.go("/auth/account").await;
+    assert!(!account.text().contains(UNLINK), "{}", account.text());
+    assert!(account.text().contains("You have no other way to sign in"), "{}", account.text());
+    // Nor is there a password that could be changed.
+    assert!(!account.text().contains("name=\"current_password\""), "{}", account.text());
+    assert!(account.text().contains("change your password at the provider"), "{}", account.text());
+    let password = surfer.here.go("/auth/password").await;
+    assert_eq!((password.status, password.header("location")), (303, Some("/auth/account")));
+    let shown = world.gateway.command(&["user", "show", "ada"]).await;
+    assert!(shown.contains("\npassword    none\n"), "{shown}");
+    // Whatever the form says.
+    let issuer = world.provider.issuer();
+    let fields = with(&with(&hidden(&account), "issuer", &issuer), "subject", "ada");
+    let refused = surfer.here.post(UNLINK, &fields).await;
+    assert!(refused.status == 403 && refused.text().contains("last_way_to_sign_in"), "{}", refused.text());
+    assert_eq!(links(&world, ada).await, 1);
+    // An account at a provider that is not configured signs nobody in.
+    let old = ["--provider", "old", "--subject", "17", "--issuer", "https://old.example"];
+    world.gateway.command(&[&["user", "link", "ada"], &old[..]].concat()).await;
+    assert_eq!(surfer.here.post(UNLINK, &fields).await.status, 409);
+    link_another(&world).await;
+    let account = surfer.here.go("/auth/account").await;
+    assert!(!account.text().contains("You have no other way to sign in"), "{}", account.text());
+    assert_eq!(surfer.here.post(UNLINK, &fields).await.status, 303);
+    assert_eq!(links(&world, ada).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn password_that_signs_nobody_in_is_no_other_way() {
+    let world = World::with_login(OPEN, "password = false").await;
+    world.gateway.user("bob", &[]).await;
+    world.gateway.command(&["user", "link", "bob", "--provider", "sso", "--subject", "ada"]).await;
+    let mut surfer = world.surfer();
+    surfer.go(&format!("{ORIGIN}/")).await;
+    let page = surfer.sign_in_there("ada").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let account = surfer.here.go("/auth/account").await;
+    let issuer = world.provider.issuer();
+    let fields = with(&with(&hidden(&account), "issuer", &issuer), "subject", "ada");
+    let refused = surfer.here.post(UNLINK, &fields).await;
+    assert!(refused.status == 403 && refused.text().contains("last_way_to_sign_in"), "{}", refused.text());
+    // The operator may all the same.
+    world.gateway.command(&["user", "unlink", "bob", "--provider", "sso", "--subject", "ada"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,10 +35,11 @@ fn user_is_shown_with_all_that_is_known() {
     let lines = shown(&house, "ADA");
     assert!(lines[2].starts_with("e-mail Ada@example.org (verified 20"), "{lines:?}");
     assert_eq!(lines[..2], ["login name ada", "name Ada Lovelace"]);
-    assert_eq!(lines[3..], ["roles admin", "state enabled", "sessions 0"]);
+    assert_eq!(lines[3..], ["roles admin", "password set", "state enabled", "sessions 0"]);
     house.add("bob", &[]);
     house.run(&["user", "disable", "bob"]).good();
-    let bare = ["login name bob", "name -", "e-mail -", "roles -", "state disabled", "sessions 0"];
+    let bare =
+        ["login name bob", "name -", "e-mail -", "roles -", "password set", "state disabled", "sessions 0"];
     assert_eq!(shown(&house, "bob"), bare);
 
     let ada = json_of(&house, "ada");
@@ -50,7 +51,11 @@ fn user_is_shown_with_all_that_is_known() {
     }
     assert_eq!((&ada["sessions"], &listed[0]["sessions"]), (&json!(0), &Value::Null));
     let bob: Vec<String> = json_of(&house, "bob").as_object().expect("an object").keys().cloned().collect();
-    assert_eq!(bob, ["accounts", "added_at", "id", "name", "roles", "sessions", "state"], "absent is absent");
+    assert_eq!(
+        bob,
+        ["accounts", "added_at", "has_password", "id", "name", "roles", "sessions", "state"],
+        "absent is absent"
+    );
     for shown in [ada.to_string(), shown(&house, "ada").join("\n")] {
         assert!(!shown.contains("argon2"), "{shown}");
     }

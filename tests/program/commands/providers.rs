@@ -104,5 +104,6 @@ fn impossible_links_name_the_cause() {
     link("ada", "17", &[]).good();
     let taken = link("bob", "17", &[]).complaint();
     assert!(taken.contains("belongs to `ada`: remove it there first with `doorward user unlink`"), "{taken}");
+    assert!(house.run(&["user", "show", "ada"]).good().contains("\npassword    set\n"));
     assert_eq!(house.run(&["user", "approve", "ada"]).good(), "enabled `ada`\n");
 }

@@ -13,9 +13,11 @@ use crate::provider::{AuthorizationRequest, FlowPurpose, Prompt, Provider};
 use crate::vault::ProviderAccount;
 
 /// Returns the accounts of a user for the account page: those that are linked, then the providers that are not.
+/// `has_password`: the user can sign in without any of them.
 pub(in crate::gateway::endpoints) async fn linked(
     call: &Call<'_>,
     identity: &Identity,
+    has_password: bool,
 ) -> Result<Vec<LinkedAccount>, Refusal> {
     let providers = &call.snapshot.settings.providers;
     if providers.is_empty() {
@@ -32,18 +34,22 @@ pub(in crate::gateway::endpoints) async fn linked(
         let Some(provider) = providers.find(id) else { continue };
         accounts.push(LinkedAccount {
             label: provider.settings().label.clone(),
-            action: at(id, "unlink"),
+            action: Some(at(id, "unlink")),
             subject: Some(link.account.subject.clone()),
             issuer: Some(link.account.issuer.clone()),
             used_at: Some(link.used_at),
         });
+    }
+    // The last way to sign in stays.
+    if let ([only], false) = (accounts.as_mut_slice(), has_password) {
+        only.action = None;
     }
     for provider in providers.iter() {
         let id = provider.id().as_str();
         if links.iter().all(|link| link.account.provider != id) {
             accounts.push(LinkedAccount {
                 label: provider.settings().label.clone(),
-                action: at(id, "link"),
+                action: Some(at(id, "link")),
                 subject: None,
                 issuer: None,
                 used_at: None,
