@@ -89,6 +89,46 @@ async fn button_of_a_provider_keeps_the_choice_to_stay_signed_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refused_account_can_be_changed_for_another() {
+    // The provider knows the browser as eve, and asks nothing by itself.
+    for login in ["password = false", "password = true"] {
+        let world = World::with_login(&format!("{OPEN}\nallowed_domains = [\"example.com\"]"), login).await;
+        world.provider.put("eve", &super::ada_with(&json!({ "email": "eve@evil.example" }))).await;
+        let mut surfer = world.surfer();
+        let mut page = surfer.go(&format!("{ORIGIN}/reports")).await;
+        if !surfer.at.starts_with(&world.provider.issuer()) {
+            page = surfer.go(&link(&page, "/providers/sso/start")).await;
+        }
+        assert!(page.text().contains("<title>Provider</title>"), "{login}: {}", page.text());
+        let page = surfer.sign_in_there("eve").await;
+        assert_eq!(page.status, 403, "{login}: {}", page.text());
+        assert!(page.text().contains("provider_not_allowed"), "{login}: {}", page.text());
+        let page = surfer.go(&link(&page, "/auth/login")).await;
+        let page = surfer.go(&link(&page, "/providers/sso/start")).await;
+        assert!(page.text().contains("<title>Provider</title>"), "{login}: {} {}", surfer.at, page.text());
+        // It ends the session of eve first.
+        let ending = surfer.sign_in_there("ada").await;
+        let page = surfer.confirm_there(&ending).await;
+        assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{login}");
+        assert!(!surfer.here.cookies.contains_key("__Host-doorward-hold"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_of_the_provider_asks_nobody_for_another_account() {
+    let world = World::with(OPEN).await;
+    world.signed_in("ada").await;
+    let mut surfer = world.surfer();
+    let callback = surfer.up_to_callback("ada", "/").await;
+    world.provider.away(true).await;
+    assert_eq!(surfer.go(&callback).await.status, 502);
+    world.provider.away(false).await;
+    let page = surfer.choose("/").await;
+    assert_eq!(page.status, 200, "the provider knows ada still: {}", page.text());
+    assert!(surfer.trail.iter().all(|url| !url.contains("prompt=")), "{:?}", surfer.trail);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_off_for_forms_and_programs() {
     let mut world = World::with_login(OPEN, "password = true").await;
     world.gateway.user("bob", &[]).await;

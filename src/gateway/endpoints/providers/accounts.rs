@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::other_account;
 use super::start::leave;
-use crate::config::Preset;
 use crate::error::Refusal;
 use crate::gateway::endpoints::browser_page::submitted;
 use crate::gateway::endpoints::{Call, EndpointError, OwnResponse};
 use crate::identity::Identity;
 use crate::pages::LinkedAccount;
-use crate::provider::{AuthorizationRequest, FlowPurpose, Prompt, Provider};
+use crate::provider::{AuthorizationRequest, FlowPurpose, Provider};
 use crate::vault::ProviderAccount;
 
 /// Returns the accounts of a user for the account page: those that are linked, then the providers that are not.
@@ -69,21 +69,11 @@ pub(super) async fn link(
     call.auth.require_fresh(&identity).await?;
     let purpose = FlowPurpose::Link(identity.session_id());
     let request = AuthorizationRequest {
-        prompt: prompt(provider.settings().preset),
+        prompt: other_account(provider.settings().preset),
         ..AuthorizationRequest::default()
     };
     let account = format!("{}/account", call.snapshot.server.auth_prefix);
     leave(call, provider, &account, purpose, false, &request).await
-}
-
-/// Returns what the provider asks, since it may know another account than the one that is to be linked. A value that a
-/// provider does not know is an error there, so each gets one that it documents.
-const fn prompt(preset: Preset) -> Option<Prompt> {
-    match preset {
-        Preset::Google | Preset::Microsoft | Preset::GitHub => Some(Prompt::SelectAccount),
-        Preset::GitLab => None,
-        Preset::Oidc | Preset::Keycloak | Preset::Okta | Preset::Authentik => Some(Prompt::Login),
-    }
 }
 
 /// `POST unlink`, a form: unlinks an account.

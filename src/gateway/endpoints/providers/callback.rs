@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::start::failed;
-use super::{address, flow_cookie, hold, query};
+use super::{address, flow_cookie, hold, hold_after, query};
 use crate::auth::{Client, ProviderSignIn};
 use crate::error::{ProviderRefusal, Refusal};
 use crate::gateway::authorize::authentication::refresh_cookie;
@@ -29,9 +29,11 @@ pub(super) async fn callback(
         Err(EndpointError::Transport(_)) => "hung_up",
     };
     call.auth.count_provider_sign_in(provider, outcome, begun);
-    if result.is_err() {
-        // Nobody is sent back without asking for a while.
-        hold(call);
+    // Nobody is sent back without asking for a while.
+    match &result {
+        Ok(_) => {}
+        Err(EndpointError::Refused(refusal)) => hold_after(call, refusal),
+        Err(EndpointError::Transport(_)) => hold(call),
     }
     result
 }

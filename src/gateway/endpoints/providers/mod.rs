@@ -14,12 +14,13 @@ use std::time::Duration;
 use http::Method;
 
 use super::{Call, EndpointError, OwnResponse};
+use crate::config::Preset;
 use crate::error::{ProviderRefusal, Refusal};
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::request::client;
 use crate::gateway::request::request_target::origin_form;
 use crate::policy::cookies;
-use crate::provider::Provider;
+use crate::provider::{Prompt, Provider};
 
 mod accounts;
 mod backchannel;
@@ -32,6 +33,10 @@ pub(super) use start::{Start, only_provider, provider_of_address, start_url};
 /// Time after a sign-out or a failed sign-in during which nobody is sent to a provider without asking: otherwise the
 /// provider would sign them in again at once, or fail again.
 const HOLD: Duration = Duration::from_secs(60);
+
+/// Value of that mark when the account was refused: the provider must offer another one. Otherwise it would send the
+/// browser back with the same account, again and again.
+const ACCOUNT_REFUSED: &str = "account";
 
 /// Serves a path below `providers/`.
 pub(super) async fn serve(
@@ -92,8 +97,38 @@ pub(super) fn is_held(call: &Call<'_>) -> bool {
 
 /// Marks the browser as one that has just signed out, or failed to sign in.
 pub(super) fn hold(call: &mut Call<'_>) {
+    mark(call, "1");
+}
+
+/// Marks the browser as one whose sign-in has just been refused with this.
+fn hold_after(call: &mut Call<'_>, refusal: &Refusal) {
+    use ProviderRefusal::{AccountDisabled, LoginTaken, NoAccount, NoUsername, NotAllowed};
+    let is_of_account = matches!(
+        refusal,
+        Refusal::Provider(AccountDisabled | LoginTaken | NoAccount | NoUsername | NotAllowed)
+    );
+    mark(call, if is_of_account { ACCOUNT_REFUSED } else { "1" });
+}
+
+/// Whether the account that the browser has just signed in with at a provider was refused here.
+fn is_account_refused(call: &Call<'_>) -> bool {
+    let mark = cookies::find(cookie_fields(call.headers()), call.snapshot.cookies.hold);
+    mark == cookies::Found::One(ACCOUNT_REFUSED)
+}
+
+fn mark(call: &mut Call<'_>, value: &str) {
     if !call.snapshot.settings.providers.is_empty() {
-        call.cookies.push(call.snapshot.cookies.hold, "1", call.snapshot, Some(HOLD));
+        call.cookies.push(call.snapshot.cookies.hold, value, call.snapshot, Some(HOLD));
+    }
+}
+
+/// Returns what a provider asks people who need another account than the one that it knows them by. A value that a
+/// provider does not know is an error there, so each gets one that it documents.
+const fn other_account(preset: Preset) -> Option<Prompt> {
+    match preset {
+        Preset::Google | Preset::Microsoft | Preset::GitHub => Some(Prompt::SelectAccount),
+        Preset::GitLab => None,
+        Preset::Oidc | Preset::Keycloak | Preset::Okta | Preset::Authentik => Some(Prompt::Login),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{address, flow_cookie, flow_cookies, hold};
+use super::{address, flow_cookie, flow_cookies, hold, is_account_refused, other_account};
 use crate::error::{ProviderRefusal, Refusal};
 use crate::gateway::authorize::navigation::{self, Audience};
 use crate::gateway::endpoints::form::Form;
@@ -82,8 +82,11 @@ pub(super) async fn start(
         Err(_) => {}
     }
     let remember = query.get("remember").is_some();
-    let request =
-        AuthorizationRequest { login_hint: query.get("login_hint"), ..AuthorizationRequest::default() };
+    let request = AuthorizationRequest {
+        login_hint: query.get("login_hint"),
+        prompt: is_account_refused(call).then(|| other_account(provider.settings().preset)).flatten(),
+        ..AuthorizationRequest::default()
+    };
     leave(call, provider, &target, FlowPurpose::SignIn, remember, &request).await
 }
 
