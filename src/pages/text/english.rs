@@ -10,6 +10,7 @@ pub(super) const TEXT: Text = Text {
 
     sign_in: "Sign in",
     username: "User name",
+    username_or_email: "User name or e-mail address",
     password: "Password",
     show: "Show",
     hide: "Hide",

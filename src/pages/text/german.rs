@@ -10,6 +10,7 @@ pub(super) const TEXT: Text = Text {
 
     sign_in: "Anmelden",
     username: "Benutzername",
+    username_or_email: "Benutzername oder E-Mail-Adresse",
     password: "Passwort",
     show: "Zeigen",
     hide: "Verbergen",

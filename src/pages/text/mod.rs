@@ -14,6 +14,8 @@ pub(super) struct Text {
 
     pub(super) sign_in: &'static str,
     pub(super) username: &'static str,
+    /// The same where an address leads to its provider.
+    pub(super) username_or_email: &'static str,
     pub(super) password: &'static str,
     pub(super) show: &'static str,
     pub(super) hide: &'static str,

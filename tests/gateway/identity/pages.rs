@@ -154,6 +154,7 @@ async fn address_chooses_the_provider_before_any_password() {
     let mut surfer = world.surfer();
     let page = surfer.go(&format!("{ORIGIN}/reports")).await;
     assert!(!page.text().contains("name=\"password\""), "{}", page.text());
+    assert!(page.text().contains(">User name or e-mail address</label>"), "{}", page.text());
     // The provider is told the address, and asks nothing.
     let page = surfer.submit(&page, "/auth/login", &[("username", "ada@EXAMPLE.com")]).await;
     assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
@@ -167,6 +168,7 @@ async fn address_chooses_the_provider_before_any_password() {
     let page = surfer.go(&format!("{ORIGIN}/reports")).await;
     let page = surfer.submit(&page, "/auth/login", &[("username", "bob")]).await;
     assert!(page.status == 200 && page.text().contains("name=\"password\""), "{}", page.text());
+    assert!(page.text().contains(">User name</label>"), "{}", page.text());
     assert!(page.text().contains("value=\"bob\""), "{}", page.text());
     let page = surfer.submit(&page, "/auth/login", &[("username", "bob"), ("password", PASSWORD)]).await;
     assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports"), "{}", page.text());
