@@ -5,6 +5,9 @@
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
 
+# Another port for the demos: make demo DEMO_PORT=8090
+LISTEN := $(if $(DEMO_PORT), --listen 127.0.0.1:$(DEMO_PORT))
+
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -12,19 +15,19 @@ demo: setup-demo ## Build, start a gateway in front of a small app, print what t
 	@echo "==> building (the first time takes some minutes; nothing is installed outside this folder)"
 	cargo build --locked
 	@echo "==> starting the demo"
-	@exec $(TARGET)/debug/doorward demo
+	@exec $(TARGET)/debug/doorward demo$(LISTEN)
 
 demo-full: setup-full ## The same on a private redis-server and postgres, started and stopped for you
 	@echo "==> building (the first time takes some minutes)"
 	cargo build --locked
 	@echo "==> starting a redis-server, a postgres and the demo"
-	@exec .ci/stores $(TARGET)/debug/doorward demo
+	@exec .ci/stores $(TARGET)/debug/doorward demo$(LISTEN)
 
 demo-sso: setup-sso ## The demo with an identity provider beside it, to sign in with
 	@echo "==> building (the first time takes some minutes)"
 	cargo build --locked
 	@echo "==> starting a provider and the demo"
-	@exec .ci/sso $(TARGET)/debug/doorward demo
+	@exec .ci/sso $(TARGET)/debug/doorward demo$(LISTEN)
 
 test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [1/5] format"

@@ -65,7 +65,7 @@ pub async fn start(listen: SocketAddr, stores: Stores, surroundings: Surrounding
     let users = add_users(&config, &surroundings).await?;
     let gateway = server::start(&config, surroundings)
         .await
-        .context("the demo cannot start (`doorward demo --listen 127.0.0.1:0` takes any free port)")?;
+        .context("the demo cannot start (for another port: `make demo DEMO_PORT=8090`, or `doorward demo --listen 127.0.0.1:8090`)")?;
     write(gateway.public()[0])?;
     Ok(Demo { gateway, app, folder, users, stores })
 }
@@ -188,8 +188,9 @@ impl Demo {
         }
         if self.stores.provider.is_some() {
             print(
-                "  or choose the provider on the sign-in page, and sign in there as grace, who is new here",
+                "  or choose the provider on the sign-in page, and sign in there as grace, without a password:",
             );
+            print("  she is new here, and gets the role admin for her group at the provider");
         }
         print(&format!(
             "\nOpen {url}/ in a browser, or copy these lines into another terminal, one after the other:\n"

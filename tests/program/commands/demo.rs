@@ -114,6 +114,19 @@ async fn demo_with_a_provider_leads_there_and_ends_with_it() {
     crate::eventually::assert_eventually("the provider ends with it", process::PATIENCE, gone).await;
 }
 
+#[test]
+fn demo_with_a_provider_names_the_port_that_is_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its address").port();
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/sso"));
+    command.args([env!("CARGO_BIN_EXE_doorward"), "demo"]).env("SSO_PORT", port.to_string());
+    let complaint = process::run(&mut command, "").complaint();
+    assert_eq!(
+        complaint,
+        format!("doorward sso: port {port} is in use: choose another one with SSO_PORT=8091")
+    );
+}
+
 fn shows_what_it_says(demo: &Demo, count: usize) {
     let steps = demo.steps();
     let script: String = steps.iter().map(|(_, lines)| format!("{lines}echo; echo =====\n")).collect();
