@@ -118,12 +118,13 @@ pub(crate) fn language(headers: &HeaderMap) -> Language {
     Language::accepted(headers.get_all(header::ACCEPT_LANGUAGE).iter().filter_map(|v| v.to_str().ok()))
 }
 
-/// Builds the response of a refusal for the request's audience. `who` is the authenticated user, if any.
+/// Builds the response of a refusal for the request's audience. `who` is the authenticated user, if any; `wanted` the target
+/// of a sign-in that failed.
 pub(crate) fn refusal(
     refusal: &Refusal,
     id: Option<&RequestId>,
     request: &RequestHeader,
-    who: Option<&Identity>,
+    (who, wanted): (Option<&Identity>, Option<&str>),
     auth: &Auth,
     snapshot: &Snapshot,
 ) -> OwnResponse {
@@ -141,7 +142,7 @@ pub(crate) fn refusal(
     let sign_out = format!("{}/logout", snapshot.server.auth_prefix);
     // Loading the address of a failed sign-in again fails again.
     let of_provider = matches!(refusal, Refusal::Provider(_));
-    let sign_in_page = format!("{}/login", snapshot.server.auth_prefix);
+    let sign_in_page = login_url_to(wanted.unwrap_or("/"), auth, snapshot);
     let sign_in_again = (of_provider && who.is_none()).then_some(sign_in_page.as_str());
     let target = return_to::normalized(origin_form(request));
     let page = match audience {
@@ -212,11 +213,17 @@ fn login_url(request: &RequestHeader, audience: Audience, auth: &Auth, snapshot:
         let is_too_long = origin_form(request).len() > return_to::MAX_LENGTH / 3;
         return if is_too_long && !is_post { format!("{login}?{LOST}") } else { login };
     };
+    login_url_to(&target, auth, snapshot)
+}
+
+/// Returns the URL of the sign-in form that leads to `target`.
+fn login_url_to(target: &str, auth: &Auth, snapshot: &Snapshot) -> String {
+    let login = format!("{}/login", snapshot.server.auth_prefix);
     if target == "/" {
         return login;
     }
     let token = auth.form_token(RETURN_TO, target.as_bytes());
-    let url = format!("{login}?return_to={}", return_to::escape(&return_to::packed(&token, &target)));
+    let url = format!("{login}?return_to={}", return_to::escape(&return_to::packed(&token, target)));
     // The browser sends this URL in its next request line, beside its cookies: both must fit into the header limit.
     if url.len() > snapshot.limits().header_bytes / 2 { format!("{login}?{LOST}") } else { url }
 }

@@ -58,6 +58,8 @@ struct Call<'a> {
     registration: &'a mut Option<Registration>,
     /// Cookies that the response sets.
     cookies: &'a mut SetCookies,
+    /// Target that a sign-in at a provider leads to.
+    return_to: &'a mut Option<String>,
 }
 
 /// Failure of an endpoint.
@@ -89,7 +91,7 @@ pub(super) async fn serve(
     session: &mut Session,
     path: &str,
     auth: &Arc<Auth>,
-    Context { snapshot, control, log, cookies, registration, .. }: &mut Context,
+    Context { snapshot, control, log, cookies, registration, return_to, .. }: &mut Context,
 ) -> Result<OwnResponse, EndpointError> {
     if cors::is_preflight(session.req_header()) {
         let allowed = cors::allowed(&session.req_header().headers, &snapshot.server.cors_origins).is_some();
@@ -101,7 +103,8 @@ pub(super) async fn serve(
     if !method.is_safe() && !is_listed && cross_origin::is_cross_origin(session, snapshot) {
         return Err(Refusal::OriginNotAllowed.into());
     }
-    let call = Call { session, auth, snapshot, control, log, registration: &mut *registration, cookies };
+    let registration = &mut *registration;
+    let call = Call { session, auth, snapshot, control, log, registration, cookies, return_to };
     // Well-known paths exist only outside the prefix, not below it.
     let endpoint = path
         .strip_prefix(snapshot.server.auth_prefix.as_str())

@@ -130,6 +130,7 @@ impl ProxyHttp for Gateway {
             connection_refusal,
             phase: Phase::Received,
             registration: None,
+            return_to: None,
             denied_user: None,
             cookies: SetCookies::default(),
             pending_refusal: None,

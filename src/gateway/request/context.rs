@@ -42,6 +42,8 @@ pub struct Context {
     pub(crate) denied_user: Option<Arc<Identity>>,
     /// Cookies that the response sets.
     pub(crate) cookies: SetCookies,
+    /// Target that a sign-in at a provider leads to; its page needs it if it fails.
+    pub(crate) return_to: Option<String>,
     /// Refusal decided on in a callback; sent when Pingora has ended the request.
     pub(crate) pending_refusal: Option<Refusal>,
     /// Whether the response has no content; bytes that the app sends are dropped.

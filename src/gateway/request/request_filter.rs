@@ -188,7 +188,9 @@ impl Gateway {
     pub(super) fn refusal(&self, session: &Session, refusal: &Refusal, context: &mut Context) -> OwnResponse {
         let id = context.log.request_id.as_ref();
         let (request, user) = (session.req_header(), context.denied_user.as_deref());
-        let response = navigation::refusal(refusal, id, request, user, &self.auth, &context.snapshot);
+        let wanted = context.return_to.as_deref();
+        let response =
+            navigation::refusal(refusal, id, request, (user, wanted), &self.auth, &context.snapshot);
         let response = if context.log.is_own {
             response
         } else {

@@ -115,6 +115,27 @@ async fn refused_account_can_be_changed_for_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sign_in_after_a_failure_leads_to_the_same_page() {
+    let world = World::with(OPEN).await;
+    let mut surfer = world.surfer();
+    // At the start, before anything is known of the provider; then at the callback.
+    world.provider.away(true).await;
+    let page = surfer.choose("/reports?year=1843").await;
+    assert_eq!(page.status, 502, "{}", page.text());
+    world.provider.away(false).await;
+    // A failure is remembered for a moment.
+    world.later(std::time::Duration::from_secs(61)).await;
+    let page = surfer.go(&link(&page, "/auth/login")).await;
+    surfer.go(&link(&page, "/providers/sso/start")).await;
+    let page = surfer.sign_in_there("nobody").await;
+    assert_eq!(page.status, 403, "{}", page.text());
+    let page = surfer.go(&link(&page, "/auth/login")).await;
+    surfer.go(&link(&page, "/providers/sso/start")).await;
+    let page = surfer.sign_in_there("ada").await;
+    assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports?year=1843"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failure_of_the_provider_asks_nobody_for_another_account() {
     let world = World::with(OPEN).await;
     world.signed_in("ada").await;

@@ -63,7 +63,10 @@ async fn answer(call: &mut Call<'_>, provider: &Arc<Provider>) -> Result<OwnResp
         return Err(lost("it was begun at another provider".into()).into());
     }
     let link = match flow.purpose {
-        FlowPurpose::SignIn => None,
+        FlowPurpose::SignIn => {
+            *call.return_to = Some(flow.return_to.clone());
+            None
+        }
         FlowPurpose::Link(session) => Some(session),
         // Nothing here begins one.
         FlowPurpose::StepUp(_) => return Err(lost("it is a fresh proof of a session".into()).into()),

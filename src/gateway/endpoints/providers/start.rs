@@ -81,6 +81,7 @@ pub(super) async fn start(
         }
         Err(_) => {}
     }
+    *call.return_to = Some(target.clone());
     let remember = query.get("remember").is_some();
     let request = AuthorizationRequest {
         login_hint: query.get("login_hint"),
