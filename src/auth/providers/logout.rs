@@ -96,7 +96,14 @@ impl Auth {
         let auth = Arc::clone(self);
         detached(async move {
             let ended = auth.at_vault(auth.parts.vault.identities.log_out(&logout)).await?;
-            let Some(ended) = ended else { return Ok(LoggedOut::Replayed) };
+            let Some(ended) = ended else {
+                tracing::warn!(
+                    reason = "logout_token_replayed",
+                    provider = logout.provider,
+                    "a logout token was refused: it was accepted before"
+                );
+                return Ok(LoggedOut::Replayed);
+            };
             auth.apply_revocation(&ended, EndReason::Provider).await;
             tracing::info!(
                 reason = "logout_by_provider",

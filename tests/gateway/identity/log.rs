@@ -64,11 +64,16 @@ async fn log_and_metrics_name_no_secret_and_no_person() {
     let page = denied.sign_in_there("nobody").await;
     assert_eq!(page.status, 403);
     let forged = world.provider.logout_token(&json!({}), &json!({ "sub": "subject-4711", "aud": "x" })).await;
+    let of_another = world.provider.logout_token(&json!({}), &json!({ "sub": "subject-4712" })).await;
     let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-    let body = format!("logout_token={forged}");
     let target = "/auth/providers/sso/backchannel-logout";
-    http::request(world.gateway.address(), "POST", target, &headers, body.as_bytes()).await;
-    secrets.push(forged);
+    for (token, status) in [(&forged, 400), (&of_another, 200), (&of_another, 400)] {
+        let body = format!("logout_token={token}");
+        let response =
+            http::request(world.gateway.address(), "POST", target, &headers, body.as_bytes()).await;
+        assert_eq!(response.status, status, "{}", response.text());
+    }
+    secrets.extend([forged, of_another]);
     let confirm = surfer.here.go("/auth/logout").await;
     surfer.trail.clear();
     surfer.submit(&confirm, "/auth/logout", &[]).await;
@@ -78,6 +83,7 @@ async fn log_and_metrics_name_no_secret_and_no_person() {
     let log = captured();
     let metrics = world.gateway.probe("/metrics").await.text();
     assert!(log.contains("user_created_by_provider") && log.contains("logout_token_refused"), "{log}");
+    assert!(log.contains("logout_token_replayed"), "{log}");
     let personal = ["hypatia@museion.example", "Alexandria", "subject-4711", "nobody of that name"];
     for text in secrets.iter().map(String::as_str).chain(personal) {
         for (line, what) in
