@@ -262,8 +262,8 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("provider_login_taken"),
         ErrorText {
             title: "The name is taken",
-            text: "The user name that you would get belongs to an account here. If it is yours, sign in with its \
-                   password and link the provider on your account page.",
+            text: "The user name that you would get belongs to an account here. If it is yours, sign in as before and \
+                   link the provider on your account page; otherwise ask the people who run this site.",
         },
     ),
     (
@@ -299,7 +299,7 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("provider_failed"),
         ErrorText {
             title: "The sign-in did not work",
-            text: "The provider gave an answer that we cannot accept. Try again; if it stays, tell the people who \
+            text: "The provider gave an answer that we cannot accept. Try again; if it happens again, tell the people who \
                    run this site.",
         },
     ),
@@ -329,7 +329,8 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("account_taken"),
         ErrorText {
             title: "That account is in use",
-            text: "The account that you wanted to link belongs to another user here. Nothing was changed.",
+            text: "The account that you wanted to link belongs to another user here, so nothing was changed. If that is \
+                   you as well, unlink it there first.",
         },
     ),
     (

@@ -277,15 +277,15 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("provider_login_taken"),
         ErrorText {
             title: "Der Name ist vergeben",
-            text: "Der Name, den Sie bekämen, gehört hier zu einem Konto. Wenn es Ihres ist, melden Sie sich mit \
-                   dem Passwort an und verknüpfen Sie den Anbieter auf Ihrer Kontoseite.",
+            text: "Der Benutzername, den Sie bekämen, gehört hier zu einem Konto. Ist es Ihres, melden Sie sich wie bisher an \
+                   und verknüpfen Sie den Anbieter auf Ihrer Kontoseite; sonst fragen Sie die Betreiber.",
         },
     ),
     (
         Code("provider_no_username"),
         ErrorText {
-            title: "Kein Name",
-            text: "Der Anbieter nennt keinen Namen, den wir verwenden können. Fragen Sie die Betreiber.",
+            title: "Kein Benutzername",
+            text: "Der Anbieter nennt keinen Benutzernamen, den wir verwenden können. Fragen Sie die Betreiber.",
         },
     ),
     (
@@ -309,9 +309,9 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
     (
         Code("provider_failed"),
         ErrorText {
-            title: "Die Anmeldung ging nicht",
+            title: "Die Anmeldung hat nicht funktioniert",
             text: "Der Anbieter hat etwas geantwortet, das wir nicht annehmen können. Versuchen Sie es noch einmal; \
-                   wenn es bleibt, sagen Sie es den Betreibern.",
+                   geschieht es wieder, sagen Sie es den Betreibern.",
         },
     ),
     (
@@ -341,7 +341,7 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("account_taken"),
         ErrorText {
             title: "Das Konto ist vergeben",
-            text: "Das Konto, das Sie verknüpfen wollten, gehört hier jemand anderem. Es wurde nichts geändert.",
+            text: "Das Konto gehört hier zu einem anderen Benutzer. Sind Sie das auch, trennen Sie es erst dort.",
         },
     ),
     (
