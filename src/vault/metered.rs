@@ -10,8 +10,8 @@ use super::{
     AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, Identities, KeyTable, Keys,
     LogPage, NewAccountUser, NewKey, NewProviderSession, NewSession, NewUser, OtherWays, Presented,
     ProviderAccount, ProviderLogout, Recheck, Rechecked, RevocationLog, Rotation, Scope, SessionPage,
-    SessionRow, SessionUse, Sessions, SignOutHint, SpentToken, Statement, User, UserChange, UserKey, Users, Vault,
-    VaultError,
+    SessionRow, SessionUse, Sessions, SignOutHint, SpentToken, Statement, User, UserChange, UserKey, Users,
+    Vault, VaultError,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::id::{SessionId, UserId};

@@ -10,8 +10,8 @@ use doorward::clock::TravelClock;
 use doorward::id::{Random, SessionId, SystemRandom, base64url};
 use serde_json::Value;
 
-use super::Surfer;
 use super::Provider;
+use super::Surfer;
 use crate::browser::{Browser, ORIGIN, later};
 use crate::postgres::{self, Server};
 use crate::redis::{NONE, RedisServer};

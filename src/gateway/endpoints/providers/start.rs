@@ -86,7 +86,6 @@ pub(super) async fn start(
     let request = AuthorizationRequest {
         login_hint: query.get("login_hint"),
         prompt: is_account_refused(call).then(|| other_account(provider.settings().preset)).flatten(),
-        ..AuthorizationRequest::default()
     };
     leave(call, provider, &target, FlowPurpose::SignIn, remember, &request).await
 }
