@@ -2,9 +2,11 @@
 //!
 //! `DOORWARD_PEOPLE` sets their number: `make bench-rechecks` measures 1,000.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -20,6 +22,10 @@ const PEOPLE: usize = 150;
 
 /// Sign-ins at one time.
 const AT_ONCE: usize = 16;
+
+/// Requests at one time. Three gateways, their clients and the stores share the machine; beyond this the vault, not the
+/// provider, is what they wait for.
+const IN_FLIGHT: usize = 300;
 
 /// Time for all rechecks, in a test build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -55,11 +61,13 @@ async fn signed_in(people: usize) -> (Fleet, Vec<Browser>) {
 
 /// Every browser asks at `tabs` gateways at once. Returns its state afterwards, and how long each request took.
 async fn all_ask(fleet: &Fleet, browsers: &[Browser], tabs: usize) -> (Vec<Browser>, Vec<Duration>) {
-    let mut asking = JoinSet::new();
+    let (mut asking, room) = (JoinSet::new(), Arc::new(Semaphore::new(IN_FLIGHT)));
     for (at, browser) in browsers.iter().enumerate() {
         for tab in 0..tabs {
             let mut browser = expired(browser).at(&fleet.gateways[(at + tab) % GATEWAYS]);
+            let room = Arc::clone(&room);
             asking.spawn(async move {
+                let _place = room.acquire().await.expect("never closed");
                 let begun = Instant::now();
                 let response = browser.fetch("/").await;
                 assert_eq!(response.status, 200, "person{at}, tab {tab}: {}", response.text());
@@ -112,7 +120,12 @@ async fn rechecks_that_fall_due_at_once_use_each_refresh_token_once() {
         browsers = after;
         measured(format_args!("round {round}: {}", summary(took)));
         let is_done = async || fleet.metric(&rechecks("confirmed")).await >= (count * round) as f64;
-        assert_eventually("all are confirmed", PATIENCE, is_done).await;
+        while !is_done().await {
+            assert!(begun.elapsed() < PATIENCE, "not all are confirmed");
+            // A gateway that is too busy to take a recheck leaves it to the next renewal.
+            fleet.pass(Duration::from_secs(10)).await;
+            browsers = all_ask(&fleet, &browsers, 1).await.0;
+        }
         measured(format_args!("round {round}: all confirmed after {:.1} s", begun.elapsed().as_secs_f64()));
         // In the second round the tokens that the first one got.
         assert_eq!(fleet.provider.uses().await, (count * round, 1), "tokens, and uses of the one used most");
