@@ -51,7 +51,8 @@ impl Fleet {
                 listen: format!("127.0.0.1:{port}"),
                 server: "[server.limits]\nconnections_per_ip = 10000".into(),
                 vault: format!(
-                    "url = \"{}\"\nmaster_key = \"{master_key}\"",
+                    // Everything shares the machine: what is late is not away.
+                    "url = \"{}\"\nmaster_key = \"{master_key}\"\nstatement_timeout = \"60s\"\nlease = \"20s\"",
                     postgres::url(&host, &fleet.database)
                 ),
                 sessions: format!("url = \"redis://127.0.0.1:{}/0\"", fleet.redis.port),
