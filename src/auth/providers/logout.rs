@@ -160,7 +160,10 @@ impl Auth {
             return;
         }
         let Ok(place) = Arc::clone(&self.revocations.0).try_acquire_owned() else {
-            tracing::info!(reason = "provider_tokens_not_revoked", "too many revocations at providers wait");
+            tracing::info!(
+                reason = "provider_revocations_skipped",
+                "refresh tokens of ended sessions were not revoked: too many revocations at providers wait"
+            );
             return;
         };
         let (auth, providers, ended) = (Arc::clone(self), settings.providers.clone(), ended.to_vec());
