@@ -261,7 +261,16 @@ impl World {
         let Grant { session_id, user_id, login, attributes, roles, rights, now, ends_at, .. } =
             self.grant.clone();
         let login = Some(login);
-        let subject = Subject { session_id, user_id, roles, rights, generation: 0, login, attributes };
+        let subject = Subject {
+            session_id,
+            user_id,
+            roles,
+            rights,
+            generation: 0,
+            login,
+            attributes,
+            proof: doorward::identity::Proof::NONE,
+        };
         let issued = access::issue(&settings.profile, &subject, now, ends_at, &self.keys, &SystemRandom);
         Ok(issued.context("a key that signs")?.token.expose().clone())
     }

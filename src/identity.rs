@@ -12,8 +12,10 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 
 mod attributes;
+mod proof;
 
 pub use attributes::{Attributes, BadDisplayName, BadEmail, DisplayName, Email};
+pub use proof::{Methods, Proof};
 
 /// A login name in its canonical form: lower-case ASCII, so that it is the same when checked, stored and sent in a
 /// header.
@@ -256,6 +258,7 @@ pub struct Identity {
     roles: Roles,
     /// `None` without attributes: then a request copies nothing for them.
     attributes: Option<Arc<Attributes>>,
+    proof: Proof,
     expires_at: Timestamp,
 }
 
@@ -271,9 +274,10 @@ impl Identity {
         session_id: SessionId,
         (login, attributes): (Login, Option<Arc<Attributes>>),
         roles: Roles,
+        proof: Proof,
         expires_at: Timestamp,
     ) -> Self {
-        Self { user_id, session_id, login, roles, attributes, expires_at }
+        Self { user_id, session_id, login, roles, attributes, proof, expires_at }
     }
 
     /// Returns the `sub` claim.
@@ -299,6 +303,11 @@ impl Identity {
     /// Returns the e-mail address and the name in the token. A token of an earlier release has none.
     pub fn attributes(&self) -> &Attributes {
         self.attributes.as_deref().unwrap_or(&Attributes::NONE)
+    }
+
+    /// Returns the authentication methods of the session, and the time of the sign-in.
+    pub const fn proof(&self) -> Proof {
+        self.proof
     }
 
     /// Returns the expiry of the access token.

@@ -50,6 +50,7 @@ macro_rules! on {
                     sessions_of_browsers_and_programs_are_listed_apart
                     session_is_live_until_end_idle_timeout_or_user_change
                     overlong_user_agent_is_truncated_at_a_character
+                    every_grant_states_how_and_when_the_user_signed_in
                 }
                 rotation {
                     current_token_rotates_and_renews_the_session

@@ -284,6 +284,8 @@ async fn backup_opens_with_the_same_content() {
         absolute: DAY,
         address: None,
         user_agent: None,
+        methods: doorward::identity::Methods::PASSWORD,
+        proven_ago: Duration::ZERO,
     };
     vault.sessions.open(&session).await.expect("a session");
     let ended = NewSession { id: SessionId::random(&SystemRandom), family: [8; 32], ..session.clone() };

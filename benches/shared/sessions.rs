@@ -92,6 +92,7 @@ impl Opener {
             generation: 0,
             login: Some(grant.login.clone()),
             attributes: grant.attributes.clone(),
+            proof: grant.proof,
         };
         let issued = access::issue(&profile, &subject, grant.now, grant.ends_at, &self.keys, random);
         let token = issued.context("a key that signs")?.token.expose().clone();
@@ -112,6 +113,8 @@ pub(crate) fn new_session(user_id: UserId, family: [u8; 32]) -> NewSession {
         absolute: LIFE,
         address: None,
         user_agent: None,
+        methods: doorward::identity::Methods::PASSWORD,
+        proven_ago: Duration::ZERO,
     }
 }
 

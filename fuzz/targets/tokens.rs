@@ -39,6 +39,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         generation: 3,
         login: Some("ada".parse().expect("a login name")),
         attributes: Attributes::new("ada@example.org".parse().ok(), true, "Ada".parse().ok()),
+        proof: doorward::identity::Proof::NONE,
     };
     let end = Timestamp::from_secs(2_000_000_000);
     let issued = access::issue(&profile, &subject, now(), end, &keys, random).expect("a signer");

@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::encrypted_claims::{About, ClaimsEncrypter};
-use super::identity::IdentityKey;
+use super::identity::{IdentityKey, Sealed};
 use super::keyring::KeySet;
 use crate::clock::Timestamp;
 use crate::id::{Random, SessionId, UserId, base64url, from_base64url};
-use crate::identity::{Attributes, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, Login, Proof, RightsVersion, Roles};
 use crate::secret::Secret;
 
 /// Tolerated difference between a gateway's clock and the vault's (`iat` and `exp` use the vault's). Each gateway
@@ -62,6 +62,8 @@ pub struct Subject {
     pub login: Option<Login>,
     /// E-mail address and name, sealed together with the login name. None without a login name.
     pub attributes: Attributes,
+    /// Proof of the sign-in, sealed together with the login name. [`Proof::NONE`] without a login name.
+    pub proof: Proof,
 }
 
 /// An issued access token and its expiry.
@@ -174,7 +176,11 @@ pub fn issue(
 /// Returns a new `jti`. The sealed name makes it unique, by its nonce.
 fn jti(subject: &Subject, now: Timestamp, key: &IdentityKey, random: &dyn Random) -> String {
     let unique = match &subject.login {
-        Some(login) => base64url(key.seal(login, &subject.attributes, subject.session_id, now, random)),
+        Some(login) => {
+            let contents =
+                Sealed { login: login.clone(), attributes: subject.attributes.clone(), proof: subject.proof };
+            base64url(key.seal(&contents, subject.session_id, now, random))
+        }
         None => base64url(random.bytes::<16>()),
     };
     if subject.generation == 0 { unique } else { format!("{unique}.{}", subject.generation) }
@@ -239,7 +245,10 @@ fn check_claims(
     };
     let sealed = Some(unique).filter(|unique| unique.len() > RANDOM_JTI).and_then(from_base64url);
     let opened = sealed.and_then(|sealed| key.open(&sealed, session_id, issued_at));
-    let (login, attributes) = opened.map_or((None, Attributes::NONE), |(login, more)| (Some(login), more));
+    let (login, attributes, proof) = match opened {
+        Some(Sealed { login, attributes, proof }) => (Some(login), attributes, proof),
+        None => (None, Attributes::NONE, Proof::NONE),
+    };
     let subject = Subject {
         session_id,
         user_id: claims.sub.parse().map_err(|_| AccessTokenError::Invalid)?,
@@ -248,6 +257,7 @@ fn check_claims(
         generation,
         login,
         attributes,
+        proof,
     };
     Ok(Verified { subject, expires_at })
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::keyring::KeySet;
 use crate::clock::Timestamp;
 use crate::id::base64url;
-use crate::identity::Identity;
+use crate::identity::{Identity, Proof};
 
 /// Lifetime of an assertion. It is made for requests that are on their way: shorter would refuse apps with a slow clock or a queue,
 /// longer would make a leaked one more useful.
@@ -31,6 +31,10 @@ struct Claims<'a> {
     email_verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amr: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
 }
 
 /// Signs an assertion about `identity` for the app `audience`. `None` while no key signs yet.
@@ -44,6 +48,8 @@ pub fn issue(
     let key = keys.access_signer(now)?;
     let attributes = identity.attributes();
     let email = attributes.email();
+    // A token of an earlier release states no proof.
+    let proof = Some(identity.proof()).filter(|proof| *proof != Proof::NONE);
     let claims = Claims {
         iss: issuer,
         aud: audience,
@@ -56,6 +62,8 @@ pub fn issue(
         email: email.map(|email| email.as_str()),
         email_verified: email.map(|_| attributes.email_verified()),
         name: attributes.name().map(|name| name.as_str()),
+        amr: proof.map(|proof| proof.methods.names().collect()),
+        auth_time: proof.map(|proof| proof.at.secs()),
     };
     let claims = serde_json::to_vec(&claims).expect("strings and numbers serialise");
     let message = format!("{}.{}", key.assertion_header, base64url(claims));

@@ -1,4 +1,5 @@
-//! The user's login name, e-mail address and display name inside an access token, sealed: only gateways read them.
+//! The user's login name, e-mail address and display name, and the proof of the sign-in, inside an access token, sealed:
+//! only gateways read them.
 //!
 //! AES-256-GCM (NIST SP 800-38D) with session id and issue time as associated data. Each signing key has a secret of
 //! its own, derived from the master secret, so it changes with that key. Each session has a key of its own below it:
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::seal::MasterSecret;
 use crate::clock::Timestamp;
 use crate::id::{Random, SessionId};
-use crate::identity::{Attributes, Login};
+use crate::identity::{Attributes, Login, Methods, Proof};
 
 /// Multiple to which the plain text is padded, in bytes, so that the length of a token says little about the name.
 const PADDED_TO: usize = 32;
@@ -21,8 +22,16 @@ const PADDED_TO: usize = 32;
 /// Names the use of the derived secrets.
 const LABEL: &str = "identity in access tokens";
 
+/// Sealed part of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sealed {
+    pub(super) login: Login,
+    pub(super) attributes: Attributes,
+    pub(super) proof: Proof,
+}
+
 /// Sealed contents. Unknown members are ignored, so that a later release can add some. Before the attributes there was
-/// only `login`.
+/// only `login`, and before the proof neither `amr` nor `auth_time`.
 #[derive(Serialize, Deserialize)]
 struct Contents<'a> {
     login: &'a str,
@@ -32,6 +41,10 @@ struct Contents<'a> {
     email_verified: bool,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     name: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    amr: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
 }
 
 /// Secret that seals identities in the tokens of one signing key.
@@ -44,11 +57,10 @@ impl IdentityKey {
         Self(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret.expose()))
     }
 
-    /// Seals a login name and attributes for one token. The result is different each time.
+    /// Seals the contents of one token. The result is different each time.
     pub(super) fn seal(
         &self,
-        login: &Login,
-        attributes: &Attributes,
+        Sealed { login, attributes, proof }: &Sealed,
         session_id: SessionId,
         issued_at: Timestamp,
         random: &dyn Random,
@@ -59,6 +71,8 @@ impl IdentityKey {
             email: attributes.email().map(|email| Cow::Borrowed(email.as_str())),
             email_verified: attributes.email_verified(),
             name: attributes.name().map(|name| Cow::Borrowed(name.as_str())),
+            amr: (proof.methods != Methods::NONE).then(|| proof.methods.to_string().into()),
+            auth_time: (*proof != Proof::NONE).then(|| proof.at.secs()),
         };
         let mut body = serde_json::to_vec(&contents).expect("strings serialise");
         // JSON allows white space at the end (RFC 8259 section 2).
@@ -75,12 +89,7 @@ impl IdentityKey {
 
     /// Opens what [`IdentityKey::seal`] made. `None` if it does not belong to this key, session and time, or has another
     /// form: the vault knows the name as well. An attribute in a form that only another release knows is left out.
-    pub(super) fn open(
-        &self,
-        sealed: &[u8],
-        session_id: SessionId,
-        issued_at: Timestamp,
-    ) -> Option<(Login, Attributes)> {
+    pub(super) fn open(&self, sealed: &[u8], session_id: SessionId, issued_at: Timestamp) -> Option<Sealed> {
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut body = body.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
@@ -89,7 +98,12 @@ impl IdentityKey {
         let contents: Contents<'_> = serde_json::from_slice(plain).ok()?;
         let email = contents.email.and_then(|email| email.parse().ok());
         let name = contents.name.and_then(|name| name.parse().ok());
-        Some((contents.login.parse().ok()?, Attributes::new(email, contents.email_verified, name)))
+        let methods = contents.amr.and_then(|amr| amr.parse().ok()).unwrap_or_default();
+        Some(Sealed {
+            login: contents.login.parse().ok()?,
+            attributes: Attributes::new(email, contents.email_verified, name),
+            proof: Proof { methods, at: Timestamp::from_secs(contents.auth_time.unwrap_or_default()) },
+        })
     }
 
     fn of_session(&self, session_id: SessionId) -> LessSafeKey {
@@ -123,6 +137,10 @@ mod tests {
         Attributes::new("Ada@example.org".parse().ok(), true, name.parse().ok())
     }
 
+    fn bare(login: Login) -> Sealed {
+        Sealed { login, attributes: Attributes::NONE, proof: Proof::NONE }
+    }
+
     /// Seals text as [`IdentityKey::seal`] seals contents.
     fn seal_text(key: &IdentityKey, text: &str) -> Vec<u8> {
         let mut body = text.as_bytes().to_vec();
@@ -135,8 +153,10 @@ mod tests {
     fn sealed_name_opens_only_for_its_key_session_and_time() {
         let master = MasterSecret::random(&SystemRandom);
         let (key, login) = (IdentityKey::new(&master, "a"), "ada@example.org".parse::<Login>().unwrap());
-        let opened = Some((login.clone(), lovelace()));
-        let sealed = key.seal(&login, &lovelace(), id(1), AT, &SystemRandom);
+        let methods = Methods::PASSWORD.with(Methods::PROVIDER);
+        let contents = Sealed { login, attributes: lovelace(), proof: Proof { methods, at: AT } };
+        let opened = Some(contents.clone());
+        let sealed = key.seal(&contents, id(1), AT, &SystemRandom);
         assert_eq!(key.open(&sealed, id(1), AT), opened);
         assert_eq!(IdentityKey::new(&master, "a").open(&sealed, id(1), AT), opened);
         assert_eq!(IdentityKey::new(&master, "b").open(&sealed, id(1), AT), None, "another signing key");
@@ -150,14 +170,13 @@ mod tests {
             assert_eq!(key.open(&bent, id(1), AT), None, "byte {at}");
             assert_eq!(key.open(&sealed[..at], id(1), AT), None, "cut at {at}");
         }
-        assert_ne!(key.seal(&login, &lovelace(), id(1), AT, &SystemRandom), sealed, "never the same twice");
+        assert_ne!(key.seal(&contents, id(1), AT, &SystemRandom), sealed, "never the same twice");
     }
 
     #[test]
     fn sealed_name_shows_neither_the_name_nor_its_length() {
         let key = IdentityKey::new(&MasterSecret::random(&SystemRandom), "a");
-        let seal =
-            |login: &str| key.seal(&login.parse().unwrap(), &Attributes::NONE, id(1), AT, &SystemRandom);
+        let seal = |login: &str| key.seal(&bare(login.parse().unwrap()), id(1), AT, &SystemRandom);
         let lengths: Vec<usize> =
             ["a", "ada", "ada.lovelace"].iter().map(|login| seal(login).len()).collect();
         assert_eq!(lengths, [60, 60, 60], "nonce, 32 bytes, tag");
@@ -171,18 +190,14 @@ mod tests {
         let key = IdentityKey::new(&MasterSecret::random(&SystemRandom), "a");
         let login: Login = "ada".parse().unwrap();
         let opened = |text: &str| key.open(&seal_text(&key, text), id(1), AT);
-        assert_eq!(opened(r#"{"login":"ada"}   "#), Some((login.clone(), Attributes::NONE)));
+        assert_eq!(opened(r#"{"login":"ada"}   "#), Some(bare(login.clone())));
         assert_eq!(
             opened(r#"{"login":"ada","email":"a b","email_verified":true,"name":"\n","phone":"1"}"#),
-            Some((login, Attributes::NONE)),
+            Some(bare(login)),
             "what this release does not know or take is left out"
         );
         assert_eq!(opened(r#"{"email":"ada@example.org"}"#), None, "no name");
-        let open = Contents { login: "ada", email: None, email_verified: false, name: None };
-        assert_eq!(
-            serde_json::to_string(&open).unwrap(),
-            r#"{"login":"ada"}"#,
-            "as earlier releases write it"
-        );
+        let sealed = key.seal(&bare("ada".parse().unwrap()), id(1), AT, &SystemRandom);
+        assert_eq!(sealed.len(), 12 + 32 + 16, "as short as earlier releases write it");
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 #[cfg(doc)]
 use crate::identity::ClientKind;
-use crate::identity::{Attributes, Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, Epoch, Login, Methods, Proof, RightsVersion, Roles};
 
 /// Minimum extension of the idle end that a renewal writes. Less would cost a write for every tab of a browser; more
 /// would end sessions up to that much too early. Never more than [`idle_grain`].
@@ -51,6 +51,10 @@ pub struct NewSession {
     pub address: Option<IpAddr>,
     /// `User-Agent` of the login, truncated to 256 bytes.
     pub user_agent: Option<String>,
+    /// Authentication methods of the login.
+    pub methods: Methods,
+    /// Time since the last active proof: zero, unless a provider proved the user earlier.
+    pub proven_ago: Duration,
 }
 
 /// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
@@ -80,6 +84,9 @@ pub struct Grant {
     pub roles: Roles,
     /// Version of the roles and attributes.
     pub rights: RightsVersion,
+    /// Authentication methods, and the time of the last active proof. For a session that an earlier release opened: no
+    /// method, at the login.
+    pub proof: Proof,
     /// Effective end of the session: the earlier of idle and absolute end.
     pub ends_at: Timestamp,
     /// Absolute end, which the session store keeps.

@@ -1,7 +1,7 @@
 //! Requests as they reach the app.
 
 mod app_headers;
-mod assertion;
+pub(crate) mod assertion;
 mod bodies;
 mod credentials;
 pub(crate) mod encrypted_claims;

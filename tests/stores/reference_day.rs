@@ -62,6 +62,8 @@ async fn sign_all_users_in(world: &World, replica: &Replica) -> Vec<String> {
             absolute: Duration::from_secs(86_400),
             address: None,
             user_agent: None,
+            methods: doorward::identity::Methods::PASSWORD,
+            proven_ago: Duration::ZERO,
         };
         let grant = vault.sessions.open(&session).await.expect("a session");
         let token = token.encode(0, &keys, grant.now).expect("the first key");

@@ -2,15 +2,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Providers, SealedToken, account_of, interval, refused, sealed_name, statement_of};
 use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
+use crate::auth::sign_in::login::NewLogin;
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, BrowserTokens, Settings, detached};
 use crate::clock::{Monotonic, Timestamp};
 use crate::config::CreateUsers;
 use crate::error::{ProviderRefusal, Refusal};
 use crate::id::UserId;
+use crate::identity::Methods;
 use crate::password::unusable_hash;
 use crate::provider::{
     Callback, FLOW_LIFETIME, Flow, FlowError, FlowPurpose, FlowStart, MappedRoles, Person, Provider,
@@ -142,7 +145,11 @@ impl Auth {
             let user = auth.user_of(&provider, &person, &settings.providers).await?;
             let part = auth.provider_part(&provider, &person, began_at);
             let terms = Terms::of_browser(remember, &settings);
-            let opened = auth.open(&user, &client, terms, Some(&part), &settings).await;
+            // A provider that does not say when somebody signed in there has just confirmed that person.
+            let proven_ago = person.auth_time.map_or(Duration::ZERO, |at| auth.vault_now().since(at));
+            let methods = Methods::PROVIDER;
+            let login = NewLogin { client: &client, terms, methods, proven_ago, part: Some(&part) };
+            let opened = auth.open(&user, login, &settings).await;
             // The user was changed since the code was exchanged, or the provider has announced a logout meanwhile.
             let tokens = opened.map_err(|refusal| match refusal {
                 Refusal::CredentialsWrong => ProviderRefusal::FlowLost.into(),

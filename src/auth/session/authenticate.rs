@@ -69,7 +69,8 @@ impl Auth {
         let login = self.login_of(&cached).ok_or(Refusal::StoreUnavailable)?;
         let named = (login, cached.named.attributes().cloned());
         let (user, session) = (cached.user_id, cached.slot.id());
-        let identity = Identity::attest(user, session, named, cached.roles.clone(), cached.expires_at);
+        let identity =
+            Identity::attest(user, session, named, cached.roles.clone(), cached.proof, cached.expires_at);
         Ok(Admission { identity: Arc::new(identity), registration })
     }
 
@@ -324,6 +325,7 @@ impl Auth {
             roles: self.role_lists.share(subject.roles),
             rights: subject.rights,
             generation: subject.generation,
+            proof: subject.proof,
             expires_at,
             basis,
             slot: self.live.slot(subject.session_id),

@@ -2,18 +2,31 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::sign_in::browser::{Client, Terms};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, Settings, Tokens, detached};
 use crate::error::Refusal;
 use crate::id::SessionId;
-use crate::identity::Login;
+use crate::identity::{Login, Methods};
 use crate::metrics::{GrantKind, Pattern};
 use crate::password::{HasherBusy, Password, Verdict};
 use crate::secret::Secret;
 use crate::token::refresh::{FamilyId, RefreshToken};
 use crate::vault::{NewProviderSession, NewSession, User, UserChange, UserKey, VaultError};
+
+/// A session to be opened.
+pub(crate) struct NewLogin<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) terms: Terms,
+    /// Authentication methods.
+    pub(crate) methods: Methods,
+    /// Time since the last active proof.
+    pub(crate) proven_ago: Duration,
+    /// Part of the provider that identified the user.
+    pub(crate) part: Option<&'a NewProviderSession>,
+}
 
 /// Login request of a client.
 #[derive(Debug, Clone)]
@@ -80,7 +93,10 @@ impl Auth {
         };
         let (auth, settings) = (Arc::clone(self), settings.clone());
         detached(async move {
-            let tokens = auth.open(&user, &request.client(), terms, None, &settings).await?;
+            let client = request.client();
+            let (methods, proven_ago) = (Methods::PASSWORD, Duration::ZERO);
+            let login = NewLogin { client: &client, terms, methods, proven_ago, part: None };
+            let tokens = auth.open(&user, login, &settings).await?;
             Ok((tokens, user))
         })
         .await
@@ -193,16 +209,14 @@ impl Auth {
         }
     }
 
-    /// Opens a session; `part` is that of the provider that identified the user.
+    /// Opens a session.
     ///
     /// # Errors
     /// `CredentialsWrong` if the user was changed meanwhile, or the provider has ended its session; `StoreUnavailable`.
     pub(crate) async fn open(
         &self,
         user: &User,
-        client: &Client,
-        terms: Terms,
-        part: Option<&NewProviderSession>,
+        NewLogin { client, terms, methods, proven_ago, part }: NewLogin<'_>,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
         let random = self.parts.random.as_ref();
@@ -220,6 +234,8 @@ impl Auth {
             absolute: terms.absolute,
             address: Some(client.address),
             user_agent: client.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
+            methods,
+            proven_ago,
         };
         let requested_at = self.parts.clock.monotonic();
         let opened = async {

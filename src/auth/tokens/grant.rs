@@ -48,6 +48,7 @@ impl Auth {
             generation: refresh.generation,
             login: Some(grant.login.clone()),
             attributes: grant.attributes.clone(),
+            proof: grant.proof,
         };
         let keys = self.parts.keys.current().clone();
         let issued = access::issue(

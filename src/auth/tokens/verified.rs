@@ -11,7 +11,7 @@ use crate::auth::session::live::Slot;
 use crate::auth::tokens::named::Named;
 use crate::clock::Timestamp;
 use crate::id::{Random, UserId};
-use crate::identity::{RightsVersion, Roles};
+use crate::identity::{Proof, RightsVersion, Roles};
 use crate::metrics::Metrics;
 #[cfg(doc)]
 use crate::token::access::Verified;
@@ -43,6 +43,7 @@ pub(crate) struct CachedToken {
     pub(crate) roles: Roles,
     pub(crate) rights: RightsVersion,
     pub(crate) generation: u32,
+    pub(crate) proof: Proof,
     pub(crate) expires_at: Timestamp,
     pub(crate) basis: Basis,
     pub(crate) slot: Arc<Slot>,
@@ -144,6 +145,7 @@ mod tests {
                 roles: Roles::parse(roles.iter().copied()).unwrap(),
                 rights: RightsVersion(0),
                 generation: 0,
+                proof: Proof::NONE,
                 expires_at: Timestamp::from_secs(4_000_000_000),
                 basis: Basis { keys: 1, profile: 1 },
                 slot: live.slot(SessionId::random(random)),

@@ -38,6 +38,7 @@ fn subject(attributes: Attributes) -> Subject {
         generation: 4,
         login: Some("ada".parse().unwrap()),
         attributes,
+        proof: Proof::NONE,
     }
 }
 

@@ -47,6 +47,10 @@ fn only_issued_tokens_verify() {
                 login: Some(login.parse().unwrap()),
                 // Some texts are no address or no name.
                 attributes: Attributes::new(anything.parse().ok(), true, anything.parse().ok()),
+                proof: Proof {
+                    methods: anything.parse().unwrap(),
+                    at: Timestamp::from_secs(i64::from(rights)),
+                },
             };
             let end = NOW + Duration::from_secs(86_400);
             let token = issue(&profile, &subject, NOW, end, &keys, &SystemRandom).unwrap();

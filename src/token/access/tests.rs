@@ -43,6 +43,7 @@ impl Mint {
             generation: 4,
             login: Some("ada@example.org".parse().unwrap()),
             attributes: Attributes::new("ada@example.net".parse().ok(), true, "Ada L.".parse().ok()),
+            proof: Proof { methods: "pwd".parse().unwrap(), at: NOW },
         }
     }
 
@@ -440,8 +441,8 @@ fn token_with_thirty_long_roles_fits_into_a_cookie() {
             ..Mint::subject()
         };
         assert!(subject.attributes.email().is_some() && subject.attributes.name().is_some());
-        let end = NOW + Duration::from_secs(86_400);
-        let issued = issue(&mint.profile, &subject, NOW, end, &mint.keys, &SystemRandom).unwrap();
+        let (end, random) = (NOW + Duration::from_secs(86_400), &SystemRandom);
+        let issued = issue(&mint.profile, &subject, NOW, end, &mint.keys, random).unwrap();
         let length = issued.token.expose().len();
         assert!("__Host-doorward_access=".len() + length <= 4096, "{algorithm:?}: {length}");
     }

@@ -53,7 +53,7 @@ const ROTATE: &str = concat!(
          AND u.id = s.user_id AND NOT u.disabled AND u.epoch = s.epoch
          AND NOT ", superseded!("$2", "$4"), "
          RETURNING s.id, s.user_id, s.client_id, u.login, u.email, u.email_verified_at, u.name, u.roles, u.rights,
-                   s.idle_until, s.expires_at, now,
+                   s.amr, coalesce(s.proven_at, s.created_at) AS proven_at, s.idle_until, s.expires_at, now,
                    s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
                    s.repeats = 0 AND s.late_generation IS NOT DISTINCT FROM s.generation AS late,
                    $2 = ", previous!(), " AS previous,
@@ -68,8 +68,8 @@ const ROTATE: &str = concat!(
          INSERT INTO audit (at, event, user_id, session_id)
          SELECT now, 'refresh_reused', user_id, id FROM touched WHERE reused
      )
-     SELECT id, user_id, client_id, login, email, email_verified_at, name, roles, rights, idle_until, expires_at, now,
-            generation, refresh_kid, age, late, previous, reused
+     SELECT id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr, proven_at,
+            idle_until, expires_at, now, generation, refresh_kid, age, late, previous, reused
      FROM touched"
 );
 

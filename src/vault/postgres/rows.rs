@@ -10,7 +10,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, Methods, Proof, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
 
@@ -85,6 +85,7 @@ stored_as! {
     DisplayName: String, TEXT, |text| Ok(text.parse()?), |name| name.as_str().to_owned();
     Roles: String, TEXT, |text| Ok(Self::parse(text.split(',').filter(|role| !role.is_empty()))?),
         |roles| roles.to_string();
+    Methods: String, TEXT, |text| Ok(text.parse()?), |methods| methods.to_string();
     Address: String, TEXT, |text| Ok(Self(text.parse()?)), |address| address.0.to_string();
 }
 
@@ -214,6 +215,7 @@ pub(super) fn grant(row: &Row) -> Result<Grant, tokio_postgres::Error> {
         attributes: attributes(row)?,
         roles: row.try_get("roles")?,
         rights: row.try_get("rights")?,
+        proof: Proof { methods: row.try_get("amr")?, at: row.try_get("proven_at")? },
         ends_at: idle_until.min(expires_at),
         expires_at,
         now: row.try_get("now")?,

@@ -23,6 +23,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0003_used_generation.sql"), readable_by: 1 },
     Migration { sql: include_str!("migrations/0004_attributes.sql"), readable_by: 1 },
     Migration { sql: include_str!("migrations/0005_identities.sql"), readable_by: 1 },
+    Migration { sql: include_str!("migrations/0006_proof.sql"), readable_by: 1 },
 ];
 
 /// Version that this program writes.

@@ -23,17 +23,18 @@ const OPEN: &str = concat!(
          SELECT id, login, email, email_verified_at, name, roles, rights FROM users WHERE id = $3 AND epoch = $4 AND NOT disabled FOR SHARE
      ), opened AS (
          INSERT INTO sessions (id, family, user_id, epoch, client_id, refresh_kid, created_at, rotated_at,
-                               idle_until, expires_at, address, user_agent)
+                               idle_until, expires_at, address, user_agent, amr, proven_at)
          SELECT $1, $2, owner.id, $4, $5, $6, now, now,
-                now + least($7, $8)::float8 * interval '1 millisecond', now + $8::float8 * interval '1 millisecond', $9, $10
+                now + least($7, $8)::float8 * interval '1 millisecond', now + $8::float8 * interval '1 millisecond', $9, $10,
+                $11, now - $12::float8 * interval '1 millisecond'
          FROM owner, clock
-         RETURNING id, user_id, client_id, idle_until, expires_at, created_at
+         RETURNING id, user_id, client_id, idle_until, expires_at, created_at, amr, proven_at
      ), remembered AS (
          INSERT INTO audit (at, event, user_id, session_id, address)
          SELECT created_at, 'login', user_id, id, $9 FROM opened
      )
-     SELECT opened.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, idle_until, expires_at,
-            created_at AS now
+     SELECT opened.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr, proven_at, idle_until,
+            expires_at, created_at AS now
      FROM opened, owner"
 );
 
@@ -43,7 +44,8 @@ macro_rules! session {
         concat!(
             "WITH ", clock!(), "
              SELECT s.id, s.user_id, s.client_id, u.login, u.email, u.email_verified_at, u.name, u.roles, u.rights,
-                    s.idle_until, s.expires_at, now, s.created_at, s.rotated_at, s.address, s.user_agent, ", live!(), " AS live
+                    s.amr, coalesce(s.proven_at, s.created_at) AS proven_at, s.idle_until, s.expires_at, now, s.created_at,
+                    s.rotated_at, s.address, s.user_agent, ", live!(), " AS live
              FROM clock, sessions s JOIN users u ON u.id = s.user_id ",
             $rest
         )
@@ -158,6 +160,8 @@ pub(super) async fn open(connection: &Connection<'_>, new: &NewSession) -> Resul
                 &Span(new.absolute),
                 &new.address.map(Address),
                 &new.stored_user_agent(),
+                &new.methods,
+                &Span(new.proven_ago),
             ],
         )
         .await?;

@@ -73,7 +73,8 @@ const STORED: &str = "
     WHERE family = ?1";
 
 const GRANT: &str = "
-    SELECT s.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, idle_until, expires_at
+    SELECT s.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr,
+           coalesce(proven_at, s.created_at) AS proven_at, idle_until, expires_at
     FROM sessions s JOIN users u ON u.id = s.user_id
     WHERE s.id = ?1";
 

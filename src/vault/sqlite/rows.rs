@@ -8,7 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
-use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, RightsVersion, Roles};
+use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, Methods, Proof, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
 
@@ -38,6 +38,7 @@ stored_as! {
     Login: String, |text| text.parse().map_err(invalid), |login| login.as_str().to_owned();
     Email: String, |text| text.parse().map_err(invalid), |email| email.as_str().to_owned();
     DisplayName: String, |text| text.parse().map_err(invalid), |name| name.as_str().to_owned();
+    Methods: String, |text| text.parse().map_err(invalid), |methods| methods.to_string();
     Roles: String, |text| Self::parse(text.split(',').filter(|role| !role.is_empty())).map_err(invalid),
         |roles| roles.to_string();
 }
@@ -119,6 +120,7 @@ pub(super) fn grant(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Grant> {
         attributes: attributes(row)?,
         roles: row.get("roles")?,
         rights: row.get("rights")?,
+        proof: Proof { methods: row.get("amr")?, at: row.get("proven_at")? },
         ends_at: idle_until.min(expires_at),
         expires_at,
         now,

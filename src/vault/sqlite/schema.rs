@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_used_generation.sql"),
     include_str!("migrations/0003_attributes.sql"),
     include_str!("migrations/0004_identities.sql"),
+    include_str!("migrations/0005_proof.sql"),
 ];
 
 /// Version that this program writes.

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 #[cfg(doc)]
 use crate::identity::ClientKind;
+use crate::identity::Proof;
 use crate::vault::{
     EndReason, Ended, Grant, NewSession, Presented, Rotation, Scope, SessionPage, SessionRow, SessionUse,
     Sessions, VaultError,
@@ -21,8 +22,8 @@ use crate::vault::{
 macro_rules! session {
     ($rest:expr) => {
         concat!(
-            "SELECT s.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, idle_until, \
-                    expires_at, s.created_at, rotated_at, address, user_agent, \
+            "SELECT s.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr, \
+                    coalesce(proven_at, s.created_at) AS proven_at, idle_until, expires_at, s.created_at, rotated_at, address, user_agent, \
                     ended_at IS NULL AND idle_until > ?1 AND disabled = 0 AND u.epoch = s.epoch AS live \
              FROM sessions s JOIN users u ON u.id = s.user_id ",
             $rest
@@ -115,10 +116,11 @@ pub(super) fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
         .ok_or(VaultError::Superseded)?;
     let expires_at = now + new.absolute;
     let idle_until = (now + new.idle).min(expires_at);
+    let proven_at = now - new.proven_ago;
     tx.execute(
         "INSERT INTO sessions (id, family, user_id, client_id, epoch, refresh_kid, created_at, rotated_at, \
-                               idle_until, expires_at, address, user_agent) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)",
+                               idle_until, expires_at, address, user_agent, amr, proven_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
             new.id,
             new.family,
@@ -131,6 +133,8 @@ pub(super) fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
             expires_at,
             new.address.map(Address),
             new.stored_user_agent(),
+            new.methods,
+            proven_at,
         ],
     )?;
     let event =
@@ -144,6 +148,7 @@ pub(super) fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
         attributes: user.attributes,
         roles: user.roles,
         rights: user.rights,
+        proof: Proof { methods: new.methods, at: proven_at },
         ends_at: idle_until,
         expires_at,
         now,

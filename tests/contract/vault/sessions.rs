@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use doorward::clock::Clock;
 use doorward::id::{SessionId, UserId};
-use doorward::identity::{ClientKind, Epoch};
-use doorward::vault::{EndReason, NewSession, Scope, SessionPage, UserChange};
+use doorward::identity::{ClientKind, Epoch, Methods, Proof};
+use doorward::vault::{EndReason, NewSession, Rotation, Scope, SessionPage, UserChange};
 
-use super::world::{ABSOLUTE, HOUR, IDLE, World, is_superseded, login, new_session, random, roles, secret};
+use super::world::{
+    ABSOLUTE, Device, HOUR, IDLE, World, is_superseded, login, new_session, presented, random, roles, secret,
+};
 
 pub(crate) async fn opened_session_is_granted_and_found(world: World) {
     let before = world.clock.wall();
@@ -173,4 +177,28 @@ pub(crate) async fn overlong_user_agent_is_truncated_at_a_character(world: World
     world.vault.sessions.open(&new).await.expect("a session");
     let row = world.vault.sessions.find(new.id).await.expect("an answer").expect("the session");
     assert_eq!(row.user_agent, Some("é".repeat(128)));
+}
+
+pub(crate) async fn every_grant_states_how_and_when_the_user_signed_in(world: World) {
+    let user = world.user("ada").await;
+    let session = NewSession {
+        methods: Methods::PROVIDER,
+        proven_ago: Duration::from_secs(90),
+        ..new_session(user, world.find(user).await.epoch)
+    };
+    let grant = world.vault.sessions.open(&session).await.expect("opened");
+    let proof = Proof { methods: Methods::PROVIDER, at: grant.now - Duration::from_secs(90) };
+    assert_eq!(grant.proof, proof, "login");
+    let device = Device { id: session.id, family: session.family, grant };
+    world.advance(Duration::from_secs(60)).await;
+    let granted = |rotation| match rotation {
+        Rotation::Granted { grant, .. } => grant.proof,
+        other => panic!("not granted: {other:?}"),
+    };
+    let row = world.vault.sessions.find(device.id).await.expect("an answer").expect("the session");
+    assert_eq!(row.grant.proof, proof, "lookup");
+    let renewed = world.vault.sessions.renew(&presented(&device, 0)).await.expect("an answer");
+    assert_eq!(granted(renewed), proof, "renewal");
+    assert_eq!(granted(world.rotate(&device, 0).await), proof, "rotation");
+    assert_eq!(granted(world.rotate(&device, 0).await), proof, "repeat");
 }

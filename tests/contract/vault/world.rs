@@ -114,6 +114,8 @@ pub(crate) fn new_session(user_id: UserId, epoch: Epoch) -> NewSession {
         absolute: ABSOLUTE,
         address: Some(IpAddr::from([192, 0, 2, 7])),
         user_agent: Some("browser".into()),
+        methods: doorward::identity::Methods::PASSWORD,
+        proven_ago: Duration::ZERO,
     }
 }
 

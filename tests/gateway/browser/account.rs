@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doorward::id::{Random, SessionId, SystemRandom, UserId};
-use doorward::identity::{ClientKind, Epoch};
+use doorward::identity::{ClientKind, Epoch, Methods};
 use doorward::vault::{NewSession, SessionPage};
 
 use super::Browser;
@@ -34,6 +34,8 @@ async fn open(gateway: &TestGateway, user_id: UserId, kind: ClientKind, agent: &
         absolute: SPAN,
         address: None,
         user_agent: Some(agent.to_owned()),
+        methods: Methods::PASSWORD,
+        proven_ago: Duration::ZERO,
     };
     gateway.vault.sessions.open(&session).await.expect("a session");
 }

@@ -1,6 +1,7 @@
 //! `identity` and `request_headers` of upstreams: what each app is told, and what clients cannot send to any.
 
-use doorward::identity::{Attributes, Roles};
+use doorward::clock::Timestamp;
+use doorward::identity::{Attributes, Methods, Proof, Roles};
 use doorward::vault::{User, UserKey};
 
 use crate::sessions::forged::{Forger, stolen_keys};
@@ -80,6 +81,7 @@ pub(super) async fn token_of(
     forger.subject.login = Some(user.login.clone());
     forger.subject.rights = user.rights;
     forger.subject.attributes = attributes;
+    forger.subject.proof = Proof { methods: Methods::PASSWORD, at: Timestamp::from_secs(1_700_000_000) };
     format!("Bearer {}", forger.token(&stolen_keys(gateway).await))
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use doorward::clock::Clock;
 use doorward::id::from_base64url;
 use doorward::identity::{Attributes, Roles};
 use doorward::vault::{UserChange, UserKey};
@@ -53,7 +54,7 @@ async fn assertion(gateway: &TestGateway, app: &TestApp, path: &str, bearer: &st
     app.last().header("x-auth-assertion")
 }
 
-fn decoded(token: &str, at: usize) -> Value {
+pub(crate) fn decoded(token: &str, at: usize) -> Value {
     let segment = token.split('.').nth(at).expect("three segments");
     serde_json::from_slice(&from_base64url(segment).expect("base64url")).expect("JSON")
 }
@@ -143,6 +144,8 @@ async fn foreign_libraries_verify_an_assertion_of_each_algorithm() {
                 "name": "Ada Lovelace, née Byron 100%",
                 "roles": ["admin", "ops"],
                 "sid": session,
+                "amr": ["pwd"],
+                "auth_time": 1_700_000_000,
             });
             assert_eq!(json!(claims), expected, "{library:?}");
             // For another app, or changed, or an access token, it is refused.
@@ -226,6 +229,27 @@ async fn changed_roles_and_attributes_are_in_the_next_assertion() {
     assert_eq!(before["sid"], after["sid"]);
     assert_eq!((&before["roles"], &after["roles"]), (&json!(["user"]), &json!(["admin"])));
     assert_eq!((before.get("name"), &after["email"]), (None, &json!("Ada@example.org")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assertion_says_how_and_when_the_user_signed_in() {
+    let (gateway, _wiki) = gateway("").await;
+    gateway.user("ada", &[]).await;
+    let told = async |access: &str| {
+        let bearer = format!("Bearer {access}");
+        let token = assertion(&gateway, &gateway.app, "/x", &bearer).await.expect("an assertion");
+        let claims = decoded(&token, 1);
+        assert_eq!(claims["amr"], json!(["pwd"]));
+        claims["auth_time"].as_i64().expect("seconds")
+    };
+    let tokens = gateway.login("ada").await;
+    let signed_in_at = told(&tokens.access).await;
+    let ago = gateway.clock.wall().secs() - signed_in_at;
+    assert!((-1..60).contains(&ago), "{ago}");
+    gateway.clock.advance(Duration::from_secs(50));
+    let next = gateway.refresh(&tokens.refresh).await.json();
+    let next = next["access_token"].as_str().expect("a token");
+    assert_eq!(told(next).await, signed_in_at, "a refresh is no sign-in");
 }
 
 #[tokio::test(flavor = "multi_thread")]

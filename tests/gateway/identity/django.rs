@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use doorward::clock::Clock;
 use doorward::identity::Attributes;
 use doorward::vault::{SessionPage, User, UserKey};
 use serde_json::{Value, json};
 
 use super::providers::Django;
 use super::{OPEN, Surfer};
-use crate::browser::{ORIGIN, later};
+use crate::browser::{Browser, ORIGIN, later};
+use crate::forwarding::assertion::decoded;
 use crate::support::gateway::{ROUTES, SOON};
 use crate::support::{Response, Setup, Socket, TestGateway, assert_eventually};
 
@@ -104,6 +106,31 @@ async fn person_signs_in_with_the_claims_of_django() {
     assert_eq!(other.here.fetch("/").await.status, 200);
     assert_eq!((world.sessions().await, world.ada().await.id), (2, ada.id));
     assert_eq!(world.provider.count("token:authorization_code").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn app_is_told_when_the_person_signed_in_there() {
+    let provider = Django::start(ORIGIN).await;
+    provider.put("ada", &ada(&["platform"])).await;
+    let routes = format!("assertion = true\n{ROUTES}{}", provider.table("sso", OPEN));
+    let gateway = TestGateway::with(Setup { routes, ..Setup::default() }).await;
+    let world = World { provider, gateway };
+    let told = || {
+        let assertion = world.gateway.app.last().header("x-auth-assertion").expect("an assertion");
+        let claims = decoded(&assertion, 1);
+        assert_eq!(claims["amr"], json!(["fed"]));
+        claims["auth_time"].as_i64().expect("seconds")
+    };
+    let mut surfer = world.signed_in().await;
+    let first = told();
+    let ago = world.gateway.clock.wall().secs() - first;
+    assert!((-1..60).contains(&ago), "{ago}");
+    // The provider has a session of this person, and only says so: that is no new sign-in there.
+    world.later(Duration::from_secs(300)).await;
+    surfer.here = Browser::new(&world.gateway);
+    let page = surfer.choose("/").await;
+    assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/"), "{}", page.text());
+    assert_eq!(told(), first);
 }
 
 #[tokio::test(flavor = "multi_thread")]

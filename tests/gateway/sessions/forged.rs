@@ -45,7 +45,16 @@ impl Forger {
         let roles = Roles::parse(["admin"]).expect("roles");
         let session_id = SessionId::random(&SystemRandom);
         let (rights, attributes) = (RightsVersion(0), Attributes::NONE);
-        let subject = Subject { session_id, user_id, roles, rights, generation: 0, login: None, attributes };
+        let subject = Subject {
+            session_id,
+            user_id,
+            roles,
+            rights,
+            generation: 0,
+            login: None,
+            attributes,
+            proof: doorward::identity::Proof::NONE,
+        };
         Self { profile, subject, now: gateway.clock.wall() }
     }
 

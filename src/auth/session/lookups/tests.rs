@@ -60,6 +60,8 @@ impl World {
             absolute: Duration::from_secs(3600),
             address: None,
             user_agent: None,
+            methods: crate::identity::Methods::PASSWORD,
+            proven_ago: Duration::ZERO,
         };
         self.vault.sessions.open(&session).await.unwrap();
     }
