@@ -52,8 +52,10 @@ class Store {
   async upsert(id, payload) {
     stored.set(this.key(id), payload);
     if (this.name === "Session") stored.set(`uid:${payload.uid}`, id);
-    if (["AccessToken", "AuthorizationCode", "RefreshToken"].includes(this.name)) secrets.add(id);
-    if (payload.grantId) {
+    // An interaction names a grant as well, and outlives it: the person is signing in as somebody else.
+    const isToken = ["AccessToken", "AuthorizationCode", "RefreshToken"].includes(this.name);
+    if (isToken) secrets.add(id);
+    if (isToken && payload.grantId) {
       const members = `grant:${payload.grantId}`;
       if (!stored.has(members)) stored.set(members, new Set());
       stored.get(members).add(this.key(id));

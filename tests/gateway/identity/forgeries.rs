@@ -281,7 +281,7 @@ async fn text_of_claims_is_shown_as_text() {
     assert_eq!(begun.back("code=c").await.status, 303);
     let page = begun.browser.go("/auth/account").await;
     let text = page.text();
-    assert!(page.status == 200 && text.contains("Unlink"), "{text}");
+    assert!(page.status == 200 && text.contains("You have no other way to sign in"), "{text}");
     assert!(!text.contains("<script>alert") && !text.contains("<img src=x>"), "{text}");
     assert!(text.contains("&#60;script&#62;alert(1)") || text.contains("&lt;script&gt;alert(1)"), "{text}");
     assert_eq!(begun.browser.fetch("/").await.status, 200);

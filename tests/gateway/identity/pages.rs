@@ -97,14 +97,14 @@ async fn refused_account_can_be_changed_for_another() {
         let mut surfer = world.surfer();
         let mut page = surfer.go(&format!("{ORIGIN}/reports")).await;
         if !surfer.at.starts_with(&world.provider.issuer()) {
-            page = surfer.go(&link(&page, "/providers/sso/start")).await;
+            page = surfer.press(&page).await;
         }
         assert!(page.text().contains("<title>Provider</title>"), "{login}: {}", page.text());
         let page = surfer.sign_in_there("eve").await;
         assert_eq!(page.status, 403, "{login}: {}", page.text());
         assert!(page.text().contains("provider_not_allowed"), "{login}: {}", page.text());
         let page = surfer.go(&link(&page, "/auth/login")).await;
-        let page = surfer.go(&link(&page, "/providers/sso/start")).await;
+        let page = surfer.press(&page).await;
         assert!(page.text().contains("<title>Provider</title>"), "{login}: {} {}", surfer.at, page.text());
         // It ends the session of eve first.
         let ending = surfer.sign_in_there("ada").await;
@@ -126,11 +126,11 @@ async fn sign_in_after_a_failure_leads_to_the_same_page() {
     // A failure is remembered for a moment.
     world.later(std::time::Duration::from_secs(61)).await;
     let page = surfer.go(&link(&page, "/auth/login")).await;
-    surfer.go(&link(&page, "/providers/sso/start")).await;
+    surfer.press(&page).await;
     let page = surfer.sign_in_there("nobody").await;
     assert_eq!(page.status, 403, "{}", page.text());
     let page = surfer.go(&link(&page, "/auth/login")).await;
-    surfer.go(&link(&page, "/providers/sso/start")).await;
+    surfer.press(&page).await;
     let page = surfer.sign_in_there("ada").await;
     assert_eq!((page.status, surfer.at.as_str()), (200, "http://gateway.test/reports?year=1843"));
 }

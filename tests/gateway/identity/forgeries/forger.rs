@@ -178,7 +178,7 @@ impl Begun {
         let start = browser.go(&format!("/auth/providers/{name}/start")).await;
         let parameter = |wanted: &str| {
             let to = start.header("location").unwrap_or_default();
-            let mut pairs = to.split(['?', '&']).filter_map(|pair| pair.split_once('='));
+            let mut pairs = to.split(['?', '&', '#']).filter_map(|pair| pair.split_once('='));
             pairs.find(|(name, _)| *name == wanted).map_or(String::new(), |(_, value)| value.to_owned())
         };
         let (state, nonce) = (parameter("state"), parameter("nonce"));
