@@ -9,7 +9,6 @@ mod flows;
 mod forgeries;
 mod link;
 mod log;
-mod open_redirect;
 mod pages;
 #[path = "../support/providers/mod.rs"]
 mod providers;

@@ -91,9 +91,8 @@ pub(super) const TEXT: Text = Text {
     details_text: "Falls hier etwas nicht stimmt, sagen Sie es den Betreibern.",
 
     devices: "Meine Geräte",
-    devices_text: "Hier sind Sie angemeldet. Falls Sie ein Gerät nicht kennen, melden Sie es ab und ändern Sie Ihr \
-                   Passwort.",
-    devices_text_provider: "Hier sind Sie angemeldet. Falls Sie ein Gerät nicht kennen, melden Sie es ab und ändern Sie Ihr \
+    devices_text: "Hier sind Sie angemeldet. Kennen Sie ein Gerät nicht, melden Sie es ab und ändern Sie Ihr Passwort.",
+    devices_text_provider: "Hier sind Sie angemeldet. Kennen Sie ein Gerät nicht, melden Sie es ab und ändern Sie Ihr \
                             Passwort bei dem Anbieter, mit dem Sie sich anmelden.",
     browser_on: |browser, system| format!("{browser} auf {system}"),
     unknown_device: "Unbekanntes Gerät",
@@ -205,8 +204,7 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         Code("cookie_too_large"),
         ErrorText {
             title: "Zu viele Rollen für einen Browser",
-            text: "Ihr Konto hat mehr Rollen, als ein Browser mit sich führen kann. Bitten Sie die Betreiber, \
-                   einige wegzunehmen.",
+            text: "Ihr Konto hat mehr Rollen, als ein Browser mit sich führen kann. Bitten Sie die Betreiber um weniger.",
         },
     ),
     (

@@ -1,5 +1,7 @@
 //! Attacks on the flow: its state, its cookie, its provider, and the target after it.
 
+mod open_redirect;
+
 use doorward::clock::Clock as _;
 use serde_json::json;
 

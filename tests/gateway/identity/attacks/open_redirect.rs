@@ -1,7 +1,7 @@
 //! Open redirects (T49): no parameter of any step leads to another origin.
 
-use super::{OPEN, World};
 use crate::browser::ORIGIN;
+use crate::identity::{OPEN, World};
 
 /// Targets that browsers, proxies and libraries have taken for another origin.
 const PAYLOADS: [&str; 44] = [
