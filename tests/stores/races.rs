@@ -57,9 +57,10 @@ async fn cache_fill_after_a_remote_revocation_changes_nothing() {
     sign_out(&quick, &tokens).await;
     assert_eq!(lookup(&world, &quick, &tokens).await, Lookup::Tombstone);
     gate.open();
-    // Cut or refused, never served.
-    let response = client.response("GET").await;
-    assert!(response.is_none_or(|response| response.status == 401));
+    // Cut or refused, never served. On a busy machine the vault may have confirmed the session too late for this request
+    // (503); its fill must change nothing all the same.
+    let status = client.response("GET").await.map(|response| response.status);
+    assert!(matches!(status, None | Some(401 | 503)), "{status:?}");
     assert_eq!(lookup(&world, &quick, &tokens).await, Lookup::Tombstone);
     assert_eq!(ask(slow.gateway.address(), &tokens.access).await, 401);
     assert!(slow.gateway.app.seen().is_empty());
