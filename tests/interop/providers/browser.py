@@ -1,4 +1,4 @@
-"""A browser without scripts: cookies, redirects, links and forms, at the gateway and at providers."""
+"""A browser without scripts: cookies, redirects and forms, at the gateway and at providers."""
 
 import ssl
 import threading
@@ -89,10 +89,9 @@ class Browser:
     def choose(self, provider, path="/"):
         """Opens a page of the app, and chooses the provider on the sign-in page."""
         page = self.go(self.gateway.base + path)
-        starts = [link for link in Forms.links(page) if f"/providers/{provider}/start" in link]
-        if not starts:
+        if f'<button name="provider" value="{provider}"' not in page.text:
             raise RuntimeError(f"no button of {provider} at {self.place}: {page.status_code}")
-        return self.go(starts[0])
+        return self.submit(page, {"provider": provider}, "csrf")
 
     def sign_out(self):
         """Signs out at the gateway, and follows redirects."""
@@ -142,37 +141,26 @@ class Form:
 
 
 class Forms(HTMLParser):
-    """Forms and links of a page."""
+    """Forms of a page."""
 
     def __init__(self):
         super().__init__()
         self.forms = []
-        self.hrefs = []
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         if tag == "form":
             self.forms.append(Form(attributes))
-        elif tag == "a" and attributes.get("href"):
-            self.hrefs.append(attributes["href"])
         elif tag in ("input", "button") and self.forms and attributes.get("name"):
             is_chosen = attributes.get("type") not in ("checkbox", "radio") or "checked" in attributes
             if is_chosen:
                 self.forms[-1].fields.setdefault(attributes["name"], attributes.get("value") or "")
 
     @classmethod
-    def parsed(cls, page):
+    def of(cls, page):
         parser = cls()
         parser.feed(page.text)
-        return parser
-
-    @classmethod
-    def of(cls, page):
-        return cls.parsed(page).forms
-
-    @classmethod
-    def links(cls, page):
-        return cls.parsed(page).hrefs
+        return parser.forms
 
 
 class Stream(threading.Thread):

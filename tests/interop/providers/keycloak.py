@@ -155,6 +155,8 @@ roles = [
 
     def await_ready(self):
         await_listening("keycloak", self.process, self.port, self.log, START)
+        # Its first answer takes long on a busy machine, and doorward waits ten seconds.
+        self.client.get(f"/realms/{REALM}/.well-known/openid-configuration").raise_for_status()
 
     def admin(self, method, path, body=None, realm=REALM):
         """Calls the admin REST API. Returns what it responds."""
