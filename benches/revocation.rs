@@ -171,7 +171,9 @@ impl World {
             let token = RefreshToken { family: FamilyId::random(random), generation: 0 };
             let session = new_session(self.user, token.family.digest());
             let person = session.id.to_string();
-            let grant = self.vault.identities.open(&session, &self.provider.part(&person)).await?;
+            let part = self.provider.part(&person);
+            self.vault.identities.link(&part.account, self.user).await?;
+            let grant = self.vault.identities.open(&session, &part).await?;
             let token = token.encode(0, &keys, grant.now).context("the first key")?;
             let body = json!({ "refresh_token": token.expose() }).to_string();
             let headers = [("Content-Type", "application/json")];
