@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub cookie_domain: Option<String>,
     /// Settings of the use cases.
     pub settings: Settings,
-    /// What providers are made with, for the next snapshot.
+    /// Parts that providers are made with, for the next snapshot.
     pub provider_parts: ProviderParts,
     /// `[log]`
     pub log: Log,

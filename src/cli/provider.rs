@@ -139,7 +139,7 @@ fn advice(error: &ProviderError) -> Option<&'static str> {
 
 const NO_ISSUER: &str = "most likely this is not the issuer: copy it from the provider, with its whole path";
 
-/// What to fill in at the provider. Google and GitHub have no back-channel logout.
+/// Addresses to fill in at the provider. Google and GitHub have no back-channel logout.
 fn registration(config: &Config, settings: &Settings) -> Vec<(&'static str, String)> {
     let server = &config.server;
     let at = |url: &str, step: &str| format!("{url}{}/providers/{}/{step}", server.auth_prefix, settings.id);

@@ -212,7 +212,7 @@ pub(super) fn login(text: &str) -> Option<Login> {
         .take(128)
         .map(|c| if c.is_ascii_alphanumeric() || "._@+-".contains(c) { c } else { '-' })
         .collect();
-    // Of a text without any letter or digit that fits nothing would be left to recognise.
+    // A text without any letter or digit that fits would leave nothing to recognise.
     mapped.contains(|c: char| c.is_ascii_alphanumeric()).then(|| mapped.parse().ok()).flatten()
 }
 

@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundError};
 use crate::provider::Provider;
 
-/// What providers are made with.
+/// Parts that providers are made with.
 #[derive(Clone)]
 pub struct ProviderParts {
     outbound: Arc<Outbound>,

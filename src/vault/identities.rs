@@ -159,7 +159,7 @@ pub struct ProviderLogout {
     pub token_life: Duration,
 }
 
-/// What a session keeps for the sign-out at its provider.
+/// Facts of a session for the sign-out at its provider.
 #[derive(Clone, Debug)]
 pub struct SignOutHint {
     /// Account that opened it.

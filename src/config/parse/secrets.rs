@@ -12,7 +12,7 @@ use crate::config::parse::reader::Value;
 use crate::config::{Env, MasterKey};
 use crate::secret::Secret;
 
-/// What to write as a key of 32 bytes.
+/// Advice for a key of 32 bytes.
 pub(crate) const EXAMPLE: &str = "write 32 random bytes in base64url without padding, 43 characters \
                    (`openssl rand -base64 32 | tr '+/' '-_' | tr -d =` makes one)";
 

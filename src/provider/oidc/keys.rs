@@ -78,7 +78,7 @@ impl Keys {
         let is_named = |key: &&Key| kid.is_none() || key.kid.as_deref() == kid;
         let mut fitting = self.0.iter().filter(|key| key.verifies(algorithm)).filter(is_named);
         let first = fitting.next()?;
-        // Of several keys of one name none is the right one for sure.
+        // Several keys of one name: none is the right one for sure.
         fitting.next().is_none().then_some(first)
     }
 }

@@ -383,7 +383,7 @@ pub(crate) async fn last_way_to_sign_in_is_not_unlinked(world: World) {
     world.vault.identities.link(&two, id).await.expect("linked");
     let refused = unlink(&world.vault, &one, &others(false, &["other"])).await;
     assert!(matches!(refused, Err(VaultError::LastWay)), "{refused:?}");
-    // Of two at once one stays.
+    // Two at once: one stays.
     let ways = others(false, &["sso"]);
     let (first, second) = tokio::join!(unlink(&world.vault, &one, &ways), unlink(&world.other, &two, &ways));
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");

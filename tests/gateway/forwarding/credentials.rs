@@ -69,7 +69,7 @@ async fn refresh_token_reaches_no_app() {
     let theirs = format!("Bearer {}{last}", &refresh[..refresh.len() - 1]);
     assert_eq!(gateway.get("/public", &[("Authorization", &theirs)]).await.status, 200);
     assert_eq!(gateway.app.last().header("authorization"), Some(theirs));
-    // Of a session that has ended as well.
+    // The token of a session that has ended is removed as well.
     gateway.command(&["session", "revoke", "--user", "ada"]).await;
     assert_eq!(gateway.get("/public", &[("Authorization", &values[0])]).await.status, 200);
     assert_eq!(gateway.app.last().header("authorization"), None);

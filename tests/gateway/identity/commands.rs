@@ -51,7 +51,7 @@ async fn operator_links_and_unlinks_accounts() {
         (&shown["accounts"][0]["provider"], &shown["accounts"][0]["subject"]),
         (&"sso".into(), &"ada".into())
     );
-    // Of a provider that is not configured: with its issuer.
+    // An account of a provider that is not configured needs its issuer.
     let old = ["--provider", "old", "--subject", "17", "--issuer", "https://old.example"];
     world.gateway.command(&[&["user", "link", "bob"], &old[..]].concat()).await;
     let unlinked = world.gateway.command(&[&["user", "unlink", "bob"], &old[..]].concat()).await;

@@ -1,4 +1,4 @@
-//! What is written down of a sign-in: no code, state or token anywhere, and no personal data in the log or the metrics.
+//! Log and metrics of a sign-in: no code, state or token anywhere, and no personal data in the log or the metrics.
 
 use std::io;
 use std::sync::{Mutex, Once};

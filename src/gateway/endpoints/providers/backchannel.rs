@@ -46,7 +46,7 @@ async fn ended(call: &mut Call<'_>, provider: &Arc<Provider>) -> Result<usize, E
         Err(refusal) => Err(refusal),
     };
     match ended {
-        // Of these an attacker may send any number.
+        // An attacker may send any number of these.
         Err(ref refusal) if *refusal == invalid => {}
         Ok(LoggedOut::Replayed) => {}
         _ => call.auth.refund_logout_token(charge),
