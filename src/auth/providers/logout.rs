@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{SealedToken, opened, sealed_name};
+use super::SealedToken;
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, Settings, detached};
 use crate::error::{ProviderRefusal, Refusal};
@@ -148,8 +148,8 @@ impl Auth {
         if !provider.settings().logout {
             return None;
         }
-        let name = sealed_name(SealedToken::Id, &hint.account);
-        let id_token = hint.id_token.as_deref().and_then(|sealed| opened(&self.parts.master, sealed, &name));
+        let open = |sealed: &[u8]| self.open_token(SealedToken::Id, &hint.account, sealed);
+        let id_token = hint.id_token.as_deref().and_then(open);
         Some(OpenedBy { provider: Arc::clone(provider), id_token })
     }
 
@@ -171,8 +171,8 @@ impl Auth {
             let taken = auth.at_vault(auth.parts.vault.identities.take_refresh(&ended, MAX_REVOKED)).await;
             for SpentToken { account, refresh } in taken.unwrap_or_default() {
                 let Some(provider) = providers.find(&account.provider) else { continue };
-                let name = sealed_name(SealedToken::Refresh, &account);
-                let Some(token) = opened(&auth.parts.master, &refresh, &name) else { continue };
+                let token = auth.open_token(SealedToken::Refresh, &account, &refresh);
+                let Some(token) = token else { continue };
                 if let Err(error) = provider.revoke(&token).await {
                     tracing::info!(
                         reason = "provider_tokens_not_revoked",

@@ -9,11 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Auth;
 use crate::error::ProviderRefusal;
 use crate::identity::{Attributes, Roles};
 use crate::provider::{Admission, MappedRoles, Person, Provider};
 use crate::secret::Secret;
-use crate::token::seal::MasterSecret;
 use crate::vault::{ProviderAccount, Statement};
 
 pub(crate) mod account;
@@ -110,8 +110,21 @@ fn sealed_name(kind: SealedToken, account: &ProviderAccount) -> String {
     [kind, &account.provider, &account.issuer, &account.subject].join("\n")
 }
 
-/// Opens a sealed token. `None` if the master secret was replaced since.
-fn opened(master: &MasterSecret, sealed: &[u8], name: &str) -> Option<Secret<String>> {
-    let plain = master.open(sealed, name).ok()?;
-    String::from_utf8(plain.expose().clone()).ok().map(Secret::new)
+impl Auth {
+    /// Seals a token of an account.
+    fn seal_token(&self, kind: SealedToken, account: &ProviderAccount, token: &Secret<String>) -> Vec<u8> {
+        let name = sealed_name(kind, account);
+        self.parts.master.seal(token.expose().as_bytes(), &name, self.parts.random.as_ref())
+    }
+
+    /// Opens a sealed token of an account. `None` if the master secret was replaced since.
+    fn open_token(
+        &self,
+        kind: SealedToken,
+        account: &ProviderAccount,
+        sealed: &[u8],
+    ) -> Option<Secret<String>> {
+        let plain = self.parts.master.open(sealed, &sealed_name(kind, account)).ok()?;
+        String::from_utf8(plain.expose().clone()).ok().map(Secret::new)
+    }
 }

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Providers, RECHECK_GRACE, SealedToken, account_of, interval, opened, sealed_name, statement_of};
+use super::{Providers, RECHECK_GRACE, SealedToken, account_of, interval, statement_of};
 use crate::auth::{Auth, Settings, detached};
 use crate::clock::Monotonic;
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::provider::{self, Account, Admission, Person, Provider};
 use crate::secret::Secret;
-use crate::vault::{EndReason, Grant, ProviderAccount, Recheck, Rechecked, Scope};
+use crate::vault::{EndReason, Grant, Recheck, Rechecked, Scope};
 
 /// Time for which a recheck is taken: the wait for a free place, and the requests to the provider (50 s at most), with some
 /// room. A refresh token must never be sent twice.
@@ -166,8 +166,8 @@ impl Auth {
         let Some(provider) = providers.find(&claim.account.provider) else {
             return self.undecided(session, claim, None, None, "provider_removed").await;
         };
-        let name = sealed_name(SealedToken::Refresh, &claim.account);
-        let token = claim.refresh.as_deref().and_then(|sealed| opened(&self.parts.master, sealed, &name));
+        let open = |sealed: &[u8]| self.open_token(SealedToken::Refresh, &claim.account, sealed);
+        let token = claim.refresh.as_deref().and_then(open);
         let Some(token) = token else {
             return self
                 .undecided(session, claim, Some(provider), None, "provider_refresh_token_unreadable")
@@ -219,7 +219,10 @@ impl Auth {
             let reason = "provider_roles_undecided";
             return self.undecided(session, claim, Some(provider), rotated, reason).await;
         }
-        let refresh = person.refresh_token.as_ref().map(|token| self.sealed_refresh(&claim.account, token));
+        let refresh = person
+            .refresh_token
+            .as_ref()
+            .map(|token| self.seal_token(SealedToken::Refresh, &claim.account, token));
         // The new refresh token first: the old one is void.
         self.store(session, &Rechecked::Confirmed { refresh, next: interval(provider) }).await?;
         let applied =
@@ -249,7 +252,7 @@ impl Auth {
         if claim.unconfirmed > due_after + RECHECK_GRACE {
             return self.end_by_name(session, &claim.account.provider, "provider_recheck_overdue").await;
         }
-        let refresh = rotated.map(|token| self.sealed_refresh(&claim.account, &token));
+        let refresh = rotated.map(|token| self.seal_token(SealedToken::Refresh, &claim.account, &token));
         let [part] = self.parts.random.bytes::<1>();
         let retry = RETRY + RETRY * u32::from(part) / 256;
         self.store(session, &Rechecked::Undecided { refresh, retry }).await?;
@@ -301,10 +304,5 @@ impl Auth {
             }
             attempt += 1;
         }
-    }
-
-    fn sealed_refresh(&self, account: &ProviderAccount, token: &Secret<String>) -> Vec<u8> {
-        let name = sealed_name(SealedToken::Refresh, account);
-        self.parts.master.seal(token.expose().as_bytes(), &name, self.parts.random.as_ref())
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Providers, SealedToken, account_of, interval, refused, sealed_name, statement_of};
+use super::{Providers, SealedToken, account_of, interval, refused, statement_of};
 use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
 use crate::auth::sign_in::login::NewLogin;
 use crate::auth::sign_in::throttle::{Charge, Guesser};
@@ -293,10 +293,7 @@ impl Auth {
 
     fn provider_part(&self, provider: &Provider, person: &Person, began_at: Timestamp) -> NewProviderSession {
         let account = account_of(person);
-        let seal = |kind, token: &crate::secret::Secret<String>| {
-            let name = sealed_name(kind, &account);
-            self.parts.master.seal(token.expose().as_bytes(), &name, self.parts.random.as_ref())
-        };
+        let seal = |kind, token| self.seal_token(kind, &account, token);
         let refresh = person.refresh_token.as_ref().map(|token| seal(SealedToken::Refresh, token));
         let id_token = person.id_token.as_ref().map(|token| seal(SealedToken::Id, token));
         let recheck = interval(provider);
