@@ -169,7 +169,15 @@ impl Auth {
         let (auth, providers, ended) = (Arc::clone(self), settings.providers.clone(), ended.to_vec());
         tokio::spawn(request_id::carried(async move {
             let taken = auth.at_vault(auth.parts.vault.identities.take_refresh(&ended, MAX_REVOKED)).await;
-            for SpentToken { account, refresh } in taken.unwrap_or_default() {
+            let taken = taken.unwrap_or_else(|error| {
+                tracing::info!(
+                    reason = "provider_revocations_failed",
+                    cause = %error,
+                    "refresh tokens of ended sessions were not revoked: the vault did not give them out"
+                );
+                Vec::new()
+            });
+            for SpentToken { account, refresh } in taken {
                 let Some(provider) = providers.find(&account.provider) else { continue };
                 let token = auth.open_token(SealedToken::Refresh, &account, &refresh);
                 let Some(token) = token else { continue };
