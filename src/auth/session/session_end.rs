@@ -94,8 +94,7 @@ impl SessionEnd {
         // Compared with what was written, not with what the vault made of it: its clock may be behind.
         let end =
             written.map_or_else(|| self.stored.load(Ordering::Acquire), |written| written.until.millis());
-        let late = Timestamp::from_millis(at).since(Timestamp::from_millis(end));
-        let is_used = late > idle_grain(settings.idle_of(kind)) || self.has_new_generation();
+        let is_used = is_later(at, end, settings.idle_of(kind)) || self.has_new_generation();
         at != ENDED && is_used && self.queue()
     }
 
@@ -123,9 +122,7 @@ impl SessionEnd {
                 Err(moved) => end = moved,
             }
         }
-        let stored = self.stored.load(Ordering::Acquire);
-        let late = Timestamp::from_millis(new).since(Timestamp::from_millis(stored));
-        late > idle_grain(idle)
+        is_later(new, self.stored.load(Ordering::Acquire), idle)
     }
 
     /// Returns the use to write to the vault; `None` when the vault has it, or the session has ended.
@@ -157,9 +154,16 @@ impl SessionEnd {
                 self.stored.fetch_max(end.millis(), Ordering::AcqRel);
                 self.at.fetch_max(end.millis(), Ordering::AcqRel);
             }
+            // Used again during a slow write: `end_write` queues that use, and the response to it decides.
+            None if is_later(self.at.load(Ordering::Acquire), written.until.millis(), written.idle) => {}
             None => self.mark_ended(),
         }
     }
+}
+
+/// Returns whether an end is later than another by more than a grain, so that it is worth a write.
+fn is_later(end: i64, than: i64, idle: Duration) -> bool {
+    Timestamp::from_millis(end).since(Timestamp::from_millis(than)) > idle_grain(idle)
 }
 
 impl Settings {

@@ -121,7 +121,7 @@ async fn websocket_traffic_extends_the_session_and_silence_does_not() {
     other.echo("hello").await;
     for _ in 0..4 {
         later(&gateway, NEARLY).await;
-        socket.echo("still talking").await;
+        noted(&gateway, &talking.session, socket.echo("still talking")).await;
     }
     other.until_closed().await;
     assert_eq!(gateway.metric(r#"doorward_requests_cut_total{cause="expired"}"#).await, 1.0);

@@ -123,6 +123,22 @@ fn use_during_a_write_is_queued_after_it() {
 }
 
 #[test]
+fn late_response_to_an_older_use_does_not_end_a_session_used_since() {
+    let (end, settings) = (sample(), settings());
+    assert!(end.record_use(at(30), 0, &settings));
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    assert!(!end.record_use(at(80), 0, &settings), "being written");
+    // The vault executes the write at 95: the use at 30 ended at 90.
+    end.settle(&unwritten, &[]);
+    assert_eq!(end.at(), Some(at(140)));
+    assert!(end.end_write(Some(&unwritten), &settings), "the use at 80 is queued");
+    let unwritten = end.unwritten(id(), &settings).unwrap();
+    end.settle(&unwritten, &[]);
+    assert!(end.at().unwrap() < at(0), "the response to the last use is final");
+    assert!(!end.end_write(Some(&unwritten), &settings));
+}
+
+#[test]
 fn what_cannot_be_written_is_not_queued_again() {
     let (end, settings) = (sample(), settings());
     assert!(end.record_use(at(10), 1, &settings));
