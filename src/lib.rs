@@ -19,6 +19,7 @@ pub mod config;
 
 pub mod outbound;
 
+pub mod factor;
 pub mod pages;
 pub mod password;
 pub mod policy;

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["identity", "error", "metrics", "request_id", "certificate"],
     &["config"],
     &["outbound"],
-    &["token", "session", "vault", "password", "policy", "pages", "provider"],
+    &["token", "session", "vault", "password", "policy", "pages", "provider", "factor"],
     &["auth"],
     &["snapshot"],
     &["gateway", "admin"],

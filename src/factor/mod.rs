@@ -1,0 +1,10 @@
+//! Second factors: codes of authenticator apps (TOTP) and recovery codes.
+//!
+//! Pure functions from secrets, codes and time to answers. This module knows nothing of users, stores, sessions and pages;
+//! whoever calls it makes sure that a code works once and that tries are bounded.
+
+mod qr;
+pub mod recovery;
+pub mod totp;
+
+pub use qr::{QrCode, qr_code};
