@@ -105,6 +105,10 @@ id!(
     SessionId
 );
 id!(
+    /// Id of an authenticator app that a user has enrolled.
+    FactorId
+);
+id!(
     /// Permanent id of a user, independent of the login name: the `sub` claim.
     UserId
 );

@@ -15,7 +15,7 @@ mod attributes;
 mod proof;
 
 pub use attributes::{Attributes, BadDisplayName, BadEmail, DisplayName, Email};
-pub use proof::{Methods, Proof};
+pub use proof::{ACR_MULTI_FACTOR, ACR_SINGLE_FACTOR, Methods, Proof, RequiredProof};
 
 /// A login name in its canonical form: lower-case ASCII, so that it is the same when checked, stored and sent in a
 /// header.
@@ -305,7 +305,7 @@ impl Identity {
         self.attributes.as_deref().unwrap_or(&Attributes::NONE)
     }
 
-    /// Returns the authentication methods of the session, and the time of the sign-in.
+    /// Returns the authentication methods of the session, and the time of the last one.
     pub const fn proof(&self) -> Proof {
         self.proof
     }

@@ -39,6 +39,22 @@ macro_rules! on {
                     concurrent_claims_of_one_address_give_it_to_one_user
                     login_racing_a_change_of_attributes_has_the_version_of_its_attributes
                 }
+                factors {
+                    enrolled_app_is_listed_until_it_is_removed
+                    step_of_an_app_is_accepted_once_and_in_order
+                    factors_of_a_user_are_bounded
+                    passkey_belongs_to_one_user_and_keeps_its_counter
+                    recovery_code_works_once_and_a_new_set_voids_the_old
+                    removal_of_a_factor_ends_the_other_sessions
+                    tries_of_codes_are_limited_and_come_back
+                    concurrent_tries_are_counted_one_by_one
+                    needed_factor_has_one_grace_period
+                    pending_sign_in_ends_once_or_runs_out
+                    factors_go_with_their_user
+                    session_has_the_proof_of_its_login
+                    replaced_session_ends_and_hands_its_life_over
+                    replaced_session_keeps_the_part_of_its_provider
+                }
                 sessions {
                     opened_session_is_granted_and_found
                     unknown_session_is_not_found

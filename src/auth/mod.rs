@@ -350,7 +350,8 @@ impl From<VaultError> for Refusal {
             VaultError::LoginTaken
             | VaultError::EmailTaken
             | VaultError::AccountTaken
-            | VaultError::LastWay => Self::Internal,
+            | VaultError::LastWay
+            | VaultError::TooMany => Self::Internal,
         }
     }
 }

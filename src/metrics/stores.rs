@@ -127,6 +127,14 @@ label! {
         CreateUser "create_user",
         /// Change or removal of a user.
         ChangeUser "change_user",
+        /// Lookup of a user's second factors.
+        FindFactors "find_factors",
+        /// Enrolment or removal of a second factor.
+        ChangeFactor "change_factor",
+        /// Use of a code or a passkey.
+        UseFactor "use_factor",
+        /// Beginning or end of the wait for a second factor.
+        PendingSignIn "pending_sign_in",
         /// Lookup of a user by an account at a provider.
         FindIdentity "find_identity",
         /// List of a user's accounts at providers.

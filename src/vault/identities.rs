@@ -16,8 +16,9 @@ use crate::identity::{Attributes, Login, Roles};
 use crate::secret::Secret;
 
 /// Time for which a provider's logout is remembered, so that a sign-in that was in progress then is not completed
-/// after it. Longer than a sign-in lasts: ten minutes until the browser is back, and the exchange of its code.
-pub const LOGOUT_LIFE: Duration = Duration::from_mins(15);
+/// after it. Longer than a sign-in lasts: ten minutes until the browser is back, the exchange of its code, and ten for the
+/// second factor.
+pub const LOGOUT_LIFE: Duration = Duration::from_mins(25);
 
 /// A person's account at a provider.
 #[derive(Clone, PartialEq, Eq, Hash)]

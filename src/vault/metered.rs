@@ -7,14 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Grant, Identities, KeyTable, Keys,
-    LogPage, NewAccountUser, NewKey, NewProviderSession, NewSession, NewUser, OtherWays, Presented,
-    ProviderAccount, ProviderLogout, Recheck, Rechecked, RevocationLog, Rotation, Scope, SessionPage,
-    SessionRow, SessionUse, Sessions, SignOutHint, SpentToken, Statement, User, UserChange, UserKey, Users,
-    Vault, VaultError,
+    AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Factors, Grant, Identities,
+    KeyTable, Keys, LogPage, NewAccountUser, NewKey, NewPendingSignIn, NewProviderSession, NewSession,
+    NewTotp, NewUser, OtherWays, Passkey, PasskeyUse, Presented, ProviderAccount, ProviderLogout, Recheck,
+    Rechecked, RemovedFactor, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse, Sessions,
+    SignOutHint, SpentToken, Statement, TryRate, User, UserChange, UserFactors, UserKey, Users, Vault,
+    VaultError,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::id::{SessionId, UserId};
+use crate::id::{FactorId, SessionId, UserId};
 use crate::identity::Login;
 use crate::metrics::{Metrics, Statement as Query};
 
@@ -26,6 +27,7 @@ pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) ->
     Vault {
         users: one(&vault.users, metrics, clock),
         identities: one(&vault.identities, metrics, clock),
+        factors: one(&vault.factors, metrics, clock),
         sessions: one(&vault.sessions, metrics, clock),
         log: one(&vault.log, metrics, clock),
         keys: one(&vault.keys, metrics, clock),
@@ -152,9 +154,81 @@ impl Identities for Metered<dyn Identities> {
 }
 
 #[async_trait]
+impl Factors for Metered<dyn Factors> {
+    async fn of_user(&self, user: UserId) -> Result<UserFactors, VaultError> {
+        self.timed(Query::FindFactors, self.inner.of_user(user)).await
+    }
+
+    async fn add_totp(&self, new: &NewTotp) -> Result<(), VaultError> {
+        self.timed(Query::ChangeFactor, self.inner.add_totp(new)).await
+    }
+
+    async fn use_totp(&self, user: UserId, id: FactorId, step: i64) -> Result<bool, VaultError> {
+        self.timed(Query::UseFactor, self.inner.use_totp(user, id, step)).await
+    }
+
+    async fn add_passkey(&self, new: &Passkey) -> Result<(), VaultError> {
+        self.timed(Query::ChangeFactor, self.inner.add_passkey(new)).await
+    }
+
+    async fn passkey(&self, credential_id: &[u8]) -> Result<Option<Passkey>, VaultError> {
+        self.timed(Query::FindFactors, self.inner.passkey(credential_id)).await
+    }
+
+    async fn use_passkey(&self, used: &PasskeyUse) -> Result<bool, VaultError> {
+        self.timed(Query::UseFactor, self.inner.use_passkey(used)).await
+    }
+
+    async fn set_recovery_codes(&self, user: UserId, digests: &[[u8; 32]]) -> Result<(), VaultError> {
+        self.timed(Query::ChangeFactor, self.inner.set_recovery_codes(user, digests)).await
+    }
+
+    async fn use_recovery_code(&self, user: UserId, digest: [u8; 32]) -> Result<bool, VaultError> {
+        self.timed(Query::UseFactor, self.inner.use_recovery_code(user, digest)).await
+    }
+
+    async fn remove(
+        &self,
+        user: UserId,
+        factor: &RemovedFactor,
+        keep: Option<SessionId>,
+    ) -> Result<Ended, VaultError> {
+        self.timed(Query::ChangeFactor, self.inner.remove(user, factor, keep)).await
+    }
+
+    async fn charge_try(&self, user: UserId, rate: TryRate) -> Result<Option<Duration>, VaultError> {
+        self.timed(Query::UseFactor, self.inner.charge_try(user, rate)).await
+    }
+
+    async fn forget_tries(&self, user: UserId) -> Result<(), VaultError> {
+        self.timed(Query::UseFactor, self.inner.forget_tries(user)).await
+    }
+
+    async fn require(&self, user: UserId, grace: Duration) -> Result<Duration, VaultError> {
+        self.timed(Query::ChangeFactor, self.inner.require(user, grace)).await
+    }
+
+    async fn begin(&self, pending: &NewPendingSignIn) -> Result<(), VaultError> {
+        self.timed(Query::PendingSignIn, self.inner.begin(pending)).await
+    }
+
+    async fn pending(&self, digest: [u8; 32]) -> Result<Option<(UserId, Vec<u8>)>, VaultError> {
+        self.timed(Query::PendingSignIn, self.inner.pending(digest)).await
+    }
+
+    async fn finish(&self, digest: [u8; 32]) -> Result<bool, VaultError> {
+        self.timed(Query::PendingSignIn, self.inner.finish(digest)).await
+    }
+}
+
+#[async_trait]
 impl Sessions for Metered<dyn Sessions> {
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError> {
         self.timed(Query::OpenSession, self.inner.open(session)).await
+    }
+
+    async fn replace(&self, old: SessionId, new: &NewSession) -> Result<(Grant, Ended), VaultError> {
+        self.timed(Query::OpenSession, self.inner.replace(old, new)).await
     }
 
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {

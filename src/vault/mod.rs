@@ -1,6 +1,6 @@
 //! The vault: the authoritative store of users, sessions, revocations, keys and audit events.
 //!
-//! Six small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that
+//! Seven small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that
 //! the vault stores and compares come from its own clock; results that lead to a signature contain that clock's `now`.
 //!
 //! This module knows nothing about tokens, HTTP or the session store. A backend that cannot answer returns
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod audit;
+mod factors;
 mod identities;
 mod keys;
 mod log;
@@ -20,6 +21,10 @@ pub mod sqlite;
 mod users;
 
 pub use audit::{Audit, AuditEvent, Connections};
+pub use factors::{
+    Factors, MAX_PASSKEYS, MAX_TOTP, NewPendingSignIn, NewTotp, Passkey, PasskeyUse, RemovedFactor,
+    TotpFactor, TryRate, UserFactors,
+};
 pub use identities::{
     AccountLink, Identities, LOGOUT_LIFE, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount,
     ProviderLogout, Recheck, Rechecked, SignOutHint, SpentToken, Statement,
@@ -44,6 +49,8 @@ pub struct Vault {
     pub users: Arc<dyn Users>,
     /// Accounts at providers.
     pub identities: Arc<dyn Identities>,
+    /// Second factors.
+    pub factors: Arc<dyn Factors>,
     /// Sessions and refresh rotation.
     pub sessions: Arc<dyn Sessions>,
     /// The revocation log, which every gateway follows.
@@ -75,6 +82,9 @@ pub enum VaultError {
     /// The user could not sign in any more.
     #[error("this is the user's last way to sign in")]
     LastWay,
+    /// The user has as many of these as one may have.
+    #[error("there are too many of these already: remove one first")]
+    TooMany,
     /// No user of this name or id exists.
     #[error("there is no such user")]
     UserUnknown,

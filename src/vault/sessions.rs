@@ -213,6 +213,10 @@ pub enum EndReason {
     Admin,
     /// Ended by the provider that opened it, or since its account was unlinked.
     Provider,
+    /// A second factor was removed.
+    Factor,
+    /// Replaced by a session of the same browser or program, with another proof.
+    Replaced,
 }
 
 impl EndReason {
@@ -226,6 +230,8 @@ impl EndReason {
             Self::Reuse => "reuse",
             Self::Admin => "admin",
             Self::Provider => "provider",
+            Self::Factor => "factor",
+            Self::Replaced => "replaced",
         }
     }
 
@@ -239,6 +245,8 @@ impl EndReason {
             Self::Reuse => "refresh_reused",
             Self::Password => "session_ended_by_password",
             Self::Disabled => "session_ended_by_disable",
+            Self::Factor => "session_ended_by_factor",
+            Self::Replaced => "session_replaced",
         }
     }
 }
@@ -331,6 +339,12 @@ pub trait Sessions: Send + Sync {
     /// # Errors
     /// [`VaultError::Superseded`] if the user was meanwhile disabled or deleted, or the password changed.
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError>;
+    /// Opens a session in place of `old`, which ends: the user has proven more. It belongs to the same client, has no later
+    /// absolute end, and takes over the provider's part.
+    ///
+    /// # Errors
+    /// [`VaultError::Superseded`] if `old` is not a live session of the user, or the user was changed.
+    async fn replace(&self, old: SessionId, new: &NewSession) -> Result<(Grant, Ended), VaultError>;
     /// Rotates, repeats or detects reuse, in one atomic decision.
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError>;
     /// Grants without a new generation, by the same decision as [`Sessions::rotate`]. The idle end moves at most once

@@ -261,6 +261,10 @@ impl Sessions for Faulty {
         self.vault(Op::OpenSession, self.real.vault.sessions.open(session)).await
     }
 
+    async fn replace(&self, old: SessionId, new: &NewSession) -> Result<(Grant, Ended), VaultError> {
+        self.vault(Op::OpenSession, self.real.vault.sessions.replace(old, new)).await
+    }
+
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
         self.vault(Op::Rotate, self.real.vault.sessions.rotate(presented)).await
     }

@@ -43,13 +43,22 @@ const SWEEP: &str = concat!(
          DELETE FROM provider_logouts WHERE (SELECT here FROM leader) AND name = ANY (ARRAY(
              SELECT name FROM provider_logouts WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING 1
+     ), gone_sign_ins AS (
+         DELETE FROM pending_sign_ins WHERE (SELECT here FROM leader) AND digest = ANY (ARRAY(
+             SELECT digest FROM pending_sign_ins WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
+     ), gone_challenges AS (
+         DELETE FROM spent_challenges WHERE (SELECT here FROM leader) AND digest = ANY (ARRAY(
+             SELECT digest FROM spent_challenges WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
      ), gone_events AS (
          DELETE FROM audit WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(
              SELECT seq FROM audit WHERE at < (SELECT forgotten FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING 1
      )
      SELECT (SELECT count(*) FROM gone_sessions) + (SELECT count(*) FROM gone_revocations)
-            + (SELECT count(*) FROM gone_events) + (SELECT count(*) FROM gone_logouts) AS gone"
+            + (SELECT count(*) FROM gone_events) + (SELECT count(*) FROM gone_logouts)
+            + (SELECT count(*) FROM gone_sign_ins) + (SELECT count(*) FROM gone_challenges) AS gone"
 );
 
 #[async_trait]

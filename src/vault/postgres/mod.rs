@@ -112,6 +112,7 @@ impl From<Arc<PostgresVault>> for Vault {
         Self {
             users: vault.clone(),
             identities: vault.clone(),
+            factors: vault.clone(),
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::clock::Timestamp;
-use crate::id::{SessionId, UserId};
+use crate::id::{FactorId, SessionId, UserId};
 use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, Methods, Proof, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
@@ -39,7 +39,7 @@ macro_rules! value {
 }
 
 value! {
-    bool: BOOL; Option<bool>: BOOL; i64: INT8; &str: TEXT; String: TEXT; Vec<u8>: BYTEA; &[u8]: BYTEA; Option<Vec<u8>>: BYTEA;
+    bool: BOOL; i32: INT4; Option<bool>: BOOL; i64: INT8; &str: TEXT; String: TEXT; Vec<u8>: BYTEA; &[u8]: BYTEA; Option<Vec<u8>>: BYTEA;
     Option<i64>: INT8; Option<String>: TEXT; Option<&str>: TEXT; Vec<String>: TEXT_ARRAY; Option<UserId>: UUID; Option<SessionId>: UUID;
 }
 
@@ -140,7 +140,7 @@ macro_rules! stored_as_uuid {
     )*};
 }
 
-stored_as_uuid!(SessionId, UserId);
+stored_as_uuid!(FactorId, SessionId, UserId);
 
 value! { Vec<SessionId>: UUID_ARRAY; Vec<Timestamp>: TIMESTAMPTZ_ARRAY; Vec<Span>: INT8_ARRAY; Vec<Generation>: INT8_ARRAY; }
 

@@ -1,5 +1,7 @@
 //! Sessions: open, look up, list.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
@@ -58,6 +60,20 @@ macro_rules! live {
     };
 }
 
+/// The user before the session, as everywhere.
+const LOCK_USER: &str = "SELECT id FROM users WHERE id = $1 FOR SHARE";
+
+const LOCK_LIVE: &str = concat!(
+    "WITH ",
+    clock!(),
+    " SELECT s.client_id, (extract(epoch FROM s.expires_at - now) * 1000)::bigint AS left_ms
+      FROM clock, sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.user_id = $2 AND ",
+    live!(),
+    " FOR UPDATE OF s"
+);
+
+const MOVE_PROVIDER: &str = "UPDATE session_providers SET session_id = $2 WHERE session_id = $1";
+
 const FIND: &str = session!("WHERE s.id = $1");
 const FIND_MANY: &str = session!("WHERE s.id = ANY($1)");
 
@@ -87,6 +103,14 @@ impl Sessions for PostgresVault {
     async fn open(&self, session: &NewSession) -> Result<Grant, VaultError> {
         self.clients
             .query(Mode::ONCE, session.clone(), |connection, new| Box::pin(open(connection, new)))
+            .await
+    }
+
+    async fn replace(&self, old: SessionId, new: &NewSession) -> Result<(Grant, Ended), VaultError> {
+        self.clients
+            .query(Mode::TRANSACTION, (old, new.clone()), |connection, (old, new)| {
+                Box::pin(replace(connection, *old, new))
+            })
             .await
     }
 
@@ -142,6 +166,25 @@ impl Sessions for PostgresVault {
             .query(mode, input, |connection, input| Box::pin(revoke::revoke(connection, input.0, input.1)))
             .await
     }
+}
+
+/// Opens a session in place of another one.
+async fn replace(
+    connection: &Connection<'_>,
+    old: SessionId,
+    new: &NewSession,
+) -> Result<(Grant, Ended), Fault> {
+    connection.row(LOCK_USER, &[&new.user_id]).await?.ok_or(VaultError::Superseded)?;
+    let row = connection.row(LOCK_LIVE, &[&old, &new.user_id]).await?.ok_or(VaultError::Superseded)?;
+    let left: i64 = row.try_get("left_ms")?;
+    let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+    let new =
+        NewSession { client_id: row.try_get("client_id")?, absolute: new.absolute.min(left), ..new.clone() };
+    let grant = open(connection, &new).await?;
+    connection.rows(MOVE_PROVIDER, &[&old, &new.id]).await?;
+    let scope = Scope::Session(old, Some(new.user_id));
+    let ended = revoke::revoke(connection, scope, EndReason::Replaced).await?;
+    Ok((grant, ended))
 }
 
 /// Inserts a session, if the user is still the one that signed in.

@@ -85,7 +85,18 @@ fn sweep(tx: &Tx<'_>, limit: u32) -> Result<u64, Fault> {
         "DELETE FROM provider_logouts WHERE name IN (SELECT name FROM provider_logouts WHERE until < ?1 LIMIT ?2)",
         params![now, limit],
     )?;
-    Ok([sessions, revocations, events, logouts].iter().map(|&deleted| deleted as u64).sum())
+    let sign_ins = tx.execute(
+        "DELETE FROM pending_sign_ins WHERE digest IN (SELECT digest FROM pending_sign_ins WHERE until < ?1 LIMIT ?2)",
+        params![now, limit],
+    )?;
+    let challenges = tx.execute(
+        "DELETE FROM spent_challenges WHERE digest IN (SELECT digest FROM spent_challenges WHERE until < ?1 LIMIT ?2)",
+        params![now, limit],
+    )?;
+    Ok([sessions, revocations, events, logouts, sign_ins, challenges]
+        .iter()
+        .map(|&deleted| deleted as u64)
+        .sum())
 }
 
 fn copy(from: &Path, to: &Path, timeout: Duration) -> Result<(), VaultError> {

@@ -77,6 +77,7 @@ impl SqliteVault {
         Ok(Vault {
             users: vault.clone(),
             identities: vault.clone(),
+            factors: vault.clone(),
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_attributes.sql"),
     include_str!("migrations/0004_identities.sql"),
     include_str!("migrations/0005_proof.sql"),
+    include_str!("migrations/0006_factors.sql"),
 ];
 
 /// Version that this program writes.

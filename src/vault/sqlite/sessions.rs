@@ -54,6 +54,11 @@ impl Sessions for SqliteVault {
         self.writer.run(move |tx| open(tx, &session)).await
     }
 
+    async fn replace(&self, old: SessionId, new: &NewSession) -> Result<(Grant, Ended), VaultError> {
+        let new = new.clone();
+        self.writer.run(move |tx| replace(tx, old, &new)).await
+    }
+
     async fn rotate(&self, presented: &Presented) -> Result<Rotation, VaultError> {
         let presented = presented.clone();
         self.writer.run(move |tx| rotate::rotate(tx, &presented)).await
@@ -105,6 +110,18 @@ impl Sessions for SqliteVault {
     async fn revoke(&self, scope: Scope, reason: EndReason) -> Result<Ended, VaultError> {
         self.writer.run(move |tx| revoke::revoke(tx, scope, reason)).await
     }
+}
+
+/// Opens a session in place of another one.
+fn replace(tx: &Tx<'_>, old: SessionId, new: &NewSession) -> Result<(Grant, Ended), Fault> {
+    let held = tx.row(session!("WHERE s.id = ?2"), params![tx.now(), old], |row| read(row, tx.now()))?;
+    let held = held.filter(|row| row.live && row.grant.user_id == new.user_id);
+    let held = held.ok_or(VaultError::Superseded)?.grant;
+    let absolute = new.absolute.min(held.expires_at.since(tx.now()));
+    let grant = open(tx, &NewSession { client_id: held.client_id, absolute, ..new.clone() })?;
+    tx.execute("UPDATE session_providers SET session_id = ?2 WHERE session_id = ?1", params![old, new.id])?;
+    let ended = revoke::revoke(tx, Scope::Session(old, Some(new.user_id)), EndReason::Replaced)?;
+    Ok((grant, ended))
 }
 
 /// Inserts a session, if the user is still the one that signed in.

@@ -2,6 +2,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod audit;
+pub(crate) mod factors;
 pub(crate) mod identities;
 pub(crate) mod keys;
 pub(crate) mod log;
