@@ -1,4 +1,4 @@
-//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, delete.
+//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, factors, delete.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -15,6 +15,7 @@ use crate::password::{Hasher, Password};
 use crate::secret::Secret;
 use crate::vault::{AttributesChange, Edit, Ended, NewUser, User, UserChange, UserKey, VaultError};
 
+mod factors;
 mod link;
 mod show;
 
@@ -100,6 +101,20 @@ pub(super) enum Command {
         name: Login,
         #[command(flatten)]
         account: link::AccountOptions,
+    },
+    /// Show a user's second factors, or remove them all, for somebody who has lost them.
+    Factors {
+        /// Login name.
+        name: Login,
+        /// Remove every second factor and recovery code; ends every session of the user.
+        #[arg(long, conflicts_with = "json")]
+        remove: bool,
+        /// Do not ask for confirmation.
+        #[arg(long, requires = "remove")]
+        yes: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Delete a user and end every session.
     Delete {
@@ -212,6 +227,8 @@ pub(super) async fn run(
         }
         Command::Link { name, account } => link::link(context, name, account, out).await?,
         Command::Unlink { name, account } => link::unlink(context, name, account, out).await?,
+        Command::Factors { name, remove: true, yes, .. } => factors::remove(context, name, *yes, out).await?,
+        Command::Factors { name, json, .. } => factors::show(context, name, *json, out).await?,
         Command::Delete { name, yes } => {
             let user = find(context, name).await?;
             confirmed(*yes, &format!("This deletes `{name}` and ends every session."), out)?;

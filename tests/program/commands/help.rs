@@ -22,6 +22,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("user roles", "Replace a user's roles"),
     ("user link", "sign in as this user"),
     ("user unlink", "Remove an account"),
+    ("user factors", "second factors"),
     ("user delete", "Delete a user"),
     ("session", "Sessions"),
     ("session list", "List live sessions"),
