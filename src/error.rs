@@ -20,6 +20,15 @@ pub enum Refusal {
     CredentialsConflict,
     /// Signed in, but without any role that the route requires.
     RoleMissing,
+    /// Signed in, but the route needs a second factor, or a more recent proof (RFC 9470).
+    ProofMissing {
+        /// Whether two factors are needed.
+        multi_factor: bool,
+        /// Maximum time since the last active proof.
+        max_age: Option<Duration>,
+    },
+    /// A sign-in or an action needs a second factor, or one is wrong.
+    Factor(FactorRefusal),
     /// The user name or the password is wrong; which one is not revealed.
     CredentialsWrong,
     /// The refresh token is not one of this gateway, or has no live session.
@@ -101,8 +110,6 @@ pub enum ProviderRefusal {
     Failed,
     /// Only providers sign people in.
     PasswordsOff,
-    /// The sign-in is too long ago for this.
-    NotFresh,
     /// The account belongs to another user.
     AccountTaken,
     /// Without the account the user could not sign in any more.
@@ -113,7 +120,7 @@ pub enum ProviderRefusal {
 
 impl ProviderRefusal {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::Denied,
         Self::FlowLost,
         Self::NotAllowed,
@@ -125,7 +132,6 @@ impl ProviderRefusal {
         Self::Away,
         Self::Failed,
         Self::PasswordsOff,
-        Self::NotFresh,
         Self::AccountTaken,
         Self::LastWay,
         Self::LogoutTokenInvalid,
@@ -145,11 +151,65 @@ impl ProviderRefusal {
             Self::Away => "provider_away",
             Self::Failed => "provider_failed",
             Self::PasswordsOff => "passwords_off",
-            Self::NotFresh => "sign_in_not_fresh",
             Self::AccountTaken => "account_taken",
             Self::LastWay => "last_way_to_sign_in",
             Self::LogoutTokenInvalid => "logout_token_invalid",
         }
+    }
+}
+
+/// Refusal about a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorRefusal {
+    /// The password is right, and a code is needed too.
+    CodeMissing,
+    /// The code is wrong, or was used before.
+    CodeWrong,
+    /// A second factor is needed, and the user has none. It is enrolled in a browser.
+    NotEnrolled,
+    /// The sign-in took too long, has ended, or the browser lost its cookie.
+    SignInLost,
+    /// No more factors of this kind.
+    TooMany,
+    /// The user has no such factor.
+    Unknown,
+    /// The passkey is enrolled already.
+    Taken,
+    /// The last factor cannot be removed: `login.factor` needs one.
+    Last,
+}
+
+impl FactorRefusal {
+    /// All reasons.
+    pub const ALL: [Self; 8] = [
+        Self::CodeMissing,
+        Self::CodeWrong,
+        Self::NotEnrolled,
+        Self::SignInLost,
+        Self::TooMany,
+        Self::Unknown,
+        Self::Taken,
+        Self::Last,
+    ];
+
+    /// Returns the stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::CodeMissing => "factor_required",
+            Self::CodeWrong => "factor_wrong",
+            Self::NotEnrolled => "factor_not_enrolled",
+            Self::SignInLost => "sign_in_lost",
+            Self::TooMany => "factors_too_many",
+            Self::Unknown => "factor_unknown",
+            Self::Taken => "factor_taken",
+            Self::Last => "factor_last",
+        }
+    }
+}
+
+impl From<FactorRefusal> for Refusal {
+    fn from(refusal: FactorRefusal) -> Self {
+        Self::Factor(refusal)
     }
 }
 
@@ -169,6 +229,8 @@ impl Refusal {
             Self::TokenRevoked => "token_revoked",
             Self::CredentialsConflict => "credentials_conflict",
             Self::RoleMissing => "role_missing",
+            Self::ProofMissing { .. } => "proof_missing",
+            Self::Factor(why) => why.code(),
             Self::CredentialsWrong => "credentials_wrong",
             Self::RefreshInvalid => "refresh_invalid",
             Self::RefreshReused => "refresh_reused",

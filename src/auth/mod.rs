@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, FactorPolicy};
 use crate::error::Refusal;
 use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
@@ -34,6 +34,7 @@ use session::{idle, lease, lookups, pauses, revoke, user_names};
 use sign_in::{logouts, throttle};
 use tokens::{assertions, renew, role_lists, verified};
 
+mod factors;
 mod observe;
 mod providers;
 mod session;
@@ -41,6 +42,9 @@ mod sign_in;
 mod status;
 mod tokens;
 
+pub use factors::enrol::{Enrolled, RecoveryCodes, TotpOffer};
+pub use factors::pending::{Browser, FinishedSignIn, PENDING_LIFE, PendingSignIn, SignInStep};
+pub use factors::step_up::{StepUpProof, StepUpWays};
 pub use providers::account::FRESH;
 pub use providers::logout::{LoggedOut, OpenedBy, SignOutAtProvider};
 pub use providers::sign_in::{BegunFlow, ProviderSignIn};
@@ -53,7 +57,7 @@ pub use session::live::{LiveSessions, Registration};
 pub use session::pauses::watch_pauses;
 pub use session::revoke::{Propagation, Revoked, retry_tombstones};
 pub use session::watch::watch_streams;
-pub use sign_in::browser::{BrowserTokens, Client, DeviceCookie};
+pub use sign_in::browser::{BrowserTokens, Client, DeviceCookie, is_remembered};
 pub use sign_in::login::LoginRequest;
 pub use sign_in::logouts::retry_logouts;
 pub use sign_in::password_change::{PasswordChange, PasswordChanged};
@@ -96,6 +100,8 @@ pub struct Settings {
     pub attempts: Attempts,
     /// Whether passwords sign people in.
     pub passwords: bool,
+    /// Users who need a second factor.
+    pub factor: FactorPolicy,
     /// The identity providers. [`Settings::new`] has none: they are made from the configuration once.
     pub providers: Providers,
 }
@@ -129,6 +135,7 @@ impl Settings {
                 per_address: config.login.attempts_per_address,
             },
             passwords: config.login.password,
+            factor: config.login.factor.clone(),
             providers: Providers::default(),
         }
     }

@@ -254,6 +254,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         hash_threads,
         hash_queue,
         min_password_length,
+        factor,
         attempts_per_account,
         attempts_per_address,
     } = new;
@@ -262,6 +263,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         hash_threads: fixed.keep("login.hash_threads", hash_threads, &running.hash_threads),
         hash_queue: fixed.keep("login.hash_queue", hash_queue, &running.hash_queue),
         min_password_length,
+        factor,
         attempts_per_account,
         attempts_per_address,
     }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{
-    Admin, Algorithm, Brand, Browser, Colour, Config, HostPattern, IdentityHeaders, Limits, ListenAddress,
-    Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl, SiteData, Tokens,
-    Vault, VaultUrl,
+    Admin, Algorithm, Brand, Browser, Colour, Config, FactorPolicy, HostPattern, IdentityHeaders, Limits,
+    ListenAddress, Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl,
+    SiteData, Tokens, Vault, VaultUrl,
 };
+use crate::identity::Roles;
 
 /// `[brand] accent`
 const ACCENT: Colour = Colour([0x1d, 0x5f, 0xb8]);
@@ -71,6 +72,11 @@ impl Config {
                 hash_threads: 1,
                 hash_queue: 64,
                 min_password_length: 15,
+                factor: FactorPolicy {
+                    required: false,
+                    roles: Roles::default(),
+                    grace: Duration::from_hours(24 * 7),
+                },
                 attempts_per_account: 10,
                 attempts_per_address: 100,
             },

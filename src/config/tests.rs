@@ -339,6 +339,7 @@ fn route_has_every_setting_of_its_table() {
         exact: false,
         methods: Vec::new(),
         access: Access::SignedIn,
+        proof: crate::identity::RequiredProof::default(),
         upstream: "app".into(),
         always_revalidate: false,
         timeout: Duration::from_secs(60),

@@ -3,11 +3,14 @@
 //! Refusals are `application/problem+json` (RFC 9457) with a stable `code`, and the challenge of RFC 6750 section 3. The client
 //! learns no more than it can use: the log has the reason.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use crate::error::{ProviderRefusal, Refusal};
+use crate::error::{FactorRefusal, ProviderRefusal, Refusal};
+use crate::identity::ACR_MULTI_FACTOR;
 use crate::pages::{self, ASSET_HEADERS, Asset, Html};
 use crate::request_id::RequestId;
 
@@ -80,6 +83,9 @@ impl OwnResponse {
             .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(challenge) = challenge(refusal) {
             response = response.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Refusal::ProofMissing { multi_factor, max_age } = refusal {
+            response = response.with(header::WWW_AUTHENTICATE, proof_challenge(*multi_factor, *max_age));
         }
         match refusal {
             Refusal::StoreUnavailable | Refusal::Overloaded => {
@@ -211,6 +217,8 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::RefreshInvalid => (401, "The refresh token is not valid"),
         Refusal::RefreshReused => (401, "The refresh token was used before; its session has been ended"),
         Refusal::RoleMissing => (403, "The user has no role that may do this"),
+        Refusal::ProofMissing { .. } => (401, "A second factor, or a more recent sign-in, is needed"),
+        Refusal::Factor(why) => factor_status(*why),
         Refusal::OriginNotAllowed => (403, "Scripts of that origin may not do this"),
         Refusal::OtherResource(_) => (403, "The request acts on another resource that it may not"),
         Refusal::HttpsRequired => (403, "Send it over https"),
@@ -235,6 +243,19 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
     }
 }
 
+const fn factor_status(why: FactorRefusal) -> (u16, &'static str) {
+    match why {
+        FactorRefusal::SignInLost => (400, "This sign-in is not in progress in this browser"),
+        FactorRefusal::CodeMissing => (403, "A second factor is needed"),
+        FactorRefusal::CodeWrong => (403, "The code is wrong, or was used before"),
+        FactorRefusal::NotEnrolled => (403, "A second factor must be set up first"),
+        FactorRefusal::Last => (403, "The last second factor is needed"),
+        FactorRefusal::Unknown => (404, "There is no such factor"),
+        FactorRefusal::Taken => (409, "The passkey is in use already"),
+        FactorRefusal::TooMany => (409, "There are too many of these"),
+    }
+}
+
 const fn provider_status(why: ProviderRefusal) -> (u16, &'static str) {
     match why {
         ProviderRefusal::FlowLost => (400, "This sign-in is not in progress in this browser"),
@@ -247,7 +268,6 @@ const fn provider_status(why: ProviderRefusal) -> (u16, &'static str) {
         ProviderRefusal::ApprovalPending => (403, "The account waits for approval"),
         ProviderRefusal::AccountDisabled => (403, "The account is disabled"),
         ProviderRefusal::PasswordsOff => (403, "Sign in with a provider"),
-        ProviderRefusal::NotFresh => (403, "Sign in again for this"),
         ProviderRefusal::AccountTaken => (403, "The provider's account belongs to another user"),
         ProviderRefusal::LastWay => (403, "This is the last way to sign in"),
         ProviderRefusal::Away => (502, "The provider cannot be reached"),
@@ -271,6 +291,15 @@ const fn detail(refusal: &Refusal) -> Option<&str> {
         Refusal::MediaTypeUnsupported => {
             Some("send a JSON object with Content-Type: application/json, without Content-Encoding")
         }
+        Refusal::Factor(FactorRefusal::CodeMissing) => Some(
+            "the user name and the password are right: send them again with `code`, from the authenticator app or a recovery code",
+        ),
+        Refusal::Factor(FactorRefusal::NotEnrolled) => {
+            Some("sign in with a browser, where an authenticator app is set up")
+        }
+        Refusal::ProofMissing { .. } => Some(
+            "send a code of the authenticator app, or the password, to `step-up` below the auth prefix, and use the new tokens",
+        ),
         _ => None,
     }
 }
@@ -298,6 +327,20 @@ const fn challenge(refusal: &Refusal) -> Option<&'static str> {
     }
 }
 
+/// Returns the challenge for more proof (RFC 9470 section 3). `acr_values` is the context class that is needed.
+fn proof_challenge(multi_factor: bool, max_age: Option<Duration>) -> HeaderValue {
+    let mut text = String::from(
+        r#"Bearer error="insufficient_user_authentication", error_description="more proof of the user is needed""#,
+    );
+    if multi_factor {
+        text.push_str(&format!(r#", acr_values="{ACR_MULTI_FACTOR}""#));
+    }
+    if let Some(max_age) = max_age {
+        text.push_str(&format!(r#", max_age="{}""#, max_age.as_secs()));
+    }
+    HeaderValue::try_from(text).expect("ASCII without control characters")
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -314,6 +357,7 @@ mod tests {
             Refusal::TokenRevoked,
             Refusal::CredentialsConflict,
             Refusal::RoleMissing,
+            Refusal::ProofMissing { multi_factor: true, max_age: Some(Duration::from_secs(60)) },
             Refusal::CredentialsWrong,
             Refusal::RefreshInvalid,
             Refusal::RefreshReused,
@@ -342,6 +386,7 @@ mod tests {
             Refusal::Internal,
         ];
         all.extend(ProviderRefusal::ALL.map(Refusal::Provider));
+        all.extend(FactorRefusal::ALL.map(Refusal::Factor));
         for refusal in &all {
             match refusal {
                 Refusal::TokenMissing
@@ -365,6 +410,8 @@ mod tests {
                 | Refusal::SessionUnknown => {}
                 Refusal::UpstreamUnavailable
                 | Refusal::UpstreamTimeout
+                | Refusal::ProofMissing { .. }
+                | Refusal::Factor(_)
                 | Refusal::Provider(_)
                 | Refusal::Internal => {}
             }

@@ -51,6 +51,8 @@ label! {
 pub struct Tokens {
     /// Logins by outcome: `ok` or a stable code.
     pub logins: IntCounterVec,
+    /// Codes of second factors by kind and outcome: `ok`, `wrong` or `rate_limited`.
+    pub factors: IntCounterVec,
     /// Logins waiting for a hashing thread.
     pub hash_queue: IntGauge,
     /// Duration of a hash, including the wait.
@@ -96,8 +98,26 @@ impl Tokens {
         Self {
             logins: filled(
                 make.counters("doorward_logins_total", "Logins by outcome.", &["outcome"]),
-                &["ok", "credentials_wrong", "rate_limited", "overloaded", "store_unavailable", "internal"],
+                &[
+                    "ok",
+                    "factor_required",
+                    "credentials_wrong",
+                    "rate_limited",
+                    "overloaded",
+                    "store_unavailable",
+                    "internal",
+                ],
             ),
+            factors: {
+                let help = "Codes of second factors, by kind and outcome.";
+                let all = make.counters("doorward_factor_codes_total", help, &["kind", "outcome"]);
+                for kind in ["totp", "recovery_code"] {
+                    for outcome in ["ok", "wrong", "rate_limited"] {
+                        all.with_label_values(&[kind, outcome]);
+                    }
+                }
+                all
+            },
             hash_queue: make.gauge(
                 "doorward_hash_queue_logins",
                 "Logins waiting for a hashing thread: raise login.hash_threads if it stays high.",
@@ -137,7 +157,10 @@ impl Tokens {
                     "Sessions ended through this gateway, by reason.",
                     &["reason"],
                 ),
-                &["logout", "user", "password", "disabled", "reuse", "admin", "provider"],
+                &[
+                    "logout", "user", "password", "disabled", "reuse", "admin", "provider", "factor",
+                    "replaced",
+                ],
             ),
             confirmations: make
                 .each("doorward_session_confirmations_total", "Confirmed sessions, by source."),

@@ -19,9 +19,10 @@ pub use brand::{ASSET_HEADERS, Asset, Brand};
 pub use language::Language;
 pub use template::{Html, render};
 pub use view::{
-    Account, AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, LinkedAccount, NotForwarded,
-    Page, PasswordPage, PasswordProblem, Person, Program, ProviderButton, Resend, SignIn, SignInFields,
-    SignInProblem, SignOut, SignedIn, SignedOut, StillSignedIn,
+    Account, AccountPage, CrossSite, Device, ErrorPage, FactorItem, FactorPage, FactorProblem, FactorSection,
+    Framed, Interrupted, LinkedAccount, NotForwarded, Page, PasswordPage, PasswordProblem, Person, Program,
+    ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields, SignInProblem, SignOut, SignedIn,
+    SignedOut, StepUpPage, StillSignedIn, TotpPage,
 };
 
 /// Header fields of every page.

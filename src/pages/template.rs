@@ -1,5 +1,7 @@
 //! Rendering of pages to HTML.
 
+mod factors;
+
 use std::time::Duration;
 
 use askama::Template;
@@ -14,6 +16,7 @@ use super::view::{
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
+use factors::{FactorTemplate, RecoveryCodesTemplate, StepUpTemplate, TotpTemplate};
 
 /// A whole page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,10 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
         Page::SignedOut(page) => SignedOutTemplate { frame, page }.render(),
         Page::Password(page) => PasswordTemplate { frame, page }.render(),
         Page::Account(page) => AccountTemplate { frame, page }.render(),
+        Page::Factor(page) => FactorTemplate { frame, page }.render(),
+        Page::StepUp(page) => StepUpTemplate { frame, page }.render(),
+        Page::Totp(page) => TotpTemplate { frame, page }.render(),
+        Page::RecoveryCodes(page) => RecoveryCodesTemplate { frame, page }.render(),
         Page::Error(page) => ErrorTemplate { frame, page }.render(),
         Page::FormInterrupted(page) => InterruptedTemplate { frame, page }.render(),
         Page::Framed(page) => FramedTemplate { frame, page }.render(),
@@ -221,6 +228,10 @@ impl AccountTemplate<'_> {
         false
     }
 
+    fn codes_left(&self, count: &u32) -> String {
+        (self.frame.t.factors.codes_left)(*count)
+    }
+
     fn roles(&self) -> String {
         self.page.roles.join(", ")
     }
@@ -296,6 +307,9 @@ struct InterruptedTemplate<'a> {
 impl InterruptedTemplate<'_> {
     fn text(&self) -> &'static str {
         let t = self.frame.t;
+        if self.page.needs_proof {
+            return t.factors.interrupted_text;
+        }
         match (self.page.is_framed, self.page.had_session) {
             (false, true) => t.interrupted_text,
             (false, false) => t.interrupted_nobody,
@@ -306,7 +320,14 @@ impl InterruptedTemplate<'_> {
 
     fn steps(&self) -> [&'static str; 2] {
         let t = self.frame.t;
-        if self.page.is_framed { t.interrupted_framed_steps } else { t.interrupted_steps }
+        let [sign_in, then] =
+            if self.page.is_framed { t.interrupted_framed_steps } else { t.interrupted_steps };
+        [if self.page.needs_proof { t.factors.interrupted_step } else { sign_in }, then]
+    }
+
+    fn link(&self) -> &'static str {
+        let t = self.frame.t;
+        if self.page.needs_proof { t.factors.interrupted_link } else { t.sign_in_new_tab }
     }
 
     /// Further advice.

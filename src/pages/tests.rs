@@ -1,5 +1,7 @@
 //! Tests of every page in every state and language.
 
+mod factors;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,12 +80,14 @@ fn pages() -> Vec<Page<'static>> {
     };
     let accounts: &'static [LinkedAccount] =
         Box::leak(Box::new([linked(Some(HOSTILE)), linked(None), linked(Some("the last"))]));
+    let (factors, no_factors) = factors::sections();
     let account = |list| AccountPage {
         account: ACCOUNT,
         name: Some(HOSTILE),
         email: Some(HOSTILE),
         email_verified: true,
         roles: &[HOSTILE, HOSTILE],
+        factors,
         accounts,
         has_password: true,
         change_password: HOSTILE,
@@ -100,7 +104,8 @@ fn pages() -> Vec<Page<'static>> {
     };
     let field = (HOSTILE.to_owned(), HOSTILE.repeat(10));
     let fields: &'static [(String, String)] = Box::leak(vec![field; 51].into_boxed_slice());
-    let interrupted = |is_framed, had_session| Interrupted { sign_in: HOSTILE, had_session, is_framed };
+    let interrupted =
+        |is_framed, had_session| Interrupted { sign_in: HOSTILE, had_session, needs_proof: false, is_framed };
     let cross_site = |origin, reason, is_framed| CrossSite { origin, reason, home: HOSTILE, is_framed };
     let resend = |origin, fields| Resend {
         origin,
@@ -122,6 +127,8 @@ fn pages() -> Vec<Page<'static>> {
         }),
         Page::SignIn(SignIn { fields: SignInFields::None, ..sign_in(None, "", None, true) }),
         Page::SignedIn(SignedIn { account: ACCOUNT }),
+        Page::Account(AccountPage { factors: no_factors, ..account(list) }),
+        Page::FormInterrupted(Interrupted { needs_proof: true, ..interrupted(false, true) }),
         Page::SignOut(SignOut { account: ACCOUNT }),
         Page::Password(password(None, false)),
         Page::Password(password(None, true)),
@@ -148,6 +155,7 @@ fn pages() -> Vec<Page<'static>> {
         Page::Error(error(403, "origin_not_allowed", None, None)),
         Page::Error(error(401, HOSTILE, Some(HOSTILE), None)),
     ];
+    pages.extend(factors::pages());
     let problems = [
         PasswordProblem::CurrentWrong,
         PasswordProblem::Incomplete,

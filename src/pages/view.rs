@@ -1,9 +1,15 @@
 //! View data of each page.
 
+mod factors;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+
+pub use factors::{
+    FactorItem, FactorPage, FactorProblem, FactorSection, RecoveryCodesPage, StepUpPage, TotpPage,
+};
 
 /// A page for a user.
 #[derive(Debug)]
@@ -20,6 +26,14 @@ pub enum Page<'a> {
     Password(PasswordPage<'a>),
     /// The user's data, devices, programs and password form.
     Account(AccountPage<'a>),
+    /// Second step of a sign-in.
+    Factor(FactorPage<'a>),
+    /// More proof for a session.
+    StepUp(StepUpPage<'a>),
+    /// Enrolment of an authenticator app.
+    Totp(TotpPage<'a>),
+    /// Recovery codes.
+    RecoveryCodes(RecoveryCodesPage<'a>),
     /// Error page.
     Error(ErrorPage<'a>),
     /// A form sent with an expired session; it was not forwarded.
@@ -201,6 +215,8 @@ pub struct AccountPage<'a> {
     pub email_verified: bool,
     /// Names of the roles.
     pub roles: &'a [&'a str],
+    /// Second factors.
+    pub factors: &'a FactorSection,
     /// Accounts at providers: linked ones, and providers without one.
     pub accounts: &'a [LinkedAccount],
     /// Whether the user can sign in with a password.
@@ -305,6 +321,8 @@ pub struct Interrupted<'a> {
     pub sign_in: &'a str,
     /// Whether the browser sent the credential of a session.
     pub had_session: bool,
+    /// Whether the session is alive, and more proof is needed: `sign_in` is the URL of that form.
+    pub needs_proof: bool,
     /// Whether the form was posted into a frame: it is still on the page around it.
     pub is_framed: bool,
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::config::{Access, Cors, Route};
 use crate::error::Refusal;
-use crate::identity::Identity;
+use crate::identity::{Identity, RequiredProof};
 
 use super::route::RequiredRoute;
 
@@ -45,11 +46,16 @@ pub fn preflight(route: &Arc<Route>) -> Option<Permit> {
     })
 }
 
-/// Decides about a request. `identity` is the authenticated user, if there is one.
+/// Decides about a request at `now`. `identity` is the authenticated user, if there is one.
 ///
 /// # Errors
-/// [`Refusal::TokenMissing`] when the route needs a signed-in user and there is none; [`Refusal::RoleMissing`].
-pub fn decide(route: &Arc<Route>, identity: Option<Arc<Identity>>) -> Result<Permit, Refusal> {
+/// [`Refusal::TokenMissing`] when the route needs a signed-in user and there is none; [`Refusal::RoleMissing`];
+/// [`Refusal::ProofMissing`] when the user must prove more first.
+pub fn decide(
+    route: &Arc<Route>,
+    identity: Option<Arc<Identity>>,
+    now: Timestamp,
+) -> Result<Permit, Refusal> {
     let identity = match &route.access {
         Access::Public => None,
         Access::Optional => identity,
@@ -62,6 +68,13 @@ pub fn decide(route: &Arc<Route>, identity: Option<Arc<Identity>>) -> Result<Per
             Some(identity)
         }
     };
+    // After the roles: whoever lacks one would prove more for nothing.
+    if let Some(identity) = &identity
+        && !route.proof.is_met_by(&identity.proof(), now)
+    {
+        let RequiredProof { multi_factor, max_age } = route.proof;
+        return Err(Refusal::ProofMissing { multi_factor, max_age });
+    }
     Ok(Permit { route: Arc::clone(route), identity, needs_other_routes: false })
 }
 
@@ -73,12 +86,13 @@ pub fn decide_also(
     route: &Arc<Route>,
     also: &[RequiredRoute],
     identity: Option<Arc<Identity>>,
+    now: Timestamp,
 ) -> Result<Permit, Refusal> {
     for required in also {
-        decide(&required.route, identity.clone()).map_err(|refusal| match refusal {
+        decide(&required.route, identity.clone(), now).map_err(|refusal| match refusal {
             Refusal::RoleMissing => required.reason.refusal(),
             refusal => refusal,
         })?;
     }
-    Ok(Permit { needs_other_routes: !also.is_empty(), ..decide(route, identity)? })
+    Ok(Permit { needs_other_routes: !also.is_empty(), ..decide(route, identity, now)? })
 }

@@ -22,6 +22,8 @@ pub struct Names {
     pub device: &'static str,
     /// Beginning of the names of cookies with a sign-in in progress at a provider, one for each.
     pub flow: &'static str,
+    /// Cookie of a sign-in that waits for its second factor.
+    pub pending: &'static str,
     /// Cookie of a browser that has just signed out, or failed to sign in: it is not sent to a provider without asking.
     pub hold: &'static str,
 }
@@ -33,6 +35,7 @@ pub const HOST: Names = Names {
     visit: "__Host-doorward-visit",
     device: "__Secure-doorward-device",
     flow: "__Host-doorward-flow-",
+    pending: "__Host-doorward-pending",
     hold: "__Host-doorward-hold",
 };
 /// Cookies that the hosts of one domain share.
@@ -42,6 +45,7 @@ pub const SHARED: Names = Names {
     visit: "__Secure-doorward-visit",
     device: "__Secure-doorward-device",
     flow: "__Secure-doorward-flow-",
+    pending: "__Secure-doorward-pending",
     hold: "__Secure-doorward-hold",
 };
 /// Name prefixes of the gateway's cookies, whether in use or not.

@@ -341,7 +341,7 @@ pub fn canonical_host(host: &str) -> Result<String, Refusal> {
 
 /// Returns whether access to `one` implies access to `other`.
 pub(super) fn implies_access(one: &Route, other: &Route) -> bool {
-    let as_fresh = one.always_revalidate || !other.always_revalidate;
+    let as_fresh = (one.always_revalidate || !other.always_revalidate) && one.proof.implies(&other.proof);
     match (&one.access, &other.access) {
         (_, Access::Public | Access::Optional) => true,
         (Access::Public | Access::Optional, _) | (Access::SignedIn, Access::Roles(_)) => false,

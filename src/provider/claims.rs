@@ -62,15 +62,11 @@ impl Claims {
         self.0.get(name)?.as_str()
     }
 
-    /// Returns the texts of `amr`, at most 16.
+    /// Returns the texts of `amr`, at most 16, and that of `acr`.
     pub(super) fn amr(&self) -> Vec<String> {
         let methods = self.0.get("amr").and_then(Value::as_array).into_iter().flatten();
-        methods
-            .filter_map(Value::as_str)
-            .filter(|method| method.len() <= 32)
-            .take(16)
-            .map(str::to_owned)
-            .collect()
+        let methods = methods.filter_map(Value::as_str).take(16);
+        methods.chain(self.text("acr")).filter(|value| value.len() <= 128).map(str::to_owned).collect()
     }
 
     fn at(&self, path: &ClaimPath) -> Option<&Value> {

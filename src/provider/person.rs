@@ -41,7 +41,7 @@ pub struct Person {
     pub admission: Admission,
     /// Time of the last active sign-in at the provider (`auth_time`).
     pub auth_time: Option<Timestamp>,
-    /// Methods of that sign-in (`amr`). They count only where the operator says so.
+    /// Methods of that sign-in (`amr`), and its context class (`acr`). They count only where the operator says so.
     pub amr: Vec<String>,
     /// Refresh token, to be sealed in the vault. After a recheck: the one to keep from now on.
     pub refresh_token: Option<Secret<String>>,

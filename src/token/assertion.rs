@@ -34,6 +34,8 @@ struct Claims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     amr: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
 }
 
@@ -63,6 +65,7 @@ pub fn issue(
         email_verified: email.map(|_| attributes.email_verified()),
         name: attributes.name().map(|name| name.as_str()),
         amr: proof.map(|proof| proof.methods.names().collect()),
+        acr: proof.map(|proof| proof.methods.acr()),
         auth_time: proof.map(|proof| proof.at.secs()),
     };
     let claims = serde_json::to_vec(&claims).expect("strings and numbers serialise");

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use doorward::clock::Timestamp;
 use doorward::config::Config;
+use doorward::factor::{QrCode, qr_code};
 use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
-    ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, Framed, HEADERS, Interrupted,
-    Language, LinkedAccount, Page, PasswordPage, PasswordProblem, Program, ProviderButton, Resend, SignIn,
-    SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, StillSignedIn, render,
+    ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, FactorItem, FactorPage,
+    FactorProblem, FactorSection, Framed, HEADERS, Interrupted, Language, LinkedAccount, Page, PasswordPage,
+    PasswordProblem, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields, SignInProblem,
+    SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,8 +45,15 @@ pub(crate) const NAMES: &[&str] = &[
     "password-changed",
     "account",
     "account-older",
+    "factor",
+    "factor-wrong",
+    "step-up",
+    "step-up-factor",
+    "totp",
+    "recovery-codes",
     "interrupted",
     "interrupted-framed",
+    "interrupted-proof",
     "sign-out",
     "framed",
     "cross-site",
@@ -112,7 +121,65 @@ fn error(status: u16, code: &'static str, sign_in: Option<&'static str>) -> Page
 const SIGN_IN: Option<&str> = Some("/auth/login");
 
 fn interrupted(had_session: bool, is_framed: bool) -> Page<'static> {
-    Page::FormInterrupted(Interrupted { sign_in: "/auth/login", had_session, is_framed })
+    Page::FormInterrupted(Interrupted { sign_in: "/auth/login", had_session, needs_proof: false, is_framed })
+}
+
+fn interrupted_proof() -> Page<'static> {
+    let sign_in = "/auth/step-up?factor=mfa";
+    Page::FormInterrupted(Interrupted { sign_in, had_session: true, needs_proof: true, is_framed: false })
+}
+
+fn factor(problem: Option<FactorProblem>) -> Page<'static> {
+    let action = "/auth/login/factor";
+    Page::Factor(FactorPage { action, csrf: "csrf", user: "ada", cancel: "/auth/login", problem })
+}
+
+fn step_up(needs_factor: bool, providers: &[(String, String)]) -> Page<'_> {
+    Page::StepUp(StepUpPage {
+        account: ACCOUNT,
+        action: "/auth/step-up",
+        return_to: Some("/payroll"),
+        needs_factor,
+        has_code: !needs_factor,
+        has_password: !needs_factor,
+        providers,
+        enrol: "/auth/totp",
+        problem: None,
+    })
+}
+
+fn totp(qr: &QrCode) -> Page<'_> {
+    Page::Totp(TotpPage {
+        action: "/auth/totp",
+        csrf: "csrf",
+        user: "ada",
+        secret: "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+        sealed: "sealed",
+        qr: Some((qr.size, &qr.path)),
+        return_to: None,
+        later: "/auth/account#factors",
+        is_needed: false,
+        problem: None,
+    })
+}
+
+fn factors() -> FactorSection {
+    let item = |id: &str, name: &str, used_at| FactorItem {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        created_at: NOW - Duration::from_secs(9 * 86_400),
+        used_at,
+    };
+    FactorSection {
+        apps: vec![
+            item("a", "Ada's phone", Some(NOW - Duration::from_secs(7_300))),
+            item("b", "Old phone", None),
+        ],
+        recovery_codes: Some(9),
+        add: "/auth/totp".to_owned(),
+        remove: "/auth/totp/remove".to_owned(),
+        new_codes: "/auth/recovery-codes".to_owned(),
+    }
 }
 
 /// Site of the form on the page.
@@ -185,8 +252,10 @@ fn account<'a>(
     list: &'a [Device],
     programs: &'a [Program],
     accounts: &'a [LinkedAccount],
+    factors: &'a FactorSection,
 ) -> AccountPage<'a> {
     AccountPage {
+        factors,
         accounts,
         has_password: accounts.is_empty(),
         account: ACCOUNT,
@@ -212,7 +281,11 @@ fn account<'a>(
 pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<String> {
     let list = devices();
     let programs = [Program { sessions: vec![list[3].clone(); 34] }];
-    let (buttons, accounts) = (buttons(), accounts());
+    let (buttons, accounts, factors) = (buttons(), accounts(), factors());
+    let no_factors = FactorSection { add: factors.add.clone(), ..FactorSection::default() };
+    let qr =
+        qr_code("otpauth://totp/Example%20Works:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ").expect("short");
+    let labels = [("sso".to_owned(), "Example SSO".to_owned())];
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let fields = [field("order", "17"), field("SAMLResponse", &"PHNhbWxwOlJlc3BvbnNl".repeat(12))];
     let page = match name {
@@ -228,16 +301,26 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
         "password" => password(None, false),
         "password-too-short" => password(Some(PasswordProblem::TooShort), false),
         "password-changed" => password(None, true),
-        "account" => Page::Account(account(&list[..3], &programs, &[])),
+        "account" => Page::Account(account(&list[..3], &programs, &[], &factors)),
         "account-older" => Page::Account(AccountPage {
             is_first: false,
             older_devices: Some("/auth/account?devices_after=c#devices"),
             older_programs: Some("/auth/account?programs_after=d#programs"),
             email_verified: false,
-            ..account(&list[1..3], &programs, &accounts)
+            ..account(&list[1..3], &programs, &accounts, &no_factors)
+        }),
+        "factor" => factor(None),
+        "factor-wrong" => factor(Some(FactorProblem::CodeWrong)),
+        "step-up" => step_up(false, &labels),
+        "step-up-factor" => step_up(true, &[]),
+        "totp" => totp(&qr),
+        "recovery-codes" => Page::RecoveryCodes(RecoveryCodesPage {
+            codes: &["ABCD-EFGH-JKLM-NPQR", "STUV-WXYZ-2345-6789", "HJKL-MNPQ-RSTU-VWXY"],
+            go_on: "/auth/account#factors",
         }),
         "interrupted" => interrupted(true, false),
         "interrupted-framed" => interrupted(false, true),
+        "interrupted-proof" => interrupted_proof(),
         "sign-out" => Page::SignOut(SignOut { account: ACCOUNT }),
         "framed" => Page::Framed(Framed { sign_in: Some("/auth/login"), open: "" }),
         "cross-site" => {

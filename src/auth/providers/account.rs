@@ -38,21 +38,11 @@ impl Auth {
         Ok(!is_unusable_hash(&user.ok_or(Refusal::TokenRevoked)?.password))
     }
 
-    /// Checks that the session of a request was opened lately.
-    ///
-    /// # Errors
-    /// `Provider(NotFresh)`; `TokenRevoked`; `StoreUnavailable`.
-    pub async fn require_fresh(&self, identity: &Identity) -> Result<(), Refusal> {
-        let row = self.at_vault(self.parts.vault.sessions.find(identity.session_id())).await?;
-        let row = row.filter(|row| row.live).ok_or(Refusal::TokenRevoked)?;
-        let age = row.grant.now.since(row.created_at);
-        if age > FRESH { Err(ProviderRefusal::NotFresh.into()) } else { Ok(()) }
-    }
-
     /// Links the account of a person to the user.
     ///
     /// # Errors
-    /// `Provider`: the person may not sign in, or the account belongs to another user; `StoreUnavailable`.
+    /// `ProofMissing` if the last proof is not recent; `Provider`: the person may not sign in, or the account belongs to
+    /// another user; `StoreUnavailable`.
     pub async fn link_account(
         self: &Arc<Self>,
         identity: &Identity,

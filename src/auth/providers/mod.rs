@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::clock::Timestamp;
 use crate::error::ProviderRefusal;
-use crate::identity::{Attributes, Roles};
+use crate::identity::{Attributes, Methods, Roles};
 use crate::provider::{Admission, MappedRoles, Person, Provider};
 use crate::secret::Secret;
 use crate::vault::{ProviderAccount, Statement};
@@ -62,7 +63,7 @@ fn interval(provider: &Provider) -> Option<Duration> {
 }
 
 /// Returns the key of the account in the vault.
-fn account_of(person: &Person) -> ProviderAccount {
+pub(crate) fn account_of(person: &Person) -> ProviderAccount {
     let account = &person.account;
     ProviderAccount {
         provider: account.provider.as_str().to_owned(),
@@ -92,6 +93,16 @@ fn refused(person: &Person) -> Option<ProviderRefusal> {
         Admission::Refused(_) => Some(ProviderRefusal::NotAllowed),
         Admission::Undecided(_) => Some(ProviderRefusal::Failed),
     }
+}
+
+/// Returns the authentication methods of a person's sign-in, and the time since then. A second factor counts only by a
+/// value of `amr` or `acr` that the operator believes.
+pub(crate) fn proof_of(provider: &Provider, person: &Person, now: Timestamp) -> (Methods, Duration) {
+    let believed = &provider.settings().factor_values;
+    let has_factor = person.amr.iter().any(|value| believed.contains(value));
+    let methods = if has_factor { Methods::PROVIDER.with(Methods::MULTI_FACTOR) } else { Methods::PROVIDER };
+    // Without a statement the sign-in may be of any time; people who came back just now count as of now.
+    (methods, person.auth_time.map_or(Duration::ZERO, |at| now.since(at)))
 }
 
 /// Kind of a sealed token of a provider.

@@ -4,16 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Providers, SealedToken, account_of, interval, refused, statement_of};
-use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
-use crate::auth::sign_in::login::NewLogin;
+use super::{Providers, SealedToken, account_of, interval, proof_of, refused, statement_of};
+use crate::auth::factors::pending::{Browser, PENDING_LIFE, SignInStep};
+use crate::auth::sign_in::browser::Client;
+use crate::auth::sign_in::login::FirstFactor;
 use crate::auth::sign_in::throttle::{Charge, Guesser};
-use crate::auth::{Auth, BrowserTokens, Settings, detached};
+use crate::auth::{Auth, Settings, detached};
 use crate::clock::{Monotonic, Timestamp};
 use crate::config::CreateUsers;
 use crate::error::{ProviderRefusal, Refusal};
 use crate::id::UserId;
-use crate::identity::Methods;
 use crate::password::unusable_hash;
 use crate::provider::{
     Callback, FLOW_LIFETIME, Flow, FlowError, FlowPurpose, FlowStart, MappedRoles, Person, Provider,
@@ -24,7 +24,10 @@ use crate::vault::{
 };
 
 // A logout is remembered until no sign-in that began before it can be completed; a minute for the exchange of its code.
-const _: () = assert!(LOGOUT_LIFE.as_secs() >= FLOW_LIFETIME.as_secs() + 60);
+const _: () = assert!(LOGOUT_LIFE.as_secs() >= FLOW_LIFETIME.as_secs() + PENDING_LIFE.as_secs() + 60);
+
+/// Maximum age of a sign-in at a provider that counts as a fresh proof.
+const STEP_UP_AGE: Duration = Duration::from_secs(60);
 
 /// A flow that has begun, and its cookie.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub struct ProviderSignIn<'a> {
     pub room: usize,
     /// Refresh cookie of the session before, which ends.
     pub before: Option<&'a str>,
+    /// Path to return to.
+    pub return_to: &'a str,
 }
 
 impl Auth {
@@ -67,8 +72,9 @@ impl Auth {
         name: impl Fn(&str) -> String,
     ) -> BegunFlow {
         let issuer = &provider.settings().issuer;
-        let start =
-            FlowStart { provider: provider.id(), issuer, return_to, purpose, max_age: None, remember };
+        // A fresh proof is one of now; the rest is for the way back.
+        let max_age = matches!(purpose, FlowPurpose::StepUp(_)).then_some(STEP_UP_AGE);
+        let start = FlowStart { provider: provider.id(), issuer, return_to, purpose, max_age, remember };
         let random = self.parts.random.as_ref();
         let flow = Flow::begin(&start, self.vault_now(), random);
         let suffix = cookie_suffix(flow.state());
@@ -127,7 +133,7 @@ impl Auth {
         counted.sign_in_seconds.with_label_values(&[id]).observe(took.as_secs_f64());
     }
 
-    /// Signs a person in who has come back from a provider.
+    /// Signs a person in who has come back from a provider, or begins the wait for a second factor.
     ///
     /// # Errors
     /// `Provider`, with the reason; `CookieTooLarge`; `StoreUnavailable`.
@@ -135,28 +141,24 @@ impl Auth {
         self: &Arc<Self>,
         request: ProviderSignIn<'_>,
         settings: &Settings,
-    ) -> Result<BrowserTokens, Refusal> {
-        let ProviderSignIn { provider, person, began_at, client, remember, room, before } = request;
+    ) -> Result<SignInStep, Refusal> {
+        let ProviderSignIn { provider, person, began_at, client, remember, room, before, return_to } =
+            request;
         self.vault_at_hand()?;
         let remember = remember && !settings.browser_remember.is_zero();
         let (auth, provider, settings) = (Arc::clone(self), Arc::clone(provider), settings.clone());
-        let before = before.map(str::to_owned);
+        let browser = Browser { client, remember, room, before: before.map(str::to_owned) };
+        let return_to = return_to.to_owned();
         detached(async move {
             let user = auth.user_of(&provider, &person, &settings.providers).await?;
-            let part = auth.provider_part(&provider, &person, began_at);
-            let terms = Terms::of_browser(remember, &settings);
-            // A provider that does not say when somebody signed in there has just confirmed that person.
-            let proven_ago = person.auth_time.map_or(Duration::ZERO, |at| auth.vault_now().since(at));
-            let methods = Methods::PROVIDER;
-            let login = NewLogin { client: &client, terms, methods, proven_ago, part: Some(&part) };
-            let opened = auth.open(&user, login, &settings).await;
+            let (methods, proven_ago) = proof_of(&provider, &person, auth.vault_now());
+            let part = Some(auth.provider_part(&provider, &person, began_at));
+            let first = FirstFactor { user, methods, proven_ago, part };
             // The user was changed since the code was exchanged, or the provider has announced a logout meanwhile.
-            let tokens = opened.map_err(|refusal| match refusal {
+            auth.open_or_wait(first, browser, &return_to, &settings).await.map_err(|refusal| match refusal {
                 Refusal::CredentialsWrong => ProviderRefusal::FlowLost.into(),
                 refusal => refusal,
-            })?;
-            let signed_in = SignedIn { tokens: &tokens, user: &user, devices: &client.devices, remember };
-            auth.browser_tokens(signed_in, room, before.as_deref(), &settings).await
+            })
         })
         .await
     }

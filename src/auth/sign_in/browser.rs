@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::sign_in::device::DEVICE_LIFE;
-use crate::auth::{Auth, LoginRequest, Revoked, Settings, Tokens};
+use crate::auth::{Auth, Revoked, Settings, Tokens};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::ClientKind;
@@ -108,6 +108,11 @@ pub(crate) fn read_cookie(value: &str) -> (&str, bool) {
     }
 }
 
+/// Returns whether the session of a refresh cookie is remembered.
+pub fn is_remembered(cookie: &str) -> bool {
+    read_cookie(cookie).1
+}
+
 /// A session that was opened for a browser.
 pub(crate) struct SignedIn<'a> {
     pub(crate) tokens: &'a Tokens,
@@ -118,26 +123,6 @@ pub(crate) struct SignedIn<'a> {
 }
 
 impl Auth {
-    /// Signs in a user at a browser. The session of `before`, a refresh cookie, ends, so that the user never continues
-    /// in a session that another person may have started.
-    ///
-    /// # Errors
-    /// As [`Auth::login`]; `CookieTooLarge` when the access token is longer than `room` bytes.
-    pub async fn login_browser(
-        self: &Arc<Self>,
-        request: LoginRequest,
-        remember: bool,
-        room: usize,
-        before: Option<&str>,
-        settings: &Settings,
-    ) -> Result<BrowserTokens, Refusal> {
-        let remember = remember && !settings.browser_remember.is_zero();
-        let devices = request.devices.clone();
-        let (tokens, user) = self.login_on(request, Terms::of_browser(remember, settings), settings).await?;
-        let signed_in = SignedIn { tokens: &tokens, user: &user, devices: &devices, remember };
-        self.browser_tokens(signed_in, room, before, settings).await
-    }
-
     /// Returns the cookies of a new session, and ends the one before.
     ///
     /// # Errors

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::factors::{SecondStep, combined};
 use crate::auth::sign_in::browser::{Client, Terms};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
 use crate::auth::{Auth, Settings, Tokens, detached};
-use crate::error::Refusal;
+use crate::error::{FactorRefusal, Refusal};
 use crate::id::SessionId;
 use crate::identity::{Login, Methods};
 use crate::metrics::{GrantKind, Pattern};
@@ -15,18 +16,6 @@ use crate::password::{HasherBusy, Password, Verdict};
 use crate::secret::Secret;
 use crate::token::refresh::{FamilyId, RefreshToken};
 use crate::vault::{NewProviderSession, NewSession, User, UserChange, UserKey, VaultError};
-
-/// A session to be opened.
-pub(crate) struct NewLogin<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) terms: Terms,
-    /// Authentication methods.
-    pub(crate) methods: Methods,
-    /// Time since the last active proof.
-    pub(crate) proven_ago: Duration,
-    /// Part of the provider that identified the user.
-    pub(crate) part: Option<&'a NewProviderSession>,
-}
 
 /// Login request of a client.
 #[derive(Debug, Clone)]
@@ -43,63 +32,107 @@ pub struct LoginRequest {
     pub devices: Vec<String>,
 }
 
+/// A user whose first factor is proven.
+#[derive(Clone, Debug)]
+pub(crate) struct FirstFactor {
+    pub(crate) user: User,
+    pub(crate) methods: Methods,
+    /// Time since the active proof.
+    pub(crate) proven_ago: Duration,
+    /// Part of the provider that identified the user.
+    pub(crate) part: Option<NewProviderSession>,
+}
+
+/// A session to be opened.
+pub(crate) struct NewLogin<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) terms: Terms,
+    /// Authentication methods.
+    pub(crate) methods: Methods,
+    /// Time since the last active proof.
+    pub(crate) proven_ago: Duration,
+    /// Part of the provider that identified the user.
+    pub(crate) part: Option<&'a NewProviderSession>,
+}
+
+/// A session for the vault, and its first refresh token.
+pub(crate) struct Issue {
+    pub(crate) session: NewSession,
+    pub(crate) token: RefreshToken,
+    pub(crate) refresh_kid: u8,
+}
+
 impl LoginRequest {
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client { address: self.address, user_agent: self.user_agent.clone(), devices: self.devices.clone() }
     }
 }
 
 impl Auth {
     /// Signs a user in. An unknown user, a wrong password and a disabled user take the same work and give the same
-    /// response.
+    /// response. `code` is that of a second factor, as typed.
     ///
     /// # Errors
-    /// `CredentialsWrong`, `RateLimited`, `Overloaded`, `StoreUnavailable`.
+    /// `CredentialsWrong`, `RateLimited`, `Overloaded`, `StoreUnavailable`; `Factor(CodeMissing)`, `Factor(CodeWrong)`,
+    /// `Factor(NotEnrolled)` once the password is right.
     pub async fn login(
         self: &Arc<Self>,
         request: LoginRequest,
+        code: Option<&str>,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
-        self.login_on(request, Terms::of_api(settings), settings).await.map(|(tokens, _)| tokens)
+        let result = self.try_login(request, code, settings).await;
+        self.count_login(result.as_ref().map_or_else(Refusal::code, |_| "ok"));
+        result
     }
 
-    /// Signs a user in with these terms. Returns the tokens and the user.
-    ///
-    /// # Errors
-    /// As [`Auth::login`].
-    pub(crate) async fn login_on(
-        self: &Arc<Self>,
-        request: LoginRequest,
-        terms: Terms,
-        settings: &Settings,
-    ) -> Result<(Tokens, User), Refusal> {
-        let result = self.try_login(request, terms, settings).await;
-        let outcome = result.as_ref().map_or_else(Refusal::code, |_| "ok");
+    /// Counts a sign-in by password. `outcome` is `ok` or a stable code.
+    pub(crate) fn count_login(&self, outcome: &str) {
         self.parts.metrics.tokens.logins.with_label_values(&[outcome]).inc();
-        result
     }
 
     async fn try_login(
         self: &Arc<Self>,
         request: LoginRequest,
-        terms: Terms,
+        code: Option<&str>,
         settings: &Settings,
-    ) -> Result<(Tokens, User), Refusal> {
+    ) -> Result<Tokens, Refusal> {
+        let client = request.client();
+        let FirstFactor { user, methods, .. } = self.first_factor(request, settings).await?;
+        let methods = match (self.second_step(&user, methods, settings).await?, code) {
+            (SecondStep::Nothing | SecondStep::Notice, _) => methods,
+            (SecondStep::Code, Some(code)) => {
+                self.check_code(user.id, code).await?;
+                combined(methods, Methods::CODE)
+            }
+            (SecondStep::Code, None) => return Err(FactorRefusal::CodeMissing.into()),
+            (SecondStep::Enrolment, _) => return Err(FactorRefusal::NotEnrolled.into()),
+        };
+        let (auth, settings) = (Arc::clone(self), settings.clone());
+        detached(async move {
+            let terms = Terms::of_api(&settings);
+            let login = NewLogin { client: &client, terms, methods, proven_ago: Duration::ZERO, part: None };
+            auth.open(&user, login, &settings).await
+        })
+        .await
+    }
+
+    /// Checks the password.
+    ///
+    /// # Errors
+    /// `CredentialsWrong`, `RateLimited`, `Overloaded`, `StoreUnavailable`.
+    pub(crate) async fn first_factor(
+        &self,
+        request: LoginRequest,
+        settings: &Settings,
+    ) -> Result<FirstFactor, Refusal> {
         self.vault_at_hand()?;
         let login: Option<Login> = request.username.expose().parse().ok();
         let user = match self.user_at_known_device(login.as_ref(), &request, settings).await? {
             Some(user) => user,
             None => self.user_at_unknown_client(login, &request, settings).await?,
         };
-        let (auth, settings) = (Arc::clone(self), settings.clone());
-        detached(async move {
-            let client = request.client();
-            let (methods, proven_ago) = (Methods::PASSWORD, Duration::ZERO);
-            let login = NewLogin { client: &client, terms, methods, proven_ago, part: None };
-            let tokens = auth.open(&user, login, &settings).await?;
-            Ok((tokens, user))
-        })
-        .await
+        Ok(FirstFactor { user, methods: Methods::PASSWORD, proven_ago: Duration::ZERO, part: None })
     }
 
     /// Authenticates at a browser that has signed in to this account before; `None` when the browser is unknown for it.
@@ -209,20 +242,16 @@ impl Auth {
         }
     }
 
-    /// Opens a session.
+    /// Returns a session for the vault, with its first refresh token.
     ///
     /// # Errors
-    /// `CredentialsWrong` if the user was changed meanwhile, or the provider has ended its session; `StoreUnavailable`.
-    pub(crate) async fn open(
-        &self,
-        user: &User,
-        NewLogin { client, terms, methods, proven_ago, part }: NewLogin<'_>,
-        settings: &Settings,
-    ) -> Result<Tokens, Refusal> {
+    /// `StoreUnavailable` while no key is there.
+    pub(crate) fn new_session(&self, user: &User, login: &NewLogin<'_>) -> Result<Issue, Refusal> {
         let random = self.parts.random.as_ref();
         let refresh_kid =
             self.parts.keys.current().refresh_kid(self.vault_now()).ok_or(Refusal::StoreUnavailable)?;
         let token = RefreshToken { family: FamilyId::random(random), generation: 0 };
+        let NewLogin { client, terms, methods, proven_ago, .. } = login;
         let session = NewSession {
             id: SessionId::random(random),
             user_id: user.id,
@@ -234,12 +263,26 @@ impl Auth {
             absolute: terms.absolute,
             address: Some(client.address),
             user_agent: client.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
-            methods,
-            proven_ago,
+            methods: *methods,
+            proven_ago: *proven_ago,
         };
+        Ok(Issue { session, token, refresh_kid })
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// `CredentialsWrong` if the user was changed meanwhile, or the provider has ended its session; `StoreUnavailable`.
+    pub(crate) async fn open(
+        &self,
+        user: &User,
+        login: NewLogin<'_>,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
+        let Issue { session, token, refresh_kid } = self.new_session(user, &login)?;
         let requested_at = self.parts.clock.monotonic();
         let opened = async {
-            match part {
+            match login.part {
                 None => self.parts.vault.sessions.open(&session).await,
                 Some(part) => self.parts.vault.identities.open(&session, part).await,
             }

@@ -92,6 +92,8 @@ pub struct Provider {
     pub username: ClaimPath,
     /// Rules that give roles; empty = this provider decides no roles.
     pub roles: Vec<RoleRule>,
+    /// Values of `amr` and `acr` with which the provider has checked a second factor itself; empty = none is believed.
+    pub factor_values: Vec<String>,
     /// Interval after which a session's owner is checked with the provider again; zero = never.
     pub recheck: Duration,
     /// True if a sign-out here also signs out at the provider.

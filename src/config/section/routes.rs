@@ -17,7 +17,7 @@ use crate::config::section::header_families;
 use crate::config::section::server::cors_origins;
 use crate::config::section::upstream_headers::names;
 use crate::config::section::upstreams::check_name;
-use crate::identity::{Role, Roles};
+use crate::identity::{RequiredProof, Role, Roles};
 
 /// `[[routes]]`
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Access rule.
     pub access: Access,
+    /// Proof that signed-in users need. Nothing for routes that nobody must be signed in for.
+    pub proof: RequiredProof,
     /// Name of the upstream.
     pub upstream: String,
     /// True if every request queries the session store.
@@ -126,7 +128,8 @@ pub enum Access {
     Roles(Roles),
 }
 
-const ACCESS: &str = r#""public", "optional", "signed-in" or { roles = ["admin"] }"#;
+const ACCESS: &str =
+    r#""public", "optional", "signed-in" or { roles = ["admin"], factor = "mfa", max_age = "15m" }"#;
 /// The one path of the gateway outside the auth prefix (RFC 8615).
 const JWKS: &str = "/.well-known/jwks.json";
 
@@ -228,13 +231,15 @@ fn route(
     let strict_siblings = flag("strict_siblings", server.strict_siblings);
     let (cors, cors_origins) = cors(&table, server);
     table.finish();
+    let (access, proof) = access?;
     Some(Route {
         name: name?,
         hosts: hosts?,
         path: path?,
         exact,
         methods: methods?,
-        access: access?,
+        access,
+        proof,
         upstream: upstream?,
         always_revalidate,
         timeout: timeout.unwrap_or(ROUTE_TIMEOUT),
@@ -314,10 +319,19 @@ fn path(text: &str, auth_prefix: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn access(value: &Value<'_>) -> Option<Access> {
+fn access(value: &Value<'_>) -> Option<(Access, RequiredProof)> {
     if let Some(table) = value.as_table() {
+        let proof = required_proof(&table);
+        // Without roles every signed-in user has access who has proven enough.
+        if !table.has("roles") && (table.has("factor") || table.has("max_age")) {
+            table.finish();
+            return Some((Access::SignedIn, proof));
+        }
         let roles = table
-            .required("roles", "write at least one role, such as { roles = [\"admin\"] }")
+            .required(
+                "roles",
+                "write at least one role, such as { roles = [\"admin\"] }, or factor = \"mfa\"",
+            )
             .and_then(|value| {
                 let read = |item: &Value<'_>| {
                     item.parsed(|text| {
@@ -334,18 +348,28 @@ fn access(value: &Value<'_>) -> Option<Access> {
                 Some(Roles::new(roles))
             });
         table.finish();
-        return roles.map(Access::Roles);
+        return roles.map(|roles| (Access::Roles(roles), proof));
     }
     match value.as_text() {
-        Some("public") => Some(Access::Public),
-        Some("optional") => Some(Access::Optional),
-        Some("signed-in") => Some(Access::SignedIn),
+        Some("public") => Some((Access::Public, RequiredProof::default())),
+        Some("optional") => Some((Access::Optional, RequiredProof::default())),
+        Some("signed-in") => Some((Access::SignedIn, RequiredProof::default())),
         Some(other) => {
             value.location().problem(format!("unknown form {} (write {ACCESS})", quoted(other)));
             None
         }
         None => value.wrong_type(ACCESS),
     }
+}
+
+/// Reads `factor` and `max_age` of an access rule.
+fn required_proof(table: &Table<'_>) -> RequiredProof {
+    let factor = table.value("factor").and_then(|value| value.choice(&[("mfa", true)]));
+    let max_age = table.value("max_age").and_then(|value| {
+        let range = Duration::from_mins(1)..=Duration::from_hours(24 * 30);
+        value.duration(range, "people need a minute to come back, and no session is older than a month")
+    });
+    RequiredProof { multi_factor: factor.unwrap_or(false), max_age }
 }
 
 fn upstream(value: &Value<'_>, upstreams: &[&str]) -> Option<String> {

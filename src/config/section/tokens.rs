@@ -13,6 +13,7 @@ use crate::config::parse::units::show_duration;
 use crate::config::section::upstream_headers::names;
 use crate::config::section::upstream_headers::names::merged;
 use crate::config::{Env, MasterKey, usize_from};
+use crate::identity::{Role, Roles};
 
 mod encrypted_claims;
 mod recipient;
@@ -69,10 +70,30 @@ pub struct Login {
     pub hash_queue: usize,
     /// Minimum length of a password in characters, at least 8.
     pub min_password_length: usize,
+    /// Users who need a second factor.
+    pub factor: FactorPolicy,
     /// Burst of failed logins for one account from one address; ten times as many from all addresses together.
     pub attempts_per_account: u32,
     /// Burst of failed logins from one address (IPv6: one /64); refilled by one every second.
     pub attempts_per_address: u32,
+}
+
+/// Users who need a second factor to sign in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FactorPolicy {
+    /// True if a second factor is needed; false if it is asked for only of those who have one.
+    pub required: bool,
+    /// Roles whose holders need it; without roles everybody does.
+    pub roles: Roles,
+    /// Time from the first sign-in under this rule until it is needed.
+    pub grace: Duration,
+}
+
+impl FactorPolicy {
+    /// Returns whether a user with these roles needs a second factor.
+    pub fn applies_to(&self, roles: &Roles) -> bool {
+        self.required && (self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role)))
+    }
 }
 
 /// `[identity_headers]`: headers that carry the identity to the app, and that clients must not send.
@@ -241,6 +262,7 @@ pub(crate) fn login(table: Table<'_>, default: Login, has_providers: bool) -> Lo
             "NIST SP 800-63B allows no less than 8, and nobody types more than 256",
         )
         .map_or(default.min_password_length, usize_from),
+        factor: factor(&table, default.factor),
         attempts_per_account: count(
             "attempts_per_account",
             1..=100,
@@ -256,6 +278,35 @@ pub(crate) fn login(table: Table<'_>, default: Login, has_providers: bool) -> Lo
     };
     table.finish();
     login
+}
+
+/// Reads `factor`, `factor_roles` and `factor_grace`.
+fn factor(table: &Table<'_>, default: FactorPolicy) -> FactorPolicy {
+    let choices = [("optional", false), ("mfa", true)];
+    let required = table.value("factor").and_then(|value| value.choice(&choices)).unwrap_or(default.required);
+    let roles = table.value("factor_roles").and_then(|value| {
+        value.distinct(r#"["admin"]"#, |text| {
+            text.parse::<Role>().map_err(|error| format!("{} is not a role: {error}", quoted(text)))
+        })
+    });
+    let grace = table.value("factor_grace").and_then(|value| {
+        let range = Duration::ZERO..=Duration::from_hours(24 * 90);
+        value.duration(range, "beyond 90 days nobody remembers the notice")
+    });
+    if !required {
+        for name in ["factor_roles", "factor_grace"] {
+            if table.has(name) && !table.location_of("factor").has_problem() {
+                table.location_of(name).problem(
+                    "nobody needs a second factor, so this has no effect: set factor = \"mfa\", or remove this",
+                );
+            }
+        }
+    }
+    FactorPolicy {
+        required,
+        roles: roles.map_or(default.roles, Roles::new),
+        grace: grace.unwrap_or(default.grace),
+    }
 }
 
 /// Reads `[identity_headers]`. The names must differ even for an app that treats all separators as equal.

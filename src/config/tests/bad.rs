@@ -107,7 +107,7 @@ pub(super) const UNKNOWN_KEYS_AND_TYPES: &[Case] = &[
     ),
     (
         r#"[log]|level = 3|fromat = "json"|[[routes]]"#,
-        r#"2: log.level: this is an integer: write "error", "warn" or "info"|3: log.fromat: unknown key (did you mean "format"?)|4: routes[0].name: missing: write a name for logs and metrics, such as name = "app"|4: routes[0].path: missing: write the path it matches, such as path = "/"|4: routes[0].access: missing: say who may use this route: write access = "public", "optional", "signed-in" or { roles = ["admin"] }|4: routes[0].upstream: missing: write the name of an [upstreams.<name>] table"#,
+        r#"2: log.level: this is an integer: write "error", "warn" or "info"|3: log.fromat: unknown key (did you mean "format"?)|4: routes[0].name: missing: write a name for logs and metrics, such as name = "app"|4: routes[0].path: missing: write the path it matches, such as path = "/"|4: routes[0].access: missing: say who may use this route: write access = "public", "optional", "signed-in" or { roles = ["admin"], factor = "mfa", max_age = "15m" }|4: routes[0].upstream: missing: write the name of an [upstreams.<name>] table"#,
     ),
 ];
 
@@ -264,6 +264,14 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     (
         r#"[login]|min_password_length = 257"#,
         r#"2: login.min_password_length: 257 is out of range: write 8 to 256 (NIST SP 800-63B allows no less than 8, and nobody types more than 256)"#,
+    ),
+    (
+        r#"[login]|factor = "totp"|factor_roles = ["Admin"]|factor_grace = "1y""#,
+        r#"2: login.factor: unknown value "totp" (write "optional" or "mfa")|3: login.factor_roles[0]: "Admin" is not a role: a role has 1 to 64 characters from a-z 0-9 . _ : -|4: login.factor_grace: "1y" is not a duration: write a whole number and ms, s, m, h or d, such as "15m""#,
+    ),
+    (
+        r#"[login]|factor_roles = ["admin"]|factor_grace = "91d""#,
+        r#"2: login.factor_roles: nobody needs a second factor, so this has no effect: set factor = "mfa", or remove this|3: login.factor_grace: "91d" is out of range: write "0s" to "90d" (beyond 90 days nobody remembers the notice)|3: login.factor_grace: nobody needs a second factor, so this has no effect: set factor = "mfa", or remove this"#,
     ),
     (
         r#"[login]|attempts_per_account = 0"#,

@@ -42,6 +42,10 @@ pub(super) const PROVIDERS: &[Case] = &[
         r#"6: providers[0].token_auth: unknown value "none" (write "basic" or "post")"#,
     ),
     (
+        r#"{p}|factor_values = ["pwd", "a b", "mfa"]"#,
+        r#"6: providers[0].factor_values[0]: "pwd" proves no second factor: write one such as "mfa"|6: providers[0].factor_values[1]: "a b" is no value of amr or acr: write one such as "mfa""#,
+    ),
+    (
         r#"{p}|create_users = "yes""#,
         r#"6: providers[0].create_users: unknown value "yes" (write "never", "always" or "approve")"#,
     ),

@@ -170,23 +170,23 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|upstream = "app""#,
-        r#"3: routes[0].access: missing: say who may use this route: write access = "public", "optional", "signed-in" or { roles = ["admin"] }"#,
+        r#"3: routes[0].access: missing: say who may use this route: write access = "public", "optional", "signed-in" or { roles = ["admin"], factor = "mfa", max_age = "15m" }"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|access = "adm"|upstream = "app""#,
-        r#"6: routes[0].access: unknown form "adm" (write "public", "optional", "signed-in" or { roles = ["admin"] })"#,
+        r#"6: routes[0].access: unknown form "adm" (write "public", "optional", "signed-in" or { roles = ["admin"], factor = "mfa", max_age = "15m" })"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|access = "Public"|upstream = "app""#,
-        r#"6: routes[0].access: unknown form "Public" (write "public", "optional", "signed-in" or { roles = ["admin"] })"#,
+        r#"6: routes[0].access: unknown form "Public" (write "public", "optional", "signed-in" or { roles = ["admin"], factor = "mfa", max_age = "15m" })"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|access = ["admin"]|upstream = "app""#,
-        r#"6: routes[0].access: this is a list: write "public", "optional", "signed-in" or { roles = ["admin"] }"#,
+        r#"6: routes[0].access: this is a list: write "public", "optional", "signed-in" or { roles = ["admin"], factor = "mfa", max_age = "15m" }"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|access = {}|upstream = "app""#,
-        r#"6: routes[0].access.roles: missing: write at least one role, such as { roles = ["admin"] }"#,
+        r#"6: routes[0].access.roles: missing: write at least one role, such as { roles = ["admin"] }, or factor = "mfa""#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|access = { roles = [] }|upstream = "app""#,
@@ -199,6 +199,10 @@ pub(super) const UPSTREAMS_AND_ROUTES: &[Case] = &[
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|access = { roles = "admin" }|upstream = "app""#,
         r#"6: routes[0].access.roles: this is a string: write a list such as ["admin"]"#,
+    ),
+    (
+        r#"{app}[[routes]]|name = "app"|path = "/"|access = { factor = "otp", max_age = "5s" }|upstream = "app""#,
+        r#"6: routes[0].access.factor: unknown value "otp" (write "mfa")|6: routes[0].access.max_age: "5s" is out of range: write "1m" to "30d" (people need a minute to come back, and no session is older than a month)"#,
     ),
     (
         r#"{app}[[routes]]|name = "app"|path = "/"|access = { role = ["admin"] }|upstream = "app""#,

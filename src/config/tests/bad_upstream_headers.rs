@@ -17,7 +17,7 @@ const REQUESTS: &[Case] = &[
     ),
     (
         r#"{app}[upstreams.app.request_headers]|set = { "X-A" = "a${}" }"#,
-        r#"4: upstreams.app.request_headers.set.X-A: "${}" is not a variable: write "${user.id}", "${user.login}", "${user.email}", "${user.name}", "${user.roles}" or "${session.id}""#,
+        r#"4: upstreams.app.request_headers.set.X-A: "${}" is not a variable: write "${user.id}", "${user.login}", "${user.email}", "${user.name}", "${user.roles}", "${session.id}", "${session.amr}", "${session.acr}" or "${session.auth_time}""#,
     ),
     (
         r#"{app}[upstreams.app.request_headers]|set = { "X-A" = "${user.login" }"#,

@@ -136,7 +136,13 @@ fn provider_lines_of_the_shipped_file_have_the_defaults() {
     let base = "[[providers]]\nid = \"sso\"\npreset = \"keycloak\"\nissuer = \"https://sso.example.com/realms/main\"\n\
                 client_id = \"doorward\"\nclient_secret_file = \"sso.secret\"\n";
     let plain = parse(base).remove(0);
-    let shown = Provider { label: plain.label.clone(), roles: Vec::new(), authorities: None, ..sso };
+    let shown = Provider {
+        label: plain.label.clone(),
+        roles: Vec::new(),
+        factor_values: Vec::new(),
+        authorities: None,
+        ..sso
+    };
     assert_eq!(shown, plain);
     assert_eq!(github.api_url.as_deref(), Some("https://api.github.com"));
     assert_eq!(
@@ -173,6 +179,8 @@ fn settings_of_the_shipped_file_take_effect() {
             "brand.logo_file",
             "browser.after_sign_out",
             "browser.cookie_domain",
+            "login.factor_grace",
+            "login.factor_roles",
             "providers",
             "routes",
             "server.tls",

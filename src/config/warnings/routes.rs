@@ -90,7 +90,7 @@ fn answers_for(pattern: &HostPattern, host: &HostPattern) -> bool {
 
 /// Returns whether everybody allowed by `one` is also allowed by `other`.
 fn is_as_strict(one: &Route, other: &Route) -> bool {
-    let fresh = one.always_revalidate || !other.always_revalidate;
+    let fresh = (one.always_revalidate || !other.always_revalidate) && one.proof.implies(&other.proof);
     match (&one.access, &other.access) {
         (_, Access::Public | Access::Optional) => true,
         (Access::Public | Access::Optional, _) | (Access::SignedIn, Access::Roles(_)) => false,

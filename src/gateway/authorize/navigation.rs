@@ -134,7 +134,19 @@ pub(crate) fn refusal(
         return vary(response);
     }
     let wants_login = is_answered_by_sign_in(refusal);
-    let sign_in = login_url(request, audience, auth, snapshot);
+    let needs_proof = match refusal {
+        Refusal::ProofMissing { multi_factor, .. } => Some(*multi_factor),
+        _ => None,
+    };
+    let sign_in = match needs_proof {
+        None => login_url(request, audience, auth, snapshot),
+        Some(multi_factor) => {
+            let target = return_to::normalized(origin_form(request));
+            let target = target.filter(|_| request.method != Method::POST);
+            step_up_url(target.as_deref(), multi_factor, auth, snapshot)
+        }
+    };
+    let wants_login = wants_login || needs_proof.is_some();
     let is_post = request.method == Method::POST;
     if wants_login && audience == Audience::Page && !is_post {
         return vary(OwnResponse::see_other(&sign_in));
@@ -149,6 +161,7 @@ pub(crate) fn refusal(
         Audience::Page | Audience::Frame if wants_login && is_post => Page::FormInterrupted(Interrupted {
             sign_in: &sign_in,
             had_session: *refusal != Refusal::TokenMissing,
+            needs_proof: needs_proof.is_some(),
             is_framed: audience == Audience::Frame,
         }),
         Audience::Frame if wants_login && is_from_own_page(request) => {
@@ -226,6 +239,37 @@ fn login_url_to(target: &str, auth: &Auth, snapshot: &Snapshot) -> String {
     let url = format!("{login}?return_to={}", return_to::escape(&return_to::packed(&token, target)));
     // The browser sends this URL in its next request line, beside its cookies: both must fit into the header limit.
     if url.len() > snapshot.limits().header_bytes / 2 { format!("{login}?{LOST}") } else { url }
+}
+
+/// Returns the URL of the page where a signed-in user proves more, and then goes on to `target`.
+pub(crate) fn step_up_url(
+    target: Option<&str>,
+    multi_factor: bool,
+    auth: &Auth,
+    snapshot: &Snapshot,
+) -> String {
+    let mut url = format!("{}/step-up", snapshot.server.auth_prefix);
+    let mut joint = '?';
+    if multi_factor {
+        url.push_str("?factor=mfa");
+        joint = '&';
+    }
+    let Some(target) = target.filter(|target| *target != "/") else { return url };
+    let token = auth.form_token(RETURN_TO, target.as_bytes());
+    let returns = format!("{joint}return_to={}", return_to::escape(&return_to::packed(&token, target)));
+    // As for the login page: without it the user gets to the start page.
+    if url.len() + returns.len() <= snapshot.limits().header_bytes / 2 {
+        url.push_str(&returns);
+    }
+    url
+}
+
+/// Returns the URL of the enrolment of an authenticator app, which then goes on to `target`.
+pub(crate) fn totp_url(target: &str, auth: &Auth, snapshot: &Snapshot) -> String {
+    let url = format!("{}/totp", snapshot.server.auth_prefix);
+    let token = auth.form_token(RETURN_TO, target.as_bytes());
+    let returns = format!("?return_to={}", return_to::escape(&return_to::packed(&token, target)));
+    if url.len() + returns.len() > snapshot.limits().header_bytes / 2 { url } else { url + &returns }
 }
 
 /// Query of a login page whose target to return to was too long.

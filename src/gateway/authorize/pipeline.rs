@@ -16,6 +16,7 @@ use http::Method;
 use pingora::http::RequestHeader;
 
 use crate::auth::{Admission, Auth, Control, Registration};
+use crate::clock::Timestamp;
 use crate::config::{Access, CrossOrigin, Route};
 use crate::error::Refusal;
 use crate::gateway::authorize::authentication;
@@ -247,15 +248,15 @@ impl AuthenticatedRequest {
         std::mem::take(&mut self.cookies)
     }
 
-    /// Applies the policy. Returns the permit, and the registration of the request under its session.
+    /// Applies the policy at `now`. Returns the permit, and the registration of the request under its session.
     ///
     /// # Errors
-    /// `TokenMissing`, `RoleMissing`, `OtherResource`.
-    pub(crate) fn authorize(self) -> Result<(Admitted, Option<Registration>), Denied> {
+    /// `TokenMissing`, `RoleMissing`, `ProofMissing`, `OtherResource`.
+    pub(crate) fn authorize(self, now: Timestamp) -> Result<(Admitted, Option<Registration>), Denied> {
         let Self { route, resources: Resources { also, destination }, admission, own_token, .. } = self;
         let (identity, registration) =
             admission.map(|Admission { identity, registration }| (identity, registration)).unzip();
-        match policy::decide_also(&route, &also, identity.clone()) {
+        match policy::decide_also(&route, &also, identity.clone(), now) {
             Ok(permit) => Ok((Admitted { permit, own_token, destination }, registration)),
             Err(refusal) => Err(Denied { refusal, user: identity }),
         }

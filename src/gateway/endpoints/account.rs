@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::browser_page::{FORM, Links, page, session_digest};
 use super::form::Form;
-use super::providers;
 use super::{Call, EndpointError, OwnResponse};
+use super::{factors, providers};
 use crate::auth::Auth;
 use crate::error::Refusal;
 use crate::id::SessionId;
@@ -80,6 +80,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     let older_programs = older("programs", programs.more_after);
     let has_password = has_password(call, &identity).await?;
     let accounts = providers::linked(call, &identity, has_password).await?;
+    let factors = factors::on_account(call, &identity).await?;
     let attributes = identity.attributes();
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let content = Page::Account(AccountPage {
@@ -88,6 +89,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         email: attributes.email().map(|email| email.as_str()),
         email_verified: attributes.email_verified(),
         roles: &roles,
+        factors: &factors,
         accounts: &accounts,
         has_password,
         change_password: &change_password,

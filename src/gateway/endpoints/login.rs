@@ -1,12 +1,15 @@
 //! `login`: tokens for a user name and a password, as JSON; the sign-in page and its form.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::browser_page::{FORM, Links, form_token, guard, is_from_our_page, page, refused_page};
+use super::factors;
 use super::form::Form;
 use super::providers::{self, Start};
 use super::{Call, EndpointError, OwnResponse};
-use crate::auth::{LoginRequest, Tokens};
+use crate::auth::{LoginRequest, SignInStep, Tokens};
 use crate::error::{ProviderRefusal, Refusal};
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
@@ -16,7 +19,7 @@ use crate::password::Password;
 use crate::policy::cookies::{self, Found};
 use crate::secret::Secret;
 
-/// `POST login`: `{username, password}` -> tokens.
+/// `POST login`: `{username, password, code}` -> tokens. `code` is that of a second factor, for users who have one.
 pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     if !call.snapshot.settings.passwords {
         return Err(Refusal::Provider(ProviderRefusal::PasswordsOff).into());
@@ -25,12 +28,14 @@ pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     let (username, password) = (fields.string("username")?, fields.string("password")?);
     // Login names have no spaces.
     let username = Secret::new(username.expose().trim().to_owned());
-    fields.done(&["username", "password"])?;
+    let code = fields.optional("code")?;
+    fields.done(&["username", "password", "code"])?;
     let password =
         Password::new(password.expose()).map_err(|_| Refusal::RequestInvalid("password: too long".into()))?;
     let (address, user_agent, devices) = (call.address(), call.user_agent(), call.devices());
     let request = LoginRequest { username, password, address, user_agent, devices };
-    let tokens = call.auth.login(request, &call.snapshot.settings).await?;
+    let code = code.as_ref().map(|code| code.expose().as_str());
+    let tokens = call.auth.login(request, code, &call.snapshot.settings).await?;
     Ok(token_response(call, &tokens))
 }
 
@@ -140,9 +145,12 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     let request = LoginRequest { username, password, address, user_agent, devices };
     let old_cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let settings = &call.snapshot.settings;
-    let login = call.auth.login_browser(request, remember, ROOM, old_cookie.as_deref(), settings).await;
-    let tokens = match login {
-        Ok(tokens) => tokens,
+    let target = return_to.and_then(|packed| navigation::return_target(packed, call.auth));
+    let target = target.unwrap_or_else(|| "/".to_owned());
+    let login =
+        call.auth.login_browser(request, (remember, &target), ROOM, old_cookie.as_deref(), settings).await;
+    match login {
+        Ok(step) => Ok(signed_in_or_waiting(call, step, &target)),
         Err(refusal) => {
             let problem = match &refusal {
                 Refusal::CredentialsWrong => SignInProblem::CredentialsWrong,
@@ -150,13 +158,27 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
                 Refusal::StoreUnavailable | Refusal::Overloaded => SignInProblem::Unavailable,
                 _ => return Err(refusal.into()),
             };
-            return Ok(form_page(call, &input, Some((refusal, problem))));
+            Ok(form_page(call, &input, Some((refusal, problem))))
         }
-    };
-    call.log.set_session(tokens.session);
-    call.cookies.set_tokens(&tokens, call.snapshot);
-    let target = return_to.and_then(|packed| navigation::return_target(packed, call.auth));
-    Ok(OwnResponse::see_other(target.as_deref().unwrap_or("/")))
+    }
+}
+
+/// Sets the cookies of a sign-in and goes on to `target`, or to the second step.
+pub(super) fn signed_in_or_waiting(call: &mut Call<'_>, step: SignInStep, target: &str) -> OwnResponse {
+    match step {
+        SignInStep::Pending(pending) => factors::begin(call, &pending),
+        SignInStep::Done { tokens, enrol_soon } => {
+            call.log.set_session(tokens.session);
+            call.cookies.set_tokens(&tokens, call.snapshot);
+            if providers::is_held(call) {
+                call.cookies.push(call.snapshot.cookies.hold, "", call.snapshot, Some(Duration::ZERO));
+            }
+            if enrol_soon {
+                return OwnResponse::see_other(&navigation::totp_url(target, call.auth, call.snapshot));
+            }
+            OwnResponse::see_other(target)
+        }
+    }
 }
 
 /// Input to show again in the form.

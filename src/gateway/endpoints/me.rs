@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::browser_page::form_token;
+use crate::identity::Proof;
+
 use super::{Accept, Call, EndpointError, OwnResponse};
 
 /// `GET me`: the caller's identity, from the token. Absent attributes are absent members. A script in a browser also gets the token for forms; scripts of other origins cannot read it.
@@ -20,6 +22,12 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     if let Some(email) = attributes.email() {
         me["email"] = email.as_str().into();
         me["email_verified"] = attributes.email_verified().into();
+    }
+    let proof = identity.proof();
+    if proof != Proof::NONE {
+        me["amr"] = proof.methods.names().collect();
+        me["acr"] = proof.methods.acr().into();
+        me["auth_time"] = proof.at.secs().into();
     }
     if let Some(name) = attributes.name() {
         me["name"] = name.as_str().into();

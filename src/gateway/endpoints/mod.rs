@@ -32,6 +32,7 @@ use sessions::Which;
 
 mod account;
 mod browser_page;
+mod factors;
 mod form;
 pub(crate) mod health;
 pub(crate) mod https_redirect;
@@ -45,7 +46,17 @@ mod refresh;
 mod sessions;
 
 /// Paths that are HTML pages on `GET`.
-const PAGES: [&str; 5] = ["/account", "/login", "/logout", "/password", "/sessions"];
+const PAGES: [&str; 9] = [
+    "/account",
+    "/login",
+    "/login/enrol",
+    "/login/factor",
+    "/logout",
+    "/password",
+    "/sessions",
+    "/step-up",
+    "/totp",
+];
 
 /// A request to an endpoint.
 struct Call<'a> {
@@ -132,6 +143,17 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/login", &Method::GET) => login::show(&mut call).await,
         ("/login", &Method::POST) if is_form => login::submit_form(&mut call).await,
         ("/login", &Method::POST) => login::submit_json(&mut call).await,
+        ("/login/factor", &Method::GET) => factors::factor(&mut call).await,
+        ("/login/factor", &Method::POST) => factors::factor_form(&mut call).await,
+        ("/login/enrol", &Method::GET) => factors::enrol(&mut call).await,
+        ("/login/enrol", &Method::POST) => factors::enrol_form(&mut call).await,
+        ("/step-up", &Method::GET) => factors::show_step_up(&mut call).await,
+        ("/step-up", &Method::POST) if is_form => factors::step_up_form(&mut call).await,
+        ("/step-up", &Method::POST) => factors::step_up_json(&mut call).await,
+        ("/totp", &Method::GET) => factors::show_totp(&mut call).await,
+        ("/totp", &Method::POST) => factors::submit_totp(&mut call).await,
+        ("/totp/remove", &Method::POST) => factors::remove(&mut call).await,
+        ("/recovery-codes", &Method::POST) => factors::new_codes(&mut call).await,
         ("/refresh", &Method::POST) if is_form => refresh::submit_form(&mut call).await,
         ("/refresh", &Method::POST) => refresh::submit_json(&mut call).await,
         ("/logout", &Method::GET) => logout::show(&mut call).await,
@@ -160,8 +182,10 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/.well-known/jwks.json", &Method::GET) => {
             Ok(OwnResponse::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs()))
         }
-        ("/refresh" | "/logout-all", _) => only("POST"),
-        ("/login" | "/logout" | "/password", _) => only("GET, HEAD, POST"),
+        ("/refresh" | "/logout-all" | "/totp/remove" | "/recovery-codes", _) => only("POST"),
+        ("/login" | "/login/factor" | "/login/enrol" | "/logout" | "/password" | "/step-up" | "/totp", _) => {
+            only("GET, HEAD, POST")
+        }
         ("/account" | "/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
         _ if path.starts_with("/providers/") => {
             providers::serve(&mut call, method, &path["/providers/".len()..]).await

@@ -104,7 +104,7 @@ impl Gateway {
         let mut authenticated =
             routed.authenticate(is_cross_origin, &self.auth, snapshot, &context.control).await?;
         context.cookies = authenticated.take_cookies();
-        let (admitted, registration) = match authenticated.authorize() {
+        let (admitted, registration) = match authenticated.authorize(self.auth.now()) {
             Ok(admitted) => admitted,
             Err(Denied { refusal, user }) => {
                 if let Some(user) = &user {

@@ -159,6 +159,7 @@ pub(super) const TEXT: Text = Text {
     wait: |wait| format!("Try again in {wait}."),
     request: "Request",
     span,
+    factors: &super::factors::ENGLISH,
     errors: ERRORS,
 };
 
@@ -308,14 +309,6 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         ErrorText {
             title: "Sign in with a provider",
             text: "Passwords are not used here. Choose one of the buttons on the sign-in page.",
-        },
-    ),
-    (
-        Code("sign_in_not_fresh"),
-        ErrorText {
-            title: "Sign in again first",
-            text: "For this your sign-in must not be older than ten minutes. Sign out, sign in again, and repeat \
-                   it.",
         },
     ),
     (

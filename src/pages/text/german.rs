@@ -172,6 +172,7 @@ pub(super) const TEXT: Text = Text {
     wait: |wait| format!("Versuchen Sie es in {wait} erneut."),
     request: "Anfrage",
     span,
+    factors: &super::factors::GERMAN,
     errors: ERRORS,
 };
 
@@ -317,14 +318,6 @@ const ERRORS: &[(ErrorOf, ErrorText)] = &[
         ErrorText {
             title: "Anmelden mit einem Anbieter",
             text: "Passwörter gibt es hier nicht. Wählen Sie einen der Knöpfe auf der Anmeldeseite.",
-        },
-    ),
-    (
-        Code("sign_in_not_fresh"),
-        ErrorText {
-            title: "Bitte neu anmelden",
-            text: "Dafür darf Ihre Anmeldung nicht älter als zehn Minuten sein. Melden Sie sich ab, wieder an, und \
-                   wiederholen Sie es.",
         },
     ),
     (

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::{Language, NotForwarded};
 
 mod english;
+mod factors;
 mod german;
+
+pub(super) use factors::FactorText;
 
 /// The texts of one language.
 pub(super) struct Text {
@@ -149,6 +152,7 @@ pub(super) struct Text {
     pub(super) request: &'static str,
     /// Formats a time span in its largest unit.
     pub(super) span: fn(Duration) -> String,
+    pub(super) factors: &'static FactorText,
     /// Texts by code or status, the more specific first; the last one is the fallback.
     pub(super) errors: &'static [(ErrorOf, ErrorText)],
 }
@@ -198,8 +202,10 @@ impl Text {
             ErrorOf::Status(known) => *known == status,
             ErrorOf::Other => true,
         };
-        self.errors
+        self.factors
+            .errors
             .iter()
+            .chain(self.errors)
             .find(|(of, _)| fits(of))
             .map(|(_, text)| text)
             .expect("the last text is for all others")

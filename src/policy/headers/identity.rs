@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{Encoding, Part, RequestHeaders, Template, Variable};
-use crate::identity::Identity;
+use crate::identity::{Identity, Proof};
 use crate::text::push_percent_encoded;
 
 /// Returns the headers about `identity` for an app. A value of which a part is absent is an absent header.
@@ -40,6 +40,7 @@ fn value(template: &Template, identity: &Identity, encoding: Encoding) -> Option
 /// Returns the text of a variable. `None` if the user has none.
 fn text(variable: Variable, identity: &Identity, encoding: Encoding) -> Option<String> {
     let attributes = identity.attributes();
+    let proof = Some(identity.proof()).filter(|proof| *proof != Proof::NONE);
     let encoded = |text: &str| match encoding {
         Encoding::Utf8 => text.to_owned(),
         Encoding::Percent => percent_encoded(text),
@@ -52,6 +53,9 @@ fn text(variable: Variable, identity: &Identity, encoding: Encoding) -> Option<S
         // Apps take an address in a header as proven.
         Variable::Email => encoded(attributes.email().filter(|_| attributes.email_verified())?.as_str()),
         Variable::Name => encoded(attributes.name()?.as_str()),
+        Variable::Methods => proof?.methods.to_string(),
+        Variable::ContextClass => proof?.methods.acr().to_owned(),
+        Variable::ProvenAt => proof?.at.secs().to_string(),
     })
 }
 

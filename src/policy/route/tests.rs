@@ -17,6 +17,7 @@ pub(super) fn route(name: &str, host: &str, path: &str, methods: &[&str]) -> Rou
         exact: false,
         methods: methods.iter().map(|m| m.parse().unwrap()).collect(),
         access: Access::SignedIn,
+        proof: crate::identity::RequiredProof::default(),
         upstream: "app".into(),
         always_revalidate: false,
         timeout: Duration::from_secs(60),

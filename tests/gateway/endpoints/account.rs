@@ -1,5 +1,6 @@
 //! The endpoints for the current user, sessions and password.
 
+use doorward::clock::Clock;
 use serde_json::json;
 
 use crate::refusals::assert_refused;
@@ -23,9 +24,15 @@ async fn me_endpoint_returns_the_signed_in_user() {
     let mut me = response.json();
     let expires_at = me.as_object_mut().expect("an object").remove("expires_at").expect("its end");
     assert!(is_time(&expires_at), "{expires_at}");
+    let auth_time = me.as_object_mut().expect("an object").remove("auth_time").expect("its proof");
+    let since = gateway.clock.wall().secs() - auth_time.as_i64().expect("seconds");
+    assert!((-1..60).contains(&since), "{since}");
     assert_eq!(
         me,
-        json!({ "user": "ada", "user_id": id.to_string(), "roles": ["admin", "user"], "session_id": tokens.session })
+        json!({
+            "user": "ada", "user_id": id.to_string(), "roles": ["admin", "user"], "session_id": tokens.session,
+            "amr": ["pwd"], "acr": "urn:doorward:acr:single",
+        })
     );
 }
 

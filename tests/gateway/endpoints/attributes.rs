@@ -34,7 +34,8 @@ async fn absent_attributes_are_absent_members() {
         let me = gateway.call("GET", "/auth/me", &gateway.login(name).await.access).await.json();
         me.as_object().expect("an object").keys().cloned().collect::<Vec<_>>()
     };
-    assert_eq!(members("ada").await, ["expires_at", "roles", "session_id", "user", "user_id"]);
+    let names = ["acr", "amr", "auth_time", "expires_at", "roles", "session_id", "user", "user_id"];
+    assert_eq!(members("ada").await, names);
     gateway.describe(bob, "bob@example.org", false, "").await;
     let me = gateway.call("GET", "/auth/me", &gateway.login("bob").await.access).await.json();
     assert_eq!((&me["email"], &me["email_verified"]), (&json!("bob@example.org"), &json!(false)));

@@ -35,7 +35,7 @@ fn bad_for(one: &str, two: &str) -> Vec<(String, &'static str)> {
     let typed =
         if one == "username" { "password: must be a string" } else { "new_password: must be a string" };
     let known = if one == "username" {
-        "admin: unknown (known: username, password)"
+        "admin: unknown (known: username, password, code)"
     } else {
         "admin: unknown (known: current_password, new_password)"
     };

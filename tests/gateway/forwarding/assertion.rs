@@ -145,6 +145,7 @@ async fn foreign_libraries_verify_an_assertion_of_each_algorithm() {
                 "roles": ["admin", "ops"],
                 "sid": session,
                 "amr": ["pwd"],
+                "acr": "urn:doorward:acr:single",
                 "auth_time": 1_700_000_000,
             });
             assert_eq!(json!(claims), expected, "{library:?}");

@@ -253,6 +253,7 @@ async fn store_calls_are_counted_by_operation_and_result() {
             r#"doorward_session_store_seconds_count{operation="extend"} +1"#,
             r#"doorward_session_store_seconds_count{operation="fill"} +1"#,
             r#"doorward_token_verifications_total{result="refused"} +1"#,
+            r#"doorward_vault_statement_seconds_count{statement="find_factors"} +1"#,
             r#"doorward_vault_statement_seconds_count{statement="find_user"} +1"#,
             r#"doorward_vault_statement_seconds_count{statement="open_session"} +1"#,
         ]

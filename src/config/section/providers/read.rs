@@ -141,6 +141,7 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
         location.problem(format!("{} has no address for a sign-out: remove it", known.label()));
     }
     let consent = table.value("consent").and_then(|value| value.flag());
+    let factor_values = list(&table, "factor_values", r#"["mfa"]"#, factor_value);
     let audiences = list(&table, "audiences", r#"["project"]"#, audience);
     let email_domains = list(&table, "email_domains", r#"["example.com"]"#, domain);
     let private_hosts = list(&table, "private_hosts", r#"["sso.internal"]"#, |text| {
@@ -165,6 +166,7 @@ fn provider(table: Table<'_>, dir: &Path, env: Env<'_>) -> Option<Provider> {
         trust_email: read.trust_email.unwrap_or(false),
         username: read.username.unwrap_or_else(|| known.username()),
         roles,
+        factor_values,
         recheck,
         logout: read.logout.unwrap_or(false),
         scopes,
@@ -189,6 +191,19 @@ fn check_case(table: &Table<'_>, roles: &[RoleRule]) {
             ));
         }
     }
+}
+
+/// Reads a value of `amr` or `acr`.
+fn factor_value(text: &str) -> Result<String, String> {
+    let is_plain = !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_plain {
+        return Err(format!("{} is no value of amr or acr: write one such as \"mfa\"", quoted(text)));
+    }
+    // RFC 8176: one factor alone, or a risk check. Whoever trusts them trusts a password.
+    if ["pwd", "pin", "kba", "rba", "geo", "user", "fed"].contains(&text) {
+        return Err(format!("{} proves no second factor: write one such as \"mfa\"", quoted(text)));
+    }
+    Ok(text.to_owned())
 }
 
 /// Keys that depend on no other.

@@ -7,7 +7,7 @@ use crate::config::parse::hint::{any_of, nearest, quoted};
 /// Maximum length of a value as written. Longer ones are mistakes, and many apps limit a header section to 8 KiB.
 const MAX_LENGTH: usize = 2048;
 
-/// Maximum number of variables in a value: there are six, and each twice is plenty.
+/// Maximum number of variables in a value: there are nine, and each twice is plenty.
 const MAX_VARIABLES: usize = 12;
 
 /// A fact about the signed-in user or the session.
@@ -25,16 +25,25 @@ pub enum Variable {
     Roles,
     /// `${session.id}`
     SessionId,
+    /// `${session.amr}`: the authentication methods (RFC 8176), joined by commas. Absent in sessions of an earlier release.
+    Methods,
+    /// `${session.acr}`: `urn:doorward:acr:mfa` or `urn:doorward:acr:single`. Absent likewise.
+    ContextClass,
+    /// `${session.auth_time}`: time of the last active proof, in seconds since 1970. Absent likewise.
+    ProvenAt,
 }
 
 impl Variable {
-    const ALL: [(&str, Self); 6] = [
+    const ALL: [(&str, Self); 9] = [
         ("user.id", Self::UserId),
         ("user.login", Self::Login),
         ("user.email", Self::Email),
         ("user.name", Self::Name),
         ("user.roles", Self::Roles),
         ("session.id", Self::SessionId),
+        ("session.amr", Self::Methods),
+        ("session.acr", Self::ContextClass),
+        ("session.auth_time", Self::ProvenAt),
     ];
 }
 

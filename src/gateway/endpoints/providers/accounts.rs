@@ -6,10 +6,11 @@ use super::other_account;
 use super::start::leave;
 use crate::error::Refusal;
 use crate::gateway::endpoints::browser_page::submitted;
-use crate::gateway::endpoints::{Call, EndpointError, OwnResponse};
+use crate::gateway::endpoints::{Call, EndpointError, OwnResponse, factors};
+use crate::id::SessionId;
 use crate::identity::Identity;
 use crate::pages::LinkedAccount;
-use crate::provider::{AuthorizationRequest, FlowPurpose, Provider};
+use crate::provider::{AuthorizationRequest, FlowPurpose, Prompt, Provider};
 use crate::vault::ProviderAccount;
 
 /// Returns the accounts of a user for the account page: those that are linked, then the providers that are not.
@@ -66,7 +67,9 @@ pub(super) async fn link(
 ) -> Result<OwnResponse, EndpointError> {
     submitted(call).await?;
     let identity = call.browser_user().await?;
-    call.auth.require_fresh(&identity).await?;
+    if let Err(refusal) = call.auth.require_recent_proof(&identity) {
+        return factors::proven_first(call, refusal, &accounts_page(call));
+    }
     let purpose = FlowPurpose::Link(identity.session_id());
     let request = AuthorizationRequest {
         prompt: other_account(provider.settings().preset),
@@ -76,6 +79,22 @@ pub(super) async fn link(
     leave(call, provider, &account, purpose, false, &request).await
 }
 
+/// Returns the URL of the accounts on the account page.
+fn accounts_page(call: &Call<'_>) -> String {
+    format!("{}/account#accounts", call.snapshot.server.auth_prefix)
+}
+
+/// Sends the browser to the provider for a fresh proof of its session.
+pub(in crate::gateway::endpoints) async fn step_up(
+    call: &mut Call<'_>,
+    provider: &Arc<Provider>,
+    session: SessionId,
+    return_to: &str,
+) -> Result<OwnResponse, EndpointError> {
+    let request = AuthorizationRequest { prompt: Some(Prompt::Login), ..AuthorizationRequest::default() };
+    leave(call, provider, return_to, FlowPurpose::StepUp(session), false, &request).await
+}
+
 /// `POST unlink`, a form: unlinks an account.
 pub(super) async fn unlink(
     call: &mut Call<'_>,
@@ -83,7 +102,9 @@ pub(super) async fn unlink(
 ) -> Result<OwnResponse, EndpointError> {
     let form = submitted(call).await?;
     let identity = call.browser_user().await?;
-    call.auth.require_fresh(&identity).await?;
+    if let Err(refusal) = call.auth.require_recent_proof(&identity) {
+        return factors::proven_first(call, refusal, &accounts_page(call));
+    }
     let missing = || Refusal::RequestInvalid("issuer, subject: missing".into());
     let account = ProviderAccount {
         provider: provider.id().as_str().to_owned(),

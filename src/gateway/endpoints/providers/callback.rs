@@ -11,7 +11,7 @@ use crate::gateway::authorize::authentication::refresh_cookie;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::set_cookies::ROOM;
-use crate::gateway::endpoints::{Call, EndpointError, OwnResponse};
+use crate::gateway::endpoints::{Call, EndpointError, OwnResponse, factors, login};
 use crate::id::SessionId;
 use crate::policy::cookies::{self, Found};
 use crate::provider::{Callback, Flow, FlowPurpose, Person, Provider, ProviderError, cookie_suffix};
@@ -67,9 +67,7 @@ async fn answer(call: &mut Call<'_>, provider: &Arc<Provider>) -> Result<OwnResp
             *call.return_to = Some(flow.return_to.clone());
             None
         }
-        FlowPurpose::Link(session) => Some(session),
-        // Nothing here begins one.
-        FlowPurpose::StepUp(_) => return Err(lost("it is a fresh proof of a session".into()).into()),
+        FlowPurpose::Link(session) | FlowPurpose::StepUp(session) => Some(session),
     };
     // Before the code is used: somebody else may have opened the address.
     let owner = match link {
@@ -88,6 +86,11 @@ async fn answer(call: &mut Call<'_>, provider: &Arc<Provider>) -> Result<OwnResp
     };
     match owner {
         None => sign_in(call, provider, &flow, person).await,
+        Some(identity) if matches!(flow.purpose, FlowPurpose::StepUp(_)) => {
+            let proof = call.auth.proof_by_provider(&identity, provider, &person).await?;
+            factors::replace(call, &identity, proof).await?;
+            Ok(OwnResponse::see_other(&flow.return_to))
+        }
         Some(identity) => {
             call.auth.link_account(&identity, provider, &person).await?;
             Ok(OwnResponse::see_other(&flow.return_to))
@@ -123,10 +126,8 @@ async fn sign_in(
         remember: flow.remember,
         room: ROOM,
         before: before.as_deref(),
+        return_to: &flow.return_to,
     };
-    let tokens = call.auth.sign_in_at_provider(request, &call.snapshot.settings).await?;
-    call.log.set_session(tokens.session);
-    call.cookies.set_tokens(&tokens, call.snapshot);
-    call.cookies.push(call.snapshot.cookies.hold, "", call.snapshot, Some(Duration::ZERO));
-    Ok(OwnResponse::see_other(&flow.return_to))
+    let step = call.auth.sign_in_at_provider(request, &call.snapshot.settings).await?;
+    Ok(login::signed_in_or_waiting(call, step, &flow.return_to))
 }

@@ -27,7 +27,7 @@ mod backchannel;
 mod callback;
 mod start;
 
-pub(super) use accounts::linked;
+pub(super) use accounts::{linked, step_up};
 pub(super) use start::{Start, only_provider, provider_of_address, start_url};
 
 /// Time after a sign-out or a failed sign-in during which nobody is sent to a provider without asking: otherwise the

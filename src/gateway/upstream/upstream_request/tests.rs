@@ -25,7 +25,7 @@ fn peer_of(scheme: &str, version: Version, content_type: &str) -> HttpPeer {
     let group = snapshot.upstreams.find("app").expect("configured");
     let candidate = group.attempts(&SystemClock::new()).next().expect("an address");
     let route = Arc::new(config.routes[0].clone());
-    let permit = decide(&route, None).expect("public");
+    let permit = decide(&route, None, crate::clock::Timestamp::EPOCH).expect("public");
     let mut request = RequestHeader::build("POST", b"/", None).expect("a request");
     request.set_version(version);
     request.append_header("content-type", content_type).expect("a field");

@@ -1,0 +1,163 @@
+//! Second factors: the use cases on top of `factor`, which computes codes.
+//!
+//! ```text
+//! sign-in:  first factor -> second one enrolled, or needed? -> wait (in the vault, bound to the browser) -> code -> session
+//! step-up:  session -> code, password or provider -> session in its place, with more methods and a new auth_time
+//! enrol:    secret shown -> code of it -> stored, with recovery codes if there are none
+//! ```
+//!
+//! A code is charged in the vault before it is checked, and each works once there: many gateways, many cookies and many
+//! parallel requests are one counter.
+
+use std::time::Duration;
+
+use crate::auth::{Auth, Settings};
+use crate::error::{FactorRefusal, Refusal};
+use crate::factor::recovery;
+use crate::factor::totp::{Code, TotpSecret};
+use crate::id::{FactorId, UserId};
+use crate::identity::{Identity, Methods, RequiredProof};
+use crate::vault::{TryRate, User, UserFactors};
+
+pub(crate) mod enrol;
+pub(crate) mod pending;
+pub(crate) mod step_up;
+
+/// Tries of codes for one user: ten at once, then one each quarter of an hour, 96 a day (NIST SP 800-63B-4 section 3.2.2:
+/// at most 100 failures). Only somebody who has proven the first factor can use them up. A guess succeeds with a chance of
+/// three in a million.
+const TRIES: TryRate = TryRate { interval: Duration::from_mins(15), burst: 10 };
+
+/// Second step that a sign-in needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecondStep {
+    /// None.
+    Nothing,
+    /// None yet, but the user has to enrol a factor soon.
+    Notice,
+    /// A code or a passkey.
+    Code,
+    /// The enrolment of a factor.
+    Enrolment,
+}
+
+impl Auth {
+    /// Returns the second step for a user who has proven `methods`.
+    pub(crate) async fn second_step(
+        &self,
+        user: &User,
+        methods: Methods,
+        settings: &Settings,
+    ) -> Result<SecondStep, Refusal> {
+        if methods.contains(Methods::MULTI_FACTOR) {
+            return Ok(SecondStep::Nothing);
+        }
+        let factors = self.at_vault(self.parts.vault.factors.of_user(user.id)).await?;
+        if factors.is_enrolled() {
+            return Ok(SecondStep::Code);
+        }
+        if !settings.factor.applies_to(&user.roles) {
+            return Ok(SecondStep::Nothing);
+        }
+        let grace = settings.factor.grace;
+        let left = self.at_vault(self.parts.vault.factors.require(user.id, grace)).await?;
+        Ok(if left.is_zero() { SecondStep::Enrolment } else { SecondStep::Notice })
+    }
+
+    /// Checks a code of an authenticator app, or a recovery code.
+    ///
+    /// # Errors
+    /// `Factor(CodeWrong)`, `RateLimited`, `StoreUnavailable`.
+    pub(crate) async fn check_code(&self, user: UserId, typed: &str) -> Result<(), Refusal> {
+        let (code, recovery) = (Code::parse(typed), recovery::digest(user, typed));
+        let counted = &self.parts.metrics.tokens.factors;
+        let kind = if code.is_some() { "totp" } else { "recovery_code" };
+        let factors = &self.parts.vault.factors;
+        let is_right = match (code, recovery) {
+            // Text that is no code at all costs no try.
+            (None, None) => false,
+            (code, recovery) => {
+                if let Some(wait) = self.at_vault(factors.charge_try(user, TRIES)).await? {
+                    counted.with_label_values(&[kind, "rate_limited"]).inc();
+                    return Err(Refusal::RateLimited(wait));
+                }
+                match (code, recovery) {
+                    (Some(code), _) => self.use_totp(user, &code).await?,
+                    (None, Some(digest)) => self.at_vault(factors.use_recovery_code(user, digest)).await?,
+                    (None, None) => false,
+                }
+            }
+        };
+        counted.with_label_values(&[kind, if is_right { "ok" } else { "wrong" }]).inc();
+        if !is_right {
+            return Err(FactorRefusal::CodeWrong.into());
+        }
+        if let Err(error) = self.at_vault(factors.forget_tries(user)).await {
+            tracing::debug!(%error, "the tries of a correct code still count");
+        }
+        Ok(())
+    }
+
+    /// Accepts a code of one of the user's authenticator apps, once.
+    async fn use_totp(&self, user: UserId, code: &Code) -> Result<bool, Refusal> {
+        let UserFactors { totp, now, .. } = self.at_vault(self.parts.vault.factors.of_user(user)).await?;
+        for app in totp {
+            let plain = self.parts.master.open(&app.sealed, &totp_name(user, app.id));
+            let secret = plain.ok().and_then(|plain| TotpSecret::from_bytes(plain.expose()));
+            let Some(secret) = secret else {
+                tracing::warn!(
+                    reason = "factor_unreadable",
+                    user = %user,
+                    "the secret of an authenticator app was sealed under another master secret: remove it with `doorward user factors`"
+                );
+                continue;
+            };
+            if let Some(step) = secret.step_of(code, app.last_step, now) {
+                return Ok(self.at_vault(self.parts.vault.factors.use_totp(user, app.id, step)).await?);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Checks that the last active proof of a session is recent.
+    ///
+    /// # Errors
+    /// `ProofMissing`.
+    pub fn require_recent_proof(&self, identity: &Identity) -> Result<(), Refusal> {
+        let required = RequiredProof { multi_factor: false, max_age: Some(super::FRESH) };
+        if required.is_met_by(&identity.proof(), self.vault_now()) {
+            return Ok(());
+        }
+        Err(Refusal::ProofMissing { multi_factor: false, max_age: required.max_age })
+    }
+}
+
+/// Returns the methods after another proof: two kinds of factors are `mfa`.
+pub(crate) fn combined(before: Methods, now: Methods) -> Methods {
+    let all = before.with(now);
+    // A session that an earlier release opened states none; it was opened with a password or by a provider.
+    let has_first = [Methods::PASSWORD, Methods::PROVIDER].iter().any(|first| all.contains(*first));
+    let is_second = all.contains(Methods::CODE);
+    if is_second && (has_first || before == Methods::NONE) { all.with(Methods::MULTI_FACTOR) } else { all }
+}
+
+/// Returns the name under which the secret of an authenticator app is sealed.
+fn totp_name(user: UserId, id: FactorId) -> String {
+    format!("TOTP\n{user}\n{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_kinds_of_factors_are_multi_factor() {
+        let (password, code, fed) = (Methods::PASSWORD, Methods::CODE, Methods::PROVIDER);
+        assert_eq!(combined(password, code).to_string(), "pwd,otp,mfa");
+        assert_eq!(combined(fed, code).to_string(), "otp,fed,mfa");
+        assert_eq!(combined(password, password).to_string(), "pwd");
+        assert_eq!(combined(password, fed).to_string(), "pwd,fed", "both may be the same password");
+        assert_eq!(combined(Methods::NONE, code).to_string(), "otp,mfa");
+        assert_eq!(combined(code, code).to_string(), "otp");
+    }
+}

@@ -1,0 +1,307 @@
+//! A browser's sign-in between its two factors. It is no session: nothing but its end can be done with it.
+//!
+//! The browser keeps a random secret; the vault keeps its hash, and what the session needs, sealed. So it ends once, on
+//! any gateway, and a change of the user's password ends it too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{SecondStep, combined};
+use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
+use crate::auth::sign_in::login::{FirstFactor, NewLogin};
+use crate::auth::{Auth, BrowserTokens, LoginRequest, Settings, detached};
+use crate::clock::Timestamp;
+use crate::error::{FactorRefusal, Refusal};
+use crate::id::{base64url, from_base64url};
+use crate::identity::{Epoch, Methods};
+use crate::secret::Secret;
+use crate::token::{Digest, sha256};
+use crate::vault::{NewPendingSignIn, NewProviderSession, ProviderAccount, User, UserKey};
+
+/// Time in which a sign-in must be ended: people look for their phone.
+pub const PENDING_LIFE: Duration = Duration::from_mins(10);
+
+/// Step of a sign-in at a browser.
+#[derive(Debug)]
+pub enum SignInStep {
+    /// The user is signed in.
+    Done {
+        /// The cookies.
+        tokens: BrowserTokens,
+        /// Whether a second factor should be enrolled now; it will be needed soon.
+        enrol_soon: bool,
+    },
+    /// A second factor is needed.
+    Pending(PendingSignIn),
+}
+
+/// A sign-in that waits for its second factor.
+#[derive(Debug)]
+pub struct PendingSignIn {
+    /// Secret of the browser, for its cookie.
+    pub secret: Secret<String>,
+    /// Whether a factor must be enrolled, since the user has none.
+    pub enrols: bool,
+}
+
+/// End of a sign-in at a browser.
+#[derive(Debug)]
+pub struct FinishedSignIn {
+    /// The cookies.
+    pub tokens: BrowserTokens,
+    /// Path to return to.
+    pub return_to: String,
+}
+
+/// A browser that gets a session.
+#[derive(Clone, Debug)]
+pub struct Browser {
+    /// The client.
+    pub client: Client,
+    /// Whether the session is kept when the browser closes. The end of a sign-in that waited takes what its beginning said.
+    pub remember: bool,
+    /// Maximum length of an access token in a cookie, in bytes.
+    pub room: usize,
+    /// Refresh cookie of the session before, which ends.
+    pub before: Option<String>,
+}
+
+/// A sign-in that waits, as read from the vault.
+pub(crate) struct Waiting {
+    pub(crate) user: User,
+    pub(crate) digest: Digest,
+    contents: Contents,
+}
+
+/// What the vault keeps, sealed.
+#[derive(Serialize, Deserialize)]
+struct Contents {
+    epoch: u32,
+    amr: String,
+    remember: bool,
+    return_to: String,
+    enrols: bool,
+    part: Option<Part>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Part {
+    provider: String,
+    issuer: String,
+    subject: String,
+    sid: Option<String>,
+    refresh: Option<String>,
+    id_token: Option<String>,
+    recheck_ms: Option<u64>,
+    began_at_ms: i64,
+}
+
+impl Auth {
+    /// Signs in a user at a browser, or begins the wait for a second factor. The session of `before`, a refresh cookie,
+    /// ends, so that the user never continues in a session that another person may have started.
+    ///
+    /// # Errors
+    /// `CredentialsWrong`, `RateLimited`, `Overloaded`, `StoreUnavailable`; `CookieTooLarge` when the access token is
+    /// longer than `room` bytes.
+    pub async fn login_browser(
+        self: &Arc<Self>,
+        request: LoginRequest,
+        (remember, return_to): (bool, &str),
+        room: usize,
+        before: Option<&str>,
+        settings: &Settings,
+    ) -> Result<SignInStep, Refusal> {
+        let remember = remember && !settings.browser_remember.is_zero();
+        let browser = Browser { client: request.client(), remember, room, before: before.map(str::to_owned) };
+        let result = match self.first_factor(request, settings).await {
+            Ok(first) => {
+                let (auth, settings, return_to) = (Arc::clone(self), settings.clone(), return_to.to_owned());
+                let opening = async move { auth.open_or_wait(first, browser, &return_to, &settings).await };
+                detached(opening).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.count_login(match &result {
+            Ok(SignInStep::Done { .. }) => "ok",
+            Ok(SignInStep::Pending(_)) => "factor_required",
+            Err(refusal) => refusal.code(),
+        });
+        result
+    }
+
+    /// Opens the session of a browser, or begins the wait for the second factor.
+    pub(crate) async fn open_or_wait(
+        self: &Arc<Self>,
+        first: FirstFactor,
+        browser: Browser,
+        return_to: &str,
+        settings: &Settings,
+    ) -> Result<SignInStep, Refusal> {
+        let step = self.second_step(&first.user, first.methods, settings).await?;
+        let enrols = match step {
+            SecondStep::Nothing | SecondStep::Notice => {
+                let tokens = self.open_browser(first, &browser, settings).await?;
+                return Ok(SignInStep::Done { tokens, enrol_soon: step == SecondStep::Notice });
+            }
+            SecondStep::Code => false,
+            SecondStep::Enrolment => true,
+        };
+        let contents = Contents {
+            epoch: first.user.epoch.0,
+            amr: first.methods.to_string(),
+            remember: browser.remember,
+            return_to: return_to.to_owned(),
+            enrols,
+            part: first.part.as_ref().map(Part::of),
+        };
+        let random = self.parts.random.as_ref();
+        let secret = Secret::new(base64url(random.bytes::<32>()));
+        let digest = sha256(secret.expose().as_bytes());
+        let plain = serde_json::to_vec(&contents).expect("strings and numbers serialise");
+        let sealed = self.parts.master.seal(&plain, &sealed_name(&digest), random);
+        let pending = NewPendingSignIn { digest, user_id: first.user.id, sealed, life: PENDING_LIFE };
+        self.at_vault(self.parts.vault.factors.begin(&pending)).await?;
+        Ok(SignInStep::Pending(PendingSignIn { secret, enrols }))
+    }
+
+    /// Opens the session of a browser whose user has proven enough.
+    async fn open_browser(
+        self: &Arc<Self>,
+        first: FirstFactor,
+        browser: &Browser,
+        settings: &Settings,
+    ) -> Result<BrowserTokens, Refusal> {
+        let login = NewLogin {
+            client: &browser.client,
+            terms: Terms::of_browser(browser.remember, settings),
+            methods: first.methods,
+            proven_ago: first.proven_ago,
+            part: first.part.as_ref(),
+        };
+        let tokens = self.open(&first.user, login, settings).await?;
+        let signed_in = SignedIn {
+            tokens: &tokens,
+            user: &first.user,
+            devices: &browser.client.devices,
+            remember: browser.remember,
+        };
+        self.browser_tokens(signed_in, browser.room, browser.before.as_deref(), settings).await
+    }
+
+    /// Returns the sign-in that waits for this secret of a browser.
+    ///
+    /// # Errors
+    /// `Factor(SignInLost)`, also if the user was changed since; `StoreUnavailable`.
+    pub(crate) async fn waiting(&self, secret: &str) -> Result<Waiting, Refusal> {
+        let lost = || Refusal::from(FactorRefusal::SignInLost);
+        let digest = sha256(secret.as_bytes());
+        let found = self.at_vault(self.parts.vault.factors.pending(digest)).await?;
+        let (user_id, sealed) = found.ok_or_else(lost)?;
+        let plain = self.parts.master.open(&sealed, &sealed_name(&digest)).map_err(|_| lost())?;
+        let contents: Contents = serde_json::from_slice(plain.expose()).map_err(|_| lost())?;
+        let user = self.at_vault(self.parts.vault.users.find(&UserKey::Id(user_id))).await?;
+        let user = user.filter(|user| !user.disabled && user.epoch == Epoch(contents.epoch));
+        Ok(Waiting { user: user.ok_or_else(lost)?, digest, contents })
+    }
+
+    /// Returns whether the sign-in of this secret waits for an enrolment instead of a code, and its user's login name.
+    ///
+    /// # Errors
+    /// `Factor(SignInLost)`; `StoreUnavailable`.
+    pub async fn waits_for_enrolment(&self, secret: &str) -> Result<(bool, String), Refusal> {
+        let waiting = self.waiting(secret).await?;
+        Ok((waiting.contents.enrols, waiting.user.login.to_string()))
+    }
+
+    /// Ends a sign-in with a code. The session of `before`, a refresh cookie, ends.
+    ///
+    /// # Errors
+    /// `Factor(SignInLost)`, `Factor(CodeWrong)`, `RateLimited`, `CookieTooLarge`, `StoreUnavailable`.
+    pub async fn finish_sign_in(
+        self: &Arc<Self>,
+        secret: &str,
+        code: &str,
+        browser: Browser,
+        settings: &Settings,
+    ) -> Result<FinishedSignIn, Refusal> {
+        let waiting = self.waiting(secret).await?;
+        if waiting.contents.enrols {
+            return Err(FactorRefusal::NotEnrolled.into());
+        }
+        self.check_code(waiting.user.id, code).await?;
+        self.end_wait(waiting, Methods::CODE, browser, settings).await
+    }
+
+    /// Opens the session of a sign-in that waited, once.
+    pub(crate) async fn end_wait(
+        self: &Arc<Self>,
+        waiting: Waiting,
+        method: Methods,
+        browser: Browser,
+        settings: &Settings,
+    ) -> Result<FinishedSignIn, Refusal> {
+        let (auth, settings) = (Arc::clone(self), settings.clone());
+        detached(async move {
+            let Waiting { user, digest, contents } = waiting;
+            if !auth.at_vault(auth.parts.vault.factors.finish(digest)).await? {
+                return Err(FactorRefusal::SignInLost.into());
+            }
+            let methods = contents.amr.parse().unwrap_or_default();
+            let first = FirstFactor {
+                user,
+                methods: combined(methods, method),
+                // The second factor is the last active proof.
+                proven_ago: Duration::ZERO,
+                part: contents.part.and_then(Part::session),
+            };
+            let remember = contents.remember && !settings.browser_remember.is_zero();
+            let browser = Browser { remember, ..browser };
+            let tokens =
+                auth.open_browser(first, &browser, &settings).await.map_err(|refusal| match refusal {
+                    // The user was changed meanwhile.
+                    Refusal::CredentialsWrong => FactorRefusal::SignInLost.into(),
+                    refusal => refusal,
+                })?;
+            Ok(FinishedSignIn { tokens, return_to: contents.return_to })
+        })
+        .await
+    }
+}
+
+/// Returns the name under which the contents are sealed: they open only for this sign-in.
+fn sealed_name(digest: &Digest) -> String {
+    format!("pending sign-in\n{}", base64url(digest))
+}
+
+impl Part {
+    fn of(part: &NewProviderSession) -> Self {
+        let bytes = |bytes: &Vec<u8>| base64url(bytes);
+        Self {
+            provider: part.account.provider.clone(),
+            issuer: part.account.issuer.clone(),
+            subject: part.account.subject.clone(),
+            sid: part.sid.clone(),
+            refresh: part.refresh.as_ref().map(bytes),
+            id_token: part.id_token.as_ref().map(bytes),
+            began_at_ms: part.began_at.millis(),
+            recheck_ms: part.recheck.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    fn session(self) -> Option<NewProviderSession> {
+        let bytes = |text: Option<String>| match text {
+            Some(text) => from_base64url(&text).map(Some),
+            None => Some(None),
+        };
+        Some(NewProviderSession {
+            account: ProviderAccount { provider: self.provider, issuer: self.issuer, subject: self.subject },
+            sid: self.sid,
+            began_at: Timestamp::from_millis(self.began_at_ms),
+            refresh: bytes(self.refresh)?,
+            id_token: bytes(self.id_token)?,
+            recheck: self.recheck_ms.map(Duration::from_millis),
+        })
+    }
+}
