@@ -4,6 +4,7 @@ mod arbitrary;
 mod assertion;
 mod authenticator;
 mod bytes;
+mod chromium;
 mod options;
 mod registration;
 mod response;
