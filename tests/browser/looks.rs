@@ -10,17 +10,12 @@ use crate::chromium::{Appearance, Browser, Tab};
 use crate::gallery;
 
 /// axe-core, downloaded by `.ci/setup`: checks a page against WCAG 2.2 A and AA.
-const AXE: &str = "axe.min.js";
+const AXE: &str = ".venv/node/axe/node_modules/axe-core/axe.min.js";
 
 /// axe-core's source.
 fn axe() -> String {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/lib");
-    let folders = std::fs::read_dir(&venv).into_iter().flatten().flatten();
-    let found = folders
-        .map(|python| python.path().join("site-packages/axe_core_python").join(AXE))
-        .find(|file| file.is_file());
-    let found = found.unwrap_or_else(|| panic!("no {AXE} below {}: run `.ci/setup test`", venv.display()));
-    std::fs::read_to_string(found).expect("axe-core")
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE);
+    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{AXE}: {error}: run `.ci/setup test`"))
 }
 
 /// axe-core violations of the current page: rule and element.
