@@ -173,6 +173,14 @@ pub enum FactorRefusal {
     TooMany,
     /// The user has no such factor.
     Unknown,
+    /// The response of a passkey does not verify, or was sent before.
+    PasskeyWrong,
+    /// The passkey is not, or no longer, enrolled here.
+    PasskeyUnknown,
+    /// The request to the passkey is too old, or is one of another browser.
+    PasskeyExpired,
+    /// A provider signs this user in; the passkey is the second factor only.
+    PasskeyNotAlone,
     /// The passkey is enrolled already.
     Taken,
     /// The last factor cannot be removed: `login.factor` needs one.
@@ -181,13 +189,17 @@ pub enum FactorRefusal {
 
 impl FactorRefusal {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::CodeMissing,
         Self::CodeWrong,
         Self::NotEnrolled,
         Self::SignInLost,
         Self::TooMany,
         Self::Unknown,
+        Self::PasskeyWrong,
+        Self::PasskeyUnknown,
+        Self::PasskeyExpired,
+        Self::PasskeyNotAlone,
         Self::Taken,
         Self::Last,
     ];
@@ -201,6 +213,10 @@ impl FactorRefusal {
             Self::SignInLost => "sign_in_lost",
             Self::TooMany => "factors_too_many",
             Self::Unknown => "factor_unknown",
+            Self::PasskeyWrong => "passkey_wrong",
+            Self::PasskeyUnknown => "passkey_unknown",
+            Self::PasskeyExpired => "passkey_expired",
+            Self::PasskeyNotAlone => "passkey_not_alone",
             Self::Taken => "factor_taken",
             Self::Last => "factor_last",
         }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::{Config, FactorPolicy};
 use crate::error::Refusal;
+use crate::factor::passkey::RelyingParty;
 use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
 use crate::password::Hasher;
@@ -42,8 +43,11 @@ mod sign_in;
 mod status;
 mod tokens;
 
-pub use factors::enrol::{Enrolled, RecoveryCodes, TotpOffer};
-pub use factors::pending::{Browser, FinishedSignIn, PENDING_LIFE, PendingSignIn, SignInStep};
+pub use factors::enrol::{Enrolled, Enrolment, EnrolmentOffer, RecoveryCodes, TotpOffer};
+pub use factors::passkeys::{PasskeyRequest, PasskeyResponse};
+pub use factors::pending::{
+    Browser, FinishedSignIn, PENDING_LIFE, PendingSignIn, SecondFactor, SignInStep, WaitingSignIn,
+};
 pub use factors::step_up::{StepUpProof, StepUpWays};
 pub use providers::account::FRESH;
 pub use providers::logout::{LoggedOut, OpenedBy, SignOutAtProvider};
@@ -102,6 +106,8 @@ pub struct Settings {
     pub passwords: bool,
     /// Users who need a second factor.
     pub factor: FactorPolicy,
+    /// The relying party of passkeys; `None`: there are none.
+    pub passkeys: Option<Arc<RelyingParty>>,
     /// The identity providers. [`Settings::new`] has none: they are made from the configuration once.
     pub providers: Providers,
 }
@@ -136,6 +142,7 @@ impl Settings {
             },
             passwords: config.login.password,
             factor: config.login.factor.clone(),
+            passkeys: relying_party(config),
             providers: Providers::default(),
         }
     }
@@ -345,6 +352,16 @@ async fn detached<T: Send + 'static>(
 }
 
 /// Maps a vault failure to the refusal the caller gets.
+/// Returns the relying party of passkeys; `None` if they are off, or if no public URL can have them.
+fn relying_party(config: &Config) -> Option<Arc<RelyingParty>> {
+    let (passkeys, origins) = (&config.login.passkeys, &config.server.public_urls);
+    let found = match &passkeys.rp_id {
+        Some(id) => RelyingParty::with_id(id, origins),
+        None => RelyingParty::of_origins(origins),
+    };
+    found.ok().filter(|_| passkeys.enabled).map(Arc::new)
+}
+
 impl From<VaultError> for Refusal {
     fn from(error: VaultError) -> Self {
         match error {

@@ -255,6 +255,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         hash_queue,
         min_password_length,
         factor,
+        passkeys,
         attempts_per_account,
         attempts_per_address,
     } = new;
@@ -264,6 +265,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         hash_queue: fixed.keep("login.hash_queue", hash_queue, &running.hash_queue),
         min_password_length,
         factor,
+        passkeys,
         attempts_per_account,
         attempts_per_address,
     }

@@ -9,8 +9,8 @@ use http::HeaderName;
 
 use super::{
     Admin, Algorithm, Brand, Browser, Colour, Config, FactorPolicy, HostPattern, IdentityHeaders, Limits,
-    ListenAddress, Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Server, Sessions, SessionsUrl,
-    SiteData, Tokens, Vault, VaultUrl,
+    ListenAddress, Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Passkeys, Server, Sessions,
+    SessionsUrl, SiteData, Tokens, Vault, VaultUrl,
 };
 use crate::identity::Roles;
 
@@ -77,6 +77,7 @@ impl Config {
                     roles: Roles::default(),
                     grace: Duration::from_hours(24 * 7),
                 },
+                passkeys: Passkeys { enabled: true, rp_id: None },
                 attempts_per_account: 10,
                 attempts_per_address: 100,
             },

@@ -123,7 +123,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let providers = root.tables("providers");
     let has_providers = !providers.is_empty();
     let providers = providers::providers(providers, dir, env);
-    let login = tokens::login(root.table("login"), defaults.login, has_providers);
+    let login = tokens::login(root.table("login"), defaults.login, has_providers, &server.public_urls);
     let browser = browser::browser(root.table("browser"), defaults.browser, &server);
     let identity_headers =
         tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);

@@ -36,7 +36,7 @@ pub use section::stores::{
 pub use section::tls::{Tls, TlsCertificate};
 pub use section::tokens::{
     Algorithm, ClaimsKey, EncryptedClaim, EncryptedClaims, FactorPolicy, IdentityHeaders, Log, LogAccess,
-    LogFormat, LogLevel, Login, RecipientKey, Tokens,
+    LogFormat, LogLevel, Login, Passkeys, RecipientKey, Tokens,
 };
 pub use section::upstream_headers::{Encoding, Part, RequestHeaders, ResponseHeaders, Template, Variable};
 pub use section::upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};

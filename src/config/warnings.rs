@@ -42,6 +42,7 @@ impl Config {
         warnings.extend(headers::unneeded(self));
         warnings.extend(headers::unpassed(self));
         warnings.extend(lifetimes(self));
+        warnings.extend(passkeys(self));
         warnings.extend(unreached_hosts(self));
         if let Some(tls) = &self.server.tls {
             for (at, certificate) in tls.certificates.iter().enumerate() {
@@ -60,6 +61,27 @@ impl Config {
         }
         warnings
     }
+}
+
+/// Passkeys belong to one host name. Without one above all others there are none.
+fn passkeys(config: &Config) -> Option<Warning> {
+    let hosts: Vec<&str> = (config.server.public_urls.iter())
+        .filter_map(|url| url.strip_prefix("https://"))
+        .map(|authority| host_and_port(authority).0)
+        .filter(|host| host.parse::<IpAddr>().is_err() && !host.starts_with('['))
+        .collect();
+    let shortest = hosts.iter().min_by_key(|host| host.len())?;
+    let is_below =
+        |host: &str| host.strip_suffix(shortest).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let other = hosts.iter().find(|host| !is_below(host))?;
+    if !config.login.passkeys.enabled || config.login.passkeys.rp_id.is_some() {
+        return None;
+    }
+    let message = format!(
+        "there are no passkeys: of the hosts of server.public_urls none is above both {shortest} and {other}. Set it to their \
+         common domain, or set passkeys = false"
+    );
+    Some(Warning { key: "login.passkey_rp_id".into(), message })
 }
 
 fn certificate_warnings(key: &str, shown: &TlsCertificate, now: Timestamp, warnings: &mut Vec<Warning>) {
@@ -304,9 +326,30 @@ mod tests {
         ] {
             config.server.public_urls = vec!["https://a.example".to_owned(), url.to_owned()];
             config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+            config.login.passkeys.enabled = false;
             let warnings = config.warnings(Timestamp::from_secs(0));
             let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
             assert_eq!(keys, if clear { &["server.public_urls[1]"][..] } else { &[] }, "{url}");
+        }
+    }
+
+    #[test]
+    fn public_urls_without_a_common_host_get_a_warning_about_passkeys() {
+        let mut config = Config::defaults(Path::new(""));
+        config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        for (urls, warns) in [
+            (&["https://a.example", "https://b.example"][..], true),
+            (&["https://a.example", "https://ba.example"], true),
+            (&["https://a.example", "https://b.a.example:8443"], false),
+            (&["https://a.example", "https://192.0.2.1"], false),
+            (&["http://127.0.0.1:8080", "http://localhost:8080"], false),
+        ] {
+            config.server.public_urls = urls.iter().map(|url| (*url).to_owned()).collect();
+            let mut others = config.clone();
+            let warned = |config: &Config| keys(config).contains(&"login.passkey_rp_id".to_owned());
+            assert_eq!(warned(&config), warns, "{urls:?}");
+            others.login.passkeys.rp_id = Some("example".to_owned());
+            assert!(!warned(&others), "{urls:?}");
         }
     }
 

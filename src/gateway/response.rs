@@ -246,6 +246,10 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
 const fn factor_status(why: FactorRefusal) -> (u16, &'static str) {
     match why {
         FactorRefusal::SignInLost => (400, "This sign-in is not in progress in this browser"),
+        FactorRefusal::PasskeyExpired => (400, "The request to the passkey is too old"),
+        FactorRefusal::PasskeyWrong => (403, "The passkey was not accepted"),
+        FactorRefusal::PasskeyUnknown => (403, "The passkey is not set up here"),
+        FactorRefusal::PasskeyNotAlone => (403, "Sign in with your provider first"),
         FactorRefusal::CodeMissing => (403, "A second factor is needed"),
         FactorRefusal::CodeWrong => (403, "The code is wrong, or was used before"),
         FactorRefusal::NotEnrolled => (403, "A second factor must be set up first"),

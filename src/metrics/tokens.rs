@@ -109,9 +109,9 @@ impl Tokens {
                 ],
             ),
             factors: {
-                let help = "Codes of second factors, by kind and outcome.";
-                let all = make.counters("doorward_factor_codes_total", help, &["kind", "outcome"]);
-                for kind in ["totp", "recovery_code"] {
+                let help = "Second factors and passkeys checked, by kind and outcome.";
+                let all = make.counters("doorward_factor_checks_total", help, &["kind", "outcome"]);
+                for kind in ["totp", "recovery_code", "passkey"] {
                     for outcome in ["ok", "wrong", "rate_limited"] {
                         all.with_label_values(&[kind, outcome]);
                     }

@@ -17,6 +17,7 @@ pub const ASSET_HEADERS: &[(&str, &str)] = &[
 
 const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &[u8] = include_bytes!("../../assets/show.js");
+const PASSKEYS: &[u8] = include_bytes!("../../assets/passkey.js");
 const ICON: &[u8] = include_bytes!("../../assets/icon.svg");
 
 /// A file that pages load.
@@ -47,6 +48,7 @@ pub struct Brand {
     folder: String,
     style: Asset,
     script: Asset,
+    passkeys: Asset,
     icon: Asset,
     logo: Option<Asset>,
     css: Option<Asset>,
@@ -68,6 +70,11 @@ impl Brand {
             folder: format!("{auth_prefix}/assets/"),
             style: Asset::new("page.css", "text/css; charset=utf-8", style.into()),
             script: Asset::new("show.js", "text/javascript; charset=utf-8", Bytes::from_static(SCRIPT)),
+            passkeys: Asset::new(
+                "passkey.js",
+                "text/javascript; charset=utf-8",
+                Bytes::from_static(PASSKEYS),
+            ),
             icon: Asset::new("icon.svg", "image/svg+xml", Bytes::from_static(ICON)),
             logo,
             css,
@@ -77,7 +84,7 @@ impl Brand {
     /// Returns the file at `path`, `<auth_prefix>/assets/<name>.<hash>.<extension>`.
     pub fn asset(&self, path: &str) -> Option<&Asset> {
         let name = path.strip_prefix(&self.folder)?;
-        let own = [&self.style, &self.script, &self.icon];
+        let own = [&self.style, &self.script, &self.passkeys, &self.icon];
         own.into_iter().chain(&self.logo).chain(&self.css).find(|asset| asset.name == name)
     }
 
@@ -87,6 +94,10 @@ impl Brand {
 
     pub(super) fn script(&self) -> String {
         self.path(&self.script)
+    }
+
+    pub(super) fn passkeys(&self) -> String {
+        self.path(&self.passkeys)
     }
 
     /// Returns the icon of the tab: the logo if there is one. It also keeps browsers from requesting `/favicon.ico`

@@ -16,7 +16,7 @@ use super::view::{
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
-use factors::{FactorTemplate, RecoveryCodesTemplate, StepUpTemplate, TotpTemplate};
+use factors::{FactorTemplate, PasskeyTemplate, RecoveryCodesTemplate, StepUpTemplate, TotpTemplate};
 
 /// A whole page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
         Page::StepUp(page) => StepUpTemplate { frame, page }.render(),
         Page::Totp(page) => TotpTemplate { frame, page }.render(),
         Page::RecoveryCodes(page) => RecoveryCodesTemplate { frame, page }.render(),
+        Page::Passkey(page) => PasskeyTemplate { frame, page }.render(),
         Page::Error(page) => ErrorTemplate { frame, page }.render(),
         Page::FormInterrupted(page) => InterruptedTemplate { frame, page }.render(),
         Page::Framed(page) => FramedTemplate { frame, page }.render(),
@@ -56,6 +57,16 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
         Page::Resend(page) => ResendTemplate { frame, page }.render(),
     };
     Html(rendered.expect("writing into a string does not fail"))
+}
+
+/// Button that uses a passkey, hidden until a script shows it.
+struct Button {
+    /// Whether it sets one up.
+    creates: bool,
+    /// Whether the browser offers passkeys in the field of the user name as well.
+    waits: bool,
+    is_main: bool,
+    text: &'static str,
 }
 
 /// Values shared by all pages.
@@ -85,6 +96,8 @@ impl SignInTemplate<'_> {
             SignInProblem::FormExpired => t.form_expired.to_owned(),
             SignInProblem::CookiesRefused => t.cookies_refused.to_owned(),
             SignInProblem::NoProvider => t.no_provider.to_owned(),
+            SignInProblem::PasskeyWrong => t.factors.passkey_wrong.to_owned(),
+            SignInProblem::PasskeyNotAlone => t.factors.passkey_not_alone.to_owned(),
         })
     }
 
@@ -98,6 +111,10 @@ impl SignInTemplate<'_> {
 
     fn with(&self, button: &ProviderButton) -> String {
         (self.frame.t.sign_in_with)(&button.label)
+    }
+
+    const fn passkey_button(&self) -> Button {
+        Button { creates: false, waits: true, is_main: false, text: self.frame.t.factors.passkey_sign_in }
     }
 
     /// Returns whether the typed values are wrong.

@@ -54,6 +54,8 @@ fn pages() -> Vec<Page<'static>> {
         remember,
         remember_offered: true,
         is_return_lost: remember,
+        passkey: remember.then_some((HOSTILE, HOSTILE)),
+        forgotten_passkey: remember.then_some(HOSTILE),
         drops_fragment: remember,
     };
     let password =
@@ -126,6 +128,8 @@ fn pages() -> Vec<Page<'static>> {
             ..sign_in(Some(SignInProblem::NoProvider), HOSTILE, None, true)
         }),
         Page::SignIn(SignIn { fields: SignInFields::None, ..sign_in(None, "", None, true) }),
+        Page::SignIn(sign_in(Some(SignInProblem::PasskeyWrong), HOSTILE, None, true)),
+        Page::SignIn(sign_in(Some(SignInProblem::PasskeyNotAlone), HOSTILE, None, true)),
         Page::SignedIn(SignedIn { account: ACCOUNT }),
         Page::Account(AccountPage { factors: no_factors, ..account(list) }),
         Page::FormInterrupted(Interrupted { needs_proof: true, ..interrupted(false, true) }),
@@ -338,6 +342,8 @@ fn fragment_is_dropped_with_the_address_it_belongs_to() {
             remember: false,
             remember_offered: false,
             is_return_lost: drops_fragment,
+            passkey: None,
+            forgotten_passkey: None,
             drops_fragment,
         };
         render(&Page::SignIn(page), &brand(), Language::English).as_str().contains("class=\"onward\"")
@@ -411,6 +417,8 @@ fn credential_error_is_the_same_for_every_user() {
             remember: false,
             remember_offered: false,
             is_return_lost: false,
+            passkey: None,
+            forgotten_passkey: None,
             drops_fragment: false,
         };
         render(&Page::SignIn(page), &brand(), Language::English).as_str().replace(username, "")

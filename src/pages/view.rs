@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 
 pub use factors::{
-    FactorItem, FactorPage, FactorProblem, FactorSection, RecoveryCodesPage, StepUpPage, TotpPage,
+    FactorItem, FactorPage, FactorProblem, FactorSection, PasskeyPage, RecoveryCodesPage, StepUpPage,
+    TotpPage,
 };
 
 /// A page for a user.
@@ -34,6 +35,8 @@ pub enum Page<'a> {
     Totp(TotpPage<'a>),
     /// Recovery codes.
     RecoveryCodes(RecoveryCodesPage<'a>),
+    /// Enrolment of a passkey.
+    Passkey(PasskeyPage<'a>),
     /// Error page.
     Error(ErrorPage<'a>),
     /// A form sent with an expired session; it was not forwarded.
@@ -90,6 +93,10 @@ pub struct SignIn<'a> {
     pub remember_offered: bool,
     /// Whether the return URL was dropped because it is too long.
     pub is_return_lost: bool,
+    /// Options and state of a request to a passkey, which signs in alone. A script posts `passkey` and `passkey_state`.
+    pub passkey: Option<(&'a str, &'a str)>,
+    /// Passkey that is not set up here any more, for the browser's password manager, as JSON.
+    pub forgotten_passkey: Option<&'a str>,
     /// Whether the `#fragment` of the address is of another page than the one that people go to afterwards.
     pub drops_fragment: bool,
 }
@@ -111,6 +118,10 @@ pub enum SignInProblem {
     CookiesRefused,
     /// No provider is responsible for this address, and passwords sign nobody in.
     NoProvider,
+    /// The passkey was not accepted.
+    PasskeyWrong,
+    /// The user signs in with a provider; the passkey comes after that.
+    PasskeyNotAlone,
 }
 
 /// A signed-in user and the actions on the account. The forms post `csrf`.

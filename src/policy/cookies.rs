@@ -26,6 +26,8 @@ pub struct Names {
     pub pending: &'static str,
     /// Cookie of a browser that has just signed out, or failed to sign in: it is not sent to a provider without asking.
     pub hold: &'static str,
+    /// Cookie of a browser whose user was offered a passkey and put it off.
+    pub put_off: &'static str,
 }
 
 /// Cookies of one host; no other host can set them.
@@ -37,6 +39,7 @@ pub const HOST: Names = Names {
     flow: "__Host-doorward-flow-",
     pending: "__Host-doorward-pending",
     hold: "__Host-doorward-hold",
+    put_off: "__Host-doorward-put-off",
 };
 /// Cookies that the hosts of one domain share.
 pub const SHARED: Names = Names {
@@ -47,6 +50,7 @@ pub const SHARED: Names = Names {
     flow: "__Secure-doorward-flow-",
     pending: "__Secure-doorward-pending",
     hold: "__Secure-doorward-hold",
+    put_off: "__Secure-doorward-put-off",
 };
 /// Name prefixes of the gateway's cookies, whether in use or not.
 const OWN_PREFIXES: [&str; 2] = ["__Host-doorward-", "__Secure-doorward-"];

@@ -293,6 +293,25 @@ impl Tab {
         self.connection.call("Emulation.setScriptExecutionDisabled", json!({ "value": !allowed })).await;
     }
 
+    /// Gives the tab's browser a virtual authenticator, built into the device, whose user is verified. Returns its id.
+    pub(crate) async fn authenticator(&self) -> String {
+        self.connection.call("WebAuthn.enable", json!({ "enableUI": false })).await;
+        let options = json!({
+            "protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": true,
+            "hasUserVerification": true, "isUserVerified": true, "automaticPresenceSimulation": true,
+        });
+        let added =
+            self.connection.call("WebAuthn.addVirtualAuthenticator", json!({ "options": options })).await;
+        text(&added, "authenticatorId")
+    }
+
+    /// Calls a method of the virtual authenticator.
+    pub(crate) async fn web_authn(&self, method: &'static str, authenticator: &str, more: Value) -> Value {
+        let mut parameters = more;
+        parameters["authenticatorId"] = authenticator.into();
+        self.connection.call(method, parameters).await
+    }
+
     /// The whole page as WebP in base64.
     pub(crate) async fn screenshot(&self) -> String {
         let sides = ["Width", "Height"]

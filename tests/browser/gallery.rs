@@ -11,9 +11,9 @@ use doorward::factor::{QrCode, qr_code};
 use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
     ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, FactorItem, FactorPage,
-    FactorProblem, FactorSection, Framed, HEADERS, Interrupted, Language, LinkedAccount, Page, PasswordPage,
-    PasswordProblem, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields, SignInProblem,
-    SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage, render,
+    FactorProblem, FactorSection, Framed, HEADERS, Interrupted, Language, LinkedAccount, Page, PasskeyPage,
+    PasswordPage, PasswordProblem, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields,
+    SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,6 +50,8 @@ pub(crate) const NAMES: &[&str] = &[
     "step-up",
     "step-up-factor",
     "totp",
+    "passkey",
+    "passkey-offer",
     "recovery-codes",
     "interrupted",
     "interrupted-framed",
@@ -93,7 +95,25 @@ fn sign_in_with<'a>(
         remember: false,
         remember_offered: true,
         is_return_lost: false,
+        passkey: Some(PASSKEY),
+        forgotten_passkey: None,
         drops_fragment: false,
+    })
+}
+
+/// Options and state of a request to a passkey. The pages of the gallery make no real one.
+const PASSKEY: (&str, &str) = (r#"{"challenge":"AAAA","rpId":"example.com"}"#, "state");
+
+fn passkey(is_offer: bool) -> Page<'static> {
+    Page::Passkey(PasskeyPage {
+        action: "/auth/passkey",
+        csrf: "csrf",
+        user: "ada",
+        return_to: is_offer.then_some("/reports"),
+        later: "/auth/account#factors",
+        is_offer,
+        passkey: Some(PASSKEY),
+        problem: None,
     })
 }
 
@@ -130,8 +150,15 @@ fn interrupted_proof() -> Page<'static> {
 }
 
 fn factor(problem: Option<FactorProblem>) -> Page<'static> {
-    let action = "/auth/login/factor";
-    Page::Factor(FactorPage { action, csrf: "csrf", user: "ada", cancel: "/auth/login", problem })
+    Page::Factor(FactorPage {
+        action: "/auth/login/factor",
+        csrf: "csrf",
+        user: "ada",
+        cancel: "/auth/login",
+        has_code: true,
+        passkey: problem.map(|_| PASSKEY),
+        problem,
+    })
 }
 
 fn step_up(needs_factor: bool, providers: &[(String, String)]) -> Page<'_> {
@@ -141,6 +168,7 @@ fn step_up(needs_factor: bool, providers: &[(String, String)]) -> Page<'_> {
         return_to: Some("/payroll"),
         needs_factor,
         has_code: !needs_factor,
+        passkey: providers.first().map(|_| PASSKEY),
         has_password: !needs_factor,
         providers,
         enrol: "/auth/totp",
@@ -159,6 +187,7 @@ fn totp(qr: &QrCode) -> Page<'_> {
         return_to: None,
         later: "/auth/account#factors",
         is_needed: false,
+        passkey: Some(PASSKEY),
         problem: None,
     })
 }
@@ -175,6 +204,10 @@ fn factors() -> FactorSection {
             item("a", "Ada's phone", Some(NOW - Duration::from_secs(7_300))),
             item("b", "Old phone", None),
         ],
+        passkeys: vec![item("c", "Ada's laptop", Some(NOW - Duration::from_secs(60)))],
+        add_passkey: Some("/auth/passkey".to_owned()),
+        remove_passkey: "/auth/passkey/remove".to_owned(),
+        accepted_passkeys: None,
         recovery_codes: Some(9),
         add: "/auth/totp".to_owned(),
         remove: "/auth/totp/remove".to_owned(),
@@ -314,6 +347,8 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
         "step-up" => step_up(false, &labels),
         "step-up-factor" => step_up(true, &[]),
         "totp" => totp(&qr),
+        "passkey" => passkey(false),
+        "passkey-offer" => passkey(true),
         "recovery-codes" => Page::RecoveryCodes(RecoveryCodesPage {
             codes: &["ABCD-EFGH-JKLM-NPQR", "STUV-WXYZ-2345-6789", "HJKL-MNPQ-RSTU-VWXY"],
             go_on: "/auth/account#factors",

@@ -18,4 +18,5 @@ mod gallery;
 mod looks;
 mod origins;
 mod pages;
+mod passkeys;
 mod providers;

@@ -15,4 +15,4 @@ mod shared_caches;
 mod sign_in;
 mod sign_out;
 
-pub(crate) use jar::{Browser, ORIGIN, encode, hidden, later, with};
+pub(crate) use jar::{Browser, ORIGIN, PAGE, encode, hidden, later, with};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::pending::{Browser, FinishedSignIn};
-use super::totp_name;
+use super::passkeys::{PasskeyPurpose, PasskeyRequest, PasskeyResponse, PasskeySubject};
+use super::pending::{Browser, FinishedSignIn, Waiting};
+use super::{log_added, totp_name};
 use crate::auth::{Auth, Settings, detached};
 use crate::error::{FactorRefusal, Refusal};
 use crate::factor::recovery;
@@ -30,7 +31,35 @@ pub struct TotpOffer {
     pub sealed: String,
 }
 
-/// An enrolled authenticator app, and the recovery codes that were made with the first one.
+/// Factors that can be enrolled at a sign-in that waits for one.
+#[derive(Debug)]
+pub struct EnrolmentOffer {
+    /// Login name.
+    pub login: String,
+    /// An authenticator app.
+    pub totp: TotpOffer,
+    /// A passkey; `None` where there are none.
+    pub passkey: Option<PasskeyRequest>,
+}
+
+/// Factor to be enrolled, as the form posts it.
+#[derive(Clone, Copy, Debug)]
+pub enum Enrolment<'a> {
+    /// An authenticator app.
+    Totp {
+        /// The sealed secret of the offer.
+        sealed: &'a str,
+        /// Code of the app.
+        code: &'a str,
+    },
+    /// A passkey.
+    Passkey(PasskeyResponse<'a>),
+}
+
+/// Name of an authenticator app whose user gave none.
+const UNNAMED: &str = "Authenticator";
+
+/// An enrolled factor, and the recovery codes that were made with the first one.
 #[derive(Debug)]
 pub struct Enrolled {
     /// Codes, if the user had none.
@@ -107,19 +136,23 @@ impl Auth {
         let random = self.parts.random.as_ref();
         let id = FactorId::random(random);
         let sealed = self.parts.master.seal(secret.bytes(), &totp_name(user, id), random);
-        let new = NewTotp { id, user_id: user, name: named(name), sealed, step };
+        let new = NewTotp { id, user_id: user, name: named(name, UNNAMED), sealed, step };
         let auth = Arc::clone(self);
         detached(async move {
             auth.at_vault(auth.parts.vault.factors.add_totp(&new)).await.map_err(|error| match error {
                 VaultError::TooMany => FactorRefusal::TooMany.into(),
                 error => Refusal::from(error),
             })?;
-            tracing::info!(reason = "factor_added", user = %user, "a user enrolled an authenticator app");
-            let has_codes = auth.factors_of(user).await?.recovery_codes > 0;
-            let codes = if has_codes { None } else { Some(auth.new_codes(user).await?) };
-            Ok(Enrolled { codes })
+            log_added(user, "totp");
+            Ok(Enrolled { codes: auth.first_codes(user).await? })
         })
         .await
+    }
+
+    /// Makes recovery codes for a user who has none.
+    pub(crate) async fn first_codes(&self, user: UserId) -> Result<Option<RecoveryCodes>, Refusal> {
+        let has_codes = self.factors_of(user).await?.recovery_codes > 0;
+        if has_codes { Ok(None) } else { self.new_codes(user).await.map(Some) }
     }
 
     /// Enrols an authenticator app in a session.
@@ -138,40 +171,70 @@ impl Auth {
         self.enrol_totp(identity.user_id(), subject.as_bytes(), sealed, code, name).await
     }
 
-    /// Offers an authenticator app to a user whose sign-in waits for the enrolment, anew or the same again.
+    /// Returns a sign-in that waits for an enrolment. Whoever has a factor, also since the sign-in began, proves that one:
+    /// the password alone adds no other.
     ///
     /// # Errors
-    /// `Factor(SignInLost)`; `StoreUnavailable`.
-    pub async fn offer_totp_at_sign_in(
+    /// `Factor(CodeMissing)`; those of [`Auth::waiting`].
+    async fn enrolling(&self, secret: &str) -> Result<Waiting, Refusal> {
+        let waiting = self.waiting(secret).await?;
+        if !waiting.contents.enrols {
+            return Err(FactorRefusal::CodeMissing.into());
+        }
+        if self.factors_of(waiting.user.id).await?.is_enrolled() {
+            return Err(FactorRefusal::SignInLost.into());
+        }
+        Ok(waiting)
+    }
+
+    /// Offers factors to a user whose sign-in waits for the enrolment. With `again` the authenticator app is the same.
+    ///
+    /// # Errors
+    /// `Factor(CodeMissing)` if it waits for a code; `Factor(SignInLost)`; `StoreUnavailable`.
+    pub async fn enrolment_at_sign_in(
         &self,
         secret: &str,
         again: Option<&str>,
         settings: &Settings,
-    ) -> Result<(TotpOffer, String), Refusal> {
-        let waiting = self.waiting(secret).await?;
+    ) -> Result<EnrolmentOffer, Refusal> {
+        let waiting = self.enrolling(secret).await?;
         let (user, login) = (waiting.user.id, waiting.user.login.to_string());
         let again =
             again.and_then(|sealed| self.offer_totp_again(sealed, user, &login, &waiting.digest, settings));
-        let offer = again.unwrap_or_else(|| self.offer_totp(user, &login, &waiting.digest, settings));
-        Ok((offer, login))
+        let totp = again.unwrap_or_else(|| self.offer_totp(user, &login, &waiting.digest, settings));
+        let purpose = PasskeyPurpose::Enrolment;
+        let subject = PasskeySubject { purpose, user: Some(user), browser: &waiting.digest };
+        let name = waiting.user.attributes.name().map_or(login.as_str(), |name| name.as_str());
+        let passkey = self.passkey_enrolment(&subject, (&login, name), &[], settings);
+        Ok(EnrolmentOffer { totp, passkey, login })
     }
 
-    /// Enrols an authenticator app and ends the sign-in that waits for it.
+    /// Enrols a factor and ends the sign-in that waits for it.
     ///
     /// # Errors
     /// Those of the enrolment, and of [`Auth::finish_sign_in`].
     pub async fn enrol_at_sign_in(
         self: &Arc<Self>,
         secret: &str,
-        (sealed, code, name): (&str, &str, &str),
+        enrolment: Enrolment<'_>,
+        name: &str,
         browser: Browser,
         settings: &Settings,
     ) -> Result<(FinishedSignIn, Option<RecoveryCodes>), Refusal> {
-        let waiting = self.waiting(secret).await?;
-        let Enrolled { codes } =
-            self.enrol_totp(waiting.user.id, &waiting.digest, sealed, code, name).await?;
-        let finished = self.end_wait(waiting, Methods::CODE, browser, settings).await?;
-        Ok((finished, codes))
+        let waiting = self.enrolling(secret).await?;
+        let user = waiting.user.id;
+        let (enrolled, methods) = match enrolment {
+            Enrolment::Totp { sealed, code } => {
+                (self.enrol_totp(user, &waiting.digest, sealed, code, name).await?, Methods::CODE)
+            }
+            Enrolment::Passkey(given) => {
+                let purpose = PasskeyPurpose::Enrolment;
+                let subject = PasskeySubject { purpose, user: Some(user), browser: &waiting.digest };
+                self.enrol_passkey(&subject, given, name, settings).await?
+            }
+        };
+        let finished = self.end_wait(waiting, methods, browser, settings).await?;
+        Ok((finished, enrolled.codes))
     }
 
     /// Makes new recovery codes; the ones before are void.
@@ -230,10 +293,10 @@ impl Auth {
 }
 
 /// Returns a name to store: without control characters, not too long, never empty.
-fn named(typed: &str) -> String {
+pub(super) fn named(typed: &str, unnamed: &str) -> String {
     let plain: String = typed.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
     let plain = plain.trim();
-    if plain.is_empty() { "Authenticator".to_owned() } else { plain.to_owned() }
+    if plain.is_empty() { unnamed.to_owned() } else { plain.to_owned() }
 }
 
 /// Returns the name under which an offered secret is sealed: it opens only for this user and session.
@@ -247,8 +310,8 @@ mod tests {
 
     #[test]
     fn name_of_a_factor_is_short_plain_text() {
-        assert_eq!(named("  Ada's phone\n"), "Ada's phone");
-        assert_eq!(named(" \t"), "Authenticator");
-        assert_eq!(named(&"é".repeat(100)).chars().count(), MAX_NAME);
+        assert_eq!(named("  Ada's phone\n", UNNAMED), "Ada's phone");
+        assert_eq!(named(" \t", UNNAMED), "Authenticator");
+        assert_eq!(named(&"é".repeat(100), UNNAMED).chars().count(), MAX_NAME);
     }
 }

@@ -1,4 +1,4 @@
-//! Second factors: the use cases on top of `factor`, which computes codes.
+//! Second factors: the use cases on top of `factor`, which computes codes and verifies passkeys.
 //!
 //! ```text
 //! sign-in:  first factor -> second one enrolled, or needed? -> wait (in the vault, bound to the browser) -> code -> session
@@ -20,6 +20,9 @@ use crate::identity::{Identity, Methods, RequiredProof};
 use crate::vault::{TryRate, User, UserFactors};
 
 pub(crate) mod enrol;
+mod enrol_passkey;
+mod passkey_sign_in;
+pub(crate) mod passkeys;
 pub(crate) mod pending;
 pub(crate) mod step_up;
 
@@ -31,8 +34,11 @@ const TRIES: TryRate = TryRate { interval: Duration::from_mins(15), burst: 10 };
 /// Second step that a sign-in needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecondStep {
-    /// None.
-    Nothing,
+    /// None. `has_passkey`: whether the user has one, or has used one just now.
+    Nothing {
+        /// Whether there is one.
+        has_passkey: bool,
+    },
     /// None yet, but the user has to enrol a factor soon.
     Notice,
     /// A code or a passkey.
@@ -50,14 +56,14 @@ impl Auth {
         settings: &Settings,
     ) -> Result<SecondStep, Refusal> {
         if methods.contains(Methods::MULTI_FACTOR) {
-            return Ok(SecondStep::Nothing);
+            return Ok(SecondStep::Nothing { has_passkey: true });
         }
         let factors = self.at_vault(self.parts.vault.factors.of_user(user.id)).await?;
         if factors.is_enrolled() {
             return Ok(SecondStep::Code);
         }
         if !settings.factor.applies_to(&user.roles) {
-            return Ok(SecondStep::Nothing);
+            return Ok(SecondStep::Nothing { has_passkey: false });
         }
         let grace = settings.factor.grace;
         let left = self.at_vault(self.parts.vault.factors.require(user.id, grace)).await?;
@@ -137,8 +143,14 @@ pub(crate) fn combined(before: Methods, now: Methods) -> Methods {
     let all = before.with(now);
     // A session that an earlier release opened states none; it was opened with a password or by a provider.
     let has_first = [Methods::PASSWORD, Methods::PROVIDER].iter().any(|first| all.contains(*first));
-    let is_second = all.contains(Methods::CODE);
+    let seconds = [Methods::CODE, Methods::HARDWARE_KEY, Methods::SOFTWARE_KEY];
+    let is_second = seconds.iter().any(|second| all.contains(*second));
     if is_second && (has_first || before == Methods::NONE) { all.with(Methods::MULTI_FACTOR) } else { all }
+}
+
+/// Logs that a user enrolled a second factor.
+fn log_added(user: UserId, factor: &'static str) {
+    tracing::info!(reason = "factor_added", user = %user, factor, "a user enrolled a second factor");
 }
 
 /// Returns the name under which the secret of an authenticator app is sealed.
@@ -159,5 +171,9 @@ mod tests {
         assert_eq!(combined(password, fed).to_string(), "pwd,fed", "both may be the same password");
         assert_eq!(combined(Methods::NONE, code).to_string(), "otp,mfa");
         assert_eq!(combined(code, code).to_string(), "otp");
+        let (key, synced) = (Methods::HARDWARE_KEY, Methods::SOFTWARE_KEY);
+        assert_eq!(combined(password, key).to_string(), "pwd,hwk,mfa");
+        assert_eq!(combined(fed, synced).to_string(), "swk,fed,mfa");
+        assert_eq!(combined(code, key).to_string(), "otp,hwk", "both may be the same phone");
     }
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::passkeys::{PasskeyPurpose, PasskeyRequest, PasskeyResponse, PasskeySubject};
 use super::{SecondStep, combined};
 use crate::auth::sign_in::browser::{Client, SignedIn, Terms};
 use crate::auth::sign_in::login::{FirstFactor, NewLogin};
 use crate::auth::{Auth, BrowserTokens, LoginRequest, Settings, detached};
 use crate::clock::Timestamp;
 use crate::error::{FactorRefusal, Refusal};
-use crate::id::{base64url, from_base64url};
+use crate::id::{UserId, base64url, from_base64url};
 use crate::identity::{Epoch, Methods};
 use crate::secret::Secret;
 use crate::token::{Digest, sha256};
@@ -32,6 +33,8 @@ pub enum SignInStep {
         tokens: BrowserTokens,
         /// Whether a second factor should be enrolled now; it will be needed soon.
         enrol_soon: bool,
+        /// Whether a passkey can be offered: the password alone was needed, and the user has none.
+        can_offer_passkey: bool,
     },
     /// A second factor is needed.
     Pending(PendingSignIn),
@@ -55,6 +58,28 @@ pub struct FinishedSignIn {
     pub return_to: String,
 }
 
+/// A sign-in that waits, for its page.
+#[derive(Debug)]
+pub struct WaitingSignIn {
+    /// Whether a factor must be enrolled, since the user has none.
+    pub enrols: bool,
+    /// Login name.
+    pub login: String,
+    /// Whether the user has an authenticator app or recovery codes.
+    pub has_code: bool,
+    /// Request to the user's passkeys, if there are any.
+    pub passkey: Option<PasskeyRequest>,
+}
+
+/// Second factor that ends a sign-in.
+#[derive(Clone, Copy, Debug)]
+pub enum SecondFactor<'a> {
+    /// Code of an authenticator app, or a recovery code, as typed.
+    Code(&'a str),
+    /// A passkey.
+    Passkey(PasskeyResponse<'a>),
+}
+
 /// A browser that gets a session.
 #[derive(Clone, Debug)]
 pub struct Browser {
@@ -72,17 +97,17 @@ pub struct Browser {
 pub(crate) struct Waiting {
     pub(crate) user: User,
     pub(crate) digest: Digest,
-    contents: Contents,
+    pub(super) contents: Contents,
 }
 
 /// What the vault keeps, sealed.
 #[derive(Serialize, Deserialize)]
-struct Contents {
+pub(super) struct Contents {
     epoch: u32,
     amr: String,
     remember: bool,
     return_to: String,
-    enrols: bool,
+    pub(super) enrols: bool,
     part: Option<Part>,
 }
 
@@ -141,9 +166,12 @@ impl Auth {
     ) -> Result<SignInStep, Refusal> {
         let step = self.second_step(&first.user, first.methods, settings).await?;
         let enrols = match step {
-            SecondStep::Nothing | SecondStep::Notice => {
+            SecondStep::Nothing { .. } | SecondStep::Notice => {
+                let has_password = first.methods.contains(Methods::PASSWORD) && settings.passkeys.is_some();
+                let can_offer_passkey = has_password && step == SecondStep::Nothing { has_passkey: false };
                 let tokens = self.open_browser(first, &browser, settings).await?;
-                return Ok(SignInStep::Done { tokens, enrol_soon: step == SecondStep::Notice });
+                let enrol_soon = step == SecondStep::Notice;
+                return Ok(SignInStep::Done { tokens, enrol_soon, can_offer_passkey });
             }
             SecondStep::Code => false,
             SecondStep::Enrolment => true,
@@ -206,23 +234,31 @@ impl Auth {
         Ok(Waiting { user: user.ok_or_else(lost)?, digest, contents })
     }
 
-    /// Returns whether the sign-in of this secret waits for an enrolment instead of a code, and its user's login name.
+    /// Returns the sign-in that waits for this secret of a browser.
     ///
     /// # Errors
     /// `Factor(SignInLost)`; `StoreUnavailable`.
-    pub async fn waits_for_enrolment(&self, secret: &str) -> Result<(bool, String), Refusal> {
-        let waiting = self.waiting(secret).await?;
-        Ok((waiting.contents.enrols, waiting.user.login.to_string()))
+    pub async fn waiting_sign_in(&self, secret: &str, settings: &Settings) -> Result<WaitingSignIn, Refusal> {
+        let Waiting { user, digest, contents } = self.waiting(secret).await?;
+        let factors = self.factors_of(user.id).await?;
+        let subject = second_step(user.id, &digest);
+        Ok(WaitingSignIn {
+            enrols: contents.enrols,
+            login: user.login.to_string(),
+            has_code: !factors.totp.is_empty() || factors.recovery_codes > 0,
+            passkey: self.passkey_request(&subject, &factors.passkeys, settings),
+        })
     }
 
-    /// Ends a sign-in with a code. The session of `before`, a refresh cookie, ends.
+    /// Ends a sign-in with a second factor. The session of `before`, a refresh cookie, ends.
     ///
     /// # Errors
-    /// `Factor(SignInLost)`, `Factor(CodeWrong)`, `RateLimited`, `CookieTooLarge`, `StoreUnavailable`.
+    /// `Factor(SignInLost)`, `Factor(CodeWrong)`, `Factor(PasskeyWrong)`, `Factor(PasskeyExpired)`, `RateLimited`,
+    /// `CookieTooLarge`, `StoreUnavailable`.
     pub async fn finish_sign_in(
         self: &Arc<Self>,
         secret: &str,
-        code: &str,
+        factor: SecondFactor<'_>,
         browser: Browser,
         settings: &Settings,
     ) -> Result<FinishedSignIn, Refusal> {
@@ -230,8 +266,18 @@ impl Auth {
         if waiting.contents.enrols {
             return Err(FactorRefusal::NotEnrolled.into());
         }
-        self.check_code(waiting.user.id, code).await?;
-        self.end_wait(waiting, Methods::CODE, browser, settings).await
+        let user = waiting.user.id;
+        let methods = match factor {
+            SecondFactor::Code(code) => {
+                self.check_code(user, code).await?;
+                Methods::CODE
+            }
+            SecondFactor::Passkey(given) => {
+                let subject = second_step(user, &waiting.digest);
+                self.check_passkey(user, &subject, given, settings).await?
+            }
+        };
+        self.end_wait(waiting, methods, browser, settings).await
     }
 
     /// Opens the session of a sign-in that waited, once.
@@ -268,6 +314,11 @@ impl Auth {
         })
         .await
     }
+}
+
+/// Returns the subject of a passkey's challenge in the second step.
+const fn second_step(user: UserId, digest: &Digest) -> PasskeySubject<'_> {
+    PasskeySubject { purpose: PasskeyPurpose::SecondStep, user: Some(user), browser: digest }
 }
 
 /// Returns the name under which the contents are sealed: they open only for this sign-in.

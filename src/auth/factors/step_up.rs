@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::combined;
+use super::passkeys::{PasskeyPurpose, PasskeyRequest, PasskeyResponse, PasskeySubject};
 use super::pending::Browser;
 use crate::auth::sign_in::browser::{Client, Terms};
 use crate::auth::sign_in::login::{Issue, NewLogin};
@@ -23,8 +24,17 @@ pub enum StepUpProof {
     Code(String),
     /// The password.
     Password(Password),
-    /// Code of an authenticator app that was enrolled with it just now.
-    Enrolled,
+    /// A passkey, at a browser.
+    Passkey {
+        /// The sealed challenge.
+        state: String,
+        /// `credential.toJSON()`.
+        response: String,
+        /// What only this browser has: its session.
+        browser: [u8; 32],
+    },
+    /// A factor that was enrolled just now, with these methods.
+    Enrolled(Methods),
     /// A sign-in at a provider whose account is linked to the user, this long ago.
     Provider {
         /// Methods that count.
@@ -38,7 +48,7 @@ impl Auth {
     /// Proves more for a program's session. Its tokens are replaced.
     ///
     /// # Errors
-    /// `Factor(CodeWrong)`; `PasswordRejected` for a wrong password; `RateLimited`, `TokenRevoked`, `Overloaded`,
+    /// `Factor(CodeWrong)`, `Factor(PasskeyWrong)`, `Factor(PasskeyExpired)`; `PasswordRejected` for a wrong password; `RateLimited`, `TokenRevoked`, `Overloaded`,
     /// `StoreUnavailable`.
     pub async fn step_up(
         self: &Arc<Self>,
@@ -114,7 +124,13 @@ impl Auth {
                 })?;
                 Ok((Methods::PASSWORD, Duration::ZERO))
             }
-            StepUpProof::Enrolled => Ok((Methods::CODE, Duration::ZERO)),
+            StepUpProof::Passkey { state, response, browser } => {
+                let given = PasskeyResponse { state: &state, response: &response };
+                let subject = subject(identity, &browser);
+                let methods = self.check_passkey(identity.user_id(), &subject, given, settings).await?;
+                Ok((methods, Duration::ZERO))
+            }
+            StepUpProof::Enrolled(methods) => Ok((methods, Duration::ZERO)),
             StepUpProof::Provider { methods, ago } => Ok((methods, ago)),
         }
     }
@@ -141,13 +157,14 @@ impl Auth {
         Ok(tokens)
     }
 
-    /// Returns the ways in which the user of a session can prove more: by a code, and by a password.
+    /// Returns the ways in which the user of a session can prove more at a browser.
     ///
     /// # Errors
     /// `StoreUnavailable`.
     pub async fn step_up_ways(
         &self,
         identity: &Identity,
+        browser: &[u8],
         settings: &Settings,
     ) -> Result<StepUpWays, Refusal> {
         let factors = self.factors_of(identity.user_id()).await?;
@@ -157,6 +174,7 @@ impl Auth {
         let is_of_provider = links.iter().any(|link| link.is_origin);
         let providers = links.into_iter().map(|link| link.account.provider).collect();
         Ok(StepUpWays {
+            passkey: self.passkey_request(&subject(identity, browser), &factors.passkeys, settings),
             has_code: !factors.totp.is_empty() || factors.recovery_codes > 0,
             has_password: settings.passwords && !is_of_provider,
             providers,
@@ -183,9 +201,16 @@ impl Auth {
     }
 }
 
+/// Returns the subject of a passkey's challenge in a session.
+const fn subject<'a>(identity: &Identity, browser: &'a [u8]) -> PasskeySubject<'a> {
+    PasskeySubject { purpose: PasskeyPurpose::StepUp, user: Some(identity.user_id()), browser }
+}
+
 /// Ways in which the user of a session can prove more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StepUpWays {
+    /// Request to the user's passkeys, if there are any.
+    pub passkey: Option<PasskeyRequest>,
     /// Whether the user has an authenticator app or recovery codes.
     pub has_code: bool,
     /// Whether the user has a password, and passwords sign people in.

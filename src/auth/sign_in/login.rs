@@ -100,7 +100,7 @@ impl Auth {
         let client = request.client();
         let FirstFactor { user, methods, .. } = self.first_factor(request, settings).await?;
         let methods = match (self.second_step(&user, methods, settings).await?, code) {
-            (SecondStep::Nothing | SecondStep::Notice, _) => methods,
+            (SecondStep::Nothing { .. } | SecondStep::Notice, _) => methods,
             (SecondStep::Code, Some(code)) => {
                 self.check_code(user.id, code).await?;
                 combined(methods, Methods::CODE)

@@ -50,6 +50,12 @@ pub(crate) enum Guesser<'a> {
         /// The client's address.
         address: IpAddr,
     },
+    /// A browser with a passkey: each forged response costs a lookup in the vault, the check of a signature, and a line of
+    /// the log.
+    Passkey {
+        /// The client's address.
+        address: IpAddr,
+    },
     /// A sender of logout tokens: each forged one costs the check of a signature, and a line of the log.
     LogoutToken {
         /// The sender's address.
@@ -182,6 +188,9 @@ fn limits(guesser: Guesser<'_>, Attempts { per_account, per_address }: Attempts)
         // Apart from the addresses' bucket for passwords: neither locks the other.
         Guesser::Callback { address } => {
             vec![limit(format!("callback:{}", network(address)), per_address, ADDRESS_LEAK)]
+        }
+        Guesser::Passkey { address } => {
+            vec![limit(format!("passkey:{}", network(address)), per_address, ADDRESS_LEAK)]
         }
         Guesser::LogoutToken { address } => {
             vec![limit(format!("logout:{}", network(address)), per_address, ADDRESS_LEAK)]

@@ -16,9 +16,11 @@ use crate::config::{Env, MasterKey, usize_from};
 use crate::identity::{Role, Roles};
 
 mod encrypted_claims;
+mod passkeys;
 mod recipient;
 
 pub use encrypted_claims::{ClaimsKey, EncryptedClaim, EncryptedClaims};
+pub use passkeys::Passkeys;
 pub use recipient::RecipientKey;
 
 /// `[tokens]`
@@ -72,6 +74,8 @@ pub struct Login {
     pub min_password_length: usize,
     /// Users who need a second factor.
     pub factor: FactorPolicy,
+    /// Passkeys.
+    pub passkeys: Passkeys,
     /// Burst of failed logins for one account from one address; ten times as many from all addresses together.
     pub attempts_per_account: u32,
     /// Burst of failed logins from one address (IPv6: one /64); refilled by one every second.
@@ -231,7 +235,7 @@ fn audience(text: &str) -> Result<String, String> {
 }
 
 /// Reads `[login]`.
-pub(crate) fn login(table: Table<'_>, default: Login, has_providers: bool) -> Login {
+pub(crate) fn login(table: Table<'_>, default: Login, has_providers: bool, public_urls: &[String]) -> Login {
     let count = |name, range, why| table.value(name).and_then(|value| value.count(range, why));
     let password = table.value("password").and_then(|value| {
         let password = value.flag()?;
@@ -263,6 +267,7 @@ pub(crate) fn login(table: Table<'_>, default: Login, has_providers: bool) -> Lo
         )
         .map_or(default.min_password_length, usize_from),
         factor: factor(&table, default.factor),
+        passkeys: passkeys::read(&table, default.passkeys, public_urls),
         attempts_per_account: count(
             "attempts_per_account",
             1..=100,

@@ -274,6 +274,18 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"2: login.factor_roles: nobody needs a second factor, so this has no effect: set factor = "mfa", or remove this|3: login.factor_grace: "91d" is out of range: write "0s" to "90d" (beyond 90 days nobody remembers the notice)|3: login.factor_grace: nobody needs a second factor, so this has no effect: set factor = "mfa", or remove this"#,
     ),
     (
+        r#"[server]|public_urls = ["https://app.example.com"]|[login]|passkey_rp_id = "https://example.com""#,
+        r#"4: login.passkey_rp_id: "https://example.com" is not a host name: write one in lower case without scheme and port, such as "example.com""#,
+    ),
+    (
+        r#"[server]|public_urls = ["https://app.example.com"]|[login]|passkey_rp_id = "ample.com""#,
+        r#"4: login.passkey_rp_id: "ample.com" is neither the host of an https URL in server.public_urls nor a domain above one"#,
+    ),
+    (
+        r#"[login]|passkeys = false|passkey_rp_id = "example.com""#,
+        r#"3: login.passkey_rp_id: there are no passkeys, so this has no effect: remove it, or passkeys = false"#,
+    ),
+    (
         r#"[login]|attempts_per_account = 0"#,
         r#"2: login.attempts_per_account: 0 is out of range: write 1 to 100 (0 would lock everybody out, and NIST SP 800-63B allows 100)"#,
     ),

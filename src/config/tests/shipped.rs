@@ -181,6 +181,7 @@ fn settings_of_the_shipped_file_take_effect() {
             "browser.cookie_domain",
             "login.factor_grace",
             "login.factor_roles",
+            "login.passkey_rp_id",
             "providers",
             "routes",
             "server.tls",

@@ -266,7 +266,16 @@ pub(crate) fn step_up_url(
 
 /// Returns the URL of the enrolment of an authenticator app, which then goes on to `target`.
 pub(crate) fn totp_url(target: &str, auth: &Auth, snapshot: &Snapshot) -> String {
-    let url = format!("{}/totp", snapshot.server.auth_prefix);
+    enrolment_url("totp", target, auth, snapshot)
+}
+
+/// Returns the URL of the enrolment of a passkey, which then goes on to `target`.
+pub(crate) fn passkey_url(target: &str, auth: &Auth, snapshot: &Snapshot) -> String {
+    enrolment_url("passkey", target, auth, snapshot)
+}
+
+fn enrolment_url(page: &str, target: &str, auth: &Auth, snapshot: &Snapshot) -> String {
+    let url = format!("{}/{page}", snapshot.server.auth_prefix);
     let token = auth.form_token(RETURN_TO, target.as_bytes());
     let returns = format!("?return_to={}", return_to::escape(&return_to::packed(&token, target)));
     if url.len() + returns.len() > snapshot.limits().header_bytes / 2 { url } else { url + &returns }

@@ -9,11 +9,13 @@ use super::factors;
 use super::form::Form;
 use super::providers::{self, Start};
 use super::{Call, EndpointError, OwnResponse};
-use crate::auth::{LoginRequest, SignInStep, Tokens};
-use crate::error::{ProviderRefusal, Refusal};
+use crate::auth::{Browser, Client, LoginRequest, PasskeyRequest, PasskeyResponse, SignInStep, Tokens};
+use crate::error::{FactorRefusal, ProviderRefusal, Refusal};
+use crate::factor::passkey::AssertionResponse;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::{authentication::refresh_cookie, set_cookies::ROOM};
+use crate::id::base64url;
 use crate::pages::{Page, ProviderButton, SignIn, SignInFields, SignInProblem, SignedIn};
 use crate::password::Password;
 use crate::policy::cookies::{self, Found};
@@ -111,6 +113,9 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
             if cookies_refused { SignInProblem::CookiesRefused } else { SignInProblem::FormExpired };
         return Ok(form_page(call, &input, Some((refusal, problem))));
     }
+    if let Some(given) = factors::passkey_response(&form) {
+        return with_passkey(call, given, visit.as_deref().unwrap_or_default(), &input).await;
+    }
     if let Some(id) = form.get("provider") {
         let start = Start { return_to, remember, ..Start::default() };
         return Ok(match call.snapshot.settings.providers.find(id) {
@@ -150,7 +155,11 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     let login =
         call.auth.login_browser(request, (remember, &target), ROOM, old_cookie.as_deref(), settings).await;
     match login {
-        Ok(step) => Ok(signed_in_or_waiting(call, step, &target)),
+        Ok(step) => {
+            let offers = matches!(&step, SignInStep::Done { can_offer_passkey: true, enrol_soon: false, .. });
+            let offer = if offers { factors::passkey_offer(call, &form, &target) } else { None };
+            Ok(signed_in_or_waiting(call, step, offer.as_deref().unwrap_or(&target)))
+        }
         Err(refusal) => {
             let problem = match &refusal {
                 Refusal::CredentialsWrong => SignInProblem::CredentialsWrong,
@@ -163,11 +172,48 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     }
 }
 
+/// Signs in with a passkey, and redirects to `return_to`.
+async fn with_passkey(
+    call: &mut Call<'_>,
+    given: PasskeyResponse<'_>,
+    visit: &str,
+    input: &Input<'_>,
+) -> Result<OwnResponse, EndpointError> {
+    let client = Client { address: call.address(), user_agent: call.user_agent(), devices: call.devices() };
+    let before = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
+    let browser = Browser { client, remember: input.remember, room: ROOM, before };
+    let target = input.return_to.and_then(|packed| navigation::return_target(packed, call.auth));
+    let target = target.unwrap_or_else(|| "/".to_owned());
+    let settings = &call.snapshot.settings;
+    let login = call.auth.login_with_passkey(given, visit.as_bytes(), browser, &target, settings).await;
+    let refusal = match login {
+        Ok(step) => return Ok(signed_in_or_waiting(call, step, &target)),
+        Err(refusal) => refusal,
+    };
+    let problem = match &refusal {
+        // The page was open for long. It is shown again with a new request, and the browser may use it at once.
+        Refusal::Factor(FactorRefusal::PasskeyExpired) => SignInProblem::FormExpired,
+        Refusal::Factor(FactorRefusal::PasskeyWrong | FactorRefusal::PasskeyUnknown) => {
+            SignInProblem::PasskeyWrong
+        }
+        Refusal::Factor(FactorRefusal::PasskeyNotAlone) => SignInProblem::PasskeyNotAlone,
+        Refusal::RateLimited(wait) => SignInProblem::TooMany(*wait),
+        Refusal::StoreUnavailable | Refusal::Overloaded => SignInProblem::Unavailable,
+        _ => return Err(refusal.into()),
+    };
+    // The response was read before it was refused as that of an unknown passkey.
+    let used = AssertionResponse::parse(given.response.as_bytes()).ok();
+    let used = used.map(|response| base64url(response.credential_id()));
+    let Input { return_to, username, remember, .. } = *input;
+    let input = Input { return_to, username, remember, passkey: used.as_deref(), ..Input::default() };
+    Ok(form_page(call, &input, Some((refusal, problem))))
+}
+
 /// Sets the cookies of a sign-in and goes on to `target`, or to the second step.
 pub(super) fn signed_in_or_waiting(call: &mut Call<'_>, step: SignInStep, target: &str) -> OwnResponse {
     match step {
         SignInStep::Pending(pending) => factors::begin(call, &pending),
-        SignInStep::Done { tokens, enrol_soon } => {
+        SignInStep::Done { tokens, enrol_soon, .. } => {
             call.log.set_session(tokens.session);
             call.cookies.set_tokens(&tokens, call.snapshot);
             if providers::is_held(call) {
@@ -194,6 +240,8 @@ struct Input<'a> {
     drops_fragment: bool,
     /// Whether the name was asked for before, and no provider is responsible for it.
     asks_password: bool,
+    /// Id of the passkey that was used.
+    passkey: Option<&'a str>,
 }
 
 /// Returns the page with the form, bound to this browser by a cookie. A browser that does not send the cookie back gets an error
@@ -227,7 +275,17 @@ fn form_page(
         (false, true) => SignInFields::Name,
         (false, false) => SignInFields::None,
     };
+    let request = call.auth.passkey_sign_in(visit.as_bytes(), settings);
+    let request = factors::shown_passkey(call, request);
+    // The browser forgets a passkey that was removed here (WebAuthn section 5.1.10).
+    let is_unknown = matches!(problem, Some((Refusal::Factor(FactorRefusal::PasskeyUnknown), _)));
+    let forgotten = input.passkey.filter(|_| is_unknown).and_then(|id| {
+        let relying_party = settings.passkeys.as_ref()?;
+        Some(json!({"rpId": relying_party.id(), "credentialId": id}).to_string())
+    });
     let content = Page::SignIn(SignIn {
+        passkey: request.as_ref().map(PasskeyRequest::as_parts),
+        forgotten_passkey: forgotten.as_deref(),
         fields,
         providers: &buttons,
         action: &action,

@@ -46,12 +46,13 @@ mod refresh;
 mod sessions;
 
 /// Paths that are HTML pages on `GET`.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/account",
     "/login",
     "/login/enrol",
     "/login/factor",
     "/logout",
+    "/passkey",
     "/password",
     "/sessions",
     "/step-up",
@@ -153,6 +154,9 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/totp", &Method::GET) => factors::show_totp(&mut call).await,
         ("/totp", &Method::POST) => factors::submit_totp(&mut call).await,
         ("/totp/remove", &Method::POST) => factors::remove(&mut call).await,
+        ("/passkey", &Method::GET) => factors::show_passkey(&mut call).await,
+        ("/passkey", &Method::POST) => factors::submit_passkey(&mut call).await,
+        ("/passkey/remove", &Method::POST) => factors::remove_passkey(&mut call).await,
         ("/recovery-codes", &Method::POST) => factors::new_codes(&mut call).await,
         ("/refresh", &Method::POST) if is_form => refresh::submit_form(&mut call).await,
         ("/refresh", &Method::POST) => refresh::submit_json(&mut call).await,
@@ -182,10 +186,14 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/.well-known/jwks.json", &Method::GET) => {
             Ok(OwnResponse::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs()))
         }
-        ("/refresh" | "/logout-all" | "/totp/remove" | "/recovery-codes", _) => only("POST"),
-        ("/login" | "/login/factor" | "/login/enrol" | "/logout" | "/password" | "/step-up" | "/totp", _) => {
-            only("GET, HEAD, POST")
+        ("/refresh" | "/logout-all" | "/totp/remove" | "/passkey/remove" | "/recovery-codes", _) => {
+            only("POST")
         }
+        (
+            "/login" | "/login/factor" | "/login/enrol" | "/logout" | "/passkey" | "/password" | "/step-up"
+            | "/totp",
+            _,
+        ) => only("GET, HEAD, POST"),
         ("/account" | "/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),
         _ if path.starts_with("/providers/") => {
             providers::serve(&mut call, method, &path["/providers/".len()..]).await

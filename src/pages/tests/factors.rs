@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{ACCOUNT, HOSTILE};
 use crate::clock::Timestamp;
 use crate::pages::{
-    FactorItem, FactorPage, FactorProblem, FactorSection, Page, RecoveryCodesPage, StepUpPage, TotpPage,
+    FactorItem, FactorPage, FactorProblem, FactorSection, Page, PasskeyPage, RecoveryCodesPage, StepUpPage,
+    TotpPage,
 };
 
 /// A section of the account page with everything, and one with nothing.
@@ -18,6 +19,10 @@ pub(super) fn sections() -> (&'static FactorSection, &'static FactorSection) {
     };
     let section = FactorSection {
         apps: vec![item(Some(Timestamp::from_secs(80_000))), item(None)],
+        passkeys: vec![item(Some(Timestamp::from_secs(80_000))), item(None)],
+        add_passkey: Some(HOSTILE.to_owned()),
+        remove_passkey: HOSTILE.to_owned(),
+        accepted_passkeys: Some(HOSTILE.to_owned()),
         recovery_codes: Some(1),
         add: HOSTILE.to_owned(),
         remove: HOSTILE.to_owned(),
@@ -27,8 +32,26 @@ pub(super) fn sections() -> (&'static FactorSection, &'static FactorSection) {
 }
 
 pub(super) fn pages() -> Vec<Page<'static>> {
-    let factor =
-        |problem| FactorPage { action: HOSTILE, csrf: HOSTILE, user: HOSTILE, cancel: HOSTILE, problem };
+    let passkey = Some((HOSTILE, HOSTILE));
+    let factor = |problem: Option<FactorProblem>| FactorPage {
+        action: HOSTILE,
+        csrf: HOSTILE,
+        user: HOSTILE,
+        cancel: HOSTILE,
+        has_code: problem.is_none(),
+        passkey,
+        problem,
+    };
+    let enrolment = |is_offer, passkey, problem| PasskeyPage {
+        action: HOSTILE,
+        csrf: HOSTILE,
+        user: HOSTILE,
+        return_to: Some(HOSTILE),
+        later: HOSTILE,
+        is_offer,
+        passkey,
+        problem,
+    };
     let labels: &'static [(String, String)] = Box::leak(Box::new([(HOSTILE.to_owned(), HOSTILE.to_owned())]));
     let step_up = |needs_factor, has_code, problem| StepUpPage {
         account: ACCOUNT,
@@ -36,6 +59,7 @@ pub(super) fn pages() -> Vec<Page<'static>> {
         return_to: Some(HOSTILE),
         needs_factor,
         has_code,
+        passkey,
         has_password: !needs_factor,
         providers: labels,
         enrol: HOSTILE,
@@ -51,12 +75,18 @@ pub(super) fn pages() -> Vec<Page<'static>> {
         return_to: Some(HOSTILE),
         later: HOSTILE,
         is_needed,
+        passkey,
         problem,
     };
     vec![
         Page::Factor(factor(None)),
         Page::Factor(factor(Some(FactorProblem::CodeWrong))),
         Page::Factor(factor(Some(FactorProblem::FormExpired))),
+        Page::Factor(FactorPage { passkey: None, ..factor(Some(FactorProblem::PasskeyWrong)) }),
+        Page::Passkey(enrolment(true, passkey, None)),
+        Page::Passkey(enrolment(false, passkey, Some(FactorProblem::PasskeyTaken))),
+        Page::Passkey(enrolment(false, None, None)),
+        Page::StepUp(StepUpPage { passkey: None, ..step_up(true, false, None) }),
         Page::StepUp(step_up(true, false, None)),
         Page::StepUp(step_up(true, true, Some(FactorProblem::CodeWrong))),
         Page::StepUp(step_up(false, true, Some(FactorProblem::PasswordWrong))),

@@ -50,6 +50,23 @@ pub(in crate::pages) struct FactorText {
     pub(in crate::pages) interrupted_step: &'static str,
     pub(in crate::pages) interrupted_link: &'static str,
 
+    pub(in crate::pages) second_step_passkey: &'static str,
+    pub(in crate::pages) passkey_sign_in: &'static str,
+    pub(in crate::pages) passkey_use: &'static str,
+    pub(in crate::pages) passkey_failed: &'static str,
+    pub(in crate::pages) passkey_exists: &'static str,
+    pub(in crate::pages) passkey_wrong: &'static str,
+    pub(in crate::pages) passkey_not_alone: &'static str,
+    pub(in crate::pages) passkey: &'static str,
+    pub(in crate::pages) passkey_text: &'static str,
+    pub(in crate::pages) passkey_offer: &'static str,
+    pub(in crate::pages) passkey_nowhere: &'static str,
+    pub(in crate::pages) passkey_create: &'static str,
+    pub(in crate::pages) passkey_name_hint: &'static str,
+    pub(in crate::pages) add_passkey: &'static str,
+    pub(in crate::pages) kind_passkey: &'static str,
+    pub(in crate::pages) kind_app: &'static str,
+
     /// Error texts by code.
     pub(in crate::pages) errors: &'static [(ErrorOf, ErrorText)],
 }
@@ -87,8 +104,8 @@ pub(super) const ENGLISH: FactorText = FactorText {
                  not shown again, and earlier ones are void.",
     codes_kept: "I have kept them",
 
-    section: "Second factor",
-    section_text: "Asked for in addition to your password.",
+    section: "Passkeys and second factors",
+    section_text: "Asked for in addition to your password. A passkey also signs you in alone.",
     add_app: "Add an app",
     added: "Added",
     last_used: "Last used",
@@ -104,6 +121,23 @@ pub(super) const ENGLISH: FactorText = FactorText {
                        still in this tab.",
     interrupted_step: "Confirm it, in a new tab.",
     interrupted_link: "Confirm (opens a new tab)",
+
+    second_step_passkey: "Use your passkey, or enter one of your recovery codes.",
+    passkey_sign_in: "Sign in with a passkey",
+    passkey_use: "Use a passkey",
+    passkey_failed: "No passkey was used. Try again, or take another way.",
+    passkey_exists: "This device has a passkey for your account already.",
+    passkey_wrong: "The passkey was not accepted. Try again, or take another way.",
+    passkey_not_alone: "Sign in with your provider first. The passkey is asked for after that.",
+    passkey: "Passkey",
+    passkey_text: "With a passkey you sign in with the lock of your device: a fingerprint, a face or a PIN. Nobody can guess it, and no false page can steal it.",
+    passkey_offer: "Sign in without a password next time",
+    passkey_nowhere: "This browser has no passkeys for this address.",
+    passkey_create: "Set up a passkey",
+    passkey_name_hint: "To tell it from others, such as the name of this device.",
+    add_passkey: "Add a passkey",
+    kind_passkey: "Passkey",
+    kind_app: "App",
 
     errors: &[
         (
@@ -167,8 +201,8 @@ pub(super) const GERMAN: FactorText = FactorText {
                  schreiben Sie sie jetzt auf: Sie werden nicht noch einmal gezeigt, und frühere gelten nicht mehr.",
     codes_kept: "Ich habe sie aufbewahrt",
 
-    section: "Zweiter Faktor",
-    section_text: "Wird zusätzlich zu Ihrem Passwort verlangt.",
+    section: "Passkeys und zweite Faktoren",
+    section_text: "Wird zusätzlich zu Ihrem Passwort verlangt. Ein Passkey meldet Sie auch allein an.",
     add_app: "App hinzufügen",
     added: "Hinzugefügt",
     last_used: "Zuletzt benutzt",
@@ -184,6 +218,23 @@ pub(super) const GERMAN: FactorText = FactorText {
                        Eingaben sind noch in diesem Tab.",
     interrupted_step: "Bestätigen Sie es in einem neuen Tab.",
     interrupted_link: "Bestätigen (öffnet einen neuen Tab)",
+
+    second_step_passkey: "Benutzen Sie Ihren Passkey, oder geben Sie einen Ihrer Ersatzcodes ein.",
+    passkey_sign_in: "Mit einem Passkey anmelden",
+    passkey_use: "Passkey benutzen",
+    passkey_failed: "Es wurde kein Passkey benutzt. Versuchen Sie es noch einmal, oder nehmen Sie einen anderen Weg.",
+    passkey_exists: "Dieses Gerät hat schon einen Passkey für Ihr Konto.",
+    passkey_wrong: "Der Passkey wurde nicht angenommen. Versuchen Sie es noch einmal, oder nehmen Sie einen anderen Weg.",
+    passkey_not_alone: "Melden Sie sich zuerst bei Ihrem Anbieter an. Der Passkey wird danach verlangt.",
+    passkey: "Passkey",
+    passkey_text: "Mit einem Passkey melden Sie sich mit der Sperre Ihres Geräts an: Fingerabdruck, Gesicht oder PIN. Niemand kann ihn erraten, und keine falsche Seite kann ihn stehlen.",
+    passkey_offer: "Nächstes Mal ohne Passwort anmelden",
+    passkey_nowhere: "Dieser Browser hat keine Passkeys für diese Adresse.",
+    passkey_create: "Passkey einrichten",
+    passkey_name_hint: "Um ihn von anderen zu unterscheiden, etwa der Name dieses Geräts.",
+    add_passkey: "Passkey hinzufügen",
+    kind_passkey: "Passkey",
+    kind_app: "App",
 
     errors: &[
         (

@@ -18,11 +18,15 @@ pub enum FactorProblem {
     TooMany(Duration),
     /// Cannot be decided now.
     Unavailable,
+    /// The passkey was not accepted.
+    PasskeyWrong,
+    /// The passkey is set up already.
+    PasskeyTaken,
     /// The form token is invalid or has expired.
     FormExpired,
 }
 
-/// Second step of a sign-in. It posts `csrf` and `code`.
+/// Second step of a sign-in. It posts `csrf`, and `code` or `passkey` and `passkey_state`.
 #[derive(Debug)]
 pub struct FactorPage<'a> {
     /// URL the form is posted to.
@@ -33,11 +37,16 @@ pub struct FactorPage<'a> {
     pub user: &'a str,
     /// URL of the sign-in page, for somebody else.
     pub cancel: &'a str,
+    /// Whether the user has something that gives codes, or recovery codes.
+    pub has_code: bool,
+    /// Options and state of a request to the user's passkeys.
+    pub passkey: Option<(&'a str, &'a str)>,
     /// Reason why the form is shown again.
     pub problem: Option<FactorProblem>,
 }
 
-/// More proof for a session. It posts `csrf`, `return_to` (if present), and `code`, `password` or `provider`.
+/// More proof for a session. It posts `csrf`, `return_to` (if present), and `code`, `password`, `provider`, or
+/// `passkey` and `passkey_state`.
 #[derive(Debug)]
 pub struct StepUpPage<'a> {
     /// The signed-in user.
@@ -50,6 +59,8 @@ pub struct StepUpPage<'a> {
     pub needs_factor: bool,
     /// Whether the user has one that gives codes, or recovery codes.
     pub has_code: bool,
+    /// Options and state of a request to the user's passkeys.
+    pub passkey: Option<(&'a str, &'a str)>,
     /// Whether the password will do.
     pub has_password: bool,
     /// Providers that can prove the user again: id and label.
@@ -81,6 +92,8 @@ pub struct TotpPage<'a> {
     pub later: &'a str,
     /// Whether nobody gets on without it.
     pub is_needed: bool,
+    /// Options and state of a passkey instead.
+    pub passkey: Option<(&'a str, &'a str)>,
     /// Reason why the form is shown again.
     pub problem: Option<FactorProblem>,
 }
@@ -92,6 +105,27 @@ impl TotpPage<'_> {
         let groups: Vec<String> = characters.chunks(4).map(|group| group.iter().collect()).collect();
         groups.join(" ")
     }
+}
+
+/// Enrolment of a passkey. It posts `csrf`, `passkey`, `passkey_state`, `name`, and `return_to` (if present); or `later`.
+#[derive(Debug)]
+pub struct PasskeyPage<'a> {
+    /// URL the form is posted to.
+    pub action: &'a str,
+    /// The form token (CSRF).
+    pub csrf: &'a str,
+    /// The login name.
+    pub user: &'a str,
+    /// Packed return URL, posted back with the form.
+    pub return_to: Option<&'a str>,
+    /// URL to go to without an enrolment.
+    pub later: &'a str,
+    /// Whether the user did not ask for it.
+    pub is_offer: bool,
+    /// Options and state; `None` if pages of this host have no passkeys.
+    pub passkey: Option<(&'a str, &'a str)>,
+    /// Reason why the form is shown again.
+    pub problem: Option<FactorProblem>,
 }
 
 /// Recovery codes, shown once.
@@ -108,6 +142,14 @@ pub struct RecoveryCodesPage<'a> {
 pub struct FactorSection {
     /// Authenticator apps.
     pub apps: Vec<FactorItem>,
+    /// Passkeys.
+    pub passkeys: Vec<FactorItem>,
+    /// URL of the enrolment of a passkey; `None` if pages of this host have none.
+    pub add_passkey: Option<String>,
+    /// URL to post for the removal of a passkey.
+    pub remove_passkey: String,
+    /// All passkeys, for the browser's password manager (WebAuthn section 5.1.10.3), as JSON.
+    pub accepted_passkeys: Option<String>,
     /// Number of unused recovery codes; `None` without a second factor.
     pub recovery_codes: Option<u32>,
     /// URL of the enrolment.

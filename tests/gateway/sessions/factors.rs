@@ -1,6 +1,8 @@
 //! Second factors: authenticator apps and recovery codes at sign-in, step-up, and the policy that needs them.
 
+mod authenticator;
 mod enrolment;
+mod passkeys;
 mod policy;
 mod program;
 mod sign_in;

@@ -6,6 +6,8 @@
 //! GET, POST  step-up          more proof for a session; POST takes JSON of programs too
 //! GET, POST  totp             enrolment of an authenticator app in a session
 //! POST       totp/remove      form of the account page
+//! GET, POST  passkey          enrolment of a passkey in a session
+//! POST       passkey/remove   form of the account page
 //! POST       recovery-codes   form of the account page
 //! ```
 
@@ -15,10 +17,16 @@ use crate::gateway::authorize::navigation;
 use crate::gateway::endpoints::Form;
 use crate::pages::FactorProblem;
 
+mod passkey_fields;
+mod passkeys;
 mod second_step;
 mod step_up;
 mod totp;
 
+pub(super) use passkey_fields::{
+    offer as passkey_offer, response as passkey_response, shown as shown_passkey,
+};
+pub(super) use passkeys::{remove as remove_passkey, show as show_passkey, submit as submit_passkey};
 pub(super) use second_step::{begin, enrol, enrol_form, factor, factor_form};
 pub(super) use step_up::{
     replace, show as show_step_up, submit_form as step_up_form, submit_json as step_up_json,
@@ -27,9 +35,12 @@ pub(super) use totp::{new_codes, on_account, remove, show as show_totp, submit a
 
 /// Returns the problem to show in a form; the refusal itself if it is not one of a form.
 fn problem(refusal: &Refusal) -> Option<FactorProblem> {
-    use crate::error::FactorRefusal::CodeWrong;
+    use crate::error::FactorRefusal::{CodeWrong, PasskeyExpired, PasskeyUnknown, PasskeyWrong, Taken};
     Some(match refusal {
         Refusal::Factor(CodeWrong) => FactorProblem::CodeWrong,
+        Refusal::Factor(PasskeyWrong | PasskeyUnknown) => FactorProblem::PasskeyWrong,
+        Refusal::Factor(PasskeyExpired) => FactorProblem::FormExpired,
+        Refusal::Factor(Taken) => FactorProblem::PasskeyTaken,
         Refusal::PasswordRejected(_) => FactorProblem::PasswordWrong,
         Refusal::RateLimited(wait) => FactorProblem::TooMany(*wait),
         Refusal::StoreUnavailable | Refusal::Overloaded => FactorProblem::Unavailable,

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::problem;
-use crate::auth::{Browser, Client, FinishedSignIn, PENDING_LIFE, PendingSignIn, RecoveryCodes};
+use super::{passkey_fields, problem};
+use crate::auth::{
+    Browser, Client, Enrolment, EnrolmentOffer, FinishedSignIn, PENDING_LIFE, PasskeyRequest, PendingSignIn,
+    RecoveryCodes, SecondFactor, WaitingSignIn,
+};
 use crate::error::{FactorRefusal, Refusal};
 use crate::factor::qr_code;
 use crate::gateway::authorize::authentication::refresh_cookie;
@@ -18,8 +21,12 @@ use crate::policy::cookies::{self, Found};
 pub(in crate::gateway::endpoints) fn begin(call: &mut Call<'_>, pending: &PendingSignIn) -> OwnResponse {
     let name = call.snapshot.cookies.pending;
     call.cookies.push(name, pending.secret.expose(), call.snapshot, Some(PENDING_LIFE));
-    let step = if pending.enrols { "enrol" } else { "factor" };
-    OwnResponse::see_other(&format!("{}/login/{step}", call.snapshot.server.auth_prefix))
+    step(call, if pending.enrols { "enrol" } else { "factor" })
+}
+
+/// Sends the browser to a page of the second step.
+fn step(call: &Call<'_>, page: &str) -> OwnResponse {
+    OwnResponse::see_other(&format!("{}/login/{page}", call.snapshot.server.auth_prefix))
 }
 
 /// Returns the browser's secret.
@@ -51,11 +58,9 @@ fn browser(call: &Call<'_>) -> Browser {
 /// `GET login/factor`: the form for a code.
 pub(in crate::gateway::endpoints) async fn factor(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let Some(secret) = secret(call) else { return Ok(again(call)) };
-    match call.auth.waits_for_enrolment(&secret).await {
-        Ok((true, _)) => {
-            Ok(OwnResponse::see_other(&format!("{}/login/enrol", call.snapshot.server.auth_prefix)))
-        }
-        Ok((false, user)) => Ok(factor_page(call, &secret, &user, None)),
+    match call.auth.waiting_sign_in(&secret, &call.snapshot.settings).await {
+        Ok(waiting) if waiting.enrols => Ok(step(call, "enrol")),
+        Ok(waiting) => Ok(factor_page(call, &secret, waiting, None)),
         Err(Refusal::Factor(FactorRefusal::SignInLost)) => Ok(again(call)),
         Err(refusal) => Err(refusal.into()),
     }
@@ -67,14 +72,17 @@ pub(in crate::gateway::endpoints) async fn factor_form(
 ) -> Result<OwnResponse, EndpointError> {
     let form = call.form().await?;
     let Some(secret) = secret(call) else { return Ok(again(call)) };
-    let finished = match (guard(call, &form, Some(secret.as_bytes())), form.get("code")) {
+    let given = passkey_fields::response(&form).map(SecondFactor::Passkey);
+    let given = given.or_else(|| form.get("code").map(SecondFactor::Code));
+    let finished = match (guard(call, &form, Some(secret.as_bytes())), given) {
         (Err(refusal), _) => Err((refusal, FactorProblem::FormExpired)),
         (Ok(()), None) => Err((Refusal::RequestInvalid("code: missing".into()), FactorProblem::Incomplete)),
-        (Ok(()), Some(code)) => {
-            let finishing = call.auth.finish_sign_in(&secret, code, browser(call), &call.snapshot.settings);
+        (Ok(()), Some(given)) => {
+            let finishing = call.auth.finish_sign_in(&secret, given, browser(call), &call.snapshot.settings);
             match finishing.await {
                 Ok(finished) => Ok(finished),
                 Err(Refusal::Factor(FactorRefusal::SignInLost)) => return Ok(again(call)),
+                Err(Refusal::Factor(FactorRefusal::NotEnrolled)) => return Ok(step(call, "enrol")),
                 Err(refusal) => match problem(&refusal) {
                     Some(problem) => Err((refusal, problem)),
                     None => return Err(refusal.into()),
@@ -87,8 +95,8 @@ pub(in crate::gateway::endpoints) async fn factor_form(
             signed_in(call, &finished);
             Ok(OwnResponse::see_other(&finished.return_to))
         }
-        Err(problem) => match call.auth.waits_for_enrolment(&secret).await {
-            Ok((_, user)) => Ok(factor_page(call, &secret, &user, Some(problem))),
+        Err(problem) => match call.auth.waiting_sign_in(&secret, &call.snapshot.settings).await {
+            Ok(waiting) => Ok(factor_page(call, &secret, waiting, Some(problem))),
             Err(_) => Ok(again(call)),
         },
     }
@@ -103,17 +111,20 @@ fn signed_in(call: &mut Call<'_>, finished: &FinishedSignIn) {
 fn factor_page(
     call: &Call<'_>,
     secret: &str,
-    user: &str,
+    waiting: WaitingSignIn,
     problem: Option<(Refusal, FactorProblem)>,
 ) -> OwnResponse {
+    let request = passkey_fields::shown(call, waiting.passkey);
     let prefix = &call.snapshot.server.auth_prefix;
     let csrf = call.auth.form_token(FORM, secret.as_bytes());
     let (action, cancel) = (format!("{prefix}/login/factor"), format!("{prefix}/login"));
     let content = Page::Factor(FactorPage {
         action: &action,
         csrf: &csrf,
-        user,
+        user: &waiting.login,
         cancel: &cancel,
+        has_code: waiting.has_code,
+        passkey: request.as_ref().map(PasskeyRequest::as_parts),
         problem: problem.as_ref().map(|(_, problem)| *problem),
     });
     match problem {
@@ -125,14 +136,7 @@ fn factor_page(
 /// `GET login/enrol`: a new authenticator app.
 pub(in crate::gateway::endpoints) async fn enrol(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let Some(secret) = secret(call) else { return Ok(again(call)) };
-    match call.auth.waits_for_enrolment(&secret).await {
-        Ok((true, _)) => enrol_page(call, &secret, None, None).await,
-        Ok((false, _)) => {
-            Ok(OwnResponse::see_other(&format!("{}/login/factor", call.snapshot.server.auth_prefix)))
-        }
-        Err(Refusal::Factor(FactorRefusal::SignInLost)) => Ok(again(call)),
-        Err(refusal) => Err(refusal.into()),
-    }
+    enrol_page(call, &secret, None, None).await
 }
 
 /// `POST login/enrol`, a form: enrols the app, and ends the sign-in.
@@ -145,13 +149,16 @@ pub(in crate::gateway::endpoints) async fn enrol_form(
     if let Err(refusal) = guard(call, &form, Some(secret.as_bytes())) {
         return enrol_page(call, &secret, sealed, Some((refusal, FactorProblem::FormExpired))).await;
     }
-    let (Some(offer), Some(code)) = (sealed, form.get("code")) else {
-        let refusal = Refusal::RequestInvalid("secret, code: missing".into());
-        return enrol_page(call, &secret, sealed, Some((refusal, FactorProblem::Incomplete))).await;
+    let enrolment = match (passkey_fields::response(&form), sealed, form.get("code")) {
+        (Some(given), ..) => Enrolment::Passkey(given),
+        (None, Some(sealed), Some(code)) => Enrolment::Totp { sealed, code },
+        (None, ..) => {
+            let refusal = Refusal::RequestInvalid("secret, code: missing".into());
+            return enrol_page(call, &secret, sealed, Some((refusal, FactorProblem::Incomplete))).await;
+        }
     };
-    let fields = (offer, code, form.get("name").unwrap_or_default());
-    let enrolled = call.auth.enrol_at_sign_in(&secret, fields, browser(call), &call.snapshot.settings).await;
-    match enrolled {
+    let (name, settings) = (form.get("name").unwrap_or_default(), &call.snapshot.settings);
+    match call.auth.enrol_at_sign_in(&secret, enrolment, name, browser(call), settings).await {
         Ok((finished, codes)) => {
             signed_in(call, &finished);
             Ok(match codes {
@@ -160,6 +167,7 @@ pub(in crate::gateway::endpoints) async fn enrol_form(
             })
         }
         Err(Refusal::Factor(FactorRefusal::SignInLost)) => Ok(again(call)),
+        Err(Refusal::Factor(FactorRefusal::CodeMissing)) => Ok(step(call, "factor")),
         Err(refusal) => match problem(&refusal) {
             Some(problem) => enrol_page(call, &secret, sealed, Some((refusal, problem))).await,
             None => Err(refusal.into()),
@@ -179,16 +187,18 @@ async fn enrol_page(
     again_with: Option<&str>,
     problem: Option<(Refusal, FactorProblem)>,
 ) -> Result<OwnResponse, EndpointError> {
-    let offered = call.auth.offer_totp_at_sign_in(secret, again_with, &call.snapshot.settings).await;
-    let (offer, user) = match offered {
+    let offered = call.auth.enrolment_at_sign_in(secret, again_with, &call.snapshot.settings).await;
+    let EnrolmentOffer { login: user, totp: offer, passkey } = match offered {
         Ok(offered) => offered,
         Err(Refusal::Factor(FactorRefusal::SignInLost)) => return Ok(again(call)),
+        Err(Refusal::Factor(FactorRefusal::CodeMissing)) => return Ok(step(call, "factor")),
         Err(refusal) => return Err(refusal.into()),
     };
     let prefix = &call.snapshot.server.auth_prefix;
     let (action, later) = (format!("{prefix}/login/enrol"), format!("{prefix}/login"));
     let csrf = call.auth.form_token(FORM, secret.as_bytes());
     let qr = qr_code(offer.uri.expose());
+    let request = passkey_fields::shown(call, passkey);
     let content = Page::Totp(TotpPage {
         action: &action,
         csrf: &csrf,
@@ -199,6 +209,7 @@ async fn enrol_page(
         return_to: None,
         later: &later,
         is_needed: true,
+        passkey: request.as_ref().map(PasskeyRequest::as_parts),
         problem: problem.as_ref().map(|(_, problem)| *problem),
     });
     Ok(match problem {

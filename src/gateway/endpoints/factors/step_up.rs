@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{problem, return_target};
-use crate::auth::{Browser, Client, StepUpProof};
+use super::{passkey_fields, problem, return_target};
+use crate::auth::{Browser, Client, PasskeyRequest, PasskeyResponse, StepUpProof};
 use crate::config::Preset;
 use crate::error::Refusal;
 use crate::gateway::authorize::authentication::refresh_cookie;
@@ -58,16 +58,20 @@ pub(in crate::gateway::endpoints) async fn submit_form(
         let target = return_target(call, &form).map_or_else(|| "/".to_owned(), |(_, target)| target);
         return providers::step_up(call, &provider, identity.session_id(), &target).await;
     }
-    let proof = match (form.get("code"), form.get("password")) {
-        (Some(code), _) => StepUpProof::Code(code.to_owned()),
-        (None, Some(password)) => match Password::new(password) {
+    let passkey = passkey_fields::response(&form).zip(session_digest(call));
+    let proof = match (passkey, form.get("code"), form.get("password")) {
+        (Some((PasskeyResponse { state, response }, browser)), ..) => {
+            StepUpProof::Passkey { state: state.to_owned(), response: response.to_owned(), browser }
+        }
+        (None, Some(code), _) => StepUpProof::Code(code.to_owned()),
+        (None, None, Some(password)) => match Password::new(password) {
             Ok(password) => StepUpProof::Password(password),
             Err(_) => {
                 let wrong = (Refusal::PasswordRejected("too long".into()), FactorProblem::PasswordWrong);
                 return form_page(call, &identity, &form, Some(wrong)).await;
             }
         },
-        (None, None) => {
+        (None, None, None) => {
             let missing =
                 (Refusal::RequestInvalid("code, password: missing".into()), FactorProblem::Incomplete);
             return form_page(call, &identity, &form, Some(missing)).await;
@@ -125,7 +129,8 @@ async fn form_page(
     problem: Option<(Refusal, FactorProblem)>,
 ) -> Result<OwnResponse, EndpointError> {
     let digest = session_digest(call).ok_or(Refusal::TokenMissing)?;
-    let ways = call.auth.step_up_ways(identity, &call.snapshot.settings).await?;
+    let ways = call.auth.step_up_ways(identity, &digest, &call.snapshot.settings).await?;
+    let request = passkey_fields::shown(call, ways.passkey);
     let needs_factor = fields.get("factor") == Some("mfa");
     let returns = return_target(call, fields);
     let prefix = &call.snapshot.server.auth_prefix;
@@ -149,6 +154,7 @@ async fn form_page(
         return_to: returns.as_ref().map(|(packed, _)| *packed),
         needs_factor,
         has_code: ways.has_code,
+        passkey: request.as_ref().map(PasskeyRequest::as_parts),
         // A password is no second factor.
         has_password: ways.has_password && !needs_factor,
         providers: &labels,

@@ -1,19 +1,22 @@
 //! `totp`, `totp/remove`, `recovery-codes`: authenticator apps and recovery codes of a signed-in user.
 
+use serde_json::json;
+
 use super::second_step::codes_page;
-use super::{problem, proven_first, return_target, step_up};
+use super::{passkey_fields, problem, proven_first, return_target, step_up};
 use crate::auth::StepUpProof;
 use crate::error::Refusal;
 use crate::factor::qr_code;
 use crate::gateway::endpoints::browser_page::{FORM, page, refused_page, session_digest, submitted};
 use crate::gateway::endpoints::form::Form;
 use crate::gateway::endpoints::{Call, EndpointError, OwnResponse};
-use crate::identity::Identity;
+use crate::id::base64url;
+use crate::identity::{Identity, Methods};
 use crate::pages::{FactorItem, FactorProblem, FactorSection, Page, TotpPage};
 use crate::vault::RemovedFactor;
 
 /// Anchor of the factors on the account page.
-const ANCHOR: &str = "account#factors";
+pub(super) const ANCHOR: &str = "account#factors";
 
 fn account(call: &Call<'_>) -> String {
     format!("{}/{ANCHOR}", call.snapshot.server.auth_prefix)
@@ -32,8 +35,25 @@ pub(in crate::gateway::endpoints) async fn on_account(
         created_at: app.created_at,
         used_at: app.used_at,
     });
+    let keys = factors.passkeys.iter().map(|passkey| FactorItem {
+        id: base64url(&passkey.credential_id),
+        name: passkey.name.clone(),
+        created_at: passkey.created_at,
+        used_at: passkey.used_at,
+    });
+    let relying_party = call.snapshot.settings.passkeys.as_ref().filter(|_| passkey_fields::is_usable(call));
+    // The browser's password manager removes those that are not listed: all of them, always.
+    let accepted = relying_party.filter(|_| !factors.passkeys.is_empty()).map(|relying_party| {
+        let ids: Vec<String> = factors.passkeys.iter().map(|one| base64url(&one.credential_id)).collect();
+        let user = base64url(identity.user_id().as_bytes());
+        json!({"rpId": relying_party.id(), "userId": user, "allAcceptedCredentialIds": ids}).to_string()
+    });
     Ok(FactorSection {
         apps: items.collect(),
+        passkeys: keys.collect(),
+        add_passkey: relying_party.map(|_| at("passkey")),
+        remove_passkey: at("passkey/remove"),
+        accepted_passkeys: accepted,
         recovery_codes: factors.is_enrolled().then_some(factors.recovery_codes),
         add: at("totp"),
         remove: at("totp/remove"),
@@ -74,7 +94,7 @@ pub(in crate::gateway::endpoints) async fn submit(call: &mut Call<'_>) -> Result
         }
     };
     let target = return_target(call, &form).map_or_else(|| account(call), |(_, target)| target);
-    step_up::replace(call, &identity, StepUpProof::Enrolled).await?;
+    step_up::replace(call, &identity, StepUpProof::Enrolled(Methods::CODE)).await?;
     Ok(match enrolled.codes {
         Some(codes) => codes_page(call, &codes, &target),
         None => OwnResponse::see_other(&target),
@@ -134,6 +154,7 @@ fn form_page(
         return_to: returns.as_ref().map(|(packed, _)| *packed),
         later: returns.as_ref().map_or(account.as_str(), |(_, target)| target),
         is_needed: false,
+        passkey: None,
         problem: problem.as_ref().map(|(_, problem)| *problem),
     });
     Ok(match problem {
