@@ -28,6 +28,7 @@ pub const RESTART: &[&str] = &[
     "sessions.local_cache_bytes",
     "login.hash_threads",
     "login.hash_queue",
+    "login.peppers",
     "log.format",
 ];
 
@@ -250,6 +251,7 @@ fn tokens(new: Tokens) -> Tokens {
 
 fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
     let Login {
+        peppers,
         password,
         hash_threads,
         hash_queue,
@@ -260,6 +262,8 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         attempts_per_address,
     } = new;
     Login {
+        // The hashing threads keep theirs, and the start checks that every stored hash has its pepper.
+        peppers: fixed.keep("login.peppers", peppers, &running.peppers),
         password,
         hash_threads: fixed.keep("login.hash_threads", hash_threads, &running.hash_threads),
         hash_queue: fixed.keep("login.hash_queue", hash_queue, &running.hash_queue),

@@ -68,6 +68,7 @@ impl Config {
                 encrypted_claims: None,
             },
             login: Login {
+                peppers: Vec::new(),
                 password: true,
                 hash_threads: 1,
                 hash_queue: 64,

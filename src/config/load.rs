@@ -11,7 +11,7 @@ use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
 use crate::config::section::upstream_headers::Defaults;
-use crate::config::section::{brand, browser, providers, routes, server, stores, tokens, upstreams};
+use crate::config::section::{brand, browser, login, providers, routes, server, stores, tokens, upstreams};
 
 /// Result of reading a configuration file, and the files that were read. A change of any of these files triggers
 /// another reading, even if this one failed.
@@ -123,7 +123,8 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let providers = root.tables("providers");
     let has_providers = !providers.is_empty();
     let providers = providers::providers(providers, dir, env);
-    let login = tokens::login(root.table("login"), defaults.login, has_providers, &server.public_urls);
+    let (urls, of_login) = (&server.public_urls, root.table("login"));
+    let login = login::login(of_login, defaults.login, has_providers, urls, (dir, env));
     let browser = browser::browser(root.table("browser"), defaults.browser, &server);
     let identity_headers =
         tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);

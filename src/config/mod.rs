@@ -23,6 +23,7 @@ pub use section::browser::{Browser, SiteData};
 pub use section::header_families;
 pub use section::health::{Checks, EjectAfter, Health};
 pub use section::listen::ListenAddress;
+pub use section::login::{BadPepperId, FactorPolicy, Login, Passkeys, Pepper, PepperId};
 pub use section::providers::{
     BadProviderId, ClaimPath, ClientAuthentication, CreateUsers, Preset, PrivateKey, Provider, ProviderId,
     RoleRule, SignatureAlgorithm,
@@ -35,8 +36,8 @@ pub use section::stores::{
 };
 pub use section::tls::{Tls, TlsCertificate};
 pub use section::tokens::{
-    Algorithm, ClaimsKey, EncryptedClaim, EncryptedClaims, FactorPolicy, IdentityHeaders, Log, LogAccess,
-    LogFormat, LogLevel, Login, Passkeys, RecipientKey, Tokens,
+    Algorithm, ClaimsKey, EncryptedClaim, EncryptedClaims, IdentityHeaders, Log, LogAccess, LogFormat,
+    LogLevel, RecipientKey, Tokens,
 };
 pub use section::upstream_headers::{Encoding, Part, RequestHeaders, ResponseHeaders, Template, Variable};
 pub use section::upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};

@@ -9,6 +9,7 @@ mod bad_stores;
 mod bad_upstream_headers;
 mod change;
 mod encrypted_claims;
+mod peppers;
 mod providers;
 mod shipped;
 mod tls;

@@ -105,7 +105,7 @@ impl Setting<'_> {
 fn page(text: &str) -> String {
     let mut page = HEAD.to_owned();
     for section in sections(text) {
-        let is_list = matches!(section.name, "routes" | "providers");
+        let is_list = matches!(section.name, "routes" | "providers" | "login.peppers");
         let name = if is_list { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
         let _ = write!(
             page,

@@ -111,7 +111,7 @@ impl<'a> Table<'a> {
 
     /// Returns the tables `[[name]]`, in order of the file.
     pub(crate) fn tables(&self, name: &'static str) -> Vec<Self> {
-        let header = format!("[[{name}]]");
+        let header = format!("[[{}]]", self.location.below(name, name, 0).key);
         let items = self.value(name).and_then(|value| value.items(&header)).unwrap_or_default();
         items
             .into_iter()

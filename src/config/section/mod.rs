@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub mod header_families;
 pub(crate) mod health;
 pub(crate) mod listen;
+pub(crate) mod login;
 pub(crate) mod providers;
 pub(crate) mod routes;
 pub(crate) mod server;

@@ -1,4 +1,4 @@
-//! `[tokens]`, `[login]`, `[identity_headers]` and `[log]`.
+//! `[tokens]`, `[identity_headers]` and `[log]`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,15 +12,12 @@ use crate::config::parse::reader::Table;
 use crate::config::parse::units::show_duration;
 use crate::config::section::upstream_headers::names;
 use crate::config::section::upstream_headers::names::merged;
-use crate::config::{Env, MasterKey, usize_from};
-use crate::identity::{Role, Roles};
+use crate::config::{Env, MasterKey};
 
 mod encrypted_claims;
-mod passkeys;
 mod recipient;
 
 pub use encrypted_claims::{ClaimsKey, EncryptedClaim, EncryptedClaims};
-pub use passkeys::Passkeys;
 pub use recipient::RecipientKey;
 
 /// `[tokens]`
@@ -59,45 +56,6 @@ pub enum Algorithm {
     Es256,
     /// RSA, 2048 bits.
     Rs256,
-}
-
-/// `[login]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Login {
-    /// True if users can sign in with a password.
-    pub password: bool,
-    /// Threads that hash passwords.
-    pub hash_threads: usize,
-    /// Maximum number of logins that wait for a hash thread; further ones are rejected.
-    pub hash_queue: usize,
-    /// Minimum length of a password in characters, at least 8.
-    pub min_password_length: usize,
-    /// Users who need a second factor.
-    pub factor: FactorPolicy,
-    /// Passkeys.
-    pub passkeys: Passkeys,
-    /// Burst of failed logins for one account from one address; ten times as many from all addresses together.
-    pub attempts_per_account: u32,
-    /// Burst of failed logins from one address (IPv6: one /64); refilled by one every second.
-    pub attempts_per_address: u32,
-}
-
-/// Users who need a second factor to sign in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FactorPolicy {
-    /// True if a second factor is needed; false if it is asked for only of those who have one.
-    pub required: bool,
-    /// Roles whose holders need it; without roles everybody does.
-    pub roles: Roles,
-    /// Time from the first sign-in under this rule until it is needed.
-    pub grace: Duration,
-}
-
-impl FactorPolicy {
-    /// Returns whether a user with these roles needs a second factor.
-    pub fn applies_to(&self, roles: &Roles) -> bool {
-        self.required && (self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role)))
-    }
 }
 
 /// `[identity_headers]`: headers that carry the identity to the app, and that clients must not send.
@@ -232,86 +190,6 @@ fn audience(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
-}
-
-/// Reads `[login]`.
-pub(crate) fn login(table: Table<'_>, default: Login, has_providers: bool, public_urls: &[String]) -> Login {
-    let count = |name, range, why| table.value(name).and_then(|value| value.count(range, why));
-    let password = table.value("password").and_then(|value| {
-        let password = value.flag()?;
-        if !password && !has_providers {
-            value.location().problem(
-                "nobody could sign in without passwords and without [[providers]]: configure a provider, or remove this",
-            );
-        }
-        Some(password)
-    });
-    let login = Login {
-        password: password.unwrap_or(default.password),
-        hash_threads: count(
-            "hash_threads",
-            1..=256,
-            "0 could verify no password, and each keeps a core busy",
-        )
-        .map_or(default.hash_threads, usize_from),
-        hash_queue: count(
-            "hash_queue",
-            0..=10_000,
-            "0 allows no waiting; beyond 10000 logins wait longer than browsers do",
-        )
-        .map_or(default.hash_queue, usize_from),
-        min_password_length: count(
-            "min_password_length",
-            8..=256,
-            "NIST SP 800-63B allows no less than 8, and nobody types more than 256",
-        )
-        .map_or(default.min_password_length, usize_from),
-        factor: factor(&table, default.factor),
-        passkeys: passkeys::read(&table, default.passkeys, public_urls),
-        attempts_per_account: count(
-            "attempts_per_account",
-            1..=100,
-            "0 would lock everybody out, and NIST SP 800-63B allows 100",
-        )
-        .unwrap_or(default.attempts_per_account),
-        attempts_per_address: count(
-            "attempts_per_address",
-            1..=100_000,
-            "0 would lock everybody out; beyond 100000 it limits nothing",
-        )
-        .unwrap_or(default.attempts_per_address),
-    };
-    table.finish();
-    login
-}
-
-/// Reads `factor`, `factor_roles` and `factor_grace`.
-fn factor(table: &Table<'_>, default: FactorPolicy) -> FactorPolicy {
-    let choices = [("optional", false), ("mfa", true)];
-    let required = table.value("factor").and_then(|value| value.choice(&choices)).unwrap_or(default.required);
-    let roles = table.value("factor_roles").and_then(|value| {
-        value.distinct(r#"["admin"]"#, |text| {
-            text.parse::<Role>().map_err(|error| format!("{} is not a role: {error}", quoted(text)))
-        })
-    });
-    let grace = table.value("factor_grace").and_then(|value| {
-        let range = Duration::ZERO..=Duration::from_hours(24 * 90);
-        value.duration(range, "beyond 90 days nobody remembers the notice")
-    });
-    if !required {
-        for name in ["factor_roles", "factor_grace"] {
-            if table.has(name) && !table.location_of("factor").has_problem() {
-                table.location_of(name).problem(
-                    "nobody needs a second factor, so this has no effect: set factor = \"mfa\", or remove this",
-                );
-            }
-        }
-    }
-    FactorPolicy {
-        required,
-        roles: roles.map_or(default.roles, Roles::new),
-        grace: grace.unwrap_or(default.grace),
-    }
 }
 
 /// Reads `[identity_headers]`. The names must differ even for an app that treats all separators as equal.

@@ -27,6 +27,7 @@ const STAYING: &[(&str, &str, &str)] = &[
     ("", "[sessions]\nkey_prefix = \"x:\"", "sessions.key_prefix"),
     ("", "[sessions]\ntimeout = \"200ms\"", "sessions.timeout"),
     ("", "[sessions]\nlocal_cache_bytes = \"1MiB\"", "sessions.local_cache_bytes"),
+    ("", "[[login.peppers]]\nid = \"a\"\nkey_env = \"KEY\"", "login.peppers"),
     ("", "[login]\nhash_threads = 2", "login.hash_threads"),
     ("", "[login]\nhash_queue = 2", "login.hash_queue"),
     ("", "[log]\nformat = \"text\"", "log.format"),
@@ -204,7 +205,8 @@ fn shipped_file_marks_keys_that_need_a_restart() {
         } else if let Some(name) =
             line.trim_start_matches('#').strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
         {
-            table = name.to_owned();
+            // `[[name]]` is a list of tables.
+            table = name.trim_matches(['[', ']']).to_owned();
             if std::mem::take(&mut comment).contains("eeds a restart") {
                 output.push(table.clone());
             }
@@ -212,6 +214,8 @@ fn shipped_file_marks_keys_that_need_a_restart() {
             comment.clear();
         } else if let Some((key, _)) = line.trim_start_matches('#').split_once(" = ")
             && std::mem::take(&mut comment).contains("eeds a restart")
+            // A key of such a table.
+            && !output.contains(&table)
         {
             output.push(format!("{table}.{}", key.trim_end_matches("_file")));
         }

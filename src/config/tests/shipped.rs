@@ -13,6 +13,8 @@ const TLS: &str = "#[server.tls]";
 const AFTER_TLS: &str = "[admin]";
 const CLAIMS: &str = "#[tokens.encrypted_claims]";
 const AFTER_CLAIMS: &str = "[login]";
+const PEPPERS: &str = "#[[login.peppers]]";
+const AFTER_PEPPERS: &str = "# Identity providers";
 const PROVIDERS: &str = "#[[providers]]";
 const AFTER_PROVIDERS: &str = "[browser]";
 /// Start of the part that is not needed to get started.
@@ -59,6 +61,7 @@ fn shipped_file_shows_every_known_key() {
     let live = format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}")));
     let (folder, live) = with_tls(&live);
     let live = with_providers(folder.path(), &with_claims(folder.path(), &live));
+    let live = with_peppers(folder.path(), &live);
     let file = folder.path().join("gateway.toml");
     let (_, problems, known) = read(&live, &file, &environment, &mut Sources::default());
     assert_eq!(problems, None);
@@ -122,6 +125,16 @@ fn with_providers(folder: &Path, text: &str) -> String {
     format!("{before}{}\n{AFTER_PROVIDERS}{after}", lines.collect::<Vec<_>>().join("\n"))
 }
 
+/// Uncomments the lines about peppers, of several forms of the key the first, and creates the file they name in `folder`.
+fn with_peppers(folder: &Path, text: &str) -> String {
+    std::fs::write(folder.join("pepper-2026.key"), KEY).unwrap();
+    let (before, peppers) = text.split_once(PEPPERS).unwrap();
+    let (peppers, after) = peppers.split_once(AFTER_PEPPERS).unwrap();
+    let peppers = uncommented(&format!("{PEPPERS}{peppers}"));
+    let lines = peppers.lines().filter(|line| !line.starts_with("key =") && !line.starts_with("key_env"));
+    format!("{before}{}\n{AFTER_PEPPERS}{after}", lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// Values that are examples or belong to the preset; all others are the defaults.
 #[test]
 fn provider_lines_of_the_shipped_file_have_the_defaults() {
@@ -182,6 +195,7 @@ fn settings_of_the_shipped_file_take_effect() {
             "login.factor_grace",
             "login.factor_roles",
             "login.passkey_rp_id",
+            "login.peppers",
             "providers",
             "routes",
             "server.tls",
