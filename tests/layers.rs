@@ -75,6 +75,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("prometheus", &["metrics/"]),
     ("arc_swap", &["snapshot", "token", "session/redis/"]),
     ("argon2", &["password/"]),
+    ("bcrypt", &["password/foreign.rs"]),
+    ("scrypt", &["password/foreign.rs", "password/stored/"]),
     ("askama", &["pages/"]),
     ("clap", &["cli/", "main.rs"]),
     ("listenfd", &["server/activation.rs"]),

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use super::{AdminContext, confirmed, table};
 use crate::id::UserId;
 use crate::identity::{Attributes, DisplayName, Email, Login, Role, Roles};
-use crate::password::{Hasher, Password};
+use crate::password::{Hasher, Password, Peppers};
 use crate::secret::Secret;
 use crate::vault::{AttributesChange, Edit, Ended, NewUser, User, UserChange, UserKey, VaultError};
 
@@ -284,6 +284,7 @@ async fn hashed(
     let password = Password::new(read_password(source, min_length)?.expose())?;
     password.acceptable(name, &context.config.brand.name, min_length)?;
     let hasher = Hasher::start(1, 1, Arc::clone(&context.surroundings.random))?;
+    let hasher = hasher.with_peppers(Peppers::new(&context.config.login.peppers));
     Ok(hasher.hash(password).await?)
 }
 

@@ -25,6 +25,24 @@ label! {
 }
 
 label! {
+    /// Algorithm of a password hash.
+    HashKind "kind" {
+        /// argon2id, of doorward or of another program.
+        Argon2id "argon2id",
+        /// argon2i.
+        Argon2i "argon2i",
+        /// argon2d.
+        Argon2d "argon2d",
+        /// bcrypt.
+        Bcrypt "bcrypt",
+        /// scrypt.
+        Scrypt "scrypt",
+        /// PBKDF2.
+        Pbkdf2 "pbkdf2",
+    }
+}
+
+label! {
     /// Source that confirmed a session.
     Source "source" {
         /// The local cache, without a query.
@@ -57,6 +75,8 @@ pub struct Tokens {
     pub hash_queue: IntGauge,
     /// Duration of a hash, including the wait.
     pub hash_seconds: Histogram,
+    /// Password hashes replaced after a correct password, by the algorithm of the old one.
+    pub renewed_hashes: Each<HashKind, IntCounter>,
     /// Access tokens issued.
     pub issued: Each<GrantKind, IntCounter>,
     /// Refreshes by outcome: `rotated`, `repeated`, `repeated_late`, `renewed` or a stable code.
@@ -126,6 +146,10 @@ impl Tokens {
                 "doorward_hash_seconds",
                 "Duration of a password hash, including the wait for a thread, in seconds.",
                 SLOW,
+            ),
+            renewed_hashes: make.each(
+                "doorward_password_hashes_renewed_total",
+                "Password hashes replaced after a correct password, by the algorithm of the old one.",
             ),
             issued: make.each("doorward_access_tokens_issued_total", "Access tokens issued."),
             refreshes: filled(

@@ -1,6 +1,7 @@
 //! Passwords: acceptance rules, and hashing on a bounded set of threads.
 //!
-//! [`pool`] owns the threads. Nothing here depends on users, stores or HTTP.
+//! [`pool`] owns the threads. New hashes are argon2id with the newest pepper; hashes of other programs are verified and replaced.
+//! Nothing here depends on users, stores or HTTP.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -9,12 +10,24 @@ use crate::identity::Login;
 use crate::secret::Secret;
 
 mod argon;
+mod budget;
+mod census;
 mod common;
 mod common_list;
 mod composition;
+mod foreign;
+mod keycloak;
+mod notation;
+mod pepper;
 pub mod pool;
+mod stored;
 
+pub use census::{HashGroup, HashState};
+pub use keycloak::read_keycloak_hash;
+pub use notation::read_hash;
+pub use pepper::Peppers;
 pub use pool::{Hasher, HasherBusy, Verdict};
+pub use stored::{BadHash, StoredHash};
 
 /// Maximum length in bytes. A longer password is refused before any work. NIST SP 800-63B asks for at least 64
 /// characters; a higher limit only raises the cost of reading.
@@ -22,7 +35,11 @@ pub const MAX_BYTES: usize = 1024;
 
 /// A password in the form that is hashed: Unicode NFC, neither trimmed nor truncated (NIST SP 800-63B 3.1.1.2).
 #[derive(Clone, Debug)]
-pub struct Password(Secret<String>);
+pub struct Password {
+    nfc: Secret<String>,
+    /// The text as typed, if it is another one.
+    typed: Option<Secret<String>>,
+}
 
 /// Reason why a password cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +72,9 @@ impl Password {
         if typed.len() > MAX_BYTES {
             return Err(PasswordRejected::TooLong);
         }
-        Ok(Self(Secret::new(typed.nfc().collect())))
+        let nfc: String = typed.nfc().collect();
+        let typed = (nfc != typed).then(|| Secret::new(typed.to_owned()));
+        Ok(Self { nfc: Secret::new(nfc), typed })
     }
 
     /// Checks whether it may be set for `login`, at an app called `brand` (NIST SP 800-63B section 3.1.1.2).
@@ -63,7 +82,7 @@ impl Password {
     /// # Errors
     /// The reason why it is not acceptable.
     pub fn acceptable(&self, login: &Login, brand: &str, min_length: usize) -> Result<(), PasswordRejected> {
-        let text = self.0.expose();
+        let text = self.nfc.expose();
         let has = text.chars().count();
         if has < min_length {
             return Err(PasswordRejected::TooShort { has, needs: min_length });
@@ -85,18 +104,23 @@ impl Password {
     }
 
     fn bytes(&self) -> &[u8] {
-        self.0.expose().as_bytes()
+        self.nfc.expose().as_bytes()
+    }
+
+    /// The forms that another program may have hashed, each once: NFC, and as typed.
+    fn forms(&self) -> impl Iterator<Item = &[u8]> {
+        [Some(&self.nfc), self.typed.as_ref()].into_iter().flatten().map(|text| text.expose().as_bytes())
     }
 }
 
 /// Returns a hash that no password matches: for users who have none. Comparing with it takes as long as with any other.
 pub fn unusable_hash(random: &dyn Random) -> Secret<String> {
-    Secret::new(argon::unusable(random))
+    argon::unusable(random)
 }
 
 /// Returns whether a stored hash is one that no password matches.
 pub fn is_unusable_hash(stored: &Secret<String>) -> bool {
-    argon::is_unusable(stored.expose())
+    StoredHash::parse(stored.expose()).is_ok_and(|hash| hash.is_no_password())
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ use tokio::sync::oneshot;
 
 use super::Password;
 use super::argon::{self, Match, Workspace};
+use super::budget::Budget;
+use super::pepper::Peppers;
+use crate::config::PepperId;
 use crate::id::Random;
+use crate::metrics::HashKind;
 use crate::secret::Secret;
 
 /// Maximum time a login waits for its hash. A full queue of 64 takes 2 s on one core. Where the hashing threads get a
@@ -29,14 +33,24 @@ pub enum Verdict {
     Wrong,
     /// Correct password.
     Right,
-    /// Correct password, stored with other parameters; contains a hash with the current ones.
-    Outdated(Secret<String>),
+    /// Correct password, stored in another way.
+    Outdated {
+        /// The hash with the current parameters and the newest pepper.
+        new: Secret<String>,
+        /// The kind of the stored hash.
+        kind: HashKind,
+    },
+    /// Unknown: the stored hash needs this pepper, which is not configured.
+    PepperMissing(PepperId),
+    /// Wrong: bcrypt ignores what comes after 72 bytes and after a zero byte, and this password has such a part.
+    TooLong,
 }
 
 /// Hashes and verifies passwords on separate threads, which end when it is dropped.
 pub struct Hasher {
     queue: SyncSender<Job>,
     random: Arc<dyn Random>,
+    peppers: Arc<Peppers>,
     /// Hash to compare with for an unknown user: same parameters, same work, never correct.
     decoy: Secret<String>,
 }
@@ -54,13 +68,20 @@ impl Hasher {
     /// When a thread cannot be created.
     pub fn start(threads: usize, queue: usize, random: Arc<dyn Random>) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel::<Job>(queue);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (receiver, budget) = (Arc::new(Mutex::new(receiver)), Arc::new(Budget::default()));
         for at in 0..threads {
-            let receiver = Arc::clone(&receiver);
-            thread::Builder::new().name(format!("hash-{at}")).spawn(move || work(&receiver))?;
+            let (receiver, budget) = (Arc::clone(&receiver), Arc::clone(&budget));
+            thread::Builder::new().name(format!("hash-{at}")).spawn(move || work(&receiver, &budget))?;
         }
-        let decoy = Secret::new(argon::decoy(random.as_ref()));
-        Ok(Self { queue: sender, random, decoy })
+        let decoy = argon::decoy(random.as_ref());
+        Ok(Self { queue: sender, random, peppers: Arc::default(), decoy })
+    }
+
+    /// Hashes with these peppers.
+    #[must_use]
+    pub fn with_peppers(mut self, peppers: Peppers) -> Self {
+        self.peppers = Arc::new(peppers);
+        self
     }
 
     /// Hashes a new password to a PHC string.
@@ -68,11 +89,12 @@ impl Hasher {
     /// # Errors
     /// [`HasherBusy`].
     pub async fn hash(&self, password: Password) -> Result<Secret<String>, HasherBusy> {
-        let salt = self.random.bytes::<16>();
-        self.run(move |space| Secret::new(space.hash(&password, &salt))).await
+        let (salt, peppers) = (self.random.bytes::<16>(), Arc::clone(&self.peppers));
+        self.run(move |space| space.hash(&password, &salt, &peppers)).await
     }
 
-    /// Compares with a stored PHC string; for an unknown user (`None`) at the same cost.
+    /// Compares with a stored hash; for an unknown user (`None`) with one of the current parameters. After a correct password, a
+    /// hash of another kind is made anew.
     ///
     /// # Errors
     /// [`HasherBusy`].
@@ -81,13 +103,39 @@ impl Hasher {
         password: Password,
         stored: Option<&Secret<String>>,
     ) -> Result<Verdict, HasherBusy> {
+        self.compare(password, stored, true).await
+    }
+
+    /// As [`Hasher::verify`], but makes no new hash: a correct password takes as long as a wrong one.
+    ///
+    /// # Errors
+    /// [`HasherBusy`].
+    pub async fn verify_only(
+        &self,
+        password: Password,
+        stored: Option<&Secret<String>>,
+    ) -> Result<Verdict, HasherBusy> {
+        self.compare(password, stored, false).await
+    }
+
+    async fn compare(
+        &self,
+        password: Password,
+        stored: Option<&Secret<String>>,
+        renews: bool,
+    ) -> Result<Verdict, HasherBusy> {
         let is_known_user = stored.is_some();
         let stored = stored.unwrap_or(&self.decoy).clone();
-        let salt = self.random.bytes::<16>();
-        self.run(move |space| match space.verify(&password, stored.expose()) {
-            Match::Yes if is_known_user => Verdict::Right,
-            Match::Outdated if is_known_user => Verdict::Outdated(Secret::new(space.hash(&password, &salt))),
-            _ => Verdict::Wrong,
+        let (salt, peppers) = (self.random.bytes::<16>(), Arc::clone(&self.peppers));
+        self.run(move |space| match space.verify(&password, stored.expose(), &peppers) {
+            _ if !is_known_user => Verdict::Wrong,
+            Match::No => Verdict::Wrong,
+            Match::Outdated(kind) if renews => {
+                Verdict::Outdated { new: space.hash(&password, &salt, &peppers), kind }
+            }
+            Match::Yes | Match::Outdated(_) => Verdict::Right,
+            Match::PepperMissing(pepper) => Verdict::PepperMissing(pepper),
+            Match::TooLong => Verdict::TooLong,
         })
         .await
     }
@@ -139,9 +187,9 @@ fn lower_priority() {
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-fn work(receiver: &Mutex<Receiver<Job>>) {
+fn work(receiver: &Mutex<Receiver<Job>>, budget: &Arc<Budget>) {
     lower_priority();
-    let mut space = Workspace::default();
+    let mut space = Workspace::new(Arc::clone(budget));
     loop {
         let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
@@ -150,7 +198,7 @@ fn work(receiver: &Mutex<Receiver<Job>>) {
             // A panic on an unexpected stored hash must not end the thread. Its caller gets `HasherBusy`, and the
             // memory is allocated anew.
             if catch_unwind(AssertUnwindSafe(|| (job.work)(&mut space))).is_err() {
-                space = Workspace::default();
+                space = Workspace::new(Arc::clone(budget));
             }
         }
     }
@@ -196,6 +244,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn hash_of_another_program_is_renewed_unless_only_verified() {
+        let hasher = hasher(4);
+        let right = Password::new("violet kettle harbour l\u{e4}ntern").unwrap();
+        let stored =
+            "$argon2i$v=19$m=256,t=2,p=2$/Ywl0iopZrDxbIJn/oCdnA$NM3MjzLNqdSMJOKpA9k5671HuiB4zP8OKY1fpsQg/6M";
+        let stored = Secret::new(stored.to_owned());
+        let Ok(Verdict::Outdated { new, kind }) = hasher.verify(right.clone(), Some(&stored)).await else {
+            panic!("it is outdated")
+        };
+        assert_eq!(kind, HashKind::Argon2i);
+        assert!(matches!(hasher.verify(right.clone(), Some(&new)).await, Ok(Verdict::Right)));
+        assert!(matches!(hasher.verify_only(right.clone(), Some(&stored)).await, Ok(Verdict::Right)));
+        let wrong = Password::new("incorrect horse battery").unwrap();
+        assert!(matches!(hasher.verify(wrong, Some(&stored)).await, Ok(Verdict::Wrong)));
+    }
+
+    #[tokio::test]
     async fn full_queue_refuses_at_once() {
         let hasher = Arc::new(hasher(2));
         let password = Password::new("correct horse battery").unwrap();
@@ -214,7 +279,12 @@ mod tests {
     async fn waiting_login_is_refused_after_the_deadline() {
         // No thread takes from this queue.
         let (queue, receiver) = sync_channel(4);
-        let hasher = Hasher { queue, random: Arc::new(SystemRandom), decoy: Secret::new(String::new()) };
+        let hasher = Hasher {
+            queue,
+            random: Arc::new(SystemRandom),
+            peppers: Arc::default(),
+            decoy: Secret::new(String::new()),
+        };
         let start = tokio::time::Instant::now();
         let refused = hasher.hash(Password::new("correct horse battery").unwrap()).await;
         assert_eq!((refused.err(), start.elapsed()), (Some(HasherBusy), DEADLINE));

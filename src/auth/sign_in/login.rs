@@ -218,7 +218,13 @@ impl Auth {
         let counted = &self.parts.metrics.tokens;
         let started = self.parts.clock.monotonic();
         counted.hash_queue.inc();
-        let verdict = self.parts.hasher.verify(password.clone(), user.as_ref().map(|u| &u.password)).await;
+        let (hasher, stored) = (&self.parts.hasher, user.as_ref().map(|user| &user.password));
+        let verdict = if user.as_ref().is_some_and(|user| user.disabled) {
+            // A right password is refused as a wrong one is: it must not take longer.
+            hasher.verify_only(password.clone(), stored).await
+        } else {
+            hasher.verify(password.clone(), stored).await
+        };
         counted.hash_queue.dec();
         counted.hash_seconds.observe(self.parts.clock.monotonic().since(started).as_secs_f64());
         let verdict = verdict.map_err(|HasherBusy| Refusal::Overloaded)?;
@@ -226,10 +232,30 @@ impl Auth {
         match verdict {
             Verdict::Wrong => Ok(None),
             Verdict::Right => Ok(Some(user)),
-            Verdict::Outdated(new) => {
+            Verdict::TooLong => {
+                tracing::warn!(
+                    reason = "password_too_long_for_bcrypt",
+                    user = %user.id,
+                    "the password has more than 72 bytes, which the imported bcrypt hash ignores: set a new password for the user"
+                );
+                Ok(None)
+            }
+            Verdict::PepperMissing(pepper) => {
+                tracing::error!(
+                    reason = "pepper_missing",
+                    user = %user.id,
+                    pepper = %pepper,
+                    "a password was hashed with a pepper that this gateway does not have: add it to login.peppers"
+                );
+                Err(Refusal::StoreUnavailable)
+            }
+            Verdict::Outdated { new, kind } => {
                 let change = UserChange::Rehash { old: user.password.clone(), new: new.clone() };
                 match self.at_vault(self.parts.vault.users.change(user.id, &change)).await {
-                    Ok(_) => user.password = new,
+                    Ok(_) => {
+                        user.password = new;
+                        counted.renewed_hashes.of(kind).inc();
+                    }
                     // The next login tries again.
                     Err(error) => tracing::warn!(
                         reason = "password_hash_kept",

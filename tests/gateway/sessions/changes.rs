@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use doorward::identity::Roles;
 use doorward::password::{Hasher, Password};
-use doorward::vault::{SessionPage, UserChange};
+use doorward::secret::Secret;
+use doorward::vault::{SessionPage, UserChange, UserKey};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -34,6 +35,32 @@ async fn login_fails_when_password_changes_before_the_insert() {
         let left = gateway.vault.sessions.list(None, SessionPage::first(1000)).await.expect("a vault");
         assert!(left.is_empty(), "{change:?}: no session was left behind");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_hash_never_overwrites_a_password_changed_meanwhile() {
+    // A bcrypt hash of "violet kettle harbour l\u{e4}ntern", made by bcrypt 5.0.0 of PyPI.
+    let imported = "$2b$04$bEQ8wUkr2xQsJOLX9kdv7.D2Uoq1xwAxsfzxXVC05EeT2B.Sx40p2";
+    let hasher = Hasher::start(1, 1, std::sync::Arc::new(doorward::id::SystemRandom)).expect("a thread");
+    let new = hasher.hash(Password::new("a quite different one").expect("short")).await.expect("a hash");
+    let faults = Faults::new();
+    let gateway = TestGateway::with(Setup { stores: faults.wrap(), ..Setup::default() }).await;
+    let ada = gateway.user("ada", &[]).await;
+    let password =
+        |new: &Secret<String>| UserChange::Password { new: new.clone(), expected: None, keep: None };
+    let imported = Secret::new(imported.to_owned());
+    gateway.vault.users.change(ada, &password(&imported)).await.expect("a change");
+    let gate = faults.hold_before(Op::ChangeUser);
+    let changing = async {
+        gate.until_reached().await;
+        gateway.vault.users.change(ada, &password(&new)).await.expect("a change");
+        gate.open();
+    };
+    let body = json!({ "username": "ada", "password": "violet kettle harbour l\u{e4}ntern" });
+    let (refused, ()) = tokio::join!(gateway.post("/auth/login", None, &body), changing);
+    assert_eq!((refused.status, refused.code().as_str()), (401, "credentials_wrong"));
+    let user = gateway.vault.users.find(&UserKey::Id(ada)).await.expect("an answer").expect("ada");
+    assert_eq!(user.password, new);
 }
 
 #[tokio::test(flavor = "multi_thread")]
