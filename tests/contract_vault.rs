@@ -28,6 +28,13 @@ macro_rules! on {
                     enabling_an_enabled_user_does_nothing
                     deleted_user_loses_all_sessions_but_rows_stay
                 }
+                import {
+                    import_creates_absent_users_and_leaves_others_alone
+                    import_refuses_an_address_of_another_user
+                    imported_user_may_be_disabled_from_the_beginning
+                    two_imports_at_once_create_each_user_once
+                    passwords_are_counted_by_their_parameters
+                }
                 attributes {
                     new_user_has_the_given_attributes
                     every_grant_carries_the_current_attributes

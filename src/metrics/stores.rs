@@ -125,6 +125,10 @@ label! {
         ListUsers "list_users",
         /// Creation of a user.
         CreateUser "create_user",
+        /// Creation of many users.
+        ImportUsers "import_users",
+        /// Count of users by their password hashes.
+        CountPasswords "count_passwords",
         /// Change or removal of a user.
         ChangeUser "change_user",
         /// Lookup of a user's second factors.

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 
 use super::{
     AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Factors, Grant, Identities,
-    KeyTable, Keys, LogPage, NewAccountUser, NewKey, NewPendingSignIn, NewProviderSession, NewSession,
-    NewTotp, NewUser, OtherWays, Passkey, PasskeyUse, Presented, ProviderAccount, ProviderLogout, Recheck,
-    Rechecked, RemovedFactor, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse, Sessions,
-    SignOutHint, SpentToken, Statement, TryRate, User, UserChange, UserFactors, UserKey, Users, Vault,
-    VaultError,
+    ImportMode, Imported, KeyTable, Keys, LogPage, NewAccountUser, NewKey, NewPendingSignIn,
+    NewProviderSession, NewSession, NewTotp, NewUser, OtherWays, Passkey, PasskeyUse, PasswordCount,
+    Presented, ProviderAccount, ProviderLogout, Recheck, Rechecked, RemovedFactor, RevocationLog, Rotation,
+    Scope, SessionPage, SessionRow, SessionUse, Sessions, SignOutHint, SpentToken, Statement, TryRate, User,
+    UserChange, UserFactors, UserKey, Users, Vault, VaultError,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::id::{FactorId, SessionId, UserId};
@@ -63,6 +63,14 @@ impl<T: ?Sized> Metered<T> {
 impl Users for Metered<dyn Users> {
     async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
         self.timed(Query::CreateUser, self.inner.create(new)).await
+    }
+
+    async fn import(&self, users: &[NewUser], mode: ImportMode) -> Result<Vec<Imported>, VaultError> {
+        self.timed(Query::ImportUsers, self.inner.import(users, mode)).await
+    }
+
+    async fn count_passwords(&self) -> Result<Vec<PasswordCount>, VaultError> {
+        self.timed(Query::CountPasswords, self.inner.count_passwords()).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {

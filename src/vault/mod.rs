@@ -36,7 +36,9 @@ pub use sessions::{
     EXTEND_AFTER, EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope,
     SessionPage, SessionRow, SessionUse, Sessions, idle_grain,
 };
-pub use users::{AttributesChange, Edit, NewUser, User, UserChange, UserKey, Users};
+pub use users::{
+    AttributesChange, Edit, ImportMode, Imported, NewUser, PasswordCount, User, UserChange, UserKey, Users,
+};
 
 /// Time a revocation row is kept: the maximum lifetime of an access token plus leeway. A row must outlive every token
 /// it revokes. A shorter time would make a revoked token valid again; a longer one only costs memory.

@@ -21,12 +21,14 @@ pub struct NewUser {
     pub roles: Roles,
     /// E-mail address and name. An address that is verified counts as verified now.
     pub attributes: Attributes,
+    /// True if disabled from the beginning.
+    pub disabled: bool,
 }
 
 impl NewUser {
-    /// Describes a user without attributes.
+    /// Describes an enabled user without attributes.
     pub const fn new(id: UserId, login: Login, password: Secret<String>, roles: Roles) -> Self {
-        Self { id, login, password, roles, attributes: Attributes::NONE }
+        Self { id, login, password, roles, attributes: Attributes::NONE, disabled: false }
     }
 }
 
@@ -141,6 +143,35 @@ pub struct AttributesChange {
     pub name: Edit<DisplayName>,
 }
 
+/// Whether an import writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportMode {
+    /// Users are created.
+    Create,
+    /// Nothing is written: the result is that of a creation now.
+    Trial,
+}
+
+/// Result of importing one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// The user was created.
+    Created,
+    /// A user of this name exists, and was left alone.
+    LoginTaken,
+    /// Another user has this e-mail address.
+    EmailTaken,
+}
+
+/// Users whose password hashes have the same parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordCount {
+    /// The text of the hashes up to the last `$` but one: algorithm and parameters, without salt and digest.
+    pub parameters: String,
+    /// Number of users.
+    pub users: u64,
+}
+
 /// Users and their credentials.
 #[async_trait]
 pub trait Users: Send + Sync {
@@ -149,6 +180,11 @@ pub trait Users: Send + Sync {
     /// # Errors
     /// [`VaultError::LoginTaken`], [`VaultError::EmailTaken`].
     async fn create(&self, new: &NewUser) -> Result<(), VaultError>;
+    /// Creates those of the users that do not exist yet, in one transaction. The order of the results is that of `users`, each of
+    /// which has a login name and an e-mail address of its own.
+    async fn import(&self, users: &[NewUser], mode: ImportMode) -> Result<Vec<Imported>, VaultError>;
+    /// Counts all users by the parameters of their password hashes, most first, at most a thousand parameters.
+    async fn count_passwords(&self) -> Result<Vec<PasswordCount>, VaultError>;
     /// Returns the user, or `None` if there certainly is none.
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError>;
     /// Returns users in order of login name, after `after`, at most `limit`.

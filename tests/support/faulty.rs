@@ -11,9 +11,9 @@ use doorward::identity::Login;
 use doorward::server::Stores;
 use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
 use doorward::vault::{
-    Cursor, EndReason, Ended, Grant, KeyTable, Keys, LogPage, NewKey, NewSession, NewUser, Presented,
-    RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse, Sessions, User, UserChange, UserKey,
-    Users, VaultError,
+    Cursor, EndReason, Ended, Grant, ImportMode, Imported, KeyTable, Keys, LogPage, NewKey, NewSession,
+    NewUser, PasswordCount, Presented, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse,
+    Sessions, User, UserChange, UserKey, Users, VaultError,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -240,6 +240,14 @@ impl Faulty {
 impl Users for Faulty {
     async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
         self.vault(Op::CreateUser, self.real.vault.users.create(new)).await
+    }
+
+    async fn import(&self, users: &[NewUser], mode: ImportMode) -> Result<Vec<Imported>, VaultError> {
+        self.vault(Op::CreateUser, self.real.vault.users.import(users, mode)).await
+    }
+
+    async fn count_passwords(&self) -> Result<Vec<PasswordCount>, VaultError> {
+        self.vault(Op::ListUsers, self.real.vault.users.count_passwords()).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {

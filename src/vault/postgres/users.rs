@@ -14,16 +14,18 @@ use crate::id::{SessionId, UserId};
 use crate::identity::Login;
 use crate::secret::Secret;
 use crate::vault::{
-    AttributesChange, EndReason, Ended, LogEntry, NewUser, REVOCATION_LIFE, User, UserChange, UserKey, Users,
-    VaultError,
+    AttributesChange, EndReason, Ended, ImportMode, Imported, LogEntry, NewUser, PasswordCount,
+    REVOCATION_LIFE, User, UserChange, UserKey, Users, VaultError,
 };
+
+mod import;
 
 const CREATE: &str = concat!(
     "WITH ",
     clock!(),
     ", made AS (
-         INSERT INTO users (id, login, password, roles, email, email_verified_at, name, created_at)
-         SELECT $1, $2, $3, $4, $5, CASE WHEN $6 THEN now END, $7, now FROM clock
+         INSERT INTO users (id, login, password, roles, email, email_verified_at, name, disabled, created_at)
+         SELECT $1, $2, $3, $4, $5, CASE WHEN $6 THEN now END, $7, $8, now FROM clock
          ON CONFLICT (login) DO NOTHING RETURNING id, created_at
      ), remembered AS (
          INSERT INTO audit (at, event, user_id) SELECT created_at, 'user_created', id FROM made
@@ -198,6 +200,21 @@ impl Users for PostgresVault {
         self.clients.query(Mode::ONCE, new.clone(), |connection, new| Box::pin(create(connection, new))).await
     }
 
+    async fn import(&self, users: &[NewUser], mode: ImportMode) -> Result<Vec<Imported>, VaultError> {
+        let query_mode = if mode == ImportMode::Trial { Mode::IDEMPOTENT } else { Mode::ONCE };
+        self.clients
+            .query(query_mode, (users.to_vec(), mode), |connection, input| {
+                Box::pin(import::import(connection, &input.0, input.1))
+            })
+            .await
+    }
+
+    async fn count_passwords(&self) -> Result<Vec<PasswordCount>, VaultError> {
+        self.clients
+            .query(Mode::IDEMPOTENT, (), |connection, ()| Box::pin(import::count_passwords(connection)))
+            .await
+    }
+
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
         self.clients
             .query(Mode::IDEMPOTENT, key.clone(), |connection, key| Box::pin(find(connection, key)))
@@ -241,6 +258,7 @@ async fn create(connection: &Connection<'_>, new: &NewUser) -> Result<(), Fault>
                 &attributes.email(),
                 &attributes.email_verified(),
                 &attributes.name(),
+                &new.disabled,
             ],
         )
         .await

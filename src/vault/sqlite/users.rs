@@ -14,14 +14,29 @@ use crate::id::{SessionId, UserId};
 use crate::identity::{DisplayName, Email, Login, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{
-    AttributesChange, EndReason, Ended, NewUser, User, UserChange, UserKey, Users, VaultError,
+    AttributesChange, EndReason, Ended, ImportMode, Imported, NewUser, PasswordCount, User, UserChange,
+    UserKey, Users, VaultError,
 };
+
+mod import;
 
 #[async_trait]
 impl Users for SqliteVault {
     async fn create(&self, new: &NewUser) -> Result<(), VaultError> {
         let new = new.clone();
         self.writer.run(move |tx| create(tx, &new)).await
+    }
+
+    async fn import(&self, users: &[NewUser], mode: ImportMode) -> Result<Vec<Imported>, VaultError> {
+        let users = users.to_vec();
+        match mode {
+            ImportMode::Create => self.writer.run(move |tx| create_each(tx, &users)).await,
+            ImportMode::Trial => self.readers.query(move |view| import::preview(view, &users)).await,
+        }
+    }
+
+    async fn count_passwords(&self) -> Result<Vec<PasswordCount>, VaultError> {
+        self.readers.query(import::count_passwords).await
     }
 
     async fn find(&self, key: &UserKey) -> Result<Option<User>, VaultError> {
@@ -52,12 +67,25 @@ impl Users for SqliteVault {
     }
 }
 
+/// Creates those that do not exist.
+fn create_each(tx: &Tx<'_>, new: &[NewUser]) -> Result<Vec<Imported>, Fault> {
+    let each = |user: &NewUser| {
+        // No other process writes between these statements.
+        let found = import::preview_one(tx, user)?;
+        if found == Imported::Created {
+            create(tx, user)?;
+        }
+        Ok(found)
+    };
+    new.iter().map(each).collect()
+}
+
 fn create(tx: &Tx<'_>, new: &NewUser) -> Result<(), Fault> {
-    let NewUser { id, login, password, roles, attributes } = new;
+    let NewUser { id, login, password, roles, attributes, disabled } = new;
     let made = tx.execute(
-        "INSERT INTO users (id, login, password, roles, created_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+        "INSERT INTO users (id, login, password, roles, disabled, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (login) DO NOTHING",
-        params![id, login, password.expose(), roles, tx.now()],
+        params![id, login, password.expose(), roles, disabled, tx.now()],
     )?;
     if made == 0 {
         return Err(VaultError::LoginTaken.into());

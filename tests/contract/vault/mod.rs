@@ -15,3 +15,5 @@ pub(crate) mod sessions;
 pub(crate) mod touch;
 pub(crate) mod users;
 pub(crate) mod world;
+
+pub(crate) use users::import;

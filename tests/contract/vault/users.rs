@@ -5,6 +5,8 @@ use doorward::vault::{LogEntry, NewUser, UserChange, UserKey, VaultError};
 use super::world::{World, granted, is_superseded, login, new_session, random, refused, roles, secret};
 use doorward::vault::RotationRefused;
 
+pub(crate) mod import;
+
 pub(crate) async fn new_user_is_found_by_login_and_by_id(world: World) {
     let id = world.user("ada").await;
     let by_login =
