@@ -31,7 +31,7 @@ use crate::config::{Config, SessionsUrl};
 use crate::gateway::{Acceptor, Checking, Gateway, Listener, Traffic};
 use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
-use crate::password::Hasher;
+use crate::password::{Hasher, Peppers};
 use crate::session::metered::Metered;
 use crate::snapshot::{Current, ProviderParts, Snapshot};
 use crate::token::keyring::KeyRing;
@@ -42,6 +42,7 @@ mod certificates;
 mod error;
 mod handover;
 mod listen;
+mod peppers;
 mod reload;
 mod stores;
 
@@ -157,8 +158,11 @@ async fn start_on(
     let sessions = Metered::new(stores.sessions, Arc::clone(&metrics), Arc::clone(&clock));
     let master = master_secret(config, &vault, random.as_ref()).await?;
     let keys = keys::establish(&vault, &master, config.tokens.algorithm, random.as_ref()).await?;
+    let peppers = Peppers::new(&config.login.peppers);
+    peppers::check(&vault, &peppers).await?;
     let hasher = Hasher::start(config.login.hash_threads, config.login.hash_queue, Arc::clone(&random))
-        .map_err(StartError::Hasher)?;
+        .map_err(StartError::Hasher)?
+        .with_peppers(peppers);
     let mode = config.server.unix_mode;
     let public = bind_all("server.listen", &config.server.listen, mode, inherited)?;
     let redirects = bind_all("server.redirect_listen", &config.server.redirect_listen, mode, inherited)?;

@@ -93,7 +93,7 @@ enum Command {
     /// Signing keys: rotate.
     #[command(subcommand)]
     Key(vault::KeyCommand),
-    /// The vault: migrate, back up, show audit events.
+    /// The vault: migrate, back up, count password hashes, show audit events.
     #[command(subcommand)]
     Vault(vault::Command),
 }
@@ -169,6 +169,7 @@ impl Command {
         match self {
             Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
             Self::User(user::Command::Link { .. } | user::Command::Unlink { .. }) => &["vault", "providers"],
+            Self::Vault(vault::Command::Passwords { .. }) => &["vault", "login"],
             Self::Key(_) => &["vault", "tokens"],
             _ => &["vault"],
         }

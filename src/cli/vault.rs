@@ -1,5 +1,6 @@
 //! `vault` and `key`: manual housekeeping.
 
+use std::cmp::Reverse;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -8,6 +9,8 @@ use serde_json::json;
 
 use super::{AdminContext, confirmed, table};
 use crate::auth::keys::{self, Predecessors, Rotated};
+use crate::metrics::Label;
+use crate::password::{HashGroup, Peppers};
 use crate::server;
 use crate::vault::{EndReason, Scope};
 
@@ -25,6 +28,11 @@ pub(super) enum Command {
         /// Do not ask for confirmation before signing out all users.
         #[arg(long)]
         yes: bool,
+    },
+    /// Count users by the hash of their password: its algorithm, its pepper, and whether the next sign-in replaces it.
+    Passwords {
+        #[command(flatten)]
+        format: table::Format,
     },
     /// Show recent audit events, newest first.
     Audit {
@@ -68,6 +76,7 @@ pub(super) async fn run(
             let ended = context.vault.sessions.revoke(Scope::Everyone, EndReason::Admin).await?;
             writeln!(out, "sessions ended: {}; all users must sign in again", ended.alive)?;
         }
+        Command::Passwords { format } => passwords(context, *format, out).await?,
         Command::Audit { limit, format } => {
             let events = context.vault.audit.recent(*limit).await?;
             if format.json {
@@ -99,6 +108,41 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+async fn passwords(context: &AdminContext, format: table::Format, out: &mut dyn Write) -> anyhow::Result<()> {
+    let peppers = Peppers::new(&context.config.login.peppers);
+    // Hashes of one group differ in parameters that decide nothing here.
+    let mut groups: Vec<(HashGroup, u64)> = Vec::new();
+    for count in context.vault.users.count_passwords().await? {
+        let group = HashGroup::of(&count.parameters, &peppers);
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, users)) => *users += count.users,
+            None => groups.push((group, count.users)),
+        }
+    }
+    groups.sort_by_key(|(_, users)| Reverse(*users));
+    if format.json {
+        let mut array = table::JsonArray::default();
+        for (group, users) in &groups {
+            let object = json!({
+                "hash": group.kind.map(Label::as_str),
+                "pepper": group.pepper.as_ref().map(ToString::to_string),
+                "state": group.state.as_str(),
+                "users": users,
+            });
+            array.push(&object, out)?;
+        }
+        array.end(out)?;
+        return Ok(());
+    }
+    let row = |(group, users): &(HashGroup, u64)| {
+        let kind = group.kind.map_or("-", Label::as_str).to_owned();
+        let pepper = group.pepper.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        vec![kind, pepper, group.state.as_str().to_owned(), users.to_string()]
+    };
+    let rows: Vec<Vec<String>> = groups.iter().map(row).collect();
+    table::print(&["HASH", "PEPPER", "STATE", "USERS"], &rows, out)
 }
 
 pub(super) async fn run_key(

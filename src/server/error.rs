@@ -69,6 +69,18 @@ pub enum StartError {
     /// The hashing threads cannot be started.
     #[error("cannot start the hashing threads: {0}")]
     Hasher(io::Error),
+    /// Stored hashes need peppers that are not configured.
+    #[error(
+        "login.peppers: the passwords of {users} users were hashed with the pepper {peppers}, which is not configured: add it behind \
+         the first one (`doorward vault passwords` counts the users of each); where its key is lost, set new passwords with \
+         `doorward user passwd`"
+    )]
+    PepperMissing {
+        /// The names.
+        peppers: String,
+        /// Number of users.
+        users: u64,
+    },
     /// The vault was opened but does not answer.
     #[error("the vault does not answer: the revocation list was not loaded within {} s", FIRST_LOAD.as_secs())]
     NotCurrent,
