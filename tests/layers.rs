@@ -79,6 +79,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("scrypt", &["password/foreign.rs", "password/stored/"]),
     ("askama", &["pages/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("csv", &["cli/user/import/csv_file.rs", "cli/user/export.rs"]),
+    ("saphyr_parser", &["cli/user/import/authelia.rs"]),
     ("listenfd", &["server/activation.rs"]),
     ("mimalloc", &["main.rs"]),
     ("clap_complete", &["cli/completions.rs"]),

@@ -81,7 +81,7 @@ enum Command {
         /// Shell to print the script for.
         shell: completions::Shell,
     },
-    /// Users: add, list, show, change, delete.
+    /// Users: add, list, show, change, delete, import, export.
     #[command(subcommand)]
     User(user::Command),
     /// Sessions: list, revoke.
@@ -169,7 +169,9 @@ impl Command {
         match self {
             Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
             Self::User(user::Command::Link { .. } | user::Command::Unlink { .. }) => &["vault", "providers"],
-            Self::Vault(vault::Command::Passwords { .. }) => &["vault", "login"],
+            Self::User(user::Command::Import(_)) | Self::Vault(vault::Command::Passwords { .. }) => {
+                &["vault", "login"]
+            }
             Self::Key(_) => &["vault", "tokens"],
             _ => &["vault"],
         }
@@ -180,7 +182,9 @@ impl Command {
     const fn makes_vault(&self) -> bool {
         matches!(
             self,
-            Self::User(user::Command::Add { .. }) | Self::Key(_) | Self::Vault(vault::Command::Migrate)
+            Self::User(user::Command::Add { .. } | user::Command::Import(_))
+                | Self::Key(_)
+                | Self::Vault(vault::Command::Migrate)
         )
     }
 }

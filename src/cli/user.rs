@@ -1,4 +1,4 @@
-//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, factors, delete.
+//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, factors, delete, import, export.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,9 @@ use crate::password::{Hasher, Password, Peppers};
 use crate::secret::Secret;
 use crate::vault::{AttributesChange, Edit, Ended, NewUser, User, UserChange, UserKey, VaultError};
 
+mod export;
 mod factors;
+mod import;
 mod link;
 mod show;
 
@@ -116,6 +118,10 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Create users from a file: CSV, htpasswd, Authelia or Keycloak. Users who exist are left alone, so it can be repeated.
+    Import(import::Options),
+    /// Write all users to a CSV file, with the hashes of their passwords.
+    Export(export::Options),
     /// Delete a user and end every session.
     Delete {
         /// Login name.
@@ -229,6 +235,8 @@ pub(super) async fn run(
         Command::Unlink { name, account } => link::unlink(context, name, account, out).await?,
         Command::Factors { name, remove: true, yes, .. } => factors::remove(context, name, *yes, out).await?,
         Command::Factors { name, json, .. } => factors::show(context, name, *json, out).await?,
+        Command::Import(options) => import::import(context, options, out).await?,
+        Command::Export(options) => export::export(context, options, out).await?,
         Command::Delete { name, yes } => {
             let user = find(context, name).await?;
             confirmed(*yes, &format!("This deletes `{name}` and ends every session."), out)?;

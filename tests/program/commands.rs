@@ -2,7 +2,9 @@
 
 mod attributes;
 mod demo;
+mod hashes;
 mod help;
+mod import;
 mod json;
 mod providers;
 mod shell;

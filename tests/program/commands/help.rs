@@ -23,6 +23,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("user link", "sign in as this user"),
     ("user unlink", "Remove an account"),
     ("user factors", "second factors"),
+    ("user import", "Create users from a file"),
+    ("user export", "Write all users"),
     ("user delete", "Delete a user"),
     ("session", "Sessions"),
     ("session list", "List live sessions"),
@@ -36,6 +38,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("vault migrate", "schema"),
     ("vault backup", "copy"),
     ("vault restored", "restoring a backup"),
+    ("vault passwords", "Count users by the hash"),
     ("vault audit", "newest first"),
 ];
 
@@ -58,7 +61,16 @@ fn every_command_explains_itself() {
 
 #[test]
 fn every_listing_offers_json() {
-    for command in ["user list", "user show", "session list", "provider list", "vault audit", "status"] {
+    for command in [
+        "user list",
+        "user show",
+        "user import",
+        "session list",
+        "provider list",
+        "vault audit",
+        "vault passwords",
+        "status",
+    ] {
         assert!(help(command).contains("--json"), "{command}");
     }
 }

@@ -40,6 +40,11 @@ impl Done {
 
 /// Runs a command to completion with `stdin` as its input.
 pub(crate) fn run(command: &mut Command, stdin: &str) -> Done {
+    run_for(command, stdin, PATIENCE)
+}
+
+/// As [`run`], with a timeout of its own.
+pub(crate) fn run_for(command: &mut Command, stdin: &str, patience: Duration) -> Done {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -51,10 +56,10 @@ pub(crate) fn run(command: &mut Command, stdin: &str) -> Done {
     let id = child.id();
     let (sender, receiver) = channel();
     let waiting = std::thread::spawn(move || sender.send(child.wait_with_output()));
-    let Ok(output) = receiver.recv_timeout(PATIENCE) else {
+    let Ok(output) = receiver.recv_timeout(patience) else {
         signal(id, "KILL");
         let _ = waiting.join();
-        panic!("not ended within {PATIENCE:?}: {command:?}");
+        panic!("not ended within {patience:?}: {command:?}");
     };
     let output = output.expect("an output");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
