@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+mod password_fault;
+
+pub use password_fault::PasswordFault;
+
 /// Reason why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -35,8 +39,8 @@ pub enum Refusal {
     RefreshInvalid,
     /// The refresh token was used before: its session was ended.
     RefreshReused,
-    /// The new password is not acceptable, with the reason.
-    PasswordRejected(String),
+    /// The password is not changed, with the reason.
+    PasswordRejected(PasswordFault),
     /// Too many attempts, with the time to wait.
     RateLimited(Duration),
     /// Cannot be decided now: a store is unavailable.

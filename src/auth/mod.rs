@@ -18,10 +18,11 @@ use crate::error::Refusal;
 use crate::factor::passkey::RelyingParty;
 use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
-use crate::password::Hasher;
+use crate::password::{Hasher, PasswordRules};
 use crate::provider::FlowKey;
 use crate::request_id;
 use crate::session::SessionStore;
+use crate::text::host_and_port;
 use crate::token::access::Profile;
 use crate::token::encrypted_claims::ClaimsEncrypter;
 use crate::token::form_token::FormTokens;
@@ -96,10 +97,10 @@ pub struct Settings {
     pub vault_outage_grace: Duration,
     /// Live streams are cut when the revocation list has not been current for this long.
     pub stream_lease: Duration,
-    /// Name of the app. A password must not contain it.
+    /// Name of the app, which authenticator apps show.
     pub brand: String,
-    /// Minimum length of new passwords, in characters.
-    pub min_password_length: usize,
+    /// Rules for new passwords.
+    pub password_rules: PasswordRules,
     /// Limits on failed logins.
     pub attempts: Attempts,
     /// Whether passwords sign people in.
@@ -135,7 +136,7 @@ impl Settings {
             vault_outage_grace: config.sessions.vault_outage_grace,
             stream_lease: config.sessions.stream_lease,
             brand: config.brand.name.clone(),
-            min_password_length: config.login.min_password_length,
+            password_rules: password_rules(config),
             attempts: Attempts {
                 per_account: config.login.attempts_per_account,
                 per_address: config.login.attempts_per_address,
@@ -146,6 +147,15 @@ impl Settings {
             providers: Providers::default(),
         }
     }
+}
+
+/// Returns the rules for new passwords, with the names of the site: its brand and its hosts.
+pub fn password_rules(config: &Config) -> PasswordRules {
+    let hosts = config.server.public_urls.iter().map(|url| {
+        let authority = url.split_once("://").map_or(url.as_str(), |(_, authority)| authority);
+        host_and_port(authority).0
+    });
+    PasswordRules::new(config.login.min_password_length, &config.brand.name, hosts)
 }
 
 /// Dependencies of the use cases, chosen once in `server`.

@@ -1,9 +1,6 @@
 //! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, factors, delete, import, export.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io::Write;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -11,15 +8,17 @@ use clap::{Args, Subcommand};
 use super::{AdminContext, confirmed, table};
 use crate::id::UserId;
 use crate::identity::{Attributes, DisplayName, Email, Login, Role, Roles};
-use crate::password::{Hasher, Password, Peppers};
-use crate::secret::Secret;
+use crate::password::Person;
 use crate::vault::{AttributesChange, Edit, Ended, NewUser, User, UserChange, UserKey, VaultError};
 
 mod export;
 mod factors;
 mod import;
 mod link;
+mod password;
 mod show;
+
+use password::PasswordSource;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -170,16 +169,6 @@ impl AttributeOptions {
     }
 }
 
-#[derive(Debug, Args)]
-pub(super) struct PasswordSource {
-    /// Read the password from the first line of standard input instead of prompting.
-    #[arg(long)]
-    password_stdin: bool,
-    /// Read the password from the first line of this file, such as a mounted secret.
-    #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
-    password_file: Option<PathBuf>,
-}
-
 pub(super) async fn run(
     context: &AdminContext,
     command: &Command,
@@ -193,9 +182,9 @@ pub(super) async fn run(
                      `doorward user set {name}`"
                 );
             }
-            let hash = hashed(context, name, source).await?;
-            let id = UserId::random(context.surroundings.random.as_ref());
             let attributes = Attributes::new(email.clone(), *email_verified, display_name.clone());
+            let hash = password::hashed(context, Person::with(name, &attributes), source).await?;
+            let id = UserId::random(context.surroundings.random.as_ref());
             let new = NewUser::new(id, name.clone(), hash, Roles::new(roles.iter().cloned()));
             let created = context.vault.users.create(&NewUser { attributes, ..new }).await;
             created.map_err(|error| taken(error, email.as_ref()))?;
@@ -206,7 +195,8 @@ pub(super) async fn run(
         Command::Set { name, attributes } => set(context, name, attributes, out).await?,
         Command::Passwd { name, source } => {
             let user = find(context, name).await?;
-            let new = hashed(context, name, source).await?;
+            let person = Person::with(&user.login, &user.attributes);
+            let new = password::hashed(context, person, source).await?;
             let ended = context
                 .vault
                 .users
@@ -281,53 +271,6 @@ fn taken(error: VaultError, email: Option<&Email>) -> anyhow::Error {
         ),
         (error, _) => error.into(),
     }
-}
-
-async fn hashed(
-    context: &AdminContext,
-    name: &Login,
-    source: &PasswordSource,
-) -> anyhow::Result<Secret<String>> {
-    let min_length = context.config.login.min_password_length;
-    let password = Password::new(read_password(source, min_length)?.expose())?;
-    password.acceptable(name, &context.config.brand.name, min_length)?;
-    let hasher = Hasher::start(1, 1, Arc::clone(&context.surroundings.random))?;
-    let hasher = hasher.with_peppers(Peppers::new(&context.config.login.peppers));
-    Ok(hasher.hash(password).await?)
-}
-
-/// Reads a password. A prompt states the minimum length in characters.
-fn read_password(source: &PasswordSource, min_length: usize) -> anyhow::Result<Secret<String>> {
-    if let Some(file) = &source.password_file {
-        let refused = || {
-            format!(
-                "cannot read the password from `{}`: name a file of text that this user can read",
-                file.display()
-            )
-        };
-        let opened = File::open(file).with_context(refused)?;
-        return first_line(BufReader::new(opened)).with_context(refused);
-    }
-    if source.password_stdin {
-        return first_line(std::io::stdin().lock()).context("cannot read the password from standard input");
-    }
-    let prompt = |text: &str| rpassword::prompt_password(text).map(Secret::new);
-    let first = prompt(&format!("Password (at min_length {min_length} characters): "))
-        .context("cannot prompt for the password here: use --password-stdin or --password-file")?;
-    anyhow::ensure!(
-        first == prompt("Repeat the password: ")?,
-        "the two passwords differ: nothing was changed"
-    );
-    Ok(first)
-}
-
-/// Reads the first line, without its line end.
-fn first_line(mut from: impl BufRead) -> std::io::Result<Secret<String>> {
-    let mut line = String::new();
-    let read = from.read_line(&mut line);
-    let line = Secret::new(line);
-    read?;
-    Ok(Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 fn report(out: &mut dyn Write, what: &str, ended: &Ended) -> anyhow::Result<()> {

@@ -75,6 +75,9 @@ impl OwnResponse {
         if let Some(detail) = detail(refusal) {
             problem["detail"] = detail.into();
         }
+        if let Refusal::PasswordRejected(fault) = refusal {
+            problem["reason"] = fault.code().into();
+        }
         if let Some(id) = id {
             // In the body too, so that users can report it without reading headers.
             problem["request_id"] = id.as_str().into();
@@ -280,32 +283,34 @@ const fn provider_status(why: ProviderRefusal) -> (u16, &'static str) {
 }
 
 /// Returns a hint for the client, if the title is not enough.
-const fn detail(refusal: &Refusal) -> Option<&str> {
-    match refusal {
-        Refusal::RequestInvalid(detail) | Refusal::PasswordRejected(detail) => Some(detail.as_str()),
-        Refusal::OtherResource(detail) => Some(detail),
-        Refusal::BodyTooLarge => Some(
-            "the limit is `body_limit` of the route, which its operator may raise; of doorward's own endpoints it is 16 KiB",
-        ),
-        Refusal::TargetAmbiguous => Some(
+fn detail(refusal: &Refusal) -> Option<String> {
+    let fixed = match refusal {
+        Refusal::RequestInvalid(detail) => detail.as_str(),
+        Refusal::PasswordRejected(fault) => return Some(fault.to_string()),
+        Refusal::OtherResource(detail) => *detail,
+        Refusal::BodyTooLarge => {
+            "the limit is `body_limit` of the route, which its operator may raise; of doorward's own endpoints it is 16 KiB"
+        }
+        Refusal::TargetAmbiguous => {
             "servers may read this path in several ways that lead to different routes: write it as the route does, in the same \
              letter case, without `;`, dot segments, a dot or slash at its end, or needless escapes; %2F passes where the route \
-             has `encoded_slashes = true`",
-        ),
+             has `encoded_slashes = true`"
+        }
         Refusal::MediaTypeUnsupported => {
-            Some("send a JSON object with Content-Type: application/json, without Content-Encoding")
+            "send a JSON object with Content-Type: application/json, without Content-Encoding"
         }
-        Refusal::Factor(FactorRefusal::CodeMissing) => Some(
-            "the user name and the password are right: send them again with `code`, from the authenticator app or a recovery code",
-        ),
+        Refusal::Factor(FactorRefusal::CodeMissing) => {
+            "the user name and the password are right: send them again with `code`, from the authenticator app or a recovery code"
+        }
         Refusal::Factor(FactorRefusal::NotEnrolled) => {
-            Some("sign in with a browser, where an authenticator app is set up")
+            "sign in with a browser to set up an authenticator app"
         }
-        Refusal::ProofMissing { .. } => Some(
-            "send a code of the authenticator app, or the password, to `step-up` below the auth prefix, and use the new tokens",
-        ),
-        _ => None,
-    }
+        Refusal::ProofMissing { .. } => {
+            "send a code of the authenticator app, or the password, to `step-up` below the auth prefix, and use the new tokens"
+        }
+        _ => return None,
+    };
+    Some(fixed.to_owned())
 }
 
 /// Returns the challenge of a refusal, with `error` only if a credential was sent (RFC 6750 section 3.1). It has no `realm`, which
@@ -347,9 +352,8 @@ fn proof_challenge(multi_factor: bool, max_age: Option<Duration>) -> HeaderValue
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::error::PasswordFault;
 
     /// Returns one refusal of each kind. A new variant does not compile until it is added to the match, and to the list.
     fn all() -> Vec<Refusal> {
@@ -365,7 +369,7 @@ mod tests {
             Refusal::CredentialsWrong,
             Refusal::RefreshInvalid,
             Refusal::RefreshReused,
-            Refusal::PasswordRejected(text()),
+            Refusal::PasswordRejected(PasswordFault::Common),
             Refusal::RateLimited(Duration::from_millis(1500)),
             Refusal::StoreUnavailable,
             Refusal::Overloaded,

@@ -20,9 +20,9 @@ pub use language::Language;
 pub use template::{Html, render};
 pub use view::{
     Account, AccountPage, CrossSite, Device, ErrorPage, FactorItem, FactorPage, FactorProblem, FactorSection,
-    Framed, Interrupted, LinkedAccount, NotForwarded, Page, PasskeyPage, PasswordPage, PasswordProblem,
-    Person, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields, SignInProblem, SignOut,
-    SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage,
+    Framed, Interrupted, LinkedAccount, NotForwarded, Page, PasskeyPage, PasswordHints, PasswordPage,
+    PasswordProblem, Person, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields,
+    SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage,
 };
 
 /// Header fields of every page.

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use super::device;
 use super::text::{ErrorText, Text};
 use super::view::{
-    AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, LinkedAccount, Page, PasswordPage,
-    PasswordProblem, Program, ProviderButton, Resend, SignIn, SignInFields, SignInProblem, SignOut, SignedIn,
-    SignedOut,
+    AccountPage, CrossSite, Device, ErrorPage, Framed, Interrupted, LinkedAccount, Page, PasswordHints,
+    PasswordPage, PasswordProblem, Program, ProviderButton, Resend, SignIn, SignInFields, SignInProblem,
+    SignOut, SignedIn, SignedOut,
 };
 use super::{Brand, Language};
 use crate::clock::Timestamp;
+use crate::error::PasswordFault;
 use factors::{FactorTemplate, PasskeyTemplate, RecoveryCodesTemplate, StepUpTemplate, TotpTemplate};
 
 /// A whole page.
@@ -75,6 +76,12 @@ struct Frame<'a> {
     brand: &'a Brand,
     language: Language,
     t: &'static Text,
+}
+
+impl Frame<'_> {
+    fn password_hint(&self, rules: &PasswordHints) -> String {
+        (self.t.new_password_hint)(rules.min_length)
+    }
 }
 
 #[derive(Template)]
@@ -169,19 +176,12 @@ impl PasswordTemplate<'_> {
     fn problem(&self) -> Option<String> {
         let t = self.frame.t;
         Some(match self.page.problem? {
-            PasswordProblem::CurrentWrong => t.current_wrong.to_owned(),
+            PasswordProblem::Rejected(fault) => (t.password_fault)(fault),
             PasswordProblem::Incomplete => t.password_incomplete.to_owned(),
-            PasswordProblem::TooShort => (t.too_short)(self.page.min_length),
-            PasswordProblem::TooLong => t.too_long.to_owned(),
-            PasswordProblem::Guessable => t.guessable.to_owned(),
             PasswordProblem::TooMany(wait) => (t.too_many)(&(t.span)(rounded_up(wait))),
             PasswordProblem::Unavailable => t.unavailable.to_owned(),
             PasswordProblem::FormExpired => t.form_expired.to_owned(),
         })
-    }
-
-    fn hint(&self) -> String {
-        (self.frame.t.new_password_hint)(self.page.min_length)
     }
 
     fn action(&self) -> &str {
@@ -189,7 +189,8 @@ impl PasswordTemplate<'_> {
     }
 
     fn current_wrong(&self) -> bool {
-        matches!(self.page.problem, Some(PasswordProblem::CurrentWrong | PasswordProblem::Incomplete))
+        use PasswordProblem::{Incomplete, Rejected};
+        matches!(self.page.problem, Some(Rejected(PasswordFault::CurrentWrong) | Incomplete))
     }
 
     fn focuses_current(&self) -> bool {
@@ -201,8 +202,11 @@ impl PasswordTemplate<'_> {
     }
 
     fn new_wrong(&self) -> bool {
-        use PasswordProblem::{Guessable, Incomplete, TooLong, TooShort};
-        matches!(self.page.problem, Some(TooShort | TooLong | Guessable | Incomplete))
+        match self.page.problem {
+            Some(PasswordProblem::Rejected(fault)) => fault != PasswordFault::CurrentWrong,
+            Some(PasswordProblem::Incomplete) => true,
+            _ => false,
+        }
     }
 }
 
@@ -222,10 +226,6 @@ impl AccountTemplate<'_> {
 
     fn action(&self) -> &str {
         self.page.change_password
-    }
-
-    fn hint(&self) -> String {
-        (self.frame.t.new_password_hint)(self.page.min_length)
     }
 
     /// The form is below the lists: it neither shows a problem nor takes the focus.

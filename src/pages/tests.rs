@@ -9,6 +9,7 @@ use super::text::Text;
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::error::PasswordFault;
 
 /// Markup that must never appear unescaped.
 const HOSTILE: &str = "\"'><script>alert(1)</script>&amp;";
@@ -58,8 +59,13 @@ fn pages() -> Vec<Page<'static>> {
         forgotten_passkey: remember.then_some(HOSTILE),
         drops_fragment: remember,
     };
-    let password =
-        |problem, done| PasswordPage { account: ACCOUNT, action: HOSTILE, min_length: 15, problem, done };
+    let rules: &'static PasswordHints = Box::leak(Box::new(PasswordHints {
+        min_length: 15,
+        max_bytes: 1024,
+        own_names: vec![HOSTILE.to_owned()],
+        site_names: vec![HOSTILE.to_owned()],
+    }));
+    let password = |problem, done| PasswordPage { account: ACCOUNT, action: HOSTILE, rules, problem, done };
     let error = |status, code, sign_in, retry_after| ErrorPage {
         status,
         code,
@@ -93,7 +99,7 @@ fn pages() -> Vec<Page<'static>> {
         accounts,
         has_password: true,
         change_password: HOSTILE,
-        min_length: 15,
+        rules,
         end: HOSTILE,
         end_others: HOSTILE,
         end_programs: HOSTILE,
@@ -161,16 +167,14 @@ fn pages() -> Vec<Page<'static>> {
     ];
     pages.extend(factors::pages());
     let problems = [
-        PasswordProblem::CurrentWrong,
         PasswordProblem::Incomplete,
-        PasswordProblem::TooShort,
-        PasswordProblem::TooLong,
-        PasswordProblem::Guessable,
         PasswordProblem::TooMany(Duration::from_secs(90)),
         PasswordProblem::Unavailable,
         PasswordProblem::FormExpired,
     ];
     pages.extend(problems.map(|problem| Page::Password(password(Some(problem), false))));
+    let rejected = PasswordFault::ALL.map(PasswordProblem::Rejected);
+    pages.extend(rejected.map(|problem| Page::Password(password(Some(problem), false))));
     for (everywhere, pending) in [(false, false), (false, true), (true, false), (true, true)] {
         pages.push(Page::SignedOut(SignedOut {
             sign_in: HOSTILE,
@@ -387,6 +391,18 @@ fn every_error_has_a_text_in_both_languages() {
         for text in [english, german] {
             assert_ne!(text.error(status, code), text.error(status, "another"), "{code}");
         }
+    }
+}
+
+#[test]
+fn every_password_fault_has_a_text_of_its_own_in_both_languages() {
+    let texts = Language::ALL.map(Text::of).map(|text| PasswordFault::ALL.map(text.password_fault));
+    let all: std::collections::BTreeSet<&String> = texts.iter().flatten().collect();
+    assert_eq!(all.len(), 2 * PasswordFault::ALL.len());
+    for (fault, text) in
+        PasswordFault::ALL.iter().zip(&texts[0]).chain(PasswordFault::ALL.iter().zip(&texts[1]))
+    {
+        assert_eq!(text.contains("15"), fault.to_string().contains("15"), "{fault:?}: {text}");
     }
 }
 

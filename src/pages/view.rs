@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::error::PasswordFault;
 
 pub use factors::{
     FactorItem, FactorPage, FactorProblem, FactorSection, PasskeyPage, RecoveryCodesPage, StepUpPage,
@@ -184,27 +185,34 @@ pub struct PasswordPage<'a> {
     pub account: Account<'a>,
     /// URL the form is posted to.
     pub action: &'a str,
-    /// Minimum length, in characters.
-    pub min_length: usize,
+    /// What the form tells about the rules.
+    pub rules: &'a PasswordHints,
     /// Reason why the form is shown again.
     pub problem: Option<PasswordProblem>,
     /// Whether the password was changed and the other sessions ended.
     pub done: bool,
 }
 
+/// What a password form tells about the rules for new passwords, in words and to the script that checks them while they are typed.
+#[derive(Clone, Debug, Default)]
+pub struct PasswordHints {
+    /// Minimum length in characters.
+    pub min_length: usize,
+    /// Maximum length in bytes.
+    pub max_bytes: usize,
+    /// Names of the user that do not count, without blanks.
+    pub own_names: Vec<String>,
+    /// Names of the site that do not count, without blanks.
+    pub site_names: Vec<String>,
+}
+
 /// Reason why the password was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordProblem {
-    /// The current password is wrong.
-    CurrentWrong,
+    /// One of the two is not accepted.
+    Rejected(PasswordFault),
     /// The current or the new password is empty.
     Incomplete,
-    /// The new password is shorter than `min_length`.
-    TooShort,
-    /// The new password exceeds the maximum length.
-    TooLong,
-    /// The new password is common, a run of characters, or derived from the login name or the name of the app.
-    Guessable,
     /// Too many attempts, with the time to wait.
     TooMany(Duration),
     /// Cannot be decided now.
@@ -234,8 +242,8 @@ pub struct AccountPage<'a> {
     pub has_password: bool,
     /// URL the password form is posted to.
     pub change_password: &'a str,
-    /// Minimum length of a password, in characters.
-    pub min_length: usize,
+    /// What the password form tells about the rules.
+    pub rules: &'a PasswordHints,
     /// URL to post for ending one session.
     pub end: &'a str,
     /// URL to post for ending all sessions except this one.

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use doorward::clock::Timestamp;
 use doorward::config::Config;
+use doorward::error::PasswordFault;
 use doorward::factor::{QrCode, qr_code};
 use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
     ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, FactorItem, FactorPage,
     FactorProblem, FactorSection, Framed, HEADERS, Interrupted, Language, LinkedAccount, Page, PasskeyPage,
-    PasswordPage, PasswordProblem, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields,
-    SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage, render,
+    PasswordHints, PasswordPage, PasswordProblem, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn,
+    SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +29,11 @@ const ACCOUNT: Account<'_> = Account {
     sign_out: "/auth/logout",
     sign_out_everywhere: "/auth/logout-all",
 };
+
+static RULES: PasswordHints =
+    PasswordHints { min_length: 15, max_bytes: 1024, own_names: Vec::new(), site_names: Vec::new() };
+
+const TOO_SHORT: PasswordFault = PasswordFault::TooShort { has: 3, needs: 15 };
 
 /// Names of the pages and of their screenshots.
 pub(crate) const NAMES: &[&str] = &[
@@ -118,7 +124,7 @@ fn passkey(is_offer: bool) -> Page<'static> {
 }
 
 fn password(problem: Option<PasswordProblem>, done: bool) -> Page<'static> {
-    Page::Password(PasswordPage { account: ACCOUNT, action: "/auth/password", min_length: 15, problem, done })
+    Page::Password(PasswordPage { account: ACCOUNT, action: "/auth/password", rules: &RULES, problem, done })
 }
 
 fn error(status: u16, code: &'static str, sign_in: Option<&'static str>) -> Page<'static> {
@@ -297,7 +303,7 @@ fn account<'a>(
         email_verified: true,
         roles: &["admin", "analytical-engine:operate", "staff"],
         change_password: "/auth/password",
-        min_length: 15,
+        rules: &RULES,
         end: "/auth/sessions/end",
         end_others: "/auth/sessions/end-others",
         end_programs: "/auth/sessions/end-programs",
@@ -332,7 +338,7 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
         "signed-out" => signed_out(false, false),
         "signed-out-pending" => signed_out(true, true),
         "password" => password(None, false),
-        "password-too-short" => password(Some(PasswordProblem::TooShort), false),
+        "password-too-short" => password(Some(PasswordProblem::Rejected(TOO_SHORT)), false),
         "password-changed" => password(None, true),
         "account" => Page::Account(account(&list[..3], &programs, &[], &factors)),
         "account-older" => Page::Account(AccountPage {

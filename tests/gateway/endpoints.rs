@@ -4,5 +4,6 @@ mod account;
 mod attributes;
 mod bodies;
 mod browsers;
+mod passwords;
 mod sign_in;
 mod surface;

@@ -11,7 +11,7 @@ use crate::auth::sign_in::browser::{Client, Terms};
 use crate::auth::sign_in::login::{Issue, NewLogin};
 use crate::auth::sign_in::throttle::Guesser;
 use crate::auth::{Auth, BrowserTokens, Settings, Tokens, detached};
-use crate::error::{FactorRefusal, Refusal};
+use crate::error::{FactorRefusal, PasswordFault, Refusal};
 use crate::identity::{ClientKind, Identity, Methods};
 use crate::metrics::GrantKind;
 use crate::password::Password;
@@ -117,7 +117,7 @@ impl Auth {
                     self.throttle.refund(charge);
                 }
                 // Not a 401: the caller is signed in, and clients discard their tokens on a 401.
-                let wrong = || Refusal::PasswordRejected("the password is wrong".into());
+                let wrong = || Refusal::PasswordRejected(PasswordFault::CurrentWrong);
                 user.map_err(|refusal| match refusal {
                     Refusal::CredentialsWrong => wrong(),
                     refusal => refusal,

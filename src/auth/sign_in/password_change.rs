@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::auth::sign_in::device::DEVICE_LIFE;
 use crate::auth::sign_in::throttle::Guesser;
 use crate::auth::{Auth, DeviceCookie, Registration, Revoked, Settings, detached};
-use crate::error::Refusal;
+use crate::error::{PasswordFault, Refusal};
 use crate::id::UserId;
 use crate::identity::{Epoch, Identity};
-use crate::password::{HasherBusy, Password};
+use crate::password::{HasherBusy, Password, Person};
 use crate::vault::{EndReason, SessionPage, SessionRow, UserChange, UserKey, VaultError};
 
 /// Request to change the password.
@@ -71,8 +71,8 @@ impl Auth {
         settings: &Settings,
     ) -> Result<PasswordChanged, Refusal> {
         let PasswordChange { current, new, address, registration } = change;
-        new.acceptable(identity.login(), &settings.brand, settings.min_password_length)
-            .map_err(|why| Refusal::PasswordRejected(why.to_string()))?;
+        let rules = &settings.password_rules;
+        rules.check(&new, Person::of(identity), rules.min_length).map_err(Refusal::PasswordRejected)?;
         // A wrong current password counts as a guess. It counts per session, so that guesses elsewhere do not keep the
         // owner from changing a password that is under attack.
         let (id, account) = (identity.session_id(), identity.login().as_str());
@@ -83,7 +83,7 @@ impl Auth {
             self.throttle.refund(charge);
         }
         // Not a 401: the caller is signed in, and clients discard their tokens on a 401.
-        let wrong = || Refusal::PasswordRejected("the current password is wrong".into());
+        let wrong = || Refusal::PasswordRejected(PasswordFault::CurrentWrong);
         let user =
             user.map_err(|refusal| if refusal == Refusal::CredentialsWrong { wrong() } else { refusal })?;
         let new = self.parts.hasher.hash(new).await.map_err(|HasherBusy| Refusal::Overloaded)?;

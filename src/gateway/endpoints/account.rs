@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::browser_page::{FORM, Links, page, session_digest};
+use super::browser_page::{FORM, Links, page, password_rules, session_digest};
 use super::form::Form;
 use super::{Call, EndpointError, OwnResponse};
 use super::{factors, providers};
@@ -82,6 +82,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     let accounts = providers::linked(call, &identity, has_password).await?;
     let factors = factors::on_account(call, &identity).await?;
     let attributes = identity.attributes();
+    let rules = password_rules(call, &identity);
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let content = Page::Account(AccountPage {
         account: links.account(identity.login().as_str(), &csrf),
@@ -93,7 +94,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         accounts: &accounts,
         has_password,
         change_password: &change_password,
-        min_length: call.snapshot.settings.min_password_length,
+        rules: &rules,
         end: &end,
         end_others: &end_others,
         end_programs: &end_programs,

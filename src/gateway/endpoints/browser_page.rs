@@ -9,7 +9,9 @@ use crate::error::Refusal;
 use crate::gateway::authorize::authentication::refresh_cookie;
 use crate::gateway::authorize::credential::cookie_fields;
 use crate::gateway::authorize::{cross_origin, navigation};
-use crate::pages::{self, Account, Page};
+use crate::identity::Identity;
+use crate::pages::{self, Account, Page, PasswordHints};
+use crate::password::{MAX_BYTES, Names, Person};
 use crate::policy::cookies::{self, Found};
 use crate::token::sha256;
 
@@ -73,6 +75,13 @@ pub(super) fn session_digest(call: &Call<'_>) -> Option<[u8; 32]> {
 /// Returns the token for forms of this browser's session; `None` without cookies.
 pub(super) fn form_token(call: &Call<'_>) -> Option<String> {
     Some(call.auth.form_token(FORM, &session_digest(call)?))
+}
+
+/// Returns what the password form tells about the rules for this user.
+pub(super) fn password_rules(call: &Call<'_>, identity: &Identity) -> PasswordHints {
+    let rules = &call.snapshot.settings.password_rules;
+    let Names { own, site } = rules.names(Person::of(identity));
+    PasswordHints { min_length: rules.min_length, max_bytes: MAX_BYTES, own_names: own, site_names: site }
 }
 
 /// Links on every page of a signed-in user.

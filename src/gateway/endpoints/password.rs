@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::account::has_password;
-use super::browser_page::{FORM, Links, page, refused_page, session_digest, submitted};
+use super::browser_page::{FORM, Links, page, password_rules, refused_page, session_digest, submitted};
 use super::logout::ended;
 use super::{Accept, Call, EndpointError, OwnResponse};
 use crate::auth::PasswordChange;
-use crate::error::Refusal;
+use crate::error::{PasswordFault, Refusal};
 use crate::identity::Identity;
 use crate::pages::{Page, PasswordPage, PasswordProblem};
-use crate::password::{Password, PasswordRejected};
+use crate::password::Password;
 
 /// `POST password`: `{current_password, new_password}`; changes the password and ends the other sessions.
 pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
@@ -40,24 +40,24 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
 pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let form = submitted(call).await?;
     let identity = call.browser_user().await?;
-    let rejected = |what: &str| Refusal::PasswordRejected(what.to_owned());
+    let rejected = |call: &Call<'_>, fault| -> Result<OwnResponse, EndpointError> {
+        let problem = (Refusal::PasswordRejected(fault), PasswordProblem::Rejected(fault));
+        Ok(form_page(call, &identity, Some(problem), false)?)
+    };
     let (Some(current), Some(new)) = (form.get("current_password"), form.get("new_password")) else {
-        let problem = (rejected("missing"), PasswordProblem::Incomplete);
-        return Ok(form_page(call, &identity, Some(problem), false)?);
+        let refusal = Refusal::RequestInvalid("a password is missing".to_owned());
+        return Ok(form_page(call, &identity, Some((refusal, PasswordProblem::Incomplete)), false)?);
     };
     let Ok(current) = Password::new(current) else {
-        let problem = (rejected("too long"), PasswordProblem::CurrentWrong);
-        return Ok(form_page(call, &identity, Some(problem), false)?);
+        return rejected(call, PasswordFault::CurrentWrong);
     };
-    let Ok(new) = Password::new(new) else {
-        let problem = (rejected("too long"), PasswordProblem::TooLong);
-        return Ok(form_page(call, &identity, Some(problem), false)?);
+    let new = match Password::new(new) {
+        Ok(new) => new,
+        Err(fault) => return rejected(call, fault),
     };
-    let settings = &call.snapshot.settings;
-    let acceptable = new.acceptable(identity.login(), &settings.brand, settings.min_password_length);
     let (address, registration) = (call.address(), call.registration.as_ref());
     let change = PasswordChange { current, new, address, registration };
-    let changed = call.auth.change_password(&identity, change, settings).await;
+    let changed = call.auth.change_password(&identity, change, &call.snapshot.settings).await;
     let page = match changed {
         Ok(changed) => {
             let device = call.auth.device_cookie_after_change(&identity, &changed, &call.devices());
@@ -66,12 +66,7 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
         }
         Err(refusal) => {
             let problem = match &refusal {
-                Refusal::PasswordRejected(_) => match acceptable {
-                    Ok(()) => PasswordProblem::CurrentWrong,
-                    Err(PasswordRejected::TooLong) => PasswordProblem::TooLong,
-                    Err(PasswordRejected::TooShort { .. }) => PasswordProblem::TooShort,
-                    Err(PasswordRejected::Guessable) => PasswordProblem::Guessable,
-                },
+                Refusal::PasswordRejected(fault) => PasswordProblem::Rejected(*fault),
                 Refusal::RateLimited(wait) => PasswordProblem::TooMany(*wait),
                 Refusal::StoreUnavailable | Refusal::Overloaded => PasswordProblem::Unavailable,
                 _ => return Err(refusal.into()),
@@ -92,10 +87,11 @@ fn form_page(
     let prefix = &call.snapshot.server.auth_prefix;
     let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &digest));
     let action = format!("{prefix}/password");
+    let rules = password_rules(call, identity);
     let content = Page::Password(PasswordPage {
         account: links.account(identity.login().as_str(), &csrf),
         action: &action,
-        min_length: call.snapshot.settings.min_password_length,
+        rules: &rules,
         problem: problem.as_ref().map(|(_, problem)| *problem),
         done,
     });

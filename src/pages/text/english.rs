@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ErrorOf::{Code, Other, Status};
-use super::{ErrorOf, ErrorText, Text, Unit, largest};
+use super::{ErrorOf, ErrorText, Text, Unit, largest, password};
 
 pub(super) const TEXT: Text = Text {
     problem: "Problem",
@@ -61,12 +61,8 @@ pub(super) const TEXT: Text = Text {
         format!("At least {least} characters. A few unrelated words are easy to remember.")
     },
     password_effect: "Your other devices will be signed out.",
-    current_wrong: "The current password is wrong. Check it and try again.",
     password_incomplete: "Enter your current password and a new one.",
-    too_short: |least| format!("The new password is too short. Choose one of at least {least} characters."),
-    too_long: "That password is too long. Choose a shorter one.",
-    guessable: "The new password is one of those that are guessed first. Choose one that is no common password and is not \
-                made of your user name or the name of this app.",
+    password_fault: password::english,
     password_changed: "Your password is changed",
     password_changed_text: "Your other devices have been signed out. Use the new password there from now on.",
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ErrorOf::{Code, Other, Status};
-use super::{ErrorOf, ErrorText, Text, Unit, largest};
+use super::{ErrorOf, ErrorText, Text, Unit, largest, password};
 
 pub(super) const TEXT: Text = Text {
     problem: "Problem",
@@ -63,14 +63,8 @@ pub(super) const TEXT: Text = Text {
         format!("Mindestens {least} Zeichen. Einige beliebige Wörter merkt man sich leicht.")
     },
     password_effect: "Ihre anderen Geräte werden abgemeldet.",
-    current_wrong: "Das bisherige Passwort ist falsch. Prüfen Sie es und versuchen Sie es erneut.",
     password_incomplete: "Geben Sie das bisherige und ein neues Passwort ein.",
-    too_short: |least| {
-        format!("Das neue Passwort ist zu kurz. Wählen Sie eines mit mindestens {least} Zeichen.")
-    },
-    too_long: "Dieses Passwort ist zu lang. Wählen Sie ein kürzeres.",
-    guessable: "Das neue Passwort gehört zu denen, die zuerst geraten werden. Wählen Sie eines, das nicht verbreitet ist \
-                und nicht aus Ihrem Benutzernamen oder dem Namen dieser App besteht.",
+    password_fault: password::german,
     password_changed: "Ihr Passwort ist geändert",
     password_changed_text: "Ihre anderen Geräte wurden abgemeldet. Verwenden Sie dort ab jetzt das neue Passwort.",
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{Language, NotForwarded};
+use crate::error::PasswordFault;
 
 mod english;
 mod factors;
 mod german;
+mod password;
 
 pub(super) use factors::FactorText;
 
@@ -60,11 +62,8 @@ pub(super) struct Text {
     pub(super) new_password: &'static str,
     pub(super) new_password_hint: fn(usize) -> String,
     pub(super) password_effect: &'static str,
-    pub(super) current_wrong: &'static str,
     pub(super) password_incomplete: &'static str,
-    pub(super) too_short: fn(usize) -> String,
-    pub(super) too_long: &'static str,
-    pub(super) guessable: &'static str,
+    pub(super) password_fault: fn(PasswordFault) -> String,
     pub(super) password_changed: &'static str,
     pub(super) password_changed_text: &'static str,
 

@@ -132,8 +132,8 @@ async fn password_form_gives_the_reason_that_the_api_gives() {
     let page = here.go("/auth/password").await;
     let tokens = gateway.login("ada").await;
     for (new, on_the_page, in_json) in [
-        ("doorwarddoorward", "guessed first", "easily guessed"),
-        ("passwordpassword1!", "guessed first", "easily guessed"),
+        ("doorwarddoorward", "a repetition counts once", "easily guessed"),
+        ("passwordpassword1!", "a repetition counts once", "easily guessed"),
         ("doorward", "too short", "characters"),
     ] {
         let fields = with(&with(&csrf(&page), "current_password", PASSWORD), "new_password", new);

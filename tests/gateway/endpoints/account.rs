@@ -239,5 +239,6 @@ async fn common_and_app_name_passwords_are_refused() {
         let refused = gateway.post("/auth/password", Some(&mine.access), &body).await;
         assert_refused(&refused, 400, "password_rejected");
         assert!(refused.member("detail").contains("easily guessed"), "{bad}: {}", refused.text());
+        assert!(refused.member("reason").starts_with("password_"), "{bad}: {}", refused.text());
     }
 }

@@ -86,7 +86,8 @@ fn impossible_user_changes_name_the_cause() {
     for (password, says) in [
         ("", "has 0 characters: choose one of at least 15"),
         ("too short", "has 9 characters: choose one of at least 15"),
-        ("aaaaaaaaaaaaaaaaaaaa", "easily guessed"),
+        ("aaaaaaaaaaaaaaaaaaaa", "easily guessed: a run such as"),
+        ("passwordpassword", "(password_repeated)"),
         (&"long ".repeat(2_000), "choose a shorter one"),
     ] {
         let added = house.run_with(&["user", "add", "bob", "--password-stdin"], password).complaint();
@@ -249,4 +250,28 @@ fn revoking_an_unknown_or_malformed_session_id_fails() {
     assert!(bad.contains("mine") && bad.contains("22 characters"), "{bad}");
     let none = misuse(house.run(&["session", "revoke"]));
     assert!(none.contains("required"), "{none}");
+}
+
+/// The name for display and the e-mail address are known as well.
+#[test]
+fn password_made_of_the_attributes_is_refused() {
+    let house = House::empty();
+    let add = [
+        "user",
+        "add",
+        "al",
+        "--email",
+        "countess77@example.org",
+        "--name",
+        "Ada Lovelace",
+        "--password-stdin",
+    ];
+    for password in ["Lovelace-countess-1815", "ada-lovelace-1815"] {
+        let refused = house.run_with(&add, password).complaint();
+        assert!(refused.contains("(password_contains_name)"), "{password}: {refused}");
+    }
+    assert_eq!(house.run_with(&add, PASSWORD).good(), "added `al`\n");
+    let passwd = ["user", "passwd", "al", "--password-stdin"];
+    let refused = house.run_with(&passwd, "countess77-at-home").complaint();
+    assert!(refused.contains("(password_contains_name)"), "{refused}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{passkey_fields, problem, return_target};
 use crate::auth::{Browser, Client, PasskeyRequest, PasskeyResponse, StepUpProof};
 use crate::config::Preset;
-use crate::error::Refusal;
+use crate::error::{PasswordFault, Refusal};
 use crate::gateway::authorize::authentication::refresh_cookie;
 use crate::gateway::authorize::navigation;
 use crate::gateway::authorize::set_cookies::ROOM;
@@ -67,7 +67,8 @@ pub(in crate::gateway::endpoints) async fn submit_form(
         (None, None, Some(password)) => match Password::new(password) {
             Ok(password) => StepUpProof::Password(password),
             Err(_) => {
-                let wrong = (Refusal::PasswordRejected("too long".into()), FactorProblem::PasswordWrong);
+                let fault = PasswordFault::CurrentWrong;
+                let wrong = (Refusal::PasswordRejected(fault), FactorProblem::PasswordWrong);
                 return form_page(call, &identity, &form, Some(wrong)).await;
             }
         },

@@ -5,8 +5,12 @@
 //! common words passes: it is a passphrase, with 59 bits if the words are random.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-use super::common_list::{RUNS, STAND_INS, listed_prefixes};
+use super::common_list::listed_prefixes;
+use super::folded::{plain, stand_in};
+use super::names::Names;
+use super::runs::lengths;
 
 /// Maximum number of letters outside words and runs.
 const MAX_OTHERS: usize = 2;
@@ -17,12 +21,18 @@ const PASSPHRASE: usize = 4;
 /// Minimum length of a run of one character, of the alphabet or of the keyboard. Many words have a run of three, such as `tree`.
 const MIN_RUN: usize = 4;
 
+/// Maximum number of digits outside runs, beside words: more are a password of their own.
+const MAX_DIGITS: usize = 14;
+
+/// The same without words. One of a hundred random numbers of twenty digits has a run of six.
+const MAX_DIGITS_AND_RUNS: usize = 7;
+
 /// Minimum number of characters in words and runs, the length of the shortest listed word. With fewer, the password is a number
 /// with a few letters.
 const MIN_CORE: usize = 6;
 
-/// Minimum length of a name: shorter ones, such as `al`, are part of many words.
-const MIN_NAME: usize = 3;
+/// Minimum length of a name: shorter ones, such as `ada`, are part of many words.
+const MIN_NAME: usize = 4;
 
 /// Common words and phrases that are missing from the list of leaked passwords, without blanks.
 const PHRASES: [&str; 17] = [
@@ -45,31 +55,33 @@ const PHRASES: [&str; 17] = [
     "winteriscoming",
 ];
 
-/// Words that people put beside common words. They add nothing to a password, and alone they do not make it common.
-const FILLERS: [&str; 12] = [
-    "admin",
-    "ihate",
-    "ilove",
-    "login",
-    "mynameis",
-    "pass",
-    "root",
-    "thisis",
-    "thisisa",
-    "thisismy",
-    "thisisnotmy",
-    "thisisthe",
+/// Common words that are missing from the list, or shorter than its words: months, days, first names, services, in English and
+/// German, folded.
+#[rustfmt::skip]
+const WORDS: [&str; 119] = [
+    "admin", "alexander", "amanda", "andreas", "andrew", "android", "angel", "anna", "anthony", "april", "ashley", "august",
+    "autumn", "baby", "backup", "bitcoin", "black", "blue", "blume", "change", "christian", "claudia", "company", "daniel",
+    "database", "datenbank", "david", "december", "dienstag", "donnerstag", "elizabeth", "engel", "facebook", "february",
+    "ferien", "firma", "fortnite", "freitag", "fruhling", "green", "guest", "hallo", "happy", "hello", "herbst", "house",
+    "hund", "ichliebedich", "instagram", "james", "jennifer", "january", "jessica", "joseph", "joshua", "juli", "julia", "july", "june",
+    "juni", "katze", "laura", "liebe", "linkedin", "login", "love", "lucky", "madrid", "manager", "march", "maria", "markus",
+    "martin", "matthew", "mausi", "michael", "mittwoch", "money", "munchen", "music", "netflix", "nicole", "november",
+    "october", "office", "paris", "paul", "peter", "robert", "root", "samstag", "sandra", "sarah", "saturday", "schatz",
+    "sebastian", "september", "service", "sonnabend", "sonne", "sonntag", "start", "stefan", "super", "support", "system",
+    "temp", "temporary", "test", "thomas", "thursday", "twitter", "user", "vater", "wednesday", "whatsapp", "william",
+    "willkommen", "youtube",
 ];
 
-/// Returns whether `password`, in lower case, is composed of common words, `names` and runs. The work is linear in its length.
-pub(super) fn is_composed(password: &str, names: &[&str]) -> bool {
+/// Words that people put beside common words. They add nothing to a password, and alone they do not make it common.
+const FILLERS: [&str; 9] =
+    ["ihate", "ilove", "ismy", "mynameis", "pass", "thisis", "thisisa", "thisismy", "thisisthe"];
+
+/// Returns whether a folded password is composed of common words, names and runs. The work is linear in its length.
+pub(super) fn is_composed(password: &str, names: &Names) -> bool {
     let with_signs = Reading::of(password, |c| c.is_alphanumeric() || stand_in(c).is_some());
     let without_signs = Reading::of(password, char::is_alphanumeric);
-    [with_signs, without_signs].into_iter().any(|reading| reading.is_composed(names))
-}
-
-fn stand_in(c: char) -> Option<char> {
-    STAND_INS.iter().find(|(from, _)| *from == c).map(|&(_, to)| to)
+    let names: Vec<&str> = names.own.iter().chain(&names.site).map(String::as_str).collect();
+    [with_signs, without_signs].into_iter().any(|reading| reading.is_composed(&names))
 }
 
 /// Characters of a password, one byte each. A byte of 0xFF stands for a character outside ASCII, which no listed word has.
@@ -78,6 +90,8 @@ struct Reading {
     raw: Vec<u8>,
     /// Digits and signs replaced by the letters they stand for.
     plain: Vec<u8>,
+    /// Length of the longest run from each character on, in both readings.
+    runs: [Vec<usize>; 2],
 }
 
 /// Best composition of the characters before one position.
@@ -111,7 +125,8 @@ enum Kind {
     #[default]
     Other,
     Word,
-    /// Run, name or phrase.
+    /// Name or phrase.
+    Name,
     Run,
 }
 
@@ -119,8 +134,12 @@ impl Reading {
     fn of(password: &str, is_read: impl Fn(char) -> bool) -> Self {
         let byte = |c: char| u8::try_from(c).ok().filter(u8::is_ascii).unwrap_or(u8::MAX);
         let read = || password.chars().filter(|&c| is_read(c));
-        let plain = read().map(|c| byte(stand_in(c).unwrap_or(c))).collect();
-        Self { raw: read().map(byte).collect(), plain }
+        let (raw, plain): (Vec<u8>, Vec<u8>) = read().map(|c| (byte(c), byte(plain(c)))).unzip();
+        let runs = [&raw, &plain].map(|bytes| {
+            let chars: Vec<char> = bytes.iter().map(|&byte| char::from(byte)).collect();
+            lengths(&chars, |at| bytes[at] != u8::MAX)
+        });
+        Self { raw, plain, runs }
     }
 
     fn is_composed(&self, names: &[&str]) -> bool {
@@ -143,64 +162,56 @@ impl Reading {
                 }
             }
         }
-        let (mut at, mut words) = (self.raw.len(), Vec::new());
+        let (mut at, mut words) = (self.raw.len(), BTreeSet::new());
+        let (mut digits, mut max_digits) = (0, MAX_DIGITS_AND_RUNS);
         if best[at].is_none_or(|best| best.others > MAX_OTHERS || best.core < MIN_CORE) {
             return false;
         }
         while let Some(Best { last: Part { length, kind }, .. }) = best[at].filter(|_| at > 0) {
             at -= length;
-            if kind == Kind::Word {
+            let part = &self.raw[at..at + length];
+            if matches!(kind, Kind::Word | Kind::Name) {
+                max_digits = MAX_DIGITS;
+            }
+            match kind {
                 // `password1` and `password2` are one word.
-                words.push(
-                    self.raw[at..at + length]
-                        .iter()
-                        .filter(|byte| byte.is_ascii_alphabetic())
-                        .collect::<Vec<_>>(),
-                );
+                Kind::Word => {
+                    words.insert(part.iter().filter(|byte| byte.is_ascii_alphabetic()).collect::<Vec<_>>());
+                }
+                Kind::Other if !is_letter(part[0]) => digits += 1,
+                Kind::Other | Kind::Name | Kind::Run => {}
             }
         }
-        words.sort_unstable();
-        words.dedup();
-        words.len() < PASSPHRASE
+        words.len() < PASSPHRASE && digits <= max_digits
     }
 
     /// Parts that start at `at`, each with the number of letters outside words.
     fn parts(&self, at: usize, names: &[&str]) -> Vec<(Part, usize)> {
         let (raw, plain) = (&self.raw[at..], &self.plain[at..]);
         let begins = |word: &str| plain.starts_with(word.as_bytes()) || raw.starts_with(word.as_bytes());
-        let is_letter = raw[0] == u8::MAX || raw[0].is_ascii_alphabetic();
         let part = |length: usize, kind: Kind| (Part { length, kind }, 0);
-        let mut parts = vec![(Part { length: 1, kind: Kind::Other }, usize::from(is_letter))];
+        let mut parts = vec![(Part { length: 1, kind: Kind::Other }, usize::from(is_letter(raw[0])))];
         parts.extend(FILLERS.iter().filter(|word| begins(word)).map(|word| part(word.len(), Kind::Other)));
         let names = names.iter().filter(|name| name.len() >= MIN_NAME);
         let known = PHRASES.iter().chain(names).filter(|word| begins(word));
-        parts.extend(known.map(|word| part(word.len(), Kind::Run)));
-        for text in [raw, plain] {
-            let run = run_length(text);
+        parts.extend(known.map(|word| part(word.len(), Kind::Name)));
+        // Digits alone are no word: `5155` is a number.
+        let is_written =
+            |word: &&str| raw[..word.len()].iter().filter(|c| c.is_ascii_digit()).count() * 2 <= word.len();
+        let words = WORDS.into_iter().filter(|word| begins(word) && is_written(word));
+        parts.extend(words.map(|word| part(word.len(), Kind::Word)));
+        for (text, runs) in [raw, plain].into_iter().zip(&self.runs) {
+            let run = runs[at];
             // The word after a run may start with the last letter of the run.
             parts.extend((MIN_RUN..=run).rev().take(2).map(|length| part(length, Kind::Run)));
-            parts.extend(listed_prefixes(text).map(|word| part(word.len(), Kind::Word)));
+            parts.extend(listed_prefixes(text).filter(is_written).map(|word| part(word.len(), Kind::Word)));
         }
         parts
     }
 }
 
-/// Length of the run at the start of `text`: of one character, of the alphabet, of digits or along the keyboard.
-fn run_length(text: &[u8]) -> usize {
-    let steps = |step: i16| {
-        let follows = |pair: &&[u8]| i16::from(pair[1]) - i16::from(pair[0]) == step && pair[0] != u8::MAX;
-        1 + text.windows(2).take_while(follows).count()
-    };
-    let straight = [0, 1, -1].map(steps).into_iter().max().unwrap_or_default();
-    let along = |run: &str| {
-        let run = run.as_bytes();
-        let Some(at) = run.iter().position(|&c| c == text[0]) else { return 0 };
-        let same = |(a, b): &(&u8, &u8)| a == b;
-        let forwards = run[at..].iter().zip(text).take_while(same).count();
-        let backwards = run[..=at].iter().rev().zip(text).take_while(same).count();
-        forwards.max(backwards)
-    };
-    RUNS.into_iter().map(along).max().unwrap_or_default().max(straight)
+fn is_letter(byte: u8) -> bool {
+    byte == u8::MAX || byte.is_ascii_alphabetic()
 }
 
 #[cfg(test)]
@@ -229,10 +240,11 @@ mod tests {
             "abcdefgh12345678",
             "xsunshine2024football",
         ] {
-            assert!(is_composed(password, &[]), "{password}");
+            assert!(is_composed(password, &Names::default()), "{password}");
         }
-        assert!(is_composed("towerclinic-admin-2024", &["towerclinic"]));
-        assert!(is_composed("lovelacefootball77", &["lovelace"]));
+        let names = Names { own: vec!["lovelace".into()], site: vec!["towerclinic".into()] };
+        assert!(is_composed("towerclinic-admin-2024", &names));
+        assert!(is_composed("lovelacefootball77", &names));
     }
 
     #[test]
@@ -255,7 +267,8 @@ mod tests {
             "",
             "a",
         ] {
-            assert!(!is_composed(password, &["adalovelace", "towerclinic"]), "{password}");
+            let names = Names { own: vec!["adalovelace".into()], site: vec!["towerclinic".into()] };
+            assert!(!is_composed(password, &names), "{password}");
         }
     }
 

@@ -1,33 +1,7 @@
-//! The list of common passwords, runs along keyboards, and characters that replace letters.
+//! The list of common passwords.
 
 /// Sorted lines; the first ones, empty or with a leading space, are its licence.
 pub(super) const LIST: &str = include_str!("common.txt");
-
-/// Runs along a keyboard. A password that is part of one, forwards or backwards, counts as common.
-pub(super) const RUNS: [&str; 9] = [
-    "qwertyuiopasdfghjklzxcvbnm",
-    "qwertzuiopasdfghjklyxcvbnm",
-    "azertyuiopqsdfghjklmwxcvbn",
-    "qwertyuiop[]asdfghjkl;'zxcvbnm,./",
-    "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
-    "qazwsxedcrfvtgbyhnujmikolp",
-    "1q2w3e4r5t6y7u8i9o0p",
-    "q1w2e3r4t5y6u7i8o9p0",
-    "zaq1xsw2cde3vfr4bgt5nhy6mju7",
-];
-
-/// Characters that commonly replace letters.
-pub(super) const STAND_INS: [(char, char); 9] = [
-    ('0', 'o'),
-    ('1', 'i'),
-    ('3', 'e'),
-    ('4', 'a'),
-    ('5', 's'),
-    ('7', 't'),
-    ('@', 'a'),
-    ('$', 's'),
-    ('!', 'i'),
-];
 
 /// Minimum length of a word on the list. A shorter rest of a password is not looked up.
 pub(super) const MIN_LENGTH: usize = 6;
