@@ -35,6 +35,9 @@ pub enum SnapshotError {
     /// A provider's CA file, or the system trust store, cannot be used.
     #[error("providers: {0}")]
     Providers(String),
+    /// The CA file of the look-ups of leaked passwords cannot be used.
+    #[error("login.breached_passwords: {0}")]
+    BreachedPasswords(String),
 }
 
 /// All configuration that requests use.
@@ -83,6 +86,9 @@ impl Snapshot {
         let known = previous.map(|previous| &previous.settings.providers);
         let providers = parts.make(&config.providers, known);
         let providers = providers.map_err(|error| SnapshotError::Providers(error.to_string()))?;
+        let breached_passwords = parts.breached_passwords(config.login.breached_passwords.as_ref());
+        let breached_passwords =
+            breached_passwords.map_err(|error| SnapshotError::BreachedPasswords(error.to_string()))?;
         let tls = config.server.tls.as_ref();
         let hsts = tls.map(|tls| tls.hsts.as_secs()).filter(|seconds| *seconds > 0);
         let previous_tls = previous.and_then(|previous| previous.tls.as_ref());
@@ -98,7 +104,7 @@ impl Snapshot {
             cookies: if config.browser.cookie_domain.is_some() { cookies::SHARED } else { cookies::HOST },
             browser: config.browser.clone(),
             cookie_domain: config.browser.cookie_domain.clone(),
-            settings: Settings { providers, ..Settings::new(config) },
+            settings: Settings { providers, breached_passwords, ..Settings::new(config) },
             provider_parts: parts.clone(),
             log: config.log.clone(),
             upstreams: Upstreams::new(&config.upstreams, previous.map(|previous| &previous.upstreams)),

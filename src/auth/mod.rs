@@ -18,7 +18,7 @@ use crate::error::Refusal;
 use crate::factor::passkey::RelyingParty;
 use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
-use crate::password::{Hasher, PasswordRules};
+use crate::password::{BreachedPasswords, Hasher, PasswordRules};
 use crate::provider::FlowKey;
 use crate::request_id;
 use crate::session::SessionStore;
@@ -101,6 +101,8 @@ pub struct Settings {
     pub brand: String,
     /// Rules for new passwords.
     pub password_rules: PasswordRules,
+    /// Collection of leaked passwords. [`Settings::new`] has none, as with the providers.
+    pub breached_passwords: Option<Arc<BreachedPasswords>>,
     /// Limits on failed logins.
     pub attempts: Attempts,
     /// Whether passwords sign people in.
@@ -137,6 +139,7 @@ impl Settings {
             stream_lease: config.sessions.stream_lease,
             brand: config.brand.name.clone(),
             password_rules: password_rules(config),
+            breached_passwords: None,
             attempts: Attempts {
                 per_account: config.login.attempts_per_account,
                 per_address: config.login.attempts_per_address,

@@ -73,6 +73,7 @@ impl Config {
                 hash_threads: 1,
                 hash_queue: 64,
                 min_password_length: 15,
+                breached_passwords: None,
                 factor: FactorPolicy {
                     required: false,
                     roles: Roles::default(),

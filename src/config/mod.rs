@@ -23,7 +23,7 @@ pub use section::browser::{Browser, SiteData};
 pub use section::header_families;
 pub use section::health::{Checks, EjectAfter, Health};
 pub use section::listen::ListenAddress;
-pub use section::login::{BadPepperId, FactorPolicy, Login, Passkeys, Pepper, PepperId};
+pub use section::login::{BadPepperId, BreachedPasswords, FactorPolicy, Login, Passkeys, Pepper, PepperId};
 pub use section::providers::{
     BadProviderId, ClaimPath, ClientAuthentication, CreateUsers, Preset, PrivateKey, Provider, ProviderId,
     RoleRule, SignatureAlgorithm,

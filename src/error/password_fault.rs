@@ -65,11 +65,16 @@ pub enum PasswordFault {
          unrelated words"
     )]
     CommonWords,
+    /// Found in a collection of leaked passwords.
+    #[error(
+        "the password is known from a data breach: choose another one, and change it wherever it is used"
+    )]
+    Breached,
 }
 
 impl PasswordFault {
     /// One fault of each kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CurrentWrong,
         Self::TooLong { limit: 1024 },
         Self::TooShort { has: 3, needs: 15 },
@@ -79,6 +84,7 @@ impl PasswordFault {
         Self::ContainsSite { needs: 15 },
         Self::Common,
         Self::CommonWords,
+        Self::Breached,
     ];
 
     /// Returns the stable code.
@@ -93,6 +99,7 @@ impl PasswordFault {
             Self::ContainsSite { .. } => "password_contains_site",
             Self::Common => "password_common",
             Self::CommonWords => "password_common_words",
+            Self::Breached => "password_breached",
         }
     }
 }

@@ -15,7 +15,7 @@ mod tokens;
 mod upstreams;
 
 pub use make::{Each, Label};
-pub use outbound::{OutboundRequests, Outcome, Purpose};
+pub use outbound::{BreachedLookup, OutboundRequests, Outcome, Purpose};
 pub use process::{Process, Reload, Upgrade};
 pub use providers::Providers;
 pub use requests::{AuthenticationFailure, ConnectionLimit, Handshake, Pattern, Requests, Stream};

@@ -1,6 +1,6 @@
 //! Requests to other people's servers.
 
-use prometheus::{Histogram, IntCounterVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec};
 
 use super::make::{Each, Label as _, Maker, SLOW, label};
 
@@ -19,6 +19,8 @@ label! {
         UserInfo "userinfo",
         /// Revocation of a refresh token.
         Revocation "revocation",
+        /// Look-up in a collection of leaked passwords.
+        BreachedPasswords "breached_passwords",
     }
 }
 
@@ -48,18 +50,32 @@ label! {
     }
 }
 
+label! {
+    /// Result of a look-up in a collection of leaked passwords.
+    BreachedLookup "result" {
+        /// The collection has the password.
+        Found "found",
+        /// It does not have it.
+        NotFound "not_found",
+        /// No list: the password was accepted without one.
+        Unavailable "unavailable",
+    }
+}
+
 /// Outgoing requests.
 #[derive(Debug)]
 pub struct OutboundRequests {
     requests: IntCounterVec,
     seconds: Each<Purpose, Histogram>,
+    /// Look-ups in a collection of leaked passwords.
+    pub breached_passwords: Each<BreachedLookup, IntCounter>,
 }
 
 impl OutboundRequests {
     pub(super) fn new(make: &Maker<'_>) -> Self {
         let requests = make.counters(
             "doorward_outbound_requests_total",
-            "Requests to identity providers, by purpose and outcome.",
+            "Requests to other people's servers, by purpose and outcome.",
             &[Purpose::NAME, Outcome::NAME],
         );
         for purpose in Purpose::ALL {
@@ -69,10 +85,14 @@ impl OutboundRequests {
         }
         let seconds = make.each_histogram(
             "doorward_outbound_seconds",
-            "Seconds of a request to an identity provider, connecting included.",
+            "Seconds of a request to another server, connecting included.",
             SLOW,
         );
-        Self { requests, seconds }
+        let breached_passwords = make.each(
+            "doorward_breached_password_lookups_total",
+            "Look-ups of new passwords in a collection of leaked ones.",
+        );
+        Self { requests, seconds, breached_passwords }
     }
 
     /// Counts a finished request.

@@ -1,4 +1,4 @@
-//! The HTTP client for other people's servers: identity providers, later webhooks and breach look-ups.
+//! The HTTP client for other people's servers: identity providers, collections of leaked passwords.
 //!
 //! Each request has a time limit and a size limit, goes out on a connection of its own, and follows no redirect. Names
 //! that resolve to private addresses are refused unless the operator named the host, so that a document of a stranger

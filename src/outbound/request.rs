@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::error::OutboundError;
 use crate::metrics::Purpose;
@@ -68,6 +68,13 @@ impl Request {
     #[must_use]
     pub fn accept(mut self, media_type: &'static str) -> Self {
         self.fields.insert(ACCEPT, HeaderValue::from_static(media_type));
+        self
+    }
+
+    /// Sets a header field.
+    #[must_use]
+    pub fn field(mut self, name: &'static str, value: &'static str) -> Self {
+        self.fields.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
     }
 

@@ -1,7 +1,7 @@
-//! Passwords: acceptance rules, and hashing on a bounded set of threads.
+//! Passwords: acceptance rules, look-ups of leaked ones, and hashing on a bounded set of threads.
 //!
 //! [`pool`] owns the threads. New hashes are argon2id with the newest pepper; hashes of other programs are verified and replaced.
-//! Nothing here depends on users, stores or HTTP.
+//! Nothing here depends on users or stores.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -10,6 +10,7 @@ use crate::id::Random;
 use crate::secret::Secret;
 
 mod argon;
+pub mod breached;
 mod budget;
 mod census;
 mod foreign;
@@ -20,6 +21,7 @@ pub mod pool;
 mod rules;
 mod stored;
 
+pub use breached::BreachedPasswords;
 pub use census::{HashGroup, HashState};
 pub use keycloak::read_keycloak_hash;
 pub use notation::read_hash;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::auth::Providers;
 use crate::clock::Clock;
-use crate::config::{Env, Provider as Settings};
+use crate::config::{self, Env, Provider as Settings};
 use crate::id::Random;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundError};
+use crate::password::BreachedPasswords;
 use crate::provider::Provider;
 
 /// Parts that providers are made with.
@@ -53,5 +54,17 @@ impl ProviderParts {
             }
         };
         Ok(Providers::new(settings.iter().map(make).collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// Prepares look-ups of leaked passwords.
+    ///
+    /// # Errors
+    /// The CA file cannot be used.
+    pub(super) fn breached_passwords(
+        &self,
+        settings: Option<&config::BreachedPasswords>,
+    ) -> Result<Option<Arc<BreachedPasswords>>, OutboundError> {
+        let make = |settings| BreachedPasswords::new(settings, &self.outbound).map(Arc::new);
+        settings.map(make).transpose()
     }
 }

@@ -21,6 +21,9 @@ mod page;
 mod port;
 #[path = "../support/program/process.rs"]
 mod process;
+#[path = "../support/range_api.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod range_api;
 #[path = "../support/stores/redis.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod redis;

@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod http2;
 pub(crate) mod measured;
 pub(crate) mod port;
+pub(crate) mod range_api;
 pub(crate) mod socket;
 pub(crate) mod tls;
 

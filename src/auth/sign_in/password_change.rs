@@ -9,6 +9,7 @@ use crate::auth::{Auth, DeviceCookie, Registration, Revoked, Settings, detached}
 use crate::error::{PasswordFault, Refusal};
 use crate::id::UserId;
 use crate::identity::{Epoch, Identity};
+use crate::metrics::BreachedLookup;
 use crate::password::{HasherBusy, Password, Person};
 use crate::vault::{EndReason, SessionPage, SessionRow, UserChange, UserKey, VaultError};
 
@@ -86,8 +87,11 @@ impl Auth {
         let wrong = || Refusal::PasswordRejected(PasswordFault::CurrentWrong);
         let user =
             user.map_err(|refusal| if refusal == Refusal::CredentialsWrong { wrong() } else { refusal })?;
+        if self.is_breached(&new, settings).await {
+            return Err(Refusal::PasswordRejected(PasswordFault::Breached));
+        }
         let new = self.parts.hasher.hash(new).await.map_err(|HasherBusy| Refusal::Overloaded)?;
-        // Both waits for the hasher are over: the session may have been revoked meanwhile.
+        // The waits are over: the session may have been revoked meanwhile.
         let registration = registration.ok_or(Refusal::Internal)?;
         if registration.is_revoked() {
             return Err(Refusal::TokenRevoked);
@@ -107,5 +111,26 @@ impl Auth {
             Ok(PasswordChanged { revoked, user: user.id, epoch: Epoch(user.epoch.0 + 1) })
         })
         .await
+    }
+
+    /// Returns whether the configured collection of leaked passwords has this one. Without an answer it counts as not there: a
+    /// server that is away must not keep people from a change that they need.
+    async fn is_breached(&self, password: &Password, settings: &Settings) -> bool {
+        let Some(collection) = &settings.breached_passwords else { return false };
+        let found = collection.contains(password).await;
+        let result = match &found {
+            Ok(true) => BreachedLookup::Found,
+            Ok(false) => BreachedLookup::NotFound,
+            Err(error) => {
+                tracing::warn!(
+                    reason = "breached_passwords_unavailable",
+                    cause = %error,
+                    "a new password was accepted without a look-up"
+                );
+                BreachedLookup::Unavailable
+            }
+        };
+        self.parts.metrics.outbound.breached_passwords.of(result).inc();
+        found.unwrap_or(false)
     }
 }

@@ -1,7 +1,7 @@
 //! New passwords: read, checked, hashed.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use clap::Args;
 use crate::auth::password_rules;
 use crate::cli::AdminContext;
 use crate::error::PasswordFault;
-use crate::password::{Hasher, Password, Peppers, Person};
+use crate::outbound::Outbound;
+use crate::password::{BreachedPasswords, Hasher, Password, Peppers, Person};
 use crate::secret::Secret;
 
 #[derive(Debug, Args)]
@@ -34,6 +35,9 @@ pub(super) async fn hashed(
     let rules = password_rules(&context.config);
     let password = Password::new(read_password(source, rules.min_length)?.expose()).map_err(refused)?;
     rules.check(&password, person, rules.min_length).map_err(refused)?;
+    if is_breached(context, &password).await? {
+        return Err(refused(PasswordFault::Breached));
+    }
     let hasher = Hasher::start(1, 1, Arc::clone(&context.surroundings.random))?;
     let hasher = hasher.with_peppers(Peppers::new(&context.config.login.peppers));
     Ok(hasher.hash(password).await?)
@@ -42,6 +46,24 @@ pub(super) async fn hashed(
 /// Returns the error with its stable code, as the JSON endpoints have it.
 fn refused(fault: PasswordFault) -> anyhow::Error {
     anyhow::anyhow!("{fault} ({})", fault.code())
+}
+
+/// Looks the password up where that is configured. Without an answer it counts as not leaked, with a warning.
+async fn is_breached(context: &AdminContext, password: &Password) -> anyhow::Result<bool> {
+    let Some(settings) = &context.config.login.breached_passwords else { return Ok(false) };
+    let (clock, metrics) =
+        (Arc::clone(&context.surroundings.clock), Arc::clone(&context.surroundings.metrics));
+    let outbound = Outbound::new(&crate::cli::environment, clock, metrics);
+    let collection = BreachedPasswords::new(settings, &outbound).context("login.breached_passwords")?;
+    let found = collection.contains(password).await;
+    if let Err(error) = &found {
+        // Standard error may be closed; then the warning is lost.
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: login.breached_passwords: {error}; the password was not looked up"
+        );
+    }
+    Ok(found.unwrap_or(false))
 }
 
 /// Reads a password. A prompt states the minimum length in characters.

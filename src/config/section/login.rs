@@ -17,8 +17,10 @@ use crate::config::{Env, usize_from};
 use crate::identity::{Role, Roles};
 use crate::secret::Secret;
 
+mod breached;
 mod passkeys;
 
+pub use breached::BreachedPasswords;
 pub use passkeys::Passkeys;
 
 /// `[login]`
@@ -34,6 +36,8 @@ pub struct Login {
     pub hash_queue: usize,
     /// Minimum length of a password in characters, at least 8.
     pub min_password_length: usize,
+    /// `[login.breached_passwords]`; `None` = new passwords are not looked up.
+    pub breached_passwords: Option<BreachedPasswords>,
     /// Users who need a second factor.
     pub factor: FactorPolicy,
     /// Passkeys.
@@ -150,6 +154,7 @@ pub(crate) fn login(
             "NIST SP 800-63B allows no less than 8, and nobody types more than 256",
         )
         .map_or(default.min_password_length, usize_from),
+        breached_passwords: breached::breached_passwords(&table, dir),
         factor: factor(&table, default.factor),
         passkeys: passkeys::read(&table, default.passkeys, public_urls),
         attempts_per_account: count(

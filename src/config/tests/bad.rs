@@ -286,6 +286,18 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"3: login.passkey_rp_id: there are no passkeys, so this has no effect: remove it, or passkeys = false"#,
     ),
     (
+        r#"[login.breached_passwords]|timeout = "50ms""#,
+        r#"1: login.breached_passwords.url: missing: write the address of a range API, such as url = "https://api.pwnedpasswords.com/range"|2: login.breached_passwords.timeout: "50ms" is out of range: write "100ms" to "10s" (a far server needs 100ms, and nobody waits longer than 10s)"#,
+    ),
+    (
+        r#"[login.breached_passwords]|url = "http://mirror.example.com/range""#,
+        r#"2: login.breached_passwords.url: "http://mirror.example.com/range" is http, so everybody on the way could see and forge the answers: write https://, with ca_file for a CA of your own"#,
+    ),
+    (
+        r#"[login.breached_passwords]|url = "https://mirror.example.com/range?a=b""#,
+        r#"2: login.breached_passwords.url: "https://mirror.example.com/range?a=b" is more than scheme, host and path: write it without query and fragment"#,
+    ),
+    (
         r#"[login]|attempts_per_account = 0"#,
         r#"2: login.attempts_per_account: 0 is out of range: write 1 to 100 (0 would lock everybody out, and NIST SP 800-63B allows 100)"#,
     ),

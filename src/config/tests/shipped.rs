@@ -15,6 +15,8 @@ const CLAIMS: &str = "#[tokens.encrypted_claims]";
 const AFTER_CLAIMS: &str = "[login]";
 const PEPPERS: &str = "#[[login.peppers]]";
 const AFTER_PEPPERS: &str = "# Identity providers";
+const BREACHED: &str = "#[login.breached_passwords]";
+const AFTER_BREACHED: &str = "# Peppers:";
 const PROVIDERS: &str = "#[[providers]]";
 const AFTER_PROVIDERS: &str = "[browser]";
 /// Start of the part that is not needed to get started.
@@ -61,7 +63,7 @@ fn shipped_file_shows_every_known_key() {
     let live = format!("{settings}{}", uncommented(&format!("{EXAMPLE}{example}")));
     let (folder, live) = with_tls(&live);
     let live = with_providers(folder.path(), &with_claims(folder.path(), &live));
-    let live = with_peppers(folder.path(), &live);
+    let live = with_breached_passwords(folder.path(), &with_peppers(folder.path(), &live));
     let file = folder.path().join("gateway.toml");
     let (_, problems, known) = read(&live, &file, &environment, &mut Sources::default());
     assert_eq!(problems, None);
@@ -109,6 +111,41 @@ fn claims_lines_of_the_shipped_file_work_uncommented() {
     let config = Config::parse(&live, &folder.path().join("gateway.toml"), &environment).unwrap();
     let claims = config.tokens.encrypted_claims.unwrap();
     assert_eq!(claims.claims, [EncryptedClaim::Email, EncryptedClaim::Name]);
+}
+
+/// Uncomments the lines about leaked passwords, and creates the file they name in `folder`.
+fn with_breached_passwords(folder: &Path, text: &str) -> String {
+    make(&folder.join("tls"), "mirror-ca", "ec", &[]);
+    let (before, breached) = text.split_once(BREACHED).unwrap();
+    let (breached, after) = breached.split_once(AFTER_BREACHED).unwrap();
+    format!("{before}{}\n{AFTER_BREACHED}{after}", uncommented(&format!("{BREACHED}{breached}")))
+}
+
+#[test]
+fn lines_about_leaked_passwords_have_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tls")).unwrap();
+    let live = with_breached_passwords(folder.path(), SHIPPED);
+    let parse = |text: &str| {
+        let config = Config::parse(text, &folder.path().join("gateway.toml"), &environment).unwrap();
+        config.login.breached_passwords.unwrap()
+    };
+    let shown = parse(&live);
+    assert!(shown.authorities.is_some());
+    let plain = parse("[login.breached_passwords]\nurl = \"https://api.pwnedpasswords.com/range/\"");
+    assert_eq!(BreachedPasswords { authorities: None, ..shown }, plain);
+    assert_eq!(
+        (plain.url.as_str(), plain.host()),
+        ("https://api.pwnedpasswords.com/range/", "api.pwnedpasswords.com")
+    );
+    for (url, base, host) in [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/", "127.0.0.1"),
+        ("http://[::1]:8000/a/b", "http://[::1]:8000/a/b/", "::1"),
+        ("https://mirror.internal/range/", "https://mirror.internal/range/", "mirror.internal"),
+    ] {
+        let read = parse(&format!("[login.breached_passwords]\nurl = \"{url}\""));
+        assert_eq!((read.url.as_str(), read.host()), (base, host));
+    }
 }
 
 /// Uncomments the lines about providers, of several credentials the first, and creates the files they name in `folder`.
@@ -192,6 +229,7 @@ fn settings_of_the_shipped_file_take_effect() {
             "brand.logo_file",
             "browser.after_sign_out",
             "browser.cookie_domain",
+            "login.breached_passwords",
             "login.factor_grace",
             "login.factor_roles",
             "login.passkey_rp_id",

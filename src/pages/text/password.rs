@@ -33,6 +33,9 @@ pub(super) fn english(fault: PasswordFault) -> String {
              words that have nothing to do with each other."
                 .to_owned()
         }
+        PasswordFault::Breached => {
+            "The new password is known from a data breach. Choose another one, and change it wherever you use it.".to_owned()
+        }
     }
 }
 
@@ -69,6 +72,10 @@ pub(super) fn german(fault: PasswordFault) -> String {
         PasswordFault::CommonWords => {
             "Das neue Passwort ist leicht zu erraten: Es besteht aus verbreiteten Wörtern mit Ziffern oder Zeichen daneben. Wählen Sie \
              mindestens vier Wörter, die nichts miteinander zu tun haben."
+                .to_owned()
+        }
+        PasswordFault::Breached => {
+            "Das neue Passwort ist aus einem Datenleck bekannt. Wählen Sie ein anderes, und ändern Sie es überall, wo Sie es verwenden."
                 .to_owned()
         }
     }

@@ -1,8 +1,11 @@
 //! Output and errors of `doorward user` and `doorward session`.
 
+use std::net::SocketAddr;
+
 use crate::app::TestApp;
 use crate::house::{House, PASSWORD};
 use crate::process::Done;
+use crate::range_api::{RangeApi, Ranges};
 use crate::serving::code;
 
 /// First line of a usage error; the usage follows.
@@ -250,6 +253,27 @@ fn revoking_an_unknown_or_malformed_session_id_fails() {
     assert!(bad.contains("mine") && bad.contains("22 characters"), "{bad}");
     let none = misuse(house.run(&["session", "revoke"]));
     assert!(none.contains("required"), "{none}");
+}
+
+#[test]
+fn leaked_password_is_refused_and_a_silent_collection_is_named() {
+    let leaked = "gentle walrus paints a tower";
+    let api = RangeApi::with(&[leaked]);
+    let house = House::new(SocketAddr::from(([127, 0, 0, 1], 9)), &api.settings("10s"));
+    let refused = house.run_with(&["user", "add", "ada", "--password-stdin"], leaked).complaint();
+    assert!(refused.contains("data breach") && refused.contains("(password_breached)"), "{refused}");
+    house.add("ada", &[]);
+    api.react(Ranges::Says(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec()));
+    let done = house.run_with(&["user", "passwd", "ada", "--password-stdin"], leaked);
+    assert_eq!(
+        done.err, "warning: login.breached_passwords: status 503; the password was not looked up\n",
+        "{}",
+        done.out
+    );
+    assert_eq!(
+        (done.code, done.out.as_str()),
+        (Some(0), "changed the password of `ada`; sessions ended: 0\n")
+    );
 }
 
 /// The name for display and the e-mail address are known as well.
