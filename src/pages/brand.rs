@@ -18,6 +18,7 @@ pub const ASSET_HEADERS: &[(&str, &str)] = &[
 const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &[u8] = include_bytes!("../../assets/show.js");
 const PASSKEYS: &[u8] = include_bytes!("../../assets/passkey.js");
+const STRENGTH: &[u8] = include_bytes!("../../assets/strength.js");
 const ICON: &[u8] = include_bytes!("../../assets/icon.svg");
 
 /// A file that pages load.
@@ -49,6 +50,7 @@ pub struct Brand {
     style: Asset,
     script: Asset,
     passkeys: Asset,
+    strength: Asset,
     icon: Asset,
     logo: Option<Asset>,
     css: Option<Asset>,
@@ -75,6 +77,11 @@ impl Brand {
                 "text/javascript; charset=utf-8",
                 Bytes::from_static(PASSKEYS),
             ),
+            strength: Asset::new(
+                "strength.js",
+                "text/javascript; charset=utf-8",
+                Bytes::from_static(STRENGTH),
+            ),
             icon: Asset::new("icon.svg", "image/svg+xml", Bytes::from_static(ICON)),
             logo,
             css,
@@ -84,7 +91,7 @@ impl Brand {
     /// Returns the file at `path`, `<auth_prefix>/assets/<name>.<hash>.<extension>`.
     pub fn asset(&self, path: &str) -> Option<&Asset> {
         let name = path.strip_prefix(&self.folder)?;
-        let own = [&self.style, &self.script, &self.passkeys, &self.icon];
+        let own = [&self.style, &self.script, &self.passkeys, &self.strength, &self.icon];
         own.into_iter().chain(&self.logo).chain(&self.css).find(|asset| asset.name == name)
     }
 
@@ -96,8 +103,14 @@ impl Brand {
         self.path(&self.script)
     }
 
+    /// Returns the script of pages with passkeys.
     pub(super) fn passkeys(&self) -> String {
         self.path(&self.passkeys)
+    }
+
+    /// Returns the script of pages where a password is set.
+    pub(super) fn strength(&self) -> String {
+        self.path(&self.strength)
     }
 
     /// Returns the icon of the tab: the logo if there is one. It also keeps browsers from requesting `/favicon.ico`

@@ -3,7 +3,7 @@
 //! Pure functions from view data to HTML. This module contains all page texts (in each language), the design, and the
 //! files that pages load. It does not depend on requests, sessions or stores, and sets no status code.
 //!
-//! Every page works without scripts; the only script makes a password visible. Templates are in `templates/` and
+//! Every page works without scripts: one makes a password visible, one says whether a new password will be refused. Templates are in `templates/` and
 //! compiled; they escape all values.
 
 mod brand;

@@ -82,6 +82,20 @@ impl Frame<'_> {
     fn password_hint(&self, rules: &PasswordHints) -> String {
         (self.t.new_password_hint)(rules.min_length)
     }
+
+    /// Returns code and text of the faults that the script finds while a password is typed.
+    fn typed_faults(&self, rules: &PasswordHints) -> Vec<(&'static str, String)> {
+        let needs = rules.min_length;
+        let faults = [
+            PasswordFault::TooLong { limit: rules.max_bytes },
+            PasswordFault::TooShort { has: 0, needs },
+            PasswordFault::Sequence { needs },
+            PasswordFault::Repeated { needs },
+            PasswordFault::ContainsName { needs },
+            PasswordFault::ContainsSite { needs },
+        ];
+        faults.into_iter().map(|fault| (fault.code(), (self.t.password_fault)(fault))).collect()
+    }
 }
 
 #[derive(Template)]

@@ -13,13 +13,13 @@ use crate::gallery;
 const AXE: &str = ".venv/node/axe/node_modules/axe-core/axe.min.js";
 
 /// axe-core's source.
-fn axe() -> String {
+pub(crate) fn axe() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE);
     std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{AXE}: {error}: run `.ci/setup test`"))
 }
 
 /// axe-core violations of the current page: rule and element.
-async fn violations(tab: &Tab) -> Vec<String> {
+pub(crate) async fn violations(tab: &Tab) -> Vec<String> {
     let found = tab
         .run(
             "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }) \

@@ -19,4 +19,5 @@ mod looks;
 mod origins;
 mod pages;
 mod passkeys;
+mod passwords;
 mod providers;

@@ -63,6 +63,7 @@ pub(super) const TEXT: Text = Text {
     password_effect: "Your other devices will be signed out.",
     password_incomplete: "Enter your current password and a new one.",
     password_fault: password::english,
+    password_good: "Long enough. Whether it is a common password is checked when you save it.",
     password_changed: "Your password is changed",
     password_changed_text: "Your other devices have been signed out. Use the new password there from now on.",
 

@@ -65,6 +65,7 @@ pub(super) const TEXT: Text = Text {
     password_effect: "Ihre anderen Geräte werden abgemeldet.",
     password_incomplete: "Geben Sie das bisherige und ein neues Passwort ein.",
     password_fault: password::german,
+    password_good: "Lang genug. Ob es ein verbreitetes Passwort ist, wird beim Speichern geprüft.",
     password_changed: "Ihr Passwort ist geändert",
     password_changed_text: "Ihre anderen Geräte wurden abgemeldet. Verwenden Sie dort ab jetzt das neue Passwort.",
 

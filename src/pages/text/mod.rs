@@ -64,6 +64,8 @@ pub(super) struct Text {
     pub(super) password_effect: &'static str,
     pub(super) password_incomplete: &'static str,
     pub(super) password_fault: fn(PasswordFault) -> String,
+    /// Said while a password is typed in which the script finds no fault.
+    pub(super) password_good: &'static str,
     pub(super) password_changed: &'static str,
     pub(super) password_changed_text: &'static str,
 
