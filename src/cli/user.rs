@@ -183,7 +183,9 @@ pub(super) async fn run(
                 );
             }
             let attributes = Attributes::new(email.clone(), *email_verified, display_name.clone());
-            let hash = password::hashed(context, Person::with(name, &attributes), source).await?;
+            let login = &context.config.login;
+            let person = Person::with(name, &attributes);
+            let hash = password::hashed(context, person, login.min_password_length, source).await?;
             let id = UserId::random(context.surroundings.random.as_ref());
             let new = NewUser::new(id, name.clone(), hash, Roles::new(roles.iter().cloned()));
             let created = context.vault.users.create(&NewUser { attributes, ..new }).await;
@@ -196,7 +198,11 @@ pub(super) async fn run(
         Command::Passwd { name, source } => {
             let user = find(context, name).await?;
             let person = Person::with(&user.login, &user.attributes);
-            let new = password::hashed(context, person, source).await?;
+            let is_enrolled = context.vault.factors.of_user(user.id).await?.is_enrolled();
+            let login = &context.config.login;
+            let min_length =
+                login.factor.min_password_length(login.min_password_length, &user.roles, is_enrolled);
+            let new = password::hashed(context, person, min_length, source).await?;
             let ended = context
                 .vault
                 .users

@@ -78,6 +78,7 @@ impl Config {
                     required: false,
                     roles: Roles::default(),
                     grace: Duration::from_hours(24 * 7),
+                    min_password_length: 8,
                 },
                 passkeys: Passkeys { enabled: true, rp_id: None },
                 attempts_per_account: 10,

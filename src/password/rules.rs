@@ -63,7 +63,7 @@ impl PasswordRules {
     }
 
     /// Checks whether a password may be set. `min_length` is in characters: [`Self::min_length`] where the password is the only
-    /// factor. The work is linear in the length of the password.
+    /// factor, and less where sign-ins need a second one. The work is linear in the length of the password.
     ///
     /// # Errors
     /// The first reason why it may not, in the order of [`PasswordFault`].

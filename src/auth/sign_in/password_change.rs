@@ -60,6 +60,23 @@ impl Auth {
         Ok(self.at_vault(self.parts.vault.sessions.list(Some(identity.user_id()), page)).await?)
     }
 
+    /// Returns the minimum length of a new password of this user, in characters.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn min_password_length(
+        &self,
+        identity: &Identity,
+        settings: &Settings,
+    ) -> Result<usize, Refusal> {
+        let (alone, roles) = (settings.password_rules.min_length, identity.roles());
+        if !settings.factor.applies_to(roles) {
+            return Ok(alone);
+        }
+        let factors = self.at_vault(self.parts.vault.factors.of_user(identity.user_id())).await?;
+        Ok(settings.factor.min_password_length(alone, roles, factors.is_enrolled()))
+    }
+
     /// Changes the password and ends every other session of the user.
     ///
     /// # Errors
@@ -72,8 +89,9 @@ impl Auth {
         settings: &Settings,
     ) -> Result<PasswordChanged, Refusal> {
         let PasswordChange { current, new, address, registration } = change;
-        let rules = &settings.password_rules;
-        rules.check(&new, Person::of(identity), rules.min_length).map_err(Refusal::PasswordRejected)?;
+        let min_length = self.min_password_length(identity, settings).await?;
+        let checked = settings.password_rules.check(&new, Person::of(identity), min_length);
+        checked.map_err(Refusal::PasswordRejected)?;
         // A wrong current password counts as a guess. It counts per session, so that guesses elsewhere do not keep the
         // owner from changing a password that is under attack.
         let (id, account) = (identity.session_id(), identity.login().as_str());

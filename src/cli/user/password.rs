@@ -25,16 +25,17 @@ pub(in crate::cli) struct PasswordSource {
     password_file: Option<PathBuf>,
 }
 
-/// Reads a password, checks it by the rules of the gateway, and hashes it. A rejected `[brand]` or `[server]` leaves the names of the
+/// Reads a password, checks it by the rules of the gateway for `min_length` characters, and hashes it. A rejected `[brand]` or `[server]` leaves the names of the
 /// site out.
 pub(super) async fn hashed(
     context: &AdminContext,
     person: Person<'_>,
+    min_length: usize,
     source: &PasswordSource,
 ) -> anyhow::Result<Secret<String>> {
     let rules = password_rules(&context.config);
-    let password = Password::new(read_password(source, rules.min_length)?.expose()).map_err(refused)?;
-    rules.check(&password, person, rules.min_length).map_err(refused)?;
+    let password = Password::new(read_password(source, min_length)?.expose()).map_err(refused)?;
+    rules.check(&password, person, min_length).map_err(refused)?;
     if is_breached(context, &password).await? {
         return Err(refused(PasswordFault::Breached));
     }

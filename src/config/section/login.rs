@@ -34,7 +34,7 @@ pub struct Login {
     pub hash_threads: usize,
     /// Maximum number of logins that wait for a hash thread; further ones are rejected.
     pub hash_queue: usize,
-    /// Minimum length of a password in characters, at least 8.
+    /// Minimum length of a password in characters, at least 8, where it is the only factor.
     pub min_password_length: usize,
     /// `[login.breached_passwords]`; `None` = new passwords are not looked up.
     pub breached_passwords: Option<BreachedPasswords>,
@@ -57,12 +57,20 @@ pub struct FactorPolicy {
     pub roles: Roles,
     /// Time from the first sign-in under this rule until it is needed.
     pub grace: Duration,
+    /// Minimum length of the password of somebody who has a second factor and needs it, in characters, at least 8.
+    pub min_password_length: usize,
 }
 
 impl FactorPolicy {
     /// Returns whether a user with these roles needs a second factor.
     pub fn applies_to(&self, roles: &Roles) -> bool {
         self.required && (self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role)))
+    }
+
+    /// Returns the minimum length of a user's new password; `alone` is that where the password is the only factor. The password of a
+    /// user who has a second factor without needing it may be the only one tomorrow: the user can remove the other.
+    pub fn min_password_length(&self, alone: usize, roles: &Roles, is_enrolled: bool) -> usize {
+        if is_enrolled && self.applies_to(roles) { self.min_password_length.min(alone) } else { alone }
     }
 }
 
@@ -133,6 +141,7 @@ pub(crate) fn login(
         }
         Some(password)
     });
+    let min_password_length = password_length(&table, "min_password_length", default.min_password_length);
     let login = Login {
         peppers: peppers(&table, dir, env),
         password: password.unwrap_or(default.password),
@@ -148,14 +157,9 @@ pub(crate) fn login(
             "0 allows no waiting; beyond 10000 logins wait longer than browsers do",
         )
         .map_or(default.hash_queue, usize_from),
-        min_password_length: count(
-            "min_password_length",
-            8..=256,
-            "NIST SP 800-63B allows no less than 8, and nobody types more than 256",
-        )
-        .map_or(default.min_password_length, usize_from),
+        min_password_length,
         breached_passwords: breached::breached_passwords(&table, dir),
-        factor: factor(&table, default.factor),
+        factor: factor(&table, default.factor, min_password_length),
         passkeys: passkeys::read(&table, default.passkeys, public_urls),
         attempts_per_account: count(
             "attempts_per_account",
@@ -174,8 +178,15 @@ pub(crate) fn login(
     login
 }
 
-/// Reads `factor`, `factor_roles` and `factor_grace`.
-fn factor(table: &Table<'_>, default: FactorPolicy) -> FactorPolicy {
+fn password_length(table: &Table<'_>, name: &'static str, default: usize) -> usize {
+    let why = "NIST SP 800-63B allows no less than 8, and nobody types more than 256";
+    let length = table.value(name).and_then(|value| value.count(8..=256, why));
+    length.map_or(default, usize_from)
+}
+
+/// Reads `factor` and the settings that start with it. `alone` is the minimum length of a password that is the only factor.
+fn factor(table: &Table<'_>, default: FactorPolicy, alone: usize) -> FactorPolicy {
+    const MIN_LENGTH: &str = "factor_min_password_length";
     let choices = [("optional", false), ("mfa", true)];
     let required = table.value("factor").and_then(|value| value.choice(&choices)).unwrap_or(default.required);
     let roles = table.value("factor_roles").and_then(|value| {
@@ -187,8 +198,14 @@ fn factor(table: &Table<'_>, default: FactorPolicy) -> FactorPolicy {
         let range = Duration::ZERO..=Duration::from_hours(24 * 90);
         value.duration(range, "beyond 90 days nobody remembers the notice")
     });
+    let min_password_length = password_length(table, MIN_LENGTH, default.min_password_length);
+    if table.has(MIN_LENGTH) && min_password_length > alone {
+        table.location_of(MIN_LENGTH).problem(format!(
+            "{min_password_length} is more than the {alone} of min_password_length, for passwords alone: lower it, or raise that"
+        ));
+    }
     if !required {
-        for name in ["factor_roles", "factor_grace"] {
+        for name in ["factor_roles", "factor_grace", MIN_LENGTH] {
             if table.has(name) && !table.location_of("factor").has_problem() {
                 table.location_of(name).problem(
                     "nobody needs a second factor, so this has no effect: set factor = \"mfa\", or remove this",
@@ -200,6 +217,7 @@ fn factor(table: &Table<'_>, default: FactorPolicy) -> FactorPolicy {
         required,
         roles: roles.map_or(default.roles, Roles::new),
         grace: grace.unwrap_or(default.grace),
+        min_password_length,
     }
 }
 

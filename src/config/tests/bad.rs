@@ -286,6 +286,14 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"3: login.passkey_rp_id: there are no passkeys, so this has no effect: remove it, or passkeys = false"#,
     ),
     (
+        r#"[login]|min_password_length = 10|factor = "mfa"|factor_min_password_length = 12"#,
+        r#"4: login.factor_min_password_length: 12 is more than the 10 of min_password_length, for passwords alone: lower it, or raise that"#,
+    ),
+    (
+        r#"[login]|factor_min_password_length = 7"#,
+        r#"2: login.factor_min_password_length: 7 is out of range: write 8 to 256 (NIST SP 800-63B allows no less than 8, and nobody types more than 256)|2: login.factor_min_password_length: nobody needs a second factor, so this has no effect: set factor = "mfa", or remove this"#,
+    ),
+    (
         r#"[login.breached_passwords]|timeout = "50ms""#,
         r#"1: login.breached_passwords.url: missing: write the address of a range API, such as url = "https://api.pwnedpasswords.com/range"|2: login.breached_passwords.timeout: "50ms" is out of range: write "100ms" to "10s" (a far server needs 100ms, and nobody waits longer than 10s)"#,
     ),

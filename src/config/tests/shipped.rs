@@ -231,6 +231,7 @@ fn settings_of_the_shipped_file_take_effect() {
             "browser.cookie_domain",
             "login.breached_passwords",
             "login.factor_grace",
+            "login.factor_min_password_length",
             "login.factor_roles",
             "login.passkey_rp_id",
             "login.peppers",

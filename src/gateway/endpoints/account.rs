@@ -82,7 +82,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     let accounts = providers::linked(call, &identity, has_password).await?;
     let factors = factors::on_account(call, &identity).await?;
     let attributes = identity.attributes();
-    let rules = password_rules(call, &identity);
+    let rules = password_rules(call, &identity).await?;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let content = Page::Account(AccountPage {
         account: links.account(identity.login().as_str(), &csrf),

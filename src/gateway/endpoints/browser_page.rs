@@ -78,10 +78,11 @@ pub(super) fn form_token(call: &Call<'_>) -> Option<String> {
 }
 
 /// Returns what the password form tells about the rules for this user.
-pub(super) fn password_rules(call: &Call<'_>, identity: &Identity) -> PasswordHints {
-    let rules = &call.snapshot.settings.password_rules;
-    let Names { own, site } = rules.names(Person::of(identity));
-    PasswordHints { min_length: rules.min_length, max_bytes: MAX_BYTES, own_names: own, site_names: site }
+pub(super) async fn password_rules(call: &Call<'_>, identity: &Identity) -> Result<PasswordHints, Refusal> {
+    let settings = &call.snapshot.settings;
+    let min_length = call.auth.min_password_length(identity, settings).await?;
+    let Names { own, site } = settings.password_rules.names(Person::of(identity));
+    Ok(PasswordHints { min_length, max_bytes: MAX_BYTES, own_names: own, site_names: site })
 }
 
 /// Links on every page of a signed-in user.

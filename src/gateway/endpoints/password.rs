@@ -33,27 +33,24 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     if !has_password(call, &identity).await? {
         return Ok(OwnResponse::see_other(&format!("{}/account", call.snapshot.server.auth_prefix)));
     }
-    Ok(form_page(call, &identity, None, false)?)
+    Ok(form_page(call, &identity, None, false).await?)
 }
 
 /// `POST password`, a form: changes the password and shows the page again.
 pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let form = submitted(call).await?;
     let identity = call.browser_user().await?;
-    let rejected = |call: &Call<'_>, fault| -> Result<OwnResponse, EndpointError> {
-        let problem = (Refusal::PasswordRejected(fault), PasswordProblem::Rejected(fault));
-        Ok(form_page(call, &identity, Some(problem), false)?)
-    };
+    let rejected = |fault| Some((Refusal::PasswordRejected(fault), PasswordProblem::Rejected(fault)));
     let (Some(current), Some(new)) = (form.get("current_password"), form.get("new_password")) else {
         let refusal = Refusal::RequestInvalid("a password is missing".to_owned());
-        return Ok(form_page(call, &identity, Some((refusal, PasswordProblem::Incomplete)), false)?);
+        return Ok(form_page(call, &identity, Some((refusal, PasswordProblem::Incomplete)), false).await?);
     };
     let Ok(current) = Password::new(current) else {
-        return rejected(call, PasswordFault::CurrentWrong);
+        return Ok(form_page(call, &identity, rejected(PasswordFault::CurrentWrong), false).await?);
     };
     let new = match Password::new(new) {
         Ok(new) => new,
-        Err(fault) => return rejected(call, fault),
+        Err(fault) => return Ok(form_page(call, &identity, rejected(fault), false).await?),
     };
     let (address, registration) = (call.address(), call.registration.as_ref());
     let change = PasswordChange { current, new, address, registration };
@@ -62,7 +59,7 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
         Ok(changed) => {
             let device = call.auth.device_cookie_after_change(&identity, &changed, &call.devices());
             call.cookies.set_device(&device, call.snapshot);
-            form_page(call, &identity, None, true)
+            form_page(call, &identity, None, true).await
         }
         Err(refusal) => {
             let problem = match &refusal {
@@ -71,13 +68,13 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
                 Refusal::StoreUnavailable | Refusal::Overloaded => PasswordProblem::Unavailable,
                 _ => return Err(refusal.into()),
             };
-            form_page(call, &identity, Some((refusal, problem)), false)
+            form_page(call, &identity, Some((refusal, problem)), false).await
         }
     };
     Ok(page?)
 }
 
-fn form_page(
+async fn form_page(
     call: &Call<'_>,
     identity: &Arc<Identity>,
     problem: Option<(Refusal, PasswordProblem)>,
@@ -87,7 +84,7 @@ fn form_page(
     let prefix = &call.snapshot.server.auth_prefix;
     let (links, csrf) = (Links::new(prefix), call.auth.form_token(FORM, &digest));
     let action = format!("{prefix}/password");
-    let rules = password_rules(call, identity);
+    let rules = password_rules(call, identity).await?;
     let content = Page::Password(PasswordPage {
         account: links.account(identity.login().as_str(), &csrf),
         action: &action,

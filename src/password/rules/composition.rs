@@ -28,7 +28,7 @@ const MAX_DIGITS: usize = 14;
 const MAX_DIGITS_AND_RUNS: usize = 7;
 
 /// Minimum number of characters in words and runs, the length of the shortest listed word. With fewer, the password is a number
-/// with a few letters.
+/// with a few letters, unless they are half of it: `Hallo2024`.
 const MIN_CORE: usize = 6;
 
 /// Minimum length of a name: shorter ones, such as `ada`, are part of many words.
@@ -164,7 +164,8 @@ impl Reading {
         }
         let (mut at, mut words) = (self.raw.len(), BTreeSet::new());
         let (mut digits, mut max_digits) = (0, MAX_DIGITS_AND_RUNS);
-        if best[at].is_none_or(|best| best.others > MAX_OTHERS || best.core < MIN_CORE) {
+        let is_too_little = |core: usize| core < MIN_CORE && (core == 0 || core * 2 < at);
+        if best[at].is_none_or(|best| best.others > MAX_OTHERS || is_too_little(best.core)) {
             return false;
         }
         while let Some(Best { last: Part { length, kind }, .. }) = best[at].filter(|_| at > 0) {
@@ -239,6 +240,8 @@ mod tests {
             "password1password2password3password4",
             "abcdefgh12345678",
             "xsunshine2024football",
+            "hallo2024",
+            "root123!",
         ] {
             assert!(is_composed(password, &Names::default()), "{password}");
         }

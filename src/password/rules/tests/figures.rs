@@ -1,6 +1,6 @@
 //! Figures of `docs/passwords.md`: refusals among good and bad passwords. Run with `--nocapture` to see them.
 
-use super::{check, code, measured, words};
+use super::{check, measured, words};
 
 /// Random numbers that are the same in each run (SplitMix64).
 struct Numbers(u64);
@@ -27,13 +27,15 @@ impl Numbers {
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
 const ALPHANUMERIC: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/// Refused ones, printed with their reason.
+/// Passwords that are refused where they are the only factor, each with the reason.
 fn refused(what: &str, texts: &[String]) -> Vec<String> {
-    let found: Vec<String> = texts
-        .iter()
-        .filter(|text| check(text, 15).is_err())
-        .map(|text| format!("{text}: {}", code(text)))
-        .collect();
+    refused_below(15, what, texts)
+}
+
+/// The same for a minimum length.
+fn refused_below(min_length: usize, what: &str, texts: &[String]) -> Vec<String> {
+    let reason = |text: &String| Some(format!("{text}: {}", check(text, min_length).err()?.code()));
+    let found: Vec<String> = texts.iter().filter_map(reason).collect();
     measured(format_args!("{what}: {} of {} refused", found.len(), texts.len()));
     found
 }
@@ -88,6 +90,37 @@ fn no_generated_password_is_refused() {
         (0..1_000).map(|_| [0, 1, 2].map(|_| numbers.text(ALPHANUMERIC, 6)).join("-")).collect();
     let found = refused("three groups of six letters and digits", &texts);
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn hardly_any_generated_password_of_eight_characters_is_refused() {
+    let mut numbers = Numbers(4);
+    let printable: String = ('!'..='~').collect();
+    let kinds = [
+        ("8 printable ASCII characters", printable.as_str()),
+        ("8 letters and digits", ALPHANUMERIC),
+        ("8 small letters", LOWER),
+    ];
+    for (what, alphabet) in kinds {
+        let texts: Vec<String> = (0..1_000).map(|_| numbers.text(alphabet, 8)).collect();
+        // Two of 3,000: one repeats three letters by chance (`pvEpV)EV`).
+        let found = refused_below(8, what, &texts);
+        assert!(found.len() <= 2, "{found:?}");
+    }
+}
+
+#[test]
+fn lazy_passwords_of_eight_characters_are_refused() {
+    let lazy = |word: &str| {
+        let capital = word[..1].to_uppercase() + &word[1..];
+        [format!("{capital}1"), format!("{capital}2024"), format!("{word}123!"), format!("{word}{word}")]
+    };
+    let texts: Vec<String> =
+        BASES.split_whitespace().flat_map(lazy).filter(|text| text.chars().count() >= 8).collect();
+    let found = refused_below(8, "lazy passwords of 8 characters or more", &texts);
+    let missed: Vec<&String> = texts.iter().filter(|text| check(text, 8).is_ok()).collect();
+    measured(format_args!("accepted: {missed:?}"));
+    assert!(texts.len() > 200 && found.len() == texts.len(), "{missed:?}");
 }
 
 /// Words of which lazy passwords are made: of the lists of the most common passwords, of the season, and of this site.

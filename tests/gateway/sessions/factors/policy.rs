@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{A_STEP, App, codes_on};
+use super::{A_STEP, App, codes_on, enrol};
 use crate::browser::{Browser, hidden, later, with};
 use crate::support::gateway::Setup;
-use crate::support::{PASSWORD, TestGateway};
+use crate::support::{PASSWORD, Response, TestGateway};
 
 async fn needing(login: &str) -> TestGateway {
     TestGateway::with(Setup { login: login.into(), ..Setup::default() }).await
@@ -74,4 +74,55 @@ async fn only_holders_of_the_roles_need_a_second_factor() {
     let body = json!({ "username": "ada", "password": PASSWORD });
     let refused = gateway.post("/auth/login", None, &body).await;
     assert!(refused.status == 403 && refused.text().contains("factor_not_enrolled"), "{}", refused.text());
+}
+
+/// Changes the password on its page, from [`PASSWORD`], and returns the page.
+async fn change(here: &mut Browser, new: &str) -> Response {
+    let page = here.go("/auth/password").await;
+    let csrf: Vec<_> = hidden(&page).into_iter().filter(|(name, _)| name == "csrf").take(1).collect();
+    here.post("/auth/password", &with(&with(&csrf, "current_password", PASSWORD), "new_password", new)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_characters_suffice_beside_a_second_factor_that_is_needed() {
+    const SHORT: &str = "kX9$vq2L";
+    let gateway = needing("factor = \"mfa\"\nfactor_roles = [\"admin\"]\nfactor_grace = \"7d\"").await;
+    gateway.user("ada", &["admin"]).await;
+    gateway.user("bob", &["staff"]).await;
+    let mut ada = Browser::new(&gateway);
+    ada.sign_in("ada", PASSWORD, "/auth/login", &[]).await;
+    // Until she has one, the password alone signs her in.
+    for page in ["/auth/password", "/auth/account"] {
+        let page = ada.go(page).await;
+        assert!(page.text().contains("minlength=\"15\""), "{}", page.text());
+    }
+    let refused = change(&mut ada, SHORT).await;
+    assert!(refused.status == 400 && refused.text().contains("at least 15 characters"), "{}", refused.text());
+    enrol(&gateway, &mut ada).await;
+    for page in ["/auth/password", "/auth/account"] {
+        let page = ada.go(page).await;
+        assert!(page.text().contains("minlength=\"8\""), "{}", page.text());
+        assert!(page.text().contains("data-min-length=\"8\""), "{}", page.text());
+    }
+    for (guessable, reason) in [
+        ("kX9$vq2", "at least 8 characters"),
+        ("password1", "is a common one"),
+        ("Sunshine-7", "made of common words"),
+        ("12345678", "counts as one character"),
+        ("ada-kx9$q", "contains your user name"),
+    ] {
+        let refused = change(&mut ada, guessable).await;
+        assert!(refused.status == 400 && refused.text().contains(reason), "{guessable}: {}", refused.text());
+    }
+    let changed = change(&mut ada, SHORT).await;
+    assert!(
+        changed.status == 200 && changed.text().contains("Your password is changed"),
+        "{}",
+        changed.text()
+    );
+    // Bob may remove his, so his password may be alone tomorrow.
+    let mut bob = Browser::signed_in(&gateway, "bob").await;
+    enrol(&gateway, &mut bob).await;
+    let refused = change(&mut bob, SHORT).await;
+    assert!(refused.status == 400 && refused.text().contains("at least 15 characters"), "{}", refused.text());
 }
