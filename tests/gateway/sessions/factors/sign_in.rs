@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use doorward::secret::Secret;
+use doorward::vault::{UserChange, UserKey};
+
 use super::{A_STEP, at_second_step, enter, with_app};
 use crate::browser::{Browser, hidden, later, with};
 use crate::support::{PASSWORD, TestGateway};
@@ -177,4 +180,23 @@ async fn wrong_password_tells_nothing_about_the_second_factor() {
         pages.push((refused.status, parts[0].to_owned(), rest));
     }
     assert!(pages.iter().all(|page| page.0 == 401 && *page == pages[0]), "{pages:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imported_hash_is_renewed_at_a_sign_in_with_a_second_factor() {
+    // A bcrypt hash of "violet kettle harbour l\u{e4}ntern", made by bcrypt 5.0.0 of PyPI.
+    let imported = "$2b$04$bEQ8wUkr2xQsJOLX9kdv7.D2Uoq1xwAxsfzxXVC05EeT2B.Sx40p2";
+    let gateway = TestGateway::start().await;
+    let ada = gateway.user("ada", &[]).await;
+    let (_, app, _) = with_app(&gateway, "ada").await;
+    let stored = Secret::new(imported.to_owned());
+    let change = UserChange::Password { new: stored, expected: None, keep: None };
+    gateway.vault.users.change(ada, &change).await.expect("a change");
+    let mut here = Browser::new(&gateway);
+    let response = here.sign_in("ada", "violet kettle harbour l\u{e4}ntern", "/auth/login", &[]).await;
+    assert_eq!(response.header("location"), Some("/auth/login/factor"));
+    assert_eq!(enter(&mut here, &app.code(&gateway)).await.status, 303, "the renewal voids no sign-in");
+    assert_eq!(here.fetch("/").await.status, 200);
+    let user = gateway.vault.users.find(&UserKey::Id(ada)).await.expect("an answer").expect("ada");
+    assert!(user.password.expose().starts_with("$argon2id$"), "{:?}", user.login);
 }
