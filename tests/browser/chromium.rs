@@ -293,6 +293,11 @@ impl Tab {
         self.connection.call("Emulation.setScriptExecutionDisabled", json!({ "value": !allowed })).await;
     }
 
+    /// Runs a script before those of each page, from the next page on.
+    pub(crate) async fn before_pages(&self, script: &str) {
+        self.connection.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    }
+
     /// Gives the tab's browser a virtual authenticator, built into the device, whose user is verified. Returns its id.
     pub(crate) async fn authenticator(&self) -> String {
         self.connection.call("WebAuthn.enable", json!({ "enableUI": false })).await;

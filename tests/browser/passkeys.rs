@@ -126,6 +126,8 @@ async fn bogus_signature_is_refused_on_the_page() {
     tab.web_authn("WebAuthn.setAutomaticPresenceSimulation", &authenticator, json!({ "enabled": false }))
         .await;
     sign_out(&site, &tab).await;
+    // The virtual authenticator answers a waiting request at once, and a page that is shown again would send another form.
+    tab.before_pages("PublicKeyCredential.isConditionalMediationAvailable = async () => false").await;
     for bits in [json!({ "isBogusSignature": true }), json!({ "isBadUV": true }), json!({ "isBadUP": true })]
     {
         tab.open(&site.url("/auth/login")).await;
