@@ -203,7 +203,8 @@ impl Auth {
         }
         let applied = self.at_vault(identities.apply(&account, &statement_of(provider, person))).await?;
         self.apply_revocation(&applied, EndReason::Provider).await;
-        Ok(owner)
+        // With the roles of the statement: they decide whether a second factor is needed.
+        self.at_vault(identities.owner(&account)).await?.ok_or(ProviderRefusal::NoAccount.into())
     }
 
     /// Returns the user of an account that nobody owns: by its e-mail address where the operator trusts that, otherwise a

@@ -43,6 +43,19 @@ async fn each_sign_in_decides_the_roles_of_the_provider() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn role_that_needs_a_second_factor_needs_it_at_the_sign_in_that_gives_it() {
+    let login = "factor = \"mfa\"\nfactor_roles = [\"admin\"]\nfactor_grace = \"0s\"";
+    let world = World::with_login(OPEN, login).await;
+    assert_eq!(sign_in_with_groups(&world, json!(["staff"])).await, "");
+    world.provider.put("ada", &ada_with(&json!({ "groups": ["platform"] }))).await;
+    let mut surfer = world.surfer();
+    let page = surfer.sign_in("ada", "/").await;
+    assert_eq!(ada(&world.gateway).await.roles.to_string(), "admin");
+    assert!(page.text().contains("<code class=\"key\">"), "the enrolment: {} {}", surfer.at, page.text());
+    assert!(!surfer.here.cookies.contains_key("__Host-doorward-access"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_role_cuts_streams_of_the_other_browser() {
     let world = World::with(OPEN).await;
     let first = world.signed_in("ada").await;
