@@ -52,6 +52,7 @@ macro_rules! on {
                     factors_of_a_user_are_bounded
                     passkey_belongs_to_one_user_and_keeps_its_counter
                     recovery_code_works_once_and_a_new_set_voids_the_old
+                    last_factor_stays_where_one_is_needed
                     removal_of_a_factor_ends_the_other_sessions
                     tries_of_codes_are_limited_and_come_back
                     concurrent_tries_are_counted_one_by_one

@@ -151,7 +151,8 @@ pub trait Factors: Send + Sync {
     /// Enrols an authenticator app.
     ///
     /// # Errors
-    /// [`VaultError::UserUnknown`]; [`VaultError::TooMany`] with [`MAX_TOTP`] of them.
+    /// [`VaultError::UserUnknown`]; [`VaultError::TooMany`] with [`MAX_TOTP`] of them; [`VaultError::AccountTaken`] if this
+    /// one is enrolled already.
     async fn add_totp(&self, new: &NewTotp) -> Result<(), VaultError>;
     /// Accepts the code of a time step, once. Returns `false` if that step or a later one was accepted before, or if the
     /// app was removed.
@@ -173,15 +174,17 @@ pub trait Factors: Send + Sync {
     async fn set_recovery_codes(&self, user: UserId, digests: &[[u8; 32]]) -> Result<(), VaultError>;
     /// Uses up a recovery code. Returns `false` if the user has none with this SHA-256.
     async fn use_recovery_code(&self, user: UserId, digest: [u8; 32]) -> Result<bool, VaultError>;
-    /// Removes a factor, and every session of the user except `keep`. The recovery codes go with the last factor.
+    /// Removes a factor, and every session of the user except `keep`. The recovery codes go with the last factor, which stays
+    /// if the user `needs_one`.
     ///
     /// # Errors
-    /// [`VaultError::UserUnknown`] if the user has no such factor.
+    /// [`VaultError::UserUnknown`] if the user has no such factor; [`VaultError::LastWay`] if it is the last, and needed.
     async fn remove(
         &self,
         user: UserId,
         factor: &RemovedFactor,
         keep: Option<SessionId>,
+        needs_one: bool,
     ) -> Result<Ended, VaultError>;
     /// Charges a try of a code. Returns the time to wait if the rate is used up, and charges nothing then.
     async fn charge_try(&self, user: UserId, rate: TryRate) -> Result<Option<Duration>, VaultError>;

@@ -200,8 +200,9 @@ impl Factors for Metered<dyn Factors> {
         user: UserId,
         factor: &RemovedFactor,
         keep: Option<SessionId>,
+        needs_one: bool,
     ) -> Result<Ended, VaultError> {
-        self.timed(Query::ChangeFactor, self.inner.remove(user, factor, keep)).await
+        self.timed(Query::ChangeFactor, self.inner.remove(user, factor, keep, needs_one)).await
     }
 
     async fn charge_try(&self, user: UserId, rate: TryRate) -> Result<Option<Duration>, VaultError> {

@@ -12,6 +12,7 @@ use crate::factor::totp::{Code, TotpSecret};
 use crate::id::{FactorId, UserId, base64url, from_base64url};
 use crate::identity::{Identity, Methods};
 use crate::secret::Secret;
+use crate::token::sha256;
 use crate::vault::{EndReason, NewTotp, RemovedFactor, UserFactors, VaultError};
 
 /// Maximum length of the name of a factor, in characters.
@@ -134,13 +135,15 @@ impl Auth {
         let (secret, code) = secret.zip(Code::parse(code)).ok_or(FactorRefusal::CodeWrong)?;
         let step = secret.step_of(&code, i64::MIN, self.vault_now()).ok_or(FactorRefusal::CodeWrong)?;
         let random = self.parts.random.as_ref();
-        let id = FactorId::random(random);
+        let id = id_of(&secret);
         let sealed = self.parts.master.seal(secret.bytes(), &totp_name(user, id), random);
         let new = NewTotp { id, user_id: user, name: named(name, UNNAMED), sealed, step };
         let auth = Arc::clone(self);
         detached(async move {
             auth.at_vault(auth.parts.vault.factors.add_totp(&new)).await.map_err(|error| match error {
                 VaultError::TooMany => FactorRefusal::TooMany.into(),
+                // The form was sent twice: its code was used.
+                VaultError::AccountTaken => FactorRefusal::CodeWrong.into(),
                 error => Refusal::from(error),
             })?;
             log_added(user, "totp");
@@ -166,7 +169,7 @@ impl Auth {
         code: &str,
         name: &str,
     ) -> Result<Enrolled, Refusal> {
-        self.require_recent_proof(identity)?;
+        self.require_recent_proof(identity).await?;
         let subject = identity.session_id();
         self.enrol_totp(identity.user_id(), subject.as_bytes(), sealed, code, name).await
     }
@@ -243,7 +246,7 @@ impl Auth {
     /// `ProofMissing` if the last proof is not recent; `Factor(NotEnrolled)` without a second factor;
     /// `StoreUnavailable`.
     pub async fn new_recovery_codes(self: &Arc<Self>, identity: &Identity) -> Result<RecoveryCodes, Refusal> {
-        self.require_recent_proof(identity)?;
+        self.require_recent_proof(identity).await?;
         if !self.factors_of(identity.user_id()).await?.is_enrolled() {
             return Err(FactorRefusal::NotEnrolled.into());
         }
@@ -270,18 +273,15 @@ impl Auth {
         factor: RemovedFactor,
         settings: &Settings,
     ) -> Result<(), Refusal> {
-        self.require_recent_proof(identity)?;
+        self.require_recent_proof(identity).await?;
         let (user, keep) = (identity.user_id(), identity.session_id());
-        let factors = self.factors_of(user).await?;
-        let is_last = factors.totp.len() + factors.passkeys.len() <= 1;
-        if is_last && settings.factor.applies_to(identity.roles()) {
-            return Err(FactorRefusal::Last.into());
-        }
+        let needs_one = settings.factor.applies_to(identity.roles());
         let auth = Arc::clone(self);
         detached(async move {
-            let removed = auth.parts.vault.factors.remove(user, &factor, Some(keep));
+            let removed = auth.parts.vault.factors.remove(user, &factor, Some(keep), needs_one);
             let ended = auth.at_vault(removed).await.map_err(|error| match error {
                 VaultError::UserUnknown => FactorRefusal::Unknown.into(),
+                VaultError::LastWay => FactorRefusal::Last.into(),
                 error => Refusal::from(error),
             })?;
             auth.apply_revocation(&ended, EndReason::Factor).await;
@@ -290,6 +290,14 @@ impl Auth {
         })
         .await
     }
+}
+
+/// Returns the id of an authenticator app: one for each secret, so that no secret is enrolled twice and its codes work once.
+fn id_of(secret: &TotpSecret) -> FactorId {
+    let digest = sha256(&[b"id of an authenticator app", secret.bytes()].concat());
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    FactorId::from_bytes(id)
 }
 
 /// Returns a name to store: without control characters, not too long, never empty.

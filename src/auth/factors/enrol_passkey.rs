@@ -92,7 +92,7 @@ impl Auth {
         name: &str,
         settings: &Settings,
     ) -> Result<(Enrolled, Methods), Refusal> {
-        self.require_recent_proof(identity)?;
+        self.require_recent_proof(identity).await?;
         let user = Some(identity.user_id());
         let subject = PasskeySubject { purpose: PasskeyPurpose::Enrolment, user, browser };
         self.enrol_passkey(&subject, given, name, settings).await
@@ -108,7 +108,7 @@ impl Auth {
         browser: &[u8],
         settings: &Settings,
     ) -> Result<Option<PasskeyRequest>, Refusal> {
-        self.require_recent_proof(identity)?;
+        self.require_recent_proof(identity).await?;
         let factors = self.factors_of(identity.user_id()).await?;
         let user = Some(identity.user_id());
         let subject = PasskeySubject { purpose: PasskeyPurpose::Enrolment, user, browser };

@@ -82,16 +82,14 @@ impl Auth {
         let is_right = match (code, recovery) {
             // Text that is no code at all costs no try.
             (None, None) => false,
-            (code, recovery) => {
+            // Nobody guesses 80 random bits. Whoever knows the password and uses the tries of codes up leaves the owner these.
+            (None, Some(digest)) => self.at_vault(factors.use_recovery_code(user, digest)).await?,
+            (Some(code), _) => {
                 if let Some(wait) = self.at_vault(factors.charge_try(user, TRIES)).await? {
                     counted.with_label_values(&[kind, "rate_limited"]).inc();
                     return Err(Refusal::RateLimited(wait));
                 }
-                match (code, recovery) {
-                    (Some(code), _) => self.use_totp(user, &code).await?,
-                    (None, Some(digest)) => self.at_vault(factors.use_recovery_code(user, digest)).await?,
-                    (None, None) => false,
-                }
+                self.use_totp(user, &code).await?
             }
         };
         counted.with_label_values(&[kind, if is_right { "ok" } else { "wrong" }]).inc();
@@ -125,16 +123,18 @@ impl Auth {
         Ok(false)
     }
 
-    /// Checks that the last active proof of a session is recent.
+    /// Checks that a session may change how its user signs in: its last active proof is recent, and is one of two factors
+    /// if the user has a second one. Otherwise the password and an old session could add a factor and remove the owner's.
     ///
     /// # Errors
-    /// `ProofMissing`.
-    pub fn require_recent_proof(&self, identity: &Identity) -> Result<(), Refusal> {
-        let required = RequiredProof { multi_factor: false, max_age: Some(super::FRESH) };
+    /// `ProofMissing`, `StoreUnavailable`.
+    pub async fn require_recent_proof(&self, identity: &Identity) -> Result<(), Refusal> {
+        let multi_factor = self.factors_of(identity.user_id()).await?.is_enrolled();
+        let required = RequiredProof { multi_factor, max_age: Some(super::FRESH) };
         if required.is_met_by(&identity.proof(), self.vault_now()) {
             return Ok(());
         }
-        Err(Refusal::ProofMissing { multi_factor: false, max_age: required.max_age })
+        Err(Refusal::ProofMissing { multi_factor, max_age: required.max_age })
     }
 }
 

@@ -5,8 +5,10 @@
 //! response:  seal opened -> passkey looked up -> verified -> challenge spent and use stored, in one statement
 //! ```
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::auth::sign_in::throttle::Guesser;
 use crate::auth::{Auth, Settings};
 use crate::clock::Timestamp;
 use crate::error::{FactorRefusal, Refusal};
@@ -152,16 +154,18 @@ impl Auth {
     /// Checks the response of a known user's passkey. Returns its methods.
     ///
     /// # Errors
-    /// `Factor(PasskeyWrong)`, `Factor(PasskeyExpired)`, `StoreUnavailable`.
+    /// `Factor(PasskeyWrong)`, `Factor(PasskeyExpired)`, `RateLimited`, `StoreUnavailable`.
     pub(crate) async fn check_passkey(
         &self,
         user: UserId,
         subject: &PasskeySubject<'_>,
         given: PasskeyResponse<'_>,
+        address: IpAddr,
         settings: &Settings,
     ) -> Result<Methods, Refusal> {
+        let challenge = self.challenge_of(given.state, subject)?;
+        let charge = self.charge(Guesser::Passkey { address }, settings)?;
         let checked = async {
-            let challenge = self.challenge_of(given.state, subject)?;
             let response = AssertionResponse::parse(given.response.as_bytes()).map_err(wrong)?;
             let found = self.at_vault(self.parts.vault.factors.passkey(response.credential_id())).await?;
             let passkey = found.filter(|passkey| passkey.user_id == user);
@@ -170,6 +174,9 @@ impl Auth {
             self.verify_and_spend(&passkey, &challenge, by, &response, settings).await
         };
         let result = checked.await;
+        if !matches!(result, Err(Refusal::Factor(_))) {
+            self.throttle.refund(charge);
+        }
         self.count_passkey(&result);
         result
     }

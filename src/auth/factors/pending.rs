@@ -274,7 +274,7 @@ impl Auth {
             }
             SecondFactor::Passkey(given) => {
                 let subject = second_step(user, &waiting.digest);
-                self.check_passkey(user, &subject, given, settings).await?
+                self.check_passkey(user, &subject, given, browser.client.address, settings).await?
             }
         };
         self.end_wait(waiting, methods, browser, settings).await

@@ -48,9 +48,25 @@ impl Auth {
     /// Proves more for a program's session. Its tokens are replaced.
     ///
     /// # Errors
-    /// `Factor(CodeWrong)`, `Factor(PasskeyWrong)`, `Factor(PasskeyExpired)`; `PasswordRejected` for a wrong password; `RateLimited`, `TokenRevoked`, `Overloaded`,
-    /// `StoreUnavailable`.
-    pub async fn step_up(
+    /// `Factor(CodeWrong)`; `Factor(CodeMissing)` for the password of a user who has a second factor; `PasswordRejected` for
+    /// a wrong password; `TokenInvalid` for the token of a browser, whose session stays in its cookies; `RateLimited`,
+    /// `TokenRevoked`, `Overloaded`, `StoreUnavailable`.
+    pub async fn step_up_program(
+        self: &Arc<Self>,
+        identity: &Identity,
+        proof: StepUpProof,
+        client: &Client,
+        settings: &Settings,
+    ) -> Result<Tokens, Refusal> {
+        let row = self.at_vault(self.parts.vault.sessions.find(identity.session_id())).await?;
+        let row = row.filter(|row| row.live).ok_or(Refusal::TokenRevoked)?;
+        if ClientKind::of(&row.grant.client_id) != ClientKind::Program {
+            return Err(Refusal::TokenInvalid);
+        }
+        self.step_up(identity, proof, client, settings).await
+    }
+
+    async fn step_up(
         self: &Arc<Self>,
         identity: &Identity,
         proof: StepUpProof,
@@ -79,7 +95,7 @@ impl Auth {
     /// Proves more for a browser's session. Its cookies are replaced.
     ///
     /// # Errors
-    /// As [`Auth::step_up`]; `CookieTooLarge`.
+    /// As [`Auth::step_up_program`]; `Factor(PasskeyWrong)`, `Factor(PasskeyExpired)`, `CookieTooLarge`.
     pub async fn step_up_browser(
         self: &Arc<Self>,
         identity: &Identity,
@@ -100,6 +116,15 @@ impl Auth {
         client: &Client,
         settings: &Settings,
     ) -> Result<(Methods, Duration), Refusal> {
+        // As at a sign-in: who has a second factor proves that one.
+        let is_first_factor = match &proof {
+            StepUpProof::Password(_) => true,
+            StepUpProof::Provider { methods, .. } => !methods.contains(Methods::MULTI_FACTOR),
+            StepUpProof::Code(_) | StepUpProof::Passkey { .. } | StepUpProof::Enrolled(_) => false,
+        };
+        if is_first_factor && self.factors_of(identity.user_id()).await?.is_enrolled() {
+            return Err(FactorRefusal::CodeMissing.into());
+        }
         match proof {
             StepUpProof::Code(code) => {
                 self.check_code(identity.user_id(), &code).await?;
@@ -127,7 +152,8 @@ impl Auth {
             StepUpProof::Passkey { state, response, browser } => {
                 let given = PasskeyResponse { state: &state, response: &response };
                 let subject = subject(identity, &browser);
-                let methods = self.check_passkey(identity.user_id(), &subject, given, settings).await?;
+                let methods =
+                    self.check_passkey(identity.user_id(), &subject, given, client.address, settings).await?;
                 Ok((methods, Duration::ZERO))
             }
             StepUpProof::Enrolled(methods) => Ok((methods, Duration::ZERO)),
@@ -172,11 +198,17 @@ impl Auth {
             if settings.providers.is_empty() { Vec::new() } else { self.accounts_of(identity).await? };
         // Users that a provider's account created have no password, unless an operator has set one.
         let is_of_provider = links.iter().any(|link| link.is_origin);
-        let providers = links.into_iter().map(|link| link.account.provider).collect();
+        let needs_second = factors.is_enrolled();
+        let proves_two = |id: &str| {
+            let provider = settings.providers.find(id);
+            provider.is_some_and(|provider| !provider.settings().factor_values.is_empty())
+        };
+        let providers = links.into_iter().map(|link| link.account.provider);
+        let providers = providers.filter(|id| !needs_second || proves_two(id)).collect();
         Ok(StepUpWays {
             passkey: self.passkey_request(&subject(identity, browser), &factors.passkeys, settings),
             has_code: !factors.totp.is_empty() || factors.recovery_codes > 0,
-            has_password: settings.passwords && !is_of_provider,
+            has_password: settings.passwords && !is_of_provider && !needs_second,
             providers,
         })
     }
@@ -213,7 +245,7 @@ pub struct StepUpWays {
     pub passkey: Option<PasskeyRequest>,
     /// Whether the user has an authenticator app or recovery codes.
     pub has_code: bool,
-    /// Whether the user has a password, and passwords sign people in.
+    /// Whether the user has a password that will do: passwords sign people in, and the user has no second factor.
     pub has_password: bool,
     /// Ids of the providers with a linked account.
     pub providers: Vec<String>,

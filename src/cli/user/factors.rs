@@ -64,7 +64,7 @@ pub(super) async fn remove(
     let text =
         format!("This removes every second factor and recovery code of `{name}` and ends every session.");
     confirmed(yes, &text, out)?;
-    match context.vault.factors.remove(user.id, &RemovedFactor::All, None).await {
+    match context.vault.factors.remove(user.id, &RemovedFactor::All, None, false).await {
         Ok(ended) => report(out, &format!("removed the second factors of `{name}`"), &ended),
         Err(VaultError::UserUnknown) => anyhow::bail!("`{name}` has no second factor: nothing was changed"),
         Err(error) => Err(error.into()),

@@ -53,12 +53,14 @@ pub(crate) async fn enrolled_app_is_listed_until_it_is_removed(world: World) {
         (new.id, "phone", &[1, 2][..], 41)
     );
     assert!(of_ada.is_enrolled() && !factors.of_user(bob).await.expect("an answer").is_enrolled());
+    let again = factors.add_totp(&new).await;
+    assert!(matches!(again, Err(VaultError::AccountTaken)), "the form sent twice: {again:?}");
     let removed = RemovedFactor::Totp(new.id);
-    let unknown = factors.remove(bob, &removed, None).await;
+    let unknown = factors.remove(bob, &removed, None, false).await;
     assert!(matches!(unknown, Err(VaultError::UserUnknown)), "another user's: {unknown:?}");
-    factors.remove(ada, &removed, None).await.expect("removed");
+    factors.remove(ada, &removed, None, false).await.expect("removed");
     assert!(!world.other.factors.of_user(ada).await.expect("an answer").is_enrolled());
-    let again = factors.remove(ada, &removed, None).await;
+    let again = factors.remove(ada, &removed, None, false).await;
     assert!(matches!(again, Err(VaultError::UserUnknown)), "{again:?}");
 }
 
@@ -127,7 +129,7 @@ pub(crate) async fn passkey_belongs_to_one_user_and_keeps_its_counter(world: Wor
     let used = factors.passkey(b"credential").await.expect("an answer").expect("the key");
     assert!(used.sign_count == 9 && used.backed_up && used.used_at.is_some(), "{used:?}");
     let removed = RemovedFactor::Passkey(b"credential".to_vec());
-    factors.remove(ada, &removed, None).await.expect("removed");
+    factors.remove(ada, &removed, None, false).await.expect("removed");
     assert!(factors.passkey(b"credential").await.expect("an answer").is_none());
 }
 
@@ -148,8 +150,32 @@ pub(crate) async fn recovery_code_works_once_and_a_new_set_voids_the_old(world: 
     factors.set_recovery_codes(ada, &[[4; 32]]).await.expect("stored");
     assert!(!use_code(ada, 3).await && use_code(ada, 4).await);
     factors.set_recovery_codes(ada, &[[5; 32]]).await.expect("stored");
-    factors.remove(ada, &RemovedFactor::All, None).await.expect("removed");
+    factors.remove(ada, &RemovedFactor::All, None, false).await.expect("removed");
     assert!(!use_code(ada, 5).await, "they go with the last factor");
+}
+
+pub(crate) async fn last_factor_stays_where_one_is_needed(world: World) {
+    let ada = world.user("ada").await;
+    let (one, two) = (new_totp(ada, 1), new_totp(ada, 1));
+    for new in [&one, &two] {
+        world.vault.factors.add_totp(new).await.expect("enrolled");
+    }
+    let (one, two) = (RemovedFactor::Totp(one.id), RemovedFactor::Totp(two.id));
+    // Both requests saw two factors.
+    let (first, second) = tokio::join!(
+        world.vault.factors.remove(ada, &one, None, true),
+        world.other.factors.remove(ada, &two, None, true)
+    );
+    let refused = match (first, second) {
+        (Ok(_), refused) | (refused, Ok(_)) => refused,
+        both => panic!("{both:?}"),
+    };
+    assert!(matches!(refused, Err(VaultError::LastWay)), "{refused:?}");
+    assert!(world.vault.factors.of_user(ada).await.expect("an answer").is_enrolled());
+    for factor in [one, two] {
+        drop(world.vault.factors.remove(ada, &factor, None, false).await);
+    }
+    assert!(!world.vault.factors.of_user(ada).await.expect("an answer").is_enrolled());
 }
 
 pub(crate) async fn removal_of_a_factor_ends_the_other_sessions(world: World) {
@@ -157,7 +183,7 @@ pub(crate) async fn removal_of_a_factor_ends_the_other_sessions(world: World) {
     let new = new_totp(ada, 1);
     world.vault.factors.add_totp(&new).await.expect("enrolled");
     let (keep, other) = (open(&world, ada).await, open(&world, ada).await);
-    let ended = world.vault.factors.remove(ada, &RemovedFactor::Totp(new.id), Some(keep)).await;
+    let ended = world.vault.factors.remove(ada, &RemovedFactor::Totp(new.id), Some(keep), false).await;
     let ended = ended.expect("removed");
     assert_eq!((ended.sessions, ended.alive), (vec![other], 1));
     assert!(matches!(&ended.entries[..], [LogEntry::Session { id, .. }] if *id == other));

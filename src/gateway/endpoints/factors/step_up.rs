@@ -34,7 +34,7 @@ pub(in crate::gateway::endpoints) async fn submit_json(
     let client = Client { address: call.address(), user_agent: call.user_agent(), devices: Vec::new() };
     // The session of this request ends.
     call.unregister();
-    let tokens = call.auth.step_up(&identity, proof, &client, &call.snapshot.settings).await?;
+    let tokens = call.auth.step_up_program(&identity, proof, &client, &call.snapshot.settings).await?;
     Ok(login::token_response(call, &tokens))
 }
 

@@ -65,7 +65,7 @@ pub(in crate::gateway::endpoints) async fn on_account(
 pub(in crate::gateway::endpoints) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointError> {
     let identity = call.browser_user().await?;
     let query = Form::parse(call.query()).unwrap_or_default();
-    if let Err(refusal) = call.auth.require_recent_proof(&identity) {
+    if let Err(refusal) = call.auth.require_recent_proof(&identity).await {
         let own = crate::gateway::request::request_target::origin_form(call.session.req_header());
         let target = crate::policy::return_to::normalized(own).unwrap_or_else(|| account(call));
         return proven_first(call, refusal, &target);

@@ -67,7 +67,7 @@ pub(super) async fn link(
 ) -> Result<OwnResponse, EndpointError> {
     submitted(call).await?;
     let identity = call.browser_user().await?;
-    if let Err(refusal) = call.auth.require_recent_proof(&identity) {
+    if let Err(refusal) = call.auth.require_recent_proof(&identity).await {
         return factors::proven_first(call, refusal, &accounts_page(call));
     }
     let purpose = FlowPurpose::Link(identity.session_id());
@@ -102,7 +102,7 @@ pub(super) async fn unlink(
 ) -> Result<OwnResponse, EndpointError> {
     let form = submitted(call).await?;
     let identity = call.browser_user().await?;
-    if let Err(refusal) = call.auth.require_recent_proof(&identity) {
+    if let Err(refusal) = call.auth.require_recent_proof(&identity).await {
         return factors::proven_first(call, refusal, &accounts_page(call));
     }
     let missing = || Refusal::RequestInvalid("issuer, subject: missing".into());

@@ -33,13 +33,16 @@ const SUMMARY: &str = concat!(
 /// Two enrolments of one user wait for each other, so that both count.
 const LOCK_USER: &str = "SELECT id FROM users WHERE id = $1 FOR UPDATE";
 
+const TOTP: &str = "SELECT id FROM totp_factors WHERE id = $1";
+
 const ADD_TOTP: &str = concat!(
     "WITH ",
     clock!(),
     ", added AS (
          INSERT INTO totp_factors (id, user_id, name, sealed, last_step, created_at, used_at)
          SELECT $1, $2, $3, $4, $5, now, now FROM clock
-         WHERE (SELECT count(*) FROM totp_factors WHERE user_id = $2) < $6 RETURNING user_id, created_at
+         WHERE (SELECT count(*) FROM totp_factors WHERE user_id = $2) < $6
+         ON CONFLICT (id) DO NOTHING RETURNING user_id, created_at
      ), remembered AS (
          INSERT INTO audit (at, event, user_id) SELECT created_at, 'factor_added', user_id FROM added
      )
@@ -74,6 +77,8 @@ const USE_CODE: &str = concat!(
 const REMOVE_TOTP: &str = "DELETE FROM totp_factors WHERE user_id = $1 AND id = $2 RETURNING user_id";
 const REMOVE_PASSKEY: &str =
     "DELETE FROM passkeys WHERE user_id = $1 AND credential_id = $2 RETURNING user_id";
+const HAS_FACTOR: &str = "SELECT user_id FROM totp_factors WHERE user_id = $1
+     UNION ALL SELECT user_id FROM passkeys WHERE user_id = $1 LIMIT 1";
 const REMOVE_ALL: &str = "WITH totp AS (DELETE FROM totp_factors WHERE user_id = $1 RETURNING user_id),
           passkey AS (DELETE FROM passkeys WHERE user_id = $1 RETURNING user_id)
      SELECT user_id FROM totp UNION ALL SELECT user_id FROM passkey LIMIT 1";
@@ -195,12 +200,17 @@ impl Factors for PostgresVault {
         user: UserId,
         factor: &RemovedFactor,
         keep: Option<SessionId>,
+        needs_one: bool,
     ) -> Result<Ended, VaultError> {
         let mode = Mode::TRANSACTION.within(revoke::ALL_OF_USER);
         self.clients
-            .query(mode, (user, factor.clone(), keep), |connection, (user, factor, keep)| {
-                Box::pin(remove(connection, *user, factor, *keep))
-            })
+            .query(
+                mode,
+                (user, factor.clone(), keep, needs_one),
+                |connection, (user, factor, keep, needs_one)| {
+                    Box::pin(remove(connection, *user, factor, *keep, *needs_one))
+                },
+            )
             .await
     }
 
@@ -304,7 +314,11 @@ async fn add_totp(connection: &Connection<'_>, new: &NewTotp) -> Result<(), Faul
     let most = i64::try_from(MAX_TOTP).unwrap_or(i64::MAX);
     let added =
         connection.row(ADD_TOTP, &[&new.id, &new.user_id, &new.name, &new.sealed, &new.step, &most]).await?;
-    Ok(added.map(drop).ok_or(VaultError::TooMany)?)
+    if added.is_some() {
+        return Ok(());
+    }
+    let taken = connection.row(TOTP, &[&new.id]).await?.is_some();
+    Err(if taken { VaultError::AccountTaken } else { VaultError::TooMany }.into())
 }
 
 async fn set_recovery_codes(
@@ -325,6 +339,7 @@ async fn remove(
     user: UserId,
     factor: &RemovedFactor,
     keep: Option<SessionId>,
+    needs_one: bool,
 ) -> Result<Ended, Fault> {
     lock(connection, user).await?;
     let removed = match factor {
@@ -333,6 +348,9 @@ async fn remove(
         RemovedFactor::All => connection.row(REMOVE_ALL, &[&user]).await?,
     };
     removed.ok_or(VaultError::UserUnknown)?;
+    if needs_one && connection.row(HAS_FACTOR, &[&user]).await?.is_none() {
+        return Err(VaultError::LastWay.into());
+    }
     connection.rows(AFTER_REMOVAL, &[&user]).await?;
     revoke::others(connection, user, keep, EndReason::Factor).await
 }

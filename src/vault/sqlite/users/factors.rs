@@ -63,9 +63,10 @@ impl Factors for SqliteVault {
         user: UserId,
         factor: &RemovedFactor,
         keep: Option<SessionId>,
+        needs_one: bool,
     ) -> Result<Ended, VaultError> {
         let factor = factor.clone();
-        self.writer.run(move |tx| remove(tx, user, &factor, keep)).await
+        self.writer.run(move |tx| remove(tx, user, &factor, keep, needs_one)).await
     }
 
     async fn charge_try(&self, user: UserId, rate: TryRate) -> Result<Option<Duration>, VaultError> {
@@ -177,6 +178,9 @@ fn check_user(view: &View<'_>, user: UserId) -> Result<(), Fault> {
 
 fn add_totp(tx: &Tx<'_>, new: &NewTotp) -> Result<(), Fault> {
     check_user(tx, new.user_id)?;
+    if tx.row("SELECT id FROM totp_factors WHERE id = ?1", params![new.id], |_| Ok(()))?.is_some() {
+        return Err(VaultError::AccountTaken.into());
+    }
     if of_user(tx, new.user_id)?.totp.len() >= MAX_TOTP {
         return Err(VaultError::TooMany.into());
     }
@@ -251,6 +255,7 @@ fn remove(
     user: UserId,
     factor: &RemovedFactor,
     keep: Option<SessionId>,
+    needs_one: bool,
 ) -> Result<Ended, Fault> {
     let removed = match factor {
         RemovedFactor::Totp(id) => {
@@ -269,6 +274,9 @@ fn remove(
     }
     // Recovery codes stand in for a factor; without one there is nothing to recover.
     if !of_user(tx, user)?.is_enrolled() {
+        if needs_one {
+            return Err(VaultError::LastWay.into());
+        }
         tx.execute("DELETE FROM recovery_codes WHERE user_id = ?1", params![user])?;
     }
     record(tx, &Event::of("factor_removed", user))?;

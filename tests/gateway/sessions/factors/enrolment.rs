@@ -67,7 +67,7 @@ async fn old_proof_enrols_and_removes_nothing() {
     later(&gateway, Duration::from_secs(601)).await;
     let page = here.go("/auth/totp").await;
     let location = page.header("location").unwrap_or_default().to_owned();
-    assert!(page.status == 303 && location.starts_with("/auth/step-up?return_to="), "{location}");
+    assert!(page.status == 303 && location.starts_with("/auth/step-up?factor=mfa&return_to="), "{location}");
     let account = here.go("/auth/account").await;
     let csrf: Vec<_> = hidden(&account).into_iter().filter(|(name, _)| name == "csrf").take(1).collect();
     let id = gateway.vault.factors.of_user(ada).await.expect("factors").totp[0].id.to_string();
@@ -120,4 +120,66 @@ async fn new_recovery_codes_void_the_old_ones() {
     let account = of_bob.go("/auth/account").await;
     let csrf: Vec<_> = hidden(&account).into_iter().filter(|(name, _)| name == "csrf").take(1).collect();
     assert_eq!(of_bob.post("/auth/recovery-codes", &csrf).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_session_and_password_change_no_factor_of_its_owner() {
+    let gateway = super::strict().await;
+    let ada = gateway.user("ada", &["admin"]).await;
+    // Signed in before the owner has a second factor.
+    let mut thief = Browser::signed_in(&gateway, "ada").await;
+    let (_, app, codes) = with_app(&gateway, "ada").await;
+    let page = thief.go("/auth/step-up").await;
+    assert!(!page.text().contains("name=\"password\""), "{}", page.text());
+    let asked =
+        thief.post("/auth/step-up", &with(&hidden(&page), "password", crate::support::PASSWORD)).await;
+    assert!(asked.status == 403 && asked.text().contains("factor_required"), "{}", asked.text());
+    // Its sign-in is recent; that is not enough.
+    for path in ["/auth/totp", "/auth/passkey"] {
+        let asked = thief.go(path).await;
+        let location = asked.header("location").unwrap_or_default().to_owned();
+        assert!(asked.status == 303 || path == "/auth/passkey", "{path}: {}", asked.text());
+        assert!(
+            location.is_empty() || location.starts_with("/auth/step-up?factor=mfa"),
+            "{path}: {location}"
+        );
+    }
+    let account = thief.go("/auth/account").await;
+    let csrf: Vec<_> = hidden(&account).into_iter().filter(|(name, _)| name == "csrf").take(1).collect();
+    let id = gateway.vault.factors.of_user(ada).await.expect("factors").totp[0].id.to_string();
+    for (path, fields) in [
+        ("/auth/totp", with(&with(&csrf, "secret", "AAAA"), "code", "123456")),
+        ("/auth/totp/remove", with(&csrf, "id", &id)),
+        ("/auth/recovery-codes", csrf.clone()),
+    ] {
+        let asked = thief.post(path, &fields).await;
+        let location = asked.header("location").unwrap_or_default().to_owned();
+        assert!(
+            asked.status == 303 && location.starts_with("/auth/step-up?factor=mfa"),
+            "{path}: {}",
+            asked.text()
+        );
+    }
+    let factors = gateway.vault.factors.of_user(ada).await.expect("factors");
+    assert_eq!((factors.totp.len(), factors.recovery_codes), (1, 10));
+    assert_eq!(thief.go("/vault").await.status, 303);
+    // The owner proves the app, and can do it all.
+    let done = thief.post("/auth/step-up", &with(&hidden(&page), "code", &app.code(&gateway))).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    assert_eq!(thief.go("/auth/totp").await.status, 200);
+    assert_eq!(codes.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn form_sent_twice_enrols_one_app() {
+    let gateway = TestGateway::start().await;
+    let ada = gateway.user("ada", &[]).await;
+    let mut here = Browser::signed_in(&gateway, "ada").await;
+    let page = here.go("/auth/totp").await;
+    let fields = with(&hidden(&page), "code", &App::set_up(&page).code(&gateway));
+    let (mut one, mut two) = (here.clone(), here.clone());
+    let (first, second) = tokio::join!(one.post("/auth/totp", &fields), two.post("/auth/totp", &fields));
+    let enrolled = [&first, &second].iter().filter(|response| response.status == 200).count();
+    assert_eq!(enrolled, 1, "{} {}", first.text(), second.text());
+    assert_eq!(gateway.vault.factors.of_user(ada).await.expect("factors").totp.len(), 1);
 }

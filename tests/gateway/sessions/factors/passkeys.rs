@@ -199,7 +199,7 @@ async fn removed_passkey_and_disabled_user_are_refused() {
     disable(false).await;
     assert_eq!(use_alone(&mut here.clone(), &mut passkey).await.status, 303);
     let removed = RemovedFactor::Passkey(passkey.id.clone());
-    gateway.vault.factors.remove(ada, &removed, None).await.expect("removed");
+    gateway.vault.factors.remove(ada, &removed, None, false).await.expect("removed");
     let refused = use_alone(&mut here, &mut passkey).await;
     assert!(is_refused(&refused), "{}", refused.text());
     assert!(

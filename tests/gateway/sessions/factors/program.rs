@@ -39,7 +39,7 @@ async fn program_signs_in_with_password_and_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn program_steps_up_with_a_code_or_the_password() {
+async fn program_steps_up_with_a_code_or_without_a_factor_with_the_password() {
     let gateway = strict().await;
     gateway.user("ada", &[]).await;
     let tokens = gateway.login("ada").await;
@@ -58,10 +58,23 @@ async fn program_steps_up_with_a_code_or_the_password() {
     let renewed = Tokens::of(&gateway.refresh(&new.refresh).await);
     assert_eq!(gateway.call("GET", "/vault", &renewed.access).await.status, 200, "it stays over a refresh");
     let by_password = json!({ "password": PASSWORD });
-    let response = gateway.post("/auth/step-up", Some(&renewed.access), &by_password).await;
+    let weaker = gateway.post("/auth/step-up", Some(&renewed.access), &by_password).await;
+    assert!(weaker.status == 403 && weaker.text().contains("factor_required"), "{}", weaker.text());
+    gateway.user("bob", &[]).await;
+    let bob = gateway.login("bob").await;
+    let response = gateway.post("/auth/step-up", Some(&bob.access), &by_password).await;
     assert_eq!(response.status, 200, "{}", response.text());
     for body in [json!({}), json!({ "code": "1", "x": "y" }), json!({ "code": 5 })] {
         let access = Tokens::of(&response).access;
         assert_eq!(gateway.post("/auth/step-up", Some(&access), &body).await.status, 400, "{body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn token_of_a_browser_steps_up_in_its_cookies_only() {
+    let gateway = strict().await;
+    gateway.user("ada", &[]).await;
+    let here = crate::browser::Browser::signed_in(&gateway, "ada").await;
+    let refused = gateway.post("/auth/step-up", Some(here.access()), &json!({ "password": PASSWORD })).await;
+    assert!(refused.status == 401 && !refused.text().contains("refresh_token"), "{}", refused.text());
 }
