@@ -100,7 +100,7 @@ pub(crate) struct Waiting {
     pub(super) contents: Contents,
 }
 
-/// What the vault keeps, sealed.
+/// Contents of the sealed part in the vault.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Contents {
     epoch: u32,
@@ -295,12 +295,17 @@ impl Auth {
                 return Err(FactorRefusal::SignInLost.into());
             }
             let methods = contents.amr.parse().unwrap_or_default();
+            // Without its part the session of a provider would never be rechecked.
+            let part = match contents.part {
+                Some(part) => Some(part.session().ok_or(FactorRefusal::SignInLost)?),
+                None => None,
+            };
             let first = FirstFactor {
                 user,
                 methods: combined(methods, method),
                 // The second factor is the last active proof.
                 proven_ago: Duration::ZERO,
-                part: contents.part.and_then(Part::session),
+                part,
             };
             let remember = contents.remember && !settings.browser_remember.is_zero();
             let browser = Browser { remember, ..browser };

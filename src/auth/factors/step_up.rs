@@ -15,7 +15,7 @@ use crate::error::{FactorRefusal, PasswordFault, Refusal};
 use crate::identity::{ClientKind, Identity, Methods};
 use crate::metrics::GrantKind;
 use crate::password::Password;
-use crate::vault::{EndReason, User, UserKey, VaultError};
+use crate::vault::{EndReason, SessionRow, User, UserKey, VaultError};
 
 /// Proof that a signed-in user gives.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum StepUpProof {
         state: String,
         /// `credential.toJSON()`.
         response: String,
-        /// What only this browser has: its session.
+        /// Binding to the browser: its session.
         browser: [u8; 32],
     },
     /// A factor that was enrolled just now, with these methods.
@@ -58,23 +58,26 @@ impl Auth {
         client: &Client,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
-        let row = self.at_vault(self.parts.vault.sessions.find(identity.session_id())).await?;
-        let row = row.filter(|row| row.live).ok_or(Refusal::TokenRevoked)?;
+        let row = self.live_session(identity).await?;
         if ClientKind::of(&row.grant.client_id) != ClientKind::Program {
             return Err(Refusal::TokenInvalid);
         }
-        self.step_up(identity, proof, client, settings).await
+        self.step_up(identity, &row, proof, client, settings).await
+    }
+
+    async fn live_session(&self, identity: &Identity) -> Result<SessionRow, Refusal> {
+        let row = self.at_vault(self.parts.vault.sessions.find(identity.session_id())).await?;
+        row.filter(|row| row.live).ok_or(Refusal::TokenRevoked)
     }
 
     async fn step_up(
         self: &Arc<Self>,
         identity: &Identity,
+        row: &SessionRow,
         proof: StepUpProof,
         client: &Client,
         settings: &Settings,
     ) -> Result<Tokens, Refusal> {
-        let row = self.at_vault(self.parts.vault.sessions.find(identity.session_id())).await?;
-        let row = row.filter(|row| row.live).ok_or(Refusal::TokenRevoked)?;
         let (methods, proven_ago) = self.prove(identity, proof, client, settings).await?;
         let user = self.at_vault(self.parts.vault.users.find(&UserKey::Id(identity.user_id()))).await?;
         let user = user.filter(|user| !user.disabled).ok_or(Refusal::TokenRevoked)?;
@@ -103,7 +106,8 @@ impl Auth {
         browser: &Browser,
         settings: &Settings,
     ) -> Result<BrowserTokens, Refusal> {
-        let tokens = self.step_up(identity, proof, &browser.client, settings).await?;
+        let row = self.live_session(identity).await?;
+        let tokens = self.step_up(identity, &row, proof, &browser.client, settings).await?;
         let tokens = BrowserTokens::new(&tokens, browser.remember, true);
         if tokens.access.expose().len() > browser.room { Err(Refusal::CookieTooLarge) } else { Ok(tokens) }
     }
