@@ -185,7 +185,7 @@ pub struct PasswordPage<'a> {
     pub account: Account<'a>,
     /// URL the form is posted to.
     pub action: &'a str,
-    /// What the form tells about the rules.
+    /// Hints about the rules.
     pub rules: &'a PasswordHints,
     /// Reason why the form is shown again.
     pub problem: Option<PasswordProblem>,
@@ -193,7 +193,7 @@ pub struct PasswordPage<'a> {
     pub done: bool,
 }
 
-/// What a password form tells about the rules for new passwords, in words and to the script that checks them while they are typed.
+/// Hints of a password form about the rules for new passwords, in words and to the script that checks them while they are typed.
 #[derive(Clone, Debug, Default)]
 pub struct PasswordHints {
     /// Minimum length in characters.
@@ -242,7 +242,7 @@ pub struct AccountPage<'a> {
     pub has_password: bool,
     /// URL the password form is posted to.
     pub change_password: &'a str,
-    /// What the password form tells about the rules.
+    /// Hints of the password form about the rules.
     pub rules: &'a PasswordHints,
     /// URL to post for ending one session.
     pub end: &'a str,

@@ -13,11 +13,11 @@ pub struct HashGroup {
     pub kind: Option<HashKind>,
     /// The pepper that was hashed with the passwords.
     pub pepper: Option<PepperId>,
-    /// What happens at the next sign-in.
+    /// Outcome of the next sign-in.
     pub state: HashState,
 }
 
-/// What happens to a stored hash at the next sign-in.
+/// Outcome of the next sign-in for a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashState {
     /// It is as new ones are.

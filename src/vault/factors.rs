@@ -137,7 +137,7 @@ pub struct NewPendingSignIn {
     pub digest: [u8; 32],
     /// User whose first factor is proven.
     pub user_id: UserId,
-    /// What the sign-in needs at its end, sealed.
+    /// Sealed state that the end of the sign-in needs.
     pub sealed: Vec<u8>,
     /// Time for which it can be ended.
     pub life: Duration,

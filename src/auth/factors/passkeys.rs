@@ -70,7 +70,7 @@ pub(crate) struct PasskeySubject<'a> {
     pub purpose: PasskeyPurpose,
     /// User; `None` before a sign-in.
     pub user: Option<UserId>,
-    /// What only this browser has: its visit, its waiting sign-in or its session.
+    /// Binding to the browser: its visit, its waiting sign-in or its session.
     pub browser: &'a [u8],
 }
 

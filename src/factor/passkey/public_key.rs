@@ -120,7 +120,7 @@ impl<'a> CoseKey<'a> {
             _ => return None,
         };
         let der = encoded.as_ref().to_vec();
-        // What is stored has to be readable at sign-in.
+        // A stored key has to be readable at sign-in.
         ParsedPublicKey::new(verification, &der).ok()?;
         Some(der)
     }

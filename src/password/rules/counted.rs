@@ -1,6 +1,6 @@
 //! The characters of a password that count towards its length.
 //!
-//! What is guessed at once does not make a password longer: a run counts as one character, a repetition counts once, and names of
+//! Length without the parts that are guessed at once: a run counts as one character, a repetition counts once, and names of
 //! the user and of the site do not count. `assets/strength.js` has the same rules; a test compares the two.
 
 use std::collections::BTreeSet;
