@@ -1,19 +1,23 @@
 """A second provider for the tests: django-oauth-toolkit, unmodified, in a small Django project that cheroot serves.
 
 usage: python server.py PORT FOLDER CALLBACK SIGNED_OUT
-It prints `ready` when it answers, and ends with its standard input. Its clock is that of the system, which libfaketime moves.
+It prints `ready` when it answers, and ends with its standard input. Its clock is that of the system, which time-machine moves.
 Below /control/:
   PUT people/NAME      a person with the claims of the body; DELETE removes one. The password is the name
   PUT keys             another key signs from now on; the one before stays in the key set
+  PUT clock            moves the clock by `seconds`
   GET counts           responses of the token endpoint and of the key set, by kind
 """
 
+import datetime
 import json
 import os
 import sys
 import threading
+import traceback
 
 import django
+import time_machine
 from cheroot.wsgi import Server
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -26,6 +30,7 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 PORT, FOLDER, CALLBACK, SIGNED_OUT = sys.argv[1:]
+CLOCK = time_machine.travel(datetime.datetime.now(datetime.timezone.utc), tick=True).start()
 # django-oauth-toolkit stores it hashed.
 SECRET = "a secret of the tests, long enough"
 LOGIN = "<!doctype html><title>Log in</title><form method=post>{% csrf_token %}{{ form }}<button>Log in</button></form>"
@@ -149,29 +154,41 @@ def keys(request):
     return JsonResponse({})
 
 
+@csrf_exempt
+def clock(request):
+    CLOCK.shift(json.loads(request.body)["seconds"])
+    return JsonResponse({})
+
+
 urlpatterns = [
     path("control/people/<name>", people),
     path("control/keys", keys),
+    path("control/clock", clock),
     path("control/counts", lambda request: JsonResponse(COUNTS)),
     path("log-in/", LoginView.as_view()),
     path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
 ]
 
-call_command("migrate", run_syncdb=True, verbosity=0)
-Application.objects.create(
-    name="doorward",
-    client_id="doorward",
-    client_secret=SECRET,
-    client_type=Application.CLIENT_CONFIDENTIAL,
-    authorization_grant_type=Application.GRANT_AUTHORIZATION_CODE,
-    algorithm=Application.RS256_ALGORITHM,
-    redirect_uris=CALLBACK,
-    post_logout_redirect_uris=SIGNED_OUT,
-)
-server = Server(("127.0.0.1", int(PORT)), get_wsgi_application())
-server.prepare()
-threading.Thread(target=server.serve, daemon=True).start()
-print("ready", flush=True)
+# The server's threads would keep a process alive whose start failed.
+try:
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    Application.objects.create(
+        name="doorward",
+        client_id="doorward",
+        client_secret=SECRET,
+        client_type=Application.CLIENT_CONFIDENTIAL,
+        authorization_grant_type=Application.GRANT_AUTHORIZATION_CODE,
+        algorithm=Application.RS256_ALGORITHM,
+        redirect_uris=CALLBACK,
+        post_logout_redirect_uris=SIGNED_OUT,
+    )
+    server = Server(("127.0.0.1", int(PORT)), get_wsgi_application())
+    server.prepare()
+    threading.Thread(target=server.serve, daemon=True).start()
+    print("ready", flush=True)
+except BaseException:
+    traceback.print_exc()
+    os._exit(1)
 # A test that is killed leaves nothing behind.
 sys.stdin.read()
 os._exit(0)

@@ -47,7 +47,7 @@ impl World {
 
     /// Advances the clocks of the gateway and the provider.
     async fn later(&self, span: Duration) {
-        self.provider.advance(i64::try_from(span.as_secs()).expect("a short time"));
+        self.provider.advance(i64::try_from(span.as_secs()).expect("a short time")).await;
         later(&self.gateway, span).await;
     }
 
@@ -240,7 +240,7 @@ async fn clock_of_django_may_be_off_by_a_minute() {
     let mut at = 0;
     // Seconds ahead of the gateway. Behind it an ID token looks older than it is, which is accepted for eleven minutes.
     for (ahead, status) in [(45, 200), (90, 502), (-600, 200), (-720, 502), (0, 200)] {
-        world.provider.advance(ahead - at);
+        world.provider.advance(ahead - at).await;
         at = ahead;
         let page = sign_in(&mut world.surfer(), "/").await;
         assert_eq!(page.status, status, "{ahead} s: {}", page.text());

@@ -1,9 +1,8 @@
-//! django-oauth-toolkit of PyPI: `tests/oidc/server.py`, below which libfaketime answers for the system's clock.
+//! django-oauth-toolkit of PyPI: `tests/oidc/server.py`, whose clock time-machine moves.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -13,8 +12,7 @@ use crate::support::port::free_port;
 /// A running provider; it ends when dropped.
 pub(crate) struct Django {
     process: Process,
-    folder: tempfile::TempDir,
-    ahead: AtomicI64,
+    _folder: tempfile::TempDir,
 }
 
 impl Django {
@@ -24,22 +22,14 @@ impl Django {
         let python = root.join(".venv/bin/python");
         assert!(python.is_file(), "{} is missing: run .ci/setup test", python.display());
         let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
-        let clock = folder.path().join("clock");
-        tell(&clock, 0);
         let mut command = Command::new(python);
         command
             .arg(root.join("tests/oidc/server.py"))
             .arg(port.to_string())
             .arg(folder.path())
             .arg(format!("{public_url}/auth/providers/sso/callback"))
-            .arg(format!("{public_url}/auth/providers/sso/signed-out"))
-            .env("LD_PRELOAD", faketime())
-            .env("FAKETIME_TIMESTAMP_FILE", clock)
-            // It reads the file each time.
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1");
-        Self { process: Process::start(command, port).await, folder, ahead: AtomicI64::new(0) }
+            .arg(format!("{public_url}/auth/providers/sso/signed-out"));
+        Self { process: Process::start(command, port).await, _folder: folder }
     }
 
     /// The `[[providers]]` table, with more lines.
@@ -76,23 +66,7 @@ impl Django {
     }
 
     /// Moves the provider's clock by seconds, forwards or backwards.
-    pub(crate) fn advance(&self, seconds: i64) {
-        let ahead = self.ahead.fetch_add(seconds, Ordering::SeqCst) + seconds;
-        tell(&self.folder.path().join("clock"), ahead);
+    pub(crate) async fn advance(&self, seconds: i64) {
+        self.process.control("PUT", "clock", &json!({ "seconds": seconds })).await;
     }
-}
-
-/// libfaketime for programs with threads.
-fn faketime() -> PathBuf {
-    let machines = std::fs::read_dir("/usr/lib").expect("a folder").flatten().map(|entry| entry.path());
-    let folders = machines.chain(["/usr/lib".into(), "/usr/lib64".into()]);
-    let mut found =
-        folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).filter(|path| path.is_file());
-    found.next().expect("no libfaketimeMT.so.1: run .ci/setup test")
-}
-
-/// Tells libfaketime another time. It never finds half a file.
-fn tell(file: &Path, ahead: i64) {
-    let new = file.with_extension("new");
-    std::fs::write(&new, format!("{ahead:+}")).and_then(|()| std::fs::rename(&new, file)).expect("written");
 }

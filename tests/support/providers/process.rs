@@ -1,9 +1,11 @@
 //! A provider's process, and its endpoints for the tests.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +14,9 @@ use crate::support::http;
 /// Secret of the client. Its blanks must be encoded in the Authorization header (RFC 6749 section 2.3.1).
 const SECRET: &str = "a secret of the tests, long enough";
 
+/// Longest wait for `ready`: a start takes 2 s on two cores beside four busy loops.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A running provider; it ends when dropped.
 pub(super) struct Process {
     child: Child,
@@ -19,14 +24,16 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program that listens on a port of this machine, and waits until it says `ready`.
+    /// Starts a program that listens on a port of this machine, and waits until it says `ready`. Fails the test with what the
+    /// program complained of if it ends before, or says nothing.
     pub(super) async fn start(mut command: Command, port: u16) -> Self {
+        // They warn about settings that only tests have, so it is shown only if they fail to start.
+        let complaints = tempfile::tempfile().expect("a file");
         let mut child = command
             // A test that is killed closes it, which ends the program.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // They warn about settings that only tests have.
-            .stderr(Stdio::null())
+            .stderr(complaints.try_clone().expect("a file"))
             .spawn()
             .expect("the provider starts: run .ci/setup test");
         let out = child.stdout.take().expect("piped");
@@ -41,9 +48,11 @@ impl Process {
             }
             true
         });
-        // Dropped on failure, which ends the program.
+        // Dropped on failure, which ends the program, and with it the reading.
         let process = Self { child, address: ([127, 0, 0, 1], port).into() };
-        assert!(reading.await.expect("read"), "the provider did not start");
+        let said = tokio::time::timeout(PATIENCE, reading).await;
+        let is_ready = said.is_ok_and(|read| read.expect("read"));
+        assert!(is_ready, "the provider did not start: {}", whole(complaints));
         process
     }
 
@@ -72,6 +81,12 @@ impl Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn whole(mut complaints: File) -> String {
+    let mut text = String::new();
+    complaints.rewind().and_then(|()| complaints.read_to_string(&mut text)).expect("text");
+    text
 }
 
 impl Drop for Process {
