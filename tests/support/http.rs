@@ -216,9 +216,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         drop(self.stream);
     }
 
+    /// Fails the test after four times the patience: some tests let a peer be silent for longer than the patience.
     async fn more(&mut self) -> Option<()> {
         let mut chunk = vec![0; 16 * 1024];
-        match self.stream.read(&mut chunk).await {
+        let reading = tokio::time::timeout(4 * PATIENCE, self.stream.read(&mut chunk));
+        match reading.await.expect("something or an end in time") {
             Ok(0) | Err(_) => None,
             Ok(read) => {
                 self.buffer.extend_from_slice(&chunk[..read]);
