@@ -29,6 +29,9 @@ demo-sso: setup-sso ## The demo with an identity provider beside it, to sign in 
 	@echo "==> starting a provider and the demo"
 	@exec .ci/sso $(TARGET)/debug/doorward demo$(LISTEN)
 
+# Seconds without a line after which the tests are ended as hanging. The longest test takes 210 s on a quiet machine.
+SILENCE := 1200
+
 test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [1/5] format"
 	cargo fmt --check
@@ -40,7 +43,7 @@ test: setup-test ## Bring what the tests need, then format, lint and every test
 	@echo "==> [4/5] manifests"
 	@$(MAKE) --no-print-directory k8s-check
 	@echo "==> [5/5] tests and documentation tests"
-	TMPDIR="$$(.ci/scratch)" cargo test --locked
+	TMPDIR="$$(.ci/scratch)" .ci/watched $(SILENCE) cargo test --locked
 	@echo "==> all passed"
 
 # Time for each of the three topologies.
