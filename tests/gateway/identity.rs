@@ -8,7 +8,7 @@ mod django;
 mod flows;
 mod forgeries;
 mod link;
-mod log;
+pub(crate) mod log;
 mod pages;
 #[path = "../support/providers/mod.rs"]
 mod providers;
@@ -16,7 +16,7 @@ mod recheck;
 mod roles;
 mod sign_in;
 mod sign_out;
-mod stores;
+pub(crate) mod stores;
 mod surfer;
 
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static CAPTURE: Once = Once::new();
 
 /// Captures the log at `info` from now on, with the lines of all tests of this process.
-pub(super) fn capture() {
+pub(crate) fn capture() {
     CAPTURE.call_once(|| {
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO);
         tracing::subscriber::set_global_default(subscriber.with_writer(|| Lines).finish())
@@ -21,7 +21,7 @@ pub(super) fn capture() {
 }
 
 /// The captured log.
-pub(super) fn captured() -> String {
+pub(crate) fn captured() -> String {
     String::from_utf8_lossy(&LINES.lock().expect("not poisoned")).into_owned()
 }
 

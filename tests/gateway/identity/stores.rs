@@ -10,6 +10,8 @@ use doorward::clock::TravelClock;
 use doorward::id::{Random, SessionId, SystemRandom, base64url};
 use serde_json::Value;
 
+pub(crate) use personal_data::monitor;
+
 use super::Provider;
 use super::Surfer;
 use crate::browser::{Browser, ORIGIN, later};

@@ -5,6 +5,7 @@ mod enrolment;
 mod passkeys;
 mod policy;
 mod program;
+mod secrets;
 mod sign_in;
 mod step_up;
 

@@ -29,7 +29,7 @@ fn found(text: &str, secrets: &[String]) -> Vec<String> {
 }
 
 /// Every command that a Redis receives from now on, with its keys and values.
-async fn monitor(port: u16) -> Arc<Mutex<Vec<u8>>> {
+pub(crate) async fn monitor(port: u16) -> Arc<Mutex<Vec<u8>>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("Redis listens");
     stream.write_all(b"MONITOR\r\n").await.expect("sent");
     let seen = Arc::new(Mutex::new(Vec::new()));
