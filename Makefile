@@ -1,6 +1,6 @@
 # The same verbs at the desk and in CI. Two of them do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full demo-sso test test-faults test-guards interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile bench-instructions bench-rechecks screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-sso setup-test setup-interop setup-bench setup-scale setup-instructions setup-k8s clean
+.PHONY: help demo demo-full demo-sso test test-faults test-guards interop bench bench-quick bench-micro bench-scale bench-scenarios bench-hostile bench-instructions bench-sign-in bench-rechecks screenshots soak check fmt lint build fuzz k8s-check k8s-rule setup-demo setup-full setup-sso setup-test setup-interop setup-bench setup-scale setup-instructions setup-k8s clean
 
 # Where cargo puts what it builds, if the environment says so.
 TARGET := $(or $(CARGO_TARGET_DIR),./target)
@@ -85,6 +85,10 @@ bench-instructions: setup-instructions ## Instructions a request, counted: the s
 	cargo bench --locked --bench instructions
 	@python3 benches/instructions/flame.py $(TARGET)/bench/instructions.callgrind "a signed-in request" $(TARGET)/bench/instructions.svg
 	@mkdir -p docs/bench && cp $(TARGET)/bench/instructions.md $(TARGET)/bench/instructions.json $(TARGET)/bench/instructions.svg docs/bench/
+
+bench-sign-in: setup-full ## Do refused sign-ins differ in time, and what do 300 at once cost others? (three minutes)
+	cargo bench --locked --bench sign_in
+	@mkdir -p docs/bench && cp $(TARGET)/bench/sign-in.* docs/bench/
 
 bench-rechecks: setup-test ## 1,000 people whose rechecks at a provider fall due at once, on three gateways (five minutes)
 	DOORWARD_PEOPLE=1000 TMPDIR="$$(.ci/scratch)" cargo test --locked --test gateway stores::rechecks -- --nocapture --test-threads 1
