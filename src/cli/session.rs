@@ -118,8 +118,8 @@ async fn list(
 }
 
 fn line(row: &SessionRow) -> Vec<String> {
-    let address = row.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
-    let agent = row.user_agent.as_deref().map_or_else(|| "-".to_owned(), printable);
+    let address = row.grant.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    let agent = row.grant.user_agent.as_deref().map_or_else(|| "-".to_owned(), printable);
     let (session, user) = (row.grant.session_id.to_string(), row.grant.login.to_string());
     vec![session, user, row.created_at.to_string(), row.renewed_at.to_string(), address, agent]
 }
@@ -131,8 +131,8 @@ fn object(row: &SessionRow) -> serde_json::Value {
         "user_id": row.grant.user_id.to_string(),
         "signed_in_at": row.created_at.to_string(),
         "renewed_at": row.renewed_at.to_string(),
-        "address": row.address.map(|address| address.to_string()),
-        "client": row.user_agent,
+        "address": row.grant.address.map(|address| address.to_string()),
+        "client": row.grant.user_agent,
     })
 }
 

@@ -93,6 +93,10 @@ pub struct Grant {
     pub expires_at: Timestamp,
     /// Current time of the vault's clock: `iat`.
     pub now: Timestamp,
+    /// Client address of the login.
+    pub address: Option<IpAddr>,
+    /// `User-Agent` of the login.
+    pub user_agent: Option<String>,
 }
 
 /// A presented refresh token whose MAC is valid.
@@ -217,6 +221,8 @@ pub enum EndReason {
     Factor,
     /// Replaced by a session of the same browser or program, with another proof.
     Replaced,
+    /// An unusual pattern, where `[unusual]` ends its session.
+    Unusual,
 }
 
 impl EndReason {
@@ -232,6 +238,7 @@ impl EndReason {
             Self::Provider => "provider",
             Self::Factor => "factor",
             Self::Replaced => "replaced",
+            Self::Unusual => "unusual",
         }
     }
 
@@ -247,6 +254,7 @@ impl EndReason {
             Self::Disabled => "session_ended_by_disable",
             Self::Factor => "session_ended_by_factor",
             Self::Replaced => "session_replaced",
+            Self::Unusual => "session_ended_by_pattern",
         }
     }
 }
@@ -306,10 +314,6 @@ pub struct SessionRow {
     pub created_at: Timestamp,
     /// Time of the last refresh.
     pub renewed_at: Timestamp,
-    /// Client address of the login.
-    pub address: Option<IpAddr>,
-    /// `User-Agent` of the login.
-    pub user_agent: Option<String>,
 }
 
 /// A page of a list of sessions.

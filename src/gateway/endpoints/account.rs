@@ -60,8 +60,8 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     )?;
     let device = |row: SessionRow| Device {
         session_id: row.grant.session_id.to_string(),
-        user_agent: row.user_agent,
-        address: row.address,
+        user_agent: row.grant.user_agent,
+        address: row.grant.address,
         signed_in: row.created_at,
         renewed: row.renewed_at,
         this: row.grant.session_id == identity.session_id(),

@@ -29,8 +29,8 @@ pub(super) async fn list_json(call: &mut Call<'_>) -> Result<OwnResponse, Endpoi
             "created_at": row.created_at.to_string(),
             "renewed_at": row.renewed_at.to_string(),
             "ends_at": row.grant.ends_at.to_string(),
-            "address": row.address.map(|ip| ip.to_string()),
-            "user_agent": row.user_agent,
+            "address": row.grant.address.map(|ip| ip.to_string()),
+            "user_agent": row.grant.user_agent,
         })
     };
     let mut list = json!({ "sessions": rows.iter().map(entry).collect::<Vec<Value>>() });

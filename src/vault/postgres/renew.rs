@@ -22,7 +22,7 @@ const SELECT: &str = concat!(
     "
      SELECT s.id, s.user_id, u.login, u.email, u.email_verified_at, u.name, u.roles, u.rights,
             s.amr, coalesce(s.proven_at, s.created_at) AS proven_at,
-            s.idle_until, s.expires_at, now, s.client_id, s.generation, s.refresh_kid, s.idle_until > now AS current,
+            s.idle_until, s.expires_at, now, s.address, s.user_agent, s.client_id, s.generation, s.refresh_kid, s.idle_until > now AS current,
             s.rotated_at >= now + interval '5 seconds' AS set_back,
             greatest(0, extract(epoch FROM now - s.rotated_at))::float8 AS age, ",
     rotate::previous!(),

@@ -54,7 +54,7 @@ const ROTATE: &str = concat!(
          AND NOT ", superseded!("$2", "$4"), "
          RETURNING s.id, s.user_id, s.client_id, u.login, u.email, u.email_verified_at, u.name, u.roles, u.rights,
                    s.amr, coalesce(s.proven_at, s.created_at) AS proven_at, s.idle_until, s.expires_at, now,
-                   s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
+                   s.address, s.user_agent, s.generation, s.refresh_kid, s.ended_at IS NOT NULL AS reused,
                    s.repeats = 0 AND s.late_generation IS NOT DISTINCT FROM s.generation AS late,
                    $2 = ", previous!(), " AS previous,
                    CASE WHEN s.repeats = 0 THEN
@@ -69,7 +69,7 @@ const ROTATE: &str = concat!(
          SELECT now, 'refresh_reused', user_id, id FROM touched WHERE reused
      )
      SELECT id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr, proven_at,
-            idle_until, expires_at, now, generation, refresh_kid, age, late, previous, reused
+            idle_until, expires_at, now, address, user_agent, generation, refresh_kid, age, late, previous, reused
      FROM touched"
 );
 

@@ -220,5 +220,7 @@ pub(super) fn grant(row: &Row) -> Result<Grant, tokio_postgres::Error> {
         ends_at: idle_until.min(expires_at),
         expires_at,
         now: row.try_get("now")?,
+        address: address(row)?,
+        user_agent: row.try_get("user_agent")?,
     })
 }

@@ -30,13 +30,13 @@ const OPEN: &str = concat!(
                 now + least($7, $8)::float8 * interval '1 millisecond', now + $8::float8 * interval '1 millisecond', $9, $10,
                 $11, now - $12::float8 * interval '1 millisecond'
          FROM owner, clock
-         RETURNING id, user_id, client_id, idle_until, expires_at, created_at, amr, proven_at
+         RETURNING id, user_id, client_id, idle_until, expires_at, created_at, amr, proven_at, address, user_agent
      ), remembered AS (
          INSERT INTO audit (at, event, user_id, session_id, address)
          SELECT created_at, 'login', user_id, id, $9 FROM opened
      )
      SELECT opened.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr, proven_at, idle_until,
-            expires_at, created_at AS now
+            expires_at, created_at AS now, address, user_agent
      FROM opened, owner"
 );
 
@@ -239,7 +239,5 @@ fn read(row: &Row) -> Result<SessionRow, Fault> {
         created_at: row.try_get("created_at")?,
         // A login counts as the first refresh.
         renewed_at: row.try_get("rotated_at")?,
-        address: rows::address(row)?,
-        user_agent: row.try_get("user_agent")?,
     })
 }

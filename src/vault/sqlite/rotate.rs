@@ -74,7 +74,7 @@ const STORED: &str = "
 
 const GRANT: &str = "
     SELECT s.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr,
-           coalesce(proven_at, s.created_at) AS proven_at, idle_until, expires_at
+           coalesce(proven_at, s.created_at) AS proven_at, idle_until, expires_at, address, user_agent
     FROM sessions s JOIN users u ON u.id = s.user_id
     WHERE s.id = ?1";
 

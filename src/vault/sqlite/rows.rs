@@ -124,5 +124,7 @@ pub(super) fn grant(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Grant> {
         ends_at: idle_until.min(expires_at),
         expires_at,
         now,
+        address: address(row)?,
+        user_agent: row.get("user_agent")?,
     })
 }

@@ -169,6 +169,8 @@ pub(super) fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
         ends_at: idle_until,
         expires_at,
         now,
+        address: new.address,
+        user_agent: new.stored_user_agent().map(str::to_owned),
     })
 }
 
@@ -210,7 +212,5 @@ fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<SessionRow> {
         created_at: row.get("created_at")?,
         // A login counts as the first refresh.
         renewed_at: row.get("rotated_at")?,
-        address: rows::address(row)?,
-        user_agent: row.get("user_agent")?,
     })
 }

@@ -21,8 +21,8 @@ pub(crate) async fn opened_session_is_granted_and_found(world: World) {
     assert!(row.live);
     assert_eq!((row.grant.ends_at, row.grant.expires_at), (grant.ends_at, grant.expires_at));
     assert_eq!((row.created_at, row.renewed_at), (grant.now, grant.now));
-    assert_eq!(row.address, Some([192, 0, 2, 7].into()));
-    assert_eq!(row.user_agent.as_deref(), Some("browser"));
+    assert_eq!(row.grant.address, Some([192, 0, 2, 7].into()));
+    assert_eq!(row.grant.user_agent.as_deref(), Some("browser"));
 }
 
 pub(crate) async fn unknown_session_is_not_found(world: World) {
@@ -176,7 +176,7 @@ pub(crate) async fn overlong_user_agent_is_truncated_at_a_character(world: World
     let new = NewSession { user_agent: Some("é".repeat(200) + "x"), ..new_session(user, Epoch(0)) };
     world.vault.sessions.open(&new).await.expect("a session");
     let row = world.vault.sessions.find(new.id).await.expect("an answer").expect("the session");
-    assert_eq!(row.user_agent, Some("é".repeat(128)));
+    assert_eq!(row.grant.user_agent, Some("é".repeat(128)));
 }
 
 pub(crate) async fn every_grant_states_how_and_when_the_user_signed_in(world: World) {
