@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::config::{Config, FactorPolicy};
+use crate::config::{Config, FactorPolicy, Unusual};
 use crate::error::Refusal;
 use crate::factor::passkey::RelyingParty;
 use crate::id::{Random, SessionId};
@@ -43,6 +43,7 @@ mod session;
 mod sign_in;
 mod status;
 mod tokens;
+mod unusual;
 
 pub use factors::enrol::{Enrolled, Enrolment, EnrolmentOffer, RecoveryCodes, TotpOffer};
 pub use factors::passkeys::{PasskeyRequest, PasskeyResponse};
@@ -71,6 +72,7 @@ pub use status::Status;
 pub use tokens::grant::Tokens;
 pub use tokens::keys;
 pub use tokens::renew::Renewed;
+pub use unusual::{SeenClient, SignedInFrom};
 
 /// Behaviour of the use cases: the part of the configuration that a reload may change.
 #[derive(Clone, Debug)]
@@ -111,6 +113,8 @@ pub struct Settings {
     pub factor: FactorPolicy,
     /// The relying party of passkeys; `None`: there are none.
     pub passkeys: Option<Arc<RelyingParty>>,
+    /// Reactions to unusual patterns.
+    pub unusual: Unusual,
     /// The identity providers. [`Settings::new`] has none: they are made from the configuration once.
     pub providers: Providers,
 }
@@ -147,6 +151,7 @@ impl Settings {
             passwords: config.login.password,
             factor: config.login.factor.clone(),
             passkeys: relying_party(config),
+            unusual: config.unusual.clone(),
             providers: Providers::default(),
         }
     }
@@ -213,6 +218,7 @@ pub struct Auth {
     flow_key: FlowKey,
     rechecks: Rechecks,
     revocations: Revocations,
+    watch: unusual::Watch,
     throttle: throttle::Throttle,
     tombstones: revoke::PendingTombstones,
     uses: idle::UnwrittenUses,
@@ -252,6 +258,7 @@ impl Auth {
             flow_key: FlowKey::new(&parts.master.derive(FlowKey::DERIVATION)),
             rechecks: Rechecks::new(),
             revocations: Revocations::new(),
+            watch: unusual::Watch::default(),
             throttle: throttle::Throttle::default(),
             tombstones: revoke::PendingTombstones::default(),
             uses: idle::UnwrittenUses::default(),

@@ -52,6 +52,7 @@ impl Change {
             tokens: new_tokens,
             login: new_login,
             providers,
+            unusual,
             browser,
             identity_headers,
             brand,
@@ -69,6 +70,8 @@ impl Change {
             login: login(new_login, &running.login, fixed),
             // A new provider is made of each; flows that began before end with an error if issuer or client changed.
             providers,
+            // Applies to the next sign-in or refresh.
+            unusual,
             // These only affect the compiled snapshot.
             browser,
             identity_headers,

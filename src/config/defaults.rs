@@ -9,8 +9,8 @@ use http::HeaderName;
 
 use super::{
     Admin, Algorithm, Brand, Browser, Colour, Config, FactorPolicy, HostPattern, IdentityHeaders, Limits,
-    ListenAddress, Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Passkeys, Server, Sessions,
-    SessionsUrl, SiteData, Tokens, Vault, VaultUrl,
+    ListenAddress, Log, LogAccess, LogFormat, LogLevel, Login, MasterKey, Passkeys, Reaction, Server,
+    Sessions, SessionsUrl, SiteData, Tokens, Unusual, Vault, VaultUrl,
 };
 use crate::identity::Roles;
 
@@ -85,6 +85,13 @@ impl Config {
                 attempts_per_address: 100,
             },
             providers: Vec::new(),
+            unusual: Unusual {
+                frequent_refresh: Reaction::Observe,
+                other_network: Reaction::Observe,
+                other_browser: Reaction::Observe,
+                many_accounts: Reaction::Observe,
+                new_network: Reaction::Observe,
+            },
             browser: Browser {
                 idle_timeout: Duration::from_hours(12),
                 remember: Duration::from_hours(30 * 24),

@@ -10,7 +10,7 @@ use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::sources::Sources;
 
 /// Every section name. A problem in a section of another name may concern a misspelt one of these.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "admin",
     "vault",
@@ -18,6 +18,7 @@ const SECTIONS: [&str; 13] = [
     "tokens",
     "login",
     "providers",
+    "unusual",
     "browser",
     "identity_headers",
     "brand",

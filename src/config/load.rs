@@ -10,6 +10,7 @@ use crate::config::parse::location::Report;
 use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
+use crate::config::section::login::unusual;
 use crate::config::section::upstream_headers::Defaults;
 use crate::config::section::{brand, browser, login, providers, routes, server, stores, tokens, upstreams};
 
@@ -125,6 +126,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let providers = providers::providers(providers, dir, env);
     let (urls, of_login) = (&server.public_urls, root.table("login"));
     let login = login::login(of_login, defaults.login, has_providers, urls, (dir, env));
+    let unusual = unusual::unusual(root.table("unusual"), defaults.unusual);
     let browser = browser::browser(root.table("browser"), defaults.browser, &server);
     let identity_headers =
         tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);
@@ -144,6 +146,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
         tokens,
         login,
         providers,
+        unusual,
         browser,
         identity_headers,
         brand,

@@ -23,6 +23,7 @@ pub use section::browser::{Browser, SiteData};
 pub use section::header_families;
 pub use section::health::{Checks, EjectAfter, Health};
 pub use section::listen::ListenAddress;
+pub use section::login::unusual::{Reaction, Unusual};
 pub use section::login::{BadPepperId, BreachedPasswords, FactorPolicy, Login, Passkeys, Pepper, PepperId};
 pub use section::providers::{
     BadProviderId, ClaimPath, ClientAuthentication, CreateUsers, Preset, PrivateKey, Provider, ProviderId,
@@ -67,6 +68,8 @@ pub struct Config {
     pub login: Login,
     /// `[[providers]]`, in order of the file.
     pub providers: Vec<Provider>,
+    /// `[unusual]`
+    pub unusual: Unusual,
     /// `[browser]`
     pub browser: Browser,
     /// `[identity_headers]`

@@ -25,6 +25,22 @@ label! {
 }
 
 label! {
+    /// Something unusual about a session.
+    UnusualPattern "pattern" {
+        /// It was refreshed far more often than its tokens expire.
+        FrequentRefresh "frequent_refresh",
+        /// It was refreshed from another network than it was opened from.
+        OtherNetwork "other_network",
+        /// It was refreshed by another kind of browser than opened it.
+        OtherBrowser "other_browser",
+        /// It was opened from an address that had failed at many accounts.
+        ManyAccounts "many_accounts",
+        /// It was opened from a part of the world in which the user had not signed in.
+        NewNetwork "new_network",
+    }
+}
+
+label! {
     /// Algorithm of a password hash.
     HashKind "kind" {
         /// argon2id, of doorward or of another program.
@@ -83,6 +99,8 @@ pub struct Tokens {
     pub refreshes: IntCounterVec,
     /// Sessions ended because of a reused refresh token.
     pub reuses: Each<Reuse, IntCounter>,
+    /// Unusual patterns of sessions.
+    pub unusual: Each<UnusualPattern, IntCounter>,
     /// Age of a session's tokens when they were refreshed.
     pub refresh_age: Histogram,
     /// Sessions ended by this gateway, by reason.
@@ -170,6 +188,10 @@ impl Tokens {
                 "doorward_refresh_reuses_total",
                 "Sessions ended because of refresh token reuse: a theft, or a client that lost its state.",
             ),
+            unusual: make.each(
+                "doorward_unusual_patterns_total",
+                "Sessions of which something unusual was seen; [unusual] says what happens then.",
+            ),
             refresh_age: make.histogram(
                 "doorward_refresh_age_seconds",
                 "Age of a session's tokens when they were refreshed, in seconds.",
@@ -183,7 +205,7 @@ impl Tokens {
                 ),
                 &[
                     "logout", "user", "password", "disabled", "reuse", "admin", "provider", "factor",
-                    "replaced",
+                    "replaced", "unusual",
                 ],
             ),
             confirmations: make

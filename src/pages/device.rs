@@ -30,7 +30,7 @@ const SYSTEMS: &[(&str, &str)] = &[
 ];
 
 /// Returns the browser and its system, as far as `user_agent` shows them.
-pub(super) fn parts(user_agent: &str) -> (Option<&'static str>, Option<&'static str>) {
+pub fn browser_and_system(user_agent: &str) -> (Option<&'static str>, Option<&'static str>) {
     let first = |table: &[(&str, &'static str)]| {
         table.iter().find(|(word, _)| user_agent.contains(word)).map(|&(_, name)| name)
     };
@@ -67,7 +67,7 @@ mod tests {
             ("<script>", (None, None)),
         ];
         for (user_agent, expected) in cases {
-            assert_eq!(parts(user_agent), expected, "{user_agent}");
+            assert_eq!(browser_and_system(user_agent), expected, "{user_agent}");
         }
     }
 }

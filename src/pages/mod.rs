@@ -16,6 +16,7 @@ mod text;
 mod view;
 
 pub use brand::{ASSET_HEADERS, Asset, Brand};
+pub use device::browser_and_system;
 pub use language::Language;
 pub use template::{Html, render};
 pub use view::{

@@ -270,7 +270,7 @@ impl AccountTemplate<'_> {
     /// Returns the display name of a device.
     fn name(&self, device: &Device) -> String {
         let t = self.frame.t;
-        match device.user_agent.as_deref().map(device::parts) {
+        match device.user_agent.as_deref().map(device::browser_and_system) {
             Some((Some(browser), Some(system))) => (t.browser_on)(browser, system),
             Some((Some(name), None) | (None, Some(name))) => name.to_owned(),
             _ => t.unknown_device.to_owned(),

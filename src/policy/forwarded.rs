@@ -7,7 +7,7 @@
 //!
 //! [`origin::Origin`] is the only parser of address, scheme, host and port; every other part uses its result.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -53,6 +53,20 @@ fn walk<'a>(headers: &'a HeaderMap, trusted: &[IpNet], mut hop: impl FnMut(IpAdd
         }
     }
     None
+}
+
+/// Returns the network of an address with these prefix lengths (IPv4, IPv6).
+pub fn network_of(address: IpAddr, (v4, v6): (u32, u32)) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - v4).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - v6).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
 }
 
 /// Returns the network of one customer: an IPv4 address, or the /64 of an IPv6 address.

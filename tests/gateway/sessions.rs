@@ -5,3 +5,4 @@ mod factors;
 pub(crate) mod forged;
 mod idle;
 mod refreshing;
+mod unusual;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::sign_in::device::DEVICE_LIFE;
-use crate::auth::{Auth, Revoked, Settings, Tokens};
+use crate::auth::{Auth, Revoked, Settings, SignedInFrom, Tokens};
 use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::identity::ClientKind;
@@ -76,6 +76,8 @@ pub struct BrowserTokens {
     pub keep: Option<Duration>,
     /// The device cookie, after a sign-in.
     pub device: Option<DeviceCookie>,
+    /// The client that signed in.
+    pub from: Arc<SignedInFrom>,
 }
 
 /// Cookie that identifies a browser that has signed in before. It grants no access.
@@ -96,6 +98,7 @@ impl BrowserTokens {
             refresh: refresh.then(|| Secret::new(format!("{}{suffix}", tokens.refresh_token.expose()))),
             keep: remembered.then_some(tokens.session_life),
             device: None,
+            from: Arc::clone(&tokens.from),
         }
     }
 }

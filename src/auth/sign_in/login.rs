@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::auth::factors::{SecondStep, combined};
 use crate::auth::sign_in::browser::{Client, Terms};
 use crate::auth::sign_in::throttle::{Charge, Guesser};
-use crate::auth::{Auth, Settings, Tokens, detached};
+use crate::auth::{Auth, SeenClient, Settings, Tokens, detached};
 use crate::error::{FactorRefusal, Refusal};
 use crate::id::SessionId;
 use crate::identity::{Login, Methods};
@@ -178,13 +178,15 @@ impl Auth {
         // Charged before the work and refunded after a correct password, so that parallel guesses count too.
         let guesser = Guesser::Unknown { account, address: request.address };
         let charge = self.charge(guesser, settings)?;
-        let user = match login {
-            Some(login) => self.identify(UserKey::Login(login), &request.password).await,
+        let user = match &login {
+            Some(login) => self.identify(UserKey::Login(login.clone()), &request.password).await,
             // No user can have such a name: the same work, and the same response.
             None => self.check_password(None, &request.password).await.and(Err(Refusal::CredentialsWrong)),
         };
         // Only a wrong password counts, not a failure of the vault or the hasher.
-        if !matches!(user, Err(Refusal::CredentialsWrong)) {
+        if matches!(user, Err(Refusal::CredentialsWrong)) {
+            self.watch_failure(request.address, account);
+        } else {
             self.throttle.refund(charge);
         }
         user
@@ -300,7 +302,7 @@ impl Auth {
     /// # Errors
     /// `CredentialsWrong` if the user was changed meanwhile, or the provider has ended its session; `StoreUnavailable`.
     pub(crate) async fn open(
-        &self,
+        self: &Arc<Self>,
         user: &User,
         login: NewLogin<'_>,
         settings: &Settings,
@@ -318,6 +320,10 @@ impl Auth {
             Err(VaultError::Superseded) => return Err(Refusal::CredentialsWrong),
             opened => opened?,
         };
+        let is_known_device = self.known_device(&user.login, &login.client.devices).is_some();
+        let seen =
+            SeenClient { address: login.client.address, user_agent: login.client.user_agent.as_deref() };
+        self.watch_sign_in(&grant, seen, is_known_device, settings).await?;
         let tokens = self.issue_tokens(&grant, &token, refresh_kid, settings, requested_at).await?;
         self.parts.metrics.tokens.issued.of(GrantKind::Login).inc();
         Ok(tokens)

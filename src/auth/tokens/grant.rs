@@ -1,10 +1,11 @@
 //! Issues tokens for a grant of the vault.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::session::granted;
 use crate::auth::tokens::verified::Basis;
-use crate::auth::{Auth, Settings};
+use crate::auth::{Auth, Settings, SignedInFrom};
 use crate::clock::{Monotonic, Timestamp};
 use crate::error::Refusal;
 use crate::id::SessionId;
@@ -26,6 +27,8 @@ pub struct Tokens {
     pub session_id: SessionId,
     /// Time until the session's absolute end.
     pub session_life: Duration,
+    /// The client that signed in.
+    pub from: Arc<SignedInFrom>,
 }
 
 impl Auth {
@@ -80,6 +83,7 @@ impl Auth {
             refresh_token,
             session_id: grant.session_id,
             session_life: grant.expires_at.since(grant.now),
+            from: Arc::new(SignedInFrom::of(grant)),
         })
     }
 

@@ -129,9 +129,13 @@ impl Auth {
             counted.refresh_age.observe(age.as_secs_f64());
         }
         let next = RefreshToken { family: token.family, generation: granted.generation };
-        let tokens =
+        let mut tokens =
             self.issue_tokens(&granted.grant, &next, granted.refresh_kid, settings, requested_at).await?;
         counted.issued.of(GrantKind::Refresh).inc();
+        // A repeat is the same refresh again.
+        if granted.age.is_some() {
+            self.count_refresh(&mut tokens, settings);
+        }
         Ok(tokens)
     }
 

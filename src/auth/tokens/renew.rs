@@ -213,8 +213,9 @@ impl Auth {
         // The browser presented the previous generation and does not have the current one: it is sent again.
         let is_other_generation = granted.generation != token.generation;
         let current = RefreshToken { family: token.family, generation: granted.generation };
-        let tokens =
+        let mut tokens =
             self.issue_tokens(&granted.grant, &current, granted.refresh_kid, settings, requested_at).await?;
+        self.count_refresh(&mut tokens, settings);
         let counted = &self.parts.metrics.tokens;
         counted.refreshes.with_label_values(&["renewed"]).inc();
         counted.issued.of(GrantKind::Refresh).inc();
@@ -251,6 +252,7 @@ mod tests {
             refresh: None,
             keep: None,
             device: None,
+            from: Arc::new(crate::auth::SignedInFrom::unknown()),
         };
         Arc::new(Renewed { tokens })
     }

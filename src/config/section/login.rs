@@ -17,6 +17,8 @@ use crate::config::{Env, usize_from};
 use crate::identity::{Role, Roles};
 use crate::secret::Secret;
 
+pub(crate) mod unusual;
+
 mod breached;
 mod passkeys;
 

@@ -1,9 +1,13 @@
-//! More invalid files, in the notation of `bad`: browser settings.
+//! More invalid files, in the notation of `bad`: browser settings and reactions.
 
 use super::bad::Case;
 
-/// `[browser]`, origins, and the keys of routes about them.
+/// `[browser]`, `[unusual]`, origins, and the keys of routes about them.
 pub(super) const BROWSER: &[Case] = &[
+    (
+        r#"[unusual]|other_network = "end"|new_networks = "observe""#,
+        r#"2: unusual.other_network: unknown value "end" (write "observe" or "end-session")|3: unusual.new_networks: unknown key (did you mean "new_network"?)"#,
+    ),
     (
         r#"[browser]|clear_site_data = ["cache", "cookies", "cache"]"#,
         r#"2: browser.clear_site_data[1]: unknown value "cookies" (write "cache" or "storage")|2: browser.clear_site_data[2]: listed twice: remove one"#,

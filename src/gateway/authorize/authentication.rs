@@ -1,17 +1,19 @@
 //! Authentication of a request: by its bearer token or its cookie, and by silent renewal when the access cookie has expired.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use pingora::http::RequestHeader;
 
-use crate::auth::{Admission, Auth, Control, Renewed};
+use crate::auth::{Admission, Auth, Control, Renewed, SeenClient};
 use crate::error::Refusal;
 use crate::gateway::authorize::credential::{Credential, cookie_fields};
 use crate::gateway::authorize::navigation;
 use crate::identity::Identity;
 use crate::policy::cookies::{self, Found, Names};
+use crate::policy::forwarded;
 use crate::snapshot::Snapshot;
 
 /// Remaining lifetime below which a token is renewed early, so that it does not expire during a slow request. At most a quarter of
@@ -38,12 +40,13 @@ pub(crate) fn is_by_cookie(
     credential.by_cookie || (has_refresh() && !is_bearer())
 }
 
-/// Authenticates a request. Returns also the silent renewal, if there was one: the response has to set its cookies.
+/// Authenticates a request of this peer, which may be a trusted proxy. Returns also the silent renewal, if there was one: the response has to set its cookies.
 ///
 /// # Errors
 /// As [`Auth::authenticate`]; `TokenMissing`.
 pub(crate) async fn authenticate(
     request: &RequestHeader,
+    peer: IpAddr,
     credential: &Credential<'_>,
     needs_fresh_check: bool,
     auth: &Arc<Auth>,
@@ -80,6 +83,14 @@ pub(crate) async fn authenticate(
             Err(Refusal::RefreshReused) => return Err(Refusal::TokenRevoked),
             Err(undecided) => return Err(undecided),
         };
+        let address = forwarded::client(peer, &request.headers, &snapshot.server.trusted_proxies);
+        let user_agent = request.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let client = SeenClient { address, user_agent };
+        match auth.watch_refresh(&renewed.tokens.from, client, settings).await {
+            Ok(()) => {}
+            Err(Refusal::RefreshInvalid) => return Err(Refusal::TokenRevoked),
+            Err(undecided) => return Err(undecided),
+        }
         let access = renewed.tokens.access.expose();
         match auth.authenticate(access, needs_fresh_check, control, settings).await {
             // This token comes from the renewal of a concurrent request, and the user's roles have changed since.

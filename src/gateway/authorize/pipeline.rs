@@ -10,6 +10,7 @@
 //!     `- preflight(): the response to a CORS preflight, or Admitted without a user
 //! ```
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
@@ -176,6 +177,7 @@ impl RoutedRequest<'_> {
     pub(crate) async fn authenticate(
         self,
         is_cross_origin: bool,
+        peer: IpAddr,
         auth: &Arc<Auth>,
         snapshot: &Snapshot,
         control: &Arc<Control>,
@@ -203,6 +205,7 @@ impl RoutedRequest<'_> {
                 route.always_revalidate || resources.also.iter().any(|second| second.route.always_revalidate);
             let authenticated = authentication::authenticate(
                 request,
+                peer,
                 &credential,
                 needs_fresh_check,
                 auth,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, header};
 use pingora::proxy::Session;
 
-use crate::auth::{Admission, Auth, Control, Registration};
+use crate::auth::{Admission, Auth, Control, Registration, SeenClient};
 use crate::error::Refusal;
 use crate::gateway::authorize::authentication;
 use crate::gateway::authorize::navigation::Audience;
@@ -233,7 +233,13 @@ impl Call<'_> {
     }
 
     fn user_agent(&self) -> Option<String> {
-        self.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned)
+        self.seen().user_agent.map(str::to_owned)
+    }
+
+    /// The client, for the patterns of a refresh.
+    fn seen(&self) -> SeenClient<'_> {
+        let user_agent = self.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        SeenClient { address: self.address(), user_agent }
     }
 
     /// Device cookies of a browser that has signed in before. Up to two: a planted one does no harm.
@@ -280,8 +286,9 @@ impl Call<'_> {
         }
         let (auth, snapshot, control) = (self.auth, self.snapshot, self.control);
         if accept != Accept::Bearer {
+            let peer = client::client_ip(self.session);
             let authenticated =
-                authentication::authenticate(request, &credential, true, auth, snapshot, control);
+                authentication::authenticate(request, peer, &credential, true, auth, snapshot, control);
             let (admission, renewed) = authenticated.await?;
             if let Some(renewed) = renewed {
                 self.cookies.set_tokens(&renewed.tokens, snapshot);

@@ -14,6 +14,7 @@ pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     let token = fields.string("refresh_token")?;
     fields.done(&["refresh_token"])?;
     let tokens = call.auth.refresh(token.expose(), &call.snapshot.settings).await?;
+    call.auth.watch_refresh(&tokens.from, call.seen(), &call.snapshot.settings).await?;
     Ok(token_response(call, &tokens))
 }
 
@@ -23,6 +24,7 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     let cookie = refresh_cookie(call.headers(), &call.snapshot.cookies).map(str::to_owned);
     let cookie = cookie.ok_or(Refusal::FormInvalid)?;
     let renewed = call.auth.refresh_browser(&cookie, &call.snapshot.settings).await?;
+    call.auth.watch_refresh(&renewed.tokens.from, call.seen(), &call.snapshot.settings).await?;
     call.cookies.set_tokens(&renewed.tokens, call.snapshot);
     Ok(OwnResponse::json(&json!({ "refreshed": true })))
 }

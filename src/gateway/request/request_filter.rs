@@ -101,8 +101,9 @@ impl Gateway {
         context.log.route = Some(Arc::clone(routed.route()));
         let is_cross_origin =
             cross_origin::is_guarded(request) && cross_origin::is_cross_origin(session, snapshot);
+        let (peer, control) = (client::client_ip(session), &context.control);
         let mut authenticated =
-            routed.authenticate(is_cross_origin, &self.auth, snapshot, &context.control).await?;
+            routed.authenticate(is_cross_origin, peer, &self.auth, snapshot, control).await?;
         context.cookies = authenticated.take_cookies();
         let (admitted, registration) = match authenticated.authorize(self.auth.now()) {
             Ok(admitted) => admitted,
