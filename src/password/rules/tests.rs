@@ -3,6 +3,7 @@
 mod figures;
 
 use proptest::prelude::*;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::*;
 use crate::clock::{Clock as _, SystemClock};
@@ -167,7 +168,8 @@ proptest! {
     #[test]
     fn any_text_has_a_verdict(text in "\\PC{0,80}|[a-d1-3 !@]{0,200}", min_length in 8usize..40) {
         let verdict = check(&text, min_length);
-        if text.chars().count() < min_length {
+        // NFC is not always shorter: U+0A59 is two characters there.
+        if text.nfc().count() < min_length {
             prop_assert!(verdict.is_err());
         }
     }
