@@ -1,5 +1,7 @@
 //! The shared contract of all session stores. A new backend needs one more `on!` line and a constructor of a `World`.
 
+#[path = "contract/attempts.rs"]
+mod attempts;
 #[path = "support/eventually.rs"]
 mod eventually;
 #[path = "support/stores/redis.rs"]
@@ -13,7 +15,7 @@ mod travel;
 macro_rules! on {
     ($backend:ident) => {
         mod $backend {
-            cases! { $backend,
+            cases! { session_store, $backend,
                 unfilled_session_is_absent
                 filled_session_is_live_until_it_expires
                 fill_overwrites_no_record
@@ -27,15 +29,27 @@ macro_rules! on {
                 many_sessions_are_independent
                 only_a_shared_store_confirms_without_the_vault
             }
+            cases! { attempts, $backend,
+                leaky_bucket_has_room_again_as_it_leaks
+                counted_attempts_wait_twice_as_long_each_time
+                count_is_forgotten_in_its_time
+                full_bucket_keeps_the_others_from_being_charged
+                bucket_that_only_counts_refuses_nothing
+                full_bucket_tightens_those_behind_it
+                refunded_attempt_leaves_no_trace
+                forgotten_account_counts_anew
+                attempts_at_the_same_time_are_counted_one_by_one
+                attempts_in_any_order_follow_the_rules
+            }
         }
     };
 }
 
 macro_rules! cases {
-    ($backend:ident, $($case:ident)*) => {$(
+    ($from:ident, $backend:ident, $($case:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
-            crate::session_store::$case(crate::session_store::$backend().await).await;
+            crate::$from::$case(crate::session_store::$backend().await).await;
         }
     )*};
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use doorward::clock::{Clock, SystemClock};
 use doorward::config::{RedisTopology, RedisUrl};
-use doorward::id::{SessionId, SystemRandom, UserId};
+use doorward::id::{Random, SessionId, SystemRandom, UserId};
 use doorward::identity::ClientKind;
+use doorward::session::attempts::{Attempt, Bucket, BucketKey, Charged, Effect, Rule};
 use doorward::session::redis::{RedisOptions, RedisStore};
 use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
 use tokio::time::Instant;
@@ -105,6 +106,37 @@ async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionSto
 
 async fn check(store: &RedisStore, id: SessionId) -> Lookup {
     sure("checked", async || store.check(id).await).await
+}
+
+/// Asserts that failed attempts are counted, refunded and forgotten.
+async fn assert_counts(store: &RedisStore) {
+    let rule = Rule::Counted {
+        burst: 1,
+        first: MINUTE,
+        longest: MINUTE,
+        max: 9,
+        memory: MINUTE,
+        longest_memory: MINUTE,
+    };
+    sure("counted", async || {
+        let random: &dyn Random = &SystemRandom;
+        let (account, leaky) = (BucketKey(random.bytes()), Rule::Leaky { burst: 5, leak: MINUTE, tight: 1 });
+        let buckets = [rule, leaky].map(|rule| {
+            let key = BucketKey(random.bytes());
+            Bucket { key, rule, effect: Effect::Refuses }
+        });
+        let attempt = Attempt { account, buckets: buckets.to_vec() };
+        for _ in 0..2 {
+            assert_eq!(store.charge(&attempt).await?, Charged::Allowed(vec![true, true]));
+            store.refund(&attempt).await?;
+        }
+        store.charge(&attempt).await?;
+        assert!(matches!(store.charge(&attempt).await?, Charged::Full { bucket: 0, .. }));
+        store.forget(&[account], &[attempt.buckets[1].key]).await?;
+        assert_eq!(store.charge(&attempt).await?, Charged::Allowed(vec![true, true]));
+        Ok(())
+    })
+    .await;
 }
 
 async fn fill(store: &RedisStore, id: SessionId, record: Record, keep: Duration) {

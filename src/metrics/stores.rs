@@ -15,6 +15,12 @@ label! {
         Extend "extend",
         /// Write of a tombstone.
         Revoke "revoke",
+        /// Charge of an attempt to sign in.
+        Charge "charge",
+        /// Refund of an attempt.
+        Refund "refund",
+        /// Reset of failed attempts.
+        Forget "forget",
     }
 }
 
@@ -75,11 +81,12 @@ impl SessionStore {
         for result in ["live", "absent", "tombstone", "error"] {
             operations.with_label_values(&["check", result]);
         }
-        for operation in ["fill", "extend", "revoke"] {
+        for operation in ["fill", "extend", "revoke", "charge", "refund", "forget"] {
             for result in ["ok", "error"] {
                 operations.with_label_values(&[operation, result]);
             }
         }
+        operations.with_label_values(&["charge", "full"]);
         let made = Self {
             operations,
             seconds: make.each_histogram(

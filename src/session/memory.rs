@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::attempts::local::LocalAttempts;
+use super::attempts::{Attempt, BucketKey, Charged};
 use super::{Lookup, Record, SessionStore, SessionStoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::id::SessionId;
@@ -22,6 +24,7 @@ const SWEEP_FLOOR: usize = 256;
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     shards: Vec<Mutex<Shard>>,
+    attempts: LocalAttempts,
 }
 
 #[derive(Default)]
@@ -41,7 +44,7 @@ impl MemoryStore {
     /// Creates an empty store.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard { sweep_at: SWEEP_FLOOR, ..Shard::default() }));
-        Self { clock, shards: shards.collect() }
+        Self { clock, shards: shards.collect(), attempts: LocalAttempts::default() }
     }
 
     /// Locks the shard of `id` and removes its expired entry.
@@ -99,6 +102,20 @@ impl SessionStore for MemoryStore {
                 slot.insert(StoredEntry { record: None, until });
             }
         }
+        Ok(())
+    }
+
+    async fn charge(&self, attempt: &Attempt) -> Result<Charged, SessionStoreError> {
+        Ok(self.attempts.charge(attempt, self.clock.monotonic()))
+    }
+
+    async fn refund(&self, attempt: &Attempt) -> Result<(), SessionStoreError> {
+        self.attempts.refund(attempt, self.clock.monotonic());
+        Ok(())
+    }
+
+    async fn forget(&self, accounts: &[BucketKey], buckets: &[BucketKey]) -> Result<(), SessionStoreError> {
+        self.attempts.forget(accounts, buckets);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::attempts::{Attempt, BucketKey, Charged};
 use super::{Lookup, Record, SessionStore, SessionStoreError};
 use crate::clock::Clock;
 use crate::id::SessionId;
@@ -61,6 +62,22 @@ impl SessionStore for Metered {
 
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         self.timed(Operation::Revoke, self.inner.revoke(id, keep), |()| "ok").await
+    }
+
+    async fn charge(&self, attempt: &Attempt) -> Result<Charged, SessionStoreError> {
+        self.timed(Operation::Charge, self.inner.charge(attempt), |charged| match charged {
+            Charged::Allowed(_) => "ok",
+            Charged::Full { .. } => "full",
+        })
+        .await
+    }
+
+    async fn refund(&self, attempt: &Attempt) -> Result<(), SessionStoreError> {
+        self.timed(Operation::Refund, self.inner.refund(attempt), |()| "ok").await
+    }
+
+    async fn forget(&self, accounts: &[BucketKey], buckets: &[BucketKey]) -> Result<(), SessionStoreError> {
+        self.timed(Operation::Forget, self.inner.forget(accounts, buckets), |()| "ok").await
     }
 
     fn is_shared(&self) -> bool {

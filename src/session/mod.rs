@@ -1,7 +1,7 @@
 //! The session store: records of live sessions and tombstones of revoked ones.
 //!
 //! It is a copy of vault data and may be lost at any moment. An absent record means "query the vault", never "signed
-//! out". Nothing can overwrite a tombstone.
+//! out". Nothing can overwrite a tombstone. The store also counts failed attempts to sign in ([`attempts`]).
 //!
 //! ```text
 //!            fill (if absent)                    revoke
@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::attempts::{Attempt, BucketKey, Charged};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::identity::ClientKind;
 
+pub mod attempts;
 pub mod memory;
 pub mod metered;
 pub mod redis;
@@ -50,7 +52,7 @@ pub enum Lookup {
 #[error("the session store is unavailable: {0}")]
 pub struct SessionStoreError(pub String);
 
-/// A session store. Every method is one atomic, idempotent step on one key. Times are spans from now, since the clocks
+/// A session store. Every method on a session is one atomic, idempotent step on one key. Times are spans from now, since the clocks
 /// of the store, this machine and the vault may differ.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
@@ -64,6 +66,13 @@ pub trait SessionStore: Send + Sync {
     async fn extend(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
     /// Overwrites any entry with a tombstone that stays for `keep`, or longer if the entry would have.
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError>;
+    /// Charges a failed attempt to its buckets: to all of them, or, if one that refuses is full, to none. It is one atomic
+    /// step on all gateways.
+    async fn charge(&self, attempt: &Attempt) -> Result<Charged, SessionStoreError>;
+    /// Takes a charged attempt back from each of its buckets.
+    async fn refund(&self, attempt: &Attempt) -> Result<(), SessionStoreError>;
+    /// Forgets the counted buckets that were charged for `accounts`, and empties `buckets`.
+    async fn forget(&self, accounts: &[BucketKey], buckets: &[BucketKey]) -> Result<(), SessionStoreError>;
     /// Returns whether the store may confirm sessions while the vault is lost: true if other gateways write their
     /// revocations to it, false if only this process uses it.
     fn is_shared(&self) -> bool;

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A session store for one test.
 pub(crate) struct World {
-    store: Arc<dyn SessionStore>,
+    pub(crate) store: Arc<dyn SessionStore>,
     clock: Arc<TravelClock>,
     /// Servers that hold the records outside this process; they have their own clocks.
     servers: &'static [RedisServer],
@@ -77,7 +77,7 @@ pub(crate) async fn redis_cluster() -> World {
     World::on(servers, servers::url(RedisTopology::Cluster(hosts)), None).await
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// Longest allowed lifetime of a record requested for `span`.
 fn and_a_little(span: Duration) -> Duration {
@@ -89,7 +89,7 @@ fn session() -> SessionId {
 }
 
 /// Retries until it succeeds: on a busy machine a response may be late, and every method is idempotent.
-async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionStoreError>) -> T {
+pub(crate) async fn sure<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, SessionStoreError>) -> T {
     let mut error = None;
     for _ in 0..2000 {
         match call().await {
@@ -114,7 +114,7 @@ impl World {
         World { store, clock: Arc::default(), servers, key_prefix, is_shared: true }
     }
 
-    async fn advance(&self, span: Duration) {
+    pub(crate) async fn advance(&self, span: Duration) {
         self.clock.advance(span);
         for server in self.servers {
             server.travel(&self.key_prefix, span).await;

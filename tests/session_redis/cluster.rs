@@ -11,8 +11,8 @@ use doorward::session::{Lookup, SessionStore};
 use crate::eventually::assert_eventually;
 use crate::servers::{self, RedisServer};
 use crate::{
-    AT_ONCE, MINUTE, assert_answers, assert_away, assert_fails_at_once, check, fill, key, options, record,
-    revoke, session, start,
+    AT_ONCE, MINUTE, assert_answers, assert_away, assert_counts, assert_fails_at_once, check, fill, key,
+    options, record, revoke, session, start,
 };
 
 /// A node counts as dead after 2 s without contact; electing its replica takes as long again.
@@ -133,7 +133,7 @@ async fn cluster_failover_is_followed() {
 async fn documented_acl_suffices_in_a_cluster() {
     // README: one command more than without a Cluster.
     let nodes = servers::cluster().await;
-    let rights = "+get +set +pexpire +del +ping +info +role +config|get +cluster";
+    let rights = "+get +set +pexpire +pttl +del +eval +ping +info +role +config|get +cluster";
     let words: Vec<&str> =
         ["ACL", "SETUSER", "door", "on", ">pw", "~test:*"].into_iter().chain(rights.split(' ')).collect();
     for node in &nodes {
@@ -155,4 +155,5 @@ async fn documented_acl_suffices_in_a_cluster() {
         revoke(&store, id, MINUTE).await;
         assert_eq!(check(&store, id).await, Lookup::Tombstone);
     }
+    assert_counts(&store).await;
 }

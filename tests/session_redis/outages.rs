@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use doorward::config::RedisUrl;
 use doorward::secret::Secret;
+use doorward::session::attempts::{Attempt, Bucket, BucketKey, Effect, Rule};
 use doorward::session::{Lookup, SessionStore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,8 +15,8 @@ use crate::eventually::assert_eventually;
 use crate::log::{capture, captured};
 use crate::servers::{NONE, RedisServer};
 use crate::{
-    AT_ONCE, MINUTE, SOON, assert_answers, assert_away, assert_fails_at_once, check, fill, key, on, record,
-    revoke, session, single, start,
+    AT_ONCE, MINUTE, SOON, assert_answers, assert_away, assert_counts, assert_fails_at_once, check, fill,
+    key, on, record, revoke, session, single, start,
 };
 
 #[tokio::test]
@@ -222,7 +223,7 @@ async fn dropped_store_leaves_no_connection() {
 async fn documented_acl_suffices() {
     // README: without EXEC and with no command beyond these.
     let server = RedisServer::start(NONE).await;
-    let rights = "+get +set +pexpire +del +ping +info +role +config|get";
+    let rights = "+get +set +pexpire +pttl +del +eval +ping +info +role +config|get";
     let words: Vec<&str> =
         ["ACL", "SETUSER", "door", "on", ">pw", "~test:*"].into_iter().chain(rights.split(' ')).collect();
     server.ask::<()>(&words).await;
@@ -240,6 +241,36 @@ async fn documented_acl_suffices() {
     assert_eq!(check(&store, id).await, Lookup::Live(record));
     revoke(&store, id, MINUTE).await;
     assert_eq!(check(&store, id).await, Lookup::Tombstone);
+    assert_counts(&store).await;
+}
+
+#[tokio::test]
+async fn user_without_scripts_is_reported_once_and_sessions_go_on() {
+    // The ACL of an earlier release.
+    capture();
+    let server = RedisServer::start(NONE).await;
+    let rights = "+get +set +pexpire +del +ping +info +role +config|get";
+    let words: Vec<&str> =
+        ["ACL", "SETUSER", "old", "on", ">pw", "~test:*"].into_iter().chain(rights.split(' ')).collect();
+    server.ask::<()>(&words).await;
+    let options = single(&server);
+    let url = RedisUrl {
+        user: Some("old".to_owned()),
+        password: Some(Secret::new("pw".to_owned())),
+        ..options.url.clone()
+    };
+    let store = start(doorward::session::redis::RedisOptions { url, ..options });
+    assert_answers(&store).await;
+    let rule = Rule::Leaky { burst: 1, leak: MINUTE, tight: 1 };
+    let bucket = Bucket { key: BucketKey([7; 16]), rule, effect: Effect::Refuses };
+    let attempt = Attempt { account: BucketKey([8; 16]), buckets: vec![bucket] };
+    for _ in 0..5 {
+        assert!(store.charge(&attempt).await.is_err());
+        assert_eq!(check(&store, session()).await, Lookup::Absent, "the connection is still there");
+    }
+    let text = captured();
+    assert_eq!(text.matches("session_store_refuses_attempts").count(), 1, "{text}");
+    assert!(text.contains("+eval"), "{text}");
 }
 
 #[tokio::test]

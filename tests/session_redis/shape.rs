@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward::id::SessionId;
+use doorward::session::attempts::{Attempt, Bucket, BucketKey, Effect, Rule};
 use doorward::session::{Lookup, SessionStore};
 use tokio::task::JoinSet;
 
@@ -22,6 +23,43 @@ async fn session_is_one_fixed_key_and_one_allocation() {
     revoke(&store, id, MINUTE).await;
     assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]).await, [key(id)]);
     assert_eq!(server.ask::<usize>(&["STRLEN", &key(id)]).await, 2);
+}
+
+#[tokio::test]
+async fn attempt_is_one_script_and_every_bucket_ends() {
+    let server = RedisServer::start(NONE).await;
+    let store = on(&server).await;
+    let key = |number| BucketKey([number; 16]);
+    let bucket = |number, rule| Bucket { key: key(number), rule, effect: Effect::Refuses };
+    let leaky = Rule::Leaky { burst: 5, leak: MINUTE, tight: 1 };
+    let counted = Rule::Counted {
+        burst: 5,
+        first: MINUTE,
+        longest: MINUTE,
+        max: 9,
+        memory: MINUTE * 60,
+        longest_memory: MINUTE * 60,
+    };
+    let attempt = Attempt { account: key(0), buckets: vec![bucket(1, leaky), bucket(2, counted)] };
+    let calls = async || {
+        let stats: String = server.ask(&["INFO", "commandstats"]).await;
+        let eval = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls="));
+        eval.and_then(|rest| rest.split(',').next()?.parse::<u32>().ok()).unwrap_or(0)
+    };
+    store.charge(&attempt).await.expect("charged");
+    assert_eq!(calls().await, 1);
+    store.charge(&attempt).await.expect("charged");
+    store.refund(&attempt).await.expect("refunded");
+    assert_eq!(calls().await, 3);
+    let mut keys: Vec<String> = server.ask(&["KEYS", "*"]).await;
+    keys.sort_unstable();
+    assert_eq!(keys, ["test:{t}:AQEBAQEBAQEBAQEBAQEBAQ", "test:{t}:AgICAgICAgICAgICAgICAg"]);
+    for (key, most) in keys.iter().zip([60_000, 3_600_000]) {
+        let left = server.ask::<u64>(&["PTTL", key]).await;
+        assert!((most - 30_000..=most).contains(&left), "{key}: {left}");
+        let bytes = server.ask::<usize>(&["MEMORY", "USAGE", key]).await;
+        assert!(bytes <= 128, "{key}: {bytes} bytes");
+    }
 }
 
 #[tokio::test]

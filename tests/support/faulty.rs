@@ -9,6 +9,7 @@ use doorward::clock::Timestamp;
 use doorward::id::{SessionId, UserId};
 use doorward::identity::Login;
 use doorward::server::Stores;
+use doorward::session::attempts::{Attempt, BucketKey, Charged};
 use doorward::session::{Lookup, Record, SessionStore, SessionStoreError};
 use doorward::vault::{
     Cursor, EndReason, Ended, Grant, ImportMode, Imported, KeyTable, Keys, LogPage, NewKey, NewSession,
@@ -38,6 +39,9 @@ pub(crate) enum Op {
     Fill,
     Extend,
     Tombstone,
+    Charge,
+    Refund,
+    Forget,
 }
 
 impl Op {
@@ -59,7 +63,8 @@ impl Op {
         Self::AddKeys,
     ];
     /// All operations that query the session store.
-    pub(crate) const SESSION_STORE: [Self; 4] = [Self::Check, Self::Fill, Self::Extend, Self::Tombstone];
+    pub(crate) const SESSION_STORE: [Self; 7] =
+        [Self::Check, Self::Fill, Self::Extend, Self::Tombstone, Self::Charge, Self::Refund, Self::Forget];
 }
 
 /// A barrier that holds one call.
@@ -340,6 +345,18 @@ impl SessionStore for Faulty {
 
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         self.store(Op::Tombstone, self.real.sessions.revoke(id, keep)).await
+    }
+
+    async fn charge(&self, attempt: &Attempt) -> Result<Charged, SessionStoreError> {
+        self.store(Op::Charge, self.real.sessions.charge(attempt)).await
+    }
+
+    async fn refund(&self, attempt: &Attempt) -> Result<(), SessionStoreError> {
+        self.store(Op::Refund, self.real.sessions.refund(attempt)).await
+    }
+
+    async fn forget(&self, accounts: &[BucketKey], buckets: &[BucketKey]) -> Result<(), SessionStoreError> {
+        self.store(Op::Forget, self.real.sessions.forget(accounts, buckets)).await
     }
 
     fn is_shared(&self) -> bool {

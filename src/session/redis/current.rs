@@ -27,6 +27,8 @@ pub(super) struct Live {
     ended_signal: Notify,
     /// A warning about refused writes was logged.
     write_refusal_logged: AtomicBool,
+    /// A warning about refused scripts was logged.
+    script_refusal_logged: AtomicBool,
 }
 
 impl Current {
@@ -49,6 +51,7 @@ impl Current {
             ended,
             ended_signal,
             write_refusal_logged: AtomicBool::new(false),
+            script_refusal_logged: AtomicBool::new(false),
         });
         self.live.store(Some(Arc::clone(&live)));
         self.metrics().up.set(1);
@@ -75,8 +78,23 @@ impl Current {
                 reason = "session_store_refuses_writes",
                 %cause,
                 "Redis accepts no sessions and no tombstones: every session is looked up in the vault, and none can be confirmed while \
-                 that is lost; raise maxmemory, or grant the user of sessions.url +get +set +pexpire +del +ping +info \
-                 +role +config|get on the keys of sessions.key_prefix"
+                 that is lost; raise maxmemory, or grant the user of sessions.url +get +set +pexpire +del +eval +pttl +ping \
+                 +info +role +config|get on the keys of sessions.key_prefix"
+            );
+        }
+        self.record_outcome(live, outcome)
+    }
+
+    /// As [`Self::record_outcome`], for a command on buckets of failed attempts. Refusals are logged once per connection.
+    pub(super) fn record_script<T>(&self, live: &Arc<Live>, outcome: Result<T, Fault>) -> Result<T, Fault> {
+        if let Err(cause @ (Fault::Full | Fault::Refused(_))) = &outcome
+            && !live.script_refusal_logged.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                reason = "session_store_refuses_attempts",
+                %cause,
+                "Redis does not count failed sign-ins: each gateway counts for itself; raise maxmemory, or grant the user of \
+                 sessions.url +eval +get +set +pttl +pexpire +del on the keys of sessions.key_prefix"
             );
         }
         self.record_outcome(live, outcome)

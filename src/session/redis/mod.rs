@@ -14,11 +14,13 @@ use self::connect::{Connector, Next};
 use self::current::Current;
 use self::fault::Fault;
 use self::patience::Patience;
+use super::attempts::{Attempt, BucketKey, Charged};
 use super::{Lookup, Record, SessionStore, SessionStoreError};
 use crate::config::RedisUrl;
 use crate::id::{Random, SessionId};
 use crate::metrics::Metrics;
 
+mod attempts;
 mod backoff;
 mod commands;
 mod connect;
@@ -133,6 +135,26 @@ impl SessionStore for RedisStore {
         let live = self.current.live()?;
         let outcome = commands::revoke(&live.link, &self.key(id), keep, self.patience.timeout()).await;
         Ok(self.current.record_write(&live, outcome)?)
+    }
+
+    async fn charge(&self, attempt: &Attempt) -> Result<Charged, SessionStoreError> {
+        let live = self.current.live()?;
+        let outcome = attempts::charge(&live.link, &self.key_prefix, attempt, self.patience.sign_in()).await;
+        Ok(self.current.record_script(&live, outcome)?)
+    }
+
+    async fn refund(&self, attempt: &Attempt) -> Result<(), SessionStoreError> {
+        let live = self.current.live()?;
+        let outcome = attempts::refund(&live.link, &self.key_prefix, attempt, self.patience.sign_in()).await;
+        Ok(self.current.record_script(&live, outcome)?)
+    }
+
+    async fn forget(&self, accounts: &[BucketKey], buckets: &[BucketKey]) -> Result<(), SessionStoreError> {
+        let live = self.current.live()?;
+        let (timeout, random) = (self.patience.sign_in(), self.random.as_ref());
+        let keys = (accounts, buckets);
+        let outcome = attempts::forget(&live.link, &self.key_prefix, keys, timeout, random).await;
+        Ok(self.current.record_script(&live, outcome)?)
     }
 
     fn is_shared(&self) -> bool {

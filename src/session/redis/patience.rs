@@ -13,6 +13,10 @@ const MISSED: u32 = 2;
 /// The same while nobody else can answer: with its interval of 250 ms, [`ONLY_SOURCE`].
 const MISSED_ONLY_SOURCE: u32 = 4;
 
+/// Maximum time that a sign-in waits for the shared throttle. Then the gateway's own decides: people notice a longer wait,
+/// and a Redis that needs this long is not fit for sessions either.
+const SIGN_IN: Duration = Duration::from_millis(200);
+
 /// The timeout of commands, which is longer while the vault is away.
 pub(super) struct Patience {
     usual: Duration,
@@ -36,6 +40,12 @@ impl Patience {
         if self.is_only_source.load(Ordering::Relaxed) { longest(self.usual) } else { self.usual }
     }
 
+    /// Returns the timeout of a command on buckets of failed attempts. It does not depend on the vault: without that nobody
+    /// signs in.
+    pub(super) fn sign_in(&self) -> Duration {
+        self.usual.min(SIGN_IN)
+    }
+
     /// Returns the number of missed heartbeats in a row that end a connection.
     pub(super) fn max_missed(&self) -> u32 {
         if self.is_only_source.load(Ordering::Relaxed) { MISSED_ONLY_SOURCE } else { MISSED }
@@ -57,10 +67,12 @@ mod tests {
         assert_eq!((patience.timeout(), patience.max_missed()), (Duration::from_millis(100), 2));
         patience.set_only_source(true);
         assert_eq!((patience.timeout(), patience.max_missed()), (ONLY_SOURCE, 4));
+        assert_eq!(patience.sign_in(), Duration::from_millis(100));
         patience.set_only_source(false);
         assert_eq!(patience.timeout(), Duration::from_millis(100));
         let patience = Patience::new(Duration::from_secs(1));
         patience.set_only_source(true);
         assert_eq!(patience.timeout(), Duration::from_secs(1), "never less than usual");
+        assert_eq!(patience.sign_in(), SIGN_IN);
     }
 }

@@ -3,6 +3,7 @@ use crate::auth::LiveSessions;
 use crate::clock::SystemClock;
 use crate::identity::{Epoch, Roles};
 use crate::secret::Secret;
+use crate::session::attempts::{Attempt, BucketKey, Charged};
 use crate::session::memory::MemoryStore;
 use crate::session::{Lookup, Record, SessionStoreError};
 use crate::vault::sqlite::{SqliteOptions, SqliteVault};
@@ -158,6 +159,18 @@ impl SessionStore for Panicking {
 
     async fn revoke(&self, id: SessionId, keep: Duration) -> Result<(), SessionStoreError> {
         self.0.revoke(id, keep).await
+    }
+
+    async fn charge(&self, attempt: &Attempt) -> Result<Charged, SessionStoreError> {
+        self.0.charge(attempt).await
+    }
+
+    async fn refund(&self, attempt: &Attempt) -> Result<(), SessionStoreError> {
+        self.0.refund(attempt).await
+    }
+
+    async fn forget(&self, accounts: &[BucketKey], buckets: &[BucketKey]) -> Result<(), SessionStoreError> {
+        self.0.forget(accounts, buckets).await
     }
 
     fn is_shared(&self) -> bool {
