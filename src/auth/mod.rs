@@ -147,6 +147,7 @@ impl Settings {
             attempts: Attempts {
                 per_account: config.login.attempts_per_account,
                 per_address: config.login.attempts_per_address,
+                overall: config.login.attempts_overall,
             },
             passwords: config.login.password,
             factor: config.login.factor.clone(),
@@ -259,7 +260,12 @@ impl Auth {
             rechecks: Rechecks::new(),
             revocations: Revocations::new(),
             watch: unusual::Watch::default(),
-            throttle: throttle::Throttle::default(),
+            throttle: throttle::Throttle::new(
+                &parts.master,
+                Arc::clone(&parts.sessions),
+                Arc::clone(&parts.clock),
+                Arc::clone(&parts.metrics),
+            ),
             tombstones: revoke::PendingTombstones::default(),
             uses: idle::UnwrittenUses::default(),
             logouts: logouts::PendingLogouts::default(),

@@ -264,6 +264,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         passkeys,
         attempts_per_account,
         attempts_per_address,
+        attempts_overall,
     } = new;
     Login {
         // The hashing threads keep theirs, and the start checks that every stored hash has its pepper.
@@ -277,6 +278,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         passkeys,
         attempts_per_account,
         attempts_per_address,
+        attempts_overall,
     }
 }
 

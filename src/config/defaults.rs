@@ -82,7 +82,8 @@ impl Config {
                 },
                 passkeys: Passkeys { enabled: true, rp_id: None },
                 attempts_per_account: 10,
-                attempts_per_address: 100,
+                attempts_per_address: 300,
+                attempts_overall: 10_000,
             },
             providers: Vec::new(),
             unusual: Unusual {

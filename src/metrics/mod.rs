@@ -21,7 +21,7 @@ pub use providers::Providers;
 pub use requests::{AuthenticationFailure, ConnectionLimit, Handshake, Pattern, Requests, Stream};
 pub use revocation::Revocation;
 pub use stores::{Breaker, Connect, Operation, Pool, SessionStore, Statement, Vault};
-pub use tokens::{GrantKind, HashKind, Reuse, Source, Tokens, UnusualPattern, Verification};
+pub use tokens::{GrantKind, HashKind, Reuse, Source, ThrottleScope, Tokens, UnusualPattern, Verification};
 pub use upstreams::{Checked, Ejection, UpstreamSeries, Upstreams};
 
 /// Content type of [`Metrics::text`].

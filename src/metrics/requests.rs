@@ -11,6 +11,8 @@ label! {
         PasswordGuessingAccount "password_guessing_account",
         /// Wrong passwords from one address beyond the limit.
         PasswordGuessingAddress "password_guessing_address",
+        /// Wrong codes of second factors beyond the limit.
+        CodeGuessing "code_guessing",
         /// A refresh token was used again after its grace, or was older.
         RefreshReuse "refresh_reuse",
         /// A token in doorward's format that doorward did not issue.

@@ -59,6 +59,30 @@ label! {
 }
 
 label! {
+    /// Bucket that refused an attempt.
+    ThrottleScope "scope" {
+        /// One account, all unknown clients together.
+        Account "account",
+        /// One account, from one address.
+        AccountFromAddress "account_from_address",
+        /// A browser that has signed in to the account before.
+        Device "device",
+        /// A signed-in session that gives the password.
+        Session "session",
+        /// One address, or one IPv6 /64.
+        Address "address",
+        /// One IPv6 /48.
+        Network "network",
+        /// One address, at the lower limit while all addresses together are over theirs.
+        Overall "overall",
+        /// Codes of second factors.
+        Code "code",
+        /// Passkeys, recovery codes, and responses of identity providers, from one address.
+        Response "response",
+    }
+}
+
+label! {
     /// Source that confirmed a session.
     Source "source" {
         /// The local cache, without a query.
@@ -87,6 +111,10 @@ pub struct Tokens {
     pub logins: IntCounterVec,
     /// Codes of second factors by kind and outcome: `ok`, `wrong` or `rate_limited`.
     pub factors: IntCounterVec,
+    /// Attempts refused by the throttle.
+    pub throttled: Each<ThrottleScope, IntCounter>,
+    /// Attempts that this gateway counted alone, since the shared session store did not answer.
+    pub throttled_alone: IntCounter,
     /// Logins waiting for a hashing thread.
     pub hash_queue: IntGauge,
     /// Duration of a hash, including the wait.
@@ -156,6 +184,14 @@ impl Tokens {
                 }
                 all
             },
+            throttled: make.each(
+                "doorward_throttled_attempts_total",
+                "Attempts to sign in or to prove a factor that the throttle refused, by the bucket that was full.",
+            ),
+            throttled_alone: make.counter(
+                "doorward_throttle_alone_total",
+                "Attempts that this gateway counted alone, since Redis did not count them; check Redis and its ACL.",
+            ),
             hash_queue: make.gauge(
                 "doorward_hash_queue_logins",
                 "Logins waiting for a hashing thread: raise login.hash_threads if it stays high.",

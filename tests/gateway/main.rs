@@ -26,5 +26,9 @@ mod sessions;
 mod stores;
 mod story;
 
-// The Redis helpers import this from the crate root.
+#[path = "../support/stores/redis_travel.rs"]
+mod travel;
+
+// The Redis helpers import these from the crate root.
+use redis as servers;
 use support::eventually;

@@ -3,6 +3,7 @@
 mod changes;
 mod factors;
 pub(crate) mod forged;
+mod guessing;
 mod idle;
 mod refreshing;
 mod unusual;

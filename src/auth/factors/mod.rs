@@ -6,11 +6,13 @@
 //! enrol:    secret shown -> code of it -> stored, with recovery codes if there are none
 //! ```
 //!
-//! A code is charged in the vault before it is checked, and each works once there: many gateways, many cookies and many
-//! parallel requests are one counter.
+//! A code is charged in the vault and the session store before it is checked, and each works once in the vault: many
+//! gateways, many cookies and many parallel requests are one counter.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::auth::sign_in::throttle::Guesser;
 use crate::auth::{Auth, Settings};
 use crate::error::{FactorRefusal, Refusal};
 use crate::factor::recovery;
@@ -26,9 +28,9 @@ pub(crate) mod passkeys;
 pub(crate) mod pending;
 pub(crate) mod step_up;
 
-/// Tries of codes for one user: ten at once, then one each quarter of an hour, 96 a day (NIST SP 800-63B-4 section 3.2.2:
-/// at most 100 failures). Only somebody who has proven the first factor can use them up. A guess succeeds with a chance of
-/// three in a million.
+/// Tries of codes for one user by unknown clients: ten at once, then one each quarter of an hour, and no more than a hundred in
+/// a row (NIST SP 800-63B-4 section 3.2.2; [`Guesser::Codes`]). Only somebody who has proven the first factor can use them
+/// up, and known browsers and sessions have their own. A guess succeeds with a chance of three in a million.
 const TRIES: TryRate = TryRate { interval: Duration::from_mins(15), burst: 10 };
 
 /// Second step that a sign-in needs.
@@ -70,36 +72,105 @@ impl Auth {
         Ok(if left.is_zero() { SecondStep::Enrolment } else { SecondStep::Notice })
     }
 
+    /// Returns who gives a code at a sign-in: a browser that has signed in to this account before, or anybody.
+    pub(crate) fn code_guesser(&self, user: &User, devices: &[String]) -> Guesser<'static> {
+        let device = self.known_device(&user.login, devices);
+        match device.filter(|device| device.user == user.id && device.epoch == user.epoch) {
+            Some(device) => Guesser::DeviceCodes { user: user.id, number: device.number },
+            None => Guesser::Codes { user: user.id, epoch: user.epoch },
+        }
+    }
+
     /// Checks a code of an authenticator app, or a recovery code.
     ///
     /// # Errors
     /// `Factor(CodeWrong)`, `RateLimited`, `StoreUnavailable`.
-    pub(crate) async fn check_code(&self, user: UserId, typed: &str) -> Result<(), Refusal> {
+    pub(crate) async fn check_code(
+        &self,
+        user: UserId,
+        typed: &str,
+        guesser: Guesser<'static>,
+        address: IpAddr,
+        settings: &Settings,
+    ) -> Result<(), Refusal> {
         let (code, recovery) = (Code::parse(typed), recovery::digest(user, typed));
-        let counted = &self.parts.metrics.tokens.factors;
         let kind = if code.is_some() { "totp" } else { "recovery_code" };
-        let factors = &self.parts.vault.factors;
-        let is_right = match (code, recovery) {
+        let checked = match (code, recovery) {
             // Text that is no code at all costs no try.
-            (None, None) => false,
+            (None, None) => Ok(false),
             // Nobody guesses 80 random bits. Whoever knows the password and uses the tries of codes up leaves the owner these.
-            (None, Some(digest)) => self.at_vault(factors.use_recovery_code(user, digest)).await?,
-            (Some(code), _) => {
-                if let Some(wait) = self.at_vault(factors.charge_try(user, TRIES)).await? {
-                    counted.with_label_values(&[kind, "rate_limited"]).inc();
-                    return Err(Refusal::RateLimited(wait));
-                }
-                self.use_totp(user, &code).await?
-            }
+            (None, Some(digest)) => self.check_recovery_code(user, digest, address, settings).await,
+            (Some(code), _) => self.check_totp(user, &code, guesser, settings).await,
         };
-        counted.with_label_values(&[kind, if is_right { "ok" } else { "wrong" }]).inc();
-        if !is_right {
+        let outcome = match &checked {
+            Ok(true) => "ok",
+            Ok(false) => "wrong",
+            Err(Refusal::RateLimited(_)) => "rate_limited",
+            Err(_) => "",
+        };
+        if !outcome.is_empty() {
+            self.parts.metrics.tokens.factors.with_label_values(&[kind, outcome]).inc();
+        }
+        if !checked? {
             return Err(FactorRefusal::CodeWrong.into());
         }
-        if let Err(error) = self.at_vault(factors.forget_tries(user)).await {
+        self.throttle.forget(guesser, settings.attempts);
+        // A success of a known browser tells nothing about those who guess elsewhere.
+        let is_of_strangers = kind == "recovery_code" || matches!(guesser, Guesser::Codes { .. });
+        if is_of_strangers
+            && let Err(error) = self.at_vault(self.parts.vault.factors.forget_tries(user)).await
+        {
             tracing::debug!(%error, "the tries of a correct code still count");
         }
         Ok(())
+    }
+
+    async fn check_recovery_code(
+        &self,
+        user: UserId,
+        digest: [u8; 32],
+        address: IpAddr,
+        settings: &Settings,
+    ) -> Result<bool, Refusal> {
+        let charge = self.charge(Guesser::RecoveryCode { address }, settings).await?;
+        let used = self.at_vault(self.parts.vault.factors.use_recovery_code(user, digest)).await;
+        if !matches!(used, Ok(false)) {
+            self.throttle.refund(charge);
+        }
+        Ok(used?)
+    }
+
+    /// Checks a code of an authenticator app. A wrong one stays charged; the caller forgets the failures after a right one.
+    async fn check_totp(
+        &self,
+        user: UserId,
+        code: &Code,
+        guesser: Guesser<'static>,
+        settings: &Settings,
+    ) -> Result<bool, Refusal> {
+        let charge = self.charge(guesser, settings).await.inspect_err(|refusal| {
+            if matches!((refusal, guesser), (Refusal::RateLimited(_), Guesser::Codes { .. })) {
+                tracing::warn!(
+                    reason = "codes_exhausted",
+                    user = %user,
+                    "a hundred wrong codes in a row after the right password: others may know it; set a new password for the user"
+                );
+            }
+        })?;
+        let checked = async {
+            if matches!(guesser, Guesser::Codes { .. })
+                && let Some(wait) = self.at_vault(self.parts.vault.factors.charge_try(user, TRIES)).await?
+            {
+                return Err(Refusal::RateLimited(wait));
+            }
+            self.use_totp(user, code).await
+        };
+        let result = checked.await;
+        // Only a wrong code counts, not one that was not looked at.
+        if result.is_err() {
+            self.throttle.refund(charge);
+        }
+        result
     }
 
     /// Accepts a code of one of the user's authenticator apps, once.

@@ -63,7 +63,7 @@ impl Auth {
         let challenge = self.challenge_of(given.state, &subject)?;
         // Charged before the work and refunded after a correct response. Apart from guesses of passwords: whoever locks
         // those does not lock passkeys.
-        let charge = self.charge(Guesser::Passkey { address: browser.client.address }, settings)?;
+        let charge = self.charge(Guesser::Passkey { address: browser.client.address }, settings).await?;
         let checked = async {
             let response = AssertionResponse::parse(given.response.as_bytes()).map_err(wrong)?;
             let found = self.at_vault(self.parts.vault.factors.passkey(response.credential_id())).await?;

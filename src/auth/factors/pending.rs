@@ -269,7 +269,8 @@ impl Auth {
         let user = waiting.user.id;
         let methods = match factor {
             SecondFactor::Code(code) => {
-                self.check_code(user, code).await?;
+                let guesser = self.code_guesser(&waiting.user, &browser.client.devices);
+                self.check_code(user, code, guesser, browser.client.address, settings).await?;
                 Methods::CODE
             }
             SecondFactor::Passkey(given) => {

@@ -131,7 +131,9 @@ impl Auth {
         }
         match proof {
             StepUpProof::Code(code) => {
-                self.check_code(identity.user_id(), &code).await?;
+                let (user, id) = (identity.user_id(), identity.session_id());
+                let guesser = Guesser::SessionCodes { user, id };
+                self.check_code(user, &code, guesser, client.address, settings).await?;
                 Ok((Methods::CODE, Duration::ZERO))
             }
             StepUpProof::Password(password) => {
@@ -140,7 +142,7 @@ impl Auth {
                 }
                 let (id, account) = (identity.session_id(), identity.login().as_str());
                 let guesser = Guesser::Session { id, account, address: client.address };
-                let charge = self.charge(guesser, settings)?;
+                let charge = self.charge(guesser, settings).await?;
                 let user = self.identify(UserKey::Id(identity.user_id()), &password).await;
                 if !matches!(user, Err(Refusal::CredentialsWrong)) {
                     self.throttle.refund(charge);

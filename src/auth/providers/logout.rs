@@ -120,14 +120,12 @@ impl Auth {
     ///
     /// # Errors
     /// `RateLimited`.
-    pub(crate) fn charge_logout_token(
+    pub(crate) async fn charge_logout_token(
         &self,
         address: IpAddr,
         settings: &Settings,
     ) -> Result<Charge, Refusal> {
-        let now = self.parts.clock.monotonic();
-        let charged = self.throttle.charge(Guesser::LogoutToken { address }, settings.attempts, now);
-        charged.map_err(|exhausted| Refusal::RateLimited(exhausted.wait))
+        self.charge(Guesser::LogoutToken { address }, settings).await
     }
 
     /// Refunds a logout token that was not refused.

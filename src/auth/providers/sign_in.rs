@@ -108,10 +108,12 @@ impl Auth {
     ///
     /// # Errors
     /// `RateLimited`.
-    pub(crate) fn charge_callback(&self, address: IpAddr, settings: &Settings) -> Result<Charge, Refusal> {
-        let now = self.parts.clock.monotonic();
-        let charged = self.throttle.charge(Guesser::Callback { address }, settings.attempts, now);
-        charged.map_err(|exhausted| Refusal::RateLimited(exhausted.wait))
+    pub(crate) async fn charge_callback(
+        &self,
+        address: IpAddr,
+        settings: &Settings,
+    ) -> Result<Charge, Refusal> {
+        self.charge(Guesser::Callback { address }, settings).await
     }
 
     /// Refunds a callback: its code was not void.

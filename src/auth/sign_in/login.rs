@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::auth::factors::{SecondStep, combined};
 use crate::auth::sign_in::browser::{Client, Terms};
-use crate::auth::sign_in::throttle::{Charge, Guesser};
+use crate::auth::sign_in::throttle::Guesser;
 use crate::auth::{Auth, SeenClient, Settings, Tokens, detached};
 use crate::error::{FactorRefusal, Refusal};
 use crate::id::SessionId;
 use crate::identity::{Login, Methods};
-use crate::metrics::{GrantKind, Pattern};
+use crate::metrics::GrantKind;
 use crate::password::{HasherBusy, Password, Verdict};
 use crate::secret::Secret;
 use crate::token::refresh::{FamilyId, RefreshToken};
@@ -102,7 +102,8 @@ impl Auth {
         let methods = match (self.second_step(&user, methods, settings).await?, code) {
             (SecondStep::Nothing { .. } | SecondStep::Notice, _) => methods,
             (SecondStep::Code, Some(code)) => {
-                self.check_code(user.id, code).await?;
+                let guesser = self.code_guesser(&user, &client.devices);
+                self.check_code(user.id, code, guesser, client.address, settings).await?;
                 combined(methods, Methods::CODE)
             }
             (SecondStep::Code, None) => return Err(FactorRefusal::CodeMissing.into()),
@@ -145,7 +146,8 @@ impl Auth {
     ) -> Result<Option<User>, Refusal> {
         let Some(login) = login else { return Ok(None) };
         let Some(device) = self.known_device(login, &request.devices) else { return Ok(None) };
-        let charge = self.charge(Guesser::Device { user: device.user, number: device.number }, settings)?;
+        let guesser = Guesser::Device { user: device.user, number: device.number };
+        let charge = self.charge(guesser, settings).await?;
         let key = UserKey::Login(login.clone());
         let user = match self.at_vault(self.parts.vault.users.find(&key)).await {
             Ok(user) => user.filter(|user| user.id == device.user && user.epoch == device.epoch),
@@ -177,7 +179,7 @@ impl Auth {
         let account = login.as_ref().map_or(username.as_str(), Login::as_str);
         // Charged before the work and refunded after a correct password, so that parallel guesses count too.
         let guesser = Guesser::Unknown { account, address: request.address };
-        let charge = self.charge(guesser, settings)?;
+        let charge = self.charge(guesser, settings).await?;
         let user = match &login {
             Some(login) => self.identify(UserKey::Login(login.clone()), &request.password).await,
             // No user can have such a name: the same work, and the same response.
@@ -190,23 +192,6 @@ impl Auth {
             self.throttle.refund(charge);
         }
         user
-    }
-
-    /// Charges an attempt to the throttle.
-    ///
-    /// # Errors
-    /// `RateLimited`.
-    pub(crate) fn charge(&self, guesser: Guesser<'_>, settings: &Settings) -> Result<Charge, Refusal> {
-        let now = self.parts.clock.monotonic();
-        self.throttle.charge(guesser, settings.attempts, now).map_err(|exhausted| {
-            let pattern = if exhausted.by_address {
-                Pattern::PasswordGuessingAddress
-            } else {
-                Pattern::PasswordGuessingAccount
-            };
-            self.parts.metrics.requests.unusual.of(pattern).inc();
-            Refusal::RateLimited(exhausted.wait)
-        })
     }
 
     /// Returns the user for a name or id and a password.

@@ -96,7 +96,7 @@ impl Auth {
         // owner from changing a password that is under attack.
         let (id, account) = (identity.session_id(), identity.login().as_str());
         let guesser = Guesser::Session { id, account, address };
-        let charge = self.charge(guesser, settings)?;
+        let charge = self.charge(guesser, settings).await?;
         let user = self.identify(UserKey::Id(identity.user_id()), &current).await;
         if !matches!(user, Err(Refusal::CredentialsWrong)) {
             self.throttle.refund(charge);

@@ -44,10 +44,15 @@ pub struct Login {
     pub factor: FactorPolicy,
     /// Passkeys.
     pub passkeys: Passkeys,
-    /// Burst of failed logins for one account from one address; ten times as many from all addresses together.
+    /// Burst of failed logins for one account from one address; ten times as many from all addresses together, but at
+    /// most 50.
     pub attempts_per_account: u32,
-    /// Burst of failed logins from one address (IPv6: one /64); refilled by one every second.
+    /// Burst of failed logins from one address (IPv6: one /64, and ten times as many from one /48); refilled by one every
+    /// six seconds.
     pub attempts_per_address: u32,
+    /// Burst of failed logins from all addresses together, refilled by ten every second. Beyond it, addresses have a tenth
+    /// of their burst.
+    pub attempts_overall: u32,
 }
 
 /// Users who need a second factor to sign in.
@@ -175,6 +180,12 @@ pub(crate) fn login(
             "0 would lock everybody out; beyond 100000 it limits nothing",
         )
         .unwrap_or(default.attempts_per_address),
+        attempts_overall: count(
+            "attempts_overall",
+            1..=10_000_000,
+            "0 would hold every address to a tenth of its limit; beyond 10000000 it limits nothing",
+        )
+        .unwrap_or(default.attempts_overall),
     };
     table.finish();
     login

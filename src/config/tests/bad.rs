@@ -314,6 +314,10 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"2: login.attempts_per_address: 0 is out of range: write 1 to 100000 (0 would lock everybody out; beyond 100000 it limits nothing)"#,
     ),
     (
+        r#"[login]|attempts_overall = 0"#,
+        r#"2: login.attempts_overall: 0 is out of range: write 1 to 10000000 (0 would hold every address to a tenth of its limit; beyond 10000000 it limits nothing)"#,
+    ),
+    (
         r#"{app}connect_timeout = "0s""#,
         r#"3: upstreams.app.connect_timeout: "0s" is out of range: write "10ms" to "1m" (a local network needs 10ms, and nobody waits a minute)"#,
     ),

@@ -185,7 +185,7 @@ async fn reuse_after_grace_and_older_reuse_have_different_causes() {
 async fn password_guessing_is_counted_by_account_and_by_address() {
     let login = "attempts_per_account = 2\nattempts_per_address = 5".to_owned();
     let gateway = TestGateway::with(Setup { login, ..Setup::default() }).await;
-    // All of them at once: one more attempt is free after a second at an address, and after six for an account.
+    // All of them at once: one more attempt is free after six seconds.
     let address = gateway.address();
     let guess = async |names: Vec<String>| {
         let mut guesses = JoinSet::new();

@@ -42,7 +42,7 @@ async fn strict() -> TestGateway {
 }
 
 /// An authenticator app.
-struct App(TotpSecret);
+pub(crate) struct App(TotpSecret);
 
 impl App {
     /// Reads the key on the page, as a person would type it.
@@ -61,12 +61,12 @@ impl App {
     }
 
     /// The code that it shows now.
-    fn code(&self, gateway: &TestGateway) -> String {
+    pub(crate) fn code(&self, gateway: &TestGateway) -> String {
         self.0.code_at(gateway.clock.wall().secs().div_euclid(STEP)).to_string()
     }
 
     /// Six digits that are not its code now or soon.
-    fn wrong(&self, gateway: &TestGateway) -> String {
+    pub(crate) fn wrong(&self, gateway: &TestGateway) -> String {
         let now = gateway.clock.wall().secs().div_euclid(STEP);
         let near: Vec<String> = (now - 3..=now + 3).map(|step| self.0.code_at(step).to_string()).collect();
         (0..).map(|number| format!("{number:06}")).find(|code| !near.contains(code)).expect("some are wrong")
@@ -95,14 +95,14 @@ async fn enrol(gateway: &TestGateway, here: &mut Browser) -> (App, Vec<String>) 
 }
 
 /// A user with an app, in a browser that is signed in with both.
-async fn with_app(gateway: &TestGateway, name: &str) -> (Browser, App, Vec<String>) {
+pub(crate) async fn with_app(gateway: &TestGateway, name: &str) -> (Browser, App, Vec<String>) {
     let mut here = Browser::signed_in(gateway, name).await;
     let (app, codes) = enrol(gateway, &mut here).await;
     (here, app, codes)
 }
 
 /// Enters name and password; returns the browser at the second step.
-async fn at_second_step(gateway: &TestGateway, name: &str, login: &str) -> Browser {
+pub(crate) async fn at_second_step(gateway: &TestGateway, name: &str, login: &str) -> Browser {
     let mut here = Browser::new(gateway);
     let response = here.sign_in(name, PASSWORD, login, &[]).await;
     assert_eq!(
@@ -115,7 +115,7 @@ async fn at_second_step(gateway: &TestGateway, name: &str, login: &str) -> Brows
 }
 
 /// Enters a code at the second step.
-async fn enter(here: &mut Browser, code: &str) -> Response {
+pub(crate) async fn enter(here: &mut Browser, code: &str) -> Response {
     let page = here.go("/auth/login/factor").await;
     assert_eq!(page.status, 200, "{}", page.text());
     here.post("/auth/login/factor", &with(&hidden(&page), "code", code)).await

@@ -40,7 +40,7 @@ async fn ended(call: &mut Call<'_>, provider: &Arc<Provider>) -> Result<usize, E
     let invalid = Refusal::from(ProviderRefusal::LogoutTokenInvalid);
     let form = call.form().await?;
     let token = form.get("logout_token").ok_or(invalid.clone())?;
-    let charge = call.auth.charge_logout_token(call.address(), &call.snapshot.settings)?;
+    let charge = call.auth.charge_logout_token(call.address(), &call.snapshot.settings).await?;
     let ended = match call.auth.read_logout_token(provider, token).await {
         Ok(token) => call.auth.log_out_by_provider(token).await,
         Err(refusal) => Err(refusal),

@@ -75,7 +75,7 @@ async fn answer(call: &mut Call<'_>, provider: &Arc<Provider>) -> Result<OwnResp
         None => None,
     };
     let redirect_uri = address(call, provider, "callback");
-    let charge = call.auth.charge_callback(call.address(), &call.snapshot.settings)?;
+    let charge = call.auth.charge_callback(call.address(), &call.snapshot.settings).await?;
     let redeemed = call.auth.redeem(provider, &callback, &flow, &redirect_uri).await;
     if !matches!(redeemed, Err(ProviderError::InvalidGrant)) {
         call.auth.refund_callback(charge);
