@@ -52,7 +52,9 @@ pub use handover::{HandoverError, Inherited};
 use listen::{Bound, SocketFile, bind_all, serve};
 use reload::Reload;
 pub use reload::{ConfigFile, ReloadEvent, Reloads};
-pub use stores::{Credentials, Stores, examine, master_secret, missing_vault, open_vault};
+pub use stores::{
+    Credentials, Stores, examine, master_secret, missing_vault, open_shared_sessions, open_vault,
+};
 
 /// Maximum time for resolving upstream names before the first request, all at once. A resolver gives up its first
 /// server after 5 s and tries the second. Unresolved names are retried soon, and an upgrade must not wait 75 s for

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::AdminApp;
 use crate::clock::{Monotonic, Timestamp};
-use crate::metrics::{Breaker, Label as _, Pool, Stream};
+use crate::metrics::{Breaker, Label as _, Pool, Stream, ThrottleScope};
 use crate::snapshot::{Snapshot, upstreams};
 
 /// Store kinds, which do not change while the process runs.
@@ -88,6 +88,13 @@ impl AdminApp {
                 "sessions": auth.sessions,
                 "verified_tokens": metrics.tokens.cache_entries.get(),
                 "logins_waiting": metrics.tokens.hash_queue.get(),
+            },
+            "throttle": {
+                "refused": ThrottleScope::ALL
+                    .iter()
+                    .map(|scope| (scope.as_str().to_owned(), json!(metrics.tokens.throttled.of(*scope).get())))
+                    .collect::<serde_json::Map<_, _>>(),
+                "counted_alone": metrics.tokens.throttled_alone.get(),
             },
             "keys_loaded": auth.keys_loaded,
             "signing_keys": auth.keys.iter().map(|key| json!({

@@ -67,7 +67,7 @@ pub use sign_in::browser::{BrowserTokens, Client, DeviceCookie, is_remembered};
 pub use sign_in::login::LoginRequest;
 pub use sign_in::logouts::retry_logouts;
 pub use sign_in::password_change::{PasswordChange, PasswordChanged};
-pub use sign_in::throttle::Attempts;
+pub use sign_in::throttle::{Attempts, unlock};
 pub use status::Status;
 pub use tokens::grant::Tokens;
 pub use tokens::keys;

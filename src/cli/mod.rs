@@ -169,6 +169,7 @@ impl Command {
         match self {
             Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
             Self::User(user::Command::Link { .. } | user::Command::Unlink { .. }) => &["vault", "providers"],
+            Self::User(user::Command::Unlock { .. }) => &["vault", "sessions"],
             Self::User(user::Command::Import(_)) | Self::Vault(vault::Command::Passwords { .. }) => {
                 &["vault", "login"]
             }

@@ -184,6 +184,18 @@ fn page(status: &Value) -> String {
         traffic["verified_tokens"]
     );
     let _ = writeln!(page, "revocations    {} in the list", status["revocations"]);
+    let throttle = &status["throttle"];
+    let scopes = throttle["refused"].as_object().into_iter().flatten();
+    let refused: Vec<String> = scopes
+        .filter(|(_, count)| count.as_u64() > Some(0))
+        .map(|(scope, count)| format!("{count} by {scope}"))
+        .collect();
+    let refused = if refused.is_empty() { "none".to_owned() } else { refused.join(", ") };
+    let _ = writeln!(
+        page,
+        "throttle       refused: {refused}; {} attempts counted without the session store",
+        throttle["counted_alone"]
+    );
     for key in each(&status["signing_keys"]) {
         let _ = writeln!(
             page,

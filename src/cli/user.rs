@@ -1,4 +1,4 @@
-//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, factors, delete, import, export.
+//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, factors, unlock, delete, import, export.
 
 use std::io::Write;
 
@@ -17,6 +17,7 @@ mod import;
 mod link;
 mod password;
 mod show;
+mod unlock;
 
 use password::PasswordSource;
 
@@ -116,6 +117,11 @@ pub(super) enum Command {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Forget the failed sign-ins and wrong codes of a user, who then need not wait for the next attempt.
+    Unlock {
+        /// Login name.
+        name: Login,
     },
     /// Create users from a file: CSV, htpasswd, Authelia or Keycloak. Users who exist are left alone, so it can be repeated.
     Import(import::Options),
@@ -231,6 +237,7 @@ pub(super) async fn run(
         Command::Unlink { name, account } => link::unlink(context, name, account, out).await?,
         Command::Factors { name, remove: true, yes, .. } => factors::remove(context, name, *yes, out).await?,
         Command::Factors { name, json, .. } => factors::show(context, name, *json, out).await?,
+        Command::Unlock { name } => unlock::unlock(context, name, out).await?,
         Command::Import(options) => import::import(context, options, out).await?,
         Command::Export(options) => export::export(context, options, out).await?,
         Command::Delete { name, yes } => {

@@ -150,6 +150,24 @@ pub async fn open_vault(config: &Config, surroundings: &Surroundings) -> Result<
     }
 }
 
+/// Opens only a session store that other processes share, as the command line does; `None` if the gateway's is its own. The
+/// connection is made in the background.
+///
+/// # Errors
+/// The CA certificates cannot be read.
+pub fn open_shared_sessions(
+    config: &Config,
+    surroundings: &Surroundings,
+) -> Result<Option<Arc<dyn SessionStore>>, StartError> {
+    match &config.sessions.url {
+        SessionsUrl::Memory => Ok(None),
+        SessionsUrl::Redis(url) => {
+            let (random, metrics) = (Arc::clone(&surroundings.random), Arc::clone(&surroundings.metrics));
+            Ok(Some(Arc::new(RedisStore::start(redis_options(config, url), random, metrics)?)))
+        }
+    }
+}
+
 /// Checks the files that a configuration names, without opening a store. Returns every problem that would keep `serve`
 /// from starting.
 pub fn examine(config: &Config) -> Vec<StartError> {

@@ -153,7 +153,8 @@ impl Auth {
                 tracing::warn!(
                     reason = "codes_exhausted",
                     user = %user,
-                    "a hundred wrong codes in a row after the right password: others may know it; set a new password for the user"
+                    "a hundred wrong codes in a row after the right password: others may know it; set a new password for the user, or \
+                     run `doorward user unlock` if it was the user"
                 );
             }
         })?;

@@ -11,6 +11,8 @@ use std::time::Duration;
 use crate::auth::{Auth, Settings};
 use crate::clock::{Clock, Monotonic};
 use crate::error::Refusal;
+use crate::id::UserId;
+use crate::identity::{Epoch, Login};
 use crate::metrics::{Metrics, Pattern, ThrottleScope};
 use crate::session::attempts::local::LocalAttempts;
 use crate::session::attempts::{Attempt, Bucket, BucketKey, Charged};
@@ -179,6 +181,21 @@ impl Auth {
             Refusal::RateLimited(exhausted.wait)
         })
     }
+}
+
+/// Forgets the failed attempts on an account in a shared session store: wrong passwords of everybody, known browsers and
+/// sessions included, and wrong codes.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn unlock(
+    master: &MasterSecret,
+    store: &dyn SessionStore,
+    (login, user, epoch): (&Login, UserId, Epoch),
+) -> Result<(), SessionStoreError> {
+    let keys = Keys::new(master);
+    let accounts = [keys.account(login.as_str()), keys.user(user)];
+    store.forget(&accounts, &[keys.all_strangers(login.as_str()), keys.codes(user, epoch)]).await
 }
 
 #[cfg(test)]

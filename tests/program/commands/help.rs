@@ -23,6 +23,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("user link", "sign in as this user"),
     ("user unlink", "Remove an account"),
     ("user factors", "second factors"),
+    ("user unlock", "failed sign-ins"),
     ("user import", "Create users from a file"),
     ("user export", "Write all users"),
     ("user delete", "Delete a user"),

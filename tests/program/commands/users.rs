@@ -299,3 +299,14 @@ fn password_made_of_the_attributes_is_refused() {
     let refused = house.run_with(&passwd, "countess77-at-home").complaint();
     assert!(refused.contains("(password_contains_name)"), "{refused}");
 }
+
+#[test]
+fn unlock_says_what_to_do_without_a_shared_session_store() {
+    let house = House::empty();
+    house.run(&["vault", "migrate"]).good();
+    house.add("ada", &[]);
+    let said = house.run(&["user", "unlock", "ada"]).complaint();
+    assert!(said.contains("restart it to forget them"), "{said}");
+    let said = house.run(&["user", "unlock", "eve"]).complaint();
+    assert!(said.contains("there is no user `eve`"), "{said}");
+}

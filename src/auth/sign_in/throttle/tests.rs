@@ -4,8 +4,7 @@ use std::ops::Range;
 use super::limits::MAX_CODES;
 use super::*;
 use crate::clock::TravelClock;
-use crate::id::{SessionId, SystemRandom, UserId};
-use crate::identity::Epoch;
+use crate::id::{SessionId, SystemRandom};
 use crate::session::memory::MemoryStore;
 
 const HOUR: u64 = 3600;

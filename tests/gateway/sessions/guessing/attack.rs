@@ -94,6 +94,20 @@ async fn attacks_are_bounded_on_all_gateways_together_and_the_owner_signs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn unlock_lets_a_user_try_at_once() {
+    let fleet = Fleet::start(2).await;
+    let gateway = &fleet.gateways[0];
+    gateway.user("ada", &[]).await;
+    let all = async || tried(&fleet.gateways, (0..60).map(|at| Guess::at("ada").from(2 + at % 30))).await;
+    assert_eq!(all().await, 50);
+    assert_eq!(tried(&fleet.gateways, [Guess::at("ada")]).await, 0);
+    let said = gateway.command(&["user", "unlock", "ada"]).await;
+    assert!(said.contains("`ada` are forgotten"), "{said}");
+    gateway.login("ada").await;
+    assert_eq!(all().await, 50, "as at the beginning");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn session_store_has_no_names_and_no_addresses() {
     let fleet = Fleet::start(1).await;
     fleet.gateways[0].user("ada", &[]).await;
