@@ -107,6 +107,8 @@ pub struct Settings {
     pub breached_passwords: Option<Arc<BreachedPasswords>>,
     /// Limits on failed logins.
     pub attempts: Attempts,
+    /// Time by which the response to a wrong password of an unknown client is held back.
+    pub failure_delay: Duration,
     /// Whether passwords sign people in.
     pub passwords: bool,
     /// Users who need a second factor.
@@ -149,6 +151,7 @@ impl Settings {
                 per_address: config.login.attempts_per_address,
                 overall: config.login.attempts_overall,
             },
+            failure_delay: config.login.failure_delay,
             passwords: config.login.password,
             factor: config.login.factor.clone(),
             passkeys: relying_party(config),

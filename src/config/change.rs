@@ -265,6 +265,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         attempts_per_account,
         attempts_per_address,
         attempts_overall,
+        failure_delay,
     } = new;
     Login {
         // The hashing threads keep theirs, and the start checks that every stored hash has its pepper.
@@ -279,6 +280,7 @@ fn login(new: Login, running: &Login, fixed: &mut Fixed) -> Login {
         attempts_per_account,
         attempts_per_address,
         attempts_overall,
+        failure_delay,
     }
 }
 

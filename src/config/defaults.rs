@@ -84,6 +84,7 @@ impl Config {
                 attempts_per_account: 10,
                 attempts_per_address: 300,
                 attempts_overall: 10_000,
+                failure_delay: Duration::ZERO,
             },
             providers: Vec::new(),
             unusual: Unusual {

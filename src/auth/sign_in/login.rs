@@ -188,6 +188,7 @@ impl Auth {
         // Only a wrong password counts, not a failure of the vault or the hasher.
         if matches!(user, Err(Refusal::CredentialsWrong)) {
             self.watch_failure(request.address, account);
+            self.throttle.hold_back(settings.failure_delay).await;
         } else {
             self.throttle.refund(charge);
         }

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::auth::{Auth, Settings};
 use crate::clock::{Clock, Monotonic};
 use crate::error::Refusal;
@@ -27,6 +29,9 @@ use limits::{Keys, Limits};
 
 /// Longest wait that a client is told: some counts last for a year.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// Maximum number of responses held back at once. Each keeps a connection open, of those that everybody shares.
+const MAX_HELD: usize = 256;
 
 /// Charged buckets, to be refunded after a success.
 #[derive(Debug, Clone)]
@@ -53,6 +58,7 @@ pub(crate) struct Throttle {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    held: Semaphore,
 }
 
 impl Throttle {
@@ -63,7 +69,8 @@ impl Throttle {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { keys: Keys::new(master), local: LocalAttempts::default(), store, clock, metrics }
+        let (keys, local, held) = (Keys::new(master), LocalAttempts::default(), Semaphore::new(MAX_HELD));
+        Self { keys, local, store, clock, metrics, held }
     }
 
     /// Charges an attempt.
@@ -121,6 +128,13 @@ impl Throttle {
         if self.store.is_shared() {
             let store = Arc::clone(&self.store);
             tokio::spawn(async move { lost(store.forget(&[], &keys).await) });
+        }
+    }
+
+    /// Holds a response back, if not too many are.
+    pub(crate) async fn hold_back(&self, delay: Duration) {
+        if let (false, Ok(_held)) = (delay.is_zero(), self.held.try_acquire()) {
+            tokio::time::sleep(delay).await;
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Login {
     /// Burst of failed logins from all addresses together, refilled by ten every second. Beyond it, addresses have a tenth
     /// of their burst.
     pub attempts_overall: u32,
+    /// Time by which the response to a wrong password of an unknown browser is held back; zero: not at all.
+    pub failure_delay: Duration,
 }
 
 /// Users who need a second factor to sign in.
@@ -186,6 +188,13 @@ pub(crate) fn login(
             "0 would hold every address to a tenth of its limit; beyond 10000000 it limits nothing",
         )
         .unwrap_or(default.attempts_overall),
+        failure_delay: table
+            .value("failure_delay")
+            .and_then(|value| {
+                let range = Duration::ZERO..=Duration::from_secs(10);
+                value.duration(range, "nobody waits longer for a typo")
+            })
+            .unwrap_or(default.failure_delay),
     };
     table.finish();
     login

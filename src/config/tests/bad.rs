@@ -318,6 +318,10 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"2: login.attempts_overall: 0 is out of range: write 1 to 10000000 (0 would hold every address to a tenth of its limit; beyond 10000000 it limits nothing)"#,
     ),
     (
+        r#"[login]|failure_delay = "11s""#,
+        r#"2: login.failure_delay: "11s" is out of range: write "0s" to "10s" (nobody waits longer for a typo)"#,
+    ),
+    (
         r#"{app}connect_timeout = "0s""#,
         r#"3: upstreams.app.connect_timeout: "0s" is out of range: write "10ms" to "1m" (a local network needs 10ms, and nobody waits a minute)"#,
     ),

@@ -3,6 +3,7 @@
 
 mod attack;
 mod codes;
+mod delay;
 mod outage;
 mod people;
 mod ways;
